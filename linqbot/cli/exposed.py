@@ -39,27 +39,16 @@ allow_host_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """The addresses of a bound port.
+    """The addresses of a bound port."""
 
-    Attributes:
-        here: The address for this machine.
-        elsewhere: Addresses for other machines; only when `is_open`, and empty when none was found.
-        is_open: True if other machines can connect.
-    """
-
-    here: str
-    elsewhere: tuple[str, ...]
-    is_open: bool
+    here: str  # the address for this machine
+    elsewhere: tuple[str, ...]  # addresses for other machines; only when `is_open`, and empty when none was found
+    is_open: bool  # True if other machines can connect
     port: int
 
 
 def exposed(bound: socket.socket, host: str, names: Sequence[str]) -> Exposed:
-    """Return the addresses at which a bound port can be opened.
-
-    Args:
-        host: The host as the user gave it.
-        names: More names under which it may be opened.
-    """
+    """Return the addresses at which a bound port can be opened; `names` are more names for it."""
     number, port = bound.getsockname()[:2]
     address = _address(number)
     is_wildcard = address is not None and address.is_unspecified
@@ -92,9 +81,7 @@ def source(destination: str) -> str | None:
 def warn(what: Exposed, parts: str, *, as_json: bool) -> None:
     """Warn on standard error that other machines can connect: to which addresses, and how to avoid that.
 
-    Args:
-        parts: The parts that ask for no password, such as "the phone page".
-        as_json: Print the warning as JSON.
+    `parts` ask for no password, such as "the phone page".
     """
     if not what.is_open:
         return

@@ -74,22 +74,14 @@ class DeployDiffers(LinqbotError):
 
 @dataclass(frozen=True, slots=True)
 class CommandFailure:
-    """The report of an error that ended a command.
+    """The report of an error that ended a command."""
 
-    Attributes:
-        code: The code of linqbot, such as `LQB1001`.
-        what: What happened.
-        fix: What to do.
-        look_up: The most specific code for `linqbot explain`: Linq's error code or rule if there is one, else `code`.
-        usage: Usage line of the command, if it was called in the wrong way.
-    """
-
-    code: str
+    code: str  # the code of linqbot, such as `LQB1001`
     what: str
     fix: str
-    look_up: str
+    look_up: str  # the most specific code for `linqbot explain`: Linq's error code or rule if there is one, else `code`
     exit_code: int
-    usage: str = ""
+    usage: str = ""  # usage line of the command, if it was called in the wrong way
 
 
 def of(error: LinqbotError | click.ClickException | click.Abort) -> CommandFailure:

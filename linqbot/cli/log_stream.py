@@ -18,10 +18,8 @@ _CHUNK: Final = select.PIPE_BUF // 4 if hasattr(select, "PIPE_BUF") else 1024
 class LossyStream:
     """A stream that loses what cannot be written: the disk is full, its reader has ended, or its full pipe is not read.
 
-    A reader may stand still for long: a terminal after Ctrl-S, or a log driver in trouble.
-
-    Args:
-        on_lost: Called with the number of lines that were lost, once the log is read again. It may write to this stream.
+    A reader may stand still for long: a terminal after Ctrl-S, or a log driver in trouble. Once the log is read again,
+    `on_lost` is called with the number of lost lines. It may write to this stream.
     """
 
     def __init__(self, stream: TextIO, on_lost: Callable[[int], object]) -> None:

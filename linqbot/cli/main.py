@@ -27,14 +27,10 @@ _NOT_WRITTEN: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section of `linqbot --help`.
-
-    Attributes:
-        commands: Each command with its line of help.
-    """
+    """A section of `linqbot --help`."""
 
     title: str
-    commands: Mapping[str, str]
+    commands: Mapping[str, str]  # each command with its line of help
 
 
 SECTIONS = (

@@ -108,12 +108,7 @@ def iso_time(at: float | None) -> str | None:
 
 
 def print_table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
-    """Print rows: as JSON, or in columns.
-
-    Args:
-        rows: All with the same keys. A column in which every value is None, "" or 0 is left out.
-        empty: Printed if there are no rows.
-    """
+    """Print rows: as JSON, or in columns. A column in which every value is None, "" or 0 is left out."""
     if as_json:
         click.echo(printable_json(rows, indent=1))
         return
@@ -146,11 +141,7 @@ def print_started(row: dict[str, Any]) -> None:
 
 @contextmanager
 def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on standard error, if that is a terminal.
-
-    Returns:
-        A function that advances the bar by a number of steps, out of `length`.
-    """
+    """Show a progress bar on standard error, if that is a terminal. Yield a function that advances it by steps."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -160,11 +151,7 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def share_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar for work whose size is not known before it begins, as `progress_bar` does.
-
-    Returns:
-        A function that takes the work done and the total work, in any unit.
-    """
+    """Show a bar for work of unknown size. Yield a function that takes the work done and the total work."""
     with progress_bar(1000, label) as advance:
         shown = 0
 

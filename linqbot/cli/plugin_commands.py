@@ -21,9 +21,6 @@ def commands(taken: frozenset[str]) -> dict[str, click.Command]:
     """Return the plugins' commands by name.
 
     A plugin that cannot be loaded is reported on standard error, and so is a command whose name is taken.
-
-    Args:
-        taken: Names that plugins' commands must not have.
     """
     if not entry_points(group=GROUP):
         return {}

@@ -20,10 +20,7 @@ log = structlog.get_logger("linqbot.cli")
 def log_uncaught(*, with_tracebacks: bool = False) -> None:
     """Log the errors that end threads as `thread.failed`, and those that Python ignores as `error.ignored`.
 
-    This holds until the process ends.
-
-    Args:
-        with_tracebacks: Log tracebacks too. They may quote texts of people.
+    Tracebacks may quote texts of people.
     """
 
     def say(event: str, kind: type[BaseException], error: BaseException | None) -> None:

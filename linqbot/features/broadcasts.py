@@ -48,18 +48,13 @@ LONGEST_REASON: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class BroadcastSend:
-    """The part of a broadcast that one turn sends: all its messages, to one person.
-
-    Attributes:
-        n: The person's number in the broadcast.
-        messages: In Linq's form.
-    """
+    """The part of a broadcast that one turn sends: all its messages, to one person."""
 
     broadcast: str
-    n: int
+    n: int  # the person's number in the broadcast
     line: str
     to: str
-    messages: Sequence[Mapping[str, Any]]
+    messages: Sequence[Mapping[str, Any]]  # in Linq's form
 
     @property
     def origin(self) -> bytes:

@@ -70,11 +70,7 @@ class Bursts:
             self._typing.pop(chat, None)
 
     async def admit(self, lease: Lease) -> Lease | None:
-        """Join the burst that begins with a leased message.
-
-        Returns:
-            The lease to handle, with the whole burst; None if the lease was given back to wait for more.
-        """
+        """Join the burst that begins with a leased message. None if the lease was given back to wait for more."""
         self._note_typing(lease.delivery)
         if not lease.is_first_run or lease.put_back:
             return lease
@@ -154,9 +150,6 @@ def further_messages(
     """Return the deliveries that can join a message, up to the first that cannot.
 
     These are messages of the same person that fit, and edits of the messages.
-
-    Args:
-        behind: The deliveries behind the message, in order.
     """
     ids = {each.id for each in first.burst or (first,)}
 

@@ -225,12 +225,7 @@ class Gaps:
             self.note(since=last_at)
 
     def note(self, lane: str | None = None, since: float | None = None) -> None:
-        """Note that deliveries of a lane may have been refused until now.
-
-        Args:
-            lane: None means any lane.
-            since: The Unix time of the first of them; None means now.
-        """
+        """Note that deliveries of a lane, or with None of any, may have been refused since a time until now."""
         at = self._note(self._clock.now() if since is None else since)
         if lane is None:
             self._all_at = at

@@ -103,11 +103,7 @@ class History(Sequence[HistoryEntry]):
 
 
 class HistoryReader:
-    """Reads the history of one turn. Linq is asked once, unless a later call wants more messages.
-
-    Args:
-        sent: Returns the sends of the turn so far.
-    """
+    """Reads the history of one turn. Linq is asked once, unless a later call wants more messages."""
 
     def __init__(self, chat_id: str, client: Client, sent: Callable[[], SentInTurn]) -> None:
         self._chat_id = chat_id
@@ -153,9 +149,6 @@ class HistoryReader:
 
         The bot's own messages of earlier turns are all before the current one. The bot may have sent them after the current
         message arrived. But it had not read that message yet.
-
-        Args:
-            up_to: The ids of the messages that Linq lists up to the current one.
         """
         current = event.message_id if isinstance(event, MessageReceived) else None
         received = _received(event)
@@ -241,11 +234,7 @@ def _received(event: Event) -> dict[str, MessageReceived]:
 
 
 def _received_entry(message: MessageReceived, listed: Message | None) -> HistoryEntry:
-    """Return a message of the event as it was received, without later edits.
-
-    Args:
-        listed: The message in Linq's list; None if it is not listed.
-    """
+    """Return a message of the event as it was received, without later edits."""
     return HistoryEntry(
         id=message.id,
         speaker=message.sender.handle,

@@ -40,21 +40,14 @@ _ALL: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class DueSend:
-    """The calls of a scheduled send that is due.
+    """The calls of a scheduled send that is due."""
 
-    Attributes:
-        id: The id of the scheduled send.
-        calls: The calls to make, in order.
-        due: The time at which they were due, in Unix seconds.
-        grace_s: The longest time, in seconds, for which no server may have run since then.
-        origin: The people and the chat of the turn that scheduled them, as JSON: see `origin_of`. Under `scheduled` it
-            names the send, so that an answer to its message finds it: see `answered_schedule`.
-    """
-
-    id: str
-    calls: tuple[Call, ...]
-    due: float
-    grace_s: float
+    id: str  # the id of the scheduled send
+    calls: tuple[Call, ...]  # the calls to make, in order
+    due: float  # the time at which they were due, in Unix seconds
+    grace_s: float  # the longest time, in seconds, for which no server may have run since then
+    # The people and the chat of the turn that scheduled them, as JSON: see `origin_of`. Under `scheduled` it names the
+    # send, so that an answer to its message finds it: see `answered_schedule`.
     origin: bytes
 
     def check(self, served_at: float) -> None:

@@ -59,17 +59,11 @@ CUT: Final = "\0"
 
 @dataclass(slots=True)  # not frozen: that would take seven times as long to create, twice in each turn
 class Quotable:
-    """A text that may be quoted.
+    """A text that may be quoted."""
 
-    Attributes:
-        head: The first characters of the normalized text.
-        length: The length of the whole normalized text, in characters.
-        hash: The hash of the whole normalized text.
-    """
-
-    head: str
-    length: int
-    hash: int
+    head: str  # the first characters of the normalized text
+    length: int  # the length of the whole normalized text, in characters
+    hash: int  # the hash of the whole normalized text
 
     @classmethod
     def of_words(cls, words: str) -> Quotable | None:
@@ -170,64 +164,42 @@ class _Kind(Enum):
 
 @dataclass(slots=True, eq=False)
 class _Exchange:
-    """One message and our reply to it.
+    """One message and our reply to it."""
 
-    Attributes:
-        message: The hash of the message.
-        reply: The hash of the reply, of all its bubbles together.
-        bubbles: The number of bubbles in the reply.
-        is_quoted: True if the next message quotes the reply.
-    """
-
-    message: int
+    message: int  # the hash of the message
     kind: _Kind
     is_short: bool
     is_fast: bool
-    reply: int = 0
-    bubbles: int = 0
-    is_quoted: bool = False
+    reply: int = 0  # the hash of the reply, of all its bubbles together
+    bubbles: int = 0  # the number of bubbles in the reply
+    is_quoted: bool = False  # True if the next message quotes the reply
 
 
 @dataclass(slots=True, eq=False)
 class _Opening:
-    """The exchange after a pause, of which no hash is made yet.
-
-    Attributes:
-        replies: The text and the names of files of each bubble of our reply.
-    """
+    """The exchange after a pause, of which no hash is made yet."""
 
     text: str
     files: str
-    replies: tuple[tuple[str, str], ...] = ()
+    replies: tuple[tuple[str, str], ...] = ()  # the text and the names of files of each bubble of our reply
 
 
 @dataclass(slots=True, eq=False)
 class _Chat:
-    """The state of a chat. It is small, because most chats never have a loop.
+    """The state of a chat. It is small, because most chats never have a loop."""
 
-    Attributes:
-        opening: The exchange after a pause, while no message has followed it; None after that.
-        window: The newest exchanges since the last pause, the oldest first.
-        answers: The hashes of message and reply, alternating, of the remembered exchanges; None if there are none. The
-            first exchange after a pause is left out, because bots greet.
-        bubbles: The bubbles of our last reply.
-        rounds: The number of messages since the last pause that answered a reply of ours.
-        open: The exchange whose reply may still get more bubbles.
-        message_id: The id of the newest message.
-        message: The message of the open exchange.
-        replied_at: The time of our last bubble, by our clock.
-        silent_at: The time of the message that ended the answers, by Linq's clock; None while messages are answered.
-    """
-
-    opening: _Opening | None = None
-    window: tuple[_Exchange, ...] = ()
+    opening: _Opening | None = None  # the exchange after a pause, while no message has followed it; None after that
+    window: tuple[_Exchange, ...] = ()  # the newest exchanges since the last pause, the oldest first
+    # The hashes of message and reply, alternating, of the remembered exchanges; None if there are none. The first
+    # exchange after a pause is left out, because bots greet.
     answers: array[int] | None = None
-    bubbles: tuple[Quotable | None, ...] = ()
-    rounds: int = 0
-    open: _Exchange | None = None
-    message_id: str | None = None
-    message: Quotable | None = None
-    replied_at: float = 0.0
+    bubbles: tuple[Quotable | None, ...] = ()  # the bubbles of our last reply
+    rounds: int = 0  # the number of messages since the last pause that answered a reply of ours
+    open: _Exchange | None = None  # the exchange whose reply may still get more bubbles
+    message_id: str | None = None  # the id of the newest message
+    message: Quotable | None = None  # the message of the open exchange
+    replied_at: float = 0.0  # the time of our last bubble, by our clock
+    # The time of the message that ended the answers, by Linq's clock; None while messages are answered.
     silent_at: float | None = None
 
     @property
@@ -377,11 +349,7 @@ def _is_silent(chat: _Chat, message_hash: int, sent_at: float) -> bool:
 
 
 def _kind(by_linq: float, by_us: float) -> _Kind:
-    """Return the relation of a message to our reply.
-
-    Args:
-        by_linq, by_us: Seconds from our reply to the message, by Linq's clock and by ours.
-    """
+    """Return the relation of a message to our reply, by the seconds since then on Linq's clock and on ours."""
     has_waited = by_us < TRANSIT_S and not -ROUNDING_S <= by_linq <= by_us + ROUNDING_S
     if has_waited or by_linq < -SKEW_S:
         return _Kind.BURST

@@ -97,8 +97,7 @@ def leaves_waiting(lease: Lease, outcome: Outcome, now: float) -> bool:
 def outage_begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
     """Return the timer of an outage, for the commit that ends the failed turn.
 
-    Args:
-        origin: The people and the chat of the turn, so that `linqbot forget` finds the timer.
+    It has the people and the chat of the turn, so that `linqbot forget` finds it.
     """
     chat_id = chat_of_lane(delivery.lane)
     payload: dict[str, object] = {"chat_id": chat_id, "origin": None if origin is None else from_json(origin)}

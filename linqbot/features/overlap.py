@@ -81,12 +81,7 @@ class IncomingCalls:
 
 
 class TurnOverlap:
-    """The later messages of a running turn. It does not refer to the turn, so it makes no reference cycle.
-
-    Attributes:
-        lease: The lease of the turn. Its delivery changes when messages join it.
-        joining: The deliveries for which the turn is interrupted; empty if it is not.
-    """
+    """The later messages of a running turn. It does not refer to the turn, so it makes no reference cycle."""
 
     def __init__(self, turn: Turn, task: asyncio.Task[None], storage: Storage, dispatcher: Dispatcher) -> None:
         opening, self.lease, self._journal = turn.opening, turn.lease, turn.journal
@@ -97,7 +92,7 @@ class TurnOverlap:
         self._root = turn.lease.delivery if opening.conversation is None else _with_body(opening.conversation.root)
         before = Joined() if opening.conversation is None else self._root.joined
         self._taken_before, self._sent_before = before.incoming, before.sent
-        self.joining: list[Delivery] = []
+        self.joining: list[Delivery] = []  # the deliveries for which the turn is interrupted; empty if it is not
         self._joined = turn.lease.delivery.joined
         self._task = task
         self._storage = storage
@@ -212,6 +207,7 @@ class TurnOverlap:
         joined, found = self._unconfirmed
         delivery = self.lease.delivery.with_joined(joined)
         await self._storage.join(self.lease, delivery, [each.id for each in found])
+        # The lease of the turn. Its delivery changes when messages join it.
         self.lease = replace(self.lease, delivery=delivery)
         self._joined, self._unconfirmed = joined, None
         if (watcher := turn_watcher.get()) is not None:

@@ -49,11 +49,7 @@ def timers(made: Iterable[Call], clock: Clock) -> list[Timer]:
 
 
 def are_awaited(handled: Collection[type[Event]]) -> bool:
-    """Return True if the bot takes events of changes of people, so that it must recognize its own.
-
-    Args:
-        handled: The event classes that the bot needs.
-    """
+    """Return True if the bot takes events of changes of people, so that it must recognize its own."""
     # Their module has all their other bases. It is imported only if a handler takes an event of it.
     bases = [each for each in handled if each.__module__ == "linqbot.linq.events.chat"]
     return Event in handled or any(issubclass(ALL_EVENT_TYPES[name], each) for name in EVENT_TYPES for each in bases)

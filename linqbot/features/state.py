@@ -304,9 +304,6 @@ def misfits(kind: Any, error: ValidationError) -> str:
     """Return the fields that do not fit a type, each with the reason, but nothing of their values.
 
     Keys inside a field are left out, because a dict may have handles as its keys.
-
-    Args:
-        kind: A pydantic model, or any type that pydantic can build.
     """
     is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
     found = {}
@@ -326,33 +323,22 @@ _FIELDS: Final = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "
 
 @dataclass(slots=True)
 class _Held:
-    """A value that this turn has read.
-
-    Attributes:
-        stored: The JSON that is stored as far as this turn knows; None if nothing is.
-        before: The JSON of the value when it was last read or stored: it differs from `stored` if the model gained a field.
-        seen: The JSON with which this part of the conversation has begun; None if nothing was stored.
-        is_written: True if this part has stored a change of the value with a call.
-    """
+    """A value that this turn has read."""
 
     value: BaseModel
-    stored: bytes | None
+    stored: bytes | None  # the JSON that is stored as far as this turn knows; None if nothing is
+    # The JSON of the value when it was last read or stored: it differs from `stored` if the model gained a field.
     before: bytes
-    seen: bytes | None
-    is_written: bool = False
+    seen: bytes | None  # the JSON with which this part of the conversation has begun; None if nothing was stored
+    is_written: bool = False  # True if this part has stored a change of the value with a call
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierRun:
-    """The state in an earlier run of a part of a conversation. A run in its place begins where that run began.
+    """The state in an earlier run of a part of a conversation. A run in its place begins where that run began."""
 
-    Attributes:
-        seen: What `TurnState.seen` returned then.
-        left: What `TurnState.left` returned then.
-    """
-
-    seen: Mapping[str, Mapping[str, str | None]]
-    left: Mapping[str, Mapping[str, str]]
+    seen: Mapping[str, Mapping[str, str | None]]  # what `TurnState.seen` returned then
+    left: Mapping[str, Mapping[str, str]]  # what `TurnState.left` returned then
 
 
 Commit: TypeAlias = Callable[[StateWrite], Awaitable[None]]

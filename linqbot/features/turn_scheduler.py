@@ -49,11 +49,7 @@ def listed(entry: JournalEntry) -> list[Scheduled]:
 
 
 def note_timer(timer: Timer, *, replaces: bool = False) -> None:
-    """Note a timer that belongs to the result of the running step, if there is one.
-
-    Args:
-        replaces: True if the timer takes the place of a stored one of its id.
-    """
+    """Note a timer that belongs to the result of the running step, if there is one."""
     if (step := effects_of_step()) is not None:
         said = {name: getattr(timer, name) for name in ("id", "due", "lane", "kind", "grace_s")}
         step.scheduled.append({"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces})
@@ -65,11 +61,7 @@ def _note(change: Any) -> None:
 
 
 class TurnScheduler:
-    """The scheduled sends that one run of a turn begins, moves and cancels.
-
-    Args:
-        stored: The sends of other turns.
-    """
+    """The scheduled sends that one run of a turn begins, moves and cancels."""
 
     __slots__ = ("_cancels", "_journal", "_slots", "_stored", "_timers")
 
@@ -135,8 +127,7 @@ class TurnScheduler:
     async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
         """Move a scheduled send that waits, or make the calls of a recurring one once more at `due`.
 
-        Returns:
-            The send; None if none of this id is stored any more, except in a part that is over, which has moved it.
+        Return None if none of this id is stored any more, except in a part that is over, which has moved it.
         """
         self._journal.refuse_after_end("reschedule")
         # Also for what turns out to be no recurring send, so that the numbers are the same in every run.
@@ -207,11 +198,7 @@ class TurnScheduler:
         self._timers.clear()
 
     def recall(self, changes: Iterable[Any]) -> None:
-        """Repeat what a step on record has scheduled, moved and cancelled. What it has cancelled elsewhere is cancelled.
-
-        Args:
-            changes: See `StepEffects`.
-        """
+        """Repeat what a step on record has scheduled, moved and cancelled. What it has cancelled elsewhere is cancelled."""
         for change in changes:
             if "cancelled" in change:
                 self._timers.pop(change["cancelled"], None)
@@ -221,11 +208,7 @@ class TurnScheduler:
                 self._put(Timer(**{**said, "payload": to_json(said["payload"])}), replaces=change["replaces"])
 
     def _put(self, timer: Timer, *, replaces: bool = False) -> None:
-        """Let the commit that ends the turn store a timer.
-
-        Args:
-            replaces: True deletes the stored timer of this id first, in the same commit.
-        """
+        """Let the commit that ends the turn store a timer; `replaces` deletes the stored one of its id first."""
         if replaces:
             self._journal.cancelled.append(timer.id)
         self._timers[timer.id] = timer

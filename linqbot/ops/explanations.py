@@ -32,21 +32,14 @@ _PARAGRAPHS = re.compile(r"\n\s*\n|\n(?=(?:Why|To do|[A-Z][a-z]+):)")
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The explanation of a code.
+    """The explanation of a code."""
 
-    Attributes:
-        code: `LQB2001`, `2024` or `R14`.
-        name: The error class for linqbot's codes, `HTTP 403` for Linq's; empty for rules.
-        means, why, to_do: Its meaning, its causes, what to do about it.
-        link: Linq's page about it; empty for linqbot's codes.
-    """
-
-    code: str
-    name: str
-    means: str
+    code: str  # `LQB2001`, `2024` or `R14`
+    name: str  # the error class for linqbot's codes, `HTTP 403` for Linq's; empty for rules
+    means: str  # means, why, to_do: Its meaning, its causes, what to do about it
     why: str
     to_do: str
-    link: str = ""
+    link: str = ""  # linq's page about it; empty for linqbot's codes
 
     @property
     def summary(self) -> str:
@@ -68,11 +61,7 @@ def of_error(kind: type[LinqbotError]) -> Explanation:
 
 
 def of_ours(wanted: str = "") -> Mapping[str, Explanation]:
-    """Return linqbot's own codes.
-
-    Args:
-        wanted: Stop once this code is found, so that the remaining modules need not be imported.
-    """
+    """Return linqbot's own codes, up to `wanted`: the remaining modules need not be imported."""
     found: dict[str, Explanation] = {}
     for module in ERRORS_LIVE_IN:
         importlib.import_module(module)

@@ -54,16 +54,11 @@ class RotationStopped(LinqbotError):
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """The progress of a rotation.
+    """The progress of a rotation."""
 
-    Attributes:
-        new, old: Ids of the two subscriptions; `old` is None once it is deleted.
-        ends_at: Time from which the old one may be deleted, in Unix seconds; None once it is deleted.
-    """
-
-    new: str
+    new: str  # new, old: Ids of the two subscriptions; `old` is None once it is deleted
     old: str | None
-    ends_at: float | None = None
+    ends_at: float | None = None  # time from which the old one may be deleted, in Unix seconds; None once it is deleted
 
 
 @dataclass(frozen=True, slots=True)

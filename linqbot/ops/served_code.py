@@ -22,25 +22,15 @@ from linqbot.storage.sqlite.serving_lock import ServingLock
 
 @dataclass(frozen=True, slots=True)
 class OldCode:
-    """A server that runs older code than the files hold.
-
-    Attributes:
-        started_at: Start of the server, in Unix seconds.
-        changed: Names of the files that were changed or deleted since.
-    """
+    """A server that runs older code than the files hold."""
 
     pid: int
-    started_at: float
-    changed: tuple[str, ...]
+    started_at: float  # start of the server, in Unix seconds
+    changed: tuple[str, ...]  # names of the files that were changed or deleted since
 
 
 def note_code(storage: str, spec: str) -> None:
-    """Note the code of a bot that was loaded from `spec`. Does nothing if the storage is not a file.
-
-    Args:
-        storage: URL of the storage. This process already serves it.
-        spec: The argument of `linqbot.ops.bot_file.load_bot`.
-    """
+    """Note the code of a bot that was loaded from `spec`. Does nothing if the storage is not a file."""
     path = path_of(storage)
     if path is None:
         return

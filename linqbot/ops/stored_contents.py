@@ -32,31 +32,21 @@ _PASSES = 3
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """The result of a check.
-
-    Attributes:
-        digest: None if the rows could not be read: the schema is not the newest, or the file is damaged.
-        problems: A sentence each; empty if the storage is in order.
-    """
+    """The result of a check."""
 
     schema: SchemaState
-    digest: Digest | None
-    problems: tuple[str, ...]
+    digest: Digest | None  # None if the rows could not be read: the schema is not the newest, or the file is damaged
+    problems: tuple[str, ...]  # A sentence each; empty if the storage is in order
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A finished copy.
-
-    Attributes:
-        digest: The content of both storages.
-        resumed_at: Number of rows that an earlier, unfinished run had stored.
-    """
+    """A finished copy."""
 
     source: str
     target: str
-    digest: Digest
-    resumed_at: int
+    digest: Digest  # the content of both storages
+    resumed_at: int  # number of rows that an earlier, unfinished run had stored
     seconds: float
 
 
@@ -203,11 +193,7 @@ def scope_of(who: str) -> str:
 
 
 async def rows(store: Storage, scope: str | None, name: str | None) -> AsyncIterator[StateRow]:
-    """Yield the stored values of a scope, or of all scopes.
-
-    Args:
-        name: Only values of this name.
-    """
+    """Yield the stored values of a scope, or of all scopes; with `name` only those of this name."""
     after = ("", "")
     while page := await store.state_rows(prefix=scope or "", name=name, after=after):
         for row in page:

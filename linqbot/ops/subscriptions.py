@@ -44,19 +44,14 @@ _GENERATION = "linqbot"
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """The event types that a bot's handlers take.
-
-    Attributes:
-        everything: A handler takes events for which linqbot has no class, so the bot needs every type that Linq offers.
-        handlers: The names of the handlers; None if they are not known.
-        plugins: The plugins that are served with the bot; None if they are not known.
-        opt_outs: A sentence for each word that the bot offers to people and by which they opt out instead.
-    """
+    """The event types that a bot's handlers take."""
 
     types: tuple[str, ...]
+    # A handler takes events for which linqbot has no class, so the bot needs every type that Linq offers.
     everything: bool = False
-    handlers: frozenset[str] | None = None
-    plugins: tuple[Plugin, ...] | None = None
+    handlers: frozenset[str] | None = None  # the names of the handlers; None if they are not known
+    plugins: tuple[Plugin, ...] | None = None  # the plugins that are served with the bot; None if they are not known
+    # A sentence for each word that the bot offers to people and by which they opt out instead.
     opt_outs: tuple[str, ...] = ()
 
     @property
@@ -232,33 +227,23 @@ Action: TypeAlias = Literal["created", "changed", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The wanted state of a subscription.
-
-    Attributes:
-        lines: Deliver only events of these lines, in E.164; () for all lines; None to leave the lines as they are.
-    """
+    """The wanted state of a subscription."""
 
     target_url: str
     events: tuple[str, ...]
+    # Deliver only events of these lines, in E.164; () for all lines; None to leave the lines as they are.
     lines: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The result of `sync`: the changes that were made, or in a dry run would be made.
-
-    Attributes:
-        subscription: The subscription afterwards; None if a dry run would create it.
-        changes: By field, the old and the new value.
-        others: Ids of other subscriptions to the same address.
-        knows_secret: The secret is stored here.
-    """
+    """The result of `sync`: the changes that were made, or in a dry run would be made."""
 
     action: Action
-    subscription: WebhookSubscription | None
-    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    others: tuple[str, ...] = ()
-    knows_secret: bool = True
+    subscription: WebhookSubscription | None  # the subscription afterwards; None if a dry run would create it
+    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # by field, the old and the new value
+    others: tuple[str, ...] = ()  # ids of other subscriptions to the same address
+    knows_secret: bool = True  # the secret is stored here
 
 
 async def sync(

@@ -94,22 +94,15 @@ class RecipientUpdate:
 
 @dataclass(frozen=True, slots=True)
 class OpenBroadcast:
-    """The facts about a broadcast by which `steps` decides.
-
-    Attributes:
-        next_at: Unix seconds, before which the line sends to no further person.
-        has_ended: True if each person has an outcome and that was noted.
-        has_pending: True if a row is `pending`.
-        under_way: The number of rows that are `under_way`.
-    """
+    """The facts about a broadcast by which `steps` decides."""
 
     name: str
     line: str
     status: BroadcastStatus
-    next_at: float
-    has_ended: bool
-    has_pending: bool
-    under_way: int
+    next_at: float  # Unix seconds, before which the line sends to no further person
+    has_ended: bool  # True if each person has an outcome and that was noted
+    has_pending: bool  # True if a row is `pending`
+    under_way: int  # the number of rows that are `under_way`
 
 
 @dataclass(frozen=True, slots=True)

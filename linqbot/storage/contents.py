@@ -85,15 +85,10 @@ _BOOLEANS: Final = frozenset({"put_back", "off_the_record", "texts"})
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The content of a storage in a few bytes.
+    """The content of a storage in a few bytes."""
 
-    Attributes:
-        rows: Number of rows, by table.
-        hashes: SHA-256 of the rows, by table, in hex.
-    """
-
-    rows: Mapping[str, int]
-    hashes: Mapping[str, str]
+    rows: Mapping[str, int]  # number of rows, by table
+    hashes: Mapping[str, str]  # SHA-256 of the rows, by table, in hex
 
     @property
     def total(self) -> int:
@@ -108,32 +103,21 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class CopyMark:
-    """The record of an unfinished copy, in the storage that is written. It changes in the commit that stores rows.
+    """The record of an unfinished copy, in the storage that is written. It changes in the commit that stores rows."""
 
-    Attributes:
-        source: The name of the storage that is copied.
-        digest: The `Digest.whole` of that storage.
-        rows: Number of rows that were stored, by table.
-    """
-
-    source: str
-    digest: str
-    rows: Mapping[str, int]
+    source: str  # the name of the storage that is copied
+    digest: str  # the `Digest.whole` of that storage
+    rows: Mapping[str, int]  # number of rows that were stored, by table
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """The number of the schema of a storage, and the newest number that this release knows.
-
-    Attributes:
-        have: 0 if the storage does not exist or is empty.
-        serving: Number of processes that serve the storage now.
-    """
+    """The number of the schema of a storage, and the newest number that this release knows."""
 
     name: str
-    have: int
+    have: int  # 0 if the storage does not exist or is empty
     newest: int
-    serving: int
+    serving: int  # number of processes that serve the storage now
 
     def require_current(self) -> None:
         """Check that the schema is the newest.

@@ -51,34 +51,21 @@ class Readable(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Changes:
-    """The changes of one transaction that memory follows after COMMIT.
+    """The changes of one transaction that memory follows after COMMIT."""
 
-    Attributes:
-        timers: True if the earliest timer may be another one.
-        broadcasts: True if the next step of a broadcast may be another one.
-        own_entries: True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
-        conversations: Conversations that were stored.
-        ended: Chats and ids of conversations that were deleted, before those were stored.
-        received_at: When the newest webhook of this transaction was accepted.
-        noted_at: The `active_at` that was written to the table `meta`.
-        purge_at: Time before which no purge needs to run.
-    """
-
-    timers: bool = False
-    broadcasts: bool = False
+    timers: bool = False  # True if the earliest timer may be another one
+    broadcasts: bool = False  # True if the next step of a broadcast may be another one
+    # True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
     own_entries: bool = False
-    conversations: list[ConversationSummary] = field(default_factory=list)
+    conversations: list[ConversationSummary] = field(default_factory=list)  # conversations that were stored
+    # Chats and ids of conversations that were deleted, before those were stored.
     ended: set[tuple[str, str]] = field(default_factory=set)
-    received_at: float | None = None
-    noted_at: float | None = None
-    purge_at: float | None = None
+    received_at: float | None = None  # when the newest webhook of this transaction was accepted
+    noted_at: float | None = None  # the `active_at` that was written to the table `meta`
+    purge_at: float | None = None  # time before which no purge needs to run
 
     def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
-        """Note that conversations were deleted, also if this transaction has stored them before.
-
-        Args:
-            gone: Their chats and ids.
-        """
+        """Note that conversations were deleted, also if this transaction has stored them before."""
         for chat, conversation_id in gone:
             self.ended.add((chat, conversation_id))
             self.conversations = [each for each in self.conversations if each.id != conversation_id]
@@ -136,17 +123,11 @@ class Writable(Readable, Protocol):
 
 
 class SQLiteForm(NamedTuple):
-    """A statement as SQLite understands it.
+    """A statement as SQLite understands it."""
 
-    Attributes:
-        sql: Its text, with `?` for each value.
-        order: The index of the value of each `?`.
-        lists: The indexes of the values that are lists. SQLite gets them as JSON.
-    """
-
-    sql: str
-    order: tuple[int, ...]
-    lists: frozenset[int]
+    sql: str  # its text, with `?` for each value
+    order: tuple[int, ...]  # the index of the value of each `?`
+    lists: frozenset[int]  # The indexes of the values that are lists. SQLite gets them as JSON.
 
     def values(self, given: Sequence[Any]) -> list[Any]:
         """Return the value of each `?`."""
@@ -191,13 +172,9 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def where(*conditions: tuple[str, object], first: int = 1) -> tuple[str, list[Any]]:
-    """Return `WHERE …` and its values, for the conditions whose value is not None; an empty text if none is left.
+    """Return `WHERE …` and its values, for the conditions such as `lane = $` whose value is not None.
 
     A condition that may be left out is not written `$1 IS NULL OR lane = $1`, because then no index would be used.
-
-    Args:
-        conditions: Each with a `$` in the place of its parameter, such as `lane = $`.
-        first: The number of the first parameter.
     """
     given = [(sql, value) for sql, value in conditions if value is not None]
     texts = [sql.replace("$", f"${number}") for number, (sql, _) in enumerate(given, first)]

@@ -32,40 +32,26 @@ _MANY = 50
 
 
 class StoredRecord(NamedTuple):
-    """A stored record, in the form in which `Person.find` searches it.
+    """A stored record, in the form in which `Person.find` searches it."""
 
-    Attributes:
-        place: The table: deliveries are in the inbox (`delivery`), kept after their ack (`done`), or dead letters
-            (`dead`). `entry` is a journal entry.
-        key: The id; for a journal entry its idempotency key.
-        lane: The lane; for a journal entry the lane of the chat that its call wrote to, or empty if there is none.
-        documents: JSON documents that may contain a handle.
-        turn: For a journal entry or a conversation.
-        message_id: For a journal entry only.
-        leased: True for a delivery that is being handled.
-    """
-
+    # The table: deliveries are in the inbox (`delivery`), kept after their ack (`done`), or dead letters (`dead`).
+    # `entry` is a journal entry.
     place: Place
-    key: str
-    lane: str
-    documents: tuple[bytes | None, ...]
-    turn: str | None = None
-    message_id: str | None = None
-    leased: bool = False
+    key: str  # the id; for a journal entry its idempotency key
+    lane: str  # the lane; for a journal entry the lane of the chat that its call wrote to, or empty if there is none
+    documents: tuple[bytes | None, ...]  # JSON documents that may contain a handle
+    turn: str | None = None  # for a journal entry or a conversation
+    message_id: str | None = None  # for a journal entry only
+    leased: bool = False  # True for a delivery that is being handled
 
 
 @dataclass(slots=True)
 class Found:
-    """The keys of the records that concern a person.
+    """The keys of the records that concern a person."""
 
-    Attributes:
-        keys: The keys by place.
-        turns: The turn of each journal entry in `keys`.
-        leased: Ids of all deliveries that are being handled, also of those that do not concern the person.
-    """
-
-    keys: defaultdict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))
-    turns: dict[str, str | None] = field(default_factory=dict)
+    keys: defaultdict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))  # the keys by place
+    turns: dict[str, str | None] = field(default_factory=dict)  # the turn of each journal entry in `keys`
+    # Ids of all deliveries that are being handled, also of those that do not concern the person.
     leased: set[str] = field(default_factory=set)
 
     @property
@@ -111,9 +97,7 @@ class Person:
     async def find(self, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
         """Find the records that concern the person.
 
-        Args:
-            records: Returns all records, deliveries before journal entries. It is called several times, because each
-                record that is found may link to others.
+        `records` is called several times, because each record that is found may link to others.
         """
         found = Found()
         async for record in records():
@@ -176,12 +160,9 @@ def _mentions(document: bytes | None, ids: set[str]) -> bool:
 
 
 def _strings(data: Any, *, without: Collection[str] = ()) -> Iterator[str]:
-    """Yield every string value, except inside objects with `is_me`.
+    """Yield every string value, but those of the keys `without`, and those inside objects with `is_me`.
 
     The bot's own line is in every chat, so matching its number would erase all data.
-
-    Args:
-        without: Keys whose values are left out, if they are strings.
     """
     if isinstance(data, str):
         yield data
@@ -220,13 +201,7 @@ async def forget(
     operate: Callable[[Callable[[Any], Any]], Awaitable[Any]],
     forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]],
 ) -> Forgotten:
-    """Erase what concerns a person, until a search finds nothing more; see `Storage.forget`.
-
-    Args:
-        read: Runs a query.
-        operate: Runs `work` in a transaction.
-        forget_waiting: Erases the deliveries with these ids from the inbox, in a transaction, and returns their number.
-    """
+    """Erase what concerns a person, until a search finds nothing more; see `Storage.forget`."""
     person = Person(handle, {*chats, *await read(lambda db: state.chats_with(db, handle.casefold()))})
     forgotten = Forgotten(recipients=await operate(lambda tx: broadcasts.forget(tx, handle)))
     for _ in range(_ROUNDS):

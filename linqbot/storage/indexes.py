@@ -38,22 +38,17 @@ class _Is(Enum):
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """The queue of one lane.
-
-    Attributes:
-        wakes: True if a wait ends when a delivery is added to the lane.
-        overdue: True if the lease of the head ended by time, so that its turn may have left journal entries.
-        max_concurrent_suspects: Maximum number of suspects that may run while the head does. 1: the head runs alone,
-            without any other delivery. 0: the head is not a suspect.
-    """
+    """The queue of one lane."""
 
     name: str
     queue: deque[int] = field(default_factory=deque)
     state: _Is = _Is.FREE
     token: int = 0
     until: float = 0.0
-    wakes: bool = False
-    overdue: bool = False
+    wakes: bool = False  # True if a wait ends when a delivery is added to the lane
+    overdue: bool = False  # True if the lease of the head ended by time, so that its turn may have left journal entries
+    # Maximum number of suspects that may run while the head does. 1: the head runs alone, without any other delivery.
+    # 0: the head is not a suspect.
     max_concurrent_suspects: int = 0
 
 
@@ -111,12 +106,7 @@ class Lanes:
         return list(itertools.islice(known.queue, 1, 1 + limit)) if known else []
 
     def add(self, name: str, seq: int, *, not_before: float = 0.0, max_concurrent_suspects: int = 0) -> None:
-        """Append a delivery to its lane. Only the first of a lane can wait for a time.
-
-        Args:
-            seq: Greater than every other sequence number of the lane.
-            not_before: Unix seconds; 0 if the lane is free at once.
-        """
+        """Append a delivery to its lane; its number is the greatest. Only the first of a lane can wait for a time."""
         self.depth += 1
         if max_concurrent_suspects:
             self._suspects[seq] = max_concurrent_suspects
@@ -162,11 +152,8 @@ class Lanes:
     ) -> list[LaneLease]:
         """Lease the heads of free lanes, oldest first, at most `limit`, and not more suspects than may run together.
 
-        Args:
-            now: Unix seconds, for the waits of lanes.
-            monotonic: The time for the ends of leases; see `Clock.monotonic`.
-            until: The end of the leases, in seconds of the monotonic clock.
-            ending: Heads that are not leased: their leases have run out, but are ended by the same transaction.
+        Heads in `ending` are left out: their leases have run out, but are ended by the same transaction. `now` is for the
+        waits of lanes; `monotonic` and `until` are on the monotonic clock.
         """
         self._settle_times(now, monotonic)
         leases: list[LaneLease] = []
@@ -187,11 +174,7 @@ class Lanes:
         return lane.queue[0] if lane else None
 
     def release(self, token: int, *, overdue: bool = False) -> None:
-        """Undo a lease.
-
-        Args:
-            overdue: The mark of the lease that is undone, if the transaction that counts it was rolled back.
-        """
+        """Undo a lease; `overdue` is its mark again, if the transaction that counts it was rolled back."""
         lane = self._leases.pop(token)
         lane.overdue = overdue
         self._set_free(lane)
@@ -203,11 +186,7 @@ class Lanes:
         self._wait(lane, until)
 
     def hold(self, token: int, until: float, *, known: int) -> None:
-        """End a lease that was not used: its lane waits until a Unix time, or until a delivery is added.
-
-        Args:
-            known: The number of deliveries behind the head. With more, the lane does not wait.
-        """
+        """End a lease: its lane waits until a Unix time, or until more than `known` deliveries are behind the head."""
         lane = self._leases.pop(token)
         if len(lane.queue) > 1 + known:
             lane.overdue = False
@@ -243,11 +222,7 @@ class Lanes:
             del self._lanes[lane.name]
 
     def renumber(self, name: str, numbers: Mapping[int, int]) -> None:
-        """Follow the deliveries of a lane that was sorted: a suspect stays a suspect at its new place.
-
-        Args:
-            numbers: The new sequence numbers by the old ones, which are the same set.
-        """
+        """Follow the deliveries of a lane that was sorted: a suspect stays a suspect at its new place."""
         moved = {new: self._suspects.pop(old) for old, new in numbers.items() if old in self._suspects}
         lane = self._lanes.get(name)
         if not moved or lane is None:
@@ -403,11 +378,7 @@ class LaneWatch:
 
 
 class OpenConversations:
-    """The summaries of all conversations.
-
-    Args:
-        conversations: The conversations on record: none of them replaces another.
-    """
+    """The summaries of all conversations."""
 
     def __init__(self, conversations: Iterable[ConversationSummary] = ()) -> None:
         # Most chats have one conversation, and a tuple for each would cost as much as the conversation.
@@ -527,26 +498,18 @@ class Recent:
 
 
 class StorageMemory:
-    """The facts that every backend keeps in memory, also one whose lanes are in the database.
-
-    Attributes:
-        watched: The lanes that running turns watch.
-        recent: The deliveries that this process stored last.
-        conversations: The conversations on record.
-        active_at: See `Storage.last_activity`.
-        noted_at: The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
-        has_own_entries: See `Storage.has_made_scheduled_sends`. It stays True when the last of these entries is deleted.
-        purge_at: Time before which no purge needs to run.
-    """
+    """The facts that every backend keeps in memory, also one whose lanes are in the database."""
 
     def __init__(self) -> None:
-        self.watched = LaneWatch()
+        self.watched = LaneWatch()  # the lanes that running turns watch
         self.recent = Recent()
         self.conversations = OpenConversations()
-        self.active_at: float | None = None
+        self.active_at: float | None = None  # see `Storage.last_activity`
+        # The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
         self.noted_at = 0.0
+        # See `Storage.has_made_scheduled_sends`. It stays True when the last of these entries is deleted.
         self.has_own_entries = False
-        self.purge_at = 0.0
+        self.purge_at = 0.0  # time before which no purge needs to run
 
     def note_activity(self, *times: float | None) -> None:
         """Note when webhooks were accepted, or None."""

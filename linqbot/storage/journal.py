@@ -111,16 +111,10 @@ def after_receipt(entry: JournalEntry, receipt: Receipt) -> JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The state of a message that a receipt reports.
+    """The state of a message that a receipt reports."""
 
-    Attributes:
-        key: The idempotency key of the call that made the message; None if Linq did not name it.
-        message_id: The message; None if Linq did not name it.
-        status: Its state.
-    """
-
-    key: str | None
-    message_id: str | None
+    key: str | None  # the idempotency key of the call that made the message; None if Linq did not name it
+    message_id: str | None  # the message; None if Linq did not name it
     status: DeliveryStatus
 
     @classmethod
@@ -164,10 +158,7 @@ async def begin(tx: Writable, entries: Sequence[JournalEntry]) -> None:
 async def settle(tx: Writable, entries: Sequence[JournalEntry], *, ended: bool = False) -> None:
     """Store outcomes of journal entries, without the texts that no repetition needs.
 
-    While history is on, texts stay, except those off the record.
-
-    Args:
-        ended: True if the turns of all entries are acked with this transaction.
+    While history is on, texts stay, except those off the record. With `ended`, the turns are acked in this transaction.
     """
     note_own(tx, entries)
     rounds: list[dict[tuple[str, int, str], tuple[Any, ...]]] = []

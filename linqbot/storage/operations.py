@@ -178,14 +178,10 @@ class CheckOp(Op[None]):
 
 @dataclass(slots=True, eq=False)
 class WorkOp(Op[Any]):
-    """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all.
-
-    Attributes:
-        news: True if a `take` may find more afterwards.
-    """
+    """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all."""
 
     work: Callable[[Any], Awaitable[Any]]
-    news: bool = True
+    news: bool = True  # True if a `take` may find more afterwards
 
 
 async def nothing(_: object) -> None:
@@ -309,25 +305,21 @@ _AFTER_FINISH: Final[Sequence[type[Op[Any]]]] = (
 
 @dataclass(frozen=True, slots=True)
 class LaneSteps:
-    """The steps of a transaction that each backend has for itself.
+    """The steps of a transaction that each backend has for itself."""
 
-    Attributes:
-        steps: For each kind of operations that moves a lane or checks a lease. The steps that all backends share are added.
-        held: Returns the sequence numbers of the deliveries under leases that are in force, by token.
-        postpone: Notes that the leases of turns that run again are over. The deliveries are given by sequence number.
-        remove: Ends the leases of turns that are over, and removes their deliveries. For those that `ends_its_turn` names,
-            given as the last argument, it stores the outcomes too. It also ends the turns that were acked.
-        store: Stores new deliveries at the tails of their lanes. Backlog limits do not apply: Linq does not deliver them
-            again if they are refused.
-        old_ids: The SQL that deletes the ids of deliveries that left the inbox before $1, at most $2.
-    """
-
+    # For each kind of operations that moves a lane or checks a lease. The steps that all backends share are added.
     steps: dict[type[Op[Any]], Step]
+    # Returns the sequence numbers of the deliveries under leases that are in force, by token.
     held: Callable[[Any, Sequence[Lease]], Awaitable[dict[int, int]]]
+    # Notes that the leases of turns that run again are over. The deliveries are given by sequence number.
     postpone: Callable[[Any, Mapping[int, FinishOp]], Awaitable[None]]
+    # Ends the leases of turns that are over, and removes their deliveries. For those that `ends_its_turn` names, given
+    # as the last argument, it stores the outcomes too. It also ends the turns that were acked.
     remove: Callable[[Any, Mapping[int, FinishOp], Collection[int]], Awaitable[None]]
+    # Stores new deliveries at the tails of their lanes. Backlog limits do not apply: Linq does not deliver them again
+    # if they are refused.
     store: Callable[[Any, Sequence[Delivery]], Awaitable[object]]
-    old_ids: str
+    old_ids: str  # the SQL that deletes the ids of deliveries that left the inbox before $1, at most $2
 
     def __post_init__(self) -> None:
         self.steps[ReceiptOp] = _receive
@@ -349,8 +341,7 @@ class LaneSteps:
 async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMemory, *, purging: bool) -> None:
     """Run the operations of a batch in the open transaction, and delete old rows now and then.
 
-    Args:
-        purging: True for a process that serves: a command does not know for how long history is kept.
+    Only a process that serves is `purging`: a command does not know for how long history is kept.
     """
     for kind in _BEFORE_FINISH:
         if kind in ops:

@@ -50,16 +50,11 @@ class StateWrite:
 
 @dataclass(frozen=True, slots=True)
 class ChangedValue:
-    """A changed value, to be stored with a call.
-
-    Attributes:
-        now: The JSON of the value.
-        before: The JSON that a later run of the turn is shown up to this call; None if nothing was stored.
-    """
+    """A changed value, to be stored with a call."""
 
     write: StateWrite
-    now: bytes
-    before: bytes | None
+    now: bytes  # the JSON of the value
+    before: bytes | None  # the JSON that a later run of the turn is shown up to this call; None if nothing was stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +68,7 @@ class StoredChange:
 
 
 def conflict(writes: Iterable[StateWrite], stored: Callable[[str, str], bytes | None]) -> StateConflict | None:
-    """Return an error if the value that a write expects is not the stored one; None if all values are as expected.
-
-    Args:
-        stored: Returns the value of a scope and a name; None if there is none.
-    """
+    """Return an error if the value that a write expects is not the stored one; None if all values are as expected."""
     for write in writes:
         if write.expected is not ANY and write.expected != stored(write.scope, write.name):
             return StateConflict(write.scope, write.name)

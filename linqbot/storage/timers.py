@@ -82,15 +82,11 @@ class Rearm:
     """The next due time of a recurring timer whose delivery was handled.
 
     It has no effect if the timer was cancelled, or was rearmed already.
-
-    Attributes:
-        tick: The due time that was handled, in Unix seconds.
-        due: The next due time, in Unix seconds.
     """
 
     timer_id: str
-    tick: float
-    due: float
+    tick: float  # the due time that was handled, in Unix seconds
+    due: float  # the next due time, in Unix seconds
 
 
 _COLUMNS = "id, due, lane, kind, payload, grace_s"

@@ -23,42 +23,30 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A delivery in the inbox, without its body.
-
-    Attributes:
-        state: `leased` while a turn runs. Until `not_before`: `retrying` after an error of the handler, `deferred`
-            after an error that is not the handler's, `gathering` while more messages may join it. Otherwise `ready`,
-            also behind other deliveries of the lane.
-        attempts, crashes, replay: See `Lease`.
-        not_before: Unix seconds; None if it never failed and was never deferred.
-        error: The reason for the last retry or deferral.
-    """
+    """A delivery in the inbox, without its body."""
 
     id: str
     lane: str
     type: str
     received_at: float
+    # `leased` while a turn runs. Until `not_before`: `retrying` after an error of the handler, `deferred` after an
+    # error that is not the handler's, `gathering` while more messages may join it. Otherwise `ready`, also behind other
+    # deliveries of the lane.
     state: WaitingState
-    attempts: int
+    attempts: int  # see `Lease`, also for crashes and replay
     crashes: int
-    not_before: float | None
-    error: str | None
+    not_before: float | None  # Unix seconds; None if it never failed and was never deferred
+    error: str | None  # the reason for the last retry or deferral
     replay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts of what is stored, found without reading bodies.
+    """Counts of what is stored, found without reading bodies."""
 
-    Attributes:
-        waiting: Number of deliveries in the inbox, including those that are being handled.
-        oldest_at: Unix time at which the oldest of them was received; None if there is none.
-        dead: Number of dead letters.
-    """
-
-    waiting: int
-    oldest_at: float | None
-    dead: int
+    waiting: int  # number of deliveries in the inbox, including those that are being handled
+    oldest_at: float | None  # Unix time at which the oldest of them was received; None if there is none
+    dead: int  # number of dead letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +66,23 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """Counts of what was erased about a person.
+    """Counts of what was erased about a person."""
 
-    Attributes:
-        waiting, done, dead: Deliveries in the inbox, kept after their ack, and dead letters.
-        entries: Journal entries.
-        state: Values of state.
-        conversations: Conversations that waited for an answer, or had ended a short time ago.
-        recipients: Rows of the person in broadcasts.
-        left: Ids of deliveries that are being handled now and could not be erased. They stay until their turns end,
-            with their journal entries and whatever these turns store. Call `forget` again then, with `chats`.
-        chats: Ids of the direct chats with the person that are known now.
-        wiped: True if the bytes have left the SQLite file too; in PostgreSQL, if their space was freed, so that the
-            server may overwrite it. False if the SQLite file could not be written again, because other connections kept
-            it busy or its disk has no room for a copy: call `forget` again.
-    """
-
-    waiting: int = 0
+    waiting: int = 0  # deliveries in the inbox; `done` are those kept after their ack
     done: int = 0
     dead: int = 0
-    entries: int = 0
+    entries: int = 0  # journal entries
     timers: int = 0
-    state: int = 0
-    conversations: int = 0
-    recipients: int = 0
+    state: int = 0  # values of state
+    conversations: int = 0  # conversations that waited for an answer, or had ended a short time ago
+    recipients: int = 0  # rows of the person in broadcasts
+    # Ids of deliveries that are being handled now and could not be erased. They stay until their turns end, with their
+    # journal entries and whatever these turns store. Call `forget` again then, with `chats`.
     left: tuple[str, ...] = ()
-    chats: tuple[str, ...] = ()
+    chats: tuple[str, ...] = ()  # ids of the direct chats with the person that are known now
+    # True if the bytes have left the SQLite file too; in PostgreSQL, if their space was freed, so that the server may
+    # overwrite it. False if the SQLite file could not be written again, because other connections kept it busy or its
+    # disk has no room for a copy: call `forget` again.
     wiped: bool = True
 
     def __add__(self, later: Forgotten) -> Forgotten:
@@ -182,9 +161,6 @@ async def put_in_order(tx: Writable, seqs: Sequence[int], tables: Sequence[str])
     """Number the deliveries of a lane in the order in which they were sent, and return the new numbers by the old ones.
 
     Leased deliveries, those that wait for a time, and those whose turns have journal entries keep their numbers.
-
-    Args:
-        tables: Those that hold the numbers.
     """
     sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
               WHERE NOT ({tx.is_leased}) AND coalesce(waits, 'gathering') = 'gathering'
@@ -253,11 +229,7 @@ async def _take_kept(
 
 
 async def purge(tx: Writable, known: str) -> None:
-    """Delete old rows, a few at a time, in the transaction of other operations.
-
-    Args:
-        known: The SQL that deletes the ids of deliveries that left the inbox before a time, at most a number of them.
-    """
+    """Delete old rows, a few at a time, in the transaction of other operations."""
     old = "SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED"
     if done := [n for (n,) in await tx.fetch(old, tx.now - tx.keep_s, _PURGE_ROWS)]:
         await tx.run("DELETE FROM done WHERE n = ANY($1)", done)

@@ -179,12 +179,9 @@ async def _first_start(bot: BotProcess, begin: Callable[[], Awaitable[list[str] 
 
 
 async def _begin(bot: BotProcess, emulator: Emulator, subscription: SubscriptionRecord) -> list[str] | None:
-    """Start the bot with its present code, and deliver messages and the events that it handles.
+    """Start the bot with its present code. Return the event types that it handles; None if it did not start.
 
     What came while the bot was away is delivered at once: an author who corrects a file should not wait for Linq's retry.
-
-    Returns:
-        The event types that the bot handles; None if the bot did not start.
     """
     earlier = emulator.bot
     await bot.start()

@@ -199,9 +199,7 @@ async def _description(inbox: Storage, delivery_id: str, *, body: bool) -> dict[
 async def _entries(inbox: Storage, delivery_id: str, last_replay: int | None) -> list[JournalEntry]:
     """Return the journal entries of the delivery and of all its replays.
 
-    Args:
-        last_replay: Number of the last replay, if the delivery is still in the inbox or a dead letter. Otherwise entries
-            are read until a replay has none.
+    Without `last_replay`, when it left inbox and dead letters, entries are read until a replay has none.
     """
     found: list[JournalEntry] = []
     for number in itertools.count():

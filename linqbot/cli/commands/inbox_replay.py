@@ -81,12 +81,7 @@ def period_option(what: str) -> Callable[[F], F]:
 
 
 def print_count(count: int, name: str, sentence: str, *, as_json: bool) -> None:
-    """Print the number of deliveries that a command has changed.
-
-    Args:
-        name: Its key in the JSON.
-        sentence: Its line for people. `{}` stands for the deliveries.
-    """
+    """Print the number of deliveries that a command has changed. `{}` in the sentence stands for the deliveries."""
     if as_json:
         print_facts({name: count}, as_json=True)
     else:

@@ -98,17 +98,11 @@ def list_(file: str | None, as_json: bool) -> None:
 
 @dataclass(slots=True)
 class TraceStep:
-    """A step of handling an event, such as a call of a hook, with the steps inside it.
+    """A step of handling an event, such as a call of a hook, with the steps inside it."""
 
-    Attributes:
-        what: The hook or middleware that was called, "handlers", or "call" with the name of an API call.
-        who: The plugin; None if the step is not a plugin's.
-        ms: Milliseconds, those of the inner steps included.
-    """
-
-    what: str
-    who: str | None
-    ms: float = 0.0
+    what: str  # the hook or middleware that was called, "handlers", or "call" with the name of an API call
+    who: str | None  # the plugin; None if the step is not a plugin's
+    ms: float = 0.0  # milliseconds, those of the inner steps included
     inside: list[TraceStep] = field(default_factory=list)
 
 

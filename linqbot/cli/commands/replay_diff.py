@@ -40,20 +40,14 @@ _COLOURS = {"new failure": "red", "fixed failure": "green", "could not be compar
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The bots that a dry deploy compares, and the deliveries that they handle.
+    """The bots that a dry deploy compares, and the deliveries that they handle."""
 
-    Attributes:
-        new, present: Bots, as `load_bot` takes them.
-        handler, limit: See `dry_deploy` and `chosen_turns`.
-        reads: True lets reads through to Linq.
-    """
-
-    new: str
+    new: str  # a bot, as `load_bot` takes it; so is `present`
     present: str | None
     selection: Selection
     handler: str | None
     limit: int | None
-    reads: bool
+    reads: bool  # True lets reads through to Linq
 
 
 def compare(

@@ -31,20 +31,13 @@ SCHEDULE = "schedule"
 
 @dataclass(frozen=True, slots=True)
 class WebhookReply:
-    """The bot's response to one event.
-
-    Attributes:
-        status: HTTP status; None if there was no response.
-        ms: Milliseconds until the response or the error.
-        error: Type of the exception, if there was no response.
-        reason: The bot's reason for refusing the event, if it gave one.
-    """
+    """The bot's response to one event."""
 
     event_id: str
-    status: int | None
-    ms: int
-    error: str | None = None
-    reason: str | None = None
+    status: int | None  # HTTP status; None if there was no response
+    ms: int  # milliseconds until the response or the error
+    error: str | None = None  # type of the exception, if there was no response
+    reason: str | None = None  # the bot's reason for refusing the event, if it gave one
 
     @property
     def is_accepted(self) -> bool:

@@ -276,11 +276,7 @@ def print_synced(
     dry_run: bool,
     elsewhere: Sequence[WebhookSubscription] = (),
 ) -> None:
-    """Print the changes to a subscription, made or, in a dry run, to be made.
-
-    Args:
-        elsewhere: Other subscriptions of this bot, to other addresses.
-    """
+    """Print the changes to a subscription, made or, in a dry run, to be made; `elsewhere` has other addresses."""
     if as_json:
         print_facts(_as_json(synced, secrets, elsewhere, dry_run=dry_run), as_json=True)
         return

@@ -34,14 +34,10 @@ STOP_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A process that waits to serve the bot.
-
-    Attributes:
-        go: The file descriptor to which a byte is written when it shall go on. Closing it ends the process.
-    """
+    """A process that waits to serve the bot."""
 
     process: asyncio.subprocess.Process
-    go: int
+    go: int  # The file descriptor to which a byte is written when it shall go on. Closing it ends the process.
 
     def let_go(self) -> bool:
         """Let the process serve the bot. Return False if it has ended."""
@@ -56,41 +52,29 @@ class Prepared:
 
 @dataclass(slots=True)
 class BotProcess:
-    """The child process that serves the bot.
-
-    Attributes:
-        emulator: URL of the emulator; empty with a real account.
-        bound: The listening socket of the bot, which each of its processes gets, so that no other program can take the port
-            and connections wait while the bot restarts. None lets the process bind the port itself: with a real account,
-            and on Windows, which passes no file descriptors on.
-        instead: Environment variables that replace those for the emulator.
-        changing: Held while the process is stopped and started again.
-        is_stopping: `stop` was called, so the process ends on purpose.
-        was_up: The bot has answered since its latest start.
-        watching: Waits for the end of the process.
-        prepares: The next process is prepared after each start.
-        prepared: The next process.
-        preparing: Prepares the next process.
-        is_ending: Returns True once `linqbot dev` itself ends. Ctrl-C in a terminal also ends the bot's process.
-    """
+    """The child process that serves the bot."""
 
     file: str
-    emulator: str
+    emulator: str  # URL of the emulator; empty with a real account
     port: int
     folder: Path
     api_key: str = "dev_" + secrets.token_hex(12)
     webhook_secret: str = ""
     process: asyncio.subprocess.Process | None = None
     as_json: bool = False
+    # The listening socket of the bot, which each of its processes gets, so that no other program can take the port and
+    # connections wait while the bot restarts. None lets the process bind the port itself: with a real account, and on
+    # Windows, which passes no file descriptors on.
     bound: socket.socket | None = None
-    instead: dict[str, str] = field(default_factory=dict)
-    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    is_stopping: bool = False
-    was_up: bool = False
+    instead: dict[str, str] = field(default_factory=dict)  # environment variables that replace those for the emulator
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while the process is stopped and started again
+    is_stopping: bool = False  # `stop` was called, so the process ends on purpose
+    was_up: bool = False  # the bot has answered since its latest start
     watching: asyncio.Task[None] | None = None
-    prepares: bool = False
+    prepares: bool = False  # the next process is prepared after each start
     prepared: Prepared | None = None
     preparing: asyncio.Task[None] | None = None
+    # Returns True once `linqbot dev` itself ends. Ctrl-C in a terminal also ends the bot's process.
     is_ending: Callable[[], bool] = lambda: False
 
     @property
@@ -222,11 +206,7 @@ def _client() -> httpx.AsyncClient:
 async def note_end(
     bot: BotProcess, process: asyncio.subprocess.Process, emulator: Emulator, earlier: Mapping[str, Any] | None
 ) -> None:
-    """Show that the bot's process has ended, if it ended by itself and without a report of its own.
-
-    Args:
-        earlier: The latest report about the bot before this start.
-    """
+    """Show that the bot's process has ended, if it ended by itself and without a report since `earlier`."""
     exit_code = await process.wait()
     if not bot.is_stopping:
         bot.refuse()

@@ -46,13 +46,7 @@ ASK_TIMES = 50
 
 
 class Inside:
-    """The plugin.
-
-    Args:
-        clock: The clock of the bot. It is set before the bot leases a delivery, and whenever the emulator's is moved.
-        emulator: URL of the emulator.
-        key: The key that requests must carry.
-    """
+    """The plugin. Its clock is set before the bot leases a delivery, and whenever the emulator's is moved."""
 
     name = NAME
 
@@ -143,11 +137,6 @@ async def everything(
     """Return the scheduled sends of all chats, the state of the bot and, of one chat, what else the bot stores.
 
     Only for the process that serves: its memory knows the open questions of a chat.
-
-    Args:
-        chat_id: The chat; None leaves out everything but the scheduled sends and the state of the bot.
-        people: The handles of the people in the chat, whose state is wanted.
-        turns: Ids of the deliveries whose journal entries are wanted, oldest first.
     """
     of_all = {
         "available": True,

@@ -58,13 +58,10 @@ def end_without_traceback() -> None:
 
 
 def end(process: Process, *, at_once: bool) -> None:
-    """Ask a child process to stop, or kill it. The process may have ended.
+    """Ask a child process to stop, or kill it, on Windows in any case. The process may have ended.
 
     The methods of `Process` look first whether the process has ended, in many versions of Python. If it has just ended,
     that takes its exit code away from asyncio, which then logs a warning and reports 255.
-
-    Args:
-        at_once: Kill it. On Windows it is killed in any case.
     """
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL if at_once and sys.platform != "win32" else signal.SIGTERM)

@@ -96,16 +96,12 @@ async def run(bot: Child, settings: Settings, public_url: str, watched: Path, *,
 
 @dataclass(slots=True)
 class _Subscribed:
-    """The subscription of this run.
-
-    Attributes:
-        id: None until there is a subscription.
-    """
+    """The subscription of this run."""
 
     client: Client
     secrets: SecretFile
     target_url: str
-    id: str | None = None
+    id: str | None = None  # None until there is a subscription
 
     async def take_over(self) -> None:
         """Take over the subscription that a crash has left. If there are several, delete all but one.
@@ -201,12 +197,9 @@ async def _begin(bot: Child, subscribed: _Subscribed) -> None:
 
 
 async def _handled(file: str) -> Handled | None:
-    """Return the event types that the bot handles.
+    """Return the event types that the bot handles; None if it cannot be imported, and its error has been printed.
 
     Another process imports the bot, because this process could not import it again after a change.
-
-    Returns:
-        None if the bot cannot be imported. Its error has been printed then.
     """
     asking = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "linqbot", "webhooks", "events", file, "--json", stdout=asyncio.subprocess.PIPE

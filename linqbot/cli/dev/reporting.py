@@ -87,12 +87,7 @@ class TurnReports:
         """The turns whose handlers were chosen, by the ids of their deliveries."""
 
     def blocked(self, handler: str, at: str) -> None:
-        """Note that a handler blocks the event loop, so that its turn shows this. Called from any thread.
-
-        Args:
-            handler: Name of the function, as `module:name`.
-            at: `file:line` of the code that blocks.
-        """
+        """Note that a handler blocks the event loop at `file:line`. Called from any thread."""
         self._blocked[_function(handler)] = at
         # At once, because a loop without an end never lets the turn end.
         for turn in list(self._running.values()):
@@ -265,12 +260,7 @@ Report = Callable[[], dict[str, Any]]
 
 
 class Observations:
-    """Posts reports to one emulator, in order.
-
-    Args:
-        emulator: URL of the emulator.
-        transport: None is HTTP.
-    """
+    """Posts reports to one emulator, in order."""
 
     def __init__(self, emulator: str, transport: httpx.BaseTransport | None = None) -> None:
         self._url = f"{emulator}/emulator/observations"
@@ -280,11 +270,7 @@ class Observations:
         self._thread.start()
 
     def post(self, report: Report) -> None:
-        """Post a report soon. Never waits and never raises.
-
-        Args:
-            report: Makes the report. Called in the thread that posts.
-        """
+        """Post a report soon, made in the thread that posts. Never waits and never raises."""
         with contextlib.suppress(queue.Full):
             self._waiting.put_nowait(report)
 
@@ -324,12 +310,7 @@ _QUESTIONS: Final[Mapping[AnswerResult, str]] = {
 
 
 class TurnLines:
-    """Prints the turns of a bot to standard error: a line for each, and below it the frames of an error, once.
-
-    Args:
-        has_page: True if the emulator's page is there, from which the author runs a message again.
-        full_tracebacks: Show all frames, instead of folding linqbot's own.
-    """
+    """Prints the turns of a bot to standard error: a line for each, and below it the frames of an error, once."""
 
     def __init__(self, *, has_page: bool, full_tracebacks: bool = False) -> None:
         self._has_page = has_page

@@ -44,10 +44,7 @@ TURNS_ASKED = 30
 class DevRunner:
     """Connects an emulator with the process of its bot: see `linqbot.emulator.runner.BotRunner`.
 
-    Args:
-        begin: Starts the process, and returns when the bot answers or the process has ended.
-        storage: The SQLite file of the bot.
-        folder: A folder for copies of that file.
+    `begin` starts the process, and returns when the bot answers or the process has ended.
     """
 
     def __init__(
@@ -230,27 +227,16 @@ KEPT = 20
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The state before a message.
+    """The state before a message."""
 
-    Attributes:
-        message_id: The id that the message then got.
-        message: The act of writing it, to be performed again.
-        snapshot: The state of the emulator.
-        copy: A copy of the bot's storage.
-    """
-
-    message_id: str
-    message: Write
+    message_id: str  # the id that the message then got
+    message: Write  # the act of writing it, to be performed again
     snapshot: Snapshot
     copy: Path
 
 
 class StorageCopies:
-    """Copies of a SQLite file that another process writes.
-
-    Args:
-        folder: A folder for the copies. It exists.
-    """
+    """Copies of a SQLite file that another process writes, in a folder that exists."""
 
     def __init__(self, file: Path, folder: Path) -> None:
         self._file = file
@@ -294,14 +280,10 @@ LOOK_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The work of the bot.
+    """The work of the bot."""
 
-    Attributes:
-        is_busy: A turn runs, or could run now.
-        next_at: The time at which a retry or a scheduled send is due next, in Unix seconds; None if there is none.
-    """
-
-    is_busy: bool
+    is_busy: bool  # a turn runs, or could run now
+    # The time at which a retry or a scheduled send is due next, in Unix seconds; None if there is none.
     next_at: float | None
 
 
@@ -318,11 +300,7 @@ class ClockFollower(Protocol):
 
 
 async def move(emulator: Emulator, bot: ClockFollower, at: float, *, is_over: Callable[[], bool]) -> Moved:
-    """Move the clocks to a time in Unix seconds.
-
-    Args:
-        is_over: Returns True when the state was replaced, so that the move must not go on.
-    """
+    """Move the clocks to a time in Unix seconds, but not on when `is_over`: then the state was replaced."""
     end = time.monotonic() + LONGEST_S
     while (now := emulator.clock.now()) < at:
         work = await _settled(emulator, bot, is_over)
@@ -350,10 +328,9 @@ def _advance(emulator: Emulator, to: float) -> None:
 
 
 async def _settled(emulator: Emulator, bot: ClockFollower, is_over: Callable[[], bool]) -> Work | None:
-    """Wait until all webhooks are answered and the bot has nothing to do now.
+    """Wait until all webhooks are answered and the bot has nothing to do now. Return its next work.
 
-    Returns:
-        The next work of the bot; None if it takes too long, or if the move must not go on.
+    None if that takes too long, or if the move must not go on.
     """
     end = time.monotonic() + BUSY_S
     calm = 0

@@ -40,11 +40,7 @@ def start_failure(error: BaseException) -> dict[str, Any]:
 
 
 def still_loading(at: str) -> dict[str, Any]:
-    """Return the report of a bot whose file takes long to load, and may never end.
-
-    Args:
-        at: The line that runs, as `file:line`.
-    """
+    """Return the report of a bot whose file takes long to load, at `file:line`, and may never end."""
     file, _, line = at.rpartition(":")
     return {
         "kind": "bot",
@@ -57,12 +53,7 @@ def still_loading(at: str) -> dict[str, Any]:
 
 
 def process_ended(exit_code: int, *, at: float, was_up: bool = False) -> dict[str, Any]:
-    """Return the report of a bot whose process has ended, without an error that it could report itself.
-
-    Args:
-        at: Unix seconds on the emulator's clock.
-        was_up: True if the bot had started before.
-    """
+    """Return the report of a bot whose process has ended, without an error that it could report itself."""
     how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of {_signal(-exit_code)}"
     return {
         "kind": "bot",

@@ -55,12 +55,7 @@ _ADVICE: Final[Mapping[str, str]] = {
 
 
 def advice_on(reason: str | None, event_type: str, handled: Sequence[str]) -> str | None:
-    """Return what the author can do if no handler took an event; None if the reason says enough.
-
-    Args:
-        reason: Why no handler took the event.
-        handled: The event types that the bot's handlers take.
-    """
+    """Return what the author can do if no handler took an event; None if the reason says enough."""
     if reason == NO_HANDLER and event_type == "message.received":
         only = f"The bot handles only {', '.join(handled)}. " if handled else "The bot has no handlers. "
         return f"{only}Add a handler for messages with @bot.on_message."
@@ -166,75 +161,50 @@ SENDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class MetQuestion:
-    """An open question that the event of a turn concerns.
-
-    Attributes:
-        handler: Name of the handler that asked.
-        result: What became of the question; see `AnswerResult`.
-    """
+    """An open question that the event of a turn concerns."""
 
     text: str
     handler: str
-    result: AnswerResult
+    result: AnswerResult  # what became of the question; see `AnswerResult`
 
 
 @dataclass(frozen=True, slots=True)
 class HandledError:
-    """An error of a turn that an `on_error` handler of the bot handled, so that the turn did not fail.
-
-    Attributes:
-        handler: Name of the `on_error` handler.
-    """
+    """An error of a turn that an `on_error` handler of the bot handled, so that the turn did not fail."""
 
     error: Exception
-    handler: str
+    handler: str  # name of the `on_error` handler
 
 
 @dataclass(slots=True)
 class ObservedTurn:
-    """A turn, while it runs and after its end.
-
-    Attributes:
-        started_at: Time on the bot's clock, which `linqbot dev` can move.
-        attempt: 1, then one more for each earlier run that failed.
-        event: The parsed event; None for a scheduled send, or if the delivery cannot be parsed.
-        at: `file:line` of the handler's definition.
-        reason: Why no handler takes the event; why the turn was deferred or given up; or why a call of it waits.
-        blocked_at: `file:line` of code that blocked the event loop in this turn.
-        waits_at: `file:line` at which the running handler waits; None in a thread.
-        handled: The event types that the bot's handlers take.
-        timer: Shows the turn while it runs; None before its handler was chosen.
-        calls: The calls of this run that changed something at Linq and succeeded. Those that an earlier run made are
-            left out.
-        sends: What the turn sent, for the page. Those that an earlier run made are included.
-        question: The open question that the event concerns; None if there is none.
-        asks: The text of the question with which the handler ended, to wait for its answer.
-        taken_by: The running turn that took this message with `ctx.incoming`. Then this is no turn of its own.
-        end: None while the turn runs.
-        took_s: Seconds since its start, at its end or when it was last shown.
-    """
+    """A turn, while it runs and after its end."""
 
     delivery: Delivery
-    started_at: datetime
-    attempt: int
-    event: Event | None = None
+    started_at: datetime  # time on the bot's clock, which `linqbot dev` can move
+    attempt: int  # 1, then one more for each earlier run that failed
+    event: Event | None = None  # the parsed event; None for a scheduled send, or if the delivery cannot be parsed
     handler: str | None = None
-    at: str | None = None
+    at: str | None = None  # `file:line` of the handler's definition
     tried: Sequence[Tried] = ()
+    # Why no handler takes the event; why the turn was deferred or given up; or why a call of it waits.
     reason: str | None = None
+    # The calls of this run that changed something at Linq and succeeded. Those that an earlier run made are left out.
     calls: list[Call] = field(default_factory=list)
+    # What the turn sent, for the page. Those that an earlier run made are included.
     sends: Sends = field(default_factory=Sends)
     has_opted_out: bool = False
-    blocked_at: str | None = None
-    waits_at: str | None = None
+    blocked_at: str | None = None  # `file:line` of code that blocked the event loop in this turn
+    waits_at: str | None = None  # `file:line` at which the running handler waits; None in a thread
     handled: Sequence[str] = ()
     error: BaseException | None = None
-    end: End | None = None
-    took_s: float = 0.0
+    end: End | None = None  # None while the turn runs
+    took_s: float = 0.0  # seconds since its start, at its end or when it was last shown
     again_in_s: float | None = None
-    timer: asyncio.TimerHandle | None = None
-    question: MetQuestion | None = None
-    asks: str | None = None
+    timer: asyncio.TimerHandle | None = None  # shows the turn while it runs; None before its handler was chosen
+    question: MetQuestion | None = None  # the open question that the event concerns; None if there is none
+    asks: str | None = None  # the text of the question with which the handler ended, to wait for its answer
+    # The running turn that took this message with `ctx.incoming`. Then this is no turn of its own.
     taken_by: ObservedTurn | None = None
     handled_error: HandledError | None = None
 
@@ -317,11 +287,7 @@ def wall_time(at: datetime) -> str:
 
 
 def error_report(error: BaseException, otherwise: str | None = None) -> dict[str, Any]:
-    """Return an error as JSON data, with the innermost line of the author's code.
-
-    Args:
-        otherwise: `file:line`, used if the traceback has no code of the author.
-    """
+    """Return an error as JSON data, with the innermost line of the author's code, or `otherwise`."""
     cause = first_cause(error)
     frame = authors_frame(cause)
     if frame is None:

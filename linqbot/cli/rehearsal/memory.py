@@ -36,44 +36,29 @@ _BLOCK_BYTES: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """A look at the resident memory.
+    """A look at the resident memory."""
 
-    Attributes:
-        age_s: Seconds since the process was started.
-    """
-
-    age_s: float
+    age_s: float  # seconds since the process was started
     bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A look at the live memory.
+    """A look at the live memory."""
 
-    Attributes:
-        life: The number of the process.
-        age_s: Seconds since it was started.
-        messages: The messages that people have written so far.
-        unfinished: The deliveries that the bot has not finished. They take memory too.
-    """
-
-    life: int
-    age_s: float
-    messages: int
-    unfinished: int
+    life: int  # the number of the process
+    age_s: float  # seconds since it was started
+    messages: int  # the messages that people have written so far
+    unfinished: int  # The deliveries that the bot has not finished. They take memory too.
     bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The bytes that the bot keeps of each message.
-
-    Attributes:
-        error: The standard error of this number.
-    """
+    """The bytes that the bot keeps of each message."""
 
     per_message: float
-    error: float
+    error: float  # the standard error of this number
 
     @property
     def is_certain(self) -> bool:

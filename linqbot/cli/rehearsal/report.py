@@ -31,25 +31,17 @@ _NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010f
 
 @dataclass(frozen=True, slots=True)
 class PersonResult:
-    """The result of one person.
-
-    Attributes:
-        written: The number of messages.
-        expecting: The number of these that call for an answer.
-        judged: The number of those that the bot could still answer: when a rehearsal is interrupted, it has not finished all.
-        tried: The number of injections, edits and opt-outs.
-        seconds: For each message, the seconds to the first message of the bot after it.
-        stopped: Why the person could not go on; None if nothing was in the way.
-    """
+    """The result of one person."""
 
     name: str
-    written: int
-    expecting: int
+    written: int  # the number of messages
+    expecting: int  # the number of these that call for an answer
+    # The number of those that the bot could still answer: when a rehearsal is interrupted, it has not finished all.
     judged: int
-    tried: Counter[str]
-    seconds: Sequence[float]
+    tried: Counter[str]  # the number of injections, edits and opt-outs
+    seconds: Sequence[float]  # for each message, the seconds to the first message of the bot after it
     violations: Sequence[Violation]
-    stopped: str | None = None
+    stopped: str | None = None  # why the person could not go on; None if nothing was in the way
 
     @property
     def kind(self) -> str:
@@ -60,32 +52,20 @@ class PersonResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of a rehearsal.
-
-    Attributes:
-        bot: The bot as it was named.
-        seconds: The length.
-        bubbles: The number of messages that Linq took from the bot.
-        faults: How often each fault was injected; `kill` counts the kills of the process.
-        crashes: How often the bot's process ended by itself.
-        memory: The resident memory of the bot's process, in each second.
-        live: Its live memory, now and then.
-        was_interrupted: True if the rehearsal was stopped before its end.
-        skipped: The rules that were not checked.
-        reproductions: The written tests, and what became of each when it was tried.
-    """
+    """The result of a rehearsal."""
 
     bot: str
-    seconds: float
+    seconds: float  # the length
     seed: int
     people: Sequence[PersonResult]
-    bubbles: int
-    faults: dict[str, int]
-    crashes: int
-    memory: Sequence[Resident]
-    live: Sequence[Live]
-    was_interrupted: bool
-    skipped: Sequence[Rule] = ()
+    bubbles: int  # the number of messages that Linq took from the bot
+    faults: dict[str, int]  # how often each fault was injected; `kill` counts the kills of the process
+    crashes: int  # how often the bot's process ended by itself
+    memory: Sequence[Resident]  # the resident memory of the bot's process, in each second
+    live: Sequence[Live]  # its live memory, now and then
+    was_interrupted: bool  # True if the rehearsal was stopped before its end
+    skipped: Sequence[Rule] = ()  # the rules that were not checked
+    # The written tests, and what became of each when it was tried.
     reproductions: dict[str, str] = field(default_factory=dict)
 
     @property

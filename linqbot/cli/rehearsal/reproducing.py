@@ -32,12 +32,9 @@ _TOO_LATE: Final = "passes here, and longer ones were not tried: running them ta
 def write_reproductions(
     violations: Sequence[Violation], visits: Sequence[Visit], bot: str, out: Path, *, shows_progress: bool
 ) -> dict[str, str]:
-    """Write a test for the first violation of each person, of at most five people.
+    """Write a test for the first violation of each person, of at most five. Return their paths, and what each did.
 
     Of several tests that may show a violation, the shortest that fails is kept.
-
-    Returns:
-        The paths of the tests, and what each did when it was run.
     """
     chosen: dict[str, Violation] = {}
     kinds: set[tuple[str, str]] = set()

@@ -23,11 +23,7 @@ MOST: Final = 10_000
 
 
 class RehearsalRoutes:
-    """The plugin.
-
-    Args:
-        key: The key that requests must carry.
-    """
+    """The plugin."""
 
     name = NAME
 

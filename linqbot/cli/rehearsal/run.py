@@ -35,21 +35,15 @@ SECRET_NAMES: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The settings of a rehearsal.
-
-    Attributes:
-        bot: The bot as commands take it.
-        skipped: The rules that are not checked.
-        out: The folder for the bot's log.
-    """
+    """The settings of a rehearsal."""
 
     bot: str
     seconds: float
     faults: Sequence[FaultName]
     seed: int
     patience_s: float
-    skipped: Sequence[Rule]
-    out: Path
+    skipped: Sequence[Rule]  # the rules that are not checked
+    out: Path  # the folder for the bot's log
     shows_progress: bool
 
 
@@ -209,45 +203,30 @@ LIVE_EVERY_S: Final = 5.0
 
 @dataclass(slots=True)
 class Progress:
-    """The state of a rehearsal while it runs.
+    """The state of a rehearsal while it runs."""
 
-    Attributes:
-        begun_at: Time of the event loop at which the people began.
-        seconds: The length of the conversations so far.
-        kills: How often the bot was killed.
-        crashes: How often the bot's process ended by itself.
-        memory: The resident memory of the bot's process, in each second.
-        live: Its live memory, now and then.
-    """
-
-    begun_at: float = 0.0
-    seconds: float = 0.0
-    kills: int = 0
-    crashes: int = 0
-    memory: list[Resident] = field(default_factory=list)
-    live: list[Live] = field(default_factory=list)
+    begun_at: float = 0.0  # time of the event loop at which the people began
+    seconds: float = 0.0  # the length of the conversations so far
+    kills: int = 0  # how often the bot was killed
+    crashes: int = 0  # how often the bot's process ended by itself
+    memory: list[Resident] = field(default_factory=list)  # the resident memory of the bot's process, in each second
+    live: list[Live] = field(default_factory=list)  # its live memory, now and then
     given_up: list[GivenUp] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The work that the bot had not finished.
+    """The work that the bot had not finished."""
 
-    Attributes:
-        number: The number of the look.
-        handles: The people in whose chats something is not finished; None if the bot did not answer.
-    """
-
-    number: int
+    number: int  # the number of the look
+    # The people in whose chats something is not finished; None if the bot did not answer.
     handles: frozenset[str] | None
 
 
 class LiveStage:
     """The surroundings of people who talk to a process: see `linqbot.testing.people.actor.Surroundings`.
 
-    Args:
-        seconds: The length of the conversations.
-        seed: Determines when the bot is killed.
+    The seed determines when the bot is killed.
     """
 
     look_every_s = 0.5

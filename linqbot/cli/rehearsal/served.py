@@ -212,11 +212,7 @@ class ServedBot:
         return time.monotonic() - self._started_at
 
     async def live_memory(self, messages: int) -> Live | None:
-        """Look at the live memory of the process; None if it does not answer.
-
-        Args:
-            messages: The messages that people have written so far.
-        """
+        """Look at the live memory of the process; None if it does not answer."""
         life, age_s = self.lives, self.age_s
         try:
             found = await self._get("memory")

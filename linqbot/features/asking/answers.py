@@ -211,16 +211,13 @@ MOST_TIMES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The state and the times that a part of a conversation has read.
+    """The state and the times that a part of a conversation has read."""
 
-    Attributes:
-        state: The state that it has read; see `TurnState.seen`.
-        times: The times that it has read, in order, and then the time at which it asked its question, in Unix seconds.
-        left: Digests of the state that it has changed; see `TurnState.left`.
-    """
-
+    # The state that it has read; see `TurnState.seen`.
     state: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    # The times that it has read, in order, and then the time at which it asked its question, in Unix seconds.
     times: Sequence[float] = ()
+    # Digests of the state that it has changed; see `TurnState.left`.
     left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -261,11 +258,7 @@ class Times:
         return at
 
     def enter(self, past: Sequence[float]) -> None:
-        """Begin with a part.
-
-        Args:
-            past: What it has read, if it is over; else nothing.
-        """
+        """Begin with a part; `past` is what it has read, if it is over."""
         self._past = past
         self._read = []
 

@@ -59,36 +59,21 @@ log = structlog.get_logger("linqbot.worker")
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The meaning of a delivery for the questions of its chat.
+    """The meaning of a delivery for the questions of its chat."""
 
-    Attributes:
-        conversation: The conversation that the delivery concerns; None if it concerns none.
-        known: The journal entries of this conversation.
-        question: The question of this conversation.
-        outcome: The end of the question; None if the question stays open.
-        event: The event that ends it.
-        is_side: True if the event is no answer, and a handler takes it while the question stays open.
-        answer: The meaning of a side event if the `when` of each such handler says no.
-        after_ask: The question that had timed out.
-        ended: Conversations that end with this turn, because they are abandoned or have timed out.
-        counted: The conversation whose ballot this event changes. It stays open.
-        recounted: Conversations whose vote waits for other people, because a person came or left. The event is handled as
-            usual.
-        is_void: True if the delivery means nothing, such as the timeout of a question that was answered.
-    """
-
-    conversation: Conversation | None = None
+    conversation: Conversation | None = None  # the conversation that the delivery concerns; None if it concerns none
     known: Sequence[JournalEntry] = ()
     question: OpenQuestion | None = None
-    outcome: QuestionEnd | None = None
-    event: Event | None = None
-    is_side: bool = False
-    answer: Arrival | None = None
-    after_ask: AskedBefore | None = None
-    ended: tuple[str, ...] = ()
-    counted: Conversation | None = None
+    outcome: QuestionEnd | None = None  # the end of the question; None if the question stays open
+    event: Event | None = None  # the event that ends it
+    is_side: bool = False  # True if the event is no answer, and a handler takes it while the question stays open
+    answer: Arrival | None = None  # the meaning of a side event if the `when` of each such handler says no
+    after_ask: AskedBefore | None = None  # the question that had timed out
+    ended: tuple[str, ...] = ()  # conversations that end with this turn, because they are abandoned or have timed out
+    counted: Conversation | None = None  # The conversation whose ballot this event changes. It stays open.
+    # Conversations whose vote waits for other people, because a person came or left. The event is handled as usual.
     recounted: tuple[Conversation, ...] = ()
-    is_void: bool = False
+    is_void: bool = False  # True if the delivery means nothing, such as the timeout of a question that was answered
 
 
 ANSWERS: Final = (
@@ -285,8 +270,7 @@ async def _of_another(
 ) -> Arrival | None:
     """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
 
-    Returns:
-        None if it answers none of them, or if it is not clear which one.
+    None if it answers none of them, or if it is not clear which one.
     """
     person = (event.actor or "").casefold()
     if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
@@ -374,8 +358,8 @@ def _of_vote(found: _Asked, ballot: Ballot, event: Event, delivery: Delivery, di
 async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
     """Return an answer that came outside of every chat, such as a contact card, as a delivery of its question's chat.
 
-    Returns:
-        None if no open question takes the event.
+    None if no open question takes the event.
+
     Raises:
         StorageUnavailable: a conversation cannot be read.
     """
@@ -465,9 +449,7 @@ async def _read_open(
 ) -> _Asked | None:
     """Read a conversation, if this delivery may answer its question; None otherwise.
 
-    Args:
-        put_back: False: the conversation must wait for an answer. True: it must have failed with this delivery. See
-            `arrival`.
+    With `put_back` it must have failed with this delivery, otherwise it must wait for an answer.
     """
     # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
     if summary.status != ("failed" if put_back else "waiting"):

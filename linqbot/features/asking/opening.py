@@ -137,11 +137,7 @@ def end_of_arrival(turn: Turn, commit: Commit) -> None:
 
 
 def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Conversation:
-    """Return a conversation whose question has failed.
-
-    Args:
-        by: The id of the delivery that may continue it.
-    """
+    """Return a conversation whose question has failed; the delivery `by` may continue it."""
     question = question.model_copy(update={"failed_by": by})
     return replace(conversation, status="failed", question=question.to_json())
 
@@ -149,12 +145,9 @@ def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Co
 def cancelled(
     conversation: Conversation, question: OpenQuestion, reason: AskCancellation, now: float
 ) -> tuple[Conversation, Timer]:
-    """End the question of a conversation by a delivery of its own, so that its handler runs.
+    """End the question of a conversation by a delivery of its own, so that its handler runs. Return both.
 
     Until then the conversation counts as failed by that delivery, so that no message in between is an answer.
-
-    Returns:
-        The conversation as it is stored now, and the timer that becomes the delivery.
     """
     timer = cancellation(conversation, question.n, reason, now)
     return failed(conversation, question, by=timer.fired(now).id), timer

@@ -62,12 +62,7 @@ class Past:
         return any(each.outcome and not (each.is_used or each.is_void) for each in self.records)
 
     def match(self, question: Question, number: int, code: str) -> AskRecord | None:
-        """Return the record of a question that an earlier run asked; None if no run did.
-
-        Args:
-            number: The number of questions that this run has come to, this one included.
-            code: The digest of the handler's code.
-        """
+        """Return the record of a question that an earlier run asked, by its number in this run; None if no run did."""
         left = [record for record in self.records if record.may_answer(question) and not record.is_void]
         if question.key is not None:
             return next((record for record in left if record.key == question.key), None)
@@ -112,11 +107,7 @@ class Past:
 
 
 def looked_up(root: Event, after_ask: AskedBefore | None) -> dict[str, Any]:
-    """Return the fields of an `OpenQuestion` that say what was looked up for the event that began the conversation.
-
-    Args:
-        after_ask: The question that had timed out before this event; see `Context.after_ask`.
-    """
+    """Return the fields of an `OpenQuestion` that say what was looked up for the event that began the conversation."""
     if isinstance(root, MessageReceived):
         burst = (LookedUp(replies_to_me=each.replies_to_me, answers=each.answers) for each in root.burst)
         found = {"replies_to_me": root.replies_to_me, "answers": root.answers, "burst": tuple(burst)}

@@ -68,23 +68,15 @@ def _adapter(kind: Any) -> TypeAdapter[Any] | None:
 
 
 class Ballot(Data):
-    """The votes of an open `ctx.vote`, as they are stored.
+    """The votes of an open `ctx.vote`, as they are stored."""
 
-    Attributes:
-        choices: The choices, those included that people have added to the poll.
-        poll: The id of the message with the poll; None if people vote by text.
-        options: The id of each option of the poll, and its text.
-        votes: The handle, in lower case, and the choice of each vote, the oldest first.
-        members: The handles that all must vote; empty if a number of people must, or if all have left.
-        until: The number of people who must vote; None if all members must.
-    """
-
-    choices: tuple[str, ...]
-    poll: str | None = None
-    options: tuple[tuple[str, str], ...] = ()
-    votes: tuple[tuple[str, str], ...] = ()
+    choices: tuple[str, ...]  # the choices, those included that people have added to the poll
+    poll: str | None = None  # the id of the message with the poll; None if people vote by text
+    options: tuple[tuple[str, str], ...] = ()  # the id of each option of the poll, and its text
+    votes: tuple[tuple[str, str], ...] = ()  # the handle, in lower case, and the choice of each vote, the oldest first
+    # The handles that all must vote; empty if a number of people must, or if all have left.
     members: tuple[str, ...] = ()
-    until: int | None = None
+    until: int | None = None  # the number of people who must vote; None if all members must
 
     @property
     def is_complete(self) -> bool:
@@ -170,11 +162,7 @@ def choice_of_words(words: str, choices: tuple[str, ...]) -> str | None:
 
 
 def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = False) -> Ballot:
-    """Return the ballot with a vote.
-
-    Args:
-        instead: True removes the person's other votes.
-    """
+    """Return the ballot with a vote; `instead` removes the person's other votes."""
     others = tuple(vote for vote in ballot.votes if not (vote[0] == person and (instead or vote[1] == choice)))
     return ballot.model_copy(update={"votes": (*others, (person, choice))})
 
@@ -200,9 +188,7 @@ def texts(verb: str, argument: str, given: Sequence[str]) -> tuple[str, ...]:
 def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the texts that end a question, in lower case.
 
-    Args:
-        words: The `cancel=` of the question.
-        choices: The choices that a person may type. Their words end nothing: they choose, as a vote does.
+    The words of choices that a person may type end nothing: they choose, as a vote does.
     """
     offered = {choice.strip().casefold().rstrip(".!") for choice in choices}
     return tuple(word for word in (each.strip().casefold() for each in words) if word.rstrip(".!") not in offered)
@@ -311,12 +297,7 @@ class Question:
         return ()
 
     def messages(self, *, numbered: bool, service: str | None = None) -> list[MessageContent]:
-        """Return the messages that ask the question.
-
-        Args:
-            numbered: True appends the choices as a numbered list.
-            service: The service of the chat, if it is known.
-        """
+        """Return the messages that ask the question, with the choices as a numbered list if `numbered`."""
         content = fitted_to_messages(self.content, service)
         if numbered:
             lines = numbered_list(self.choices)
@@ -353,68 +334,42 @@ class LookedUp(Data):
 
 
 class OpenQuestion(Data):
-    """A question that waits for its answer, as it is stored.
+    """A question that waits for its answer, as it is stored."""
 
-    Attributes:
-        n: The number of the question in its conversation. A number is never used twice.
-        key: The `key=` of the question.
-        text: The text of the question, for operators.
-        messages: The ids of the messages that asked it.
-        choices: The choices, as they were shown. Today's code may give others.
-        poll: The id of the message with the poll, if there is one; and its `options`, the choices by their ids.
-        reactions: The reactions that answer it.
-        events: The types of the events that answer it, besides messages.
-        cancel: The texts that end it, in lower case.
-        repeat: True asks again after a side answer.
-        also: Handles, in lower case, of further people who may say yes or no.
-        side_questions: True if only a yes or no answers it, and other messages are handled as usual.
-        prompt: The messages that ask it again, as JSON.
-        tries: The number of invalid answers so far.
-        timer: The id of the timer that ends it.
-        next: The number of the next question of the conversation.
-        replies_to_me, answers, is_group, line: Those of the event that began the conversation, which its webhook may not
-            say.
-        burst: The same of its single messages, if it is a burst.
-        after_ask: The `ctx.after_ask` with which the conversation began.
-        failed_by: The id of the delivery that became a dead letter, if the conversation has failed.
-        waits_for: What ends it: an answer in words, or something else.
-        asked: For a wait: the handle of the person whose event began it, in lower case; empty if there is none.
-        payment: The id of the payment request, if it waits for a payment.
-        is_known: True if the person shared the location before they were asked, so that no event follows.
-        ballot: The votes so far, if it waits for votes.
-        looks: The number of times that a shared location was looked up and not known yet.
-    """
-
-    n: int
-    key: str | None = None
-    text: str = ""
-    messages: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
+    n: int  # The number of the question in its conversation. A number is never used twice.
+    key: str | None = None  # the `key=` of the question
+    text: str = ""  # the text of the question, for operators
+    messages: tuple[str, ...] = ()  # the ids of the messages that asked it
+    choices: tuple[str, ...] = ()  # The choices, as they were shown. Today's code may give others.
+    # The id of the message with the poll, if there is one; and its `options`, the choices by their ids.
     poll: str | None = None
     options: Mapping[str, str] = {}
-    reactions: tuple[str, ...] = ()
-    events: tuple[str, ...] = ()
-    cancel: tuple[str, ...] = ()
-    repeat: bool = True
-    also: tuple[str, ...] = ()
-    side_questions: bool = False
-    prompt: tuple[dict[str, Any], ...] = ()
-    tries: int = 0
-    timer: str = ""
-    next: int = 1
+    reactions: tuple[str, ...] = ()  # the reactions that answer it
+    events: tuple[str, ...] = ()  # the types of the events that answer it, besides messages
+    cancel: tuple[str, ...] = ()  # the texts that end it, in lower case
+    repeat: bool = True  # True asks again after a side answer
+    also: tuple[str, ...] = ()  # handles, in lower case, of further people who may say yes or no
+    side_questions: bool = False  # True if only a yes or no answers it, and other messages are handled as usual
+    prompt: tuple[dict[str, Any], ...] = ()  # the messages that ask it again, as JSON
+    tries: int = 0  # the number of invalid answers so far
+    timer: str = ""  # the id of the timer that ends it
+    next: int = 1  # the number of the next question of the conversation
+    # These four are of the event that began the conversation, which its webhook may not
+    # say.
     replies_to_me: bool = False
     answers: Scheduled | None = None
-    burst: tuple[LookedUp, ...] = ()
-    after_ask: AskedBefore | None = None
+    burst: tuple[LookedUp, ...] = ()  # the same of its single messages, if it is a burst
+    after_ask: AskedBefore | None = None  # the `ctx.after_ask` with which the conversation began
     is_group: bool | None = None
     line: str | None = None
-    failed_by: str | None = None
+    failed_by: str | None = None  # the id of the delivery that became a dead letter, if the conversation has failed
+    # What ends it: an answer in words, or something else.
     waits_for: Literal["answer", "payment", "location", "votes"] = "answer"
-    asked: str = ""
-    payment: str | None = None
-    looks: int = 0
-    is_known: bool = False
-    ballot: Ballot | None = None
+    asked: str = ""  # for a wait: the handle of the person whose event began it, in lower case; empty if there is none
+    payment: str | None = None  # the id of the payment request, if it waits for a payment
+    looks: int = 0  # the number of times that a shared location was looked up and not known yet
+    is_known: bool = False  # True if the person shared the location before they were asked, so that no event follows
+    ballot: Ballot | None = None  # the votes so far, if it waits for votes
 
     @classmethod
     def read(cls, stored: bytes) -> OpenQuestion | None:

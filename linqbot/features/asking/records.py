@@ -93,36 +93,23 @@ class AskRefused(Exception):
 
 
 class QuestionEnd(TypedDict, total=False):
-    """The end of a question, as it is stored.
+    """The end of a question, as it is stored."""
 
-    Attributes:
-        by, at: The id of the delivery that ended it, and the time at which that was received, in Unix seconds. On record
-            only.
-        outcome: `answered`, `timed_out` or `cancelled`.
-        text: The text of the answer: of a message, of the chosen option, or of the operator.
-        choice: See `Answer`. Missing if no choices were shown.
-        reason: The reason of `cancelled`; see `AskCancelled`.
-        type, body: The event that answered: its type and its body. Missing if the operator answered.
-        result: The result of a wait such as `ctx.pay`, as JSON data, once it is known.
-    """
-
+    # The id of the delivery that ended it, and the time at which that was received, in Unix seconds. On record
+    # only.
     by: str
     at: float
     outcome: Literal["answered", "timed_out", "cancelled"]
-    text: str
-    choice: str
-    reason: AskCancellation
-    type: str
+    text: str  # the text of the answer: of a message, of the chosen option, or of the operator
+    choice: str  # See `Answer`. Missing if no choices were shown.
+    reason: AskCancellation  # the reason of `cancelled`; see `AskCancelled`
+    type: str  # of the event that answered, as is its body; both are missing if the operator answered
     body: Any
-    result: Any
+    result: Any  # the result of a wait such as `ctx.pay`, as JSON data, once it is known
 
 
 def answer_in(outcome: QuestionEnd, event: Event | None) -> Answer:
-    """Return the answer that ended a question.
-
-    Args:
-        event: The event that answered; None if the operator did.
-    """
+    """Return the answer that ended a question."""
     return Answer(event, outcome.get("text", ""), outcome.get("choice"))
 
 
@@ -139,56 +126,37 @@ def cancelled_for(reason: AskCancellation | AskRefusal) -> AskCancelled:
 
 
 class Opened(TypedDict):
-    """A conversation at the time at which its question was asked. A dry deploy decides with it what a message meant.
+    """A conversation at the time at which its question was asked. A dry deploy decides with it what a message meant."""
 
-    Attributes:
-        since: The time at which the delivery was received whose turn asked the question, in Unix seconds. Each later
-            delivery of the chat meets the open question.
-        chat_id, person, handler, until: See `Conversation`.
-        question: The `OpenQuestion` as JSON data.
-    """
-
+    # The time at which the delivery was received whose turn asked the question, in Unix seconds. Each later delivery of
+    # the chat meets the open question.
     since: float
-    chat_id: str
+    chat_id: str  # this, person, handler and until: see `Conversation`
     person: str
     handler: str
     until: float
-    question: dict[str, Any]
+    question: dict[str, Any]  # the `OpenQuestion` as JSON data
 
 
 @dataclass(slots=True)
 class AskRecord:
-    """A question of a conversation, and how it ended.
+    """A question of a conversation, and how it ended."""
 
-    Attributes:
-        n: The number of the record in the conversation.
-        number: The number of the question within the run that asked it.
-        key: The `key=` of the question.
-        digest: A digest of its words.
-        code: A digest of the code that asked it.
-        part: The number of the part that the question ended.
-        seen: What this part has seen.
-        splits: The number of the part into which new code has put the question; None if it ended a part.
-        opened: The conversation as it was then; None until the question is sent.
-        verb: The method that asked, such as `ctx.vote`; None if it was recorded by a release that did not store it.
-        outcome: How it ended; None while it waits.
-        is_void: True if today's code has refused the answer, so that the question was asked again.
-        is_used: True once the question was met in this run.
-    """
-
-    n: int
-    number: int
-    key: str | None
-    digest: str
-    code: str
-    part: int = 0
-    seen: Seen = field(default_factory=Seen)
+    n: int  # the number of the record in the conversation
+    number: int  # the number of the question within the run that asked it
+    key: str | None  # the `key=` of the question
+    digest: str  # a digest of its words
+    code: str  # a digest of the code that asked it
+    part: int = 0  # the number of the part that the question ended
+    seen: Seen = field(default_factory=Seen)  # what this part has seen
+    # The number of the part into which new code has put the question; None if it ended a part.
     splits: int | None = None
-    opened: Opened | None = None
+    opened: Opened | None = None  # the conversation as it was then; None until the question is sent
+    # The method that asked, such as `ctx.vote`; None if it was recorded by a release that did not store it.
     verb: str | None = None
-    outcome: QuestionEnd | None = None
-    is_void: bool = False
-    is_used: bool = False
+    outcome: QuestionEnd | None = None  # how it ended; None while it waits
+    is_void: bool = False  # True if today's code has refused the answer, so that the question was asked again
+    is_used: bool = False  # True once the question was met in this run
 
     @property
     def slot(self) -> str:
@@ -211,11 +179,7 @@ class AskRecord:
         return not self.is_used and self.verb in (None, question.verb)
 
     def written_to(self, entry: JournalEntry, ended_by: Delivery) -> JournalEntry:
-        """Return the journal entry with the end of the question.
-
-        Args:
-            ended_by: The delivery whose turn stores it.
-        """
+        """Return the journal entry with the end of the question; the turn of `ended_by` stores it."""
         if self.is_void:
             return replace(entry, status="refused", answer=None)
         if self.outcome is None:
@@ -303,17 +267,11 @@ def _handle_of(conversation: Conversation) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order to end a question.
+    """An order to end a question."""
 
-    Attributes:
-        conversation: The id of the conversation.
-        n: The number of the question; the order is void if the conversation has gone on.
-        outcome: How the question ends.
-    """
-
-    conversation: str
-    n: int
-    outcome: QuestionEnd
+    conversation: str  # the id of the conversation
+    n: int  # the number of the question; the order is void if the conversation has gone on
+    outcome: QuestionEnd  # how the question ends
 
 
 def order_of(delivery: Delivery) -> Order | None:
@@ -330,8 +288,7 @@ def order_of(delivery: Delivery) -> Order | None:
 def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer:
     """Return the timer that ends a question when no answer comes.
 
-    Args:
-        again: True for a question that is open again. The timer that it had may have fired, so it gets another one.
+    With `again` the question is open again. The timer that it had may have fired, so it gets another one.
     """
     timer_id = f"{conversation.id}.{conversation.replay}.{n}"
     if again:
@@ -341,12 +298,7 @@ def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer
 
 
 def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEnd, due: float) -> Timer:
-    """Return the timer that checks whether the result of a wait is known.
-
-    Args:
-        outcome: The end of the wait, without its result.
-        due: Unix seconds.
-    """
+    """Return the timer that checks whether the result of a wait is known."""
     timer_id = f"{conversation.id}.{conversation.replay}.{question.n}.look{question.looks}"
     body = _body(conversation, question.n, outcome, due)
     return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
@@ -360,11 +312,7 @@ def cancellation(conversation: Conversation, n: int, reason: AskCancellation, no
 
 
 def order(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
-    """Return the delivery that ends a question in the lane of its chat.
-
-    Args:
-        name: Tells orders about one question apart; equal orders have equal names.
-    """
+    """Return the delivery that ends a question in the lane of its chat. Equal orders have equal names."""
     delivery_id = f"{ORDER_PREFIX}{conversation.id}.{conversation.replay}.{n}.{name}"
     body = _body(conversation, n, outcome, now)
     return Delivery(delivery_id, lane_of_chat(conversation.chat_id), ORDER_TYPE, body, now)

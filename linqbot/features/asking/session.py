@@ -182,9 +182,7 @@ class AskSession:
     ) -> Any:
         """Return the recorded result of a step; if there is none, make the step and record its result; see `Context.once`.
 
-        Args:
-            recording: Called with the result of a step that was made now, and with a function that records it together
-                with a write of state.
+        `recording` gets the result of a step that was made now, and a function that records it with a write of state.
         """
         return await self._steps_of_run().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording

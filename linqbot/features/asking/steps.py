@@ -154,11 +154,7 @@ class Steps:
     async def _begun(
         self, name: str, slot: str, entry: JournalEntry | None, *, retry: bool, restartable: bool
     ) -> JournalEntry:
-        """Store that a step begins, and return its entry.
-
-        Args:
-            entry: The entry on record; None if there is none.
-        """
+        """Store that a step begins, and return its entry."""
         if entry is None:
             check_length(self._entries, f"the step {name!r}")
             self._entries += 1
@@ -306,11 +302,7 @@ def person_to_ask(question: Question, root: Event) -> str:
 
 
 def may_replace(root: Event, person: str) -> bool:
-    """Return True if a question to a person takes the place of an open one: with a message, they began something else.
-
-    Args:
-        root: The event with which the asking handler began.
-    """
+    """Return True if a question to a person takes the place of an open one: with a message, they began something else."""
     return isinstance(root, MessageReceived) and (root.actor or "").casefold() == person
 
 

@@ -41,11 +41,7 @@ if TYPE_CHECKING:
 
 
 def key_of_wait(wait: Wait, root: Event, turn: str) -> str:
-    """Return the `person` of a conversation that waits. It holds a space, which no handle does.
-
-    Args:
-        turn: The id of the conversation.
-    """
+    """Return the `person` of a conversation that waits. It holds a space, which no handle does."""
     if isinstance(wait, LocationWait):
         return f"{_asked(root)} {LOCATION}"
     return f"{_asked(root)} {PAYMENT if isinstance(wait, PaymentWait) else VOTE}{turn}"

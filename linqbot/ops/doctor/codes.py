@@ -21,17 +21,12 @@ _EXAMPLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DoctorCode:
-    """The explanation of a code.
+    """The explanation of a code."""
 
-    Attributes:
-        means: The problem, in one sentence.
-        why: Its possible causes.
-        to_do: How to fix it: a template for `fix`. Names in braces stand for facts that the doctor may know: the bot's
-            file, its address, ….
-    """
-
-    means: str
-    why: str
+    means: str  # the problem, in one sentence
+    why: str  # its possible causes
+    # How to fix it: a template for `fix`. Names in braces stand for facts that the doctor may know: the bot's file, its
+    # address, ….
     to_do: str
 
     def fix(self, **facts: str) -> str:

@@ -31,23 +31,15 @@ NOT_ASKED: Final = "Linq could not be asked."
 
 @dataclass(slots=True)
 class DoctorContext:
-    """One run of the doctor.
-
-    Attributes:
-        client: None without an API token.
-        handled: Event types that the bot handles; None if no file was given or it cannot be loaded.
-        file: The bot's file, as given on the command line.
-        url: The address given with `--url`, if any.
-        allows_private_ca: This is a rehearsal: a certificate of a private authority is no problem.
-        skew_s: Seconds by which Linq's clock is ahead of this machine's, from its latest response; None before the first.
-    """
+    """One run of the doctor."""
 
     settings: Settings
-    client: Client | None
-    handled: Handled | None
-    file: str | None
-    url: str | None
-    allows_private_ca: bool = False
+    client: Client | None  # None without an API token
+    handled: Handled | None  # event types that the bot handles; None if no file was given or it cannot be loaded
+    file: str | None  # the bot's file, as given on the command line
+    url: str | None  # the address given with `--url`, if any
+    allows_private_ca: bool = False  # this is a rehearsal: a certificate of a private authority is no problem
+    # Seconds by which Linq's clock is ahead of this machine's, from its latest response; None before the first.
     skew_s: float | None = None
     _asked: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
 
@@ -174,20 +166,13 @@ Status: TypeAlias = Literal["ok", "warning", "failure", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of looking at one thing.
+    """The result of looking at one thing."""
 
-    Attributes:
-        check: The thing, in a word or two.
-        what: The state of the thing, with the values.
-        code: The problem, one of `CODES`; None if there is no problem.
-        fix: What to do; empty if there is nothing to do.
-    """
-
-    check: str
+    check: str  # the thing, in a word or two
     status: Status
-    what: str
-    code: str | None = None
-    fix: str = ""
+    what: str  # the state of the thing, with the values
+    code: str | None = None  # the problem, one of `CODES`; None if there is no problem
+    fix: str = ""  # what to do; empty if there is nothing to do
 
 
 class Skip(Exception):
@@ -198,11 +183,7 @@ Check: TypeAlias = Callable[[], Awaitable[Sequence[Finding]]]
 
 
 class Findings:
-    """Makes findings, and fills facts into the fixes of their codes.
-
-    Args:
-        facts: Values for the names in braces in the texts of `CODES`, such as `file` and `url`.
-    """
+    """Makes findings, and fills facts, such as `file` and `url`, into the fixes of their codes."""
 
     def __init__(self, **facts: str) -> None:
         self._facts = facts
@@ -223,10 +204,7 @@ class Findings:
 async def examine(checks: dict[str, Check], *, within_s: float) -> AsyncIterator[Sequence[Finding]]:
     """Run all checks at once, and yield their findings in the order of `checks`.
 
-    A check that fails or takes too long becomes a finding.
-
-    Args:
-        within_s: Seconds that each check may take.
+    A check that fails or takes longer than `within_s` becomes a finding.
     """
     tasks = [asyncio.create_task(_run_check(name, check, within_s)) for name, check in checks.items()]
     try:

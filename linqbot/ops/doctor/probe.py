@@ -71,42 +71,29 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The certificate of a public address.
+    """The certificate of a public address."""
 
-    Attributes:
-        begins, ends: The time for which it is valid.
-        private_authority: Name of the private authority that signed it, which this machine trusts and Linq does not; None
-            if a public authority did.
-    """
-
-    begins: datetime
+    begins: datetime  # from here to `ends` it is valid
     ends: datetime
+    # Name of the private authority that signed it, which this machine trusts and Linq does not; None if a public
+    # authority did.
     private_authority: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """The result of sending one test event.
-
-    Attributes:
-        ms: Milliseconds until the response.
-        trouble: None if the bot accepted the event.
-        certificate: None without TLS.
-    """
+    """The result of sending one test event."""
 
     delivery_id: str
-    ms: int
-    trouble: Trouble | None = None
-    certificate: Certificate | None = None
+    ms: int  # milliseconds until the response
+    trouble: Trouble | None = None  # None if the bot accepted the event
+    certificate: Certificate | None = None  # None without TLS
 
 
 async def confirm(url: str, secret: str, *, known: Sequence[str] = ()) -> Probed:
     """Check that the bot at `url` accepts an event signed with `secret`, and refuses one signed with another secret.
 
-    Args:
-        known: Other secrets that the bot may know; see `probe`.
-    Returns:
-        The result for `secret`, unless the other event already showed a problem.
+    Return the result for `secret`, unless the other event already showed a problem.
     """
     stranger = await probe(url, random_secret(), known=[secret, *known])
     if stranger.trouble is None:
@@ -322,11 +309,7 @@ class _ProbedEndpoint(WebhookEndpoint):
 
 @asynccontextmanager
 async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIterator[Arrivals]:
-    """Serve the webhook on a bound socket while the context lasts. Yield the record of the doctor's events.
-
-    Args:
-        secrets: Signing secrets that the test events may be signed with.
-    """
+    """Serve the webhook on a bound socket while the context lasts. Yield the record of the doctor's events."""
     async with _ProbesOnly() as inbox:
         endpoint = _ProbedEndpoint(secrets, inbox)
 

@@ -52,8 +52,7 @@ async def reach(context: DoctorContext) -> Sequence[Finding]:
 async def _reached(context: DoctorContext, found: Findings, url: str, arrivals: Arrivals | None) -> list[Finding]:
     """Check that an event signed with the bot's secret arrives at an address unchanged and is stored once.
 
-    Args:
-        arrivals: The events that arrived at the temporary server; None if a process listens on the bot's port already.
+    `arrivals` is None if a process listens on the bot's port already.
     """
     secret = await _secret(context, url)
     if secret is None:

@@ -27,19 +27,14 @@ from linqbot.storage.upkeep import Selection
 
 @dataclass(frozen=True, slots=True)
 class OpenThen:
-    """A conversation that waited for an answer for a while.
+    """A conversation that waited for an answer for a while."""
 
-    Attributes:
-        conversation: The conversation as the storage had it while the question was open.
-        since, ended_at: The times, in Unix seconds, at which two deliveries were received: the one whose turn asked the
-            question, and the one that ended it.
-        has_timed_out: True if the conversation ended without an answer, so that the next message was a late one.
-    """
-
-    conversation: Conversation
+    conversation: Conversation  # the conversation as the storage had it while the question was open
+    # The times, in Unix seconds, at which two deliveries were received: the one whose turn asked the
+    # question, and the one that ended it.
     since: float
     ended_at: float
-    has_timed_out: bool
+    has_timed_out: bool  # True if the conversation ended without an answer, so that the next message was a late one
 
     def is_open_for(self, delivery: Delivery) -> bool:
         """Return True if the question was open when a delivery of the chat was handled."""
@@ -113,17 +108,11 @@ _MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ChosenTurns:
-    """The turns to run again.
+    """The turns to run again."""
 
-    Attributes:
-        ids: The ids of their deliveries, in the order in which these were accepted.
-        answers: The number of chosen deliveries that are part of the turn of an earlier one.
-        answered: For each of these that answered a question, the id of the earlier one.
-    """
-
-    ids: Sequence[str]
-    answers: int
-    answered: Mapping[str, str]
+    ids: Sequence[str]  # the ids of their deliveries, in the order in which these were accepted
+    answers: int  # the number of chosen deliveries that are part of the turn of an earlier one
+    answered: Mapping[str, str]  # for each of these that answered a question, the id of the earlier one
     _storage: Storage
     _open: dict[str, list[OpenThen]]
     _failed: dict[str, tuple[int, str]]

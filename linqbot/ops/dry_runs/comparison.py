@@ -46,29 +46,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A turn, compared with a run of new code.
-
-    Attributes:
-        kind: What became of it.
-        cause: What the difference is, or why there is no comparison. Turns of the same cause have the same text.
-        handler, handler_at: The handler that takes the event now.
-        handler_before: The handler of then, if it is known.
-        changes: The calls that differ, in order.
-        failure: The error of the new run, or of then if the new run has none.
-        is_silent: True if the new run makes no calls.
-        is_against_present: True if `changes` are against a run of the present code, not against the record.
-    """
+    """A turn, compared with a run of new code."""
 
     delivery_id: str
     kind: Kind
+    # What the difference is, or why there is no comparison. Turns of the same cause have the same text.
     cause: str = ""
-    handler: str | None = None
+    handler: str | None = None  # handler, handler_at: The handler that takes the event now
     handler_at: str | None = None
-    handler_before: str | None = None
-    changes: Sequence[Change] = ()
+    handler_before: str | None = None  # the handler of then, if it is known
+    changes: Sequence[Change] = ()  # the calls that differ, in order
+    # The error of the new run, or of then if the new run has none.
     failure: RunFailure | None = field(default=None, repr=False)
-    is_silent: bool = False
-    is_against_present: bool = False
+    is_silent: bool = False  # True if the new run makes no calls
+    is_against_present: bool = False  # True if `changes` are against a run of the present code, not against the record
 
 
 def on_record(turn: RecordedTurn) -> RunResult:

@@ -36,19 +36,14 @@ Loaded: TypeAlias = Callable[[], AbstractContextManager[Bot]]
 
 @dataclass(slots=True)
 class Group:
-    """Turns of one cause.
-
-    Attributes:
-        count: Number of the turns.
-        examples: The first of them, at most `MOST_EXAMPLES`.
-    """
+    """Turns of one cause."""
 
     kind: Kind
     cause: str
     handler: str | None
     handler_at: str | None
-    count: int = 0
-    examples: list[Compared] = field(default_factory=list)
+    count: int = 0  # number of the turns
+    examples: list[Compared] = field(default_factory=list)  # the first of them, at most `MOST_EXAMPLES`
 
 
 @dataclass(slots=True)
@@ -56,21 +51,17 @@ class Report:
     """The result of a dry deploy.
 
     Attributes:
-        counts: The number of turns of each kind.
         groups: The turns that are not the same; the most important kind first, in it the largest group.
-        answers: The number of deliveries that went to an open question, and so belong to the turn that asked.
-        untaken: The number of those that are the same because no handler takes them, now as then, such as typing indicators.
-        notes: The number of turns that count as the same with a remark, by the remark.
-        has_start_handlers: True if the new bot has `@bot.on_start` functions, which do not run here.
-        has_stuck_code: True if code of a bot ignored its time limit, and may still run.
     """
 
-    counts: Counter[Kind] = field(default_factory=Counter)
-    answers: int = 0
+    counts: Counter[Kind] = field(default_factory=Counter)  # the number of turns of each kind
+    answers: int = 0  # the number of deliveries that went to an open question, and so belong to the turn that asked
+    # The number of those that are the same because no handler takes them, now as then, such as typing indicators.
     untaken: int = 0
+    # The number of turns that count as the same with a remark, by the remark.
     notes: Counter[str] = field(default_factory=Counter)
-    has_start_handlers: bool = False
-    has_stuck_code: bool = False
+    has_start_handlers: bool = False  # True if the new bot has `@bot.on_start` functions, which do not run here
+    has_stuck_code: bool = False  # True if code of a bot ignored its time limit, and may still run
     _groups: dict[tuple[str, str | None, str], Group] = field(default_factory=dict)
 
     def add(self, one: Compared) -> None:

@@ -58,20 +58,14 @@ class DryRun:
     async def replay(self, ids: Sequence[str], *, chosen: ChosenTurns | None = None) -> AsyncIterator[Simulation]:
         """Run the handlers on stored deliveries, in this order.
 
-        Args:
-            chosen: The turns of these deliveries, by which those that went to an open question are known. None takes each
-                for a turn of its own.
+        By `chosen`, those that went to an open question are known. Without it, each is taken for a turn of its own.
         """
         async for page in self._storage.pages(ids):
             for delivery in page:
                 yield await self.run(delivery, chosen=chosen)
 
     async def run(self, delivery: Delivery, *, chosen: ChosenTurns | None = None) -> Simulation:
-        """Run the handlers on one delivery. An error that they raise is in the result, a SystemExit included.
-
-        Args:
-            chosen: See `replay`.
-        """
+        """Run the handlers on one delivery. An error that they raise is in the result, a SystemExit included."""
         note = await note_on(delivery, self._storage)
         began_with = None if chosen is None or note else chosen.answered.get(delivery.id)
         if began_with is not None:

@@ -25,42 +25,28 @@ from linqbot.storage.timers import Timer
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """The exception with which a run ended.
+    """The exception with which a run ended."""
 
-    Attributes:
-        kind: The name of its class.
-        at: `file:line` of the author's code.
-        message: Its message, which may quote a person's words.
-    """
-
-    kind: str
-    at: str
-    message: str = field(repr=False, compare=False)
+    kind: str  # the name of its class
+    at: str  # `file:line` of the author's code
+    message: str = field(repr=False, compare=False)  # its message, which may quote a person's words
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The calls that a run would make, and how it ended.
+    """The calls that a run would make, and how it ended."""
 
-    Attributes:
-        calls: The calls to Linq, in order; reads and hints are not among them.
-        later: The calls of `ctx.send_later`, by the id of the send.
-        handler: The name of the handler; None if none took the event.
-        handler_at: `file:line` of its definition.
-        missing: What is not on record, so that the run ended before its end; None if nothing was missing.
-        other_steps: Steps on record that the run did not come to before it ended there.
-        doubts: Why the run may differ from the turn on record, although its code is the same.
-        past: What it has read of the past that may not be as it was then: sentences. Its result need not depend on it.
-    """
-
-    calls: Sequence[ComparedCall] = ()
+    calls: Sequence[ComparedCall] = ()  # the calls to Linq, in order; reads and hints are not among them
+    # The calls of `ctx.send_later`, by the id of the send.
     later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
-    handler: str | None = None
-    handler_at: str | None = None
+    handler: str | None = None  # the name of the handler; None if none took the event
+    handler_at: str | None = None  # `file:line` of its definition
     failure: RunFailure | None = None
+    # What is not on record, so that the run ended before its end; None if nothing was missing.
     missing: str | None = None
-    other_steps: Sequence[str] = ()
-    doubts: Sequence[str] = ()
+    other_steps: Sequence[str] = ()  # steps on record that the run did not come to before it ended there
+    doubts: Sequence[str] = ()  # why the run may differ from the turn on record, although its code is the same
+    # What it has read of the past that may not be as it was then: sentences. Its result need not depend on it.
     past: Sequence[str] = ()
 
     def does_the_same(self, other: RunResult) -> bool:
@@ -76,44 +62,31 @@ class RunResult:
 
 
 class DryTurn:
-    """One dry run of a turn, while it goes on and afterwards.
-
-    Attributes:
-        turn: The turn on record.
-        without_past: True runs as if no state were stored, and nothing were said before.
-        made: The entries of the calls that it makes, and the broadcasts that it begins, in order.
-        sent: The ids of the messages on record that it has sent again.
-        sends: The timers of its scheduled sends. Set at the end.
-        missing: What is not on record, so that the run has ended; None if nothing was missing. `missing_step` is the name
-            if it is a step, and `missing_read` that of the call if it can be read from Linq.
-        doubts, past: See `RunResult`.
-        ctx: The context of its handler; None as long as there is none.
-        error: The error that ended it; None if there is none.
-        begun: The broadcasts that it begins, in order. Set at the end.
-        asker: The conversation whose open question its event concerns; None if it concerns none.
-        is_answer: True if its event would answer that question, so that no handler takes it.
-        answered_by: The id of the delivery that ended the last question then.
-        waits: Why it ended with an open question: no answer is on record, or the new code refuses that; None if it did not.
-    """
+    """One dry run of a turn, while it goes on and afterwards."""
 
     def __init__(self, turn: RecordedTurn, *, without_past: bool = False) -> None:
-        self.turn = turn
-        self.without_past = without_past
+        self.turn = turn  # the turn on record
+        self.without_past = without_past  # True runs as if no state were stored, and nothing were said before
+        # The entries of the calls that it makes, and the broadcasts that it begins, in order.
         self.made: list[JournalEntry | NewBroadcast] = []
-        self.sent: set[str] = set()
-        self.sends: list[Timer] = []
-        self.begun: list[Broadcast] = []
+        self.sent: set[str] = set()  # the ids of the messages on record that it has sent again
+        self.sends: list[Timer] = []  # The timers of its scheduled sends. Set at the end.
+        self.begun: list[Broadcast] = []  # The broadcasts that it begins, in order. Set at the end.
+        # What is not on record, so that the run has ended; None if nothing was missing. `missing_step` is the name if
+        # it is a step, and `missing_read` that of the call if it can be read from Linq.
         self.missing: str | None = None
         self.missing_step: str | None = None
         self.missing_read: str | None = None
-        self.doubts: list[str] = []
+        self.doubts: list[str] = []  # doubts, past: See `RunResult`
         self.past: list[str] = []
-        self.ctx: TurnContext | None = None
-        self.error: BaseException | None = None
-        self.is_answer = False
+        self.ctx: TurnContext | None = None  # the context of its handler; None as long as there is none
+        self.error: BaseException | None = None  # the error that ended it; None if there is none
+        self.is_answer = False  # True if its event would answer that question, so that no handler takes it
+        # The conversation whose open question its event concerns; None if it concerns none.
         self.asker: Conversation | None = None
+        # Why it ended with an open question: no answer is on record, or the new code refuses that; None if it did not.
         self.waits: Literal["unanswered", "refused"] | None = None
-        self.answered_by = ""
+        self.answered_by = ""  # the id of the delivery that ended the last question then
         self.questions = turn.questions
         self._steps = turn.steps
         self._used: set[str] = set()

@@ -27,16 +27,11 @@ MOST_CHATS: Final = 50
 
 @dataclass(slots=True)
 class _Kept:
-    """The messages of a chat.
+    """The messages of a chat."""
 
-    Attributes:
-        messages: Each with the id of its turn and its time, in Unix seconds. The oldest first.
-        is_complete: True if the event of the chat's creation is among its deliveries.
-        chat: See `KeptChats.chat`.
-    """
-
+    # Each with the id of its turn and its time, in Unix seconds. The oldest first.
     messages: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
-    is_complete: bool = False
+    is_complete: bool = False  # True if the event of the chat's creation is among its deliveries
     chat: dict[str, Any] | None = None
 
 

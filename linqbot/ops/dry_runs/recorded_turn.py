@@ -45,21 +45,13 @@ _SEND = "chats.messages.send"
 
 @dataclass(frozen=True, slots=True)
 class ComparedCall:
-    """A call as it is compared.
+    """A call as it is compared."""
 
-    Attributes:
-        name: The endpoint, such as `chats.messages.send`.
-        digest: Equal for calls of equal content; None if neither the content nor a digest of it is kept.
-        shown: The content for an operator; None if it is not kept.
-        stream: The slot of the stream that the call belongs to; None if it belongs to none.
-        is_later: True for a call that `ctx.send_later` keeps for a later time.
-    """
-
-    name: str
-    digest: str | None
-    shown: str | None = field(default=None, repr=False)
-    stream: str | None = None
-    is_later: bool = False
+    name: str  # the endpoint, such as `chats.messages.send`
+    digest: str | None  # equal for calls of equal content; None if neither the content nor a digest of it is kept
+    shown: str | None = field(default=None, repr=False)  # the content for an operator; None if it is not kept
+    stream: str | None = None  # the slot of the stream that the call belongs to; None if it belongs to none
+    is_later: bool = False  # True for a call that `ctx.send_later` keeps for a later time
 
     def is_like(self, other: ComparedCall) -> bool:
         """Return True if both do the same, as far as that is known."""
@@ -135,24 +127,19 @@ def _without_keys(body: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RecordedTurn:
-    """A turn on record.
-
-    Attributes:
-        replay: The number of the last replay; see `Lease`.
-        entries: The journal entries of that replay.
-        dead: The dead letter; None if the turn was acked. Of a conversation that failed, it is that of its last answer.
-        dead_answer: The number of the question after whose answer it failed, and that answer; None for all other turns.
-        later: The calls of `ctx.send_later` that are still known, by the id of the send.
-        conversations: The conversations of other turns that waited for an answer in the chat when the delivery came, the
-            oldest first. One that had timed out is among them if this delivery was the first message of its person since.
-    """
+    """A turn on record."""
 
     delivery: Delivery
-    replay: int
-    entries: Sequence[JournalEntry]
+    replay: int  # the number of the last replay; see `Lease`
+    entries: Sequence[JournalEntry]  # the journal entries of that replay
+    # The dead letter; None if the turn was acked. Of a conversation that failed, it is that of its last answer.
     dead: DeadDelivery | None = None
+    # The number of the question after whose answer it failed, and that answer; None for all other turns.
     dead_answer: tuple[int, QuestionEnd] | None = None
+    # The calls of `ctx.send_later` that are still known, by the id of the send.
     later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
+    # The conversations of other turns that waited for an answer in the chat when the delivery came, the oldest first.
+    # One that had timed out is among them if this delivery was the first message of its person since.
     conversations: Sequence[Conversation] = ()
 
     @property

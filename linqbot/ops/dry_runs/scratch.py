@@ -31,12 +31,7 @@ _MOST: Final = 10_000
 
 
 class Scratch(MemoryStorage):
-    """The storage of one run. What it does not have of other turns, and the state, come from the real storage.
-
-    Attributes:
-        begun_slot: The slot of the call that is being made.
-        outcome: The outcome of the turn that has ended last.
-    """
+    """The storage of one run. What it does not have of other turns, and the state, come from the real storage."""
 
     def __init__(self, run: DryTurn, behind: Storage, clock: Clock) -> None:
         # With history, so that the content of calls stays.
@@ -49,8 +44,8 @@ class Scratch(MemoryStorage):
         self._not_ours: set[str] = set()
         # The numbers of the questions that were answered from the record.
         self._ended: set[int] = set()
-        self.begun_slot = ""
-        self.outcome: Outcome = Ack()
+        self.begun_slot = ""  # the slot of the call that is being made
+        self.outcome: Outcome = Ack()  # the outcome of the turn that has ended last
 
     async def fill(self) -> None:
         """Store what the turn begins with."""

@@ -35,31 +35,24 @@ OBSERVER_NAME: Final = "linqbot-simulation"
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """The result of a simulated event.
-
-    Attributes:
-        calls: Calls that would have been made, in this order.
-        later: Calls that `ctx.send_later` would have kept for a later time. A dry run alone lists them.
-        broadcasts: Broadcasts that would have begun, in this order. A dry run alone lists them.
-        handler: Name of the handler that ran; None if no handler took the event.
-        error: The exception that the handler raised.
-        end: The turn's outcome, as the hook `finished` gets it; None if the turn did not end in time, and in a dry run,
-            which has no turn.
-        note: What a dry run cannot show, and why; None if it shows everything.
-        began_with: For a delivery that went to an open question, which a dry run does not handle: the id of the delivery
-            with which the conversation began. None for any other delivery.
-        faults: By plugin, the error that has disabled it or one of its hooks.
-    """
+    """The result of a simulated event."""
 
     delivery: Delivery
-    calls: list[Call] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)  # calls that would have been made, in this order
+    # Calls that `ctx.send_later` would have kept for a later time. A dry run alone lists them.
     later: list[Call] = field(default_factory=list)
+    # Broadcasts that would have begun, in this order. A dry run alone lists them.
     broadcasts: list[Broadcast] = field(default_factory=list)
-    handler: str | None = None
-    error: BaseException | None = None
+    handler: str | None = None  # name of the handler that ran; None if no handler took the event
+    error: BaseException | None = None  # the exception that the handler raised
+    # The turn's outcome, as the hook `finished` gets it; None if the turn did not end in time, and in a dry run, which
+    # has no turn.
     end: End | None = None
-    note: str | None = None
+    note: str | None = None  # what a dry run cannot show, and why; None if it shows everything
+    # For a delivery that went to an open question, which a dry run does not handle: the id of the delivery with which
+    # the conversation began. None for any other delivery.
     began_with: str | None = None
+    # By plugin, the error that has disabled it or one of its hooks.
     faults: dict[str, str] = field(default_factory=dict)
 
 
@@ -163,13 +156,7 @@ Report = Callable[[Sequence[str], str | None], None]
 
 
 class Bisection:
-    """Simulates one event with different sets of the bot's plugins.
-
-    Args:
-        client: Used for reads, if they are allowed; already open.
-        reads: Let calls that only read from Linq, and downloads of media, through to Linq.
-        timeout_s: Real seconds that one simulation may take.
-    """
+    """Simulates one event with different sets of the bot's plugins."""
 
     def __init__(
         self, settings: Settings, bot: Bot, delivery: Delivery, client: Client, *, reads: bool, timeout_s: float
@@ -188,11 +175,9 @@ class Bisection:
         self._why: dict[frozenset[str], str | None] = {}
 
     async def run(self, report: Report) -> tuple[list[str], str]:
-        """Find the plugins that break the event.
+        """Return the fewest plugins that break the event together, and the problem they cause.
 
-        Returns:
-            The names of the fewest plugins that break the event together, and the problem they cause. Without names,
-            the reason why no plugin is to blame.
+        Without names, the reason why no plugin is to blame.
         """
         self._report = report
         if not self._names:
@@ -248,10 +233,7 @@ def _difference(done: Simulation, plain: Simulation) -> str | None:
 async def minimal_breaking_set(names: Sequence[str], breaks: Breaks) -> list[str]:
     """Return a smallest subset of `names` that breaks the event: without any one of them, it no longer breaks.
 
-    Args:
-        names: Plugins that break the event together.
-        breaks: Returns True if exactly these plugins break the event. Called about log2(n) times if one plugin is to
-            blame, and more often for several.
+    `breaks` is called about log2(n) times if one plugin is to blame, and more often for several.
     """
     rest, pieces = list(names), 2
     while len(rest) > 1:

@@ -100,8 +100,7 @@ async def store(tx: Transaction, new: Sequence[Delivery]) -> int:
 async def put(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom | None = None) -> None:
     """Store new deliveries, and set the result or the error of each operation.
 
-    Args:
-        room: None if backlog limits do not apply: Linq would not deliver them again if they were refused.
+    With `room` None no limit applies: Linq would not deliver them again if they were refused.
     """
     for arrivals in rounds(ops):
         left = await room.ensure(tx, len(ops)) - len(tx.changes.stored) if room else _UNLIMITED
@@ -139,13 +138,7 @@ async def put_receipts(tx: Transaction, ops: Sequence[PutReceiptOp], room: Inbox
 def add_arrivals(
     statement: Statement, arrivals: Sequence[Arrival], room: InboxRoom | None, left: int, news: str | None = None
 ) -> None:
-    """Store the deliveries of one round, and set the result or the error of each operation.
-
-    Args:
-        room: See `put`.
-        left: How many fit into the inbox.
-        news: The notification to send if a delivery is stored; None if it is sent later in the transaction.
-    """
+    """Store the deliveries of one round, of which `left` fit in, and set the result or error of each operation."""
     tx, new = statement.tx, [first.delivery for first, *_ in arrivals]
     unknown = room.use(new, tx.now) if room else []
 

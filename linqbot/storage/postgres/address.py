@@ -58,23 +58,15 @@ _ADVICE = "Write postgresql://USER@HOST/DATABASE, or postgresql://USER@HOST/DATA
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The place of a storage: a PostgreSQL schema of its own in a database.
+    """The place of a storage: a PostgreSQL schema of its own in a database."""
 
-    Attributes:
-        dsn: The URL for asyncpg. It may contain a password.
-        schema: The PostgreSQL schema, and the name of the queue in pgmq.
-        name: Host, database and schema, for messages. It contains no password.
-        password_file: The file with the password; None if the URL or libpq's places have it.
-        connections: Maximum number of connections of one process.
-        movable_clock: True if `clock_timestamp()` shall be the function of the schema `<schema>_clock`, so that transactions run
-            at the time of the clock that was passed to the storage.
-    """
-
-    dsn: str = field(repr=False)
-    schema: str
-    name: str
-    password_file: Path | None = None
-    connections: int = 6
+    dsn: str = field(repr=False)  # The URL for asyncpg. It may contain a password.
+    schema: str  # the PostgreSQL schema, and the name of the queue in pgmq
+    name: str  # Host, database and schema, for messages. It contains no password.
+    password_file: Path | None = None  # the file with the password; None if the URL or libpq's places have it
+    connections: int = 6  # maximum number of connections of one process
+    # True if `clock_timestamp()` shall be the function of the schema `<schema>_clock`, so that transactions run at the
+    # time of the clock that was passed to the storage.
     movable_clock: bool = False
 
     @classmethod
@@ -320,8 +312,6 @@ def unavailable(name: str, error: BaseException) -> StorageUnavailable:
 def translated(name: str) -> Iterator[None]:
     """Raise errors of PostgreSQL and of the network as StorageUnavailable.
 
-    Args:
-        name: The place of the storage; see `Address.name`.
     Raises:
         StorageUnavailable: the block raised such an error.
     """

@@ -41,12 +41,7 @@ class Held:
 
 
 def allowed(heads: Sequence[tuple[int, int]], running: Iterable[int], limit: int) -> list[int]:
-    """Return the heads that may be leased while there are suspects, the suspects first.
-
-    Args:
-        heads: Sequence number and limit of suspects of each free head, in order.
-        running: The limits of what this process has leased.
-    """
+    """Return the heads that may be leased while there are suspects, the suspects first; `running` are limits too."""
     chosen: list[int] = []
     in_force = list(running)
     suspects = [head for head in heads if head[1]]
@@ -77,9 +72,7 @@ def _seconds(op: operations.TakeOp) -> int:
 def take(statement: Statement, op: operations.TakeOp, recent: Recent, held: Mapping[int, Held] | None = None) -> None:
     """Lease the oldest heads, and set the result of the operation; see `Storage.take`.
 
-    Args:
-        held: The leases of this process, to choose among suspects in further statements of the transaction; None if no
-            statement follows.
+    `held` are the leases of this process, to choose among suspects in further statements; None if no statement follows.
     """
     tx = statement.tx
 

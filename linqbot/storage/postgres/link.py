@@ -304,11 +304,7 @@ def steady() -> float:
 
 
 class ServerTime:
-    """The distance between two clocks: that of the database, and that of the storage. It stays right if the latter is set.
-
-    Args:
-        now: Reads the clock of the storage, in Unix seconds.
-    """
+    """The distance between the clocks of database and storage. It stays right if the latter is set."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

@@ -174,25 +174,17 @@ def schemas() -> dict[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class PostgresCheckup:
-    """The state of a storage.
+    """The state of a storage."""
 
-    Attributes:
-        name: Its place, without a password.
-        version: The version of the server.
-        schema: The number of its schema; None if nothing was created yet.
-        waiting, dead: Number of deliveries in the inbox, and of dead letters.
-        serving: Number of processes that serve it.
-        questions: Number of open questions of `ctx.ask`, by the name of the handler that asked.
-        lacks: A right that the user needs and does not have, such as `INSERT on linqbot.journal`; None if it has all.
-    """
-
-    name: str
+    name: str  # its place, without a password
     version: str
-    schema: int | None
-    waiting: int
-    dead: int
-    serving: int
+    schema: int | None  # the number of its schema; None if nothing was created yet
+    waiting: int  # deliveries in the inbox
+    dead: int  # dead letters
+    serving: int  # number of processes that serve it
+    # Number of open questions of `ctx.ask`, by the name of the handler that asked.
     questions: Mapping[str, int] = field(default_factory=dict)
+    # A right that the user needs and does not have, such as `INSERT on linqbot.journal`; None if it has all.
     lacks: str | None = None
 
 

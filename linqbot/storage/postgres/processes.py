@@ -82,11 +82,7 @@ async def join(connection: Connection, address: Address, process: str) -> None:
 
 
 async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) -> None:
-    """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force.
-
-    Args:
-        settled: See `Storage.settled`.
-    """
+    """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force."""
     if memory.serving:
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
         await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"), list(settled))

@@ -335,11 +335,7 @@ class PostgresStorage(Storage):
             await meta.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 
     async def _sweep(self, missing: set[str]) -> None:
-        """Look now and then for processes that died, and for news that were lost with a connection.
-
-        Args:
-            missing: Processes that were missing before.
-        """
+        """Look now and then for processes that died, and for news that were lost with a connection."""
 
         async def look(tx: Transaction) -> set[str]:
             await processes.give_back_unknown(tx, self._memory)

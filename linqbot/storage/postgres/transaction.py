@@ -23,57 +23,38 @@ from linqbot.storage.postgres.address import Address, Connection
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A `take`, with times on the clock of the database.
-
-    Attributes:
-        due: When the earliest lease or wait ends that ends after `at`; None if there is none.
-        news: The value of `Memory.news` before it.
-        is_all: True if it has leased something, and nothing is left that it could have leased.
-    """
+    """A `take`, with times on the clock of the database."""
 
     at: float = 0.0
-    due: float | None = None
+    due: float | None = None  # when the earliest lease or wait ends that ends after `at`; None if there is none
     news: int = -1
-    is_all: bool = False
+    is_all: bool = False  # True if it has leased something, and nothing is left that it could have leased
 
 
 @dataclass(slots=True, eq=False)
 class TransactionChanges(Changes):
-    """The changes of one transaction, applied to the memory of this process after COMMIT and sent to the others with it.
+    """The changes of one transaction, applied to the memory of this process after COMMIT and sent to the others with it."""
 
-    Attributes:
-        work: True if another process may find a delivery to lease.
-        lanes: LaneSteps into which deliveries were put.
-        all_conversations: All conversations, if they were read.
-        refreshed: The conversations of chats that were read, by chat.
-        leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
-        ended_leases: Tokens of leases that are over.
-        stored: Deliveries that `put` stored, with their numbers.
-        joined: Sequence numbers of deliveries that others joined, each with the joined delivery, the numbers
-            of those, and True for a new replay.
-        accepted: Number of deliveries that were stored.
-        news: The value of `Memory.news` when the transaction began.
-        taken: The last `take`.
-        refused: Lanes of which this process has refused a delivery, as the others are notified, with the number of times.
-        gap: The time since which deliveries of any lane may have been refused, for other processes.
-        room: Deliveries that fit into the inbox, if they were counted.
-        has_suspects: True if some deliveries are suspects, False if none is, None if that was not looked at.
-    """
-
-    work: bool = False
-    lanes: set[str] = field(default_factory=set)
+    work: bool = False  # True if another process may find a delivery to lease
+    lanes: set[str] = field(default_factory=set)  # lanes into which deliveries were put
+    # Lanes of which this process has refused a delivery, as the others are notified, with the number of times.
     refused: dict[str, int] = field(default_factory=dict)
-    all_conversations: list[ConversationSummary] | None = None
+    all_conversations: list[ConversationSummary] | None = None  # all conversations, if they were read
+    # The conversations of chats that were read, by chat.
     refreshed: dict[str, list[ConversationSummary]] = field(default_factory=dict)
+    # Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
     leased: list[tuple[Lease, float, int]] = field(default_factory=list)
-    ended_leases: set[int] = field(default_factory=set)
-    stored: list[tuple[int, Delivery]] = field(default_factory=list)
+    ended_leases: set[int] = field(default_factory=set)  # tokens of leases that are over
+    stored: list[tuple[int, Delivery]] = field(default_factory=list)  # deliveries that `put` stored, with their numbers
+    # Sequence numbers of deliveries that others joined, each with the joined delivery, the numbers of those, and True
+    # for a new replay.
     joined: list[tuple[int, Delivery, Sequence[int], bool]] = field(default_factory=list)
-    accepted: int = 0
-    news: int = 0
+    accepted: int = 0  # number of deliveries that were stored
+    news: int = 0  # the value of `Memory.news` when the transaction began
     taken: Taken | None = None
-    gap: float | None = None
-    room: int | None = None
+    gap: float | None = None  # the time since which deliveries of any lane may have been refused, for other processes
+    room: int | None = None  # deliveries that fit into the inbox, if they were counted
+    # True if some deliveries are suspects, False if none is, None if that was not looked at.
     has_suspects: bool | None = None
 
     @property
@@ -92,15 +73,11 @@ class TransactionChanges(Changes):
 
 @dataclass(slots=True, eq=False)
 class PostgresReader:
-    """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`.
-
-    Attributes:
-        ahead_s: Seconds by which the clock of the database is ahead of the storage's clock, which gives the times of
-            operations.
-    """
+    """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`."""
 
     is_leased: ClassVar[str] = "token IS NOT NULL"
     connection: Connection
+    # Seconds by which the clock of the database is ahead of the storage's clock, which gives the times of operations.
     ahead_s: float
 
     async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
@@ -127,23 +104,16 @@ class PostgresReader:
 
 @dataclass(slots=True, eq=False)
 class Transaction(PostgresReader):
-    """An open transaction.
-
-    Attributes:
-        process: The id of this process, the owner of its leases.
-        now: The time of the database's clock, in Unix seconds.
-        keep_s: Seconds of history; 0 keeps none.
-        types: The types of columns, by their tables and names.
-    """
+    """An open transaction."""
 
     freed: ClassVar[str] = "token = NULL, owner = NULL"
     # Deleted text needs no more care than any, because VACUUM lets other rows use its space.
     padding: ClassVar[str] = ""
     no_padding: ClassVar[str] = ""
     address: Address
-    process: str
-    now: float
-    keep_s: float
+    process: str  # the id of this process, the owner of its leases
+    now: float  # the time of the database's clock, in Unix seconds
+    keep_s: float  # seconds of history; 0 keeps none
     types: Mapping[tuple[str, str], str]
     changes: TransactionChanges = field(default_factory=TransactionChanges)
 
@@ -214,9 +184,9 @@ Note: TypeAlias = Callable[[list[asyncpg.Record]], Awaitable[None]]
 
 
 class Statement:
-    """One statement in several steps, because each statement costs a round trip. Each step is done after the one before it.
+    """One statement in several steps, because each statement costs a round trip. A WITH, done in order.
 
-    It is a WITH. The steps are tables of one row; only the last one may have more rows, or none.
+    The steps are tables of one row; only the last one may have more rows, or none.
     """
 
     def __init__(self, tx: Transaction) -> None:
@@ -234,13 +204,7 @@ class Statement:
         return ", ".join(f"${n}" for n in range(first, first + len(values)))
 
     def step(self, name: str, select: str, columns: str = "true", note: Note | None = None) -> None:
-        """Add a step.
-
-        Args:
-            select: The columns of its table.
-            columns: The columns of the result that come from it, before those of the steps before it.
-            note: Called with the rows of the result.
-        """
+        """Add a step. Its `columns` of the result stand before those of earlier steps; `note` gets the rows."""
         self._parts.append(f"{name} AS MATERIALIZED (SELECT {select} FROM {self._steps[-1]})")  # noqa: S608 - constant texts
         self._steps.append(name)
         self._columns.insert(0, columns)
@@ -268,26 +232,16 @@ _LONGEST_PAYLOAD: Final = 7000
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The news about one transaction.
+    """The news about one transaction."""
 
-    Attributes:
-        by: The sender; see `Memory.sender`.
-        work: True if a process may find a delivery to lease.
-        times: True if the earliest timer, or the next step of a broadcast, may be another one.
-        own: True if the journal has entries of deliveries that linqbot created.
-        chats: Chats whose conversations changed; None if they are too many to be named.
-        lanes: LaneSteps into which deliveries were put; None if they are too many to be named.
-        refused: Lanes of which a delivery was refused; None if they are too many to be named.
-        gap: The Unix time since which deliveries of any lane may have been refused; None if there is no such time.
-    """
-
-    by: str
-    work: bool
-    times: bool
-    own: bool
-    chats: list[str] | None
-    lanes: list[str] | None
-    refused: list[str] | None
+    by: str  # the sender; see `Memory.sender`
+    work: bool  # True if a process may find a delivery to lease
+    times: bool  # True if the earliest timer, or the next step of a broadcast, may be another one
+    own: bool  # True if the journal has entries of deliveries that linqbot created
+    chats: list[str] | None  # chats whose conversations changed; None if they are too many to be named
+    lanes: list[str] | None  # lanes into which deliveries were put; None if they are too many to be named
+    refused: list[str] | None  # lanes of which a delivery was refused; None if they are too many to be named
+    # The Unix time since which deliveries of any lane may have been refused; None if there is no such time.
     gap: float | None = None
 
     def to_payload(self) -> str:

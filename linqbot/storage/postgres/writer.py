@@ -47,48 +47,31 @@ class Earliest:
 
 
 class Memory(StorageMemory):
-    """The memory of this process.
-
-    Attributes:
-        address: The place of the storage.
-        clock: The clock of the storage.
-        serving: True for a process that serves: only it purges, because a command does not know how long history is kept.
-        keep_s: Seconds of history; 0 keeps none.
-        process: The id of this process.
-        room: How many deliveries fit into the inbox.
-        server_time: The clock of the database.
-        sender: The id of this process and its connections, as notifications name it. After a reconnection it is another
-            one, because a transaction whose answer was lost may still be committed.
-        held: Its leases, by token.
-        news: Number of times that a `take` became able to find something new.
-        taken: The last `take`.
-        timers: When the earliest timer is due.
-        broadcasts: When the next step of a broadcast is due.
-        leaving: True if this process leases nothing more.
-        refused: Lanes of which this process has refused a delivery, with the number of times, until the others know it.
-        has_suspects: True if there were suspects at the last `take`.
-        types: The types of columns, by their tables and names.
-    """
+    """The memory of this process."""
 
     def __init__(self, address: Address, clock: Clock, room: InboxRoom, *, serving: bool, keep_s: float) -> None:
         super().__init__()
         self.address = address
         self.clock = clock
+        # True for a process that serves: only it purges, because a command does not know how long history is kept.
         self.serving = serving
-        self.keep_s = keep_s
+        self.keep_s = keep_s  # seconds of history; 0 keeps none
         self.process = ""
-        self.room = room
+        self.room = room  # how many deliveries fit into the inbox
         self.server_time = ServerTime(clock.now)
+        # The id of this process and its connections, as notifications name it. After a reconnection it is another one,
+        # because a transaction whose answer was lost may still be committed.
         self.sender = ""
         self.held: dict[int, Held] = {}
-        self.news = 0
+        self.news = 0  # number of times that a `take` became able to find something new
         self.taken = Taken()
         self.timers = Earliest()
         self.broadcasts = Earliest()
-        self.leaving = False
+        self.leaving = False  # True if this process leases nothing more
+        # Lanes of which this process has refused a delivery, with the number of times, until the others know it.
         self.refused: Counter[str] = Counter()
         self.has_suspects = False
-        self.types: dict[tuple[str, str], str] = {}
+        self.types: dict[tuple[str, str], str] = {}  # the types of columns, by their tables and names
 
     @property
     def ahead_s(self) -> float:

@@ -22,26 +22,17 @@ from linqbot.storage.sqlite.serving_lock import ServingLock
 
 @dataclass(frozen=True, slots=True)
 class SQLiteCheckup:
-    """The state of a storage file.
+    """The state of a storage file."""
 
-    Attributes:
-        schema: The number of its schema; None if there is no file yet.
-        journal: SQLite's journal mode; `wal` if linqbot created the file.
-        waiting, dead: Number of deliveries in the inbox, and of dead letters.
-        free_bytes: Free space of the file system.
-        serving: Id of the process that serves the file; None if none does.
-        heard_at: Unix time at which Linq's newest delivery was accepted, up to a minute too early; None before the
-            first delivery.
-        questions: Number of open questions of `ctx.ask`, by the name of the handler that asked.
-    """
-
-    schema: int | None
-    journal: str | None
-    waiting: int
-    dead: int
-    free_bytes: int
-    serving: int | None
+    schema: int | None  # the number of its schema; None if there is no file yet
+    journal: str | None  # SQLite's journal mode; `wal` if linqbot created the file
+    waiting: int  # deliveries in the inbox
+    dead: int  # dead letters
+    free_bytes: int  # free space of the file system
+    serving: int | None  # id of the process that serves the file; None if none does
+    # Unix time at which Linq's newest delivery was accepted, up to a minute too early; None before the first delivery.
     heard_at: float | None = None
+    # Number of open questions of `ctx.ask`, by the name of the handler that asked.
     questions: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -113,10 +113,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """Return the kind of an error, such as `sqlite3.SQLITE_BUSY`, without the details that SQLite adds in higher bits.
-
-    Errors of Python's sqlite3 module itself have no code: 0, as for success.
-    """
+    """Return the kind of an error, such as `sqlite3.SQLITE_BUSY`; 0 for errors of Python's sqlite3 module itself."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 
@@ -126,7 +123,7 @@ def cannot_be_opened(
 ) -> ConfigError | StorageUnavailable:
     """Return the error for a file that cannot be opened. If that is a matter of permissions, it says who needs which.
 
-    A right that this user lacks is a ConfigError, because no later start would have it. A disk may be read-only for a time.
+    A right that this user lacks is a ConfigError: no later start would have it. A disk may be read-only for a time.
     """
     if isinstance(error, OSError):
         reason, may_not_write = error.strerror, error.errno in _NO_PERMISSION
@@ -146,11 +143,7 @@ def cannot_be_opened(
 
 
 def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavailable:
-    """Return the error for a file that SQLite could not use.
-
-    Args:
-        otherwise: The message if the file is not damaged. If the disk is full, advice is added.
-    """
+    """Return the error for a file that SQLite could not use; `otherwise` is the message if the file is not damaged."""
     if primary_code(error) in _DAMAGED:
         return _damaged(path, error)
     if primary_code(error) == sqlite3.SQLITE_FULL:
@@ -192,11 +185,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def is_up_to_date(db: sqlite3.Connection) -> bool:
-    """Return True if the file is linqbot's and has the newest schema. Unlike `migrate`, it needs no write lock.
-
-    Raises:
-        sqlite3.DatabaseError: the file cannot be read.
-    """
+    """Return True if the file is linqbot's and has the newest schema. Unlike `migrate`, it needs no write lock."""
     (have,) = db.execute("PRAGMA user_version").fetchone()
     (owner,) = db.execute("PRAGMA application_id").fetchone()
     return bool(owner == APPLICATION_ID and have == newest_schema())
@@ -255,9 +244,8 @@ def install_of(db: sqlite3.Connection, path: Path) -> str:
 def register_adapters() -> None:
     """Let the sqlite3 module store bytes, None and bools at once.
 
-    Without an adapter the module searches each such value, and its type, for a method that adapts it, and creates an error
-    for each attribute that is missing: over 2,000 instructions per value. Numbers and texts are never searched. The
-    adapters are written in C.
+    Without an adapter, written in C, it searches each such value and its type for a method: over 2,000 instructions.
+    Numbers and texts are never searched.
     """
     sqlite3.register_adapter(bytes, bytes.__bytes__)
     sqlite3.register_adapter(type(None), {None: None}.get)
@@ -335,9 +323,6 @@ class Place:
     """The files of one database, and their identities when they were opened.
 
     This class never opens a file: closing it again would drop the locks that SQLite holds on it for this process.
-
-    Attributes:
-        lost: The reason why nothing may be written, as a sentence; None while all files are in their place.
     """
 
     def __init__(self, path: Path) -> None:
@@ -423,11 +408,7 @@ BUSY_PAUSE_S = 5.0
 
 
 class WalTruncation:
-    """Calls `truncate` within a minute after `due`, and again until it succeeds.
-
-    Args:
-        truncate: Returns False if the WAL was busy.
-    """
+    """Calls `truncate` within a minute after `due`, and again until it returns True: False is a busy WAL."""
 
     def __init__(self, clock: Clock, truncate: Callable[[], Awaitable[bool]]) -> None:
         self._clock = clock
@@ -497,11 +478,7 @@ def is_noted(db: sqlite3.Connection, mark: Mark) -> bool:
 
 
 def wipe(db: sqlite3.Connection) -> bool:
-    """Write the whole file again, without deleted bytes.
-
-    Returns:
-        False if that failed: other connections kept the file busy, or its disk has no room for a copy.
-    """
+    """Write the whole file again, without deleted bytes. False: the file was busy, or no room for a copy."""
     try:
         db.execute("VACUUM")
     except sqlite3.OperationalError:

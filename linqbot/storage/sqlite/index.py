@@ -23,60 +23,41 @@ from linqbot.storage.indexes import LaneLease, Lanes, OpenConversations, Recent,
 
 @dataclass(slots=True, eq=False)
 class IndexChanges(Changes):
-    """The changes of one transaction that the index has not applied yet.
+    """The changes of one transaction that the index has not applied yet."""
 
-    Attributes:
-        leases: Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
-        leased_rows: The rows of these heads, in the same order.
-        ending: The sequence numbers whose leases the transaction ends. Those that ran out before are not leased again in it.
-        gathering: The heads of the lanes that wait for more deliveries from now on, by lane.
-        joined: The tokens of leases on deliveries that others of their lane have joined.
-        after: What the index does for the rare ends of leases.
-        removed: Sequence number and token of deliveries that were acknowledged or dead-lettered.
-        accepted: New deliveries, in the order of their sequence numbers.
-        prefetched: The sequence numbers among `accepted` that are stored as leased.
-        orders: What the index does for each lane that was sorted.
-        capacity: The number of deliveries that the last `take` would have leased in addition.
-        off_the_record: True if this transaction stored the file's first text off the record.
-    """
-
+    # Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
     leases: list[LaneLease] = field(default_factory=list)
     leased_rows: list[Row] = field(default_factory=list)
+    # The sequence numbers whose leases the transaction ends. Those that ran out before are not leased again in it.
     ending: set[int] = field(default_factory=set)
+    # The heads of the lanes that wait for more deliveries from now on, by lane.
     gathering: dict[str, int] = field(default_factory=dict)
+    # The tokens of leases on deliveries that others of their lane have joined.
     joined: list[int] = field(default_factory=list)
-    after: list[Callable[[], None]] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)  # what the index does for the rare ends of leases
+    # Sequence number and token of deliveries that were acknowledged or dead-lettered.
     removed: tuple[tuple[int, int], ...] = ()
-    accepted: tuple[tuple[int, Delivery], ...] = ()
-    prefetched: AbstractSet[int] = frozenset()
-    orders: list[Callable[[], None]] = field(default_factory=list)
-    capacity: int | None = None
+    accepted: tuple[tuple[int, Delivery], ...] = ()  # new deliveries, in the order of their sequence numbers
+    prefetched: AbstractSet[int] = frozenset()  # the sequence numbers among `accepted` that are stored as leased
+    orders: list[Callable[[], None]] = field(default_factory=list)  # what the index does for each lane that was sorted
+    capacity: int | None = None  # the number of deliveries that the last `take` would have leased in addition
     next_timer: float | None = None
     next_broadcast: float | None = None
-    off_the_record: bool = False
+    off_the_record: bool = False  # True if this transaction stored the file's first text off the record
 
 
 class Index(StorageMemory):
-    """Lanes, prefetched leases, recent deliveries and facts about the file. Not thread-safe: for one writer.
-
-    Attributes:
-        limits: The limits of the inbox.
-        next_seq: The sequence number of the next delivery.
-        next_timer: See `Storage.next_timer`.
-        next_broadcast: See `Storage.next_broadcast`.
-        first_active_at: See `Storage.first_activity`.
-        is_off_the_record: True if the file holds text off the record, or ever did.
-    """
+    """Lanes, prefetched leases, recent deliveries and facts about the file. Not thread-safe: for one writer."""
 
     def __init__(self, limits: InboxLimits | None = None) -> None:
         super().__init__()
         self.limits = limits or InboxLimits()
         self.lanes = Lanes()
-        self.next_seq = 1
+        self.next_seq = 1  # the sequence number of the next delivery
         self.next_timer: float | None = None
         self.next_broadcast: float | None = None
-        self.first_active_at: float | None = None
-        self.is_off_the_record = False
+        self.first_active_at: float | None = None  # see `Storage.first_activity`
+        self.is_off_the_record = False  # True if the file holds text off the record, or ever did
         # The leases for the next `take`, and the number that may still be prefetched.
         self._prefetched: list[Lease] = []
         self._capacity = 0
@@ -90,15 +71,7 @@ class Index(StorageMemory):
         noted_at: float,
         conversations: Iterable[ConversationSummary] = (),
     ) -> None:
-        """Replace lanes and conversations by those in the file; leases on heads that are still there stay in force.
-
-        Args:
-            rows: See `Lanes.adopt`.
-            last_seq: The greatest sequence number in use; 0 if there is none.
-            received_at: When the newest webhook in the inbox was accepted.
-            noted_at: The value of `active_at` in the table `meta`; 0 if there is none.
-            conversations: All conversations.
-        """
+        """Replace lanes and conversations by those in the file; leases on heads that are still there stay in force."""
         self.lanes = self.lanes.adopt(rows)
         self.recent = Recent()
         self.next_seq = max(self.next_seq, last_seq + 1)
@@ -196,10 +169,9 @@ class Index(StorageMemory):
         return set(first.values())
 
     def take_prefetched(self, limit: int, *, now: float, monotonic: float, until: float) -> list[Lease] | None:
-        """Hand out prefetched leases, perhaps none, which needs no transaction.
+        """Hand out prefetched leases, perhaps none, without a transaction.
 
-        Returns:
-            None if another lane is free: its head may be older, so a `take` must choose among all.
+        None if another lane is free: its head may be older, so a `take` must choose among all.
         """
         if self.lanes.has_free(now, monotonic):
             return None
@@ -235,12 +207,7 @@ class Index(StorageMemory):
             row.attempts += failed
 
     def reorder(self, lane: str, given_back: tuple[int, int] | None, numbers: Mapping[int, int]) -> None:
-        """Follow a lane that was sorted.
-
-        Args:
-            given_back: Sequence number and token of the lease that was given back for it, if any.
-            numbers: New sequence numbers by the old ones.
-        """
+        """Follow a lane that was sorted: `numbers` has the new sequence numbers by the old ones."""
         if given_back is not None:
             seq, token = given_back
             self.lanes.release(token)

@@ -108,11 +108,7 @@ def _new(tx: Transaction, deliveries: Sequence[Delivery]) -> Numbered:
 
 
 def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
-    """Store new deliveries at the tails of their lanes.
-
-    Args:
-        prefetch: True to store them as leased, as far as the last `take` had capacity for them.
-    """
+    """Store new deliveries in their lanes; with `prefetch` as leased, as far as the last `take` had capacity."""
     if not new:
         return
     prefetched = tx.index.prefetchable(new) if prefetch else set()

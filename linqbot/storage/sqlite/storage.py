@@ -40,11 +40,7 @@ LOOK_EVERY_S = 1.0
 
 
 class SQLiteMethods(Storage):
-    """The contract over SQLite, without opening, leasing and copying.
-
-    Args:
-        serving: True if the index always mirrors the rows. A command reads the rows instead.
-    """
+    """The contract over SQLite, without opening, leasing and copying. Without `serving`, rows are read, not the index."""
 
     _memory: Index
 
@@ -289,11 +285,7 @@ class SQLiteStorage(SQLiteMethods):
             raise unusable(self._path, error, f"{self._path.name} cannot be read: {error}.") from error
 
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a method for operators on a separate connection, then make the index notice what was written.
-
-        Raises:
-            StorageUnavailable: the storage is not open, or the file cannot be read or written.
-        """
+        """Run a method for operators on a separate connection, then make the index notice what was written."""
         from linqbot.storage.sqlite import upkeep
 
         if self._reads is None:
@@ -309,10 +301,7 @@ class SQLiteStorage(SQLiteMethods):
         self._queue.post(WorkOp(nothing))
 
     def _check_file(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Check the file now and then, so that two things are noticed even while nothing is written.
-
-        The file is lost. Or another process has written and could not wake this one, because it was killed, for example.
-        """
+        """Check the file now and then: it may be lost, or a process was killed before it could wake this one."""
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._place.check()
             if self._queue.is_idle and self._writer.is_outdated:

@@ -32,11 +32,7 @@ _TRUNCATE_TIMEOUT_MS = 100
 
 
 class Writer:
-    """Runs operations on one connection, and keeps what they change for the index.
-
-    Args:
-        path: Its name is the name of the database in error messages.
-    """
+    """Runs operations on one connection, and keeps what they change for the index."""
 
     _db: sqlite3.Connection
 
@@ -242,11 +238,7 @@ class SQLiteWriter(Writer):
             return not self.is_reloading
 
     def write(self, batch: list[Op[Any]]) -> bool:
-        """Run the statements of the batch; see `run`.
-
-        Returns:
-            False if no row changed and no 200 depends on this transaction: then `commit` writes nothing to the disk.
-        """
+        """Run the statements of the batch; see `run`. False: no row changed and no 200 depends on this transaction."""
         before = self._db.total_changes
         ops = self.run(batch)
         self._truncations = of(ops, TruncateOp)

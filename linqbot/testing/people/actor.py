@@ -40,17 +40,13 @@ SLOW_MS: Final = 3000
 
 
 class Surroundings(Protocol):
-    """The place in which people act: the bot in this process (`rehearsing.py`), or a process of its own.
-
-    Attributes:
-        patience_s: Seconds that a person waits for an answer that is owed after the bot has finished, because a bot
-            may answer later, such as with `ctx.send_later`.
-        look_every_s: Seconds between looks for such an answer.
-    """
+    """The place in which people act: the bot in this process (`rehearsing.py`), or a process of its own."""
 
     emulator: Emulator
+    # Seconds that a person waits for an answer that is owed after the bot has finished, because a bot may answer later,
+    # such as with `ctx.send_later`.
     patience_s: float
-    look_every_s: float
+    look_every_s: float  # seconds between looks for such an answer
 
     @property
     def is_over(self) -> bool:
@@ -71,11 +67,7 @@ class Surroundings(Protocol):
 
 
 async def perform(persona: Persona, handle: str, around: Surroundings, visit: Visit | None = None) -> Visit:
-    """Let a person talk to the bot, and return the record.
-
-    Args:
-        visit: A record to write to, which the caller can read meanwhile; None makes one.
-    """
+    """Let a person talk to the bot, and return the record; the caller can read `visit` meanwhile."""
     visit = visit or Visit(persona, handle)
     actor = Actor(visit, around)
     around.emulator.state.services[handle] = persona.service
@@ -92,11 +84,7 @@ async def perform(persona: Persona, handle: str, around: Surroundings, visit: Vi
 
 
 class Actor:
-    """One person at work.
-
-    Attributes:
-        dialogue: What the person sees.
-    """
+    """One person at work."""
 
     def __init__(self, visit: Visit, around: Surroundings) -> None:
         self._visit = visit
@@ -273,11 +261,8 @@ class Actor:
 def answers_to(said: Performed, records: Sequence[MessageRecord], *, before_seq: float = float("inf")) -> bool:
     """Return True if a message was answered: by a message of the bot after it, or by a tapback of the bot on it.
 
-    Messages written after it may have been joined with it, so a tapback on one of them counts too.
-
-    Args:
-        records: All messages of the person's chats.
-        before_seq: Only records before this number count.
+    Messages written after it may have been joined with it, so a tapback on one of them counts too. Only records before
+    `before_seq` count.
     """
     later = [one for one in records if said.seq <= one.seq < before_seq]
     return any(one.is_from_me or any(tapback.by.is_me for tapback in one.reactions) for one in later)

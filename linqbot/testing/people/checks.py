@@ -65,18 +65,12 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A delivery that the bot has given up: a dead letter.
+    """A delivery that the bot has given up: a dead letter."""
 
-    Attributes:
-        chat_id: Its chat; empty if it belongs to none.
-        received_at: Unix seconds.
-        reason: The reason, for operators.
-    """
-
-    chat_id: str
+    chat_id: str  # its chat; empty if it belongs to none
     event_type: str
-    received_at: float
-    reason: str
+    received_at: float  # Unix seconds
+    reason: str  # the reason, for operators
 
     @classmethod
     def of(cls, *, lane: str, event_type: str, received_at: float, error: str, handler: str | None) -> GivenUp:
@@ -89,19 +83,14 @@ class GivenUp:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The messages of the bot in one stretch of a conversation.
-
-    Attributes:
-        records: The records of the whole conversation.
-        end_seq: The number at which the next stretch begins.
-    """
+    """The messages of the bot in one stretch of a conversation."""
 
     visit: Visit
     index: int
     stretch: Stretch
-    records: Sequence[MessageRecord]
+    records: Sequence[MessageRecord]  # the records of the whole conversation
     bubbles: Sequence[MessageRecord]
-    end_seq: float
+    end_seq: float  # the number at which the next stretch begins
 
     def broken(self, rule: Rule, message: str, *, expected: str, happened: str, other: str | None = None) -> Violation:
         """Return the violation of a rule in this stretch."""
@@ -332,26 +321,15 @@ _INTERNAL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A piece of text that should not be there.
+    """A piece of text that should not be there."""
 
-    Attributes:
-        what: The kind of text, such as `traceback`.
-        around: The text, for the report. A secret is not shown.
-        other: The name of the other person whose text it is.
-    """
-
-    what: str
-    around: str
-    other: str | None = None
+    what: str  # the kind of text, such as `traceback`
+    around: str  # The text, for the report. A secret is not shown.
+    other: str | None = None  # the name of the other person whose text it is
 
 
 class Leaks:
-    """Finds leaks in messages to people.
-
-    Args:
-        visits: All people who have talked to the bot.
-        secrets: Values that no message may contain; short ones are ignored.
-    """
+    """Finds leaks, of short secrets none, in messages to people, among all who have talked to the bot."""
 
     def __init__(self, visits: Sequence[Visit], secrets: Collection[str]) -> None:
         self._secrets = [secret for secret in secrets if len(secret) >= LEAST]

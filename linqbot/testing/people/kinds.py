@@ -91,13 +91,7 @@ def _persona(number: int, seed: int, faults: Sequence[FaultName], sayings: Seque
 
 
 class Writer:
-    """Chooses what one person writes.
-
-    Args:
-        number: The number of the person.
-        dice: The random numbers of the person.
-        sayings: See `crowd`.
-    """
+    """Chooses what one person writes."""
 
     def __init__(self, number: int, dice: random.Random, sayings: Sequence[str]) -> None:
         self.dice = dice

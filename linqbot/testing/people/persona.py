@@ -183,35 +183,24 @@ async def acts_of(persona: Persona, dialogue: Dialogue) -> AsyncIterator[PersonA
 
 @dataclass(slots=True)
 class Performed:
-    """An act that was performed.
-
-    Attributes:
-        at: Unix seconds on the emulator's clock.
-        message_id: The message that was written, edited or tapped; None for other acts.
-        seq: The number of the message that was written, among all records of the emulator. Of other acts, the first
-            number after those that existed.
-        expects: What the bot must do.
-    """
+    """An act that was performed."""
 
     act: PersonAct
-    at: float
-    message_id: str | None = None
+    at: float  # Unix seconds on the emulator's clock
+    message_id: str | None = None  # the message that was written, edited or tapped; None for other acts
+    # The number of the message that was written, among all records of the emulator. Of other acts, the first number
+    # after those that existed.
     seq: int = 0
-    expects: Expectation = "anything"
+    expects: Expectation = "anything"  # what the bot must do
 
 
 @dataclass(slots=True)
 class Stretch:
-    """A part of a conversation.
+    """A part of a conversation."""
 
-    Attributes:
-        after_seq: The number of the last message before the stretch; 0 if there is none.
-        is_settled: True if the bot has finished, and the next stretch begins.
-    """
-
-    after_seq: int
+    after_seq: int  # the number of the last message before the stretch; 0 if there is none
     performed: list[Performed] = field(default_factory=list)
-    is_settled: bool = False
+    is_settled: bool = False  # True if the bot has finished, and the next stretch begins
 
     @property
     def said(self) -> list[Performed]:

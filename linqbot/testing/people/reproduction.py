@@ -100,12 +100,7 @@ def _shortened(acts: Sequence[PersonAct], *, with_faults: bool) -> list[PersonAc
 def _test(
     violation: Violation, talks: Sequence[tuple[Visit, Sequence[PersonAct]]], *, bot: str, is_killed: bool
 ) -> str:
-    """Return a test.
-
-    Args:
-        talks: The person of the violation, then others, each with acts. The others talk first.
-        bot: The argument of `load_bot`, as Python.
-    """
+    """Return a test. Of `talks`, the person of the violation is the first, and talks last."""
     (visit, _), people = talks[0], [*talks[1:], talks[0]]
     names = sorted({type(act).__name__ for _, given in people for act in given} | {"Persona"})
     is_secret = violation.rule == "leak" and violation.other is None and "secret" in violation.expected

@@ -303,11 +303,7 @@ class Activity:
 
 
 class WatchedClock(MovableClock):
-    """The one clock of bot and emulator. It stands still until the test moves it.
-
-    Args:
-        start: Unix seconds; None is the present time.
-    """
+    """The one clock of bot and emulator. It stands still until the test moves it."""
 
     def __init__(self, activity: Activity, start: float | None = None) -> None:
         super().__init__(start, frozen=True)

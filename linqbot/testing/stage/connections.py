@@ -163,20 +163,13 @@ class WatchedStorage:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One request of the bot to Linq's API, as the emulator received it.
+    """One request of the bot to Linq's API, as the emulator received it."""
 
-    Attributes:
-        name: The endpoint, such as `chats.messages.send`; empty if Linq's API has no such endpoint.
-        path: Without the query, beginning with the version: `/v3/chats/…/messages`.
-        status: The HTTP status; None when the connection broke without an answer.
-        body, answer: Decoded JSON; None when there was none.
-    """
-
-    name: str
+    name: str  # the endpoint, such as `chats.messages.send`; empty if Linq's API has no such endpoint
     method: str
-    path: str
-    status: int | None
-    body: Any = field(default=None, repr=False)
+    path: str  # without the query, beginning with the version: `/v3/chats/…/messages`
+    status: int | None  # the HTTP status; None when the connection broke without an answer
+    body: Any = field(default=None, repr=False)  # body, answer: Decoded JSON; None when there was none
     answer: Any = field(default=None, repr=False)
 
     @property

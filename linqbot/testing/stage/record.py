@@ -39,15 +39,11 @@ class _Turn:
 
 
 class Record:
-    """Watches the turns of the bot and its calls.
-
-    Attributes:
-        calls: The bot's requests, oldest first.
-        history: A line for each thing that happened. The message of a failed wait shows the last lines.
-    """
+    """Watches the turns of the bot and its calls."""
 
     def __init__(self, clock: Clock) -> None:
-        self.calls: list[ApiCall] = []
+        self.calls: list[ApiCall] = []  # the bot's requests, oldest first
+        # A line for each thing that happened. The message of a failed wait shows the last lines.
         self.history: list[str] = []
         self._clock = clock
         self._turns: dict[Any, _Turn] = {}

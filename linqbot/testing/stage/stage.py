@@ -415,11 +415,7 @@ def _require_asyncio() -> None:
 
 
 class _Webhooks(httpx.AsyncBaseTransport):
-    """The transport of webhooks to the bot that runs now.
-
-    Args:
-        copies: How often each webhook is delivered.
-    """
+    """The transport of webhooks to the bot that runs now. Each is delivered `copies` times."""
 
     def __init__(self, copies: int) -> None:
         if copies < 1:

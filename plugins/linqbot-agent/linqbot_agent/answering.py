@@ -16,7 +16,7 @@ from pydantic_ai.output import NativeOutput, PromptedOutput
 from pydantic_core import to_json
 
 from linqbot import BotError, Event, MessageEdited, MessageReceived
-from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
+from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, ToolGuard, decision
 from linqbot_agent.bubbles import Bubbles, OutputChecks, say_rest
 from linqbot_agent.durability import ModelFailed, Result, Run, completed
 from linqbot_agent.entries import Entries
@@ -26,7 +26,6 @@ from linqbot_agent.outputs import outputs_of, text_of
 from linqbot_agent.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.remembering import remember, remembered, summary_key, work_of
 from linqbot_agent.summaries import keep_summary
-from linqbot_agent.tool_guard import ToolGuard
 from linqbot_agent.turn import Answer, Prompt, Settings
 from linqbot_agent.written import prompt_of, prompt_of_edit, said_by
 
@@ -76,17 +75,13 @@ async def answered(
 
 @dataclass(slots=True)
 class _Asked:
-    """The questions that a run has asked people.
+    """The questions that a run has asked people."""
 
-    Attributes:
-        calls: The id of each call that waited for a person, and its question, in the order in which they were asked.
-        decisions: The decisions about calls that need approval, by the id of the call.
-        answers: The answers in words, by the id of the call.
-    """
-
+    # The id of each call that waited for a person, and its question, in the order in which they were asked.
     calls: list[tuple[str, str]] = field(default_factory=list)
+    # The decisions about calls that need approval, by the id of the call.
     decisions: dict[str, Decision] = field(default_factory=dict)
-    answers: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)  # the answers in words, by the id of the call
 
 
 async def _completed(
@@ -99,11 +94,7 @@ async def _completed(
     deps: object,
     history: Sequence[ModelMessage],
 ) -> Result:
-    """Run the agent to its end. A call that waits for a person ends the run, which begins again with the answer.
-
-    Args:
-        asked: Gets the questions and their answers.
-    """
+    """Run the agent to its end. A call that waits for a person ends the run, which begins again with the answer."""
     capabilities = [
         *(Approvals(asked.decisions), Questions(asked.answers), OutputChecks()),
         *_guards(settings),
@@ -221,8 +212,7 @@ def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | No
 def _prompt(event: Event, already_sent: Sequence[str]) -> str:
     """Return the text of the event's message, in groups with its speaker; of an edit, the new text.
 
-    Args:
-        already_sent: What the person has got of an answer that a newer message has interrupted.
+    `already_sent` is what the person has got of an answer that a newer message has interrupted.
     """
     if isinstance(event, MessageEdited):
         return prompt_of_edit(event)

@@ -65,15 +65,12 @@ class WrittenText:
     """The text that the model writes, piece by piece.
 
     pydantic-ai keeps it in reference cycles of a run, so it must not hold the bubbles, whose context holds the whole turn.
-
-    Attributes:
-        chunks: The texts of the response that is being written.
-        has_begun: True if it has a text.
     """
 
     def __init__(self) -> None:
+        # The texts of the response that is being written.
         self.chunks: asyncio.Queue[str | _Stopped | None] = asyncio.Queue()
-        self.has_begun = False
+        self.has_begun = False  # True if it has a text
 
     async def take(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
         """Take the text that a model writes. It is the handler of the events of model requests."""
@@ -96,18 +93,13 @@ class WrittenText:
 
 
 class Bubbles:
-    """The bubbles of one run of an agent.
-
-    Attributes:
-        written: Takes the texts of the model.
-        keys: For each part of the run, which a question ends, the keys of its streams.
-    """
+    """The bubbles of one run of an agent."""
 
     def __init__(self, ctx: Context, speech: Speech) -> None:
         self._ctx = ctx
         self._speech = speech
         self.written = WrittenText()
-        self.keys: list[list[str]] = [[]]
+        self.keys: list[list[str]] = [[]]  # for each part of the run, which a question ends, the keys of its streams
         # The name of the first attempt of a response, while the model writes it.
         self._under_way: str | None = None
 
@@ -271,15 +263,11 @@ def _text(response: ModelResponse) -> str:
 
 
 class SaidNothing(BaseException):
-    """Ends a run at an empty response, which pydantic-ai would send back to the model: silence is an answer in a chat.
-
-    Attributes:
-        messages: The messages of the run, the empty response last.
-    """
+    """Ends a run at an empty response, which pydantic-ai would send back to the model: silence is an answer in a chat."""
 
     def __init__(self, before: Sequence[ModelMessage], response: ModelResponse) -> None:
         super().__init__()
-        self.messages = [*before, response]
+        self.messages = [*before, response]  # the messages of the run, the empty response last
         self.response = response
 
 

@@ -90,20 +90,14 @@ class BudgetUsedUp(Exception):
 
 
 class Used(BaseModel):
-    """The use of one person.
+    """The use of one person."""
 
-    Attributes:
-        period: The period, such as `2026-11-20`. What was used before does not count.
-        cost: In US dollars.
-        is_said: True if the notice was said in this period.
-        reserved: The requests that models have not answered yet, by name, with the Unix time after which they do not count.
-    """
-
-    period: str = ""
+    period: str = ""  # The period, such as `2026-11-20`. What was used before does not count.
     requests: int = 0
     tokens: int = 0
-    cost: Decimal = Decimal(0)
-    is_said: bool = False
+    cost: Decimal = Decimal(0)  # in US dollars
+    is_said: bool = False  # True if the notice was said in this period
+    # The requests that models have not answered yet, by name, with the Unix time after which they do not count.
     reserved: dict[str, float] = Field(default_factory=dict)
 
 
@@ -192,12 +186,7 @@ class Account:
             return
 
     def tally(self, price: Callable[[Any], Decimal], request: str = "") -> Tally[Used] | None:
-        """Return what books a request with its answer; None if nothing is booked.
-
-        Args:
-            price: Returns the price of a recorded answer in US dollars.
-            request: The name under which it was reserved.
-        """
+        """Return what books a request with its answer, under its reserved name; None if nothing is booked."""
         budget = self._budget
         if budget is None:
             return None
@@ -212,11 +201,7 @@ class Account:
         return Tally(Used, add, name=USED)
 
     def tally_of_tool(self, use: Callable[[], Use]) -> Tally[Used] | None:
-        """Return what books the requests of other agents that a tool has asked; None if nothing is booked.
-
-        Args:
-            use: Returns what they have used.
-        """
+        """Return what books the requests of other agents that a tool has asked; None if nothing is booked."""
         budget = self._budget
         if budget is None:
             return None

@@ -45,7 +45,7 @@ from pydantic_ai.exceptions import (
     RetryModelRequest,
     ToolFailed,
 )
-from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, UserPromptPart
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_json
@@ -55,12 +55,12 @@ from linqbot_agent.bubbles import Bubbles, SaidNothing
 from linqbot_agent.budget import Account, Used
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
-from linqbot_agent.incoming import add_incoming
 from linqbot_agent.links import shown_to_model, without_invented
 from linqbot_agent.memory import LEFT_OUT, lessened, next_level, pictures_in
 from linqbot_agent.memory import digest as picture_digest
 from linqbot_agent.prices import AttributedUsage, price, tool_use, used_by_tool
 from linqbot_agent.turn import Counts, Prompt
+from linqbot_agent.written import prompt_of
 
 AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
@@ -69,44 +69,34 @@ AGENT = "agent"
 _MOST_BYTES: Final = 255 << 10
 """The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
 _LEAST_CHARACTERS: Final = 1000
+_INCOMING: Final = "incoming"
 
 
 class Result(NamedTuple):
-    """The result of an agent's run.
+    """The result of an agent's run."""
 
-    Attributes:
-        output: What the agent returned; None if the model said nothing.
-        messages: The messages of the run.
-        is_called: True if the output is the arguments of a call, and no text.
-    """
-
-    output: Any
-    messages: Sequence[ModelMessage]
-    is_called: bool
+    output: Any  # what the agent returned; None if the model said nothing
+    messages: Sequence[ModelMessage]  # the messages of the run
+    is_called: bool  # True if the output is the arguments of a call, and no text
 
 
 class ModelFailed(Exception):
-    """A model did not answer, or its answers were of no use.
-
-    Attributes:
-        facts: The class of the error, the HTTP status and the model, as far as they are known. They may be logged.
-        is_away: True if the same request may succeed later.
-        after_s: The seconds to wait before it, if the provider has named them.
-    """
+    """A model did not answer, or its answers were of no use."""
 
     def __init__(self, error: Exception, model: str) -> None:
         super().__init__(type(error).__name__)
         # Of a FallbackModel, each model has failed.
         errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
         last, away = errors[-1], [each for each in errors if _is_away(each)]
+        # The class of the error, the HTTP status and the model, as far as they are known. They may be logged.
         self.facts = {
             "error": type(error).__name__,
             "status": getattr(last, "status_code", None),
             "model": getattr(last, "model_name", None) or model,
         }
-        self.is_away = bool(away)
+        self.is_away = bool(away)  # True if the same request may succeed later
         waits = [each.retry_after for each in away if isinstance(each, ModelAPIError) and each.retry_after is not None]
-        self.after_s = min(waits, default=None)
+        self.after_s = min(waits, default=None)  # the seconds to wait before it, if the provider has named them
 
 
 def _is_away(error: Exception) -> bool:
@@ -133,42 +123,29 @@ def _is_refusal(error: Exception) -> bool:
 
 @dataclass(slots=True)
 class Run:
-    """A run of an agent.
-
-    Attributes:
-        id: An id for traces, the same whenever the turn runs again.
-        elsewhere: See `LinqAgent`.
-        timeout_s: See `run`.
-        unpriced: The models whose price is not known, of all runs of the bot.
-        counts: See `LinqAgent`.
-        bubbles: Says what the model writes while it writes; None says only the output.
-        known_links: See `LinqAgent`.
-        request: The name of the present request to the model: without the model's id, so that another model goes on with
-            the record. A streamed request is made in the context of another task, so it is no context variable.
-        model_error: The last error of a request to the model.
-        model: The name of the model of the present request.
-        level: See `lessened`. It rises when the provider refuses a request, for the rest of the run.
-        messages, place: All messages of the present request, and the name under which its present attempt is recorded.
-        unreadable: The digests of the pictures without which the provider no longer refused a request.
-    """
+    """A run of an agent."""
 
     ctx: Context
-    id: str
+    id: str  # an id for traces, the same whenever the turn runs again
     chat_id: str | None
     entries: Entries
     account: Account
     elsewhere: Collection[str]
     timeout_s: float
-    unpriced: set[str]
+    unpriced: set[str]  # the models whose price is not known, of all runs of the bot
     counts: Counts
-    bubbles: Bubbles | None = None
+    bubbles: Bubbles | None = None  # says what the model writes while it writes; None says only the output
     known_links: bool = False
+    # The name of the present request to the model: without the model's id, so that another model goes on with the
+    # record. A streamed request is made in the context of another task, so it is no context variable.
     request: str = ""
-    model_error: Exception | None = None
-    model: str = ""
-    level: int = 0
+    model_error: Exception | None = None  # the last error of a request to the model
+    model: str = ""  # the name of the model of the present request
+    level: int = 0  # See `lessened`. It rises when the provider refuses a request, for the rest of the run.
+    # messages, place: All messages of the present request, and the name under which its present attempt is recorded.
     messages: list[ModelMessage] = field(default_factory=list)
     place: str = ""
+    # The digests of the pictures without which the provider no longer refused a request.
     unreadable: list[str] = field(default_factory=list)
 
     @property
@@ -268,7 +245,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         base, run = super().wrap_model_request, _run.get()
         if run is not None:
-            await add_incoming(request_context, ctx, run.ctx, run.entries)
+            await _add_incoming(request_context, ctx, run.ctx, run.entries)
         new = [message for message in request_context.messages if message.run_id == ctx.run_id]
 
         async def ask(further: Sequence[ModelMessage]) -> ModelResponse:
@@ -421,11 +398,7 @@ def _with_cut_texts(value: Any, longest: int) -> Any:
 
 
 def booked(run: Run, request: str = "") -> Tally[Used] | None:
-    """Return what books a request on the budget of the person; None if there is no budget.
-
-    Args:
-        request: The name under which it was reserved.
-    """
+    """Return what books a request on the budget of the person; None if there is no budget."""
     return run.account.tally(lambda answer: price(answer, run.ctx, run.unpriced), request)
 
 
@@ -494,3 +467,23 @@ def check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
             "calls are recorded. Give it one, such as FunctionToolset(id='bookings') or "
             "MCPToolset(server, id='ledger')."
         )
+
+
+async def _add_incoming(request: ModelRequestContext, run: RunContext[Any], ctx: Context, entries: Entries) -> None:
+    """Add the messages that have come since the last request to a request, and to the history of its run.
+
+    Only in handlers with `overlap="steer"`. What a request has got is on record, so each run of the turn makes the same
+    requests. What comes during the last request is not taken, and gets a turn of its own. `run.enqueue` would
+    add them at the end, behind the part of an answer that was cut off by a crash.
+    """
+    if not ctx.takes_incoming:
+        return
+
+    async def take() -> list[str]:
+        return [prompt_of(message) async for message in ctx.incoming()]
+
+    step = await entries.step(_INCOMING, take)
+    for text in step.result:
+        message = ModelRequest(parts=[UserPromptPart(text)], run_id=run.run_id)
+        request.messages = [*request.messages, message]
+        run.messages.append(message)

@@ -16,19 +16,13 @@ REFUSED: Final = "This was refused and not done."
 
 @dataclass(slots=True)
 class ToolCall:
-    """A call of a tool that is running.
-
-    Attributes:
-        tool: The name of the tool.
-        chat_id: The chat of the turn.
-        is_free: True if a person has approved the call, or the author lets the tool act elsewhere.
-        was_refused: True once the guard has refused a call of the tool. Methods such as `ctx.bot.send` return a status
-            then and raise nothing, so the tool may not notice.
-    """
+    """A call of a tool that is running."""
 
     tool: str
-    chat_id: str | None
-    is_free: bool
+    chat_id: str | None  # the chat of the turn
+    is_free: bool  # True if a person has approved the call, or the author lets the tool act elsewhere
+    # True once the guard has refused a call of the tool. Methods such as `ctx.bot.send` return a status then and raise
+    # nothing, so the tool may not notice.
     was_refused: bool = False
 
 

@@ -49,17 +49,11 @@ NUMBER_CUT: Final = "[number removed]"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The addresses and the phone numbers that a model was shown.
+    """The addresses and the phone numbers that a model was shown."""
 
-    Attributes:
-        addresses: Addresses, as `_plain` writes them.
-        hosts: The hosts of these addresses.
-        numbers: The digits of phone numbers.
-    """
-
-    addresses: frozenset[str]
-    hosts: frozenset[str]
-    numbers: frozenset[str]
+    addresses: frozenset[str]  # addresses, as `_plain` writes them
+    hosts: frozenset[str]  # the hosts of these addresses
+    numbers: frozenset[str]  # the digits of phone numbers
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Shown:
@@ -173,11 +167,7 @@ ASK_AGAIN = (
 
 
 class KnownLinks(AbstractCapability[Any]):
-    """Checks the texts of an agent's output.
-
-    Args:
-        asks_again: False only cuts: what the model wrote was said already.
-    """
+    """Checks the texts of an agent's output. Without `asks_again` it only cuts: the text was said already."""
 
     def __init__(self, *, asks_again: bool) -> None:
         self._asks_again = asks_again

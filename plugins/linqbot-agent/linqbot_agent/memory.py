@@ -112,9 +112,7 @@ async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> No
 def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     """Return what is kept of a run, as JSON: what the person wrote, the calls of tools and their results, and the answer.
 
-    Args:
-        prompt: The prompt as text.
-        messages: The messages of the run, the request with the prompt first.
+    The request with the prompt is the first of `messages`.
     """
     kept: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)])]
     for message in messages[1:]:
@@ -143,15 +141,10 @@ _SIGNATURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """The pictures of some messages, by the ids of their parts.
-
-    Attributes:
-        shown: The pictures.
-        reasons: Why others are not shown, in words for the model.
-    """
+    """The pictures of some messages, by the ids of their parts."""
 
     shown: dict[str, BinaryContent]
-    reasons: dict[str, str]
+    reasons: dict[str, str]  # why others are not shown, in words for the model
 
     def content_of(self, files: Sequence[MediaPart]) -> list[str | BinaryContent]:
         """Return the pictures among files, each after its name, and a sentence for each that cannot be shown."""
@@ -166,13 +159,9 @@ class Pictures:
 
 
 class Unreadable(BaseModel):
-    """The pictures of a chat that the provider of the model has refused. They are not sent again.
+    """The pictures of a chat that the provider of the model has refused. They are not sent again."""
 
-    Attributes:
-        digests: See `digest`. The oldest first.
-    """
-
-    digests: list[str] = Field(default_factory=list)
+    digests: list[str] = Field(default_factory=list)  # See `digest`. The oldest first.
 
 
 def digest(picture: BinaryContent) -> str:
@@ -188,13 +177,7 @@ async def keep_unreadable(ctx: Context, event: Event, digests: Sequence[str]) ->
 
 
 async def pictures(ctx: Context, files: Sequence[MediaPart], *, most: int, max_bytes: int) -> Pictures:
-    """Fetch the newest pictures.
-
-    Args:
-        files: Files of messages, the newest last. Those that are no pictures are left out.
-        most: The number of pictures to show.
-        max_bytes: The largest picture to fetch.
-    """
+    """Fetch the newest pictures. Files that are no pictures are left out."""
     newest = [file for file in files if file.id and _may_be_picture(file)][-most:] if most else []
     if not newest:
         return Pictures({}, {})

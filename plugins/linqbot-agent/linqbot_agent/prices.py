@@ -25,12 +25,7 @@ _responses: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
 
 
 def price(recorded: Any, ctx: Context, unpriced: set[str]) -> Decimal:
-    """Return the price of a request in US dollars; 0 if it is not known.
-
-    Args:
-        recorded: The response of the model, as it is recorded.
-        unpriced: The models whose price is not known, so that each is logged once.
-    """
+    """Return the price of a recorded answer in US dollars; 0 if it is not known, which is logged once for each model."""
     response = _responses.validate_python(recorded)
     if response.usage.cost is not None:
         return Decimal(response.usage.cost)
@@ -64,16 +59,11 @@ class AttributedUsage(RunUsage):
 
 
 class _ToolUse:
-    """The use of models by one call of a tool.
-
-    Attributes:
-        usage: The usage of the run.
-        added: What the call has added to it, by the names of pydantic-ai.
-    """
+    """The use of models by one call of a tool."""
 
     def __init__(self, usage: RunUsage) -> None:
         self.usage = usage
-        self.added: Counter[str] = Counter()
+        self.added: Counter[str] = Counter()  # what the call has added to it, by the names of pydantic-ai
 
     def total(self) -> Use:
         """Return the sum."""
@@ -86,11 +76,7 @@ _call: ContextVar[_ToolUse | None] = ContextVar("linqbot_agent_tool_use", defaul
 
 @contextmanager
 def used_by_tool(usage: RunUsage) -> Iterator[None]:
-    """Count what the call of a tool adds to the usage of its run.
-
-    Args:
-        usage: The usage of the run; only an `AttributedUsage` is counted.
-    """
+    """Count what the call of a tool adds to the usage of its run, if that is an `AttributedUsage`."""
     token = _call.set(_ToolUse(usage))
     try:
         yield

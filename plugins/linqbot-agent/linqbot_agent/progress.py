@@ -38,11 +38,7 @@ class Progress:
 
     @asynccontextmanager
     async def watching(self, ctx: Context, *, key: str) -> AsyncIterator[None]:
-        """Say the text if the block takes longer than `after_s` and says nothing. It is never said after the block.
-
-        Args:
-            key: Identifies the message within the turn, so that a second run does not send it again.
-        """
+        """Say the text if the block takes longer than `after_s` and says nothing. It is never said after the block."""
         chat_id = ctx.event.chat_id
         if self.text is None or self.clock is None or chat_id is None:
             yield
@@ -65,18 +61,13 @@ class Progress:
 
 
 class _Silence:
-    """The silence of a run since it began.
-
-    Attributes:
-        is_broken: True if something was said, or is being written.
-        is_ending: True if the text is being said.
-    """
+    """The silence of a run since it began."""
 
     def __init__(self, chat_id: str) -> None:
         self._path = f"/v3/chats/{chat_id}/"
         self._is_long = asyncio.Event()
-        self.is_broken = False
-        self.is_ending = False
+        self.is_broken = False  # True if something was said, or is being written
+        self.is_ending = False  # True if the text is being said
 
     async def end_at(self, clock: Clock, at: float) -> None:
         await clock.wait_until(at)

@@ -26,11 +26,7 @@ class QuestionNeeded(PersonNeeded):
 
 @dataclass
 class Questions(AbstractCapability[Any]):
-    """Answers the calls of a run that have a question.
-
-    Args:
-        answers: By id of the call, the text of the person.
-    """
+    """Answers the calls of a run that have a question, by their ids."""
 
     answers: Mapping[str, str]
 

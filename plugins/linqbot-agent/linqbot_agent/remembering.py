@@ -50,22 +50,17 @@ class ToolWork(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The past as a model is shown it.
+    """The past as a model is shown it."""
 
-    Attributes:
-        messages: The history.
-        summary: The summary that was written now, of what is too old to be shown; None if there is none.
-    """
-
-    messages: list[ModelMessage]
+    messages: list[ModelMessage]  # the history
+    # The summary that was written now, of what is too old to be shown; None if there is none.
     summary: Summary | None = None
 
 
 async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Remembered:
     """Return the history for a model.
 
-    Args:
-        with_current: True includes the event's message, which otherwise is the prompt, and what the turn has sent.
+    `with_current` adds the event's message, which otherwise is the prompt, and what the turn has sent.
     """
     ctx, turn = settings.ctx, settings.turn
     if ctx.event.chat_id is None:

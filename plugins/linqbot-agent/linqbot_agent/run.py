@@ -151,12 +151,7 @@ def _importing() -> Future[ModuleType]:
 
 
 async def apologise(ctx: Context, text: str | None, *, key: str) -> None:
-    """Say that the person gets no answer, at most once an hour until an agent answers this person again.
-
-    Args:
-        text: None says nothing.
-        key: Identifies the message within the turn.
-    """
+    """Say that the person gets no answer, at most once an hour until an agent answers this person again."""
     trouble, now = await _trouble(ctx), ctx.now("UTC").timestamp()
     if text is not None and (trouble.said_at is None or now >= trouble.said_at + _PAUSE_S):
         trouble.said_at = now

@@ -63,11 +63,8 @@ class Speech:
 
 
 async def say(outputs: Sequence[Output], speech: Speech, ctx: Context, event: Event, *, key: str) -> None:
-    """Say outputs, one after the other.
+    """Say outputs, one after the other. A tapback is for the message of `event`.
 
-    Args:
-        event: The event that the agent answers. A tapback is for its message.
-        key: Identifies the outputs within their turn.
     Raises:
         LinqApiError: Linq refused a text or a poll. A tapback or a file that it refuses is left out.
     """

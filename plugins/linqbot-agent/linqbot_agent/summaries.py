@@ -59,13 +59,7 @@ async def keep_summary(ctx: Context, event: Event, chat_id: str, summary: Summar
 async def summarized(
     run: Run, model: Any, before: Summary | None, old: Sequence[ModelMessage], upto: str
 ) -> Summary | None:
-    """Ask a model for a summary of old messages, and record it. None if the model fails: then they are left out only.
-
-    Args:
-        before: The summary so far.
-        old: The messages.
-        upto: The id of the last of them.
-    """
+    """Ask a model for a summary of old messages, and record it. None if the model fails: then they are left out only."""
     texts = to_json(ModelMessagesTypeAdapter.dump_python(list(old), mode="json")).decode()
     given = f"Summary so far: {in_mark(before.text) if before else 'none'}\n\nMessages:\n{texts[-_MOST_READ:]}"
     request = ModelRequest(parts=[SystemPromptPart(_TASK), UserPromptPart(given)])

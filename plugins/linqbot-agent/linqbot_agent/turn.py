@@ -82,19 +82,12 @@ class AgentOptions:
 
 @dataclass(kw_only=True, slots=True)
 class AgentTurn:
-    """The agent runs of one run of a handler.
-
-    Attributes:
-        account: What the person may still use of the model.
-        clock: The bot's clock; None if the bot does not run.
-        unpriced: The models whose price is not known, of all runs of the bot.
-        counts: See `LinqAgent`.
-    """
+    """The agent runs of one run of a handler."""
 
     options: AgentOptions
-    account: Account
-    clock: Clock | None
-    unpriced: set[str]
+    account: Account  # what the person may still use of the model
+    clock: Clock | None  # the bot's clock; None if the bot does not run
+    unpriced: set[str]  # the models whose price is not known, of all runs of the bot
     counts: Counts
     _runs: int = field(default=0, init=False)
     _is_running: bool = field(default=False, init=False)
@@ -133,79 +126,47 @@ def turn_of(ctx: Context) -> AgentTurn:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of one run.
-
-    Attributes:
-        event: The event that the run answers. After a question, that of the context is the answer.
-        name: The name of the run, the same whenever the turn runs again.
-        timeout_s, approver: See `run`.
-        stream: See `run`.
-        progress: The text to say if nothing was said for a while.
-        speech: Says the answer.
-    """
+    """The settings of one run."""
 
     ctx: Context
-    event: Event
-    name: str
+    event: Event  # The event that the run answers. After a question, that of the context is the answer.
+    name: str  # the name of the run, the same whenever the turn runs again
     turn: AgentTurn
     timeout_s: float
     approver: str
-    progress: Progress
-    speech: Speech
+    progress: Progress  # the text to say if nothing was said for a while
+    speech: Speech  # says the answer
     stream: bool = False
 
 
 class PersonNeeded(BaseException):
-    """Ends an agent's run at a call that waits for a person. Only the handler's task can ask, and pydantic-ai uses others.
-
-    Attributes:
-        call_id: The id of the call.
-        question: The question to ask.
-    """
+    """Ends an agent's run at a call that waits for a person. Only the handler's task can ask, and pydantic-ai uses others."""
 
     def __init__(self, call_id: str, question: str) -> None:
         super().__init__(call_id)
-        self.call_id = call_id
+        self.call_id = call_id  # the id of the call
         self.question = visible(question)  # a model may have chosen a part of it
 
 
 class Summary(BaseModel):
-    """A summary of older messages.
-
-    Attributes:
-        text: The summary.
-        upto: The id of the last message in it.
-    """
+    """A summary of older messages."""
 
     text: str
-    upto: str
+    upto: str  # the id of the last message in it
 
 
 class Answer(BaseModel):
-    """The result of a run, as it is recorded.
+    """The result of a run, as it is recorded."""
 
-    Attributes:
-        outputs: The things to say.
-        said: The text that was said while the model wrote it.
-        bubbles: See `Bubbles.keys`.
-        steps: See `Entries.steps`.
-        work: What the tools did; see `remembering.work_of`.
-        asked: The questions for approval that were asked in the run: the id of each call, and the text.
-        questions: The ids of those calls whose tools wanted an answer in words.
-        has_unrecorded: True if a tool was called whose calls are not recorded.
-        talk: With `memory="person"`, what is kept of the run; see `memory.person.exchange_of`.
-        summary: The summary that was written in the run; None if there is none.
-        unreadable: The digests of pictures that the provider has refused in the run.
-    """
-
-    outputs: list[Output]
-    said: str = ""
-    bubbles: list[list[str]] = []
-    steps: list[list[str]] = []
-    work: list[Any] = []
+    outputs: list[Output]  # the things to say
+    said: str = ""  # the text that was said while the model wrote it
+    bubbles: list[list[str]] = []  # see `Bubbles.keys`
+    steps: list[list[str]] = []  # see `Entries.steps`
+    work: list[Any] = []  # what the tools did; see `remembering.work_of`
+    # The questions for approval that were asked in the run: the id of each call, and the text.
     asked: list[tuple[str, str]] = []
-    questions: list[str] = []
-    has_unrecorded: bool = False
-    talk: list[Any] = []
-    summary: Summary | None = None
-    unreadable: list[str] = []
+    questions: list[str] = []  # the ids of those calls whose tools wanted an answer in words
+    has_unrecorded: bool = False  # True if a tool was called whose calls are not recorded
+    talk: list[Any] = []  # with `memory="person"`, what is kept of the run; see `memory.person.exchange_of`
+    summary: Summary | None = None  # the summary that was written in the run; None if there is none
+    unreadable: list[str] = []  # the digests of pictures that the provider has refused in the run

@@ -68,11 +68,9 @@ def shown_text(entry: HistoryEntry, *, is_group: bool) -> str:
 
 
 def said_by(speaker: str, text: str, marks: Sequence[str] = (), *, always: bool) -> str:
-    """Return a text of a person as a model reads it.
+    """Return a text of a person, and behind it the plugin's marks, as a model reads it.
 
-    Args:
-        marks: Marks of the plugin to write behind it.
-        always: False names the speaker only if a line could be taken for that of another one.
+    Without `always`, the speaker is named only if a line could be taken for that of another one.
     """
     lines = " ".join(filter(None, [visible(text).translate(_ROUND), *marks])).split("\n")
     if not always and not any(map(_may_name_speaker, lines)):

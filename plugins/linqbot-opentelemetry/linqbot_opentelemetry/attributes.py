@@ -34,11 +34,7 @@ def destination(delivery: Delivery) -> str:
 
 
 def of_delivery(delivery: Delivery, operation: str) -> Attributes:
-    """Return the attributes of every span about a delivery.
-
-    Args:
-        operation: `receive` or `process`, as in the semantic conventions.
-    """
+    """Return the attributes of every span about a delivery; the operation is `receive` or `process`."""
     attributes: Attributes = {
         "messaging.system": SYSTEM,
         "messaging.operation.name": operation,
