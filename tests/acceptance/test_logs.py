@@ -477,9 +477,14 @@ async def test_text_quoted_in_linqs_errors_is_not_printed(tmp_path: Path) -> Non
     said_nothing(on.log())
 
 
-@pytest.mark.parametrize(
-    "environ",
-    [
+def test_a_failed_start_names_the_setting_and_never_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli_http, "run", lambda *_, **__: pytest.fail("it started"))
+    (tmp_path / "bot.py").write_text(BOT)
+    good = {"LINQ_API_V3_API_KEY": MARKS["token"], "LINQ_WEBHOOK_SECRET": SECRET}
+    for environ in [
         {"LINQ_API_V3_API_KEY": ""},
         {"LINQ_WEBHOOK_SECRET": ""},
         {"LINQ_API_V3_API_KEY": f"{MARKS['token']}\n{MARKS['header']}"},
@@ -493,18 +498,10 @@ async def test_text_quoted_in_linqs_errors_is_not_printed(tmp_path: Path) -> Non
         {"LINQBOT_LOG_LEVEL": MARKS["password"]},
         {"linqbot.toml": f'api_key = "{MARKS["password"]}'},
         {"linqbot.toml": f'api_key = "{MARKS["password"]}"\nport = "{MARKS["password"]}"'},
-    ],
-)
-def test_a_failed_start_names_the_setting_and_never_its_value(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_http, "run", lambda *_, **__: pytest.fail("it started"))
-    (tmp_path / "bot.py").write_text(BOT)
-    if text := environ.pop("linqbot.toml", None):
-        (tmp_path / "linqbot.toml").write_text(text)
-    good = {"LINQ_API_V3_API_KEY": MARKS["token"], "LINQ_WEBHOOK_SECRET": SECRET}
-    result = CliRunner().invoke(main, ["serve", "bot.py"], env=good | environ)
-    assert result.exit_code == 2, result.output
-    said_nothing(result.output)
-    assert "Traceback" not in result.output
+    ]:
+        with subtests.test(settings=list(environ)):
+            (tmp_path / "linqbot.toml").write_text(environ.pop("linqbot.toml", ""))
+            result = CliRunner().invoke(main, ["serve", "bot.py"], env=good | environ)
+            assert result.exit_code == 2, result.output
+            said_nothing(result.output)
+            assert "Traceback" not in result.output

@@ -26,9 +26,9 @@ def offered(line: str) -> list[str]:
     return [row.partition(",")[2] for row in result.stdout.splitlines() if row]
 
 
-@pytest.mark.parametrize(
-    ("line", "wanted"),
-    [
+def test_arguments_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows: list[tuple[str, list[str]]] = [
         ("linqbot ser", ["serve"]),
         ("linqbot --v", ["--version"]),
         ("linqbot inbox ret", ["retry"]),
@@ -40,12 +40,11 @@ def offered(line: str) -> list[str]:
         ("linqbot send +1 --effect la", ["lasers"]),
         ("linqbot completion ", ["bash", "zsh", "fish"]),
         ("linqbot inbox show w", []),
-    ],
-)
-def test_arguments_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, wanted: list[str]) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert offered(line) == wanted
-    assert list(tmp_path.iterdir()) == []
+    ]
+    for line, wanted in rows:
+        with subtests.test(line=line):
+            assert offered(line) == wanted
+            assert list(tmp_path.iterdir()) == []
 
 
 def test_the_first_word_is_completed_without_importing_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:

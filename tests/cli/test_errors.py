@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -89,19 +90,19 @@ def test_serve_explains_why_it_finds_no_bot(folder: Path, spec: str, file: str |
     assert says in result.output
 
 
-@pytest.mark.parametrize("command", ["serve", "dev", "doctor"])
-@pytest.mark.parametrize("spec", [".", "./", "..", "bots", "", ":bot"])
 def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
-    folder: Path, command: str, spec: str
+    folder: Path, subtests: pytest.Subtests
 ) -> None:
     (folder / "bot.py").unlink()
     (folder / "bots").mkdir()
-    # The doctor would ask Linq.
-    result = run(command, spec, **GOOD, LINQ_API_V3_BASE_URL="http://127.0.0.1:9")
-    assert result.exit_code == (1 if command == "doctor" else 2)
-    path = Path(spec.partition(":")[0])
-    said = " ".join(result.output.split())
-    assert f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}." in said
+    for command, spec in itertools.product(["serve", "dev", "doctor"], [".", "./", "..", "bots", "", ":bot"]):
+        with subtests.test(command=command, spec=spec):
+            # The doctor would ask Linq.
+            result = run(command, spec, **GOOD, LINQ_API_V3_BASE_URL="http://127.0.0.1:9")
+            assert result.exit_code == (1 if command == "doctor" else 2)
+            path, said = Path(spec.partition(":")[0]), " ".join(result.output.split())
+            fix = f"Give the path of the Python file with your bot, such as {path / 'bot.py'}."
+            assert f"{path} is a folder. {fix}" in said
 
 
 def test_bot_py_is_taken_if_no_file_or_its_folder_is_named(folder: Path) -> None:

@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -238,15 +237,11 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environ", "wanted"), [pytest.param(*row, id=" ".join(row[0])) for row in FAILURES]
-)
-def test_a_failure_has_a_code_a_message_and_a_fix(
-    arguments: tuple[str, ...], environ: dict[str, str], wanted: tuple[int, str]
-) -> None:
-    exit_code, code = wanted
-    check_failure(*arguments, exit_code=exit_code, code=code, **environ)
-    assert code in of_ours()
+def test_a_failure_has_a_code_a_message_and_a_fix(subtests: pytest.Subtests) -> None:
+    for arguments, environ, (exit_code, code) in FAILURES:
+        with subtests.test(arguments=arguments, environ=environ):
+            check_failure(*arguments, exit_code=exit_code, code=code, **environ)
+            assert code in of_ours()
 
 
 def test_a_group_without_a_command_shows_its_help() -> None:
@@ -274,7 +269,7 @@ RESULTS: list[tuple[tuple[str, ...], type]] = [
     (("inbox", "retry", "--all"), dict),
     (("inbox", "scheduled"), list),
     (("inbox", "purge", "--before", "30d"), dict),
-    (("inbox", "backup", "copy.db"), dict),
+    (("inbox", "backup", "backup.db"), dict),
     (("new", "mybot"), dict),
     (("state", "show"), list),
     (("state", "edit", "bot", "Menu", "--create", "--value", '{"soup": 3}'), dict),
@@ -286,9 +281,10 @@ RESULTS: list[tuple[tuple[str, ...], type]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "kind"), [pytest.param(*row, id=" ".join(row[0])) for row in RESULTS])
-def test_a_result_is_json_and_nothing_else(arguments: tuple[str, ...], kind: type[Any]) -> None:
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    assert isinstance(json.loads(result.stdout), kind)
-    assert result.stderr == ""
+def test_a_result_is_json_and_nothing_else(subtests: pytest.Subtests) -> None:
+    for arguments, kind in RESULTS:
+        with subtests.test(arguments=arguments):
+            result = run(*arguments, "--json")
+            assert result.exit_code == 0, result.output
+            assert isinstance(json.loads(result.stdout), kind)
+            assert result.stderr == ""

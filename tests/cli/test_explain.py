@@ -85,9 +85,8 @@ def test_every_rule_is_explained_and_names_an_explained_code() -> None:
             assert code in codes, each.code
 
 
-@pytest.mark.parametrize(
-    ("asked", "code", "says"),
-    [
+def test_a_code_is_found_however_it_is_written(subtests: pytest.Subtests) -> None:
+    for asked, code, says in [
         ("LQB2001", "LQB2001 InvalidSignature", "LINQ_WEBHOOK_SECRET"),
         ("lqb2001", "LQB2001 InvalidSignature", "What to do"),
         ("[LQB1001]", "LQB1001 ConfigError", "serve --help"),
@@ -97,14 +96,13 @@ def test_every_rule_is_explained_and_names_an_explained_code() -> None:
         ("r14", "R14", "409/2015"),
         ("429", "1007 HTTP 429", "Retry-After"),
         ("409", "Linq's errors with status 409", "2014 HTTP 409"),
-    ],
-)
-def test_a_code_is_found_however_it_is_written(asked: str, code: str, says: str) -> None:
-    result = explain(asked)
-    assert result.exit_code == 0
-    assert result.output.startswith(code)
-    assert says in " ".join(result.output.split())
-    assert max(map(len, result.output.splitlines())) <= 80
+    ]:
+        with subtests.test(asked=asked, code=code, says=says):
+            result = explain(asked)
+            assert result.exit_code == 0
+            assert result.output.startswith(code)
+            assert says in " ".join(result.output.split())
+            assert max(map(len, result.output.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

@@ -76,14 +76,15 @@ def test_the_console_has_no_colors_if_the_environment_says_so(
     assert ("\x1b[" in capsys.readouterr().err) is has_colors
 
 
-@pytest.mark.parametrize("letter", ["ü", "\x7f", "\x9b", "\u2028", "\u202e", "😀"])
-def test_a_log_line_is_ascii(capsys: pytest.CaptureFixture[str], letter: str) -> None:
+def test_a_log_line_is_ascii(capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests) -> None:
     logs.configure("info", "json")
-    structlog.get_logger("test").info("turn.acked", name=letter)
-    line = capsys.readouterr().err
-    assert line.isascii()
-    assert line[:-1].isprintable()
-    assert json.loads(line)["name"] == letter
+    for letter in ["ü", "\x7f", "\x9b", "\u2028", "\u202e", "😀"]:
+        with subtests.test(letter=letter):
+            structlog.get_logger("test").info("turn.acked", name=letter)
+            line = capsys.readouterr().err
+            assert line.isascii()
+            assert line[:-1].isprintable()
+            assert json.loads(line)["name"] == letter
 
 
 @pytest.mark.parametrize("full_tracebacks", [False, True])
@@ -95,9 +96,11 @@ def test_a_traceback_in_a_terminal_escapes_what_the_terminal_would_obey(
     assert capsys.readouterr().err.endswith("\nValueError: hello \\x1b]0;owned\\x07\\x9b2J\\r\\u202e\n")
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
+def test_a_log_line_shows_of_an_object_what_its_repr_shows(
+    capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests
+) -> None:
+    logs.configure("info", "json")
+    rows: list[object] = [
         parse(delivery(text_body("hidden words"))),
         [parse(delivery(text_body("hidden words")))],
         delivery(text_body("hidden words")),
@@ -105,15 +108,15 @@ def test_a_traceback_in_a_terminal_escapes_what_the_terminal_would_obey(
         ApiResponse(200, {"value": "hidden words"}, content=b"hidden words"),
         Settings(api_key="hidden words", webhook_secrets=("hidden words",)),
         Secret.parse("whsec_aGlkZGVuIHdvcmRzLCBtYW55IG9mIHRoZW0="),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_log_line_shows_of_an_object_what_its_repr_shows(capsys: pytest.CaptureFixture[str], value: object) -> None:
-    logs.configure("info", "json")
-    structlog.get_logger("test").info("order.taken", value=value)
-    line = capsys.readouterr().err
-    assert "hidden words" not in line
-    assert json.loads(line)["value"] == ([repr(each) for each in value] if isinstance(value, list) else repr(value))
+    ]
+    for value in rows:
+        with subtests.test(value=value):
+            structlog.get_logger("test").info("order.taken", value=value)
+            line = capsys.readouterr().err
+            assert "hidden words" not in line
+            assert json.loads(line)["value"] == (
+                [repr(each) for each in value] if isinstance(value, list) else repr(value)
+            )
 
 
 class Full(io.StringIO):

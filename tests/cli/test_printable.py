@@ -9,9 +9,8 @@ import pytest
 from linqbot.cli.output import printable, printable_json, printable_lines
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
+def test_a_text_is_one_line_without_control_characters(subtests: pytest.Subtests) -> None:
+    for text, shown in [
         ("Grüße 😀", "Grüße 😀"),
         ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"),
         ("a\u200d", r"a\u200d"),
@@ -19,10 +18,9 @@ from linqbot.cli.output import printable, printable_json, printable_lines
         ("exe.\u202egpj", r"exe.\u202egpj"),
         ("one\r\ntwo\u2028three\x85", r"one\r\ntwo\u2028three\x85"),
         ("half \ud83d", r"half \ud83d"),
-    ],
-)
-def test_a_text_is_one_line_without_control_characters(text: str, shown: str) -> None:
-    assert printable(text) == shown
+    ]:
+        with subtests.test(text=text, shown=shown):
+            assert printable(text) == shown
 
 
 def test_lines_and_their_indentation_are_kept() -> None:

@@ -251,24 +251,13 @@ def test_the_linter_finds_nothing_in_the_new_dockerfile(project: Path) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("requirement", "is_linqbot"),
-    [
-        ("linqbot", True),
-        ("linqbot>=0.1.0", True),
-        ("linqbot [x] >=1", True),
-        ("linqbot @ git+https://example.com/linqbot.git@abc", True),
-        ("linqbot-prometheus", False),
-        ("linqbot_x>=1", False),
-        ("linqbot.x", False),
-        ("httpx", False),
-    ],
-)
-def test_the_image_installs_every_requirement_but_linqbot(project: Path, requirement: str, is_linqbot: bool) -> None:
+def test_the_image_installs_every_requirement_but_linqbot(project: Path) -> None:
+    linqbot = ["linqbot", "linqbot>=0.1.0", "linqbot [x] >=1", "linqbot @ git+https://example.com/linqbot.git@abc"]
+    others = ["linqbot-prometheus", "linqbot_x>=1", "linqbot.x", "httpx"]
     (program,) = re.findall(r'python -c "(.*?)" >', (project / "Dockerfile").read_text())
-    (project / "pyproject.toml").write_text(f"[project]\ndependencies = [{json.dumps(requirement)}]\n")
+    (project / "pyproject.toml").write_text(f"[project]\ndependencies = {json.dumps([*linqbot, *others])}\n")
     done = subprocess.run([sys.executable, "-c", program], cwd=project, capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[0] == ("" if is_linqbot else requirement)
+    assert done.stdout.splitlines() == others
 
 
 def test_the_readme_of_a_new_bot_builds_the_base_image_from_the_clone(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -145,11 +146,11 @@ def _upstreams(config: Any) -> list[dict[str, Any]]:
 # --- Kubernetes -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", BY_FILE)
-@pytest.mark.parametrize("version", ["1.34", "1.37"])
-def test_each_manifest_fits_the_schema(file: str, version: str) -> None:
-    for document in BY_FILE[file]:
-        kubernetes_validate.validate(document, version, strict=True)
+def test_each_manifest_fits_the_schema(subtests: pytest.Subtests) -> None:
+    for (file, documents), version in itertools.product(BY_FILE.items(), ["1.34", "1.37"]):
+        for document in documents:
+            with subtests.test(file=file, kind=document["kind"], version=version):
+                kubernetes_validate.validate(document, version, strict=True)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -29,20 +29,19 @@ async def put(api: httpx.AsyncClient, upload: dict[str, Any], content: bytes = b
     return answer.status_code
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
+async def test_r91_r92_a_wrong_announcement_is_refused(
+    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
+) -> None:
+    rows: list[dict[str, Any]] = [
         {"size_bytes": 0},
         {"size_bytes": 101 * 2**20},
         {"size_bytes": "4"},
         {"content_type": "audio/flac"},
         {"content_type": "application/x-msdownload"},
-    ],
-)
-async def test_r91_r92_a_wrong_announcement_is_refused(
-    api: httpx.AsyncClient, refused: Any, wrong: dict[str, Any]
-) -> None:
-    refused(await api.post("/v3/attachments", json=ASKED | wrong), 400, 1005)
+    ]
+    for wrong in rows:
+        with subtests.test(wrong=wrong):
+            refused(await api.post("/v3/attachments", json=ASKED | wrong), 400, 1005)
 
 
 async def test_r91_an_upload_must_be_as_announced_and_in_time(emulator: Emulator, api: httpx.AsyncClient) -> None:
@@ -169,20 +168,18 @@ async def test_a_file_type_that_could_run_scripts_is_served_as_bytes(
             assert not {"set-cookie", "x"} & set(answer.headers)
 
 
-@pytest.mark.parametrize(
-    ("kind", "served"),
-    [
+async def test_a_file_type_that_is_only_shown_is_kept_without_parameters(
+    emulator: Emulator, api: httpx.AsyncClient, subtests: pytest.Subtests
+) -> None:
+    for kind, served in [
         ("image/png", "image/png"),
         ("Image/JPEG; q=1", "image/jpeg"),
         ("text/plain; x, text/html", "text/plain"),
         ("audio/webm;codecs=opus", "audio/webm"),
         ("image/svg+xml", "image/svg+xml"),
-    ],
-)
-async def test_a_file_type_that_is_only_shown_is_kept_without_parameters(
-    emulator: Emulator, api: httpx.AsyncClient, kind: str, served: str
-) -> None:
-    assert (await served_as(kind, emulator, api)).headers["content-type"] == served
+    ]:
+        with subtests.test(kind=kind):
+            assert (await served_as(kind, emulator, api)).headers["content-type"] == served
 
 
 async def test_an_available_number_comes_with_its_vcard(api: httpx.AsyncClient) -> None:

@@ -77,9 +77,10 @@ async def test_media_by_bytes_can_be_fetched_from_where_the_part_says(api: httpx
     assert "sandbox" in fetched.headers["content-security-policy"]
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
+async def test_a_wrong_body_is_refused_in_the_v3_envelope(
+    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
+) -> None:
+    rows: list[tuple[dict[str, Any], int]] = [
         ({"from": "me"}, 1005),
         ({"parts": []}, 1005),
         ({"parts": [{"type": "text"}]}, 1001),
@@ -89,13 +90,11 @@ async def test_media_by_bytes_can_be_fetched_from_where_the_part_says(api: httpx
         ({"group": [LINE]}, 1005),
         ({"service": "fax"}, 1005),
         ({"colour": "red"}, 1005),
-    ],
-)
-async def test_a_wrong_body_is_refused_in_the_v3_envelope(
-    api: httpx.AsyncClient, refused: Any, body: dict[str, Any], code: int
-) -> None:
-    asked = {"from": PERSON, "to": LINE, "parts": [HI]} | body
-    refused(await api.post("/emulator/inbound", json=asked), 400, code)
+    ]
+    for body, code in rows:
+        with subtests.test(body=body):
+            asked = {"from": PERSON, "to": LINE, "parts": [HI]} | body
+            refused(await api.post("/emulator/inbound", json=asked), 400, code)
 
 
 async def test_a_foreign_line_and_an_unknown_chat_are_refused(api: httpx.AsyncClient, refused: Any) -> None:
@@ -252,23 +251,22 @@ async def test_the_state_shows_what_a_phone_shows(emulator: Emulator, api: httpx
     assert (state["bot"]["status"], state["bot"]["file"]) == ("loaded", None)
 
 
-@pytest.mark.parametrize(
-    ("report", "problem"),
-    [
+async def test_a_report_of_another_shape_is_refused_with_the_field(
+    api: httpx.AsyncClient, subtests: pytest.Subtests
+) -> None:
+    rows: list[tuple[dict[str, Any], str]] = [
         ({"event_id": "1", "outcome": "acked"}, "kind"),
         ({"kind": "turn", "outcome": "acked"}, "event_id"),
         ({"kind": "turn", "event_id": "1", "outcome": "lost"}, "outcome"),
         ({"kind": "turn", "event_id": "1", "outcome": "acked", "tried": [{"handler": "a"}]}, "tried.0.filter"),
         ({"kind": "bot", "status": "asleep"}, "status"),
-    ],
-)
-async def test_a_report_of_another_shape_is_refused_with_the_field(
-    api: httpx.AsyncClient, report: dict[str, Any], problem: str
-) -> None:
-    answer = await api.post("/emulator/observations", json=report)
-    assert answer.status_code == 400
-    assert problem in answer.json()["error"]["message"]
-    assert (await api.get("/emulator/state")).json()["observations"] == []
+    ]
+    for report, problem in rows:
+        with subtests.test(report=report):
+            answer = await api.post("/emulator/observations", json=report)
+            assert answer.status_code == 400
+            assert problem in answer.json()["error"]["message"]
+            assert (await api.get("/emulator/state")).json()["observations"] == []
 
 
 async def test_a_report_keeps_fields_that_this_release_does_not_know(api: httpx.AsyncClient) -> None:
@@ -388,15 +386,17 @@ async def test_nothing_is_rendered_without_a_reader() -> None:
     Feed().publish("n", fail)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[::1", "localhost.evil"])
-async def test_other_hosts_are_refused(api: httpx.AsyncClient, refused: Any, host: str) -> None:
-    for path in ("/", "/emulator/state", "/v3/phone_numbers", "/attachments/x/y"):
-        refused(await api.get(path, headers={"host": host}), 403, 2005)
+async def test_other_hosts_are_refused(api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests) -> None:
+    for host in ["evil.example", "127.0.0.1.evil.example", "", "[::1", "localhost.evil"]:
+        with subtests.test(host=host):
+            for path in ("/", "/emulator/state", "/v3/phone_numbers", "/attachments/x/y"):
+                refused(await api.get(path, headers={"host": host}), 403, 2005)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "[::1]:4010", "LOCALHOST:80"])
-async def test_this_machine_is_accepted(api: httpx.AsyncClient, host: str) -> None:
-    assert (await api.get("/emulator/state", headers={"host": host})).status_code == 200
+async def test_this_machine_is_accepted(api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for host in ["127.0.0.1:1", "localhost", "[::1]:4010", "LOCALHOST:80"]:
+        with subtests.test(host=host):
+            assert (await api.get("/emulator/state", headers={"host": host})).status_code == 200
 
 
 async def test_a_page_of_another_origin_cannot_act(api: httpx.AsyncClient, refused: Any) -> None:
@@ -429,28 +429,25 @@ async def test_scripts_and_styles_of_the_page_carry_no_policy_and_files_of_a_per
     assert "sandbox" in (await api.get(f"/attachments/{attachment}/a.css")).headers["content-security-policy"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/page/../emulator.py", "/page/%2e%2e/emulator.py", "/..%2femulator.py", "/page//etc/passwd"]
-)
-async def test_no_path_leads_out_of_the_page(api: httpx.AsyncClient, path: str) -> None:
-    assert (await api.get(path)).status_code in {404, 405}
+async def test_no_path_leads_out_of_the_page(api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for path in ["/page/../emulator.py", "/page/%2e%2e/emulator.py", "/..%2femulator.py", "/page//etc/passwd"]:
+        with subtests.test(path=path):
+            assert (await api.get(path)).status_code in {404, 405}
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
-    [
+async def test_a_path_or_a_method_that_the_control_api_does_not_know_is_refused_in_its_envelope(
+    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
+) -> None:
+    for method, path, status, code in [
         ("GET", "/emulator/inbox", 404, 2001),
         ("POST", "/emulator/inbound/again", 404, 2001),
         ("GET", "/emulator/inbound", 405, 1005),
         ("POST", "/emulator/clock/now", 404, 2001),
-    ],
-)
-async def test_a_path_or_a_method_that_the_control_api_does_not_know_is_refused_in_its_envelope(
-    api: httpx.AsyncClient, refused: Any, method: str, path: str, status: int, code: int
-) -> None:
-    answer = await api.request(method, path)
-    assert "GET /emulator" in refused(answer, status, code)["message"]
-    assert ("allow" in answer.headers) == (status == 405)
+    ]:
+        with subtests.test(method=method, path=path, status=status, code=code):
+            answer = await api.request(method, path)
+            assert "GET /emulator" in refused(answer, status, code)["message"]
+            assert ("allow" in answer.headers) == (status == 405)
 
 
 @pytest.mark.parametrize("path", ["/api/v3/chats", "/emulators/clock"])

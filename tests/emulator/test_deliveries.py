@@ -337,9 +337,11 @@ async def test_reading_brings_a_message_through_every_step(
     assert len(receiver.types) == 6
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
+async def test_r95_a_wrong_subscription_is_refused(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
+) -> None:
+    emulator.subscribe("https://taken.example")
+    rows: list[tuple[dict[str, Any], int, int]] = [
         ({"target_url": "http://example.com"}, 400, 1005),
         ({"target_url": "ftp://127.0.0.1"}, 400, 1005),
         ({"target_url": "https://"}, 400, 1005),
@@ -356,23 +358,23 @@ async def test_reading_brings_a_message_through_every_step(
         ({"phone_numbers": ["12025550100"]}, 400, 1002),
         ({"routing_key_header": "Content-Type"}, 400, 1005),
         ({"routing_key_header": "a b"}, 400, 1005),
-    ],
-)
-async def test_r95_a_wrong_subscription_is_refused(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, body: dict[str, Any], status: int, code: int
-) -> None:
-    emulator.subscribe("https://taken.example")
-    asked = {"target_url": "https://a.example", "subscribed_events": RECEIVED} | body
-    refused(await api.post("/v3/webhook-subscriptions", json=asked), status, code)
-    assert len(emulator.state.subscriptions) == 1
+    ]
+    for body, status, code in rows:
+        with subtests.test(body=body):
+            asked = {"target_url": "https://a.example", "subscribed_events": RECEIVED} | body
+            refused(await api.post("/v3/webhook-subscriptions", json=asked), status, code)
+            assert len(emulator.state.subscriptions) == 1
 
 
-@pytest.mark.parametrize("target", ["http://127.0.0.1:8000/x", "http://localhost:1/", "http://[::1]:8000/"])
-async def test_r95_a_target_on_this_machine_needs_no_https(api: httpx.AsyncClient, target: str) -> None:
-    made = await api.post("/v3/webhook-subscriptions", json={"target_url": target, "subscribed_events": RECEIVED})
-    assert made.status_code == 201
-    shown = (await api.get(f"/v3/webhook-subscriptions/{made.json()['id']}")).json()
-    assert set(made.json()) - set(shown) == {"signing_secret"}
+async def test_r95_a_target_on_this_machine_needs_no_https(api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for target in ["http://127.0.0.1:8000/x", "http://localhost:1/", "http://[::1]:8000/"]:
+        with subtests.test(target=target):
+            made = await api.post(
+                "/v3/webhook-subscriptions", json={"target_url": target, "subscribed_events": RECEIVED}
+            )
+            assert made.status_code == 201
+            shown = (await api.get(f"/v3/webhook-subscriptions/{made.json()['id']}")).json()
+            assert set(made.json()) - set(shown) == {"signing_secret"}
 
 
 async def test_all_75_events_can_be_subscribed_to(api: httpx.AsyncClient) -> None:

@@ -25,25 +25,28 @@ def arriving(app: ASGIApp, address: str) -> httpx.ASGITransport:
     return httpx.ASGITransport(there)
 
 
-@pytest.mark.parametrize(
-    ("arrived", "host"),
-    [
+async def test_the_address_at_which_a_connection_arrives_is_let_in(
+    emulator: Emulator, subtests: pytest.Subtests
+) -> None:
+    for arrived, host in [
         ("192.168.1.5", "192.168.1.5:4010"),
         ("::ffff:192.168.1.5", "192.168.1.5"),  # a socket for IPv6 and IPv4
         ("fd00::1", "[fd00::1]:4010"),
         ("fe80::1%eth0", "[fe80::1]"),
-    ],
-)
-async def test_the_address_at_which_a_connection_arrives_is_let_in(emulator: Emulator, arrived: str, host: str) -> None:
-    async with httpx.AsyncClient(transport=arriving(create_app(emulator), arrived)) as client:
-        assert (await client.get("http://x/emulator/state", headers={"host": host})).status_code == 200
+    ]:
+        with subtests.test(arrived=arrived):
+            async with httpx.AsyncClient(transport=arriving(create_app(emulator), arrived)) as client:
+                assert (await client.get("http://x/emulator/state", headers={"host": host})).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "192.168.1.6", "[fd00::1]", "192.168.1.5.evil.example", "0xc0a80105"])
-async def test_no_other_host_is_let_in_by_that_address(emulator: Emulator, refused: Any, host: str) -> None:
-    async with httpx.AsyncClient(transport=arriving(create_app(emulator), "192.168.1.5")) as client:
-        answer = await client.get("http://x/emulator/state", headers={"host": host})
-    assert "--allow-host" in refused(answer, 403, 2005)["message"]
+async def test_no_other_host_is_let_in_by_that_address(
+    emulator: Emulator, refused: Any, subtests: pytest.Subtests
+) -> None:
+    for host in ["evil.example", "192.168.1.6", "[fd00::1]", "192.168.1.5.evil.example", "0xc0a80105"]:
+        with subtests.test(host=host):
+            async with httpx.AsyncClient(transport=arriving(create_app(emulator), "192.168.1.5")) as client:
+                answer = await client.get("http://x/emulator/state", headers={"host": host})
+            assert "--allow-host" in refused(answer, 403, 2005)["message"]
 
 
 async def test_a_host_that_is_allowed_is_let_in_and_is_an_origin_of_its_own(emulator: Emulator, refused: Any) -> None:

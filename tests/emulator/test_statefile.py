@@ -84,9 +84,10 @@ async def test_a_message_saved_in_progress_is_delivered_after_loading(
     assert emulator.state.messages[sent].status == "delivered"
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
+async def test_a_state_of_another_shape_is_refused_in_one_sentence(
+    emulator: Emulator, subtests: pytest.Subtests
+) -> None:
+    rows: list[dict[str, Any]] = [
         {"phone_numbers": [{}]},
         {"chats": [{"id": "c"}]},
         {"chats": [{"handles": [{"handle": PERSON}]}]},
@@ -95,13 +96,13 @@ async def test_a_message_saved_in_progress_is_delivered_after_loading(
         {"webhook_subscriptions": [{"target_url": "https://a.example"}]},
         {"attachments": [{"filename": "a", "content_type": "b", "data_base64": "%"}]},
         {"services": {PERSON: "fax"}},
-    ],
-)
-async def test_a_state_of_another_shape_is_refused_in_one_sentence(emulator: Emulator, wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="are not in the API's shapes"):
-        emulator.load_state(wrong)
-    assert len(emulator.state.lines) == 2
-    assert emulator.state.chats == {}
+    ]
+    for wrong in rows:
+        with subtests.test(wrong=wrong):
+            with pytest.raises(ConfigError, match="are not in the API's shapes"):
+                emulator.load_state(wrong)
+            assert len(emulator.state.lines) == 2
+            assert emulator.state.chats == {}
 
 
 SAVED_PARTS: list[dict[str, Any]] = [
@@ -207,7 +208,11 @@ async def test_a_part_written_by_hand_gets_the_defaults(emulator: Emulator) -> N
     assert (card["app"]["team_id"], card["layout"]["subcaption"], card["url"]) == (None, None, "")
 
 
-@pytest.mark.parametrize("part", [{"type": "text"}, {"type": "media"}, {"type": "imessage_app"}, {"value": "hi"}])
-async def test_a_part_that_cannot_be_read_is_refused(emulator: Emulator, part: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="The state's messages are not in the API's shapes"):
-        emulator.load_state(seed(part))
+async def test_a_part_that_cannot_be_read_is_refused(emulator: Emulator, subtests: pytest.Subtests) -> None:
+    rows: list[dict[str, Any]] = [{"type": "text"}, {"type": "media"}, {"type": "imessage_app"}, {"value": "hi"}]
+    for part in rows:
+        with (
+            subtests.test(part=part),
+            pytest.raises(ConfigError, match="The state's messages are not in the API's shapes"),
+        ):
+            emulator.load_state(seed(part))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Awaitable, Callable
@@ -82,25 +83,20 @@ async def test_a_fault_that_never_happens_or_is_no_failure_is_refused() -> None:
             phone.drop_next(lost=cast("Any", "reply"))
 
 
-@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda phone, seconds: phone.advance(seconds),
-        lambda phone, seconds: phone.restart(down_s=seconds),
-        lambda phone, seconds: phone.text("hi", late_s=seconds),
-        lambda phone, seconds: phone.slow_next(delay_s=seconds),
-    ],
-    ids=["advance", "restart", "text", "slow_next"],
-)
-async def test_a_time_that_cannot_pass_is_refused_and_the_clock_stays(
-    act: Callable[[Phone, float], Awaitable[object]], seconds: float
-) -> None:
+async def test_a_time_that_cannot_pass_is_refused_and_the_clock_stays(subtests: pytest.Subtests) -> None:
+    acts: dict[str, Callable[[Phone, float], Any]] = {
+        "advance": lambda phone, seconds: phone.advance(seconds),
+        "restart": lambda phone, seconds: phone.restart(down_s=seconds),
+        "text": lambda phone, seconds: phone.text("hi", late_s=seconds),
+        "slow_next": lambda phone, seconds: phone.slow_next(delay_s=seconds),
+    }
     async with talking(Bot()) as phone:
         before = phone.now
-        with pytest.raises(ValueError, match="is no time that can pass"):
-            await act(phone, seconds)
-        assert phone.now == before
+        for (name, act), seconds in itertools.product(acts.items(), [-1, math.nan, math.inf]):
+            with subtests.test(name=name, seconds=seconds):
+                with pytest.raises(ValueError, match="is no time that can pass"):
+                    await act(phone, seconds)
+                assert phone.now == before
 
 
 async def test_a_start_without_a_time_zone_is_refused() -> None:

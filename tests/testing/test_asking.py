@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -239,9 +240,26 @@ async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_i
         assert await phone.replies() == ["Write: book"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "answer", "value"),
-    [
+async def replies_to(answer: str, asked: dict[str, Any]) -> Sequence[str]:
+    """Ask a question with these options and return the replies after the answer."""
+    bot = Bot()
+
+    @bot.on_message("ask")
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.reply(str(await ctx.ask("Which?", **asked)))
+        except AskCancelled:
+            await ctx.reply("cancelled")
+
+    async with talking(bot, service="SMS") as phone:
+        await phone.text("ask")
+        await phone.replies()
+        await phone.text(answer)
+        return await phone.replies()
+
+
+async def test_an_answer_means_what_a_person_means(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[dict[str, Any], str, str]] = [
         ({"choices": ["2", "4", "6"]}, "2.", "2"),
         ({"choices": ["2", "4", "6"]}, "3)", "6"),
         ({"choices": ["Friday", "Sunday"]}, "friday!", "Friday"),
@@ -259,23 +277,10 @@ async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_i
         ({"choices": ["Today", "Later"], "kind": int}, "2", "Later"),
         ({"choices": ["Today", "Later"], "kind": int}, "12", "12"),
         ({"choices": ["Today", "Later"], "kind": int}, "many", "Please answer with a whole number."),
-    ],
-)
-async def test_an_answer_means_what_a_person_means(asked: dict[str, Any], answer: str, value: str) -> None:
-    bot = Bot()
-
-    @bot.on_message("ask")
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.reply(str(await ctx.ask("Which?", **asked)))
-        except AskCancelled:
-            await ctx.reply("cancelled")
-
-    async with talking(bot, service="SMS") as phone:
-        await phone.text("ask")
-        await phone.replies()
-        await phone.text(answer)
-        assert await phone.replies() == [value]
+    ]
+    for asked, answer, value in rows:
+        with subtests.test(asked=asked, answer=answer):
+            assert await replies_to(answer, asked) == [value]
 
 
 async def test_an_address_alone_is_a_text() -> None:

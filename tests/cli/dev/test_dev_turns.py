@@ -603,9 +603,8 @@ async def test_handled_events_of_other_types_are_shown_by_their_type() -> None:
     assert any("message.read → seen N ms" in each for each in dev.lines)
 
 
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
+def test_a_text_is_shown_on_one_line_without_control_characters(subtests: pytest.Subtests) -> None:
+    for said, shown in [
         ("hi", '"hi"'),
         ("two\nlines", r'"two\nlines"'),
         ("\x1b[31mred\a", r'"\x1b[31mred\x07"'),
@@ -614,10 +613,9 @@ async def test_handled_events_of_other_types_are_shown_by_their_type() -> None:
         ("👩\u200d👩\u200d👧 می\u200cخواهم", '"👩\u200d👩\u200d👧 می\u200cخواهم"'),
         ("\u200dhi\u200d\u200d!\u200c", r'"\u200dhi\u200d\u200d!\u200c"'),
         ("\u202egnp.exe \u2066a\u2069\u200b", r'"\u202egnp.exe \u2066a\u2069\u200b"'),
-    ],
-)
-def test_a_text_is_shown_on_one_line_without_control_characters(said: str, shown: str) -> None:
-    assert quoted(said) == shown
+    ]:
+        with subtests.test(said=said):
+            assert quoted(said) == shown
 
 
 async def test_the_page_gets_each_send_as_it_looks_on_each_service() -> None:

@@ -133,25 +133,24 @@ def test_an_unreachable_api_is_found(practice: Practice) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("base_url", "in_clear"),
-    [
+async def test_a_token_that_would_travel_unencrypted_is_found(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, list[str]]] = [
         ("http://linq.test:4010/api/partner", ["LQB6014"]),
         ("http://192.0.2.7", ["LQB6014"]),
         ("http://localhost.evil.test", ["LQB6014"]),
         ("https://linq.test", []),
         *((f"http://{here}:4010", []) for here in ("localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]")),
-    ],
-)
-async def test_a_token_that_would_travel_unencrypted_is_found(base_url: str, in_clear: list[str]) -> None:
-    linq = Emulator(api_key=KEY, public_url=base_url)
-    settings = from_env({"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": base_url})
-    transport = httpx.ASGITransport(create_app(linq))
-    async with linq, Client(KEY, base_url=base_url, transport=transport) as client:
-        findings = await account.token(DoctorContext(settings, client, None, None, None))
-    assert [each.status for each in findings] == ["ok", *("warning" for _ in in_clear)]
-    assert [each.code for each in findings[1:]] == in_clear
-    assert all("https://" in each.fix and KEY not in each.what for each in findings[1:])
+    ]
+    for base_url, in_clear in rows:
+        with subtests.test(base_url=base_url):
+            linq = Emulator(api_key=KEY, public_url=base_url)
+            settings = from_env({"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": base_url})
+            transport = httpx.ASGITransport(create_app(linq))
+            async with linq, Client(KEY, base_url=base_url, transport=transport) as client:
+                findings = await account.token(DoctorContext(settings, client, None, None, None))
+            assert [each.status for each in findings] == ["ok", *("warning" for _ in in_clear)]
+            assert [each.code for each in findings[1:]] == in_clear
+            assert all("https://" in each.fix and KEY not in each.what for each in findings[1:])
 
 
 @pytest.mark.parametrize(
@@ -488,21 +487,19 @@ def test_words_of_the_bot_by_which_people_opt_out_are_found(practice: Practice) 
     ]
 
 
-@pytest.mark.parametrize(
-    ("url", "problem"),
-    [
+def test_an_unusable_storage_is_found(practice: Practice, subtests: pytest.Subtests) -> None:
+    practice.sync()
+    for url, problem in [
         ("memory://", "warning LQB6083"),
         ("mysql://x", "failure LQB6084"),
         ("sqlite:///nowhere/x.db", "failure LQB6084"),
         ("sqlite:///bot.py", "failure LQB6080"),
         ("postgresql://bot@127.0.0.1:1/linq", "failure LQB6088"),
         ("postgresql://bot@127.0.0.1:1/linq?schema=pg_bot", "failure LQB6084"),
-    ],
-)
-def test_an_unusable_storage_is_found(practice: Practice, url: str, problem: str) -> None:
-    practice.sync()
-    practice.environ["LINQBOT_STORAGE"] = url
-    assert problems(practice.doctor()) == [problem]
+    ]:
+        with subtests.test(url=url):
+            practice.environ["LINQBOT_STORAGE"] = url
+            assert problems(practice.doctor()) == [problem]
 
 
 @pytest.mark.process

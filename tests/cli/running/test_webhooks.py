@@ -148,24 +148,21 @@ def test_a_handler_of_every_event_needs_every_type_that_linq_offers(base: type[E
     assert handled(bot).types == (tuple(EVENT_TYPES) if base is Event else ())
 
 
-@pytest.mark.parametrize(
-    ("url", "wanted"),
-    [
+def test_the_target_has_the_webhook_path_and_pins_the_payload_version(subtests: pytest.Subtests) -> None:
+    for url, wanted in [
         ("https://bot.test", "https://bot.test/webhooks/linq?version=2026-02-03"),
         ("https://bot.test/", "https://bot.test/webhooks/linq?version=2026-02-03"),
         ("https://bot.test:8443/hook?line=1", "https://bot.test:8443/hook?line=1&version=2026-02-03"),
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000/webhooks/linq?version=2026-02-03"),
         ("http://[::1]:8000", "http://[::1]:8000/webhooks/linq?version=2026-02-03"),
         ("https://bot.test/?version=2026-02-03", "https://bot.test/webhooks/linq?version=2026-02-03"),
-    ],
-)
-def test_the_target_has_the_webhook_path_and_pins_the_payload_version(url: str, wanted: str) -> None:
-    assert target(url) == wanted
+    ]:
+        with subtests.test(url=url):
+            assert target(url) == wanted
 
 
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
+def test_an_unusable_address_is_refused_before_linq_is_asked(subtests: pytest.Subtests) -> None:
+    for url, says in [
         ("bot.test", "is not an address"),
         ("ftp://bot.test", "is not an address"),
         ("https://", "is not an address"),
@@ -174,12 +171,11 @@ def test_the_target_has_the_webhook_path_and_pins_the_payload_version(url: str, 
         ("https://me:pw@bot.test", "must not contain a password"),
         ("https://bot.test/#here", "or a fragment"),
         ("https://bot.test/?version=2025-01-01", "not 2025-01-01"),
-    ],
-)
-def test_an_unusable_address_is_refused_before_linq_is_asked(url: str, says: str) -> None:
-    with pytest.raises(ConfigError, match=says) as refused:
-        target(url)
-    assert "pw" not in str(refused.value).replace("password", "")
+    ]:
+        with subtests.test(url=url):
+            with pytest.raises(ConfigError, match=says) as refused:
+                target(url)
+            assert "pw" not in str(refused.value).replace("password", "")
 
 
 def test_generations_of_a_subscription_have_one_address() -> None:
@@ -295,9 +291,8 @@ def test_a_pending_subscription_with_a_stored_secret_gets_its_events(account: Ac
     assert list(account.kept()) == [one["id"]]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
+def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, subtests: pytest.Subtests) -> None:
+    rows: list[tuple[list[str], str]] = [
         (["sync", "bot.py"], "Which address? Give --url"),
         (["sync", "nobot.py", "--url", "https://x.test"], "There is no file nobot.py"),
         (["sync", "bot.py", "--url", "http://x.test"], "over https only"),
@@ -306,13 +301,13 @@ def test_a_pending_subscription_with_a_stored_secret_gets_its_events(account: Ac
         (["create", "--url", "https://x.test", "--event", "message.recieved"], "Did you mean message.received?"),
         (["rotate"], "Which address? Give --url"),
         (["rotate", "--url", "https://x.test"], "Nothing is subscribed to"),
-    ],
-)
-def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, arguments: list[str], says: str) -> None:
-    done = account.run(*arguments)
-    assert done.exit_code == 2
-    assert says in " ".join(done.output.split())
-    assert "Traceback" not in done.output
+    ]
+    for arguments, says in rows:
+        with subtests.test(arguments=arguments):
+            done = account.run(*arguments)
+            assert done.exit_code == 2
+            assert says in " ".join(done.output.split())
+            assert "Traceback" not in done.output
 
 
 # --- list, create, delete ---------------------------------------------------------------------------------------------

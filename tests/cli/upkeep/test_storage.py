@@ -74,21 +74,20 @@ def test_copy_prints_the_digest_that_check_prints(path: Path, tmp_path: Path) ->
     assert json.loads(run("check", "--json", "--storage", f"sqlite:///{tmp_path}/copy.db").stdout)["digest"] == digest
 
 
-@pytest.mark.parametrize(
-    ("arguments", "exit_code", "says"),
-    [
+def test_urls_that_cannot_be_used_are_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    monkeypatch.chdir(path.parent)
+    rows: list[tuple[list[str], int, str]] = [
         (["check", "--storage", "memory://"], 2, "cannot be checked or copied"),
         (["migrate", "--storage", "mysql://x"], 2, "There is no storage for mysql:// URLs"),
         (["check", "--storage", "sqlite:///none.db"], 1, "There is no storage"),
         (["copy", "sqlite:///none.db", "sqlite:///new.db"], 1, "There is no storage"),
         (["copy", "memory://", "sqlite:///new.db"], 2, "cannot be checked or copied"),
         (["copy", "sqlite:///linqbot.db", "sqlite:///./linqbot.db"], 2, "the same storage"),
-    ],
-)
-def test_urls_that_cannot_be_used_are_refused(
-    path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], exit_code: int, says: str
-) -> None:
-    monkeypatch.chdir(path.parent)
-    result = run(*arguments)
-    assert (result.exit_code, says in result.stderr) == (exit_code, True), result.stderr
-    assert not (path.parent / "new.db").exists()
+    ]
+    for arguments, exit_code, says in rows:
+        with subtests.test(arguments=arguments):
+            result = run(*arguments)
+            assert (result.exit_code, says in result.stderr) == (exit_code, True), result.stderr
+            assert not (path.parent / "new.db").exists()

@@ -31,9 +31,10 @@ async def test_r1_a_wrong_token_is_refused(emulator: Emulator, api: httpx.AsyncC
         assert (await client.get("/v3/chats", headers={"authorization": "bearer right"})).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
+async def test_r2_a_body_must_be_a_json_object_and_say_so(
+    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
+) -> None:
+    for content, kind in [
         (b"{}", "text/plain"),
         (b"{}", ""),
         (b"", "application/json"),
@@ -43,12 +44,9 @@ async def test_r1_a_wrong_token_is_refused(emulator: Emulator, api: httpx.AsyncC
         (b"\xff", "application/json"),
         (b"[" * 100_000, "application/json"),
         (b'{"a": ' + b"9" * 5000 + b"}", "application/json"),
-    ],
-)
-async def test_r2_a_body_must_be_a_json_object_and_say_so(
-    api: httpx.AsyncClient, refused: Any, content: bytes, kind: str
-) -> None:
-    refused(await api.post("/v3/chats", content=content, headers={"content-type": kind}), 400, 1003)
+    ]:
+        with subtests.test(content=content):
+            refused(await api.post("/v3/chats", content=content, headers={"content-type": kind}), 400, 1003)
 
 
 async def test_a_charset_in_the_content_type_is_accepted(api: httpx.AsyncClient, refused: Any) -> None:
@@ -70,31 +68,29 @@ async def test_r4_a_wrong_type_is_1005(api: httpx.AsyncClient, refused: Any, cha
     refused(await api.post(f"/v3/messages/{chat['message_id']}/reactions", json=body), 400, 1005)
 
 
-@pytest.mark.parametrize(
-    "path", ["/v3/chats/x", "/v3/messages/1", "/v3/attachments/%20", "/v3/webhook-subscriptions/a"]
-)
-async def test_r5_ids_in_paths_are_uuids(api: httpx.AsyncClient, refused: Any, path: str) -> None:
-    refused(await api.get(path), 400, 1005)
+async def test_r5_ids_in_paths_are_uuids(api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests) -> None:
+    for path in ["/v3/chats/x", "/v3/messages/1", "/v3/attachments/%20", "/v3/webhook-subscriptions/a"]:
+        with subtests.test(path=path):
+            refused(await api.get(path), 400, 1005)
 
 
 async def test_r5_an_id_may_be_in_upper_case(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
     assert (await api.get(f"/v3/chats/{chat['chat_id'].upper()}")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [("chats", 2001), ("messages", 2002), ("attachments", 2003), ("webhook-subscriptions", 2001)],
-)
 async def test_r6_a_missing_object_is_404_with_the_code_of_its_noun(
-    api: httpx.AsyncClient, refused: Any, path: str, code: int
+    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
 ) -> None:
-    refused(await api.get(f"/v3/{path}/{NOBODY}"), 404, code)
+    for path, code in [("chats", 2001), ("messages", 2002), ("attachments", 2003), ("webhook-subscriptions", 2001)]:
+        with subtests.test(path=path):
+            refused(await api.get(f"/v3/{path}/{NOBODY}"), 404, code)
 
 
-@pytest.mark.parametrize("phone", ["12025550100", "+0123", "+1 202 555 0100", "+1(202)5550100", "+12025550100\n"])
-async def test_r7_phones_are_e164(api: httpx.AsyncClient, refused: Any, phone: str) -> None:
-    body = {"from": phone, "to": [PERSON], "message": {"parts": [{"type": "text", "value": "a"}]}}
-    refused(await api.post("/v3/chats", json=body), 400, 1002)
+async def test_r7_phones_are_e164(api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests) -> None:
+    for phone in ["12025550100", "+0123", "+1 202 555 0100", "+1(202)5550100", "+12025550100\n"]:
+        with subtests.test(phone=phone):
+            body = {"from": phone, "to": [PERSON], "message": {"parts": [{"type": "text", "value": "a"}]}}
+            refused(await api.post("/v3/chats", json=body), 400, 1002)
 
 
 async def test_r8_e_mails_are_the_same_in_any_case(api: httpx.AsyncClient) -> None:
@@ -106,9 +102,10 @@ async def test_r8_e_mails_are_the_same_in_any_case(api: httpx.AsyncClient) -> No
     assert ids[0] == ids[1]
 
 
-@pytest.mark.parametrize("limit", ["0", "101", "x", "-1", "", "1.5"])
-async def test_r9_limit_is_1_to_100(api: httpx.AsyncClient, refused: Any, limit: str) -> None:
-    refused(await api.get("/v3/chats", params={"limit": limit}), 400, 1005)
+async def test_r9_limit_is_1_to_100(api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests) -> None:
+    for limit in ["0", "101", "x", "-1", "", "1.5"]:
+        with subtests.test(limit=limit):
+            refused(await api.get("/v3/chats", params={"limit": limit}), 400, 1005)
 
 
 async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
