@@ -38,7 +38,7 @@ def profiles(chromium: Browser) -> Profiles:
 def axe() -> str:
     """The source of axe-core, which finds what is hard to read or to use."""
     if not AXE.exists():
-        missing = "axe-core is not installed. To run this test: npm ci --ignore-scripts"
+        missing = "axe-core is not installed. To run this test, in tests/page: npm ci --ignore-scripts"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
