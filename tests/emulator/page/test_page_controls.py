@@ -55,7 +55,10 @@ async def number(message: MessageReceived, ctx: Context) -> None:
 
 def open_panel(page: Page) -> Locator:
     page.get_by_role("button", name="Time and faults").locator("visible=true").first.click()
-    return page.get_by_role("complementary", name="Time and faults")
+    panel = page.get_by_role("complementary", name="Time and faults")
+    # Its modules are loaded first. Then it takes the focus, also from a text field into which the test writes already.
+    expect(panel.locator(":focus")).to_have_count(1)
+    return panel
 
 
 def chips(page: Page) -> Locator:
