@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError, RuleBroken
+from linqbot.events import Delivery
 from linqbot.linq.endpoints import ENDPOINTS
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.events import EVENT_CLASSES
 
 Attributes: TypeAlias = dict[str, str | int | float | bool]
 
@@ -29,7 +29,7 @@ _TRACE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 def destination(delivery: Delivery) -> str:
     """Return the destination, as a broker's topic: the event's type, or `other` if Linq does not document it."""
-    is_known = delivery.type in EVENT_TYPES or delivery.id.startswith("i.")
+    is_known = delivery.type in EVENT_CLASSES or delivery.id.startswith("i.")
     return delivery.type if is_known else OTHER
 
 

@@ -20,8 +20,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from linqbot import hookimpl
 from linqbot.client.call import ApiResponse, Call
+from linqbot.events import Delivery
 from linqbot.hookspecs import End, Reason, Running
-from linqbot.linq.events.delivery import Delivery
 from linqbot_opentelemetry import attributes, provider
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from linqbot.client.call import prepare
 from linqbot.emulator.model.faults import Fault
 from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import LinqApiError
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 
 pytestmark = pytest.mark.anyio
 

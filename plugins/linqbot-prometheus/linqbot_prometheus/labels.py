@@ -6,15 +6,15 @@ A label never holds a chat, a handle, an id or a text. Look for these in traces 
 from __future__ import annotations
 
 from linqbot.client.call import Call
+from linqbot.events import Delivery
 from linqbot.linq.endpoints import ENDPOINTS
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.events import EVENT_CLASSES
 
 OTHER = "other"
 NONE = "none"
 MAX_VALUES = 200
 
-_DOCUMENTED = frozenset(EVENT_TYPES)
+_DOCUMENTED = frozenset(EVENT_CLASSES)
 
 
 class Bounded:

@@ -20,8 +20,8 @@ from starlette.routing import BaseRoute, Route
 from linqbot import hookimpl
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError
+from linqbot.events import Delivery
 from linqbot.hookspecs import End, Reason, Running
-from linqbot.linq.events.delivery import Delivery
 from linqbot_prometheus.inbox import InboxCollector
 from linqbot_prometheus.labels import Bounded, call_name, event_type
 from linqbot_prometheus.metrics import Metrics

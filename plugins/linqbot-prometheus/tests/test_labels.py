@@ -8,7 +8,7 @@ import pytest
 from linqbot_prometheus.labels import Bounded, call_name, event_type
 
 from linqbot.client.call import Call
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 
 DELIVERY = Delivery("w.1", "c:1", "message.received", b"{}", 0.0)
 
