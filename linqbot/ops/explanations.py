@@ -36,10 +36,10 @@ class Explanation:
 
     code: str  # `LQB2001`, `2024` or `R14`
     name: str  # the error class for linqbot's codes, `HTTP 403` for Linq's; empty for rules
-    means: str  # means, why, to_do: Its meaning, its causes, what to do about it
-    why: str
-    to_do: str
-    link: str = ""  # linq's page about it; empty for linqbot's codes
+    means: str  # its meaning
+    why: str  # its causes
+    to_do: str  # what to do about it
+    link: str = ""  # Linq's page about it; empty for linqbot's codes
 
     @property
     def summary(self) -> str:

@@ -56,8 +56,8 @@ class RotationStopped(LinqbotError):
 class Rotated:
     """The progress of a rotation."""
 
-    new: str  # new, old: Ids of the two subscriptions; `old` is None once it is deleted
-    old: str | None
+    new: str  # the id of the new subscription
+    old: str | None  # the id of the old one; None once it is deleted
     ends_at: float | None = None  # time from which the old one may be deleted, in Unix seconds; None once it is deleted
 
 

@@ -189,7 +189,7 @@ class Experiences(Resource):
 
         Source: https://docs.linqapp.com/api/resources/experiences/methods/list
         """
-        return at_once(lambda: self._read(OfferedExperiences, "experiences.list"), lambda read: read.experiences)
+        return at_once(lambda: self._read(OfferedExperiences, "experiences.list"), lambda got: got.experiences)
 
     async def retrieve(self, experience: str) -> OfferedExperience:
         """Get an experience by its name, such as `link`.

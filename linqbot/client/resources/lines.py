@@ -38,7 +38,7 @@ class PhoneNumbers(Resource):
 
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/list
         """
-        return at_once(lambda: self._read(Lines, "phone_numbers.list"), lambda read: read.phone_numbers)
+        return at_once(lambda: self._read(Lines, "phone_numbers.list"), lambda got: got.phone_numbers)
 
     async def update(self, phone_number_id: str, *, forwarding_number: str | None) -> Forwarding:
         """Forward a line's calls to another number, or stop forwarding them.
@@ -97,7 +97,7 @@ class LegacyLines(Resource):
         Source: https://docs.linqapp.com/api/resources/phonenumbers/methods/list
         """
         warnings.warn("Linq deprecates phonenumbers.list. Use phone_numbers.list.", DeprecationWarning, stacklevel=2)
-        return at_once(lambda: self._read(LegacyPhoneNumbers, "phonenumbers.list"), lambda read: read.phone_numbers)
+        return at_once(lambda: self._read(LegacyPhoneNumbers, "phonenumbers.list"), lambda got: got.phone_numbers)
 
 
 class AvailableNumberResource(Resource):
@@ -241,7 +241,7 @@ class BlockedHandles(Resource):
 
         Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/list
         """
-        return at_once(lambda: self._read(BlockedList, "blocked_handles.list"), lambda read: read.blocked_handles)
+        return at_once(lambda: self._read(BlockedList, "blocked_handles.list"), lambda got: got.blocked_handles)
 
     async def block(self, *, handle: str, reason: str | None = None) -> Blocked:
         """Block a handle: receive nothing from it and send nothing to it. Blocking it again changes nothing.

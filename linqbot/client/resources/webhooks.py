@@ -103,7 +103,7 @@ class Subscriptions(Resource):
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/list
         """
         return at_once(
-            lambda: self._read(WebhookSubscriptions, "webhook_subscriptions.list"), lambda read: read.subscriptions
+            lambda: self._read(WebhookSubscriptions, "webhook_subscriptions.list"), lambda got: got.subscriptions
         )
 
     async def delete(self, subscription_id: str) -> None:

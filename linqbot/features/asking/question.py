@@ -354,8 +354,8 @@ class OpenQuestion(Data):
     tries: int = 0  # the number of invalid answers so far
     timer: str = ""  # the id of the timer that ends it
     next: int = 1  # the number of the next question of the conversation
-    # These four are of the event that began the conversation, which its webhook may not
-    # say.
+    # `replies_to_me`, `answers`, `is_group` and `line` are those of the event that began the conversation, which its
+    # webhook may not say.
     replies_to_me: bool = False
     answers: Scheduled | None = None
     burst: tuple[LookedUp, ...] = ()  # the same of its single messages, if it is a burst

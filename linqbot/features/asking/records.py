@@ -95,8 +95,7 @@ class AskRefused(Exception):
 class QuestionEnd(TypedDict, total=False):
     """The end of a question, as it is stored."""
 
-    # The id of the delivery that ended it, and the time at which that was received, in Unix seconds. On record
-    # only.
+    # Only for the record: the id of the delivery that ended it, and the time at which that was received, in Unix seconds.
     by: str
     at: float
     outcome: Literal["answered", "timed_out", "cancelled"]

@@ -52,8 +52,8 @@ class Compared:
     kind: Kind
     # What the difference is, or why there is no comparison. Turns of the same cause have the same text.
     cause: str = ""
-    handler: str | None = None  # handler, handler_at: The handler that takes the event now
-    handler_at: str | None = None
+    handler: str | None = None  # the handler that takes the event now
+    handler_at: str | None = None  # `file:line` of its definition
     handler_before: str | None = None  # the handler of then, if it is known
     changes: Sequence[Change] = ()  # the calls that differ, in order
     # The error of the new run, or of then if the new run has none.

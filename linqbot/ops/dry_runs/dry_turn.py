@@ -77,7 +77,8 @@ class DryTurn:
         self.missing: str | None = None
         self.missing_step: str | None = None
         self.missing_read: str | None = None
-        self.doubts: list[str] = []  # doubts, past: See `RunResult`
+        # See `RunResult`.
+        self.doubts: list[str] = []
         self.past: list[str] = []
         self.ctx: TurnContext | None = None  # the context of its handler; None as long as there is none
         self.error: BaseException | None = None  # the error that ended it; None if there is none

@@ -169,8 +169,8 @@ class ApiCall:
     method: str
     path: str  # without the query, beginning with the version: `/v3/chats/…/messages`
     status: int | None  # the HTTP status; None when the connection broke without an answer
-    body: Any = field(default=None, repr=False)  # body, answer: Decoded JSON; None when there was none
-    answer: Any = field(default=None, repr=False)
+    body: Any = field(default=None, repr=False)  # decoded JSON; None when there was none
+    answer: Any = field(default=None, repr=False)  # the same of the response
 
     @property
     def is_accepted(self) -> bool:

@@ -141,10 +141,9 @@ class Run:
     request: str = ""
     model_error: Exception | None = None  # the last error of a request to the model
     model: str = ""  # the name of the model of the present request
-    level: int = 0  # See `lessened`. It rises when the provider refuses a request, for the rest of the run.
-    # messages, place: All messages of the present request, and the name under which its present attempt is recorded.
-    messages: list[ModelMessage] = field(default_factory=list)
-    place: str = ""
+    level: int = 0  # see `lessened`; it rises when the provider refuses a request, for the rest of the run
+    messages: list[ModelMessage] = field(default_factory=list)  # all messages of the present request
+    place: str = ""  # the name under which the present attempt of that request is recorded
     # The digests of the pictures without which the provider no longer refused a request.
     unreadable: list[str] = field(default_factory=list)
 

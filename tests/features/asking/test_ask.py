@@ -968,9 +968,10 @@ async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytes
                 with pytest.raises(BotError) as refused:
                     await ctx.ask("Well?", **arguments)
                 assert problem in str(refused.value)
+        await ctx.ask("Well?", **rows[0][0])
 
     talk.deploy(ask)
-    await talk.say("hi")
+    assert "yes= without kind=" in await error_of(talk, "hi")
     assert (runs, talk.said) == (["hi"], [])
 
 
