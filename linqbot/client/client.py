@@ -265,13 +265,13 @@ class Client:
         self._admit_fetch()
         return await self._sender.fetcher.fetch_to(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
-    async def run(self, call: Call) -> ApiResponse:
+    def run(self, call: Call) -> Awaitable[ApiResponse]:
         """Send a ready-made call, as the journal does with stored calls. The rules are not checked again.
 
         Raises:
             RateLimited, LinqUnavailable, LinqApiError: As the call's own method would raise.
         """
-        return await self._run(call)
+        return self._run(call)
 
     def wrapped(
         self, wrap: Callable[[Run], Run], *, before_fetch: Callable[[], object] | None = None, put: Put | None = None
