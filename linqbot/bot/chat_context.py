@@ -15,8 +15,7 @@ from linqbot.content.drafts import media
 from linqbot.content.sent import OPTED_OUT
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
-from linqbot.linq.types.chat import Chat
-from linqbot.linq.types.handle import Handle
+from linqbot.linq.types.chat import Chat, Handle
 from linqbot.nearest import no_attribute, suggestion
 
 BackgroundName: TypeAlias = Literal[

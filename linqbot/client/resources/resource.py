@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -60,6 +61,17 @@ class Resource:
     ) -> DataT:
         """Run the endpoint `name` as `_call` does, and parse its response as `read` does."""
         return read(kind, await self._call(name, path=path, body=body, query=query, key=key), name, known)
+
+
+def below(place: str, doc: str) -> Any:
+    """Return a property of a client or resource: the resource `module.Class` of this folder, imported at its first use."""
+    module, _, name = place.partition(".")
+
+    def found(holder: Any) -> Resource:
+        resource: type[Resource] = getattr(import_module(f"linqbot.client.resources.{module}"), name)
+        return resource(holder._run)  # noqa: SLF001 - both are of this package
+
+    return property(found, doc=doc)
 
 
 def checked_call(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import ConfigDict, Field
 
+from linqbot.linq.types.chat import Handle
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.handle import Handle
 from linqbot.nearest import missing
 
 OF_CONTEXT: Final = frozenset({
