@@ -59,9 +59,8 @@ if TYPE_CHECKING:
     from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
     from linqbot.linq.text.markdown import markdown
     from linqbot.linq.text.styled import StyledText, link
-    from linqbot.linq.types.chat import Chat
+    from linqbot.linq.types.chat import Chat, Handle
     from linqbot.linq.types.content import Card, Fetched, Saved
-    from linqbot.linq.types.handle import Handle
     from linqbot.linq.types.message import (
         AppClipPart,
         AppIdentity,
@@ -234,10 +233,8 @@ _HOMES = {
     "link": "linqbot.linq.text.styled",
     "markdown": "linqbot.linq.text.markdown",
     "StyledText": "linqbot.linq.text.styled",
-    **dict.fromkeys(("Fetched", "Saved"), "linqbot.linq.types.content"),
-    "Card": "linqbot.linq.types.content",
-    "Chat": "linqbot.linq.types.chat",
-    "Handle": "linqbot.linq.types.handle",
+    **dict.fromkeys(("Card", "Fetched", "Saved"), "linqbot.linq.types.content"),
+    **dict.fromkeys(("Chat", "Handle"), "linqbot.linq.types.chat"),
     **dict.fromkeys(
         (
             "AppClipPart",

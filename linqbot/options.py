@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias
 
 from linqbot.errors import BotError
-from linqbot.linq.rules.requests import blockable
+from linqbot.linq.rules.check import blockable
 from linqbot.linq.rules.values import E164
 
 LONGEST_GATHER_S: Final = 60.0

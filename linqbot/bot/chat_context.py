@@ -15,36 +15,14 @@ from linqbot.content.drafts import media
 from linqbot.content.sent import OPTED_OUT
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
-from linqbot.linq.types.chat import Chat
-from linqbot.linq.types.handle import Handle
+from linqbot.linq.types.chat import Chat, Handle
 from linqbot.nearest import no_attribute, suggestion
 
 BackgroundName: TypeAlias = Literal[
-    "mango",
-    "ice",
-    "plum",
-    "deep_sea",
-    "green_apple",
-    "cherry",
-    "bubblegum",
-    "tangerine",
-    "magenta",
-    "lime",
-    "silver",
-    "carbon",
-    "stone",
-    "sky dusk",
-    "sky haze",
-    "sky sunset",
-    "sky clear",
-    "sky sunrise",
-    "sky dawn",
-    "water light",
-    "water dark",
-    "aurora green",
-    "aurora purple",
-    "aurora pink",
-]
+    "mango", "ice", "plum", "deep_sea", "green_apple", "cherry", "bubblegum", "tangerine", "magenta", "lime",
+    "silver", "carbon", "stone", "sky dusk", "sky haze", "sky sunset", "sky clear", "sky sunrise", "sky dawn",
+    "water light", "water dark", "aurora green", "aurora purple", "aurora pink",
+]  # fmt: skip
 """A color of Linq's, or a moving scene with its variant."""
 
 _ACTIVE: Final = (None, "active")

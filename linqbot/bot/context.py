@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import structlog
 
 from linqbot.bot.chat_context import ChatContext
-from linqbot.client.client import Client
+from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
 from linqbot.content.forms import fitted_to_messages, has_drafts, without_effect
 from linqbot.content.message_split import Content, Sendable, bubbles, check_content
@@ -44,11 +44,9 @@ from linqbot.content.sending import (
 from linqbot.content.sent import Sent
 from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.content.uploads import Uploads
-from linqbot.engine.deadline import Deadline
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
 from linqbot.features.state import EarlierRun, State, Tally, TurnState
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE
-from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.types.content import Card, Fetched, Saved
@@ -69,13 +67,12 @@ if TYPE_CHECKING:
     from linqbot.content.preview import Preview
     from linqbot.content.received import ReceivedMedia
     from linqbot.content.streaming import PaceName, StreamSource
-    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.parts import Turn
     from linqbot.features.asking.answers import Seen, Times
-    from linqbot.features.asking.question import AskedBefore, Question
+    from linqbot.features.asking.question import Question
     from linqbot.features.asking.results import Location, PaymentResult, VoteResult
     from linqbot.features.asking.session import AskSession
     from linqbot.features.history import History, HistoryReader
-    from linqbot.features.overlap import TurnOverlap
     from linqbot.features.proactive import BotContext
     from linqbot.parse.recurrences import Recurrence
 
@@ -107,48 +104,43 @@ class Context:
 
     def __init__(
         self,
-        event: Event,
-        client: Client,
+        turn: Turn,
         *,
         typing: TypingIndicator | None,
         background: BackgroundTasks,
         on_sent: Callable[[str, str, str], None],
-        record: TurnJournal,
         clock: Clock,
         plugins: Callable[[Context], Mapping[str, Any]],
-        deadline: Deadline,
         state_store: StateReader,
-        asking: Callable[[], AskSession],
-        resumption: AskSession | None,
-        side: AskSession | None,
-        after_ask: AskedBefore | None,
-        overlap: TurnOverlap | None,
     ) -> None:
-        self.event = event
-        self.client = client
+        # The turn is not kept: it refers to this context, and only the garbage collector would free such a circle.
+        assert turn.asking is not None, "a part of every turn has set it"
+        session, arrived = turn.asking.session, turn.opening.arrival
+        self.event = turn.event
+        self.client = turn.client
         self._plugins = plugins
         self._match: re.Match[str] | None = None
         self.handler: str | None = None
         self.handler_at: str | None = None
         self.attempts: int | None = None
-        self.deadline = deadline
+        self.deadline = turn.deadline
         self.stuck_at: str | None = None
         # None for a bot that shows no dots by itself, until its handler shows them.
         self._typing = typing
         self._background = background
         self._on_sent = on_sent
-        self._record = record
+        self._record = turn.journal
         self._clock = clock
         self._state_store = state_store
-        self.resumption = resumption
-        self.side = side
+        self.resumption = session if turn.opening.conversation is not None else None
+        self.side = session if arrived is not None and arrived.is_side else None
         self.has_ended_questions = False
-        self.after_ask = after_ask
-        self.overlap = overlap
+        self.after_ask = None if arrived is None else arrived.after_ask
+        self.overlap = turn.overlap
         self.is_handling = False
         self._seen: Seen | None = None
         self._in_place_of: EarlierRun | None = None
-        self._asking = asking
+        self._asking: Callable[[], AskSession] = turn.asking
         self._state: TurnState | None = None
 
     if not TYPE_CHECKING:  # a type checker would accept any name
@@ -572,7 +564,7 @@ class Context:
                 that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules.
         """
-        from linqbot.features.proactive import call_of, check_grace, check_not_missed, due_at, rhythm_of
+        from linqbot.features.proactive import check_grace, check_not_missed, due_at, rhythm_of
 
         check_content(content)
         now, rhythm = self._clock.now(), None
@@ -590,7 +582,7 @@ class Context:
         resolved = await self._uploads.resolved(fitted_to_messages(content, self.event.service))
         messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]
-        calls = [await call_of(self.client, self.chat_id, message) for message in shown]
+        calls = [send_call(self.chat_id, message) for message in shown]
         return self._record.scheduler.schedule(
             self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag
         )

@@ -33,13 +33,12 @@ from linqbot.bot.never_awaited import error_of
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
 from linqbot.branch import UnawaitedCoroutine
-from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.content.message_split import files_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
-from linqbot.engine.deadline import DEADLINE_S, Deadline
+from linqbot.engine.deadline import DEADLINE_S
 from linqbot.engine.failure import ChoiceFailed, Failure
-from linqbot.engine.parts import opts_out
+from linqbot.engine.parts import Turn, opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, BotError, NeverAwaited, NoVerdict
 from linqbot.features.catalog import Features
@@ -56,10 +55,7 @@ from linqbot.storage.state import StateReader
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
-    from linqbot.engine.turn_journal import TurnJournal
-    from linqbot.features.asking.question import AskedBefore
     from linqbot.features.asking.session import AskSession
-    from linqbot.features.overlap import TurnOverlap
 
 
 log = structlog.get_logger("linqbot.bot")
@@ -132,40 +128,18 @@ class Dispatcher:
             # They say that a person still writes, and no author need handle them.
             self._without_handler |= {name for name in _TYPING if not self.wants(name)}
 
-    def context(
-        self,
-        event: Event,
-        client: Client,
-        record: TurnJournal,
-        deadline: Deadline,
-        state_store: StateReader,
-        *,
-        asking: Callable[[], AskSession],
-        resumption: AskSession | None,
-        side: AskSession | None,
-        after_ask: AskedBefore | None,
-        overlap: TurnOverlap | None,
-    ) -> TurnContext:
-        """Build the context for the handler of an event; the last arguments are those of `Context`."""
+    def context(self, turn: Turn, state_store: StateReader) -> TurnContext:
+        """Build the context for the handler of a turn that is about to run."""
+        event, background = turn.event, self._background
         shown = self._bot.typing and event.service in (None, "iMessage")
-        dots = TypingIndicator(client, event.chat_id, shown=True, background=self._background) if shown else None
-        values = partial(from_plugins.Values, self._values, event)
         return TurnContext(
-            event,
-            client,
-            typing=dots,
-            background=self._background,
+            turn,
+            typing=TypingIndicator(turn.client, event.chat_id, shown=True, background=background) if shown else None,
+            background=background,
             on_sent=self._note_sent,
-            record=record,
             clock=self._clock,
-            plugins=values,
-            deadline=deadline,
+            plugins=partial(from_plugins.Values, self._values, event),
             state_store=state_store,
-            asking=asking,
-            resumption=resumption,
-            side=side,
-            after_ask=after_ask,
-            overlap=overlap,
         )
 
     async def aclose(self) -> None:

@@ -1,7 +1,7 @@
 """The client: Linq's API as resources with methods, over one sender.
 
 A resource method builds a Call and passes it to `run`. `Client.wrapped` puts the journal and outbound middleware around
-`run`. Resources that few bots need are imported on first access. An endpoint without a method can be called with
+`run`. Resources are imported on first access: a bot needs few of them. An endpoint without a method can be called with
 `client.run(prepare("noun.verb"))`. Next step: `sender.py` makes the attempts.
 
 The client keeps those rate limits of Linq that are published, so that Linq need not respond with 429 (R65, R94). It
@@ -20,10 +20,7 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.client.resources.chats import Chats
-from linqbot.client.resources.messages import Messages
-from linqbot.client.resources.v2 import V2
-from linqbot.client.resources.v2 import credentials as v2_credentials
+from linqbot.client.resources.resource import below
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, KeyMissing, RateLimited
@@ -33,18 +30,22 @@ from linqbot.linq.types.message import MediaPart
 if TYPE_CHECKING:
     import httpx
 
-    from linqbot.client.resources.attachments import Attachments, Put
-    from linqbot.client.resources.chat_features import Experiences
-    from linqbot.client.resources.lines import (
+    from linqbot.client.resources.account import (
+        V2,
         AvailableNumberResource,
         BlockedHandles,
         Capability,
         ContactCards,
         LegacyLines,
         PhoneNumbers,
+        Subscriptions,
+        WebhookEvents,
     )
+    from linqbot.client.resources.attachments import Attachments, Put
+    from linqbot.client.resources.chat_features import Experiences
+    from linqbot.client.resources.chats import Chats
+    from linqbot.client.resources.messages import Messages
     from linqbot.client.resources.payments import PaymentHandles, PaymentProviders, PaymentRequests, Payments
-    from linqbot.client.resources.webhooks import Subscriptions, WebhookEvents
 
 
 log = structlog.get_logger("linqbot.client")
@@ -104,7 +105,8 @@ class Client:
             max_retries=max_retries,
             max_wait_s=max_wait_s,
             clock=clock,
-            credentials=lambda key: {"v2": v2_credentials(key)},
+            # V2 takes the same key under another name.
+            credentials=lambda key: {"v2": {"X-LINQ-INTEGRATION-TOKEN": key}},
             read_key=None if api_key_file is None else lambda: _key_in(api_key_file),
             httpx_transport=transport,
         )
@@ -113,15 +115,10 @@ class Client:
         self._before_fetch: tuple[Callable[[], object], ...] = ()
         self._owns_sender = True
 
-    @property
-    def chats(self) -> Chats:
-        """Chats: participants, messages, typing, locations, polls, backgrounds."""
-        return Chats(self._run)
-
-    @property
-    def messages(self) -> Messages:
-        """Messages by id, tapbacks, threads, polls, and sending from a line that Linq chooses."""
-        return Messages(self._run)
+    chats: Chats = below("chats.Chats", "Chats: participants, messages, typing, locations, polls, backgrounds.")
+    messages: Messages = below(
+        "messages.Messages", "Messages by id, tapbacks, threads, polls, and sending from a line that Linq chooses."
+    )
 
     @property
     def attachments(self) -> Attachments:
@@ -130,101 +127,26 @@ class Client:
 
         return Attachments(self._run, self._put)
 
-    @property
-    def webhook_subscriptions(self) -> Subscriptions:
-        """Webhook subscriptions: the URLs that Linq sends events to."""
-        from linqbot.client.resources.webhooks import Subscriptions
-
-        return Subscriptions(self._run)
-
-    @property
-    def webhook_events(self) -> WebhookEvents:
-        """The event types that a subscription can select."""
-        from linqbot.client.resources.webhooks import WebhookEvents
-
-        return WebhookEvents(self._run)
-
-    @property
-    def phone_numbers(self) -> PhoneNumbers:
-        """The lines of the account."""
-        from linqbot.client.resources.lines import PhoneNumbers
-
-        return PhoneNumbers(self._run)
-
-    @property
-    def phonenumbers(self) -> LegacyLines:
-        """The lines, in the format of a deprecated endpoint."""
-        from linqbot.client.resources.lines import LegacyLines
-
-        return LegacyLines(self._run)
-
-    @property
-    def available_number(self) -> AvailableNumberResource:
-        """The line to send from."""
-        from linqbot.client.resources.lines import AvailableNumberResource
-
-        return AvailableNumberResource(self._run)
-
-    @property
-    def capability(self) -> Capability:
-        """Checks of the services that a handle can receive."""
-        from linqbot.client.resources.lines import Capability
-
-        return Capability(self._run)
-
-    @property
-    def contact_card(self) -> ContactCards:
-        """The contact card of a line: name and photo."""
-        from linqbot.client.resources.lines import ContactCards
-
-        return ContactCards(self._run)
-
-    @property
-    def blocked_handles(self) -> BlockedHandles:
-        """Blocked handles: nothing is received from them or sent to them."""
-        from linqbot.client.resources.lines import BlockedHandles
-
-        return BlockedHandles(self._run)
-
-    @property
-    def experiences(self) -> Experiences:
-        """Ready-made interactive cards and their actions."""
-        from linqbot.client.resources.chat_features import Experiences
-
-        return Experiences(self._run)
-
-    @property
-    def payment_requests(self) -> PaymentRequests:
-        """Payment requests, paid on a checkout page."""
-        from linqbot.client.resources.payments import PaymentRequests
-
-        return PaymentRequests(self._run)
-
-    @property
-    def payments(self) -> Payments:
-        """Charges of connected customers."""
-        from linqbot.client.resources.payments import Payments
-
-        return Payments(self._run)
-
-    @property
-    def payment_providers(self) -> PaymentProviders:
-        """Your accounts with the providers that process payments."""
-        from linqbot.client.resources.payments import PaymentProviders
-
-        return PaymentProviders(self._run)
-
-    @property
-    def payment_handles(self) -> PaymentHandles:
-        """The connections of customers."""
-        from linqbot.client.resources.payments import PaymentHandles
-
-        return PaymentHandles(self._run)
-
-    @property
-    def v2(self) -> V2:
-        """The legacy API V2."""
-        return V2(self._run)
+    webhook_subscriptions: Subscriptions = below(
+        "account.Subscriptions", "Webhook subscriptions: the URLs that Linq sends events to."
+    )
+    webhook_events: WebhookEvents = below("account.WebhookEvents", "The event types that a subscription can select.")
+    phone_numbers: PhoneNumbers = below("account.PhoneNumbers", "The lines of the account.")
+    phonenumbers: LegacyLines = below("account.LegacyLines", "The lines, in the format of a deprecated endpoint.")
+    available_number: AvailableNumberResource = below("account.AvailableNumberResource", "The line to send from.")
+    capability: Capability = below("account.Capability", "Checks of the services that a handle can receive.")
+    contact_card: ContactCards = below("account.ContactCards", "The contact card of a line: name and photo.")
+    blocked_handles: BlockedHandles = below(
+        "account.BlockedHandles", "Blocked handles: nothing is received from them or sent to them."
+    )
+    experiences: Experiences = below("chat_features.Experiences", "Ready-made interactive cards and their actions.")
+    payment_requests: PaymentRequests = below("payments.PaymentRequests", "Payment requests, paid on a checkout page.")
+    payments: Payments = below("payments.Payments", "Charges of connected customers.")
+    payment_providers: PaymentProviders = below(
+        "payments.PaymentProviders", "Your accounts with the providers that process payments."
+    )
+    payment_handles: PaymentHandles = below("payments.PaymentHandles", "The connections of customers.")
+    v2: V2 = below("account.V2", "The legacy API V2.")
 
     @property
     def base_url(self) -> str:
@@ -265,13 +187,13 @@ class Client:
         self._admit_fetch()
         return await self._sender.fetcher.fetch_to(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
-    async def run(self, call: Call) -> ApiResponse:
+    def run(self, call: Call) -> Awaitable[ApiResponse]:
         """Send a ready-made call, as the journal does with stored calls. The rules are not checked again.
 
         Raises:
             RateLimited, LinqUnavailable, LinqApiError: As the call's own method would raise.
         """
-        return await self._run(call)
+        return self._run(call)
 
     def wrapped(
         self, wrap: Callable[[Run], Run], *, before_fetch: Callable[[], object] | None = None, put: Put | None = None

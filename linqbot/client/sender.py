@@ -171,9 +171,11 @@ class Sender:
         content = None if call.body is None else to_json(call.body)
         request = Request(call.method, self._origin, path, fields, content)
         request.needs_new_connection = call.safety == "once"
-        response = await self._exchange(wire, call, request, self._timeout_s)
-        if isinstance(response, AttemptFailure):
-            return response
+        try:
+            with TimeLimit(self._alarms, self._timeout_s):
+                response = await wire.send(request)
+        except wire.errors as error:
+            return _without_response(error, call, request, self._timeout_s)
         outcome = outcome_of_call(call, response, clock=self._clock, secret=key)
         # A call whose key is refused is not made, so any call may be repeated.
         if isinstance(outcome, AttemptFailure) and outcome.error.status == 401 and self._has_other_key(key):
@@ -185,20 +187,6 @@ class Sender:
         if self._api_key == refused and self._read_key is not None:
             self._use(self._read_key() or refused)
         return self._api_key != refused
-
-    async def _exchange(
-        self, wire: HttpTransport, call: Call, request: Request, timeout_s: float
-    ) -> Response | AttemptFailure:
-        try:
-            with TimeLimit(self._alarms, timeout_s):
-                return await wire.send(request)
-        except TimeoutError as error:
-            said = f"no complete response from {request.origin}/ within {timeout_s:g} s"
-            return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent)
-        except wire.errors as error:
-            said = f"no response from {request.origin}/ ({_reason(error)})"
-            is_stale = isinstance(error, ServerDisconnectedError) and error.was_kept
-            return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent, is_stale=is_stale)
 
     async def put(
         self, url: str, chunks: Callable[[], AsyncGenerator[bytes, None]], headers: Mapping[str, str], size: int
@@ -234,7 +222,12 @@ class Sender:
             try:
                 async with self._open_for(goal) as wire:
                     request = Request("PUT", goal.origin, goal.target, fields, content(), size)
-                    response = await self._exchange(wire, call, request, timeout_s)
+                    response: Response | AttemptFailure
+                    try:
+                        with TimeLimit(self._alarms, timeout_s):
+                            response = await wire.send(request)
+                    except wire.errors as error:
+                        response = _without_response(error, call, request, timeout_s)
             except LinqUnavailable as error:  # the host has no address now
                 return AttemptFailure(error, sent=False)
             if broken:
@@ -390,7 +383,12 @@ def _reason(error: BaseException) -> str:
     return str(error) if isinstance(error, TransportError) and str(error) else type(error).__name__
 
 
-def _unavailable(said: str, call: Call, cause: BaseException) -> LinqUnavailable:
+def _without_response(cause: BaseException, call: Call, request: Request, timeout_s: float) -> AttemptFailure:
+    if isinstance(cause, TimeoutError):
+        said = f"no complete response from {request.origin}/ within {timeout_s:g} s"
+    else:
+        said = f"no response from {request.origin}/ ({_reason(cause)})"
     error = LinqUnavailable(said, call=call.name)
     error.__cause__ = cause
-    return error
+    is_stale = isinstance(cause, ServerDisconnectedError) and cause.was_kept
+    return AttemptFailure(error, sent=request.is_sent, is_stale=is_stale)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel
 
 from linqbot.client.client import Client
-from linqbot.client.resources.chats import send_unread
+from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
 from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered_list
 from linqbot.content.forms import Degraded, card_text, fitted, grouped, places_of_messages, spoken, without_effect
@@ -112,8 +112,8 @@ class ChatSender:
             try:
                 if message.reply_to is None and message.effect is None:
                     # Not `_send_one`: nearly every message takes this way, and a coroutine less is worth the two lines.
-                    answer = await send_unread(client, self.chat_id, message)
-                    accepted = UnreadMessage(self.chat_id, answer)
+                    response = await client.run(send_call(self.chat_id, message))
+                    accepted = UnreadMessage(self.chat_id, response)
                 else:
                     accepted, lost = await self._send_decorated(message, client)
                     degraded += lost
@@ -132,7 +132,7 @@ class ChatSender:
         return Sent(tuple(sent), "accepted", tuple(degraded), client, tuple(contents))
 
     async def _send_one(self, message: MessageContent, client: Client) -> UnreadMessage:
-        return UnreadMessage(self.chat_id, await send_unread(client, self.chat_id, message))
+        return UnreadMessage(self.chat_id, await client.run(send_call(self.chat_id, message)))
 
     async def _send_decorated(
         self, message: MessageContent, client: Client

@@ -19,8 +19,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.linq.rules.message import is_opt_out
-from linqbot.linq.types.chat import Chat
-from linqbot.linq.types.handle import Handle
+from linqbot.linq.types.chat import Chat, Handle
 from linqbot.storage.inbox import Commit, Lease, Outcome
 
 if TYPE_CHECKING:

@@ -381,26 +381,12 @@ class Turns:
             await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
         for begin in turn.points.begin:
             await begin(turn)
-        assert turn.asking is not None, "a part of every turn has set it"
-        arrived, session = opening.arrival, turn.asking.session
-        resumption = session if opening.conversation is not None else None
-        turn.journal.origin = origin_of(turn.event if resumption is None else resumption.root)
-        turn.ctx = self.dispatcher.context(
-            turn.event,
-            turn.client,
-            turn.journal,
-            turn.deadline,
-            self.storage,
-            asking=turn.asking,
-            resumption=resumption,
-            side=session if arrived is not None and arrived.is_side else None,
-            after_ask=None if arrived is None else arrived.after_ask,
-            overlap=turn.overlap,
-        )
+        ctx = turn.ctx = self.dispatcher.context(turn, self.storage)
+        turn.journal.origin = origin_of(turn.event if ctx.resumption is None else ctx.resumption.root)
         if not turn.lease.is_first_run:
-            turn.ctx.rerun = turn.lease
+            ctx.rerun = turn.lease
         turn.handling = time.perf_counter()
-        return turn.ctx
+        return ctx
 
     def _handled(self, turn: Turn) -> Outcome | Again:
         if (goes_on := self._goes_on(turn, None)) is not None:

@@ -35,8 +35,7 @@ from linqbot.features.asking.admission import FOUND_ID, ORDER_TYPE
 from linqbot.features.lookups import given
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
-from linqbot.linq.types.chat import Chat
-from linqbot.linq.types.handle import Handle
+from linqbot.linq.types.chat import Chat, Handle
 from linqbot.linq.types.message import Message, UnknownPart
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation

@@ -423,22 +423,6 @@ class Rhythm:
         return at.timestamp()
 
 
-async def call_of(client: Client, chat_id: str, message: MessageContent) -> Call:
-    """Return the call that would send a message into a chat. It is not made.
-
-    Raises:
-        RuleBroken: the message breaks one of Linq's rules.
-    """
-    calls: list[Call] = []
-
-    async def keep(call: Call) -> ApiResponse:
-        calls.append(call)
-        return ApiResponse(202, {"chat_id": chat_id, "message": {"id": ""}})
-
-    await client.wrapped(lambda _: keep).chats.messages.send(chat_id, message=message)
-    return calls[0]
-
-
 def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now: float) -> float:
     """Return the time to send at, in Unix seconds.
 

@@ -26,8 +26,7 @@ from pydantic_core.core_schema import ErrorType
 
 from linqbot.errors import BotError, StateChanged, StateConflict, StateUnreadable
 from linqbot.linq.events.event import Event
-from linqbot.linq.types.chat import Chat
-from linqbot.linq.types.handle import Handle
+from linqbot.linq.types.chat import Chat, Handle
 from linqbot.nearest import no_attribute
 from linqbot.options import check_text
 from linqbot.storage.state import BOT, ChangedValue, StateReader, StateWrite, StoredChange

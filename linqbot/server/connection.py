@@ -26,7 +26,7 @@ import httptools
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from linqbot.server.bounded_log import BoundedLog
+from linqbot.server.refusals import BoundedLog
 from linqbot.server.webhook import CLOSE, ENDPOINTS, RETRY_AFTER, Answer, WebhookEndpoint
 from linqbot.server.without_reload import HttpToolsProtocol, ProxyHeadersMiddleware, ServerState, uvicorn
 

@@ -1,4 +1,4 @@
-"""A record of the deliveries that a server refused lately, for `linqbot doctor`.
+"""The deliveries that a server refuses: their record for `linqbot doctor`, and a log that a flood does not fill.
 
 The server knows what a doctor cannot find out from outside: that Linq's own deliveries are refused, for example because
 the secret file holds a wrong secret. The record is a small file next to the storage's file, which only its owner can
@@ -7,6 +7,9 @@ listens on a Unix socket, and it outlives the server. The secret's folder may be
 
 It holds counts and times by reason, and of the senders only the ids of subscriptions whose secrets are in our own secret
 file. So a flood of forged requests cannot make it grow, and writes it at most once in `WRITE_EVERY_S`.
+
+Any client can post to a public webhook as often as it likes. Of each kind of line the log gets a few per minute. The others
+are counted, and the count is logged when the minute is over, so a flood ends with a line that shows its size.
 """
 
 from __future__ import annotations
@@ -16,12 +19,13 @@ import contextlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, get_args
+from typing import Any, Final, TypeAlias, get_args
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from linqbot.clock import Clock
 from linqbot.hookspecs import Reason
@@ -65,10 +69,8 @@ class Refusals:
     refused: tuple[RefusalCount, ...]
 
 
-class Later(Protocol):
-    """Calls a function after a number of seconds."""
-
-    def __call__(self, after_s: float, function: Callable[[], None], /) -> asyncio.TimerHandle: ...
+Later: TypeAlias = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+"""Calls a function after a number of seconds."""
 
 
 class RefusalRecord:
@@ -182,3 +184,74 @@ def _write(path: Path | None, text: str) -> None:
 
 def _later(after_s: float, function: Callable[[], None]) -> asyncio.TimerHandle:
     return asyncio.get_running_loop().call_later(after_s, function)
+
+
+LINES: Final = 5
+"""Lines of one kind that are written in one minute; further lines are only counted."""
+
+EVERY_S: Final = 60.0
+"""Seconds until the count of suppressed lines is logged and starts again."""
+
+
+@dataclass(slots=True)
+class _Minute:
+    """The lines of one kind in one minute.
+
+    Attributes:
+        written: Number of lines that were written.
+        suppressed: Number of lines that were only counted.
+        level, facts: Level and fields of the last suppressed line.
+    """
+
+    written: int = 0
+    suppressed: int = 0
+    level: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class BoundedLog:
+    """Writes warnings and errors to `logger`, at most `LINES` per minute of each event and kind.
+
+    Args:
+        later: Calls a function after a number of seconds. By default a timer of the running event loop does.
+    """
+
+    def __init__(self, logger: FilteringBoundLogger, *, later: Callable[..., object] | None = None) -> None:
+        self._logger = logger
+        self._later = later or _later
+        self._minutes: dict[tuple[str, str], _Minute] = {}
+
+    def warning(self, event: str, *, kind: str = "", **facts: Any) -> None:
+        """Log a warning, or count it.
+
+        Args:
+            kind: Lines of the same event and kind share one limit. There must be few kinds, so a kind must not be
+                text that the sender chose.
+        """
+        self._write("warning", event, kind, facts)
+
+    def error(self, event: str, *, kind: str = "", **facts: Any) -> None:
+        """Log an error, or count it; see `warning`."""
+        self._write("error", event, kind, facts)
+
+    def end(self) -> None:
+        """Log the counts of suppressed lines now."""
+        for event, kind in list(self._minutes):
+            self._over(event, kind)
+
+    def _write(self, level: str, event: str, kind: str, facts: dict[str, Any]) -> None:
+        minute = self._minutes.get((event, kind))
+        if minute is None:
+            minute = self._minutes[event, kind] = _Minute()
+            self._later(EVERY_S, partial(self._over, event, kind))
+        if minute.written < LINES:
+            minute.written += 1
+            getattr(self._logger, level)(event, **facts)
+        else:
+            minute.suppressed += 1
+            minute.level, minute.facts = level, facts
+
+    def _over(self, event: str, kind: str) -> None:
+        minute = self._minutes.pop((event, kind), None)
+        if minute is not None and minute.suppressed:
+            getattr(self._logger, minute.level)(event, **minute.facts, suppressed=minute.suppressed)

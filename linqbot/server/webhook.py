@@ -30,8 +30,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, schedule_name
 from linqbot.linq.signatures import SIGNED_HEADERS, Verified, is_probe, verify
 from linqbot.plugins.registry import Plugins
-from linqbot.server.bounded_log import BoundedLog
-from linqbot.server.refusals import RefusalRecord
+from linqbot.server.refusals import BoundedLog, RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
 from linqbot.storage.backend import Storage
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from client.call_table import ANN, CHAT, LINE, SENT, SUBSCRIPTION, Row
 
-from linqbot.linq.types.attachment import Attachment, Upload
 from linqbot.linq.types.chat_features import OfferedExperience
-from linqbot.linq.types.handle import Blocked, HandleCheck
+from linqbot.linq.types.content import Attachment, Upload
 from linqbot.linq.types.line import (
     AvailableNumber,
+    Blocked,
     ContactCard,
     CreatedWebhookSubscription,
     Forwarding,
+    HandleCheck,
     LegacyCapabilities,
     PhoneNumber,
     Reputation,

@@ -18,9 +18,16 @@ from client.call_table import (
     Row,
 )
 
-from linqbot.linq.types.chat import Accepted, Chat, ChatCreatedResponse, ChatUpdate, Placed
+from linqbot.linq.types.chat import Accepted, Chat, ChatUpdate, Placed
 from linqbot.linq.types.chat_features import ChatLocation, LocationAccepted, PollEnvelope
-from linqbot.linq.types.message import AppPart, Message, MessageCreated, MessageSentResponse, VoiceMemoSent
+from linqbot.linq.types.message import (
+    AppPart,
+    ChatCreatedResponse,
+    Message,
+    MessageCreated,
+    MessageSentResponse,
+    VoiceMemoSent,
+)
 
 APP_PART = {
     "type": "imessage_app",

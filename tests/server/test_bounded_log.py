@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import structlog
 
-from linqbot.server.bounded_log import EVERY_S, LINES, BoundedLog
+from linqbot.server.refusals import EVERY_S, LINES, BoundedLog
 
 
 class Timers:

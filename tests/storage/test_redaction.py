@@ -9,9 +9,9 @@ import pytest
 
 from linqbot.client.call import Call, prepare
 from linqbot.linq.endpoints import ENDPOINTS
-from linqbot.linq.types.chat import Chat, ChatCreatedResponse
+from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.message import Message, MessageCreated, MessageSentResponse, VoiceMemoSent
+from linqbot.linq.types.message import ChatCreatedResponse, Message, MessageCreated, MessageSentResponse, VoiceMemoSent
 from linqbot.storage.journal import without_texts
 
 MARKER = "meet me at nine"

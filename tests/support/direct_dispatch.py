@@ -23,18 +23,8 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     storage = MemoryStorage(clock=clock)
     turns = Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock))
     turn = turns.new_turn(Lease(delivery(text_body()), 1), None, 0.0)
-    journal = TurnJournal(turns, turn.opening, turn.lease)
-    asking = TurnSession(turn.ends, journal, storage, dispatcher, clock, turn.lease, turn.opening)
-    deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
-    return dispatcher.context(
-        event,
-        linq.client,
-        journal,
-        deadline,
-        storage,
-        asking=asking,
-        resumption=None,
-        side=None,
-        after_ask=None,
-        overlap=None,
-    )
+    turn.event, turn.client = event, linq.client
+    turn.journal = journal = TurnJournal(turns, turn.opening, turn.lease)
+    turn.asking = TurnSession(turn.ends, journal, storage, dispatcher, clock, turn.lease, turn.opening)
+    turn.deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
+    return dispatcher.context(turn, storage)

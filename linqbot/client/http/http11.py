@@ -193,7 +193,7 @@ class HttpTransport(Protocol):
     """Sends requests to their origin and returns the responses: the pool, or an adapter for an httpx transport.
 
     Attributes:
-        errors: The exceptions that `send` raises when the network fails.
+        errors: The exceptions that `send` raises when the network fails, and TimeoutError.
     """
 
     @property

@@ -30,7 +30,7 @@ class Pool:
     A pool can be created without an event loop; it belongs to the event loop of its first request.
     """
 
-    errors: tuple[type[Exception], ...] = (TransportError,)
+    errors: tuple[type[Exception], ...] = (TransportError, TimeoutError)
 
     def __init__(self, connector: Connector, *, max_connections: int = MAX_CONNECTIONS) -> None:
         self._connector = connector

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from linqbot.client.call import File, Run, Source, source_of
 from linqbot.client.resources.resource import Resource
 from linqbot.errors import RuleBroken
-from linqbot.linq.types.attachment import Attachment, Upload, content_type_of
+from linqbot.linq.types.content import Attachment, Upload, content_type_of
 
 Put: TypeAlias = Callable[[str, Callable[[], AsyncGenerator[bytes, None]], Mapping[str, str], int], Awaitable[None]]
 """`put(url, chunks, headers, size)`: PUT `size` bytes from `chunks()` to the upload address, without the API key."""

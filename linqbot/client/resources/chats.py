@@ -5,16 +5,22 @@ Messages by their id are in `messages.py`; polls, locations and backgrounds in `
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from linqbot.client.call import ApiResponse
-from linqbot.client.resources.resource import Listing, Page, Resource, many, read
-from linqbot.linq.types.chat import Accepted, Chat, ChatCreatedResponse, ChatPage, ChatUpdate
-from linqbot.linq.types.message import Message, MessageContent, MessagePage, MessageSentResponse, VoiceMemoSent
+from linqbot.client.call import ApiResponse, Call
+from linqbot.client.resources.resource import Listing, Page, Resource, below, checked_call, many, read
+from linqbot.linq.types.chat import Accepted, Chat, ChatPage, ChatUpdate
+from linqbot.linq.types.message import (
+    ChatCreatedResponse,
+    Message,
+    MessageContent,
+    MessagePage,
+    MessageSentResponse,
+    VoiceMemoSent,
+)
 
 if TYPE_CHECKING:
-    from linqbot.client.client import Client
     from linqbot.client.resources.chat_features import Background, LocationResource, Polls
 
 
@@ -23,41 +29,17 @@ class Chats(Resource):
 
     __slots__ = ()
 
-    @property
-    def messages(self) -> ChatMessages:
-        """The messages of a chat: `send`, `list`."""
-        return ChatMessages(self._run)
-
-    @property
-    def participants(self) -> Participants:
-        """The participants of a group: `add`, `remove`."""
-        return Participants(self._run)
-
-    @property
-    def typing(self) -> Typing:
-        """The typing indicator: `start`, `stop`."""
-        return Typing(self._run)
-
-    @property
-    def location(self) -> LocationResource:
-        """The shared locations of a chat's participants: `retrieve`, `request`, `stop`."""
-        from linqbot.client.resources.chat_features import LocationResource
-
-        return LocationResource(self._run)
-
-    @property
-    def polls(self) -> Polls:
-        """Polls in a chat: `create`. Results and votes: `client.messages.poll`."""
-        from linqbot.client.resources.chat_features import Polls
-
-        return Polls(self._run)
-
-    @property
-    def background(self) -> Background:
-        """The background image or color of a chat: `set`, `remove`."""
-        from linqbot.client.resources.chat_features import Background
-
-        return Background(self._run)
+    messages: ChatMessages = below("chats.ChatMessages", "The messages of a chat: `send`, `list`.")
+    participants: Participants = below("chats.Participants", "The participants of a group: `add`, `remove`.")
+    typing: Typing = below("chats.Typing", "The typing indicator: `start`, `stop`.")
+    location: LocationResource = below(
+        "chat_features.LocationResource",
+        "The shared locations of a chat's participants: `retrieve`, `request`, `stop`.",
+    )
+    polls: Polls = below("chat_features.Polls", "Polls in a chat: `create`. Results and votes: `client.messages.poll`.")
+    background: Background = below(
+        "chat_features.Background", "The background image or color of a chat: `set`, `remove`."
+    )
 
     async def create(
         self,
@@ -302,12 +284,15 @@ class ChatMessages(Resource):
         return Listing(page, cursor)
 
 
-def send_unread(client: Client, chat_id: str, message: MessageContent) -> Awaitable[ApiResponse]:
-    """Send a message like `client.chats.messages.send`, and return the response as it is. `read_sent` parses it."""
-    messages = ChatMessages(client._run)  # noqa: SLF001 - a part of it
-    return messages._call(_SEND, path={"chat_id": chat_id}, body={"message": message})  # noqa: SLF001
+def send_call(chat_id: str, message: MessageContent) -> Call:
+    """Return the call by which `client.chats.messages.send` sends a message. `read_sent` parses its response.
+
+    Raises:
+        RuleBroken: The content breaks one of Linq's rules.
+    """
+    return checked_call(_SEND, path={"chat_id": chat_id}, body={"message": message})
 
 
 def read_sent(response: ApiResponse, chat_id: str) -> MessageSentResponse:
-    """Parse the response of `send_unread`; see `read`."""
+    """Parse the response of a `send_call`; see `read`."""
     return read(MessageSentResponse, response, _SEND, {"chat_id": chat_id})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from linqbot.client.resources.resource import Listing, Page, Resource, many
+from linqbot.client.resources.resource import Listing, Page, Resource, below, many
 from linqbot.linq.types.chat import Accepted, Placed
 from linqbot.linq.types.message import (
     AppIdentity,
@@ -28,12 +28,9 @@ class Messages(Resource):
 
     __slots__ = ()
 
-    @property
-    def poll(self) -> MessagePoll:
-        """Polls by the id of their message: `retrieve`, `add_options`, `vote`."""
-        from linqbot.client.resources.chat_features import MessagePoll
-
-        return MessagePoll(self._run)
+    poll: MessagePoll = below(
+        "chat_features.MessagePoll", "Polls by the id of their message: `retrieve`, `add_options`, `vote`."
+    )
 
     async def create(
         self,

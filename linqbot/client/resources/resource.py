@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from linqbot.client.call import ApiResponse, Run, prepare
+from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
-from linqbot.linq import rules
 from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.rules.check import check
 from linqbot.linq.types.data import Data, unfitting_fields, validate_leniently
 
 T = TypeVar("T")
@@ -44,23 +45,8 @@ class Resource:
         query: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> ApiResponse:
-        """Run the endpoint `name`. Body fields and query values that are None are left out.
-
-        Raises:
-            RuleBroken: The call would break one of Linq's rules; nothing was sent.
-        """
-        wire = None if body is None else _json_object(body)
-        given = (
-            {} if query is None else {name: _query_text(value) for name, value in query.items() if value is not None}
-        )
-        path = path or {}
-        broken = rules.check(name, wire, given, path)
-        if broken is not None:
-            raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code)
-        call = prepare(name, path=path, body=wire, query=_pairs(given) if given else ())
-        if key is None and len(call.key_in) > 1:
-            key = call.key  # a key that the caller put in one place must be in all places that Linq reads
-        return await self._run(call.with_key(key) if key else call)
+        """Run the endpoint `name`; see `checked_call`."""
+        return await self._run(checked_call(name, path=path, body=body, query=query, key=key))
 
     async def _read(
         self,
@@ -75,6 +61,42 @@ class Resource:
     ) -> DataT:
         """Run the endpoint `name` as `_call` does, and parse its response as `read` does."""
         return read(kind, await self._call(name, path=path, body=body, query=query, key=key), name, known)
+
+
+def below(place: str, doc: str) -> Any:
+    """Return a property of a client or resource: the resource `module.Class` of this folder, imported at its first use."""
+    module, _, name = place.partition(".")
+
+    def found(holder: Any) -> Resource:
+        resource: type[Resource] = getattr(import_module(f"linqbot.client.resources.{module}"), name)
+        return resource(holder._run)  # noqa: SLF001 - both are of this package
+
+    return property(found, doc=doc)
+
+
+def checked_call(
+    name: str,
+    *,
+    path: Mapping[str, str] | None = None,
+    body: Mapping[str, Any] | None = None,
+    query: Mapping[str, Any] | None = None,
+    key: str | None = None,
+) -> Call:
+    """Return the call of the endpoint `name`. Body fields and query values that are None are left out.
+
+    Raises:
+        RuleBroken: The call would break one of Linq's rules.
+    """
+    wire = None if body is None else _json_object(body)
+    given = {} if query is None else {name: _query_text(value) for name, value in query.items() if value is not None}
+    path = path or {}
+    broken = check(name, wire, given, path)
+    if broken is not None:
+        raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code)
+    call = prepare(name, path=path, body=wire, query=_pairs(given) if given else ())
+    if key is None and len(call.key_in) > 1:
+        key = call.key  # a key that the caller put in one place must be in all places that Linq reads
+    return call.with_key(key) if key else call
 
 
 def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str, Any] | None = None) -> DataT:

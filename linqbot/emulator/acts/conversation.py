@@ -37,7 +37,7 @@ from linqbot.emulator.model.message_content import (
     TextPartRecord,
 )
 from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, iso, normal, seconds
-from linqbot.linq.rules.requests import background as broken_background
+from linqbot.linq.rules.check import background as broken_background
 from linqbot.linq.rules.values import Broken
 from linqbot.linq.types.message import Effect
 

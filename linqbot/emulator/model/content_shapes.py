@@ -31,7 +31,7 @@ from linqbot.emulator.model.message_content import (
     UnknownPartRecord,
 )
 from linqbot.emulator.model.records import new_id
-from linqbot.linq.types.attachment import content_type_of
+from linqbot.linq.types.content import content_type_of
 from linqbot.linq.types.message import utf16_length
 
 Json = Mapping[str, Any]

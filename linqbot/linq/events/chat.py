@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import Field
 
 from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor, place_in_chat
-from linqbot.linq.types.chat import Chat, ChatRef
+from linqbot.linq.types.chat import Chat, ChatRef, Handle
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.handle import Handle
 
 
 class ChatCreated(Event):

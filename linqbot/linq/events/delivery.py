@@ -111,7 +111,8 @@ class Delivery:
         if self.zero_retention is not None:
             return self.zero_retention
         content = self.content
-        return _has_zero_retention(content.get("data") if isinstance(content, dict) else None)
+        data = content.get("data") if isinstance(content, dict) else None
+        return isinstance(data, dict) and data.get("zero_retention") is True
 
     @property
     def content(self) -> Any:
@@ -145,20 +146,20 @@ class Delivery:
         decoded = decode(body)
         envelope = decoded if isinstance(decoded, dict) else {}
         data = envelope.get("data")
+        if not isinstance(data, dict):
+            data = {}
         event_type = token(envelope.get("event_type")) or ""
-        name = token(envelope.get("event_id")) or (token(webhook_id) if signed_id else None)
-        delivery_id = (
-            f"{PROBE_ID if event_type == PROBE_TYPE else LINQ_DELIVERY}{name or hashlib.sha256(body).hexdigest()}"
-        )
+        event_id = token(envelope.get("event_id")) or (token(webhook_id) if signed_id else None)
+        event_id = event_id or hashlib.sha256(body).hexdigest()
         return cls(
-            id=delivery_id,
-            lane=lane(event_type, data, event_id_of(delivery_id)),
+            id=f"{PROBE_ID if event_type == PROBE_TYPE else LINQ_DELIVERY}{event_id}",
+            lane=lane(event_type, data, event_id),
             type=event_type,
             body=body,
             received_at=received_at,
             message_key=_message_key(data) if event_type == "message.received" else None,
             decoded=decoded,
-            zero_retention=_has_zero_retention(data),
+            zero_retention=data.get("zero_retention") is True,
         )
 
 
@@ -190,13 +191,7 @@ def repaired(body: bytes) -> Any:
         return None
 
 
-def _has_zero_retention(data: Any) -> bool:
-    return isinstance(data, dict) and data.get("zero_retention") is True
-
-
-def _message_key(data: Any) -> str | None:
-    if not isinstance(data, dict):
-        return None
+def _message_key(data: dict[str, Any]) -> str | None:
     # The payload version 2025-01-01 nests the message.
     message = data.get("message")
     inner = token(message.get("id")) if isinstance(message, dict) else None

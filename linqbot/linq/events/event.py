@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import ConfigDict, Field
 
+from linqbot.linq.types.chat import Handle
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.handle import Handle
 from linqbot.nearest import missing
 
 OF_CONTEXT: Final = frozenset({
@@ -142,16 +142,19 @@ def as_object(value: Any) -> dict[str, Any]:
 
 def place_in_chat(fields: dict[str, Any]) -> None:
     """Fill in the chat, from Linq's `chat` object if there is one, else from `chat_id`."""
-    chat = as_object(fields.get("chat"))
-    if chat:
+    chat = fields.get("chat")
+    if chat and isinstance(chat, dict):
+        owner = chat.get("owner_handle")
         fields["chat_id"] = chat.get("id") or fields.get("chat_id")
         fields["is_group"] = chat.get("is_group")
-        fields["line"] = as_object(chat.get("owner_handle")).get("handle")
+        fields["line"] = owner.get("handle") if isinstance(owner, dict) else None
 
 
 def place_actor(fields: dict[str, Any], handle: Any) -> None:
     """Fill in the author. If the event names no line, and the author is your own line, fill in the line too."""
-    handle = as_object(handle)
+    if not isinstance(handle, dict):
+        fields["actor"] = None
+        return
     fields["actor"] = actor = handle.get("handle")
     if handle.get("is_me") is True and fields.get("line") is None:
         fields["line"] = actor

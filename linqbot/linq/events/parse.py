@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -27,15 +28,8 @@ class _Classes(Mapping[str, type[Event]]):
     A bot uses only a few of them, and each class takes time at the start and memory permanently.
     """
 
-    def __init__(self) -> None:
-        self._met: dict[str, type[Event]] = {}
-
     def __getitem__(self, event_type: str) -> type[Event]:
-        cls = self._met.get(event_type)
-        if cls is None:
-            module, _, name = EVENT_CLASSES[event_type].partition(".")
-            cls = self._met[event_type] = getattr(import_module(f"linqbot.linq.events.{module}"), name)
-        return cls
+        return _class_at(EVENT_CLASSES[event_type])
 
     def __contains__(self, event_type: object) -> bool:
         return event_type in EVENT_CLASSES
@@ -45,6 +39,13 @@ class _Classes(Mapping[str, type[Event]]):
 
     def __len__(self) -> int:
         return len(EVENT_CLASSES)
+
+
+@cache
+def _class_at(place: str) -> type[Event]:
+    module, _, name = place.partition(".")
+    cls: type[Event] = getattr(import_module(f"linqbot.linq.events.{module}"), name)
+    return cls
 
 
 EVENT_TYPES: Mapping[str, type[Event]] = _Classes()
@@ -89,9 +90,10 @@ def parse(delivery: Delivery) -> Event:
         EventNotUnderstood: The type is known, but a required field such as the message's id is missing or wrong.
     """
     body = delivery.content
-    cls = EVENT_TYPES.get(delivery.type)
-    if cls is None or not isinstance(body, dict):
+    place = EVENT_CLASSES.get(delivery.type)
+    if place is None or not isinstance(body, dict):
         return _unknown(delivery, body)
+    cls = _class_at(place)
     data = body.get("data")
     if data is None:
         data = {}

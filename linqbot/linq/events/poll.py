@@ -8,10 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor, place_in_chat
-from linqbot.linq.types.chat import ChatRef
+from linqbot.linq.types.chat import ChatRef, Handle
 from linqbot.linq.types.chat_features import Poll, PollOption
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.handle import Handle
 
 
 class PollError(Data):

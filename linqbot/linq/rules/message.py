@@ -31,7 +31,7 @@ from linqbot.linq.rules.values import (
     uuid,
     whole,
 )
-from linqbot.linq.types.handle import ServiceType
+from linqbot.linq.types.chat import ServiceType
 from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, TextAnimation, TextStyle, utf16_length
 
 # A host has at most 127 labels. Without this limit, a long run of dots would cost much memory.

@@ -1,12 +1,37 @@
-"""A chat: its participants, its health, and the responses of calls that change it."""
+"""A chat: its participants, called handles, its health, and the responses of calls that change it."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal, TypeAlias
 
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.handle import Handle
-from linqbot.linq.types.message import SentMessage
+
+ServiceType: TypeAlias = Literal["iMessage", "SMS", "RCS"]
+"""The services that a call may request. Services in responses are `str`, because Linq may add more."""
+
+
+class Handle(Data):
+    """A participant of a chat. Linq calls it ChatHandle.
+
+    Attributes:
+        handle: E.164 phone number, or an e-mail address.
+        is_me: True for your own line.
+        status: `active`, `left` or `removed`.
+        line_type: The type of the line, if the handle is a line.
+    """
+
+    handle: str
+    id: str | None = None
+    service: str | None = None
+    joined_at: datetime | None = None
+    is_me: bool | None = None
+    left_at: datetime | None = None
+    status: str | None = None
+    line_type: str | None = None
+
+    def __str__(self) -> str:
+        return self.handle
 
 
 class HealthStatus(Data):
@@ -58,23 +83,6 @@ class Chat(Data):
     is_archived: bool | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
-
-
-class CreatedChat(Chat):
-    """A chat as `chats.create` returns it, with its first message.
-
-    Attributes:
-        id: Empty if Linq's response lacks it; the message was sent all the same.
-    """
-
-    id: str = ""
-    message: SentMessage
-
-
-class ChatCreatedResponse(Data):
-    """Response of `chats.create`."""
-
-    chat: CreatedChat
 
 
 class ChatUpdate(Data):

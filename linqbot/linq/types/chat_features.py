@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from linqbot.linq.types.chat import Handle
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.handle import Handle
 from linqbot.linq.types.message import Reaction
 
 

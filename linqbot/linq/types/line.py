@@ -1,6 +1,7 @@
-"""Lines, with their contact cards, reputation and reputation audits, and webhook subscriptions.
+"""The account: its lines, with contact cards, reputation and audits; checked and blocked handles; webhook subscriptions.
 
-A line is a phone number of the account. A webhook subscription is a URL that Linq sends events to.
+A line is a phone number of the account. A webhook subscription is a URL that Linq sends events to. The chats of Linq's
+legacy V2, with their own ids and names, are at the end.
 """
 
 from __future__ import annotations
@@ -223,3 +224,85 @@ class WebhookSubscriptions(Data):
     """Response of `webhook_subscriptions.list`: active and inactive subscriptions."""
 
     subscriptions: tuple[WebhookSubscription, ...] = ()
+
+
+class LegacyHandle(Data):
+    """A participant of a chat.
+
+    Attributes:
+        phone_number: A phone number or an e-mail address, despite the name.
+    """
+
+    id: int
+    phone_number: str
+    service: str | None = None
+    joined_at: datetime | None = None
+
+
+class LegacyChat(Data):
+    """A chat in V2's format. Its `id` is a number and is not valid in V3.
+
+    Attributes:
+        group: True for a group chat.
+    """
+
+    id: int
+    display_name: str | None = None
+    service: str | None = None
+    group: bool = False
+    message_count: int | None = None
+    chat_handles: tuple[LegacyHandle, ...] = ()
+
+
+class LegacyMeta(Data):
+    """The page number and the number of pages."""
+
+    page: int
+    total_pages: int
+    total_count: int | None = None
+    per_page: int | None = None
+
+
+class LegacyChats(Data):
+    """One page of V2's list of chats."""
+
+    data: tuple[LegacyChat, ...] = ()
+    meta: LegacyMeta
+
+
+class HandleCheck(Data):
+    """Response of a capability check: the availability of a handle on a service.
+
+    Attributes:
+        reason: `not_supported` if the handle is not available.
+        selected_service: The service that a message to this handle would use now.
+    """
+
+    address: str
+    available: bool
+    reason: str | None = None
+    selected_service: str | None = None
+
+
+class BlockedHandle(Data):
+    """A handle that you blocked: you receive nothing from it and cannot send to it.
+
+    Attributes:
+        handle: As normalised by Linq.
+    """
+
+    handle: str
+    blocked_at: datetime | None = None
+    reason: str | None = None
+
+
+class Blocked(Data):
+    """Response of `blocked_handles.block`."""
+
+    blocked_handle: BlockedHandle
+
+
+class BlockedHandleList(Data):
+    """Response of `blocked_handles.list`."""
+
+    blocked_handles: tuple[BlockedHandle, ...] = ()

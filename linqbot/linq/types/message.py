@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from linqbot.linq.types.chat import Chat, Handle
 from linqbot.linq.types.content import MAX_BYTES, Fetched, Saved, is_caf, is_heic, is_recorded, turn
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.handle import Handle
 
 ScreenEffect: TypeAlias = Literal[
     "confetti", "fireworks", "lasers", "sparkles", "celebration", "hearts", "love", "balloons", "happy_birthday",
@@ -461,3 +461,20 @@ class MessagePage(Data):
 
     messages: tuple[Message, ...] = ()
     next_cursor: str | None = None
+
+
+class CreatedChat(Chat):
+    """A chat as `chats.create` returns it, with its first message.
+
+    Attributes:
+        id: Empty if Linq's response lacks it; the message was sent all the same.
+    """
+
+    id: str = ""
+    message: SentMessage
+
+
+class ChatCreatedResponse(Data):
+    """Response of `chats.create`."""
+
+    chat: CreatedChat

@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context as Variables
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
@@ -31,6 +32,7 @@ from linqbot.engine.call_lookup import outcome_of
 from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.parts import Turn
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.slots import is_outside_of_answer
 from linqbot.engine.turn import Turns
@@ -40,6 +42,7 @@ from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.features import notices, own_changes
 from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.features.asking.session import AskSession
+from linqbot.features.asking.turn_session import TurnSession
 from linqbot.features.catalog import Features
 from linqbot.features.turn_scheduler import TurnBroadcaster
 from linqbot.linq.events.delivery import Delivery
@@ -55,6 +58,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadLetter, Defer
+from linqbot.storage.state import StateReader
 
 T = TypeVar("T")
 
@@ -260,22 +264,13 @@ class _Dispatcher(Dispatcher):
     run: DryTurn
     tape: _TapeOfThen
 
-    def context(
-        self,
-        event: Event,
-        client: Client,
-        record: TurnJournal,
-        *given: Any,
-        asking: Callable[[], AskSession],
-        **how: Any,
-    ) -> TurnContext:
-        def steps() -> AskSession:
-            return cast("AskSession", _StepsOfThen(asking(), record, run))
-
-        run = self.run
-        client = client.wrapped(_read_of_bot)
-        run.ctx = super().context(event, client, record, *given, asking=steps, **how)
-        return run.ctx
+    def context(self, turn: Turn, state_store: StateReader) -> TurnContext:
+        assert turn.asking is not None
+        seen = copy(turn)
+        seen.client = turn.client.wrapped(_read_of_bot)
+        seen.asking = _SessionOfThen(turn.asking, turn.journal, self.run)
+        self.run.ctx = super().context(seen, state_store)
+        return self.run.ctx
 
     def features(self, turns: Turns) -> Features:
         return _Features(turns)
@@ -314,6 +309,18 @@ def _read_of_bot(run: Run) -> Run:
             _is_read_of_bot.reset(token)
 
     return noted
+
+
+class _SessionOfThen(TurnSession):
+    """Makes a session whose steps are answered from the record."""
+
+    def __init__(self, present: TurnSession, journal: TurnJournal, run: DryTurn) -> None:
+        self.session = present.session
+        self._present = present
+        self._of_then = journal, run
+
+    def __call__(self) -> AskSession:
+        return cast("AskSession", _StepsOfThen(self._present(), *self._of_then))
 
 
 class _StepsOfThen:

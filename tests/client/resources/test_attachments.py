@@ -19,7 +19,7 @@ from linqbot.client.client import Client
 from linqbot.client.http import media_fetch
 from linqbot.client.http.addresses import PORTS
 from linqbot.errors import LinqApiError, LinqUnavailable, RuleBroken
-from linqbot.linq.types.attachment import content_type_of
+from linqbot.linq.types.content import content_type_of
 
 pytestmark = pytest.mark.anyio
 
