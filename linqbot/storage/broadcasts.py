@@ -15,16 +15,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json, to_json
 
 from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
 from linqbot.linq.types.proactive import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
 from linqbot.storage.dialect import Readable, Writable
-
-if TYPE_CHECKING:  # it imports this module
-    from linqbot.storage.operations import AdvanceOp
 
 SEND_ID: Final = "i.broadcast."
 """Prefix of the ids of deliveries that send a broadcast to one person."""
@@ -226,20 +223,20 @@ async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
         tx.changes.broadcasts = True
 
 
-async def advance(tx: Writable, op: AdvanceOp) -> list[Delivery]:
+async def advance(tx: Writable, now: float) -> list[Delivery]:
     """Carry out the steps that are due, and return the deliveries to store; see `Storage.advance_broadcasts`."""
     await _lock(tx)
     due: list[Delivery] = []
-    for step in await _steps(tx, op.now + tx.ahead_s):
-        if step.at <= op.now + tx.ahead_s:
+    for step in await _steps(tx, now + tx.ahead_s):
+        if step.at <= now + tx.ahead_s:
             sql = f"SELECT {_FACTS} FROM broadcast WHERE name = $1"  # noqa: S608 - constant text
             n, status, new = _read((await tx.fetch(sql, step.broadcast))[0])
             if step.what == "end":
-                due.append(await _end(tx, n, status, new, op.now))
-                op.leaves_text |= new.off_the_record
+                due.append(await _end(tx, n, status, new, now))
+                tx.changes.leaves_text |= new.off_the_record
             else:
-                due.append(await _send(tx, n, new, op.now))
-    tx.changes.broadcasts |= bool(due)
+                due.append(await _send(tx, n, new, now))
+    tx.changes.broadcasts = True
     return due
 
 

@@ -18,6 +18,7 @@ import heapq
 import itertools
 import math
 import secrets
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from typing import Any, Final
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
+from linqbot.storage.inbox import Lease
 
 
 class _Is(Enum):
@@ -479,12 +481,14 @@ class Recent:
     def get(self, seq: int) -> Row | None:
         return self._rows.get(seq)
 
-    def replace(self, seq: int, delivery: Delivery, *, again: bool) -> None:
-        """Replace the delivery of a row, if it is kept. `again` adds 1 to its replay number."""
+    def join(self, seq: int, joined: Delivery, others: Iterable[int], again: bool) -> None:
+        """Replace a delivery by the one that others have joined. `again` adds 1 to its replay number."""
         if row := self._rows.get(seq):
-            self._bytes += len(delivery.body) - len(row.delivery.body)
-            row.delivery = delivery
+            self._bytes += len(joined.body) - len(row.delivery.body)
+            row.delivery = joined
             row.replay += again
+        for other in others:
+            self.drop(other)
 
     def renumber(self, numbers: Mapping[int, int]) -> None:
         """Change the sequence numbers of rows; `numbers` maps old to new ones."""
@@ -497,10 +501,11 @@ class Recent:
             self._bytes -= len(row.delivery.body)
 
 
-class StorageMemory:
+class StorageMemory(ABC):
     """The facts that every backend keeps in memory, also one whose lanes are in the database."""
 
     def __init__(self) -> None:
+        self.changed = asyncio.Event()  # see `Storage.changed`
         self.watched = LaneWatch()  # the lanes that running turns watch
         self.recent = Recent()
         self.conversations = OpenConversations()
@@ -511,12 +516,18 @@ class StorageMemory:
         self.has_own_entries = False
         self.purge_at = 0.0  # time before which no purge needs to run
 
+    @abstractmethod
+    def release(self, leases: Iterable[Lease]) -> object:
+        """Forget leases that have no holder any more."""
+
     def note_activity(self, *times: float | None) -> None:
         """Note when webhooks were accepted, or None."""
         self.active_at = max(filter(None, (self.active_at, *times)), default=None)
 
     def follow(self, changes: Changes) -> None:
         """Follow a transaction that is committed."""
+        if changes.has_news:
+            self.changed.set()
         if changes.received_at is not None:
             self.note_activity(changes.received_at)
         if changes.noted_at is not None:

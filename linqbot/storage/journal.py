@@ -238,16 +238,6 @@ async def purge(tx: Writable, limit: int) -> int:
     return max(len(gone), len(rows))
 
 
-async def purge_dead(tx: Writable, before: float, limit: int) -> int:
-    """Delete old dead letters, and the texts in their journal entries; see `Storage.purge`. Return their number."""
-    sql = "SELECT id FROM dead WHERE dead_lettered_at < $1 ORDER BY dead_lettered_at LIMIT $2 FOR UPDATE"
-    if ids := [one for (one,) in await tx.fetch(sql, before, limit)]:
-        await tx.run("DELETE FROM dead WHERE id = ANY($1)", ids)
-        await end(tx, ids)
-        await forget_texts(tx, ids)
-    return len(ids)
-
-
 async def of_turn(db: Readable, turn: str, replay: int) -> list[JournalEntry]:
     """Return the journal entries of a turn, in the order in which they were begun."""
     sql = f"SELECT {COLUMNS} FROM journal WHERE turn = $1 AND replay = $2 ORDER BY n"  # noqa: S608 - constant text

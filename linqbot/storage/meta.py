@@ -12,6 +12,10 @@ COPYING: Final = "copying"
 """The key under which an unfinished copy has its mark; see `contents.CopyMark`."""
 
 
+UNWIPED: Final = "unwiped"
+"""The key that is there while bytes of purged text are left on the disk."""
+
+
 async def read(db: Readable, key: str) -> str | None:
     """Return a fact; None if there is none."""
     found: str | None = await db.value("SELECT value FROM meta WHERE key = $1", key)

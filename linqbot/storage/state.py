@@ -135,11 +135,6 @@ class StateBatch:
                 entries.append(op.entry)
         return entries
 
-    def drop(self, writes: Sequence[StateWrite]) -> None:
-        """Take back writes that were added, because their lease is over."""
-        for write in writes:
-            self._writes.pop((write.scope, write.name), None)
-
     async def write(self) -> None:
         """Write everything that was added."""
         rows = [

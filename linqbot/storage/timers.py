@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.dialect import Readable, Writable, where
 
-if TYPE_CHECKING:  # they import this module
+if TYPE_CHECKING:  # it imports this module
     from linqbot.storage.inbox import Commit
-    from linqbot.storage.operations import ScheduleOp
 
 OUTAGE: Final = "outage"
 """The kind of a timer that stays stored as long as an outage of a chat lasts; see `features/notices.py`."""
@@ -105,14 +104,12 @@ async def schedule(tx: Writable, timer: Timer) -> bool:
     return stored > 0
 
 
-async def schedule_all(tx: Writable, ops: Sequence[ScheduleOp]) -> None:
-    """Store timers, and set the results of the operations."""
-    earlier = await earliest(tx) if ops else None
-    for op in ops:
-        op.result = await schedule(tx, op.timer)
-        op.is_earliest = op.result and (earlier is None or op.timer.due < earlier)
-        if op.is_earliest:
-            earlier = op.timer.due
+async def schedule_now(tx: Writable, timer: Timer) -> bool:
+    """Store a timer outside of a turn; see `Storage.schedule`."""
+    before = await earliest(tx)
+    is_stored = await schedule(tx, timer)
+    tx.changes.news |= is_stored and (before is None or timer.due < before)
+    return is_stored
 
 
 async def cancel(tx: Writable, timer_id: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import conversations, journal
+from linqbot.storage import conversations, journal, meta
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
 
@@ -238,3 +238,14 @@ async def purge(tx: Writable, known: str) -> None:
     await conversations.purge(tx)
     if max(len(done), seen, entries) < _PURGE_ROWS:
         tx.changes.purge_at = tx.now + _PURGE_EVERY_S
+
+
+async def purge_dead(tx: Writable, before: float, limit: int) -> int:
+    """Delete old dead letters, and the texts in their journal entries; see `Storage.purge`. Return their number."""
+    sql = "SELECT id FROM dead WHERE dead_lettered_at < $1 ORDER BY dead_lettered_at LIMIT $2 FOR UPDATE"
+    if ids := [one for (one,) in await tx.fetch(sql, before, limit)]:
+        await tx.run("DELETE FROM dead WHERE id = ANY($1)", ids)
+        await journal.end(tx, ids)
+        await journal.forget_texts(tx, ids)
+        await meta.write(tx, meta.UNWIPED, "1")
+    return len(ids)

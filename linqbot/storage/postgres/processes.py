@@ -15,10 +15,9 @@ from typing import Final
 
 from linqbot.errors import ConfigError
 from linqbot.storage import conversations, meta
-from linqbot.storage.postgres import leases
+from linqbot.storage.postgres import lanes
 from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.transaction import PostgresReader, Transaction
-from linqbot.storage.postgres.writer import Memory
+from linqbot.storage.postgres.transaction import Memory, PostgresReader, Transaction
 
 SWEEP_S: Final = 15.0
 """Seconds between two looks for processes that died and for notifications that were lost."""
@@ -112,7 +111,7 @@ async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
     # The memory follows after COMMIT: a turn may have ended in this transaction, and if that is rolled back, its lease stays.
     tx.changes.ended_leases |= memory.held.keys() - owned.keys()
     unknown = sorted(owned.keys() - memory.held.keys())
-    await leases.give_back(tx, [owned[token] for token in unknown], unknown)
+    await lanes.give_back(tx, [owned[token] for token in unknown], unknown)
 
 
 async def missing(tx: Transaction) -> set[str]:

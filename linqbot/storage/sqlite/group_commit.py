@@ -18,19 +18,25 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from linqbot.storage.operations import MAX_BATCH, Op, OpQueue, Unwritable
+from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.writer import SQLiteWriter
 
 _Step: TypeAlias = Callable[[list[Op[Any]]], None]
 
 
 class GroupCommit(OpQueue):
-    """The queue of operations, and the thread that waits for the disk."""
+    """The queue of operations, and the thread that waits for the disk.
+
+    Args:
+        settled: Called once per batch, with its changes if it was written, before the callers of its operations go on.
+    """
 
     _loop: asyncio.AbstractEventLoop
 
-    def __init__(self, writer: SQLiteWriter, settled: _Step) -> None:
-        super().__init__(settled)
+    def __init__(self, writer: SQLiteWriter, index: Index, settled: Callable[[IndexChanges | None], None]) -> None:
+        super().__init__(index)
         self._writer = writer
+        self._settled = settled
         self._bisected: list[list[Op[Any]]] = []
         self._idle = asyncio.Event()
         self._slow: queue.SimpleQueue[tuple[Callable[[], object], list[Op[Any]], _Step] | None] = queue.SimpleQueue()
@@ -105,7 +111,7 @@ class GroupCommit(OpQueue):
 
     def _after_commit(self, batch: list[Op[Any]]) -> None:
         try:
-            self._writer.after_commit()
+            self._settled(self._writer.after_commit())
         except Exception as error:  # noqa: BLE001 - the callers must get any error
             self._fail(batch, error)
         else:
@@ -113,6 +119,7 @@ class GroupCommit(OpQueue):
 
     def _fail(self, batch: list[Op[Any]], error: Exception) -> None:
         self._writer.roll_back()
+        self._settled(None)
         self._resolve(batch, error)
 
     def _resolve(self, batch: list[Op[Any]], error: Exception | None = None) -> None:

@@ -196,9 +196,7 @@ class Index(StorageMemory):
     def join(self, seq: int, token: int, delivery: Delivery, others: Collection[int], again: bool) -> None:
         """Follow a leased delivery that others of its lane have joined. `again`: its replay number was raised."""
         self.lanes.join(token, others)
-        self.recent.replace(seq, delivery, again=again)
-        for other in others:
-            self.recent.drop(other)
+        self.recent.join(seq, delivery, others, again)
 
     def postpone(self, seq: int, token: int, until: float, failed: bool) -> None:
         """Follow a turn that runs again. `failed`: it counts as a failed attempt."""

@@ -16,7 +16,7 @@ from itertools import chain, compress
 from typing import Any, ClassVar
 
 from linqbot.storage.dialect import sqlite_form
-from linqbot.storage.operations import AdvanceOp, CancelOp, FinishOp, Op
+from linqbot.storage.operations import Op
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.index import Index, IndexChanges
 
@@ -137,6 +137,7 @@ class Transaction(SQLiteReader):
     freed: ClassVar[str] = "leased = false"
     padding: ClassVar[str] = ", padding"
     no_padding: ClassVar[str] = ", padding = NULL"
+    check_key: ClassVar[str] = "check"
     index: Index
     changes: IndexChanges
     now: float
@@ -158,8 +159,7 @@ class Transaction(SQLiteReader):
     ) -> int:
         """Insert rows, and return the number of rows that were written; see `Writable.insert`."""
         if off_the_record:
-            if not (self.index.is_off_the_record or self.changes.off_the_record):
-                self.begin_off_the_record()
+            self.begin_off_the_record()
             into, rows = into.replace(")", ", padding)"), [(*row, file.PADDING) for row in rows]
         if off_the_record is not None:
             on_conflict = on_conflict.replace(" UPDATE SET", " UPDATE SET padding = excluded.padding,")
@@ -171,7 +171,9 @@ class Transaction(SQLiteReader):
         """Do nothing: one transaction writes at a time."""
 
     def begin_off_the_record(self) -> None:
-        """Overwrite the pages that are freed from now on: the file gets its first text off the record."""
+        """Overwrite the pages that are freed from now on, if the file gets its first text off the record."""
+        if self.index.is_off_the_record or self.changes.off_the_record:
+            return
         file.overwrite_freed(self.db)
         file.note(self.db, "off_the_record")
         self.changes.off_the_record = True
@@ -185,10 +187,3 @@ def outside(db: sqlite3.Connection, now: float) -> Transaction:
 @dataclass(slots=True, eq=False)
 class TruncateOp(Op[bool]):
     """Empty the WAL after the commit. The result is False if another connection still reads from it."""
-
-
-def leaves_text(op: Op[Any]) -> bool:
-    """Return True if the operation may have deleted text off the record, which is then left in the WAL."""
-    if isinstance(op, FinishOp):
-        return op.commit.off_the_record
-    return bool(op.result) if isinstance(op, CancelOp) else isinstance(op, AdvanceOp) and op.leaves_text

@@ -10,19 +10,14 @@ import contextlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import erasure, journal
-from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.file import connect, transaction, unusable
-from linqbot.storage.sqlite.statements import SQLiteReader, outside
-from linqbot.storage.upkeep import Forgotten, Progress
+from linqbot.storage.sqlite.file import connect, unusable
+from linqbot.storage.upkeep import Progress
 
 T = TypeVar("T")
 
@@ -46,60 +41,6 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
         raise unusable(path, error, f"{path.name} cannot be read or written: {error}. Try again.") from error
     finally:
         db.close()
-
-
-async def number(tx: Writable, deliveries: Sequence[Delivery]) -> Sequence[int]:
-    """Return numbers at the tails of lanes for deliveries that come back, and remember their ids."""
-    first = await tx.value("SELECT coalesce(max(seq), 0) + 1 FROM seen")
-    for seq, d in enumerate(deliveries, first):
-        await tx.run("DELETE FROM seen WHERE id = $1 OR message_key = $2", d.id, d.message_key)
-        await tx.insert("seen (seq, id, message_key, at)", [(seq, d.id, d.message_key, tx.now)])
-    # Lanes that wait for more deliveries get some.
-    sql = "UPDATE delivery SET not_before = 0 WHERE waits = 'gathering' AND NOT leased AND lane = ANY($1)"
-    await tx.run(sql, [d.lane for d in deliveries])
-    return range(first, first + len(deliveries))
-
-
-def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
-    """Delete old dead letters, and the texts in their journal entries. The entries themselves are purged later.
-
-    The call that finds fewer than `limit` removes the bytes of all calls; see `Storage.purge`.
-
-    Raises:
-        StorageUnavailable: the rows were deleted, but the file could not be written again, so that bytes are left in it.
-    """
-    with transaction(db):
-        if purged := drive(journal.purge_dead(outside(db, now), before, limit)):
-            file.note(db, "unwiped")
-    if purged < limit and file.is_noted(db, "unwiped") and not file.wipe(db):
-        raise StorageUnavailable(
-            "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
-            "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."
-        )
-    return purged
-
-
-def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
-    """Erase a person; see `Storage.forget`."""
-
-    async def read(query: Callable[[Readable], Awaitable[T]]) -> T:
-        return await query(SQLiteReader(db))
-
-    async def operate(work: Callable[[Writable], Awaitable[T]]) -> T:
-        with transaction(db):
-            return await work(outside(db, now))
-
-    forgotten = drive(erasure.forget(handle, chats, read, operate, _forget_waiting))
-    return replace(forgotten, wiped=file.wipe(db))
-
-
-async def _forget_waiting(tx: Writable, ids: Collection[str]) -> int:
-    seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE id = ANY($1)", list(ids))]
-    # Their ids stay known for a day, as after an ack, because Linq may deliver them again. The row that `seq` names is
-    # gone, so they no longer count as waiting.
-    await tx.run("UPDATE seen SET at = $1 WHERE seq = ANY($2)", tx.now, seqs)
-    await tx.run("DELETE FROM body WHERE seq = ANY($1)", seqs)
-    return await tx.run("DELETE FROM delivery WHERE seq = ANY($1)", seqs)
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:

@@ -21,7 +21,7 @@ from linqbot.linq.events.delivery import OWN_DELIVERY
 from linqbot.storage import broadcasts, meta, timers
 from linqbot.storage.conversations import SUMMARY, ConversationSummary
 from linqbot.storage.dialect import drive
-from linqbot.storage.operations import AdvanceOp, Op, OpsByKind, PutOp, Unwritable, by_kind, count_crash, of, run
+from linqbot.storage.operations import Op, OpsByKind, PutOp, Unwritable, by_kind, count_crash, of, run
 from linqbot.storage.sqlite import file, lanes
 from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable
 from linqbot.storage.sqlite.index import Index, IndexChanges
@@ -90,16 +90,9 @@ class Writer:
         return Transaction(self._db, self._index, self._changes, now, monotonic, self._keep_s, self._index.next_seq)
 
     async def _run(self, tx: Transaction, ops: OpsByKind) -> None:
-        # A separate connection may have stored a broadcast off the record.
-        if not tx.index.is_off_the_record and (
-            any(op.delivery.is_off_the_record for op in of(ops, PutOp))
-            or (AdvanceOp in ops and file.is_noted(self._db, "off_the_record"))
-        ):
-            tx.begin_off_the_record()
         await run(tx, ops, lanes.LANES, tx.index, purging=self._serving)
         if tx.changes.timers:
             tx.changes.next_timer = await timers.earliest(tx)
-        tx.changes.broadcasts |= AdvanceOp in ops
         if tx.changes.broadcasts:
             tx.changes.next_broadcast = await broadcasts.next_at(tx, tx.now)
 
@@ -122,6 +115,10 @@ class Writer:
                   FROM delivery ORDER BY seq"""
         # One after the other, because there may be very many.
         found = map(ConversationSummary._make, self._db.execute(f"SELECT {SUMMARY} FROM conversation ORDER BY n"))  # noqa: S608
+        # A separate connection may have stored a broadcast off the record.
+        self._index.is_off_the_record = file.is_noted(self._db, "off_the_record")
+        if self._index.is_off_the_record:
+            file.overwrite_freed(self._db)
         self._index.reload(
             self._db.execute(rows), last_seq=last, received_at=received_at, noted_at=noted_at, conversations=found
         )
@@ -175,12 +172,9 @@ class SQLiteWriter(Writer):
                     drive(self._count_crash())
                 self._reload()
                 self.has_reloaded = False  # nothing waits for it yet
-                self._index.is_off_the_record = file.is_noted(self._db, "off_the_record")
                 own = "SELECT EXISTS (SELECT 1 FROM journal WHERE turn >= ? AND turn < ?)"
                 (has_own,) = self._db.execute(own, (OWN_DELIVERY, OWN_DELIVERY + "\uffff")).fetchone()
                 self._index.has_own_entries = bool(has_own)
-                if self._index.is_off_the_record:
-                    file.overwrite_freed(self._db)
                 self._place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
@@ -261,8 +255,8 @@ class SQLiteWriter(Writer):
         if self._truncations and self._misplaced is None:
             self._truncate()
 
-    def after_commit(self) -> None:
-        """Apply the transaction to the index: the one place where memory follows the disk.
+    def after_commit(self) -> IndexChanges:
+        """Apply the transaction to the index, and return its changes: the one place where memory follows the disk.
 
         Raises:
             StorageUnavailable: the file is not at its path. It holds the transaction all the same. If the file comes
@@ -270,15 +264,15 @@ class SQLiteWriter(Writer):
         """
         version, self._version = self._version, None
         self._index.apply(self._changes)
+        changes, self._changes = self._changes, IndexChanges()
         misplaced, self._misplaced = self._misplaced, None
         if misplaced is not None:
             # The callers that asked for leases get an error, so no lease has a holder.
-            self._index.revoke(self._changes)
-            self._changes = IndexChanges()
+            self._index.revoke(changes)
             raise misplaced
         # Not reached after an error: then `begin` reads the file again.
         self._version = version
-        self._changes = IndexChanges()
+        return changes
 
     def roll_back(self) -> None:
         """Undo the transaction and release the leases that it made."""

@@ -19,7 +19,7 @@ from linqbot.server.app import create_app, running
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.leases import following
+from linqbot.storage.postgres.lanes import following
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.postgres.transaction import PostgresReader
 

@@ -27,7 +27,7 @@ from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.postgres.writer import Memory
+from linqbot.storage.postgres.transaction import Memory
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 

@@ -23,6 +23,7 @@ from linqbot.storage.operations import Op
 from linqbot.storage.sqlite import upkeep
 from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.group_commit import GroupCommit
+from linqbot.storage.sqlite.lanes import LANES
 from linqbot.storage.sqlite.statements import outside
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.writer import SQLiteWriter
@@ -260,7 +261,7 @@ async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, give
 
     def retry(other: sqlite3.Connection) -> None:
         with transaction(other):
-            drive(put_back(outside(other, NOON), [given_up.id], ["dead"], upkeep.number, again=False))
+            drive(put_back(outside(other, NOON), [given_up.id], ["dead"], LANES.number, again=False))
 
     await asyncio.to_thread(upkeep.on_own_connection, Path(path), retry)
 
