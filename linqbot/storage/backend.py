@@ -20,7 +20,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
-from linqbot.storage import broadcasts, conversations, journal, meta, operations, state, timers, upkeep
+from linqbot.storage import broadcasts, conversations, journal, operations, state, timers, upkeep
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.dialect import Readable, Writable
@@ -667,7 +667,7 @@ class Storage(ABC):
                 message says. Call it again.
         """
         purged = await self._operate(lambda tx: upkeep.purge_dead(tx, before, limit))
-        is_left = purged < limit and await self._read(lambda db: meta.read(db, meta.UNWIPED)) is not None
+        is_left = purged < limit and await self._read(lambda db: upkeep.fact(db, upkeep.UNWIPED)) is not None
         if is_left and not await self._wipe():
             raise StorageUnavailable(
                 "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "

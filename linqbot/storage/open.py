@@ -6,6 +6,7 @@ The built-in storages use the same hook as those of plugins (`hookspecs.register
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageMisplaced
@@ -47,6 +48,11 @@ def scheme(url: str) -> str:
     """Return the part before `://`; empty if there is none. `postgres`, as providers of databases write it, is `postgresql`."""
     name, separator, _ = url.partition("://")
     return "" if not separator else "postgresql" if name == "postgres" else name
+
+
+def path_of(url: str) -> Path | None:
+    """Return the file of a storage URL; None if the URL is not one of a file."""
+    return Path(url.removeprefix(_SQLITE)).resolve() if url.startswith(_SQLITE) else None
 
 
 @hookimpl

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import broadcasts, conversations, journal, meta, timers, upkeep
+from linqbot.storage import broadcasts, conversations, journal, timers, upkeep
 from linqbot.storage.dialect import Writable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, InboxLimits, Lease, Retry, lease_over
 from linqbot.storage.indexes import StorageMemory
@@ -277,7 +277,7 @@ async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMem
     if purging and tx.now >= memory.purge_at:
         await upkeep.purge(tx, lanes.old_ids)
     if tx.changes.received_at is not None:
-        await meta.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
+        await upkeep.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
 
 
 def ends_its_turn(op: FinishOp) -> bool:
@@ -442,8 +442,8 @@ async def write_check(tx: Writable, lanes: LaneSteps, limits: InboxLimits, size:
         StorageBusy: the backlog is full.
     """
     if not size:
-        await meta.remove(tx, tx.check_key)
+        await upkeep.remove_fact(tx, tx.check_key)
     elif not await lanes.has_room(tx):
         raise limits.full()
     else:
-        await meta.write(tx, tx.check_key, "0" * size)
+        await upkeep.write_fact(tx, tx.check_key, "0" * size)

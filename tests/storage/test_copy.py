@@ -29,7 +29,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.open import open_storage
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.contents import SQLiteContents
+from linqbot.storage.sqlite.upkeep import SQLiteContents
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 

@@ -21,8 +21,8 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.sqlite.contents import SQLiteContents
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.upkeep import SQLiteContents
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from typing import Final
 
 from linqbot.errors import ConfigError
-from linqbot.storage import conversations, meta
+from linqbot.storage import conversations, upkeep
 from linqbot.storage.postgres import lanes
 from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.transaction import Memory, PostgresReader, Transaction
@@ -67,7 +67,7 @@ async def enter(connection: Connection, address: Address) -> None:
     """
     if not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", address.lock(_STORAGE)):
         raise ConfigError(f"{address.name} is being copied. Wait until linqbot storage copy has ended.")
-    await meta.refuse_unfinished(PostgresReader(connection, 0.0), address.name)
+    await upkeep.refuse_unfinished(PostgresReader(connection, 0.0), address.name)
 
 
 async def enter_alone(connection: Connection, address: Address) -> bool:

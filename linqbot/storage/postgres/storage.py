@@ -1,7 +1,7 @@
 """A storage in PostgreSQL with pgmq, for one or several serving processes. This module opens it, and adds what the contract leaves to a backend.
 
 Writes share transactions (`writer.py`): when a method returns, its change is committed. Reads use other
-connections. The lanes are FIFO groups of a queue in pgmq; see `leases.py`. Processes wake each other with NOTIFY.
+connections. The lanes are FIFO groups of a queue in pgmq; see `lanes.py`. Processes wake each other with NOTIFY.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.frames import place_of
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import broadcasts, conversations, meta, timers
+from linqbot.storage import broadcasts, conversations, timers, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Lease
@@ -322,7 +322,7 @@ class PostgresStorage(Storage):
         # A worker that stops finishes its turns first.
         await lanes.count_crashes(tx, [tx.process])
         if self._memory.active_at is not None:
-            await meta.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
+            await upkeep.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 
     async def _sweep(self, missing: set[str]) -> None:
         """Look now and then for processes that died, and for news that were lost with a connection."""
@@ -392,7 +392,7 @@ class PostgresStorage(Storage):
         """Free the space of deleted rows for new ones; see `Storage._wipe`."""
         async with self._link.reading() as connection:
             await connection.execute(f"VACUUM {_WITH_TEXTS}", timeout=3600.0)
-        await self._write(lambda tx: meta.remove(tx, meta.UNWIPED))
+        await self._write(lambda tx: upkeep.remove_fact(tx, upkeep.UNWIPED))
         return True
 
 

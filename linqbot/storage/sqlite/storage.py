@@ -1,6 +1,6 @@
-"""The default storage: one SQLite file. `storage/backend.py` has most of the contract, and `writer.py` writes.
+"""The default storage: one SQLite file. `storage/backend.py` has most of the contract.
 
-Writes share commits (`group_commit.py`): when a method returns, its change is on disk. Reads run in a separate thread
+Writes share commits (`writer.py`): when a method returns, its change is on disk. Reads run in a separate thread
 with their own connection, because a page that is not in memory would block the event loop.
 """
 
@@ -26,11 +26,10 @@ from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import ReleaseOp, WorkOp
 from linqbot.storage.sqlite import file, lanes
 from linqbot.storage.sqlite.file import Place, WalTruncation, cannot_be_opened, connect, prepare, transaction, unusable
-from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp, outside
-from linqbot.storage.sqlite.writer import SQLiteWriter
+from linqbot.storage.sqlite.writer import GroupCommit, SQLiteWriter
 from linqbot.storage.upkeep import DELIVERY, Progress
 
 T = TypeVar("T")

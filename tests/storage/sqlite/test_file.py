@@ -29,9 +29,9 @@ from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres import migrate
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.checkup import check_up
 from linqbot.storage.sqlite.statements import SQLiteReader
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.upkeep import check_up
 
 pytestmark = pytest.mark.anyio
 

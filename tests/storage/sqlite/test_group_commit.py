@@ -22,11 +22,10 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import Op
 from linqbot.storage.sqlite import upkeep
 from linqbot.storage.sqlite.file import transaction
-from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.lanes import LANES
 from linqbot.storage.sqlite.statements import outside
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.sqlite.writer import SQLiteWriter
+from linqbot.storage.sqlite.writer import GroupCommit, SQLiteWriter
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import put_back
 
