@@ -552,7 +552,7 @@ class Storage(ABC):
         return await self._operate(lambda tx: broadcasts.order(tx, name, order))
 
     async def advance_broadcasts(self, now: float) -> int:
-        """Carry out each of `steps` that is due, in one commit, and return their number.
+        """Carry out each step of broadcasts that is due, in one commit, and return their number.
 
         `send` takes the first pending row, stores its delivery, sets the row to `under_way`, and sets `next_at` to
         `now` plus 60 s divided by `per_minute`. `end` deletes content and lane, sets the status to `done` unless it is
@@ -562,7 +562,7 @@ class Storage(ABC):
 
     @abstractmethod
     async def next_broadcast(self) -> float | None:
-        """Return the Unix time of the first of `steps`; None if there is none.
+        """Return the Unix time of the first step of a broadcast; None if there is none.
 
         `changed` returns when this time may have become earlier. Where no broadcast is open, the answer costs no
         read.

@@ -140,7 +140,7 @@ def add_arrivals(
         tx.changes.received_at = received_at(stored, tx.changes.received_at)
 
     limit = room.lane_limit if room else _UNLIMITED
-    values = statement.values(*_columns(new), tx.now, left, unknown, limit, tx.address.channel, news)
+    values = statement.values(*_columns(new), tx.now, left, unknown, limit, tx.memory.address.channel, news)
     statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs, (done).counts", note)
 
 
@@ -261,7 +261,7 @@ def add_take(statement: Statement, op: TakeOp, held: Mapping[int, Held] | None =
         await _note(tx, op, rows, held)
 
     values = statement.values(
-        _seconds(op), op.limit, tx.process, held is not None, ALL_HEADS, tx.address.lock("suspects")
+        _seconds(op), op.limit, tx.memory.process, held is not None, ALL_HEADS, tx.memory.address.lock("suspects")
     )
     # As this statement finds the queue at its start. Its own leases are added later. Other processes know when theirs end.
     now = statement.values(tx.now)
@@ -277,7 +277,7 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[
         tx.changes.has_suspects = bool(suspects)
         if suspects:
             chosen = await _among_suspects(tx, suspects, op.limit, held)
-            rows = await tx.fetch("SELECT * FROM lease_deliveries($1, $2)", chosen, tx.process) if chosen else []
+            rows = await tx.fetch("SELECT * FROM lease_deliveries($1, $2)", chosen, tx.memory.process) if chosen else []
     op.result = []
     until = tx.now + _seconds(op)
     asking: list[str] = []

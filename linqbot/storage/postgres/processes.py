@@ -84,7 +84,7 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
     """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force."""
     if memory.serving:
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
-        await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"), list(settled))
+        await tx.run(sql, tx.memory.process, tx.memory.address.lock(f"process\0{tx.memory.process}"), list(settled))
         await give_back_unknown(tx, memory)
     memory.room.left = 0
     tx.changes.all_conversations = await conversations.summaries(tx)
@@ -100,13 +100,14 @@ async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:
     """Return the types of columns, by their tables and names."""
     sql = """SELECT relname, attname, format_type(atttypid, NULL) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
              WHERE relnamespace = $1::regnamespace AND attnum > 0 AND NOT attisdropped"""
-    return {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.address.schema)}
+    return {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.memory.address.schema)}
 
 
 async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
     """Give back the leases that this process has but does not know: the answer to the commit that made them was lost."""
     owned = {
-        row["token"]: row["seq"] for row in await tx.fetch("SELECT token, seq FROM leases_in_time($1)", tx.process)
+        row["token"]: row["seq"]
+        for row in await tx.fetch("SELECT token, seq FROM leases_in_time($1)", tx.memory.process)
     }
     # The memory follows after COMMIT: a turn may have ended in this transaction, and if that is rolled back, its lease stays.
     tx.changes.ended_leases |= memory.held.keys() - owned.keys()
@@ -117,7 +118,7 @@ async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
 async def missing(tx: Transaction) -> set[str]:
     """Return the processes whose lock is free."""
     sql = "SELECT id FROM process WHERE id <> $1 AND pg_try_advisory_xact_lock(lock)"
-    return {row["id"] for row in await tx.fetch(sql, tx.process)}
+    return {row["id"] for row in await tx.fetch(sql, tx.memory.process)}
 
 
 async def is_server_young(tx: Transaction) -> bool:

@@ -320,7 +320,7 @@ class PostgresStorage(Storage):
 
     async def _leave(self, tx: Transaction) -> None:
         # A worker that stops finishes its turns first.
-        await lanes.count_crashes(tx, [tx.process])
+        await lanes.count_crashes(tx, [tx.memory.process])
         if self._memory.active_at is not None:
             await upkeep.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 

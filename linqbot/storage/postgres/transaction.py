@@ -271,16 +271,6 @@ class Transaction(PostgresReader):
     changes: TransactionChanges = field(default_factory=TransactionChanges)
 
     @property
-    def address(self) -> Address:
-        """The place of the storage."""
-        return self.memory.address
-
-    @property
-    def process(self) -> str:
-        """The id of this process, the owner of its leases."""
-        return self.memory.process
-
-    @property
     def keep_s(self) -> float:
         """Seconds of history; 0 keeps none."""
         return self.memory.keep_s
@@ -288,7 +278,7 @@ class Transaction(PostgresReader):
     @property
     def check_key(self) -> str:
         """The key in the table `meta` under which this process writes bytes without a meaning."""
-        return f"check {self.process}"
+        return f"check {self.memory.process}"
 
     @property
     def held(self) -> dict[int, Held]:
@@ -299,7 +289,7 @@ class Transaction(PostgresReader):
     @property
     def queue(self) -> str:
         """The name of the queue in pgmq."""
-        return self.address.schema
+        return self.memory.address.schema
 
     async def run(self, sql: str, *values: object) -> int:
         """Run a statement, and return the number of rows that it changed."""
@@ -328,7 +318,7 @@ class Transaction(PostgresReader):
 
         Those of one call are taken in one order. Transactions that lock several times may deadlock; then one is repeated.
         """
-        numbers = sorted({self.address.lock(name) for name in names})
+        numbers = sorted({self.memory.address.lock(name) for name in names})
         if numbers:
             await self.fetch("SELECT pg_advisory_xact_lock(n) FROM unnest($1::bigint[]) AS n", numbers)
 

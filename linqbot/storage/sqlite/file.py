@@ -151,6 +151,21 @@ def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavail
     return StorageUnavailable(otherwise)
 
 
+@contextlib.contextmanager
+def translated(path: Path, what: str) -> Iterator[None]:
+    """Raise errors of SQLite as StorageUnavailable.
+
+    Args:
+        what: The begin of the message, such as "bot.db cannot be read"; the reason follows.
+    Raises:
+        StorageUnavailable: the block raised such an error.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise unusable(path, error, f"{what}: {error}.") from error
+
+
 def _damaged(path: Path, reason: sqlite3.Error | str) -> StorageUnavailable:
     return StorageUnavailable(f"{path.name} is damaged: {reason}. Restore a backup, as docs/storage.md says.")
 

@@ -19,7 +19,7 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, OpQueue, Unwritable
+from linqbot.storage.operations import Op, Unwritable
 from linqbot.storage.sqlite.file import migrate, register_adapters
 from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.statements import SQLiteReader
@@ -32,12 +32,11 @@ T = TypeVar("T")
 _NAME = Path("memory")
 
 
-class InlineWriter(Writer, OpQueue):
+class InlineWriter(Writer):
     """Writes each operation at once. Its connection is ready for use, and is closed with the last reference to it."""
 
-    def __init__(self, *, index: Index, clock: Clock, keep_days: float) -> None:
-        Writer.__init__(self, _NAME, index=index, clock=clock, keep_days=keep_days)
-        OpQueue.__init__(self, index)
+    def __init__(self, index: Index, clock: Clock, keep_days: float) -> None:
+        super().__init__(_NAME, index, clock, keep_days)
         self._is_open = True
         self.db = self._db = _connect()
         weakref.finalize(self, self._db.close)
@@ -88,7 +87,7 @@ class MemoryStorage(SQLiteMethods):
         keep_days: float = 0,
     ) -> None:
         super().__init__(clock, InboxLimits(max_backlog, max_lane_backlog), serving=True)
-        self._queue = self._writer = InlineWriter(index=self._memory, clock=self._clock, keep_days=keep_days)
+        self._queue = self._writer = InlineWriter(self._memory, self._clock, keep_days)
         self._install = secrets.token_hex(16)
 
     async def __aenter__(self) -> Self:

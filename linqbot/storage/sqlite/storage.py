@@ -25,11 +25,18 @@ from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import ReleaseOp, WorkOp
 from linqbot.storage.sqlite import file, lanes
-from linqbot.storage.sqlite.file import Place, WalTruncation, cannot_be_opened, connect, prepare, transaction, unusable
+from linqbot.storage.sqlite.file import (
+    WalTruncation,
+    cannot_be_opened,
+    connect,
+    prepare,
+    transaction,
+    translated,
+)
 from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp, outside
-from linqbot.storage.sqlite.writer import GroupCommit, SQLiteWriter
+from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.upkeep import DELIVERY, Progress
 
 T = TypeVar("T")
@@ -125,7 +132,7 @@ class SQLiteStorage(SQLiteMethods):
             also applies to what was stored before.
     """
 
-    _queue: GroupCommit
+    _queue: SQLiteWriter
 
     def __init__(
         self,
@@ -141,12 +148,8 @@ class SQLiteStorage(SQLiteMethods):
         # Resolved: two names of one file must use the same lock.
         self._path = Path(path).resolve()
         self._lock = ServingLock(self._path)
-        self._place = Place(self._path)
         self._next_check: asyncio.TimerHandle | None = None
-        self._writer = SQLiteWriter(
-            self._path, index=self._memory, place=self._place, clock=self._clock, keep_days=keep_days
-        )
-        self._queue = GroupCommit(self._writer, self._memory, self._settled)
+        self._queue = SQLiteWriter(self._path, self._memory, self._clock, keep_days, self._settled)
         self._wal = WalTruncation(self._clock, lambda: self._queue.submit(TruncateOp()))
         self._reads: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection
@@ -179,12 +182,12 @@ class SQLiteStorage(SQLiteMethods):
 
     @property
     def trouble(self) -> str | None:
-        return self._place.lost
+        return self._queue.place.lost
 
     # Inbox
 
     def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
-        if not self._place.lost and not self._writer.is_reloading:
+        if not self._queue.place.lost and not self._queue.is_reloading:
             now, monotonic = self._clock.now(), self._clock.monotonic()
             prefetched = self._memory.take_prefetched(limit, now=now, monotonic=monotonic, until=monotonic + lease_s)
             if prefetched is not None:
@@ -196,14 +199,14 @@ class SQLiteStorage(SQLiteMethods):
 
     async def has_seen(self, delivery_id: str) -> bool:
         seen = await super().has_seen(delivery_id)
-        self._place.check()
+        self._queue.place.check()
         return seen
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Write a copy; see `Storage.backup`. Only its owner can read it, like the file itself."""
         from linqbot.storage.sqlite import upkeep
 
-        self._place.check()
+        self._queue.place.check()
         await asyncio.to_thread(upkeep.backup, self._path, Path(path), progress)
 
     def _open(self) -> None:
@@ -211,11 +214,11 @@ class SQLiteStorage(SQLiteMethods):
         if self._serving:
             self._lock.acquire()
         try:
-            self._place.opening()
+            self._queue.place.opening()
             self._reader = connect(self._path)
             try:
                 self._open_wal(self._reader)
-                self._install = self._writer.open(serving=self._serving)
+                self._install = self._queue.connect(serving=self._serving)
             except BaseException:
                 self._reader.close()
                 raise
@@ -249,19 +252,16 @@ class SQLiteStorage(SQLiteMethods):
             # The reader first: the last connection that closes moves the WAL into the file, and the reader may not
             # write.
             self._reader.close()
-            self._writer.close()
+            self._queue.disconnect()
         finally:
             self._lock.release()
 
     async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
         if self._reads is None:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._reads, lambda: drive(query(SQLiteReader(self._reader)))
-            )
-        except sqlite3.Error as error:
-            raise unusable(self._path, error, f"{self._path.name} cannot be read: {error}.") from error
+        read = lambda: drive(query(SQLiteReader(self._reader)))  # noqa: E731
+        with translated(self._path, f"{self._path.name} cannot be read"):
+            return await asyncio.get_running_loop().run_in_executor(self._reads, read)
 
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a method for operators on a separate connection, then make the index notice what was written."""
@@ -270,7 +270,7 @@ class SQLiteStorage(SQLiteMethods):
         if self._reads is None:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
         # SQLite would create a missing file.
-        self._place.check()
+        self._queue.place.check()
         result = await asyncio.to_thread(upkeep.on_own_connection, self._path, work)
         await self._write(_note_news)
         return result
@@ -282,15 +282,15 @@ class SQLiteStorage(SQLiteMethods):
     def _check_file(self, loop: asyncio.AbstractEventLoop) -> None:
         """Check the file now and then: it may be lost, or a process was killed before it could wake this one."""
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
-            self._place.check()
-            if self._queue.is_idle and self._writer.is_outdated:
+            self._queue.place.check()
+            if self._queue.is_idle and self._queue.is_outdated:
                 self._refresh()
         self._next_check = loop.call_later(LOOK_EVERY_S, self._check_file, loop)
 
     def _settled(self, changes: IndexChanges | None) -> None:
-        if self._writer.has_reloaded:
+        if self._queue.has_reloaded:
             # The file may hold news of another process, or of a transaction that failed here because the file was moved.
-            self._writer.has_reloaded = False
+            self._queue.has_reloaded = False
             self._memory.watched.note(None)
             self._memory.changed.set()
         if changes is not None and changes.has_news and not self._serving:

@@ -14,8 +14,8 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from linqbot.storage.sqlite.file import (
     primary_code,
     schema_of,
     transaction,
+    translated,
     unusable,
 )
 from linqbot.storage.sqlite.serving_lock import ServingLock
@@ -147,12 +148,10 @@ def check_up(path: Path) -> SQLiteCheckup:
     serving = ServingLock(path).holder()
     if not path.exists():
         return SQLiteCheckup(None, None, 0, 0, free_bytes, serving)
-    try:
+    with translated(path, f"The storage file {path} cannot be used"):
         uri, timeout_s = f"{path.as_uri()}?mode=rw", file.BUSY_TIMEOUT_MS / 1000
         with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)) as db:
             return _inside(db, path, free_bytes, serving)
-    except sqlite3.Error as error:
-        raise unusable(path, error, f"The storage file {path} cannot be used: {error}.") from error
 
 
 def has_stored(path: Path, delivery_id: str) -> bool:
@@ -235,12 +234,8 @@ class SQLiteContents(Contents):
                 lines = [str(error)]
         return [f"The file is damaged: {' '.join(line.split())}." for line in lines] or await super().problems()
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise unusable(self._path, error, f"The storage file {self._path} cannot be used: {error}.") from error
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self._path, f"The storage file {self._path} cannot be used")
 
     async def _open(self) -> None:
         is_written = self._role in {"migrate", "target"}

@@ -1,7 +1,7 @@
 """The transactions of the process that serves a file: each writes one batch of operations that were queued.
 
 The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
-transaction in `IndexChanges`, and `after_commit` is the one place where the index follows. `storage/operations.py` has the order
+transaction in `IndexChanges`, and `_follow` is the one place where the index follows. `storage/operations.py` has the order
 of the operations, and `lanes.py` the SQL that moves lanes.
 
 The event loop runs the statements. A separate thread runs COMMIT, the step that waits for the disk. The thread does not
@@ -50,12 +50,13 @@ DAY_S = 24 * 3600.0
 _TRUNCATE_TIMEOUT_MS = 100
 
 
-class Writer:
+class Writer(OpQueue):
     """Runs operations on one connection, and keeps what they change for the index."""
 
     _db: sqlite3.Connection
 
-    def __init__(self, path: Path, *, index: Index, clock: Clock, keep_days: float) -> None:
+    def __init__(self, path: Path, index: Index, clock: Clock, keep_days: float) -> None:
+        super().__init__(index)
         self._path = path
         self._clock = clock
         self._keep_s = keep_days * DAY_S
@@ -143,16 +144,30 @@ class Writer:
         )
 
 
-class SQLiteWriter(Writer):
-    """The connection to a file through which the operations of this process write, one transaction at a time, step by step.
+_Step: TypeAlias = Callable[[list[Op[Any]]], None]
 
-    Everything runs on the event loop, except the steps that wait for a disk or for another process: `open`, `close`,
-    `commit`, and `begin` with `wait`.
+
+class SQLiteWriter(Writer):
+    """The connection to a file through which the operations of this process write, and the thread that waits for the disk.
+
+    One transaction at a time, step by step. Everything runs on the event loop, except the steps that wait for a disk or for
+    another process: `connect`, `disconnect`, and in the thread `commit` and `begin` with `wait`.
+
+    Args:
+        settled: Called once per batch, with its changes if it was written, before the callers of its operations go on.
     """
 
-    def __init__(self, path: Path, *, index: Index, place: Place, clock: Clock, keep_days: float) -> None:
-        super().__init__(path, index=index, clock=clock, keep_days=keep_days)
-        self._place = place
+    _loop: asyncio.AbstractEventLoop
+
+    def __init__(
+        self, path: Path, index: Index, clock: Clock, keep_days: float, settled: Callable[[IndexChanges | None], None]
+    ) -> None:
+        super().__init__(path, index, clock, keep_days)
+        self.place = Place(path)
+        self._settled = settled
+        self._bisected: list[list[Op[Any]]] = []
+        self._idle = asyncio.Event()
+        self._slow: queue.SimpleQueue[tuple[Callable[[], object], list[Op[Any]], _Step] | None] = queue.SimpleQueue()
         # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
         # True while the commit thread may replace the lanes of the index: then the event loop leaves them alone.
@@ -164,7 +179,7 @@ class SQLiteWriter(Writer):
         self._to_check = False
         self._misplaced: StorageUnavailable | None = None
 
-    def open(self, *, serving: bool) -> str:
+    def connect(self, *, serving: bool) -> str:
         """Connect, bring the schema up to date and load the index. Return the install id.
 
         Args:
@@ -194,7 +209,7 @@ class SQLiteWriter(Writer):
                 own = "SELECT EXISTS (SELECT 1 FROM journal WHERE turn >= ? AND turn < ?)"
                 (has_own,) = self._db.execute(own, (OWN_DELIVERY, OWN_DELIVERY + "\uffff")).fetchone()
                 self._index.has_own_entries = bool(has_own)
-                self._place.opened()
+                self.place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
                 return file.install_of(self._db, self._path)
@@ -202,7 +217,7 @@ class SQLiteWriter(Writer):
             self._db.close()
             raise
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Give back prefetched leases, and disconnect.
 
         Other leases stay on disk. A worker that stops finishes its turns first, so a lease that is left belongs to a
@@ -211,7 +226,7 @@ class SQLiteWriter(Writer):
         unbegun = self._index.release(self._index.give_back_prefetched())
         self._index.clear()
         try:
-            self._place.check()
+            self.place.check()
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             lanes.give_back(self._db, unbegun)
             if self._serving and self._index.active_at is not None:
@@ -238,7 +253,7 @@ class SQLiteWriter(Writer):
                 return True
             # Until the thread has opened the transaction, and perhaps reloaded the index there.
             self.is_reloading = True
-            if self._place.lost:
+            if self.place.lost:
                 return False
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -268,13 +283,13 @@ class SQLiteWriter(Writer):
             self._db.execute("COMMIT")
         if self._to_check:
             try:
-                self._place.check()
+                self.place.check()
             except StorageUnavailable as error:
                 self._misplaced = error
         if self._truncations and self._misplaced is None:
             self._truncate()
 
-    def after_commit(self) -> IndexChanges:
+    def _follow(self) -> IndexChanges:
         """Apply the transaction to the index, and return its changes: the one place where memory follows the disk.
 
         Raises:
@@ -310,8 +325,8 @@ class SQLiteWriter(Writer):
 
     def _begin_slowly(self) -> None:
         """Wait for the other process, open the transaction, and load what that process has written."""
-        if self._place.lost:
-            self._place.check()
+        if self.place.lost:
+            self.place.check()
         if not self._db.in_transaction:
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             try:
@@ -338,29 +353,8 @@ class SQLiteWriter(Writer):
         self.load_index()
         self._version, self.has_reloaded = version, True
 
-
-_Step: TypeAlias = Callable[[list[Op[Any]]], None]
-
-
-class GroupCommit(OpQueue):
-    """The queue of operations, and the thread that waits for the disk.
-
-    Args:
-        settled: Called once per batch, with its changes if it was written, before the callers of its operations go on.
-    """
-
-    _loop: asyncio.AbstractEventLoop
-
-    def __init__(self, writer: SQLiteWriter, index: Index, settled: Callable[[IndexChanges | None], None]) -> None:
-        super().__init__(index)
-        self._writer = writer
-        self._settled = settled
-        self._bisected: list[list[Op[Any]]] = []
-        self._idle = asyncio.Event()
-        self._slow: queue.SimpleQueue[tuple[Callable[[], object], list[Op[Any]], _Step] | None] = queue.SimpleQueue()
-
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the thread and accept operations. Everything except `commit` and slow steps runs on `loop`."""
+        """Start the thread and accept operations. Everything except slow steps runs on `loop`."""
         self._loop = loop
         self._is_open = True
         self._idle.set()
@@ -398,24 +392,24 @@ class GroupCommit(OpQueue):
             self._idle.set()
             return
         try:
-            begun = self._writer.begin(wait=False)
+            begun = self.begin(wait=False)
         except Exception as error:  # noqa: BLE001 - the callers must get any error
             self._fail(batch, error)
         else:
             if begun:
-                self._write(batch)
+                self._run_batch(batch)
             else:
-                self._slow.put((partial(self._writer.begin, wait=True), batch, self._write))
+                self._slow.put((partial(self.begin, wait=True), batch, self._run_batch))
 
-    def _write(self, batch: list[Op[Any]]) -> None:
+    def _run_batch(self, batch: list[Op[Any]]) -> None:
         try:
-            to_disk = self._writer.write(batch)
+            to_disk = self.write(batch)
             if not to_disk:
-                self._writer.commit()
+                self.commit()
         except Exception as error:  # noqa: BLE001 - the callers must get any error
             if isinstance(error, Unwritable) and len(batch) > 1:
                 # Split the batch until the operation that cannot be written is alone, and write all others.
-                self._writer.roll_back()
+                self.roll_back()
                 middle = len(batch) // 2
                 self._bisected += [batch[middle:], batch[:middle]]
                 self._next()
@@ -423,20 +417,20 @@ class GroupCommit(OpQueue):
                 self._fail(batch, error)
         else:
             if to_disk:
-                self._slow.put((self._writer.commit, batch, self._after_commit))
+                self._slow.put((self.commit, batch, self._after_commit))
             else:
                 self._after_commit(batch)
 
     def _after_commit(self, batch: list[Op[Any]]) -> None:
         try:
-            self._settled(self._writer.after_commit())
+            self._settled(self._follow())
         except Exception as error:  # noqa: BLE001 - the callers must get any error
             self._fail(batch, error)
         else:
             self._resolve(batch)
 
     def _fail(self, batch: list[Op[Any]], error: Exception) -> None:
-        self._writer.roll_back()
+        self.roll_back()
         self._settled(None)
         self._resolve(batch, error)
 

@@ -25,7 +25,7 @@ from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.lanes import LANES
 from linqbot.storage.sqlite.statements import outside
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.sqlite.writer import GroupCommit, SQLiteWriter
+from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import put_back
 
@@ -312,13 +312,13 @@ async def test_a_cancelled_take_gives_its_leases_back_uncounted(
     await storage.put(delivery())
     await storage.changed()
     submitted: list[asyncio.Future[object]] = []
-    submit = GroupCommit.submit
+    submit = SQLiteWriter.submit
 
-    def recorded_submit(commits: GroupCommit, op: Op[object]) -> asyncio.Future[object]:
+    def recorded_submit(commits: SQLiteWriter, op: Op[object]) -> asyncio.Future[object]:
         submitted.append(submit(commits, op))
         return submitted[-1]
 
-    monkeypatch.setattr(GroupCommit, "submit", recorded_submit)
+    monkeypatch.setattr(SQLiteWriter, "submit", recorded_submit)
     taking = asyncio.ensure_future(storage.take(1, lease_s=900))
     await asyncio.sleep(0)
     if committed_first:
