@@ -123,7 +123,6 @@ _STORED = "status, name, line, per_minute, content, created_at, off_the_record, 
 
 
 async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
-    """Store a broadcast; see `Storage.start_broadcast`."""
     facts = (new.name, new.line, new.per_minute, new.content, new.created_at, new.off_the_record, new.lane)
     is_new = await tx.insert(
         f"broadcast ({_STORED})",
@@ -141,7 +140,6 @@ async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
 
 
 async def order(tx: Writable, name: str, order: Order) -> bool:
-    """Pause, resume or cancel a broadcast; see `Storage.order_broadcast`."""
     allowed, status = ALLOWED[order]
     await _lock(tx)
     rows = await tx.fetch("SELECT n, status FROM broadcast WHERE name = $1 AND ended_at IS NULL", name)
@@ -157,7 +155,6 @@ async def order(tx: Writable, name: str, order: Order) -> bool:
 
 
 async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
-    """Store the outcomes of people."""
     # PostgreSQL cannot hold U+0000.
     rows = [
         (each.outcome, each.reason and each.reason.replace("\0", "\ufffd"), tx.now, each.broadcast, each.n)
@@ -193,13 +190,11 @@ async def next_at(db: Readable, now: float) -> float | None:
 
 
 async def find(db: Readable, name: str) -> Broadcast | None:
-    """Return a broadcast with its counts; None if none of this name is stored."""
     rows = await db.fetch(f"SELECT {_FACTS} FROM broadcast WHERE name = $1", name)  # noqa: S608 - constant text
     return await _report(db, *_read(rows[0])) if rows else None
 
 
 async def newest(db: Readable, limit: int) -> list[Broadcast]:
-    """Return the broadcasts with their counts, the newest first."""
     sql = f"SELECT {_FACTS} FROM broadcast ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
     return [await _report(db, *_read(row)) for row in await db.fetch(sql, limit)]
 
@@ -207,7 +202,6 @@ async def newest(db: Readable, limit: int) -> list[Broadcast]:
 async def recipients(
     db: Readable, name: str, outcome: RecipientOutcome | None, after: int, limit: int
 ) -> list[Recipient]:
-    """Return rows of a broadcast; see `Storage.recipients`."""
     sql = """SELECT n, handle, outcome, reason, at FROM recipient
              WHERE broadcast = (SELECT n FROM broadcast WHERE name = $1) AND n > $2
                  AND ($3::text IS NULL OR outcome = $3) ORDER BY n LIMIT $4"""
@@ -264,7 +258,6 @@ def _read(row: Any) -> tuple[int, BroadcastStatus, NewBroadcast]:
 
 
 async def _report(db: Readable, n: int, status: BroadcastStatus, new: NewBroadcast) -> Broadcast:
-    """Return a broadcast with the number of its rows for each outcome."""
     sql = "SELECT outcome, count(*) FROM recipient WHERE broadcast = $1 GROUP BY outcome"
     counts: dict[str, int] = dict(await db.fetch(sql, n))
     people = sum(counts.values())

@@ -92,7 +92,6 @@ class Digest:
 
     @property
     def total(self) -> int:
-        """The number of all rows."""
         return sum(self.rows.values())
 
     @property

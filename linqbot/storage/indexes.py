@@ -92,7 +92,6 @@ class Lanes:
         self._tokens = itertools.count(secrets.randbits(48) + 1)
 
     def depth_of(self, lane: str) -> int:
-        """Return the number of deliveries in the lane, including the leased one."""
         known = self._lanes.get(lane)
         return len(known.queue) if known else 0
 
@@ -410,7 +409,6 @@ class OpenConversations:
         return [each for chat in self._by_chat.values() for each in chat if each.person == person]
 
     def in_chat(self, chat_id: str) -> Sequence[ConversationSummary]:
-        """Return the conversations of a chat, the oldest first."""
         return self._by_chat.get(chat_id, ())
 
 
@@ -489,11 +487,9 @@ class StorageMemory(ABC):
         """Forget leases that have no holder any more."""
 
     def note_activity(self, *times: float | None) -> None:
-        """Note when webhooks were accepted, or None."""
         self.active_at = max(filter(None, (self.active_at, *times)), default=None)
 
     def follow(self, changes: Changes) -> None:
-        """Follow a transaction that is committed."""
         if changes.has_news:
             self.changed.set()
         if changes.received_at is not None:

@@ -57,7 +57,6 @@ def path_of(url: str) -> Path | None:
 
 @hookimpl
 def register_storage() -> dict[str, Opener]:
-    """Return the openers of the built-in schemes."""
     return {"memory": _memory, "postgresql": _postgres, "sqlite": _sqlite}
 
 

@@ -149,7 +149,6 @@ def by_kind(batch: Iterable[Op[Any]]) -> OpsByKind:
 
 
 def of(ops: OpsByKind, kind: type[OpT]) -> list[OpT]:
-    """Return the operations of one kind, of those that `by_kind` has sorted."""
     return ops.get(kind, [])
 
 
@@ -293,7 +292,6 @@ def ends_its_turn(op: FinishOp) -> bool:
 
 
 async def _begin(tx: Writable, ops: Sequence[BeginOp], lanes: LaneSteps) -> None:
-    """Store journal entries before the first attempt of their calls; see `Storage.begin`."""
     state = StateBatch(tx)
     await state.read([op.state for op in ops])
     held = await lanes.held(tx, [op.lease for op in ops if op.lease is not None])
@@ -413,21 +411,18 @@ async def _work(tx: Writable, ops: Sequence[WorkOp[Any]]) -> None:
 
 
 async def fire(tx: Writable, lanes: LaneSteps, now: float, limit: int) -> int:
-    """Move due timers into their lanes; see `Storage.fire`."""
     due = await timers.take_due(tx, now, limit)
     await lanes.store(tx, due)
     return len(due)
 
 
 async def advance(tx: Writable, lanes: LaneSteps, now: float) -> int:
-    """Move the next people of broadcasts into their lanes; see `Storage.advance_broadcasts`."""
     due = await broadcasts.advance(tx, now)
     await lanes.store(tx, due)
     return len(due)
 
 
 async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None) -> bool:
-    """Delete a timer, and store an entry about that if there is one; see `Storage.cancel`."""
     is_gone = await timers.cancel(tx, timer_id)
     tx.changes.leaves_text |= is_gone
     if record is not None:

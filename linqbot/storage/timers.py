@@ -57,7 +57,6 @@ class Timer:
 
     @property
     def is_recurring(self) -> bool:
-        """True if the timer stays stored when it fires."""
         return self.kind in RECURRING
 
     @property
@@ -105,7 +104,6 @@ async def schedule(tx: Writable, timer: Timer) -> bool:
 
 
 async def schedule_now(tx: Writable, timer: Timer) -> bool:
-    """Store a timer outside of a turn; see `Storage.schedule`."""
     before = await earliest(tx)
     is_stored = await schedule(tx, timer)
     tx.changes.news |= is_stored and (before is None or timer.due < before)
@@ -113,7 +111,6 @@ async def schedule_now(tx: Writable, timer: Timer) -> bool:
 
 
 async def cancel(tx: Writable, timer_id: str) -> bool:
-    """Delete a timer. Return True if it was stored."""
     gone = await tx.run("DELETE FROM timer WHERE id = $1", timer_id) > 0
     tx.changes.timers |= gone
     return gone
@@ -160,20 +157,17 @@ async def earliest(db: Readable) -> float | None:
 
 
 async def scheduled(db: Readable, lane: str | None, limit: int) -> list[Timer]:
-    """Return the timers that wait, the earliest first."""
     which, values = where(("due < $", PARKED_S), ("lane = $", lane), first=2)
     sql = f"SELECT {_COLUMNS} FROM timer {which} ORDER BY due, n LIMIT $1"  # noqa: S608 - constant text
     return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
 
 
 async def find(db: Readable, timer_id: str) -> Timer | None:
-    """Return a timer; None if none of this id is stored."""
     rows = await db.fetch(f"SELECT {_COLUMNS} FROM timer WHERE id = $1", timer_id)  # noqa: S608 - constant text
     return _here(db, rows[0]) if rows else None
 
 
 async def recurring(db: Readable, kind: str, lane: str | None) -> list[Timer]:
-    """Return the timers of a kind, those included that are parked; see `Storage.recurring`."""
     which, values = where(("kind = $", kind), ("lane = $", lane))
     sql = f"SELECT {_COLUMNS} FROM timer {which} ORDER BY n"  # noqa: S608 - constant text
     return [Timer(*row) for row in await db.fetch(sql, *values)]

@@ -110,7 +110,6 @@ _PURGE_ROWS = 200
 
 
 async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, object]) -> list[Waiting]:
-    """Return the deliveries in the inbox that meet these conditions, in order; see `where`."""
     which, values = where(*conditions, first=3)
     sql = f"""SELECT id, lane, type, received_at,
                   CASE WHEN {db.is_leased} THEN 'leased' WHEN not_before > $1 THEN waits ELSE 'ready' END,
@@ -120,14 +119,12 @@ async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, 
 
 
 async def oldest_and_dead(db: Readable) -> tuple[float | None, int]:
-    """Return when the oldest delivery of the inbox was received, and the number of dead letters."""
     sql = "SELECT (SELECT received_at FROM delivery ORDER BY seq LIMIT 1), (SELECT count(*) FROM dead)"
     ((oldest_at, dead),) = await db.fetch(sql)
     return oldest_at, dead
 
 
 async def dead_letters(db: Readable, limit: int, *conditions: tuple[str, object]) -> list[DeadDelivery]:
-    """Return the dead letters that meet these conditions, newest first; see `where`."""
     which, values = where(*conditions, first=2)
     sql = f"""SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay
               FROM dead {which} ORDER BY n DESC LIMIT $1"""  # noqa: S608 - constant text
@@ -135,7 +132,6 @@ async def dead_letters(db: Readable, limit: int, *conditions: tuple[str, object]
 
 
 async def find(db: Readable, delivery_id: str) -> Delivery | None:
-    """Return a delivery with its body; see `Storage.delivery`."""
     sql = f"SELECT {DELIVERY} FROM delivery JOIN body USING (seq) WHERE id = $1"  # noqa: S608 - constant text
     rows = await db.fetch(sql, delivery_id)
     return Delivery(*rows[0]) if rows else next(iter(await page(db, [delivery_id])), None)
@@ -261,19 +257,16 @@ async def purge_dead(tx: Writable, before: float, limit: int) -> int:
 
 
 async def fact(db: Readable, key: str) -> str | None:
-    """Return a fact; None if there is none."""
     found: str | None = await db.value("SELECT value FROM meta WHERE key = $1", key)
     return found
 
 
 async def write_fact(tx: Writable, key: str, value: str) -> None:
-    """Store a fact, in the place of an older one."""
     sql = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
     await tx.run(sql, key, value)
 
 
 async def remove_fact(tx: Writable, key: str) -> None:
-    """Remove a fact."""
     await tx.run("DELETE FROM meta WHERE key = $1", key)
 
 

@@ -145,7 +145,6 @@ def add_arrivals(
 
 
 async def _put_in_order(tx: Transaction, ops: Sequence[OrderOp]) -> None:
-    """Store missed deliveries and sort their lanes; see `Storage.put_in_order`."""
     for op in ops:
         if op.lease is not None:
             head = await tx.leased(op.lease)
@@ -164,7 +163,6 @@ async def _put_in_order(tx: Transaction, ops: Sequence[OrderOp]) -> None:
 
 
 async def _number(tx: Transaction, new: Sequence[Delivery]) -> Sequence[int]:
-    """Return numbers at the tails of lanes for deliveries that come back, and remember their ids."""
     lanes = [d.lane for d in new]
     await tx.fetch("SELECT lock_lanes($1)", lanes)
     # A lane that waits for more deliveries gets one.
@@ -193,7 +191,6 @@ def lock(statement: Statement, ops: OpsByKind) -> None:
 
 
 def _columns(new: Iterable[Delivery]) -> list[list[Any]]:
-    """Return the values of id, lane, type, message_key, carrier, received_at and body."""
     rows = [(d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, d.body) for d in new]
     return [list(column) for column in zip(*rows, strict=True)]
 
@@ -313,7 +310,6 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[
 
 
 async def following(db: Readable, lane: str, limit: int) -> list[Delivery]:
-    """Return the deliveries behind the head of a lane; see `Storage.following`."""
     # Both columns are compared, so that no plan reads the deliveries of other lanes in the order of their numbers.
     sql = f"""SELECT {DELIVERY} FROM (
                   SELECT * FROM delivery WHERE (lane, seq) >= ($1, 0) ORDER BY lane, seq OFFSET 1 LIMIT $2) AS behind
@@ -322,7 +318,6 @@ async def following(db: Readable, lane: str, limit: int) -> list[Delivery]:
 
 
 async def _release(tx: Transaction, ops: Iterable[ReleaseOp]) -> None:
-    """Give back leases that no turn has used. They count as nothing."""
     lanes, tokens = _lanes_and_tokens([lease for op in ops for lease in op.leases])
     rows = await tx.fetch("SELECT token, seq FROM leases_of($1, $2)", lanes, tokens)
     await give_back(tx, [row["seq"] for row in rows], tokens)
@@ -343,7 +338,6 @@ async def give_back(tx: Transaction, seqs: Sequence[int], tokens: Sequence[int])
 
 
 async def _hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
-    """Give back leases that were not used. Their lanes wait for more deliveries; see `Storage.hold`."""
     for op in ops:
         # `lock` has the lane, so a `put` into it comes before or after all of this.
         sql = """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
@@ -361,7 +355,6 @@ async def _hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
 
 
 async def _join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
-    """Put one delivery in the place of several; see `Storage.join`."""
     for op in ops:
         head = await tx.leased(op.lease)
         if head is None:
@@ -390,7 +383,6 @@ async def _end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
 
 
 async def _note_progress(tx: Transaction, ops: Iterable[ProgressOp]) -> None:
-    """Note how far turns have come that have crashed; see `Storage.note_progress`."""
     sql = """UPDATE delivery SET progress = $3, crashes_before_progress =
                  CASE WHEN progress = $3 THEN crashes_before_progress ELSE crashes END
              WHERE seq = (SELECT seq FROM head WHERE lane = $1) AND token = $2 RETURNING crashes_before_progress"""
@@ -501,7 +493,6 @@ def add_ends(statement: Statement, ops: Collection[FinishOp]) -> None:
 
 
 async def _held(tx: Transaction, found: Sequence[Lease]) -> dict[int, int]:
-    """Return the sequence numbers that are leased under the tokens of these leases, and lock them."""
     if not found:
         return {}
     lanes, tokens = _lanes_and_tokens(found)
@@ -512,14 +503,12 @@ async def _held(tx: Transaction, found: Sequence[Lease]) -> dict[int, int]:
 
 
 async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
-    """Let turns run again at their time."""
     ends = [op.commit.outcome for op in ops.values()]
     await tx.set_visible_at(list(ops), [end.at for end in ends if isinstance(end, Retry | Defer)])
     tx.changes.ended_leases |= {op.lease.token for op in ops.values()}
 
 
 async def _remove(tx: Transaction, ops: Mapping[int, FinishOp], _: Collection[int]) -> None:
-    """End the leases of turns that are over, and remove their deliveries."""
     statement = Statement(tx)
     add_ends(statement, ops.values())
     await statement.run()

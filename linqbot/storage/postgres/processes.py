@@ -97,7 +97,6 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
 
 
 async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:
-    """Return the types of columns, by their tables and names."""
     sql = """SELECT relname, attname, format_type(atttypid, NULL) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
              WHERE relnamespace = $1::regnamespace AND attnum > 0 AND NOT attisdropped"""
     return {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.memory.address.schema)}
@@ -116,7 +115,6 @@ async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
 
 
 async def missing(tx: Transaction) -> set[str]:
-    """Return the processes whose lock is free."""
     sql = "SELECT id FROM process WHERE id <> $1 AND pg_try_advisory_xact_lock(lock)"
     return {row["id"] for row in await tx.fetch(sql, tx.memory.process)}
 

@@ -131,7 +131,6 @@ class PostgresStorage(Storage):
 
     @property
     def is_shared(self) -> bool:
-        """True: several processes may serve one schema."""
         return True
 
     @property
@@ -252,7 +251,6 @@ class PostgresStorage(Storage):
         await self._queue.close()
 
     async def _ready(self, writer: Connection, listener: Connection) -> None:
-        """Prepare new connections: see `ServerLink`."""
         memory = self._memory
         memory.sender = secrets.token_hex(8)
         await migrate(writer, self._address, create=self._serving)
@@ -278,7 +276,6 @@ class PostgresStorage(Storage):
             self._gap_found(None, None)
 
     def _heard(self, payload: str) -> None:
-        """Follow what another process has committed."""
         news = News.from_payload(payload)
         if news is None:
             # A newer linqbot may have sent it. The conversations of a chat are read again when its lane is leased.
@@ -389,7 +386,6 @@ class PostgresStorage(Storage):
         return await self._write(work)
 
     async def _wipe(self) -> bool:
-        """Free the space of deleted rows for new ones; see `Storage._wipe`."""
         async with self._link.reading() as connection:
             await connection.execute(f"VACUUM {_WITH_TEXTS}", timeout=3600.0)
         await self._write(lambda tx: upkeep.remove_fact(tx, upkeep.UNWIPED))

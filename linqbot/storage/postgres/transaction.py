@@ -66,7 +66,6 @@ class TransactionChanges(Changes):
 
     @property
     def has_news(self) -> bool:
-        """True if those that wait in `Storage.changed` must look again."""
         return self.work or self.news or self.broadcasts
 
     @property
@@ -173,12 +172,10 @@ class Memory(StorageMemory):
 
     @property
     def ahead_s(self) -> float:
-        """Seconds by which the clock of the database is ahead of the storage's clock."""
         return self.server_time.ahead_s
 
     @property
     def now(self) -> float:
-        """The time of the database's clock, in Unix seconds."""
         return self.clock.now() + self.server_time.ahead_s
 
     def note_news(self) -> None:
@@ -192,7 +189,6 @@ class Memory(StorageMemory):
             self.held.pop(lease.token, None)
 
     def apply(self, changes: TransactionChanges) -> None:
-        """Follow a transaction that is committed."""
         for seq, delivery in changes.stored:
             self.recent.add(seq, Row(delivery))
         self.watched.note(changes.lanes)
@@ -220,7 +216,6 @@ class Memory(StorageMemory):
             self.note_news()
 
     def _replace_chat(self, chat: str, found: Iterable[ConversationSummary]) -> None:
-        """Replace the conversations of a chat."""
         for old in self.conversations.in_chat(chat):
             self.conversations.remove(chat, old.id)
         for each in found:
@@ -237,15 +232,12 @@ class PostgresReader:
     ahead_s: float
 
     async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
-        """Run a statement, and return its rows."""
         return await self.connection.fetch(sql, *values)
 
     async def value(self, sql: str, *values: object) -> Any:
-        """Run a statement, and return the first value of its first row; None if there is no row."""
         return await self.connection.fetchval(sql, *values)
 
     async def pages(self, sql: str, size: int) -> AsyncGenerator[list[asyncpg.Record], None]:
-        """Run a statement, and yield its rows, `size` at a time."""
         async with self.connection.transaction():  # a cursor needs one; nested in a snapshot, if there is one
             cursor = await self.connection.cursor(sql)
             while rows := await cursor.fetch(size):
@@ -253,7 +245,6 @@ class PostgresReader:
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
-        """Let the queries inside see the same state; see `Readable.snapshot`."""
         async with self.connection.transaction(isolation="repeatable_read", readonly=True):
             yield
 
@@ -272,12 +263,10 @@ class Transaction(PostgresReader):
 
     @property
     def keep_s(self) -> float:
-        """Seconds of history; 0 keeps none."""
         return self.memory.keep_s
 
     @property
     def check_key(self) -> str:
-        """The key in the table `meta` under which this process writes bytes without a meaning."""
         return f"check {self.memory.process}"
 
     @property
@@ -288,7 +277,6 @@ class Transaction(PostgresReader):
 
     @property
     def queue(self) -> str:
-        """The name of the queue in pgmq."""
         return self.memory.address.schema
 
     async def run(self, sql: str, *values: object) -> int:

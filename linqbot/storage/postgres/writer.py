@@ -40,21 +40,17 @@ class PostgresWriter(OpQueue):
 
     @property
     def is_idle(self) -> bool:
-        """True if no operation is queued."""
         return not self._waiting
 
     def open(self) -> None:
-        """Accept operations."""
         self._is_open = True
 
     async def close(self) -> None:
-        """Refuse further operations, and return when all queued ones were written or have failed."""
         self._is_open = False
         while self._task is not None:
             await asyncio.wait([self._task])
 
     def post(self, op: Op[Any]) -> None:
-        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
         if not self._is_open:
             return
         self._waiting.append(op)
@@ -91,7 +87,6 @@ class PostgresWriter(OpQueue):
             self._answer(batch)
 
     def begin(self, connection: Connection) -> Transaction:
-        """Return a transaction at the present time."""
         memory = self._memory
         return Transaction(connection, memory.ahead_s, memory, memory.now, TransactionChanges(known_news=memory.news))
 

@@ -84,7 +84,6 @@ class Index(StorageMemory):
         self.lanes, self._prefetched, self._capacity = Lanes(), [], 0
 
     def apply(self, changes: IndexChanges) -> None:
-        """Follow a transaction that is committed."""
         for follow in changes.after:
             follow()
         for seq, token in changes.removed:
@@ -136,7 +135,6 @@ class Index(StorageMemory):
     def lease(
         self, limit: int, changes: IndexChanges, *, now: float, monotonic: float, until: float
     ) -> list[LaneLease]:
-        """Lease the oldest heads of free lanes; `discard` releases them. See `Lanes.lease`."""
         leases = self.lanes.lease(limit, now=now, monotonic=monotonic, until=until, ending=changes.ending)
         changes.leases += leases
         return leases

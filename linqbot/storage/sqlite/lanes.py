@@ -28,7 +28,6 @@ Numbered: TypeAlias = tuple[tuple[int, Delivery], ...]
 
 
 async def _put(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
-    """Store new deliveries; see `Storage.put`."""
     limits = tx.index.limits
     numbered = tx.index.number([op.delivery for op in ops])
     fresh = _remember(tx, numbered)
@@ -60,7 +59,6 @@ async def _put(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
 
 
 async def _put_receipts(tx: Transaction, ops: Sequence[operations.PutReceiptOp]) -> None:
-    """Store what new receipts report."""
     numbered = tx.index.number([op.delivery for op in ops])
     fresh = _remember(tx, numbered)
     for op, (seq, _) in zip(ops, numbered, strict=True):
@@ -70,7 +68,6 @@ async def _put_receipts(tx: Transaction, ops: Sequence[operations.PutReceiptOp])
 
 
 async def seen(db: Readable, keys: Collection[str]) -> dict[str, bool]:
-    """Return the known ids and message keys; see `Storage.seen`."""
     found: dict[str, bool] = {}
     for column in _KEYS:
         sql = f"""SELECT {column}, NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = seen.seq)
@@ -101,7 +98,6 @@ def _remember(tx: Transaction, numbered: Numbered) -> set[int]:
 
 
 def _new(tx: Transaction, deliveries: Sequence[Delivery]) -> Numbered:
-    """Number deliveries and remember them. Return those that were not known."""
     numbered = tx.index.number(deliveries)
     fresh = _remember(tx, numbered)
     return tuple(one for one in numbered if one[0] in fresh)
@@ -138,7 +134,6 @@ def _note_received(tx: Transaction, webhooks: Sequence[Delivery]) -> None:
 
 
 async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> None:
-    """Store missed deliveries of a lane, and sort the lane; see `Storage.put_in_order`."""
     tx.changes.news = True
     for op in ops:
         given_back: tuple[int, int] | None = None
@@ -191,7 +186,6 @@ def _delete(tx: Transaction, seqs: Collection[int], seen: Collection[int]) -> No
 
 
 async def _take(tx: Transaction, ops: Sequence[operations.TakeOp]) -> None:
-    """Lease the oldest heads of free lanes; see `Storage.take`."""
     leased: list[LaneLease] = []
     for op in ops:
         until = tx.monotonic + op.lease_s
@@ -238,7 +232,6 @@ def give_back(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
 
 
 async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
-    """Give back leases that were not used. Their lanes wait for more deliveries; see `Storage.hold`."""
     for op in ops:
         if (seq := _leased_seq(tx, op, op.lease)) is not None:
             lane = op.lease.delivery.lane
@@ -253,7 +246,6 @@ async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
 
 
 async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
-    """Put one delivery in the place of several; see `Storage.join`."""
     for op in ops:
         if (head := _leased_seq(tx, op, op.lease)) is None:
             continue
@@ -270,7 +262,6 @@ async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
 
 
 async def _note_progress(tx: Transaction, ops: Sequence[operations.ProgressOp]) -> None:
-    """Note how far turns have come that have crashed; see `Storage.note_progress`."""
     for op in ops:
         if (seq := _leased_seq(tx, op, op.lease)) is not None:
             tx.db.execute(

@@ -93,23 +93,19 @@ class SQLiteReader:
     db: sqlite3.Connection
 
     async def fetch(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Run a statement, and return its rows."""
         return self._execute(sql, values).fetchall()
 
     async def value(self, sql: str, *values: object) -> Any:
-        """Run a statement, and return the first value of its first row; None if there is no row."""
         row = self._execute(sql, values).fetchone()
         return None if row is None else row[0]
 
     async def pages(self, sql: str, size: int) -> AsyncGenerator[list[tuple[Any, ...]], None]:
-        """Run a statement, and yield its rows, `size` at a time."""
         with contextlib.closing(self._execute(sql, ())) as cursor:
             while rows := cursor.fetchmany(size):
                 yield rows
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
-        """Let the queries inside see the same state; see `Readable.snapshot`."""
         self.db.execute("BEGIN")
         try:
             yield
@@ -146,18 +142,15 @@ class Transaction(SQLiteReader):
     first_seq: int
 
     async def run(self, sql: str, *values: object) -> int:
-        """Run a statement, and return the number of rows that it changed."""
         return self._execute(sql, values).rowcount
 
     async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Run a statement with the values of each row in turn."""
         form = sqlite_form(sql)
         self.db.executemany(form.sql, map(form.values, rows))
 
     async def insert(
         self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
     ) -> int:
-        """Insert rows, and return the number of rows that were written; see `Writable.insert`."""
         if off_the_record:
             self.begin_off_the_record()
             into, rows = into.replace(")", ", padding)"), [(*row, file.PADDING) for row in rows]

@@ -264,7 +264,6 @@ class SQLiteStorage(SQLiteMethods):
             return await asyncio.get_running_loop().run_in_executor(self._reads, read)
 
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a method for operators on a separate connection, then make the index notice what was written."""
         from linqbot.storage.sqlite import upkeep
 
         if self._reads is None:

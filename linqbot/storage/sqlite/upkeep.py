@@ -219,7 +219,6 @@ class SQLiteContents(Contents):
         self._opened.close()
 
     async def schema(self) -> SchemaState:
-        """Return the state of the schema; see `Contents.schema`."""
         found = check_up(self._path)
         return SchemaState(self.name, found.schema or 0, newest_schema(), int(found.serving is not None))
 

@@ -117,7 +117,6 @@ class Writer(OpQueue):
             tx.changes.next_broadcast = await broadcasts.next_at(tx, tx.now)
 
     async def _count_crash(self) -> None:
-        """Count the crash of the last process."""
         tx = self._transaction()
         await count_crash(tx, [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE leased")])
 
@@ -347,7 +346,6 @@ class SQLiteWriter(Writer):
         return int(version)
 
     def _reload(self) -> None:
-        """Read the index from the file again."""
         # Known only at the end: after an error half-way, the next transaction reads the file again.
         version, self._version = self._data_version(), None
         self.load_index()
@@ -363,18 +361,15 @@ class SQLiteWriter(Writer):
         threading.Thread(target=self._work, args=(loop,), name="linqbot-storage-commit", daemon=True).start()
 
     async def close(self) -> None:
-        """Refuse further operations, and return when all queued ones are on disk."""
         self._is_open = False
         await self._idle.wait()
         self._slow.put(None)
 
     @property
     def is_idle(self) -> bool:
-        """True while no operation is queued or being written."""
         return self._idle.is_set()
 
     def post(self, op: Op[Any]) -> None:
-        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
         if not self._is_open:
             return
         self._waiting.append(op)
