@@ -159,7 +159,7 @@ class Settings(BaseModel):
     @property
     def refusals_file(self) -> Path | None:
         """Return the file in which the server counts refused deliveries; None if the storage is not a file."""
-        from linqbot.storage.sqlite.checkup import path_of
+        from linqbot.storage.open import path_of
 
         path = path_of(self.storage)
         return None if path is None else path.with_name(f"{path.name}-refused.json")

@@ -78,7 +78,7 @@ async def open_configured_storage(url: str | None) -> AsyncIterator[Storage]:
     """
     # Imported here, so that shell completion and --help do not wait for the settings and the storage to be imported.
     from linqbot.settings import from_env
-    from linqbot.storage.sqlite.checkup import path_of
+    from linqbot.storage.open import path_of
 
     settings = from_env(storage=url)
     if settings.storage.startswith("memory:"):

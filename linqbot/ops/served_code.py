@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from linqbot.storage.sqlite.checkup import path_of
+from linqbot.storage.open import path_of
 from linqbot.storage.sqlite.serving_lock import ServingLock
 
 

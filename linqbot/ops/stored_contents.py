@@ -18,9 +18,8 @@ from linqbot.features.state import CHAT, PERSON
 from linqbot.nearest import nearest_name
 from linqbot.storage.backend import Storage
 from linqbot.storage.contents import TABLES, Contents, CopyMark, Digest, Role, SchemaState
-from linqbot.storage.open import open_storage, scheme
-from linqbot.storage.sqlite.checkup import path_of
-from linqbot.storage.sqlite.contents import SQLiteContents
+from linqbot.storage.open import open_storage, path_of, scheme
+from linqbot.storage.sqlite.upkeep import SQLiteContents
 from linqbot.storage.state import BOT, StateRow, StateWrite
 
 Progress: TypeAlias = Callable[[int, int], None]

@@ -12,21 +12,22 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import StorageError
+from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.storage import broadcasts, conversations, journal, operations, state, timers, upkeep
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.dialect import Readable, Writable
-from linqbot.storage.inbox import Commit, DeadDelivery, Lease
+from linqbot.storage.inbox import Commit, DeadDelivery, InboxLimits, Lease
 from linqbot.storage.indexes import StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
-from linqbot.storage.operations import OpQueue
+from linqbot.storage.operations import LaneSteps, OpQueue
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
@@ -53,6 +54,8 @@ class Storage(ABC):
             in the journal, and the delivery has no turn. Set it before the storage is opened.
     """
 
+    _lanes: ClassVar[LaneSteps]
+    _limits: InboxLimits
     _queue: OpQueue
     _memory: StorageMemory
 
@@ -60,7 +63,6 @@ class Storage(ABC):
         self.settled: Collection[str] = ()
         self._clock = clock or SystemClock()
         self._serving = serving
-        self._changed = asyncio.Event()
         self._install = ""
 
     @abstractmethod
@@ -91,20 +93,20 @@ class Storage(ABC):
             StorageUnavailable: nothing can be written.
             StorageBusy: the backlog is full.
         """
-        await self._queue.submit(operations.CheckOp(CHECK_BYTES))
-        await self._queue.submit(operations.CheckOp(0))
+        for size in (CHECK_BYTES, 0):
+            await self._write(partial(operations.write_check, lanes=self._lanes, limits=self._limits, size=size))
 
     @abstractmethod
     async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
         """Run a query, and return its result."""
 
-    @abstractmethod
-    async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
-        """Run `work` in a transaction outside of a turn, let memory follow it, and return its result."""
+    async def _write(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Run `work` in a transaction of other operations, and return its result."""
+        return await self._queue.submit(operations.WorkOp(work))
 
     @abstractmethod
-    async def _number(self, tx: Any, deliveries: Sequence[Delivery]) -> Sequence[int]:
-        """Give deliveries that come back numbers at the tails of their lanes, and remember their ids."""
+    async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
+        """Run `work`, which may take long, in a transaction, let memory follow it, and return its result."""
 
     # Inbox
 
@@ -196,8 +198,8 @@ class Storage(ABC):
         process; if one already was, return at once. The end of a wait or of a lease does not wake it: see `next_due`.
         Only one task may wait at a time.
         """
-        await self._changed.wait()
-        self._changed.clear()
+        await self._memory.changed.wait()
+        self._memory.changed.clear()
 
     @abstractmethod
     async def next_due(self) -> float | None:
@@ -321,9 +323,9 @@ class Storage(ABC):
         After a crash the time may be up to a minute too early, never too late.
         """
 
-    @abstractmethod
     async def depth(self) -> int:
         """Return the number of deliveries that are stored and not finished."""
+        return int(await self._read(lambda db: db.value("SELECT count(*) FROM delivery")))
 
     # Journal
 
@@ -385,7 +387,8 @@ class Storage(ABC):
         Raises:
             StorageUnavailable: nothing was stored.
         """
-        return await self._queue.submit(operations.ReceiptOp(receipt))
+        (entry,) = await self._write(lambda tx: journal.receive(tx, [receipt]))
+        return entry
 
     @property
     def has_made_scheduled_sends(self) -> bool:
@@ -463,7 +466,7 @@ class Storage(ABC):
         Returns:
             False if its id is on record: the timer waits, or it fired in the last 24 hours.
         """
-        return await self._queue.submit(operations.ScheduleOp(timer))
+        return await self._write(lambda tx: timers.schedule_now(tx, timer))
 
     async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
         """Delete a timer. Return True if it was still waiting.
@@ -471,7 +474,7 @@ class Storage(ABC):
         Args:
             record: A journal entry to store in the same commit, as accepted, with the result as its answer.
         """
-        return await self._queue.submit(operations.CancelOp(timer_id, record))
+        return await self._write(lambda tx: operations.cancel(tx, timer_id, record))
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first. Recurring timers that fired are left out until rearmed."""
@@ -494,7 +497,7 @@ class Storage(ABC):
 
         A recurring timer is parked: `Commit.rearmed` gives its next due time.
         """
-        return await self._queue.submit(operations.FireOp(now, limit))
+        return await self._write(lambda tx: operations.fire(tx, self._lanes, now, limit))
 
     @abstractmethod
     async def next_timer(self) -> float | None:
@@ -549,17 +552,17 @@ class Storage(ABC):
         return await self._operate(lambda tx: broadcasts.order(tx, name, order))
 
     async def advance_broadcasts(self, now: float) -> int:
-        """Carry out each of `steps` that is due, in one commit, and return their number.
+        """Carry out each step of broadcasts that is due, in one commit, and return their number.
 
         `send` takes the first pending row, stores its delivery, sets the row to `under_way`, and sets `next_at` to
         `now` plus 60 s divided by `per_minute`. `end` deletes content and lane, sets the status to `done` unless it is
         `cancelled`, and stores `done_delivery`. Backlog limits do not apply.
         """
-        return await self._queue.submit(operations.AdvanceOp(now))
+        return await self._write(lambda tx: operations.advance(tx, self._lanes, now))
 
     @abstractmethod
     async def next_broadcast(self) -> float | None:
-        """Return the Unix time of the first of `steps`; None if there is none.
+        """Return the Unix time of the first step of a broadcast; None if there is none.
 
         `changed` returns when this time may have become earlier. Where no broadcast is open, the answer costs no
         read.
@@ -624,7 +627,7 @@ class Storage(ABC):
         Linq accepted is sent again. Ids that belong to no dead letter, or to a delivery in the inbox, are ignored.
         Backlog limits do not apply.
         """
-        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead"], self._number, again=False))
+        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead"], self._lanes.number, again=False))
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
         """Return the ids of dead letters and of deliveries kept after their ack, in the order of acceptance.
@@ -648,9 +651,10 @@ class Storage(ABC):
 
         It works like `retry`, but raises the replay number: the calls get new keys, so everything is really sent again.
         """
-        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead", "done"], self._number, again=True))
+        return await self._operate(
+            lambda tx: upkeep.put_back(tx, ids, ["dead", "done"], self._lanes.number, again=True)
+        )
 
-    @abstractmethod
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete dead letters that are older than a time, the oldest first, and return their number.
 
@@ -662,8 +666,15 @@ class Storage(ABC):
             StorageUnavailable: nothing was deleted; or the rows were deleted but bytes are left on the disk, which the
                 message says. Call it again.
         """
+        purged = await self._operate(lambda tx: upkeep.purge_dead(tx, before, limit))
+        is_left = purged < limit and await self._read(lambda db: upkeep.fact(db, upkeep.UNWIPED)) is not None
+        if is_left and not await self._wipe():
+            raise StorageUnavailable(
+                "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
+                "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."
+            )
+        return purged
 
-    @abstractmethod
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person: deliveries, journal entries, timers, state and rows in broadcasts, from storage and disk.
 
@@ -675,6 +686,23 @@ class Storage(ABC):
         Args:
             handle: As Linq writes it: E.164, or an e-mail address in any case.
             chats: Ids of direct chats that are known to be with the person.
+        """
+        # Imported late: most bots that serve never call it.
+        from linqbot.storage import erasure
+
+        forgotten = await erasure.forget(handle, chats, self._survey, self._operate, self._lanes.forget)
+        return replace(forgotten, wiped=await self._wipe())
+
+    async def _survey(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
+        """Run a query that may take long, and return its result."""
+        return await self._read(query)
+
+    @abstractmethod
+    async def _wipe(self) -> bool:
+        """Remove the bytes of deleted rows from the disk. Return False if that is not possible now.
+
+        Raises:
+            StorageUnavailable: the rows were deleted, but their space was not freed.
         """
 
     @abstractmethod

@@ -4,7 +4,7 @@ A person's row is `pending` until `advance_broadcasts` makes it a delivery, in t
 `under_way`. The commit that ends the turn of that delivery stores the outcome (`Commit.recipients`). So a crash loses
 no person and repeats none: the deliveries under way are in the inbox, and all others are still `pending`.
 
-The broadcasts of one line go out one after the other. `steps` decides what is due, from all broadcasts of a line, so one
+The broadcasts of one line go out one after the other. `_steps` decides what is due, from all broadcasts of a line, so one
 process at a time carries out steps. `next_at` is on the clock of the database. The rows are kept for ever, so that a name is
 never used twice.
 """
@@ -12,19 +12,16 @@ never used twice.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic_core import from_json, to_json
 
 from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
 from linqbot.linq.types.proactive import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
 from linqbot.storage.dialect import Readable, Writable
-
-if TYPE_CHECKING:  # it imports this module
-    from linqbot.storage.operations import AdvanceOp
 
 SEND_ID: Final = "i.broadcast."
 """Prefix of the ids of deliveries that send a broadcast to one person."""
@@ -65,10 +62,6 @@ class NewBroadcast:
     off_the_record: bool = False
     lane: str = ""
 
-    def stored(self, status: BroadcastStatus) -> Broadcast:
-        """Return the broadcast as the storage reports it, without counts."""
-        return Broadcast(self.name, status, self.line, self.per_minute, datetime.fromtimestamp(self.created_at, UTC))
-
     def delivery(self, n: int, handle: str, now: float) -> Delivery:
         """Return the delivery that sends the broadcast to one person. Its lane has no other delivery.
 
@@ -92,21 +85,7 @@ class RecipientUpdate:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenBroadcast:
-    """The facts about a broadcast by which `steps` decides."""
-
-    name: str
-    line: str
-    status: BroadcastStatus
-    next_at: float  # Unix seconds, before which the line sends to no further person
-    has_ended: bool  # True if each person has an outcome and that was noted
-    has_pending: bool  # True if a row is `pending`
-    under_way: int  # the number of rows that are `under_way`
-
-
-@dataclass(frozen=True, slots=True)
-class BroadcastStep:
+class BroadcastStep(NamedTuple):
     """A thing to do with a broadcast, not before `at` (Unix seconds).
 
     `send` makes the first pending person a delivery. `end` notes that each person has an outcome, and makes the
@@ -118,56 +97,21 @@ class BroadcastStep:
     what: Literal["send", "end"]
 
 
-def steps(broadcasts: Sequence[OpenBroadcast]) -> list[BroadcastStep]:
-    """Return what to do next, at most one person for each line.
-
-    Args:
-        broadcasts: Those that have not ended, and those whose `next_at` is still to come, the oldest first.
-    """
-    free_at: defaultdict[str, float] = defaultdict(float)
-    under_way: Counter[str] = Counter()
-    for each in broadcasts:
-        free_at[each.line] = max(free_at[each.line], each.next_at)
-        under_way[each.line] += each.under_way
-    found: list[BroadcastStep] = []
-    served: set[str] = set()
-    for each in broadcasts:
-        if each.has_ended:
-            continue
-        if not each.has_pending:
-            if not each.under_way:
-                found.append(BroadcastStep(0.0, each.name, "end"))
-        elif each.status == "running" and each.line not in served:
-            served.add(each.line)
-            if under_way[each.line] < AT_ONCE:
-                found.append(BroadcastStep(free_at[each.line], each.name, "send"))
-    return found
-
-
-def counted(broadcast: Broadcast, counts: Mapping[str, int]) -> Broadcast:
-    """Return a broadcast with the number of its rows for each outcome."""
-    found: dict[str, Any] = {**counts}
-    found["pending"] = found.get("pending", 0) + found.pop("under_way", 0)
-    return replace(broadcast, people=sum(counts.values()), **found)
-
-
 def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:
     """Return the delivery that runs the bot's `on_broadcast_done` handler.
 
     Args:
         lane: See `NewBroadcast`.
     """
+    counts = {
+        name: getattr(broadcast, name) for name in ("people", "sent", "opted_out", "refused", "failed", "cancelled")
+    }
     data = {
         "name": broadcast.name,
         "line": broadcast.line,
         "was_cancelled": broadcast.status == "cancelled",
         "began_at": broadcast.created_at,
-        "people": broadcast.people,
-        "sent": broadcast.sent,
-        "opted_out": broadcast.opted_out,
-        "refused": broadcast.refused,
-        "failed": broadcast.failed,
-        "cancelled": broadcast.cancelled,
+        **counts,
     }
     body = to_json({"event_type": BROADCAST_DONE_TYPE, "data": data})
     delivery_id = f"{BROADCAST_DONE_ID}{broadcast.name}"
@@ -179,7 +123,6 @@ _STORED = "status, name, line, per_minute, content, created_at, off_the_record, 
 
 
 async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
-    """Store a broadcast; see `Storage.start_broadcast`."""
     facts = (new.name, new.line, new.per_minute, new.content, new.created_at, new.off_the_record, new.lane)
     is_new = await tx.insert(
         f"broadcast ({_STORED})",
@@ -197,7 +140,6 @@ async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
 
 
 async def order(tx: Writable, name: str, order: Order) -> bool:
-    """Pause, resume or cancel a broadcast; see `Storage.order_broadcast`."""
     allowed, status = ALLOWED[order]
     await _lock(tx)
     rows = await tx.fetch("SELECT n, status FROM broadcast WHERE name = $1 AND ended_at IS NULL", name)
@@ -213,7 +155,6 @@ async def order(tx: Writable, name: str, order: Order) -> bool:
 
 
 async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
-    """Store the outcomes of people."""
     # PostgreSQL cannot hold U+0000.
     rows = [
         (each.outcome, each.reason and each.reason.replace("\0", "\ufffd"), tx.now, each.broadcast, each.n)
@@ -226,20 +167,20 @@ async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
         tx.changes.broadcasts = True
 
 
-async def advance(tx: Writable, op: AdvanceOp) -> list[Delivery]:
+async def advance(tx: Writable, now: float) -> list[Delivery]:
     """Carry out the steps that are due, and return the deliveries to store; see `Storage.advance_broadcasts`."""
     await _lock(tx)
     due: list[Delivery] = []
-    for step in await _steps(tx, op.now + tx.ahead_s):
-        if step.at <= op.now + tx.ahead_s:
+    for step in await _steps(tx, now + tx.ahead_s):
+        if step.at <= now + tx.ahead_s:
             sql = f"SELECT {_FACTS} FROM broadcast WHERE name = $1"  # noqa: S608 - constant text
             n, status, new = _read((await tx.fetch(sql, step.broadcast))[0])
             if step.what == "end":
-                due.append(await _end(tx, n, status, new, op.now))
-                op.leaves_text |= new.off_the_record
+                due.append(await _end(tx, n, status, new, now))
+                tx.changes.leaves_text |= new.off_the_record
             else:
-                due.append(await _send(tx, n, new, op.now))
-    tx.changes.broadcasts |= bool(due)
+                due.append(await _send(tx, n, new, now))
+    tx.changes.broadcasts = True
     return due
 
 
@@ -249,13 +190,11 @@ async def next_at(db: Readable, now: float) -> float | None:
 
 
 async def find(db: Readable, name: str) -> Broadcast | None:
-    """Return a broadcast with its counts; None if none of this name is stored."""
     rows = await db.fetch(f"SELECT {_FACTS} FROM broadcast WHERE name = $1", name)  # noqa: S608 - constant text
     return await _report(db, *_read(rows[0])) if rows else None
 
 
 async def newest(db: Readable, limit: int) -> list[Broadcast]:
-    """Return the broadcasts with their counts, the newest first."""
     sql = f"SELECT {_FACTS} FROM broadcast ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
     return [await _report(db, *_read(row)) for row in await db.fetch(sql, limit)]
 
@@ -263,7 +202,6 @@ async def newest(db: Readable, limit: int) -> list[Broadcast]:
 async def recipients(
     db: Readable, name: str, outcome: RecipientOutcome | None, after: int, limit: int
 ) -> list[Recipient]:
-    """Return rows of a broadcast; see `Storage.recipients`."""
     sql = """SELECT n, handle, outcome, reason, at FROM recipient
              WHERE broadcast = (SELECT n FROM broadcast WHERE name = $1) AND n > $2
                  AND ($3::text IS NULL OR outcome = $3) ORDER BY n LIMIT $4"""
@@ -286,12 +224,32 @@ async def _lock(tx: Writable) -> None:
 
 
 async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
+    """Return what to do next, at most one person for each line."""
+    # Those that have not ended, and those whose line must still wait because of them.
     sql = """SELECT name, line, status, next_at, ended_at IS NOT NULL,
                  EXISTS (SELECT 1 FROM recipient WHERE broadcast = broadcast.n AND outcome = 'pending'),
                  (SELECT count(*) FROM recipient WHERE broadcast = broadcast.n AND outcome = 'under_way')
              FROM broadcast
              WHERE ended_at IS NULL OR next_at > $1 ORDER BY n"""
-    return steps([OpenBroadcast(*row) for row in await db.fetch(sql, now)])
+    found = await db.fetch(sql, now)
+    free_at: defaultdict[str, float] = defaultdict(float)
+    under_way: Counter[str] = Counter()
+    for _, line, _, next_at, _, _, running in found:
+        free_at[line] = max(free_at[line], next_at)
+        under_way[line] += running
+    steps: list[BroadcastStep] = []
+    served: set[str] = set()
+    for name, line, status, _, has_ended, has_pending, running in found:
+        if has_ended:
+            continue
+        if not has_pending:
+            if not running:
+                steps.append(BroadcastStep(0.0, name, "end"))
+        elif status == "running" and line not in served:
+            served.add(line)
+            if under_way[line] < AT_ONCE:
+                steps.append(BroadcastStep(free_at[line], name, "send"))
+    return steps
 
 
 def _read(row: Any) -> tuple[int, BroadcastStatus, NewBroadcast]:
@@ -300,8 +258,12 @@ def _read(row: Any) -> tuple[int, BroadcastStatus, NewBroadcast]:
 
 
 async def _report(db: Readable, n: int, status: BroadcastStatus, new: NewBroadcast) -> Broadcast:
-    counts = await db.fetch("SELECT outcome, count(*) FROM recipient WHERE broadcast = $1 GROUP BY outcome", n)
-    return counted(new.stored(status), dict(counts))
+    sql = "SELECT outcome, count(*) FROM recipient WHERE broadcast = $1 GROUP BY outcome"
+    counts: dict[str, int] = dict(await db.fetch(sql, n))
+    people = sum(counts.values())
+    counts["pending"] = counts.get("pending", 0) + counts.pop("under_way", 0)
+    created_at = datetime.fromtimestamp(new.created_at, UTC)
+    return Broadcast(new.name, status, new.line, new.per_minute, created_at, people=people, **counts)
 
 
 async def _end(tx: Writable, n: int, status: BroadcastStatus, new: NewBroadcast, now: float) -> Delivery:

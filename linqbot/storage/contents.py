@@ -21,7 +21,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.errors import StorageError
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import meta
+from linqbot.storage import upkeep
 from linqbot.storage.dialect import Writable
 from linqbot.storage.timers import Timer
 
@@ -92,7 +92,6 @@ class Digest:
 
     @property
     def total(self) -> int:
-        """The number of all rows."""
         return sum(self.rows.values())
 
     @property
@@ -227,7 +226,7 @@ class Contents(ABC):
             for what, sql in {**_CONTRADICTIONS, **self._contradictions}.items():
                 if count := await self._tx.value(sql):
                     found.append(f"{count} {what}.")
-            if (refusal := await meta.refusal(self._tx)) is not None:
+            if (refusal := await upkeep.refusal(self._tx)) is not None:
                 found.append(f"The storage {refusal}")
         return found
 
@@ -237,13 +236,13 @@ class Contents(ABC):
         with self._translated():
             async with self._transaction():
                 await self._add(table, named)
-                await meta.write(self._tx, meta.COPYING, to_json(mark).decode())
+                await upkeep.write_fact(self._tx, upkeep.COPYING, to_json(mark).decode())
         self.mark = mark
 
     async def complete(self) -> None:
         """Remove the mark: from now on the target can be served."""
         with self._translated():
-            await meta.remove(self._tx, meta.COPYING)
+            await upkeep.remove_fact(self._tx, upkeep.COPYING)
         self.mark = None
 
     @abstractmethod
@@ -272,7 +271,7 @@ class Contents(ABC):
         Raises:
             StorageError: the storage holds rows that are not those of an unfinished copy.
         """
-        text = await meta.read(self._tx, meta.COPYING)
+        text = await upkeep.fact(self._tx, upkeep.COPYING)
         self.mark = CopyMark(**from_json(text)) if text else None
         rows = sum(count for table, count in (await self.counts()).items() if table != "meta")
         if rows and self.mark is None:
@@ -289,7 +288,7 @@ class Contents(ABC):
         match table:
             case "meta":
                 for row in rows:
-                    await meta.write(self._tx, row["key"], row["value"])
+                    await upkeep.write_fact(self._tx, row["key"], row["value"])
             case "delivery":
                 await self._number(rows)
                 columns = [name for name in TABLES["delivery"] if name not in {"leased", "body"}]

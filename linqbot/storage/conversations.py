@@ -84,7 +84,6 @@ class Conversation:
 
     @property
     def summary(self) -> ConversationSummary:
-        """The columns that are in memory."""
         return ConversationSummary(self.id, self.chat_id, self.person, self.status, self.until)
 
 
@@ -112,14 +111,12 @@ async def write(tx: Writable, commits: Iterable[Commit]) -> None:
 
 
 async def oldest_first(db: Readable, chat_id: str | None, limit: int) -> list[Conversation]:
-    """Return the conversations on record, of one chat or of all, without `root`, the oldest question first."""
     which, values = where(("chat_id = $", chat_id), first=2)
     sql = f"SELECT {_FACTS} FROM conversation {which} ORDER BY asked_at, n LIMIT $1"  # noqa: S608 - constant text
     return [_conversation(*row) for row in await db.fetch(sql, limit, *values)]
 
 
 async def summaries(db: Readable) -> list[ConversationSummary]:
-    """Return the summaries of all conversations."""
     return [ConversationSummary(*row) for row in await db.fetch(f"SELECT {SUMMARY} FROM conversation ORDER BY n")]  # noqa: S608
 
 
@@ -134,12 +131,10 @@ async def in_chats(db: Readable, chats: Collection[str]) -> dict[str, list[Conve
 
 
 async def waiting_by_handler(db: Readable) -> dict[str, int]:
-    """Return the number of questions that wait for an answer, by handler."""
     return dict(await db.fetch("SELECT handler, count(*) FROM conversation WHERE status = 'waiting' GROUP BY handler"))
 
 
 async def with_entries(db: Readable, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
-    """Return a conversation and its journal entries; None if it is not on record."""
     async with db.snapshot():
         sql = f"SELECT {_FACTS}, root FROM conversation WHERE id = $1"  # noqa: S608 - constant text
         if not (rows := await db.fetch(sql, conversation_id)):
@@ -156,7 +151,6 @@ async def purge(tx: Writable) -> None:
 
 
 async def _delete(tx: Writable, ids: Collection[str]) -> None:
-    """Delete conversations, and note that their turns are over."""
     if not ids:
         return
     sql = "SELECT id, chat_id, off_the_record FROM conversation WHERE id = ANY($1) FOR UPDATE"

@@ -53,6 +53,8 @@ class Readable(Protocol):
 class Changes:
     """The changes of one transaction that memory follows after COMMIT."""
 
+    news: bool = False  # True if a `take` may find more, or if the earliest timer was stored
+    leaves_text: bool = False  # True if text off the record may have been deleted
     timers: bool = False  # True if the earliest timer may be another one
     broadcasts: bool = False  # True if the next step of a broadcast may be another one
     # True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
@@ -63,6 +65,11 @@ class Changes:
     received_at: float | None = None  # when the newest webhook of this transaction was accepted
     noted_at: float | None = None  # the `active_at` that was written to the table `meta`
     purge_at: float | None = None  # time before which no purge needs to run
+
+    @property
+    def has_news(self) -> bool:
+        """True if those that wait in `Storage.changed` must look again."""
+        return self.news or self.broadcasts
 
     def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
         """Note that conversations were deleted, also if this transaction has stored them before."""
@@ -80,6 +87,11 @@ class Writable(Readable, Protocol):
     """The SQL that adds the column behind which a text off the record is stored; empty if a backend has no such column."""
     no_padding: ClassVar[str]
     """The SQL after `SET column = value` that also empties this column."""
+
+    @property
+    def check_key(self) -> str:
+        """The key in the table `meta` under which this process writes bytes without a meaning."""
+        ...
 
     @property
     def now(self) -> float:

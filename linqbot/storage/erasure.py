@@ -86,12 +86,10 @@ class Person:
 
     @property
     def scopes(self) -> set[str]:
-        """The scopes of state that concern the person, in lower case."""
         return {f"person:{self._handle}", *(f"chat:{chat}".lower() for chat in self.chats)}
 
     @property
     def lanes(self) -> set[str]:
-        """The lanes of the chats with the person."""
         return {lane_of_chat(chat) for chat in self.chats}
 
     async def find(self, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
@@ -224,7 +222,6 @@ async def _search(db: Readable, person: Person) -> tuple[Found, bool]:
 
 
 async def _records(db: Readable) -> AsyncIterator[StoredRecord]:
-    """Yield all records."""
     sql = f"SELECT id, lane, body, {db.is_leased} FROM delivery JOIN body USING (seq)"  # noqa: S608 - constant text
     async for key, lane, body, leased in _rows(db, sql):
         yield StoredRecord("delivery", key, lane, (body,), leased=bool(leased))
@@ -249,7 +246,6 @@ async def _rows(db: Readable, sql: str) -> AsyncIterator[Any]:
 async def _erase(
     person: Person, found: Found, forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]], tx: Writable
 ) -> Forgotten:
-    """Erase what was found, and return its numbers."""
     # Since the search, other deliveries may have been leased. Those that are not cannot be until the commit.
     sql = "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE"
     await tx.fetch(sql, sorted(found.keys["delivery"]))

@@ -115,11 +115,9 @@ class InboxLimits:
     lane_limit: int = 1000
 
     def full(self) -> StorageBusy:
-        """Return the error for a delivery that does not fit."""
         return StorageBusy(f"The backlog is full: {self.limit} deliveries wait.")
 
     def lane_full(self, delivery: Delivery) -> LaneFull:
-        """Return the error for a delivery whose lane is full."""
         return LaneFull(f"The lane of {delivery.id} is full: {self.lane_limit} deliveries wait.")
 
 

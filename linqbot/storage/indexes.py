@@ -6,8 +6,7 @@ file, reads the whole backlog. When the process crashes, any delivery in flight 
 that is in flight in a second crash becomes a suspect. Suspects are retried in shrinking groups, finally one at a time,
 so that only the poison message is dead-lettered.
 
-The others save reads. `OpenConversations`: the summaries of all conversations by chat, each as one short text,
-because there may be very many. `Recent`: the deliveries stored last, with their decoded bodies. `LaneWatch` wakes code
+The others save reads. `OpenConversations`: the summaries of all conversations by chat. `Recent`: the deliveries stored last, with their decoded bodies. `LaneWatch` wakes code
 that waits for the next delivery of a lane. The backend stores the rows.
 """
 
@@ -18,16 +17,18 @@ import heapq
 import itertools
 import math
 import secrets
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
+from linqbot.storage.inbox import Lease
 
 
 class _Is(Enum):
@@ -91,7 +92,6 @@ class Lanes:
         self._tokens = itertools.count(secrets.randbits(48) + 1)
 
     def depth_of(self, lane: str) -> int:
-        """Return the number of deliveries in the lane, including the leased one."""
         known = self._lanes.get(lane)
         return len(known.queue) if known else 0
 
@@ -381,67 +381,35 @@ class OpenConversations:
     """The summaries of all conversations."""
 
     def __init__(self, conversations: Iterable[ConversationSummary] = ()) -> None:
-        # Most chats have one conversation, and a tuple for each would cost as much as the conversation.
-        self._by_chat: dict[str, str | tuple[str, ...]] = {}
+        self._by_chat: dict[str, tuple[ConversationSummary, ...]] = {}
         for each in conversations:
-            self._put(each.chat_id, (*self._in(each.chat_id), _packed(each)))
+            self._by_chat[each.chat_id] = (*self.in_chat(each.chat_id), each)
 
-    def add(self, conversation: ConversationSummary) -> None:
+    def add(self, new: ConversationSummary) -> None:
         """Add a conversation. It replaces the one with its id, and the one of its person in its chat.
 
         A conversation that has failed replaces none and is not replaced, so that its dead letter can be retried.
         """
-        chat_id, person = conversation.chat_id, None if conversation.keeps_its_place else conversation.person
-        left = (
-            _packed(old)
-            for old in self.in_chat(chat_id)
-            if old.id != conversation.id and (old.person != person or old.keeps_its_place)
+        stays = (
+            old
+            for old in self.in_chat(new.chat_id)
+            if old.id != new.id and (old.person != new.person or old.keeps_its_place or new.keeps_its_place)
         )
-        self._put(chat_id, (*left, _packed(conversation)))
+        self._by_chat[new.chat_id] = (*stays, new)
 
     def remove(self, chat_id: str, conversation_id: str) -> None:
         """Remove a conversation of a chat, if it is there."""
-        self._put(
-            chat_id, tuple(packed for packed in self._in(chat_id) if _unpacked(chat_id, packed).id != conversation_id)
-        )
-
-    def of_person(self, person: str) -> Sequence[ConversationSummary]:
-        """Return the conversations in which this person must answer, in all chats. It looks at each."""
-        end = f"\n{person}"
-        return [
-            each
-            for chat_id, packed in self._by_chat.items()
-            if isinstance(packed, tuple) or packed.endswith(end)
-            for each in self.in_chat(chat_id)
-            if each.person == person
-        ]
-
-    def in_chat(self, chat_id: str) -> Sequence[ConversationSummary]:
-        """Return the conversations of a chat, the oldest first."""
-        # Asked twice for each message, and nearly all chats have none.
-        if chat_id not in self._by_chat:
-            return ()
-        return tuple(_unpacked(chat_id, packed) for packed in self._in(chat_id))
-
-    def _in(self, chat_id: str) -> tuple[str, ...]:
-        packed = self._by_chat.get(chat_id, ())
-        return (packed,) if isinstance(packed, str) else packed
-
-    def _put(self, chat_id: str, packed: tuple[str, ...]) -> None:
-        if packed:
-            self._by_chat[chat_id] = packed[0] if len(packed) == 1 else packed
+        if left := tuple(each for each in self.in_chat(chat_id) if each.id != conversation_id):
+            self._by_chat[chat_id] = left
         else:
             self._by_chat.pop(chat_id, None)
 
+    def of_person(self, person: str) -> Sequence[ConversationSummary]:
+        """Return the conversations in which this person must answer, in all chats. It looks at each."""
+        return [each for chat in self._by_chat.values() for each in chat if each.person == person]
 
-def _packed(each: ConversationSummary) -> str:
-    return f"{each.id}\n{each.status}\n{each.until!r}\n{each.person}"
-
-
-def _unpacked(chat_id: str, packed: str) -> ConversationSummary:
-    status: Any
-    conversation_id, status, until, person = packed.split("\n", 3)
-    return ConversationSummary(conversation_id, chat_id, person, status, float(until))
+    def in_chat(self, chat_id: str) -> Sequence[ConversationSummary]:
+        return self._by_chat.get(chat_id, ())
 
 
 MAX_DELIVERIES: Final = 4096
@@ -479,12 +447,14 @@ class Recent:
     def get(self, seq: int) -> Row | None:
         return self._rows.get(seq)
 
-    def replace(self, seq: int, delivery: Delivery, *, again: bool) -> None:
-        """Replace the delivery of a row, if it is kept. `again` adds 1 to its replay number."""
+    def join(self, seq: int, joined: Delivery, others: Iterable[int], again: bool) -> None:
+        """Replace a delivery by the one that others have joined. `again` adds 1 to its replay number."""
         if row := self._rows.get(seq):
-            self._bytes += len(delivery.body) - len(row.delivery.body)
-            row.delivery = delivery
+            self._bytes += len(joined.body) - len(row.delivery.body)
+            row.delivery = joined
             row.replay += again
+        for other in others:
+            self.drop(other)
 
     def renumber(self, numbers: Mapping[int, int]) -> None:
         """Change the sequence numbers of rows; `numbers` maps old to new ones."""
@@ -497,10 +467,11 @@ class Recent:
             self._bytes -= len(row.delivery.body)
 
 
-class StorageMemory:
+class StorageMemory(ABC):
     """The facts that every backend keeps in memory, also one whose lanes are in the database."""
 
     def __init__(self) -> None:
+        self.changed = asyncio.Event()  # see `Storage.changed`
         self.watched = LaneWatch()  # the lanes that running turns watch
         self.recent = Recent()
         self.conversations = OpenConversations()
@@ -511,12 +482,16 @@ class StorageMemory:
         self.has_own_entries = False
         self.purge_at = 0.0  # time before which no purge needs to run
 
+    @abstractmethod
+    def release(self, leases: Iterable[Lease]) -> object:
+        """Forget leases that have no holder any more."""
+
     def note_activity(self, *times: float | None) -> None:
-        """Note when webhooks were accepted, or None."""
         self.active_at = max(filter(None, (self.active_at, *times)), default=None)
 
     def follow(self, changes: Changes) -> None:
-        """Follow a transaction that is committed."""
+        if changes.has_news:
+            self.changed.set()
         if changes.received_at is not None:
             self.note_activity(changes.received_at)
         if changes.noted_at is not None:

@@ -88,7 +88,6 @@ class JournalEntry:
     def with_outcome(
         self, status: EntryStatus, answer: bytes, *, message_id: str | None, chat_id: str | None
     ) -> JournalEntry:
-        """Return the entry with the outcome of its call."""
         # `dataclasses.replace` is several times slower, because it looks up every field by name.
         begun = (self.turn, self.replay, self.slot, self.key, self.safety, self.call)
         rest = (self.delivery, self.digest, self.origin, self.off_the_record)
@@ -217,7 +216,6 @@ async def end(tx: Writable, turns: Iterable[str]) -> None:
 
 
 async def forget_texts(tx: Writable, turns: Iterable[str]) -> None:
-    """Delete the texts from the journal entries of turns that are over."""
     if over := sorted(turns):
         await _redact(tx, await tx.fetch("SELECT n, call, answer FROM journal WHERE texts AND turn = ANY($1)", over))
 
@@ -238,40 +236,25 @@ async def purge(tx: Writable, limit: int) -> int:
     return max(len(gone), len(rows))
 
 
-async def purge_dead(tx: Writable, before: float, limit: int) -> int:
-    """Delete old dead letters, and the texts in their journal entries; see `Storage.purge`. Return their number."""
-    sql = "SELECT id FROM dead WHERE dead_lettered_at < $1 ORDER BY dead_lettered_at LIMIT $2 FOR UPDATE"
-    if ids := [one for (one,) in await tx.fetch(sql, before, limit)]:
-        await tx.run("DELETE FROM dead WHERE id = ANY($1)", ids)
-        await end(tx, ids)
-        await forget_texts(tx, ids)
-    return len(ids)
-
-
 async def of_turn(db: Readable, turn: str, replay: int) -> list[JournalEntry]:
-    """Return the journal entries of a turn, in the order in which they were begun."""
     sql = f"SELECT {COLUMNS} FROM journal WHERE turn = $1 AND replay = $2 ORDER BY n"  # noqa: S608 - constant text
     return [JournalEntry(*row) for row in await db.fetch(sql, turn, replay)]
 
 
 async def of_message(db: Readable, message_id: str) -> JournalEntry | None:
-    """Return the entry that made a message; None if none on record did."""
     return await _find(db, "message_id = $1", message_id)
 
 
 async def has_sent(db: Readable, message_id: str) -> bool:
-    """Return True if an entry made a message."""
     return await db.value("SELECT 1 FROM journal WHERE message_id = $1 LIMIT 1", message_id) is not None
 
 
 async def ambiguous(db: Readable, limit: int) -> list[JournalEntry]:
-    """Return the calls and steps of which it is unknown if they were done, the oldest first."""
     sql = f"SELECT {COLUMNS} FROM journal WHERE status = 'ambiguous' ORDER BY first_at, n LIMIT $1"  # noqa: S608
     return [JournalEntry(*row) for row in await db.fetch(sql, limit)]
 
 
 def is_own(entry: JournalEntry) -> bool:
-    """Return True if the entry belongs to a delivery that linqbot created, such as a scheduled send."""
     return entry.turn.startswith(OWN_DELIVERY)
 
 

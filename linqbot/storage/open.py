@@ -6,6 +6,7 @@ The built-in storages use the same hook as those of plugins (`hookspecs.register
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageMisplaced
@@ -49,9 +50,13 @@ def scheme(url: str) -> str:
     return "" if not separator else "postgresql" if name == "postgres" else name
 
 
+def path_of(url: str) -> Path | None:
+    """Return the file of a storage URL; None if the URL is not one of a file."""
+    return Path(url.removeprefix(_SQLITE)).resolve() if url.startswith(_SQLITE) else None
+
+
 @hookimpl
 def register_storage() -> dict[str, Opener]:
-    """Return the openers of the built-in schemes."""
     return {"memory": _memory, "postgresql": _postgres, "sqlite": _sqlite}
 
 

@@ -15,13 +15,12 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import broadcasts, conversations, journal, meta, timers, upkeep
+from linqbot.storage import broadcasts, conversations, journal, timers, upkeep
 from linqbot.storage.dialect import Writable
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry, lease_over
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, InboxLimits, Lease, Retry, lease_over
 from linqbot.storage.indexes import StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt, with_result
 from linqbot.storage.state import StateBatch, StateWrite
-from linqbot.storage.timers import Timer
 
 T = TypeVar("T")
 OpT = TypeVar("OpT", bound="Op[Any]")
@@ -47,13 +46,9 @@ class PutOp(Op[bool]):
 
 @dataclass(slots=True, eq=False)
 class PutReceiptOp(PutOp):
-    """Store what a receipt reports. The delivery itself is only remembered as known, for nothing else wants it.
-
-    The writer sets `is_put` if it has stored the delivery in its lane, because another process may want it.
-    """
+    """Store what a receipt reports. The delivery itself is only remembered as known, for nothing else wants it."""
 
     receipt: Receipt
-    is_put: bool = field(default=False, init=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -135,57 +130,10 @@ class SettleOp(Op[None]):
 
 
 @dataclass(slots=True, eq=False)
-class ReceiptOp(Op[JournalEntry | None]):
-    receipt: Receipt
-
-
-@dataclass(slots=True, eq=False)
-class ScheduleOp(Op[bool]):
-    """Store a timer. The writer sets `is_earliest` if it was stored and is due before all others."""
-
-    timer: Timer
-    is_earliest: bool = field(default=False, init=False)
-
-
-@dataclass(slots=True, eq=False)
-class CancelOp(Op[bool]):
-    """Delete a timer, and store an entry about that in the journal if there is one."""
-
-    timer_id: str
-    record: JournalEntry | None
-
-
-@dataclass(slots=True, eq=False)
-class FireOp(Op[int]):
-    now: float
-    limit: int
-
-
-@dataclass(slots=True, eq=False)
-class AdvanceOp(Op[int]):
-    """Carry out the steps of broadcasts that are due. The writer sets `leaves_text` if it deleted text off the record."""
-
-    now: float
-    leaves_text: bool = field(default=False, init=False)
-
-
-@dataclass(slots=True, eq=False)
-class CheckOp(Op[None]):
-    """Write `size` bytes without a meaning; with 0 delete them again."""
-
-    size: int
-
-
-@dataclass(slots=True, eq=False)
-class WorkOp(Op[Any]):
+class WorkOp(Op[T]):
     """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all."""
 
-    work: Callable[[Any], Awaitable[Any]]
-    news: bool = True  # True if a `take` may find more afterwards
-
-
-async def nothing(_: object) -> None:
-    """Write nothing: the transaction only notices what other processes have written, or sends what they must know."""
+    work: Callable[[Any], Awaitable[T]]
 
 
 OpsByKind: TypeAlias = dict[type[Op[Any]], list[Any]]
@@ -201,25 +149,7 @@ def by_kind(batch: Iterable[Op[Any]]) -> OpsByKind:
 
 
 def of(ops: OpsByKind, kind: type[OpT]) -> list[OpT]:
-    """Return the operations of one kind, of those that `by_kind` has sorted."""
     return ops.get(kind, [])
-
-
-_NEWS: Final = frozenset({FinishOp, ReleaseOp, OrderOp, HoldOp})
-_NEWS_WITH_RESULT: Final = frozenset({PutOp, FireOp, AdvanceOp})
-
-
-def is_news(op: Op[Any]) -> bool:
-    """Return True if a `take` may find more after the operation, or if it stored the earliest timer."""
-    # By class, because this looks at every operation: a `match` would compare each with nine classes.
-    kind = type(op)
-    if kind in _NEWS_WITH_RESULT:
-        return bool(op.result)
-    if kind in _NEWS:
-        return True
-    if isinstance(op, WorkOp):
-        return op.news
-    return (isinstance(op, ScheduleOp) and op.is_earliest) or (isinstance(op, PutReceiptOp) and op.is_put)
 
 
 MAX_BATCH: Final = 128
@@ -233,11 +163,11 @@ class OpQueue(ABC):
     are queued, written together in the next one, and answered together once it is committed.
 
     Args:
-        settled: Called once per batch, before the callers of its operations go on.
+        memory: Forgets leases that could not be given back: they have no holder any more.
     """
 
-    def __init__(self, settled: Callable[[list[Op[Any]]], None]) -> None:
-        self._settled = settled
+    def __init__(self, memory: StorageMemory) -> None:
+        self._memory = memory
         self._waiting: list[Op[Any]] = []
         self._is_open = False
 
@@ -264,7 +194,8 @@ class OpQueue(ABC):
         if error is not None:
             for op in batch:
                 op.error = _for_one(error)
-        self._settled(batch)
+                if isinstance(op, ReleaseOp):
+                    self._memory.release(op.leases)
         for op in batch:
             if op.future is None or op.future.done():
                 continue
@@ -296,19 +227,16 @@ Step: TypeAlias = Callable[[Any, list[Any]], Awaitable[None]]
 
 # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time. Begin
 # comes before settle and finish, so that an outcome finds its row.
-_BEFORE_FINISH: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp, ProgressOp, BeginOp)
-_AFTER_FINISH: Final[Sequence[type[Op[Any]]]] = (
-    *(ReceiptOp, CancelOp, ScheduleOp, WorkOp),
-    *(PutOp, PutReceiptOp, OrderOp, FireOp, AdvanceOp, TakeOp, CheckOp),
-)
+_BEFORE_BEGIN: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp, ProgressOp)
+# Work comes after the deliveries that are put, which may be leased at once: it may put others into the same lanes.
+_AFTER_FINISH: Final[Sequence[type[Op[Any]]]] = (PutOp, PutReceiptOp, OrderOp, WorkOp, TakeOp)
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSteps:
     """The steps of a transaction that each backend has for itself."""
 
-    # For each kind of operations that moves a lane or checks a lease. The steps that all backends share are added.
-    steps: dict[type[Op[Any]], Step]
+    steps: dict[type[Op[Any]], Step]  # for each kind of operations that moves a lane
     # Returns the sequence numbers of the deliveries under leases that are in force, by token.
     held: Callable[[Any, Sequence[Lease]], Awaitable[dict[int, int]]]
     # Notes that the leases of turns that run again are over. The deliveries are given by sequence number.
@@ -319,23 +247,15 @@ class LaneSteps:
     # Stores new deliveries at the tails of their lanes. Backlog limits do not apply: Linq does not deliver them again
     # if they are refused.
     store: Callable[[Any, Sequence[Delivery]], Awaitable[object]]
+    # Gives deliveries that come back numbers at the tails of their lanes, and remembers their ids.
+    number: Callable[[Any, Sequence[Delivery]], Awaitable[Sequence[int]]]
+    # Removes those of these deliveries that wait, whatever their lanes, and returns how many there were.
+    forget: Callable[[Any, Collection[str]], Awaitable[int]]
+    has_room: Callable[[Any], Awaitable[bool]]  # returns False if the inbox is full
     old_ids: str  # the SQL that deletes the ids of deliveries that left the inbox before $1, at most $2
 
     def __post_init__(self) -> None:
-        self.steps[ReceiptOp] = _receive
-        self.steps[CancelOp] = _cancel
-        self.steps[ScheduleOp] = timers.schedule_all
         self.steps[WorkOp] = _work
-        self.steps[FireOp] = self.steps[AdvanceOp] = self._store_due
-
-    async def _store_due(self, tx: Writable, ops: Sequence[FireOp | AdvanceOp]) -> None:
-        """Move due timers, and the next people of broadcasts, into their lanes."""
-        for op in ops:
-            due = await (
-                timers.take_due(tx, op.now, op.limit) if isinstance(op, FireOp) else broadcasts.advance(tx, op)
-            )
-            await self.store(tx, due)
-            op.result = len(due)
 
 
 async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMemory, *, purging: bool) -> None:
@@ -343,9 +263,11 @@ async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMem
 
     Only a process that serves is `purging`: a command does not know for how long history is kept.
     """
-    for kind in _BEFORE_FINISH:
+    for kind in _BEFORE_BEGIN:
         if kind in ops:
             await lanes.steps[kind](tx, ops[kind])
+    if BeginOp in ops:
+        await _begin(tx, of(ops, BeginOp), lanes)
     if FinishOp in ops or SettleOp in ops:
         await _finish(tx, of(ops, SettleOp), of(ops, FinishOp), lanes)
     for kind in _AFTER_FINISH:
@@ -354,7 +276,7 @@ async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMem
     if purging and tx.now >= memory.purge_at:
         await upkeep.purge(tx, lanes.old_ids)
     if tx.changes.received_at is not None:
-        await meta.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
+        await upkeep.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
 
 
 def ends_its_turn(op: FinishOp) -> bool:
@@ -367,6 +289,19 @@ def ends_its_turn(op: FinishOp) -> bool:
         return False
     slots = {entry.slot for entry in end.entries if entry.turn == turn}
     return len(slots) == len(end.entries) and (end.has_all_entries or not slots)
+
+
+async def _begin(tx: Writable, ops: Sequence[BeginOp], lanes: LaneSteps) -> None:
+    state = StateBatch(tx)
+    await state.read([op.state for op in ops])
+    held = await lanes.held(tx, [op.lease for op in ops if op.lease is not None])
+    for op in ops:
+        if op.lease is not None and op.lease.token not in held:
+            op.error = lease_over(op.lease)
+        elif op.state and await journal.status_of(tx, op.entry) is None:
+            op.error = state.add(op.state)
+    await state.write()
+    await journal.begin(tx, [entry for op in ops for entry in op.entries])
 
 
 async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[FinishOp], lanes: LaneSteps) -> None:
@@ -389,6 +324,8 @@ async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[Finis
                 ending.add(seq)
             else:
                 entries += op.commit.entries
+    tx.changes.news |= bool(ended)
+    tx.changes.leaves_text |= any(op.commit.off_the_record for op in ops)
     await journal.settle(tx, entries)
     await state.write()
     commits = [op.commit for op in ended.values()]
@@ -463,19 +400,7 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-async def _receive(tx: Writable, ops: Sequence[ReceiptOp]) -> None:
-    for op in ops:
-        (op.result,) = await journal.receive(tx, (op.receipt,))
-
-
-async def _cancel(tx: Writable, ops: Sequence[CancelOp]) -> None:
-    for op in ops:
-        op.result = await timers.cancel(tx, op.timer_id)
-        if op.record is not None:
-            await journal.settle(tx, [with_result(op.record, op.result)])
-
-
-async def _work(tx: Writable, ops: Sequence[WorkOp]) -> None:
+async def _work(tx: Writable, ops: Sequence[WorkOp[Any]]) -> None:
     for op in ops:
         try:
             op.result = await op.work(tx)
@@ -483,3 +408,37 @@ async def _work(tx: Writable, ops: Sequence[WorkOp]) -> None:
             raise
         except StorageError as error:
             op.error = error
+
+
+async def fire(tx: Writable, lanes: LaneSteps, now: float, limit: int) -> int:
+    due = await timers.take_due(tx, now, limit)
+    await lanes.store(tx, due)
+    return len(due)
+
+
+async def advance(tx: Writable, lanes: LaneSteps, now: float) -> int:
+    due = await broadcasts.advance(tx, now)
+    await lanes.store(tx, due)
+    return len(due)
+
+
+async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None) -> bool:
+    is_gone = await timers.cancel(tx, timer_id)
+    tx.changes.leaves_text |= is_gone
+    if record is not None:
+        await journal.settle(tx, [with_result(record, is_gone)])
+    return is_gone
+
+
+async def write_check(tx: Writable, lanes: LaneSteps, limits: InboxLimits, size: int) -> None:
+    """Write `size` bytes without a meaning; with 0 delete them again.
+
+    Raises:
+        StorageBusy: the backlog is full.
+    """
+    if not size:
+        await upkeep.remove_fact(tx, tx.check_key)
+    elif not await lanes.has_room(tx):
+        raise limits.full()
+    else:
+        await upkeep.write_fact(tx, tx.check_key, "0" * size)

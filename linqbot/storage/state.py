@@ -135,13 +135,7 @@ class StateBatch:
                 entries.append(op.entry)
         return entries
 
-    def drop(self, writes: Sequence[StateWrite]) -> None:
-        """Take back writes that were added, because their lease is over."""
-        for write in writes:
-            self._writes.pop((write.scope, write.name), None)
-
     async def write(self) -> None:
-        """Write everything that was added."""
         rows = [
             (write.scope, write.name, write.value, write.person)
             for write in self._writes.values()
@@ -173,12 +167,10 @@ async def write_now(tx: Writable, writes: Sequence[StateWrite]) -> None:
 
 
 async def load(db: Readable, scope: str) -> dict[str, bytes]:
-    """Return all values of a scope, as JSON by name."""
     return dict(await db.fetch("SELECT name, value FROM state WHERE scope = $1", scope))
 
 
 async def rows(db: Readable, *, prefix: str, name: str | None, after: tuple[str, str], limit: int) -> list[StateRow]:
-    """Return stored values; see `Storage.state_rows`."""
     sql = """SELECT scope, name, value FROM state
              WHERE (scope, name) > ($1, $2) AND scope >= $3 AND substr(scope, 1, length($3)) = $3
                  AND ($4::text IS NULL OR name = $4)

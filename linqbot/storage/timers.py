@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.dialect import Readable, Writable, where
 
-if TYPE_CHECKING:  # they import this module
+if TYPE_CHECKING:  # it imports this module
     from linqbot.storage.inbox import Commit
-    from linqbot.storage.operations import ScheduleOp
 
 OUTAGE: Final = "outage"
 """The kind of a timer that stays stored as long as an outage of a chat lasts; see `features/notices.py`."""
@@ -58,7 +57,6 @@ class Timer:
 
     @property
     def is_recurring(self) -> bool:
-        """True if the timer stays stored when it fires."""
         return self.kind in RECURRING
 
     @property
@@ -105,18 +103,14 @@ async def schedule(tx: Writable, timer: Timer) -> bool:
     return stored > 0
 
 
-async def schedule_all(tx: Writable, ops: Sequence[ScheduleOp]) -> None:
-    """Store timers, and set the results of the operations."""
-    earlier = await earliest(tx) if ops else None
-    for op in ops:
-        op.result = await schedule(tx, op.timer)
-        op.is_earliest = op.result and (earlier is None or op.timer.due < earlier)
-        if op.is_earliest:
-            earlier = op.timer.due
+async def schedule_now(tx: Writable, timer: Timer) -> bool:
+    before = await earliest(tx)
+    is_stored = await schedule(tx, timer)
+    tx.changes.news |= is_stored and (before is None or timer.due < before)
+    return is_stored
 
 
 async def cancel(tx: Writable, timer_id: str) -> bool:
-    """Delete a timer. Return True if it was stored."""
     gone = await tx.run("DELETE FROM timer WHERE id = $1", timer_id) > 0
     tx.changes.timers |= gone
     return gone
@@ -163,20 +157,17 @@ async def earliest(db: Readable) -> float | None:
 
 
 async def scheduled(db: Readable, lane: str | None, limit: int) -> list[Timer]:
-    """Return the timers that wait, the earliest first."""
     which, values = where(("due < $", PARKED_S), ("lane = $", lane), first=2)
     sql = f"SELECT {_COLUMNS} FROM timer {which} ORDER BY due, n LIMIT $1"  # noqa: S608 - constant text
     return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
 
 
 async def find(db: Readable, timer_id: str) -> Timer | None:
-    """Return a timer; None if none of this id is stored."""
     rows = await db.fetch(f"SELECT {_COLUMNS} FROM timer WHERE id = $1", timer_id)  # noqa: S608 - constant text
     return _here(db, rows[0]) if rows else None
 
 
 async def recurring(db: Readable, kind: str, lane: str | None) -> list[Timer]:
-    """Return the timers of a kind, those included that are parked; see `Storage.recurring`."""
     which, values = where(("kind = $", kind), ("lane = $", lane))
     sql = f"SELECT {_COLUMNS} FROM timer {which} ORDER BY n"  # noqa: S608 - constant text
     return [Timer(*row) for row in await db.fetch(sql, *values)]

@@ -1,15 +1,18 @@
 """Upkeep: what operators list, retry, replay, delete and back up: what waits, what is dead, and what is kept for replays.
 
-The handling of an event uses none of it, but the purge. A command may call all of them in its own process while the server runs;
+The table `meta` holds facts about the storage itself. The handling of an event uses only the purge, and notes the time of the
+last webhook. A command may call all of them in its own process while the server runs;
 the server notices the changes.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
+from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import conversations, journal
 from linqbot.storage.dialect import Readable, Writable, where
@@ -92,6 +95,12 @@ class Forgotten:
         return replace(later, chats=tuple(sorted({*self.chats, *later.chats})), **sums)
 
 
+COPYING: Final = "copying"
+"""The key under which an unfinished copy has its mark; see `contents.CopyMark`."""
+
+UNWIPED: Final = "unwiped"
+"""The key that is there while bytes of purged text are left on the disk."""
+
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 """The columns of a `Delivery`, in the order of its fields."""
 
@@ -101,7 +110,6 @@ _PURGE_ROWS = 200
 
 
 async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, object]) -> list[Waiting]:
-    """Return the deliveries in the inbox that meet these conditions, in order; see `where`."""
     which, values = where(*conditions, first=3)
     sql = f"""SELECT id, lane, type, received_at,
                   CASE WHEN {db.is_leased} THEN 'leased' WHEN not_before > $1 THEN waits ELSE 'ready' END,
@@ -111,14 +119,12 @@ async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, 
 
 
 async def oldest_and_dead(db: Readable) -> tuple[float | None, int]:
-    """Return when the oldest delivery of the inbox was received, and the number of dead letters."""
     sql = "SELECT (SELECT received_at FROM delivery ORDER BY seq LIMIT 1), (SELECT count(*) FROM dead)"
     ((oldest_at, dead),) = await db.fetch(sql)
     return oldest_at, dead
 
 
 async def dead_letters(db: Readable, limit: int, *conditions: tuple[str, object]) -> list[DeadDelivery]:
-    """Return the dead letters that meet these conditions, newest first; see `where`."""
     which, values = where(*conditions, first=2)
     sql = f"""SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay
               FROM dead {which} ORDER BY n DESC LIMIT $1"""  # noqa: S608 - constant text
@@ -126,7 +132,6 @@ async def dead_letters(db: Readable, limit: int, *conditions: tuple[str, object]
 
 
 async def find(db: Readable, delivery_id: str) -> Delivery | None:
-    """Return a delivery with its body; see `Storage.delivery`."""
     sql = f"SELECT {DELIVERY} FROM delivery JOIN body USING (seq) WHERE id = $1"  # noqa: S608 - constant text
     rows = await db.fetch(sql, delivery_id)
     return Delivery(*rows[0]) if rows else next(iter(await page(db, [delivery_id])), None)
@@ -238,3 +243,64 @@ async def purge(tx: Writable, known: str) -> None:
     await conversations.purge(tx)
     if max(len(done), seen, entries) < _PURGE_ROWS:
         tx.changes.purge_at = tx.now + _PURGE_EVERY_S
+
+
+async def purge_dead(tx: Writable, before: float, limit: int) -> int:
+    """Delete old dead letters, and the texts in their journal entries; see `Storage.purge`. Return their number."""
+    sql = "SELECT id FROM dead WHERE dead_lettered_at < $1 ORDER BY dead_lettered_at LIMIT $2 FOR UPDATE"
+    if ids := [one for (one,) in await tx.fetch(sql, before, limit)]:
+        await tx.run("DELETE FROM dead WHERE id = ANY($1)", ids)
+        await journal.end(tx, ids)
+        await journal.forget_texts(tx, ids)
+        await write_fact(tx, UNWIPED, "1")
+    return len(ids)
+
+
+async def fact(db: Readable, key: str) -> str | None:
+    found: str | None = await db.value("SELECT value FROM meta WHERE key = $1", key)
+    return found
+
+
+async def write_fact(tx: Writable, key: str, value: str) -> None:
+    sql = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    await tx.run(sql, key, value)
+
+
+async def remove_fact(tx: Writable, key: str) -> None:
+    await tx.run("DELETE FROM meta WHERE key = $1", key)
+
+
+async def note_activity(tx: Writable, at: float, noted_at: float, *, after_s: float) -> None:
+    """Store when a webhook was last accepted, if that is at least `after_s` later than the time that is known to be stored.
+
+    Seldom, because each time costs a page of a file, and processes would wait for each other to write this row.
+    """
+    if at <= noted_at or at < noted_at + after_s:
+        return
+    # Another process may have stored a later time.
+    sql = """INSERT INTO meta (key, value) VALUES ('active_at', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+             WHERE CAST(excluded.value AS double precision) > CAST(meta.value AS double precision)"""
+    await tx.run(sql, repr(at))
+    await tx.run("INSERT INTO meta (key, value) VALUES ('first_active_at', $1) ON CONFLICT (key) DO NOTHING", repr(at))
+    tx.changes.noted_at = at
+
+
+async def refusal(db: Readable) -> str | None:
+    """Return the reason why the storage cannot be used, as sentences; None if it holds no unfinished copy."""
+    mark = await fact(db, COPYING)
+    return mark and (
+        f"holds an unfinished copy of {json.loads(mark)['source']}. Run linqbot storage copy again to finish it, or delete it "
+        "and begin again."
+    )
+
+
+async def refuse_unfinished(db: Readable, name: str) -> None:
+    """Check that the storage is complete.
+
+    Args:
+        name: Its place, for the message.
+    Raises:
+        ConfigError: it holds an unfinished copy of another storage.
+    """
+    if (reason := await refusal(db)) is not None:
+        raise ConfigError(f"{name} {reason}")

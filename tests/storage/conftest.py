@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ from postgres_server import empty_storage_url
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -21,9 +23,59 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 
 NOON = 1_800_000_000.0
 
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
 MakeStorage = Callable[..., Storage]
+
+_NUMBERS = itertools.count(1)
+
+
+def delivery(
+    lane: str = "c:1",
+    *,
+    name: str | None = None,
+    message_key: str | None = None,
+    body: bytes = b"{}",
+    carrier: str | None = None,
+) -> Delivery:
+    """`delivery(lane="c:1")` returns a new delivery, with a new id unless `name` is given."""
+    made = name or f"w.no-{next(_NUMBERS)}"
+    return Delivery(made, lane, "message.received", body, NOON, message_key, carrier, decoded={"id": made})
+
+
+def entry(
+    turn: str,
+    slot: str = "0",
+    *,
+    replay: int = 0,
+    key: str | None = None,
+    status: EntryStatus = "attempting",
+    answer: bytes | None = None,
+    message_id: str | None = None,
+    call: bytes = b'{"verb":"send"}',
+) -> JournalEntry:
+    """`entry("w.1", slot="0")` returns the journal entry of an attempted send, with a key made of turn and slot."""
+    made = key or f"lb.{turn}.{replay}.{slot}"
+    return JournalEntry(turn, replay, slot, made, "keyed", call, status, NOON, answer, message_id)
+
+
+async def leased(storage: Storage, *deliveries: Delivery, limit: int = 1) -> Lease:
+    """Put deliveries, and return the lease of the one that can be leased now."""
+    for each in deliveries:
+        await storage.put(each)
+    (found,) = await storage.take(limit, lease_s=60)
+    return found
+
+
+async def handle(storage: Storage, new: Delivery, commit: Commit | None = None) -> None:
+    """Put a delivery, lease it, and end its turn: with an ack, if there is no other `commit`."""
+    await storage.finish(await leased(storage, new), commit or Commit(Ack()))
+
+
+async def is_woken(storage: Storage) -> bool:
+    """Return True if `changed` returns now."""
+    waiting = asyncio.ensure_future(storage.changed())
+    done, _ = await asyncio.wait([waiting], timeout=0.05)
+    waiting.cancel()
+    return bool(done)
 
 
 @pytest.fixture
@@ -55,46 +107,6 @@ def closed_storage(make_storage: MakeStorage) -> Storage:
 async def storage(closed_storage: Storage) -> AsyncIterator[Storage]:
     async with closed_storage:
         yield closed_storage
-
-
-@pytest.fixture
-def delivery() -> MakeDelivery:
-    """`delivery(lane="c:1")` returns a new delivery, with a new id unless `name` is given."""
-    numbers = itertools.count(1)
-
-    def make(
-        lane: str = "c:1",
-        *,
-        name: str | None = None,
-        message_key: str | None = None,
-        body: bytes = b"{}",
-        carrier: str | None = None,
-    ) -> Delivery:
-        made = name or f"w.no-{next(numbers)}"
-        return Delivery(made, lane, "message.received", body, NOON, message_key, carrier, decoded={"id": made})
-
-    return make
-
-
-@pytest.fixture
-def entry() -> MakeEntry:
-    """`entry("w.1", slot="0")` returns the journal entry of an attempted send, with a key made of turn and slot."""
-
-    def make(
-        turn: str,
-        slot: str = "0",
-        *,
-        replay: int = 0,
-        key: str | None = None,
-        status: EntryStatus = "attempting",
-        answer: bytes | None = None,
-        message_id: str | None = None,
-        call: bytes = b'{"verb":"send"}',
-    ) -> JournalEntry:
-        made = key or f"lb.{turn}.{replay}.{slot}"
-        return JournalEntry(turn, replay, slot, made, "keyed", call, status, NOON, answer, message_id)
-
-    return make
 
 
 @pytest.fixture

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from storage.conftest import NOON, delivery, is_woken
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
-from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import AT_ONCE, NewBroadcast, RecipientUpdate
@@ -20,8 +19,6 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease
 
 pytestmark = pytest.mark.anyio
 
-MakeDelivery = Callable[..., Delivery]
-NOON = 1_800_000_000.0
 LINE = "+12025550100"
 PEOPLE = ["+14155550101", "+14155550102", "ann@example.com"]
 
@@ -55,13 +52,6 @@ async def send_all(storage: Storage, clock: MovableClock, outcomes: Sequence[Rec
         assert await storage.advance_broadcasts(clock.now()) == 1
         await end(storage, await under_way(storage), outcome)
         clock.advance(3)
-
-
-async def is_woken(storage: Storage) -> bool:
-    waiting = asyncio.ensure_future(storage.changed())
-    done, _ = await asyncio.wait([waiting], timeout=0.05)
-    waiting.cancel()
-    return bool(done)
 
 
 async def test_a_broadcast_is_stored_once_with_its_people_in_order(storage: Storage) -> None:
@@ -290,9 +280,7 @@ async def test_a_person_who_is_forgotten_while_under_way_gets_no_row_back(
     assert await storage.advance_broadcasts(clock.now()) == 1
 
 
-async def test_a_full_inbox_does_not_hold_up_a_broadcast(
-    storage: Storage, clock: MovableClock, delivery: MakeDelivery
-) -> None:
+async def test_a_full_inbox_does_not_hold_up_a_broadcast(storage: Storage, clock: MovableClock) -> None:
     for n in range(20):
         await storage.put(delivery(f"c:{n}"))
     await storage.start_broadcast(new(), PEOPLE)
@@ -307,9 +295,7 @@ async def test_the_deliveries_of_a_line_that_keeps_nothing_are_off_the_record(
     assert (await under_way(storage)).delivery.is_off_the_record
 
 
-async def test_the_report_waits_for_the_turn_that_began_the_broadcast(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_the_report_waits_for_the_turn_that_began_the_broadcast(storage: Storage, clock: MovableClock) -> None:
     chat = "11111111-1111-4111-8111-111111111111"
     await storage.put(delivery(lane=f"c:{chat}"))
     turn = await under_way(storage)
@@ -322,9 +308,7 @@ async def test_the_report_waits_for_the_turn_that_began_the_broadcast(
     assert (report.delivery.id, report.delivery.lane) == ("i.broadcast_done.july", f"c:{chat}")
 
 
-async def test_a_broadcast_forgets_the_chat_in_which_it_began(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_broadcast_forgets_the_chat_in_which_it_began(storage: Storage, clock: MovableClock) -> None:
     chat = "11111111-1111-4111-8111-111111111111"
     await storage.put(delivery(lane=f"c:{chat}"))
     await storage.start_broadcast(new(lane=f"c:{chat}"), [])

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from storage.conftest import NOON, delivery, entry, leased
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ENDED_KEPT_S, Conversation
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
-from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter
+from linqbot.storage.journal import ENTRIES_KEPT_S
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
-
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
-NOON = 1_800_000_000.0
-
-
-async def leased(storage: Storage, delivery: Delivery) -> Lease:
-    await storage.put(delivery)
-    (lease,) = await storage.take(1, lease_s=60)
-    return lease
 
 
 def asked(name: str = "w.root", *, chat: str = "1", person: str = "+1", root: bytes = b'{"a":1}') -> Conversation:
@@ -40,7 +29,7 @@ def listed(conversation: Conversation) -> Conversation:
     return replace(conversation, root=b"")
 
 
-async def test_a_conversation_is_stored_with_the_end_of_the_turn(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_conversation_is_stored_with_the_end_of_the_turn(storage: Storage) -> None:
     lease = await leased(storage, delivery(name="w.root"))
     assert storage.conversations_in("1") == ()
     await storage.finish(lease, Commit(Ack(), conversations=[asked()]))
@@ -49,18 +38,14 @@ async def test_a_conversation_is_stored_with_the_end_of_the_turn(storage: Storag
     assert await storage.conversations() == [listed(asked())]
 
 
-async def test_a_conversation_is_read_together_with_its_journal(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
+async def test_a_conversation_is_read_together_with_its_journal(storage: Storage) -> None:
     lease = await leased(storage, delivery(name="w.root"))
     await storage.finish(lease, Commit(Ack(), [entry("w.root"), entry("w.other")], conversations=[asked()]))
     assert await storage.conversation("w.root") == (asked(), [entry("w.root")])
     assert await storage.conversation("w.other") is None
 
 
-async def test_one_person_has_one_conversation_in_a_chat_and_another_in_another(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_one_person_has_one_conversation_in_a_chat_and_another_in_another(storage: Storage) -> None:
     first, second = asked("w.1"), asked("w.2")
     elsewhere, other = asked("w.3", chat="2"), asked("w.4", person="*")
     for each in (first, second, elsewhere, other):
@@ -73,9 +58,7 @@ async def test_one_person_has_one_conversation_in_a_chat_and_another_in_another(
     assert await storage.conversations(chat_id="none") == []
 
 
-async def test_a_conversation_that_ends_in_the_commit_that_stores_it_is_forgotten(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_a_conversation_that_ends_in_the_commit_that_stores_it_is_forgotten(storage: Storage) -> None:
     stores = await leased(storage, delivery("c:1", name="w.1"))
     ends = await leased(storage, delivery("c:2", name="w.2"))
     await asyncio.gather(
@@ -85,21 +68,21 @@ async def test_a_conversation_that_ends_in_the_commit_that_stores_it_is_forgotte
     assert (await storage.conversations(), storage.conversations_in("1")) == ([], ())
 
 
-async def test_a_conversation_can_move_to_another_person(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_conversation_can_move_to_another_person(storage: Storage) -> None:
     await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
     await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked(person="+2")]))
     assert [each.person for each in storage.conversations_in("1")] == ["+2"]
     assert [each.person for each in await storage.conversations()] == ["+2"]
 
 
-async def test_an_ended_conversation_is_gone(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_an_ended_conversation_is_gone(storage: Storage) -> None:
     await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
     await storage.finish(await leased(storage, delivery()), Commit(Ack(), ended=["w.root", "w.unknown"]))
     assert storage.conversations_in("1") == ()
     assert await storage.conversation("w.root") is None
 
 
-async def test_conversations_survive_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+async def test_conversations_survive_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
     async with closed_storage as storage:
@@ -108,7 +91,7 @@ async def test_conversations_survive_a_restart(closed_storage: Storage, delivery
 
 
 async def test_the_journal_of_a_conversation_is_kept_with_its_answers_until_it_ends(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     question = replace(entry("w.root", "ask:1"), safety="ask")
     answered = replace(question, status="accepted", answer=b'{"text":"Ada"}')
@@ -132,7 +115,7 @@ async def test_the_journal_of_a_conversation_is_kept_with_its_answers_until_it_e
 
 
 async def test_an_event_that_does_not_reach_the_handler_leaves_the_journal_of_the_conversation(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     sent = entry("w.root", status="accepted", answer=b'{"message":{"id":"msg"}}', message_id="msg")
     await storage.finish(await leased(storage, delivery(name="w.root")), Commit(Ack(), [sent], conversations=[asked()]))
@@ -143,9 +126,7 @@ async def test_an_event_that_does_not_reach_the_handler_leaves_the_journal_of_th
     assert await storage.conversation("w.root") == (asked(), [sent, by_middleware])
 
 
-async def test_a_timed_out_conversation_is_kept_for_a_day(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_timed_out_conversation_is_kept_for_a_day(storage: Storage, clock: MovableClock) -> None:
     late = replace(asked(root=b""), status="timed_out")
     await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[late]))
     clock.advance(60 + ENDED_KEPT_S - 1)
@@ -158,7 +139,7 @@ async def test_a_timed_out_conversation_is_kept_for_a_day(
 
 
 async def test_nothing_is_stored_about_a_conversation_when_the_lease_is_lost(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     lease = await leased(storage, delivery())
     clock.advance(60)
@@ -169,9 +150,7 @@ async def test_nothing_is_stored_about_a_conversation_when_the_lease_is_lost(
     assert await storage.conversations() == []
 
 
-async def test_a_conversation_fails_with_the_dead_letter_of_its_answer(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
-) -> None:
+async def test_a_conversation_fails_with_the_dead_letter_of_its_answer(storage: Storage, clock: MovableClock) -> None:
     await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
     failed = replace(asked(), status="failed")
     await storage.finish(
@@ -182,9 +161,7 @@ async def test_a_conversation_fails_with_the_dead_letter_of_its_answer(
     assert await storage.conversation("w.root") == (failed, [entry("w.root")])
 
 
-async def test_a_forgotten_person_leaves_no_conversation(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
+async def test_a_forgotten_person_leaves_no_conversation(storage: Storage) -> None:
     root = b'{"sender":{"handle":"+14155550142"},"chat":{"id":"1","is_group":true}}'
     await storage.finish(
         await leased(storage, delivery()),
@@ -197,9 +174,7 @@ async def test_a_forgotten_person_leaves_no_conversation(
     assert await storage.entries("w.root") == []
 
 
-async def test_a_conversation_that_another_process_ends_is_gone_here_too(
-    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_conversation_that_another_process_ends_is_gone_here_too(tmp_path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as served:
         await served.finish(await leased(served, delivery()), Commit(Ack(), conversations=[asked(root=b'"+2"')]))
         async with SQLiteStorage(tmp_path / "bot.db", clock=clock, serving=False) as command:
@@ -209,9 +184,7 @@ async def test_a_conversation_that_another_process_ends_is_gone_here_too(
         assert served.conversations_in("1") == ()
 
 
-async def test_a_failed_conversation_stays_next_to_a_newer_one_with_the_same_person(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_a_failed_conversation_stays_next_to_a_newer_one_with_the_same_person(storage: Storage) -> None:
     failed = replace(asked("w.old"), status="failed")
     for name, conversation in (("w.1", failed), ("w.2", asked("w.new")), ("w.3", asked("w.newer")), ("w.4", failed)):
         await storage.finish(await leased(storage, delivery(name=name)), Commit(Ack(), conversations=[conversation]))

@@ -6,7 +6,6 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from postgres_server import execute, server_url
+from storage.conftest import delivery, entry
 
 from linqbot.errors import ConfigError, StorageError
 from linqbot.linq.events.delivery import Delivery
@@ -25,18 +25,15 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.contents import TABLES, Row
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.open import open_storage
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.contents import SQLiteContents
+from linqbot.storage.sqlite.upkeep import SQLiteContents
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
 
 PRIVATE = json.dumps({"data": {"zero_retention": True, "text": "off the record"}}).encode()
 
@@ -52,16 +49,16 @@ def empty_schema(name: str) -> str:
 
 
 @pytest.fixture
-async def full(tmp_path: Path, delivery: MakeDelivery, entry: MakeEntry) -> str:
+async def full(tmp_path: Path) -> str:
     """The URL of a file with rows in every table. A process was killed while it handled w.3."""
     url = f"sqlite:///{tmp_path}/full.db"
     storage = open_storage(url, keep_days=9)
     async with storage:
-        await fill(storage, delivery, entry)
+        await fill(storage)
     return url
 
 
-async def fill(storage: Storage, delivery: MakeDelivery, entry: MakeEntry) -> None:
+async def fill(storage: Storage) -> None:
     now = time.time()
 
     async def lease(made: Delivery) -> Lease:
@@ -169,7 +166,7 @@ async def test_a_full_inbox_is_the_same_by_digest_in_postgresql_and_back_in_a_fi
 
 
 async def test_a_copy_knows_the_deliveries_and_the_messages_that_the_first_storage_had_finished(
-    full: str, tmp_path: Path, delivery: MakeDelivery
+    full: str, tmp_path: Path
 ) -> None:
     there = f"sqlite:///{tmp_path}/there.db"
     await copy(full, there)
@@ -252,9 +249,7 @@ async def test_an_interrupted_copy_is_refused_until_the_same_command_finishes_it
         pass
 
 
-async def test_a_copy_of_a_storage_that_has_changed_is_not_continued(
-    full: str, tmp_path: Path, delivery: MakeDelivery
-) -> None:
+async def test_a_copy_of_a_storage_that_has_changed_is_not_continued(full: str, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path}/target.db"
 
     def interrupt(done: int, total: int) -> None:

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from storage.conftest import NOON, MakeStorage, entry, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.erasure import Person
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
-from linqbot.storage.journal import JournalEntry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Selection
 
-from .conftest import MakeStorage
-
 pytestmark = pytest.mark.anyio
 
-MakeEntry = Callable[..., JournalEntry]
-NOON = 1_800_000_000.0
 ANN, BOB, LINE = "+14155550142", "+14155550187", "+12052535597"
 ME = {"handle": LINE, "is_me": True}
 
@@ -49,23 +45,11 @@ def said(name: str, sender: str, chat: str, *, is_group: bool = False, text: str
     return Delivery.from_webhook(json.dumps(body).encode(), webhook_id="", received_at=NOON)
 
 
-async def take_one(storage: Storage) -> Lease:
-    (lease,) = await storage.take(1, lease_s=60)
-    return lease
-
-
-async def handle(storage: Storage, delivery: Delivery, commit: Commit | None = None) -> None:
-    await storage.put(delivery)
-    await storage.finish(await take_one(storage), commit or Commit(Ack()))
-
-
 async def everything(storage: Storage) -> set[str]:
     return {*await storage.replayable(Selection()), *(each.id for each in await storage.waiting())}
 
 
-async def test_a_person_is_forgotten_everywhere_and_other_people_are_not(
-    storage: Storage, entry: MakeEntry, clock: MovableClock
-) -> None:
+async def test_a_person_is_forgotten_everywhere_and_other_people_are_not(storage: Storage, clock: MovableClock) -> None:
     for name, person, chat in (("a", ANN, "ann-chat"), ("b", BOB, "bob-chat")):
         state = [StateWrite(f"chat:{chat}", "x", b"1"), StateWrite(f"person:{person}", "x", b"1")]
         await handle(storage, said(f"{name}-done", person, chat), Commit(Ack(), state=state))
@@ -90,7 +74,7 @@ async def test_a_person_is_forgotten_everywhere_and_other_people_are_not(
         assert len(await storage.load(scope)) == count
     assert await storage.forget(ANN) == Forgotten()
     clock.advance(100)
-    assert (await take_one(storage)).delivery.id == "w.b-wait"
+    assert (await leased(storage)).delivery.id == "w.b-wait"
 
 
 async def test_a_lane_goes_on_without_its_erased_deliveries(storage: Storage) -> None:
@@ -98,16 +82,16 @@ async def test_a_lane_goes_on_without_its_erased_deliveries(storage: Storage) ->
         await storage.put(said(name, person, "group", is_group=True))
     await storage.forget(ANN)
     for name in ("w.1", "w.3"):
-        lease = await take_one(storage)
+        lease = await leased(storage)
         assert lease.delivery.id == name
         await storage.finish(lease, Commit(Ack()))
     assert (await storage.take(1, lease_s=60), await storage.depth()) == ([], 0)
 
 
-async def test_deliveries_being_handled_are_left_and_reported(storage: Storage, entry: MakeEntry) -> None:
+async def test_deliveries_being_handled_are_left_and_reported(storage: Storage) -> None:
     await storage.put(said("1", ANN, "chat"))
     await storage.put(said("2", ANN, "chat"))
-    lease = await take_one(storage)
+    lease = await leased(storage)
     await storage.begin(entry("w.1", call=json.dumps({"to": ANN}).encode()))
     assert await storage.forget(ANN) == Forgotten(waiting=1, left=("w.1",), chats=("chat",))
     assert len(await storage.entries("w.1")) == 1
@@ -132,7 +116,7 @@ async def test_groups_stay_and_the_messages_of_the_person_in_them_are_erased(sto
 
 
 async def test_a_message_that_is_the_number_of_another_person_makes_its_chat_no_chat_of_that_person(
-    storage: Storage, entry: MakeEntry
+    storage: Storage,
 ) -> None:
     state = [StateWrite("chat:bob-chat", "x", b"1"), StateWrite(f"person:{BOB}", "x", b"1")]
     await handle(storage, said("asked", BOB, "bob-chat"), Commit(Ack(), state=state))
@@ -151,7 +135,7 @@ async def test_records_of_a_direct_chat_are_erased_even_without_the_handle(stora
     assert (await storage.forget(ANN)).waiting == 2
 
 
-async def test_records_that_only_mention_the_direct_chat_are_erased(storage: Storage, entry: MakeEntry) -> None:
+async def test_records_that_only_mention_the_direct_chat_are_erased(storage: Storage) -> None:
     await storage.put(said("1", ANN, "chat"))
     await storage.put(Delivery("w.paid", "pay:1", "payment.succeeded", b'{"metadata": {"chat_id": "chat"}}', NOON))
     await storage.put(Delivery("w.other", "pay:2", "payment.succeeded", b'{"metadata": {"chat_id": "chat-2"}}', NOON))
@@ -163,9 +147,7 @@ async def test_records_that_only_mention_the_direct_chat_are_erased(storage: Sto
     assert [one.slot for one in await storage.entries("w.own")] == ["1"]
 
 
-async def test_receipts_of_answers_to_the_person_in_a_group_are_erased_and_others_stay(
-    storage: Storage, entry: MakeEntry
-) -> None:
+async def test_receipts_of_answers_to_the_person_in_a_group_are_erased_and_others_stay(storage: Storage) -> None:
     for name, person in (("a", ANN), ("b", BOB)):
         sent = entry(f"w.{name}", status="accepted", answer=b"{}", message_id=f"sent-{name}")
         await handle(storage, said(name, person, "group", is_group=True), Commit(Ack(), entries=[sent]))
@@ -176,11 +158,9 @@ async def test_receipts_of_answers_to_the_person_in_a_group_are_erased_and_other
     assert await everything(storage) == {"w.b", "w.receipt-b"}
 
 
-async def test_entries_of_a_running_turn_of_another_person_stay_until_it_ends(
-    storage: Storage, entry: MakeEntry
-) -> None:
+async def test_entries_of_a_running_turn_of_another_person_stay_until_it_ends(storage: Storage) -> None:
     await storage.put(said("b", BOB, "bob-chat"))
-    lease = await take_one(storage)
+    lease = await leased(storage)
     await storage.begin(entry("w.b", call=json.dumps({"body": {"to": [ANN]}}).encode()))
     assert await storage.forget(ANN) == Forgotten(left=("w.b",))
     await storage.finish(lease, Commit(Ack()))

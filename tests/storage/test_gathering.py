@@ -7,90 +7,81 @@ import json
 from dataclasses import replace
 
 import pytest
-from storage.conftest import NOON, MakeDelivery
+from storage.conftest import NOON, delivery, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
 
 
-async def leased(storage: Storage) -> Lease:
-    (lease,) = await storage.take(10, lease_s=60)
-    return lease
-
-
 async def test_a_held_lane_waits_until_its_time_and_the_next_lease_is_a_first_run(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     await storage.put(delivery())
-    await storage.hold(await leased(storage), NOON + 2, known=0)
+    await storage.hold(await leased(storage, limit=10), NOON + 2, known=0)
     assert await storage.take(10, lease_s=60) == []
     assert await storage.next_due() == pytest.approx(NOON + 2, abs=0.1)
     (waiting,) = await storage.waiting()
     assert waiting.state == "gathering"
     clock.advance(2.2)
-    again = await leased(storage)
+    again = await leased(storage, limit=10)
     assert again.is_first_run
     await storage.finish(again, Commit(Ack()))
     assert await storage.depth() == 0
 
 
-async def test_a_delivery_that_is_put_into_a_held_lane_ends_the_wait(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_delivery_that_is_put_into_a_held_lane_ends_the_wait(storage: Storage) -> None:
     first, second, other = delivery(), delivery(), delivery(lane="c:2")
     await storage.put(first)
-    await storage.hold(await leased(storage), NOON + 60, known=0)
+    await storage.hold(await leased(storage, limit=10), NOON + 60, known=0)
     await storage.put(other)
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == [other.id]
     await storage.put(second)
-    lease = await leased(storage)
+    lease = await leased(storage, limit=10)
     assert lease.delivery.id == first.id
     assert [each.id for each in await storage.following("c:1", 10)] == [second.id]
 
 
-async def test_a_delivery_that_an_operator_handles_again_ends_the_wait(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_a_delivery_that_an_operator_handles_again_ends_the_wait(storage: Storage) -> None:
     dead, first = delivery(), delivery()
     await storage.put(dead)
-    await storage.finish(await leased(storage), Commit(DeadLetter("It failed.")))
+    await storage.finish(await leased(storage, limit=10), Commit(DeadLetter("It failed.")))
     await storage.put(first)
-    await storage.hold(await leased(storage), NOON + 60, known=0)
+    await storage.hold(await leased(storage, limit=10), NOON + 60, known=0)
     assert await storage.retry([dead.id]) == 1
-    assert (await leased(storage)).delivery.id == first.id
+    assert (await leased(storage, limit=10)).delivery.id == first.id
     assert [each.id for each in await storage.following("c:1", 10)] == [dead.id]
 
 
-async def test_a_timer_that_fires_into_a_held_lane_ends_the_wait(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_timer_that_fires_into_a_held_lane_ends_the_wait(storage: Storage, clock: MovableClock) -> None:
     first = delivery()
     await storage.put(first)
-    await storage.hold(await leased(storage), NOON + 60, known=0)
+    await storage.hold(await leased(storage, limit=10), NOON + 60, known=0)
     await storage.schedule(Timer("t", NOON, "c:1", "send", b"{}", 3600.0))
     assert await storage.fire(clock.now()) == 1
-    assert (await leased(storage)).delivery.id == first.id
+    assert (await leased(storage, limit=10)).delivery.id == first.id
 
 
-async def test_a_missed_delivery_in_a_held_lane_ends_the_wait(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_missed_delivery_in_a_held_lane_ends_the_wait(storage: Storage) -> None:
     first, missed = delivery(), delivery()
     await storage.put(first)
-    await storage.hold(await leased(storage), NOON + 60, known=0)
+    await storage.hold(await leased(storage, limit=10), NOON + 60, known=0)
     assert await storage.put_in_order("c:1", [missed]) == 1
-    assert (await leased(storage)).delivery.id == first.id
+    assert (await leased(storage, limit=10)).delivery.id == first.id
 
 
 @pytest.mark.parametrize("at_once", [False, True])
 async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_restart(
-    closed_storage: Storage, delivery: MakeDelivery, at_once: bool
+    closed_storage: Storage, at_once: bool
 ) -> None:
     first, second, other = delivery(), delivery(), delivery("c:2")
     async with closed_storage as storage:
         await storage.put(first)
-        hold = storage.hold(await leased(storage), NOON + 60, known=0)
+        hold = storage.hold(await leased(storage, limit=10), NOON + 60, known=0)
         if at_once:
             # While the other delivery is being written, hold and put wait for the same commit.
             writing = asyncio.ensure_future(storage.put(other))
@@ -104,17 +95,15 @@ async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_rest
         assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == [first.id, other.id]
 
 
-async def test_a_lane_that_grew_in_the_meantime_is_not_held(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_lane_that_grew_in_the_meantime_is_not_held(storage: Storage) -> None:
     await storage.put(delivery())
-    lease = await leased(storage)
+    lease = await leased(storage, limit=10)
     await storage.put(delivery())
     await storage.hold(lease, NOON + 60, known=0)
-    assert (await leased(storage)).delivery.id == lease.delivery.id
+    assert (await leased(storage, limit=10)).delivery.id == lease.delivery.id
 
 
-async def test_only_the_deliveries_behind_the_head_follow_and_not_more_than_asked_for(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_only_the_deliveries_behind_the_head_follow_and_not_more_than_asked_for(storage: Storage) -> None:
     sent = [delivery() for _ in range(4)]
     for one in sent:
         await storage.put(one)
@@ -123,12 +112,12 @@ async def test_only_the_deliveries_behind_the_head_follow_and_not_more_than_aske
 
 
 async def test_joined_deliveries_are_one_from_then_on_and_their_copies_are_duplicates(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     first, second, third = (delivery(message_key=f"m.{n}") for n in range(3))
     for one in (first, second, third):
         await storage.put(one)
-    lease = await leased(storage)
+    lease = await leased(storage, limit=10)
     joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
     await storage.join(lease, joined, [second.id])
     assert [each.id for each in await storage.following("c:1", 10)] == [third.id]
@@ -137,47 +126,41 @@ async def test_joined_deliveries_are_one_from_then_on_and_their_copies_are_dupli
     assert await storage.depth() == 2
     await storage.finish(replace(lease, delivery=joined), Commit(Retry(NOON + 1, "failed")))
     clock.advance(2)
-    again = await leased(storage)
+    again = await leased(storage, limit=10)
     assert (again.delivery.id, json.loads(again.delivery.body), again.attempts) == (first.id, {"all": 2}, 1)
     await storage.finish(again, Commit(DeadLetter("given up")))
     (dead,) = await storage.dead_letters()
     assert json.loads(dead.delivery.body) == {"all": 2}
-    assert (await leased(storage)).delivery.id == third.id
+    assert (await leased(storage, limit=10)).delivery.id == third.id
 
 
-async def test_what_was_joined_stays_joined_when_the_storage_is_opened_again(
-    closed_storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_what_was_joined_stays_joined_when_the_storage_is_opened_again(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         first, second = delivery(), delivery()
         await storage.put(first)
         await storage.put(second)
-        lease = await leased(storage)
+        lease = await leased(storage, limit=10)
         joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
         await storage.join(lease, joined, [second.id])
         await storage.finish(replace(lease, delivery=joined), Commit(Retry(NOON, "failed")))
     async with closed_storage as storage:
-        again = await leased(storage)
+        again = await leased(storage, limit=10)
         assert json.loads(again.delivery.body) == {"all": 2}
         assert await storage.following("c:1", 10) == []
 
 
-async def test_a_lease_that_is_over_can_neither_hold_nor_join(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_lease_that_is_over_can_neither_hold_nor_join(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery())
-    old = await leased(storage)
+    old = await leased(storage, limit=10)
     clock.advance(61)
-    await leased(storage)
+    await leased(storage, limit=10)
     with pytest.raises(LeaseLost):
         await storage.hold(old, NOON + 100, known=0)
     with pytest.raises(LeaseLost):
         await storage.join(old, old.delivery, [])
 
 
-async def test_a_watched_lane_reports_each_delivery_that_is_put_into_it(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_a_watched_lane_reports_each_delivery_that_is_put_into_it(storage: Storage) -> None:
     with storage.watch("c:1") as grew:
         await storage.put(delivery(lane="c:2"))
         assert not grew.is_set()
@@ -186,14 +169,14 @@ async def test_a_watched_lane_reports_each_delivery_that_is_put_into_it(
 
 
 async def test_a_turn_that_begins_again_with_more_has_the_next_replay_number(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     first, second = delivery(), delivery()
     await storage.put(first)
     await storage.put(second)
-    lease = await leased(storage)
+    lease = await leased(storage, limit=10)
     joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
     await storage.join(lease, joined, [second.id], again=True)
     await storage.finish(replace(lease, delivery=joined), Commit(Retry(NOON + 1, "failed")))
     clock.advance(2)
-    assert (await leased(storage)).replay == lease.replay + 1
+    assert (await leased(storage, limit=10)).replay == lease.replay + 1

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
+from storage.conftest import delivery, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Lease, Retry
 
 pytestmark = pytest.mark.anyio
 
-MakeDelivery = Callable[..., Delivery]
 ACK = Commit(Ack())
 
 
@@ -37,7 +35,7 @@ def ids(leases: list[Lease]) -> list[str]:
     return [lease.delivery.id for lease in leases]
 
 
-async def test_a_delivery_is_taken_unchanged(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_delivery_is_taken_unchanged(storage: Storage) -> None:
     put = delivery("c:ü", message_key="m.1", body=b"\x00\xff not json")
     assert await storage.put(put) is True
     lease = await take_one(storage)
@@ -46,24 +44,24 @@ async def test_a_delivery_is_taken_unchanged(storage: Storage, delivery: MakeDel
     assert (lease.attempts, lease.crashes, lease.is_first_run) == (0, 0, True)
 
 
-async def test_a_second_delivery_of_the_same_event_is_dropped(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_second_delivery_of_the_same_event_is_dropped(storage: Storage) -> None:
     assert await storage.put(delivery(name="w.1"))
     assert await storage.put(delivery(name="w.1")) is False
     assert await storage.depth() == 1
 
 
-async def test_a_copy_of_a_message_under_another_event_is_dropped(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_copy_of_a_message_under_another_event_is_dropped(storage: Storage) -> None:
     assert await storage.put(delivery(message_key="m.7"))
     assert await storage.put(delivery(message_key="m.7")) is False
     assert await storage.depth() == 1
 
 
-async def test_one_of_fifty_simultaneous_copies_is_stored(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_one_of_fifty_simultaneous_copies_is_stored(storage: Storage) -> None:
     stored = await asyncio.gather(*(storage.put(delivery(name="w.same")) for _ in range(50)))
     assert stored.count(True) == 1
 
 
-async def test_duplicates_among_other_deliveries_are_dropped_alone(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_duplicates_among_other_deliveries_are_dropped_alone(storage: Storage) -> None:
     await storage.put(delivery(name="w.1", message_key="m.1"))
     together = [
         delivery("c:2", name="w.2", message_key="m.2"),
@@ -78,9 +76,7 @@ async def test_duplicates_among_other_deliveries_are_dropped_alone(storage: Stor
     assert ids(await take(storage)) == ["w.1", "w.2", "w.5", "w.3"]
 
 
-async def test_duplicates_are_known_for_a_day_after_the_ack(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_duplicates_are_known_for_a_day_after_the_ack(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery(name="w.1", message_key="m.1"))
     clock.advance(10 * SEEN_KEPT_S)
     await storage.finish(await take_one(storage), ACK)
@@ -89,9 +85,7 @@ async def test_duplicates_are_known_for_a_day_after_the_ack(
     assert await storage.put(delivery(name="w.2", message_key="m.1")) is False
 
 
-async def test_duplicates_are_forgotten_after_a_day(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_duplicates_are_forgotten_after_a_day(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery(name="w.1", message_key="m.1"))
     await storage.finish(await take_one(storage), ACK)
     clock.advance(SEEN_KEPT_S + 61)
@@ -99,7 +93,7 @@ async def test_duplicates_are_forgotten_after_a_day(
     assert await storage.put(delivery(name="w.1", message_key="m.1")) is True
 
 
-async def test_lane_is_handled_one_at_a_time_in_order_of_acceptance(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_lane_is_handled_one_at_a_time_in_order_of_acceptance(storage: Storage) -> None:
     for name in ("w.a", "w.b", "w.c"):
         await storage.put(delivery(name=name))
     for name in ("w.a", "w.b", "w.c"):
@@ -110,9 +104,7 @@ async def test_lane_is_handled_one_at_a_time_in_order_of_acceptance(storage: Sto
     assert await take(storage) == []
 
 
-async def test_concurrent_puts_are_accepted_in_the_order_in_which_they_began(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_concurrent_puts_are_accepted_in_the_order_in_which_they_began(storage: Storage) -> None:
     names = [f"w.{n}" for n in range(5)]
     await asyncio.gather(*(storage.put(delivery(name=name)) for name in names))
     for name in names:
@@ -121,7 +113,7 @@ async def test_concurrent_puts_are_accepted_in_the_order_in_which_they_began(
         await storage.finish(lease, ACK)
 
 
-async def test_many_lanes_are_leased_at_once_oldest_first(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_many_lanes_are_leased_at_once_oldest_first(storage: Storage) -> None:
     for name, lane in (("w.1", "c:b"), ("w.2", "c:b"), ("w.3", "c:a"), ("w.4", "c:c")):
         await storage.put(delivery(lane, name=name))
     assert ids(await take(storage, 2)) == ["w.1", "w.3"]
@@ -129,22 +121,20 @@ async def test_many_lanes_are_leased_at_once_oldest_first(storage: Storage, deli
     assert await take(storage, 2) == []
 
 
-async def test_a_take_with_limit_zero_returns_nothing(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_take_with_limit_zero_returns_nothing(storage: Storage) -> None:
     await storage.put(delivery())
     assert await take(storage, 0) == []
     assert len(await take(storage, 1)) == 1
 
 
-async def test_takes_at_the_same_time_never_share_a_lane(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_takes_at_the_same_time_never_share_a_lane(storage: Storage) -> None:
     for n in range(4):
         await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
     taken = await asyncio.gather(*(take(storage, 1) for _ in range(6)))
     assert sorted(lease.delivery.id for leases in taken for lease in leases) == ["w.0", "w.1", "w.2", "w.3"]
 
 
-async def test_a_retry_blocks_its_own_lane_until_its_time_and_no_other(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_retry_blocks_its_own_lane_until_its_time_and_no_other(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     await storage.put(delivery("c:1", name="w.2"))
     await storage.finish(await take_one(storage), Commit(Retry(at=clock.now() + 30, error="Boom")))
@@ -159,7 +149,7 @@ async def test_a_retry_blocks_its_own_lane_until_its_time_and_no_other(
 
 
 async def test_a_deferral_counts_no_attempt_but_the_next_run_is_not_the_first(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     await storage.put(delivery())
     await storage.finish(await take_one(storage), Commit(Defer(at=clock.now() + 5, reason="Linq is away")))
@@ -170,17 +160,13 @@ async def test_a_deferral_counts_no_attempt_but_the_next_run_is_not_the_first(
     assert lease.is_first_run is False
 
 
-async def test_a_time_already_past_is_due_at_once(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_time_already_past_is_due_at_once(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery())
     await storage.finish(await take_one(storage), Commit(Retry(at=clock.now() - 1, error="Boom")))
     assert (await take_one(storage)).attempts == 1
 
 
-async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery(name="w.bad", message_key="m.bad", body=b"poison"))
     await storage.put(delivery(name="w.good"))
     await storage.finish(await take_one(storage), Commit(Retry(at=clock.now(), error="Boom")))
@@ -197,14 +183,14 @@ async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(
     assert await storage.put(delivery(name="w.bad")) is False
 
 
-async def test_dead_letters_come_newest_first_and_limited(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_dead_letters_come_newest_first_and_limited(storage: Storage) -> None:
     for n in range(3):
         await storage.put(delivery(name=f"w.{n}"))
         await storage.finish(await take_one(storage), Commit(DeadLetter(error="Boom")))
     assert [letter.delivery.id for letter in await storage.dead_letters(limit=2)] == ["w.2", "w.1"]
 
 
-async def test_finish_under_a_used_lease_is_lost(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_finish_under_a_used_lease_is_lost(storage: Storage) -> None:
     await storage.put(delivery())
     lease = await take_one(storage)
     await storage.finish(lease, ACK)
@@ -212,7 +198,7 @@ async def test_finish_under_a_used_lease_is_lost(storage: Storage, delivery: Mak
         await storage.finish(lease, ACK)
 
 
-async def test_of_two_finishes_at_once_one_is_lost(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_of_two_finishes_at_once_one_is_lost(storage: Storage) -> None:
     await storage.put(delivery())
     lease = await take_one(storage)
     outcomes = await asyncio.gather(storage.finish(lease, ACK), storage.finish(lease, ACK), return_exceptions=True)
@@ -221,7 +207,7 @@ async def test_of_two_finishes_at_once_one_is_lost(storage: Storage, delivery: M
 
 
 async def test_a_lane_whose_lease_ran_out_is_leased_again_and_counts_a_crash(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     await storage.put(delivery())
     old = await take_one(storage)
@@ -237,9 +223,7 @@ async def test_a_lane_whose_lease_ran_out_is_leased_again_and_counts_a_crash(
     await storage.finish(new, ACK)
 
 
-async def test_a_late_finish_is_valid_until_the_lane_is_leased_again(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_late_finish_is_valid_until_the_lane_is_leased_again(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery())
     lease = await take_one(storage)
     clock.advance(3600)
@@ -247,9 +231,7 @@ async def test_a_late_finish_is_valid_until_the_lane_is_leased_again(
     assert await take(storage) == []
 
 
-async def test_a_late_finish_counts_no_crash_for_the_next_delivery(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_late_finish_counts_no_crash_for_the_next_delivery(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery(name="w.late"))
     await storage.put(delivery(name="w.next"))
     lease = await take_one(storage)
@@ -260,9 +242,7 @@ async def test_a_late_finish_counts_no_crash_for_the_next_delivery(
     assert (follower.delivery.id, follower.crashes, follower.is_first_run) == ("w.next", 0, True)
 
 
-async def test_leases_that_ran_out_are_counted_across_a_restart(
-    closed_storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_leases_that_ran_out_are_counted_across_a_restart(closed_storage: Storage, clock: MovableClock) -> None:
     async with closed_storage as storage:
         await storage.put(delivery())
         for crashes in (0, 1, 2):
@@ -273,7 +253,7 @@ async def test_leases_that_ran_out_are_counted_across_a_restart(
         assert (lease.crashes, lease.delivery_count) == (3, 3)
 
 
-async def test_crashes_are_counted_since_the_turn_last_went_on(closed_storage: Storage, delivery: MakeDelivery) -> None:
+async def test_crashes_are_counted_since_the_turn_last_went_on(closed_storage: Storage) -> None:
     counted = []
     for progress in (None, 0, 0, 2, 2, 3, 3, 3):
         async with closed_storage as storage:
@@ -285,9 +265,7 @@ async def test_crashes_are_counted_since_the_turn_last_went_on(closed_storage: S
     assert counted == [(1, 0), (2, 0), (3, 3), (4, 3), (5, 5), (6, 5), (7, 5)]
 
 
-async def test_a_turn_whose_lease_is_over_notes_no_progress(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_turn_whose_lease_is_over_notes_no_progress(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery())
     old = await take_one(storage)
     clock.advance(60)
@@ -297,9 +275,7 @@ async def test_a_turn_whose_lease_is_over_notes_no_progress(
     assert await storage.note_progress(new, 7) == 1
 
 
-async def test_the_end_of_a_lease_is_announced_as_due(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_the_end_of_a_lease_is_announced_as_due(storage: Storage, clock: MovableClock) -> None:
     assert await storage.next_due() is None
     await storage.put(delivery())
     assert await storage.next_due() is None
@@ -310,9 +286,7 @@ async def test_the_end_of_a_lease_is_announced_as_due(
 
 
 @pytest.mark.parametrize("lease_s", [1e10, 1e300])
-async def test_a_lease_may_be_longer_than_any_process_lives(
-    storage: Storage, delivery: MakeDelivery, lease_s: float
-) -> None:
+async def test_a_lease_may_be_longer_than_any_process_lives(storage: Storage, lease_s: float) -> None:
     await storage.put(delivery("c:1"))
     (first,) = await take(storage, lease_s=lease_s)
     await storage.put(delivery("c:2"))
@@ -322,9 +296,7 @@ async def test_a_lease_may_be_longer_than_any_process_lives(
     assert await storage.depth() == 0
 
 
-async def test_the_earliest_of_several_waits_is_due_first(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_the_earliest_of_several_waits_is_due_first(storage: Storage, clock: MovableClock) -> None:
     for n, seconds in enumerate((40, 20, 30)):
         await storage.put(delivery(f"c:{n}"))
         await storage.finish(await take_one(storage), Commit(Retry(at=clock.now() + seconds, error="Boom")))
@@ -334,7 +306,7 @@ async def test_the_earliest_of_several_waits_is_due_first(
     assert await storage.next_due() == clock.now() + 10
 
 
-async def test_changed_waits_for_a_put(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_changed_waits_for_a_put(storage: Storage) -> None:
     waiting = asyncio.ensure_future(storage.changed())
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -342,9 +314,7 @@ async def test_changed_waits_for_a_put(storage: Storage, delivery: MakeDelivery)
     await asyncio.wait_for(waiting, 60)
 
 
-async def test_changed_returns_at_once_for_a_change_that_already_happened(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_changed_returns_at_once_for_a_change_that_already_happened(storage: Storage) -> None:
     await storage.put(delivery())
     await storage.finish(await take_one(storage), ACK)
     await asyncio.wait_for(storage.changed(), 5)
@@ -354,7 +324,7 @@ async def test_changed_returns_at_once_for_a_change_that_already_happened(
     again.cancel()
 
 
-async def test_a_duplicate_changes_nothing(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_duplicate_changes_nothing(storage: Storage) -> None:
     await storage.put(delivery(name="w.1"))
     await storage.changed()
     await storage.put(delivery(name="w.1"))
@@ -364,7 +334,7 @@ async def test_a_duplicate_changes_nothing(storage: Storage, delivery: MakeDeliv
     waiting.cancel()
 
 
-async def test_a_full_lane_refuses_deliveries_and_others_do_not(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_full_lane_refuses_deliveries_and_others_do_not(storage: Storage) -> None:
     for n in range(5):
         await storage.put(delivery("c:full", name=f"w.{n}"))
     with pytest.raises(LaneFull):
@@ -375,7 +345,7 @@ async def test_a_full_lane_refuses_deliveries_and_others_do_not(storage: Storage
     assert await storage.put(delivery("c:full", name="w.late"))
 
 
-async def test_a_copy_of_a_refused_delivery_is_refused_too(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_copy_of_a_refused_delivery_is_refused_too(storage: Storage) -> None:
     for n in range(5):
         await storage.put(delivery("c:full", name=f"w.{n}"))
     copies = [delivery("c:full", name="w.late", message_key="m.late") for _ in range(3)]
@@ -385,7 +355,7 @@ async def test_a_copy_of_a_refused_delivery_is_refused_too(storage: Storage, del
     assert await storage.put(copies[0])
 
 
-async def test_a_full_backlog_refuses_deliveries(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_full_backlog_refuses_deliveries(storage: Storage) -> None:
     put = (storage.put(delivery(f"c:{n}")) for n in range(25))
     outcomes = await asyncio.gather(*put, return_exceptions=True)
     assert outcomes.count(True) == 20
@@ -393,7 +363,7 @@ async def test_a_full_backlog_refuses_deliveries(storage: Storage, delivery: Mak
     assert await storage.depth() == 20
 
 
-async def test_a_check_fails_if_no_delivery_could_be_stored(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_check_fails_if_no_delivery_could_be_stored(storage: Storage) -> None:
     for n in range(20):
         await storage.check()
         await storage.put(delivery(f"c:{n}"))
@@ -404,15 +374,13 @@ async def test_a_check_fails_if_no_delivery_could_be_stored(storage: Storage, de
     assert storage.trouble is None
 
 
-async def test_a_lane_accepts_no_more_of_concurrent_puts_than_fit(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_lane_accepts_no_more_of_concurrent_puts_than_fit(storage: Storage) -> None:
     outcomes = await asyncio.gather(*(storage.put(delivery()) for _ in range(8)), return_exceptions=True)
     assert outcomes[:5] == [True] * 5
     assert all(isinstance(outcome, StorageBusy) for outcome in outcomes[5:])
 
 
-async def test_depth_counts_deliveries_that_are_stored_and_not_finished(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_depth_counts_deliveries_that_are_stored_and_not_finished(storage: Storage) -> None:
     await storage.put(delivery("c:1"))
     await storage.put(delivery("c:2"))
     assert await storage.depth() == 2
@@ -423,7 +391,7 @@ async def test_depth_counts_deliveries_that_are_stored_and_not_finished(
 
 
 async def test_a_lease_that_is_not_finished_when_the_storage_closes_counts_as_a_crash(
-    closed_storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    closed_storage: Storage, clock: MovableClock
 ) -> None:
     async with closed_storage as storage:
         await storage.put(delivery("c:1", name="w.1"))
@@ -445,9 +413,7 @@ async def test_a_lease_that_is_not_finished_when_the_storage_closes_counts_as_a_
         assert (again.delivery.id, again.attempts) == ("w.3", 1)
 
 
-async def test_several_unfinished_leases_count_no_crash_at_first(
-    closed_storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_several_unfinished_leases_count_no_crash_at_first(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         for n in range(3):
             await storage.put(delivery(f"c:{n}"))
@@ -456,7 +422,7 @@ async def test_several_unfinished_leases_count_no_crash_at_first(
         assert [lease.crashes for lease in await take(storage)] == [0, 0, 0]
 
 
-async def test_duplicates_are_known_after_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+async def test_duplicates_are_known_after_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await storage.put(delivery(name="w.1", message_key="m.1"))
         await storage.finish(await take_one(storage), ACK)
@@ -467,7 +433,7 @@ async def test_duplicates_are_known_after_a_restart(closed_storage: Storage, del
         assert await storage.put(delivery(message_key="m.1")) is False
 
 
-async def test_a_cancelled_put_is_stored_or_not_but_never_half(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_cancelled_put_is_stored_or_not_but_never_half(storage: Storage) -> None:
     for n in range(3):
         putting = asyncio.ensure_future(storage.put(delivery(f"c:{n}", name=f"w.{n}")))
         await asyncio.sleep(0)
@@ -479,7 +445,7 @@ async def test_a_cancelled_put_is_stored_or_not_but_never_half(storage: Storage,
     assert sorted(ids(await take(storage))) == ["w.0", "w.1", "w.2"]
 
 
-async def test_the_carrier_of_a_delivery_survives_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+async def test_the_carrier_of_a_delivery_survives_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await storage.put(delivery("c:1", carrier='{"trace":"é"}'))
         await storage.put(delivery("c:2"))
@@ -499,10 +465,9 @@ async def test_the_install_id_is_created_once(closed_storage: Storage) -> None:
         assert storage.install == install
 
 
-async def test_a_stored_delivery_is_known_before_and_after_its_ack(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_stored_delivery_is_known_before_and_after_its_ack(storage: Storage) -> None:
     assert not await storage.has_seen("w.1")
     await storage.put(delivery(name="w.1"))
     assert await storage.has_seen("w.1")
-    (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, Commit(Ack()))
+    await storage.finish(await leased(storage), Commit(Ack()))
     assert await storage.has_seen("w.1")

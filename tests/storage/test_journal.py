@@ -5,38 +5,25 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic_core import to_json
+from storage.conftest import NOON, MakeStorage, delivery, entry, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
-from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, EntryStatus, JournalEntry, Receipt
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry
+from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, EntryStatus, Receipt
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
-from .conftest import MakeStorage
-
 pytestmark = pytest.mark.anyio
 
-NOON = 1_800_000_000.0
 
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
-
-
-async def turn(storage: Storage, delivery: Delivery) -> Lease:
-    await storage.put(delivery)
-    (lease,) = await storage.take(1, lease_s=60)
-    return lease
-
-
-async def test_entries_are_returned_in_the_order_in_which_they_were_begun(storage: Storage, entry: MakeEntry) -> None:
+async def test_entries_are_returned_in_the_order_in_which_they_were_begun(storage: Storage) -> None:
     begun = [entry("w.1", slot) for slot in ("0", "10", "2", "thanks")]
     for one in begun:
         await storage.begin(one)
@@ -47,7 +34,7 @@ async def test_entries_are_returned_in_the_order_in_which_they_were_begun(storag
     assert await storage.entries("w.3") == []
 
 
-async def test_beginning_an_entry_again_keeps_the_stored_one(storage: Storage, entry: MakeEntry) -> None:
+async def test_beginning_an_entry_again_keeps_the_stored_one(storage: Storage) -> None:
     first = entry("w.1", call=b'{"text":"as first said"}')
     await storage.begin(first)
     await storage.begin(first)
@@ -55,13 +42,11 @@ async def test_beginning_an_entry_again_keeps_the_stored_one(storage: Storage, e
     assert await storage.entries("w.1") == [first]
 
 
-async def test_state_is_written_with_the_entry_that_is_begun_and_once(
-    storage: Storage, entry: MakeEntry, delivery: MakeDelivery
-) -> None:
+async def test_state_is_written_with_the_entry_that_is_begun_and_once(storage: Storage) -> None:
     def write(value: bytes, expected: bytes | None) -> list[StateWrite]:
         return [StateWrite("bot", "Diary", value, expected=expected)]
 
-    lease = await turn(storage, delivery(name="w.1"))
+    lease = await leased(storage, delivery(name="w.1"))
     changes = entry("w.1", "state:0:0", status="accepted")
     await storage.begin(entry("w.1"), lease, state=write(b"1", None), changes=changes)
     assert await storage.entries("w.1") == [entry("w.1"), changes]
@@ -69,7 +54,7 @@ async def test_state_is_written_with_the_entry_that_is_begun_and_once(
     # The answer to COMMIT was lost, so the writer begins again what is on record.
     await storage.begin(entry("w.1"), lease, state=write(b"1", None), changes=changes)
     assert await storage.load("bot") == {"Diary": b"2"}
-    other = await turn(storage, delivery("c:2", name="w.2"))
+    other = await leased(storage, delivery("c:2", name="w.2"))
     begun = await asyncio.gather(
         storage.begin(entry("w.1", "1"), lease, state=write(b"3", b"2")),
         storage.begin(entry("w.2"), other, state=write(b"4", b"2"), instead=entry("w.2", "conflict")),
@@ -84,7 +69,7 @@ async def test_state_is_written_with_the_entry_that_is_begun_and_once(
     assert await storage.load("bot") == {"Diary": b"3"}
 
 
-async def test_beginning_again_does_not_undo_an_outcome(storage: Storage, entry: MakeEntry) -> None:
+async def test_beginning_again_does_not_undo_an_outcome(storage: Storage) -> None:
     accepted = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
     await storage.begin(entry("w.1"))
     await storage.settle(accepted)
@@ -92,14 +77,14 @@ async def test_beginning_again_does_not_undo_an_outcome(storage: Storage, entry:
     assert await storage.entries("w.1") == [accepted]
 
 
-async def test_no_two_entries_share_a_key(storage: Storage, entry: MakeEntry) -> None:
+async def test_no_two_entries_share_a_key(storage: Storage) -> None:
     await storage.begin(entry("w.1", key="lb.same"))
     with pytest.raises(StorageError):
         await storage.begin(entry("w.2", key="lb.same"))
     assert await storage.entries("w.2") == []
 
 
-async def test_an_entry_that_is_refused_does_not_fail_others_begun_with_it(storage: Storage, entry: MakeEntry) -> None:
+async def test_an_entry_that_is_refused_does_not_fail_others_begun_with_it(storage: Storage) -> None:
     await storage.begin(entry("w.0", key="lb.same"))
     keys = ["lb.same" if n == 3 else None for n in range(8)]
     begun = (storage.begin(entry(f"w.{n + 1}", key=key)) for n, key in enumerate(keys))
@@ -109,10 +94,10 @@ async def test_an_entry_that_is_refused_does_not_fail_others_begun_with_it(stora
 
 
 async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_they_were(
-    storage: Storage, entry: MakeEntry, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     await storage.begin(entry("w.0", key="lb.same"))
-    lease = await turn(storage, delivery(name="w.1"))
+    lease = await leased(storage, delivery(name="w.1"))
     write = StateWrite("bot", "Diary", b"1")
     later = Timer("t.1", clock.now() + 60, "c:1", "send", b"{}", 60.0)
     same_key = entry("w.1", key="lb.same", status="accepted")
@@ -135,14 +120,14 @@ async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_th
     assert (await storage.load("bot"), await storage.timer("t.1")) == ({"Diary": b"1"}, later)
 
 
-async def test_a_settled_outcome_is_kept_whatever_the_outcome_of_the_turn(storage: Storage, entry: MakeEntry) -> None:
+async def test_a_settled_outcome_is_kept_whatever_the_outcome_of_the_turn(storage: Storage) -> None:
     await storage.begin(entry("w.1"))
     settled = entry("w.1", status="ambiguous")
     await storage.settle(settled)
     assert await storage.entries("w.1") == [settled]
 
 
-async def test_state_is_written_with_the_outcome_of_an_entry_and_only_once(storage: Storage, entry: MakeEntry) -> None:
+async def test_state_is_written_with_the_outcome_of_an_entry_and_only_once(storage: Storage) -> None:
     accepted = entry("w.1", status="accepted", answer=b"{}")
     await storage.begin(entry("w.1"))
     first = StateWrite("person:+1415", "Used", b"1", expected=None)
@@ -155,7 +140,7 @@ async def test_state_is_written_with_the_outcome_of_an_entry_and_only_once(stora
     assert await storage.entries("w.1") == [accepted]
 
 
-async def test_an_entry_whose_state_has_changed_meanwhile_is_not_settled(storage: Storage, entry: MakeEntry) -> None:
+async def test_an_entry_whose_state_has_changed_meanwhile_is_not_settled(storage: Storage) -> None:
     await storage.begin(entry("w.1"))
     await storage.begin(entry("w.2"))
     writes = [StateWrite("person:+1415", "Used", b"1", expected=None)]
@@ -170,9 +155,7 @@ async def test_an_entry_whose_state_has_changed_meanwhile_is_not_settled(storage
     ]
 
 
-async def test_state_that_was_written_with_an_outcome_survives_a_restart(
-    closed_storage: Storage, entry: MakeEntry
-) -> None:
+async def test_state_that_was_written_with_an_outcome_survives_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await storage.begin(entry("w.1"))
         writes = [StateWrite("person:+1415", "Used", b"1", expected=None)]
@@ -181,10 +164,8 @@ async def test_state_that_was_written_with_an_outcome_survives_a_restart(
         assert await storage.load("person:+1415") == {"Used": b"1"}
 
 
-async def test_finish_replaces_entries_and_keeps_their_order(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
-    lease = await turn(storage, delivery(name="w.1"))
+async def test_finish_replaces_entries_and_keeps_their_order(storage: Storage) -> None:
+    lease = await leased(storage, delivery(name="w.1"))
     for slot in "01":
         await storage.begin(entry("w.1", slot))
     first = entry("w.1", "0", status="accepted", answer=b'{"id":1}', message_id="msg", call=b"{}")
@@ -194,10 +175,8 @@ async def test_finish_replaces_entries_and_keeps_their_order(
     assert await storage.entries("w.1") == [first, second, never_begun]
 
 
-async def test_entries_of_a_lost_lease_are_not_written(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
-) -> None:
-    old = await turn(storage, delivery(name="w.1"))
+async def test_entries_of_a_lost_lease_are_not_written(storage: Storage, clock: MovableClock) -> None:
+    old = await leased(storage, delivery(name="w.1"))
     clock.advance(60)
     await storage.take(1, lease_s=60)
     with pytest.raises(LeaseLost):
@@ -205,10 +184,8 @@ async def test_entries_of_a_lost_lease_are_not_written(
     assert await storage.entries("w.1") == []
 
 
-async def test_no_call_begins_for_a_lease_that_another_turn_has(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
-) -> None:
-    old = await turn(storage, delivery(name="w.1"))
+async def test_no_call_begins_for_a_lease_that_another_turn_has(storage: Storage, clock: MovableClock) -> None:
+    old = await leased(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"), old)
     clock.advance(60)
     await storage.begin(entry("w.1", "1"), old)  # it has run out, but no other turn has begun
@@ -223,9 +200,9 @@ async def test_no_call_begins_for_a_lease_that_another_turn_has(
 
 
 async def test_entries_are_kept_for_a_week_after_their_turn_and_then_deleted(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
-    lease = await turn(storage, delivery(name="w.1"))
+    lease = await leased(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"))
     await storage.begin(entry("w.1", "once"))
     clock.advance(2 * ENTRIES_KEPT_S)
@@ -240,14 +217,14 @@ async def test_entries_are_kept_for_a_week_after_their_turn_and_then_deleted(
 
 
 async def test_entries_of_a_turn_that_goes_on_are_kept_for_a_week_after_its_last_delivery(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
-    lease = await turn(storage, delivery("c:1", name="w.root"))
+    lease = await leased(storage, delivery("c:1", name="w.root"))
     await storage.finish(lease, Commit(Ack(), entries=[entry("w.root", "question")]))
-    other = await turn(storage, delivery("c:2", name="w.other"))
+    other = await leased(storage, delivery("c:2", name="w.other"))
     await storage.finish(other, Commit(Ack(), entries=[entry("w.other")]))
     clock.advance(ENTRIES_KEPT_S - 1)
-    lease = await turn(storage, delivery("c:1", name="w.answer"))
+    lease = await leased(storage, delivery("c:1", name="w.answer"))
     await storage.finish(lease, Commit(Ack(), entries=[entry("w.root", "thanks")]))
     clock.advance(ENTRIES_KEPT_S - 1)
     await storage.put(delivery())
@@ -257,11 +234,11 @@ async def test_entries_of_a_turn_that_goes_on_are_kept_for_a_week_after_its_last
 
 
 async def test_entries_of_deferred_and_dead_lettered_turns_are_never_deleted(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     for name, outcome in (("w.1", Defer(at=clock.now(), reason="away")), ("w.2", DeadLetter(error="Boom"))):
         await storage.begin(entry(name))
-        lease = await turn(storage, delivery(name, name=name))
+        lease = await leased(storage, delivery(name, name=name))
         await storage.finish(lease, Commit(outcome, entries=[entry(name, status="accepted")]))
     clock.advance(10 * ENTRIES_KEPT_S)
     await storage.put(delivery())
@@ -270,7 +247,7 @@ async def test_entries_of_deferred_and_dead_lettered_turns_are_never_deleted(
     assert len(await storage.entries("w.2")) == 1
 
 
-async def test_entries_survive_a_restart(closed_storage: Storage, entry: MakeEntry) -> None:
+async def test_entries_survive_a_restart(closed_storage: Storage) -> None:
     made = dataclasses.replace(entry("w.1", status="accepted", answer=b'{"id":"msg"}'), chat_id="chat")
     async with closed_storage as storage:
         await storage.begin(entry("w.1"))
@@ -279,7 +256,7 @@ async def test_entries_survive_a_restart(closed_storage: Storage, entry: MakeEnt
         assert await storage.entries("w.1") == [made]
 
 
-async def test_scheduled_sends_are_known_before_and_after_a_restart(closed_storage: Storage, entry: MakeEntry) -> None:
+async def test_scheduled_sends_are_known_before_and_after_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await storage.begin(entry("w.1"))
         assert not storage.has_made_scheduled_sends
@@ -289,10 +266,8 @@ async def test_scheduled_sends_are_known_before_and_after_a_restart(closed_stora
         assert storage.has_made_scheduled_sends
 
 
-async def test_a_message_that_the_bot_sent_is_recognised(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
-    lease = await turn(storage, delivery(name="w.1"))
+async def test_a_message_that_the_bot_sent_is_recognised(storage: Storage) -> None:
+    lease = await leased(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"))
     assert not await storage.has_sent("msg")
     await storage.finish(lease, Commit(Ack(), [entry("w.1", status="accepted", message_id="msg")]))
@@ -303,7 +278,7 @@ async def test_a_message_that_the_bot_sent_is_recognised(
 # Receipts
 
 
-async def test_a_receipt_updates_the_entry_that_made_the_message(storage: Storage, entry: MakeEntry) -> None:
+async def test_a_receipt_updates_the_entry_that_made_the_message(storage: Storage) -> None:
     accepted = entry("w.1", status="accepted", answer=b'{"id":"msg"}', message_id="msg")
     await storage.settle(accepted)
     updated = dataclasses.replace(accepted, delivery="delivered")
@@ -317,9 +292,7 @@ def received(event_type: str, name: str, **data: Any) -> Delivery:
     return Delivery(name, "r:1", event_type, to_json(content), NOON)
 
 
-async def test_receipts_that_no_code_wants_update_their_entries_and_have_no_turn(
-    closed_storage: Storage, entry: MakeEntry
-) -> None:
+async def test_receipts_that_no_code_wants_update_their_entries_and_have_no_turn(closed_storage: Storage) -> None:
     closed_storage.settled = ["message.sent", "message.delivered"]
     async with closed_storage as storage:
         for slot, message_id in (("0", None), ("1", "new"), ("2", "old")):
@@ -353,9 +326,7 @@ async def test_other_receipts_have_a_turn(closed_storage: Storage) -> None:
         assert await storage.depth() == len(others)
 
 
-async def test_receipts_in_any_order_only_raise_the_state(
-    storage: Storage, entry: MakeEntry, subtests: pytest.Subtests
-) -> None:
+async def test_receipts_in_any_order_only_raise_the_state(storage: Storage, subtests: pytest.Subtests) -> None:
     rows: list[tuple[list[DeliveryStatus], DeliveryStatus]] = [
         (["sent", "delivered", "read"], "read"),
         (["read", "delivered", "sent"], "read"),
@@ -373,7 +344,7 @@ async def test_receipts_in_any_order_only_raise_the_state(
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])
-async def test_a_receipt_settles_an_ambiguous_entry(storage: Storage, entry: MakeEntry, status: Any) -> None:
+async def test_a_receipt_settles_an_ambiguous_entry(storage: Storage, status: Any) -> None:
     await storage.begin(entry("w.1"))
     await storage.settle(entry("w.1", status=status, answer=b"null"))
     await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", "sent"))
@@ -383,10 +354,8 @@ async def test_a_receipt_settles_an_ambiguous_entry(storage: Storage, entry: Mak
     assert await storage.has_sent("msg")
 
 
-async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
-    lease = await turn(storage, delivery(name="w.1"))
+async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(storage: Storage) -> None:
+    lease = await leased(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"))
     await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", "delivered"))
     accepted = entry("w.1", status="accepted", answer=b'{"id":"msg"}')
@@ -395,16 +364,14 @@ async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous", "refused"])
-async def test_a_later_outcome_does_not_undo_what_a_receipt_proved(
-    storage: Storage, entry: MakeEntry, status: Any
-) -> None:
+async def test_a_later_outcome_does_not_undo_what_a_receipt_proved(storage: Storage, status: Any) -> None:
     await storage.begin(entry("w.1"))
     accepted = await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", "sent"))
     await storage.settle(entry("w.1", status=status, answer=b'{"code":1}'))
     assert await storage.entries("w.1") == [accepted]
 
 
-async def test_an_outcome_keeps_the_key_of_its_entry(storage: Storage, entry: MakeEntry) -> None:
+async def test_an_outcome_keeps_the_key_of_its_entry(storage: Storage) -> None:
     await storage.begin(entry("w.1"))
     await storage.settle(entry("w.1", key="lb.other", status="accepted"))
     assert [one.key for one in await storage.entries("w.1")] == ["lb.w.1.0.0"]
@@ -421,7 +388,7 @@ ANSWER = b'{"chat_id":"c","message":{"id":"msg","parts":[{"type":"text","value":
 
 
 @pytest.mark.parametrize("status", ["accepted", "refused", "dropped"])
-async def test_texts_are_deleted_when_the_entry_is_settled(storage: Storage, entry: MakeEntry, status: Any) -> None:
+async def test_texts_are_deleted_when_the_entry_is_settled(storage: Storage, status: Any) -> None:
     await storage.begin(entry("w.1", call=CALL))
     await storage.settle(entry("w.1", call=CALL, status=status, answer=ANSWER))
     (kept,) = await storage.entries("w.1")
@@ -431,9 +398,9 @@ async def test_texts_are_deleted_when_the_entry_is_settled(storage: Storage, ent
 
 @pytest.mark.parametrize("has_all_entries", [True, False])
 async def test_after_the_ack_neither_texts_nor_answers_are_kept(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock, has_all_entries: bool
+    storage: Storage, clock: MovableClock, has_all_entries: bool
 ) -> None:
-    lease = await turn(storage, delivery(name="w.1"))
+    lease = await leased(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1", call=CALL))
     accepted = entry("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
     await storage.finish(lease, Commit(Ack(), [accepted], has_all_entries=has_all_entries))
@@ -447,9 +414,9 @@ async def test_after_the_ack_neither_texts_nor_answers_are_kept(
 
 
 async def test_an_entry_that_the_finish_does_not_name_ends_with_its_turn_too(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
-    lease = await turn(storage, delivery(name="w.1"))
+    lease = await leased(storage, delivery(name="w.1"))
     await storage.settle(entry("w.1", "0", status="accepted", answer=b"{}", message_id="msg"))
     await storage.finish(lease, Commit(Ack(), [entry("w.1", "1", status="accepted", answer=b"{}")]))
     assert [kept.answer for kept in await storage.entries("w.1")] == [None, None]
@@ -460,16 +427,15 @@ async def test_an_entry_that_the_finish_does_not_name_ends_with_its_turn_too(
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])
 async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_over(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock, status: Any
+    storage: Storage, clock: MovableClock, status: Any
 ) -> None:
-    lease = await turn(storage, delivery(name="w.1"))
+    lease = await leased(storage, delivery(name="w.1"))
     doubtful = entry("w.1", call=CALL, status=status)
     await storage.finish(lease, Commit(Defer(clock.now(), "away"), entries=[doubtful]))
     clock.advance(10 * ENTRIES_KEPT_S)
     await storage.put(delivery("c:2"))
     assert await storage.entries("w.1") == [doubtful]
-    (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, Commit(Ack()))
+    await storage.finish(await leased(storage), Commit(Ack()))
     clock.advance(61)
     await storage.put(delivery("c:3"))
     (kept,) = await storage.entries("w.1")
@@ -478,10 +444,10 @@ async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_o
 
 
 async def test_with_history_texts_are_kept_for_its_days_and_entries_as_long_as_without(
-    make_storage: MakeStorage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    make_storage: MakeStorage, clock: MovableClock
 ) -> None:
     async with make_storage(keep_days=3) as storage:
-        lease = await turn(storage, delivery(name="w.1"))
+        lease = await leased(storage, delivery(name="w.1"))
         accepted = entry("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
         await storage.finish(lease, Commit(Ack(), entries=[accepted]))
         clock.advance(3 * 86_400 - 1)
@@ -494,11 +460,9 @@ async def test_with_history_texts_are_kept_for_its_days_and_entries_as_long_as_w
         assert kept.message_id == "msg"
 
 
-async def test_with_history_no_text_off_the_record_is_kept(
-    make_storage: MakeStorage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
-) -> None:
+async def test_with_history_no_text_off_the_record_is_kept(make_storage: MakeStorage, clock: MovableClock) -> None:
     async with make_storage(keep_days=3) as storage:
-        lease = await turn(storage, delivery(name="w.1"))
+        lease = await leased(storage, delivery(name="w.1"))
         early = entry("w.1", slot="0", key="k0", call=CALL, status="accepted", answer=ANSWER, message_id="m0")
         await storage.settle(early)
         late = entry("w.1", slot="1", key="k1", call=CALL, status="accepted", answer=ANSWER, message_id="m1")
@@ -509,7 +473,7 @@ async def test_with_history_no_text_off_the_record_is_kept(
         assert all(b"marker" not in each.call + (each.answer or b"") for each in kept)
 
 
-async def test_the_entry_that_made_a_message_is_found(storage: Storage, entry: MakeEntry) -> None:
+async def test_the_entry_that_made_a_message_is_found(storage: Storage) -> None:
     made = entry("w.1", status="accepted", message_id="msg")
     await storage.begin(made)
     found = await storage.entry_of("msg")

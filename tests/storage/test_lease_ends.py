@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from storage.conftest import NOON, delivery
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
-
-MakeDelivery = Callable[..., Delivery]
-NOON = 1_800_000_000.0
 
 
 class SetClock(MovableClock):
@@ -32,7 +28,7 @@ class SetClock(MovableClock):
 @pytest.mark.parametrize("set_by_s", [10_000_000.0, -10_000_000.0])
 @pytest.mark.parametrize("prefetched", [False, True])
 async def test_a_lease_lasts_as_long_as_it_was_given_for_when_the_clock_is_set(
-    tmp_path: Path, delivery: MakeDelivery, set_by_s: float, *, prefetched: bool
+    tmp_path: Path, set_by_s: float, *, prefetched: bool
 ) -> None:
     clock = SetClock()
     for storage in (MemoryStorage(clock=clock), SQLiteStorage(tmp_path / "bot.db", clock=clock)):

@@ -6,14 +6,13 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from storage.conftest import NOON, entry
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, Lease, Retry
-
-from .conftest import NOON, MakeEntry
 
 pytestmark = pytest.mark.anyio
 
@@ -94,7 +93,7 @@ async def test_a_delivery_that_was_leased_when_the_process_died_is_sorted(closed
         assert await handle_all(storage) == ["a", "c"]
 
 
-async def test_a_delivery_whose_turn_sent_something_keeps_its_place(closed_storage: Storage, entry: MakeEntry) -> None:
+async def test_a_delivery_whose_turn_sent_something_keeps_its_place(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await storage.put(sent("c", 3))
         await take(storage)

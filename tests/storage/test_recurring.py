@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from storage.conftest import NOON, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
@@ -15,8 +16,6 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.timers import OUTAGE, PARKED_S, Rearm, Timer
 
 pytestmark = pytest.mark.anyio
-
-NOON = 1_800_000_000.0
 
 
 def timer(name: str = "daily", due: float = NOON, **changes: Any) -> Timer:
@@ -59,8 +58,7 @@ async def test_a_turn_that_is_retried_late_does_not_change_the_next_time(storage
     lease = await fired(storage, clock)
     await storage.finish(lease, Commit(DeadLetter("Boom"), rearmed=[Rearm("daily", NOON, NOON + 600)]))
     await storage.retry([lease.delivery.id])
-    (again,) = await storage.take(1, lease_s=60)
-    await storage.finish(again, Commit(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
+    await storage.finish(await leased(storage), Commit(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
     assert await storage.next_timer() == NOON + 600
 
 
@@ -115,9 +113,11 @@ async def test_the_timer_of_an_outage_fires_once_and_stays_until_the_outage_ends
     clock.advance(60)
     assert (await storage.schedule(replace(begun, due=clock.now())), await storage.fire(clock.now())) == (False, 0)
     assert await storage.timer("outage.1") is not None
-    await storage.put(Delivery("w.1", "c:1", "message.received", b"{}", clock.now()))
-    (answered,) = await storage.take(1, lease_s=60)
-    await storage.finish(answered, Commit(Ack(), cancelled=["outage.1", "outage.2"]))
+    await handle(
+        storage,
+        Delivery("w.1", "c:1", "message.received", b"{}", clock.now()),
+        Commit(Ack(), cancelled=["outage.1", "outage.2"]),
+    )
     assert await storage.timer("outage.1") is None
     assert await storage.schedule(replace(begun, due=clock.now())) is True
     assert await storage.fire(clock.now()) == 1

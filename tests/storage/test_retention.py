@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from postgres_server import empty_storage_url
+from storage.conftest import NOON, leased
 
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
@@ -21,13 +22,12 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.sqlite.contents import SQLiteContents
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.upkeep import SQLiteContents
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
 
-NOON = 1_800_000_000.0
 DAY_S = 24 * 3600.0
 WORDS = "what a person has said"
 
@@ -112,8 +112,7 @@ async def test_history_is_deleted_with_the_first_write_after_its_days(
     clock.advance(2.9 * DAY_S)
     await used.put(said("w.later", is_private=False))
     assert await place.with_words() == {"delivery", "done", "journal"}
-    (later,) = await used.take(1, lease_s=60)
-    await used.finish(later, Commit(DeadLetter("no handler")))
+    await used.finish(await leased(used), Commit(DeadLetter("no handler")))
     assert await used.purge(before=clock.now() + 1) == 1
     clock.advance(0.2 * DAY_S)
     await used.check()

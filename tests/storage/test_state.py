@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
+from storage.conftest import delivery, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict
@@ -16,16 +16,12 @@ from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
 
-MakeDelivery = Callable[..., Delivery]
-
 
 async def write(storage: Storage, delivery: Delivery, *writes: StateWrite) -> None:
-    await storage.put(delivery)
-    (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, Commit(Ack(), state=writes))
+    await handle(storage, delivery, Commit(Ack(), state=writes))
 
 
-async def test_state_is_written_when_the_turn_ends(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_state_is_written_when_the_turn_ends(storage: Storage) -> None:
     assert await storage.load("chat:1") == {}
     await write(storage, delivery(), StateWrite("chat:1", "name", b'"Ann"'), StateWrite("bot", "count", b"1"))
     assert await storage.load("chat:1") == {"name": b'"Ann"'}
@@ -33,7 +29,7 @@ async def test_state_is_written_when_the_turn_ends(storage: Storage, delivery: M
     assert await storage.load("chat") == {}
 
 
-async def test_a_later_write_replaces_and_none_deletes(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_later_write_replaces_and_none_deletes(storage: Storage) -> None:
     await write(storage, delivery(), StateWrite("bot", "a", b"1"), StateWrite("bot", "b", b"1"))
     await write(storage, delivery(), StateWrite("bot", "a", b"2"), StateWrite("bot", "b", None))
     assert await storage.load("bot") == {"a": b"2"}
@@ -42,27 +38,23 @@ async def test_a_later_write_replaces_and_none_deletes(storage: Storage, deliver
     assert await storage.load("bot") == {"a": b"4"}
 
 
-async def test_loaded_state_is_a_copy(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_loaded_state_is_a_copy(storage: Storage) -> None:
     await write(storage, delivery(), StateWrite("bot", "a", b"1"))
     (await storage.load("bot")).clear()
     assert await storage.load("bot") == {"a": b"1"}
 
 
 async def test_state_of_a_failed_turn_is_written_if_its_finish_contains_it(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
-    await storage.put(delivery())
-    (lease,) = await storage.take(1, lease_s=60)
+    lease = await leased(storage, delivery())
     retry = Retry(at=clock.now(), error="Boom")
     await storage.finish(lease, Commit(retry, state=[StateWrite("bot", "tries", b"1")]))
     assert await storage.load("bot") == {"tries": b"1"}
 
 
-async def test_state_of_a_lost_lease_is_not_written(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
-    await storage.put(delivery())
-    (lease,) = await storage.take(1, lease_s=60)
+async def test_state_of_a_lost_lease_is_not_written(storage: Storage, clock: MovableClock) -> None:
+    lease = await leased(storage, delivery())
     clock.advance(60)
     await storage.take(1, lease_s=60)
     with pytest.raises(LeaseLost):
@@ -70,7 +62,7 @@ async def test_state_of_a_lost_lease_is_not_written(
     assert await storage.load("bot") == {}
 
 
-async def test_state_survives_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+async def test_state_survives_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await write(storage, delivery(), StateWrite("person:a@b.c", "seen", b"\x00\xff"))
     async with closed_storage as storage:
@@ -81,12 +73,9 @@ def checked(value: bytes | None, expected: bytes | None, *, scope: str = "bot") 
     return StateWrite(scope, "a", value, expected=expected)
 
 
-async def test_a_write_whose_expected_value_is_not_stored_is_refused_with_the_whole_finish(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_a_write_whose_expected_value_is_not_stored_is_refused_with_the_whole_finish(storage: Storage) -> None:
     await write(storage, delivery(), StateWrite("bot", "a", b"1"))
-    await storage.put(delivery())
-    (lease,) = await storage.take(1, lease_s=60)
+    lease = await leased(storage, delivery())
     for expected in (None, b"0"):
         writes = [StateWrite("chat:1", "b", b"1"), checked(b"2", expected)]
         with pytest.raises(StateConflict) as raised:
@@ -101,9 +90,7 @@ async def test_a_write_whose_expected_value_is_not_stored_is_refused_with_the_wh
     assert await storage.depth() == 0
 
 
-async def test_of_two_turns_that_end_in_one_commit_the_second_sees_what_the_first_writes(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_of_two_turns_that_end_in_one_commit_the_second_sees_what_the_first_writes(storage: Storage) -> None:
     for lane in ("c:1", "c:2", "c:3"):
         await storage.put(delivery(lane))
     leases = await storage.take(3, lease_s=60)

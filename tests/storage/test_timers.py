@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from storage.conftest import NOON, delivery, entry, is_woken, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Lease, Retry
-from linqbot.storage.journal import JournalEntry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Retry
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
 
-MakeDelivery = Callable[..., Delivery]
-NOON = 1_800_000_000.0
-
 
 def timer(name: str = "t", after_s: float = 60, lane: str = "c:1", **changes: Any) -> Timer:
     return Timer(name, NOON + after_s, lane, changes.get("kind", "send"), changes.get("payload", b"{}"), 3600.0)
-
-
-async def turn(storage: Storage, delivery: Delivery) -> Lease:
-    await storage.put(delivery)
-    (lease,) = await storage.take(1, lease_s=60)
-    return lease
-
-
-async def is_woken(storage: Storage) -> bool:
-    waiting = asyncio.ensure_future(storage.changed())
-    done, _ = await asyncio.wait([waiting], timeout=0.01)
-    waiting.cancel()
-    return bool(done)
 
 
 async def test_a_timer_becomes_a_delivery_of_its_lane_when_it_is_due(storage: Storage, clock: MovableClock) -> None:
@@ -51,11 +33,9 @@ async def test_a_timer_becomes_a_delivery_of_its_lane_when_it_is_due(storage: St
     assert (await storage.scheduled(), await storage.next_timer()) == ([], None)
 
 
-async def test_a_due_timer_waits_behind_the_deliveries_of_its_lane(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_due_timer_waits_behind_the_deliveries_of_its_lane(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(timer(after_s=30))
-    lease = await turn(storage, delivery("c:1"))
+    lease = await leased(storage, delivery("c:1"))
     clock.advance(30)
     await storage.fire(clock.now())
     assert await storage.take(10, lease_s=60) == []
@@ -91,9 +71,7 @@ async def test_scheduling_the_same_id_keeps_the_stored_timer(storage: Storage) -
     assert await storage.scheduled() == [timer("t", 60, payload=b"1")]
 
 
-async def test_a_timer_that_fired_is_not_scheduled_again_for_a_day(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_timer_that_fired_is_not_scheduled_again_for_a_day(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(timer("t", 0))
     await storage.fire(clock.now())
     (lease,) = await storage.take(1, lease_s=60)
@@ -117,9 +95,7 @@ async def test_cancelling_is_true_only_while_it_waits(storage: Storage, clock: M
     assert await storage.cancel("t") is False
 
 
-async def test_a_cancellation_is_on_record_with_its_result(
-    storage: Storage, entry: Callable[..., JournalEntry]
-) -> None:
+async def test_a_cancellation_is_on_record_with_its_result(storage: Storage) -> None:
     await storage.schedule(timer("t", 0))
     assert [await storage.cancel("t", entry("w.1", slot)) for slot in ("c0", "c1")] == [True, False]
     known = await storage.entries("w.1")
@@ -129,10 +105,10 @@ async def test_a_cancellation_is_on_record_with_its_result(
     ]
 
 
-async def test_a_turn_schedules_and_cancels_timers_when_it_ends(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_turn_schedules_and_cancels_timers_when_it_ends(storage: Storage) -> None:
     for name in ("old", "moved"):
         await storage.schedule(timer(name))
-    lease = await turn(storage, delivery())
+    lease = await leased(storage, delivery())
     finish = Commit(Ack(), timers=[timer("new", 5), timer("moved", 90)], cancelled=["old", "moved", "never"])
     await storage.finish(lease, finish)
     assert [(one.id, one.due) for one in await storage.scheduled()] == [("new", NOON + 5), ("moved", NOON + 90)]
@@ -140,20 +116,16 @@ async def test_a_turn_schedules_and_cancels_timers_when_it_ends(storage: Storage
 
 
 @pytest.mark.parametrize("outcome", [Retry(at=NOON, error="Boom"), DeadLetter(error="Boom")])
-async def test_a_turn_that_runs_again_schedules_once(
-    storage: Storage, delivery: MakeDelivery, outcome: Retry | DeadLetter
-) -> None:
+async def test_a_turn_that_runs_again_schedules_once(storage: Storage, outcome: Retry | DeadLetter) -> None:
     for name in ("w.1", "w.2"):
-        lease = await turn(storage, delivery(name, name=name))
+        lease = await leased(storage, delivery(name, name=name))
         await storage.finish(lease, Commit(outcome, timers=[timer("t", 60)]))
     assert await storage.scheduled() == [timer("t", 60)]
 
 
-async def test_timers_of_a_lost_lease_are_not_stored(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_timers_of_a_lost_lease_are_not_stored(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(timer("kept"))
-    lost = await turn(storage, delivery())
+    lost = await leased(storage, delivery())
     clock.advance(60)
     await storage.take(1, lease_s=60)
     with pytest.raises(LeaseLost):
@@ -161,7 +133,7 @@ async def test_timers_of_a_lost_lease_are_not_stored(
     assert [one.id for one in await storage.scheduled()] == ["kept"]
 
 
-async def test_a_full_lane_accepts_due_timers(storage: Storage, delivery: MakeDelivery, clock: MovableClock) -> None:
+async def test_a_full_lane_accepts_due_timers(storage: Storage, clock: MovableClock) -> None:
     for _ in range(5):
         await storage.put(delivery("c:1"))
     await storage.schedule(timer("t", 0))

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from storage.conftest import NOON, MakeStorage, delivery, entry, leased
 
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Lease, Retry
-from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Retry
+from linqbot.storage.journal import ENTRIES_KEPT_S
 from linqbot.storage.upkeep import Selection, Tally, Waiting
-
-from .conftest import MakeStorage
 
 pytestmark = pytest.mark.anyio
 
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
-NOON = 1_800_000_000.0
 DAY_S = 86_400.0
 ACK = Commit(Ack())
 
@@ -32,21 +28,16 @@ async def keeping(make_storage: MakeStorage) -> AsyncIterator[Storage]:
         yield storage
 
 
-async def take_one(storage: Storage) -> Lease:
-    (lease,) = await storage.take(1, lease_s=60)
-    return lease
-
-
 async def dead_letter(storage: Storage, *deliveries: Delivery) -> None:
     for each in deliveries:
         await storage.put(each)
-        await storage.finish(await take_one(storage), Commit(DeadLetter("Boom", "bot:echo", failed=True)))
+        await storage.finish(await leased(storage), Commit(DeadLetter("Boom", "bot:echo", failed=True)))
 
 
 async def handle(storage: Storage, *deliveries: Delivery) -> None:
     for each in deliveries:
         await storage.put(each)
-        await storage.finish(await take_one(storage), ACK)
+        await storage.finish(await leased(storage), ACK)
 
 
 async def played(storage: Storage, ids: list[str], size: int = 100) -> list[list[str]]:
@@ -56,9 +47,7 @@ async def played(storage: Storage, ids: list[str], size: int = 100) -> list[list
 # Looking
 
 
-async def test_waiting_deliveries_are_listed_in_order_with_their_state(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_waiting_deliveries_are_listed_in_order_with_their_state(storage: Storage, clock: MovableClock) -> None:
     for lane in ("c:1", "c:2", "c:3"):
         await storage.put(delivery(lane, name=f"w.{lane}"))
     retried, deferred, _ = await storage.take(3, lease_s=60)
@@ -76,16 +65,16 @@ async def test_waiting_deliveries_are_listed_in_order_with_their_state(
     assert (await storage.waiting(limit=1))[0].state == "ready"
 
 
-async def test_the_tally_counts_waiting_deliveries_and_dead_letters(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_the_tally_counts_waiting_deliveries_and_dead_letters(storage: Storage) -> None:
     assert await storage.tally() == Tally(waiting=0, oldest_at=None, dead=0)
     await dead_letter(storage, delivery(), delivery())
     await storage.put(replace(delivery("c:1"), received_at=NOON - 60))
     await storage.put(delivery("c:2"))
-    await take_one(storage)
+    await leased(storage)
     assert await storage.tally() == Tally(waiting=2, oldest_at=NOON - 60, dead=2)
 
 
-async def test_waiting_deliveries_are_found_by_id_lane_and_type(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_waiting_deliveries_are_found_by_id_lane_and_type(storage: Storage) -> None:
     for name, lane in (("w.1", "c:1"), ("w.2", "c:2"), ("w.3", "c:1")):
         await storage.put(delivery(lane, name=name))
     await storage.put(Delivery("w.4", "c:1", "reaction.added", b"{}", NOON))
@@ -95,9 +84,7 @@ async def test_waiting_deliveries_are_found_by_id_lane_and_type(storage: Storage
     assert await storage.waiting(delivery_id="w.9") == []
 
 
-async def test_a_delivery_is_found_in_the_inbox_after_its_ack_and_as_a_dead_letter(
-    keeping: Storage, delivery: MakeDelivery
-) -> None:
+async def test_a_delivery_is_found_in_the_inbox_after_its_ack_and_as_a_dead_letter(keeping: Storage) -> None:
     await dead_letter(keeping, delivery(name="w.dead", body=b"dead", carrier="dead"))
     await handle(keeping, delivery(name="w.done", body=b"done", message_key="m.1", carrier="done"))
     await keeping.put(delivery(name="w.waits", body=b"waits", carrier="waits"))
@@ -108,9 +95,7 @@ async def test_a_delivery_is_found_in_the_inbox_after_its_ack_and_as_a_dead_lett
     assert await keeping.delivery("w.9") is None
 
 
-async def test_dead_letters_are_found_by_id_lane_type_and_time(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_dead_letters_are_found_by_id_lane_type_and_time(storage: Storage, clock: MovableClock) -> None:
     for n in range(4):
         await dead_letter(storage, delivery(f"c:{n % 2}", name=f"w.{n}"))
         clock.advance(10)
@@ -133,7 +118,7 @@ async def test_dead_letters_are_found_by_id_lane_type_and_time(
 
 
 async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_with_no_attempts(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     await dead_letter(storage, delivery(name="w.bad", message_key="m.bad", body=b"bad", carrier="{}"))
     await storage.put(delivery(name="w.meanwhile"))
@@ -142,20 +127,20 @@ async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_with_no_attemp
     await storage.changed()
     assert await storage.dead_letters() == []
     assert await storage.depth() == 2
-    await storage.finish(await take_one(storage), ACK)
-    lease = await take_one(storage)
+    await storage.finish(await leased(storage), ACK)
+    lease = await leased(storage)
     assert (lease.delivery.id, lease.delivery.body, lease.delivery.message_key) == ("w.bad", b"bad", "m.bad")
     assert lease.delivery.carrier == "{}"
     assert (lease.attempts, lease.crashes, lease.replay, lease.is_first_run) == (0, 0, 0, False)
     assert lease.put_back
 
 
-async def test_a_retry_makes_the_storage_forget_no_other_delivery(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_retry_makes_the_storage_forget_no_other_delivery(storage: Storage) -> None:
     await storage.put(delivery("c:1", name="w.1"))
-    await storage.finish(await take_one(storage), Commit(DeadLetter("broken")))
+    await storage.finish(await leased(storage), Commit(DeadLetter("broken")))
     for n in range(2, 5):
         await storage.put(delivery("c:1", name=f"w.{n}", message_key=f"m.{n}"))
-        await storage.finish(await take_one(storage), Commit(Ack()))
+        await storage.finish(await leased(storage), Commit(Ack()))
     assert await storage.retry(["w.1"]) == 1
     assert await storage.seen(["w.1", "w.2", "m.2", "w.3", "w.4", "m.4", "w.5"]) == {
         "w.1": False,
@@ -163,9 +148,7 @@ async def test_a_retry_makes_the_storage_forget_no_other_delivery(storage: Stora
     }
 
 
-async def test_a_retry_finds_the_entries_of_the_earlier_run(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
+async def test_a_retry_finds_the_entries_of_the_earlier_run(storage: Storage) -> None:
     await dead_letter(storage, delivery(name="w.1"))
     sent = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
     await storage.settle(sent)
@@ -173,24 +156,20 @@ async def test_a_retry_finds_the_entries_of_the_earlier_run(
     assert await storage.entries("w.1") == [sent]
 
 
-async def test_retrying_an_id_of_no_dead_letter_does_nothing(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_retrying_an_id_of_no_dead_letter_does_nothing(storage: Storage) -> None:
     await storage.put(delivery("c:1", name="w.waits"))
     assert await storage.retry(["w.waits", "w.unknown"]) == 0
     assert await storage.depth() == 1
 
 
-async def test_a_dead_letter_is_retried_once_even_if_its_id_is_repeated(
-    storage: Storage, delivery: MakeDelivery
-) -> None:
+async def test_a_dead_letter_is_retried_once_even_if_its_id_is_repeated(storage: Storage) -> None:
     await dead_letter(storage, delivery(name="w.1"))
     assert await storage.retry(["w.1", "w.1"]) == 1
     assert await storage.retry(["w.1"]) == 0
     assert await storage.depth() == 1
 
 
-async def test_a_retried_delivery_is_a_known_duplicate_while_it_waits(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_retried_delivery_is_a_known_duplicate_while_it_waits(storage: Storage, clock: MovableClock) -> None:
     await dead_letter(storage, delivery(name="w.1", message_key="m.1"))
     await storage.retry(["w.1"])
     clock.advance(SEEN_KEPT_S + 61)
@@ -200,7 +179,7 @@ async def test_a_retried_delivery_is_a_known_duplicate_while_it_waits(
 
 
 async def test_a_dead_letter_whose_event_is_in_the_inbox_again_is_not_retried(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     await dead_letter(storage, delivery(name="w.1"))
     clock.advance(SEEN_KEPT_S + 61)
@@ -210,18 +189,18 @@ async def test_a_dead_letter_whose_event_is_in_the_inbox_again_is_not_retried(
     assert len(await storage.dead_letters()) == 1
 
 
-async def test_a_full_lane_accepts_a_retried_dead_letter(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_a_full_lane_accepts_a_retried_dead_letter(storage: Storage) -> None:
     await dead_letter(storage, *(delivery(name=f"w.{n}") for n in range(7)))
     assert await storage.retry([f"w.{n}" for n in range(7)]) == 7
     assert [each.id for each in await storage.waiting()] == [f"w.{n}" for n in range(7)]
 
 
-async def test_retries_survive_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+async def test_retries_survive_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await dead_letter(storage, delivery(name="w.1"))
         await storage.retry(["w.1"])
     async with closed_storage as storage:
-        lease = await take_one(storage)
+        lease = await leased(storage)
         assert (lease.delivery.id, lease.is_first_run) == ("w.1", False)
         await storage.finish(lease, Commit(DeadLetter("Boom")))
         assert [letter.delivery.id for letter in await storage.dead_letters()] == ["w.1"]
@@ -231,7 +210,7 @@ async def test_retries_survive_a_restart(closed_storage: Storage, delivery: Make
 
 
 async def test_old_dead_letters_are_purged_oldest_first_and_their_entries_later(
-    storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     await storage.begin(entry("w.0"))
     for n in range(3):
@@ -249,7 +228,7 @@ async def test_old_dead_letters_are_purged_oldest_first_and_their_entries_later(
 
 
 async def test_texts_in_the_entries_of_a_purged_dead_letter_are_deleted_at_once(
-    storage: Storage, keeping: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: Storage, keeping: Storage, clock: MovableClock
 ) -> None:
     for each in (storage, keeping):
         await each.begin(entry("w.1", call=b'{"verb":"send","body":"marker"}'))
@@ -264,14 +243,14 @@ async def test_texts_in_the_entries_of_a_purged_dead_letter_are_deleted_at_once(
 # History and replay
 
 
-async def test_without_history_an_ack_leaves_nothing_to_replay(storage: Storage, delivery: MakeDelivery) -> None:
+async def test_without_history_an_ack_leaves_nothing_to_replay(storage: Storage) -> None:
     await handle(storage, delivery(name="w.1"))
     assert await storage.replayable(Selection()) == []
     assert await storage.delivery("w.1") is None
     assert await storage.replay_live(["w.1"]) == 0
 
 
-async def test_history_is_kept_for_its_days(keeping: Storage, delivery: MakeDelivery, clock: MovableClock) -> None:
+async def test_history_is_kept_for_its_days(keeping: Storage, clock: MovableClock) -> None:
     await handle(keeping, delivery(name="w.1"))
     clock.advance(3 * DAY_S - 1)
     await keeping.put(delivery("c:2"))
@@ -302,7 +281,7 @@ async def test_replayable_deliveries_are_selected_by_id_time_type_and_lane(keepi
     assert await keeping.replayable(Selection(), dead_only=True) == ["w.2"]
 
 
-async def test_replayable_deliveries_come_in_pages(keeping: Storage, delivery: MakeDelivery) -> None:
+async def test_replayable_deliveries_come_in_pages(keeping: Storage) -> None:
     await handle(keeping, *(delivery(name=f"w.{n}", body=b"%d" % n) for n in range(5)))
     await dead_letter(keeping, delivery(name="w.5"))
     ids = [f"w.{n}" for n in range(6)]
@@ -312,15 +291,13 @@ async def test_replayable_deliveries_come_in_pages(keeping: Storage, delivery: M
     assert bodies == [b"3"]
 
 
-async def test_a_live_replay_has_its_own_replay_number_and_keys(
-    keeping: Storage, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
+async def test_a_live_replay_has_its_own_replay_number_and_keys(keeping: Storage) -> None:
     await keeping.begin(entry("w.1"))
     await handle(keeping, delivery(name="w.1", message_key="m.1", body=b"again"))
     for run in (1, 2):
         assert await keeping.replay_live(["w.1"]) == 1
         assert await keeping.replayable(Selection()) == []
-        lease = await take_one(keeping)
+        lease = await leased(keeping)
         assert (lease.delivery.body, lease.replay, lease.is_first_run) == (b"again", run, True)
         assert await keeping.entries("w.1", run) == []
         await keeping.begin(entry("w.1", replay=run))
@@ -330,32 +307,32 @@ async def test_a_live_replay_has_its_own_replay_number_and_keys(
 
 
 async def test_a_replayed_dead_letter_keeps_its_replay_number_when_it_is_dead_lettered_again(
-    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    storage: Storage, clock: MovableClock
 ) -> None:
     await dead_letter(storage, delivery(name="w.1"))
     assert await storage.replay_live(["w.1", "w.1", "w.unknown"]) == 1
-    lease = await take_one(storage)
+    lease = await leased(storage)
     assert (lease.replay, lease.attempts) == (1, 0)
     await storage.finish(lease, Commit(Retry(clock.now(), "Boom")))
-    lease = await take_one(storage)
+    lease = await leased(storage)
     assert (lease.replay, lease.attempts) == (1, 1)
     await storage.finish(lease, Commit(DeadLetter("Boom")))
     (letter,) = await storage.dead_letters()
     assert letter.replay == 1
     await storage.retry(["w.1"])
-    assert (await take_one(storage)).replay == 1
+    assert (await leased(storage)).replay == 1
 
 
-async def test_the_replay_number_survives_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
+async def test_the_replay_number_survives_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await dead_letter(storage, delivery(name="w.1"))
         await storage.replay_live(["w.1"])
         assert [each.replay for each in await storage.waiting()] == [1]
     async with closed_storage as storage:
-        assert (await take_one(storage)).replay == 1
+        assert (await leased(storage)).replay == 1
 
 
-async def test_waiting_deliveries_cannot_be_replayed(keeping: Storage, delivery: MakeDelivery) -> None:
+async def test_waiting_deliveries_cannot_be_replayed(keeping: Storage) -> None:
     await handle(keeping, delivery(name="w.1"))
     await keeping.replay_live(["w.1"])
     assert await keeping.replay_live(["w.1"]) == 0
@@ -366,13 +343,13 @@ async def test_waiting_deliveries_cannot_be_replayed(keeping: Storage, delivery:
 
 
 async def test_the_first_and_the_newest_webhook_are_remembered_through_acks_and_restarts(
-    closed_storage: Storage, delivery: MakeDelivery, clock: MovableClock
+    closed_storage: Storage, clock: MovableClock
 ) -> None:
     async with closed_storage as storage:
         assert (await storage.first_activity(), await storage.last_activity()) == (None, None)
         for n in range(3):
             await storage.put(Delivery(f"w.{n}", "c:1", "", b"", NOON + 10 * n))
-            await storage.finish(await take_one(storage), ACK)
+            await storage.finish(await leased(storage), ACK)
         await storage.put(Delivery("w.older", "c:1", "", b"", NOON + 5))
         await storage.put(Delivery("i.reconciled.1", "c:1", "", b"", NOON + 99))
         assert (await storage.first_activity(), await storage.last_activity()) == (NOON, NOON + 20)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from storage.conftest import NOON, leased
 
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
@@ -27,8 +28,6 @@ from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
 
-MakeEntry = Callable[..., JournalEntry]
-NOON = 1_800_000_000.0
 MARKER = b"planted-marker"
 SIZES = (100, 900, 3000, 5000, 20_000)
 
@@ -70,11 +69,6 @@ def ack(*entries: JournalEntry) -> Commit:
     return Commit(Ack(), entries=list(entries), off_the_record=True)
 
 
-async def take_one(storage: SQLiteStorage) -> Lease:
-    (lease,) = await storage.take(1, lease_s=60)
-    return lease
-
-
 async def emptied(path: Path) -> None:
     """Wait until the WAL is empty."""
     async with asyncio.timeout(30):
@@ -92,7 +86,7 @@ async def test_a_handled_text_is_on_no_disk_a_minute_later(path: Path, clock: Mo
     async with SQLiteStorage(path, clock=clock, keep_days=keep_days) as storage:
         for n, size in enumerate(SIZES * 4):
             await storage.put(said(f"{n}", size))
-            lease = await take_one(storage)
+            lease = await leased(storage)
             entry = call(f"w.{n}", size)
             await storage.begin(entry)
             await storage.finish(lease, ack(accepted(entry)))
@@ -112,7 +106,7 @@ async def test_a_scheduled_text_is_on_no_disk_a_minute_after_it_was_sent_or_canc
         await storage.schedule(Timer("gone", NOON + 99, "c:2", "send", payload, 60))
         assert await storage.cancel("gone")
         await storage.fire(NOON)
-        lease = await take_one(storage)
+        lease = await leased(storage)
         assert lease.delivery.is_off_the_record
         await storage.finish(lease, ack())
         clock.advance(TRUNCATE_AFTER_S)
@@ -131,13 +125,13 @@ async def test_the_text_of_a_broadcast_is_on_no_disk_a_minute_after_its_end(
         assert MARKER in on_disk(path)
         for n in range(1, people + 1):
             await storage.advance_broadcasts(clock.now())
-            lease = await take_one(storage)
+            lease = await leased(storage)
             entry = call(lease.delivery.id, 6000)
             await storage.begin(entry)
             await storage.finish(lease, replace(ack(accepted(entry)), recipients=[RecipientUpdate("july", n, "sent")]))
             clock.advance(0.01)
         assert await storage.advance_broadcasts(clock.now()) == 1
-        await storage.finish(await take_one(storage), Commit(Ack()))
+        await storage.finish(await leased(storage), Commit(Ack()))
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(path)
         assert MARKER not in on_disk(path)
@@ -149,13 +143,13 @@ async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute
     async with SQLiteStorage(path, clock=clock) as storage:
         for n, size in enumerate(SIZES):
             await storage.put(said(f"{n}", size))
-            lease = await take_one(storage)
+            lease = await leased(storage)
             await storage.finish(lease, Commit(Retry(NOON, "Boom")))
-            await storage.finish(await take_one(storage), Commit(DeadLetter(f"Boom {text(5000)}"), off_the_record=True))
+            await storage.finish(await leased(storage), Commit(DeadLetter(f"Boom {text(5000)}"), off_the_record=True))
         async with SQLiteStorage(path, clock=clock, serving=False) as command:
             assert await command.retry([f"w.{n}" for n in range(len(SIZES))]) == len(SIZES)
         for _ in SIZES:
-            await storage.finish(await take_one(storage), ack())
+            await storage.finish(await leased(storage), ack())
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(path)
         assert MARKER not in on_disk(path)
@@ -174,13 +168,13 @@ async def test_the_wal_is_emptied_once_a_minute_and_not_for_other_lines(
     monkeypatch.setattr(file, "truncate", noted)
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("public", zero_retention=False))
-        await storage.finish(await take_one(storage), Commit(Ack()))
+        await storage.finish(await leased(storage), Commit(Ack()))
         clock.advance(10 * TRUNCATE_AFTER_S)
         await a_few_turns_of_the_loop()
         assert threads == []
         for n in range(50):
             await storage.put(said(f"{n}"))
-            await storage.finish(await take_one(storage), ack())
+            await storage.finish(await leased(storage), ack())
             clock.advance(TRUNCATE_AFTER_S / 25)
             await a_few_turns_of_the_loop()
         # Never on the event loop, which it would block.
@@ -194,7 +188,7 @@ async def test_a_wal_that_another_connection_reads_is_emptied_soon_afterwards(pa
         reader = sqlite3.connect(path, isolation_level=None)
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM delivery").fetchone()
-        await storage.finish(await take_one(storage), ack())
+        await storage.finish(await leased(storage), ack())
         clock.advance(TRUNCATE_AFTER_S)
         # This read returns after the attempt, because both use the same connection.
         await a_few_turns_of_the_loop()
@@ -213,7 +207,7 @@ async def test_text_that_a_killed_process_left_is_gone_a_minute_after_the_next_s
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("1"))
-        await storage.finish(await take_one(storage), ack())
+        await storage.finish(await leased(storage), ack())
         image = crashed(path)
     assert MARKER in on_disk(image)
     async with SQLiteStorage(image, clock=clock):
@@ -225,7 +219,7 @@ async def test_text_that_a_killed_process_left_is_gone_a_minute_after_the_next_s
 async def test_a_server_that_is_stopped_leaves_no_text(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("1", 9000))
-        await storage.finish(await take_one(storage), ack())
+        await storage.finish(await leased(storage), ack())
     assert MARKER not in on_disk(path)
 
 
@@ -255,7 +249,7 @@ async def _take_turns(path: Path, steps: list[Step]) -> None:
             await storage.put(said(f"{n}", size, lane=f"c:{n}", zero_retention=zero_retention))
             entry = call(f"w.{n}", size, zero_retention=zero_retention)
             await storage.begin(entry)
-            open_turns.append((await take_one(storage), entry, zero_retention))
+            open_turns.append((await leased(storage), entry, zero_retention))
             if at < len(open_turns):
                 await end(at)
         while open_turns:
@@ -276,7 +270,7 @@ async def test_rows_that_sqlite_moves_between_pages_leave_no_copy(path: Path, cl
     most_open, share = chance.choice([5, 50, 200]), chance.choice([0.1, 0.5, 1.0])
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("first", lane="c:first"))
-        await storage.finish(await take_one(storage), ack())
+        await storage.finish(await leased(storage), ack())
         open_turns: list[tuple[Lease, Commit]] = []
         count = 0
         for _ in range(40):

@@ -28,8 +28,8 @@ from linqbot.ops.subscriptions import address
 from linqbot.plugins.registry import Plugin
 from linqbot.server.refusals import RefusalCount, Refusals, read
 from linqbot.storage.backend import NewerSchema
-from linqbot.storage.open import register_storage, scheme
-from linqbot.storage.sqlite.checkup import SQLiteCheckup, check_up, path_of
+from linqbot.storage.open import path_of, register_storage, scheme
+from linqbot.storage.sqlite.upkeep import SQLiteCheckup, check_up
 
 ENOUGH_BYTES: Final = 1 << 30
 TOO_LITTLE_BYTES: Final = 100 << 20

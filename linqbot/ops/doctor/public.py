@@ -24,8 +24,9 @@ from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, probe, probe_ser
 from linqbot.ops.subscriptions import address
 from linqbot.server import uvicorn_server
 from linqbot.settings import Settings
-from linqbot.storage.sqlite.checkup import has_stored, path_of
+from linqbot.storage.open import path_of
 from linqbot.storage.sqlite.serving_lock import ServingLock
+from linqbot.storage.sqlite.upkeep import has_stored
 
 CERTIFICATE_DAYS: Final = 14
 CERTIFICATE_SHARE: Final = 0.25

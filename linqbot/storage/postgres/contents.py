@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import asyncpg
 
+from linqbot.clock import SystemClock
 from linqbot.errors import StorageError
 from linqbot.storage.contents import TABLES, Contents, Role, SchemaState
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address, translated
 from linqbot.storage.postgres.migrate import check_up, migrate, newest_schema
-from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.postgres.transaction import InboxRoom, Memory, Transaction
 
 _CONTRADICTIONS: Final = {
     "waiting deliveries are not in the queue of pgmq, so they are never handled": """SELECT count(*) FROM delivery
@@ -70,7 +71,9 @@ class PostgresContents(Contents):
 
     async def _open(self) -> None:
         connection = await self._address.connect(answer_s=_ANSWER_S)
-        self._tx = Transaction(connection, 0.0, self._address, processes.COPIED, 0.0, 0.0, {})
+        memory = Memory(self._address, SystemClock(), InboxRoom(0, 0), serving=False, keep_s=0.0)
+        memory.process = processes.COPIED
+        self._tx = Transaction(connection, 0.0, memory, 0.0)
         try:
             if self._role in {"migrate", "target"}:
                 await migrate(connection, self._address, create=True)
@@ -83,7 +86,7 @@ class PostgresContents(Contents):
                 await connection.transaction(isolation="repeatable_read", readonly=True).start()
             if self._role == "target":
                 await self._begin_target()
-                self._tx.types = await processes.types_of(self._tx)
+                memory.types = await processes.types_of(self._tx)
                 self._tx.ahead_s = await processes.ahead(connection)
         except BaseException:
             connection.terminate()

@@ -116,7 +116,6 @@ class ServerLink:
             self._heard(payload)
 
     async def close(self) -> None:
-        """Disconnect."""
         self._is_open = False
         if self._again is not None:
             self._again.cancel()

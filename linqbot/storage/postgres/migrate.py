@@ -115,12 +115,10 @@ async def schema_of(connection: Connection, address: Address) -> int:
 
 
 def newest_schema() -> int:
-    """Return the number of the newest schema that this release knows."""
     return max(schemas())
 
 
 async def install_of(connection: Connection) -> str:
-    """Return the 128 random bits that were created with the storage, as 32 hex digits."""
     return str(await connection.fetchval("SELECT value FROM meta WHERE key = 'install'"))
 
 
@@ -166,7 +164,6 @@ async def _has_clock(connection: Connection, address: Address) -> bool:
 
 
 def schemas() -> dict[int, str]:
-    """Return the SQL of each schema that this release knows, by its number."""
     folder = files("linqbot.storage.postgres") / "schema"
     numbered = (each for each in folder.iterdir() if each.name[:4].isdecimal() and each.name.endswith(".sql"))
     return {int(each.name[:4]): each.read_text("utf-8") for each in numbered}

@@ -14,11 +14,10 @@ from collections.abc import Collection
 from typing import Final
 
 from linqbot.errors import ConfigError
-from linqbot.storage import conversations, meta
-from linqbot.storage.postgres import leases
+from linqbot.storage import conversations, upkeep
+from linqbot.storage.postgres import lanes
 from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.transaction import PostgresReader, Transaction
-from linqbot.storage.postgres.writer import Memory
+from linqbot.storage.postgres.transaction import Memory, PostgresReader, Transaction
 
 SWEEP_S: Final = 15.0
 """Seconds between two looks for processes that died and for notifications that were lost."""
@@ -68,7 +67,7 @@ async def enter(connection: Connection, address: Address) -> None:
     """
     if not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", address.lock(_STORAGE)):
         raise ConfigError(f"{address.name} is being copied. Wait until linqbot storage copy has ended.")
-    await meta.refuse_unfinished(PostgresReader(connection, 0.0), address.name)
+    await upkeep.refuse_unfinished(PostgresReader(connection, 0.0), address.name)
 
 
 async def enter_alone(connection: Connection, address: Address) -> bool:
@@ -85,7 +84,7 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
     """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force."""
     if memory.serving:
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
-        await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"), list(settled))
+        await tx.run(sql, tx.memory.process, tx.memory.address.lock(f"process\0{tx.memory.process}"), list(settled))
         await give_back_unknown(tx, memory)
     memory.room.left = 0
     tx.changes.all_conversations = await conversations.summaries(tx)
@@ -98,27 +97,26 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
 
 
 async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:
-    """Return the types of columns, by their tables and names."""
     sql = """SELECT relname, attname, format_type(atttypid, NULL) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
              WHERE relnamespace = $1::regnamespace AND attnum > 0 AND NOT attisdropped"""
-    return {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.address.schema)}
+    return {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.memory.address.schema)}
 
 
 async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
     """Give back the leases that this process has but does not know: the answer to the commit that made them was lost."""
     owned = {
-        row["token"]: row["seq"] for row in await tx.fetch("SELECT token, seq FROM leases_in_time($1)", tx.process)
+        row["token"]: row["seq"]
+        for row in await tx.fetch("SELECT token, seq FROM leases_in_time($1)", tx.memory.process)
     }
     # The memory follows after COMMIT: a turn may have ended in this transaction, and if that is rolled back, its lease stays.
     tx.changes.ended_leases |= memory.held.keys() - owned.keys()
     unknown = sorted(owned.keys() - memory.held.keys())
-    await leases.give_back(tx, [owned[token] for token in unknown], unknown)
+    await lanes.give_back(tx, [owned[token] for token in unknown], unknown)
 
 
 async def missing(tx: Transaction) -> set[str]:
-    """Return the processes whose lock is free."""
     sql = "SELECT id FROM process WHERE id <> $1 AND pg_try_advisory_xact_lock(lock)"
-    return {row["id"] for row in await tx.fetch(sql, tx.process)}
+    return {row["id"] for row in await tx.fetch(sql, tx.memory.process)}
 
 
 async def is_server_young(tx: Transaction) -> bool:

@@ -1,7 +1,7 @@
 """A storage in PostgreSQL with pgmq, for one or several serving processes. This module opens it, and adds what the contract leaves to a backend.
 
 Writes share transactions (`writer.py`): when a method returns, its change is committed. Reads use other
-connections. The lanes are FIFO groups of a queue in pgmq; see `leases.py`. Processes wake each other with NOTIFY.
+connections. The lanes are FIFO groups of a queue in pgmq; see `lanes.py`. Processes wake each other with NOTIFY.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, Self, TypeVar
 
@@ -20,19 +20,26 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.frames import place_of
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import broadcasts, conversations, erasure, journal, meta, timers
+from linqbot.storage import broadcasts, conversations, timers, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Lease
-from linqbot.storage.operations import Op, ReleaseOp, WorkOp, is_news, nothing
-from linqbot.storage.postgres import accept, leases, processes
-from linqbot.storage.postgres.accept import InboxRoom
+from linqbot.storage.operations import WorkOp
+from linqbot.storage.postgres import lanes, processes
 from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.link import ServerLink
 from linqbot.storage.postgres.migrate import install_of, migrate
-from linqbot.storage.postgres.transaction import News, PostgresReader, Taken, Transaction
-from linqbot.storage.postgres.writer import Earliest, Memory, PostgresWriter
-from linqbot.storage.upkeep import Forgotten, Progress
+from linqbot.storage.postgres.transaction import (
+    Earliest,
+    InboxRoom,
+    Memory,
+    News,
+    PostgresReader,
+    Taken,
+    Transaction,
+)
+from linqbot.storage.postgres.writer import PostgresWriter
+from linqbot.storage.upkeep import Progress
 
 log = structlog.get_logger("linqbot.storage")
 
@@ -40,6 +47,7 @@ T = TypeVar("T")
 
 DAY_S: Final = 24 * 3600.0
 
+_WITH_TEXTS: Final = "delivery, body, seen, done, dead, timer, conversation, journal, state, recipient"
 
 CLOSE_S: Final = 5.0
 """Seconds in which the last operations must be written when the storage closes. A supervisor may kill a process that takes
@@ -67,6 +75,7 @@ class PostgresStorage(Storage):
         ConfigError: the URL is not valid.
     """
 
+    _lanes = lanes.LANES
     _memory: Memory
     _queue: PostgresWriter
 
@@ -83,10 +92,10 @@ class PostgresStorage(Storage):
         super().__init__(clock, serving=serving)
         self._movable_clock = not isinstance(self._clock, SystemClock)
         self._address = replace(Address.parse(url), movable_clock=self._movable_clock)
-        room = InboxRoom(max_backlog, max_lane_backlog)
+        self._limits = room = InboxRoom(max_backlog, max_lane_backlog)
         self._memory = Memory(self._address, self._clock, room, serving=serving, keep_s=keep_days * DAY_S)
         self._link = ServerLink(self._address, ready=self._ready, heard=self._heard, changed=self._look_again)
-        self._queue = PostgresWriter(self._link, self._memory, self._settled)
+        self._queue = PostgresWriter(self._link, self._memory)
         self._sweeping: asyncio.Task[None] | None = None
         self._gap_found: Callable[[str | None, float | None], None] = lambda *_: None
 
@@ -106,7 +115,7 @@ class PostgresStorage(Storage):
         self._link.follow()
         if self._serving:
             try:
-                missing = await self._operate(self._count_dead, news=False)
+                missing = await self._operate(self._count_dead)
             except BaseException:
                 await self._queue.close()
                 await self._link.close()
@@ -122,7 +131,6 @@ class PostgresStorage(Storage):
 
     @property
     def is_shared(self) -> bool:
-        """True: several processes may serve one schema."""
         return True
 
     @property
@@ -143,14 +151,14 @@ class PostgresStorage(Storage):
     def note_refused(self, lane: str) -> None:
         self._memory.refused[lane] += 1
         if self._link.trouble is None:
-            self._queue.post(WorkOp(nothing, news=False))
+            self._queue.post(WorkOp(_nothing))
 
     async def announce_gap(self, since: float) -> None:
 
         async def announce(tx: Transaction) -> None:
             tx.changes.gap = since
 
-        await self._operate(announce, news=False)
+        await self._operate(announce)
 
     def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:
         self._gap_found = found
@@ -158,7 +166,7 @@ class PostgresStorage(Storage):
     def end_leasing(self) -> None:
         self._memory.leaving = True
         # For the turns that ended since the last `take`.
-        self._queue.post(WorkOp(nothing, news=False))
+        self._queue.post(WorkOp(_nothing))
 
     async def next_due(self) -> float | None:
         taken = self._memory.taken
@@ -169,11 +177,8 @@ class PostgresStorage(Storage):
                   WHERE vt > to_timestamp($1)"""  # noqa: S608 - checked name
         return self._here(await self._read(lambda db: db.value(sql, taken.at)))
 
-    async def depth(self) -> int:
-        return int(await self._read(lambda db: db.value("SELECT count(*) FROM delivery")))
-
     async def following(self, lane: str, limit: int) -> list[Delivery]:
-        return await self._read(lambda db: leases.following(db, lane, limit))
+        return await self._read(lambda db: lanes.following(db, lane, limit))
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         sql = """SELECT id, NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
@@ -212,22 +217,6 @@ class PostgresStorage(Storage):
 
     # Upkeep
 
-    async def _number(self, tx: Any, deliveries: Sequence[Delivery]) -> Sequence[int]:
-        return await accept.number(tx, deliveries)
-
-    async def purge(self, *, before: float, limit: int = 500) -> int:
-        """Delete old dead letters; see `Storage.purge`. The space of their rows is freed by the last call."""
-        purged = await self._operate(lambda tx: journal.purge_dead(tx, before, limit), news=False)
-        if purged < limit:
-            await self._vacuum("dead, journal")
-        return purged
-
-    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person; see `Storage.forget`. PostgreSQL may use the space of the rows again when it returns."""
-        forgotten = await erasure.forget(handle, chats, self._read, self._operate, _forget_waiting)
-        await self._vacuum("delivery, body, seen, done, dead, timer, conversation, journal, state, recipient")
-        return forgotten
-
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Raise an error: PostgreSQL has its own backups.
 
@@ -262,7 +251,6 @@ class PostgresStorage(Storage):
         await self._queue.close()
 
     async def _ready(self, writer: Connection, listener: Connection) -> None:
-        """Prepare new connections: see `ServerLink`."""
         memory = self._memory
         memory.sender = secrets.token_hex(8)
         await migrate(writer, self._address, create=self._serving)
@@ -282,13 +270,12 @@ class PostgresStorage(Storage):
 
     def _look_again(self) -> None:
         """Look at everything again: the connections were lost or made again, and with them what other processes notified."""
-        self._note_news()
+        self._memory.note_news()
         if self._link.trouble is None:
             self._memory.watched.note(None)
             self._gap_found(None, None)
 
     def _heard(self, payload: str) -> None:
-        """Follow what another process has committed."""
         news = News.from_payload(payload)
         if news is None:
             # A newer linqbot may have sent it. The conversations of a chat are read again when its lane is leased.
@@ -305,11 +292,11 @@ class PostgresStorage(Storage):
         if news.gap is not None or news.refused is None:
             self._gap_found(None, news.gap)
         if news.chats is None or news.chats:
-            self._queue.post(WorkOp(self._reading_chats(news.chats), news=False))
+            self._queue.post(WorkOp(self._reading_chats(news.chats)))
         if news.times:
             self._memory.timers.has_changed = self._memory.broadcasts.has_changed = True
         if news.times or news.work:
-            self._note_news()
+            self._memory.note_news()
 
     def _reading_chats(self, chats: Sequence[str] | None) -> Callable[[Transaction], Awaitable[None]]:
         async def read(tx: Transaction) -> None:
@@ -325,14 +312,14 @@ class PostgresStorage(Storage):
         """Count the processes that are dead, and return those that are only missing."""
         missing = await processes.missing(tx)
         young = missing - {processes.COPIED} if await processes.is_server_young(tx) else set()
-        await leases.count_crashes(tx, missing - young)
+        await lanes.count_crashes(tx, missing - young)
         return young
 
     async def _leave(self, tx: Transaction) -> None:
         # A worker that stops finishes its turns first.
-        await leases.count_crashes(tx, [tx.process])
+        await lanes.count_crashes(tx, [tx.memory.process])
         if self._memory.active_at is not None:
-            await meta.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
+            await upkeep.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 
     async def _sweep(self, missing: set[str]) -> None:
         """Look now and then for processes that died, and for news that were lost with a connection."""
@@ -340,13 +327,13 @@ class PostgresStorage(Storage):
         async def look(tx: Transaction) -> set[str]:
             await processes.give_back_unknown(tx, self._memory)
             gone = await processes.missing(tx)
-            await leases.count_crashes(tx, gone & missing)
+            await lanes.count_crashes(tx, gone & missing)
             return gone - missing
 
         while True:
             try:
                 await self._wait_for_sweep()
-                missing = await self._operate(look, news=False)
+                missing = await self._operate(look)
                 await self._read_server_time()
                 if (reason := processes.clock_fault(self._memory.ahead_s)) is not None:
                     self._link.lost(reason)
@@ -355,7 +342,7 @@ class PostgresStorage(Storage):
             except Exception as error:  # noqa: BLE001 - if the sweep ended, no dead process would be noticed any more
                 log.error("storage.sweep_failed", error=type(error).__name__, at=place_of(error))
             self._memory.timers.has_changed = self._memory.broadcasts.has_changed = True
-            self._note_news()
+            self._memory.note_news()
 
     async def _wait_for_sweep(self) -> None:
         """Wait until the next sweep. If the clock of this machine is set meanwhile, let the worker calculate its waits again."""
@@ -368,11 +355,12 @@ class PostgresStorage(Storage):
             with contextlib.suppress(StorageError):  # without the server, at the next look
                 await self._read_server_time()
                 log.warning("storage.clock_set", by_s=round(by_s, 1))
-                self._note_news()
+                self._memory.note_news()
 
     async def _read_server_time(self) -> None:
         if not self._movable_clock:
-            self._memory.server_time.note(await self._query(processes.ahead))
+            async with self._link.reading() as connection:
+                self._memory.server_time.note(await processes.ahead(connection))
 
     def _here(self, at: float | None) -> float | None:
         """Return a time of the database's clock as the storage's clock will read it, rounded up."""
@@ -391,44 +379,18 @@ class PostgresStorage(Storage):
         return self._here(earliest.at)
 
     async def _read(self, query: Callable[[Readable], Awaitable[T]]) -> T:
-        return await self._query(lambda connection: query(PostgresReader(connection, self._memory.ahead_s)))
-
-    async def _query(self, query: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._link.reading() as connection:
-            return await query(connection)
+            return await query(PostgresReader(connection, self._memory.ahead_s))
 
-    async def _operate(self, work: Callable[[Transaction], Awaitable[T]], *, news: bool = True) -> T:
-        result: T = await self._queue.submit(WorkOp(work, news))
-        return result
+    async def _operate(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T:
+        return await self._write(work)
 
-    async def _vacuum(self, tables: str) -> None:
-        """Free the space of deleted rows for new ones.
-
-        Raises:
-            StorageUnavailable: the rows were deleted, but their space was not freed.
-        """
+    async def _wipe(self) -> bool:
         async with self._link.reading() as connection:
-            await connection.execute(f"VACUUM {tables}", timeout=3600.0)
-
-    def _settled(self, batch: list[Op[Any]]) -> None:
-        for op in batch:
-            if op.error is not None and isinstance(op, ReleaseOp):
-                # The leases have no holder any more. After a reconnection they are given back.
-                for lease in op.leases:
-                    self._memory.held.pop(lease.token, None)
-        if any(op.error is None and is_news(op) for op in batch):
-            self._note_news()
-
-    def _note_news(self) -> None:
-        """Let the worker look: a `take` may find something new."""
-        self._memory.news += 1
-        self._changed.set()
+            await connection.execute(f"VACUUM {_WITH_TEXTS}", timeout=3600.0)
+        await self._write(lambda tx: upkeep.remove_fact(tx, upkeep.UNWIPED))
+        return True
 
 
-async def _forget_waiting(tx: Transaction, ids: Collection[str]) -> int:
-    if not ids:
-        return 0
-    gone = await tx.fetch("DELETE FROM delivery WHERE id = ANY($1) RETURNING seq, id, message_key", list(ids))
-    await leases.end_deleted(tx, gone)
-    tx.changes.work = True
-    return len(gone)
+async def _nothing(_: Transaction) -> None:
+    """Write nothing: the transaction only sends what other processes must know."""

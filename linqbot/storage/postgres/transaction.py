@@ -1,6 +1,9 @@
 """One transaction: its connection, its time, what it changes for the memory of this process, and the news about it for others.
 
-`writer.py` runs it. A notification is data from outside, and may be unreadable: each user of the database may send on any channel.
+The rows in the database are the truth. This process remembers the deliveries that it stored last, its leases, and the
+conversations. `Memory.apply` is the one place where they follow a commit. `writer.py` runs the transactions.
+
+A notification is data from outside, and may be unreadable: each user of the database may send on any channel.
 """
 
 from __future__ import annotations
@@ -8,17 +11,21 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, TypeAlias, TypeGuard
 
 import asyncpg
 
+from linqbot.clock import Clock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import InboxLimits, Lease
+from linqbot.storage.indexes import OpenConversations, Row, StorageMemory
 from linqbot.storage.postgres.address import Address, Connection
+from linqbot.storage.postgres.link import ServerTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +57,16 @@ class TransactionChanges(Changes):
     # for a new replay.
     joined: list[tuple[int, Delivery, Sequence[int], bool]] = field(default_factory=list)
     accepted: int = 0  # number of deliveries that were stored
-    news: int = 0  # the value of `Memory.news` when the transaction began
+    known_news: int = 0  # the value of `Memory.news` when the transaction began
     taken: Taken | None = None
     gap: float | None = None  # the time since which deliveries of any lane may have been refused, for other processes
     room: int | None = None  # deliveries that fit into the inbox, if they were counted
     # True if some deliveries are suspects, False if none is, None if that was not looked at.
     has_suspects: bool | None = None
+
+    @property
+    def has_news(self) -> bool:
+        return self.work or self.news or self.broadcasts
 
     @property
     def chats(self) -> set[str]:
@@ -71,6 +82,146 @@ class TransactionChanges(Changes):
                 self.refreshed[chat] = [each for each in self.refreshed[chat] if each.id != conversation_id]
 
 
+_SHARE: Final = 8
+"""A process adds to a lane this part of what fits before it counts the lane again: others add to it too."""
+
+_COUNT_KEPT_S: Final = 60.0
+_MOST_LANES: Final = 10_000
+"""Lanes of which a process remembers how many deliveries fit."""
+
+
+class InboxRoom(InboxLimits):
+    """The number of deliveries that fit into the inbox, and into each lane. They are counted only when the last count is used up.
+
+    Other processes also add deliveries, so several processes together may exceed the limits by what each had left.
+    """
+
+    def __init__(self, limit: int, lane_limit: int) -> None:
+        super().__init__(limit, lane_limit)
+        self.left = 0
+        self._lanes: dict[str, tuple[int, float]] = {}
+
+    async def ensure(self, tx: Transaction, wanted: int) -> int:
+        """Return how many deliveries fit: at least `wanted`, if there is room for them."""
+        if self.left < wanted:
+            count = int(await tx.value("SELECT count(*) FROM delivery"))
+            self.left = tx.changes.room = max(self.limit - count, 0)
+        return self.left
+
+    def use(self, deliveries: Iterable[Delivery], now: float) -> list[str]:
+        """Take the room that deliveries need in their lanes. Return the lanes that must be counted first."""
+        unknown: list[str] = []
+        for lane, wanted in Counter(delivery.lane for delivery in deliveries).items():
+            left, until = self._lanes.get(lane, (0, 0.0))
+            if left < wanted or until < now:
+                unknown.append(lane)
+            else:
+                self._lanes[lane] = (left - wanted, until)
+        return unknown
+
+    def note(self, lanes: Iterable[str], counts: Iterable[int], now: float) -> None:
+        """Remember how many deliveries waited in lanes."""
+        if len(self._lanes) > _MOST_LANES:
+            self._lanes.clear()
+        for lane, count in zip(lanes, counts, strict=True):
+            self._lanes[lane] = ((self.lane_limit - count) // _SHARE, now + _COUNT_KEPT_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease of this process. `suspects` is the maximum number of suspects that may run with it; 0: it is none."""
+
+    until: float
+    suspects: int
+
+
+@dataclass(slots=True)
+class Earliest:
+    """The earliest time in a table, as it was read last. It must be read again if it `has_changed`."""
+
+    has_changed: bool = True
+    at: float | None = None
+
+
+class Memory(StorageMemory):
+    """The memory of this process."""
+
+    def __init__(self, address: Address, clock: Clock, room: InboxRoom, *, serving: bool, keep_s: float) -> None:
+        super().__init__()
+        self.address = address
+        self.clock = clock
+        # True for a process that serves: only it purges, because a command does not know how long history is kept.
+        self.serving = serving
+        self.keep_s = keep_s  # seconds of history; 0 keeps none
+        self.process = ""
+        self.room = room  # how many deliveries fit into the inbox
+        self.server_time = ServerTime(clock.now)
+        # The id of this process and its connections, as notifications name it. After a reconnection it is another one,
+        # because a transaction whose answer was lost may still be committed.
+        self.sender = ""
+        self.held: dict[int, Held] = {}
+        self.news = 0  # number of times that a `take` became able to find something new
+        self.taken = Taken()
+        self.timers = Earliest()
+        self.broadcasts = Earliest()
+        self.leaving = False  # True if this process leases nothing more
+        # Lanes of which this process has refused a delivery, with the number of times, until the others know it.
+        self.refused: Counter[str] = Counter()
+        self.has_suspects = False
+        self.types: dict[tuple[str, str], str] = {}  # the types of columns, by their tables and names
+
+    @property
+    def ahead_s(self) -> float:
+        return self.server_time.ahead_s
+
+    @property
+    def now(self) -> float:
+        return self.clock.now() + self.server_time.ahead_s
+
+    def note_news(self) -> None:
+        """Let the worker look: a `take` may find something new."""
+        self.news += 1
+        self.changed.set()
+
+    def release(self, leases: Iterable[Lease]) -> None:
+        """Forget leases that have no holder any more. After a reconnection they are given back."""
+        for lease in leases:
+            self.held.pop(lease.token, None)
+
+    def apply(self, changes: TransactionChanges) -> None:
+        for seq, delivery in changes.stored:
+            self.recent.add(seq, Row(delivery))
+        self.watched.note(changes.lanes)
+        for joined in changes.joined:
+            self.recent.join(*joined)
+        for token in changes.ended_leases:
+            self.held.pop(token, None)
+        for lease, until, suspects in changes.leased:
+            self.held[lease.token] = Held(until, suspects)
+        if changes.all_conversations is not None:
+            self.conversations = OpenConversations(changes.all_conversations)
+        for chat, found in changes.refreshed.items():
+            self._replace_chat(chat, found)
+        self.follow(changes)
+        self.room.left = max((self.room.left if changes.room is None else changes.room) - changes.accepted, 0)
+        self.taken = changes.taken or self.taken
+        self.timers.has_changed |= changes.timers
+        self.broadcasts.has_changed |= changes.broadcasts
+        for lane, times in changes.refused.items():
+            # A delivery that was refused while the transaction ran is not among those that the others know.
+            if self.refused[lane] == times:
+                del self.refused[lane]
+        self.has_suspects = self.has_suspects if changes.has_suspects is None else changes.has_suspects
+        if changes.has_news:
+            self.note_news()
+
+    def _replace_chat(self, chat: str, found: Iterable[ConversationSummary]) -> None:
+        for old in self.conversations.in_chat(chat):
+            self.conversations.remove(chat, old.id)
+        for each in found:
+            self.conversations.add(each)
+
+
 @dataclass(slots=True, eq=False)
 class PostgresReader:
     """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`."""
@@ -81,15 +232,12 @@ class PostgresReader:
     ahead_s: float
 
     async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
-        """Run a statement, and return its rows."""
         return await self.connection.fetch(sql, *values)
 
     async def value(self, sql: str, *values: object) -> Any:
-        """Run a statement, and return the first value of its first row; None if there is no row."""
         return await self.connection.fetchval(sql, *values)
 
     async def pages(self, sql: str, size: int) -> AsyncGenerator[list[asyncpg.Record], None]:
-        """Run a statement, and yield its rows, `size` at a time."""
         async with self.connection.transaction():  # a cursor needs one; nested in a snapshot, if there is one
             cursor = await self.connection.cursor(sql)
             while rows := await cursor.fetch(size):
@@ -97,7 +245,6 @@ class PostgresReader:
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
-        """Let the queries inside see the same state; see `Readable.snapshot`."""
         async with self.connection.transaction(isolation="repeatable_read", readonly=True):
             yield
 
@@ -110,17 +257,27 @@ class Transaction(PostgresReader):
     # Deleted text needs no more care than any, because VACUUM lets other rows use its space.
     padding: ClassVar[str] = ""
     no_padding: ClassVar[str] = ""
-    address: Address
-    process: str  # the id of this process, the owner of its leases
+    memory: Memory
     now: float  # the time of the database's clock, in Unix seconds
-    keep_s: float  # seconds of history; 0 keeps none
-    types: Mapping[tuple[str, str], str]
     changes: TransactionChanges = field(default_factory=TransactionChanges)
 
     @property
+    def keep_s(self) -> float:
+        return self.memory.keep_s
+
+    @property
+    def check_key(self) -> str:
+        return f"check {self.memory.process}"
+
+    @property
+    def held(self) -> dict[int, Held]:
+        """The leases of this process as they are within the transaction."""
+        held = {token: one for token, one in self.memory.held.items() if token not in self.changes.ended_leases}
+        return held | {lease.token: Held(until, suspects) for lease, until, suspects in self.changes.leased}
+
+    @property
     def queue(self) -> str:
-        """The name of the queue in pgmq."""
-        return self.address.schema
+        return self.memory.address.schema
 
     async def run(self, sql: str, *values: object) -> int:
         """Run a statement, and return the number of rows that it changed."""
@@ -139,7 +296,7 @@ class Transaction(PostgresReader):
         if not rows:
             return 0
         table, _, columns = into.removesuffix(")").partition(" (")
-        types = [self.types[table, column] for column in columns.split(", ")]
+        types = [self.memory.types[table, column] for column in columns.split(", ")]
         arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(types, 1))
         sql = f"INSERT INTO {into} SELECT * FROM unnest({arrays}) {on_conflict}"  # noqa: S608 - constant text
         return await self.run(sql, *(list(column) for column in zip(*rows, strict=True)))
@@ -149,7 +306,7 @@ class Transaction(PostgresReader):
 
         Those of one call are taken in one order. Transactions that lock several times may deadlock; then one is repeated.
         """
-        numbers = sorted({self.address.lock(name) for name in names})
+        numbers = sorted({self.memory.address.lock(name) for name in names})
         if numbers:
             await self.fetch("SELECT pg_advisory_xact_lock(n) FROM unnest($1::bigint[]) AS n", numbers)
 

@@ -151,6 +151,21 @@ def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavail
     return StorageUnavailable(otherwise)
 
 
+@contextlib.contextmanager
+def translated(path: Path, what: str) -> Iterator[None]:
+    """Raise errors of SQLite as StorageUnavailable.
+
+    Args:
+        what: The begin of the message, such as "bot.db cannot be read"; the reason follows.
+    Raises:
+        StorageUnavailable: the block raised such an error.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise unusable(path, error, f"{what}: {error}.") from error
+
+
 def _damaged(path: Path, reason: sqlite3.Error | str) -> StorageUnavailable:
     return StorageUnavailable(f"{path.name} is damaged: {reason}. Restore a backup, as docs/storage.md says.")
 
@@ -225,7 +240,6 @@ def schema_of(db: sqlite3.Connection, path: Path) -> int:
 
 
 def newest_schema() -> int:
-    """Return the number of the newest schema that this release knows."""
     return max(schemas())
 
 
@@ -298,7 +312,6 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def schemas() -> dict[int, str]:
-    """Return the SQL of each schema by its number."""
     folder = files("linqbot.storage.sqlite") / "schema"
     return {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
 
@@ -418,7 +431,6 @@ class WalTruncation:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start the task that waits for `due`."""
         self._due.clear()
         self._task = asyncio.create_task(self._run(), name="linqbot-wal-truncation")
 
@@ -455,7 +467,6 @@ Mark: TypeAlias = Literal["off_the_record", "unwiped"]
 
 
 def padding(off_the_record: bool) -> bytes | None:
-    """Return the value of the column `padding`, in front of a text."""
     return PADDING if off_the_record else None
 
 

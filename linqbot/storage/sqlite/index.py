@@ -84,7 +84,6 @@ class Index(StorageMemory):
         self.lanes, self._prefetched, self._capacity = Lanes(), [], 0
 
     def apply(self, changes: IndexChanges) -> None:
-        """Follow a transaction that is committed."""
         for follow in changes.after:
             follow()
         for seq, token in changes.removed:
@@ -136,7 +135,6 @@ class Index(StorageMemory):
     def lease(
         self, limit: int, changes: IndexChanges, *, now: float, monotonic: float, until: float
     ) -> list[LaneLease]:
-        """Lease the oldest heads of free lanes; `discard` releases them. See `Lanes.lease`."""
         leases = self.lanes.lease(limit, now=now, monotonic=monotonic, until=until, ending=changes.ending)
         changes.leases += leases
         return leases
@@ -196,9 +194,7 @@ class Index(StorageMemory):
     def join(self, seq: int, token: int, delivery: Delivery, others: Collection[int], again: bool) -> None:
         """Follow a leased delivery that others of its lane have joined. `again`: its replay number was raised."""
         self.lanes.join(token, others)
-        self.recent.replace(seq, delivery, again=again)
-        for other in others:
-            self.recent.drop(other)
+        self.recent.join(seq, delivery, others, again)
 
     def postpone(self, seq: int, token: int, until: float, failed: bool) -> None:
         """Follow a turn that runs again. `failed`: it counts as a failed attempt."""

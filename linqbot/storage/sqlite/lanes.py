@@ -13,13 +13,13 @@ from typing import Any, Final, TypeAlias
 
 from linqbot.errors import LaneFull
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import journal, meta, operations, upkeep
+from linqbot.storage import journal, operations, upkeep
+from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import LaneLease, Row
 from linqbot.storage.operations import LaneSteps, Op
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.statements import Transaction, among, insert
-from linqbot.storage.state import StateBatch
 
 _KEYS = ("id", "message_key")
 
@@ -28,7 +28,6 @@ Numbered: TypeAlias = tuple[tuple[int, Delivery], ...]
 
 
 async def _put(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
-    """Store new deliveries; see `Storage.put`."""
     limits = tx.index.limits
     numbered = tx.index.number([op.delivery for op in ops])
     fresh = _remember(tx, numbered)
@@ -55,12 +54,11 @@ async def _put(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
             new.append((seq, delivery))
     among(tx.db, "DELETE FROM seen WHERE seq IN (*)", refused)
     if duplicates:
-        _answer_duplicates(tx, duplicates)
+        await _answer_duplicates(tx, duplicates)
     _accept(tx, tuple(new), prefetch=True)
 
 
 async def _put_receipts(tx: Transaction, ops: Sequence[operations.PutReceiptOp]) -> None:
-    """Store what new receipts report."""
     numbered = tx.index.number([op.delivery for op in ops])
     fresh = _remember(tx, numbered)
     for op, (seq, _) in zip(ops, numbered, strict=True):
@@ -69,19 +67,18 @@ async def _put_receipts(tx: Transaction, ops: Sequence[operations.PutReceiptOp])
     _note_received(tx, [delivery for _, delivery in numbered])
 
 
-def seen(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, bool]:
-    """Return the known ids and message keys; see `Storage.seen`."""
+async def seen(db: Readable, keys: Collection[str]) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for column in _KEYS:
         sql = f"""SELECT {column}, NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = seen.seq)
-                  FROM seen WHERE {column} IN (*)"""  # noqa: S608 - constant text
-        found |= {key: bool(has_left) for key, has_left in among(db, sql, keys)}
+                  FROM seen WHERE {column} = ANY($1)"""  # noqa: S608 - constant text
+        found |= {key: bool(has_left) for key, has_left in await db.fetch(sql, keys)}
     return found
 
 
-def _answer_duplicates(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
+async def _answer_duplicates(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
     """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
-    known = seen(tx.db, [key for op in ops for key in keys_of(op.delivery)])
+    known = await seen(tx, [key for op in ops for key in keys_of(op.delivery)])
     for op in ops:
         if known.keys().isdisjoint(keys_of(op.delivery)):
             op.error = LaneFull(f"Another copy of {op.delivery.id} was refused at the same time.")
@@ -101,7 +98,6 @@ def _remember(tx: Transaction, numbered: Numbered) -> set[int]:
 
 
 def _new(tx: Transaction, deliveries: Sequence[Delivery]) -> Numbered:
-    """Number deliveries and remember them. Return those that were not known."""
     numbered = tx.index.number(deliveries)
     fresh = _remember(tx, numbered)
     return tuple(one for one in numbered if one[0] in fresh)
@@ -111,6 +107,9 @@ def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
     """Store new deliveries in their lanes; with `prefetch` as leased, as far as the last `take` had capacity."""
     if not new:
         return
+    tx.changes.news = True
+    if any(d.is_off_the_record for _, d in new):
+        tx.begin_off_the_record()
     prefetched = tx.index.prefetchable(new) if prefetch else set()
     rows = [
         (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, leased, leased)
@@ -135,7 +134,7 @@ def _note_received(tx: Transaction, webhooks: Sequence[Delivery]) -> None:
 
 
 async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> None:
-    """Store missed deliveries of a lane, and sort the lane; see `Storage.put_in_order`."""
+    tx.changes.news = True
     for op in ops:
         given_back: tuple[int, int] | None = None
         if op.lease is not None:
@@ -159,8 +158,34 @@ async def _store(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
     _accept(tx, _new(tx, deliveries))
 
 
+async def _number(tx: Transaction, deliveries: Sequence[Delivery]) -> Sequence[int]:
+    first = await tx.value("SELECT coalesce(max(seq), 0) + 1 FROM seen")
+    for seq, d in enumerate(deliveries, first):
+        await tx.run("DELETE FROM seen WHERE id = $1 OR message_key = $2", d.id, d.message_key)
+        await tx.insert("seen (seq, id, message_key, at)", [(seq, d.id, d.message_key, tx.now)])
+    # Lanes that wait for more deliveries get some.
+    sql = "UPDATE delivery SET not_before = 0 WHERE waits = 'gathering' AND NOT leased AND lane = ANY($1)"
+    await tx.run(sql, [d.lane for d in deliveries])
+    return range(first, first + len(deliveries))
+
+
+async def _forget(tx: Transaction, ids: Collection[str]) -> int:
+    seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE id = ANY($1)", list(ids))]
+    _delete(tx, seqs, seqs)
+    return len(seqs)
+
+
+def _delete(tx: Transaction, seqs: Collection[int], seen: Collection[int]) -> None:
+    """Delete deliveries. Those that are `seen` stay known for a day from now, because Linq may deliver them again.
+
+    The row that `seq` names is gone, so they no longer count as waiting.
+    """
+    among(tx.db, "UPDATE seen SET at = ? WHERE seq IN (*)", seen, tx.now)
+    among(tx.db, "DELETE FROM body WHERE seq IN (*)", seqs)
+    among(tx.db, "DELETE FROM delivery WHERE seq IN (*)", seqs)
+
+
 async def _take(tx: Transaction, ops: Sequence[operations.TakeOp]) -> None:
-    """Lease the oldest heads of free lanes; see `Storage.take`."""
     leased: list[LaneLease] = []
     for op in ops:
         until = tx.monotonic + op.lease_s
@@ -197,6 +222,7 @@ def _rows(tx: Transaction, seqs: Sequence[int]) -> dict[int, Row]:
 
 async def _release(tx: Transaction, ops: Sequence[operations.ReleaseOp]) -> None:
     """Release leases, first in the index, so that a `take` in the same batch can lease these lanes, then in the rows."""
+    tx.changes.news = True
     give_back(tx.db, tx.index.release(lease for op in ops for lease in op.leases))
 
 
@@ -206,7 +232,6 @@ def give_back(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
 
 
 async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
-    """Give back leases that were not used. Their lanes wait for more deliveries; see `Storage.hold`."""
     for op in ops:
         if (seq := _leased_seq(tx, op, op.lease)) is not None:
             lane = op.lease.delivery.lane
@@ -214,32 +239,29 @@ async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
             sql = """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering',
                          not_before = ? WHERE seq = ?"""
             tx.db.execute(sql, (0.0 if has_grown else op.until, seq))
+            tx.changes.news = True
             tx.changes.gathering[lane] = seq
             tx.changes.ending.add(seq)
             tx.changes.after.append(partial(tx.index.hold, seq, op.lease.token, op.until, op.known))
 
 
 async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
-    """Put one delivery in the place of several; see `Storage.join`."""
     for op in ops:
         if (head := _leased_seq(tx, op, op.lease)) is None:
             continue
         behind = tx.index.lanes.behind(op.lease.delivery.lane, tx.index.lanes.depth)
         rows = among(tx.db, "SELECT seq, id FROM delivery WHERE seq IN (*)", behind)
         gone = [seq for seq, one in rows if one in op.ids]
-        among(tx.db, "UPDATE seen SET at = ? WHERE seq IN (*)", gone, tx.now)
+        _delete(tx, gone, gone)
         tx.db.execute("UPDATE body SET body = ? WHERE seq = ?", (op.joined.body, head))
         if op.again:
             tx.db.execute("UPDATE delivery SET replay = replay + 1 WHERE seq = ?", (head,))
-        among(tx.db, "DELETE FROM delivery WHERE seq IN (*)", gone)
-        among(tx.db, "DELETE FROM body WHERE seq IN (*)", gone)
         tx.changes.ending.add(head)
         tx.changes.joined.append(op.lease.token)
         tx.changes.after.append(partial(tx.index.join, head, op.lease.token, op.joined, gone, op.again))
 
 
 async def _note_progress(tx: Transaction, ops: Sequence[operations.ProgressOp]) -> None:
-    """Note how far turns have come that have crashed; see `Storage.note_progress`."""
     for op in ops:
         if (seq := _leased_seq(tx, op, op.lease)) is not None:
             tx.db.execute(
@@ -250,35 +272,16 @@ async def _note_progress(tx: Transaction, ops: Sequence[operations.ProgressOp]) 
             (op.result,) = tx.db.execute(sql, (seq,)).fetchone()
 
 
-async def _begin(tx: Transaction, ops: Sequence[operations.BeginOp]) -> None:
-    """Store journal entries before the first attempt of their calls; see `Storage.begin`."""
-    state = StateBatch(tx)
-    await state.read([op.state for op in ops])
-    for op in ops:
-        if op.lease is not None and tx.index.lanes.leased_by(op.lease.token) is None:
-            op.error = lease_over(op.lease)
-        elif op.state and await journal.status_of(tx, op.entry) is None:
-            op.error = state.add(op.state)
-    await state.write()
-    await journal.begin(tx, [entry for op in ops for entry in op.entries])
-
-
-async def _check(tx: Transaction, ops: Sequence[operations.CheckOp]) -> None:
-    for op in ops:
-        if not op.size:
-            await meta.remove(tx, "check")
-        elif tx.index.lanes.depth >= tx.index.limits.limit:
-            op.error = tx.index.limits.full()
-        else:
-            await meta.write(tx, "check", "0" * op.size)
-
-
 def _leased_seq(tx: Transaction, op: Op[Any], lease: Lease) -> int | None:
     """Return the sequence number of the leased delivery; None, with the error of the operation, if the lease is over."""
     seq = tx.index.lanes.leased_by(lease.token)
     if seq is None:
         op.error = lease_over(lease)
     return seq
+
+
+async def _has_room(tx: Transaction) -> bool:
+    return tx.index.lanes.depth < tx.index.limits.limit
 
 
 async def _held(tx: Transaction, leases: Sequence[Lease]) -> dict[int, int]:
@@ -295,10 +298,7 @@ async def _postpone(tx: Transaction, ops: Mapping[int, operations.FinishOp]) -> 
 
 async def _remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], ending: Collection[int]) -> None:
     await journal.settle(tx, [entry for seq in ending for entry in ops[seq].commit.entries], ended=True)
-    among(tx.db, "DELETE FROM delivery WHERE seq IN (*)", ops)
-    among(tx.db, "DELETE FROM body WHERE seq IN (*)", ops)
-    stayed = [seq for seq, op in ops.items() if tx.now - op.lease.delivery.received_at > SOON_S]
-    among(tx.db, "UPDATE seen SET at = ? WHERE seq IN (*)", stayed, tx.now)
+    _delete(tx, ops, [seq for seq, op in ops.items() if tx.now - op.lease.delivery.received_at > SOON_S])
     searched = [op for seq, op in ops.items() if not (op.commit.has_all_entries and seq in ending)]
     await journal.end(tx, [op.lease.delivery.id for op in searched if isinstance(op.commit.outcome, Ack)])
     tx.changes.ending |= ops.keys()
@@ -311,17 +311,18 @@ LANES: Final = LaneSteps(
         operations.HoldOp: _hold,
         operations.JoinOp: _join,
         operations.ProgressOp: _note_progress,
-        operations.BeginOp: _begin,
         operations.PutOp: _put,
         operations.PutReceiptOp: _put_receipts,
         operations.OrderOp: _put_in_order,
         operations.TakeOp: _take,
-        operations.CheckOp: _check,
     },
     held=_held,
     postpone=_postpone,
     remove=_remove,
     store=_store,
+    number=_number,
+    forget=_forget,
+    has_room=_has_room,
     # The ids of what is still in the inbox are as young as its first delivery, or younger.
     old_ids="""DELETE FROM seen WHERE at < $1 AND seq IN (
         SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT $2)""",

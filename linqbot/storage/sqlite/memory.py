@@ -5,24 +5,24 @@ A commit costs nothing there, so each operation is a transaction of its own, and
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import secrets
 import sqlite3
 import weakref
-from collections.abc import Callable
-from functools import cache, partial
+from collections.abc import Callable, Coroutine
+from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageError
-from linqbot.storage.dialect import drive
+from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, OpQueue, Unwritable, is_news
+from linqbot.storage.operations import Op, Unwritable
 from linqbot.storage.sqlite.file import migrate, register_adapters
 from linqbot.storage.sqlite.index import Index, IndexChanges
+from linqbot.storage.sqlite.statements import SQLiteReader
 from linqbot.storage.sqlite.storage import SQLiteMethods
 from linqbot.storage.sqlite.writer import Writer
 from linqbot.storage.upkeep import Progress
@@ -32,14 +32,11 @@ T = TypeVar("T")
 _NAME = Path("memory")
 
 
-class InlineWriter(Writer, OpQueue):
+class InlineWriter(Writer):
     """Writes each operation at once. Its connection is ready for use, and is closed with the last reference to it."""
 
-    def __init__(
-        self, *, index: Index, clock: Clock, keep_days: float, settled: Callable[[list[Op[Any]]], None]
-    ) -> None:
-        Writer.__init__(self, _NAME, index=index, clock=clock, keep_days=keep_days)
-        OpQueue.__init__(self, settled)
+    def __init__(self, index: Index, clock: Clock, keep_days: float) -> None:
+        super().__init__(_NAME, index, clock, keep_days)
         self._is_open = True
         self.db = self._db = _connect()
         weakref.finalize(self, self._db.close)
@@ -90,9 +87,7 @@ class MemoryStorage(SQLiteMethods):
         keep_days: float = 0,
     ) -> None:
         super().__init__(clock, InboxLimits(max_backlog, max_lane_backlog), serving=True)
-        self._queue = self._writer = InlineWriter(
-            index=self._memory, clock=self._clock, keep_days=keep_days, settled=partial(_settle, self._changed)
-        )
+        self._queue = self._writer = InlineWriter(self._memory, self._clock, keep_days)
         self._install = secrets.token_hex(16)
 
     async def __aenter__(self) -> Self:
@@ -117,21 +112,15 @@ class MemoryStorage(SQLiteMethods):
         """
         raise ConfigError("A storage in memory cannot be copied to a file. Serve with sqlite:///linqbot.db instead.")
 
-    async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        return query(self._writer.db)
+    async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
+        return drive(query(SQLiteReader(self._writer.db)))
 
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         result = work(self._writer.db)
         self._writer.load_index()
         self._memory.watched.note(None)
-        self._changed.set()
+        self._memory.changed.set()
         return result
-
-
-def _settle(changed: asyncio.Event, batch: list[Op[Any]]) -> None:
-    # It does not hold the storage: with a reference in a circle, the connection would stay open until the next collection.
-    if any(op.error is None and is_news(op) for op in batch):
-        changed.set()
 
 
 def _connect() -> sqlite3.Connection:

@@ -91,7 +91,6 @@ class ServingLock:
             self._wakes = None
 
     def release(self) -> None:
-        """Release the lock."""
         if self._fd is not None:
             # On a disk that fails, the process id stays in the file, as after a kill.
             with contextlib.suppress(OSError):

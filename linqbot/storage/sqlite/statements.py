@@ -16,7 +16,7 @@ from itertools import chain, compress
 from typing import Any, ClassVar
 
 from linqbot.storage.dialect import sqlite_form
-from linqbot.storage.operations import AdvanceOp, CancelOp, FinishOp, Op
+from linqbot.storage.operations import Op
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.index import Index, IndexChanges
 
@@ -93,23 +93,19 @@ class SQLiteReader:
     db: sqlite3.Connection
 
     async def fetch(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Run a statement, and return its rows."""
         return self._execute(sql, values).fetchall()
 
     async def value(self, sql: str, *values: object) -> Any:
-        """Run a statement, and return the first value of its first row; None if there is no row."""
         row = self._execute(sql, values).fetchone()
         return None if row is None else row[0]
 
     async def pages(self, sql: str, size: int) -> AsyncGenerator[list[tuple[Any, ...]], None]:
-        """Run a statement, and yield its rows, `size` at a time."""
         with contextlib.closing(self._execute(sql, ())) as cursor:
             while rows := cursor.fetchmany(size):
                 yield rows
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
-        """Let the queries inside see the same state; see `Readable.snapshot`."""
         self.db.execute("BEGIN")
         try:
             yield
@@ -137,6 +133,7 @@ class Transaction(SQLiteReader):
     freed: ClassVar[str] = "leased = false"
     padding: ClassVar[str] = ", padding"
     no_padding: ClassVar[str] = ", padding = NULL"
+    check_key: ClassVar[str] = "check"
     index: Index
     changes: IndexChanges
     now: float
@@ -145,21 +142,17 @@ class Transaction(SQLiteReader):
     first_seq: int
 
     async def run(self, sql: str, *values: object) -> int:
-        """Run a statement, and return the number of rows that it changed."""
         return self._execute(sql, values).rowcount
 
     async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Run a statement with the values of each row in turn."""
         form = sqlite_form(sql)
         self.db.executemany(form.sql, map(form.values, rows))
 
     async def insert(
         self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
     ) -> int:
-        """Insert rows, and return the number of rows that were written; see `Writable.insert`."""
         if off_the_record:
-            if not (self.index.is_off_the_record or self.changes.off_the_record):
-                self.begin_off_the_record()
+            self.begin_off_the_record()
             into, rows = into.replace(")", ", padding)"), [(*row, file.PADDING) for row in rows]
         if off_the_record is not None:
             on_conflict = on_conflict.replace(" UPDATE SET", " UPDATE SET padding = excluded.padding,")
@@ -171,7 +164,9 @@ class Transaction(SQLiteReader):
         """Do nothing: one transaction writes at a time."""
 
     def begin_off_the_record(self) -> None:
-        """Overwrite the pages that are freed from now on: the file gets its first text off the record."""
+        """Overwrite the pages that are freed from now on, if the file gets its first text off the record."""
+        if self.index.is_off_the_record or self.changes.off_the_record:
+            return
         file.overwrite_freed(self.db)
         file.note(self.db, "off_the_record")
         self.changes.off_the_record = True
@@ -185,10 +180,3 @@ def outside(db: sqlite3.Connection, now: float) -> Transaction:
 @dataclass(slots=True, eq=False)
 class TruncateOp(Op[bool]):
     """Empty the WAL after the commit. The result is False if another connection still reads from it."""
-
-
-def leaves_text(op: Op[Any]) -> bool:
-    """Return True if the operation may have deleted text off the record, which is then left in the WAL."""
-    if isinstance(op, FinishOp):
-        return op.commit.off_the_record
-    return bool(op.result) if isinstance(op, CancelOp) else isinstance(op, AdvanceOp) and op.leaves_text

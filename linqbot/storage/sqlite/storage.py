@@ -1,6 +1,6 @@
-"""The default storage: one SQLite file. `storage/backend.py` has most of the contract, and `writer.py` writes.
+"""The default storage: one SQLite file. `storage/backend.py` has most of the contract.
 
-Writes share commits (`group_commit.py`): when a method returns, its change is on disk. Reads run in a separate thread
+Writes share commits (`writer.py`): when a method returns, its change is on disk. Reads run in a separate thread
 with their own connection, because a page that is not in memory would block the event loop.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import os
 import sqlite3
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -23,15 +23,21 @@ from linqbot.storage import broadcasts, timers
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, ReleaseOp, WorkOp, is_news, nothing
-from linqbot.storage.sqlite import lanes
-from linqbot.storage.sqlite.file import Place, WalTruncation, cannot_be_opened, connect, prepare, transaction, unusable
-from linqbot.storage.sqlite.group_commit import GroupCommit
-from linqbot.storage.sqlite.index import Index
+from linqbot.storage.operations import ReleaseOp, WorkOp
+from linqbot.storage.sqlite import file, lanes
+from linqbot.storage.sqlite.file import (
+    WalTruncation,
+    cannot_be_opened,
+    connect,
+    prepare,
+    transaction,
+    translated,
+)
+from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.storage.sqlite.statements import SQLiteReader, TruncateOp, among, leaves_text, outside
+from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp, outside
 from linqbot.storage.sqlite.writer import SQLiteWriter
-from linqbot.storage.upkeep import DELIVERY, Forgotten, Progress
+from linqbot.storage.upkeep import DELIVERY, Progress
 
 T = TypeVar("T")
 
@@ -42,18 +48,13 @@ LOOK_EVERY_S = 1.0
 class SQLiteMethods(Storage):
     """The contract over SQLite, without opening, leasing and copying. Without `serving`, rows are read, not the index."""
 
+    _lanes = lanes.LANES
     _memory: Index
 
     def __init__(self, clock: Clock | None, limits: InboxLimits, *, serving: bool) -> None:
         super().__init__(clock, serving=serving)
+        self._limits = limits
         self._memory = Index(limits)
-
-    async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
-        return await self._query(lambda db: drive(query(SQLiteReader(db))))
-
-    @abstractmethod
-    async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a query, and return its result."""
 
     async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
         now = self._clock.now()
@@ -64,6 +65,12 @@ class SQLiteMethods(Storage):
 
         return await self._upkeep(write)
 
+    async def _survey(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
+        return await self._upkeep(lambda db: drive(query(SQLiteReader(db))))
+
+    async def _wipe(self) -> bool:
+        return await self._upkeep(file.wipe)
+
     @abstractmethod
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a method for operators, which writes in transactions of its own, and make the index notice."""
@@ -72,24 +79,21 @@ class SQLiteMethods(Storage):
         return self._memory.lanes.next_due(self._clock.now(), self._clock.monotonic())
 
     async def depth(self) -> int:
-        if self._serving:
-            return self._memory.lanes.depth
         # In a command the index may be outdated. Counting 100,000 rows takes milliseconds.
-        (depth,) = await self._query(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
-        return int(depth)
+        return self._memory.lanes.depth if self._serving else await super().depth()
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
         """Return the deliveries behind the head of a lane; see `Storage.following`. Recent ones are not read from disk."""
         seqs = self._memory.lanes.behind(lane, limit)
         known = {seq: row.delivery for seq in seqs if (row := self._memory.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in known]:
-            sql = f"SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq IN (*)"  # noqa: S608 - constant text
-            for seq, *columns in await self._query(lambda db: among(db, sql, missing)):
+            sql = f"SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq = ANY($1)"  # noqa: S608 - constant text
+            for seq, *columns in await self._read(lambda db: db.fetch(sql, missing)):
                 known[seq] = Delivery(*columns)
         return [known[seq] for seq in seqs if seq in known]
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
-        return await self._query(lambda db: lanes.seen(db, keys))
+        return await self._read(lambda db: lanes.seen(db, keys))
 
     async def first_activity(self) -> float | None:
         return self._memory.first_active_at
@@ -110,26 +114,6 @@ class SQLiteMethods(Storage):
         now = self._clock.now()
         return await self._read(lambda db: broadcasts.next_at(db, now))
 
-    # Upkeep. The modules that only these methods need are imported late: most bots that serve never call them.
-
-    async def _number(self, tx: Any, deliveries: Sequence[Delivery]) -> Sequence[int]:
-        from linqbot.storage.sqlite import upkeep
-
-        return await upkeep.number(tx, deliveries)
-
-    async def purge(self, *, before: float, limit: int = 500) -> int:
-        from linqbot.storage.sqlite import upkeep
-
-        now = self._clock.now()
-        return await self._upkeep(lambda db: upkeep.purge(db, before, limit, now))
-
-    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person; see `Storage.forget`. This writes a whole file again, which takes as long as copying it."""
-        from linqbot.storage.sqlite import upkeep
-
-        now = self._clock.now()
-        return await self._upkeep(lambda db: upkeep.forget(db, handle, chats, now))
-
 
 class SQLiteStorage(SQLiteMethods):
     """Inbox, journal, state and timers in one SQLite file.
@@ -148,7 +132,7 @@ class SQLiteStorage(SQLiteMethods):
             also applies to what was stored before.
     """
 
-    _queue: GroupCommit
+    _queue: SQLiteWriter
 
     def __init__(
         self,
@@ -164,12 +148,8 @@ class SQLiteStorage(SQLiteMethods):
         # Resolved: two names of one file must use the same lock.
         self._path = Path(path).resolve()
         self._lock = ServingLock(self._path)
-        self._place = Place(self._path)
         self._next_check: asyncio.TimerHandle | None = None
-        self._writer = SQLiteWriter(
-            self._path, index=self._memory, place=self._place, clock=self._clock, keep_days=keep_days
-        )
-        self._queue = GroupCommit(self._writer, self._settled)
+        self._queue = SQLiteWriter(self._path, self._memory, self._clock, keep_days, self._settled)
         self._wal = WalTruncation(self._clock, lambda: self._queue.submit(TruncateOp()))
         self._reads: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection
@@ -202,12 +182,12 @@ class SQLiteStorage(SQLiteMethods):
 
     @property
     def trouble(self) -> str | None:
-        return self._place.lost
+        return self._queue.place.lost
 
     # Inbox
 
     def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
-        if not self._place.lost and not self._writer.is_reloading:
+        if not self._queue.place.lost and not self._queue.is_reloading:
             now, monotonic = self._clock.now(), self._clock.monotonic()
             prefetched = self._memory.take_prefetched(limit, now=now, monotonic=monotonic, until=monotonic + lease_s)
             if prefetched is not None:
@@ -219,14 +199,14 @@ class SQLiteStorage(SQLiteMethods):
 
     async def has_seen(self, delivery_id: str) -> bool:
         seen = await super().has_seen(delivery_id)
-        self._place.check()
+        self._queue.place.check()
         return seen
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Write a copy; see `Storage.backup`. Only its owner can read it, like the file itself."""
         from linqbot.storage.sqlite import upkeep
 
-        self._place.check()
+        self._queue.place.check()
         await asyncio.to_thread(upkeep.backup, self._path, Path(path), progress)
 
     def _open(self) -> None:
@@ -234,11 +214,11 @@ class SQLiteStorage(SQLiteMethods):
         if self._serving:
             self._lock.acquire()
         try:
-            self._place.opening()
+            self._queue.place.opening()
             self._reader = connect(self._path)
             try:
                 self._open_wal(self._reader)
-                self._install = self._writer.open(serving=self._serving)
+                self._install = self._queue.connect(serving=self._serving)
             except BaseException:
                 self._reader.close()
                 raise
@@ -272,54 +252,52 @@ class SQLiteStorage(SQLiteMethods):
             # The reader first: the last connection that closes moves the WAL into the file, and the reader may not
             # write.
             self._reader.close()
-            self._writer.close()
+            self._queue.disconnect()
         finally:
             self._lock.release()
 
-    async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
         if self._reads is None:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._reads, query, self._reader)
-        except sqlite3.Error as error:
-            raise unusable(self._path, error, f"{self._path.name} cannot be read: {error}.") from error
+        read = lambda: drive(query(SQLiteReader(self._reader)))  # noqa: E731
+        with translated(self._path, f"{self._path.name} cannot be read"):
+            return await asyncio.get_running_loop().run_in_executor(self._reads, read)
 
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a method for operators on a separate connection, then make the index notice what was written."""
         from linqbot.storage.sqlite import upkeep
 
         if self._reads is None:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
         # SQLite would create a missing file.
-        self._place.check()
+        self._queue.place.check()
         result = await asyncio.to_thread(upkeep.on_own_connection, self._path, work)
-        await self._queue.submit(WorkOp(nothing))
+        await self._write(_note_news)
         return result
 
     def _refresh(self) -> None:
         """Load what another process has written; only then is `changed` woken."""
-        self._queue.post(WorkOp(nothing))
+        self._queue.post(WorkOp(_note_news))
 
     def _check_file(self, loop: asyncio.AbstractEventLoop) -> None:
         """Check the file now and then: it may be lost, or a process was killed before it could wake this one."""
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
-            self._place.check()
-            if self._queue.is_idle and self._writer.is_outdated:
+            self._queue.place.check()
+            if self._queue.is_idle and self._queue.is_outdated:
                 self._refresh()
         self._next_check = loop.call_later(LOOK_EVERY_S, self._check_file, loop)
 
-    def _settled(self, batch: list[Op[Any]]) -> None:
-        if self._writer.has_reloaded:
+    def _settled(self, changes: IndexChanges | None) -> None:
+        if self._queue.has_reloaded:
             # The file may hold news of another process, or of a transaction that failed here because the file was moved.
-            self._writer.has_reloaded = False
+            self._queue.has_reloaded = False
             self._memory.watched.note(None)
-            self._changed.set()
-        for op in batch:
-            if op.error is not None and isinstance(op, ReleaseOp):
-                self._memory.release(op.leases)
-        if any(op.error is None and is_news(op) for op in batch):
-            self._changed.set()
-            if not self._serving:
-                self._lock.wake_holder()
-        if any(leaves_text(op) for op in batch):
+            self._memory.changed.set()
+        if changes is not None and changes.has_news and not self._serving:
+            self._lock.wake_holder()
+        if changes is not None and changes.leaves_text:
             self._wal.due()
+
+
+async def _note_news(tx: Transaction) -> None:
+    """Write nothing: the transaction only notices what other processes have written, and wakes those that wait."""
+    tx.changes.news = True

@@ -1,7 +1,9 @@
-"""The SQL of the methods for operators, over a separate connection, in the server or in another process.
+"""An SQLite file as a whole, for operators: inspect it, back it up, and read or write its content.
 
-The server's writer notices that another connection has written, and reads its index from the file again. So this module
-does not change lanes or memory. Its transactions are short, and wait longer for the file than those of the server.
+`check_up` changes nothing, also while a server uses the file: opening a storage brings its schema up to date, and so the doctor
+of a newer linqbot would lock out an older server. `storage/contents.py` has what PostgreSQL shares of the content. The
+transactions on a separate connection are short, and wait longer for the file than those of the server, which notices that
+another connection has written.
 """
 
 from __future__ import annotations
@@ -9,20 +11,32 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import replace
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import erasure, journal
-from linqbot.storage.dialect import Readable, Writable, drive
+from linqbot.errors import ConfigError, StorageMisplaced, StorageUnavailable
+from linqbot.storage.contents import Contents, Role, SchemaState
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.file import connect, transaction, unusable
-from linqbot.storage.sqlite.statements import SQLiteReader, outside
-from linqbot.storage.upkeep import Forgotten, Progress
+from linqbot.storage.sqlite.file import (
+    connect,
+    migrate,
+    newest_schema,
+    prepare,
+    primary_code,
+    schema_of,
+    transaction,
+    translated,
+    unusable,
+)
+from linqbot.storage.sqlite.serving_lock import ServingLock
+from linqbot.storage.sqlite.statements import Transaction, outside
+from linqbot.storage.upkeep import Progress
 
 T = TypeVar("T")
 
@@ -46,60 +60,6 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
         raise unusable(path, error, f"{path.name} cannot be read or written: {error}. Try again.") from error
     finally:
         db.close()
-
-
-async def number(tx: Writable, deliveries: Sequence[Delivery]) -> Sequence[int]:
-    """Return numbers at the tails of lanes for deliveries that come back, and remember their ids."""
-    first = await tx.value("SELECT coalesce(max(seq), 0) + 1 FROM seen")
-    for seq, d in enumerate(deliveries, first):
-        await tx.run("DELETE FROM seen WHERE id = $1 OR message_key = $2", d.id, d.message_key)
-        await tx.insert("seen (seq, id, message_key, at)", [(seq, d.id, d.message_key, tx.now)])
-    # Lanes that wait for more deliveries get some.
-    sql = "UPDATE delivery SET not_before = 0 WHERE waits = 'gathering' AND NOT leased AND lane = ANY($1)"
-    await tx.run(sql, [d.lane for d in deliveries])
-    return range(first, first + len(deliveries))
-
-
-def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
-    """Delete old dead letters, and the texts in their journal entries. The entries themselves are purged later.
-
-    The call that finds fewer than `limit` removes the bytes of all calls; see `Storage.purge`.
-
-    Raises:
-        StorageUnavailable: the rows were deleted, but the file could not be written again, so that bytes are left in it.
-    """
-    with transaction(db):
-        if purged := drive(journal.purge_dead(outside(db, now), before, limit)):
-            file.note(db, "unwiped")
-    if purged < limit and file.is_noted(db, "unwiped") and not file.wipe(db):
-        raise StorageUnavailable(
-            "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
-            "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."
-        )
-    return purged
-
-
-def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
-    """Erase a person; see `Storage.forget`."""
-
-    async def read(query: Callable[[Readable], Awaitable[T]]) -> T:
-        return await query(SQLiteReader(db))
-
-    async def operate(work: Callable[[Writable], Awaitable[T]]) -> T:
-        with transaction(db):
-            return await work(outside(db, now))
-
-    forgotten = drive(erasure.forget(handle, chats, read, operate, _forget_waiting))
-    return replace(forgotten, wiped=file.wipe(db))
-
-
-async def _forget_waiting(tx: Writable, ids: Collection[str]) -> int:
-    seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE id = ANY($1)", list(ids))]
-    # Their ids stay known for a day, as after an ack, because Linq may deliver them again. The row that `seq` names is
-    # gone, so they no longer count as waiting.
-    await tx.run("UPDATE seen SET at = $1 WHERE seq = ANY($2)", tx.now, seqs)
-    await tx.run("DELETE FROM body WHERE seq = ANY($1)", seqs)
-    return await tx.run("DELETE FROM delivery WHERE seq = ANY($1)", seqs)
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
@@ -154,3 +114,168 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class SQLiteCheckup:
+    """The state of a storage file."""
+
+    schema: int | None  # the number of its schema; None if there is no file yet
+    journal: str | None  # SQLite's journal mode; `wal` if linqbot created the file
+    waiting: int  # deliveries in the inbox
+    dead: int  # dead letters
+    free_bytes: int  # free space of the file system
+    serving: int | None  # id of the process that serves the file; None if none does
+    # Unix time at which Linq's newest delivery was accepted, up to a minute too early; None before the first delivery.
+    heard_at: float | None = None
+    # Number of open questions of `ctx.ask`, by the name of the handler that asked.
+    questions: Mapping[str, int] = field(default_factory=dict)
+
+
+def check_up(path: Path) -> SQLiteCheckup:
+    """Inspect the file, and write a temporary file next to it to check that the folder is writable.
+
+    Raises:
+        ConfigError: the folder does not exist, or the file belongs to another program.
+        NewerSchema: a newer linqbot has written the file.
+        StorageUnavailable: the file or its folder cannot be read or written.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
+    _write_in(folder)
+    free_bytes = shutil.disk_usage(folder).free
+    serving = ServingLock(path).holder()
+    if not path.exists():
+        return SQLiteCheckup(None, None, 0, 0, free_bytes, serving)
+    with translated(path, f"The storage file {path} cannot be used"):
+        uri, timeout_s = f"{path.as_uri()}?mode=rw", file.BUSY_TIMEOUT_MS / 1000
+        with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)) as db:
+            return _inside(db, path, free_bytes, serving)
+
+
+def has_stored(path: Path, delivery_id: str) -> bool:
+    """Return True if the file holds a delivery with this id, or held one in the last day."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT 1 FROM seen WHERE id = ?", (delivery_id,)).fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
+def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> SQLiteCheckup:
+    schema = schema_of(db, path)
+    # Take the lock of a write and give it back at once: this fails if the file is read-only.
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ROLLBACK")
+    (journal,) = db.execute("PRAGMA journal_mode").fetchone()
+    if not schema:
+        return SQLiteCheckup(schema, journal, 0, 0, free_bytes, serving)
+    (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
+    (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()
+    (heard_at,) = db.execute("SELECT CAST(max(value) AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
+    questions = {}
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'conversation'").fetchone():  # not in an older schema
+        sql = "SELECT handler, count(*) FROM conversation WHERE status = 'waiting' GROUP BY handler"
+        questions = dict(db.execute(sql).fetchall())
+    return SQLiteCheckup(schema, journal, waiting, dead, free_bytes, serving, heard_at, questions)
+
+
+def _write_in(folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".linqbot-doctor-") as written:
+            written.write(b"linqbot doctor\n")
+            written.flush()
+            os.fsync(written.fileno())
+    except OSError as error:
+        raise StorageUnavailable(f"Nothing can be written into {folder}: {error.strerror}.") from error
+
+
+_MESSAGE_KEY = "m."
+"""The prefix of message keys, which no id of a delivery has."""
+
+
+class SQLiteContents(Contents):
+    """The content of a file. It is read and written on the event loop, because only commands do so."""
+
+    _tx: Transaction
+    _seen = """SELECT known.key, delivery.id, known.at
+        FROM (SELECT id AS key, seq, at FROM seen UNION ALL SELECT message_key, seq, at FROM seen) AS known
+            LEFT JOIN delivery USING (seq)
+        WHERE known.key IS NOT NULL ORDER BY known.key"""
+    _leased = ("leased",)
+
+    def __init__(self, path: Path, role: Role = "check") -> None:
+        super().__init__(str(path), role)
+        self._path = path
+        # PostgreSQL has an index that prevents it.
+        self._contradictions = {
+            "waiting deliveries have a number twice": "SELECT count(*) - count(DISTINCT id) FROM delivery"
+        }
+        # The numbers of the deliveries, by id, read when they are all stored. The file has no index of these ids.
+        self._seqs: dict[str, int] = {}
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._opened.close()
+
+    async def schema(self) -> SchemaState:
+        found = check_up(self._path)
+        return SchemaState(self.name, found.schema or 0, newest_schema(), int(found.serving is not None))
+
+    async def problems(self) -> list[str]:
+        """Return what is damaged in the file, or which rows contradict each other."""
+        with self._translated():
+            try:
+                lines = [str(line) for (line,) in await self._tx.fetch("PRAGMA integrity_check(5)") if line != "ok"]
+            except sqlite3.DatabaseError as error:
+                if primary_code(error) != sqlite3.SQLITE_CORRUPT:
+                    raise
+                lines = [str(error)]
+        return [f"The file is damaged: {' '.join(line.split())}." for line in lines] or await super().problems()
+
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self._path, f"The storage file {self._path} cannot be used")
+
+    async def _open(self) -> None:
+        is_written = self._role in {"migrate", "target"}
+        if is_written:
+            prepare(self._path)
+        with contextlib.ExitStack() as opened:
+            if self._role != "check":
+                lock = ServingLock(self._path)
+                lock.acquire()
+                opened.callback(lock.release)
+            db = opened.enter_context(contextlib.closing(connect(self._path)))
+            self._tx = outside(db, 0.0)
+            if is_written:
+                migrate(db, self._path)
+            else:
+                # The first read takes the snapshot. IMMEDIATE also makes commands such as `linqbot forget` wait, and then fail.
+                db.execute("BEGIN" if self._role == "check" else "BEGIN IMMEDIATE")
+                db.execute("SELECT 1 FROM sqlite_master").fetchone()
+            if self._role == "target":
+                await self._begin_target()
+            self._opened = opened.pop_all()
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        with transaction(self._tx.db):
+            yield
+
+    async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
+        last = await self._tx.value("SELECT coalesce(max(seq), 0) FROM delivery")
+        for seq, row in enumerate(rows, last + 1):
+            row["seq"] = seq
+
+    async def _add_seen(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not self._seqs:
+            self._seqs = dict(await self._tx.fetch("SELECT id, seq FROM delivery"))
+        used = "SELECT max(coalesce(max(seq), 0), (SELECT coalesce(max(seq), 0) FROM seen)) FROM delivery"
+        # A delivery that is gone has no number any more: each of its keys gets one.
+        for free, row in enumerate(rows, await self._tx.value(used) + 1):
+            key, seq = row["id"], self._seqs.get(row["delivery_id"])
+            is_message = key.startswith(_MESSAGE_KEY) if seq is None else key != row["delivery_id"]
+            column = "message_key" if is_message else "id"
+            sql = f"""INSERT INTO seen (seq, {column}, at) VALUES ($1, $2, $3)
+                      ON CONFLICT (seq) DO UPDATE SET {column} = excluded.{column}, at = max(at, excluded.at)"""  # noqa: S608
+            await self._tx.run(sql, free if seq is None else seq, key, row["at"])

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import fakes
 import httpx
 import pytest
 from postgres_server import empty_storage_url
+from storage.conftest import delivery, entry, leased
 
 from linqbot import Bot, Client, Context, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
-from linqbot.linq.events.delivery import Delivery
 from linqbot.server.app import create_app, running
 from linqbot.storage.inbox import Ack, Commit, Lease
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.leases import following
+from linqbot.storage.postgres.lanes import following
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.postgres.transaction import PostgresReader
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 ACK = Commit(Ack())
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
 
 
 @pytest.fixture
@@ -46,7 +43,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-async def busy(statements: list[str], delivery: MakeDelivery) -> AsyncIterator[PostgresStorage]:
+async def busy(statements: list[str]) -> AsyncIterator[PostgresStorage]:
     """A storage on the clock of the database, after the first batch, which also deletes what is old."""
     async with PostgresStorage(empty_storage_url("batches")) as storage:
         await storage.put(delivery("c:first", name="w.first"))
@@ -121,14 +118,12 @@ async def test_an_echo_takes_few_round_trips_and_twenty_that_arrive_together_tak
         )
 
 
-async def test_a_batch_of_deliveries_is_one_statement(
-    busy: PostgresStorage, statements: list[str], delivery: MakeDelivery
-) -> None:
+async def test_a_batch_of_deliveries_is_one_statement(busy: PostgresStorage, statements: list[str]) -> None:
     assert all(await asyncio.gather(*(busy.put(delivery(f"c:{n % 7}")) for n in range(100))))
     assert len(statements) == 1
 
 
-async def test_what_waits_in_one_lane_is_not_read_for_another(delivery: MakeDelivery) -> None:
+async def test_what_waits_in_one_lane_is_not_read_for_another() -> None:
     url = empty_storage_url("batches")
     async with PostgresStorage(url, max_lane_backlog=600) as storage:
         await asyncio.gather(*(storage.put(delivery("c:stuck")) for _ in range(500)))
@@ -153,7 +148,7 @@ async def test_what_waits_in_one_lane_is_not_read_for_another(delivery: MakeDeli
 
 
 async def test_journal_entries_that_begin_together_are_one_statement(
-    busy: PostgresStorage, statements: list[str], entry: MakeEntry
+    busy: PostgresStorage, statements: list[str]
 ) -> None:
     # asyncpg looks up the types of a statement's arguments when it is prepared.
     await busy.begin(entry("w.first"))
@@ -164,7 +159,7 @@ async def test_journal_entries_that_begin_together_are_one_statement(
 
 
 async def test_deliveries_entries_ends_of_turns_and_the_next_take_are_one_statement(
-    busy: PostgresStorage, statements: list[str], delivery: MakeDelivery, entry: MakeEntry
+    busy: PostgresStorage, statements: list[str]
 ) -> None:
     await asyncio.gather(*(busy.put(delivery(f"c:{n % 5}", name=f"w.{n}")) for n in range(10)))
     leases = await busy.take(10, lease_s=60)
@@ -193,20 +188,15 @@ async def test_deliveries_entries_ends_of_turns_and_the_next_take_are_one_statem
     ]
 
 
-async def test_a_turn_ends_in_the_batch_that_begins_its_last_entry(
-    busy: PostgresStorage, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
-    await busy.put(delivery(name="w.1"))
-    (lease,) = await busy.take(1, lease_s=60)
+async def test_a_turn_ends_in_the_batch_that_begins_its_last_entry(busy: PostgresStorage) -> None:
+    lease = await leased(busy, delivery(name="w.1"))
     ended = Commit(Ack(), entries=[entry("w.1", status="accepted")], has_all_entries=True)
     await asyncio.gather(busy.begin(entry("w.1"), lease), busy.finish(lease, ended))
     assert [found.status for found in await busy.entries("w.1")] == ["accepted"]
     assert await busy.depth() == 0
 
 
-async def test_a_turn_that_ended_before_is_told_apart_from_those_that_end_with_it(
-    busy: PostgresStorage, delivery: MakeDelivery
-) -> None:
+async def test_a_turn_that_ended_before_is_told_apart_from_those_that_end_with_it(busy: PostgresStorage) -> None:
     await asyncio.gather(*(busy.put(delivery(f"c:{n}", name=f"w.{n}")) for n in range(3)))
     leases = await busy.take(3, lease_s=60)
     await busy.finish(leases[1], ACK)
@@ -216,7 +206,7 @@ async def test_a_turn_that_ended_before_is_told_apart_from_those_that_end_with_i
 
 
 async def test_of_deliveries_of_one_batch_with_a_message_in_common_the_first_is_stored(
-    storage: PostgresStorage, delivery: MakeDelivery
+    storage: PostgresStorage,
 ) -> None:
     first, other = delivery(name="w.1", message_key="m.1"), delivery(name="w.2", message_key="m.1")
     third = delivery(name="w.3")
@@ -226,18 +216,14 @@ async def test_of_deliveries_of_one_batch_with_a_message_in_common_the_first_is_
     assert await storage.seen(["w.1", "w.2", "w.3", "m.1"]) == {"w.1": False, "w.3": False, "m.1": False}
 
 
-async def test_a_delivery_whose_message_is_known_leaves_no_trace(
-    storage: PostgresStorage, delivery: MakeDelivery
-) -> None:
+async def test_a_delivery_whose_message_is_known_leaves_no_trace(storage: PostgresStorage) -> None:
     await storage.put(delivery(name="w.1", message_key="m.1"))
     puts = (delivery(name="w.2", message_key="m.1"), delivery(name="w.3", message_key="m.3"))
     assert await asyncio.gather(*map(storage.put, puts)) == [False, True]
     assert await storage.has_seen("w.2") is False
 
 
-async def test_a_lane_and_the_inbox_take_exactly_as_many_as_fit(
-    storage: PostgresStorage, delivery: MakeDelivery
-) -> None:
+async def test_a_lane_and_the_inbox_take_exactly_as_many_as_fit(storage: PostgresStorage) -> None:
     for each in range(3):
         await storage.put(delivery("c:1", name=f"w.{each}"))
     ends = await asyncio.gather(*(storage.put(delivery("c:1")) for _ in range(50)), return_exceptions=True)
@@ -248,13 +234,12 @@ async def test_a_lane_and_the_inbox_take_exactly_as_many_as_fit(
     assert [type(end) for end in ends] == [bool] * 20 + [StorageBusy] * 10
 
 
-async def test_a_lane_that_was_full_takes_deliveries_again(storage: PostgresStorage, delivery: MakeDelivery) -> None:
+async def test_a_lane_that_was_full_takes_deliveries_again(storage: PostgresStorage) -> None:
     taken = 0
     for _ in range(3):
         ends = await asyncio.gather(*(storage.put(delivery("c:1")) for _ in range(41)), return_exceptions=True)
         assert [type(end) for end in ends].count(bool) == 40 - taken
         taken = 40
         for _ in range(10):
-            (lease,) = await storage.take(1, lease_s=60)
-            await storage.finish(lease, ACK)
+            await storage.finish(await leased(storage), ACK)
             taken -= 1

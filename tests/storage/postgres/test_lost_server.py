@@ -14,10 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from postgres_server import empty_storage_url, server_url, start
+from storage.conftest import delivery, leased
 from structlog.testing import capture_logs
 
 from linqbot.errors import LeaseLost, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address, Connection, is_away
@@ -25,7 +25,6 @@ from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
-MakeDelivery = Callable[..., Delivery]
 T = TypeVar("T")
 ACK = Commit(Ack())
 
@@ -45,7 +44,7 @@ async def back(storage: PostgresStorage) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any, delivery: MakeDelivery) -> None:
+async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any) -> None:
     async with PostgresStorage(server.get_uri()) as storage:
         for n in range(3):
             await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
@@ -72,9 +71,7 @@ async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any, deli
         assert await storage.depth() == 1
 
 
-async def test_a_storage_that_is_opened_while_its_server_is_away_waits_for_it(
-    server: Any, delivery: MakeDelivery
-) -> None:
+async def test_a_storage_that_is_opened_while_its_server_is_away_waits_for_it(server: Any) -> None:
     await asyncio.to_thread(server.stop)
     with capture_logs() as logs:
         storage = PostgresStorage(server.get_uri())
@@ -130,9 +127,7 @@ def test_only_a_server_that_may_come_back_is_away() -> None:
     assert {error: is_away(error) for error in away} == away
 
 
-async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its_leases(
-    server: Any, delivery: MakeDelivery
-) -> None:
+async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its_leases(server: Any) -> None:
     async with PostgresStorage(server.get_uri()) as storage:
         await storage.put(delivery(name="w.1"))
         await storage.take(1, lease_s=600)
@@ -205,7 +200,7 @@ async def break_connections(storage: PostgresStorage, name: str) -> None:
         await stranger.close()
 
 
-async def test_nothing_is_lost_or_handled_twice_while_connections_break(delivery: MakeDelivery) -> None:
+async def test_nothing_is_lost_or_handled_twice_while_connections_break() -> None:
     lanes, rounds = 7, 12
     async with PostgresStorage(empty_storage_url("breaking")) as storage:
 
@@ -258,7 +253,7 @@ async def test_a_listener_that_is_lost_while_the_storage_connects_again_is_repla
 
 
 async def test_what_another_process_put_into_a_watched_lane_is_noticed_after_a_reconnection(
-    second_listener_is_lost: list[Connection], delivery: MakeDelivery
+    second_listener_is_lost: list[Connection],
 ) -> None:
     url = empty_storage_url("listener")
     async with PostgresStorage(url) as storage, PostgresStorage(url, serving=False) as other:
@@ -295,7 +290,7 @@ async def test_the_sweep_goes_on_after_an_unforeseen_error(monkeypatch: pytest.M
 
 
 async def test_a_connection_that_ends_between_two_steps_of_a_statement_is_an_unavailable_storage(
-    delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fetch, fetchval = asyncpg.Connection.fetch, asyncpg.Connection.fetchval
     armed = False
@@ -318,8 +313,7 @@ async def test_a_connection_that_ends_between_two_steps_of_a_statement_is_an_una
     monkeypatch.setattr(asyncpg.Connection, "fetch", fetch_or_end)
     monkeypatch.setattr(asyncpg.Connection, "fetchval", fetchval_or_end)
     async with PostgresStorage(empty_storage_url("listener")) as storage:
-        await storage.put(delivery())
-        (lease,) = await storage.take(1, lease_s=60)
+        lease = await leased(storage, delivery())
         for call in (storage.tally, lambda: storage.finish(lease, ACK)):
             armed = True
             with pytest.raises(StorageUnavailable, match="the connection is closed"):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import pytest
 from postgres_server import empty_storage_url, server_url
+from storage.conftest import delivery, handle
 from structlog.testing import capture_logs
 
-from linqbot.linq.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
@@ -22,7 +20,6 @@ from linqbot.storage.postgres.transaction import News
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
-MakeDelivery = Callable[..., Delivery]
 
 READABLE: dict[str, object] = {
     "by": "x",
@@ -100,7 +97,7 @@ async def test_a_notification_that_cannot_be_read_is_logged_and_everything_is_lo
 
 
 async def test_a_notification_that_cannot_be_read_stops_neither_the_start_nor_a_reconnection(
-    monkeypatch: pytest.MonkeyPatch, delivery: MakeDelivery
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = empty_storage_url("news")
     remember = processes.remember
@@ -120,6 +117,4 @@ async def test_a_notification_that_cannot_be_read_stops_neither_the_start_nor_a_
                 await asyncio.sleep(0.01)
             while storage.trouble is not None:
                 await asyncio.sleep(0.01)
-        await storage.put(delivery(name="w.1"))
-        (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Commit(Ack()))
+        await handle(storage, delivery(name="w.1"))

@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -17,16 +17,14 @@ import pytest
 from deploy.tools import tool
 from ports import free_port
 from postgres_server import as_role, empty_storage_url, execute, server_url
+from storage.conftest import delivery
 from structlog.testing import capture_logs
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.tools]
-
-MakeDelivery = Callable[..., Delivery]
 
 
 @pytest.fixture
@@ -74,7 +72,7 @@ def wait_for(url: str) -> None:
             return
 
 
-async def test_a_pool_in_session_mode_works(folder: Path, delivery: MakeDelivery) -> None:
+async def test_a_pool_in_session_mode_works(folder: Path) -> None:
     with pooler(folder, "session") as url:
         async with PostgresStorage(url) as one, PostgresStorage(url) as other:
             await one.put(delivery(name="w.1"))

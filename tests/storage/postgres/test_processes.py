@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from postgres_server import as_role, empty_storage_url, execute, server_url
+from storage.conftest import NOON, delivery
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError, StorageUnavailable
@@ -27,15 +28,13 @@ from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.postgres.writer import Memory
+from linqbot.storage.postgres.transaction import Memory
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
-NOON = 1_800_000_000.0
 ACK = Commit(Ack())
-MakeDelivery = Callable[..., Delivery]
 
 
 @pytest.fixture
@@ -64,9 +63,7 @@ async def connected(url: str) -> asyncpg.Connection[asyncpg.Record]:
     return await asyncpg.connect(base.rstrip("?&"), server_settings={"search_path": schema})
 
 
-async def test_a_delivery_wakes_the_other_process(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
-) -> None:
+async def test_a_delivery_wakes_the_other_process(one: PostgresStorage, two: PostgresStorage) -> None:
     woken = asyncio.ensure_future(two.changed())
     await one.put(delivery(name="w.1"))
     await asyncio.wait_for(woken, 10)
@@ -99,7 +96,7 @@ async def test_a_receipt_has_a_turn_while_another_process_wants_it(url: str, clo
 
 
 async def test_no_lane_is_forgotten_while_one_process_adds_to_it_and_another_removes_its_head(
-    url: str, one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+    url: str, one: PostgresStorage, two: PostgresStorage
 ) -> None:
     wanted = {lane: [f"w.{lane}-{n}" for n in range(30)] for lane in ("c:1", "c:2", "c:3")}
     handled: dict[str, list[str]] = {lane: [] for lane in wanted}
@@ -121,9 +118,7 @@ async def test_no_lane_is_forgotten_while_one_process_adds_to_it_and_another_rem
         assert await contents.problems() == []
 
 
-async def test_a_process_learns_which_lanes_another_one_refused(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
-) -> None:
+async def test_a_process_learns_which_lanes_another_one_refused(one: PostgresStorage, two: PostgresStorage) -> None:
     heard = list[tuple[str | None, float | None]]()
     two.follow_gaps(lambda lane, since: heard.append((lane, since)))
     # Too many to be named mean any lane. The news of the refusals come before those of the next delivery.
@@ -179,7 +174,7 @@ async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
 
 
 async def test_what_another_process_joined_stays_joined_in_the_process_that_accepted_it(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+    one: PostgresStorage, two: PostgresStorage
 ) -> None:
     first, second = delivery(), delivery()
     await one.put(first)
@@ -192,16 +187,12 @@ async def test_what_another_process_joined_stays_joined_in_the_process_that_acce
     assert (again.delivery.id, again.delivery.body) == (first.id, joined.body)
 
 
-async def test_a_copy_that_another_process_accepted_is_a_duplicate(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
-) -> None:
+async def test_a_copy_that_another_process_accepted_is_a_duplicate(one: PostgresStorage, two: PostgresStorage) -> None:
     copies = [storage.put(delivery(name="w.1", message_key="m.1")) for storage in (one, two) * 10]
     assert (await asyncio.gather(*copies)).count(True) == 1
 
 
-async def test_a_lane_is_never_leased_by_two_processes(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
-) -> None:
+async def test_a_lane_is_never_leased_by_two_processes(one: PostgresStorage, two: PostgresStorage) -> None:
     handled: dict[str, list[str]] = {}
 
     async def put(storage: PostgresStorage, name: str) -> None:
@@ -234,7 +225,7 @@ async def waiting_transactions(connection: asyncpg.Connection[asyncpg.Record], c
 
 
 async def test_deliveries_of_a_lane_become_visible_in_their_order(
-    url: str, one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+    url: str, one: PostgresStorage, two: PostgresStorage
 ) -> None:
     stranger = await connected(url)
     held_up = stranger.transaction()
@@ -254,7 +245,7 @@ async def test_deliveries_of_a_lane_become_visible_in_their_order(
 
 
 async def test_a_process_that_lost_its_lease_writes_nothing(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery, clock: MovableClock
+    one: PostgresStorage, two: PostgresStorage, clock: MovableClock
 ) -> None:
     await one.put(delivery())
     (old,) = await take(one)
@@ -268,7 +259,7 @@ async def test_a_process_that_lost_its_lease_writes_nothing(
 
 
 async def test_two_processes_cannot_both_write_the_first_value_of_a_state(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+    one: PostgresStorage, two: PostgresStorage
 ) -> None:
     for lane in ("c:1", "c:2"):
         await one.put(delivery(lane))
@@ -283,7 +274,7 @@ async def test_two_processes_cannot_both_write_the_first_value_of_a_state(
 
 
 async def test_a_conversation_is_known_to_the_process_that_leases_the_next_delivery_of_its_chat(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+    one: PostgresStorage, two: PostgresStorage
 ) -> None:
     await one.put(delivery("c:1", name="w.root"))
     (lease,) = await take(one)
@@ -300,7 +291,7 @@ async def test_a_conversation_is_known_to_the_process_that_leases_the_next_deliv
 
 
 async def test_a_conversation_of_another_process_is_found_by_its_person(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+    one: PostgresStorage, two: PostgresStorage
 ) -> None:
     await one.put(delivery("c:1", name="w.root"))
     (lease,) = await take(one)
@@ -355,7 +346,7 @@ async def test_a_due_timer_that_another_process_holds_wakes_no_other_process(
 
 
 async def test_a_command_writes_beside_the_server_and_wakes_it(
-    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock
+    url: str, one: PostgresStorage, clock: MovableClock
 ) -> None:
     async with PostgresStorage(url, clock=clock, serving=False) as command:
         woken = asyncio.ensure_future(one.changed())
@@ -367,7 +358,7 @@ async def test_a_command_writes_beside_the_server_and_wakes_it(
 
 
 async def test_the_leases_of_a_living_process_are_left_alone(
-    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock
+    url: str, one: PostgresStorage, clock: MovableClock
 ) -> None:
     await one.put(delivery())
     (lease,) = await take(one)
@@ -419,7 +410,7 @@ async def gone(url: str) -> None:
 
 
 async def test_the_next_start_counts_the_crash_of_a_killed_process(
-    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock, tmp_path: Path
+    url: str, one: PostgresStorage, clock: MovableClock, tmp_path: Path
 ) -> None:
     await one.put(delivery(name="w.1"))
     await killed_with_leases(url, 1, tmp_path)
@@ -431,11 +422,7 @@ async def test_the_next_start_counts_the_crash_of_a_killed_process(
 
 
 async def test_a_running_process_takes_over_the_lanes_of_a_killed_one(
-    url: str,
-    clock: MovableClock,
-    delivery: MakeDelivery,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    url: str, clock: MovableClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "SWEEP_S", 0.2)
     async with PostgresStorage(url, clock=clock) as running:
@@ -449,7 +436,7 @@ async def test_a_running_process_takes_over_the_lanes_of_a_killed_one(
 
 
 async def test_a_delivery_in_flight_at_two_crashes_runs_alone_in_its_process(
-    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock, tmp_path: Path
+    url: str, one: PostgresStorage, clock: MovableClock, tmp_path: Path
 ) -> None:
     for n in range(3):
         await one.put(delivery(f"c:{n}", name=f"w.{n}"))
@@ -487,7 +474,7 @@ async def test_a_step_of_a_broadcast_is_carried_out_by_one_process(
 
 
 async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leaves(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery, clock: MovableClock
+    one: PostgresStorage, two: PostgresStorage, clock: MovableClock
 ) -> None:
     for n in range(3):
         await one.put(delivery(name=f"w.{n}"))
@@ -509,7 +496,7 @@ async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leave
 
 
 async def test_a_process_that_stops_wakes_the_others_also_for_the_turn_that_ended_last(
-    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+    one: PostgresStorage, two: PostgresStorage
 ) -> None:
     for n in range(2):
         await one.put(delivery(name=f"w.{n}"))
@@ -535,7 +522,7 @@ async def is_woken(storage: PostgresStorage) -> bool:
 
 
 async def test_while_there_are_suspects_processes_that_look_at_once_all_find_work(
-    url: str, one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+    url: str, one: PostgresStorage, two: PostgresStorage
 ) -> None:
     for n in range(40):
         await one.put(delivery(f"c:{n}"))
@@ -550,7 +537,7 @@ async def test_while_there_are_suspects_processes_that_look_at_once_all_find_wor
 
 
 async def test_a_commit_that_fails_next_to_a_sweep_leaves_the_lease_with_its_turn(
-    url: str, clock: MovableClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    url: str, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "SWEEP_S", 0.01)
     async with PostgresStorage(url, clock=clock):
@@ -579,7 +566,7 @@ async def test_a_commit_that_fails_next_to_a_sweep_leaves_the_lease_with_its_tur
 
 
 async def test_what_a_killed_process_wrote_to_check_the_storage_is_deleted(
-    url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock, tmp_path: Path
+    url: str, one: PostgresStorage, clock: MovableClock, tmp_path: Path
 ) -> None:
     await one.put(delivery(name="w.1"))
     await killed_with_leases(url, 1, tmp_path)
@@ -605,7 +592,7 @@ async def own_database() -> AsyncIterator[str]:
 
 
 async def test_processes_that_end_and_accept_in_the_same_chats_are_never_in_a_deadlock(
-    own_database: str, clock: MovableClock, delivery: MakeDelivery
+    own_database: str, clock: MovableClock
 ) -> None:
     async with PostgresStorage(own_database, clock=clock) as one, PostgresStorage(own_database, clock=clock) as two:
         for _ in range(25):

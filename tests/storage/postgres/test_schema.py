@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from postgres_server import as_role, empty_storage_url, execute, server_url
+from storage.conftest import delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import timers
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres import migrate
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.postgres.transaction import PostgresReader
 from linqbot.storage.state import StateWrite
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
-
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
 
 
 @pytest.fixture
@@ -48,7 +44,7 @@ async def test_processes_that_start_at_once_create_one_schema() -> None:
     await asyncio.gather(*(storage.__aexit__() for storage in storages))
 
 
-async def test_schemas_of_one_database_are_storages_of_their_own(url: str, delivery: MakeDelivery) -> None:
+async def test_schemas_of_one_database_are_storages_of_their_own(url: str) -> None:
     async with PostgresStorage(url) as one, PostgresStorage(empty_storage_url("other")) as other:
         await one.put(delivery(name="w.1"))
         assert one.install != other.install
@@ -58,7 +54,7 @@ async def test_schemas_of_one_database_are_storages_of_their_own(url: str, deliv
 
 
 async def test_a_schema_that_a_release_adds_is_applied_while_processes_of_the_release_before_serve(
-    delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = with_schema("older")
     async with PostgresStorage(url) as old:
@@ -155,9 +151,7 @@ async def test_the_documented_grants_for_a_second_bot_give_it_no_queue_of_the_fi
     async with PostgresStorage(shared):
         execute(shared, "; ".join(grants))
         async with PostgresStorage(as_role(shared, "second") + "&schema=second") as storage:
-            await storage.put(Delivery("w.1", "c:1", "message.received", b"{}", 1.0))
-            (lease,) = await storage.take(1, lease_s=60)
-            await storage.finish(lease, Commit(Ack()))
+            await handle(storage, Delivery("w.1", "c:1", "message.received", b"{}", 1.0))
             connection = await asyncpg.connect(shared)
             readable = "SELECT has_table_privilege('second', 'pgmq.q_linqbot', 'SELECT, INSERT, UPDATE, DELETE')"
             assert await connection.fetchval(readable) is False
@@ -212,7 +206,7 @@ async def test_a_command_does_not_wait_for_a_server_that_is_not_there() -> None:
             pass
 
 
-async def test_a_storage_that_is_not_open_refuses_everything(url: str, delivery: MakeDelivery) -> None:
+async def test_a_storage_that_is_not_open_refuses_everything(url: str) -> None:
     storage = PostgresStorage(url)
     for call in (lambda: storage.put(delivery()), storage.depth, lambda: storage.take(1, lease_s=60)):
         with pytest.raises(StorageUnavailable, match="not open"):
@@ -220,20 +214,17 @@ async def test_a_storage_that_is_not_open_refuses_everything(url: str, delivery:
 
 
 async def test_a_reason_with_characters_that_postgresql_cannot_hold_is_stored_without_them(
-    url: str, delivery: MakeDelivery, clock: MovableClock
+    url: str, clock: MovableClock
 ) -> None:
     async with PostgresStorage(url, clock=clock) as storage:
-        await storage.put(delivery())
-        (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Commit(Retry(clock.now(), "a\0b")))
-        (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Commit(DeadLetter("a\0\ud800b", "bot:\0")))
+        await handle(storage, delivery(), Commit(Retry(clock.now(), "a\0b")))
+        await storage.finish(await leased(storage), Commit(DeadLetter("a\0\ud800b", "bot:\0")))
         (letter,) = await storage.dead_letters()
         assert (letter.error, letter.handler) == ("a\ufffd?b", "bot:\ufffd")
 
 
 async def test_a_value_that_postgresql_cannot_hold_is_refused_and_others_of_its_transaction_are_not(
-    url: str, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    url: str, clock: MovableClock
 ) -> None:
     async with PostgresStorage(url, clock=clock) as storage:
         ends = await asyncio.gather(
@@ -256,7 +247,7 @@ async def test_a_backup_to_a_file_is_refused(url: str) -> None:
             await storage.backup("copy.db")
 
 
-async def test_the_clock_of_the_database_decides_when_a_lease_ends(url: str, delivery: MakeDelivery) -> None:
+async def test_the_clock_of_the_database_decides_when_a_lease_ends(url: str) -> None:
     async with PostgresStorage(url) as storage:
         await storage.put(delivery())
         (lease,) = await storage.take(1, lease_s=1)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import asyncpg
 import pytest
 from postgres_server import empty_storage_url, server_url
+from storage.conftest import delivery
 from structlog.testing import capture_logs
 
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
@@ -21,8 +20,6 @@ from linqbot.storage.postgres.link import ServerTime, steady
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = pytest.mark.anyio
-
-MakeDelivery = Callable[..., Delivery]
 
 
 class WallClock:
@@ -72,7 +69,7 @@ def test_the_steady_clock_does_not_follow_the_clock_of_the_machine(wall: WallClo
 @pytest.mark.process
 @pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
 async def test_a_retry_is_due_at_the_same_moment_whenever_the_clock_was_set(
-    wall: WallClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, step_s: float
+    wall: WallClock, monkeypatch: pytest.MonkeyPatch, step_s: float
 ) -> None:
     monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
     url = empty_storage_url("clocks")
@@ -109,7 +106,7 @@ async def test_a_worker_that_waits_is_woken_when_the_clock_was_set(
 
 @pytest.mark.process
 async def test_what_another_process_stored_is_known_although_the_clock_of_this_machine_is_days_ahead(
-    wall: WallClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    wall: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
     url = empty_storage_url("clocks")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from storage.conftest import delivery
 
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
@@ -18,7 +19,6 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 
-MakeDelivery = Callable[..., Delivery]
 
 CHILD = """
 import asyncio, itertools, os, sys
@@ -91,7 +91,7 @@ async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: in
 
 
 async def test_what_a_killed_server_left_in_the_wal_is_in_the_file_before_the_next_one_answers(
-    tmp_path: Path, delivery: MakeDelivery, crashed: Callable[[Path], Path]
+    tmp_path: Path, crashed: Callable[[Path], Path]
 ) -> None:
     """The fsync of the last commit may be missing. Linq delivers again, and the 200 to a duplicate syncs nothing."""
     path = tmp_path / "bot.db"
@@ -106,7 +106,7 @@ async def test_what_a_killed_server_left_in_the_wal_is_in_the_file_before_the_ne
 
 
 async def test_a_lease_of_a_process_that_died_counts_as_a_crash(
-    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
+    tmp_path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
     path = tmp_path / "bot.db"
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -123,7 +123,7 @@ async def test_a_lease_of_a_process_that_died_counts_as_a_crash(
 
 
 async def test_a_crash_with_many_in_flight_counts_for_none_but_after_a_second_one_each_runs_alone(
-    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
+    tmp_path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
     path = tmp_path / "bot.db"
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -147,7 +147,7 @@ async def test_a_crash_with_many_in_flight_counts_for_none_but_after_a_second_on
 
 
 async def test_a_run_that_ends_clears_the_suspicion(
-    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, crashed: Callable[[Path], Path]
+    tmp_path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
     path = tmp_path / "bot.db"
     for _ in range(2):
@@ -166,9 +166,7 @@ async def test_a_run_that_ends_clears_the_suspicion(
         assert [lease.crashes for lease in await storage.take(10, lease_s=900)] == [0, 0]
 
 
-async def test_a_command_that_runs_next_to_the_server_counts_no_crash(
-    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_command_that_runs_next_to_the_server_counts_no_crash(tmp_path: Path, clock: MovableClock) -> None:
     path = tmp_path / "bot.db"
     async with SQLiteStorage(path, clock=clock) as server:
         await server.put(delivery())

@@ -19,24 +19,20 @@ from typing import NoReturn
 
 import pytest
 from sqlite_connections import largest_file
+from storage.conftest import delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import timers
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Commit
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres import migrate
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.checkup import check_up
 from linqbot.storage.sqlite.statements import SQLiteReader
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.upkeep import check_up
 
 pytestmark = pytest.mark.anyio
-
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
 
 
 @pytest.fixture
@@ -115,9 +111,7 @@ def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
     asyncio.run(opened_and_closed(path))
 
 
-async def test_a_command_stores_a_delivery_and_wakes_the_server(
-    path: Path, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
+async def test_a_command_stores_a_delivery_and_wakes_the_server(path: Path) -> None:
     async with SQLiteStorage(path) as server:
         await server.put(delivery("c:1", name="w.1"))
         await server.changed()
@@ -134,7 +128,7 @@ async def test_a_command_stores_a_delivery_and_wakes_the_server(
         assert await server.entries("w.2") == [entry("w.2")]
 
 
-async def test_the_event_loop_is_not_blocked_while_a_command_writes(path: Path, delivery: MakeDelivery) -> None:
+async def test_the_event_loop_is_not_blocked_while_a_command_writes(path: Path) -> None:
     async with SQLiteStorage(path) as server:
         command = sqlite3.connect(path, isolation_level=None)
         command.execute("BEGIN IMMEDIATE")
@@ -160,7 +154,7 @@ async def test_a_file_that_is_locked_is_called_locked(path: Path, monkeypatch: p
 
 
 async def test_a_command_that_only_reads_opens_the_file_while_the_server_writes(
-    path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file, "BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as server:
@@ -174,7 +168,7 @@ async def test_a_command_that_only_reads_opens_the_file_while_the_server_writes(
 
 
 async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
-    path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as server:
@@ -187,10 +181,9 @@ async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
         assert await server.put(delivery()) is True
 
 
-async def test_leases_stay_in_force_while_a_command_writes(path: Path, delivery: MakeDelivery) -> None:
+async def test_leases_stay_in_force_while_a_command_writes(path: Path) -> None:
     async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
-        await server.put(delivery("c:1", name="w.1"))
-        (lease,) = await server.take(10, lease_s=60)
+        lease = await leased(server, delivery("c:1", name="w.1"), limit=10)
         await command.put(delivery("c:1", name="w.2"))
         await server.put(delivery("c:1", name="w.3"))
         await command.put(delivery("c:1", name="w.4"))
@@ -210,7 +203,7 @@ async def test_a_command_cannot_take_deliveries(path: Path) -> None:
             await command.take(1, lease_s=60)
 
 
-async def test_a_storage_that_is_not_open_raises_an_error(path: Path, delivery: MakeDelivery) -> None:
+async def test_a_storage_that_is_not_open_raises_an_error(path: Path) -> None:
     storage = SQLiteStorage(path)
     with pytest.raises(StorageUnavailable, match="async with"):
         await storage.put(delivery())
@@ -268,7 +261,7 @@ def tables(path: Path) -> set[str]:
 
 
 def test_a_file_of_an_older_release_is_migrated_with_its_content(
-    path: Path, delivery: MakeDelivery, with_next_schema: Callable[[str], None]
+    path: Path, with_next_schema: Callable[[str], None]
 ) -> None:
     async def put() -> str:
         async with SQLiteStorage(path) as storage:
@@ -333,20 +326,16 @@ def test_a_folder_as_the_path_is_refused(tmp_path: Path) -> None:
     assert "is a folder" in str(asyncio.run(refusal(tmp_path)))
 
 
-async def test_only_the_owner_can_read_the_file(path: Path, delivery: MakeDelivery) -> None:
+async def test_only_the_owner_can_read_the_file(path: Path) -> None:
     async with SQLiteStorage(path) as storage:
         await storage.put(delivery())
         for name in ("bot.db", "bot.db-wal", "bot.db-shm", "bot.db.lock"):
             assert (path.parent / name).stat().st_mode & 0o077 == 0
 
 
-async def test_a_body_is_deleted_from_the_file_after_the_ack(
-    path: Path, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_a_body_is_deleted_from_the_file_after_the_ack(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
-        await storage.put(delivery(body=b"x" * 3000))
-        (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Commit(Ack()))
+        await handle(storage, delivery(body=b"x" * 3000))
     db = sqlite3.connect(path)
     assert db.execute("SELECT count(*) FROM body").fetchone() == (0,)
     assert db.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
@@ -424,7 +413,7 @@ async def test_a_server_that_stops_while_its_disk_fails_keeps_no_lock(
     await opened_and_closed(path)
 
 
-async def test_a_damaged_file_is_called_damaged(path: Path, delivery: MakeDelivery) -> None:
+async def test_a_damaged_file_is_called_damaged(path: Path) -> None:
     async with SQLiteStorage(path) as storage:
         for n in range(200):
             await storage.put(delivery(str(n)))

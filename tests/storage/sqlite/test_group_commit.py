@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from sqlite_connections import fill_disk, free_disk, largest_file, recorded
-from storage.conftest import NOON
+from storage.conftest import NOON, delivery, entry, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
@@ -18,11 +18,10 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.indexes import Lanes
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import Op
 from linqbot.storage.sqlite import upkeep
 from linqbot.storage.sqlite.file import transaction
-from linqbot.storage.sqlite.group_commit import GroupCommit
+from linqbot.storage.sqlite.lanes import LANES
 from linqbot.storage.sqlite.statements import outside
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.writer import SQLiteWriter
@@ -31,8 +30,6 @@ from linqbot.storage.upkeep import put_back
 
 pytestmark = pytest.mark.anyio
 
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
 ACK = Commit(Ack())
 
 
@@ -73,9 +70,7 @@ def failing_writes(path: Path) -> Iterator[None]:
         yield
 
 
-async def test_a_thousand_puts_at_once_share_a_few_commits(
-    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
-) -> None:
+async def test_a_thousand_puts_at_once_share_a_few_commits(storage: SQLiteStorage, db: sqlite3.Connection) -> None:
     with commits(db) as made:
         stored = await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(1000)))
     assert stored == [True] * 1000
@@ -83,12 +78,9 @@ async def test_a_thousand_puts_at_once_share_a_few_commits(
     assert len(made) < 20
 
 
-async def test_turns_in_flight_together_share_their_commits(
-    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
+async def test_turns_in_flight_together_share_their_commits(storage: SQLiteStorage, db: sqlite3.Connection) -> None:
     async def turn(n: int) -> None:
-        await storage.put(delivery(f"c:{n}"))
-        (lease,) = await storage.take(1, lease_s=60)
+        lease = await leased(storage, delivery(f"c:{n}"))
         await storage.begin(entry(lease.delivery.id))
         accepted = entry(lease.delivery.id, status="accepted")
         await storage.finish(lease, Commit(Ack(), entries=[accepted], state=[StateWrite("bot", str(n), b"1")]))
@@ -101,7 +93,7 @@ async def test_turns_in_flight_together_share_their_commits(
 
 
 async def test_an_idle_worker_gets_a_new_delivery_with_the_commit_that_stores_it(
-    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
+    storage: SQLiteStorage, db: sqlite3.Connection
 ) -> None:
     assert await storage.take(2, lease_s=60) == []
     for number in range(2):
@@ -121,7 +113,7 @@ async def test_the_file_is_opened_with_full_synchronous_commits(db: sqlite3.Conn
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-async def test_a_value_sqlite_cannot_hold_fails_alone(storage: SQLiteStorage, delivery: MakeDelivery) -> None:
+async def test_a_value_sqlite_cannot_hold_fails_alone(storage: SQLiteStorage) -> None:
     names = [f"w.{n}" for n in range(10)]
     names[4] = "w.\ud800"
     outcomes = await asyncio.gather(*(storage.put(delivery(name=name)) for name in names), return_exceptions=True)
@@ -133,9 +125,7 @@ async def test_a_value_sqlite_cannot_hold_fails_alone(storage: SQLiteStorage, de
         await storage.finish(lease, ACK)
 
 
-async def test_an_operation_that_fails_takes_no_place_in_the_backlog(
-    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
-) -> None:
+async def test_an_operation_that_fails_takes_no_place_in_the_backlog(tmp_path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(tmp_path / "small.db", clock=clock, max_backlog=2) as storage:
         lanes = ("c:1", "c:\ud800", "c:2")
         outcomes = await asyncio.gather(*(storage.put(delivery(lane)) for lane in lanes), return_exceptions=True)
@@ -143,10 +133,9 @@ async def test_an_operation_that_fails_takes_no_place_in_the_backlog(
 
 
 async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
-    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
+    storage: SQLiteStorage, db: sqlite3.Connection, clock: MovableClock
 ) -> None:
-    await storage.put(delivery("c:1", name="w.1"))
-    (lease,) = await storage.take(1, lease_s=60)
+    lease = await leased(storage, delivery("c:1", name="w.1"))
     await storage.put(delivery("c:2", name="w.2"))
     big = b"x" * 100_000
     fill_disk(db)
@@ -171,7 +160,7 @@ async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
 
 
 async def test_a_commit_that_the_disk_refuses_fails_its_batch_and_the_next_one_works(
-    storage: SQLiteStorage, delivery: MakeDelivery, tmp_path: Path
+    storage: SQLiteStorage, tmp_path: Path
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     with failing_writes(tmp_path / "bot.db"):
@@ -189,7 +178,7 @@ async def test_a_commit_that_the_disk_refuses_fails_its_batch_and_the_next_one_w
 
 @pytest.mark.parametrize("step", ["begin", "write", "commit"])
 async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
-    storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, step: str
+    storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def stumble(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
@@ -202,13 +191,12 @@ async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
 
 
 async def test_an_index_that_could_not_follow_the_disk_is_read_again(
-    storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stumble(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    await storage.put(delivery("c:1", name="w.1"))
-    (lease,) = await storage.take(1, lease_s=60)
+    lease = await leased(storage, delivery("c:1", name="w.1"))
     with monkeypatch.context() as patch:
         patch.setattr(Lanes, "add", stumble)
         with pytest.raises(StorageError):
@@ -220,10 +208,9 @@ async def test_an_index_that_could_not_follow_the_disk_is_read_again(
 
 
 async def test_a_take_that_finds_no_free_lane_needs_no_transaction(
-    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
+    storage: SQLiteStorage, db: sqlite3.Connection
 ) -> None:
-    await storage.put(delivery("c:1", name="w.1"))
-    (lease,) = await storage.take(10, lease_s=60)
+    lease = await leased(storage, delivery("c:1", name="w.1"), limit=10)
     with commits(db) as made:
         assert await storage.take(9, lease_s=60) == []
     assert made == []
@@ -234,7 +221,7 @@ async def test_a_take_that_finds_no_free_lane_needs_no_transaction(
 
 @pytest.mark.parametrize("outcome", [Ack(), Retry(NOON + 100, "Boom")], ids=["ack", "retry"])
 async def test_a_lease_that_ran_out_is_ended_in_the_transaction_of_a_take(
-    storage: SQLiteStorage, clock: MovableClock, delivery: MakeDelivery, outcome: Ack | Retry
+    storage: SQLiteStorage, clock: MovableClock, outcome: Ack | Retry
 ) -> None:
     for name in ("w.1", "w.2"):
         await storage.put(delivery("c:1", name=name))
@@ -252,21 +239,19 @@ async def test_a_lease_that_ran_out_is_ended_in_the_transaction_of_a_take(
 
 async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, given_up: Delivery) -> None:
     """Make a delivery a dead letter, and put it back through another connection, which wakes nothing."""
-    await storage.put(given_up)
-    (lease,) = await storage.take(10, lease_s=60)
-    await storage.finish(lease, Commit(DeadLetter("Boom")))
+    await storage.finish(await leased(storage, given_up, limit=10), Commit(DeadLetter("Boom")))
     await storage.changed()
     (_, _, path) = db.execute("PRAGMA database_list").fetchone()
 
     def retry(other: sqlite3.Connection) -> None:
         with transaction(other):
-            drive(put_back(outside(other, NOON), [given_up.id], ["dead"], upkeep.number, again=False))
+            drive(put_back(outside(other, NOON), [given_up.id], ["dead"], LANES.number, again=False))
 
     await asyncio.to_thread(upkeep.on_own_connection, Path(path), retry)
 
 
 async def test_what_another_process_has_written_is_noticed_without_a_wake_up(
-    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
+    storage: SQLiteStorage, db: sqlite3.Connection
 ) -> None:
     await retried_elsewhere(storage, db, delivery("c:1", name="w.1"))
     assert await storage.depth() == 0
@@ -276,7 +261,7 @@ async def test_what_another_process_has_written_is_noticed_without_a_wake_up(
 
 
 async def test_an_index_that_could_not_be_read_again_is_read_by_the_next_transaction(
-    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    storage: SQLiteStorage, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await retried_elsewhere(storage, db, delivery("c:1", name="w.1"))
 
@@ -292,7 +277,7 @@ async def test_an_index_that_could_not_be_read_again_is_read_by_the_next_transac
 
 
 async def test_a_prefetched_delivery_that_a_command_erases_is_not_handed_out(
-    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
+    storage: SQLiteStorage, db: sqlite3.Connection
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
     for name in ("w.1", "w.2"):
@@ -307,18 +292,18 @@ async def test_a_prefetched_delivery_that_a_command_erases_is_not_handed_out(
 
 @pytest.mark.parametrize("committed_first", [False, True])
 async def test_a_cancelled_take_gives_its_leases_back_uncounted(
-    storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, committed_first: bool
+    storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch, committed_first: bool
 ) -> None:
     await storage.put(delivery())
     await storage.changed()
     submitted: list[asyncio.Future[object]] = []
-    submit = GroupCommit.submit
+    submit = SQLiteWriter.submit
 
-    def recorded_submit(commits: GroupCommit, op: Op[object]) -> asyncio.Future[object]:
+    def recorded_submit(commits: SQLiteWriter, op: Op[object]) -> asyncio.Future[object]:
         submitted.append(submit(commits, op))
         return submitted[-1]
 
-    monkeypatch.setattr(GroupCommit, "submit", recorded_submit)
+    monkeypatch.setattr(SQLiteWriter, "submit", recorded_submit)
     taking = asyncio.ensure_future(storage.take(1, lease_s=900))
     await asyncio.sleep(0)
     if committed_first:
@@ -335,11 +320,8 @@ async def test_a_cancelled_take_gives_its_leases_back_uncounted(
     assert await storage.depth() == 0
 
 
-async def test_a_cancelled_finish_is_written_or_not_but_never_half(
-    storage: SQLiteStorage, delivery: MakeDelivery
-) -> None:
-    await storage.put(delivery())
-    (lease,) = await storage.take(1, lease_s=60)
+async def test_a_cancelled_finish_is_written_or_not_but_never_half(storage: SQLiteStorage) -> None:
+    lease = await leased(storage, delivery())
     finishing = asyncio.ensure_future(storage.finish(lease, Commit(Ack(), state=[StateWrite("bot", "a", b"1")])))
     await asyncio.sleep(0)
     finishing.cancel()
@@ -350,7 +332,7 @@ async def test_a_cancelled_finish_is_written_or_not_but_never_half(
 
 
 async def test_operations_that_are_queued_when_the_storage_closes_are_written(
-    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
+    tmp_path: Path, clock: MovableClock
 ) -> None:
     storage = SQLiteStorage(tmp_path / "closing.db", clock=clock)
     async with storage:
@@ -365,7 +347,7 @@ async def test_operations_that_are_queued_when_the_storage_closes_are_written(
 
 @pytest.mark.parametrize("lanes", [1, 2000])
 async def test_taking_costs_the_same_however_long_the_backlog(
-    tmp_path: Path, delivery: MakeDelivery, clock: MovableClock, opened: list[sqlite3.Connection], lanes: int
+    tmp_path: Path, clock: MovableClock, opened: list[sqlite3.Connection], lanes: int
 ) -> None:
     async with SQLiteStorage(tmp_path / "long.db", clock=clock, max_lane_backlog=10_000) as storage:
         (db,) = opened
@@ -373,8 +355,7 @@ async def test_taking_costs_the_same_however_long_the_backlog(
         async def steps_of_a_turn() -> int:
             counted = [0]
             db.set_progress_handler(lambda: counted.__setitem__(0, counted[0] + 1), 1)
-            (lease,) = await storage.take(1, lease_s=60)
-            await storage.finish(lease, ACK)
+            await storage.finish(await leased(storage), ACK)
             db.set_progress_handler(None, 0)
             return counted[0]
 
@@ -384,9 +365,7 @@ async def test_taking_costs_the_same_however_long_the_backlog(
         assert await steps_of_a_turn() == short
 
 
-async def test_memory_of_recent_deliveries_is_bounded(
-    storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_memory_of_recent_deliveries_is_bounded(storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linqbot.storage.indexes.MAX_BYTES", 1000)
     await asyncio.gather(*(storage.put(delivery(f"c:{n}", name=f"w.{n}", body=b"x" * 300)) for n in range(10)))
     leases = await storage.take(10, lease_s=60)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from storage.conftest import NOON, delivery
+
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.sqlite.index import Index, IndexChanges
-
-from ..conftest import NOON, MakeDelivery
 
 
 def stored(index: Index, *deliveries: Delivery) -> list[int]:
@@ -15,7 +15,7 @@ def stored(index: Index, *deliveries: Delivery) -> list[int]:
     return [seq for seq, _ in changes.accepted]
 
 
-def test_new_deliveries_are_leased_only_after_the_commit(delivery: MakeDelivery) -> None:
+def test_new_deliveries_are_leased_only_after_the_commit() -> None:
     index, changes = Index(), IndexChanges()
     changes.accepted += index.number([delivery("c:1")])
     assert index.lease(9, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60) == []
@@ -23,7 +23,7 @@ def test_new_deliveries_are_leased_only_after_the_commit(delivery: MakeDelivery)
     assert len(index.lease(9, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60)) == 1
 
 
-def test_a_rolled_back_lease_is_free_again_and_still_counts_as_overdue(delivery: MakeDelivery) -> None:
+def test_a_rolled_back_lease_is_free_again_and_still_counts_as_overdue() -> None:
     index = Index()
     stored(index, delivery("c:1"))
     index.lease(1, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60)
@@ -35,7 +35,7 @@ def test_a_rolled_back_lease_is_free_again_and_still_counts_as_overdue(delivery:
     assert index.lanes.leased_by(lease.token) is None
 
 
-def test_a_revoked_lease_is_free_again_and_counted(delivery: MakeDelivery) -> None:
+def test_a_revoked_lease_is_free_again_and_counted() -> None:
     index = Index()
     (seq,) = stored(index, delivery("c:1"))
     row = index.recent.get(seq)
@@ -50,14 +50,14 @@ def test_a_revoked_lease_is_free_again_and_counted(delivery: MakeDelivery) -> No
     assert not again.overdue
 
 
-def test_a_rolled_back_transaction_leaves_a_gap_in_the_numbers(delivery: MakeDelivery) -> None:
+def test_a_rolled_back_transaction_leaves_a_gap_in_the_numbers() -> None:
     index = Index()
     index.discard(IndexChanges(accepted=index.number([delivery("c:1")])))
     assert stored(index, delivery("c:1")) == [2]
     assert index.lanes.depth == 1
 
 
-def test_a_reload_keeps_the_newest_activity_and_never_reuses_a_number(delivery: MakeDelivery) -> None:
+def test_a_reload_keeps_the_newest_activity_and_never_reuses_a_number() -> None:
     index = Index()
     stored(index, delivery("c:1"), delivery("c:1"))
     index.apply(IndexChanges(received_at=NOON))

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import structlog
 from sqlite_connections import fill_disk, free_disk, recorded
+from storage.conftest import delivery, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit, Lease, Retry
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite import storage as sqlite_storage
@@ -25,7 +25,6 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
-MakeDelivery = Callable[..., Delivery]
 ACK = Commit(Ack())
 
 
@@ -109,7 +108,7 @@ def sentence(storage: SQLiteStorage) -> str:
 
 @pytest.mark.parametrize("lose", WAYS)
 async def test_no_delivery_is_accepted_that_would_be_lost(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, lose: Callable[[Path], None]
+    storage: SQLiteStorage, path: Path, lose: Callable[[Path], None]
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     lose(path)
@@ -123,7 +122,7 @@ async def test_no_delivery_is_accepted_that_would_be_lost(
 @pytest.mark.parametrize("is_put", [True, False], ids=["put", "has_seen"])
 @pytest.mark.parametrize("lose", WAYS)
 async def test_a_duplicate_in_a_file_that_is_gone_is_not_answered(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, lose: Callable[[Path], None], is_put: bool
+    storage: SQLiteStorage, path: Path, lose: Callable[[Path], None], is_put: bool
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     lose(path)
@@ -155,9 +154,7 @@ async def test_the_error_says_what_happened_and_what_to_do(storage: SQLiteStorag
         assert to_do in sentence(storage)
 
 
-async def test_a_file_that_cannot_be_looked_at_is_lost_too(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
-) -> None:
+async def test_a_file_that_cannot_be_looked_at_is_lost_too(storage: SQLiteStorage, path: Path) -> None:
     elsewhere = path.parent.with_name("elsewhere")
     move_folder(path)
     path.parent.touch()
@@ -195,11 +192,10 @@ async def test_once_a_second_is_often_enough() -> None:
 
 
 async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_back(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+    storage: SQLiteStorage, path: Path
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
-    await storage.put(delivery("c:2", name="w.2"))
-    (lease,) = await storage.take(1, lease_s=60)
+    lease = await leased(storage, delivery("c:2", name="w.2"))
     move(path)
     with pytest.raises(StorageUnavailable):
         await storage.put(delivery("c:3", name="w.3"))
@@ -219,10 +215,9 @@ async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_bac
 
 
 async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+    storage: SQLiteStorage, path: Path
 ) -> None:
-    await storage.put(delivery("c:1", name="w.1"))
-    (lease,) = await storage.take(1, lease_s=60)
+    lease = await leased(storage, delivery("c:1", name="w.1"))
     move(path)
     with pytest.raises(StorageUnavailable):
         await storage.has_seen("w.1")
@@ -248,18 +243,17 @@ async def finish_in_lost_file(storage: SQLiteStorage, path: Path, lease: Lease, 
 
 @pytest.mark.parametrize("commit", [ACK, Commit(Retry(0.0, "Boom"))], ids=["ack", "retry"])
 async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, commit: Commit
+    storage: SQLiteStorage, path: Path, commit: Commit
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
-    await storage.put(delivery("c:1", name="w.2"))
-    (lease,) = await storage.take(1, lease_s=60)
+    lease = await leased(storage, delivery("c:1", name="w.2"))
     await finish_in_lost_file(storage, path, lease, commit)
     (after,) = await storage.take(10, lease_s=60)
     assert (after.delivery.id, after.attempts) == (("w.2", 0) if commit is ACK else ("w.1", 1))
 
 
 async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_lost_file(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+    storage: SQLiteStorage, path: Path
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
     move(path)
@@ -273,11 +267,9 @@ async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_los
 
 
 async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_of_a_turn_reached_the_lost_file(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+    storage: SQLiteStorage, path: Path
 ) -> None:
-    await storage.put(delivery("c:1", name="w.1"))
-    await storage.put(delivery("c:1", name="w.2"))
-    (lease,) = await storage.take(10, lease_s=60)
+    lease = await leased(storage, delivery("c:1", name="w.1"), delivery("c:1", name="w.2"), limit=10)
     await storage.changed()
     await finish_in_lost_file(storage, path, lease, ACK)
     async with asyncio.timeout(10):
@@ -286,7 +278,7 @@ async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_o
 
 
 async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_before_the_next_take(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+    storage: SQLiteStorage, path: Path
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
     move(path)
@@ -297,7 +289,7 @@ async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_befor
 
 
 async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_first_message(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+    storage: SQLiteStorage, path: Path
 ) -> None:
     for name in ("w.1", "w.2"):
         await storage.put(delivery("c:1", name=name))
@@ -312,9 +304,7 @@ async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_fi
     assert (again.delivery.id, again.delivery.body) == ("w.1", b"both")
 
 
-async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
-) -> None:
+async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(storage: SQLiteStorage, path: Path) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     move(path)
     with pytest.raises(StorageUnavailable):
@@ -325,9 +315,7 @@ async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(
     await storage.finish(lease, ACK)
 
 
-async def test_prefetched_deliveries_are_not_taken_after_the_loss(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
-) -> None:
+async def test_prefetched_deliveries_are_not_taken_after_the_loss(storage: SQLiteStorage, path: Path) -> None:
     assert await storage.take(10, lease_s=60) == []
     await storage.put(delivery("c:1", name="w.1"))  # prefetched
     move(path)
@@ -341,15 +329,14 @@ async def test_prefetched_deliveries_are_not_taken_after_the_loss(
 
 
 async def test_a_lane_is_free_even_if_its_lease_could_not_be_given_back_on_disk(
-    path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
         assert await storage.take(5, lease_s=60) == []
         for name in ("w.1", "w.2"):
             await storage.put(delivery(f"c:{name}", name=name))  # prefetched
-        (first,) = await storage.take(1, lease_s=60)
-        await storage.finish(first, Commit(Retry(0.0, "Boom")))
+        await storage.finish(await leased(storage), Commit(Retry(0.0, "Boom")))
         command = sqlite3.connect(path, isolation_level=None)
         command.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnavailable):
@@ -361,7 +348,7 @@ async def test_a_lane_is_free_even_if_its_lease_could_not_be_given_back_on_disk(
 
 @pytest.mark.parametrize("lose", [copy_in_place, remove_wal, remove_shm])
 async def test_the_next_start_finds_all_accepted_deliveries(
-    path: Path, clock: MovableClock, delivery: MakeDelivery, lose: Callable[[Path], None]
+    path: Path, clock: MovableClock, lose: Callable[[Path], None]
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         await asyncio.gather(*(storage.put(delivery(f"c:{n}", name=f"w.{n}")) for n in range(50)))
@@ -377,11 +364,9 @@ async def test_the_next_start_finds_all_accepted_deliveries(
 
 
 async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
-    storage: SQLiteStorage, path: Path, clock: MovableClock, delivery: MakeDelivery
+    storage: SQLiteStorage, path: Path, clock: MovableClock
 ) -> None:
-    await storage.put(delivery(body=b'{"data":{"zero_retention":true}}'))
-    (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, Commit(Ack(), off_the_record=True))
+    await handle(storage, delivery(body=b'{"data":{"zero_retention":true}}'), Commit(Ack(), off_the_record=True))
     before = wal(path)
     copy_in_place(path)
     clock.advance(TRUNCATE_AFTER_S)  # now the WAL is to be emptied, and the loss is noticed
@@ -394,7 +379,7 @@ async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
 
 
 async def test_an_older_copy_is_intact_once_the_files_next_to_it_are_moved_away(
-    path: Path, clock: MovableClock, delivery: MakeDelivery, opened: list[sqlite3.Connection]
+    path: Path, clock: MovableClock, opened: list[sqlite3.Connection]
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         opened[0].execute("PRAGMA wal_autocheckpoint = 10")
@@ -415,7 +400,7 @@ async def test_an_older_copy_is_intact_once_the_files_next_to_it_are_moved_away(
 
 
 async def test_a_file_that_is_away_when_its_server_stops_is_intact_when_it_is_back(
-    path: Path, clock: MovableClock, delivery: MakeDelivery
+    path: Path, clock: MovableClock
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         assert await storage.take(10, lease_s=60) == []
@@ -430,7 +415,7 @@ async def test_a_file_that_is_away_when_its_server_stops_is_intact_when_it_is_ba
 
 
 async def test_a_server_that_lost_its_file_does_not_touch_the_file_of_the_next_server(
-    path: Path, clock: MovableClock, delivery: MakeDelivery, crashed: Callable[[Path], Path]
+    path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
     old = await SQLiteStorage(path, clock=clock).__aenter__()
     await old.put(delivery(name="w.1"))
@@ -478,7 +463,7 @@ async def test_a_file_that_is_replaced_during_the_opening_is_not_served(
 
 @pytest.mark.parametrize("from_the_start", [True, False])
 async def test_on_file_systems_without_inode_numbers_only_a_missing_file_is_noticed(
-    path: Path, clock: MovableClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, from_the_start: bool
+    path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch, from_the_start: bool
 ) -> None:
     real, has_numbers = os.stat, not from_the_start
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from sqlite_connections import largest_file
+from storage.conftest import NOON, delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
@@ -21,7 +22,6 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -31,9 +31,6 @@ from linqbot.storage.upkeep import Selection
 
 pytestmark = pytest.mark.anyio
 
-MakeDelivery = Callable[..., Delivery]
-MakeEntry = Callable[..., JournalEntry]
-NOON = 1_800_000_000.0
 ANN = "+14155550142"
 MARKER = b"planted-marker"
 LIMITED = pytest.mark.skipif(sys.platform == "win32", reason="there no process can limit the size of its files")
@@ -46,15 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 async def dead_letter(storage: SQLiteStorage, *deliveries: Delivery) -> None:
     for each in deliveries:
-        await storage.put(each)
-        (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Commit(DeadLetter("Boom")))
-
-
-async def handle(storage: SQLiteStorage, delivery: Delivery, commit: Commit | None = None) -> None:
-    await storage.put(delivery)
-    (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, commit or Commit(Ack()))
+        await handle(storage, each, Commit(DeadLetter("Boom")))
 
 
 def from_ann(n: int, size: int = 100) -> Delivery:
@@ -74,14 +63,11 @@ def bytes_of(path: Path) -> bytes:
 # Next to a server
 
 
-async def test_a_delivery_that_a_command_puts_back_wakes_the_server_and_keeps_its_lane(
-    path: Path, delivery: MakeDelivery
-) -> None:
+async def test_a_delivery_that_a_command_puts_back_wakes_the_server_and_keeps_its_lane(path: Path) -> None:
     async with SQLiteStorage(path, keep_days=1) as server, SQLiteStorage(path, serving=False) as command:
         await dead_letter(server, delivery("c:1", name="w.dead"))
         await handle(server, delivery("c:1", name="w.done"))
-        await server.put(delivery("c:1", name="w.now"))
-        (running,) = await server.take(1, lease_s=60)
+        running = await leased(server, delivery("c:1", name="w.now"))
         await server.changed()
         assert await command.retry(["w.dead"]) == 1
         await asyncio.wait_for(server.changed(), 5)
@@ -120,7 +106,7 @@ async def test_a_command_sees_leased_deliveries_and_erases_all_others(path: Path
         assert await server.put(from_ann(9)) is True
 
 
-async def test_a_command_does_not_purge_history(path: Path, delivery: MakeDelivery, clock: MovableClock) -> None:
+async def test_a_command_does_not_purge_history(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=9) as server:
         await handle(server, delivery(name="w.1"))
         clock.advance(86_400)
@@ -130,9 +116,7 @@ async def test_a_command_does_not_purge_history(path: Path, delivery: MakeDelive
         assert await server.replayable(Selection()) == ["w.1"]
 
 
-async def test_old_history_is_deleted_after_history_was_switched_off(
-    path: Path, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
-) -> None:
+async def test_old_history_is_deleted_after_history_was_switched_off(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=9) as storage:
         sent = entry("w.1", status="accepted", answer=b'{"text":"said"}')
         await handle(storage, delivery(name="w.1"), Commit(Ack(), entries=[sent]))
@@ -155,9 +139,7 @@ async def test_upkeep_of_a_storage_that_is_not_open_raises_an_error(path: Path) 
         await SQLiteStorage(path).retry(["w.1"])
 
 
-async def test_a_command_that_cannot_write_changes_nothing(
-    path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_command_that_cannot_write_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
         await dead_letter(storage, delivery(name="w.1"))
@@ -170,7 +152,7 @@ async def test_a_command_that_cannot_write_changes_nothing(
         assert await storage.retry(["w.1"]) == 1
 
 
-async def test_a_command_gets_its_transaction_while_the_server_is_busy(path: Path, delivery: MakeDelivery) -> None:
+async def test_a_command_gets_its_transaction_while_the_server_is_busy(path: Path) -> None:
     async with SQLiteStorage(path, max_lane_backlog=10**6) as server, SQLiteStorage(path, serving=False) as command:
         await dead_letter(server, *(delivery(name=f"w.dead-{n}") for n in range(5)))
         stop = asyncio.Event()
@@ -224,9 +206,7 @@ async def test_the_next_process_knows_the_first_webhook_and_what_is_due(path: Pa
 # Down to the bytes
 
 
-async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(
-    path: Path, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
+async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(path: Path) -> None:
     async with SQLiteStorage(path, keep_days=9) as server:
         # Bodies of many sizes and outcomes, so that they are in cells, in overflow pages and in freed pages.
         for n in range(30):
@@ -298,8 +278,7 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
     loop = asyncio.get_running_loop()
 
     async with SQLiteStorage(path, keep_days=9) as storage:
-        await storage.put(from_ann(1))
-        (lease,) = await storage.take(1, lease_s=60)
+        lease = await leased(storage, from_ann(1))
         timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode(), 60)
 
         async def then_the_turn_ends(person: Person, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
@@ -339,16 +318,12 @@ async def test_forget_reports_what_is_left_when_records_are_added_faster_than_er
         assert (forgotten.waiting, forgotten.left) == (5, ("w.ann-6",))
 
 
-async def test_purged_bytes_are_in_no_file_even_while_the_server_runs(
-    path: Path, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
+async def test_purged_bytes_are_in_no_file_even_while_the_server_runs(path: Path) -> None:
     async with SQLiteStorage(path) as server:
         for n in range(40):
             one = from_ann(n, size=(50, 3000, 9000)[n % 3])
             await server.begin(entry(one.id, call=b'{"text":"' + MARKER * 50 + b'"}'))
-            await server.put(one)
-            (lease,) = await server.take(1, lease_s=60)
-            await server.finish(lease, Commit(DeadLetter(f"ValueError: {MARKER.decode()}")))
+            await handle(server, one, Commit(DeadLetter(f"ValueError: {MARKER.decode()}")))
         await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
         assert MARKER in bytes_of(path)
         async with SQLiteStorage(path, serving=False) as command:
@@ -390,9 +365,7 @@ async def test_a_purge_that_finds_nothing_does_not_write_the_file_again(
 # Backup
 
 
-async def test_a_backup_made_while_serving_can_be_served(
-    path: Path, tmp_path: Path, delivery: MakeDelivery, entry: MakeEntry
-) -> None:
+async def test_a_backup_made_while_serving_can_be_served(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     reported: list[tuple[int, int]] = []
     async with SQLiteStorage(path) as server:
@@ -459,9 +432,7 @@ async def test_the_name_of_a_backup_is_durable_before_it_is_called_done(
 
 
 @LIMITED
-async def test_a_backup_without_room_names_its_folder_and_leaves_nothing(
-    path: Path, tmp_path: Path, delivery: MakeDelivery
-) -> None:
+async def test_a_backup_without_room_names_its_folder_and_leaves_nothing(path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
     async with SQLiteStorage(path) as storage:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from storage.conftest import NOON
 
 from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
@@ -23,7 +24,6 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import Forgotten, Selection
 
-NOON = 1_800_000_000.0
 HANDLES = {"ann": "+14155550142", "bob": "+14155550187"}
 GROUP = "5a1d3c56-0000-4000-8000-00000000000a"
 CHATS = {"ann": "5a1d3c56-0000-4000-8000-00000000000b", "bob": "5a1d3c56-0000-4000-8000-00000000000c"}

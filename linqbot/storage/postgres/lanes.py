@@ -1,4 +1,8 @@
-"""The SQL that leases the heads of lanes, gives leases back, and ends turns, run inside a transaction of the writer.
+"""The lanes in PostgreSQL: put deliveries into them, lease their heads, give leases back, and end turns.
+
+`storage/operations.py` calls these steps, inside a transaction of the writer. Each transaction first locks the lanes to which it
+adds, in one order. So deliveries of a lane get their numbers in the order in which they are committed, whatever process
+accepted them.
 
 A lane is hidden in pgmq until the lease of its head ends. The table `head` has the heads of all lanes, so a lease does not read
 the whole queue. This module adds what pgmq does not know: a token that fences late writers, the counts of leases and crashes,
@@ -13,31 +17,198 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from linqbot.errors import LeaseLost
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
-from linqbot.storage import conversations, journal, operations
+from linqbot.storage import conversations, journal, operations, upkeep
 from linqbot.storage.dialect import Readable
-from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, lease_over
-from linqbot.storage.indexes import Recent, may_run
-from linqbot.storage.postgres.transaction import Statement, Taken, Transaction
-from linqbot.storage.state import StateBatch
+from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
+from linqbot.storage.indexes import may_run
+from linqbot.storage.operations import (
+    FinishOp,
+    HoldOp,
+    JoinOp,
+    LaneSteps,
+    OpsByKind,
+    OrderOp,
+    ProgressOp,
+    PutOp,
+    PutReceiptOp,
+    ReleaseOp,
+    TakeOp,
+    of,
+)
+from linqbot.storage.postgres.transaction import Held, InboxRoom, Statement, Taken, Transaction
 from linqbot.storage.upkeep import DELIVERY
+
+_UNLIMITED: Final = 2**31 - 1
+_INBOX_FULL: Final = -2
+_LANE_FULL: Final = -1
+
+
+Arrival: TypeAlias = list[PutOp]
+"""The first `put` of a delivery in a batch, and those of its copies."""
+
+
+def rounds(ops: Iterable[PutOp]) -> list[list[Arrival]]:
+    """Return the arrivals in rounds, in order. In a round, no two have an id or a message key in common."""
+    found: list[list[Arrival]] = []
+    current: dict[str, Arrival] = {}
+    for op in ops:
+        own = keys_of(op.delivery)
+        first = current.get(own[0])
+        if first is not None and keys_of(first[0].delivery) == own:
+            first.append(op)
+            continue
+        if not found or not current.keys().isdisjoint(own):
+            current = {}
+            found.append([])
+        arrival = [op]
+        found[-1].append(arrival)
+        for key in own:
+            current[key] = arrival
+    return found
+
+
+async def _store(tx: Transaction, new: Sequence[Delivery]) -> int:
+    """Store new deliveries, and return their number. Backlog limits do not apply."""
+    ops = [PutOp(delivery) for delivery in new]
+    await _put_all(tx, ops, None)
+    return sum(op.result for op in ops)
+
+
+async def _put(tx: Transaction, ops: Sequence[PutOp]) -> None:
+    await _put_all(tx, ops, tx.memory.room)
+
+
+async def _put_all(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom | None) -> None:
+    """Store new deliveries, and set the result or the error of each operation. Without `room` no limit applies."""
+    for arrivals in rounds(ops):
+        left = await room.ensure(tx, len(ops)) - len(tx.changes.stored) if room else _UNLIMITED
+        statement = Statement(tx)
+        add_arrivals(statement, arrivals, room, left)
+        await statement.run()
+
+
+async def _put_receipts(tx: Transaction, ops: Sequence[PutReceiptOp]) -> None:
+    """Store what new receipts report, and set the result of each operation.
+
+    Those that another process that serves may want as events, because its bot has handlers for them, are stored in their lanes.
+    """
+    types = {op.delivery.type for op in ops}
+    sql = "SELECT t FROM unnest($1::text[]) AS t WHERE EXISTS (SELECT FROM process WHERE t <> ALL(settled))"
+    wanted = {row["t"] for row in await tx.fetch(sql, list(types))}
+    settled = [op for op in ops if op.delivery.type not in wanted]
+    # In one order in every process: two that remember the same receipts must not wait for each other.
+    ids = sorted(op.delivery.id for op in settled)
+    sql = (
+        "INSERT INTO seen (id, delivery_id, at) SELECT id, id, $2 FROM unnest($1::text[]) AS id ON CONFLICT DO NOTHING"
+    )
+    new = {row["id"] for row in await tx.fetch(f"{sql} RETURNING id", ids, tx.now)}
+    for op in settled:
+        op.result = op.delivery.id in new
+        new.discard(op.delivery.id)
+    await journal.receive(tx, [op.receipt for op in settled if op.result])
+    tx.changes.received_at = received_at([op.delivery for op in settled], tx.changes.received_at)
+    await _put(tx, [op for op in ops if op.delivery.type in wanted])
+
+
+def add_arrivals(
+    statement: Statement, arrivals: Sequence[Arrival], room: InboxRoom | None, left: int, news: str | None = None
+) -> None:
+    """Store the deliveries of one round, of which `left` fit in, and set the result or error of each operation."""
+    tx, new = statement.tx, [first.delivery for first, *_ in arrivals]
+    unknown = room.use(new, tx.now) if room else []
+
+    async def note(found: Sequence[Any]) -> None:
+        if room:
+            room.note(unknown, found[0]["counts"], tx.now)
+        for seq, (first, *copies) in zip(found[0]["seqs"], arrivals, strict=True):
+            if room and seq in (_INBOX_FULL, _LANE_FULL):
+                for op in (first, *copies):
+                    op.error = room.full() if seq == _INBOX_FULL else room.lane_full(first.delivery)
+                continue
+            for op in copies:
+                op.result = False
+            first.result = seq > 0
+            if first.result:
+                tx.changes.stored.append((seq, first.delivery))
+        stored = [first.delivery for first, *_ in arrivals if first.result]
+        _note_accepted(tx, stored)
+        tx.changes.received_at = received_at(stored, tx.changes.received_at)
+
+    limit = room.lane_limit if room else _UNLIMITED
+    values = statement.values(*_columns(new), tx.now, left, unknown, limit, tx.memory.address.channel, news)
+    statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs, (done).counts", note)
+
+
+async def _put_in_order(tx: Transaction, ops: Sequence[OrderOp]) -> None:
+    for op in ops:
+        if op.lease is not None:
+            head = await tx.leased(op.lease)
+            if head is None:
+                op.error = lease_over(op.lease)
+                continue
+            if not op.keep:
+                await give_back(tx, [head], [op.lease.token])
+        op.result = await _store(tx, op.missed)
+        tx.changes.work = True
+        seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE lane = $1", op.lane)]
+        # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
+        locks = f"SELECT msg_id FROM pgmq.q_{tx.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
+        await tx.fetch(locks, seqs)
+        await upkeep.put_in_order(tx, seqs, ("delivery", "body"))
+
+
+async def _number(tx: Transaction, new: Sequence[Delivery]) -> Sequence[int]:
+    lanes = [d.lane for d in new]
+    await tx.fetch("SELECT lock_lanes($1)", lanes)
+    # A lane that waits for more deliveries gets one.
+    sql = "SELECT min(seq) FROM delivery WHERE lane = ANY($1) AND waits = 'gathering' AND token IS NULL GROUP BY lane"
+    await tx.set_visible([row[0] for row in await tx.fetch(sql, lanes)])
+    known = {key: (key, d.id, tx.now) for d in new for key in keys_of(d)}
+    replace = "ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at"
+    await tx.insert("seen (id, delivery_id, at)", list(known.values()), replace)
+    _note_accepted(tx, new)
+    return await tx.send(lanes)
+
+
+def lock(statement: Statement, ops: OpsByKind) -> None:
+    """Lock the lanes that a batch adds to, counts or takes from: all at once, and in the same order in every process.
+
+    Otherwise two processes would often wait for each other: one adds to a lane whose head the other one ends, and ends the
+    head of a lane to which the other one adds. A batch that only adds or only ends does it with its first step.
+    """
+    puts, orders, holds = of(ops, PutOp), of(ops, OrderOp), of(ops, HoldOp)
+    ends, joins = of(ops, FinishOp), of(ops, JoinOp)
+    kept = {op.delivery.lane for op in puts} | {op.lane for op in orders} | {op.lease.delivery.lane for op in holds}
+    shortened = {op.lease.delivery.lane for op in ends} | {op.lease.delivery.lane for op in joins}
+    if orders or holds or joins or (kept and shortened):
+        heads = list(kept | shortened) if shortened else []
+        statement.step("locked", f"lock_lanes({statement.values(list(kept))}), lock_heads({statement.values(heads)})")
+
+
+def _columns(new: Iterable[Delivery]) -> list[list[Any]]:
+    rows = [(d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, d.body) for d in new]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _note_accepted(tx: Transaction, new: Sequence[Delivery]) -> None:
+    tx.changes.work |= bool(new)
+    tx.changes.lanes.update(delivery.lane for delivery in new)
+    tx.changes.accepted += len(new)
+
+
+def received_at(deliveries: Iterable[Delivery], before: float | None = None) -> float | None:
+    """Return when the newest webhook among deliveries was accepted, or `before` if that is later."""
+    webhooks = [d.received_at for d in deliveries if not d.is_own]
+    return max([*webhooks, before or 0.0]) or None
+
 
 ALL_HEADS: Final = 100_000
 """Heads that are looked at while there are suspects."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A lease of this process. `suspects` is the maximum number of suspects that may run with it; 0: it is none."""
-
-    until: float
-    suspects: int
 
 
 def allowed(heads: Sequence[tuple[int, int]], running: Iterable[int], limit: int) -> list[int]:
@@ -64,12 +235,19 @@ _SUSPECTS: Final = 0
 """The number in the only row of `lease` while there are suspects, if this process may not choose among them."""
 
 
-def _seconds(op: operations.TakeOp) -> int:
+def _seconds(op: TakeOp) -> int:
     """Return the seconds of a lease: whole ones, as in pgmq, and no more than an integer of PostgreSQL holds."""
     return min(math.ceil(op.lease_s), _LONGEST_S)
 
 
-def take(statement: Statement, op: operations.TakeOp, recent: Recent, held: Mapping[int, Held] | None = None) -> None:
+async def _take(tx: Transaction, ops: Sequence[TakeOp]) -> None:
+    for op in ops:
+        statement = Statement(tx)
+        add_take(statement, op, tx.held)
+        await statement.run()
+
+
+def add_take(statement: Statement, op: TakeOp, held: Mapping[int, Held] | None = None) -> None:
     """Lease the oldest heads, and set the result of the operation; see `Storage.take`.
 
     `held` are the leases of this process, to choose among suspects in further statements; None if no statement follows.
@@ -77,10 +255,10 @@ def take(statement: Statement, op: operations.TakeOp, recent: Recent, held: Mapp
     tx = statement.tx
 
     async def note(rows: Sequence[Any]) -> None:
-        await _note(tx, op, rows, recent, held)
+        await _note(tx, op, rows, held)
 
     values = statement.values(
-        _seconds(op), op.limit, tx.process, held is not None, ALL_HEADS, tx.address.lock("suspects")
+        _seconds(op), op.limit, tx.memory.process, held is not None, ALL_HEADS, tx.memory.address.lock("suspects")
     )
     # As this statement finds the queue at its start. Its own leases are added later. Other processes know when theirs end.
     now = statement.values(tx.now)
@@ -88,9 +266,7 @@ def take(statement: Statement, op: operations.TakeOp, recent: Recent, held: Mapp
     statement.step("taken", f"lease({values}) AS one", f"(one).*, ({due}) AS due", note)
 
 
-async def _note(
-    tx: Transaction, op: operations.TakeOp, rows: Sequence[Any], recent: Recent, held: Mapping[int, Held] | None
-) -> None:
+async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[int, Held] | None) -> None:
     """Set the result of the operation to the leases of these rows. Read the conversations of their chats."""
     due = rows[0]["due"]
     if held is not None:
@@ -98,7 +274,7 @@ async def _note(
         tx.changes.has_suspects = bool(suspects)
         if suspects:
             chosen = await _among_suspects(tx, suspects, op.limit, held)
-            rows = await tx.fetch("SELECT * FROM lease_deliveries($1, $2)", chosen, tx.process) if chosen else []
+            rows = await tx.fetch("SELECT * FROM lease_deliveries($1, $2)", chosen, tx.memory.process) if chosen else []
     op.result = []
     until = tx.now + _seconds(op)
     asking: list[str] = []
@@ -108,7 +284,7 @@ async def _note(
             return
         seq, token, name, lane, kind, body, received_at, message_key, carrier, attempts, crashes, count, *others = row
         replay, put_back, suspects, asks, *_ = others
-        stored = recent.get(seq)
+        stored = tx.memory.recent.get(seq)
         # The number may belong to another delivery by now: put_in_order changes numbers. And others may have joined this one,
         # in another process, or in a commit whose answer was lost.
         if stored is not None and stored.delivery.id == name and stored.delivery.body == body:
@@ -130,11 +306,10 @@ async def _note(
     if op.result:
         due = until if due is None else min(due, until)
     is_all = 0 < len(op.result) < op.limit and not tx.changes.has_suspects
-    tx.changes.taken = Taken(tx.now, due, tx.changes.news, is_all)
+    tx.changes.taken = Taken(tx.now, due, tx.changes.known_news, is_all)
 
 
 async def following(db: Readable, lane: str, limit: int) -> list[Delivery]:
-    """Return the deliveries behind the head of a lane; see `Storage.following`."""
     # Both columns are compared, so that no plan reads the deliveries of other lanes in the order of their numbers.
     sql = f"""SELECT {DELIVERY} FROM (
                   SELECT * FROM delivery WHERE (lane, seq) >= ($1, 0) ORDER BY lane, seq OFFSET 1 LIMIT $2) AS behind
@@ -142,8 +317,7 @@ async def following(db: Readable, lane: str, limit: int) -> list[Delivery]:
     return [Delivery(*row) for row in await db.fetch(sql, lane, limit)]
 
 
-async def release(tx: Transaction, ops: Iterable[operations.ReleaseOp]) -> None:
-    """Give back leases that no turn has used. They count as nothing."""
+async def _release(tx: Transaction, ops: Iterable[ReleaseOp]) -> None:
     lanes, tokens = _lanes_and_tokens([lease for op in ops for lease in op.leases])
     rows = await tx.fetch("SELECT token, seq FROM leases_of($1, $2)", lanes, tokens)
     await give_back(tx, [row["seq"] for row in rows], tokens)
@@ -163,10 +337,9 @@ async def give_back(tx: Transaction, seqs: Sequence[int], tokens: Sequence[int])
     tx.changes.work = True
 
 
-async def hold(tx: Transaction, ops: Iterable[operations.HoldOp]) -> None:
-    """Give back leases that were not used. Their lanes wait for more deliveries; see `Storage.hold`."""
+async def _hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
     for op in ops:
-        # `accept.lock` has the lane, so a `put` into it comes before or after all of this.
+        # `lock` has the lane, so a `put` into it comes before or after all of this.
         sql = """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
                      waits = 'gathering', not_before = $2
                  WHERE seq = (SELECT seq FROM head WHERE lane = $3) AND token = $1
@@ -181,8 +354,7 @@ async def hold(tx: Transaction, ops: Iterable[operations.HoldOp]) -> None:
         tx.changes.work = True
 
 
-async def join(tx: Transaction, ops: Iterable[operations.JoinOp]) -> None:
-    """Put one delivery in the place of several; see `Storage.join`."""
+async def _join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
     for op in ops:
         head = await tx.leased(op.lease)
         if head is None:
@@ -193,10 +365,10 @@ async def join(tx: Transaction, ops: Iterable[operations.JoinOp]) -> None:
             await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
         sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
         rows = await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
-        tx.changes.joined.append((head, op.joined, await end_deleted(tx, rows), op.again))
+        tx.changes.joined.append((head, op.joined, await _end_deleted(tx, rows), op.again))
 
 
-async def end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
+async def _end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
     """Delete what belongs to deleted deliveries, of which these are numbers, ids and message keys. Return the numbers.
 
     Their ids stay known for a day, as after an ack, because Linq may deliver them again.
@@ -210,8 +382,7 @@ async def end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
     return gone
 
 
-async def note_progress(tx: Transaction, ops: Iterable[operations.ProgressOp]) -> None:
-    """Note how far turns have come that have crashed; see `Storage.note_progress`."""
+async def _note_progress(tx: Transaction, ops: Iterable[ProgressOp]) -> None:
     sql = """UPDATE delivery SET progress = $3, crashes_before_progress =
                  CASE WHEN progress = $3 THEN crashes_before_progress ELSE crashes END
              WHERE seq = (SELECT seq FROM head WHERE lane = $1) AND token = $2 RETURNING crashes_before_progress"""
@@ -247,28 +418,13 @@ def _lanes_and_tokens(leases: Sequence[Lease]) -> tuple[list[str], list[int]]:
 
 def _entries(statement: Statement, rows: Sequence[tuple[Any, ...]]) -> str:
     """Return the SQL of a table `u` of rows of the journal, each with the token of its lease."""
-    kinds = [statement.tx.types["journal", name] for name in (*journal.COLUMNS.split(", "), "texts")] + ["bigint"]
+    kinds = [statement.tx.memory.types["journal", name] for name in (*journal.COLUMNS.split(", "), "texts")] + [
+        "bigint"
+    ]
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in kinds]
     typed = zip(statement.values(*columns).split(", "), kinds, strict=True)
     arrays = ", ".join(f"{parameter}::{kind}[]" for parameter, kind in typed)
     return f"unnest({arrays}) AS u ({journal.COLUMNS}, texts, token)"
-
-
-async def begin(tx: Transaction, ops: Sequence[operations.BeginOp]) -> None:
-    """Store journal entries before the first attempt of their calls; see `Storage.begin`."""
-    state = StateBatch(tx)
-    changing = [op for op in ops if op.state]
-    await state.read([op.state for op in changing])
-    for op in changing:
-        if await journal.status_of(tx, op.entry) is None:
-            op.error = state.add(op.state)
-    statement = Statement(tx)
-    add_begins(statement, ops)
-    await statement.run()
-    for op in changing:
-        if isinstance(op.error, LeaseLost):
-            state.drop(op.state)
-    await state.write()
 
 
 def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
@@ -295,7 +451,7 @@ def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
     )
 
 
-def is_plain(ops: Collection[operations.FinishOp], keep_s: float) -> bool:
+def is_plain(ops: Collection[FinishOp], keep_s: float) -> bool:
     """Return True if `add_ends` alone ends these turns: each is acked and writes only journal entries."""
     if keep_s or len({op.lease.token for op in ops}) < len(ops):
         return False
@@ -304,7 +460,7 @@ def is_plain(ops: Collection[operations.FinishOp], keep_s: float) -> bool:
     return not writes and not any(e.off_the_record for e in ends) and all(map(operations.ends_its_turn, ops))
 
 
-def add_ends(statement: Statement, ops: Collection[operations.FinishOp]) -> None:
+def add_ends(statement: Statement, ops: Collection[FinishOp]) -> None:
     """Remove deliveries whose turns have ended, and set the error of each operation whose lease is over.
 
     Of turns that `ends_its_turn` names, the outcomes of journal entries are stored.
@@ -323,6 +479,7 @@ def add_ends(statement: Statement, ops: Collection[operations.FinishOp]) -> None
             if op.lease.token in found[0]["over"]:
                 op.error = lease_over(op.lease)
             tx.changes.ended_leases.add(op.lease.token)
+        tx.changes.news = True
 
     leases = _lanes_and_tokens([op.lease for op in ops])
     values = statement.values(*leases, searched, tx.now, SOON_S)
@@ -335,8 +492,7 @@ def add_ends(statement: Statement, ops: Collection[operations.FinishOp]) -> None
     )
 
 
-async def held(tx: Transaction, found: Sequence[Lease]) -> dict[int, int]:
-    """Return the sequence numbers that are leased under the tokens of these leases, and lock them."""
+async def _held(tx: Transaction, found: Sequence[Lease]) -> dict[int, int]:
     if not found:
         return {}
     lanes, tokens = _lanes_and_tokens(found)
@@ -346,15 +502,50 @@ async def held(tx: Transaction, found: Sequence[Lease]) -> dict[int, int]:
     return seqs
 
 
-async def postpone(tx: Transaction, ops: Mapping[int, operations.FinishOp]) -> None:
-    """Let turns run again at their time."""
+async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
     ends = [op.commit.outcome for op in ops.values()]
     await tx.set_visible_at(list(ops), [end.at for end in ends if isinstance(end, Retry | Defer)])
     tx.changes.ended_leases |= {op.lease.token for op in ops.values()}
 
 
-async def remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], _: Collection[int]) -> None:
-    """End the leases of turns that are over, and remove their deliveries."""
+async def _remove(tx: Transaction, ops: Mapping[int, FinishOp], _: Collection[int]) -> None:
     statement = Statement(tx)
     add_ends(statement, ops.values())
     await statement.run()
+
+
+async def _forget(tx: Transaction, ids: Collection[str]) -> int:
+    if not ids:
+        return 0
+    gone = await tx.fetch("DELETE FROM delivery WHERE id = ANY($1) RETURNING seq, id, message_key", list(ids))
+    await _end_deleted(tx, gone)
+    tx.changes.work = True
+    return len(gone)
+
+
+async def _has_room(tx: Transaction) -> bool:
+    return await tx.memory.room.ensure(tx, 1) > 0
+
+
+LANES: Final = LaneSteps(
+    steps={
+        ReleaseOp: _release,
+        HoldOp: _hold,
+        JoinOp: _join,
+        ProgressOp: _note_progress,
+        PutOp: _put,
+        PutReceiptOp: _put_receipts,
+        OrderOp: _put_in_order,
+        TakeOp: _take,
+    },
+    held=_held,
+    postpone=_postpone,
+    remove=_remove,
+    store=_store,
+    number=_number,
+    forget=_forget,
+    has_room=_has_room,
+    old_ids="""DELETE FROM seen WHERE id = ANY(ARRAY(
+        SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
+        ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))""",
+)
