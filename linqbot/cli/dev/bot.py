@@ -74,11 +74,11 @@ def main(arguments: Sequence[str]) -> None:
 def _serve(file: str, emulator: str, inherited: str, observations: Observations | None, *, as_json: bool) -> None:
     def show(turn: ObservedTurn) -> None:
         if as_json:
-            click.echo(json.dumps({"turn": turn.report()}), err=True)
+            click.echo(json.dumps({"turn": turn.to_json()}), err=True)
         else:
             lines.print(turn)
         if observations is not None:
-            observations.post(turn.report_to_page)
+            observations.post(turn.for_page)
 
     def show_on_page(report: dict[str, Any]) -> None:
         if observations is not None:
