@@ -1,4 +1,6 @@
-"""The child process that serves the bot for `linqbot dev`: start, stop and end. `bot.py` is the program that runs in it.
+"""The child process that serves the bot for `linqbot dev` and `linqbot rehearse`: start, stop and end.
+
+`bot.py` is the program that runs in it for `linqbot dev`.
 
 Importing linqbot takes most of the time of a start. So once the author has saved a file, the next process is started
 before it is needed: it imports linqbot, and waits. The bot's own file is imported only when it shall serve.
@@ -13,7 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -31,8 +33,6 @@ KEEP_DAYS: Final = "365"
 PREPARE_AFTER_S: Final = 1.0
 """Seconds from a start until the next process is prepared: later than the first answers, which it would slow down."""
 READY_EVERY_S: Final = 0.02
-STOP_S: Final = 5.0
-"""Seconds that the bot may take to stop before it is killed. Its storage survives that too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,9 @@ class BotProcess:
     webhook_secret: str = ""
     process: asyncio.subprocess.Process | None = None
     as_json: bool = False
+    program: str = "linqbot.cli.dev.bot"  # the module that runs in the process, with the arguments of `bot.main`
+    log: Path | None = None  # The file to which the process writes. None leaves it the terminal, with its Ctrl-C.
+    stop_s: float = 5.0  # the seconds that the bot may take to stop before it is killed; its storage survives that too
     # The listening socket of the bot, which each of its processes gets, so that no other program can take the port and
     # connections wait while the bot restarts. None lets the process bind the port itself: with a real account, and on
     # Windows, which passes no file descriptors on.
@@ -93,8 +96,7 @@ class BotProcess:
     async def start(self) -> None:
         """Start the process, with the present code of the bot."""
         self.is_stopping = self.was_up = False
-        if self.bound is not None:
-            asyncio.get_running_loop().remove_reader(self.bound)
+        self.accept()
         prepared, self.prepared = self.prepared, None
         if prepared is not None and prepared.let_go():
             self.process = prepared.process
@@ -132,17 +134,20 @@ class BotProcess:
         }
         environ = kept | os.environ | given | self.instead
         bound = None if self.bound is None else self.bound.fileno()
-        with held_back():
+        with held_back(), nullcontext() if self.log is None else self.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # a file in this folder such as json.py must not hide a module of Python
                 "-m",
-                "linqbot.cli.dev.bot",
+                self.program,
                 self.file,
                 self.emulator,
                 *("" if fd is None else str(fd) for fd in (bound, waits)),
                 *(["--json"] if self.as_json else []),
                 env=environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=log is not None,
                 pass_fds=[fd for fd in (bound, waits) if fd is not None],
             )
 
@@ -155,7 +160,7 @@ class BotProcess:
             return
         end(self.process, at_once=False)
         try:
-            await asyncio.wait_for(self.process.wait(), STOP_S)
+            await asyncio.wait_for(self.process.wait(), self.stop_s)
         except TimeoutError:
             end(self.process, at_once=True)
             await self.process.wait()
@@ -165,6 +170,11 @@ class BotProcess:
         if self.bound is not None:
             hang_up(self.bound)
             asyncio.get_running_loop().add_reader(self.bound, hang_up, self.bound)
+
+    def accept(self) -> None:
+        """Let connections wait for a process again, after `refuse`."""
+        if self.bound is not None:
+            asyncio.get_running_loop().remove_reader(self.bound)
 
     async def aclose(self) -> None:
         """Stop the process, and end the one that was prepared."""
