@@ -9,7 +9,7 @@ needs, by name:
 
     class Plugin:
         @hookimpl
-        def finished(self, outcome: str, took_s: float) -> None: ...
+        def turn_ended(self, report: TurnReport) -> None: ...
 
     [project.entry-points.linqbot]
     mine = "my_package:Plugin"
@@ -17,7 +17,7 @@ needs, by name:
 **Adding and observing.** A hook named `register_…` is called once, when the app is made, and returns what the plugin
 adds. All other hooks observe, and their return value is ignored. Observing hooks are plain `def` functions. They run in
 the event loop, between two steps of a delivery, so they must be quick and must not block. `took_s` is measured with a
-monotonic clock. `delivery`, `event` and `call` are the objects in use, not copies.
+monotonic clock. `delivery`, `event` and `call` are the objects in use, not copies, and so are those of a report.
 
 **A plugin that fails is disabled**, and the bot goes on without it. This happens if the plugin cannot be loaded, raises
 an error, or is slow repeatedly. The log names the plugin once, and /readyz names it from then on. The hooks of a
@@ -36,15 +36,15 @@ last. Within each group they are sorted by the names of the plugins. Hook wrappe
 
 **Messages that are joined have one turn.** The messages of a burst, and those that a running handler takes in
 (`overlap=`), belong to the turn of the first. `received` and `stored` are called for each of them, and the hooks of a
-turn once, with the first as `delivery`; its `joined` has the others. Only `routed` is called again, whenever the
-handler begins again with a further message. So do not count the deliveries that wait as those stored minus those
-finished.
+turn once, with the first as `delivery` of the report; its `joined` has the others. Only `routed` is called again, whenever the
+handler begins again with a further message. So do not count the deliveries that wait as those stored minus the
+turns that ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import pluggy
@@ -129,6 +129,62 @@ class Tried:
     at: str | None
     filter: str
     fits: bool
+
+
+@dataclass(slots=True)
+class TurnCall:
+    """A call to Linq in the report of a turn.
+
+    Attributes:
+        answer: Response of Linq, with its `status`; None if the call failed, was deferred or was refused.
+        error: Error of a call without a response. Log only its class, `status` and `code`: its message may quote a person.
+        from_journal: The call was made in an earlier run of the turn. Linq was not called again.
+    """
+
+    call: Call
+    answer: ApiResponse | None = None
+    error: BaseException | None = None
+    from_journal: bool = False
+
+
+@dataclass(slots=True)
+class TurnReport:
+    """The report of a turn: `taken` gets it when the turn begins, and `turn_ended` when it is complete. Only read it.
+
+    Attributes:
+        waited_s: Seconds from the acceptance of the delivery to the beginning of the turn.
+        attempts: Number of earlier runs in which the handler failed.
+        crashes: Number of times the process crashed while it handled this delivery.
+        replay: Number of times the delivery was deliberately replayed.
+        calls: The calls that changed something at Linq, or were to, in the order in which they ended. While the turn
+            runs, those so far. Hints, such as typing indicators, and reads are left out.
+        event: The parsed event. None if the delivery could not be parsed, was a scheduled send, or went to no handler:
+            later events of a type that no handler takes are acknowledged without being parsed.
+        handler: Name of the handler, as `module:name`; None if no handler fitted, or the turn ended before one was chosen.
+        handler_s: Seconds that the handler and its middleware took; None if an error ended them, or they did not run.
+        error: The error with which the bot's code ended the turn; None if it succeeded. Do not log its message: it may
+            quote a person.
+        outcome: None as long as the turn runs. The outcome is on disk unless it is `lost`.
+        took_s: Seconds since `taken`, including the commit.
+        again_in_s: Seconds until the delivery is handled again, for `retry` and `defer`; otherwise None.
+        reason: Why the turn was retried, deferred or given up; otherwise None. Do not log the reason of a dead letter: it
+            may be a traceback, which may quote a person.
+    """
+
+    delivery: Delivery
+    waited_s: float
+    attempts: int
+    crashes: int
+    replay: int
+    calls: list[TurnCall] = field(default_factory=list)
+    event: Event | None = None
+    handler: str | None = None
+    handler_s: float | None = None
+    error: BaseException | None = None
+    outcome: End | None = None
+    took_s: float = 0.0
+    again_in_s: float | None = None
+    reason: str | None = None
 
 
 # Hooks that add something to the bot
@@ -256,7 +312,7 @@ def stored(delivery: Delivery, is_new: bool, took_s: float) -> None:
     """A delivery is on disk. Called in the task of the request, before Linq receives its 200.
 
     A receipt of a message of the bot that no handler and no middleware takes ends here: the journal has noted it, and
-    there is no `taken` or `finished`.
+    there is no `taken` or `turn_ended`.
 
     Args:
         is_new: False for a duplicate, which was on disk already.
@@ -265,19 +321,13 @@ def stored(delivery: Delivery, is_new: bool, took_s: float) -> None:
 
 
 @hookspec
-def taken(  # noqa: PLR0917 - pluggy passes arguments by name
-    delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, crashes: int, replay: int
-) -> None:
+def taken(report: TurnReport, carrier: Mapping[str, str]) -> None:
     """A turn begins. Called in the task of the turn: its handler and its calls see context variables that are set here.
 
-    One `finished` follows, whatever ends the turn.
+    One `turn_ended` with the same report follows, whatever ends the turn.
 
     Args:
         carrier: Strings that this plugin's `received` put in. Empty for a delivery that did not come from a webhook.
-        waited_s: Seconds since the delivery was accepted.
-        attempts: Number of earlier runs in which the handler failed.
-        crashes: Number of times the process crashed while it handled this delivery.
-        replay: Number of times the delivery was deliberately replayed.
     """
 
 
@@ -302,7 +352,7 @@ def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s
     """A call to Linq was answered or failed. Hints and reads count too.
 
     Called in the task that made the call: the task of the turn, a task that the handler started, or a task of linqbot.
-    linqbot sends read receipts and typing indicators in tasks of the turn, which may end after `finished`; and after a
+    linqbot sends read receipts and typing indicators in tasks of the turn, which may end after `turn_ended`; and after a
     start it reads from Linq what it has missed, outside of any turn. The hook is called once for each attempt that the
     journal makes; retries of the client belong to one attempt. The hook is not called for a call that outbound
     middleware refused, or that was cut off, such as when the bot stops.
@@ -316,46 +366,10 @@ def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s
 
 
 @hookspec
-def handled(delivery: Delivery, event: Event, handler: str | None, took_s: float) -> None:
-    """A handler and its middleware returned without an error. Called in the task of the turn.
+def turn_ended(report: TurnReport) -> None:
+    """A turn has ended, and its report is complete.
 
-    For an event type that the bot has no handler for, this hook is called once. Later events of this type are
-    acknowledged without being parsed.
-
-    Args:
-        handler: Name of the handler, as `module:name`; None if no handler fitted.
-        took_s: Seconds that the handler and its middleware took.
-    """
-
-
-@hookspec
-def failed(  # noqa: PLR0917 - pluggy passes arguments by name
-    delivery: Delivery,
-    event: Event | None,
-    handler: str | None,
-    error: BaseException,
-    outcome: Literal["retry", "defer", "dead_letter"],
-    took_s: float,
-) -> None:
-    """An error ended a turn. Called in the task of the turn.
-
-    Args:
-        event: The parsed event; None if the delivery could not be parsed, or was a scheduled send.
-        handler: Name of the handler, as `module:name`; None if the turn ended before a handler was chosen.
-        error: The error that ended the turn. Do not log its message: it may quote a person.
-        took_s: Seconds since the turn began.
-    """
-
-
-@hookspec
-def finished(delivery: Delivery, outcome: End, took_s: float, again_in_s: float | None, reason: str | None) -> None:
-    """A turn has ended, and its end is on disk unless `outcome` is `lost`. Called last in the task of the turn.
-
-    Args:
-        took_s: Seconds since `taken`, including the commit.
-        again_in_s: Seconds until the delivery is handled again, for `retry` and `defer`; otherwise None.
-        reason: Why the turn was retried, deferred or given up; otherwise None. Do not log the reason of a dead letter: it
-            may be a traceback, which may quote a person.
+    Called last in the task of the turn. If its handler ignores its cancellation, called in another task.
     """
 
 

@@ -17,7 +17,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.router import Router
 from linqbot.client.call import Run
 from linqbot.errors import LinqApiError
-from linqbot.hookspecs import Running, hookimpl
+from linqbot.hookspecs import Running, TurnReport, hookimpl
 from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.registry import LIFECYCLE, OBSERVED
 from linqbot.testing import HandlerFailed, talking
@@ -61,6 +61,10 @@ class Every:
     def of(self, hook: str) -> list[dict[str, Any]]:
         return [facts for name, facts in self.calls if name == hook]
 
+    def turns(self, event_type: str = "message.received") -> list[TurnReport]:
+        reports: list[TurnReport] = [facts["report"] for facts in self.of("turn_ended")]
+        return [report for report in reports if report.delivery.type == event_type]
+
 
 def hi(**how: Any) -> Bot:
     bot = Bot(read=False, typing=False, **how)
@@ -82,12 +86,11 @@ async def test_one_turn_calls_every_observing_hook_in_order() -> None:
     of_message = [
         name
         for name, facts in every.calls
-        if "delivery" not in facts or facts["delivery"].type in ("message.received", "chat.created")
+        if "report" not in facts or facts["report"].delivery.type == "message.received"
     ]
     assert of_message[0] == "started"
     assert of_message[-1] == "stopped"
-    turn = of_message[of_message.index("sent") - 2 :][:5]
-    assert turn == ["taken", "routed", "sent", "handled", "finished"]
+    assert of_message[of_message.index("sent") - 2 :][:4] == ["taken", "routed", "sent", "turn_ended"]
     for name, facts in every.calls:
         assert facts.keys() == inspect.signature(HOOKS[name]).parameters.keys(), name
 
@@ -100,15 +103,20 @@ async def test_hooks_get_the_facts_of_the_turn() -> None:
     (sent,) = every.of("sent")
     assert (sent["call"].name, sent["answer"].status, sent["error"]) == ("chats.messages.send", 202, None)
     assert sent["from_journal"] is False
-    handled = next(facts for facts in every.of("handled") if facts["delivery"].type == "message.received")
-    assert handled["handler"].endswith("answer")
-    assert handled["event"].text == "Ann"
+    (report,) = every.turns()
+    assert report.handler is not None
+    assert report.handler.endswith("answer")
+    assert isinstance(report.event, MessageReceived)
+    assert report.event.text == "Ann"
+    assert report.handler_s is not None
+    assert 0 <= report.handler_s <= report.took_s
+    assert (report.outcome, report.error, report.again_in_s, report.reason) == ("ack", None, None, None)
+    (call,) = report.calls
+    assert (call.call, call.answer, call.error) == (sent["call"], sent["answer"], None)
+    assert {facts["report"].outcome for facts in every.of("turn_ended")} == {"ack"}
     routed = next(facts for facts in every.of("routed") if facts["event"].type == "message.received")
-    assert (routed["handler"], routed["reason"], routed["tried"]) == (handled["handler"], None, ())
+    assert (routed["handler"], routed["reason"], routed["tried"]) == (report.handler, None, ())
     assert routed["at"].startswith("test_hookspecs.py:")
-    assert {facts["outcome"] for facts in every.of("finished")} == {"ack"}
-    assert {(facts["again_in_s"], facts["reason"]) for facts in every.of("finished")} == {(None, None)}
-    assert all(facts["took_s"] >= 0 for facts in every.of("finished"))
     assert all(facts["is_new"] for facts in every.of("stored"))
     assert "webhook-signature" in every.of("received")[0]["headers"]
 
@@ -121,34 +129,34 @@ async def test_messages_that_are_joined_have_one_turn() -> None:
         assert await phone.next_reply() == "hi Ann\nand Bob"
 
     def ids(hook: str) -> list[str]:
-        deliveries = [facts["delivery"] for facts in every.of(hook)]
+        deliveries = [facts["report"].delivery if "report" in facts else facts["delivery"] for facts in every.of(hook)]
         return [each.id for each in deliveries if each.type == "message.received"]
 
     assert ids("received") == ids("stored")
-    assert ids("received")[:1] == ids("taken") == ids("handled") == ids("finished")
+    assert ids("received")[:1] == ids("taken") == ids("turn_ended")
     assert len(ids("received")) == 2
-    (taken,) = [facts["delivery"] for facts in every.of("taken") if facts["delivery"].id in ids("taken")]
-    assert len(taken.joined.burst) == 1
+    (report,) = every.turns()
+    assert report.delivery.joined is not None
+    assert len(report.delivery.joined.burst) == 1
 
 
-async def test_each_taken_is_followed_by_one_finished_also_when_it_fails() -> None:
+async def test_each_taken_is_followed_by_one_turn_ended_with_the_same_report_also_when_it_fails() -> None:
     every = Every()
     async with talking(hi(plugins=[every])) as phone:
         await phone.text("fail")
         with pytest.raises(HandlerFailed):
             await phone.advance(3600)
-    received = [facts for facts in every.of("failed") if facts["delivery"].type == "message.received"]
-    assert [facts["outcome"] for facts in received] == ["retry"] * 4 + ["dead_letter"]
-    assert {type(facts["error"]) for facts in received} == {ValueError}
-    ends = [facts for facts in every.of("finished") if facts["delivery"].type == "message.received"]
-    assert [facts["again_in_s"] is not None for facts in ends] == [True] * 4 + [False]
-    assert "ValueError at test_hookspecs.py:" in ends[0]["reason"]
-    assert "ValueError: fail" in ends[4]["reason"]
-    pairs = [name for name, _ in every.calls if name in ("taken", "finished")]
-    assert pairs == ["taken", "finished"] * (len(pairs) // 2)
-    assert [facts["attempts"] for facts in every.of("taken") if facts["delivery"].type == "message.received"] == [
-        0, 1, 2, 3, 4,
+    turns = every.turns()
+    assert [(report.attempts, report.outcome) for report in turns] == [
+        (0, "retry"), (1, "retry"), (2, "retry"), (3, "retry"), (4, "dead_letter"),
     ]  # fmt: skip
+    assert {(type(report.error), report.handler_s) for report in turns} == {(ValueError, None)}
+    assert [report.again_in_s is not None for report in turns] == [True] * 4 + [False]
+    assert "ValueError at test_hookspecs.py:" in str(turns[0].reason)
+    assert "ValueError: fail" in str(turns[4].reason)
+    pairs = [(name, id(facts["report"])) for name, facts in every.calls if name in ("taken", "turn_ended")]
+    taken, ended = pairs[::2], pairs[1::2]
+    assert [("turn_ended", of) for _, of in taken] == ended
 
 
 async def test_a_call_that_linq_refuses_is_observed_with_its_error() -> None:
@@ -159,11 +167,18 @@ async def test_a_call_that_linq_refuses_is_observed_with_its_error() -> None:
     async def ask(message: MessageReceived, ctx: Context) -> None:
         with pytest.raises(LinqApiError):
             await ctx.client.chats.retrieve("00000000-0000-4000-8000-000000000000")
+        with pytest.raises(LinqApiError):
+            await ctx.client.chats.update("00000000-0000-4000-8000-000000000000", display_name="Us")
 
     async with talking(bot) as phone:
         await phone.text("hi")
-    failed = next(facts for facts in every.of("sent") if facts["error"] is not None)
-    assert (failed["call"].name, failed["error"].status, failed["answer"]) == ("chats.retrieve", 404, None)
+    failed = [facts for facts in every.of("sent") if facts["error"] is not None]
+    assert [(one["call"].name, one["error"].status, one["answer"]) for one in failed] == [
+        ("chats.retrieve", 404, None),
+        ("chats.update", 404, None),
+    ]
+    (call,) = every.turns()[-1].calls
+    assert (call.call.name, call.answer, call.error) == ("chats.update", None, failed[1]["error"]), "no reads"
 
 
 class Adds:

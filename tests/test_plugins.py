@@ -14,7 +14,7 @@ from fakes import delivery, text_body
 from plugin_packages import install_plugin
 
 from linqbot.errors import ConfigError
-from linqbot.hookspecs import MAX_CARRIER_BYTES, hookimpl
+from linqbot.hookspecs import MAX_CARRIER_BYTES, End, TurnReport, hookimpl
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import CALLS_PER_PERIOD, MIN_SLOW_CALLS, Plugins
 
@@ -38,24 +38,24 @@ class Counts:
         self.ends: list[str] = []
 
     @hookimpl
-    def finished(self, outcome: str) -> None:
-        self.ends.append(outcome)
+    def turn_ended(self, report: TurnReport) -> None:
+        self.ends.append(str(report.outcome))
 
 
-HOOK = "from linqbot import hookimpl\n@hookimpl\ndef finished(outcome): ...\n"
+HOOK = "from linqbot import hookimpl\n@hookimpl\ndef turn_ended(report): ...\n"
 
 COUNTS = """
 from linqbot import hookimpl
 
 class Plugin:
     @hookimpl
-    def finished(self, outcome): ...
+    def turn_ended(self, report): ...
 """
 
 
-def finish(plugins: Plugins, outcome: str = "ack") -> None:
-    if plugins.finished is not None:
-        plugins.finished(None, outcome, 0.1, None, None)
+def finish(plugins: Plugins, outcome: End = "ack") -> None:
+    if plugins.turn_ended is not None:
+        plugins.turn_ended(TurnReport(delivery(text_body()), 0.1, 0, 0, 0, outcome=outcome))
 
 
 def statuses(plugins: Plugins) -> dict[str, str]:
@@ -73,7 +73,7 @@ def test_an_installed_plugin_is_found_with_its_distribution(site: Path) -> None:
     install_plugin(site, "counts", COUNTS, entry="Plugin", version="1.2")
     plugins = load(discover=True)
     (plugin,) = [plugin for plugin in plugins.every if plugin.name == "counts"]
-    assert (plugin.distribution, plugin.version, plugin.hooks) == ("linqbot-counts", "1.2", ("finished",))
+    assert (plugin.distribution, plugin.version, plugin.hooks) == ("linqbot-counts", "1.2", ("turn_ended",))
     assert plugins.report()["counts"] == "active"
 
 
@@ -140,10 +140,10 @@ def test_a_module_is_a_plugin() -> None:
     heard: list[str] = []
 
     @hookimpl
-    def finished(outcome: str) -> None:
-        heard.append(outcome)
+    def turn_ended(report: TurnReport) -> None:
+        heard.append(str(report.outcome))
 
-    module.finished = finished  # type: ignore[attr-defined]
+    module.turn_ended = turn_ended  # type: ignore[attr-defined]
     finish(load([module]))
     assert heard == ["ack"]
 
@@ -181,16 +181,16 @@ def test_names_must_be_unique_and_fit_into_a_path(given: list[object], says: str
         ("import does_not_exist", "ModuleNotFoundError at bad_plugin.py:1: No module named 'does_not_exist'"),
         ("raise SystemExit(3)", "SystemExit at bad_plugin.py:1"),
         ("x = 1", "it implements no hook"),
-        ("from linqbot import hookimpl\n@hookimpl\ndef finnished(): ...", "no hook finnished; did you mean finished"),
-        ("from linqbot import hookimpl\n@hookimpl\ndef finished(wrong): ...", "wrong"),
-        ("from linqbot import hookimpl\n@hookimpl\nasync def finished(): ...", "is async, and must be a plain def"),
-        ("from linqbot import hookimpl\n@hookimpl(wrapper=True)\ndef finished(): yield", "hook wrapper"),
+        ("from linqbot import hookimpl\n@hookimpl\ndef turn_endd(): ...", "no hook turn_endd; did you mean turn_ended"),
+        ("from linqbot import hookimpl\n@hookimpl\ndef turn_ended(wrong): ...", "wrong"),
+        ("from linqbot import hookimpl\n@hookimpl\nasync def turn_ended(): ...", "is async, and must be a plain def"),
+        ("from linqbot import hookimpl\n@hookimpl(wrapper=True)\ndef turn_ended(): yield", "hook wrapper"),
         (
-            "from linqbot import hookimpl\n@hookimpl\ndef taken(delivery, **facts): ...",
-            "taken gets nothing in **facts; name the arguments that it needs, of: delivery, ",
+            "from linqbot import hookimpl\n@hookimpl\ndef taken(report, **facts): ...",
+            "taken gets nothing in **facts; name the arguments that it needs, of: report, ",
         ),
         (HOOK + "def register_outbound(): ...", "register_outbound has the name of a hook, but is not marked"),
-        (HOOK + "def failed(handler, error): ...", "failed has the name of a hook, but is not marked"),
+        (HOOK + "def refused(reason, status): ...", "refused has the name of a hook, but is not marked"),
     ],
 )
 def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path, code: str, says: str) -> None:
@@ -207,7 +207,7 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path,
 
 
 def test_a_function_of_its_own_purpose_may_be_called_like_a_hook(site: Path) -> None:
-    install_plugin(site, "fine", HOOK + "def stopped(task): ...\ndef failed(): ...")
+    install_plugin(site, "fine", HOOK + "def stopped(task): ...\ndef refused(): ...")
     assert statuses(load(discover=True))["fine"] == "active"
 
 
@@ -242,11 +242,11 @@ def test_order_is_first_then_by_name_then_last() -> None:
     said: list[str] = []
 
     def plugin(name: str, **how: Any) -> object:
-        def finished() -> None:
+        def turn_ended() -> None:
             said.append(name)
 
         made = type(name, (), {"name": name})()
-        made.finished = hookimpl(**how)(finished)
+        made.turn_ended = hookimpl(**how)(turn_ended)
         return made
 
     plugins = load([plugin("d", trylast=True), plugin("c"), plugin("e", tryfirst=True), plugin("a"), plugin("b")])
@@ -262,15 +262,15 @@ def test_without_observers_there_is_nothing_to_call() -> None:
     assert Plugins().stored is None
     plugins = load([Counts])
     assert plugins.stored is None
-    assert plugins.finished is not None
+    assert plugins.turn_ended is not None
 
 
 class Loud:
     name = "loud"
 
     @hookimpl
-    def finished(self, delivery: Any) -> None:
-        raise ValueError(f"they wrote {delivery}")
+    def turn_ended(self, report: TurnReport) -> None:
+        raise ValueError(f"they wrote {report.delivery}")
 
 
 def test_an_observer_that_raises_is_disabled_once_and_its_message_is_not_logged() -> None:
@@ -282,14 +282,14 @@ def test_an_observer_that_raises_is_disabled_once_and_its_message_is_not_logged(
     assert counts.ends == ["ack", "ack"]
     (line,) = logs
     assert (line["event"], line["plugin"]) == ("plugin.disabled", "loud")
-    assert "finished raised ValueError at test_plugins.py:" in line["why"]
+    assert "turn_ended raised ValueError at test_plugins.py:" in line["why"]
     assert "wrote" not in str(logs) + str(plugins.report())
 
 
 def test_when_the_last_observer_is_disabled_there_is_nothing_to_call() -> None:
     plugins = load([Loud])
     finish(plugins)
-    assert plugins.finished is None
+    assert plugins.turn_ended is None
 
 
 def test_a_required_observer_that_raises_loses_only_that_hook() -> None:
@@ -304,10 +304,10 @@ def test_a_required_observer_that_raises_loses_only_that_hook() -> None:
     plugins = load([Approval])
     finish(plugins)
     (plugin,) = plugins.every
-    assert plugins.report()["approval"].startswith("active: finished raised ValueError at test_plugins.py:")
+    assert plugins.report()["approval"].startswith("active: turn_ended raised ValueError at test_plugins.py:")
     assert plugin.is_on
     assert len(plugins.ask("register_outbound", list)) == 1
-    assert plugins.finished is None
+    assert plugins.turn_ended is None
 
 
 class Ticks:
@@ -325,7 +325,7 @@ def slow_plugin(ticks: Ticks, takes: Iterator[float]) -> Plugins:
         name = "slow"
 
         @hookimpl
-        def finished(self) -> None:
+        def turn_ended(self) -> None:
             ticks.now += next(takes)
 
     return load([Slow], timer=ticks)
@@ -337,7 +337,7 @@ def test_an_observer_that_is_slow_repeatedly_is_disabled() -> None:
         finish(plugins)
     assert plugins.report() == {"slow": "active"}
     finish(plugins)
-    assert plugins.report()["slow"].startswith("disabled: finished took over 50 ms in 5 of 5 calls")
+    assert plugins.report()["slow"].startswith("disabled: turn_ended took over 50 ms in 5 of 5 calls")
 
 
 def test_an_observer_that_is_slow_sometimes_stays() -> None:
@@ -356,7 +356,7 @@ def test_a_watch_gets_the_name_of_each_plugin_and_hook() -> None:
         return nullcontext()
 
     finish(load([Counts], watch=watch))
-    assert seen == [("counts", "finished")]
+    assert seen == [("counts", "turn_ended")]
 
 
 # The carrier
@@ -385,7 +385,7 @@ def test_each_plugin_gets_back_its_own_carrier() -> None:
     plugins = load([one, two, three])
     came = plugins.notify_received(delivery(text_body()), {})
     assert isinstance(came.carrier, str)
-    plugins.notify_taken(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
+    plugins.notify_taken(TurnReport(came, 0.0, 0, 0, 0))
     assert (one.got, two.got, three.got) == ([{"trace": "é"}], [{"trace": "2"}], [{}])
 
 
@@ -406,7 +406,7 @@ def test_a_carrier_that_cannot_be_stored_is_the_fault_of_its_plugin_alone(carrie
 def test_a_plugin_that_came_later_finds_an_empty_carrier() -> None:
     came = load([carrying("one", {"a": "b"})]).notify_received(delivery(text_body()), {})
     late = carrying("late", {})
-    load([late]).notify_taken(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
+    load([late]).notify_taken(TurnReport(came, 0.0, 0, 0, 0))
     assert late.got == [{}]
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from linqbot.features.asking.arrivals import Arrival
     from linqbot.features.asking.turn_session import TurnSession
     from linqbot.features.overlap import TurnOverlap
+    from linqbot.hookspecs import TurnReport
     from linqbot.storage.conversations import Conversation
     from linqbot.storage.journal import JournalEntry
 
@@ -87,6 +88,7 @@ class Turn:
         ctx: The context of the handler; None until the event is parsed.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
         overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
+        report: The report for plugins; None if no plugin observes turns.
     """
 
     lease: Lease
@@ -109,6 +111,7 @@ class Turn:
     ctx: TurnContext | None = None
     given_up: bool = False
     overlap: TurnOverlap | None = None
+    report: TurnReport | None = None
 
     @property
     def handler(self) -> str | None:

@@ -52,7 +52,7 @@ from linqbot.errors import (
     Suspended,
 )
 from linqbot.frames import place_of, place_of_task
-from linqbot.hookspecs import End
+from linqbot.hookspecs import TurnReport
 from linqbot.interrupts import is_closing, is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import parse
@@ -78,7 +78,7 @@ ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]
     Defer: "defer",
     DeadLetter: "dead_letter",
 }
-"""The names of outcomes for the hooks of plugins."""
+"""The names of outcomes in reports of turns."""
 STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
 """The error of a handler that ignores its cancellation."""
 Stored: TypeAlias = Outcome | Literal["lost"]
@@ -116,20 +116,19 @@ class Turns:
 
     async def run(self, lease: Lease, owner: Worker | None = None) -> None:
         """Handle a leased delivery and finish it, however long the storage is away."""
-        plugins = self.outbound.plugins
-        if plugins.taken is not None:
-            waited_s = self.clock.now() - lease.delivery.received_at
-            plugins.notify_taken(lease.delivery, waited_s, lease.attempts, lease.crashes, lease.replay)
+        report = self._new_report(lease)
         end: Stored | None = "lost"
         began = time.perf_counter()
         try:
-            end = await self._run(self.new_turn(lease, owner, began))
+            turn = self.new_turn(lease, owner, began)
+            turn.report = report
+            end = await self._run(turn)
         except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler; or the turn could not begin
             end = await self.give_back(lease, self._crashed(lease, error))
         finally:
             self.state_queue.leave(lease.delivery.id, runs_again=isinstance(end, Retry | Defer))
-            if end is not None and plugins.finished is not None:
-                self._finished(lease, end, began)
+            if end is not None and report is not None:
+                self._end_report(report, end, began)
 
     def _crashed(self, lease: Lease, error: Exception) -> Outcome:
         """Return the outcome of a turn that could not begin, or in which linqbot itself has failed.
@@ -152,14 +151,28 @@ class Turns:
         """End a lease with the outcome alone, however long the storage fails. Else its chat would wait for its end."""
         return await self._finish(self._bare(lease), outcome)
 
-    def _finished(self, lease: Lease, end: Stored, began: float) -> None:
-        if (finished := self.outbound.plugins.finished) is None:
-            return
-        name: End = "lost" if end == "lost" else ENDS[type(end)]
-        again_in_s = max(0.0, end.at - self.clock.now()) if isinstance(end, Retry | Defer) else None
-        reason = end.reason if isinstance(end, Defer) else end.error if isinstance(end, Retry | DeadLetter) else None
-        took_s = time.perf_counter() - began
-        finished(lease.delivery, name, took_s, again_in_s, reason)
+    def _new_report(self, lease: Lease) -> TurnReport | None:
+        """Notify the plugins of a turn that begins, and return its report; None if no plugin observes turns."""
+        plugins = self.outbound.plugins
+        if plugins.taken is None and plugins.turn_ended is None:
+            return None
+        waited_s = self.clock.now() - lease.delivery.received_at
+        report = TurnReport(lease.delivery, waited_s, lease.attempts, lease.crashes, lease.replay)
+        if plugins.taken is not None:
+            plugins.notify_taken(report)
+        return report
+
+    def _end_report(self, report: TurnReport, end: Stored, began: float) -> None:
+        """Complete the report of a turn, and notify the plugins."""
+        report.outcome = "lost" if end == "lost" else ENDS[type(end)]
+        if isinstance(end, Retry | Defer):
+            report.again_in_s = max(0.0, end.at - self.clock.now())
+        report.reason = (
+            end.reason if isinstance(end, Defer) else end.error if isinstance(end, Retry | DeadLetter) else None
+        )
+        report.took_s = time.perf_counter() - began
+        if (turn_ended := self.outbound.plugins.turn_ended) is not None:
+            turn_ended(report)
 
     def _log_acked(self, turn: Turn) -> None:
         """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
@@ -177,7 +190,7 @@ class Turns:
         )
 
     async def _run(self, turn: Turn) -> Stored | None:
-        """Return the stored outcome, for `finished`; None if the turn was given up and another task ends it."""
+        """Return the stored outcome; None if the turn was given up and another task ends it."""
         try:
             outcome = None if turn.is_open else await self._open(turn)
         except (StorageUnavailable, StorageBusy, OfOtherRelease) as error:
@@ -229,7 +242,7 @@ class Turns:
         """Run the handler and store the end of the turn; see `_run`."""
         turn.task = asyncio.current_task()
         turn.is_running = True
-        turn.journal = TurnJournal(self, turn.opening, turn.lease)
+        turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.report)
         turn.client = self.client.wrapped(turn.journal.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
@@ -279,7 +292,7 @@ class Turns:
     def again(self, turn: Turn, opening: Opening) -> Turn:
         """Return the turn in which the handler runs with another opening."""
         again = self.new_turn(turn.lease, turn.owner, turn.began)
-        again.opening, again.is_open = opening, True
+        again.opening, again.is_open, again.report = opening, True, turn.report
         return again
 
     async def settle(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
@@ -391,10 +404,11 @@ class Turns:
     def _handled(self, turn: Turn) -> Outcome | Again:
         if (goes_on := self._goes_on(turn, None)) is not None:
             return goes_on
+        if turn.report is not None and turn.ctx is not None:
+            turn.report.event, turn.report.handler = turn.ctx.event, turn.handler
+            turn.report.handler_s = time.perf_counter() - turn.handling
         if turn.ctx is not None and turn.ctx.is_outdated:
             return outdated(turn.lease)
-        if (handled := self.outbound.plugins.handled) is not None and turn.ctx is not None:
-            handled(turn.lease.delivery, turn.ctx.event, turn.handler, time.perf_counter() - turn.handling)
         return Ack()
 
     def _judged(self, lease: Lease, error: BaseException) -> Retry | Defer | DeadLetter:
@@ -402,7 +416,7 @@ class Turns:
         return decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
 
     def _failed(self, turn: Turn, error: BaseException, *, at: str | None = None) -> Retry | Defer | DeadLetter:
-        """Decide the outcome of a turn in which the bot's code has failed, and notify the plugins."""
+        """Decide the outcome of a turn in which the bot's code has failed."""
         ctx = turn.ctx
         failure = TurnFailure(
             error,
@@ -413,12 +427,11 @@ class Turns:
             # Linq would refuse the same scheduled send again, so a retry is useless.
             is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
         )
+        if turn.report is not None:
+            turn.report.event, turn.report.handler = ctx.event if ctx else None, failure.handler
+            turn.report.error = failure.error
         now = self.clock.now()
-        outcome = decide(turn.lease, failure, self.retry_policy, now=now, log_tracebacks=self.log_tracebacks)
-        if (failed := self.outbound.plugins.failed) is not None:
-            event, took_s = ctx.event if ctx else None, time.perf_counter() - turn.began
-            failed(turn.lease.delivery, event, failure.handler, failure.error, ENDS[type(outcome)], took_s)
-        return outcome
+        return decide(turn.lease, failure, self.retry_policy, now=now, log_tracebacks=self.log_tracebacks)
 
     def _give_up(self, turn: Turn) -> None:
         """End a turn whose code ignores its cancellation: refuse its further calls, and decide the outcome without it."""
@@ -437,7 +450,8 @@ class Turns:
         try:
             end = await self._finish(turn, outcome)
         finally:
-            self._finished(turn.lease, end, turn.began)
+            if turn.report is not None:
+                self._end_report(turn.report, end, turn.began)
 
     async def _finish(self, turn: Turn, outcome: Outcome) -> Stored:
         """Store the end of a turn, however long the storage is away, and return the outcome that was stored."""

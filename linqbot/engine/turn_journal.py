@@ -38,6 +38,7 @@ from linqbot.errors import (
     TurnDeferred,
 )
 from linqbot.frames import place_of_caller
+from linqbot.hookspecs import TurnCall, TurnReport
 from linqbot.linq.types.message import text_of
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
@@ -133,6 +134,7 @@ class TurnJournal:
         turns: What all turns share.
         opening: What the turn begins with, the entries of its earlier runs included.
         lease: The lease of the turn. When it is over, no further call is begun.
+        report: The report for plugins; None if no plugin observes turns.
 
     Attributes:
         turn: The id of the turn: the delivery being handled, or the one that began its conversation.
@@ -177,11 +179,12 @@ class TurnJournal:
     # The reason why no call is made any more; None while calls are made.
     _closed: str | None = None
 
-    def __init__(self, turns: Turns, opening: Opening, lease: Lease) -> None:
+    def __init__(self, turns: Turns, opening: Opening, lease: Lease, report: TurnReport | None = None) -> None:
         self._turns = turns
         self._storage = turns.storage
         self._outbound = turns.outbound
         self._lease = lease
+        self._report = report
         self._task = asyncio.current_task()
         self.turn = opening.turn
         self.replay = opening.replay
@@ -508,7 +511,7 @@ class TurnJournal:
             try:
                 return await self._in_turn(call, slot, run)
             except (Exception, TurnDeferred) as error:
-                self.note_failure(error)
+                self.note_failure(error, call)
                 raise
             finally:
                 self._under_way -= 1
@@ -579,8 +582,10 @@ class TurnJournal:
 
         return await _defer_without_verdict(self._outbound.wrap(perform)(call))
 
-    def note_failure(self, error: Exception | TurnDeferred) -> None:
+    def note_failure(self, error: Exception | TurnDeferred, call: Call | None = None) -> None:
         """Note a call or an upload that was deferred or failed, so that code that swallows its error does not lose the call."""
+        if self._report is not None and call is not None:
+            self._report.calls.append(TurnCall(call, error=error))
         running = asyncio.current_task()
         task = None if running is self._task else running
         if not isinstance(error, TurnDeferred):
@@ -666,6 +671,8 @@ class TurnJournal:
             answer = done
         await self.note_outcome(entry, "accepted", answer.to_json(), answer)
         self._made.append((call, answer))
+        if self._report is not None:
+            self._report.calls.append(TurnCall(call, answer))
         return answer
 
     def note_answered(self, call: Call, answer: ApiResponse) -> None:
@@ -673,6 +680,8 @@ class TurnJournal:
         if (sent := self._outbound.plugins.sent) is not None:
             sent(call, answer, None, 0.0, True)
         self._made.append((call, answer))
+        if self._report is not None:
+            self._report.calls.append(TurnCall(call, answer, from_journal=True))
 
     async def note_outcome(
         self,

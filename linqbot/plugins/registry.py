@@ -26,7 +26,7 @@ import pluggy
 import structlog
 
 from linqbot.errors import ConfigError, LinqbotError
-from linqbot.hookspecs import MAX_CARRIER_BYTES
+from linqbot.hookspecs import MAX_CARRIER_BYTES, TurnReport
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
 
@@ -69,9 +69,7 @@ class Plugins:
         self.taken: Notify | None = None
         self.routed: Notify | None = None
         self.sent: Notify | None = None
-        self.handled: Notify | None = None
-        self.failed: Notify | None = None
-        self.finished: Notify | None = None
+        self.turn_ended: Notify | None = None
         self.watch: Watch = watch or (lambda _, __: nullcontext())
         self._is_watched = watch is not None
         self._impls: dict[str, tuple[Impl, ...]] = {}
@@ -142,12 +140,12 @@ class Plugins:
                 carriers[impl.plugin.name] = carrier
         return replace(delivery, carrier=json.dumps(carriers)) if carriers else delivery
 
-    def notify_taken(self, delivery: Delivery, waited_s: float, attempts: int, crashes: int, replay: int) -> None:
+    def notify_taken(self, report: TurnReport) -> None:
         """Call `taken`, with the carrier that each plugin filled in `received`."""
-        carriers = json.loads(delivery.carrier) if delivery.carrier else {}
+        carrier = report.delivery.carrier
+        carriers = json.loads(carrier) if carrier else {}
         for impl in self._impls.get("taken", ()):
-            carrier = carriers.get(impl.plugin.name, {})
-            self._notify((impl,), delivery, carrier, waited_s, attempts, crashes, replay)
+            self._notify((impl,), report, carriers.get(impl.plugin.name, {}))
 
     def _notify(self, impls: Iterable[Impl], *facts: Any) -> None:
         """Call implementations of one observing hook. The error of one does not keep the others from being called.
@@ -313,7 +311,7 @@ class Impl:
     slow_calls: int = 0
 
 
-OBSERVED: Final = ("received", "stored", "refused", "taken", "routed", "sent", "handled", "failed", "finished")
+OBSERVED: Final = ("received", "stored", "refused", "taken", "routed", "sent", "turn_ended")
 """Hooks that are called while a delivery is handled. They must be plain functions."""
 
 SLOW_S: Final = 0.05

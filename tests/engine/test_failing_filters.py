@@ -24,7 +24,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.features.bursts import Bursts
-from linqbot.hookspecs import hookimpl
+from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -179,8 +179,9 @@ class Failures:
         self.seen: list[tuple[str, str]] = []
 
     @hookimpl
-    def failed(self, error: BaseException, outcome: str) -> None:
-        self.seen.append((type(error).__name__, outcome))
+    def turn_ended(self, report: TurnReport) -> None:
+        if report.error is not None:
+            self.seen.append((type(report.error).__name__, str(report.outcome)))
 
 
 async def asking(message: MessageReceived, ctx: Context) -> None:

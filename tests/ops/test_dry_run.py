@@ -16,7 +16,7 @@ from linqbot.bot.filters import in_direct, in_group, to_line
 from linqbot.client.call import ApiResponse
 from linqbot.engine.failure import Failure
 from linqbot.errors import Refused
-from linqbot.hookspecs import hookimpl
+from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.poll import PollVoteAdded
 from linqbot.ops.dry_runs.chosen_turns import chosen_turns
@@ -124,8 +124,8 @@ class Watching:
         self.seen.append("sent")
 
     @hookimpl
-    def finished(self, outcome: str) -> None:
-        self.seen.append(outcome)
+    def turn_ended(self, report: TurnReport) -> None:
+        self.seen.append(str(report.outcome))
 
 
 async def test_plugins_that_observe_turns_do_not_observe_a_dry_run(day: Day) -> None:

@@ -254,7 +254,7 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
             return [wrap]
 
         @hookimpl
-        def finished(self) -> None:
+        def turn_ended(self) -> None:
             finished.set()
 
     approval, finished = Approval(), asyncio.Event()

@@ -14,6 +14,7 @@ import structlog
 from linqbot import Bot, BotError, Context, Event, MessageReceived, hookimpl, in_group
 from linqbot.bot.router import Next
 from linqbot.errors import ConfigError
+from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.message import MessageFailed
 from linqbot.testing import HandlerFailed, NothingCame, talking
 
@@ -516,9 +517,9 @@ async def test_a_plugin_that_was_disabled_shows(fails: bool) -> None:
         name = "audit"
 
         @hookimpl
-        def finished(self, outcome: str) -> None:
+        def turn_ended(self, report: TurnReport) -> None:
             if fails:
-                raise KeyError(outcome)
+                raise KeyError(report.outcome)
 
     bot = Bot(plugins=[Audit])
 
@@ -531,7 +532,7 @@ async def test_a_plugin_that_was_disabled_shows(fails: bool) -> None:
         await phone.text("hi")
         assert await phone.next_reply() == "hi"
         (status,) = (await phone.plugins()).values()
-    assert status.startswith("disabled: finished raised KeyError at test_talking.py:" if fails else "active")
+    assert status.startswith("disabled: turn_ended raised KeyError at test_talking.py:" if fails else "active")
 
 
 @pytest.mark.parametrize(("given", "shown"), [(Bot, "the class Bot"), ("bot.py", "str"), (None, "NoneType")])

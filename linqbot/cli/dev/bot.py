@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -20,8 +22,7 @@ from linqbot.cli.dev import processes
 from linqbot.cli.dev.inside import Inside
 from linqbot.cli.dev.processes import end_with_parent, end_without_traceback
 from linqbot.cli.dev.reporting import Observations, TurnLines, TurnReports
-from linqbot.cli.dev.start_failure import start_failure, still_loading
-from linqbot.cli.dev.turn_report import ObservedTurn, authors_traceback
+from linqbot.cli.dev.turn_report import ObservedTurn, authors_traceback, file_name, message_of, wall_time
 from linqbot.cli.output import printable_lines
 from linqbot.cli.uncaught import log_uncaught
 from linqbot.clock import MovableClock
@@ -43,12 +44,15 @@ def main(arguments: Sequence[str]) -> None:
 
     Args:
         arguments: The file; the URL of the emulator, empty for a real account; the file descriptor of the socket to listen
-            on, empty to bind the port of the settings; and `--json` to print turns and errors as JSON.
+            on, empty to bind the port of the settings; the file descriptor of a pipe, empty to serve at once: otherwise
+            the process waits for a byte on it, and ends if it is closed; and `--json` to print turns and errors as JSON.
     """
     end_without_traceback()
     # A crash in a compiled library shows the author's line that called it. The other threads are linqbot's.
     faulthandler.enable(all_threads=False)
-    file, emulator, inherited = arguments[:3]
+    file, emulator, inherited, waits = arguments[:4]
+    if waits and not os.read(int(waits), 1):
+        return
     as_json = failure.wants_json(arguments)
     observations = Observations(emulator) if emulator else None
     try:
@@ -74,11 +78,11 @@ def main(arguments: Sequence[str]) -> None:
 def _serve(file: str, emulator: str, inherited: str, observations: Observations | None, *, as_json: bool) -> None:
     def show(turn: ObservedTurn) -> None:
         if as_json:
-            click.echo(json.dumps({"turn": turn.report()}), err=True)
+            click.echo(json.dumps({"turn": turn.to_json()}), err=True)
         else:
             lines.print(turn)
         if observations is not None:
-            observations.post(turn.report_to_page)
+            observations.post(turn.for_page)
 
     def show_on_page(report: dict[str, Any]) -> None:
         if observations is not None:
@@ -112,6 +116,47 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
             trusted_proxies=settings.trusted_proxies,
             drain_s=settings.drain_s,
         )
+
+
+def start_failure(error: BaseException) -> dict[str, Any]:
+    """Return the report of an error that kept a bot from starting.
+
+    An error of the author's code is shown as such, and not as the error that linqbot makes of it.
+    """
+    cause = error.__cause__
+    if isinstance(cause, Exception) and (isinstance(error, BotFileError) or authors_frame(cause) is not None):
+        error = cause
+    file, line = _place(error)
+    code = f" [{error.lqb}]" if isinstance(error, LinqbotError) else ""
+    return {
+        "kind": "bot",
+        "status": "failed",
+        "file": file,
+        "line": line,
+        "message": f"{type(error).__name__}: {message_of(error)}{code}",
+        "traceback": authors_traceback(error),
+        "at": wall_time(datetime.now(UTC)),
+    }
+
+
+def still_loading(at: str) -> dict[str, Any]:
+    """Return the report of a bot whose file takes long to load, at `file:line`, and may never end."""
+    file, _, line = at.rpartition(":")
+    return {
+        "kind": "bot",
+        "status": "failed",
+        "file": file,
+        "line": int(line),
+        "message": "The file is still loading: this line waits, repeats or takes long.",
+        "at": wall_time(datetime.now(UTC)),
+    }
+
+
+def _place(error: BaseException) -> tuple[str | None, int | None]:
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return file_name(error.filename), error.lineno
+    frame = authors_frame(error)
+    return (file_name(frame.filename), frame.lineno) if frame is not None else (None, None)
 
 
 if __name__ == "__main__":

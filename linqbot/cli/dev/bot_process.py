@@ -1,6 +1,9 @@
-"""The child process that serves the bot for `linqbot dev`: start, stop and end. `bot.py` is the program that runs in it.
+"""The child process that serves the bot for `linqbot dev` and `linqbot rehearse`: start, stop and end.
 
-Once the author has saved a file, the next process is started before it is needed: see `prepared.py`.
+`bot.py` is the program that runs in it for `linqbot dev`.
+
+Importing linqbot takes most of the time of a start. So once the author has saved a file, the next process is started
+before it is needed: it imports linqbot, and waits. The bot's own file is imported only when it shall serve.
 """
 
 from __future__ import annotations
@@ -8,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,14 +26,13 @@ import httpx
 from linqbot.cli.dev.processes import end, hang_up, held_back, no_authorities
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.records import iso
 
 KEEP_DAYS: Final = "365"
 """Of a storage that is deleted when `linqbot dev` ends. More than a day, because the clock on the page can be moved."""
 PREPARE_AFTER_S: Final = 1.0
 """Seconds from a start until the next process is prepared: later than the first answers, which it would slow down."""
 READY_EVERY_S: Final = 0.02
-STOP_S: Final = 5.0
-"""Seconds that the bot may take to stop before it is killed. Its storage survives that too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,9 @@ class BotProcess:
     webhook_secret: str = ""
     process: asyncio.subprocess.Process | None = None
     as_json: bool = False
+    program: str = "linqbot.cli.dev.bot"  # the module that runs in the process, with the arguments of `bot.main`
+    log: Path | None = None  # The file to which the process writes. None leaves it the terminal, with its Ctrl-C.
+    stop_s: float = 5.0  # the seconds that the bot may take to stop before it is killed; its storage survives that too
     # The listening socket of the bot, which each of its processes gets, so that no other program can take the port and
     # connections wait while the bot restarts. None lets the process bind the port itself: with a real account, and on
     # Windows, which passes no file descriptors on.
@@ -90,13 +96,12 @@ class BotProcess:
     async def start(self) -> None:
         """Start the process, with the present code of the bot."""
         self.is_stopping = self.was_up = False
-        if self.bound is not None:
-            asyncio.get_running_loop().remove_reader(self.bound)
+        self.accept()
         prepared, self.prepared = self.prepared, None
         if prepared is not None and prepared.let_go():
             self.process = prepared.process
         else:
-            self.process = await self._spawn("linqbot.cli.dev.bot")
+            self.process = await self._spawn()
         # Windows passes no file descriptors on.
         if self.prepares and os.name == "posix":
             self.preparing = asyncio.create_task(self._prepare())
@@ -105,7 +110,7 @@ class BotProcess:
         await asyncio.sleep(PREPARE_AFTER_S)
         waits, go = os.pipe()
         try:
-            process = await self._spawn("linqbot.cli.dev.prepared", str(waits), pass_fds=(waits,))
+            process = await self._spawn(waits=waits)
         except BaseException:
             os.close(go)
             raise
@@ -113,7 +118,7 @@ class BotProcess:
             os.close(waits)
         self.prepared = Prepared(process, go)
 
-    async def _spawn(self, module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> asyncio.subprocess.Process:
+    async def _spawn(self, *, waits: int | None = None) -> asyncio.subprocess.Process:
         # Handled deliveries are kept, so that the page can let the bot handle one again.
         kept = {"LINQBOT_KEEP_DAYS": KEEP_DAYS} if self.emulator else {}
         given = {
@@ -128,21 +133,22 @@ class BotProcess:
             "LINQBOT_LOG_TURNS": "0",
         }
         environ = kept | os.environ | given | self.instead
-        if self.bound is not None:
-            pass_fds = [*pass_fds, self.bound.fileno()]
-        with held_back():
+        bound = None if self.bound is None else self.bound.fileno()
+        with held_back(), nullcontext() if self.log is None else self.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # a file in this folder such as json.py must not hide a module of Python
                 "-m",
-                module,
-                *arguments,
+                self.program,
                 self.file,
                 self.emulator,
-                "" if self.bound is None else str(self.bound.fileno()),
+                *("" if fd is None else str(fd) for fd in (bound, waits)),
                 *(["--json"] if self.as_json else []),
                 env=environ,
-                pass_fds=pass_fds,
+                stdout=log,
+                stderr=log,
+                start_new_session=log is not None,
+                pass_fds=[fd for fd in (bound, waits) if fd is not None],
             )
 
     async def stop(self) -> None:
@@ -154,7 +160,7 @@ class BotProcess:
             return
         end(self.process, at_once=False)
         try:
-            await asyncio.wait_for(self.process.wait(), STOP_S)
+            await asyncio.wait_for(self.process.wait(), self.stop_s)
         except TimeoutError:
             end(self.process, at_once=True)
             await self.process.wait()
@@ -164,6 +170,11 @@ class BotProcess:
         if self.bound is not None:
             hang_up(self.bound)
             asyncio.get_running_loop().add_reader(self.bound, hang_up, self.bound)
+
+    def accept(self) -> None:
+        """Let connections wait for a process again, after `refuse`."""
+        if self.bound is not None:
+            asyncio.get_running_loop().remove_reader(self.bound)
 
     async def aclose(self) -> None:
         """Stop the process, and end the one that was prepared."""
@@ -213,10 +224,35 @@ async def note_end(
     has_reported = emulator.bot is not None and emulator.bot is not earlier and emulator.bot["status"] == "failed"
     if bot.is_stopping or bot.is_ending() or has_reported:
         return
-    # Imported here: a bot that runs does not need it.
-    from linqbot.cli.dev.start_failure import process_ended
-
     report = process_ended(exit_code, at=emulator.clock.now(), was_up=bot.was_up)
     emulator.observe(report)
     if bot.was_up and not bot.as_json:
         click.secho(f"  {report['message']} Save a file to start the bot again.", fg="red", err=True)
+
+
+_CAUSES: Final = {
+    "SIGKILL": "usually too little memory",
+    "SIGSEGV": "an error in a compiled library",
+    "SIGABRT": "an error in a compiled library",
+}
+
+
+def process_ended(exit_code: int, *, at: float, was_up: bool = False) -> dict[str, Any]:
+    """Return the report of a bot whose process has ended, without an error that it could report itself."""
+    how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of {_signal(-exit_code)}"
+    return {
+        "kind": "bot",
+        "status": "stopped" if was_up else "failed",
+        "message": f"The bot's process ended {how}. The terminal may show why.",
+        "at": iso(at),
+    }
+
+
+def _signal(number: int) -> str:
+    """Return a signal's number and name, for those that a bot's process usually ends with also the usual cause."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"
+    cause = _CAUSES.get(name)
+    return f"signal {number} ({name}{f': {cause}' if cause else ''})"

@@ -26,8 +26,8 @@ from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
 from linqbot.features.state import CHAT, PERSON
-from linqbot.hookspecs import Running, hookimpl
-from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.hookspecs import Running, TurnReport, hookimpl
+from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
@@ -71,11 +71,11 @@ class Inside:
         log.warning("dev.clock_unknown", what_to_do="Restart linqbot dev if the clock on its page was moved.")
 
     @hookimpl
-    def taken(self, delivery: Delivery) -> None:
+    def taken(self, report: TurnReport) -> None:
         """Note a turn, so that its journal can be shown."""
-        turns = self._turns[delivery.lane]
-        if delivery.id not in turns:
-            turns.append(delivery.id)
+        turns = self._turns[report.delivery.lane]
+        if report.delivery.id not in turns:
+            turns.append(report.delivery.id)
 
     @hookimpl
     def register_routes(self, running: Running) -> list[BaseRoute]:

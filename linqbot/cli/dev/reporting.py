@@ -33,17 +33,15 @@ from starlette.routing import Route
 
 from linqbot.bot.handlers import NO_HANDLER, OWN_ECHO
 from linqbot.cli.dev.processes import no_authorities
-from linqbot.cli.dev.turn_report import SENDS, HandledError, MetQuestion, ObservedTurn, error_report, wall_time
+from linqbot.cli.dev.turn_report import HandledError, MetQuestion, ObservedTurn, error_report, wall_time
 from linqbot.cli.output import printable, printable_lines
-from linqbot.client.call import ApiResponse, Call
+from linqbot.client.call import Call
 from linqbot.clock import Clock, SystemClock
 from linqbot.content.sending import watcher
-from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.watcher import AnswerResult, turn_watcher
-from linqbot.errors import LinqApiError
 from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.frames import authors_place_of_task, is_authors
-from linqbot.hookspecs import End, Running, Tried, hookimpl
+from linqbot.hookspecs import Running, Tried, TurnReport, hookimpl
 from linqbot.linq.events.delivery import PROBE_ID, Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
@@ -58,11 +56,11 @@ LOST: Final = "its outcome could not be stored, so it is handled again"
 LONG_S: Final = 10.0
 """Seconds after which a handler that still runs is shown. An answer of a language model is usually there before."""
 
-_turn: ContextVar[ObservedTurn | None] = ContextVar("linqbot_dev_turn", default=None)
+_turn: ContextVar[ObservedTurn] = ContextVar("linqbot_dev_turn")
 
 
 class TurnReports:
-    """A built-in plugin that shows each turn at its end.
+    """A built-in plugin that shows each turn at its end. It watches each turn, see `TurnWatcher`.
 
     Args:
         show: Called with each turn that an author wants to see, after its end. Also called once with a turn whose handler
@@ -84,7 +82,7 @@ class TurnReports:
         self._handled: Sequence[str] = ()
         self._blocked: dict[str, str] = {}
         self._running: dict[str, ObservedTurn] = {}
-        """The turns whose handlers were chosen, by the ids of their deliveries."""
+        """The turns that run, by the ids of their deliveries."""
 
     def blocked(self, handler: str, at: str) -> None:
         """Note that a handler blocks the event loop at `file:line`. Called from any thread."""
@@ -92,8 +90,11 @@ class TurnReports:
         # At once, because a loop without an end never lets the turn end.
         for turn in list(self._running.values()):
             if turn.handler is not None and _function(turn.handler) == _function(handler):
-                took_s = self._clock.now() - turn.started_at.timestamp()
-                self._post(replace(turn, blocked_at=at, took_s=took_s).report_to_page())
+                self._post_running(turn, blocked_at=at)
+
+    def _post_running(self, turn: ObservedTurn, **facts: Any) -> None:
+        took_s = self._clock.now() - turn.started_at.timestamp()
+        self._post(replace(turn, took_s=took_s, **facts).for_page())
 
     @hookimpl
     def register_routes(self, running: Running) -> Iterable[Route]:
@@ -113,24 +114,23 @@ class TurnReports:
         self._post({"kind": "bot", "status": "loaded", "at": wall_time(datetime.now(UTC))})
 
     @hookimpl
-    def taken(self, delivery: Delivery, attempts: int) -> None:
+    def taken(self, report: TurnReport) -> None:
         # The calls of the turn have times of the same clock, by which the page finds them.
-        turn = ObservedTurn(delivery, datetime.fromtimestamp(self._clock.now(), UTC), attempts + 1)
+        turn = ObservedTurn(report, datetime.fromtimestamp(self._clock.now(), UTC), handled=self._handled)
+        self._running[report.delivery.id] = turn
         _turn.set(turn)
-        watcher.set(turn.sends.note_content)
-        turn_watcher.set(_Watcher(turn, self._show, self._post, self._clock))
+        watcher.set(turn.note_content)
+        turn_watcher.set(self)
 
     @hookimpl
     def routed(
         self, event: Event, handler: str | None, at: str | None, tried: Sequence[Tried], reason: str | None
     ) -> None:
-        if (turn := _turn.get()) is not None:
-            turn.event, turn.handler, turn.at, turn.tried, turn.reason = event, handler, at, tried, reason
-            if handler is not None:
-                self._running[turn.delivery.id] = turn
-            if handler is not None and turn.timer is None:
-                shows = partial(self._show_running, turn, asyncio.current_task())
-                turn.timer = asyncio.get_running_loop().call_later(self._long_s, shows)
+        turn = _turn.get()
+        turn.event, turn.handler, turn.at, turn.tried, turn.reason = event, handler, at, tried, reason
+        if handler is not None and turn.timer is None:
+            shows = partial(self._show_running, turn, asyncio.current_task())
+            turn.timer = asyncio.get_running_loop().call_later(self._long_s, shows)
 
     def _show_running(self, turn: ObservedTurn, task: asyncio.Task[Any] | None) -> None:
         turn.took_s = self._long_s
@@ -138,92 +138,52 @@ class TurnReports:
         self._show(turn)
 
     @hookimpl
-    def sent(self, call: Call, answer: ApiResponse | None, error: Exception | None, from_journal: bool) -> None:
-        turn = _turn.get()
-        if turn is None or turn.end is not None or call.safety in {"hint", "read"}:
-            return
-        if answer is not None and call.name in SENDS:
-            turn.sends.note_call(call, answer)
-        if from_journal:
-            return
-        if error is None:
-            turn.calls.append(call)
-        elif isinstance(error, LinqApiError) and error.code == OPTED_OUT:
-            turn.has_opted_out = True
-
-    @hookimpl
-    def handled(self, event: Event, handler: str | None) -> None:
-        if (turn := _turn.get()) is not None:
-            if handler is None and turn.event is None:
-                turn.reason = BY_MIDDLEWARE
-            turn.event, turn.handler = event, handler
-
-    @hookimpl
-    def failed(self, event: Event | None, handler: str | None, error: BaseException) -> None:
-        if (turn := _turn.get()) is not None:
-            turn.event, turn.handler, turn.error = event, handler, error
-
-    @hookimpl
-    def finished(self, outcome: End, took_s: float, again_in_s: float | None, reason: str | None) -> None:
-        turn = _turn.get()
-        if turn is None:
-            return
-        self._running.pop(turn.delivery.id, None)
+    def turn_ended(self, report: TurnReport) -> None:
+        turn = self._running.pop(report.delivery.id)
         if turn.timer is not None:
             turn.timer.cancel()
+        reason = turn.reason
+        if report.event is not None:
+            if turn.event is None and report.handler is None and report.error is None:
+                reason = BY_MIDDLEWARE
+            turn.event, turn.handler = report.event, report.handler
         if turn.question is not None:
             # The handler of an ended question runs with the message that began it. The turn is about this one.
-            turn.event = _understood(turn.delivery) or turn.event
-        turn.end, turn.took_s, turn.again_in_s = outcome, took_s, again_in_s
-        turn.handled = self._handled
+            turn.event = _understood(report.delivery) or turn.event
+        turn.took_s, turn.again_in_s = report.took_s, report.again_in_s
         if turn.handler is not None:
             turn.blocked_at = self._blocked.pop(_function(turn.handler), None)
-        if turn.error is not None and outcome in {"retry", "dead_letter"}:
-            reason = None  # the error says it
-        turn.reason = LOST if outcome == "lost" else turn.reason or reason
+        if report.error is None or report.outcome not in {"retry", "dead_letter"}:
+            reason = reason or report.reason  # else the error says it
+        turn.reason = LOST if report.outcome == "lost" else reason
         if _is_of_interest(turn):
             self._show(turn)
 
-
-class _Watcher:
-    """Notes what becomes of open questions and of messages that the running handler takes; see `TurnWatcher`."""
-
-    def __init__(
-        self,
-        turn: ObservedTurn,
-        show: Callable[[ObservedTurn], None],
-        post: Callable[[dict[str, Any]], None],
-        clock: Clock,
-    ) -> None:
-        self._turn = turn
-        self._show = show
-        self._post = post
-        self._clock = clock
+    # What becomes of open questions and of messages that the running handler takes
 
     def took(self, deliveries: Sequence[Delivery]) -> None:
         """Show each message at once: its only trace is the turn of the handler that took it, which may run for long."""
-        by = self._turn
+        by = _turn.get()
         for delivery in deliveries:
+            report = TurnReport(delivery, 0, 0, 0, 0, outcome="ack")
             now = datetime.fromtimestamp(self._clock.now(), UTC)
-            taken = ObservedTurn(delivery, now, 1, _understood(delivery), by.handler, by.at, end="ack", taken_by=by)
-            self._show(taken)
+            self._show(ObservedTurn(report, now, _understood(delivery), by.handler, by.at, taken_by=by))
 
     def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
-        self._turn.question = MetQuestion(text, handler, result)
-        if self._turn.event is None:
-            self._turn.event = _understood(self._turn.delivery)
+        turn = _turn.get()
+        turn.question = MetQuestion(text, handler, result)
+        if turn.event is None:
+            turn.event = _understood(turn.report.delivery)
 
     def handled_error(self, error: Exception, handler: str) -> None:
-        self._turn.handled_error = HandledError(error, handler)
+        _turn.get().handled_error = HandledError(error, handler)
 
     def waits(self, reason: str, seconds: float) -> None:
         """Post this at once. A turn that only waits is not over, so that the terminal has no line for it."""
-        turn = self._turn
-        took_s = self._clock.now() - turn.started_at.timestamp()
-        self._post(replace(turn, took_s=took_s, reason=reason, again_in_s=seconds).report_to_page())
+        self._post_running(_turn.get(), reason=reason, again_in_s=seconds)
 
     def asked(self, text: str) -> None:
-        self._turn.asks = text
+        _turn.get().asks = text
 
 
 def _understood(delivery: Delivery) -> Event | None:
@@ -240,11 +200,12 @@ def _function(handler: str) -> str:
 
 def _is_of_interest(turn: ObservedTurn) -> bool:
     """Return False for turns that run no code of the author: receipts for the journal, answers to nothing, probes."""
-    if turn.end != "ack" or turn.handler is not None or turn.question is not None:
+    delivery = turn.report.delivery
+    if turn.report.outcome != "ack" or turn.handler is not None or turn.question is not None:
         return True
     if turn.event is None:
-        return turn.delivery.id.startswith("i.") and not turn.delivery.id.startswith(PROBE_ID)
-    return turn.reason != OWN_ECHO and not (turn.reason == NO_HANDLER and turn.delivery.type in (*RECEIPTS, *ANSWERS))
+        return delivery.id.startswith("i.") and not delivery.id.startswith(PROBE_ID)
+    return turn.reason != OWN_ECHO and not (turn.reason == NO_HANDLER and delivery.type in (*RECEIPTS, *ANSWERS))
 
 
 MAX_WAITING: Final = 1000
@@ -323,9 +284,10 @@ class TurnLines:
         if not is_shown(turn):
             return
         shown = [line(turn)]
-        if turn.end in {"retry", "dead_letter"} and turn.error is not None and (frames := self._frames(turn.error)):
+        report = turn.report
+        if report.outcome in {"retry", "dead_letter"} and report.error and (frames := self._frames(report.error)):
             shown.append(frames)
-        if turn.end == "dead_letter" and not self._has_given_up:
+        if report.outcome == "dead_letter" and not self._has_given_up:
             self._has_given_up = True  # the process of the corrected bot says it again
             shown.append(click.style(f"  {self._way_back(turn)}", dim=True))
         click.echo("\n".join(shown), err=True, color=_has_colors())
@@ -342,7 +304,7 @@ class TurnLines:
     def _way_back(self, turn: ObservedTurn) -> str:
         if self._has_page:
             return "To handle it again: correct the bot, save, and choose Run Again on the page."
-        return f"To handle it again: correct the bot, save, and run linqbot inbox retry --dev {turn.delivery.id}"
+        return f"To handle it again: correct the bot, save, and run linqbot inbox retry --dev {turn.report.delivery.id}"
 
 
 def is_shown(turn: ObservedTurn) -> bool:
@@ -376,7 +338,8 @@ def _has_colors() -> bool:
 def _what_came(turn: ObservedTurn) -> str:
     event = turn.event
     if event is None:
-        return "scheduled send" if turn.delivery.id.startswith("i.send.") else turn.delivery.type or "webhook"
+        delivery = turn.report.delivery
+        return "scheduled send" if delivery.id.startswith("i.send.") else delivery.type or "webhook"
     group = "in a group" if event.is_group else None
     return " ".join(filter(None, (printable(event.actor or ""), group, _content(event))))
 
@@ -411,16 +374,17 @@ def _answer(call: Call) -> str:
 
 
 def _end(turn: ObservedTurn) -> list[str]:
-    if turn.end is None:
+    outcome, error = turn.report.outcome, turn.report.error
+    if outcome is None:
         at = f" at {turn.waits_at}" if turn.waits_at else ""
         return [click.style(f"still running{at}", fg="yellow")]
     again = "" if turn.again_in_s is None else f"again in {turn.again_in_s:.1f} s"
-    if turn.end in {"retry", "dead_letter"} and turn.error is not None:
-        end = f"given up after attempt {turn.attempt}" if turn.end == "dead_letter" else again
-        return [click.style(part, fg="red") for part in (_error(turn, turn.error), end)]
-    if turn.end == "dead_letter":
+    if outcome in {"retry", "dead_letter"} and error is not None:
+        end = f"given up after attempt {turn.report.attempts + 1}" if outcome == "dead_letter" else again
+        return [click.style(part, fg="red") for part in (_error(turn, error), end)]
+    if outcome == "dead_letter":
         return [click.style(f"given up: {_whole(turn.reason or '')}", fg="red")]
-    if turn.end in {"defer", "lost"}:
+    if outcome in {"defer", "lost"}:
         reason = f"deferred: {_whole(turn.reason or '')}"
         return [click.style(part, fg="yellow") for part in (reason, again) if part]
     if turn.outcome == "not_handled":

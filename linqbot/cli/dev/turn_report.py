@@ -20,12 +20,13 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.content.drafts import poll
 from linqbot.content.message_split import Sendable
 from linqbot.content.preview import Form, Preview, PreviewMessage, Said, preview
+from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import readable
 from linqbot.engine.watcher import AnswerResult
-from linqbot.errors import LinqbotError, NeverAwaited
+from linqbot.errors import LinqApiError, LinqbotError, NeverAwaited
 from linqbot.frames import authors_frame
-from linqbot.hookspecs import End, Tried
-from linqbot.linq.events.delivery import Delivery, event_id_of
+from linqbot.hookspecs import End, Tried, TurnCall, TurnReport
+from linqbot.linq.events.delivery import event_id_of
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived
@@ -38,7 +39,7 @@ BLOCKED: Final = (
 )
 WAITS: Final = "The handler waits in this line. The next messages of the chat wait for it."
 HANDLED: Final = "The bot handled this error with @bot.on_error {}, so the message counts as done."
-OPTED_OUT: Final = (
+REFUSED: Final = (
     "Linq refused the reply, because the person opted out with STOP. The opt-out ends with the person's next message "
     "that is not a stop word."
 )
@@ -69,33 +70,16 @@ MAX_CHARACTERS: Final = 150_000
 """The texts of all forms of a turn. The emulator refuses reports of more than a megabyte."""
 
 
-@dataclass(slots=True)
-class Sends:
-    """The sends of one turn, while it runs."""
-
-    _said: list[Said] = field(default_factory=list, repr=False)
-    _calls: dict[str, Call] = field(default_factory=dict, repr=False)
-
-    def note_content(self, said: Said) -> None:
-        """Note the content of a reply or a send."""
-        if said.sent.messages and len(self._said) < MAX_SHOWN:
-            self._said.append(said)
-
-    def note_call(self, call: Call, answer: ApiResponse) -> None:
-        """Note a call that sent a message."""
-        message_id = _message_id(answer)
-        if message_id and len(self._calls) < MAX_SHOWN:
-            self._calls[message_id] = call
-
-    def reports(self) -> list[dict[str, Any]]:
-        """Return the forms of each send, with the ids of its messages."""
-        found = [_report([message.id for message in said.sent.messages], said.preview()) for said in self._said]
-        covered = {message_id for report in found for message_id in report["message_ids"]}
-        for message_id, call in self._calls.items():
-            if message_id not in covered and (content := _content(call)) is not None:
-                shown = preview([content], effect=None, cards=False, is_group=None)
-                found.append(_report([message_id], shown))
-        return list(_within(found, MAX_CHARACTERS))
+def _previews(said: Sequence[Said], calls: Sequence[TurnCall]) -> list[dict[str, Any]]:
+    """Return the forms of each reply and send, with the ids of its messages: as its author wrote it, or from its call."""
+    found = [_preview([message.id for message in one.sent.messages], one.preview()) for one in said]
+    covered = {message_id for shown in found for message_id in shown["message_ids"]}
+    sends = [one for one in calls if one.call.name in SENDS and one.answer is not None]
+    for one in sends[:MAX_SHOWN]:
+        message_id = _message_id(one.answer)
+        if message_id and message_id not in covered and (content := _content(one.call)) is not None:
+            found.append(_preview([message_id], preview([content], effect=None, cards=False, is_group=None)))
+    return list(_within(found, MAX_CHARACTERS))
 
 
 def _within(reports: Iterable[dict[str, Any]], characters: int) -> Iterator[dict[str, Any]]:
@@ -107,8 +91,8 @@ def _within(reports: Iterable[dict[str, Any]], characters: int) -> Iterator[dict
         yield report
 
 
-def _message_id(answer: ApiResponse) -> str | None:
-    data = answer.data if isinstance(answer.data, Mapping) else {}
+def _message_id(answer: ApiResponse | None) -> str | None:
+    data = answer.data if answer is not None and isinstance(answer.data, Mapping) else {}
     message = data.get("message") or (data.get("chat") or {}).get("message") or {}
     found = message.get("id") or data.get("message_id")
     return str(found) if found else None
@@ -125,7 +109,7 @@ def _content(call: Call) -> Sendable | None:
         return None
 
 
-def _report(message_ids: Sequence[str], shown: Preview) -> dict[str, Any]:
+def _preview(message_ids: Sequence[str], shown: Preview) -> dict[str, Any]:
     forms = {service: _form(getattr(shown, service)) for service in SERVICES}
     return {"message_ids": list(message_ids), **forms}
 
@@ -178,27 +162,20 @@ class HandledError:
 
 @dataclass(slots=True)
 class ObservedTurn:
-    """A turn, while it runs and after its end."""
+    """A turn, while it runs and after its end: its report for plugins, and what only `linqbot dev` notes."""
 
-    delivery: Delivery
+    report: TurnReport
     started_at: datetime  # time on the bot's clock, which `linqbot dev` can move
-    attempt: int  # 1, then one more for each earlier run that failed
     event: Event | None = None  # the parsed event; None for a scheduled send, or if the delivery cannot be parsed
     handler: str | None = None
     at: str | None = None  # `file:line` of the handler's definition
     tried: Sequence[Tried] = ()
     # Why no handler takes the event; why the turn was deferred or given up; or why a call of it waits.
     reason: str | None = None
-    # The calls of this run that changed something at Linq and succeeded. Those that an earlier run made are left out.
-    calls: list[Call] = field(default_factory=list)
-    # What the turn sent, for the page. Those that an earlier run made are included.
-    sends: Sends = field(default_factory=Sends)
-    has_opted_out: bool = False
+    said: list[Said] = field(default_factory=list)  # the contents of replies and sends
     blocked_at: str | None = None  # `file:line` of code that blocked the event loop in this turn
     waits_at: str | None = None  # `file:line` at which the running handler waits; None in a thread
-    handled: Sequence[str] = ()
-    error: BaseException | None = None
-    end: End | None = None  # None while the turn runs
+    handled: Sequence[str] = ()  # the event types that the bot handles
     took_s: float = 0.0  # seconds since its start, at its end or when it was last shown
     again_in_s: float | None = None
     timer: asyncio.TimerHandle | None = None  # shows the turn while it runs; None before its handler was chosen
@@ -211,39 +188,50 @@ class ObservedTurn:
     @property
     def outcome(self) -> str:
         """The outcome, in the emulator's words."""
-        if self.end is None:
+        if self.report.outcome is None:
             return "running"
         if self.taken_by is not None:
             return "taken"
-        if self.end == "ack" and self.handler is None and self.question is None and self.event is not None:
+        if self.report.outcome == "ack" and self.handler is None and self.question is None and self.event is not None:
             return "not_handled"
-        return _OUTCOMES[self.end]
+        return _OUTCOMES[self.report.outcome]
 
     @property
-    def replies(self) -> int:
-        """The number of messages that this run sent."""
-        return sum(call.name in SENDS for call in self.calls)
+    def calls(self) -> list[Call]:
+        """The calls of this run that changed something at Linq and succeeded, without those that an earlier run made."""
+        return [one.call for one in self.report.calls if one.error is None and not one.from_journal]
 
-    def report_to_page(self) -> dict[str, Any]:
-        """Return the report with the questions in words, and with the forms of what was sent on each service."""
+    @property
+    def has_opted_out(self) -> bool:
+        """True if Linq refused a call because the person has opted out."""
+        errors = (one.error for one in self.report.calls)
+        return any(isinstance(error, LinqApiError) and error.code == OPTED_OUT for error in errors)
+
+    def note_content(self, said: Said) -> None:
+        """Note the content of a reply or a send."""
+        if said.sent.messages and len(self.said) < MAX_SHOWN:
+            self.said.append(said)
+
+    def for_page(self) -> dict[str, Any]:
+        """Return the JSON data with the questions in words, and with the forms of what was sent on each service."""
         question = None if self.question is None else asdict(self.question)
-        return self.report() | {"question": question, "asks": self.asks, "previews": self.sends.reports()}
+        previews = _previews(self.said, self.report.calls)
+        return self.to_json() | {"question": question, "asks": self.asks, "previews": previews}
 
-    def report(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the turn as JSON data for the emulator, see `emulator/web/control_bodies.py`."""
-        event, delivery = self.event, self.delivery
-        chat_id = event.chat_id if event else chat_of_lane(delivery.lane)
+        event, delivery, error = self.event, self.report.delivery, self.report.error
         return {
             "kind": "turn",
             "event_id": event_id_of(delivery.id),
             "event_type": delivery.type or None,
-            "chat_id": chat_id,
+            "chat_id": event.chat_id if event else chat_of_lane(delivery.lane),
             "message_id": event.message_id if event else None,
             "joined": self._joined(),
-            "taken_by": None if self.taken_by is None else event_id_of(self.taken_by.delivery.id),
+            "taken_by": None if self.taken_by is None else event_id_of(self.taken_by.report.delivery.id),
             "started_at": wall_time(self.started_at),
             "duration_ms": round(self.took_s * 1000, 1),
-            "attempt": self.attempt,
+            "attempt": self.report.attempts + 1,
             "outcome": self.outcome,
             "handler": self.handler,
             **_place(self.at),
@@ -251,9 +239,9 @@ class ObservedTurn:
                 {"handler": one.handler, **_place(one.at), "filter": one.filter, "fits": one.fits} for one in self.tried
             ],
             "reason": self.reason,
-            "replies": self.replies,
+            "replies": sum(call.name in SENDS for call in self.calls),
             "retry_in_s": None if self.again_in_s is None else round(self.again_in_s, 1),
-            "error": None if self.error is None else error_report(self.error, self.at),
+            "error": None if error is None else error_report(error, self.at),
             "notes": self._notes(),
         }
 
@@ -263,7 +251,7 @@ class ObservedTurn:
 
     def _notes(self) -> list[dict[str, Any]]:
         found = []
-        if self.end is None and self.waits_at is not None:
+        if self.report.outcome is None and self.waits_at is not None:
             found.append({"title": None, "message": WAITS, **_place(self.waits_at)})
         if self.blocked_at is not None:
             found.append({"title": "Blocked the event loop", "message": BLOCKED, **_place(self.blocked_at)})
@@ -275,8 +263,10 @@ class ObservedTurn:
                 {"title": handled["type"], "message": message, "file": handled["file"], "line": handled["line"]}
             )
         if self.has_opted_out:
-            found.append({"title": "Reply refused: opted out", "message": OPTED_OUT, **_place(None)})
-        if self.outcome == "not_handled" and (advice := advice_on(self.reason, self.delivery.type, self.handled)):
+            found.append({"title": "Reply refused: opted out", "message": REFUSED, **_place(None)})
+        if self.outcome == "not_handled" and (
+            advice := advice_on(self.reason, self.report.delivery.type, self.handled)
+        ):
             found.append({"title": None, "message": advice, **_place(None)})
         return found
 

@@ -1,29 +1,90 @@
 """The process that serves the bot for `linqbot rehearse`, as `linqbot serve` does.
 
-It is not a command: `linqbot rehearse` starts it, with the settings in its environment, and kills it now and then.
+It is not a command: `linqbot rehearse` starts it, with the settings in its environment, and kills it now and then. Routes
+under `/plugins/linqbot-rehearsal/` say which chats the bot has not finished, what it gave up, and how much memory is in
+use. Each request must carry the API key of the rehearsal.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from linqbot.cli import failure, logs
-from linqbot.cli.dev.processes import end_with_parent, inherited
-from linqbot.cli.rehearsal.routes import RehearsalRoutes
+from linqbot.cli.dev.processes import end_with_parent, end_without_traceback, guarded, inherited
+from linqbot.cli.rehearsal.memory import live_bytes
 from linqbot.cli.uncaught import log_uncaught
 from linqbot.errors import LinqbotError
+from linqbot.hookspecs import Running, hookimpl
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.ops.bot_file import load_bot
+from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import from_env
+
+NAME: Final = "linqbot-rehearsal"
+MOST: Final = 10_000
+
+
+class RehearsalRoutes:
+    """The plugin."""
+
+    name = NAME
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    @hookimpl
+    def register_routes(self, running: Running) -> list[BaseRoute]:
+        """Return the routes."""
+        storage = running.storage
+        events, _ = events_among(tuple(EVENT_TYPES), handled_by(running.handled))
+
+        async def get_events(_: Request) -> Response:
+            return JSONResponse({"events": events})
+
+        async def get_unfinished(_: Request) -> Response:
+            waiting = await storage.waiting(limit=MOST)
+            return JSONResponse({"lanes": sorted({one.lane for one in waiting})})
+
+        async def get_memory(_: Request) -> Response:
+            return JSONResponse({"unfinished": await storage.depth(), "live_bytes": live_bytes()})
+
+        async def get_dead(_: Request) -> Response:
+            dead = await storage.dead_letters(limit=MOST)
+            rows = [
+                {
+                    "lane": one.delivery.lane,
+                    "event_type": one.delivery.type,
+                    "received_at": one.delivery.received_at,
+                    "error": one.error,
+                    "handler": one.handler,
+                }
+                for one in reversed(dead)
+            ]
+            return JSONResponse({"dead": rows})
+
+        return [
+            Route("/events", guarded(get_events, self._key)),
+            Route("/unfinished", guarded(get_unfinished, self._key)),
+            Route("/dead", guarded(get_dead, self._key)),
+            Route("/memory", guarded(get_memory, self._key)),
+        ]
 
 
 def main(arguments: Sequence[str]) -> None:
     """Serve the bot in a file.
 
     Args:
-        arguments: The file; the file descriptor of the socket to listen on, empty to bind the port of the settings.
+        arguments: The file; the URL of the emulator; the file descriptor of the socket to listen on, empty to bind the port
+            of the settings.
     """
+    end_without_traceback()
     end_with_parent()
     try:
         settings = from_env()
@@ -36,7 +97,7 @@ def main(arguments: Sequence[str]) -> None:
         )
         app = settings.create_app(load_bot(arguments[0]), built_in=[RehearsalRoutes(settings.api_key or "")])
         log_uncaught(with_tracebacks=settings.log_tracebacks)
-        given = arguments[1]
+        given = arguments[2]
         with inherited(given) if given else uvicorn_server.listen(settings.host, settings.port) as bound:
             uvicorn_server.run(loop_watch.watched(app), bound, drain_s=settings.drain_s)
     except LinqbotError as error:

@@ -1,20 +1,25 @@
-"""Writes tests that show the findings, and runs each of them to see if it does."""
+"""Writes pytest files that show the findings, and runs each of them to see if it does.
+
+A file has the person's acts against the bot in `talking`, and fails as long as the bot does what was found.
+"""
 
 from __future__ import annotations
 
+import keyword
 import os
+import re
 import subprocess
 import sys
+import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from linqbot.cli.rehearsal.report import print_trying
 from linqbot.testing.people.checks import Violation
-from linqbot.testing.people.persona import Visit
-from linqbot.testing.people.reproduction import name_of, reproductions
+from linqbot.testing.people.persona import Inject, Pause, PersonAct, Stretch, Visit, code_of
 
 MOST: Final = 5
 """The most tests that are written: further people usually show the same."""
@@ -92,3 +97,140 @@ def _shows(violation: Violation, path: Path) -> bool:
         check=False,
     )
     return ran.returncode == 1 and f"rule='{violation.rule}'" in ran.stdout
+
+
+MOST_ACTS: Final = 80
+BEFORE: Final = 3
+"""The number of stretches before the violation in the second attempt."""
+
+_HEAD: Final = '''\
+"""{about}
+
+`linqbot rehearse` wrote this test. It fails as long as the bot does what is said above.
+"""
+
+from pathlib import Path
+
+from linqbot.ops.bot_file import load_bot
+from linqbot.testing import {testing}
+from linqbot.testing.people import {names}
+
+{setting}bot = load_bot({bot})
+'''
+
+_TALKING: Final = """
+
+async def test_{name}(phone_for: PhoneFor) -> None:
+    async with phone_for(bot) as phone:
+        assert await rehearse(phone, {people}{secrets}) == []
+"""
+
+_KILLED: Final = """
+
+async def conversation(phone: Phone) -> None:
+    assert await rehearse(phone, {people}{secrets}) == [], phone.killed
+
+
+async def test_{name}(phone_for: PhoneFor) -> None:
+    async for _ in killed_between_calls(bot, conversation):
+        pass
+"""
+
+_SETTING: Final = """\
+os.environ["LINQ_API_V3_API_KEY"] = SECRET = "secret-of-this-test"
+"""
+
+
+def reproductions(violation: Violation, visits: Sequence[Visit], bot: str, folder: Path) -> Iterator[str]:
+    """Yield tests that may reproduce a violation, the shortest first. The last one has the whole conversation.
+
+    Args:
+        bot: The bot as commands take it: `bot.py`, `bot.py:name` or `package.module:name`.
+        folder: The folder of the test, from which the bot's file is found.
+    """
+    visit = next(one for one in visits if one.persona.name == violation.person)
+    others = [
+        (one, _shortened([act for part in one.stretches for act in part.acts], with_faults=False))
+        for one in visits
+        if one.persona.name == violation.other
+    ]
+    stretches = visit.stretches[: violation.stretch + 1]
+    seen: set[str] = set()
+    for part, with_faults, is_killed in _attempts(stretches):
+        acts = _shortened([act for stretch in part for act in stretch.acts], with_faults=with_faults and not is_killed)
+        text = _test(violation, [(visit, acts), *others], bot=_bot(bot, folder), is_killed=is_killed)
+        if text not in seen:
+            seen.add(text)
+            yield text
+
+
+def _attempts(stretches: Sequence[Stretch]) -> Iterator[tuple[Sequence[Stretch], bool, bool]]:
+    """Yield parts of a conversation, whether faults are injected, and whether the bot is killed at every point."""
+    last = stretches[-1:]
+    yield last, False, False
+    yield last, True, False
+    if any(stretch.has_kill for stretch in last):
+        yield last, False, True
+    yield stretches[-BEFORE:], False, False
+    yield stretches, True, False
+
+
+def _shortened(acts: Sequence[PersonAct], *, with_faults: bool) -> list[PersonAct]:
+    """Return the last acts, without pauses at the beginning, and without faults unless they are wanted."""
+    kept = [act for act in acts if with_faults or not isinstance(act, Inject)][-MOST_ACTS:]
+    while kept and isinstance(kept[0], Pause):
+        kept.pop(0)
+    return kept
+
+
+def _test(
+    violation: Violation, talks: Sequence[tuple[Visit, Sequence[PersonAct]]], *, bot: str, is_killed: bool
+) -> str:
+    """Return a test. Of `talks`, the person of the violation is the first, and talks last."""
+    (visit, _), people = talks[0], [*talks[1:], talks[0]]
+    names = sorted({type(act).__name__ for _, given in people for act in given} | {"Persona"})
+    is_secret = violation.rule == "leak" and violation.other is None and "secret" in violation.expected
+    head = _HEAD.format(
+        about=_about(violation),
+        testing="Phone, PhoneFor, killed_between_calls" if is_killed else "PhoneFor",
+        names=", ".join([*names, "rehearse"]),
+        setting=_SETTING if is_secret else "",
+        bot=bot,
+    )
+    if is_secret:
+        head = head.replace("from pathlib", "import os\nfrom pathlib", 1)
+    shown = "".join(_persona(one, given) for one, given in people)
+    end = (_KILLED if is_killed else _TALKING).format(
+        name=name_of(visit.persona.name),
+        people=", ".join(name_of(one.persona.name).upper() for one, _ in people),
+        secrets=", secrets=[SECRET]" if is_secret else "",
+    )
+    return head + shown + end
+
+
+def name_of(person: str) -> str:
+    """Return the name of a person as a part of a Python name and of a file's name."""
+    name = re.sub(r"[^a-z0-9]+", "_", person.lower()).strip("_") or "person"
+    return f"person_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
+
+
+def _persona(visit: Visit, acts: Sequence[PersonAct]) -> str:
+    persona = visit.persona
+    lines = "".join(f"        {code_of(act)},\n" for act in acts)
+    service = "" if persona.service == "iMessage" else f"    service={persona.service!r},\n"
+    return f"\n{name_of(persona.name).upper()} = Persona(\n    {persona.name!r},\n    [\n{lines}    ],\n{service})\n"
+
+
+def _about(violation: Violation) -> str:
+    # The text of a bot may end the docstring.
+    text = str(violation).replace("\\", "\\\\").replace('"""', "'''")
+    return "\n".join(textwrap.shorten(line, 300) if n == 0 else line for n, line in enumerate(text.splitlines()))
+
+
+def _bot(bot: str, folder: Path) -> str:
+    target, _, name = bot.partition(":")
+    if not (target.endswith(".py") or "/" in target):
+        return repr(bot)
+    # Relative, so that the folders can be moved together.
+    shown = Path(os.path.relpath(Path(target).resolve(), folder.resolve())).as_posix()
+    return f'f"{{Path(__file__).parent}}/{shown}{":" + name if name else ""}"'

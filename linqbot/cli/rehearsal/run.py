@@ -11,7 +11,7 @@ import random
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -68,63 +68,20 @@ def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[V
         bot = ServedBot(
             plan.bot, emulator.public_url, port, Path(folder), plan.out, bound=bound if passes_socket else None
         )
-        emulator.api_key = bot.api_key
-        stage = LiveStage(
-            emulator,
-            bot,
-            seconds=plan.seconds,
-            patience_s=plan.patience_s,
-            faults=plan.faults,
-            seed=plan.seed,
-        )
+        emulator.api_key = bot.process.api_key
+        stage = LiveStage(plan, emulator, bot)
 
         async def run() -> bool:
             server = uvicorn_server.server(create_app(emulator), graceful_s=1, before_exit=emulator.end_streams)
             serving = asyncio.create_task(server.serve(sockets=[linq]))
             try:
-                return await _run(plan, people, stage, bot, serving)
+                return await stage.rehearse(people, serving)
             finally:
                 server.should_exit = True
                 await serving
 
         was_interrupted = asyncio.run(run())
-    return _report(plan, stage, bot, was_interrupted=was_interrupted), stage.visits
-
-
-async def _run(
-    plan: Plan,
-    people: Sequence[Persona],
-    stage: LiveStage,
-    bot: ServedBot,
-    serving: asyncio.Task[None],
-) -> bool:
-    """Return True if the server was stopped with Ctrl-C before the people had ended."""
-    subscription = stage.emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", ("message.received",))
-    bot.webhook_secret = subscription.secret
-    async with bot:
-        talking = asyncio.create_task(_talk(people, stage, bot, subscription))
-        shown = asyncio.create_task(_show(plan, stage)) if plan.shows_progress else None
-        try:
-            await asyncio.wait({talking, serving}, return_when=asyncio.FIRST_COMPLETED)
-            if not talking.done():
-                talking.cancel()
-                with suppress(asyncio.CancelledError):
-                    await talking
-                await stage.ask_for_dead()
-                return True
-            _raise_error_of(talking)
-            return False
-        finally:
-            if shown is not None:
-                shown.cancel()
-                end_progress()
-
-
-async def _talk(people: Sequence[Persona], stage: LiveStage, bot: ServedBot, subscription: SubscriptionRecord) -> None:
-    await bot.start()
-    events = dict.fromkeys(("message.received", *await bot.events()))
-    stage.emulator.change_events(subscription, list(events))
-    await stage.run(people)
+    return stage.report(was_interrupted=was_interrupted), stage.visits
 
 
 def _raise_error_of(task: asyncio.Task[None]) -> None:
@@ -135,55 +92,6 @@ def _raise_error_of(task: asyncio.Task[None]) -> None:
         error = ours[0] if ours else error.exceptions[0]
     if error is not None:
         raise error
-
-
-async def _show(plan: Plan, stage: LiveStage) -> None:
-    while True:
-        await asyncio.sleep(1)
-        if stage.progress.begun_at:
-            passed = asyncio.get_running_loop().time() - stage.progress.begun_at
-            written = sum(1 for visit in stage.visits for _ in visit.said)
-            said = len(stage.emulator.state.keys)
-            print_progress(min(passed, plan.seconds), plan.seconds, written, said, stage.progress.kills)
-
-
-def _report(plan: Plan, stage: LiveStage, bot: ServedBot, *, was_interrupted: bool) -> Report:
-    secrets = [bot.api_key, bot.webhook_secret]
-    secrets += [value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)]
-    found = violations(
-        stage.visits,
-        stage.emulator,
-        secrets=secrets,
-        given_up=stage.progress.given_up,
-        unfinished=not was_interrupted,
-    )
-    found = [one for one in found if one.rule not in plan.skipped]
-    people = [
-        PersonResult(
-            visit.persona.name,
-            written=sum(1 for one in visit.said if one.message_id is not None),
-            expecting=_expecting(visit.stretches),
-            judged=_expecting([one for one in visit.stretches if one.is_settled or not was_interrupted]),
-            tried=tried_by(visit),
-            seconds=seconds_to_answers(visit, stage.emulator),
-            violations=[one for one in found if one.person == visit.persona.name],
-            stopped=visit.stopped,
-        )
-        for visit in stage.visits
-    ]
-    return Report(
-        bot=plan.bot,
-        seconds=stage.progress.seconds,
-        seed=plan.seed,
-        people=people,
-        bubbles=sum(one.is_from_me for one in stage.emulator.state.messages.values()),
-        faults=faults_in(stage.visits, stage.progress.kills),
-        crashes=stage.progress.crashes,
-        memory=stage.progress.memory,
-        live=stage.progress.live,
-        was_interrupted=was_interrupted,
-        skipped=plan.skipped,
-    )
 
 
 def _expecting(stretches: Sequence[Stretch]) -> int:
@@ -201,19 +109,6 @@ LIVE_EVERY_S: Final = 5.0
 """Seconds between looks at the live memory. Each collects garbage, which takes some milliseconds."""
 
 
-@dataclass(slots=True)
-class Progress:
-    """The state of a rehearsal while it runs."""
-
-    begun_at: float = 0.0  # time of the event loop at which the people began
-    seconds: float = 0.0  # the length of the conversations so far
-    kills: int = 0  # how often the bot was killed
-    crashes: int = 0  # how often the bot's process ended by itself
-    memory: list[Resident] = field(default_factory=list)  # the resident memory of the bot's process, in each second
-    live: list[Live] = field(default_factory=list)  # its live memory, now and then
-    given_up: list[GivenUp] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class _Look:
     """The work that the bot had not finished."""
@@ -227,39 +122,38 @@ class LiveStage:
     """The surroundings of people who talk to a process: see `linqbot.testing.people.actor.Surroundings`.
 
     The seed determines when the bot is killed.
+
+    Attributes:
+        visits: The conversations.
     """
 
     look_every_s = 0.5
 
-    def __init__(
-        self,
-        emulator: Emulator,
-        bot: ServedBot,
-        *,
-        seconds: float,
-        patience_s: float,
-        faults: Sequence[FaultName],
-        seed: int,
-    ) -> None:
+    def __init__(self, plan: Plan, emulator: Emulator, bot: ServedBot) -> None:
         self.emulator = emulator
-        self.patience_s = patience_s
+        self.patience_s = plan.patience_s
         self.visits: list[Visit] = []
-        self.progress = Progress()
+        self._plan = plan
         self._bot = bot
-        self._seconds = seconds
-        self._kills = "kill" in faults
-        self._dice = random.Random(f"{seed}/kills")  # noqa: S311 - no secret
+        self._dice = random.Random(f"{plan.seed}/kills")  # noqa: S311 - no secret
         self._look = _Look(0, None)
         self._looked = asyncio.Condition()
         self._looks = 0
         self._is_ending = False
+        self._begun_at = 0.0  # time of the event loop at which the people began
+        self._seconds = 0.0  # the length of the conversations so far
+        self._kills = 0  # how often the bot was killed
+        self._crashes = 0  # how often the bot's process ended by itself
+        self._memory: list[Resident] = []  # the resident memory of the bot's process, in each second
+        self._live: list[Live] = []  # its live memory, now and then
+        self._given_up: list[GivenUp] = []
 
     # For the people
 
     @property
     def is_over(self) -> bool:
         """True if the time is over."""
-        return self._is_ending or asyncio.get_running_loop().time() >= self.progress.begun_at + self._seconds
+        return self._is_ending or asyncio.get_running_loop().time() >= self._begun_at + self._plan.seconds
 
     async def pause(self, seconds: float) -> None:
         """Let real time pass."""
@@ -280,31 +174,74 @@ class LiveStage:
 
     async def kill(self) -> None:
         """Kill the bot and start it again, and note this in the conversations that it cuts into."""
-        self.progress.kills += 1
+        self._kills += 1
         now = self.emulator.clock.now()
         for visit in self.visits:
             if visit.stretches and not visit.stretches[-1].is_settled:
                 visit.stretches[-1].performed.append(Performed(Inject("kill"), now))
-        ended = await self._bot.kill()
-        self.progress.crashes += ended
+        self._crashes += await self._bot.kill()
 
     # The rehearsal
 
-    async def run(self, people: Sequence[Persona]) -> None:
+    async def rehearse(self, people: Sequence[Persona], serving: asyncio.Task[None]) -> bool:
+        """Start the bot, and let the people talk. Return True if Ctrl-C stopped the emulator's server before they had ended.
+
+        Raises:
+            ConfigError: the bot did not start.
+        """
+        process = self._bot.process
+        subscription = self.emulator.subscribe(f"{process.url}/webhooks/linq?version=2026-02-03", ("message.received",))
+        process.webhook_secret = subscription.secret
+        async with self._bot:
+            talking = asyncio.create_task(self._begin(people, subscription))
+            shown = asyncio.create_task(self._show()) if self._plan.shows_progress else None
+            try:
+                await asyncio.wait({talking, serving}, return_when=asyncio.FIRST_COMPLETED)
+                if not talking.done():
+                    talking.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await talking
+                    self._given_up = await self._bot.dead()
+                    return True
+                _raise_error_of(talking)
+                return False
+            finally:
+                if shown is not None:
+                    shown.cancel()
+                    end_progress()
+
+    async def _begin(self, people: Sequence[Persona], subscription: SubscriptionRecord) -> None:
+        await self._bot.start()
+        events = dict.fromkeys(("message.received", *await self._bot.events()))
+        self.emulator.change_events(subscription, list(events))
+        await self._run(people)
+
+    async def _show(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            if self._begun_at:
+                passed = asyncio.get_running_loop().time() - self._begun_at
+                said = len(self.emulator.state.keys)
+                print_progress(min(passed, self._plan.seconds), self._plan.seconds, self._written(), said, self._kills)
+
+    def _written(self) -> int:
+        return sum(1 for visit in self.visits for _ in visit.said)
+
+    async def _run(self, people: Sequence[Persona]) -> None:
         """Let the people talk until the time is over, and wait until the bot has finished.
 
         Raises:
             ConfigError: the bot did not start again after a kill.
         """
         loop = asyncio.get_running_loop()
-        self.progress.begun_at = loop.time()
+        self._begun_at = loop.time()
         self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]
         async with asyncio.TaskGroup() as group:
             around = [
                 group.create_task(each)
                 for each in (self._look_again_and_again(), self._watch_process(), self._measure_live_memory())
             ]
-            if self._kills:
+            if "kill" in self._plan.faults:
                 group.create_task(self._kill_now_and_then())
             talking = [group.create_task(self._let_talk(visit)) for visit in self.visits]
             if talking:
@@ -312,17 +249,13 @@ class LiveStage:
             self._is_ending = True
             for task in around:
                 task.cancel()
-        await self.ask_for_dead()
+        self._given_up = await self._bot.dead()
 
     async def _let_talk(self, visit: Visit) -> None:
         try:
             await perform(visit.persona, visit.handle, self, visit)
         except Exception as error:  # noqa: BLE001 - a function of the author chooses the acts
             visit.stopped = f"its script raised {type(error).__name__}: {error}"
-
-    async def ask_for_dead(self) -> None:
-        """Note what the bot has given up."""
-        self.progress.given_up = await self._bot.dead()
 
     async def _look_again_and_again(self) -> None:
         while True:
@@ -342,7 +275,7 @@ class LiveStage:
         return frozenset(handle for one in chats if one in known for handle in known[one].people)
 
     async def _kill_now_and_then(self) -> None:
-        mean = max(LEAST_BETWEEN_KILLS_S, self._seconds / KILLS)
+        mean = max(LEAST_BETWEEN_KILLS_S, self._plan.seconds / KILLS)
         # A bot that has never received anything cannot know that it has missed something.
         while all(_is_on_its_way(one) for one in self.emulator.world.deliveries.history):
             await asyncio.sleep(LOOK_EVERY_S)
@@ -359,20 +292,54 @@ class LiveStage:
     async def _watch_process(self) -> None:
         while True:
             await asyncio.sleep(MEMORY_EVERY_S)
-            self.progress.seconds = asyncio.get_running_loop().time() - self.progress.begun_at
+            self._seconds = asyncio.get_running_loop().time() - self._begun_at
             if (used := self._bot.memory_bytes()) is not None:
-                self.progress.memory.append(Resident(self._bot.age_s, used))
-            if self._bot.has_ended and not self._bot.changing.locked():
-                async with self._bot.changing:
+                self._memory.append(Resident(self._bot.age_s, used))
+            if self._bot.has_ended and not self._bot.process.changing.locked():
+                async with self._bot.process.changing:
                     ended = await self._bot.start()
-                    self.progress.crashes += 1 + ended
+                    self._crashes += 1 + ended
 
     async def _measure_live_memory(self) -> None:
         while True:
             await asyncio.sleep(LIVE_EVERY_S)
-            written = sum(1 for visit in self.visits for _ in visit.said)
-            if (look := await self._bot.live_memory(written)) is not None:
-                self.progress.live.append(look)
+            if (look := await self._bot.live_memory(self._written())) is not None:
+                self._live.append(look)
+
+    def report(self, *, was_interrupted: bool) -> Report:
+        """Check what the people received, and return the result."""
+        secrets = [self._bot.process.api_key, self._bot.process.webhook_secret]
+        secrets += [value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)]
+        broken = violations(
+            self.visits, self.emulator, secrets=secrets, given_up=self._given_up, unfinished=not was_interrupted
+        )
+        found = [one for one in broken if one.rule not in self._plan.skipped]
+        people = [
+            PersonResult(
+                visit.persona.name,
+                written=sum(1 for one in visit.said if one.message_id is not None),
+                expecting=_expecting(visit.stretches),
+                judged=_expecting([one for one in visit.stretches if one.is_settled or not was_interrupted]),
+                tried=tried_by(visit),
+                seconds=seconds_to_answers(visit, self.emulator),
+                violations=[one for one in found if one.person == visit.persona.name],
+                stopped=visit.stopped,
+            )
+            for visit in self.visits
+        ]
+        return Report(
+            bot=self._plan.bot,
+            seconds=self._seconds,
+            seed=self._plan.seed,
+            people=people,
+            bubbles=sum(one.is_from_me for one in self.emulator.state.messages.values()),
+            faults=faults_in(self.visits, self._kills),
+            crashes=self._crashes,
+            memory=self._memory,
+            live=self._live,
+            was_interrupted=was_interrupted,
+            skipped=self._plan.skipped,
+        )
 
 
 def _is_on_its_way(delivery: WebhookDelivery) -> bool:

@@ -62,7 +62,7 @@ from linqbot.emulator.web.control_bodies import (
     Restart,
     RunAgain,
     SetClock,
-    TurnReport,
+    TurnObservation,
 )
 from linqbot.errors import ConfigError
 
@@ -343,7 +343,7 @@ async def observe(emulator: Emulator, request: Request) -> EndpointResponse:
         ApiError: 400, the report does not have one of these shapes.
     """
     raw = await read_json(request, MAX_REPORT_BYTES)
-    model = BotReport if raw.get("kind") == "bot" else TurnReport
+    model = BotReport if raw.get("kind") == "bot" else TurnObservation
     emulator.observe(_validated(raw, model).model_dump(mode="json"))
     return EndpointResponse(202, {})
 
@@ -424,7 +424,7 @@ REQUESTS = (
     ControlRequest("GET", "/deliveries/{event_id}", delivery),
     ControlRequest("POST", "/deliveries/{event_id}/replay", replay),
     ControlRequest("GET", "/stored", stored),
-    ControlRequest("POST", "/observations", observe, (TurnReport, BotReport)),
+    ControlRequest("POST", "/observations", observe, (TurnObservation, BotReport)),
     ControlRequest("GET", "/state", state),
     ControlRequest("GET", "/stream", stream),
     ControlRequest("GET", "/chats/{chat_id}/messages", messages),

@@ -187,7 +187,7 @@ class MetQuestion(_Report):
     )
 
 
-class TurnReport(_Report):
+class TurnObservation(_Report):
     """A turn of the bot: the handler that took an event, its outcome, and the filters that were tried."""
 
     kind: Literal["turn"]

@@ -20,7 +20,7 @@ from linqbot.bot.bot import Bot
 from linqbot.client.call import Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.hookspecs import End, hookimpl
+from linqbot.hookspecs import End, TurnReport, hookimpl
 from linqbot.linq.events.delivery import Delivery, event_id_of
 from linqbot.linq.signatures import random_secret, sign
 from linqbot.linq.types.proactive import Broadcast
@@ -45,7 +45,7 @@ class Simulation:
     broadcasts: list[Broadcast] = field(default_factory=list)
     handler: str | None = None  # name of the handler that ran; None if no handler took the event
     error: BaseException | None = None  # the exception that the handler raised
-    # The turn's outcome, as the hook `finished` gets it; None if the turn did not end in time, and in a dry run, which
+    # The turn's outcome, as the hook `turn_ended` gets it; None if the turn did not end in time, and in a dry run, which
     # has no turn.
     end: End | None = None
     note: str | None = None  # what a dry run cannot show, and why; None if it shows everything
@@ -68,16 +68,8 @@ class Observer:
         self.ended = asyncio.Event()
 
     @hookimpl(trylast=True)
-    def handled(self, handler: str | None) -> None:
-        self.handler = handler
-
-    @hookimpl(trylast=True)
-    def failed(self, handler: str | None, error: BaseException) -> None:
-        self.handler, self.error = handler, error
-
-    @hookimpl(trylast=True)
-    def finished(self, outcome: End) -> None:
-        self.end = outcome
+    def turn_ended(self, report: TurnReport) -> None:
+        self.end, self.handler, self.error = report.outcome, report.handler, report.error
         self.ended.set()
 
 

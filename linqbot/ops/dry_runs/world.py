@@ -45,6 +45,7 @@ from linqbot.features.asking.session import AskSession
 from linqbot.features.asking.turn_session import TurnSession
 from linqbot.features.catalog import Features
 from linqbot.features.turn_scheduler import TurnBroadcaster
+from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.types.proactive import Broadcast
@@ -219,10 +220,10 @@ class DryWorld:
         for hook in OBSERVED:
             setattr(self._plugins, hook, None)
 
-        def failed(_: Delivery, __: Event | None, ___: str | None, error: BaseException, *____: object) -> None:
-            run.error = error
+        def turn_ended(report: TurnReport) -> None:
+            run.error = report.error
 
-        self._plugins.failed = failed
+        self._plugins.turn_ended = turn_ended
 
 
 def _answered(arrived: Arrival) -> Conversation | None:
@@ -254,8 +255,11 @@ class _Owner(Worker):
         self.gave_up = asyncio.Event()
 
     def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
-        super().detach(task, instead)
-        self.gave_up.set()
+        async def ended() -> None:
+            await instead
+            self.gave_up.set()
+
+        super().detach(task, ended())
 
 
 class _Dispatcher(Dispatcher):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.events import Delivery
+from linqbot.hookspecs import TurnReport
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events import EVENT_CLASSES
 
@@ -48,6 +49,23 @@ def of_delivery(delivery: Delivery, operation: str) -> Attributes:
     if kind in ("c", "r") and not chat_id.startswith("m:"):
         attributes["messaging.message.conversation_id"] = chat_id
     return attributes
+
+
+def of_turn(report: TurnReport) -> Attributes:
+    """Return the attributes of the span of a turn that begins."""
+    return of_delivery(report.delivery, "process") | {
+        "linqbot.waited_s": report.waited_s,
+        "linqbot.attempts": report.attempts,
+        "linqbot.replay": report.replay,
+    }
+
+
+def of_end(report: TurnReport) -> Attributes:
+    """Return the attributes that the span of a turn gets at its end."""
+    attributes = {} if report.error is None else of_error(report.error)
+    if report.handler is not None:
+        attributes["linqbot.handler"] = report.handler
+    return attributes | {"linqbot.outcome": str(report.outcome)}
 
 
 def of_request(delivery: Delivery, route: str) -> Attributes:

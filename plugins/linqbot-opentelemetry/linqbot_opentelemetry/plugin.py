@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from linqbot import hookimpl
 from linqbot.client.call import ApiResponse, Call
 from linqbot.events import Delivery
-from linqbot.hookspecs import End, Reason, Running
+from linqbot.hookspecs import Reason, Running, TurnReport
 from linqbot_opentelemetry import attributes, provider
 
 if TYPE_CHECKING:
@@ -110,15 +110,12 @@ class OpenTelemetry:
             span.end()
 
     @hookimpl
-    def taken(
-        self, delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, replay: int
-    ) -> None:
+    def taken(self, report: TurnReport, carrier: Mapping[str, str]) -> None:
         if (tracer := self._tracer) is None:
             return
-        facts = attributes.of_delivery(delivery, "process")
-        facts |= {"linqbot.waited_s": waited_s, "linqbot.attempts": attempts, "linqbot.replay": replay}
+        facts = attributes.of_turn(report)
         parent = _carrying.extract(carrier, Context())
-        span = tracer.start_span(f"process {attributes.destination(delivery)}", parent, SpanKind.CONSUMER, facts)
+        span = tracer.start_span(f"process {attributes.destination(report.delivery)}", parent, SpanKind.CONSUMER, facts)
         self._turn.set(_Turn(span, context.attach(trace.set_span_in_context(span))))
 
     @hookimpl
@@ -143,29 +140,15 @@ class OpenTelemetry:
         span.end(end)
 
     @hookimpl
-    def handled(self, handler: str | None) -> None:
-        if (turn := self._turn.get()) is not None and handler is not None:
-            turn.span.set_attribute("linqbot.handler", handler)
-
-    @hookimpl
-    def failed(
-        self, handler: str | None, error: BaseException, outcome: Literal["retry", "defer", "dead_letter"]
-    ) -> None:
-        if (turn := self._turn.get()) is None:
-            return
-        if handler is not None:
-            turn.span.set_attribute("linqbot.handler", handler)
-        turn.span.set_attributes(attributes.of_error(error))
-        turn.span.set_status(StatusCode.ERROR, f"{attributes.error_name(error)}: {outcome}")
-
-    @hookimpl
-    def finished(self, outcome: End) -> None:
+    def turn_ended(self, report: TurnReport) -> None:
         if (turn := self._turn.get()) is None:
             return
         self._turn.set(None)
-        turn.span.set_attribute("linqbot.outcome", outcome)
-        if outcome == "dead_letter":
-            turn.span.set_status(StatusCode.ERROR, outcome)
+        turn.span.set_attributes(attributes.of_end(report))
+        if report.error is not None:
+            turn.span.set_status(StatusCode.ERROR, f"{attributes.error_name(report.error)}: {report.outcome}")
+        elif report.outcome == "dead_letter":
+            turn.span.set_status(StatusCode.ERROR, report.outcome)
         turn.span.end()
         context.detach(turn.token)
 

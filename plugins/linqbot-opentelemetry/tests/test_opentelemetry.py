@@ -22,6 +22,7 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import LinqApiError
 from linqbot.events import Delivery
+from linqbot.hookspecs import TurnReport
 
 pytestmark = pytest.mark.anyio
 
@@ -171,10 +172,11 @@ async def test_of_the_senders_trace_headers_only_ids_go_on(spans: Spans, tmp_pat
 def test_an_error_is_named_by_an_identifier(spans: Spans, named: str, expected: str) -> None:
     error = type(named, (KeyError,), {})("a secret")
     plugin = OpenTelemetry(spans.provider)
-    plugin.taken(DELIVERY, {}, 0.0, 0, 0)
+    report = TurnReport(DELIVERY, 0.0, 0, 0, 0)
+    plugin.taken(report, {})
     plugin.sent(CALL, None, error, 0.1, from_journal=False)
-    plugin.failed("answer", error, "retry")
-    plugin.finished("retry")
+    report.handler, report.error, report.outcome = "answer", error, "retry"
+    plugin.turn_ended(report)
     for span in spans.all():
         assert span.attributes is not None
         assert span.attributes["error.type"] == expected
@@ -342,9 +344,10 @@ def test_without_a_provider_nothing_is_traced_and_nothing_is_stored() -> None:
     carrier: dict[str, str] = {}
     plugin.received(DELIVERY, {"traceparent": PROXY}, carrier)
     plugin.stored(is_new=True)
-    plugin.taken(DELIVERY, carrier, 0.0, 0, 0)
+    report = TurnReport(DELIVERY, 0.0, 0, 0, 0, outcome="ack")
+    plugin.taken(report, carrier)
     assert not trace.get_current_span().get_span_context().is_valid
-    plugin.finished("ack")
+    plugin.turn_ended(report)
     assert carrier == {}
 
 

@@ -21,7 +21,7 @@ from linqbot import hookimpl
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError
 from linqbot.events import Delivery
-from linqbot.hookspecs import End, Reason, Running
+from linqbot.hookspecs import Reason, Running, TurnReport
 from linqbot_prometheus.inbox import InboxCollector
 from linqbot_prometheus.labels import Bounded, call_name, event_type
 from linqbot_prometheus.metrics import Metrics
@@ -77,8 +77,8 @@ class Prometheus:
         self._metrics.store_s.observe(took_s)
 
     @hookimpl
-    def taken(self, delivery: Delivery, waited_s: float) -> None:
-        self._metrics.waiting_s.observe(waited_s, event_type(delivery))
+    def taken(self, report: TurnReport) -> None:
+        self._metrics.waiting_s.observe(report.waited_s, event_type(report.delivery))
         self._metrics.busy += 1
 
     @hookimpl
@@ -96,21 +96,15 @@ class Prometheus:
         self._metrics.call_s.observe(took_s, name)
 
     @hookimpl
-    def handled(self, delivery: Delivery, handler: str | None, took_s: float) -> None:
-        if handler is not None:
-            self._metrics.handler_s.observe(took_s, self._handler(handler), event_type(delivery))
-
-    @hookimpl
-    def failed(self, delivery: Delivery, handler: str | None, error: BaseException) -> None:
-        labels = (self._handler(handler), event_type(delivery), self._error(type(error).__qualname__))
-        self._metrics.failures.add(*labels)
-
-    @hookimpl
-    def finished(self, delivery: Delivery, outcome: End, took_s: float) -> None:
-        kind = event_type(delivery)
+    def turn_ended(self, report: TurnReport) -> None:
+        kind, handler = event_type(report.delivery), self._handler(report.handler)
+        if report.handler is not None and report.handler_s is not None:
+            self._metrics.handler_s.observe(report.handler_s, handler, kind)
+        if report.error is not None:
+            self._metrics.failures.add(handler, kind, self._error(type(report.error).__qualname__))
         self._metrics.busy -= 1
-        self._metrics.turns.add(kind, outcome)
-        self._metrics.turn_s.observe(took_s, kind)
+        self._metrics.turns.add(kind, str(report.outcome))
+        self._metrics.turn_s.observe(report.took_s, kind)
 
 
 class _Endpoint:

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from linqbot.cli.dev.bot_process import BotProcess, note_end
+from linqbot.cli.dev.bot import start_failure, still_loading
+from linqbot.cli.dev.bot_process import BotProcess, note_end, process_ended
 from linqbot.cli.dev.reporting import MAX_WAITING, Observations
-from linqbot.cli.dev.start_failure import process_ended, start_failure, still_loading
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.control_bodies import BotReport
 from linqbot.errors import BotError, ConfigError, LinqbotError

@@ -15,7 +15,7 @@ from linqbot.bot.router import Next
 from linqbot.cli.dev.reporting import TurnLines, TurnReports, is_shown, line, quoted
 from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.emulator.acts.chat_acts import SetOptOut
-from linqbot.emulator.web.control_bodies import TurnReport
+from linqbot.emulator.web.control_bodies import TurnObservation
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageRead, ReactionAdded
 from linqbot.linq.types.message import LinkPart
@@ -43,9 +43,9 @@ class Dev:
     @property
     def reports(self) -> list[dict[str, Any]]:
         """The reports, each of which the emulator would accept."""
-        found = [turn.report() for turn in self.turns if is_shown(turn)]
+        found = [turn.to_json() for turn in self.turns if is_shown(turn)]
         for report in found:
-            TurnReport.model_validate(report)
+            TurnObservation.model_validate(report)
         return found
 
 
@@ -123,7 +123,7 @@ async def test_a_handler_that_does_not_return_is_shown_while_it_runs() -> None:
     def show(turn: ObservedTurn) -> None:
         if turn.handler is None:
             return
-        shown.append(f"{turn.report()['outcome']}: {click.unstyle(line(turn)).partition(' → ')[2]}")
+        shown.append(f"{turn.to_json()['outcome']}: {click.unstyle(line(turn)).partition(' → ')[2]}")
         returns.set()
 
     bot = Bot(plugins=[TurnReports(show, lambda _: None, long_s=0)])
@@ -203,9 +203,9 @@ async def test_an_answer_is_shown_with_its_question_and_with_what_became_of_it()
             await text(phone, said)
         await phone.advance(90_000)
         await phone.quiet()
-    found = [turn.report_to_page() for turn in dev.turns if is_shown(turn)]
+    found = [turn.for_page() for turn in dev.turns if is_shown(turn)]
     for report in found:
-        TurnReport.model_validate(report)
+        TurnObservation.model_validate(report)
     met = [(one["question"]["text"], one["question"]["result"]) if one["question"] else None for one in found]
     assert met == [
         None,
@@ -224,7 +224,7 @@ async def test_an_answer_is_shown_with_its_question_and_with_what_became_of_it()
     assert {one["question"]["handler"].rpartition(".")[2] for one in found if one["question"]} == {"book"}
     assert dev.lines[4].endswith('"very many" → book N ms → no valid answer, which ends the question "How many?"')
     assert '"never mind" → book' in dev.lines[6], "a message that ends a question is shown, not the one that began it"
-    assert "How many?" not in json.dumps([turn.report() for turn in dev.turns])
+    assert "How many?" not in json.dumps([turn.to_json() for turn in dev.turns])
 
 
 async def test_a_handler_that_goes_on_after_its_question_was_not_chosen_by_filters() -> None:
@@ -259,7 +259,7 @@ async def test_a_vote_that_is_counted_is_shown_although_no_handler_runs() -> Non
         await group.text("Thai")
         await phone.quiet()
     turn = dev.turns[-1]
-    assert turn.report_to_page()["question"]["result"] == "counted"
+    assert turn.for_page()["question"]["result"] == "counted"
     assert (turn.outcome, turn.handler) == ("acked", None)
     assert dev.lines[-1].startswith(f'{phone.handle} in a group "Thai" → counted as a vote on "Lunch?')
 
@@ -336,7 +336,7 @@ async def test_an_error_is_printed_once_with_its_whole_message_its_frames_and_th
     )
     assert "Did you mean reply? → given up after attempt 1\n" in mistyped
     without_page.print(dev.turns[-1])
-    assert f"linqbot inbox retry --dev {dev.turns[-1].delivery.id}\n" in capsys.readouterr().err
+    assert f"linqbot inbox retry --dev {dev.turns[-1].report.delivery.id}\n" in capsys.readouterr().err
 
 
 async def test_an_error_in_a_task_group_is_shown_with_its_own_line() -> None:
@@ -441,7 +441,7 @@ async def test_a_turn_that_blocks_the_event_loop_is_shown_on_the_page_before_it_
     (report,) = shown
     assert report["outcome"] == "running"
     assert [(note["title"], note["line"]) for note in report["notes"]] == [("Blocked the event loop", 9)]
-    assert TurnReport.model_validate(report)
+    assert TurnObservation.model_validate(report)
     dev.reporter.blocked("bot:slow", "bot.py:9")
     assert [report["kind"] for report in dev.posted].count("turn") == 1, "no turn runs any more"
 
@@ -463,7 +463,7 @@ async def test_a_call_that_waits_for_the_rate_limit_or_a_retry_is_shown_on_the_p
         await phone.quiet()
     turns = [report for report in dev.posted if report["kind"] == "turn"]
     for report in turns:
-        TurnReport.model_validate(report)
+        TurnObservation.model_validate(report)
     (retries, limited) = turns
     assert (retries["outcome"], retries["retry_in_s"]) == ("running", 0.5)
     assert "503" in retries["reason"]
@@ -631,8 +631,8 @@ async def test_the_page_gets_each_send_as_it_looks_on_each_service() -> None:
         await phone.quiet()
         lunch_id, options_id, raw_id = [bubble.id for bubble in phone.messages if bubble is not None][-3:]
     (turn,) = [each for each in dev.turns if is_shown(each)]
-    report = turn.report_to_page()
-    TurnReport.model_validate(report)
+    report = turn.for_page()
+    TurnObservation.model_validate(report)
     reply, raw = report["previews"]
     assert (reply["message_ids"], raw["message_ids"]) == ([lunch_id, options_id], [raw_id])
     look = {
@@ -644,7 +644,7 @@ async def test_the_page_gets_each_send_as_it_looks_on_each_service() -> None:
     assert "text_decorations" not in reply["sms"]["messages"][0]["parts"][0]
     assert (reply["imessage"]["degraded"], reply["sms"]["degraded"]) == ([], ["poll", "effect"])
     assert raw["imessage"]["messages"] == raw["sms"]["messages"]
-    assert "previews" not in turn.report()
+    assert "previews" not in turn.to_json()
 
 
 async def test_a_turn_that_sends_very_much_shows_the_first_sends_on_the_page() -> None:
@@ -659,6 +659,6 @@ async def test_a_turn_that_sends_very_much_shows_the_first_sends_on_the_page() -
         await phone.text("hi")
         await phone.quiet()
     (turn,) = [each for each in dev.turns if is_shown(each)]
-    report = turn.report_to_page()
+    report = turn.for_page()
     assert 0 < len(report["previews"]) < 5
     assert len(json.dumps(report)) < 2**20

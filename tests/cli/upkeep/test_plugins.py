@@ -43,8 +43,8 @@ class Plugin:
         self.ends = []
 
     @hookimpl
-    def finished(self, delivery, outcome):
-        self.ends.append(f"{delivery.type} {outcome}")
+    def turn_ended(self, report):
+        self.ends.append(f"{report.delivery.type} {report.outcome}")
 
     @hookimpl
     def register_routes(self, running):
@@ -70,7 +70,7 @@ SLEEPS = """
 import time
 from linqbot import hookimpl
 @hookimpl
-def taken(delivery):
+def taken(report):
     time.sleep(0.06)
 """
 SWALLOWS = """
@@ -174,9 +174,9 @@ def test_the_data_that_a_plugin_attaches_to_a_delivery_survives_a_kill(
     def received(headers, carrier):
         carrier["traceparent"] = headers["traceparent"]
     @hookimpl
-    def taken(carrier, attempts, crashes):
+    def taken(report, carrier):
         with pathlib.Path("taken.txt").open("a") as file:
-            file.write(f"{carrier['traceparent']} {crashes}\\n")
+            file.write(f"{carrier['traceparent']} {report.crashes}\\n")
     """
     install_plugin(site, "trace", code)
     (site.parent / "bot.py").write_text(
@@ -218,7 +218,7 @@ def test_list_shows_the_origin_and_status_of_each_plugin(site: Path, linqbot: Ca
     rows = {row["name"]: row for row in json.loads(linqbot("plugins", "list", "bot.py", "--json").stdout)}
     assert (rows["good"]["version"], rows["good"]["distribution"]) == ("1.2", "linqbot-good")
     assert (rows["good"]["status"], rows["Mine"]["status"]) == ("active", "active")
-    assert rows["good"]["hooks"] == ["finished", "register_commands", "register_routes"]
+    assert rows["good"]["hooks"] == ["register_commands", "register_routes", "turn_ended"]
     assert rows["noimport"]["status"] == rows["noroutes"]["status"] == "disabled"
     assert "register_routes raised TypeError" in rows["noroutes"]["why"]
     assert rows["linqbot.storage.open"]["distribution"] == "linqbot"
@@ -309,7 +309,7 @@ def test_trace_shows_nested_steps_with_their_plugins(site: Path, linqbot: Callab
         "  handlers",
         "    outbound middleware: gate",
         "      call chats.messages.send",
-        "finished: good",
+        "turn_ended: good",
     ]
     assert "would call   chats.messages.send" in result.stdout
     report = json.loads(linqbot("plugins", "trace", "bot.py", "message.received", "--json").stdout)

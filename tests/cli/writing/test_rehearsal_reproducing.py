@@ -1,23 +1,135 @@
-"""The verdict of `linqbot rehearse` on the test that it has written for a finding."""
+"""A violation becomes a pytest file, which fails with the bot that broke the rule and passes with a corrected one."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from linqbot.cli.rehearsal import reproducing
-from linqbot.testing.people import Persona, Say, Violation
-from linqbot.testing.people.persona import Performed, Stretch, Visit
+from linqbot.cli.rehearsal.reproducing import reproductions
+from linqbot.testing.people import Inject, Pause, Persona, Say, Violation
+from linqbot.testing.people.checks import Rule
+from linqbot.testing.people.persona import Performed, PersonAct, Stretch, Visit
+
+HEAD = """
+import os
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot()
+last: list[str] = []
+
+
+@bot.on_message
+async def answer(message: MessageReceived, ctx: Context) -> None:
+"""
+RIGHT = '    await ctx.reply(f"You said: {message.text}")\n'
+TWICE = RIGHT + RIGHT
+SILENT = '    if message.text != "second":\n    ' + RIGHT
+LEAKS = '    await ctx.reply(f"Before: {last}")\n    last.append(message.text)\n'
+SECRET = '    await ctx.reply(os.environ["LINQ_API_V3_API_KEY"])\n'
+AFTER_A_CRASH = (
+    "    last.append(message.event_id)\n"
+    "    for _ in range(last.count(message.event_id)):\n"
+    '        await ctx.reply("hello")\n'
+)
+
+
+def visit(name: str, *stretches: list[PersonAct]) -> Visit:
+    done = [Stretch(0, [Performed(act, 0.0) for act in acts], is_settled=True) for acts in stretches]
+    return Visit(Persona(name, [], service="SMS" if name == "sms 3" else "iMessage"), "+14155550142", done)
+
+
+def violation(rule: Rule, person: str, stretch: int, expected: str = "", other: str | None = None) -> Violation:
+    return Violation(rule, person, "'hi'", expected, 'He said """no""" \\ twice', stretch, other)
+
+
+ANN = visit("ann", [Say("first")], [Pause(2), Say("second", waits=False), Say("third, with 'quotes'")], [Say("fourth")])
+KILLED = visit("ann", [Say("first"), Inject("kill")])
+BOB = visit("bob", [Say("my code is tulip-4821")])
+SMS = visit("sms 3", [Inject("429"), Say("first")])
+
+CASES = {
+    "doubled": (TWICE, violation("doubled", "ann", 1), [ANN], 0),
+    "silent": (SILENT, violation("unanswered", "ann", 1), [visit("ann", [Say("first")], [Say("second")])], 0),
+    "leak": (LEAKS, violation("leak", "ann", 0, "no text", "bob"), [BOB, ANN], 0),
+    "secret": (SECRET, violation("leak", "ann", 0, "no secret in a message"), [ANN], 0),
+    "after_a_crash": (AFTER_A_CRASH, violation("doubled", "ann", 0), [KILLED], 2),
+    "with_a_fault_over_sms": (TWICE, violation("doubled", "sms 3", 0), [SMS], 1),
+}
+"""By name: the code of a wrong bot, the violation that was found, the visits, and the number of the reproduction."""
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_each_fails_with_its_bot_and_passes_with_a_corrected_one(tmp_path: Path) -> None:
+    for name, (wrong, found, visits, number) in CASES.items():
+        bot, test = tmp_path / f"{name}.py", tmp_path / "out" / f"test_{name}.py"
+        test.parent.mkdir(exist_ok=True)
+        bot.write_text(HEAD + wrong)
+        test.write_text([*reproductions(found, visits, str(bot), test.parent)][number])
+    assert run(tmp_path / "out") == {name: f"rule='{found.rule}'" for name, (_, found, _, _) in CASES.items()}
+    for name in CASES:
+        (tmp_path / f"{name}.py").write_text(HEAD + RIGHT)
+    assert run(tmp_path / "out") == dict.fromkeys(CASES, "passed")
+
+
+def run(tests: Path) -> dict[str, str]:
+    """Run tests in a pytest of their own. Return for each file "passed", or the rule that was broken."""
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-W",
+            "error",
+            "-v",
+            f"--junit-xml={tests}.xml",
+            str(tests),
+        ],
+        cwd=tests,
+        env=os.environ | {"PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    cases = ET.parse(f"{tests}.xml").getroot().iter("testcase")
+    said = {case.attrib["classname"].removeprefix("test_"): "".join(case.itertext()) for case in cases}
+    assert ran.returncode == any(said.values()), ran.stdout
+    return {name: re.findall(r"rule='\w+'", failure)[0] if failure else "passed" for name, failure in said.items()}
+
+
+def test_the_shortest_test_comes_first_and_the_last_has_the_whole_conversation() -> None:
+    first, *_, last = reproductions(violation("doubled", "ann", 1), [ANN], "bot.py", Path())
+    assert "Say('first')" not in first
+    assert "Pause" not in first
+    assert all(said in last for said in ("Say('first')", "Say('second', waits=False)", "Pause(2)"))
+    assert "fourth" not in last
+
+
+def test_a_bot_in_a_module_and_a_bot_with_a_name_are_found() -> None:
+    (module, *_), (named, *_) = (
+        [*reproductions(violation("doubled", "ann", 0), [ANN], bot, Path("out"))]
+        for bot in ("my.bots:shop", "a/b.py:shop")
+    )
+    assert "load_bot('my.bots:shop')" in module
+    assert 'load_bot(f"{Path(__file__).parent}/../a/b.py:shop")' in named
 
 
 @pytest.mark.process
 def test_a_test_that_does_not_end_is_not_said_to_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproducing, "TIMEOUT_S", 0.01)
     (tmp_path / "bot.py").write_text("from linqbot import Bot\n\nbot = Bot()\n")
-    visit = Visit(Persona("ann", []), "+14155550142", [Stretch(0, [Performed(Say("hi"), 0.0)], is_settled=True)])
-    found = Violation("unanswered", "ann", "'hi'", "an answer", "silence", 0, None)
     written = reproducing.write_reproductions(
-        [found], [visit], str(tmp_path / "bot.py"), tmp_path / "out", shows_progress=False
+        [violation("unanswered", "ann", 0)], [ANN], str(tmp_path / "bot.py"), tmp_path / "out", shows_progress=False
     )
     assert [said.startswith("did not end within") for said in written.values()] == [True]

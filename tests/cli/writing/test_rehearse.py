@@ -186,12 +186,12 @@ async def test_no_other_program_can_take_the_port_of_the_bot_between_two_of_its_
         bound.listen()
         host, port = bound.getsockname()
         bot = ServedBot(str(tmp_path / "bot.py"), "http://127.0.0.1:1", port, tmp_path, tmp_path, bound=bound)
-        bot.webhook_secret = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+        bot.process.webhook_secret = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
         async with bot:
             await bot.start()
             await bot.kill()
             assert (bot.lives, await bot.unfinished()) == (2, set())
-            await bot.stop()
+            await bot.process.stop()
             with pytest.raises(ConfigError, match="Address already in use"):
                 uvicorn_server.listen(host, port)
             async with asyncio.timeout(20):
