@@ -31,7 +31,6 @@ from linqbot.emulator.endpoints import (
     locations,
     messages,
     participants,
-    payment_requests,
     payments,
     polls,
     reactions,
@@ -43,8 +42,8 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import breaking, media_check
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
+from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.model.records import iso, new_id
 from linqbot.linq import rules
 from linqbot.linq.endpoints import ENDPOINTS as TABLE
 
@@ -70,7 +69,6 @@ ENDPOINTS: tuple[EndpointHandler, ...] = (
     *blocked_handles.ENDPOINTS,
     *experiences.ENDPOINTS,
     *subscriptions.ENDPOINTS,
-    *payment_requests.ENDPOINTS,
     *payments.ENDPOINTS,
 )
 

@@ -20,9 +20,10 @@ from linqbot.emulator.acts.conversation import Act, Result_co
 from linqbot.emulator.api import CALLS_KEPT
 from linqbot.emulator.endpoints import subscriptions
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import shapes
+from linqbot.emulator.model import documents, shapes
+from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.model.records import ContactCardRecord, Line, SubscriptionRecord, iso, new_id
+from linqbot.emulator.model.records import ContactCardRecord, Line, SubscriptionRecord
 from linqbot.emulator.model.state import EmulatorState
 from linqbot.emulator.runner import BotRunner
 from linqbot.emulator.statefile import dump, load
@@ -266,7 +267,7 @@ class Emulator:
         """
         return {
             "now": iso(self.clock.now()),
-            "lines": [shapes.line(line) | {"status": line.status} for line in self.state.lines.values()],
+            "lines": [documents.shown(line) | {"status": line.status} for line in self.state.lines.values()],
             "chats": [
                 shapes.watched_chat(chat, self.state)
                 | {"earlier": (earlier := 0 if latest is None else max(0, len(chat.messages) - latest))}
@@ -278,7 +279,7 @@ class Emulator:
                 *map(shapes.watched_payment, self.state.payment_requests.values()),
                 *map(shapes.watched_payment, self.state.payments.values()),
             ],
-            "subscriptions": [shapes.subscription(one) for one in self.state.subscriptions.values()],
+            "subscriptions": [documents.shown(one) for one in self.state.subscriptions.values()],
             "deliveries": [one.shape() for one in list(self.world.deliveries.history)[-SHOWN:]],
             "calls": list(self.calls),
             "observations": list(self.observations),

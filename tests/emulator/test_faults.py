@@ -17,7 +17,7 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import attachments
-from linqbot.emulator.model.records import iso
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.runner import Moved
 from linqbot.emulator.web.app import create_app
 from linqbot.server import uvicorn_server

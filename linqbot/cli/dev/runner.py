@@ -28,7 +28,7 @@ from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import conflict
-from linqbot.emulator.model.records import iso
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.rewinding import Snapshot
 from linqbot.emulator.runner import Moved
 from linqbot.errors import ConfigError, StorageUnavailable

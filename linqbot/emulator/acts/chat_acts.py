@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, NotEmpty, active_member
-from linqbot.emulator.endpoints import contact_cards, lines, locations, payment_requests, payments, polls
+from linqbot.emulator.endpoints import contact_cards, lines, locations, payments, polls
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
@@ -82,10 +82,7 @@ class Pay(Body):
         Raises:
             ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
         """
-        if self.id in world.state.payments:
-            payments.approve(world, payments.found(world, self.id))
-        else:
-            payment_requests.pay(world, payment_requests.found(world, self.id))
+        payments.pay(world, self.id)
 
 
 class Decline(Body):
@@ -99,10 +96,7 @@ class Decline(Body):
         Raises:
             ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
         """
-        if self.id in world.state.payments:
-            payments.decline(world, payments.found(world, self.id))
-        else:
-            payment_requests.decline(world, payment_requests.found(world, self.id))
+        payments.decline(world, self.id)
 
 
 class Connect(ByPerson):

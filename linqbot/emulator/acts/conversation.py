@@ -27,16 +27,18 @@ from linqbot.emulator.endpoints import attachments, messages, reactions
 from linqbot.emulator.engine import chat_state, content, send_policy, sending
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import content_shapes, payloads
+from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import conflict, invalid, not_found
+from linqbot.emulator.model.documents import iso, seconds
 from linqbot.emulator.model.message_content import (
     BackgroundRecord,
     LinkPartRecord,
     MediaPartRecord,
     MessageEffect,
     TextPartRecord,
+    mime_type_of,
 )
-from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, iso, normal, seconds
+from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, normal
 from linqbot.linq.rules.requests import background as broken_background
 from linqbot.linq.rules.values import Broken
 from linqbot.linq.types.message import Effect
@@ -165,7 +167,7 @@ class Media(Body):
         except (binascii.Error, ValueError) as error:
             raise invalid("data_base64 is not base64") from error
         filename = self.filename or "file"
-        kind = self.mime_type or content_shapes.mime_type_of(filename)
+        kind = self.mime_type or mime_type_of(filename)
         return content.of_attachment(world, attachments.add(world, filename, kind, data))
 
 

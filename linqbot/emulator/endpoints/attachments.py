@@ -8,7 +8,8 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse
-from linqbot.emulator.model.records import AttachmentRecord, iso, new_id
+from linqbot.emulator.model.documents import iso, new_id
+from linqbot.emulator.model.records import AttachmentRecord
 
 UPLOAD_WINDOW_S = 900.0
 

@@ -9,7 +9,8 @@ from typing import Final
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, existing, not_found
-from linqbot.emulator.model.records import Audit, AuditReport, ChatRecord, Line, iso, new_id
+from linqbot.emulator.model.documents import iso, new_id
+from linqbot.emulator.model.records import Audit, AuditReport, ChatRecord, Line
 
 TAKES_S: Final = 5.0
 COOLDOWN_S: Final = 3600.0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from linqbot.emulator.endpoints.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import content_shapes
 from linqbot.emulator.model.answers import EndpointResponse
 from linqbot.emulator.model.message_content import BackgroundRecord
 from linqbot.emulator.model.records import ChatRecord
@@ -18,7 +19,11 @@ def set_(world: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such chat; R13, R61.
     """
-    return _change(world, present(world, request), content_shapes.read_background(request.body))
+    return _change(
+        world,
+        present(world, request),
+        BackgroundRecord(**{one.name: request.body.get(one.name) for one in fields(BackgroundRecord)}),
+    )
 
 
 def remove(world: World, request: ApiRequest) -> EndpointResponse:

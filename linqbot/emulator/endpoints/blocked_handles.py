@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import shapes
+from linqbot.emulator.model import documents
 from linqbot.emulator.model.answers import EndpointResponse, not_found
 from linqbot.emulator.model.records import BlockedHandleRecord, normal
 
@@ -12,7 +12,7 @@ from linqbot.emulator.model.records import BlockedHandleRecord, normal
 def list_(world: World, _: ApiRequest) -> EndpointResponse:
     """List the blocked handles, newest first."""
     newest = reversed(world.state.blocked.values())
-    return EndpointResponse(200, {"blocked_handles": [shapes.blocked_handle(one) for one in newest]})
+    return EndpointResponse(200, {"blocked_handles": [documents.shown(one) for one in newest]})
 
 
 def block(world: World, request: ApiRequest) -> EndpointResponse:
@@ -22,7 +22,7 @@ def block(world: World, request: ApiRequest) -> EndpointResponse:
     if blocked is None:
         blocked = BlockedHandleRecord(handle, world.now(), request.body.get("reason"))
         world.state.blocked[handle] = blocked
-    return EndpointResponse(200, {"blocked_handle": shapes.blocked_handle(blocked)})
+    return EndpointResponse(200, {"blocked_handle": documents.shown(blocked)})
 
 
 def unblock(world: World, request: ApiRequest) -> EndpointResponse:

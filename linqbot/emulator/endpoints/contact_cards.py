@@ -11,9 +11,10 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict
-from linqbot.emulator.model.records import ContactCardRecord, Line, new_id
+from linqbot.emulator.model.documents import new_id
+from linqbot.emulator.model.records import ContactCardRecord, Line
 
 SHARE_EVERY_S = 300.0
 WRITES = 3
@@ -44,14 +45,14 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
     )
     world.state.cards[card.phone_number] = card
     _emit(world, "contact_card.created", "Created a contact card", card)
-    return EndpointResponse(201, shapes.contact_card(card))
+    return EndpointResponse(201, documents.shown(card))
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
     """Return the cards of all lines, or of one."""
     wanted = request.query.get("phone_number")
     cards = [card for card in world.state.cards.values() if wanted in {None, card.phone_number}]
-    return EndpointResponse(200, {"contact_cards": [shapes.contact_card(card) for card in cards]})
+    return EndpointResponse(200, {"contact_cards": [documents.shown(card) for card in cards]})
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
@@ -74,7 +75,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
     if change:
         card.is_given = False
         _emit(world, "contact_card.updated", "Updated a contact card", card, change=change)
-    return EndpointResponse(200, shapes.contact_card(card))
+    return EndpointResponse(200, documents.shown(card))
 
 
 def share(world: World, request: ApiRequest) -> EndpointResponse:

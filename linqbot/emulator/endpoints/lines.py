@@ -5,14 +5,15 @@ from __future__ import annotations
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.endpoints.messages import best_line
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, invalid
-from linqbot.emulator.model.records import Line, is_handle, is_phone, iso, normal
+from linqbot.emulator.model.documents import iso
+from linqbot.emulator.model.records import Line, is_handle, is_phone, normal
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:
     """List the lines."""
-    return EndpointResponse(200, {"phone_numbers": [shapes.line(line) for line in world.state.lines.values()]})
+    return EndpointResponse(200, {"phone_numbers": [documents.shown(line) for line in world.state.lines.values()]})
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:

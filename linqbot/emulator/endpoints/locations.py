@@ -11,7 +11,8 @@ from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found
-from linqbot.emulator.model.records import ChatRecord, Share, iso, normal
+from linqbot.emulator.model.documents import iso
+from linqbot.emulator.model.records import ChatRecord, Share, normal
 
 ASK_EVERY_S = 60.0
 """A guess: Linq limits requests per chat and does not publish the limit."""

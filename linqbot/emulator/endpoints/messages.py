@@ -12,9 +12,9 @@ from linqbot.emulator.engine import content
 from linqbot.emulator.engine.send_policy import check_line, check_present, check_send
 from linqbot.emulator.engine.sending import repeated, send, send_content
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import content_shapes, shapes
+from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
-from linqbot.emulator.model.message_content import AppCardPartRecord, TextPartRecord
+from linqbot.emulator.model.message_content import AppCardPartRecord, CardLayout, TextPartRecord
 from linqbot.emulator.model.records import ChatRecord, EarlierText, Line, MessageRecord, normal
 
 MOST_EDITS = 5
@@ -53,7 +53,7 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
         "created_new_chat": not choice.is_reused,
         "from": chat.line,
         "from_selection": {"reason": choice.reason, "reused_existing_chat": choice.is_reused},
-        "handles": [shapes.handle(member) for member in chat.members],
+        "handles": [documents.shown(member) for member in chat.members],
         "is_group": chat.is_group,
         "message": shapes.sent_message(message),
         "service": chat.service,
@@ -211,7 +211,7 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
     check_send(world, world.line_of(chat), chat.people, override_optout=False)
     part = AppCardPartRecord(
         app=card.app,
-        layout=content_shapes.read_layout(body["layout"]),
+        layout=documents.read(CardLayout, body["layout"]),
         url=url,
         fallback_text=body.get("fallback_text"),
     )

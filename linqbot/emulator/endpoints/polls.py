@@ -11,7 +11,8 @@ from linqbot.emulator.engine.sending import repeated, send
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
 from linqbot.emulator.model.answers import EndpointResponse, conflict, existing, invalid
-from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, PollOptionRecord, PollRecord, new_id
+from linqbot.emulator.model.documents import new_id
+from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, PollOptionRecord, PollRecord
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:

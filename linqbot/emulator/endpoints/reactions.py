@@ -11,8 +11,9 @@ from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import EndpointResponse, accepted, existing, invalid, trace_id
+from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.message_content import StickerImage, StickerPlacement
-from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member, MessageRecord, ReactionRecord, new_id
+from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member, MessageRecord, ReactionRecord
 
 
 def react(world: World, request: ApiRequest) -> EndpointResponse:

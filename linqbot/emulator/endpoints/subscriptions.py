@@ -12,9 +12,10 @@ import httpx
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.deliveries import version_of
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
-from linqbot.emulator.model.records import SubscriptionRecord, is_phone, new_id
+from linqbot.emulator.model.documents import new_id
+from linqbot.emulator.model.records import DOCS, SubscriptionRecord, is_phone
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.signatures import random_secret
 
@@ -119,13 +120,13 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
         routing_id_header=_header(body.get("routing_id_header"), "routing_id_header"),
     )
     _emit(world, subscription, "created", "Created a webhook subscription", events=subscription.subscribed_events)
-    return EndpointResponse(201, shapes.subscription(subscription) | {"signing_secret": subscription.secret})
+    return EndpointResponse(201, documents.shown(subscription) | {"signing_secret": subscription.secret})
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:
     """List the subscriptions, without their secrets."""
     return EndpointResponse(
-        200, {"subscriptions": [shapes.subscription(one) for one in world.state.subscriptions.values()]}
+        200, {"subscriptions": [documents.shown(one) for one in world.state.subscriptions.values()]}
     )
 
 
@@ -135,7 +136,7 @@ def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such subscription.
     """
-    return EndpointResponse(200, shapes.subscription(world.state.subscription(request.path["subscription_id"])))
+    return EndpointResponse(200, documents.shown(world.state.subscription(request.path["subscription_id"])))
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
@@ -153,7 +154,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
         _pause_or_resume(world, subscription, request.body["is_active"])
     subscription.updated_at = world.now()
     world.deliveries.open(subscription)
-    return EndpointResponse(200, shapes.subscription(subscription))
+    return EndpointResponse(200, documents.shown(subscription))
 
 
 _CHANGES = {
@@ -252,7 +253,7 @@ def _emit(
 
 def list_events(_: World, __: ApiRequest) -> EndpointResponse:
     """List all event types."""
-    doc_url = f"{shapes.DOCS}/channel/imessage/guides/webhooks/events"
+    doc_url = f"{DOCS}/channel/imessage/guides/webhooks/events"
     return EndpointResponse(200, {"events": list(EVENT_TYPES), "doc_url": doc_url})
 
 

@@ -9,16 +9,20 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.sending import send
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import content_shapes, shapes
+from linqbot.emulator.model import documents
 from linqbot.emulator.model.answers import EndpointResponse, JsonObject, invalid
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.message_content import MediaPartRecord
-from linqbot.emulator.model.records import ChatRecord, MessageRecord, iso
+from linqbot.emulator.model.records import ChatRecord, MessageRecord
 
 AUDIO = frozenset(
     f"audio/{kind}" for kind in ("mpeg", "mp3", "x-m4a", "mp4", "aac", "x-caf", "wav", "x-wav", "aiff", "x-aiff", "amr")
 )
 
 _PERHAPS_AUDIO = frozenset({"video/mp4", "application/octet-stream"})
+
+
+_AUDIO_FIELDS = ("id", "filename", "mime_type", "size_bytes", "url")
 
 
 def send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
@@ -53,12 +57,12 @@ def _shape(chat: ChatRecord, message: MessageRecord, audio: MediaPartRecord) -> 
         "service": message.service,
         "chat": {
             "id": chat.id,
-            "handles": [shapes.handle(member) for member in chat.members],
+            "handles": [documents.shown(member) for member in chat.members],
             "is_active": True,
             "is_group": chat.is_group,
             "service": chat.service,
         },
-        "voice_memo": content_shapes.media(audio) | {"duration_ms": None},
+        "voice_memo": {name: documents.shown(audio)[name] for name in _AUDIO_FIELDS} | {"duration_ms": None},
     }
 
 

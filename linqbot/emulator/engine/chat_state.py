@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.message_content import BackgroundRecord, MessageEffect, PartRecord, ReplyReference
-from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord, NoticeRecord, PollRecord, new_id
+from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord, NoticeRecord, PollRecord
 
 TYPING_S = 85.0
 

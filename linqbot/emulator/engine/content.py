@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import content_shapes, shapes
+from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.answers import ApiError, JsonObject, conflict, invalid, not_found
+from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.message_content import (
     AppCardPartRecord,
     AppClipPartRecord,
@@ -24,12 +25,12 @@ from linqbot.emulator.model.message_content import (
     LinkPartRecord,
     MediaPartRecord,
     MentionRecord,
-    MessageEffect,
     PartRecord,
     ReplyReference,
     TextPartRecord,
+    mime_type_of,
 )
-from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, new_id
+from linqbot.emulator.model.records import AttachmentRecord, ChatRecord
 from linqbot.linq.rules.values import is_https
 from linqbot.linq.types.message import utf16_length
 
@@ -97,11 +98,6 @@ def reply_to(world: World, chat: ChatRecord | None, asked: Mapping[str, Any] | N
     return ReplyReference(message.id, asked.get("part_index") or 0)
 
 
-def effect(asked: Mapping[str, Any] | None) -> MessageEffect | None:
-    """Return the effect of a message; None for None."""
-    return content_shapes.read_effect(asked)
-
-
 def _text(world: World, part: Mapping[str, Any], is_group: bool) -> TextPartRecord:
     value, mention = part["value"], part.get("mention")
     if mention and not is_group:
@@ -120,7 +116,8 @@ def mention_of(world: World, handle: str, where: Sequence[int] | None, text: str
     Raises:
         ValueError: `where` is not a start and an end.
     """
-    return MentionRecord(handle, handle in world.state.lines, content_shapes.range_of(where or (0, utf16_length(text))))
+    start, end = where or (0, utf16_length(text))
+    return MentionRecord(handle, handle in world.state.lines, (start, end))
 
 
 def check_hosted(world: World, image: Mapping[str, Any], *, code: int) -> None:
@@ -146,10 +143,8 @@ def check_own(file: Mapping[str, Any]) -> None:
 
 def _inline_sticker(world: World, sticker: Mapping[str, Any]) -> InlineStickerRecord:
     check_hosted(world, sticker, code=1004)
-    media = media_part(world, sticker)
-    return InlineStickerRecord(
-        content_shapes.range_of(sticker["range"]), media.id, media.url, media.filename, media.mime_type
-    )
+    media, (start, end) = media_part(world, sticker), sticker["range"]
+    return InlineStickerRecord((start, end), media.id, media.url, media.filename, media.mime_type)
 
 
 def _media(world: World, part: Mapping[str, Any], _: bool) -> MediaPartRecord:
@@ -173,7 +168,7 @@ def media_part(world: World, part: Mapping[str, Any]) -> MediaPartRecord:
         filename = unquote(urlsplit(url).path.rpartition("/")[2]) or "file"
     except ValueError as error:
         raise invalid("url is not an address") from error
-    return MediaPartRecord(new_id(), filename, content_shapes.mime_type_of(filename), 0, url)
+    return MediaPartRecord(new_id(), filename, mime_type_of(filename), 0, url)
 
 
 def attachment_of(world: World, part: Mapping[str, Any]) -> AttachmentRecord | None:
@@ -204,7 +199,7 @@ def _link(_: World, part: Mapping[str, Any], __: bool) -> LinkPartRecord:
 
 
 def _app_card(_: World, part: Mapping[str, Any], __: bool) -> AppCardPartRecord:
-    return content_shapes.read_app_card(part)
+    return documents.read(AppCardPartRecord, part)
 
 
 def _app_clip(_: World, part: Mapping[str, Any], __: bool) -> AppClipPartRecord:

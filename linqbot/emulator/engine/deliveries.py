@@ -27,8 +27,9 @@ from linqbot.emulator.engine.posting import WebhookResponse
 from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, is_by_bot, message_of, signed_headers, vote_of
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import encode, trace_id
+from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.faults import Fault, Faults
-from linqbot.emulator.model.records import SubscriptionRecord, iso, new_id
+from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.model.state import ClockTimer, ClockTimers, Feed
 
 log = logging.getLogger("linqbot.emulator")

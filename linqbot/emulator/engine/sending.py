@@ -14,10 +14,11 @@ from typing import Any
 from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.chat_state import set_typing
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import payloads
+from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import ApiError, existing
-from linqbot.emulator.model.message_content import MediaPartRecord, PartRecord, TextPartRecord
-from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord, new_id
+from linqbot.emulator.model.documents import new_id
+from linqbot.emulator.model.message_content import MediaPartRecord, MessageEffect, PartRecord, TextPartRecord
+from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord
 
 _RANK = ("iMessage", "RCS", "SMS")
 
@@ -92,7 +93,7 @@ def send(
         created_at=now,
         updated_at=now,
         preferred_service=asked.get("preferred_service"),
-        effect=content.effect(asked.get("effect")),
+        effect=documents.read(MessageEffect, asked["effect"]) if asked.get("effect") else None,
         reply_to=content.reply_to(world, chat, asked.get("reply_to")),
         idempotency_key=key or asked.get("idempotency_key"),
         is_voice_memo=is_voice_memo,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from linqbot.emulator.model.records import SubscriptionRecord, iso
+from linqbot.emulator.model.documents import iso
+from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.linq.signatures import sign, sign_legacy
 
 

@@ -11,8 +11,9 @@ import httpx
 from linqbot.clock import MovableClock
 from linqbot.emulator.engine.deliveries import Deliveries
 from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.faults import Faults
-from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PaymentRecord, PaymentRequestRecord, iso
+from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PaymentRecord, PaymentRequestRecord
 from linqbot.emulator.model.state import ClockTimers, EmulatorState, Feed
 
 SWEEP_EVERY_S = 300.0

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from linqbot.emulator.model import content_shapes, shapes
+from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.answers import JsonObject
-from linqbot.emulator.model.message_content import AppCardPartRecord, PartRecord, TextPartRecord
+from linqbot.emulator.model.documents import iso, time_or_none
+from linqbot.emulator.model.message_content import AppCardPartRecord, PartRecord, TextPartRecord, shown_part
 from linqbot.emulator.model.records import (
     ChatRecord,
     ConnectionRecord,
@@ -21,9 +22,7 @@ from linqbot.emulator.model.records import (
     ReactionRecord,
     Share,
     SubscriptionRecord,
-    iso,
 )
-from linqbot.emulator.model.shapes import time_or_none
 
 CURRENT = "2026-02-03"
 OLD = "2025-01-01"
@@ -38,12 +37,12 @@ def message(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = Fals
         "id": one.id,
         "chat": chat_ref(chat),
         "direction": "outbound" if one.is_from_me else "inbound",
-        "sender_handle": shapes.handle(one.sender),
+        "sender_handle": documents.shown(one.sender),
         "parts": [] if zero_retention and one.is_from_me else [_part(part) for part in one.parts],
         "service": one.service,
         "preferred_service": one.preferred_service,
-        "effect": content_shapes.plain(one.effect),
-        "reply_to": content_shapes.plain(one.reply_to),
+        "effect": documents.shown_or_none(one.effect),
+        "reply_to": documents.shown_or_none(one.reply_to),
         "idempotency_key": one.idempotency_key,
         "sent_at": time_or_none(one.sent_at),
         "delivered_at": time_or_none(one.delivered_at),
@@ -60,8 +59,8 @@ def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonOb
     """Return the data of the four message events in version 2025-01-01."""
     inbound = not one.is_from_me
     inner: JsonObject = {"id": one.id, "parts": [_old_part(part) for part in one.parts]}
-    inner |= {"effect": content_shapes.plain(one.effect)} if one.effect else {}
-    inner |= {"reply_to": content_shapes.plain(one.reply_to)} if one.reply_to else {}
+    inner |= {"effect": documents.shown_or_none(one.effect)} if one.effect else {}
+    inner |= {"reply_to": documents.shown_or_none(one.reply_to)} if one.reply_to else {}
     inner |= {
         "is_delivered": one.delivered_at is not None,
         "is_read": one.read_at is not None,
@@ -76,9 +75,9 @@ def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonOb
         "is_group": chat.is_group,
         "is_from_me": one.is_from_me,
         "from": one.sender.handle,
-        "from_handle": shapes.handle(one.sender),
+        "from_handle": documents.shown(one.sender),
         "recipient_phone": chat.line if inbound else None,
-        "recipient_handle": shapes.handle(chat.me) if inbound else None,
+        "recipient_handle": documents.shown(chat.me) if inbound else None,
         "received_at": time_or_none(one.sent_at) if inbound else None,
         "service": one.service,
         "preferred_service": one.preferred_service,
@@ -93,7 +92,7 @@ def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonOb
 
 
 def _part(part: PartRecord) -> JsonObject:
-    shape = content_shapes.part(part)
+    shape = shown_part(part)
     if isinstance(part, AppCardPartRecord):
         shape["layout"] = {key: shape["layout"][key] for key in _CAPTIONS}
     return shape
@@ -107,7 +106,7 @@ def _old_part(part: PartRecord) -> JsonObject:
 
 def chat_ref(chat: ChatRecord, *, with_health: bool = True) -> JsonObject:
     """Return a chat as most events refer to it."""
-    ref: JsonObject = {"id": chat.id, "is_group": chat.is_group, "owner_handle": shapes.handle(chat.me)}
+    ref: JsonObject = {"id": chat.id, "is_group": chat.is_group, "owner_handle": documents.shown(chat.me)}
     return ref | {"health_status": shapes.health(chat)} if with_health else ref
 
 
@@ -133,7 +132,7 @@ def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float, *, zero_
         "id": one.id,
         "chat": chat_ref(chat),
         "direction": "outbound" if one.is_from_me else "inbound",
-        "sender_handle": shapes.handle(one.sender),
+        "sender_handle": documents.shown(one.sender),
         "edited_at": iso(at),
         "part": {"index": index, "text": "" if hidden else part.value},
     }
@@ -149,10 +148,10 @@ def reaction(one: MessageRecord, it: ReactionRecord, at: float) -> JsonObject:
         "reaction_id": it.id,
         "reaction_type": it.type,
         "custom_emoji": it.custom_emoji,
-        "sticker": content_shapes.plain(it.sticker),
+        "sticker": documents.shown_or_none(it.sticker),
         "is_from_me": it.by.is_me,
         "from": it.by.handle,
-        "from_handle": shapes.handle(it.by),
+        "from_handle": documents.shown(it.by),
         "service": one.service,
         "reacted_at": iso(at),
     }
@@ -185,7 +184,7 @@ def poll_state(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = F
         "poll": _poll(one, zero_retention=zero_retention),
         "created_at": iso(one.created_at),
         "updated_at": iso(one.poll.updated_at),
-        "sender_handle": shapes.handle(one.sender),
+        "sender_handle": documents.shown(one.sender),
         "sent_at": time_or_none(one.sent_at),
         "delivered_at": time_or_none(one.delivered_at),
         "read_at": time_or_none(one.read_at),
@@ -212,7 +211,7 @@ def poll_received(chat: ChatRecord, one: MessageRecord, at: float) -> JsonObject
         "created_at": iso(one.created_at),
         "updated_at": iso(one.poll.updated_at),
         "received_at": iso(at),
-        "sender_handle": shapes.handle(one.sender),
+        "sender_handle": documents.shown(one.sender),
     }
 
 
@@ -225,7 +224,7 @@ def poll_updated(chat: ChatRecord, one: MessageRecord, first: int, *, zero_reten
         added = [option | {"text": ""} for option in added]
     return _poll_base(chat, one, by=by, zero_retention=zero_retention) | {
         "added_options": added,
-        "sender_handle": shapes.handle(chat.me),
+        "sender_handle": documents.shown(chat.me),
     }
 
 
@@ -235,7 +234,7 @@ def poll_vote(
     """Return the data of `poll.vote.added` and `poll.vote.removed`."""
     return _poll_base(chat, one, by=voter, zero_retention=zero_retention) | {
         "option_id": option_id,
-        "sender_handle": shapes.handle(voter),
+        "sender_handle": documents.shown(voter),
     }
 
 
@@ -243,8 +242,8 @@ def background(chat: ChatRecord, by: Member) -> JsonObject:
     """Return the data of the events about a chat's background."""
     return {
         "chat": chat_ref(chat, with_health=False),
-        "actor_handle": shapes.handle(by),
-        "background": content_shapes.plain(chat.background),
+        "actor_handle": documents.shown(by),
+        "background": documents.shown_or_none(chat.background),
     }
 
 
@@ -272,7 +271,7 @@ def location_stopped(chat: ChatRecord, share: Share, at: float) -> JsonObject:
 
 def typing(chat: ChatRecord, actor: Member) -> JsonObject:
     """Return the data of `chat.typing_indicator.*`."""
-    return {"chat_id": chat.id, "actor_handle": shapes.handle(actor)}
+    return {"chat_id": chat.id, "actor_handle": documents.shown(actor)}
 
 
 def participant(chat: ChatRecord, member: Member, at: float, *, added: bool) -> JsonObject:
@@ -280,7 +279,7 @@ def participant(chat: ChatRecord, member: Member, at: float, *, added: bool) -> 
     return {
         "chat_id": chat.id,
         "handle": member.handle,
-        "participant": shapes.handle(member),
+        "participant": documents.shown(member),
         "added_at" if added else "removed_at": iso(at),
     }
 
@@ -291,7 +290,7 @@ def group_change(chat: ChatRecord, by: Member, old: str | None, new: str | None,
         "chat_id": chat.id,
         "old_value": old,
         "new_value": new,
-        "changed_by_handle": shapes.handle(by),
+        "changed_by_handle": documents.shown(by),
         "updated_at": iso(at),
     }
 
@@ -332,16 +331,22 @@ def line_ownership(phone_number: str, at: float) -> JsonObject:
     return {"phone_number": phone_number, "changed_at": iso(at)}
 
 
-def payment(one: PaymentRequestRecord) -> JsonObject:
-    """Return the data of `payment.*` for a payment request."""
-    return shapes.paid_request(one)
-
-
-def charge(one: PaymentRecord) -> JsonObject:
-    """Return the data of `payment.*` for a payment. Linq documents only one shape for these events: the request's."""
-    request = PaymentRequestRecord(one.id, "payment", "natural", one.amount_cents, one.currency, one.status)
-    request.created_at, request.updated_at = one.created_at, one.updated_at
-    request.description, request.metadata = one.description, one.metadata
+def payable(one: PaymentRequestRecord | PaymentRecord) -> JsonObject:
+    """Return the data of `payment.*`. Linq documents only one shape for these events: that of a request."""
+    if isinstance(one, PaymentRequestRecord):
+        return shapes.paid_request(one)
+    request = PaymentRequestRecord(
+        one.id,
+        "payment",
+        "natural",
+        one.amount_cents,
+        one.currency,
+        one.status,
+        one.created_at,
+        one.updated_at,
+        description=one.description,
+        metadata=one.metadata,
+    )
     return shapes.paid_request(request) | {"object": "payment"}
 
 
@@ -351,8 +356,8 @@ def connection(one: ConnectionRecord, at: float) -> JsonObject:
     Linq documents the shape of a payment request for it; the customer is in `metadata`.
     """
     status = "succeeded" if one.status == "connected" else "canceled"
-    request = PaymentRequestRecord(one.id, "payment", "stripe", 0, "usd", status, metadata={"handle": one.handle})
-    request.created_at, request.updated_at = one.created_at, at
+    metadata = {"handle": one.handle}
+    request = PaymentRequestRecord(one.id, "payment", "stripe", 0, "usd", status, one.created_at, at, metadata=metadata)
     return shapes.paid_request(request) | {"object": "connection"}
 
 

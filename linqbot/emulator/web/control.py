@@ -52,7 +52,7 @@ from linqbot.emulator.api import read_json, respond
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, existing, invalid, not_found
-from linqbot.emulator.model.records import iso
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.runner import BotRunner
 from linqbot.emulator.web.control_bodies import (
     AddFault,
