@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, NotEmpty, active_member
-from linqbot.emulator.endpoints import contact_cards, lines, locations, payments, polls
+from linqbot.emulator.endpoints import contacts, lines, locations, payments, polls
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
@@ -169,7 +169,7 @@ class ShareCard(ByPerson):
             ApiError: 403, `to` is not a line of the account.
         """
         card = (self.first_name, self.last_name, self.media_url)
-        contact_cards.receive(world, self.from_, line_of_account(world, self.to), card)
+        contacts.receive_card(world, self.from_, line_of_account(world, self.to), card)
 
 
 class MakePoll(ByPerson):
@@ -258,7 +258,7 @@ class ChangeLine(Body):
         if self.zero_retention is not None:
             lines.set_zero_retention(world, line, is_on=self.zero_retention)
         if self.card:
-            contact_cards.delete(world, self.phone_number)
+            contacts.delete_card(world, self.phone_number)
         if self.assigned is False:
             lines.release(world, line)
 

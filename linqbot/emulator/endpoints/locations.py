@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from linqbot.emulator.endpoints.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
@@ -119,10 +119,3 @@ def _feature(share: Share) -> dict[str, Any]:
         "geometry": {"type": "Point", "coordinates": [share.longitude, share.latitude]},
         "properties": {"handle": share.handle, "updated_at": iso(share.updated_at), "address": None, "locality": None},
     }
-
-
-ENDPOINTS = (
-    EndpointHandler("chats.location.retrieve", retrieve),
-    EndpointHandler("chats.location.request", ask),
-    EndpointHandler("chats.location.stop", stop, has_body=True),
-)

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads, shapes
@@ -358,21 +358,3 @@ def _status(world: World, provider: str) -> str:
     if provider not in world.state.providers:
         raise not_found("payment provider")
     return world.state.providers[provider]
-
-
-ENDPOINTS = (
-    EndpointHandler("payment_requests.create", create_request, has_body=True),
-    EndpointHandler("payment_requests.list", list_requests),
-    EndpointHandler("payment_requests.retrieve", retrieve),
-    EndpointHandler("payment_requests.cancel", cancel),
-    EndpointHandler("payments.create", create, has_body=True),
-    EndpointHandler("payments.retrieve", retrieve),
-    EndpointHandler("payments.cancel", cancel),
-    EndpointHandler("payments.credentials", credentials),
-    EndpointHandler("payment_providers.retrieve", retrieve_provider),
-    EndpointHandler("payment_providers.connect", connect_provider, has_body=True),
-    EndpointHandler("payment_handles.connect", connect),
-    EndpointHandler("payment_handles.connection", connection),
-    EndpointHandler("payment_handles.revoke", revoke),
-    EndpointHandler("payment_handles.verify", verify, has_body=True),
-)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from linqbot.emulator.endpoints.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.sending import repeated, send
 from linqbot.emulator.engine.world import World
@@ -135,11 +135,3 @@ def _envelope(message: MessageRecord) -> dict[str, object]:
     if message.poll is None:
         raise conflict("This idempotency key was used for a message that is no poll")
     return shapes.poll_envelope(message)
-
-
-ENDPOINTS = (
-    EndpointHandler("chats.polls.create", create, has_body=True),
-    EndpointHandler("messages.poll.retrieve", retrieve),
-    EndpointHandler("messages.poll.add_options", add_options, has_body=True),
-    EndpointHandler("messages.poll.vote", vote, has_body=True),
-)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
@@ -143,9 +143,3 @@ def place(world: World, request: ApiRequest) -> EndpointResponse:
     reaction.placement = _placed(request.body["placement"], reaction.placement or StickerPlacement())
     world.show_message(message)
     return EndpointResponse(202, {"success": True, "status": "accepted", "trace_id": trace_id()})
-
-
-ENDPOINTS = (
-    EndpointHandler("messages.add_reaction", react, has_body=True),
-    EndpointHandler("messages.update_sticker_placement", place, has_body=True),
-)

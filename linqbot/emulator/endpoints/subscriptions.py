@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine.deliveries import version_of
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
@@ -255,13 +255,3 @@ def list_events(_: World, __: ApiRequest) -> EndpointResponse:
     """List all event types."""
     doc_url = f"{DOCS}/channel/imessage/guides/webhooks/events"
     return EndpointResponse(200, {"events": list(EVENT_TYPES), "doc_url": doc_url})
-
-
-ENDPOINTS = (
-    EndpointHandler("webhook_events.list", list_events),
-    EndpointHandler("webhook_subscriptions.create", create, has_body=True),
-    EndpointHandler("webhook_subscriptions.list", list_),
-    EndpointHandler("webhook_subscriptions.retrieve", retrieve),
-    EndpointHandler("webhook_subscriptions.update", update, has_body=True),
-    EndpointHandler("webhook_subscriptions.delete", delete),
-)

@@ -22,9 +22,16 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.engine import posting
-from linqbot.emulator.engine.posting import WebhookResponse
-from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, is_by_bot, message_of, signed_headers, vote_of
+from linqbot.emulator.engine import webhook
+from linqbot.emulator.engine.webhook import (
+    Attempt,
+    WebhookDelivery,
+    WebhookResponse,
+    is_by_bot,
+    message_of,
+    signed_headers,
+    vote_of,
+)
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import encode, trace_id
 from linqbot.emulator.model.documents import iso, new_id
@@ -106,7 +113,7 @@ class Deliveries:
         """Start to deliver, beginning with the events that are queued."""
         self._loop = asyncio.get_running_loop()
         if self._given is None:
-            self._transport = posting.over_http()
+            self._transport = webhook.over_http()
         for target in self._targets.values():
             for key in target.chains:
                 self._spawn(target, self._drain, key)
@@ -328,7 +335,7 @@ class Deliveries:
             async with asyncio.timeout(RECEIVER_TIMEOUT_S):
                 answer = await self._post(target, delivery)
         except (httpx.HTTPError, OSError, TimeoutError) as error:
-            answer = WebhookResponse(reason=posting.of_error(error, target.url, RECEIVER_TIMEOUT_S))
+            answer = WebhookResponse(reason=webhook.of_error(error, target.url, RECEIVER_TIMEOUT_S))
         except Exception as error:
             # A receiver in this process raises its own errors through the transport. Over a socket they would be a 500.
             log.exception("delivery.receiver_crashed subscription=%s", delivery.subscription_id)
@@ -339,7 +346,7 @@ class Deliveries:
     def _log_failure(self, target: _Target, delivery: WebhookDelivery, reason: str | None) -> None:
         """Log why deliveries to a subscription fail: once, and again only after a success or for another reason."""
         if reason is not None and reason != target.failing:
-            to, name = posting.origin(target.url), delivery.event_type
+            to, name = webhook.origin(target.url), delivery.event_type
             log.warning("delivery.failed type=%s to=%s reason=%r", name, to, reason)
         target.failing = reason
 
@@ -353,7 +360,7 @@ class Deliveries:
             if token := target.tokens.get(delivery.chat_id):
                 headers[key_header] = token
         delivery.headers = headers
-        answer = await posting.post(self._transport, target.url, headers, delivery.body)
+        answer = await webhook.post(self._transport, target.url, headers, delivery.body)
         is_taken = answer.status is not None and 200 <= answer.status < 300
         if key_header and delivery.chat_id and is_taken and (token := answer.headers.get(key_header)):
             target.tokens[delivery.chat_id] = token

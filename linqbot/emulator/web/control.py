@@ -2,7 +2,7 @@
 
 The page, tests and outside programs use it. Each answer comes after the state has changed; webhooks follow in the
 background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/control.md is generated from them. The
-functions at the top act on the bot too, if a program runs it next to the emulator (`runner.py`). Clock, reset and
+functions at the top act on the bot too, if a program runs it next to the emulator. Clock, reset and
 messages also work without such a program, on the emulator alone.
 """
 
@@ -49,11 +49,10 @@ from linqbot.emulator.acts.conversation import (
     parsed_time,
 )
 from linqbot.emulator.api import read_json, respond
-from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.emulator import BotRunner, Emulator
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, existing, invalid, not_found
 from linqbot.emulator.model.documents import iso
-from linqbot.emulator.runner import BotRunner
 from linqbot.emulator.web.control_bodies import (
     AddFault,
     BotReport,

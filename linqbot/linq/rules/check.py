@@ -73,6 +73,11 @@ def check(
     return None
 
 
+def takes_body(endpoint: str) -> bool:
+    """Return True if the requests of an endpoint have a JSON object as their body."""
+    return endpoint in _BODIES
+
+
 _OPERATION = one_of("R80", ("add", "remove"))
 _CARD: Mapping[str, Check] = {
     "phone_number": phone,
