@@ -410,7 +410,7 @@ def _set_typing(world: World, chat: ChatRecord, handle: str, *, is_typing: bool)
         return
     if chat_state.set_typing(world, chat, handle, until):
         state = "started" if is_typing else "stopped"
-        world.emit(f"chat.typing_indicator.{state}", lambda: payloads.typing(chat, member), chat)
+        world.emit(f"chat.typing_indicator.{state}", payloads.typing(chat, member), chat)
 
 
 class NameGroup(ByPerson):

@@ -87,7 +87,7 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
 def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) -> MessageRecord:
     """Store a poll of a person. Emits `poll.received`."""
     message = chat_state.store_inbound(world, chat, by, [], poll=new_poll(world, by, texts))
-    world.emit("poll.received", lambda: payloads.poll_received(chat, message, message.created_at), chat)
+    world.emit("poll.received", payloads.poll_received(chat, message), chat)
     world.show_chat(chat)
     world.show_message(message)
     return message
@@ -100,10 +100,7 @@ def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, t
     poll.options += new_poll(world, by, texts).options
     poll.updated_at = world.now()
     if first < len(poll.options):
-        zero_retention = world.line_of(chat).zero_retention
-        world.emit(
-            "poll.updated", lambda: payloads.poll_updated(chat, message, first, zero_retention=zero_retention), chat
-        )
+        world.emit_poll("poll.updated", payloads.poll_updated(chat, message, first), chat)
     world.show_message(message)
 
 
@@ -125,9 +122,8 @@ def toggle(
     else:
         del option.voters[voter.handle]
     message.poll.updated_at = now
-    zero_retention = world.line_of(chat).zero_retention
     event = "poll.vote.added" if is_on else "poll.vote.removed"
-    world.emit(event, lambda: payloads.poll_vote(chat, message, voter, option_id, zero_retention=zero_retention), chat)
+    world.emit_poll(event, payloads.poll_vote(chat, message, voter, option_id), chat)
     world.show_message(message)
 
 

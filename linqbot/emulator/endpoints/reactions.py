@@ -73,10 +73,8 @@ def change(
 
 def _add(world: World, chat: ChatRecord, message: MessageRecord, reaction: ReactionRecord) -> None:
     message.reactions.append(reaction)
-    if message.poll:
-        world.emit("poll.reaction.added", lambda: payloads.reaction(message, reaction, reaction.at), chat)
-    else:
-        world.emit("reaction.added", lambda: payloads.reaction(message, reaction, reaction.at), chat)
+    event_type = "poll.reaction.added" if message.poll else "reaction.added"
+    world.emit(event_type, payloads.reaction(message, reaction, reaction.at), chat)
     world.show_message(message)
 
 
@@ -84,7 +82,7 @@ def _remove(world: World, chat: ChatRecord, message: MessageRecord, reaction: Re
     message.reactions.remove(reaction)
     now = world.now()
     if not message.poll:  # Linq has no event for a reaction taken off a poll.
-        world.emit("reaction.removed", lambda: payloads.reaction(message, reaction, now), chat)
+        world.emit("reaction.removed", payloads.reaction(message, reaction, now), chat)
     world.show_message(message)
 
 

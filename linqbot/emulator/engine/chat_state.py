@@ -36,7 +36,7 @@ def open_chat(world: World, line: Line, people: Sequence[str], service: str) -> 
         health_at=now,
     )
     world.state.add_chat(chat)
-    world.emit("chat.created", lambda: shapes.chat_created(chat), chat)
+    world.emit("chat.created", shapes.chat_created(chat), chat)
     world.show_chat(chat)
     return chat
 
@@ -55,7 +55,7 @@ def join(world: World, chat: ChatRecord, handle: str, *, by: str) -> Member:
     member.status, member.left_at, member.joined_at = "active", None, now
     _note(world, chat, "joined" if by == handle else "added", by, handle=handle)
     _changed(world, chat)
-    world.emit("participant.added", lambda: payloads.participant(chat, member, now, added=True), chat)
+    world.emit("participant.added", payloads.participant(chat, member, now, added=True), chat)
     return member
 
 
@@ -66,7 +66,7 @@ def depart(world: World, chat: ChatRecord, member: Member, *, by: str) -> None:
     member.status, member.left_at = "left" if by == member.handle else "removed", now
     _note(world, chat, member.status, by, handle=member.handle)
     _changed(world, chat)
-    world.emit("participant.removed", lambda: payloads.participant(chat, member, now, added=False), chat)
+    world.emit("participant.removed", payloads.participant(chat, member, now, added=False), chat)
 
 
 def _note(
@@ -127,7 +127,7 @@ def rename(world: World, chat: ChatRecord, by: Member, name: str | None) -> None
     chat.name, chat.updated_at = name or None, now
     if chat.name != old:
         _note(world, chat, "named", by.handle, value=chat.name)
-    world.emit("chat.group_name_updated", lambda: payloads.group_change(chat, by, old, chat.name, now), chat)
+    world.emit("chat.group_name_updated", payloads.group_change(chat, by, old, chat.name, now), chat)
     world.show_chat(chat)
 
 
@@ -139,7 +139,7 @@ def set_icon(world: World, chat: ChatRecord, by: Member, url: str | None) -> Non
     chat.icon, chat.updated_at = url or None, now
     if chat.icon != old:
         _note(world, chat, "icon", by.handle, value=chat.icon)
-    world.emit("chat.group_icon_updated", lambda: payloads.group_change(chat, by, old, chat.icon, now), chat)
+    world.emit("chat.group_icon_updated", payloads.group_change(chat, by, old, chat.icon, now), chat)
     world.show_chat(chat)
 
 
@@ -150,7 +150,7 @@ def set_background(world: World, chat: ChatRecord, by: Member, background: Backg
     if chat.background != background:
         _note(world, chat, "background", by.handle, value=background.type if background else None)
     chat.background = background
-    world.emit("chat.background_updated", lambda: payloads.background(chat, by), chat)
+    world.emit("chat.background_updated", payloads.background(chat, by), chat)
     world.show_chat(chat)
 
 
@@ -159,7 +159,7 @@ def _fails(world: World, chat: ChatRecord, what: str, code: int) -> bool:
     fault, now = world.faults.take("chat", what, chat.id), world.now()
     if fault is not None:
         event = f"chat.{what}_update_failed"
-        world.emit(event, lambda: payloads.chat_failure(chat, fault.code or code, now), chat)
+        world.emit(event, payloads.chat_failure(chat, fault.code or code, now), chat)
     return fault is not None
 
 

@@ -14,9 +14,8 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -33,7 +32,7 @@ from linqbot.emulator.engine.webhook import (
     vote_of,
 )
 from linqbot.emulator.model import payloads
-from linqbot.emulator.model.answers import encode, trace_id
+from linqbot.emulator.model.answers import JsonObject, encode, trace_id
 from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.faults import Fault, Faults
 from linqbot.emulator.model.records import SubscriptionRecord
@@ -48,9 +47,6 @@ CONCURRENCY = 32
 HISTORY = 5000
 REORDER_WAIT_S = 2.0
 PARTNER_ID = "partner_emulator"
-
-Data: TypeAlias = Callable[[str], dict[str, Any] | None]
-"""The event's `data` for a payload version; None when that version has no such event."""
 
 _Item = TypeVar("_Item")
 
@@ -181,17 +177,26 @@ class Deliveries:
     # Events
 
     def emit(
-        self, event_type: str, data: Data, *, line: str | None, chat_id: str | None, subjects: Iterable[str]
+        self,
+        event_type: str,
+        data: Mapping[str, JsonObject],
+        *,
+        line: str | None,
+        chat_id: str | None,
+        subjects: Iterable[str] = (),
     ) -> None:
         """Deliver an event to every subscription that asked for it.
 
         Args:
+            data: The event's `data` by payload version. A version that has no such event is missing.
             line: The line of the event; None for an event of the account, which passes every filter of lines.
             subjects: The handles that the event is about, for faults to match.
         """
-        wanted = [target for target in self._targets.values() if _wants(target.subscription, event_type, line)]
-        if not wanted:
-            return
+        wanted = [
+            target
+            for target in self._targets.values()
+            if target.version in data and _wants(target.subscription, event_type, line)
+        ]
         event_id, now = new_id(), self._clock.now()
         envelope = {
             "api_version": "v3",
@@ -202,15 +207,26 @@ class Deliveries:
             "trace_id": trace_id(),
             "partner_id": PARTNER_ID,
         }
-        made: dict[str, WebhookDelivery | None] = {}
+        bodies = {
+            version: encode(envelope | {"webhook_version": version, "data": data[version]})
+            for version in {target.version for target in wanted}
+        }
         for target in wanted:
-            if target.version not in made:
-                made[target.version] = _made(envelope, target, data(target.version), chat_id, now)
-            if (first := made[target.version]) is not None:
-                delivery = replace(first, subscription_id=target.subscription.id, attempts=[])
-                self.history.append(delivery)
-                self._feed.publish("delivery", delivery.shape)
-                self._first(target, delivery, subjects)
+            shown = data[target.version]
+            delivery = WebhookDelivery(
+                event_id,
+                event_type,
+                target.subscription.id,
+                chat_id,
+                bodies[target.version],
+                now,
+                message_of(event_type, shown),
+                is_by_bot(shown),
+                vote_of(event_type, shown),
+            )
+            self.history.append(delivery)
+            self._feed.publish("delivery", delivery.shape)
+            self._first(target, delivery, subjects)
 
     def replay(self, event_id: str) -> int:
         """Deliver a past event again, with the same bytes, and return the number of subscriptions."""
@@ -373,26 +389,6 @@ def _wants(subscription: SubscriptionRecord, event_type: str, line: str | None) 
         subscription.is_active
         and event_type in subscription.subscribed_events
         and (not lines or line is None or line in lines)
-    )
-
-
-def _made(
-    envelope: dict[str, Any], target: _Target, data: dict[str, Any] | None, chat_id: str | None, now: float
-) -> WebhookDelivery | None:
-    if data is None:
-        return None
-    event_id, event_type = envelope["event_id"], envelope["event_type"]
-    body = encode(envelope | {"webhook_version": target.version, "data": data})
-    return WebhookDelivery(
-        event_id,
-        event_type,
-        target.subscription.id,
-        chat_id,
-        body,
-        now,
-        message_of(event_type, data),
-        is_by_bot(data),
-        vote_of(event_type, data),
     )
 
 

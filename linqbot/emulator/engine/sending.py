@@ -8,7 +8,6 @@ stays `sent`. A message fails if its files have not been uploaded by the time it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from linqbot.emulator.engine import content, send_policy
@@ -188,9 +187,7 @@ def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, a
         message.status = step
         setattr(message, f"{step}_at", at)
         if message.poll:
-            # The data is made now, because the next step changes the message before the event is delivered.
-            state = payloads.poll_state(chat, message, zero_retention=world.line_of(chat).zero_retention)
-            world.emit(f"poll.{step}", partial(dict, state), chat)
+            world.emit_poll(f"poll.{step}", payloads.poll_state(chat, message), chat)
         else:
             world.emit_message(f"message.{step}", chat, message)
     world.show_message(message)
@@ -200,10 +197,7 @@ def fail(world: World, chat: ChatRecord, message: MessageRecord, code: int, at: 
     """Set a message to `failed`, with an event that has Linq's error code."""
     message.status = "failed"
     if message.poll:
-        zero_retention = world.line_of(chat).zero_retention
-        world.emit(
-            "poll.failed", lambda: payloads.poll_failed(chat, message, code, at, zero_retention=zero_retention), chat
-        )
+        world.emit_poll("poll.failed", payloads.poll_failed(chat, message, code, at), chat)
     else:
-        world.emit("message.failed", lambda: payloads.failed(chat, message, code, at), chat)
+        world.emit("message.failed", payloads.failed(chat, message, code, at), chat)
     world.show_message(message)

@@ -20,6 +20,7 @@ from linqbot.emulator.model.records import (
     MessageRecord,
     PaymentRecord,
     PaymentRequestRecord,
+    PollOptionRecord,
     ReactionRecord,
 )
 
@@ -127,10 +128,9 @@ def watched_chat(one: ChatRecord, state: EmulatorState) -> JsonObject:
     }
 
 
-def poll_option(message: MessageRecord, index: int) -> JsonObject:
+def poll_option(option: PollOptionRecord) -> JsonObject:
     """Return one option of a poll, with its voters."""
-    assert message.poll is not None
-    return documents.shown(message.poll.options[index]) | {"can_be_edited": False}
+    return documents.shown(option) | {"can_be_edited": False}
 
 
 def poll_state(message: MessageRecord) -> JsonObject:
@@ -138,7 +138,7 @@ def poll_state(message: MessageRecord) -> JsonObject:
     assert message.poll is not None
     voters = {voter for option in message.poll.options for voter in option.voters}
     return {
-        "options": [poll_option(message, index) for index in range(len(message.poll.options))],
+        "options": [poll_option(option) for option in message.poll.options],
         "total_voters": len(voters),
     }
 
