@@ -279,7 +279,7 @@ class Emulator:
     # The whole state
 
     def reset(self, seed: Mapping[str, Any] | None = None) -> None:
-        """Start again with two healthy lines and no chats; or with `seed`, which has the shape of `save_state`.
+        """Start again with two healthy lines and no chats; or with `seed`, as `save_state` or a person has written it.
 
         Raises:
             ConfigError: the seed does not have this shape; the state is then that without a seed.
@@ -292,14 +292,6 @@ class Emulator:
                 self.state.subscriptions[subscription.id] = subscription
                 self.world.deliveries.open(subscription)
             self.world.feed.publish("reset", dict)
-
-    def load_state(self, data: Mapping[str, Any]) -> None:
-        """Replace everything by a state that was saved before, or written by hand.
-
-        Raises:
-            ConfigError: the state does not have the shapes of the API; the state is then that of a new emulator.
-        """
-        self.reset(data)
 
     def save_state(self, *, with_files: bool = True) -> dict[str, Any]:
         """Return everything as one JSON object in the shapes of the API. It holds signing secrets: keep it private.
@@ -334,7 +326,7 @@ class Emulator:
                 *map(shapes.watched_payment, self.state.payments.values()),
             ],
             "subscriptions": [documents.shown(one) for one in self.state.subscriptions.values()],
-            "deliveries": [one.shape() for one in list(self.world.deliveries.history)[-SHOWN:]],
+            "deliveries": list(map(documents.shown, list(self.world.deliveries.history)[-SHOWN:])),
             "calls": list(self.calls),
             "observations": list(self.observations),
             "bot": self.bot,

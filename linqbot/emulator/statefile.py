@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from linqbot.emulator.endpoints import payments
@@ -48,7 +49,8 @@ def load(world: World, data: Json) -> None:
     """
     state, where = world.state, "the top"
     try:
-        for where, load_one in _LOADERS.items():
+        for where in dict.fromkeys(("phone_numbers", "chats", "messages", *_KEPT)):  # each names only earlier ones
+            load_one = {"chats": _chat, "messages": _message}.get(where) or partial(_keep, where)
             for item in data.get(where) or ():
                 load_one(world, item)
         for where, kept in {
@@ -67,9 +69,28 @@ def load(world: World, data: Json) -> None:
         raise ValueError(f"The state's {where} are not in the API's shapes: {type(error).__name__} {error}") from error
 
 
-def _line(world: World, item: Json) -> None:
-    line = read(Line, item)
-    world.state.lines[line.phone_number] = line
+_KEPT: Mapping[str, tuple[type[Any], str, str]] = {
+    "phone_numbers": (Line, "lines", "phone_number"),
+    "attachments": (AttachmentRecord, "attachments", "id"),
+    "webhook_subscriptions": (SubscriptionRecord, "subscriptions", "id"),
+    "contact_cards": (ContactCardRecord, "cards", "phone_number"),
+    "blocked_handles": (BlockedHandleRecord, "blocked", "handle"),
+    "payment_requests": (PaymentRequestRecord, "payment_requests", "id"),
+    "payments": (PaymentRecord, "payments", "id"),
+    "connections": (ConnectionRecord, "connections", "handle"),
+}
+"""The lists of records that need no other: their kind, the attribute of the state that keeps them, and their key there."""
+
+
+def _keep(where: str, world: World, item: Json) -> None:
+    kind, kept, key = _KEPT[where]
+    created, now = _created(world, item), world.now()
+    one = read(kind, item, id=new_id(), created_at=created, updated_at=created, blocked_at=now, size_bytes=0)
+    getattr(world.state, kept)[getattr(one, key)] = one
+    if isinstance(one, SubscriptionRecord):
+        world.deliveries.open(one)
+    if isinstance(one, PaymentRecord | PaymentRequestRecord):
+        payments.wait_for_end(world, one)
 
 
 def _member(world: World, item: Json, joined_at: float) -> Member:
@@ -171,60 +192,6 @@ def _poll(world: World, chat: ChatRecord, item: Json, at: float) -> PollRecord:
     return read(PollRecord, {**item, "options": options}, updated_at=at)
 
 
-def _attachment(world: World, item: Json) -> None:
-    attachment = read(AttachmentRecord, item, id=new_id(), size_bytes=0, created_at=world.now())
-    world.state.attachments[attachment.id] = attachment
-
-
-def _subscription(world: World, item: Json) -> None:
-    created = _created(world, item)
-    subscription = read(SubscriptionRecord, item, id=new_id(), created_at=created, updated_at=created)
-    world.state.subscriptions[subscription.id] = subscription
-    world.deliveries.open(subscription)
-
-
-def _card(world: World, item: Json) -> None:
-    card = read(ContactCardRecord, item, id=new_id())
-    world.state.cards[card.phone_number] = card
-
-
-def _blocked(world: World, item: Json) -> None:
-    blocked = read(BlockedHandleRecord, item, blocked_at=world.now())
-    world.state.blocked[blocked.handle] = blocked
-
-
-def _request(world: World, item: Json) -> None:
-    one = read(PaymentRequestRecord, item)
-    world.state.payment_requests[one.id] = one
-    payments.wait_for_end(world, one)
-
-
-def _payment(world: World, item: Json) -> None:
-    one = read(PaymentRecord, item)
-    world.state.payments[one.id] = one
-    payments.wait_for_end(world, one)
-
-
-def _connection(world: World, item: Json) -> None:
-    one = read(ConnectionRecord, item)
-    world.state.connections[one.handle] = one
-
-
-# In this order: what comes later names what came before.
-_LOADERS = {
-    "phone_numbers": _line,
-    "chats": _chat,
-    "messages": _message,
-    "attachments": _attachment,
-    "webhook_subscriptions": _subscription,
-    "contact_cards": _card,
-    "blocked_handles": _blocked,
-    "payment_requests": _request,
-    "payments": _payment,
-    "connections": _connection,
-}
-
-
 def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
     """Return the state as a JSON object. It holds signing secrets.
 
@@ -233,16 +200,10 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
     """
     state = world.state
     return {
-        "phone_numbers": [documents.saved(one) for one in state.lines.values()],
+        **{where: list(map(documents.saved, getattr(state, kept).values())) for where, (_, kept, _) in _KEPT.items()},
         "chats": [shapes.chat(one) | documents.saved(one) for one in state.chats.values()],
         "messages": [_dump_message(one) for chat in state.chats.values() for one in chat.messages],
         "attachments": [_dump_attachment(world, one, with_file=with_files) for one in state.attachments.values()],
-        "webhook_subscriptions": [documents.saved(one) for one in state.subscriptions.values()],
-        "contact_cards": [documents.saved(one) for one in state.cards.values()],
-        "blocked_handles": [documents.saved(one) for one in state.blocked.values()],
-        "payment_requests": [documents.saved(one) for one in state.payment_requests.values()],
-        "payments": [documents.saved(one) for one in state.payments.values()],
-        "connections": [documents.saved(one) for one in state.connections.values()],
         "providers": dict(state.providers),
         "payment_keys": dict(state.payment_keys),
         "sandbox": state.is_sandbox,

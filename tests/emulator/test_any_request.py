@@ -327,7 +327,7 @@ def test_any_act_of_a_person_is_answered_in_form(data: Any, verb: str) -> None:
         emulator = Emulator(clock=MovableClock(frozen=True))
         chat = {"id": "c", "handles": [{"handle": LINE, "is_me": True}, {"handle": PERSON}]}
         said = {"id": "m", "chat_id": "c", "from": PERSON, "parts": HI["parts"]}
-        emulator.load_state({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [said]})
+        emulator.reset({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [said]})
         transport = httpx.ASGITransport(create_app(emulator))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             answer = await client.post(f"/emulator/{verb}", json=sent)

@@ -89,7 +89,7 @@ async def test_a_status_has_its_meaning_and_the_answers_beginning_is_kept() -> N
         emulator.subscribe(f"http://127.0.0.1:{port}", ["message.received"])
         emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
         await emulator.flush()
-        (shown,) = emulator.world.deliveries.history[0].shape()["attempts"]
+        (shown,) = emulator.snapshot()["deliveries"][0]["attempts"]
     assert shown["reason"] == (
         "The receiver answered 401 Unauthorized. It did not accept the signature: does it have this subscription's secret?"
     )

@@ -241,7 +241,8 @@ class Write(ByPerson):
             chat.service = sender.service = self.service
         if self.from_ in chat.typing:
             _set_typing(world, chat, self.from_, is_typing=False)
-        message = chat_state.store_inbound(
+        sent_at = world.now() if sent_at is None else sent_at
+        message = chat_state.store(
             world, chat, sender, shown, effect=effect, reply_to=answered, sent_at=sent_at, reconciled_at=reconciled_at
         )
         texts = [part.value for part in shown if isinstance(part, TextPartRecord)]
@@ -428,7 +429,7 @@ class NameGroup(ByPerson):
         chat = _group(world, self.chat_id)
         by = active_member(chat, self.from_)
         if chat.name != self.name:
-            chat_state.rename(world, chat, by, self.name)
+            chat_state.set_look(world, chat, by, "name", self.name)
 
 
 class SetGroupIcon(ByPerson):
@@ -447,7 +448,7 @@ class SetGroupIcon(ByPerson):
         chat = _group(world, self.chat_id)
         by, url = active_member(chat, self.from_), _address(world, self.image)
         if chat.icon != url:
-            chat_state.set_icon(world, chat, by, url)
+            chat_state.set_look(world, chat, by, "icon", url)
 
 
 class SetBackground(ByPerson):

@@ -118,9 +118,9 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
         raise conflict("Only group chats can be changed")
     send_policy.check_line(world.line_of(chat))
     if "display_name" in request.body:
-        chat_state.rename(world, chat, chat.me, request.body["display_name"])
+        chat_state.set_look(world, chat, chat.me, "name", request.body["display_name"])
     if "group_chat_icon" in request.body:
-        chat_state.set_icon(world, chat, chat.me, request.body["group_chat_icon"])
+        chat_state.set_look(world, chat, chat.me, "icon", request.body["group_chat_icon"])
     return EndpointResponse(200, {"chat_id": chat.id, "status": "pending"})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
 from typing import Final
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest
@@ -12,7 +11,7 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, existing, invalid, not_found
 from linqbot.emulator.model.documents import iso, new_id
-from linqbot.emulator.model.records import Audit, AuditReport, ChatRecord, Line, is_handle, is_phone, normal
+from linqbot.emulator.model.records import Audit, ChatRecord, Line, is_handle, is_phone, normal
 
 # --- lines -----------------------------------------------------------------------------------------------------------
 
@@ -143,7 +142,7 @@ def start_audit(world: World, request: ApiRequest) -> EndpointResponse:
         last = Audit(new_id(), line.phone_number, now)
         world.state.audits[last.id] = last
         audit = last
-        world.timers.at(now + TAKES_S, lambda at: _finish(world, audit, at))
+        world.timers.at(now + TAKES_S, lambda _: _finish(world, audit))
     elif last.report is not None:
         wait_s = math.ceil(last.created_at + COOLDOWN_S - now)
         raise ApiError(429, 1007, "The last audit of this line was not long ago", retry_after=max(1, wait_s))
@@ -165,7 +164,7 @@ def retrieve_audit(world: World, request: ApiRequest) -> EndpointResponse:
         shape |= {
             "status": "complete",
             "generated_at": iso(audit.created_at + TAKES_S),
-            "report": _shown_report(audit.report),
+            "report": audit.report,
         }
     return EndpointResponse(200, shape)
 
@@ -174,43 +173,35 @@ def _audited_line(world: World, phone_number: str) -> Line:
     return existing(world.state.lines.get(phone_number), "phone number")
 
 
-def _finish(world: World, audit: Audit, _: float) -> None:
+def _finish(world: World, audit: Audit) -> None:
     line = world.state.lines.get(audit.line)
     if line is not None:
         audit.report = _report(line, [chat for chat in world.state.chats.values() if chat.line == line.phone_number])
 
 
-def _report(line: Line, chats: list[ChatRecord]) -> AuditReport:
+def _report(line: Line, chats: list[ChatRecord]) -> JsonObject:
     unhealthy = [chat for chat in chats if chat.health != "HEALTHY"]
-    return AuditReport(
-        severity=line.reputation,
-        can_send=line.can_send,
-        unhealthy={chat.id: chat.health for chat in unhealthy},
-        after_stop={chat.id: count for chat in unhealthy if (count := _written_after_stop(chat))},
-    )
-
-
-def _shown_report(report: AuditReport) -> JsonObject:
+    after_stop = {chat.id: count for chat in unhealthy if (count := _written_after_stop(chat))}
     drivers = []
-    if report.after_stop:
-        drivers.append(_driver("opt_out_handling", "Messages went out after an opt-out word", len(report.after_stop)))
-    if report.unhealthy:
-        drivers.append(_driver("overall_conversation_health", "Conversations are unhealthy", len(report.unhealthy)))
-    if not report.can_send:
+    if after_stop:
+        drivers.append(_driver("opt_out_handling", "Messages went out after an opt-out word", len(after_stop)))
+    if unhealthy:
+        drivers.append(_driver("overall_conversation_health", "Conversations are unhealthy", len(unhealthy)))
+    if not line.can_send:
         drivers.append(_driver("flagged", "The line is flagged", 1))
-    shown = islice(report.unhealthy.items(), MOST_UNHEALTHY)
     return {
-        "severity": report.severity,
+        "severity": line.reputation,
         "primary_driver": drivers[0]["key"] if drivers else "",
         "summary_markdown": "\n".join(f"- {one['summary']}" for one in drivers) or "Nothing to worry about.",
         "drivers": drivers,
-        "action_items": [_ACTION] if report.after_stop else [],
+        "action_items": [_ACTION] if after_stop else [],
         "evidence": {
             "unhealthy_chats": [
-                {"chat_id": chat_id, "status": health, "driver_keys": ["low_engagement"]} for chat_id, health in shown
+                {"chat_id": chat.id, "status": chat.health, "driver_keys": ["low_engagement"]}
+                for chat in unhealthy[:MOST_UNHEALTHY]
             ],
             "opt_out_chats": [
-                {"chat_id": chat_id, "messages_after_stop": count} for chat_id, count in report.after_stop.items()
+                {"chat_id": chat_id, "messages_after_stop": count} for chat_id, count in after_stop.items()
             ],
         },
     }

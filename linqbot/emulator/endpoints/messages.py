@@ -283,7 +283,7 @@ def _shown_memo(chat: ChatRecord, message: MessageRecord, audio: MediaPartRecord
 
 def list_experiences(_: World, __: ApiRequest) -> EndpointResponse:
     """List the experiences."""
-    return EndpointResponse(200, {"experiences": [one.shape() for one in CATALOGUE]})
+    return EndpointResponse(200, {"experiences": CATALOGUE})
 
 
 def retrieve_experience(_: World, request: ApiRequest) -> EndpointResponse:
@@ -292,5 +292,7 @@ def retrieve_experience(_: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such experience.
     """
-    found = existing(next((one for one in CATALOGUE if one.name == request.path["experience"]), None), "experience")
-    return EndpointResponse(200, found.shape())
+    found = existing(
+        next((one for one in CATALOGUE if one["experience"] == request.path["experience"]), None), "experience"
+    )
+    return EndpointResponse(200, found)

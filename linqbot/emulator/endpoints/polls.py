@@ -86,7 +86,7 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
 
 def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) -> MessageRecord:
     """Store a poll of a person. Emits `poll.received`."""
-    message = chat_state.store_inbound(world, chat, by, [], poll=new_poll(world, by, texts))
+    message = chat_state.store(world, chat, by, [], poll=new_poll(world, by, texts))
     world.emit("poll.received", payloads.poll_received(chat, message), chat)
     world.show_chat(chat)
     world.show_message(message)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from linqbot.emulator.endpoints import attachments
 from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.world import World
@@ -108,9 +109,7 @@ def _drawn(world: World, emoji: str) -> AttachmentRecord:
         '<svg xmlns="http://www.w3.org/2000/svg" width="160" height="160">'
         f'<text x="80" y="125" font-size="125" text-anchor="middle">{escaped}</text></svg>'
     ).encode("utf-8", "replace")
-    attachment = AttachmentRecord(new_id(), "sticker.svg", "image/svg+xml", len(svg), world.now(), content=svg)
-    world.state.attachments[attachment.id] = attachment
-    return attachment
+    return attachments.add(world, "sticker.svg", "image/svg+xml", svg)
 
 
 def _placed(asked: Mapping[str, Any] | None, before: StickerPlacement) -> StickerPlacement:

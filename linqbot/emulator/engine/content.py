@@ -8,7 +8,7 @@ that each is sent as.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -71,7 +71,20 @@ def experience_card(experience: Mapping[str, Any], *, is_group: bool) -> AppCard
     """
     if is_group:
         raise invalid("An experience needs exactly one recipient")
-    return card_of_experience(experience)
+    name, params = experience["name"], experience.get("params") or {}
+    actions = (action for one in CATALOGUE if one["experience"] == name for action in one["actions"])
+    action = next((action for action in actions if action["name"] == experience["action"]), None)
+    if action is None:
+        raise invalid("There is no such experience or action; see GET /v3/experiences")
+    if unknown := set(params) - set(action["fields"]):
+        raise invalid(f"Unknown field of the experience: {min(unknown)}")
+    for key, field in action["fields"].items():
+        _check(key, field, params.get(key))
+    return AppCardPartRecord(
+        app=AppIdentityRecord(team_id="LINQ000000", bundle_id=f"com.linqapp.{name}", name=name),
+        layout=CardLayout(caption=params.get("title") or action["summary"], subcaption=params.get("note")),
+        url=params.get("checkout_url") or params.get("url") or "",
+    )
 
 
 def _no_sticker(part: PartRecord) -> PartRecord:
@@ -215,112 +228,48 @@ _BY_TYPE: Mapping[str, Callable[[World, Mapping[str, Any], bool], PartRecord]] =
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueField:
-    """A parameter of an action. `max` is the greatest length of its text."""
-
-    type: str
-    required: bool = False
-    max: int | None = None
+def _field(kind: str, *, required: bool = False, most: int | None = None) -> JsonObject:
+    return {"type": kind, "required": required, "max": most}
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueAction:
-    """An action of an experience, and its parameters by name."""
-
-    name: str
-    summary: str
-    fields: Mapping[str, CatalogueField]
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueExperience:
-    """One of Linq's ready-made cards."""
-
-    name: str
-    display_name: str
-    actions: tuple[CatalogueAction, ...]
-
-    def shape(self) -> JsonObject:
-        """Return the experience as the API shows it."""
-        return {
-            "experience": self.name,
-            "display_name": self.display_name,
-            "actions": [
-                {
-                    "name": action.name,
-                    "summary": action.summary,
-                    "fields": {name: asdict(field) for name, field in action.fields.items()},
-                }
-                for action in self.actions
-            ],
-        }
+def _experience(name: str, display_name: str, *actions: tuple[str, str, dict[str, JsonObject]]) -> JsonObject:
+    listed = [{"name": action, "summary": summary, "fields": fields} for action, summary, fields in actions]
+    return {"experience": name, "display_name": display_name, "actions": listed}
 
 
 CATALOGUE = (
-    CatalogueExperience(
+    _experience(
         "agentpay",
         "Payment",
         (
-            CatalogueAction(
-                "request_payment",
-                "Ask for a payment",
-                {
-                    "checkout_url": CatalogueField("url", required=True),
-                    "title": CatalogueField("string", max=100),
-                    "note": CatalogueField("string", max=200),
-                },
-            ),
+            "request_payment",
+            "Ask for a payment",
+            {
+                "checkout_url": _field("url", required=True),
+                "title": _field("string", most=100),
+                "note": _field("string", most=200),
+            },
         ),
     ),
-    CatalogueExperience(
+    _experience(
         "agentcard",
         "Card",
-        (
-            CatalogueAction("attach_card", "Ask for a card", {"url": CatalogueField("url")}),
-            CatalogueAction("approve_card", "Ask for approval", {"url": CatalogueField("url")}),
-        ),
+        ("attach_card", "Ask for a card", {"url": _field("url")}),
+        ("approve_card", "Ask for approval", {"url": _field("url")}),
     ),
-    CatalogueExperience(
-        "link", "Link", (CatalogueAction("open", "Open a page", {"url": CatalogueField("url", required=True)}),)
-    ),
+    _experience("link", "Link", ("open", "Open a page", {"url": _field("url", required=True)})),
 )
+"""Linq's ready-made cards, as the API shows them: their actions and the parameters of each."""
 
 
-def card_of_experience(asked: Mapping[str, Any]) -> AppCardPartRecord:
-    """Return the app card that an experience is sent as.
-
-    Raises:
-        ApiError: 400 (R42), the action or a field is unknown, or a value does not fit its field.
-    """
-    name, action_name, params = asked["name"], asked["action"], asked.get("params") or {}
-    actions = (action for one in CATALOGUE if one.name == name for action in one.actions)
-    action = next((action for action in actions if action.name == action_name), None)
-    if action is None:
-        raise invalid("There is no such experience or action; see GET /v3/experiences")
-    if unknown := set(params) - set(action.fields):
-        raise invalid(f"Unknown field of the experience: {min(unknown)}")
-    for key, field in action.fields.items():
-        _check(key, field, params.get(key))
-    return AppCardPartRecord(
-        app=AppIdentityRecord(team_id="LINQ000000", bundle_id=f"com.linqapp.{name}", name=name),
-        layout=CardLayout(caption=params.get("title") or action.summary, subcaption=params.get("note")),
-        url=params.get("checkout_url") or params.get("url") or "",
-    )
-
-
-def _check(key: str, field: CatalogueField, value: Any) -> None:
+def _check(key: str, field: JsonObject, value: Any) -> None:
     if value is None:
-        if field.required:
+        if field["required"]:
             raise invalid(f"The experience needs {key}")
         return
-    if field.type in {"int", "cents"}:
-        fits = isinstance(value, int) and not isinstance(value, bool)
-    else:
-        fits = isinstance(value, str)
-    if not fits:
+    if not isinstance(value, str):
         raise invalid(f"{key} has the wrong type")
-    if field.type == "url" and (not is_https(value) or value[:5].lower() != "https"):
+    if field["type"] == "url" and (not is_https(value) or value[:5].lower() != "https"):
         raise invalid(f"{key} must be an absolute https URL")
-    if field.max is not None and len(value) > field.max:
-        raise invalid(f"{key} is longer than {field.max}")
+    if field["max"] is not None and len(value) > field["max"]:
+        raise invalid(f"{key} is longer than {field['max']}")

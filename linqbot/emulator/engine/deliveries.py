@@ -15,6 +15,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,7 +32,7 @@ from linqbot.emulator.engine.webhook import (
     signed_headers,
     vote_of,
 )
-from linqbot.emulator.model import payloads
+from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import JsonObject, encode, trace_id
 from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.faults import Fault, Faults
@@ -225,7 +226,7 @@ class Deliveries:
                 vote_of(event_type, shown),
             )
             self.history.append(delivery)
-            self._feed.publish("delivery", delivery.shape)
+            self._feed.publish("delivery", partial(documents.shown, delivery))
             self._first(target, delivery, subjects)
 
     def replay(self, event_id: str) -> int:
@@ -323,7 +324,7 @@ class Deliveries:
         answer = await self._answer(target, delivery)
         ms = round((time.perf_counter() - started) * 1000)
         delivery.attempts.append(Attempt(at, answer.status, ms, answer.reason, answer.beginning))
-        self._feed.publish("delivery", delivery.shape)
+        self._feed.publish("delivery", partial(documents.shown, delivery))
         if answer.status is None or answer.status == 429 or answer.status >= 500:
             self._retry(target, delivery, answer.retry_after)
 

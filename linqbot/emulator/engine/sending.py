@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from linqbot.emulator.engine import content, send_policy
-from linqbot.emulator.engine.chat_state import set_typing
+from linqbot.emulator.engine import chat_state, content, send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import ApiError, existing
-from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.message_content import MediaPartRecord, MessageEffect, PartRecord, TextPartRecord
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord
 
@@ -79,29 +77,20 @@ def send(
     Raises:
         ApiError: 404, the message that is answered does not exist, or not in this chat.
     """
-    now = world.now()
-    message = MessageRecord(
-        id=new_id(),
-        chat_id=chat.id,
-        seq=world.state.next_seq(),
-        is_from_me=True,
-        sender=chat.me,
-        parts=parts,
-        status="pending",
-        service=service or chat.service,
-        created_at=now,
-        updated_at=now,
+    message = chat_state.store(
+        world,
+        chat,
+        chat.me,
+        parts,
+        service=service,
         preferred_service=asked.get("preferred_service"),
         effect=documents.read(MessageEffect, asked["effect"]) if asked.get("effect") else None,
         reply_to=content.reply_to(world, chat, asked.get("reply_to")),
         idempotency_key=key or asked.get("idempotency_key"),
         is_voice_memo=is_voice_memo,
-        zero_retention=world.line_of(chat).zero_retention,
         poll=poll,
     )
-    world.remember(chat, message)
-    chat.updated_at = now
-    set_typing(world, chat, chat.line, None)
+    chat_state.set_typing(world, chat, chat.line, None)
     begin(world, chat, message, can_arrive=can_arrive)
     world.show_chat(chat)
     world.show_message(message)

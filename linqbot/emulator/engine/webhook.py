@@ -13,18 +13,18 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
-from linqbot.emulator.model.documents import iso
+from linqbot.emulator.model.documents import Private, Sparse, Time
 from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.errors import ConfigError
 from linqbot.linq.signatures import sign, sign_legacy
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Sparse):
     """One POST.
 
     Attributes:
@@ -33,18 +33,13 @@ class Attempt:
         answer: The beginning of the receiver's answer to a failed attempt.
     """
 
-    at: float
+    SPARSE: ClassVar = frozenset({"reason", "answer"})
+
+    at: Time
     status: int | None
     ms: int
     reason: str | None = None
     answer: str | None = None
-
-    def shape(self) -> dict[str, Any]:
-        """Return the attempt as JSON."""
-        shape = {"at": iso(self.at), "status": self.status, "ms": self.ms}
-        if self.reason is not None:
-            shape |= {"reason": self.reason, "answer": self.answer}
-        return shape
 
 
 @dataclass(slots=True)
@@ -55,38 +50,20 @@ class WebhookDelivery:
         message_id: The message that the event is about; None if it is about none.
         by_bot: True if the bot caused the event, such as a tapback of its own.
         vote: The voter's handle as `by`, and the `option_id`, if the event is a vote in a poll, or its end.
-        headers: The headers of the latest attempt. Earlier ones differ in time and signature only.
+        body, headers: As they were sent in the latest attempt. Earlier headers differ in time and signature only.
     """
 
     event_id: str
     event_type: str
     subscription_id: str
     chat_id: str | None
-    body: bytes
-    created_at: float
+    body: Private[bytes]
+    created_at: Time
     message_id: str | None = None
     by_bot: bool = False
     vote: dict[str, str] | None = None
     attempts: list[Attempt] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def shape(self) -> dict[str, Any]:
-        """Return the delivery and its attempts as JSON, without body and headers."""
-        return {
-            "event_id": self.event_id,
-            "event_type": self.event_type,
-            "subscription_id": self.subscription_id,
-            "chat_id": self.chat_id,
-            "message_id": self.message_id,
-            "by_bot": self.by_bot,
-            "vote": self.vote,
-            "created_at": iso(self.created_at),
-            "attempts": [one.shape() for one in self.attempts],
-        }
-
-    def as_sent(self) -> dict[str, Any]:
-        """Return the delivery as JSON with its body, byte for byte, and the headers of the latest attempt."""
-        return self.shape() | {"body": self.body.decode(), "headers": self.headers}
+    headers: Private[dict[str, str]] = field(default_factory=dict)
 
 
 def message_of(event_type: str, data: dict[str, Any]) -> str | None:

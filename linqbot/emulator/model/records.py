@@ -422,30 +422,14 @@ class ConnectionRecord:
     created_at: Private[Time] = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class AuditReport:
-    """The findings of an audit.
-
-    Attributes:
-        severity: The reputation of the line.
-        unhealthy: The chats that are not healthy, and their health.
-        after_stop: The chats to which the bot wrote after an opt-out word, and the number of those messages.
-    """
-
-    severity: str
-    can_send: bool
-    unhealthy: dict[str, str]
-    after_stop: dict[str, int]
-
-
 @dataclass(slots=True)
 class Audit:
-    """An examination of a line's reputation. `report` None means that it is running."""
+    """An examination of a line's reputation. `report` is its JSON; None means that it is running."""
 
     id: str
     line: str
     created_at: float
-    report: AuditReport | None = None
+    report: JsonObject | None = None
 
 
 def is_phone(text: str) -> bool:

@@ -22,7 +22,7 @@ from linqbot.emulator.acts import chat_acts, conversation
 from linqbot.emulator.acts.conversation import Body, parsed_time
 from linqbot.emulator.api import read_json, respond
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model import shapes
+from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, invalid, not_found
 from linqbot.emulator.model.documents import iso
 from linqbot.emulator.web.control_bodies import (
@@ -161,7 +161,7 @@ async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
         parsed_time(query.get("since")),
     )
     found = [
-        one.shape()
+        documents.shown(one)
         for one in emulator.world.deliveries.history
         if subscription_id in {None, one.subscription_id}
         and event_type in {None, one.event_type}
@@ -183,7 +183,7 @@ async def delivery(emulator: Emulator, request: Request) -> EndpointResponse:
     shown = []
     for one in found:
         subscription = subscriptions.get(one.subscription_id)
-        shown.append(one.as_sent() | {"target_url": subscription.target_url if subscription else None})
+        shown.append(documents.saved(one) | {"target_url": subscription.target_url if subscription else None})
     return EndpointResponse(200, {"deliveries": shown})
 
 
