@@ -11,8 +11,9 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+import httpx
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,71 +21,117 @@ from starlette.types import Receive, Scope, Send
 
 from linqbot.emulator.endpoints import (
     attachments,
-    audits,
-    backgrounds,
-    blocked_handles,
-    capabilities,
     chats,
-    contact_cards,
-    experiences,
+    contacts,
     lines,
     locations,
     messages,
-    participants,
-    payment_requests,
     payments,
     polls,
     reactions,
     subscriptions,
     v2,
-    voice_memos,
 )
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
-from linqbot.emulator.engine import breaking, media_check
+from linqbot.emulator.endpoints.endpoint import ApiRequest, Handler
+from linqbot.emulator.engine import media_check
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
-from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.model.records import iso, new_id
+from linqbot.emulator.model.documents import iso, new_id
+from linqbot.emulator.model.faults import Fault, Lost
 from linqbot.linq import rules
-from linqbot.linq.endpoints import ENDPOINTS as TABLE
+from linqbot.linq.endpoints import ENDPOINTS, Endpoint
+from linqbot.linq.rules.check import takes_body
 
 log = logging.getLogger("linqbot.emulator")
 
 MAX_BODY_BYTES = 4 * 2**20
 CALLS_KEPT = 200
 
-ENDPOINTS: tuple[EndpointHandler, ...] = (
-    *chats.ENDPOINTS,
-    *messages.ENDPOINTS,
-    *reactions.ENDPOINTS,
-    *participants.ENDPOINTS,
-    *polls.ENDPOINTS,
-    *backgrounds.ENDPOINTS,
-    *locations.ENDPOINTS,
-    *voice_memos.ENDPOINTS,
-    *attachments.ENDPOINTS,
-    *lines.ENDPOINTS,
-    *audits.ENDPOINTS,
-    *contact_cards.ENDPOINTS,
-    *capabilities.ENDPOINTS,
-    *blocked_handles.ENDPOINTS,
-    *experiences.ENDPOINTS,
-    *subscriptions.ENDPOINTS,
-    *payment_requests.ENDPOINTS,
-    *payments.ENDPOINTS,
-)
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "chats.create": chats.create,
+    "chats.list_chats": chats.list_chats,
+    "chats.retrieve": chats.retrieve,
+    "chats.update": chats.update,
+    "chats.leave_chat": chats.leave,
+    "chats.mark_as_read": chats.mark_as_read,
+    "chats.typing.start": chats.start_typing,
+    "chats.typing.stop": chats.stop_typing,
+    "chats.messages.list": chats.list_messages,
+    "chats.messages.send": chats.send_message,
+    "chats.participants.add": chats.add_participant,
+    "chats.participants.remove": chats.remove_participant,
+    "chats.background.set": chats.set_background,
+    "chats.background.remove": chats.remove_background,
+    "chats.location.retrieve": locations.retrieve,
+    "chats.location.request": locations.ask,
+    "chats.location.stop": locations.stop,
+    "chats.send_voicememo": messages.send_voicememo,
+    "chats.share_contact_card": contacts.share_card,
+    "chats.polls.create": polls.create,
+    "messages.create": messages.create,
+    "messages.retrieve": messages.retrieve,
+    "messages.update": messages.update,
+    "messages.delete": messages.delete,
+    "messages.list_messages_thread": messages.list_thread,
+    "messages.update_app_card": messages.update_app_card,
+    "messages.add_reaction": reactions.react,
+    "messages.update_sticker_placement": reactions.place,
+    "messages.poll.retrieve": polls.retrieve,
+    "messages.poll.add_options": polls.add_options,
+    "messages.poll.vote": polls.vote,
+    "experiences.list": messages.list_experiences,
+    "experiences.retrieve": messages.retrieve_experience,
+    "attachments.create": attachments.create,
+    "attachments.retrieve": attachments.retrieve,
+    "attachments.delete": attachments.delete,
+    "phone_numbers.list": lines.list_,
+    "phone_numbers.update": lines.update,
+    "phonenumbers.list": lines.list_legacy,
+    "available_number.retrieve": lines.available,
+    "phone_numbers.start_reputation_audit": lines.start_audit,
+    "phone_numbers.get_reputation_audit": lines.retrieve_audit,
+    "contact_card.create": contacts.create_card,
+    "contact_card.retrieve": contacts.retrieve_card,
+    "contact_card.update": contacts.update_card,
+    "blocked_handles.list": contacts.list_blocked,
+    "blocked_handles.block": contacts.block,
+    "blocked_handles.unblock": contacts.unblock,
+    "capability.check_i_message": contacts.check_imessage,
+    "capability.check_RCS": contacts.check_rcs,
+    "webhook_events.list": subscriptions.list_events,
+    "webhook_subscriptions.create": subscriptions.create,
+    "webhook_subscriptions.list": subscriptions.list_,
+    "webhook_subscriptions.retrieve": subscriptions.retrieve,
+    "webhook_subscriptions.update": subscriptions.update,
+    "webhook_subscriptions.delete": subscriptions.delete,
+    "payment_requests.create": payments.create_request,
+    "payment_requests.list": payments.list_requests,
+    "payment_requests.retrieve": payments.retrieve,
+    "payment_requests.cancel": payments.cancel,
+    "payments.create": payments.create,
+    "payments.retrieve": payments.retrieve,
+    "payments.cancel": payments.cancel,
+    "payments.credentials": payments.credentials,
+    "payment_providers.retrieve": payments.retrieve_provider,
+    "payment_providers.connect": payments.connect_provider,
+    "payment_handles.connect": payments.connect,
+    "payment_handles.connection": payments.connection,
+    "payment_handles.revoke": payments.revoke,
+    "payment_handles.verify": payments.verify,
+}
+"""The emulator's answer to each endpoint of Linq's API, by the name in `linq/endpoints.py`, which has method and path."""
 
 
 class EndpointRouter:
     """Finds an endpoint by method and path. Grouped by the number of path segments, so that few are compared."""
 
-    def __init__(self, endpoints: tuple[EndpointHandler, ...] = ENDPOINTS) -> None:
-        self._by_length: dict[int, list[tuple[list[str], EndpointHandler]]] = {}
-        for endpoint in endpoints:
+    def __init__(self) -> None:
+        self._by_length: dict[int, list[tuple[list[str], Endpoint]]] = {}
+        for endpoint in map(ENDPOINTS.__getitem__, HANDLERS):
             segments = endpoint.path.split("/")
             self._by_length.setdefault(len(segments), []).append((segments, endpoint))
 
-    def find(self, method: str, path: str) -> tuple[EndpointHandler, dict[str, str]]:
+    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
         """Return the endpoint of a call, and the ids in its path.
 
         Raises:
@@ -129,16 +176,17 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         path = request.url.path.removeprefix("/api/partner")
-        fault = self._world.faults.take("api", f"{request.method} {path}", self._name_of(request.method, path))
-        await breaking.wait(fault, self._world)
+        name, known_ids = self._place_of(request.method, path)
+        fault = self._world.faults.take("api", f"{request.method} {path}", name)
+        await wait_for_fault(fault, self._world)
         at, started = self._world.now(), time.perf_counter()
         call: dict[str, Any] = {"id": new_id(), "at": iso(at), "method": request.method, "path": path}
         call["query"] = request.url.query
         lost = fault.drop if fault else None
         if lost in {"connection", "request"}:
-            chat_id = self._chat_of(self._ids_in(request.method, path), None)
+            chat_id = self._chat_of(known_ids, None)
             self._show(call | {"status": None, "lost": lost, "ms": 0, "chat_id": chat_id, "body": None, "answer": None})
-            await breaking.break_connection(lost, scope, receive, send)
+            await break_connection(lost, scope, receive, send)
             return
         ids, body, answer = await self._answer(request, path, fault)
         call |= {
@@ -151,7 +199,7 @@ class Api:
         }
         self._show(call)
         if lost == "answer":
-            await breaking.break_connection(lost, scope, receive, send)
+            await break_connection(lost, scope, receive, send)
         await respond(answer)(scope, receive, send)
 
     def _show(self, call: dict[str, Any]) -> None:
@@ -162,17 +210,13 @@ class Api:
         self._calls.append(call)
         self._world.feed.publish("call", lambda: call)
 
-    def _ids_in(self, method: str, path: str) -> dict[str, str]:
+    def _place_of(self, method: str, path: str) -> tuple[str, dict[str, str]]:
+        """Return the name of the endpoint of a call, and the ids in its path; nothing of a call that has no endpoint."""
         try:
-            return self._router.find(method, path)[1]
+            endpoint, ids = self._router.find(method, path)
         except ApiError:
-            return {}
-
-    def _name_of(self, method: str, path: str) -> str:
-        try:
-            return self._router.find(method, path)[0].name
-        except ApiError:
-            return ""
+            return "", {}
+        return endpoint.name, ids
 
     async def _answer(
         self, request: Request, path: str, fault: Fault | None
@@ -182,10 +226,10 @@ class Api:
         body: dict[str, Any] = {}
         try:
             if fault and fault.status:
-                return ids, body, breaking.answer(fault)
+                return ids, body, answer_of(fault)
             self._check_key(request.headers)
             endpoint, ids = self._router.find(request.method, path)
-            if endpoint.has_body:
+            if takes_body(endpoint.name):
                 body = await read_json(request)
             return ids, body, await self._work(endpoint, ids, request, body)
         except ApiError as error:
@@ -201,7 +245,7 @@ class Api:
             raise ApiError(401, 2004, "Missing or invalid token")
 
     async def _work(
-        self, endpoint: EndpointHandler, ids: dict[str, str], request: Request, body: Mapping[str, Any]
+        self, endpoint: Endpoint, ids: dict[str, str], request: Request, body: Mapping[str, Any]
     ) -> EndpointResponse:
         query = request.query_params
         values = {name: found if len(found := query.getlist(name)) > 1 else found[0] for name in query}
@@ -210,7 +254,7 @@ class Api:
         if body and self._world.has_network:
             await media_check.check(body, self._world.public_url)
         ids.update({name: value.lower() for name, value in ids.items() if name.endswith("_id")})
-        return endpoint.work(self._world, ApiRequest(ids, query, request.headers, body))
+        return HANDLERS[endpoint.name](self._world, ApiRequest(ids, query, request.headers, body))
 
     def _chat_of(self, ids: Mapping[str, str], body: Any) -> str | None:
         if chat_id := ids.get("chat_id"):
@@ -231,7 +275,7 @@ class ApiV2:
         self._api_key = api_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, endpoint = Request(scope, receive), TABLE["v2.list_chats"]
+        request, endpoint = Request(scope, receive), ENDPOINTS["v2.list_chats"]
         if not fits(request.headers.get("x-linq-integration-token", ""), self._api_key):
             answer = v2.refused(401, "unauthorized", "Missing or invalid token")
         elif (request.method, request.url.path) != (endpoint.method, f"/api/partner{endpoint.path}"):
@@ -295,3 +339,65 @@ def _no_constant(name: str) -> None:
 
 def _without_secret(body: Any) -> Any:
     return body | {"signing_secret": "whsec_…"} if isinstance(body, dict) and "signing_secret" in body else body
+
+
+# --- faults of requests over HTTP: a late answer, an error in place of the answer, a connection that breaks ------------
+
+
+CONNECTION = "linqbot.connection"
+"""The key of the server's connection in the state of a request; its `drop` closes it. See `server/connection.py`."""
+
+_CODES = {400: 1005, 401: 2004, 403: 2005, 404: 2001, 409: 1006, 429: 1007}
+
+
+async def wait_for_fault(fault: Fault | None, world: World) -> None:
+    """Wait as long as a fault delays its request, on the emulator's clock."""
+    if fault is not None and fault.delay_ms:
+        await world.clock.wait_until(world.now() + fault.delay_ms / 1000)
+
+
+def answer_of(fault: Fault) -> EndpointResponse:
+    """Return the answer that a fault gives in place of the endpoint."""
+    status = fault.status or 500
+    if status < 400:
+        return EndpointResponse(status, {})
+    code = fault.code or _CODES.get(status, 3006)
+    return ApiError(status, code, "Answered by a fault", retry_after=fault.retry_after).answer()
+
+
+async def break_connection(lost: Lost, scope: Scope, receive: Receive, send: Send) -> None:
+    """Break the connection of a request, as `Fault.drop` says; what was to be done before is done.
+
+    Raises:
+        httpx.TransportError: always, except over a connection that was closed without a byte.
+    """
+    if lost != "connection":
+        await _hang_up(send)
+    await _close_without_a_byte(scope, receive)
+
+
+async def _hang_up(send: Send) -> None:
+    """End the connection without an answer: the app begins an answer and then fails.
+
+    A server then closes the socket. An in-process client gets the error that a closed socket would cause.
+    """
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+    raise httpx.ReadError("The emulator dropped the connection, as a fault asked")
+
+
+async def _close_without_a_byte(scope: Scope, receive: Receive) -> None:
+    """Close the connection before anything is answered.
+
+    ASGI has no message for this, so the server of `linqbot emulator` and `linqbot dev` offers its connection. An
+    in-process client gets the error that a closed socket would cause.
+    """
+    connection = scope.get("state", {}).get(CONNECTION)
+    if connection is None:
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+    # Read first: the system resets a connection that is closed with bytes unread, and a client notices the difference.
+    while (await receive()).get("more_body"):
+        pass
+    connection.drop()
+    # A server answers 500 for an app that returns without an answer while the connection is open.
+    while (await receive())["type"] != "http.disconnect":
+        pass

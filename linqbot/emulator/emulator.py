@@ -2,6 +2,8 @@
 
 It knows Linq and nothing of linqbot, so that any program that speaks Linq's API can use it. `web/app.py` serves it over
 HTTP; tests use it in their own process, without a socket.
+With a `BotRunner`, as `linqbot dev` is one, the page can look into the bot's storage, and the clock, a reset and a restart
+concern the bot too. Without one the emulator knows only the bot's webhook address.
 """
 
 from __future__ import annotations
@@ -10,23 +12,76 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import Act, Result_co
+from linqbot.emulator.acts.conversation import Act, Result_co, Write
 from linqbot.emulator.api import CALLS_KEPT
 from linqbot.emulator.endpoints import subscriptions
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import shapes
+from linqbot.emulator.model import documents, shapes
+from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.model.records import ContactCardRecord, Line, SubscriptionRecord, iso, new_id
+from linqbot.emulator.model.records import ContactCardRecord, Line, SubscriptionRecord
 from linqbot.emulator.model.state import EmulatorState
-from linqbot.emulator.runner import BotRunner
 from linqbot.emulator.statefile import dump, load
 from linqbot.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The result of moving the clock.
+
+    Attributes:
+        stopped: Why the clock stopped before the time that was asked for; None if it got there.
+    """
+
+    stopped: str | None = None
+
+
+class BotRunner(Protocol):
+    """Runs the bot. Every method raises ApiError if it is not possible now."""
+
+    @property
+    def restartable(self) -> list[str]:
+        """The ids of the messages that `restart_from` accepts, oldest first."""
+        ...
+
+    async def write(self, message: Write) -> dict[str, str | None]:
+        """Keep what is needed to restart from this message, then perform the act."""
+        ...
+
+    async def move_to(self, at: float) -> Moved:
+        """Move the clocks of emulator and bot forward to a time, in Unix seconds.
+
+        What is due on the way happens at its time and in its order.
+        """
+        ...
+
+    async def follow_clock(self) -> None:
+        """Give the bot the emulator's clock, after it was stopped or started."""
+        ...
+
+    async def stored(self, chat_id: str | None) -> dict[str, Any]:
+        """Return what the bot stores, as JSON: scheduled sends of all chats, the bot's state, and the rest of one chat."""
+        ...
+
+    async def run_again(self, event_id: str) -> None:
+        """Let the bot handle an event again although it has handled it: everything is sent again."""
+        ...
+
+    async def restart_from(self, message_id: str) -> dict[str, str | None]:
+        """Return emulator and bot to the state before a message, and write the message again."""
+        ...
+
+    async def reset(self) -> None:
+        """Empty the emulator and the bot's storage, and return to real time."""
+        ...
+
 
 LINES = ("+12025550100", "+12025550101")
 GIVEN_NAME = "Your bot"
@@ -224,7 +279,7 @@ class Emulator:
     # The whole state
 
     def reset(self, seed: Mapping[str, Any] | None = None) -> None:
-        """Start again with two healthy lines and no chats; or with `seed`, which has the shape of `save_state`.
+        """Start again with two healthy lines and no chats; or with `seed`, as `save_state` or a person has written it.
 
         Raises:
             ConfigError: the seed does not have this shape; the state is then that without a seed.
@@ -237,14 +292,6 @@ class Emulator:
                 self.state.subscriptions[subscription.id] = subscription
                 self.world.deliveries.open(subscription)
             self.world.feed.publish("reset", dict)
-
-    def load_state(self, data: Mapping[str, Any]) -> None:
-        """Replace everything by a state that was saved before, or written by hand.
-
-        Raises:
-            ConfigError: the state does not have the shapes of the API; the state is then that of a new emulator.
-        """
-        self.reset(data)
 
     def save_state(self, *, with_files: bool = True) -> dict[str, Any]:
         """Return everything as one JSON object in the shapes of the API. It holds signing secrets: keep it private.
@@ -266,7 +313,7 @@ class Emulator:
         """
         return {
             "now": iso(self.clock.now()),
-            "lines": [shapes.line(line) | {"status": line.status} for line in self.state.lines.values()],
+            "lines": [documents.shown(line) | {"status": line.status} for line in self.state.lines.values()],
             "chats": [
                 shapes.watched_chat(chat, self.state)
                 | {"earlier": (earlier := 0 if latest is None else max(0, len(chat.messages) - latest))}
@@ -278,8 +325,8 @@ class Emulator:
                 *map(shapes.watched_payment, self.state.payment_requests.values()),
                 *map(shapes.watched_payment, self.state.payments.values()),
             ],
-            "subscriptions": [shapes.subscription(one) for one in self.state.subscriptions.values()],
-            "deliveries": [one.shape() for one in list(self.world.deliveries.history)[-SHOWN:]],
+            "subscriptions": [documents.shown(one) for one in self.state.subscriptions.values()],
+            "deliveries": list(map(documents.shown, list(self.world.deliveries.history)[-SHOWN:])),
             "calls": list(self.calls),
             "observations": list(self.observations),
             "bot": self.bot,

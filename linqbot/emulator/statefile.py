@@ -9,35 +9,33 @@ saved.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from linqbot.emulator.endpoints import payment_requests, payments
+from linqbot.emulator.endpoints import payments
 from linqbot.emulator.engine import sending
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import content_shapes, shapes
+from linqbot.emulator.model import documents, shapes
+from linqbot.emulator.model.documents import new_id, read, seconds
+from linqbot.emulator.model.message_content import StickerImage, mime_type_of, read_part
 from linqbot.emulator.model.records import (
     AttachmentRecord,
     BlockedHandleRecord,
     ChatRecord,
     ConnectionRecord,
     ContactCardRecord,
-    EarlierText,
     Line,
     Member,
     MessageRecord,
-    NoticeRecord,
     PaymentRecord,
     PaymentRequestRecord,
     PollOptionRecord,
     PollRecord,
     ReactionRecord,
     SubscriptionRecord,
-    iso,
-    new_id,
-    seconds,
+    checked_service,
 )
 
 Json = Mapping[str, Any]
@@ -49,109 +47,84 @@ def load(world: World, data: Json) -> None:
     Raises:
         ValueError: the data does not have the form that this module describes. The message names the list.
     """
-    where = "the top"
+    state, where = world.state, "the top"
     try:
-        for where, item in _items(data):
-            _LOADERS[where](world, item)
-        where = "opted_out"
-        world.state.opted_out.update(str(handle) for handle in data.get("opted_out") or ())
+        for where in dict.fromkeys(("phone_numbers", "chats", "messages", *_KEPT)):  # each names only earlier ones
+            load_one = {"chats": _chat, "messages": _message}.get(where) or partial(_keep, where)
+            for item in data.get(where) or ():
+                load_one(world, item)
+        for where, kept in {
+            "providers": state.providers,
+            "payment_keys": state.payment_keys,
+            "idempotency_keys": state.keys,
+        }.items():
+            kept.update({str(key): str(value) for key, value in (data.get(where) or {}).items()})
         where = "services"
-        world.state.services.update({str(key): _service(value) for key, value in (data.get("services") or {}).items()})
-        where = "providers"
-        world.state.providers.update({str(key): str(value) for key, value in (data.get("providers") or {}).items()})
-        world.state.is_sandbox = bool(data.get("sandbox", world.state.is_sandbox))
-        world.state.keeps_s = data.get("keeps_s", world.state.keeps_s)
-        where = "payment_keys"
-        world.state.payment_keys.update({str(key): str(value) for key, value in (data.get(where) or {}).items()})
-        where = "idempotency_keys"
-        world.state.keys.update({str(key): str(value) for key, value in (data.get("idempotency_keys") or {}).items()})
+        state.services.update({str(key): checked_service(value) for key, value in (data.get(where) or {}).items()})
+        where = "opted_out"
+        state.opted_out.update(str(handle) for handle in data.get(where) or ())
+        state.is_sandbox = bool(data.get("sandbox", state.is_sandbox))
+        state.keeps_s = data.get("keeps_s", state.keeps_s)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"The state's {where} are not in the API's shapes: {type(error).__name__} {error}") from error
 
 
-def _items(data: Json) -> Any:
-    for name in _LOADERS:
-        for item in data.get(name) or ():
-            yield name, item
+_KEPT: Mapping[str, tuple[type[Any], str, str]] = {
+    "phone_numbers": (Line, "lines", "phone_number"),
+    "attachments": (AttachmentRecord, "attachments", "id"),
+    "webhook_subscriptions": (SubscriptionRecord, "subscriptions", "id"),
+    "contact_cards": (ContactCardRecord, "cards", "phone_number"),
+    "blocked_handles": (BlockedHandleRecord, "blocked", "handle"),
+    "payment_requests": (PaymentRequestRecord, "payment_requests", "id"),
+    "payments": (PaymentRecord, "payments", "id"),
+    "connections": (ConnectionRecord, "connections", "handle"),
+}
+"""The lists of records that need no other: their kind, the attribute of the state that keeps them, and their key there."""
 
 
-def _time(value: str | None) -> float | None:
-    return None if value is None else seconds(value)
+def _keep(where: str, world: World, item: Json) -> None:
+    kind, kept, key = _KEPT[where]
+    created, now = _created(world, item), world.now()
+    one = read(kind, item, id=new_id(), created_at=created, updated_at=created, blocked_at=now, size_bytes=0)
+    getattr(world.state, kept)[getattr(one, key)] = one
+    if isinstance(one, SubscriptionRecord):
+        world.deliveries.open(one)
+    if isinstance(one, PaymentRecord | PaymentRequestRecord):
+        payments.wait_for_end(world, one)
 
 
-def _service(value: Any) -> str:
-    if value not in {"iMessage", "RCS", "SMS"}:
-        raise ValueError("service must be iMessage, RCS or SMS")
-    return str(value)
-
-
-def _line(world: World, item: Json) -> None:
-    line = Line(
-        phone_number=str(item["phone_number"]),
-        id=item.get("id") or new_id(),
-        line_type=item.get("line_type") or "iMessage",
-        reputation=(item.get("reputation") or {}).get("status") or "HEALTHY",
-        status=item.get("status") or "ACTIVE",
-        forwarding_number=item.get("forwarding_number"),
-        zero_retention=bool(item.get("zero_retention")),
-    )
-    world.state.lines[line.phone_number] = line
-
-
-def _member(world: World, item: Json, default_at: float) -> Member:
-    handle = str(item["handle"])
-    member = Member(
-        id=item.get("id") or world.state.handle_id(handle),
-        handle=handle,
-        service=_service(item.get("service") or "iMessage"),
-        joined_at=_time(item.get("joined_at")) or default_at,
-        is_me=bool(item.get("is_me")),
-        status=item.get("status") or "active",
-        left_at=_time(item.get("left_at")),
-        line_type=item.get("line_type"),
-    )
+def _member(world: World, item: Json, joined_at: float) -> Member:
+    known = world.state.handle_id(str(item["handle"]))
+    member = read(Member, item, id=known, service="iMessage", joined_at=joined_at)
     world.state.remember_handle(member)
     return member
 
 
 def _chat(world: World, item: Json) -> None:
-    created = _time(item.get("created_at")) or world.now()
+    created = _created(world, item)
     members = [_member(world, one, created) for one in item["handles"]]
     line = next((one.handle for one in members if one.is_me), None)
     if line is None or line not in world.state.lines or len(members) < 2:
         raise ValueError("a chat needs a line of the account (is_me) and at least one other handle")
-    is_group = bool(item.get("is_group", len(members) > 2))
-    health = item.get("health_status") or {}
-    chat = ChatRecord(
-        id=item.get("id") or new_id(),
+    is_group, health = bool(item.get("is_group", len(members) > 2)), item.get("health_status") or {}
+    chat = read(
+        ChatRecord,
+        {**item, "handles": members, "name": _name(item, members) if is_group else None},
+        id=new_id(),
         line=line,
-        members=members,
         is_group=is_group,
-        service=_service(item.get("service") or "iMessage"),
+        service="iMessage",
         created_at=created,
-        updated_at=_time(item.get("updated_at")) or created,
+        updated_at=created,
         seq=world.state.next_seq(),
-        name=_name(item, members) if is_group else None,
-        icon=item.get("group_chat_icon"),
         health=health.get("status") or "HEALTHY",
-        health_at=_time(health.get("updated_at")) or created,
-        reusable=bool(item.get("reusable", True)),
-        background=content_shapes.read_background(item.get("background")),
-        card_shared_at=_time(item.get("card_shared_at")),
-        notices=[_notice(one) for one in item.get("notices") or ()],
+        health_at=seconds(health["updated_at"]) if health.get("updated_at") else created,
     )
     world.state.add_chat(chat)
 
 
-def _notice(item: Json) -> NoticeRecord:
-    return NoticeRecord(
-        kind=str(item["kind"]),
-        at=seconds(item["created_at"]),
-        by=str(item["by"]),
-        handle=item.get("handle"),
-        value=item.get("value"),
-        after=item.get("after"),
-    )
+def _created(world: World, item: Json) -> float:
+    return seconds(item["created_at"]) if item.get("created_at") else world.now()
 
 
 def _name(item: Json, members: list[Member]) -> str | None:
@@ -167,166 +140,56 @@ def _name(item: Json, members: list[Member]) -> str | None:
 
 
 def _message(world: World, item: Json) -> None:
-    chat = world.state.chats[item["chat_id"]]
-    is_from_me = bool(item.get("is_from_me"))
-    created = _time(item.get("created_at")) or world.now()
+    chat, created, is_from_me = world.state.chats[item["chat_id"]], _created(world, item), bool(item.get("is_from_me"))
     given = item.get("from_handle") or {"handle": item.get("from")}
-    sender = chat.me if is_from_me else chat.member(str(given["handle"])) or _member(world, given, created)
-    asked_parts = item.get("parts") or ()
-    message = MessageRecord(
-        id=item.get("id") or new_id(),
-        chat_id=chat.id,
+    parts, poll = item.get("parts") or (), item.get("poll") or {}
+    reactions = [_reaction(world, chat, one, index, created) for index, part in enumerate(parts) for one in _in(part)]
+    message = read(
+        MessageRecord,
+        {
+            **item,
+            "from_handle": chat.me if is_from_me else _known(world, chat, given, created),
+        },
+        parts=[read_part(part, world.state.lines) for part in parts],
+        poll=_poll(world, chat, poll, created) if poll else None,
+        reactions=reactions + [_reaction(world, chat, one, 0, created) for one in _in(poll)],
+        id=new_id(),
         seq=world.state.next_seq(),
-        is_from_me=is_from_me,
-        sender=sender,
-        parts=[content_shapes.read_part(part, world.state.lines) for part in asked_parts],
-        status=item.get("delivery_status") or ("delivered" if is_from_me else "received"),
-        service=_service(item.get("service") or chat.service),
+        is_from_me=False,
+        delivery_status="delivered" if is_from_me else "received",
+        service=chat.service,
         created_at=created,
-        updated_at=_time(item.get("updated_at")) or created,
-        preferred_service=item.get("preferred_service"),
-        effect=content_shapes.read_effect(item.get("effect")),
-        reply_to=content_shapes.read_reply(item.get("reply_to")),
-        idempotency_key=item.get("idempotency_key"),
-        sent_at=_time(item.get("sent_at")),
-        delivered_at=_time(item.get("delivered_at")),
-        read_at=_time(item.get("read_at")),
-        reconciled_at=_time(item.get("reconciled_at")),
-        edits=int(item.get("edits") or 0),
-        earlier=[
-            EarlierText(int(one["part_index"]), str(one["text"]), seconds(one["until"]))
-            for one in item.get("earlier") or ()
-        ],
-        is_voice_memo=bool(item.get("is_voice_memo")),
-        zero_retention=bool(item.get("zero_retention")),
+        updated_at=created,
     )
-    for index, part in enumerate(asked_parts):
-        message.reactions += [_reaction(world, chat, one, index, created) for one in part.get("reactions") or ()]
-    if item.get("poll"):
-        message.poll = _poll(world, chat, item["poll"], created)
-        message.reactions += [_reaction(world, chat, one, 0, created) for one in item["poll"].get("reactions") or ()]
     world.remember(chat, message)
     if is_from_me:
         sending.resume(world, chat, message)
 
 
-def _known(world: World, chat: ChatRecord, item: Json, default_at: float) -> Member:
-    return chat.member(str(item["handle"])) or _member(world, item, default_at)
+def _in(item: Json) -> Any:
+    return item.get("reactions") or ()
 
 
-def _reaction(world: World, chat: ChatRecord, item: Json, index: int, default_at: float) -> ReactionRecord:
-    return ReactionRecord(
-        id=item.get("id") or new_id(),
-        type=str(item["type"]),
-        by=_known(world, chat, item["handle"], default_at),
-        part_index=index,
-        at=default_at,
-        custom_emoji=item.get("custom_emoji"),
-        sticker=content_shapes.read_sticker(item.get("sticker")),
-        placement=content_shapes.read_placement(item.get("placement")),
-    )
+def _known(world: World, chat: ChatRecord, item: Json, joined_at: float) -> Member:
+    return chat.member(str(item["handle"])) or _member(world, item, joined_at)
 
 
-def _poll(world: World, chat: ChatRecord, item: Json, default_at: float) -> PollRecord:
+def _reaction(world: World, chat: ChatRecord, item: Json, index: int, at: float) -> ReactionRecord:
+    sticker = item.get("sticker")
+    if sticker:
+        filename = sticker.get("file_name") or "file"
+        sticker = read(StickerImage, sticker, file_name=filename, mime_type=mime_type_of(filename))
+    member = _known(world, chat, item["handle"], at)
+    return read(ReactionRecord, {**item, "handle": member, "sticker": sticker}, id=new_id(), part_index=index, at=at)
+
+
+def _poll(world: World, chat: ChatRecord, item: Json, at: float) -> PollRecord:
     options = []
     for one in item["poll"]["options"]:
-        voters = {str(vote["handle"]): _time(vote.get("voted_at")) or default_at for vote in one.get("voters") or ()}
-        creator = _known(world, chat, one.get("creator_handle") or {"handle": chat.line}, default_at)
-        options.append(PollOptionRecord(one.get("option_id") or new_id(), str(one["text"]), creator, voters))
-    return PollRecord(options, _time(item.get("updated_at")) or default_at)
-
-
-def _attachment(world: World, item: Json) -> None:
-    data = item.get("data_base64")
-    attachment = AttachmentRecord(
-        id=item.get("id") or new_id(),
-        filename=str(item["filename"]),
-        content_type=str(item["content_type"]),
-        size_bytes=int(item.get("size_bytes") or 0),
-        created_at=_time(item.get("created_at")) or world.now(),
-        upload_token=item.get("upload_token"),
-        expires_at=_time(item.get("expires_at")) or 0.0,
-        content=None if data is None else base64.b64decode(data, validate=True),
-    )
-    world.state.attachments[attachment.id] = attachment
-
-
-def _subscription(world: World, item: Json) -> None:
-    created = _time(item.get("created_at")) or world.now()
-    subscription = SubscriptionRecord(
-        id=item.get("id") or new_id(),
-        target_url=str(item["target_url"]),
-        subscribed_events=[str(one) for one in item["subscribed_events"]],
-        secret=str(item["signing_secret"]),
-        created_at=created,
-        updated_at=_time(item.get("updated_at")) or created,
-        is_active=bool(item.get("is_active", True)),
-        phone_numbers=item.get("phone_numbers") or None,
-        routing_id_header=item.get("routing_id_header"),
-        routing_key_header=item.get("routing_key_header"),
-    )
-    world.state.subscriptions[subscription.id] = subscription
-    world.deliveries.open(subscription)
-
-
-def _card(world: World, item: Json) -> None:
-    card = ContactCardRecord(
-        id=item.get("id") or new_id(),
-        phone_number=str(item["phone_number"]),
-        first_name=str(item["first_name"]),
-        last_name=item.get("last_name"),
-        image_url=item.get("image_url"),
-        is_active=bool(item.get("is_active", True)),
-        is_given=bool(item.get("is_given", False)),
-    )
-    world.state.cards[card.phone_number] = card
-
-
-def _blocked(world: World, item: Json) -> None:
-    at = _time(item.get("blocked_at")) or world.now()
-    world.state.blocked[str(item["handle"])] = BlockedHandleRecord(str(item["handle"]), at, item.get("reason"))
-
-
-def _request(world: World, item: Json) -> None:
-    one = PaymentRequestRecord(**_times(PaymentRequestRecord, item))
-    world.state.payment_requests[one.id] = one
-    payment_requests.wait_for_end(world, one)
-
-
-def _payment(world: World, item: Json) -> None:
-    one = PaymentRecord(**_times(PaymentRecord, item))
-    world.state.payments[one.id] = one
-    payments.wait_for_end(world, one)
-
-
-def _connection(world: World, item: Json) -> None:
-    one = ConnectionRecord(**_times(ConnectionRecord, item))
-    world.state.connections[one.handle] = one
-
-
-def _times(kind: type[PaymentRequestRecord | PaymentRecord | ConnectionRecord], item: Json) -> dict[str, Any]:
-    """Return the fields of a record, with times as numbers."""
-    known = {each.name for each in fields(kind)}
-    given = {name: value for name, value in item.items() if name in known}
-    return {
-        name: seconds(value) if name.endswith("_at") and isinstance(value, str) else value
-        for name, value in given.items()
-    }
-
-
-# In this order: what comes later names what came before.
-_LOADERS = {
-    "phone_numbers": _line,
-    "chats": _chat,
-    "messages": _message,
-    "attachments": _attachment,
-    "webhook_subscriptions": _subscription,
-    "contact_cards": _card,
-    "blocked_handles": _blocked,
-    "payment_requests": _request,
-    "payments": _payment,
-    "connections": _connection,
-}
+        creator = _known(world, chat, one.get("creator_handle") or {"handle": chat.line}, at)
+        voters = {vote["handle"]: vote.get("voted_at") or at for vote in one.get("voters") or ()}
+        options.append(read(PollOptionRecord, {**one, "creator_handle": creator, "voters": voters}, option_id=new_id()))
+    return read(PollRecord, {**item, "options": options}, updated_at=at)
 
 
 def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
@@ -337,23 +200,10 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
     """
     state = world.state
     return {
-        "phone_numbers": [
-            shapes.line(one) | {"status": one.status, "zero_retention": one.zero_retention}
-            for one in state.lines.values()
-        ],
-        "chats": [_dump_chat(one) for one in state.chats.values()],
+        **{where: list(map(documents.saved, getattr(state, kept).values())) for where, (_, kept, _) in _KEPT.items()},
+        "chats": [shapes.chat(one) | documents.saved(one) for one in state.chats.values()],
         "messages": [_dump_message(one) for chat in state.chats.values() for one in chat.messages],
         "attachments": [_dump_attachment(world, one, with_file=with_files) for one in state.attachments.values()],
-        "webhook_subscriptions": [
-            shapes.subscription(one) | {"signing_secret": one.secret} for one in state.subscriptions.values()
-        ],
-        "contact_cards": [
-            shapes.contact_card(one) | {"id": one.id, "is_given": one.is_given} for one in state.cards.values()
-        ],
-        "blocked_handles": [shapes.blocked_handle(one) for one in state.blocked.values()],
-        "payment_requests": [_plain(one) for one in state.payment_requests.values()],
-        "payments": [_plain(one) for one in state.payments.values()],
-        "connections": [_plain(one) for one in state.connections.values()],
         "providers": dict(state.providers),
         "payment_keys": dict(state.payment_keys),
         "sandbox": state.is_sandbox,
@@ -364,41 +214,15 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
     }
 
 
-def _plain(one: PaymentRequestRecord | PaymentRecord | ConnectionRecord) -> dict[str, Any]:
-    """Return a record with all its fields: the API's shapes of payments hide fields that the emulator needs."""
-    return {name: iso(value) if name.endswith("_at") and value else value for name, value in asdict(one).items()}
-
-
-def _dump_chat(chat: ChatRecord) -> dict[str, Any]:
-    return shapes.chat(chat) | {
-        "name": chat.name,
-        "reusable": chat.reusable,
-        "background": content_shapes.plain(chat.background),
-        "card_shared_at": shapes.time_or_none(chat.card_shared_at),
-        "notices": [shapes.watched_notice(one) for one in chat.notices],
-    }
-
-
 def _dump_message(message: MessageRecord) -> dict[str, Any]:
-    ours: dict[str, Any] = {
-        "edits": message.edits,
-        "earlier": shapes.earlier_texts(message),
-        "idempotency_key": message.idempotency_key,
-        "is_voice_memo": message.is_voice_memo,
-        "zero_retention": message.zero_retention,
-        "parts": shapes.watched_parts(message),
-    }
+    shape = shapes.message(message) | documents.saved(message) | {"parts": shapes.parts(message, with_private=True)}
     if message.poll:
-        reactions = [shapes.watched_reaction(one) for one in message.reactions]
-        ours["poll"] = shapes.poll_envelope(message) | {"reactions": reactions}
-    return shapes.message(message) | ours
+        shape["poll"] = shapes.poll_envelope(message) | {"reactions": shapes.watched_reactions(message)}
+    return shape
 
 
 def _dump_attachment(world: World, one: AttachmentRecord, *, with_file: bool) -> dict[str, Any]:
-    content = None if one.content is None or not with_file else base64.b64encode(one.content).decode()
-    return shapes.attachment(one, world.public_url) | {
-        "data_base64": content,
+    if not with_file:
         # Without its contents an uploaded file would look as if it were not uploaded yet.
-        "upload_token": one.upload_token if with_file or one.is_awaited else None,
-        "expires_at": iso(one.expires_at),
-    }
+        one = replace(one, content=None, upload_token=one.upload_token if one.is_awaited else None)
+    return shapes.attachment(one, world.public_url) | documents.saved(one)

@@ -40,8 +40,9 @@ from linqbot.emulator.acts.conversation import (
 )
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import shapes
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.faults import Fault, Lost
-from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso, normal
+from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, normal
 from linqbot.errors import ConfigError
 from linqbot.features.state import PERSON, checked_name, read
 from linqbot.linq.events.parse import EVENT_TYPES

@@ -99,7 +99,7 @@ async def test_an_uploaded_file_that_a_saved_state_leaves_out_can_still_be_sent(
 ) -> None:
     upload = await announce(api)
     assert await put(api, upload) == 200
-    emulator.load_state(emulator.save_state(with_files=False))
+    emulator.reset(emulator.save_state(with_files=False))
     message = await send(api, chat, {"type": "media", "attachment_id": upload["attachment_id"]})
     emulator.advance(1)
     assert emulator.state.messages[message["id"]].status == "delivered"
@@ -221,7 +221,7 @@ async def test_a_new_line_has_a_card_to_share_which_the_bots_own_replaces(
 
     assert await shown() == [f"{line} Your bot" for line in LINES]
     assert (await api.post(f"/v3/chats/{chat['chat_id']}/share_contact_card")).status_code == 204
-    emulator.load_state(emulator.save_state())
+    emulator.reset(emulator.save_state())
     card = {"phone_number": LINE, "first_name": "Acme"}
     assert (await api.post("/v3/contact_card", json=card)).status_code == 201
     refused(await api.post("/v3/contact_card", json=card), 409, 2014)

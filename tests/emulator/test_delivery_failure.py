@@ -18,7 +18,7 @@ import trustme
 
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.engine import deliveries, posting
+from linqbot.emulator.engine import deliveries, webhook
 from linqbot.errors import ConfigError
 
 LINE, PERSON = "+12025550100", "+14155550142"
@@ -89,12 +89,12 @@ async def test_a_status_has_its_meaning_and_the_answers_beginning_is_kept() -> N
         emulator.subscribe(f"http://127.0.0.1:{port}", ["message.received"])
         emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
         await emulator.flush()
-        (shown,) = emulator.world.deliveries.history[0].shape()["attempts"]
+        (shown,) = emulator.snapshot()["deliveries"][0]["attempts"]
     assert shown["reason"] == (
         "The receiver answered 401 Unauthorized. It did not accept the signature: does it have this subscription's secret?"
     )
     assert shown["answer"].startswith("<h1>who are you?</h1>")
-    assert len(shown["answer"]) == posting.ANSWER_SHOWN
+    assert len(shown["answer"]) == webhook.ANSWER_SHOWN
 
 
 @pytest.fixture

@@ -15,10 +15,9 @@ import pytest
 from emulator.conftest import LINE, PERSON, Receiver, Refused
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.emulator import Emulator, Moved
 from linqbot.emulator.endpoints import attachments
-from linqbot.emulator.model.records import iso
-from linqbot.emulator.runner import Moved
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.web.app import create_app
 from linqbot.server import uvicorn_server
 

@@ -176,7 +176,7 @@ async def test_payments_are_saved_with_the_state(emulator: Emulator, api: httpx.
     made = (await ask(api, "k1", metadata={"a": "b"})).json()
     emulator.do(Connect(from_=PERSON))
     payment = await charge(api, "k2")
-    emulator.load_state(emulator.save_state())
+    emulator.reset(emulator.save_state())
     assert (await api.get(f"/v3/payment_requests/{made['id']}")).json() == made
     assert (await ask(api, "k1")).json()["id"] == made["id"]
     assert await charge(api, "k2") == payment

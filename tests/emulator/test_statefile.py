@@ -54,7 +54,7 @@ async def test_a_saved_state_is_loaded_unchanged(
     saved = json.loads(json.dumps(emulator.save_state()))
 
     async with Emulator(clock=MovableClock(frozen=True), delivery_transport=receiver) as other:
-        other.load_state(saved)
+        other.reset(saved)
         assert other.save_state() == saved
         assert [one.kind for one in other.state.chats[group["chat_id"]].notices] == ["named", "left"]
         assert other.state.messages[sent].edits == 1
@@ -68,7 +68,7 @@ async def test_a_saved_state_is_loaded_unchanged(
 async def test_a_seed_by_hand_needs_few_fields(emulator: Emulator) -> None:
     chat = {"id": "c1", "handles": [{"handle": LINE, "is_me": True}, {"handle": PERSON}]}
     message = {"id": "m1", "chat_id": "c1", "from": PERSON, "parts": [HI]}
-    emulator.load_state({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [message]})
+    emulator.reset({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [message]})
     assert emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["chat_id"] == "c1"
     assert emulator.state.messages["m1"].sender.handle == PERSON
 
@@ -78,7 +78,7 @@ async def test_a_message_saved_in_progress_is_delivered_after_loading(
 ) -> None:
     body = {"from": LINE, "to": [PERSON], "message": {"parts": [HI]}}
     sent = (await api.post("/v3/chats", json=body)).json()["chat"]["message"]["id"]
-    emulator.load_state(emulator.save_state())
+    emulator.reset(emulator.save_state())
     assert emulator.state.messages[sent].status == "pending"
     emulator.advance(1)
     assert emulator.state.messages[sent].status == "delivered"
@@ -100,7 +100,7 @@ async def test_a_state_of_another_shape_is_refused_in_one_sentence(
     for wrong in rows:
         with subtests.test(wrong=wrong):
             with pytest.raises(ConfigError, match="are not in the API's shapes"):
-                emulator.load_state(wrong)
+                emulator.reset(wrong)
             assert len(emulator.state.lines) == 2
             assert emulator.state.chats == {}
 
@@ -176,7 +176,7 @@ def seed(*parts: dict[str, Any], **message: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("part", SAVED_PARTS, ids=lambda part: part["type"])
 async def test_a_saved_part_is_saved_again_with_the_same_bytes(emulator: Emulator, part: dict[str, Any]) -> None:
-    emulator.load_state(seed(part))
+    emulator.reset(seed(part))
     (message,) = emulator.save_state()["messages"]
     assert json.dumps(message["parts"]) == json.dumps([part | {"reactions": []}])
 
@@ -186,7 +186,7 @@ async def test_a_saved_effect_reply_and_background_are_saved_again_with_the_same
     background = {"type": "color", "style": None, "variant": "mango", "shades": None, "image_url": None}
     state = seed(HI, effect=effect, reply_to=reply)
     state["chats"][0]["background"] = background
-    emulator.load_state(state)
+    emulator.reset(state)
     saved = emulator.save_state()
     (message,), (chat,) = saved["messages"], saved["chats"]
     shown = [message["effect"], message["reply_to"], chat["background"]]
@@ -194,7 +194,7 @@ async def test_a_saved_effect_reply_and_background_are_saved_again_with_the_same
 
 
 async def test_a_part_written_by_hand_gets_the_defaults(emulator: Emulator) -> None:
-    emulator.load_state(
+    emulator.reset(
         seed(
             {"type": "text", "value": "hi 🎂", "mention": LINE},
             {"type": "media", "filename": "a.png", "url": "https://a.example/a.png"},
@@ -215,4 +215,4 @@ async def test_a_part_that_cannot_be_read_is_refused(emulator: Emulator, subtest
             subtests.test(part=part),
             pytest.raises(ConfigError, match="The state's messages are not in the API's shapes"),
         ):
-            emulator.load_state(seed(part))
+            emulator.reset(seed(part))

@@ -50,7 +50,7 @@ def command(
         address = open_at.elsewhere[0] if names and open_at.is_open else open_at.here
         emulator = Emulator(api_key=api_key, public_url=address)
         if state is not None and state.exists():
-            emulator.load_state(_read(state))
+            emulator.reset(_read(state))
         if as_json:
             print_started({"phone": address, "api": f"{address}/api/partner", "control": f"{address}/emulator"})
         else:

@@ -26,11 +26,10 @@ from linqbot.cli.dev import inside
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.emulator import Emulator, Moved
 from linqbot.emulator.model.answers import conflict
-from linqbot.emulator.model.records import iso
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.rewinding import Snapshot
-from linqbot.emulator.runner import Moved
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.linq.events.delivery import LINQ_DELIVERY
 from linqbot.storage.sqlite import upkeep
@@ -42,7 +41,7 @@ TURNS_ASKED = 30
 
 
 class DevRunner:
-    """Connects an emulator with the process of its bot: see `linqbot.emulator.runner.BotRunner`.
+    """Connects an emulator with the process of its bot: see `linqbot.emulator.emulator.BotRunner`.
 
     `begin` starts the process, and returns when the bot answers or the process has ended.
     """

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, NotEmpty, active_member
-from linqbot.emulator.endpoints import contact_cards, lines, locations, payment_requests, payments, polls
+from linqbot.emulator.endpoints import contacts, lines, locations, payments, polls
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
@@ -82,10 +82,7 @@ class Pay(Body):
         Raises:
             ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
         """
-        if self.id in world.state.payments:
-            payments.approve(world, payments.found(world, self.id))
-        else:
-            payment_requests.pay(world, payment_requests.found(world, self.id))
+        payments.pay(world, self.id)
 
 
 class Decline(Body):
@@ -99,10 +96,7 @@ class Decline(Body):
         Raises:
             ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
         """
-        if self.id in world.state.payments:
-            payments.decline(world, payments.found(world, self.id))
-        else:
-            payment_requests.decline(world, payment_requests.found(world, self.id))
+        payments.decline(world, self.id)
 
 
 class Connect(ByPerson):
@@ -175,7 +169,7 @@ class ShareCard(ByPerson):
             ApiError: 403, `to` is not a line of the account.
         """
         card = (self.first_name, self.last_name, self.media_url)
-        contact_cards.receive(world, self.from_, line_of_account(world, self.to), card)
+        contacts.receive_card(world, self.from_, line_of_account(world, self.to), card)
 
 
 class MakePoll(ByPerson):
@@ -264,7 +258,7 @@ class ChangeLine(Body):
         if self.zero_retention is not None:
             lines.set_zero_retention(world, line, is_on=self.zero_retention)
         if self.card:
-            contact_cards.delete(world, self.phone_number)
+            contacts.delete_card(world, self.phone_number)
         if self.assigned is False:
             lines.release(world, line)
 

@@ -27,16 +27,18 @@ from linqbot.emulator.endpoints import attachments, messages, reactions
 from linqbot.emulator.engine import chat_state, content, send_policy, sending
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import content_shapes, payloads
+from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import conflict, invalid, not_found
+from linqbot.emulator.model.documents import iso, seconds
 from linqbot.emulator.model.message_content import (
     BackgroundRecord,
     LinkPartRecord,
     MediaPartRecord,
     MessageEffect,
     TextPartRecord,
+    mime_type_of,
 )
-from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, iso, normal, seconds
+from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, normal
 from linqbot.linq.rules.check import background as broken_background
 from linqbot.linq.rules.values import Broken
 from linqbot.linq.types.message import Effect
@@ -165,7 +167,7 @@ class Media(Body):
         except (binascii.Error, ValueError) as error:
             raise invalid("data_base64 is not base64") from error
         filename = self.filename or "file"
-        kind = self.mime_type or content_shapes.mime_type_of(filename)
+        kind = self.mime_type or mime_type_of(filename)
         return content.of_attachment(world, attachments.add(world, filename, kind, data))
 
 
@@ -239,7 +241,8 @@ class Write(ByPerson):
             chat.service = sender.service = self.service
         if self.from_ in chat.typing:
             _set_typing(world, chat, self.from_, is_typing=False)
-        message = chat_state.store_inbound(
+        sent_at = world.now() if sent_at is None else sent_at
+        message = chat_state.store(
             world, chat, sender, shown, effect=effect, reply_to=answered, sent_at=sent_at, reconciled_at=reconciled_at
         )
         texts = [part.value for part in shown if isinstance(part, TextPartRecord)]
@@ -408,7 +411,7 @@ def _set_typing(world: World, chat: ChatRecord, handle: str, *, is_typing: bool)
         return
     if chat_state.set_typing(world, chat, handle, until):
         state = "started" if is_typing else "stopped"
-        world.emit(f"chat.typing_indicator.{state}", lambda: payloads.typing(chat, member), chat)
+        world.emit(f"chat.typing_indicator.{state}", payloads.typing(chat, member), chat)
 
 
 class NameGroup(ByPerson):
@@ -426,7 +429,7 @@ class NameGroup(ByPerson):
         chat = _group(world, self.chat_id)
         by = active_member(chat, self.from_)
         if chat.name != self.name:
-            chat_state.rename(world, chat, by, self.name)
+            chat_state.set_look(world, chat, by, "name", self.name)
 
 
 class SetGroupIcon(ByPerson):
@@ -445,7 +448,7 @@ class SetGroupIcon(ByPerson):
         chat = _group(world, self.chat_id)
         by, url = active_member(chat, self.from_), _address(world, self.image)
         if chat.icon != url:
-            chat_state.set_icon(world, chat, by, url)
+            chat_state.set_look(world, chat, by, "icon", url)
 
 
 class SetBackground(ByPerson):

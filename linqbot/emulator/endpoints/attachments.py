@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse
-from linqbot.emulator.model.records import AttachmentRecord, iso, new_id
+from linqbot.emulator.model.documents import iso, new_id
+from linqbot.emulator.model.records import AttachmentRecord
 
 UPLOAD_WINDOW_S = 900.0
 
@@ -84,10 +85,3 @@ def delete(world: World, request: ApiRequest) -> EndpointResponse:
     attachment = world.state.attachment(request.path["attachment_id"])
     del world.state.attachments[attachment.id]
     return EndpointResponse(204)
-
-
-ENDPOINTS = (
-    EndpointHandler("attachments.create", create, has_body=True),
-    EndpointHandler("attachments.retrieve", retrieve),
-    EndpointHandler("attachments.delete", delete),
-)

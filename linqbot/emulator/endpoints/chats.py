@@ -1,18 +1,22 @@
-"""Chats: creating, listing, reading, changing, leaving, marking as read, typing, and sending."""
+"""Chats: creating, listing, reading, changing, leaving, marking as read, typing and sending; participants; backgrounds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler, page
+from linqbot.emulator.endpoints.endpoint import ApiRequest, page
 from linqbot.emulator.engine import chat_state, content, send_policy
-from linqbot.emulator.engine.sending import line_of_account, repeated, send, send_content, service_for
+from linqbot.emulator.engine.sending import is_inferior, line_of_account, repeated, send, send_content, service_for
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, accepted, conflict, invalid
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, accepted, conflict, invalid, not_found
+from linqbot.emulator.model.message_content import BackgroundRecord
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, normal
 from linqbot.linq import rules
+
+# --- chats -----------------------------------------------------------------------------------------------------------
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
@@ -114,9 +118,9 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
         raise conflict("Only group chats can be changed")
     send_policy.check_line(world.line_of(chat))
     if "display_name" in request.body:
-        chat_state.rename(world, chat, chat.me, request.body["display_name"])
+        chat_state.set_look(world, chat, chat.me, "name", request.body["display_name"])
     if "group_chat_icon" in request.body:
-        chat_state.set_icon(world, chat, chat.me, request.body["group_chat_icon"])
+        chat_state.set_look(world, chat, chat.me, "icon", request.body["group_chat_icon"])
     return EndpointResponse(200, {"chat_id": chat.id, "status": "pending"})
 
 
@@ -211,15 +215,76 @@ def present(world: World, request: ApiRequest) -> ChatRecord:
     return chat
 
 
-ENDPOINTS = (
-    EndpointHandler("chats.create", create, has_body=True),
-    EndpointHandler("chats.list_chats", list_chats),
-    EndpointHandler("chats.retrieve", retrieve),
-    EndpointHandler("chats.update", update, has_body=True),
-    EndpointHandler("chats.leave_chat", leave),
-    EndpointHandler("chats.mark_as_read", mark_as_read),
-    EndpointHandler("chats.typing.start", start_typing),
-    EndpointHandler("chats.typing.stop", stop_typing),
-    EndpointHandler("chats.messages.list", list_messages),
-    EndpointHandler("chats.messages.send", send_message, has_body=True),
-)
+# --- participants (R58, R59, R62) ------------------------------------------------------------------------------------
+
+
+def add_participant(world: World, request: ApiRequest) -> EndpointResponse:
+    """Add a participant to a group of at least three.
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, it is not such a group, the handle is in it, or does not support its
+            service; R13, R61.
+    """
+    chat, handle = present(world, request), normal(request.body["handle"])
+    send_policy.check_line(world.line_of(chat))
+    if not chat.is_group or len(chat.active) < 3:
+        raise conflict("Participants can be added to groups of at least three")
+    member = chat.member(handle)
+    if member and member.status == "active":
+        raise conflict("This handle is a participant already")
+    if is_inferior(world.state.service_of(handle), chat.service):
+        raise conflict("This handle does not support the group's service")
+    chat_state.join(world, chat, handle, by=chat.line)
+    return accepted("Participant addition queued")
+
+
+def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
+    """Remove a participant from a group of at least four.
+
+    Raises:
+        ApiError: 404, there is no such chat or participant; 409, it is not such a group, or the handle is our line;
+            R13, R61.
+    """
+    chat = present(world, request)
+    send_policy.check_line(world.line_of(chat))
+    member = chat.member(normal(request.body["handle"]))
+    if not chat.is_group or len(chat.active) < 4:
+        raise conflict("Participants can be removed from groups of which at least three remain")
+    if member is None or member.status != "active":
+        raise not_found("participant")
+    if member.is_me:
+        raise conflict("Your own line leaves with POST /leave")
+    chat_state.depart(world, chat, member, by=chat.line)
+    return accepted("Participant removal queued")
+
+
+# --- backgrounds: a colour, an animation, or a photo; only iMessage shows them (R66, R67) ----------------------------
+
+
+def set_background(world: World, request: ApiRequest) -> EndpointResponse:
+    """Set the background of a chat.
+
+    Raises:
+        ApiError: 404, there is no such chat; R13, R61.
+    """
+    return _change_background(
+        world,
+        present(world, request),
+        BackgroundRecord(**{one.name: request.body.get(one.name) for one in fields(BackgroundRecord)}),
+    )
+
+
+def remove_background(world: World, request: ApiRequest) -> EndpointResponse:
+    """Remove the background of a chat.
+
+    Raises:
+        ApiError: 404, there is no such chat; R13, R61.
+    """
+    return _change_background(world, present(world, request), None)
+
+
+def _change_background(world: World, chat: ChatRecord, background: BackgroundRecord | None) -> EndpointResponse:
+    send_policy.check_line(world.line_of(chat))
+    if chat.service == "iMessage" and chat.background != background:
+        chat_state.set_background(world, chat, chat.me, background)
+    return EndpointResponse(202)

@@ -1,6 +1,5 @@
-"""The parts of an endpoint: its handler, the request that the handler reads, and pages of lists.
+"""The request that the handler of an endpoint reads, and pages of lists.
 
-Each module of a resource lists its handlers in `ENDPOINTS`; method and path come from the table in `linqbot.linq.endpoints`.
 `emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs.
 """
 
@@ -16,7 +15,6 @@ from starlette.datastructures import Headers, QueryParams
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import EndpointResponse, invalid
-from linqbot.linq.endpoints import ENDPOINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +36,8 @@ class ApiRequest:
         return [item for value in self.query.getlist(name) for item in value.split(",") if item]
 
 
-Work: TypeAlias = Callable[[World, ApiRequest], EndpointResponse]
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointHandler:
-    """The emulator's answer to one endpoint of Linq's API.
-
-    Args:
-        name: Resource and verb as in Linq's SDKs: `chats.messages.send`. The table of endpoints (`linqbot.linq.endpoints`) and the
-            rules use the same name.
-        work: The function that changes the world and returns the answer.
-        has_body: True if the endpoint takes a JSON object.
-    Raises:
-        KeyError: the table of endpoints has no such name.
-    """
-
-    name: str
-    work: Work
-    has_body: bool = False
-    method: str = field(init=False)
-    path: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        endpoint = ENDPOINTS[self.name]
-        object.__setattr__(self, "method", endpoint.method)
-        object.__setattr__(self, "path", endpoint.path)
-
+Handler: TypeAlias = Callable[[World, ApiRequest], EndpointResponse]
+"""Answers the calls of one endpoint: it changes the world and returns the answer."""
 
 _Item = TypeVar("_Item")
 

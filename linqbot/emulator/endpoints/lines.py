@@ -1,18 +1,24 @@
-"""Lines: the account's phone numbers, their standing, and the choice of the next line."""
+"""Lines: the account's phone numbers, their standing and its audits, and the choice of the next line."""
 
 from __future__ import annotations
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+import math
+from typing import Final
+
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.endpoints.messages import best_line
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, invalid
-from linqbot.emulator.model.records import Line, is_handle, is_phone, iso, normal
+from linqbot.emulator.model import documents, payloads
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, existing, invalid, not_found
+from linqbot.emulator.model.documents import iso, new_id
+from linqbot.emulator.model.records import Audit, ChatRecord, Line, is_handle, is_phone, normal
+
+# --- lines -----------------------------------------------------------------------------------------------------------
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:
     """List the lines."""
-    return EndpointResponse(200, {"phone_numbers": [shapes.line(line) for line in world.state.lines.values()]})
+    return EndpointResponse(200, {"phone_numbers": [documents.shown(line) for line in world.state.lines.values()]})
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
@@ -114,9 +120,106 @@ def set_zero_retention(world: World, line: Line, *, is_on: bool) -> None:
     world.emit_account("zero_day_retention.updated", data, line=line.phone_number)
 
 
-ENDPOINTS = (
-    EndpointHandler("phone_numbers.list", list_),
-    EndpointHandler("phone_numbers.update", update, has_body=True),
-    EndpointHandler("phonenumbers.list", list_legacy),
-    EndpointHandler("available_number.retrieve", available),
-)
+# --- reputation audits: the reasons for the standing of a line, found in its chats (R96) -----------------------------
+
+
+TAKES_S: Final = 5.0
+COOLDOWN_S: Final = 3600.0
+"""Both values are guesses: Linq publishes neither the duration of an audit nor the time until the next."""
+READABLE_S: Final = 86400.0
+MOST_UNHEALTHY: Final = 15
+
+
+def start_audit(world: World, request: ApiRequest) -> EndpointResponse:
+    """Start an audit of a line. While one is running, the answer is that audit.
+
+    Raises:
+        ApiError: 404, there is no such line; 429, the last audit was less than an hour ago.
+    """
+    line, now = _audited_line(world, request.path["phone_number"]), world.now()
+    last = next((one for one in reversed(world.state.audits.values()) if one.line == line.phone_number), None)
+    if last is None or (last.report is not None and now >= last.created_at + COOLDOWN_S):
+        last = Audit(new_id(), line.phone_number, now)
+        world.state.audits[last.id] = last
+        audit = last
+        world.timers.at(now + TAKES_S, lambda _: _finish(world, audit))
+    elif last.report is not None:
+        wait_s = math.ceil(last.created_at + COOLDOWN_S - now)
+        raise ApiError(429, 1007, "The last audit of this line was not long ago", retry_after=max(1, wait_s))
+    return EndpointResponse(202, {"audit_id": last.id, "status": "pending"})
+
+
+def retrieve_audit(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return an audit, with its report when it is complete.
+
+    Raises:
+        ApiError: 404, there is no such line or audit, or the audit is older than a day.
+    """
+    line = _audited_line(world, request.path["phone_number"])
+    audit = world.state.audits.get(request.path["audit_id"])
+    if audit is None or audit.line != line.phone_number or world.now() >= audit.created_at + READABLE_S:
+        raise not_found("reputation audit")
+    shape: JsonObject = {"audit_id": audit.id, "status": "pending", "phone": audit.line}
+    if audit.report is not None:
+        shape |= {
+            "status": "complete",
+            "generated_at": iso(audit.created_at + TAKES_S),
+            "report": audit.report,
+        }
+    return EndpointResponse(200, shape)
+
+
+def _audited_line(world: World, phone_number: str) -> Line:
+    return existing(world.state.lines.get(phone_number), "phone number")
+
+
+def _finish(world: World, audit: Audit) -> None:
+    line = world.state.lines.get(audit.line)
+    if line is not None:
+        audit.report = _report(line, [chat for chat in world.state.chats.values() if chat.line == line.phone_number])
+
+
+def _report(line: Line, chats: list[ChatRecord]) -> JsonObject:
+    unhealthy = [chat for chat in chats if chat.health != "HEALTHY"]
+    after_stop = {chat.id: count for chat in unhealthy if (count := _written_after_stop(chat))}
+    drivers = []
+    if after_stop:
+        drivers.append(_driver("opt_out_handling", "Messages went out after an opt-out word", len(after_stop)))
+    if unhealthy:
+        drivers.append(_driver("overall_conversation_health", "Conversations are unhealthy", len(unhealthy)))
+    if not line.can_send:
+        drivers.append(_driver("flagged", "The line is flagged", 1))
+    return {
+        "severity": line.reputation,
+        "primary_driver": drivers[0]["key"] if drivers else "",
+        "summary_markdown": "\n".join(f"- {one['summary']}" for one in drivers) or "Nothing to worry about.",
+        "drivers": drivers,
+        "action_items": [_ACTION] if after_stop else [],
+        "evidence": {
+            "unhealthy_chats": [
+                {"chat_id": chat.id, "status": chat.health, "driver_keys": ["low_engagement"]}
+                for chat in unhealthy[:MOST_UNHEALTHY]
+            ],
+            "opt_out_chats": [
+                {"chat_id": chat_id, "messages_after_stop": count} for chat_id, count in after_stop.items()
+            ],
+        },
+    }
+
+
+_ACTION = {
+    "priority": 1,
+    "title": "Stop when asked to",
+    "detail": "Send nothing after an opt-out word until the person writes again.",
+    "expected_impact": "high",
+}
+
+
+def _driver(key: str, summary: str, chats: int) -> dict[str, str]:
+    return {"key": key, "summary": summary, "metric": f"{chats}"}
+
+
+def _written_after_stop(chat: ChatRecord) -> int:
+    if chat.health != "OPTED_OUT":
+        return 0
+    return sum(message.is_from_me and message.created_at > chat.health_at for message in chat.messages)

@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 from linqbot.emulator.endpoints.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found
-from linqbot.emulator.model.records import ChatRecord, Share, iso, normal
+from linqbot.emulator.model.documents import iso, time_or_none
+from linqbot.emulator.model.records import ChatRecord, Share, normal
 
 ASK_EVERY_S = 60.0
 """A guess: Linq limits requests per chat and does not publish the limit."""
@@ -77,7 +78,7 @@ def begin(
     ends_at = None if for_s is None else now + for_s
     share = Share(handle, chat.line, latitude, longitude, now, now, ends_at)
     world.state.shares[handle, chat.line] = share
-    world.emit("location.sharing.started", lambda: payloads.location_started(chat, share), chat)
+    world.emit("location.sharing.started", payloads.location(chat, share, ends_at=time_or_none(ends_at)), chat)
     _show(world, share)
     if ends_at is not None:
         world.timers.at(ends_at, lambda _: _expire(world, chat, share))
@@ -92,7 +93,7 @@ def end(world: World, chat: ChatRecord, handle: str) -> None:
     now, share = world.now(), world.state.shares.pop((handle, chat.line), None)
     if share is None:
         raise not_found("location share")
-    world.emit("location.sharing.stopped", lambda: payloads.location_stopped(chat, share, now), chat)
+    world.emit("location.sharing.stopped", payloads.location(chat, share, ended_at=iso(now)), chat)
     _show(world, share)
 
 
@@ -118,10 +119,3 @@ def _feature(share: Share) -> dict[str, Any]:
         "geometry": {"type": "Point", "coordinates": [share.longitude, share.latitude]},
         "properties": {"handle": share.handle, "updated_at": iso(share.updated_at), "address": None, "locality": None},
     }
-
-
-ENDPOINTS = (
-    EndpointHandler("chats.location.retrieve", retrieve),
-    EndpointHandler("chats.location.request", ask),
-    EndpointHandler("chats.location.stop", stop, has_body=True),
-)

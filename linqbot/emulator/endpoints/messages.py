@@ -1,21 +1,26 @@
-"""Messages: sending to people without naming a line, reading, editing, deleting, threads, app cards."""
+"""Messages: sending to people without naming a line, reading, editing, deleting, threads, app cards, voice memos, experiences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from linqbot.emulator.endpoints import chats
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler, page
+from linqbot.emulator.endpoints.endpoint import ApiRequest, page
 from linqbot.emulator.engine import content
+from linqbot.emulator.engine.content import CATALOGUE
 from linqbot.emulator.engine.send_policy import check_line, check_present, check_send
 from linqbot.emulator.engine.sending import repeated, send, send_content
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import content_shapes, shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
-from linqbot.emulator.model.message_content import AppCardPartRecord, TextPartRecord
+from linqbot.emulator.model import documents, shapes
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, conflict, existing, invalid
+from linqbot.emulator.model.documents import iso
+from linqbot.emulator.model.message_content import AppCardPartRecord, CardLayout, MediaPartRecord, TextPartRecord
 from linqbot.emulator.model.records import ChatRecord, EarlierText, Line, MessageRecord, normal
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
 
 MOST_EDITS = 5
 EDIT_WINDOW_S = 900.0
@@ -53,7 +58,7 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
         "created_new_chat": not choice.is_reused,
         "from": chat.line,
         "from_selection": {"reason": choice.reason, "reused_existing_chat": choice.is_reused},
-        "handles": [shapes.handle(member) for member in chat.members],
+        "handles": [documents.shown(member) for member in chat.members],
         "is_group": chat.is_group,
         "message": shapes.sent_message(message),
         "service": chat.service,
@@ -211,7 +216,7 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
     check_send(world, world.line_of(chat), chat.people, override_optout=False)
     part = AppCardPartRecord(
         app=card.app,
-        layout=content_shapes.read_layout(body["layout"]),
+        layout=documents.read(CardLayout, body["layout"]),
         url=url,
         fallback_text=body.get("fallback_text"),
     )
@@ -219,11 +224,75 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(202, {"chat_id": chat.id, "message": shapes.sent_message(message)})
 
 
-ENDPOINTS = (
-    EndpointHandler("messages.create", create, has_body=True),
-    EndpointHandler("messages.retrieve", retrieve),
-    EndpointHandler("messages.update", update, has_body=True),
-    EndpointHandler("messages.delete", delete),
-    EndpointHandler("messages.list_messages_thread", list_thread),
-    EndpointHandler("messages.update_app_card", update_app_card, has_body=True),
+# --- voice memos: audio that plays in its bubble (R68) ---------------------------------------------------------------
+
+
+AUDIO = frozenset(
+    f"audio/{kind}" for kind in ("mpeg", "mp3", "x-m4a", "mp4", "aac", "x-caf", "wav", "x-wav", "aiff", "x-aiff", "amr")
 )
+
+_PERHAPS_AUDIO = frozenset({"video/mp4", "application/octet-stream"})
+
+
+_AUDIO_FIELDS = ("id", "filename", "mime_type", "size_bytes", "url")
+
+
+def send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
+    """Send a voice memo, by a URL or an attachment.
+
+    Raises:
+        ApiError: 404, there is no such chat or attachment; 400, the file is not audio; R13, R61, R70-R75.
+    """
+    chat, body = chats.present(world, request), request.body
+    source = {"url": body.get("voice_memo_url"), "attachment_id": body.get("attachment_id")}
+    content.check_own(source)
+    part, attachment = content.media_part(world, source), content.attachment_of(world, source)
+    # Of a file elsewhere only the name is known.
+    fits = AUDIO | _PERHAPS_AUDIO if attachment is None else AUDIO
+    if (part.mime_type if attachment is None else attachment.content_type) not in fits:
+        raise invalid("A voice memo must be audio")
+    if not part.mime_type.startswith("audio/"):
+        part = replace(part, mime_type="audio/mpeg")
+    override = bool(body.get("override_optout"))
+    check_send(world, world.line_of(chat), chat.people, override_optout=override)
+    message = send(world, chat, {}, parts=[part], is_voice_memo=True)
+    return EndpointResponse(202, {"voice_memo": _shown_memo(chat, message, part)})
+
+
+def _shown_memo(chat: ChatRecord, message: MessageRecord, audio: MediaPartRecord) -> JsonObject:
+    return {
+        "id": message.id,
+        "from": chat.line,
+        "to": [member.handle for member in chat.others],
+        "status": message.status,
+        "created_at": iso(message.created_at),
+        "service": message.service,
+        "chat": {
+            "id": chat.id,
+            "handles": [documents.shown(member) for member in chat.members],
+            "is_active": True,
+            "is_group": chat.is_group,
+            "service": chat.service,
+        },
+        "voice_memo": {name: documents.shown(audio)[name] for name in _AUDIO_FIELDS} | {"duration_ms": None},
+    }
+
+
+# --- experiences, which are Linq's ready-made cards ------------------------------------------------------------------
+
+
+def list_experiences(_: World, __: ApiRequest) -> EndpointResponse:
+    """List the experiences."""
+    return EndpointResponse(200, {"experiences": CATALOGUE})
+
+
+def retrieve_experience(_: World, request: ApiRequest) -> EndpointResponse:
+    """Return an experience by its name.
+
+    Raises:
+        ApiError: 404, there is no such experience.
+    """
+    found = existing(
+        next((one for one in CATALOGUE if one["experience"] == request.path["experience"]), None), "experience"
+    )
+    return EndpointResponse(200, found)

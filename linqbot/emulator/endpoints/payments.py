@@ -1,70 +1,206 @@
-"""Charges of connected customers: the customers, the providers, and the payments (R96).
+"""Payment requests, and charges of connected customers (R96): both wait for a person, and change their status with an event.
 
-A customer connects by a code that Linq sends; in the emulator it is always `CODE`. The customer then puts a card on
-file and approves a payment. Repeating the create call under the same idempotency key collects the payment. `Lifecycle`
-says which statuses are open, and which event each change has; `payment_requests.py` uses it too.
+A payer pays a request on a page of Linq's. Prices, customers and coupons are in a Stripe account that does not exist
+here: only the form of their ids is checked, and every price is ten dollars a month. A customer who is charged connects by
+a code that Linq sends; in the emulator it is always `CODE`. The customer then puts a card on file and approves a payment.
+Repeating the create call under the same idempotency key collects the payment.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
+from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import EndpointResponse, conflict, existing, invalid, not_found
-from linqbot.emulator.model.records import ConnectionRecord, PaymentRecord, PaymentRequestRecord, new_id, normal
-
-RecordT = TypeVar("RecordT", PaymentRecord, PaymentRequestRecord)
-
-
-@dataclass(frozen=True, slots=True)
-class Lifecycle(Generic[RecordT]):
-    """The life of one kind of record.
-
-    Attributes:
-        name: The kind in error messages, such as `payment request`.
-        open: The statuses in which the record still waits for someone.
-        payload: Builds the data of the webhook that reports a change.
-    """
-
-    name: str
-    open: frozenset[str]
-    payload: Callable[[RecordT], dict[str, Any]]
-
-    def check_open(self, one: RecordT) -> None:
-        """Refuse to change a record that is not open.
-
-        Raises:
-            ApiError: 409, the record is not open.
-        """
-        if one.status not in self.open:
-            raise conflict(f"This {self.name} is {one.status} already", 1005)
-
-    def set_status(self, world: World, one: RecordT, status: str) -> None:
-        """Change the status, and emit the event `payment.<status>`."""
-        one.status, one.updated_at = status, world.now()
-        world.emit_account(f"payment.{status}", self.payload(one))
-        world.show_payment(one)
-
-    def expire(self, world: World, one: RecordT) -> None:
-        """Set the status `expired` if the record is still open."""
-        if one.status in self.open:
-            self.set_status(world, one, "expired")
-
+from linqbot.emulator.model import documents, payloads, shapes
+from linqbot.emulator.model.answers import (
+    ApiError,
+    EndpointResponse,
+    JsonObject,
+    conflict,
+    existing,
+    invalid,
+    not_found,
+)
+from linqbot.emulator.model.documents import new_id, seconds
+from linqbot.emulator.model.records import ConnectionRecord, PaymentRecord, PaymentRequestRecord, normal
 
 CODE: Final = "424242"
-EXPIRES_AFTER_S: Final = 172800.0
-"""Linq says that the page for the card is valid for about 48 hours."""
+PRICE_CENTS: Final = 1000
+REQUEST_EXPIRES_AFTER_S: Final = 86400.0
+"""A guess: Linq does not publish how long a request can be paid."""
 
-_LIFE: Final[Lifecycle[PaymentRecord]] = Lifecycle(
-    "payment",
-    frozenset({"needs_connection", "connecting", "awaiting_user_action", "ready", "authorized"}),
-    payloads.charge,
-)
+
+# --- payments and requests alike ------------------------------------------------------------------------------------
+
+
+def wait_for_end(world: World, one: PaymentRecord | PaymentRequestRecord) -> None:
+    """Schedule the expiry, unless the payment or the request is completed before."""
+    world.timers.at(one.expires_at, lambda _: _set_status(world, one, "expired") if one.status in one.OPEN else None)
+
+
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return a payment or a payment request.
+
+    Raises:
+        ApiError: 404, there is none with this id.
+    """
+    return EndpointResponse(200, shapes.payable(_in_path(world, request)))
+
+
+def cancel(world: World, request: ApiRequest) -> EndpointResponse:
+    """Cancel an open payment or payment request.
+
+    Raises:
+        ApiError: 404, there is none with this id; 409, it is not open.
+    """
+    one = _in_path(world, request)
+    _check_open(one)
+    _set_status(world, one, "canceled")
+    return EndpointResponse(200, shapes.payable(one))
+
+
+def pay(world: World, wanted_id: str) -> None:
+    """Pay a request, or put a card on file and approve a payment, as the person.
+
+    A request through Natural is first authorized, then paid, in one call.
+
+    Raises:
+        ApiError: 404, there is none with this id; 409, it is not open, or the customer is not connected.
+    """
+    one = _known(world, wanted_id)
+    _check_open(one)
+    if isinstance(one, PaymentRecord):
+        connection = _connection(world, one.handle)
+        if connection.status != "connected":
+            raise conflict("The customer is not connected")
+        connection.has_card, one.needs_card = True, False
+        if one.status != "authorized":
+            _set_status(world, one, "authorized")
+        return
+    if one.rail == "natural" and one.status != "authorized":
+        _set_status(world, one, "authorized")
+    one.paid_at = world.now()
+    _set_status(world, one, "succeeded")
+
+
+def decline(world: World, wanted_id: str) -> None:
+    """Refuse a payment, or the payer's card: the request then stays open for another card.
+
+    Raises:
+        ApiError: 404, there is none with this id; 409, it is not open.
+    """
+    one = _known(world, wanted_id)
+    _check_open(one)
+    _set_status(world, one, "declined")
+
+
+def _check_open(one: PaymentRecord | PaymentRequestRecord) -> None:
+    if one.status not in one.OPEN:
+        raise conflict(f"This {one.NOUN} is {one.status} already", 1005)
+
+
+def _set_status(world: World, one: PaymentRecord | PaymentRequestRecord, status: str) -> None:
+    """Change the status, and emit the event `payment.<status>`."""
+    one.status, one.updated_at = status, world.now()
+    world.emit_account(f"payment.{status}", payloads.payable(one))
+    world.show_payment(one)
+
+
+def _in_path(world: World, request: ApiRequest) -> PaymentRecord | PaymentRequestRecord:
+    if "payment_id" in request.path:
+        return existing(world.state.payments.get(request.path["payment_id"]), PaymentRecord.NOUN)
+    known = world.state.payment_requests.get(request.path["payment_request_id"])
+    return existing(known, PaymentRequestRecord.NOUN)
+
+
+def _known(world: World, wanted_id: str) -> PaymentRecord | PaymentRequestRecord:
+    if (payment := world.state.payments.get(wanted_id)) is not None:
+        return payment
+    return existing(world.state.payment_requests.get(wanted_id), PaymentRequestRecord.NOUN)
+
+
+# --- payment requests -----------------------------------------------------------------------------------------------
+
+
+def create_request(world: World, request: ApiRequest) -> EndpointResponse:
+    """Create a payment request; with a known idempotency key, return the one it created.
+
+    Raises:
+        ApiError: 403, the provider is not ready, or `from` is not a line of the account; 400, a field is not valid.
+    """
+    body, key = request.body, request.headers.get("idempotency-key")
+    if key and (known := world.state.payment_keys.get(f"request:{key}")):
+        return EndpointResponse(200, shapes.payable(world.state.payment_requests[known]))
+    rail, now = body.get("rail") or "stripe", world.now()
+    if world.state.providers.get(rail) != "ready":
+        raise ApiError(403, 2005, f"{rail.capitalize()} is not connected to your account")
+    if body.get("from") is not None:
+        line_of_account(world, body["from"])
+    one = PaymentRequestRecord(
+        f"pr_{secrets.token_hex(12)}",
+        rail=rail,
+        created_at=now,
+        updated_at=now,
+        expires_at=now + REQUEST_EXPIRES_AFTER_S,
+        **_asked(world, body),
+    )
+    world.state.payment_requests[one.id] = one
+    if key:
+        world.state.payment_keys[f"request:{key}"] = one.id
+    wait_for_end(world, one)
+    world.show_payment(one)
+    return EndpointResponse(201, shapes.payable(one))
+
+
+def _asked(world: World, body: Mapping[str, Any]) -> JsonObject:
+    for name, prefix in (("customer_id", "cus_"), ("price_id", "price_")):
+        if body.get(name) is not None and not str(body[name]).startswith(prefix):
+            raise invalid(f"There is no such {name} in your Stripe account")
+    asked: JsonObject = {name: body.get(name) for name in ("description", "metadata", "customer_id")}
+    if body.get("mode") != "subscription":
+        return asked | {"mode": "payment", "amount": body["amount"], "currency": body["currency"]}
+    quantity = body.get("quantity") or 1
+    return asked | {
+        "mode": "subscription",
+        "amount": PRICE_CENTS * quantity,
+        "currency": "usd",
+        "price_id": body["price_id"],
+        "quantity": quantity,
+        "discount": body.get("discount"),
+        "trial_end": _trial_end(world, body),
+    }
+
+
+def _trial_end(world: World, body: Mapping[str, Any]) -> float | None:
+    if body.get("trial_end") is None and body.get("trial_period_days") is None:
+        return None
+    try:
+        days = body.get("trial_period_days")
+        at = seconds(str(body["trial_end"])) if days is None else world.now() + float(days) * 86400
+    except (ValueError, OverflowError) as error:
+        raise invalid("trial_end is not an ISO 8601 time") from error
+    if not world.now() < at < world.now() + 10**9:
+        raise invalid("trial_end must be in the future")
+    return at
+
+
+def list_requests(world: World, request: ApiRequest) -> EndpointResponse:
+    """List the requests, newest first, by `limit` and `offset`.
+
+    Raises:
+        ApiError: 400, `offset` is not valid.
+    """
+    limit, offset = int(request.query.get("limit") or 20), request.query.get("offset") or "0"
+    if not (offset.isascii() and offset.isdigit() and len(offset) < 10):
+        raise invalid("offset must be 0 or more")
+    status = request.query.get("status")
+    found = [one for one in reversed(world.state.payment_requests.values()) if status in {None, one.status}]
+    data = [shapes.payable(one) for one in found[int(offset) : int(offset) + limit]]
+    return EndpointResponse(200, {"object": "list", "data": data, "has_more": int(offset) + limit < len(found)})
 
 
 # --- payments -------------------------------------------------------------------------------------------------------
@@ -72,66 +208,33 @@ _LIFE: Final[Lifecycle[PaymentRecord]] = Lifecycle(
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
     """Create a payment; with a known idempotency key, advance the payment that it created as far as possible."""
-    body, key = request.body, request.headers.get("idempotency-key")
+    body, key, now = request.body, request.headers.get("idempotency-key"), world.now()
     if key and (known := world.state.payment_keys.get(f"payment:{key}")):
         one = world.state.payments[known]
         _advance(world, one)
-        return EndpointResponse(200, shapes.payment(one))
-    one = PaymentRecord(
-        id=f"pay_{secrets.token_hex(12)}",
-        handle=normal(body["handle"]),
-        amount_cents=body["amount_cents"],
-        currency=body["currency"],
-        created_at=world.now(),
-        updated_at=world.now(),
-        description=body.get("description"),
-        merchant=body.get("merchant"),
-        metadata=body.get("metadata"),
-    )
+        return EndpointResponse(200, shapes.payable(one))
+    asked: JsonObject = {
+        name: body.get(name) for name in ("amount_cents", "currency", "description", "merchant", "metadata")
+    }
+    one = PaymentRecord(f"pay_{secrets.token_hex(12)}", normal(body["handle"]), created_at=now, updated_at=now, **asked)
     world.state.payments[one.id] = one
     if key:
         world.state.payment_keys[f"payment:{key}"] = one.id
     wait_for_end(world, one)
     _advance(world, one)
-    return EndpointResponse(201, shapes.payment(one))
-
-
-def wait_for_end(world: World, one: PaymentRecord) -> None:
-    """Schedule the expiry of a payment, unless it is completed before."""
-    world.timers.at(one.created_at + EXPIRES_AFTER_S, lambda _: _LIFE.expire(world, one))
+    return EndpointResponse(201, shapes.payable(one))
 
 
 def _advance(world: World, one: PaymentRecord) -> None:
     """Advance an open payment as far as possible now; an approved payment is collected."""
     connection = _connection(world, one.handle)
     if one.status == "authorized":
-        _LIFE.set_status(world, one, "succeeded")
-    elif one.status in _LIFE.open:
+        _set_status(world, one, "succeeded")
+    elif one.status in one.OPEN:
         waiting = {"connected": "awaiting_user_action", "pending": "connecting"}
         one.status = waiting.get(connection.status, "needs_connection")
         one.needs_card = not connection.has_card
         world.show_payment(one)
-
-
-def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a payment.
-
-    Raises:
-        ApiError: 404, there is no such payment.
-    """
-    return EndpointResponse(200, shapes.payment(found(world, request.path["payment_id"])))
-
-
-def cancel(world: World, request: ApiRequest) -> EndpointResponse:
-    """Cancel an open payment.
-
-    Raises:
-        ApiError: 404, there is no such payment; 409, it is not open.
-    """
-    one = found(world, request.path["payment_id"])
-    _LIFE.check_open(one)
-    _LIFE.set_status(world, one, "canceled")
-    return EndpointResponse(200, shapes.payment(one))
 
 
 def credentials(world: World, request: ApiRequest) -> EndpointResponse:
@@ -140,7 +243,7 @@ def credentials(world: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such payment; 409, the customer has not approved it.
     """
-    one = found(world, request.path["payment_id"])
+    one = _in_path(world, request)
     if one.status not in {"authorized", "succeeded"}:
         raise conflict("The customer has not approved this payment", 1005)
     handoff = {
@@ -152,55 +255,21 @@ def credentials(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(200, {"handoff": handoff})
 
 
-def found(world: World, payment_id: str) -> PaymentRecord:
-    """Return the record of a payment.
-
-    Raises:
-        ApiError: 404, there is no such payment.
-    """
-    return existing(world.state.payments.get(payment_id), "payment")
-
-
-def approve(world: World, one: PaymentRecord) -> None:
-    """Put a card on file if there is none, and approve a payment, as the customer. Emits `payment.authorized`.
-
-    Raises:
-        ApiError: 409, the payment is not open, or the customer is not connected.
-    """
-    _LIFE.check_open(one)
-    connection = _connection(world, one.handle)
-    if connection.status != "connected":
-        raise conflict("The customer is not connected")
-    connection.has_card, one.needs_card = True, False
-    if one.status != "authorized":
-        _LIFE.set_status(world, one, "authorized")
-
-
-def decline(world: World, one: PaymentRecord) -> None:
-    """Refuse a payment, as the customer or their bank. Emits `payment.declined`.
-
-    Raises:
-        ApiError: 409, the payment is not open.
-    """
-    _LIFE.check_open(one)
-    _LIFE.set_status(world, one, "declined")
-
-
 # --- customers ------------------------------------------------------------------------------------------------------
 
 
 def connect(world: World, request: ApiRequest) -> EndpointResponse:
     """Send the customer a code. A customer who is connected stays connected."""
     connection = _connection(world, normal(request.path["handle"]))
-    if connection.status != "connected":
-        connection.status, connection.connect_id = "pending", new_id()
-        return EndpointResponse(200, shapes.connection(connection) | {"connect_id": connection.connect_id})
-    return EndpointResponse(200, shapes.connection(connection))
+    if connection.status == "connected":
+        return EndpointResponse(200, documents.shown(connection))
+    connection.status, connection.connect_id = "pending", new_id()
+    return EndpointResponse(200, documents.shown(connection) | {"connect_id": connection.connect_id})
 
 
 def connection(world: World, request: ApiRequest) -> EndpointResponse:
     """Return the connection of a customer."""
-    return EndpointResponse(200, shapes.connection(_connection(world, normal(request.path["handle"]))))
+    return EndpointResponse(200, documents.shown(_connection(world, normal(request.path["handle"]))))
 
 
 def verify(world: World, request: ApiRequest) -> EndpointResponse:
@@ -215,14 +284,14 @@ def verify(world: World, request: ApiRequest) -> EndpointResponse:
     if (request.body["connect_id"], request.body["code"]) != (connection.connect_id, CODE):
         raise invalid("The code or the connect_id is wrong")
     complete(world, connection.handle)
-    return EndpointResponse(200, shapes.connection(connection))
+    return EndpointResponse(200, documents.shown(connection))
 
 
 def revoke(world: World, request: ApiRequest) -> EndpointResponse:
     """End the connection of a customer, as the bot."""
     connection = _connection(world, normal(request.path["handle"]))
     disconnect(world, connection.handle)
-    return EndpointResponse(200, shapes.connection(connection))
+    return EndpointResponse(200, documents.shown(connection))
 
 
 def complete(world: World, handle: str) -> None:
@@ -271,8 +340,8 @@ def connect_provider(world: World, request: ApiRequest) -> EndpointResponse:
     if _status(world, provider) != "ready":
         world.state.providers[provider] = "onboarding"
     session = secrets.token_hex(8)
-    answer: dict[str, Any] = {"hosted_url": f"https://{provider}.example/join?session={session}"}
-    return EndpointResponse(200, answer | {"session_id": session, "status": _status(world, provider)})
+    answer = {"hosted_url": f"https://{provider}.example/join?session={session}", "session_id": session}
+    return EndpointResponse(200, answer | {"status": _status(world, provider)})
 
 
 def set_provider(world: World, provider: str, status: str) -> None:
@@ -289,17 +358,3 @@ def _status(world: World, provider: str) -> str:
     if provider not in world.state.providers:
         raise not_found("payment provider")
     return world.state.providers[provider]
-
-
-ENDPOINTS = (
-    EndpointHandler("payments.create", create, has_body=True),
-    EndpointHandler("payments.retrieve", retrieve),
-    EndpointHandler("payments.cancel", cancel),
-    EndpointHandler("payments.credentials", credentials),
-    EndpointHandler("payment_providers.retrieve", retrieve_provider),
-    EndpointHandler("payment_providers.connect", connect_provider, has_body=True),
-    EndpointHandler("payment_handles.connect", connect),
-    EndpointHandler("payment_handles.connection", connection),
-    EndpointHandler("payment_handles.revoke", revoke),
-    EndpointHandler("payment_handles.verify", verify, has_body=True),
-)

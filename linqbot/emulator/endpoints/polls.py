@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from linqbot.emulator.endpoints.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import chat_state, send_policy
 from linqbot.emulator.engine.sending import repeated, send
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
 from linqbot.emulator.model.answers import EndpointResponse, conflict, existing, invalid
-from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, PollOptionRecord, PollRecord, new_id
+from linqbot.emulator.model.documents import new_id
+from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, PollOptionRecord, PollRecord
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
@@ -85,8 +86,8 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
 
 def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) -> MessageRecord:
     """Store a poll of a person. Emits `poll.received`."""
-    message = chat_state.store_inbound(world, chat, by, [], poll=new_poll(world, by, texts))
-    world.emit("poll.received", lambda: payloads.poll_received(chat, message, message.created_at), chat)
+    message = chat_state.store(world, chat, by, [], poll=new_poll(world, by, texts))
+    world.emit("poll.received", payloads.poll_received(chat, message), chat)
     world.show_chat(chat)
     world.show_message(message)
     return message
@@ -99,10 +100,7 @@ def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, t
     poll.options += new_poll(world, by, texts).options
     poll.updated_at = world.now()
     if first < len(poll.options):
-        zero_retention = world.line_of(chat).zero_retention
-        world.emit(
-            "poll.updated", lambda: payloads.poll_updated(chat, message, first, zero_retention=zero_retention), chat
-        )
+        world.emit_poll("poll.updated", payloads.poll_updated(chat, message, first), chat)
     world.show_message(message)
 
 
@@ -124,9 +122,8 @@ def toggle(
     else:
         del option.voters[voter.handle]
     message.poll.updated_at = now
-    zero_retention = world.line_of(chat).zero_retention
     event = "poll.vote.added" if is_on else "poll.vote.removed"
-    world.emit(event, lambda: payloads.poll_vote(chat, message, voter, option_id, zero_retention=zero_retention), chat)
+    world.emit_poll(event, payloads.poll_vote(chat, message, voter, option_id), chat)
     world.show_message(message)
 
 
@@ -134,11 +131,3 @@ def _envelope(message: MessageRecord) -> dict[str, object]:
     if message.poll is None:
         raise conflict("This idempotency key was used for a message that is no poll")
     return shapes.poll_envelope(message)
-
-
-ENDPOINTS = (
-    EndpointHandler("chats.polls.create", create, has_body=True),
-    EndpointHandler("messages.poll.retrieve", retrieve),
-    EndpointHandler("messages.poll.add_options", add_options, has_body=True),
-    EndpointHandler("messages.poll.vote", vote, has_body=True),
-)

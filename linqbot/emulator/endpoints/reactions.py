@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints import attachments
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import content, send_policy
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import EndpointResponse, accepted, existing, invalid, trace_id
+from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.message_content import StickerImage, StickerPlacement
-from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member, MessageRecord, ReactionRecord, new_id
+from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member, MessageRecord, ReactionRecord
 
 
 def react(world: World, request: ApiRequest) -> EndpointResponse:
@@ -72,10 +74,8 @@ def change(
 
 def _add(world: World, chat: ChatRecord, message: MessageRecord, reaction: ReactionRecord) -> None:
     message.reactions.append(reaction)
-    if message.poll:
-        world.emit("poll.reaction.added", lambda: payloads.reaction(message, reaction, reaction.at), chat)
-    else:
-        world.emit("reaction.added", lambda: payloads.reaction(message, reaction, reaction.at), chat)
+    event_type = "poll.reaction.added" if message.poll else "reaction.added"
+    world.emit(event_type, payloads.reaction(message, reaction, reaction.at), chat)
     world.show_message(message)
 
 
@@ -83,7 +83,7 @@ def _remove(world: World, chat: ChatRecord, message: MessageRecord, reaction: Re
     message.reactions.remove(reaction)
     now = world.now()
     if not message.poll:  # Linq has no event for a reaction taken off a poll.
-        world.emit("reaction.removed", lambda: payloads.reaction(message, reaction, now), chat)
+        world.emit("reaction.removed", payloads.reaction(message, reaction, now), chat)
     world.show_message(message)
 
 
@@ -109,9 +109,7 @@ def _drawn(world: World, emoji: str) -> AttachmentRecord:
         '<svg xmlns="http://www.w3.org/2000/svg" width="160" height="160">'
         f'<text x="80" y="125" font-size="125" text-anchor="middle">{escaped}</text></svg>'
     ).encode("utf-8", "replace")
-    attachment = AttachmentRecord(new_id(), "sticker.svg", "image/svg+xml", len(svg), world.now(), content=svg)
-    world.state.attachments[attachment.id] = attachment
-    return attachment
+    return attachments.add(world, "sticker.svg", "image/svg+xml", svg)
 
 
 def _placed(asked: Mapping[str, Any] | None, before: StickerPlacement) -> StickerPlacement:
@@ -142,9 +140,3 @@ def place(world: World, request: ApiRequest) -> EndpointResponse:
     reaction.placement = _placed(request.body["placement"], reaction.placement or StickerPlacement())
     world.show_message(message)
     return EndpointResponse(202, {"success": True, "status": "accepted", "trace_id": trace_id()})
-
-
-ENDPOINTS = (
-    EndpointHandler("messages.add_reaction", react, has_body=True),
-    EndpointHandler("messages.update_sticker_placement", place, has_body=True),
-)

@@ -12,7 +12,8 @@ from starlette.datastructures import QueryParams
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import EndpointResponse
-from linqbot.emulator.model.records import ChatRecord, Member, iso
+from linqbot.emulator.model.documents import iso
+from linqbot.emulator.model.records import ChatRecord, Member
 
 
 def list_chats(world: World, query: QueryParams) -> EndpointResponse:

@@ -7,11 +7,13 @@ change the state, emit the webhook and update the page in the same way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.message_content import BackgroundRecord, MessageEffect, PartRecord, ReplyReference
-from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord, NoticeRecord, PollRecord, new_id
+from linqbot.emulator.model.documents import new_id
+from linqbot.emulator.model.message_content import BackgroundRecord, PartRecord
+from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord, NoticeRecord
 
 TYPING_S = 85.0
 
@@ -35,7 +37,7 @@ def open_chat(world: World, line: Line, people: Sequence[str], service: str) -> 
         health_at=now,
     )
     world.state.add_chat(chat)
-    world.emit("chat.created", lambda: shapes.chat_created(chat), chat)
+    world.emit("chat.created", shapes.chat_created(chat), chat)
     world.show_chat(chat)
     return chat
 
@@ -54,7 +56,7 @@ def join(world: World, chat: ChatRecord, handle: str, *, by: str) -> Member:
     member.status, member.left_at, member.joined_at = "active", None, now
     _note(world, chat, "joined" if by == handle else "added", by, handle=handle)
     _changed(world, chat)
-    world.emit("participant.added", lambda: payloads.participant(chat, member, now, added=True), chat)
+    world.emit("participant.added", payloads.participant(chat, member, now, added=True), chat)
     return member
 
 
@@ -65,7 +67,7 @@ def depart(world: World, chat: ChatRecord, member: Member, *, by: str) -> None:
     member.status, member.left_at = "left" if by == member.handle else "removed", now
     _note(world, chat, member.status, by, handle=member.handle)
     _changed(world, chat)
-    world.emit("participant.removed", lambda: payloads.participant(chat, member, now, added=False), chat)
+    world.emit("participant.removed", payloads.participant(chat, member, now, added=False), chat)
 
 
 def _note(
@@ -81,64 +83,55 @@ def _changed(world: World, chat: ChatRecord) -> None:
     world.show_chat(chat)
 
 
-def store_inbound(
+def store(
     world: World,
     chat: ChatRecord,
     sender: Member,
     parts: Sequence[PartRecord],
     *,
-    effect: MessageEffect | None = None,
-    reply_to: ReplyReference | None = None,
-    sent_at: float | None = None,
-    reconciled_at: float | None = None,
-    poll: PollRecord | None = None,
+    service: str | None = None,
+    **more: Any,
 ) -> MessageRecord:
-    """Store a message or a poll of a person. The caller emits the event."""
+    """Store a new message or poll of ours or of a person. The caller emits the event, or sets it on its way.
+
+    Args:
+        more: Other fields of the record.
+    """
     now = world.now()
+    arrived = {} if sender.is_me else {"sent_at": now}
     message = MessageRecord(
         id=new_id(),
         chat_id=chat.id,
         seq=world.state.next_seq(),
-        is_from_me=False,
+        is_from_me=sender.is_me,
         sender=sender,
         parts=list(parts),
-        status="received",
-        service=chat.service,
+        status="pending" if sender.is_me else "received",
+        service=service or chat.service,
         created_at=now,
         updated_at=now,
-        effect=effect,
-        reply_to=reply_to,
-        sent_at=now if sent_at is None else sent_at,
-        reconciled_at=reconciled_at,
-        poll=poll,
         zero_retention=world.line_of(chat).zero_retention,
+        **arrived | more,
     )
     world.remember(chat, message)
     chat.updated_at = now
     return message
 
 
-def rename(world: World, chat: ChatRecord, by: Member, name: str | None) -> None:
-    """Change the name of a group. Emits `chat.group_name_updated`; or, by a fault, `chat.group_name_update_failed`."""
-    if by.is_me and _fails(world, chat, "group_name", 4001):
-        return
-    now, old = world.now(), chat.name
-    chat.name, chat.updated_at = name or None, now
-    if chat.name != old:
-        _note(world, chat, "named", by.handle, value=chat.name)
-    world.emit("chat.group_name_updated", lambda: payloads.group_change(chat, by, old, chat.name, now), chat)
-    world.show_chat(chat)
+_LOOKS = {"name": ("group_name", "named"), "icon": ("group_icon", "icon")}
 
 
-def set_icon(world: World, chat: ChatRecord, by: Member, url: str | None) -> None:
-    """Change the icon of a group. Emits `chat.group_icon_updated`; or, by a fault, `chat.group_icon_update_failed`."""
-    if by.is_me and _fails(world, chat, "group_icon", 4001):
+def set_look(world: World, chat: ChatRecord, by: Member, what: Literal["name", "icon"], value: str | None) -> None:
+    """Change the name or the icon of a group. Emits `chat.group_…_updated`; or, by a fault, `chat.group_…_update_failed`."""
+    name, notice = _LOOKS[what]
+    if by.is_me and _fails(world, chat, name, 4001):
         return
-    now, old = world.now(), chat.icon
-    chat.icon, chat.updated_at = url or None, now
-    if chat.icon != old:
-        _note(world, chat, "icon", by.handle, value=chat.icon)
-    world.emit("chat.group_icon_updated", lambda: payloads.group_change(chat, by, old, chat.icon, now), chat)
+    now, old, new = world.now(), getattr(chat, what), value or None
+    setattr(chat, what, new)
+    chat.updated_at = now
+    if new != old:
+        _note(world, chat, notice, by.handle, value=new)
+    world.emit(f"chat.{name}_updated", payloads.group_change(chat, by, old, new, now), chat)
     world.show_chat(chat)
 
 
@@ -149,7 +142,7 @@ def set_background(world: World, chat: ChatRecord, by: Member, background: Backg
     if chat.background != background:
         _note(world, chat, "background", by.handle, value=background.type if background else None)
     chat.background = background
-    world.emit("chat.background_updated", lambda: payloads.background(chat, by), chat)
+    world.emit("chat.background_updated", payloads.background(chat, by), chat)
     world.show_chat(chat)
 
 
@@ -158,7 +151,7 @@ def _fails(world: World, chat: ChatRecord, what: str, code: int) -> bool:
     fault, now = world.faults.take("chat", what, chat.id), world.now()
     if fault is not None:
         event = f"chat.{what}_update_failed"
-        world.emit(event, lambda: payloads.chat_failure(chat, fault.code or code, now), chat)
+        world.emit(event, payloads.chat_failure(chat, fault.code or code, now), chat)
     return fault is not None
 
 

@@ -8,13 +8,14 @@ that each is sent as.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import content_shapes, shapes
+from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.answers import ApiError, JsonObject, conflict, invalid, not_found
+from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.message_content import (
     AppCardPartRecord,
     AppClipPartRecord,
@@ -24,12 +25,12 @@ from linqbot.emulator.model.message_content import (
     LinkPartRecord,
     MediaPartRecord,
     MentionRecord,
-    MessageEffect,
     PartRecord,
     ReplyReference,
     TextPartRecord,
+    mime_type_of,
 )
-from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, new_id
+from linqbot.emulator.model.records import AttachmentRecord, ChatRecord
 from linqbot.linq.rules.values import is_https
 from linqbot.linq.types.message import utf16_length
 
@@ -70,7 +71,20 @@ def experience_card(experience: Mapping[str, Any], *, is_group: bool) -> AppCard
     """
     if is_group:
         raise invalid("An experience needs exactly one recipient")
-    return card_of_experience(experience)
+    name, params = experience["name"], experience.get("params") or {}
+    actions = (action for one in CATALOGUE if one["experience"] == name for action in one["actions"])
+    action = next((action for action in actions if action["name"] == experience["action"]), None)
+    if action is None:
+        raise invalid("There is no such experience or action; see GET /v3/experiences")
+    if unknown := set(params) - set(action["fields"]):
+        raise invalid(f"Unknown field of the experience: {min(unknown)}")
+    for key, field in action["fields"].items():
+        _check(key, field, params.get(key))
+    return AppCardPartRecord(
+        app=AppIdentityRecord(team_id="LINQ000000", bundle_id=f"com.linqapp.{name}", name=name),
+        layout=CardLayout(caption=params.get("title") or action["summary"], subcaption=params.get("note")),
+        url=params.get("checkout_url") or params.get("url") or "",
+    )
 
 
 def _no_sticker(part: PartRecord) -> PartRecord:
@@ -97,11 +111,6 @@ def reply_to(world: World, chat: ChatRecord | None, asked: Mapping[str, Any] | N
     return ReplyReference(message.id, asked.get("part_index") or 0)
 
 
-def effect(asked: Mapping[str, Any] | None) -> MessageEffect | None:
-    """Return the effect of a message; None for None."""
-    return content_shapes.read_effect(asked)
-
-
 def _text(world: World, part: Mapping[str, Any], is_group: bool) -> TextPartRecord:
     value, mention = part["value"], part.get("mention")
     if mention and not is_group:
@@ -120,7 +129,8 @@ def mention_of(world: World, handle: str, where: Sequence[int] | None, text: str
     Raises:
         ValueError: `where` is not a start and an end.
     """
-    return MentionRecord(handle, handle in world.state.lines, content_shapes.range_of(where or (0, utf16_length(text))))
+    start, end = where or (0, utf16_length(text))
+    return MentionRecord(handle, handle in world.state.lines, (start, end))
 
 
 def check_hosted(world: World, image: Mapping[str, Any], *, code: int) -> None:
@@ -146,10 +156,8 @@ def check_own(file: Mapping[str, Any]) -> None:
 
 def _inline_sticker(world: World, sticker: Mapping[str, Any]) -> InlineStickerRecord:
     check_hosted(world, sticker, code=1004)
-    media = media_part(world, sticker)
-    return InlineStickerRecord(
-        content_shapes.range_of(sticker["range"]), media.id, media.url, media.filename, media.mime_type
-    )
+    media, (start, end) = media_part(world, sticker), sticker["range"]
+    return InlineStickerRecord((start, end), media.id, media.url, media.filename, media.mime_type)
 
 
 def _media(world: World, part: Mapping[str, Any], _: bool) -> MediaPartRecord:
@@ -173,7 +181,7 @@ def media_part(world: World, part: Mapping[str, Any]) -> MediaPartRecord:
         filename = unquote(urlsplit(url).path.rpartition("/")[2]) or "file"
     except ValueError as error:
         raise invalid("url is not an address") from error
-    return MediaPartRecord(new_id(), filename, content_shapes.mime_type_of(filename), 0, url)
+    return MediaPartRecord(new_id(), filename, mime_type_of(filename), 0, url)
 
 
 def attachment_of(world: World, part: Mapping[str, Any]) -> AttachmentRecord | None:
@@ -204,7 +212,7 @@ def _link(_: World, part: Mapping[str, Any], __: bool) -> LinkPartRecord:
 
 
 def _app_card(_: World, part: Mapping[str, Any], __: bool) -> AppCardPartRecord:
-    return content_shapes.read_app_card(part)
+    return documents.read(AppCardPartRecord, part)
 
 
 def _app_clip(_: World, part: Mapping[str, Any], __: bool) -> AppClipPartRecord:
@@ -220,112 +228,48 @@ _BY_TYPE: Mapping[str, Callable[[World, Mapping[str, Any], bool], PartRecord]] =
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueField:
-    """A parameter of an action. `max` is the greatest length of its text."""
-
-    type: str
-    required: bool = False
-    max: int | None = None
+def _field(kind: str, *, required: bool = False, most: int | None = None) -> JsonObject:
+    return {"type": kind, "required": required, "max": most}
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueAction:
-    """An action of an experience, and its parameters by name."""
-
-    name: str
-    summary: str
-    fields: Mapping[str, CatalogueField]
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueExperience:
-    """One of Linq's ready-made cards."""
-
-    name: str
-    display_name: str
-    actions: tuple[CatalogueAction, ...]
-
-    def shape(self) -> JsonObject:
-        """Return the experience as the API shows it."""
-        return {
-            "experience": self.name,
-            "display_name": self.display_name,
-            "actions": [
-                {
-                    "name": action.name,
-                    "summary": action.summary,
-                    "fields": {name: asdict(field) for name, field in action.fields.items()},
-                }
-                for action in self.actions
-            ],
-        }
+def _experience(name: str, display_name: str, *actions: tuple[str, str, dict[str, JsonObject]]) -> JsonObject:
+    listed = [{"name": action, "summary": summary, "fields": fields} for action, summary, fields in actions]
+    return {"experience": name, "display_name": display_name, "actions": listed}
 
 
 CATALOGUE = (
-    CatalogueExperience(
+    _experience(
         "agentpay",
         "Payment",
         (
-            CatalogueAction(
-                "request_payment",
-                "Ask for a payment",
-                {
-                    "checkout_url": CatalogueField("url", required=True),
-                    "title": CatalogueField("string", max=100),
-                    "note": CatalogueField("string", max=200),
-                },
-            ),
+            "request_payment",
+            "Ask for a payment",
+            {
+                "checkout_url": _field("url", required=True),
+                "title": _field("string", most=100),
+                "note": _field("string", most=200),
+            },
         ),
     ),
-    CatalogueExperience(
+    _experience(
         "agentcard",
         "Card",
-        (
-            CatalogueAction("attach_card", "Ask for a card", {"url": CatalogueField("url")}),
-            CatalogueAction("approve_card", "Ask for approval", {"url": CatalogueField("url")}),
-        ),
+        ("attach_card", "Ask for a card", {"url": _field("url")}),
+        ("approve_card", "Ask for approval", {"url": _field("url")}),
     ),
-    CatalogueExperience(
-        "link", "Link", (CatalogueAction("open", "Open a page", {"url": CatalogueField("url", required=True)}),)
-    ),
+    _experience("link", "Link", ("open", "Open a page", {"url": _field("url", required=True)})),
 )
+"""Linq's ready-made cards, as the API shows them: their actions and the parameters of each."""
 
 
-def card_of_experience(asked: Mapping[str, Any]) -> AppCardPartRecord:
-    """Return the app card that an experience is sent as.
-
-    Raises:
-        ApiError: 400 (R42), the action or a field is unknown, or a value does not fit its field.
-    """
-    name, action_name, params = asked["name"], asked["action"], asked.get("params") or {}
-    actions = (action for one in CATALOGUE if one.name == name for action in one.actions)
-    action = next((action for action in actions if action.name == action_name), None)
-    if action is None:
-        raise invalid("There is no such experience or action; see GET /v3/experiences")
-    if unknown := set(params) - set(action.fields):
-        raise invalid(f"Unknown field of the experience: {min(unknown)}")
-    for key, field in action.fields.items():
-        _check(key, field, params.get(key))
-    return AppCardPartRecord(
-        app=AppIdentityRecord(team_id="LINQ000000", bundle_id=f"com.linqapp.{name}", name=name),
-        layout=CardLayout(caption=params.get("title") or action.summary, subcaption=params.get("note")),
-        url=params.get("checkout_url") or params.get("url") or "",
-    )
-
-
-def _check(key: str, field: CatalogueField, value: Any) -> None:
+def _check(key: str, field: JsonObject, value: Any) -> None:
     if value is None:
-        if field.required:
+        if field["required"]:
             raise invalid(f"The experience needs {key}")
         return
-    if field.type in {"int", "cents"}:
-        fits = isinstance(value, int) and not isinstance(value, bool)
-    else:
-        fits = isinstance(value, str)
-    if not fits:
+    if not isinstance(value, str):
         raise invalid(f"{key} has the wrong type")
-    if field.type == "url" and (not is_https(value) or value[:5].lower() != "https"):
+    if field["type"] == "url" and (not is_https(value) or value[:5].lower() != "https"):
         raise invalid(f"{key} must be an absolute https URL")
-    if field.max is not None and len(value) > field.max:
-        raise invalid(f"{key} is longer than {field.max}")
+    if field["max"] is not None and len(value) > field["max"]:
+        raise invalid(f"{key} is longer than {field['max']}")

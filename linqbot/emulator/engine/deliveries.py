@@ -14,21 +14,29 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.engine import posting
-from linqbot.emulator.engine.posting import WebhookResponse
-from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, is_by_bot, message_of, signed_headers, vote_of
-from linqbot.emulator.model import payloads
-from linqbot.emulator.model.answers import encode, trace_id
+from linqbot.emulator.engine import webhook
+from linqbot.emulator.engine.webhook import (
+    Attempt,
+    WebhookDelivery,
+    WebhookResponse,
+    is_by_bot,
+    message_of,
+    signed_headers,
+    vote_of,
+)
+from linqbot.emulator.model import documents, payloads
+from linqbot.emulator.model.answers import JsonObject, encode, trace_id
+from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.faults import Fault, Faults
-from linqbot.emulator.model.records import SubscriptionRecord, iso, new_id
+from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.model.state import ClockTimer, ClockTimers, Feed
 
 log = logging.getLogger("linqbot.emulator")
@@ -40,9 +48,6 @@ CONCURRENCY = 32
 HISTORY = 5000
 REORDER_WAIT_S = 2.0
 PARTNER_ID = "partner_emulator"
-
-Data: TypeAlias = Callable[[str], dict[str, Any] | None]
-"""The event's `data` for a payload version; None when that version has no such event."""
 
 _Item = TypeVar("_Item")
 
@@ -105,7 +110,7 @@ class Deliveries:
         """Start to deliver, beginning with the events that are queued."""
         self._loop = asyncio.get_running_loop()
         if self._given is None:
-            self._transport = posting.over_http()
+            self._transport = webhook.over_http()
         for target in self._targets.values():
             for key in target.chains:
                 self._spawn(target, self._drain, key)
@@ -173,17 +178,26 @@ class Deliveries:
     # Events
 
     def emit(
-        self, event_type: str, data: Data, *, line: str | None, chat_id: str | None, subjects: Iterable[str]
+        self,
+        event_type: str,
+        data: Mapping[str, JsonObject],
+        *,
+        line: str | None,
+        chat_id: str | None,
+        subjects: Iterable[str] = (),
     ) -> None:
         """Deliver an event to every subscription that asked for it.
 
         Args:
+            data: The event's `data` by payload version. A version that has no such event is missing.
             line: The line of the event; None for an event of the account, which passes every filter of lines.
             subjects: The handles that the event is about, for faults to match.
         """
-        wanted = [target for target in self._targets.values() if _wants(target.subscription, event_type, line)]
-        if not wanted:
-            return
+        wanted = [
+            target
+            for target in self._targets.values()
+            if target.version in data and _wants(target.subscription, event_type, line)
+        ]
         event_id, now = new_id(), self._clock.now()
         envelope = {
             "api_version": "v3",
@@ -194,15 +208,26 @@ class Deliveries:
             "trace_id": trace_id(),
             "partner_id": PARTNER_ID,
         }
-        made: dict[str, WebhookDelivery | None] = {}
+        bodies = {
+            version: encode(envelope | {"webhook_version": version, "data": data[version]})
+            for version in {target.version for target in wanted}
+        }
         for target in wanted:
-            if target.version not in made:
-                made[target.version] = _made(envelope, target, data(target.version), chat_id, now)
-            if (first := made[target.version]) is not None:
-                delivery = replace(first, subscription_id=target.subscription.id, attempts=[])
-                self.history.append(delivery)
-                self._feed.publish("delivery", delivery.shape)
-                self._first(target, delivery, subjects)
+            shown = data[target.version]
+            delivery = WebhookDelivery(
+                event_id,
+                event_type,
+                target.subscription.id,
+                chat_id,
+                bodies[target.version],
+                now,
+                message_of(event_type, shown),
+                is_by_bot(shown),
+                vote_of(event_type, shown),
+            )
+            self.history.append(delivery)
+            self._feed.publish("delivery", partial(documents.shown, delivery))
+            self._first(target, delivery, subjects)
 
     def replay(self, event_id: str) -> int:
         """Deliver a past event again, with the same bytes, and return the number of subscriptions."""
@@ -299,7 +324,7 @@ class Deliveries:
         answer = await self._answer(target, delivery)
         ms = round((time.perf_counter() - started) * 1000)
         delivery.attempts.append(Attempt(at, answer.status, ms, answer.reason, answer.beginning))
-        self._feed.publish("delivery", delivery.shape)
+        self._feed.publish("delivery", partial(documents.shown, delivery))
         if answer.status is None or answer.status == 429 or answer.status >= 500:
             self._retry(target, delivery, answer.retry_after)
 
@@ -327,7 +352,7 @@ class Deliveries:
             async with asyncio.timeout(RECEIVER_TIMEOUT_S):
                 answer = await self._post(target, delivery)
         except (httpx.HTTPError, OSError, TimeoutError) as error:
-            answer = WebhookResponse(reason=posting.of_error(error, target.url, RECEIVER_TIMEOUT_S))
+            answer = WebhookResponse(reason=webhook.of_error(error, target.url, RECEIVER_TIMEOUT_S))
         except Exception as error:
             # A receiver in this process raises its own errors through the transport. Over a socket they would be a 500.
             log.exception("delivery.receiver_crashed subscription=%s", delivery.subscription_id)
@@ -338,7 +363,7 @@ class Deliveries:
     def _log_failure(self, target: _Target, delivery: WebhookDelivery, reason: str | None) -> None:
         """Log why deliveries to a subscription fail: once, and again only after a success or for another reason."""
         if reason is not None and reason != target.failing:
-            to, name = posting.origin(target.url), delivery.event_type
+            to, name = webhook.origin(target.url), delivery.event_type
             log.warning("delivery.failed type=%s to=%s reason=%r", name, to, reason)
         target.failing = reason
 
@@ -352,7 +377,7 @@ class Deliveries:
             if token := target.tokens.get(delivery.chat_id):
                 headers[key_header] = token
         delivery.headers = headers
-        answer = await posting.post(self._transport, target.url, headers, delivery.body)
+        answer = await webhook.post(self._transport, target.url, headers, delivery.body)
         is_taken = answer.status is not None and 200 <= answer.status < 300
         if key_header and delivery.chat_id and is_taken and (token := answer.headers.get(key_header)):
             target.tokens[delivery.chat_id] = token
@@ -365,26 +390,6 @@ def _wants(subscription: SubscriptionRecord, event_type: str, line: str | None) 
         subscription.is_active
         and event_type in subscription.subscribed_events
         and (not lines or line is None or line in lines)
-    )
-
-
-def _made(
-    envelope: dict[str, Any], target: _Target, data: dict[str, Any] | None, chat_id: str | None, now: float
-) -> WebhookDelivery | None:
-    if data is None:
-        return None
-    event_id, event_type = envelope["event_id"], envelope["event_type"]
-    body = encode(envelope | {"webhook_version": target.version, "data": data})
-    return WebhookDelivery(
-        event_id,
-        event_type,
-        target.subscription.id,
-        chat_id,
-        body,
-        now,
-        message_of(event_type, data),
-        is_by_bot(data),
-        vote_of(event_type, data),
     )
 
 

@@ -8,16 +8,14 @@ stays `sent`. A message fails if its files have not been uploaded by the time it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from linqbot.emulator.engine import content, send_policy
-from linqbot.emulator.engine.chat_state import set_typing
+from linqbot.emulator.engine import chat_state, content, send_policy
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import payloads
+from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import ApiError, existing
-from linqbot.emulator.model.message_content import MediaPartRecord, PartRecord, TextPartRecord
-from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord, new_id
+from linqbot.emulator.model.message_content import MediaPartRecord, MessageEffect, PartRecord, TextPartRecord
+from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord
 
 _RANK = ("iMessage", "RCS", "SMS")
 
@@ -79,29 +77,20 @@ def send(
     Raises:
         ApiError: 404, the message that is answered does not exist, or not in this chat.
     """
-    now = world.now()
-    message = MessageRecord(
-        id=new_id(),
-        chat_id=chat.id,
-        seq=world.state.next_seq(),
-        is_from_me=True,
-        sender=chat.me,
-        parts=parts,
-        status="pending",
-        service=service or chat.service,
-        created_at=now,
-        updated_at=now,
+    message = chat_state.store(
+        world,
+        chat,
+        chat.me,
+        parts,
+        service=service,
         preferred_service=asked.get("preferred_service"),
-        effect=content.effect(asked.get("effect")),
+        effect=documents.read(MessageEffect, asked["effect"]) if asked.get("effect") else None,
         reply_to=content.reply_to(world, chat, asked.get("reply_to")),
         idempotency_key=key or asked.get("idempotency_key"),
         is_voice_memo=is_voice_memo,
-        zero_retention=world.line_of(chat).zero_retention,
         poll=poll,
     )
-    world.remember(chat, message)
-    chat.updated_at = now
-    set_typing(world, chat, chat.line, None)
+    chat_state.set_typing(world, chat, chat.line, None)
     begin(world, chat, message, can_arrive=can_arrive)
     world.show_chat(chat)
     world.show_message(message)
@@ -187,9 +176,7 @@ def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, a
         message.status = step
         setattr(message, f"{step}_at", at)
         if message.poll:
-            # The data is made now, because the next step changes the message before the event is delivered.
-            state = payloads.poll_state(chat, message, zero_retention=world.line_of(chat).zero_retention)
-            world.emit(f"poll.{step}", partial(dict, state), chat)
+            world.emit_poll(f"poll.{step}", payloads.poll_state(chat, message), chat)
         else:
             world.emit_message(f"message.{step}", chat, message)
     world.show_message(message)
@@ -199,10 +186,7 @@ def fail(world: World, chat: ChatRecord, message: MessageRecord, code: int, at: 
     """Set a message to `failed`, with an event that has Linq's error code."""
     message.status = "failed"
     if message.poll:
-        zero_retention = world.line_of(chat).zero_retention
-        world.emit(
-            "poll.failed", lambda: payloads.poll_failed(chat, message, code, at, zero_retention=zero_retention), chat
-        )
+        world.emit_poll("poll.failed", payloads.poll_failed(chat, message, code, at), chat)
     else:
-        world.emit("message.failed", lambda: payloads.failed(chat, message, code, at), chat)
+        world.emit("message.failed", payloads.failed(chat, message, code, at), chat)
     world.show_message(message)

@@ -1,16 +1,30 @@
-"""A webhook as the emulator sends it: the record of a delivery and its attempts, and the headers with both signatures."""
+"""A webhook as the emulator sends it: the delivery and its attempts, the headers with both signatures, one POST and its answer.
+
+The reason of a failed attempt is a sentence for the author of the bot. It names the address, the status and the
+certificate's fault. It holds nothing that the receiver wrote, so that it may be logged.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from http import HTTPStatus
+from typing import Any, ClassVar
 
-from linqbot.emulator.model.records import SubscriptionRecord, iso
+import httpx
+
+from linqbot.emulator.model.documents import Private, Sparse, Time
+from linqbot.emulator.model.records import SubscriptionRecord
+from linqbot.errors import ConfigError
 from linqbot.linq.signatures import sign, sign_legacy
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Sparse):
     """One POST.
 
     Attributes:
@@ -19,18 +33,13 @@ class Attempt:
         answer: The beginning of the receiver's answer to a failed attempt.
     """
 
-    at: float
+    SPARSE: ClassVar = frozenset({"reason", "answer"})
+
+    at: Time
     status: int | None
     ms: int
     reason: str | None = None
     answer: str | None = None
-
-    def shape(self) -> dict[str, Any]:
-        """Return the attempt as JSON."""
-        shape = {"at": iso(self.at), "status": self.status, "ms": self.ms}
-        if self.reason is not None:
-            shape |= {"reason": self.reason, "answer": self.answer}
-        return shape
 
 
 @dataclass(slots=True)
@@ -41,38 +50,20 @@ class WebhookDelivery:
         message_id: The message that the event is about; None if it is about none.
         by_bot: True if the bot caused the event, such as a tapback of its own.
         vote: The voter's handle as `by`, and the `option_id`, if the event is a vote in a poll, or its end.
-        headers: The headers of the latest attempt. Earlier ones differ in time and signature only.
+        body, headers: As they were sent in the latest attempt. Earlier headers differ in time and signature only.
     """
 
     event_id: str
     event_type: str
     subscription_id: str
     chat_id: str | None
-    body: bytes
-    created_at: float
+    body: Private[bytes]
+    created_at: Time
     message_id: str | None = None
     by_bot: bool = False
     vote: dict[str, str] | None = None
     attempts: list[Attempt] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def shape(self) -> dict[str, Any]:
-        """Return the delivery and its attempts as JSON, without body and headers."""
-        return {
-            "event_id": self.event_id,
-            "event_type": self.event_type,
-            "subscription_id": self.subscription_id,
-            "chat_id": self.chat_id,
-            "message_id": self.message_id,
-            "by_bot": self.by_bot,
-            "vote": self.vote,
-            "created_at": iso(self.created_at),
-            "attempts": [one.shape() for one in self.attempts],
-        }
-
-    def as_sent(self) -> dict[str, Any]:
-        """Return the delivery as JSON with its body, byte for byte, and the headers of the latest attempt."""
-        return self.shape() | {"body": self.body.decode(), "headers": self.headers}
+    headers: Private[dict[str, str]] = field(default_factory=dict)
 
 
 def message_of(event_type: str, data: dict[str, Any]) -> str | None:
@@ -111,3 +102,160 @@ def signed_headers(delivery: WebhookDelivery, subscription: SubscriptionRecord, 
         "x-webhook-timestamp": str(timestamp),
         "x-webhook-signature": sign_legacy(delivery.body, timestamp=timestamp, secret=secret),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResponse:
+    """The receiver's answer to one attempt.
+
+    Attributes:
+        status: None if no answer came.
+        retry_after: Seconds.
+        reason: Why the attempt failed, in words; None if it succeeded.
+        beginning: The beginning of the answer to a failed attempt.
+    """
+
+    status: int | None = None
+    retry_after: float | None = None
+    reason: str | None = None
+    beginning: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def over_http() -> httpx.AsyncHTTPTransport:
+    """Return a transport that trusts the authorities in SSL_CERT_FILE or SSL_CERT_DIR, if one of the two is set.
+
+    The number of connections is not limited here: each subscription has its own limit, and one subscription must not
+    use up the connections of the others.
+
+    Raises:
+        ConfigError: SSL_CERT_FILE cannot be read, or holds no certificate.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
+    try:
+        # A transport reads only these two variables. It is the client that reads the variables for proxies.
+        return httpx.AsyncHTTPTransport(limits=limits, trust_env=True)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"SSL_CERT_FILE is {os.environ.get('SSL_CERT_FILE')}, and no certificate can be read from it: {error}. "
+            "Set it to a PEM file, or unset it."
+        ) from error
+
+
+async def post(
+    transport: httpx.AsyncBaseTransport, url: httpx.URL, headers: Mapping[str, str], body: bytes
+) -> WebhookResponse:
+    """Send a webhook, and return the receiver's answer.
+
+    Raises:
+        httpx.HTTPError: no answer came. A transport may raise other errors too.
+    """
+    request = httpx.Request("POST", url, headers=headers, content=body)
+    response = await transport.handle_async_request(request)
+    try:
+        content = await response.aread()
+    finally:
+        await response.aclose()
+    status, reason = response.status_code, of_status(response.status_code)
+    beginning = None if reason is None else content.decode("utf-8", "replace")[:ANSWER_SHOWN]
+    return WebhookResponse(status, _seconds(response.headers.get("retry-after")), reason, beginning, response.headers)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+
+
+ANSWER_SHOWN = 300
+"""The characters of a refused delivery's answer that are kept."""
+
+_EXPIRED, _NOT_YET_VALID, _OTHER_NAME = 10, 9, {62, 64}
+_PRIVATE_AUTHORITY = {2, 19, 20, 21}
+_SELF_SIGNED = 18
+_HINTS = {
+    401: " It did not accept the signature: does it have this subscription's secret?",
+    404: " There is no webhook at this path.",
+    405: " There is no webhook at this path.",
+}
+
+
+def origin(url: httpx.URL) -> str:
+    """Return the scheme, host and port of an address. Its path and query may hold a secret."""
+    port = f":{url.port}" if url.port else ""
+    return f"{url.scheme}://{f'[{url.host}]' if ':' in url.host else url.host}{port}"
+
+
+def of_status(status: int) -> str | None:
+    """Return why a delivery with this answer counts as failed; None for a success."""
+    if 200 <= status < 300:
+        return None
+    try:
+        phrase = f" {HTTPStatus(status).phrase}"
+    except ValueError:
+        phrase = ""
+    hint = " Linq does not follow redirects." if 300 <= status < 400 else _HINTS.get(status, "")
+    return f"The receiver answered {status}{phrase}.{hint}"
+
+
+def of_error(error: BaseException, url: httpx.URL, timeout_s: float) -> str:
+    """Return why no answer came.
+
+    Args:
+        error: The exception of the attempt. Its causes are looked at too.
+    """
+    causes = list(_causes(error))
+    for cause in causes:
+        if (found := _of_cause(cause, url)) is not None:
+            return found
+    if any(isinstance(cause, TimeoutError | httpx.TimeoutException) for cause in causes):
+        return f"Timed out: no answer came within {timeout_s:g} s."
+    if any(isinstance(cause, httpx.ReadError | httpx.RemoteProtocolError | ConnectionError) for cause in causes):
+        return "The receiver closed the connection without an answer."
+    system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+    return f"No connection to {origin(url)}: {system.strerror if system else type(error).__name__}."
+
+
+def _of_cause(cause: BaseException, url: httpx.URL) -> str | None:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _of_certificate(cause, url)
+    if isinstance(cause, ssl.SSLError):
+        return f"No TLS connection could be made to {origin(url)}: {cause.reason or type(cause).__name__}."
+    if isinstance(cause, socket.gaierror):
+        return f"The name {url.host} was not found."
+    if isinstance(cause, ConnectionRefusedError) or getattr(cause, "errno", None) == errno.ECONNREFUSED:
+        return f"Connection refused: nothing listens at {origin(url)}."
+    return None
+
+
+def _of_certificate(error: ssl.SSLCertVerificationError, url: httpx.URL) -> str:
+    code = error.verify_code
+    if code == _EXPIRED:
+        return f"The certificate of {url.host} has expired."
+    if code == _NOT_YET_VALID:
+        return f"The certificate of {url.host} is not valid yet."
+    if code in _OTHER_NAME:
+        return f"The certificate is not for the name {url.host}."
+    if code == _SELF_SIGNED:
+        signer = "is self-signed"
+    elif code in _PRIVATE_AUTHORITY:
+        signer = "is from a private certificate authority"
+    else:
+        return f"The certificate of {url.host} is not valid: {error.verify_message}."
+    return (
+        f"The certificate of {url.host} {signer}. Linq does not trust it. "
+        "To let the emulator trust it, set SSL_CERT_FILE to the authority's certificate."
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and all that led to it, the outermost first; also those in groups."""
+    found: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while found:
+        cause = found.pop(0)
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        found += [cause.__cause__, cause.__context__]
+        if isinstance(cause, BaseExceptionGroup):
+            found += cause.exceptions

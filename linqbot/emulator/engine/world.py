@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -11,8 +11,10 @@ import httpx
 from linqbot.clock import MovableClock
 from linqbot.emulator.engine.deliveries import Deliveries
 from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.answers import JsonObject
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.faults import Faults
-from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PaymentRecord, PaymentRequestRecord, iso
+from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PaymentRecord, PaymentRequestRecord
 from linqbot.emulator.model.state import ClockTimers, EmulatorState, Feed
 
 SWEEP_EVERY_S = 300.0
@@ -65,37 +67,33 @@ class World:
 
     # Webhooks
 
-    def emit(self, event_type: str, data: Callable[[], dict[str, Any]], chat: ChatRecord) -> None:
-        """Deliver an event of a chat that is the same in all payload versions. `data` is called only if needed."""
-        self._emit(event_type, lambda _: data(), chat)
+    def emit(self, event_type: str, data: JsonObject, chat: ChatRecord) -> None:
+        """Deliver an event of a chat that is the same in all payload versions."""
+        self._emit(event_type, dict.fromkeys(payloads.VERSIONS, data), chat)
 
     def emit_message(self, event_type: str, chat: ChatRecord, message: MessageRecord) -> None:
-        """Deliver `message.sent`, `.received`, `.delivered` or `.read`, in the shape of each subscription's version."""
-        zero_retention = self.line_of(chat).zero_retention
-
-        def data(version: str) -> dict[str, Any]:
-            if version == payloads.OLD:
-                return payloads.old_message(chat, message, event_type)
-            return payloads.message(chat, message, zero_retention=zero_retention)
-
-        self._emit(event_type, data, chat)
+        """Deliver `message.sent`, `.received`, `.delivered` or `.read`, in the shape of each payload version."""
+        new = self._withheld(payloads.message(chat, message), chat)
+        old = payloads.old_message(chat, message, event_type)
+        self._emit(event_type, {payloads.CURRENT: new, payloads.OLD: old}, chat)
 
     def emit_edited(self, chat: ChatRecord, message: MessageRecord, index: int, at: float) -> None:
         """Deliver `message.edited`, which exists only in the current version."""
-        zero_retention = self.line_of(chat).zero_retention
+        data = self._withheld(payloads.edited(chat, message, index, at), chat)
+        self._emit("message.edited", {payloads.CURRENT: data}, chat)
 
-        def data(version: str) -> dict[str, Any] | None:
-            if version == payloads.OLD:
-                return None
-            return payloads.edited(chat, message, index, at, zero_retention=zero_retention)
+    def emit_poll(self, event_type: str, data: JsonObject, chat: ChatRecord) -> None:
+        """Deliver an event of a poll, whose texts a line with zero retention withholds."""
+        self.emit(event_type, self._withheld(data, chat), chat)
 
-        self._emit("message.edited", data, chat)
-
-    def emit_account(self, event_type: str, data: dict[str, Any], *, line: str | None = None) -> None:
+    def emit_account(self, event_type: str, data: JsonObject, *, line: str | None = None) -> None:
         """Deliver an event of the account or of a line, which belongs to no chat."""
-        self.deliveries.emit(event_type, lambda _: data, line=line, chat_id=None, subjects=())
+        self.deliveries.emit(event_type, dict.fromkeys(payloads.VERSIONS, data), line=line, chat_id=None)
 
-    def _emit(self, event_type: str, data: Callable[[str], dict[str, Any] | None], chat: ChatRecord) -> None:
+    def _withheld(self, data: JsonObject, chat: ChatRecord) -> JsonObject:
+        return payloads.withheld(data) if self.line_of(chat).zero_retention else data
+
+    def _emit(self, event_type: str, data: Mapping[str, JsonObject], chat: ChatRecord) -> None:
         self.deliveries.emit(event_type, data, line=chat.line, chat_id=chat.id, subjects=chat.people)
 
     # The page's feed

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from linqbot.emulator.model.records import new_id
+from linqbot.emulator.model.documents import new_id
 
 Place: TypeAlias = Literal["api", "delivery", "message", "chat"]
 Lost: TypeAlias = Literal["request", "answer", "connection"]

@@ -1,13 +1,23 @@
-"""The content of messages and reactions, as frozen data: parts, effects, replies, stickers.
+"""The content of messages and reactions, as frozen documents: parts, effects, replies, stickers, backgrounds.
 
-`engine/content.py` makes it from the body of a request, and `content_shapes.py` turns it into the JSON of the API and
-back. Ranges are half-open and count UTF-16 code units.
+`engine/content.py` makes it from the body of a request, `shown_part` turns a part into the JSON of the API, and
+`read_part` reads it from a saved state. Ranges are half-open and count UTF-16 code units.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+import mimetypes
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+from pydantic import Field
+
+from linqbot.emulator.model import documents
+from linqbot.emulator.model.answers import JsonObject
+from linqbot.emulator.model.documents import Private, Sparse, new_id
+from linqbot.linq.types.content import content_type_of
+from linqbot.linq.types.message import utf16_length
 
 Range: TypeAlias = tuple[int, int]
 
@@ -40,7 +50,7 @@ class TextPartRecord:
         text_decorations: Styles and animations, as the sender wrote them in JSON.
     """
 
-    type: ClassVar[str] = "text"
+    type: str = field(default="text", init=False)
     value: str
     text_decorations: list[dict[str, Any]] | None = None
     inline_stickers: tuple[InlineStickerRecord, ...] = ()
@@ -48,7 +58,7 @@ class TextPartRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaPartRecord:
+class MediaPartRecord(Sparse):
     """A file.
 
     Attributes:
@@ -56,20 +66,22 @@ class MediaPartRecord:
         is_sticker: True if iMessage shows it as a sticker. Linq's API does not tell.
     """
 
-    type: ClassVar[str] = "media"
+    SPARSE: ClassVar = frozenset({"sticker"})
+
+    type: str = field(default="media", init=False)
     id: str
     filename: str
     mime_type: str
     size_bytes: int
     url: str
-    is_sticker: bool = False
+    is_sticker: Annotated[Private[bool], Field(alias="sticker")] = False
 
 
 @dataclass(frozen=True, slots=True)
 class LinkPartRecord:
     """An address that phones show as a preview card."""
 
-    type: ClassVar[str] = "link"
+    type: str = field(default="link", init=False)
     value: str
 
 
@@ -100,7 +112,7 @@ class CardLayout:
 class AppCardPartRecord:
     """The card of an iMessage app."""
 
-    type: ClassVar[str] = "imessage_app"
+    type: str = field(default="imessage_app", init=False)
     app: AppIdentityRecord
     layout: CardLayout
     url: str = ""
@@ -111,7 +123,7 @@ class AppCardPartRecord:
 class AppClipPartRecord:
     """An App Clip, which opens at the address `value`."""
 
-    type: ClassVar[str] = "app_clip"
+    type: str = field(default="app_clip", init=False)
     value: str
     title: str | None = None
     description: str | None = None
@@ -135,8 +147,8 @@ PartRecord: TypeAlias = (
 class MessageEffect:
     """The visual effect of a message. `type` is `screen` or `bubble`."""
 
-    type: str | None
-    name: str | None
+    type: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +189,72 @@ class BackgroundRecord:
     variant: str | None = None
     shades: list[str] | None = None
     image_url: str | None = None
+
+
+def shown_part(one: PartRecord, *, with_private: bool = False) -> JsonObject:
+    """Return a part of a message as the API shows it, without its reactions.
+
+    Args:
+        with_private: True adds what only a phone shows.
+    """
+    if isinstance(one, UnknownPartRecord):
+        return {"type": one.type, **one.fields}
+    shape = (documents.saved if with_private else documents.shown)(one)
+    if isinstance(one, TextPartRecord):
+        mentions, stickers = shape.pop("mentions"), shape["inline_stickers"]
+        first = mentions[0] if mentions else {"handle": None, "range": None}
+        shape |= {"inline_stickers": stickers or None, "mention": first["handle"], "mention_range": first["range"]}
+        shape["mentions"] = mentions or None
+    return shape
+
+
+def read_part(item: Mapping[str, Any], lines: Container[str]) -> PartRecord:
+    """Return the part that `shown_part` has shown, or that was written by hand.
+
+    Args:
+        lines: The lines of the account, for mentions without `is_me`.
+    Raises:
+        ValueError: a field is missing, or has a wrong type.
+    """
+    kind = str(item["type"])
+    if kind == "text":
+        return _read_text(item, lines)
+    if kind == "media":
+        return _read_media(item)
+    if kind in _ALIKE:
+        return documents.read(_ALIKE[kind], item)
+    return UnknownPartRecord(kind, {name: value for name, value in item.items() if name not in {"type", "reactions"}})
+
+
+_ALIKE: Mapping[str, type[LinkPartRecord | AppCardPartRecord | AppClipPartRecord]] = {
+    "link": LinkPartRecord,
+    "imessage_app": AppCardPartRecord,
+    "app_clip": AppClipPartRecord,
+}
+
+
+def _read_text(item: Mapping[str, Any], lines: Container[str]) -> TextPartRecord:
+    mentions = item.get("mentions") or ()
+    if not mentions and item.get("mention"):
+        mentions = [{"handle": item["mention"], "range": item.get("mention_range")}]
+    whole = (0, utf16_length(str(item["value"])))
+    read = [documents.read(MentionRecord, one, is_me=one["handle"] in lines, range=whole) for one in mentions]
+    stickers = [_read_inline_sticker(one) for one in item.get("inline_stickers") or ()]
+    return documents.read(TextPartRecord, {**item, "mentions": read, "inline_stickers": stickers})
+
+
+def _read_inline_sticker(item: Mapping[str, Any]) -> InlineStickerRecord:
+    filename = item.get("file_name") or "file"
+    return documents.read(InlineStickerRecord, item, id=new_id(), file_name=filename, mime_type=mime_type_of(filename))
+
+
+def _read_media(item: Mapping[str, Any]) -> MediaPartRecord:
+    filename = item.get("filename") or "file"
+    return documents.read(
+        MediaPartRecord, item, id=new_id(), filename=filename, mime_type=mime_type_of(filename), size_bytes=0
+    )
+
+
+def mime_type_of(filename: str) -> str:
+    """Return the type of a file, guessed from its name."""
+    return content_type_of(filename) or mimetypes.guess_type(filename)[0] or "application/octet-stream"

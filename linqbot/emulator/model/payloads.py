@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from linqbot.emulator.model import content_shapes, shapes
+from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.answers import JsonObject
-from linqbot.emulator.model.message_content import AppCardPartRecord, PartRecord, TextPartRecord
+from linqbot.emulator.model.documents import iso, time_or_none
+from linqbot.emulator.model.message_content import AppCardPartRecord, PartRecord, TextPartRecord, shown_part
 from linqbot.emulator.model.records import (
     ChatRecord,
     ConnectionRecord,
@@ -21,9 +22,7 @@ from linqbot.emulator.model.records import (
     ReactionRecord,
     Share,
     SubscriptionRecord,
-    iso,
 )
-from linqbot.emulator.model.shapes import time_or_none
 
 CURRENT = "2026-02-03"
 OLD = "2025-01-01"
@@ -32,68 +31,66 @@ VERSIONS = (CURRENT, OLD)
 _CAPTIONS = ("caption", "subcaption", "trailing_caption", "trailing_subcaption")
 
 
-def message(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = False) -> JsonObject:
+def message(chat: ChatRecord, one: MessageRecord) -> JsonObject:
     """Return the data of the four message events in the current version."""
-    data: JsonObject = {
-        "id": one.id,
+    return _fields(one, _MESSAGE) | {
         "chat": chat_ref(chat),
         "direction": "outbound" if one.is_from_me else "inbound",
-        "sender_handle": shapes.handle(one.sender),
-        "parts": [] if zero_retention and one.is_from_me else [_part(part) for part in one.parts],
-        "service": one.service,
-        "preferred_service": one.preferred_service,
-        "effect": content_shapes.plain(one.effect),
-        "reply_to": content_shapes.plain(one.reply_to),
-        "idempotency_key": one.idempotency_key,
-        "sent_at": time_or_none(one.sent_at),
-        "delivered_at": time_or_none(one.delivered_at),
-        "read_at": time_or_none(one.read_at),
+        "sender_handle": documents.shown(one.sender),
+        "parts": [_part(part) for part in one.parts],
     }
-    if one.reconciled_at is not None:
-        data["reconciled_at"] = iso(one.reconciled_at)
-    if zero_retention:
-        data["zero_retention"] = True
-    return data
+
+
+_OF_BOTH = {"service", "preferred_service", "idempotency_key"}
+_STEPS = {"sent_at", "delivered_at", "read_at"}
+_MESSAGE = {"id", "effect", "reply_to", "reconciled_at"} | _OF_BOTH | _STEPS
+
+
+def _fields(one: MessageRecord, names: set[str]) -> JsonObject:
+    return {name: value for name, value in documents.saved(one).items() if name in names}
 
 
 def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonObject:
     """Return the data of the four message events in version 2025-01-01."""
     inbound = not one.is_from_me
-    inner: JsonObject = {"id": one.id, "parts": [_old_part(part) for part in one.parts]}
-    inner |= {"effect": content_shapes.plain(one.effect)} if one.effect else {}
-    inner |= {"reply_to": content_shapes.plain(one.reply_to)} if one.reply_to else {}
-    inner |= {
+    inner = _fields(one, {"id", "created_at"} | _STEPS) | {
+        "parts": [_old_part(part) for part in one.parts],
         "is_delivered": one.delivered_at is not None,
         "is_read": one.read_at is not None,
-        "sent_at": time_or_none(one.sent_at),
-        "delivered_at": time_or_none(one.delivered_at),
-        "read_at": time_or_none(one.read_at),
-        "created_at": iso(one.created_at),
         "updated_at": iso(max(one.updated_at, one.sent_at or 0, one.delivered_at or 0, one.read_at or 0)),
     }
-    data: JsonObject = {
+    inner |= {"effect": documents.shown(one.effect)} if one.effect else {}
+    inner |= {"reply_to": documents.shown(one.reply_to)} if one.reply_to else {}
+    data = _fields(one, {"is_from_me", "from_handle"} | _OF_BOTH) | {
         "chat_id": chat.id,
         "is_group": chat.is_group,
-        "is_from_me": one.is_from_me,
         "from": one.sender.handle,
-        "from_handle": shapes.handle(one.sender),
         "recipient_phone": chat.line if inbound else None,
-        "recipient_handle": shapes.handle(chat.me) if inbound else None,
+        "recipient_handle": documents.shown(chat.me) if inbound else None,
         "received_at": time_or_none(one.sent_at) if inbound else None,
-        "service": one.service,
-        "preferred_service": one.preferred_service,
-        "idempotency_key": one.idempotency_key,
         "message": inner,
     }
     if event_type in {"message.delivered", "message.read"}:
-        data["message_id"] = one.id
         stamp = event_type.removeprefix("message.") + "_at"
-        data[stamp] = inner[stamp]
+        data |= {"message_id": one.id, stamp: inner[stamp]}
+    return data
+
+
+def withheld(data: JsonObject) -> JsonObject:
+    """Return the data of an event as a line with zero retention has it: marked, and without content of our own."""
+    data |= {"zero_retention": True}
+    if data["direction"] == "outbound":
+        if "parts" in data:
+            data["parts"] = []
+        if "part" in data:
+            data["part"]["text"] = ""
+        for option in data.get("added_options") or data.get("poll", {}).get("options", ()):
+            option["text"] = ""
     return data
 
 
 def _part(part: PartRecord) -> JsonObject:
-    shape = content_shapes.part(part)
+    shape = shown_part(part)
     if isinstance(part, AppCardPartRecord):
         shape["layout"] = {key: shape["layout"][key] for key in _CAPTIONS}
     return shape
@@ -107,7 +104,7 @@ def _old_part(part: PartRecord) -> JsonObject:
 
 def chat_ref(chat: ChatRecord, *, with_health: bool = True) -> JsonObject:
     """Return a chat as most events refer to it."""
-    ref: JsonObject = {"id": chat.id, "is_group": chat.is_group, "owner_handle": shapes.handle(chat.me)}
+    ref: JsonObject = {"id": chat.id, "is_group": chat.is_group, "owner_handle": documents.shown(chat.me)}
     return ref | {"health_status": shapes.health(chat)} if with_health else ref
 
 
@@ -125,19 +122,18 @@ def failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonOb
     }
 
 
-def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float, *, zero_retention: bool = False) -> JsonObject:
+def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float) -> JsonObject:
     """Return the data of `message.edited`. `index` is the part that was edited."""
-    hidden, part = zero_retention and one.is_from_me, one.parts[index]
+    part = one.parts[index]
     assert isinstance(part, TextPartRecord)
-    data: JsonObject = {
+    return {
         "id": one.id,
         "chat": chat_ref(chat),
         "direction": "outbound" if one.is_from_me else "inbound",
-        "sender_handle": shapes.handle(one.sender),
+        "sender_handle": documents.shown(one.sender),
         "edited_at": iso(at),
-        "part": {"index": index, "text": "" if hidden else part.value},
+        "part": {"index": index, "text": part.value},
     }
-    return data | {"zero_retention": True} if zero_retention else data
 
 
 def reaction(one: MessageRecord, it: ReactionRecord, at: float) -> JsonObject:
@@ -149,130 +145,83 @@ def reaction(one: MessageRecord, it: ReactionRecord, at: float) -> JsonObject:
         "reaction_id": it.id,
         "reaction_type": it.type,
         "custom_emoji": it.custom_emoji,
-        "sticker": content_shapes.plain(it.sticker),
+        "sticker": documents.shown_or_none(it.sticker),
         "is_from_me": it.by.is_me,
         "from": it.by.handle,
-        "from_handle": shapes.handle(it.by),
+        "from_handle": documents.shown(it.by),
         "service": one.service,
         "reacted_at": iso(at),
     }
 
 
-def _poll_base(
-    chat: ChatRecord, one: MessageRecord, *, by: Member | None = None, zero_retention: bool = False
-) -> JsonObject:
-    base: JsonObject = {
+def _of_poll(chat: ChatRecord, one: MessageRecord, by: Member) -> JsonObject:
+    return {
         "chat": chat_ref(chat, with_health=False),
         "message_id": one.id,
-        "direction": "outbound" if (by or one.sender).is_me else "inbound",
+        "direction": "outbound" if by.is_me else "inbound",
         "service": one.service,
+        "sender_handle": documents.shown(by),
     }
-    return base | {"zero_retention": True} if zero_retention else base
 
 
-def _poll(one: MessageRecord, *, zero_retention: bool) -> JsonObject:
-    poll = shapes.poll_state(one)
-    if zero_retention and one.is_from_me:
-        for option in poll["options"]:
-            option["text"] = ""
-    return poll
-
-
-def poll_state(chat: ChatRecord, one: MessageRecord, *, zero_retention: bool = False) -> JsonObject:
-    """Return the data of `poll.sent`, `poll.delivered` and `poll.read`."""
+def _whole_poll(chat: ChatRecord, one: MessageRecord) -> JsonObject:
     assert one.poll is not None
-    return _poll_base(chat, one, zero_retention=zero_retention) | {
-        "poll": _poll(one, zero_retention=zero_retention),
-        "created_at": iso(one.created_at),
-        "updated_at": iso(one.poll.updated_at),
-        "sender_handle": shapes.handle(one.sender),
-        "sent_at": time_or_none(one.sent_at),
-        "delivered_at": time_or_none(one.delivered_at),
-        "read_at": time_or_none(one.read_at),
-    }
+    times = {"created_at": iso(one.created_at), "updated_at": iso(one.poll.updated_at)}
+    return _of_poll(chat, one, one.sender) | {"poll": shapes.poll_state(one)} | times
 
 
-def poll_failed(
-    chat: ChatRecord, one: MessageRecord, code: int, at: float, *, zero_retention: bool = False
-) -> JsonObject:
+def poll_state(chat: ChatRecord, one: MessageRecord) -> JsonObject:
+    """Return the data of `poll.sent`, `poll.delivered` and `poll.read`."""
+    return _whole_poll(chat, one) | _fields(one, _STEPS)
+
+
+def poll_failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonObject:
     """Return the data of `poll.failed`."""
-    return _poll_base(chat, one, zero_retention=zero_retention) | {
-        "poll": _poll(one, zero_retention=zero_retention),
+    return _of_poll(chat, one, one.sender) | {
+        "poll": shapes.poll_state(one),
         "error": {"code": code, "message": "Poll delivery failed"},
         "failed_at": iso(at),
         "sender_handle": None,
     }
 
 
-def poll_received(chat: ChatRecord, one: MessageRecord, at: float) -> JsonObject:
+def poll_received(chat: ChatRecord, one: MessageRecord) -> JsonObject:
     """Return the data of `poll.received`."""
-    assert one.poll is not None
-    return _poll_base(chat, one) | {
-        "poll": shapes.poll_state(one),
-        "created_at": iso(one.created_at),
-        "updated_at": iso(one.poll.updated_at),
-        "received_at": iso(at),
-        "sender_handle": shapes.handle(one.sender),
-    }
+    return _whole_poll(chat, one) | {"received_at": iso(one.created_at)}
 
 
-def poll_updated(chat: ChatRecord, one: MessageRecord, first: int, *, zero_retention: bool = False) -> JsonObject:
+def poll_updated(chat: ChatRecord, one: MessageRecord, first: int) -> JsonObject:
     """Return the data of `poll.updated`, with the options from `first` on. The sender is always our line."""
     assert one.poll is not None
-    by = one.poll.options[first].creator
-    added = [shapes.poll_option(one, index) for index in range(first, len(one.poll.options))]
-    if zero_retention and by.is_me:
-        added = [option | {"text": ""} for option in added]
-    return _poll_base(chat, one, by=by, zero_retention=zero_retention) | {
-        "added_options": added,
-        "sender_handle": shapes.handle(chat.me),
+    return _of_poll(chat, one, one.poll.options[first].creator) | {
+        "added_options": [shapes.poll_option(option) for option in one.poll.options[first:]],
+        "sender_handle": documents.shown(chat.me),
     }
 
 
-def poll_vote(
-    chat: ChatRecord, one: MessageRecord, voter: Member, option_id: str, *, zero_retention: bool = False
-) -> JsonObject:
+def poll_vote(chat: ChatRecord, one: MessageRecord, voter: Member, option_id: str) -> JsonObject:
     """Return the data of `poll.vote.added` and `poll.vote.removed`."""
-    return _poll_base(chat, one, by=voter, zero_retention=zero_retention) | {
-        "option_id": option_id,
-        "sender_handle": shapes.handle(voter),
-    }
+    return _of_poll(chat, one, voter) | {"option_id": option_id}
 
 
 def background(chat: ChatRecord, by: Member) -> JsonObject:
     """Return the data of the events about a chat's background."""
     return {
         "chat": chat_ref(chat, with_health=False),
-        "actor_handle": shapes.handle(by),
-        "background": content_shapes.plain(chat.background),
+        "actor_handle": documents.shown(by),
+        "background": documents.shown_or_none(chat.background),
     }
 
 
-def location_started(chat: ChatRecord, share: Share) -> JsonObject:
-    """Return the data of `location.sharing.started`."""
-    return {
-        "chat_id": chat.id,
-        "shared_by": share.handle,
-        "shared_with": share.line,
-        "began_at": iso(share.began_at),
-        "ends_at": time_or_none(share.ends_at),
-    }
-
-
-def location_stopped(chat: ChatRecord, share: Share, at: float) -> JsonObject:
-    """Return the data of `location.sharing.stopped`."""
-    return {
-        "chat_id": chat.id,
-        "shared_by": share.handle,
-        "shared_with": share.line,
-        "began_at": iso(share.began_at),
-        "ended_at": iso(at),
-    }
+def location(chat: ChatRecord, share: Share, **end: str | None) -> JsonObject:
+    """Return the data of `location.sharing.started` with `ends_at`, and of `.stopped` with `ended_at`."""
+    began_at = iso(share.began_at)
+    return {"chat_id": chat.id, "shared_by": share.handle, "shared_with": share.line, "began_at": began_at, **end}
 
 
 def typing(chat: ChatRecord, actor: Member) -> JsonObject:
     """Return the data of `chat.typing_indicator.*`."""
-    return {"chat_id": chat.id, "actor_handle": shapes.handle(actor)}
+    return {"chat_id": chat.id, "actor_handle": documents.shown(actor)}
 
 
 def participant(chat: ChatRecord, member: Member, at: float, *, added: bool) -> JsonObject:
@@ -280,7 +229,7 @@ def participant(chat: ChatRecord, member: Member, at: float, *, added: bool) -> 
     return {
         "chat_id": chat.id,
         "handle": member.handle,
-        "participant": shapes.handle(member),
+        "participant": documents.shown(member),
         "added_at" if added else "removed_at": iso(at),
     }
 
@@ -291,7 +240,7 @@ def group_change(chat: ChatRecord, by: Member, old: str | None, new: str | None,
         "chat_id": chat.id,
         "old_value": old,
         "new_value": new,
-        "changed_by_handle": shapes.handle(by),
+        "changed_by_handle": documents.shown(by),
         "updated_at": iso(at),
     }
 
@@ -332,16 +281,22 @@ def line_ownership(phone_number: str, at: float) -> JsonObject:
     return {"phone_number": phone_number, "changed_at": iso(at)}
 
 
-def payment(one: PaymentRequestRecord) -> JsonObject:
-    """Return the data of `payment.*` for a payment request."""
-    return shapes.paid_request(one)
-
-
-def charge(one: PaymentRecord) -> JsonObject:
-    """Return the data of `payment.*` for a payment. Linq documents only one shape for these events: the request's."""
-    request = PaymentRequestRecord(one.id, "payment", "natural", one.amount_cents, one.currency, one.status)
-    request.created_at, request.updated_at = one.created_at, one.updated_at
-    request.description, request.metadata = one.description, one.metadata
+def payable(one: PaymentRequestRecord | PaymentRecord) -> JsonObject:
+    """Return the data of `payment.*`. Linq documents only one shape for these events: that of a request."""
+    if isinstance(one, PaymentRequestRecord):
+        return shapes.paid_request(one)
+    request = PaymentRequestRecord(
+        one.id,
+        "payment",
+        "natural",
+        one.amount_cents,
+        one.currency,
+        one.status,
+        one.created_at,
+        one.updated_at,
+        description=one.description,
+        metadata=one.metadata,
+    )
     return shapes.paid_request(request) | {"object": "payment"}
 
 
@@ -351,8 +306,8 @@ def connection(one: ConnectionRecord, at: float) -> JsonObject:
     Linq documents the shape of a payment request for it; the customer is in `metadata`.
     """
     status = "succeeded" if one.status == "connected" else "canceled"
-    request = PaymentRequestRecord(one.id, "payment", "stripe", 0, "usd", status, metadata={"handle": one.handle})
-    request.created_at, request.updated_at = one.created_at, at
+    metadata = {"handle": one.handle}
+    request = PaymentRequestRecord(one.id, "payment", "stripe", 0, "usd", status, one.created_at, at, metadata=metadata)
     return shapes.paid_request(request) | {"object": "connection"}
 
 

@@ -1,16 +1,20 @@
-"""The records of the emulator: lines, chats, messages and so on, as plain mutable data.
+"""The records of the emulator, as mutable documents: lines, chats, messages and so on.
 
-Times are Unix seconds of the emulator's clock. Handles are phone numbers or e-mail addresses in their normal form (R7,
-R8). `shapes.py` turns records into the JSON of the API; `state.py` keeps and finds them.
+Handles are phone numbers or e-mail addresses in their normal form (R7, R8). `documents.py` turns records into JSON and
+back, `shapes.py` adds what a record does not hold as Linq shows it; `state.py` keeps and finds them.
 """
 
 from __future__ import annotations
 
+import base64
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from typing import Annotated, ClassVar, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from linqbot.emulator.model.answers import JsonObject
+from linqbot.emulator.model.documents import Private, Sparse, Time, Unsaved, iso, new_id
 from linqbot.emulator.model.message_content import (
     BackgroundRecord,
     MessageEffect,
@@ -21,25 +25,31 @@ from linqbot.emulator.model.message_content import (
 )
 from linqbot.linq.rules.values import E164, EMAIL
 
-
-def new_id() -> str:
-    """Return a new id, a UUID."""
-    return str(uuid.uuid4())
+DOCS = "https://docs.linqapp.com"
 
 
-def iso(at: float) -> str:
-    """Return a time as Linq writes it: `2026-11-05T17:30:00.120Z`."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _reputation(status: str) -> JsonObject:
+    anchor = status.lower().replace("_", "-")
+    return {"status": status, "doc_url": f"{DOCS}/channel/imessage/guides/phone-numbers/reputation#{anchor}"}
 
 
-def seconds(text: str) -> float:
-    """Return an ISO 8601 time as Unix seconds. A time without an offset is UTC.
+def checked_service(value: str) -> str:
+    """Return the name of a service.
 
     Raises:
-        ValueError: the text is not a time.
+        ValueError: Linq has no such service.
     """
-    at = datetime.fromisoformat(text)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    if value not in {"iMessage", "RCS", "SMS"}:
+        raise ValueError("service must be iMessage, RCS or SMS")
+    return value
+
+
+Service: TypeAlias = Annotated[str, AfterValidator(checked_service)]
+Reputation: TypeAlias = Annotated[
+    str,
+    BeforeValidator(lambda value: value if isinstance(value, str) else value["status"]),
+    PlainSerializer(_reputation),
+]
 
 
 @dataclass(slots=True)
@@ -53,11 +63,11 @@ class Line:
     phone_number: str
     id: str = field(default_factory=new_id)
     line_type: str = "iMessage"
-    reputation: str = "HEALTHY"
-    status: str = "ACTIVE"
+    reputation: Reputation = "HEALTHY"
     forwarding_number: str | None = None
-    zero_retention: bool = False
-    used_at: float = 0.0
+    status: Private[str] = "ACTIVE"
+    zero_retention: Private[bool] = False
+    used_at: Unsaved[float] = 0.0
 
     @property
     def can_send(self) -> bool:
@@ -66,16 +76,18 @@ class Line:
 
 
 @dataclass(slots=True)
-class Member:
+class Member(Sparse):
     """A participant of a chat: Linq's ChatHandle. `line_type` is set for our own line only."""
+
+    SPARSE: ClassVar = frozenset({"line_type"})
 
     id: str
     handle: str
-    service: str
-    joined_at: float
+    service: Service
+    joined_at: Time
     is_me: bool = False
     status: str = "active"
-    left_at: float | None = None
+    left_at: Time | None = None
     line_type: str | None = None
 
 
@@ -92,7 +104,7 @@ class NoticeRecord:
     """
 
     kind: str
-    at: float
+    created_at: Time
     by: str
     handle: str | None = None
     value: str | None = None
@@ -112,24 +124,24 @@ class ChatRecord:
     """
 
     id: str
-    line: str
-    members: list[Member]
+    line: Unsaved[str]
+    members: Annotated[list[Member], Field(alias="handles")]
     is_group: bool
-    service: str
-    created_at: float
-    updated_at: float
-    seq: int
-    name: str | None = None
-    icon: str | None = None
-    health: str = "HEALTHY"
-    health_at: float = 0.0
-    reusable: bool = True
-    card_shared_at: float | None = None
-    location_asked_at: float | None = None
-    background: BackgroundRecord | None = None
-    typing: dict[str, float] = field(default_factory=dict)
-    notices: list[NoticeRecord] = field(default_factory=list)
-    messages: list[MessageRecord] = field(default_factory=list)
+    service: Service
+    created_at: Time
+    updated_at: Time
+    seq: Unsaved[int]
+    name: Private[str | None] = None
+    icon: Annotated[str | None, Field(alias="group_chat_icon")] = None
+    health: Unsaved[str] = "HEALTHY"
+    health_at: Unsaved[float] = 0.0
+    reusable: Private[bool] = True
+    card_shared_at: Private[Time | None] = None
+    location_asked_at: Unsaved[float | None] = None
+    background: Private[BackgroundRecord | None] = None
+    typing: Unsaved[dict[str, float]] = field(default_factory=dict)
+    notices: Private[list[NoticeRecord]] = field(default_factory=list)
+    messages: Unsaved[list[MessageRecord]] = field(default_factory=list)
 
     @property
     def me(self) -> Member:
@@ -162,17 +174,19 @@ class ChatRecord:
 
 
 @dataclass(slots=True)
-class ReactionRecord:
+class ReactionRecord(Sparse):
     """A tapback or a sticker on one part of a message."""
+
+    SPARSE: ClassVar = frozenset({"sticker", "placement"})
 
     id: str
     type: str
-    by: Member
-    part_index: int
-    at: float
+    by: Annotated[Member, Field(alias="handle")]
+    part_index: Unsaved[int]
+    at: Unsaved[float]
     custom_emoji: str | None = None
     sticker: StickerImage | None = None
-    placement: StickerPlacement | None = None
+    placement: Private[StickerPlacement | None] = None
 
 
 @dataclass(slots=True)
@@ -181,11 +195,11 @@ class EarlierText:
 
     part_index: int
     text: str
-    until: float
+    until: Time
 
 
 @dataclass(slots=True)
-class MessageRecord:
+class MessageRecord(Sparse):
     """A message of a chat.
 
     Attributes:
@@ -197,40 +211,48 @@ class MessageRecord:
         zero_retention: The content is on the phones only: the API no longer shows it.
     """
 
+    SPARSE: ClassVar = frozenset({"reconciled_at"})
+
     id: str
     chat_id: str
-    seq: int
+    seq: Unsaved[int]
     is_from_me: bool
-    sender: Member
-    parts: list[PartRecord]
-    status: str
-    service: str
-    created_at: float
-    updated_at: float
+    sender: Annotated[Member, Field(alias="from_handle")]
+    parts: Unsaved[list[PartRecord]]
+    status: Annotated[str, Field(alias="delivery_status")]
+    service: Service
+    created_at: Time
+    updated_at: Time
     preferred_service: str | None = None
     effect: MessageEffect | None = None
     reply_to: ReplyReference | None = None
-    idempotency_key: str | None = None
-    sent_at: float | None = None
-    delivered_at: float | None = None
-    read_at: float | None = None
-    reconciled_at: float | None = None
-    edits: int = 0
-    earlier: list[EarlierText] = field(default_factory=list)
-    is_voice_memo: bool = False
-    zero_retention: bool = False
-    reactions: list[ReactionRecord] = field(default_factory=list)
-    poll: PollRecord | None = None
+    idempotency_key: Private[str | None] = None
+    sent_at: Time | None = None
+    delivered_at: Time | None = None
+    read_at: Time | None = None
+    reconciled_at: Time | None = None
+    edits: Private[int] = 0
+    earlier: Private[list[EarlierText]] = field(default_factory=list)
+    is_voice_memo: Private[bool] = False
+    zero_retention: Private[bool] = False
+    reactions: Unsaved[list[ReactionRecord]] = field(default_factory=list)
+    poll: Unsaved[PollRecord | None] = None
+
+
+Voters: TypeAlias = Annotated[
+    dict[str, Time],
+    PlainSerializer(lambda voters: [{"handle": voter, "voted_at": iso(at)} for voter, at in voters.items()]),
+]
 
 
 @dataclass(slots=True)
 class PollOptionRecord:
     """One option of a poll. `voters` maps a handle to the time of its vote."""
 
-    id: str
+    id: Annotated[str, Field(alias="option_id")]
     text: str
-    creator: Member
-    voters: dict[str, float] = field(default_factory=dict)
+    creator: Annotated[Member, Field(alias="creator_handle")]
+    voters: Voters = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -238,7 +260,14 @@ class PollRecord:
     """The poll of a message."""
 
     options: list[PollOptionRecord]
-    updated_at: float
+    updated_at: Time
+
+
+Content: TypeAlias = Annotated[
+    bytes,
+    BeforeValidator(lambda value: base64.b64decode(value, validate=True) if isinstance(value, str) else value),
+    PlainSerializer(lambda content: base64.b64encode(content).decode()),
+]
 
 
 @dataclass(slots=True)
@@ -254,10 +283,10 @@ class AttachmentRecord:
     filename: str
     content_type: str
     size_bytes: int
-    created_at: float
-    upload_token: str | None = None
-    expires_at: float = 0.0
-    content: bytes | None = None
+    created_at: Time
+    upload_token: Private[str | None] = None
+    expires_at: Private[Time] = 0.0
+    content: Annotated[Private[Content | None], Field(alias="data_base64")] = None
 
     @property
     def is_awaited(self) -> bool:
@@ -272,9 +301,9 @@ class SubscriptionRecord:
     id: str
     target_url: str
     subscribed_events: list[str]
-    secret: str
-    created_at: float
-    updated_at: float
+    secret: Annotated[Private[str], Field(alias="signing_secret")]
+    created_at: Time
+    updated_at: Time
     is_active: bool = True
     phone_numbers: list[str] | None = None
     routing_id_header: str | None = None
@@ -289,13 +318,13 @@ class ContactCardRecord:
         is_given: The line came with this card, and the bot has not changed it. The bot may create its own in its place.
     """
 
-    id: str
+    id: Private[str]
     phone_number: str
     first_name: str
     last_name: str | None = None
     image_url: str | None = None
     is_active: bool = True
-    is_given: bool = False
+    is_given: Private[bool] = False
 
 
 @dataclass(slots=True)
@@ -303,12 +332,12 @@ class Share:
     """A person's location, shared with one of our lines. `ends_at` None is without end."""
 
     handle: str
-    line: str
+    line: Private[str]
     latitude: float
     longitude: float
-    began_at: float
-    updated_at: float
-    ends_at: float | None = None
+    began_at: Time
+    updated_at: Private[Time]
+    ends_at: Time | None = None
 
 
 @dataclass(slots=True)
@@ -316,7 +345,7 @@ class BlockedHandleRecord:
     """A handle that the account has blocked."""
 
     handle: str
-    blocked_at: float
+    blocked_at: Time
     reason: str | None = None
 
 
@@ -329,23 +358,26 @@ class PaymentRequestRecord:
         status: `requested`, `authorized`, `declined` (another card may follow), `succeeded`, `canceled`, `expired`.
     """
 
+    NOUN: ClassVar = "payment request"
+    OPEN: ClassVar = frozenset({"requested", "authorized", "declined"})
+
     id: str
     mode: str
     rail: str
     amount: int
     currency: str
     status: str = "requested"
-    created_at: float = 0.0
-    updated_at: float = 0.0
-    expires_at: float = 0.0
-    paid_at: float | None = None
+    created_at: Time = 0.0
+    updated_at: Time = 0.0
+    expires_at: Time = 0.0
+    paid_at: Time | None = None
     description: str | None = None
-    metadata: dict[str, str] | None = None
+    metadata: JsonObject | None = None
     customer_id: str | None = None
     price_id: str | None = None
     quantity: int | None = None
     discount: JsonObject | None = None
-    trial_end: float | None = None
+    trial_end: Time | None = None
 
 
 @dataclass(slots=True)
@@ -357,17 +389,25 @@ class PaymentRecord:
         merchant: As the request gave it.
     """
 
+    NOUN: ClassVar = "payment"
+    OPEN: ClassVar = frozenset({"needs_connection", "connecting", "awaiting_user_action", "ready", "authorized"})
+
     id: str
     handle: str
     amount_cents: int
     currency: str
-    created_at: float
-    updated_at: float
+    created_at: Private[Time]
+    updated_at: Private[Time]
     status: str = "needs_connection"
-    needs_card: bool = True
+    needs_card: Private[bool] = True
     description: str | None = None
     merchant: JsonObject | None = None
-    metadata: dict[str, str] | None = None
+    metadata: JsonObject | None = None
+
+    @property
+    def expires_at(self) -> float:
+        """The end of the page for the card. Linq says that it is valid for about 48 hours."""
+        return self.created_at + 172800.0
 
 
 @dataclass(slots=True)
@@ -376,36 +416,20 @@ class ConnectionRecord:
 
     handle: str
     status: str = "not_connected"
-    id: str = field(default_factory=lambda: f"con_{uuid.uuid4().hex[:24]}")
-    connect_id: str | None = None
-    has_card: bool = False
-    created_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class AuditReport:
-    """The findings of an audit.
-
-    Attributes:
-        severity: The reputation of the line.
-        unhealthy: The chats that are not healthy, and their health.
-        after_stop: The chats to which the bot wrote after an opt-out word, and the number of those messages.
-    """
-
-    severity: str
-    can_send: bool
-    unhealthy: dict[str, str]
-    after_stop: dict[str, int]
+    id: Private[str] = field(default_factory=lambda: f"con_{uuid.uuid4().hex[:24]}")
+    connect_id: Private[str | None] = None
+    has_card: Private[bool] = False
+    created_at: Private[Time] = 0.0
 
 
 @dataclass(slots=True)
 class Audit:
-    """An examination of a line's reputation. `report` None means that it is running."""
+    """An examination of a line's reputation. `report` is its JSON; None means that it is running."""
 
     id: str
     line: str
     created_at: float
-    report: AuditReport | None = None
+    report: JsonObject | None = None
 
 
 def is_phone(text: str) -> bool:

@@ -1,6 +1,7 @@
-"""The JSON of every kind of object, as Linq's API shows it.
+"""The JSON of lines, chats, messages, polls, files and payments, as Linq's API and the emulator's page show it.
 
-Webhooks show the same objects with small differences, see `payloads.py`.
+A record shows itself, see `documents.py`; here is what it does not hold as it is shown. Webhooks show the same objects
+with small differences, see `payloads.py`.
 """
 
 from __future__ import annotations
@@ -8,51 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from linqbot.emulator.model import content_shapes
+from linqbot.emulator.model import documents
 from linqbot.emulator.model.answers import JsonObject
+from linqbot.emulator.model.documents import iso, time_or_none
+from linqbot.emulator.model.message_content import shown_part
 from linqbot.emulator.model.records import (
+    DOCS,
     AttachmentRecord,
-    BlockedHandleRecord,
     ChatRecord,
-    ConnectionRecord,
-    ContactCardRecord,
-    Line,
-    Member,
     MessageRecord,
-    NoticeRecord,
     PaymentRecord,
     PaymentRequestRecord,
+    PollOptionRecord,
     ReactionRecord,
-    Share,
-    SubscriptionRecord,
-    iso,
 )
 
 if TYPE_CHECKING:
     from linqbot.emulator.model.state import EmulatorState
-
-DOCS = "https://docs.linqapp.com"
-
-
-def time_or_none(at: float | None) -> str | None:
-    """Return a time as Linq writes it; None for None."""
-    return None if at is None else iso(at)
-
-
-def handle(member: Member) -> JsonObject:
-    """Return a member of a chat as a ChatHandle."""
-    shape: JsonObject = {
-        "id": member.id,
-        "handle": member.handle,
-        "service": member.service,
-        "joined_at": iso(member.joined_at),
-        "left_at": time_or_none(member.left_at),
-        "status": member.status,
-        "is_me": member.is_me,
-    }
-    if member.line_type:
-        shape["line_type"] = member.line_type
-    return shape
 
 
 def health(chat: ChatRecord) -> JsonObject:
@@ -70,70 +43,50 @@ def display_name(chat: ChatRecord) -> str:
     return chat.name or ", ".join(member.handle for member in chat.others or chat.members)
 
 
-def chat_created(chat: ChatRecord) -> JsonObject:
-    """Return a chat as `chat.created` shows it: without `is_archived` and the icon."""
-    return {
-        "id": chat.id,
-        "display_name": display_name(chat),
-        "service": chat.service,
-        "is_group": chat.is_group,
-        "handles": [handle(member) for member in chat.members],
-        "health_status": health(chat),
-        "created_at": iso(chat.created_at),
-        "updated_at": iso(chat.updated_at),
-    }
-
-
 def chat(chat: ChatRecord) -> JsonObject:
     """Return a chat."""
-    return {**chat_created(chat), "is_archived": False, "group_chat_icon": chat.icon}
-
-
-def reaction(one: ReactionRecord) -> JsonObject:
-    """Return a reaction."""
-    shape: JsonObject = {
-        "id": one.id,
-        "type": one.type,
-        "is_me": one.by.is_me,
-        "handle": handle(one.by),
-        "custom_emoji": one.custom_emoji,
+    return documents.shown(chat) | {
+        "display_name": display_name(chat),
+        "health_status": health(chat),
+        "is_archived": False,
     }
-    if one.sticker:
-        shape["sticker"] = content_shapes.plain(one.sticker)
-    return shape
 
 
-def parts(message: MessageRecord) -> list[JsonObject]:
-    """Return the parts of a message, each with its reactions."""
+def chat_created(chat_: ChatRecord) -> JsonObject:
+    """Return a chat as `chat.created` shows it: without `is_archived` and the icon."""
+    return {name: value for name, value in chat(chat_).items() if name not in {"is_archived", "group_chat_icon"}}
+
+
+def reaction(one: ReactionRecord, *, with_private: bool = False) -> JsonObject:
+    """Return a reaction; with private fields also with the place of a sticker on its bubble."""
+    return (documents.saved if with_private else documents.shown)(one) | {"is_me": one.by.is_me}
+
+
+def watched_reactions(message: MessageRecord) -> list[JsonObject]:
+    """Return the reactions on a message for the page and for a saved state, with their places."""
+    return [reaction(one, with_private=True) for one in message.reactions]
+
+
+def parts(message: MessageRecord, *, with_private: bool = False) -> list[JsonObject]:
+    """Return the parts of a message, each with its reactions; with private fields as the page and a saved state have them."""
     return [
-        {
-            **content_shapes.part(part),
-            "reactions": [reaction(one) for one in message.reactions if one.part_index == index],
+        shown_part(part, with_private=with_private)
+        | {
+            "reactions": [
+                reaction(one, with_private=with_private) for one in message.reactions if one.part_index == index
+            ]
         }
         for index, part in enumerate(message.parts)
     ]
 
 
-def sent_message(message: MessageRecord) -> JsonObject:
+_NOT_IN_ANSWER = {"chat_id", "is_from_me", "from", "updated_at", "is_delivered", "read_at", "reconciled_at"}
+
+
+def sent_message(one: MessageRecord) -> JsonObject:
     """Return a message as the answer to a send shows it."""
-    return _sent_message(message, parts(message))
-
-
-def _sent_message(message: MessageRecord, parts: list[JsonObject]) -> JsonObject:
-    return {
-        "id": message.id,
-        "created_at": iso(message.created_at),
-        "delivery_status": message.status,
-        "is_read": message.status == "read",
-        "parts": parts,
-        "sent_at": time_or_none(message.sent_at),
-        "delivered_at": time_or_none(message.delivered_at),
-        "effect": content_shapes.plain(message.effect),
-        "from_handle": handle(message.sender),
-        "preferred_service": message.preferred_service,
-        "reply_to": content_shapes.plain(message.reply_to),
-        "service": message.service,
-    }
+    shape = _message(one, parts(one))
+    return {name: value for name, value in shape.items() if name not in _NOT_IN_ANSWER}
 
 
 def message(one: MessageRecord) -> JsonObject:
@@ -142,48 +95,23 @@ def message(one: MessageRecord) -> JsonObject:
 
 
 def _message(one: MessageRecord, parts: list[JsonObject]) -> JsonObject:
-    shape = _sent_message(one, parts) | {
-        "chat_id": one.chat_id,
-        "is_from_me": one.is_from_me,
+    return documents.shown(one) | {
+        "parts": parts,
         "from": one.sender.handle,
-        "updated_at": iso(one.updated_at),
+        "is_read": one.status == "read",
         "is_delivered": one.status in {"delivered", "read"} or not one.is_from_me,
-        "read_at": time_or_none(one.read_at),
     }
-    if one.reconciled_at is not None:
-        shape["reconciled_at"] = iso(one.reconciled_at)
-    return shape
-
-
-def earlier_texts(one: MessageRecord) -> list[JsonObject]:
-    """Return the texts of a message before each edit, oldest first."""
-    return [{"part_index": old.part_index, "text": old.text, "until": iso(old.until)} for old in one.earlier]
-
-
-def watched_reaction(one: ReactionRecord) -> JsonObject:
-    """Return a reaction for the page: with the place of a sticker on its bubble."""
-    return reaction(one) | ({"placement": content_shapes.plain(one.placement)} if one.placement else {})
-
-
-def watched_parts(one: MessageRecord) -> list[JsonObject]:
-    """Return the parts of a message for the page and for a saved state, each with its reactions and their places."""
-    return [
-        content_shapes.watched_part(part)
-        | {"reactions": [watched_reaction(mine) for mine in one.reactions if mine.part_index == index]}
-        for index, part in enumerate(one.parts)
-    ]
 
 
 def watched_message(one: MessageRecord) -> JsonObject:
     """Return a message for the page: the fields of the API, and those that only a phone shows."""
-    shape = _message(one, watched_parts(one)) | {"edits": one.edits}
+    shape = _message(one, parts(one, with_private=True)) | {"edits": one.edits}
     if one.earlier:
-        shape["earlier"] = earlier_texts(one)
+        shape["earlier"] = [documents.shown(old) for old in one.earlier]
     if one.is_voice_memo:
         shape["is_voice_memo"] = True
     if one.poll:
-        reactions = [watched_reaction(mine) for mine in one.reactions]
-        shape["poll"] = poll_state(one) | {"reactions": reactions}
+        shape["poll"] = poll_state(one) | {"reactions": watched_reactions(one)}
     return shape
 
 
@@ -192,48 +120,17 @@ def watched_chat(one: ChatRecord, state: EmulatorState) -> JsonObject:
     card = state.cards.get(one.line) if one.card_shared_at is not None else None
     shares = [state.shares.get((member.handle, one.line)) for member in one.others]
     return chat(one) | {
-        "background": content_shapes.plain(one.background),
+        "background": documents.shown_or_none(one.background),
         "location_asked_at": time_or_none(one.location_asked_at),
-        "locations": [watched_location(share) for share in shares if share is not None],
-        "card": None if card is None else contact_card(card),
-        "notices": [watched_notice(notice) for notice in one.notices],
+        "locations": [documents.shown(share) for share in shares if share is not None],
+        "card": documents.shown_or_none(card),
+        "notices": [documents.shown(notice) for notice in one.notices],
     }
 
 
-def watched_notice(one: NoticeRecord) -> JsonObject:
-    """Return a notice for the page."""
-    return {
-        "kind": one.kind,
-        "created_at": iso(one.at),
-        "by": one.by,
-        "handle": one.handle,
-        "value": one.value,
-        "after": one.after,
-    }
-
-
-def watched_location(one: Share) -> JsonObject:
-    """Return a shared location for the page."""
-    return {
-        "handle": one.handle,
-        "latitude": one.latitude,
-        "longitude": one.longitude,
-        "began_at": iso(one.began_at),
-        "ends_at": time_or_none(one.ends_at),
-    }
-
-
-def poll_option(message: MessageRecord, index: int) -> JsonObject:
+def poll_option(option: PollOptionRecord) -> JsonObject:
     """Return one option of a poll, with its voters."""
-    assert message.poll is not None
-    option = message.poll.options[index]
-    return {
-        "option_id": option.id,
-        "text": option.text,
-        "can_be_edited": False,
-        "creator_handle": handle(option.creator),
-        "voters": [{"handle": voter, "voted_at": iso(at)} for voter, at in option.voters.items()],
-    }
+    return documents.shown(option) | {"can_be_edited": False}
 
 
 def poll_state(message: MessageRecord) -> JsonObject:
@@ -241,7 +138,7 @@ def poll_state(message: MessageRecord) -> JsonObject:
     assert message.poll is not None
     voters = {voter for option in message.poll.options for voter in option.voters}
     return {
-        "options": [poll_option(message, index) for index in range(len(message.poll.options))],
+        "options": [poll_option(option) for option in message.poll.options],
         "total_voters": len(voters),
     }
 
@@ -267,21 +164,6 @@ def kept_poll(message: MessageRecord) -> JsonObject:
     return envelope
 
 
-def line(one: Line) -> JsonObject:
-    """Return a line."""
-    anchor = one.reputation.lower().replace("_", "-")
-    return {
-        "id": one.id,
-        "phone_number": one.phone_number,
-        "forwarding_number": one.forwarding_number,
-        "line_type": one.line_type,
-        "reputation": {
-            "status": one.reputation,
-            "doc_url": f"{DOCS}/channel/imessage/guides/phone-numbers/reputation#{anchor}",
-        },
-    }
-
-
 def attachment_url(public_url: str, attachment: AttachmentRecord) -> str:
     """Return the address of the content of an attachment."""
     # A client would resolve a path that ends in dots. Half of an emoji, which JSON can express, has no bytes. Starlette finds
@@ -293,50 +175,21 @@ def attachment_url(public_url: str, attachment: AttachmentRecord) -> str:
 
 def attachment(one: AttachmentRecord, public_url: str) -> JsonObject:
     """Return an attachment."""
-    return {
-        "id": one.id,
-        "filename": one.filename,
-        "content_type": one.content_type,
-        "size_bytes": one.size_bytes,
-        "created_at": iso(one.created_at),
-        "status": "pending" if one.content is None else "complete",
-        "download_url": attachment_url(public_url, one),
-    }
+    status = "pending" if one.content is None else "complete"
+    return documents.shown(one) | {"status": status, "download_url": attachment_url(public_url, one)}
 
 
-def subscription(one: SubscriptionRecord) -> JsonObject:
-    """Return a subscription, without its secret."""
-    return {
-        "id": one.id,
-        "target_url": one.target_url,
-        "subscribed_events": one.subscribed_events,
-        "phone_numbers": one.phone_numbers,
-        "routing_id_header": one.routing_id_header,
-        "routing_key_header": one.routing_key_header,
-        "is_active": one.is_active,
-        "created_at": iso(one.created_at),
-        "updated_at": iso(one.updated_at),
-    }
+def payable(one: PaymentRequestRecord | PaymentRecord) -> JsonObject:
+    """Return a payment, or a payment request.
 
-
-def contact_card(one: ContactCardRecord) -> JsonObject:
-    """Return a contact card."""
-    return {
-        "phone_number": one.phone_number,
-        "first_name": one.first_name,
-        "last_name": one.last_name,
-        "image_url": one.image_url,
-        "is_active": one.is_active,
-    }
-
-
-def blocked_handle(one: BlockedHandleRecord) -> JsonObject:
-    """Return a blocked handle."""
-    return {"handle": one.handle, "blocked_at": iso(one.blocked_at), "reason": one.reason}
-
-
-def payment_request(one: PaymentRequestRecord) -> JsonObject:
-    """Return a payment request. `authorized` and `declined` are shown as `requested`: the payer can still pay."""
+    A request that is `authorized` or `declined` is shown as `requested`: the payer can still pay.
+    """
+    if isinstance(one, PaymentRecord):
+        waits = one.status == "awaiting_user_action"
+        return documents.shown(one) | {
+            "attach_url": f"https://agentcard.example/attach/{one.id}" if waits and one.needs_card else None,
+            "approval_url": f"https://agentcard.example/approve/{one.id}" if waits and not one.needs_card else None,
+        }
     shape = _money(one) | {
         "status": one.status if one.status in {"succeeded", "canceled", "expired"} else "requested",
         "expires_at": iso(one.expires_at),
@@ -356,9 +209,7 @@ def payment_request(one: PaymentRequestRecord) -> JsonObject:
 
 def watched_payment(one: PaymentRequestRecord | PaymentRecord) -> JsonObject:
     """Return a payment or a payment request for the page, with the status that the emulator keeps."""
-    if isinstance(one, PaymentRequestRecord):
-        return payment_request(one) | {"status": one.status}
-    return payment(one)
+    return payable(one) | {"status": one.status}
 
 
 def paid_request(one: PaymentRequestRecord) -> JsonObject:
@@ -391,25 +242,3 @@ def _money(one: PaymentRequestRecord) -> JsonObject:
             "subscription_id": f"sub_{tail}" if subscribed else None,
         }
     }
-
-
-def payment(one: PaymentRecord) -> JsonObject:
-    """Return a payment."""
-    waits = one.status == "awaiting_user_action"
-    return {
-        "id": one.id,
-        "status": one.status,
-        "amount_cents": one.amount_cents,
-        "currency": one.currency,
-        "handle": one.handle,
-        "description": one.description,
-        "merchant": one.merchant,
-        "metadata": one.metadata,
-        "attach_url": f"https://agentcard.example/attach/{one.id}" if waits and one.needs_card else None,
-        "approval_url": f"https://agentcard.example/approve/{one.id}" if waits and not one.needs_card else None,
-    }
-
-
-def connection(one: ConnectionRecord) -> JsonObject:
-    """Return the connection of a customer."""
-    return {"handle": one.handle, "status": one.status}

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.model.answers import encode, existing
+from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.records import (
     AttachmentRecord,
     Audit,
@@ -32,7 +33,6 @@ from linqbot.emulator.model.records import (
     PollRecord,
     Share,
     SubscriptionRecord,
-    new_id,
 )
 
 

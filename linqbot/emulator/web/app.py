@@ -33,10 +33,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from linqbot.emulator.api import Api, ApiV2, read_body, respond
+from linqbot.emulator.api import Api, ApiV2, answer_of, break_connection, read_body, respond, wait_for_fault
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.endpoints import attachments, contact_cards
-from linqbot.emulator.engine import breaking
+from linqbot.emulator.endpoints import attachments, contacts
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, not_found
 from linqbot.emulator.web import control
@@ -206,7 +205,7 @@ def _downloads(emulator: Emulator) -> ASGIApp:
 
 def _vcards(emulator: Emulator) -> Callable[[Request], Awaitable[Response]]:
     async def get(request: Request) -> Response:
-        text = contact_cards.vcard(emulator.world, request.path_params["line_id"])
+        text = contacts.vcard(emulator.world, request.path_params["line_id"])
         if text is None:
             return respond(not_found("contact card").answer())
         return Response(text.encode("utf-8", "replace"), media_type="text/vcard")
@@ -329,15 +328,15 @@ class FaultyFiles:
         fault = (
             None if _is_of_a_browser(scope) else self._world.faults.take("api", f"{scope['method']} {scope['path']}")
         )
-        await breaking.wait(fault, self._world)
+        await wait_for_fault(fault, self._world)
         if fault is None:
             await self._app(scope, receive, send)
         elif fault.drop is not None:
             if fault.drop == "answer":
                 await self._app(scope, receive, _nowhere)
-            await breaking.break_connection(fault.drop, scope, receive, send)
+            await break_connection(fault.drop, scope, receive, send)
         elif fault.status is not None:
-            await respond(breaking.answer(fault))(scope, receive, send)
+            await respond(answer_of(fault))(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -1,9 +1,7 @@
 """The control API under `/emulator`: acts, faults, the clock, and the emulator's state.
 
 The page, tests and outside programs use it. Each answer comes after the state has changed; webhooks follow in the
-background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/control.md is generated from them. The
-functions at the top act on the bot too, if a program runs it next to the emulator (`runner.py`). Clock, reset and
-messages also work without such a program, on the emulator alone.
+background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/control.md is generated from them.
 """
 
 from __future__ import annotations
@@ -20,44 +18,18 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from linqbot.emulator.acts.chat_acts import (
-    AddOptions,
-    ChangeLine,
-    Connect,
-    Decline,
-    Disconnect,
-    Join,
-    Leave,
-    MakePoll,
-    Pay,
-    SetOptOut,
-    SetProvider,
-    ShareCard,
-    ShareLocation,
-    Vote,
-)
-from linqbot.emulator.acts.conversation import (
-    Body,
-    Edit,
-    NameGroup,
-    React,
-    Read,
-    SetBackground,
-    SetGroupIcon,
-    SetTyping,
-    Write,
-    parsed_time,
-)
+from linqbot.emulator.acts import chat_acts, conversation
+from linqbot.emulator.acts.conversation import Body, parsed_time
 from linqbot.emulator.api import read_json, respond
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, existing, invalid, not_found
-from linqbot.emulator.model.records import iso
-from linqbot.emulator.runner import BotRunner
+from linqbot.emulator.model import documents, shapes
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, invalid, not_found
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.web.control_bodies import (
     AddFault,
     BotReport,
     DeliverAgain,
+    OnEmulator,
     Reset,
     Restart,
     RunAgain,
@@ -66,94 +38,6 @@ from linqbot.emulator.web.control_bodies import (
 )
 from linqbot.errors import ConfigError
 
-
-async def write(emulator: Emulator, body: Write) -> Mapping[str, Any]:
-    """Write a message; with a runner, so that it can be restarted from."""
-    return emulator.do(body) if emulator.runner is None else await emulator.runner.write(body)
-
-
-async def set_clock(emulator: Emulator, body: SetClock) -> dict[str, Any]:
-    """Stop, run or move the clock, and return the time.
-
-    Raises:
-        ApiError: 400, the time lies in the past, or both `to` and `advance_s` are given.
-    """
-    to, now = parsed_time(body.to), emulator.clock.now()
-    if to is None:
-        to = now + (body.advance_s or 0.0)
-    elif body.advance_s is not None:
-        raise invalid("Give either `to` or `advance_s`.")
-    elif to < now:
-        raise invalid(
-            f"The clock moves only forward, and shows {iso(now)}. To return to real time, reset the emulator."
-        )
-    if body.freeze is not None:
-        emulator.freeze(frozen=body.freeze)
-    if emulator.runner is None:
-        emulator.advance(max(0.0, to - emulator.clock.now()))
-        stopped = None
-    else:
-        if body.freeze is not None:
-            await emulator.runner.follow_clock()
-        ahead_s = emulator.clock.ahead_s
-        stopped = (await emulator.runner.move_to(to)).stopped
-        if body.advance_s and stopped is None and not emulator.clock.is_frozen:
-            # The move took some of that time itself.
-            left_s = body.advance_s - (emulator.clock.ahead_s - ahead_s)
-            stopped = (await emulator.runner.move_to(emulator.clock.now() + left_s)).stopped
-    return {"now": iso(emulator.clock.now()), "stopped": stopped}
-
-
-def deliver_again(emulator: Emulator, body: DeliverAgain) -> None:
-    """Deliver the event of a message again.
-
-    Raises:
-        ApiError: 404, there is no such message; 409, its event is no longer known.
-    """
-    emulator.world.deliveries.replay(_event_of(emulator, body.message_id))
-
-
-async def run_again(emulator: Emulator, body: RunAgain) -> None:
-    """Let the bot handle the event of a message again.
-
-    Raises:
-        ApiError: 409, see `_runner` and `_event_of`; or the bot does not know the event.
-    """
-    await _runner(emulator).run_again(_event_of(emulator, body.message_id))
-
-
-async def restart(emulator: Emulator, body: Restart) -> Mapping[str, Any]:
-    """Return emulator and bot to the state before a message, and write it again.
-
-    Raises:
-        ApiError: 409, see `_runner`; or the message is too old.
-    """
-    return await _runner(emulator).restart_from(body.message_id)
-
-
-def _event_of(emulator: Emulator, message_id: str) -> str:
-    """Return the id of the event of a message.
-
-    Raises:
-        ApiError: 404, there is no such message; 409, its event is no longer known, or no subscription had it.
-    """
-    event_id = emulator.world.deliveries.event_of(emulator.state.message(message_id).id)
-    if event_id is None:
-        raise conflict("The emulator does not know a webhook of this message. Write the message again.")
-    return event_id
-
-
-def _runner(emulator: Emulator) -> BotRunner:
-    """Return the runner.
-
-    Raises:
-        ApiError: 409, there is none.
-    """
-    if emulator.runner is None:
-        raise conflict("This emulator does not run the bot. Start both with linqbot dev.")
-    return emulator.runner
-
-
 MAX_BODY_BYTES = 150 * 2**20
 MAX_REPORT_BYTES = 2**20
 STREAMED_MESSAGES = 100  # of each chat: more than a screen shows
@@ -161,8 +45,6 @@ LONGEST_NUMBER = 15  # digits
 MESSAGES_AT_ONCE = 500  # few enough not to hold up the bot's calls
 
 _Model = TypeVar("_Model", bound=Body)
-Result: TypeAlias = Mapping[str, Any] | None
-Verb: TypeAlias = Callable[[Emulator, Any], Result | Awaitable[Result]]
 Handler: TypeAlias = Callable[[Emulator, Request], Awaitable[EndpointResponse | Response]]
 
 
@@ -172,13 +54,12 @@ class ControlAct:
 
     Attributes:
         path: Below `/emulator`.
-        body: The model of the request body. Its docstring says what the route does.
-        verb: The function that performs the body and returns the answer; None is an empty object.
+        body: The model of the request body: an act, or a body that performs itself on the emulator and the program that
+            runs the bot. Its docstring says what the route does.
     """
 
     path: str
-    body: type[Body]
-    verb: Verb = Emulator.do
+    body: type[Any]
     status: int = 200
 
 
@@ -195,11 +76,6 @@ class ControlRequest:
     path: str
     handler: Handler
     bodies: tuple[type[Body], ...] = ()
-
-
-def add_fault(emulator: Emulator, body: AddFault) -> dict[str, Any]:
-    """Add the fault and return its id."""
-    return {"id": emulator.add_fault(body.fault())}
 
 
 async def index(_emulator: Emulator, _: Request) -> EndpointResponse:
@@ -285,7 +161,7 @@ async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
         parsed_time(query.get("since")),
     )
     found = [
-        one.shape()
+        documents.shown(one)
         for one in emulator.world.deliveries.history
         if subscription_id in {None, one.subscription_id}
         and event_type in {None, one.event_type}
@@ -307,7 +183,7 @@ async def delivery(emulator: Emulator, request: Request) -> EndpointResponse:
     shown = []
     for one in found:
         subscription = subscriptions.get(one.subscription_id)
-        shown.append(one.as_sent() | {"target_url": subscription.target_url if subscription else None})
+        shown.append(documents.saved(one) | {"target_url": subscription.target_url if subscription else None})
     return EndpointResponse(200, {"deliveries": shown})
 
 
@@ -383,33 +259,33 @@ async def messages(emulator: Emulator, request: Request) -> EndpointResponse:
 
 
 ACTS = (
-    ControlAct("/inbound", Write, write, status=201),
-    ControlAct("/react", React),
-    ControlAct("/read", Read),
-    ControlAct("/typing", SetTyping),
-    ControlAct("/edit", Edit),
-    ControlAct("/poll", MakePoll, status=201),
-    ControlAct("/poll/options", AddOptions),
-    ControlAct("/vote", Vote),
-    ControlAct("/location", ShareLocation),
-    ControlAct("/leave", Leave),
-    ControlAct("/join", Join),
-    ControlAct("/group/name", NameGroup),
-    ControlAct("/group/icon", SetGroupIcon),
-    ControlAct("/background", SetBackground),
-    ControlAct("/card", ShareCard),
-    ControlAct("/pay", Pay),
-    ControlAct("/decline", Decline),
-    ControlAct("/connect", Connect),
-    ControlAct("/disconnect", Disconnect),
-    ControlAct("/lines", ChangeLine),
-    ControlAct("/opt-out", SetOptOut),
-    ControlAct("/providers", SetProvider),
-    ControlAct("/faults", AddFault, add_fault, status=201),
-    ControlAct("/clock", SetClock, set_clock),
-    ControlAct("/deliver-again", DeliverAgain, deliver_again, status=202),
-    ControlAct("/run-again", RunAgain, run_again, status=202),
-    ControlAct("/restart", Restart, restart, status=201),
+    ControlAct("/inbound", conversation.Write, status=201),
+    ControlAct("/react", conversation.React),
+    ControlAct("/read", conversation.Read),
+    ControlAct("/typing", conversation.SetTyping),
+    ControlAct("/edit", conversation.Edit),
+    ControlAct("/poll", chat_acts.MakePoll, status=201),
+    ControlAct("/poll/options", chat_acts.AddOptions),
+    ControlAct("/vote", chat_acts.Vote),
+    ControlAct("/location", chat_acts.ShareLocation),
+    ControlAct("/leave", chat_acts.Leave),
+    ControlAct("/join", chat_acts.Join),
+    ControlAct("/group/name", conversation.NameGroup),
+    ControlAct("/group/icon", conversation.SetGroupIcon),
+    ControlAct("/background", conversation.SetBackground),
+    ControlAct("/card", chat_acts.ShareCard),
+    ControlAct("/pay", chat_acts.Pay),
+    ControlAct("/decline", chat_acts.Decline),
+    ControlAct("/connect", chat_acts.Connect),
+    ControlAct("/disconnect", chat_acts.Disconnect),
+    ControlAct("/lines", chat_acts.ChangeLine),
+    ControlAct("/opt-out", chat_acts.SetOptOut),
+    ControlAct("/providers", chat_acts.SetProvider),
+    ControlAct("/faults", AddFault, status=201),
+    ControlAct("/clock", SetClock),
+    ControlAct("/deliver-again", DeliverAgain, status=202),
+    ControlAct("/run-again", RunAgain, status=202),
+    ControlAct("/restart", Restart, status=201),
 )
 
 REQUESTS = (
@@ -459,8 +335,14 @@ def refusal(request: Request, error: Exception) -> Response:
 
 
 async def _perform(act: ControlAct, emulator: Emulator, request: Request) -> EndpointResponse:
-    result = act.verb(emulator, await _read(request, act.body))
-    return EndpointResponse(act.status, (await result if isinstance(result, Awaitable) else result) or {})
+    body = await _read(request, act.body)
+    if isinstance(body, OnEmulator):
+        result = await body.perform(emulator)
+    elif isinstance(body, conversation.Write) and emulator.runner is not None:
+        result = await emulator.runner.write(body)  # so that it can be restarted from
+    else:
+        result = emulator.do(body)
+    return EndpointResponse(act.status, result or {})
 
 
 async def _read(request: Request, model: type[_Model]) -> _Model:

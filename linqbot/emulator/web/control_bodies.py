@@ -1,19 +1,37 @@
-"""The bodies of the control API that are not acts: faults, clock, reset, and the reports of a bot.
+"""The bodies of the control API that are not acts: faults, clock, webhooks again, reset, and the reports of a bot.
 
-All others are in `emulator/acts`.
+Those of the first kinds act on the emulator as a whole, and on the bot too if a program runs it next to the emulator. All
+others are in `emulator/acts`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from linqbot.emulator.acts.conversation import Body
+from linqbot.emulator.acts.conversation import Body, parsed_time
+from linqbot.emulator.emulator import BotRunner, Emulator
+from linqbot.emulator.model.answers import conflict, invalid
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.faults import Fault
 
 
-class AddFault(Body):
+class OnEmulator(Body, ABC):
+    """A body that is performed on the emulator and on the program that runs the bot, if there is one."""
+
+    @abstractmethod
+    async def perform(self, emulator: Emulator) -> Mapping[str, Any] | None:
+        """Do it, and return the answer; None is an empty object.
+
+        Raises:
+            ApiError: it is not possible now.
+        """
+
+
+class AddFault(OnEmulator):
     """Make the next matching calls, deliveries, messages or chat changes go wrong. The answer has the fault's `id`."""
 
     on: Literal["api", "delivery", "message", "chat"] = Field(
@@ -47,10 +65,10 @@ class AddFault(Body):
         1, description="How many matches the fault is for; null lasts until the fault is removed."
     )
 
-    def fault(self) -> Fault:
-        """Return the fault that the fields describe."""
+    async def perform(self, emulator: Emulator) -> dict[str, Any]:
+        """Add the fault and return its id."""
         drop = "answer" if self.drop is True or self.lose or self.kind == "lose" else self.drop or None
-        return Fault(
+        fault = Fault(
             on=self.on,
             match=self.match,
             status=self.status,
@@ -62,9 +80,10 @@ class AddFault(Body):
             reorder=self.reorder or self.kind == "reorder",
             times=self.times,
         )
+        return {"id": emulator.add_fault(fault)}
 
 
-class SetClock(Body):
+class SetClock(OnEmulator):
     """Stop the clock, let it run, or move it forward. What is due by then happens.
 
     The answer has the time as `now`. Under `linqbot dev` the bot's clock moves along: the clocks stop at each time at which
@@ -76,8 +95,57 @@ class SetClock(Body):
     advance_s: Annotated[float, Field(ge=0, le=10**9)] | None = Field(None, description="Seconds to move forward.")
     to: str | None = Field(None, description="ISO 8601. Move forward to this time, in place of `advance_s`.")
 
+    async def perform(self, emulator: Emulator) -> dict[str, Any]:
+        """Stop, run or move the clock, and return the time.
 
-class DeliverAgain(Body):
+        Raises:
+            ApiError: 400, the time lies in the past, or both `to` and `advance_s` are given.
+        """
+        to, now = parsed_time(self.to), emulator.clock.now()
+        if to is None:
+            to = now + (self.advance_s or 0.0)
+        elif self.advance_s is not None:
+            raise invalid("Give either `to` or `advance_s`.")
+        elif to < now:
+            raise invalid(
+                f"The clock moves only forward, and shows {iso(now)}. To return to real time, reset the emulator."
+            )
+        if self.freeze is not None:
+            emulator.freeze(frozen=self.freeze)
+        if emulator.runner is None:
+            emulator.advance(max(0.0, to - emulator.clock.now()))
+            stopped = None
+        else:
+            if self.freeze is not None:
+                await emulator.runner.follow_clock()
+            ahead_s = emulator.clock.ahead_s
+            stopped = (await emulator.runner.move_to(to)).stopped
+            if self.advance_s and stopped is None and not emulator.clock.is_frozen:
+                # The move took some of that time itself.
+                left_s = self.advance_s - (emulator.clock.ahead_s - ahead_s)
+                stopped = (await emulator.runner.move_to(emulator.clock.now() + left_s)).stopped
+        return {"now": iso(emulator.clock.now()), "stopped": stopped}
+
+
+def _event_of(emulator: Emulator, message_id: str) -> str:
+    """Return the id of the event of a message.
+
+    Raises:
+        ApiError: 404, there is no such message; 409, its event is no longer known, or no subscription had it.
+    """
+    event_id = emulator.world.deliveries.event_of(emulator.state.message(message_id).id)
+    if event_id is None:
+        raise conflict("The emulator does not know a webhook of this message. Write the message again.")
+    return event_id
+
+
+def _runner(emulator: Emulator) -> BotRunner:
+    if emulator.runner is None:
+        raise conflict("This emulator does not run the bot. Start both with linqbot dev.")
+    return emulator.runner
+
+
+class DeliverAgain(OnEmulator):
     """Deliver the webhook of a person's message again, as Linq does when an answer was lost.
 
     It has the same bytes and the same id, so a bot that has stored it recognises a duplicate and does nothing.
@@ -85,8 +153,12 @@ class DeliverAgain(Body):
 
     message_id: str
 
+    async def perform(self, emulator: Emulator) -> None:
+        """Deliver the event of the message again."""
+        emulator.world.deliveries.replay(_event_of(emulator, self.message_id))
 
-class RunAgain(Body):
+
+class RunAgain(OnEmulator):
     """Let the bot handle a message of a person again, although it has handled it: everything is sent again.
 
     Unlike `/deliver-again`, after which the bot does nothing. Only under `linqbot dev`; otherwise 409.
@@ -94,8 +166,12 @@ class RunAgain(Body):
 
     message_id: str
 
+    async def perform(self, emulator: Emulator) -> None:
+        """Let the bot handle the event of the message again."""
+        await _runner(emulator).run_again(_event_of(emulator, self.message_id))
 
-class Restart(Body):
+
+class Restart(OnEmulator):
     """Return to the state before a message of a person, and write the message again. The answer has its new ids.
 
     The emulator, the bot's storage and both clocks return to that state, and the bot is started again. What the bot keeps
@@ -104,6 +180,10 @@ class Restart(Body):
     """
 
     message_id: str
+
+    async def perform(self, emulator: Emulator) -> Mapping[str, Any]:
+        """Return emulator and bot to the state before the message, and write it again."""
+        return await _runner(emulator).restart_from(self.message_id)
 
 
 class Reset(Body):

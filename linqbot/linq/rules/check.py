@@ -63,6 +63,11 @@ def check(
     return None
 
 
+def takes_body(endpoint: str) -> bool:
+    """Return True if the requests of an endpoint have a JSON object as their body."""
+    return endpoint in _BODIES
+
+
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 _SENDER_ID = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
 _EVENT_NAME = re.compile(r"[a-z_]++(?:\.[a-z_]++)++")

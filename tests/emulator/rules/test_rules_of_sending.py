@@ -364,5 +364,5 @@ async def test_an_ephemeral_message_is_gone_after_its_time_and_its_key_is_never_
     refused(await api.get(f"/v3/messages/{sent['id']}"), 404, 2002)
     refused(await api.post(path, json=message(idempotency_key="k1")), 404, 2002)
     kept = emulator.save_state()
-    emulator.load_state(kept)
+    emulator.reset(kept)
     assert emulator.state.keeps_s == 3600

@@ -1,4 +1,4 @@
-"""Contact cards: name and photo of a line, and sharing them in a chat (R64, R65, R94)."""
+"""Contacts: the cards of lines and people, blocked handles, and what a handle can receive."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import re
 from typing import Any
 
 from linqbot.emulator.endpoints.chats import present
-from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import send_policy
-from linqbot.emulator.engine.sending import line_of_account
+from linqbot.emulator.engine.sending import is_inferior, line_of_account
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict
-from linqbot.emulator.model.records import ContactCardRecord, Line, new_id
+from linqbot.emulator.model import documents, payloads
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found
+from linqbot.emulator.model.documents import new_id
+from linqbot.emulator.model.records import BlockedHandleRecord, ContactCardRecord, Line, normal
+
+# --- contact cards (R64, R65, R94) -----------------------------------------------------------------------------------
+
 
 SHARE_EVERY_S = 300.0
 WRITES = 3
@@ -22,7 +26,7 @@ WRITE_WINDOW_S = 600.0
 _FIELDS = ("first_name", "last_name", "image_url")
 
 
-def create(world: World, request: ApiRequest) -> EndpointResponse:
+def create_card(world: World, request: ApiRequest) -> EndpointResponse:
     """Create the card of a line.
 
     Raises:
@@ -44,17 +48,17 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
     )
     world.state.cards[card.phone_number] = card
     _emit(world, "contact_card.created", "Created a contact card", card)
-    return EndpointResponse(201, shapes.contact_card(card))
+    return EndpointResponse(201, documents.shown(card))
 
 
-def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+def retrieve_card(world: World, request: ApiRequest) -> EndpointResponse:
     """Return the cards of all lines, or of one."""
     wanted = request.query.get("phone_number")
     cards = [card for card in world.state.cards.values() if wanted in {None, card.phone_number}]
-    return EndpointResponse(200, {"contact_cards": [shapes.contact_card(card) for card in cards]})
+    return EndpointResponse(200, {"contact_cards": [documents.shown(card) for card in cards]})
 
 
-def update(world: World, request: ApiRequest) -> EndpointResponse:
+def update_card(world: World, request: ApiRequest) -> EndpointResponse:
     """Change the card of a line.
 
     Raises:
@@ -74,10 +78,10 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
     if change:
         card.is_given = False
         _emit(world, "contact_card.updated", "Updated a contact card", card, change=change)
-    return EndpointResponse(200, shapes.contact_card(card))
+    return EndpointResponse(200, documents.shown(card))
 
 
-def share(world: World, request: ApiRequest) -> EndpointResponse:
+def share_card(world: World, request: ApiRequest) -> EndpointResponse:
     """Share the card of the line in a chat.
 
     Raises:
@@ -93,7 +97,7 @@ def share(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(204)
 
 
-def delete(world: World, phone_number: str) -> None:
+def delete_card(world: World, phone_number: str) -> None:
     """Delete the card of a line, as the team on Linq's dashboard. Emits `contact_card.deleted`.
 
     Raises:
@@ -106,7 +110,7 @@ def delete(world: World, phone_number: str) -> None:
     world.emit_account("contact_card.deleted", data, line=phone_number)
 
 
-def receive(world: World, handle: str, line: Line, card: tuple[str, str, str | None]) -> None:
+def receive_card(world: World, handle: str, line: Line, card: tuple[str, str, str | None]) -> None:
     """Note the card that a person shares with a line. Emits `contact_card.received`, unless the card is unchanged."""
     if handle in world.state.blocked or world.state.received_cards.get((handle, line.phone_number)) == card:
         return
@@ -161,9 +165,64 @@ def _emit(world: World, event_type: str, summary: str, card: ContactCardRecord, 
     world.emit_account(event_type, data, line=card.phone_number)
 
 
-ENDPOINTS = (
-    EndpointHandler("contact_card.create", create, has_body=True),
-    EndpointHandler("contact_card.retrieve", retrieve),
-    EndpointHandler("contact_card.update", update, has_body=True),
-    EndpointHandler("chats.share_contact_card", share),
-)
+# --- blocked handles: Linq stores none of their messages, and nothing can be sent to them (R74-R76) ------------------
+
+
+def list_blocked(world: World, _: ApiRequest) -> EndpointResponse:
+    """List the blocked handles, newest first."""
+    newest = reversed(world.state.blocked.values())
+    return EndpointResponse(200, {"blocked_handles": [documents.shown(one) for one in newest]})
+
+
+def block(world: World, request: ApiRequest) -> EndpointResponse:
+    """Block a handle. Blocking it again changes nothing."""
+    handle = normal(request.body["handle"])
+    blocked = world.state.blocked.get(handle)
+    if blocked is None:
+        blocked = BlockedHandleRecord(handle, world.now(), request.body.get("reason"))
+        world.state.blocked[handle] = blocked
+    return EndpointResponse(200, {"blocked_handle": documents.shown(blocked)})
+
+
+def unblock(world: World, request: ApiRequest) -> EndpointResponse:
+    """Unblock a handle.
+
+    Raises:
+        ApiError: 404, the handle is not blocked.
+    """
+    if world.state.blocked.pop(normal(request.body["handle"]), None) is None:
+        raise not_found("blocked handle")
+    return EndpointResponse(204)
+
+
+# --- the services that a handle can receive: iMessage, RCS -----------------------------------------------------------
+
+
+def check_imessage(world: World, request: ApiRequest) -> EndpointResponse:
+    """Answer if a handle can receive iMessage.
+
+    Raises:
+        ApiError: 403, `from` is not a line of the account.
+    """
+    return _capability(world, request, "iMessage")
+
+
+def check_rcs(world: World, request: ApiRequest) -> EndpointResponse:
+    """Answer if a handle can receive RCS. The check needs a line of the account.
+
+    Raises:
+        ApiError: 503, the account has no line; 403, `from` is not a line of the account.
+    """
+    if not world.state.lines:
+        raise ApiError(503, 4010, "The check could not run")
+    return _capability(world, request, "RCS")
+
+
+def _capability(world: World, request: ApiRequest, wanted: str) -> EndpointResponse:
+    if request.body.get("from") is not None:
+        line_of_account(world, request.body["from"])
+    address = normal(request.body["address"])
+    service = world.state.service_of(address)
+    available = not is_inferior(service, wanted)
+    shape: dict[str, Any] = {"address": address, "available": available, "selected_service": service}
+    return EndpointResponse(200, shape if available else shape | {"reason": "not_supported"})
