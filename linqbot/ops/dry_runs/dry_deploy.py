@@ -159,7 +159,7 @@ async def dry_deploy(
             if await world.answered_by(turn) is not None:
                 report.answers += 1
                 continue
-            if chosen.is_lost_answer(turn.delivery.id):
+            if chosen.failed_by(turn.delivery.id) is not None:
                 add(Compared(turn.delivery.id, "could not be compared", _LOST))
                 continue
             after = (await world.run(turn)).result()

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from linqbot.bot.turn_context import TurnContext
-from linqbot.client.call import Call
 from linqbot.engine.failure import TurnFailure
 from linqbot.engine.slots import OUTSIDE_FIRST, is_outside_of_answer, outside_of_answer, step_around, step_digest
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Suspended
 from linqbot.features.asking.records import AskRecord
 from linqbot.linq.types.proactive import Broadcast
-from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn, joined_streams, of_call, of_entry
+from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn, calls_of, joined_streams, of_call, of_entry
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
@@ -197,11 +196,6 @@ class DryTurn:
         except Exception:  # noqa: BLE001 - the text of an exception is code of its author
             message = ""
         return RunFailure(type(error).__name__, failed.place, message)
-
-
-def calls_of(timer: Timer) -> list[Call]:
-    """Return the calls of a scheduled send."""
-    return [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
 
 
 def _of_broadcast(new: NewBroadcast) -> ComparedCall:

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -39,6 +39,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import RECORDED, JournalEntry
+from linqbot.storage.timers import Timer
 
 _SEND = "chats.messages.send"
 
@@ -173,19 +174,22 @@ class RecordedTurn:
         return steps_on_record(self.entries)
 
 
+class Failed(NamedTuple):
+    """A conversation that failed after an answer."""
+
+    n: int  # the number of the question
+    answer: str  # the id of the dead letter that answered it
+    handler: str
+
+
 async def turn_on_record(
-    storage: Storage,
-    delivery: Delivery,
-    *,
-    conversations: Sequence[Conversation] = (),
-    failed_after: tuple[int, str] | None = None,
+    storage: Storage, delivery: Delivery, conversations: Sequence[Conversation], failed: Failed | None
 ) -> RecordedTurn:
     """Read what the storage has of the turn of a delivery.
 
     Args:
         conversations: See `RecordedTurn`.
-        failed_after: Of a conversation that failed: the number of its last question, and the id of the dead letter that
-            answered it.
+        failed: None if it began no conversation that failed.
     Raises:
         StorageUnavailable: the storage cannot be read.
     """
@@ -193,8 +197,8 @@ async def turn_on_record(
     replay, entries = await _newest_entries(storage, delivery.id, dead)
     later = {found: calls async for found, calls in _later(storage, delivery, replay, entries)}
     dead_answer = None
-    if failed_after is not None and (answer := await storage.dead_letter(failed_after[1])) is not None:
-        dead, dead_answer = answer, (failed_after[0], _outcome_of(answer.delivery))
+    if failed is not None and (answer := await storage.dead_letter(failed.answer)) is not None:
+        dead, dead_answer = answer, (failed.n, _outcome_of(answer.delivery))
     return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, conversations)
 
 
@@ -248,12 +252,16 @@ def _parts(entries: Sequence[JournalEntry]) -> Iterator[str]:
     yield from (part_name(record_of(entry).n) for entry in entries if entry.safety == "ask")
 
 
+def calls_of(timer: Timer) -> list[Call]:
+    """Return the calls of a scheduled send that waits."""
+    return [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
+
+
 async def calls_of_send(storage: Storage, scheduled_id: str) -> tuple[ComparedCall, ...] | None:
     """Return the calls of a scheduled send; None if it is not on record any more."""
     timer = await storage.timer(scheduled_id)
     if timer is not None:
-        calls = [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
-        return tuple(of_call(call, is_later=True) for call in calls)
+        return tuple(of_call(call, is_later=True) for call in calls_of(timer))
     delivery = await storage.delivery(f"i.send.{scheduled_id}")
     due = None if delivery is None else due_send(delivery)
     return None if due is None else tuple(of_call(call, is_later=True) for call in due.calls)

@@ -27,7 +27,8 @@ from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 
 _STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
-_MOST: Final = 10_000
+ALL: Final = 10_000
+"""More deliveries and timers than a turn can have."""
 
 
 class Scratch(MemoryStorage):
@@ -92,7 +93,7 @@ class Scratch(MemoryStorage):
 
     async def sends(self) -> list[Timer]:
         """Return the timers of the scheduled sends of the run."""
-        timers = await super().scheduled(limit=_MOST)
+        timers = await super().scheduled(limit=ALL)
         return [each for each in timers if each.kind in (KIND, REPEAT) and each.id not in self._not_ours]
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.ops.dry_runs.kept_chat import KeptChats
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
-from linqbot.ops.dry_runs.scratch import Scratch
+from linqbot.ops.dry_runs.scratch import ALL, Scratch
 from linqbot.ops.dry_runs.tape import UPLOADED, Tape
 from linqbot.plugins.registry import OBSERVED, Plugins
 from linqbot.storage.backend import Storage
@@ -59,7 +59,6 @@ from linqbot.storage.inbox import DeadLetter, Defer
 T = TypeVar("T")
 
 _LEASE_S: Final = 3600.0
-_MOST: Final = 10_000
 
 _is_in_run: ContextVar[bool] = ContextVar("linqbot_is_in_dry_run", default=False)
 _is_read_of_bot: ContextVar[bool] = ContextVar("linqbot_is_read_of_bot", default=False)
@@ -184,7 +183,7 @@ class DryWorld:
         self._observe(run)
         self._clock.stop_at(delivery.received_at)
         await scratch.put(delivery)
-        leases = await scratch.take(_MOST, lease_s=_LEASE_S)
+        leases = await scratch.take(ALL, lease_s=_LEASE_S)
         lease = next(each for each in leases if each.delivery.id == delivery.id)
         # As after an earlier run that ended without an outcome, so that what is on record is read.
         lease = replace(lease, delivery_count=1, replay=run.turn.replay)
