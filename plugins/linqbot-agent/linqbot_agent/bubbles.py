@@ -10,7 +10,7 @@ pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
@@ -32,13 +32,12 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.output import OutputContext
-from pydantic_core import to_json
 
 from linqbot import Context
 from linqbot.errors import TurnDeferred
-from linqbot_agent.outputs import Media
+from linqbot_agent.links import shown_by_others
 from linqbot_agent.progress import text_comes
-from linqbot_agent.saying import Speech
+from linqbot_agent.saying import Media, Speech
 from linqbot_agent.written import visible
 
 GO_ON: Final = (
@@ -298,7 +297,10 @@ class OutputChecks(AbstractCapability[Any]):
         Raises:
             ModelRetry: the model was not shown the address of a file.
         """
-        if not ctx.partial_output and any(not _was_shown(file.url, ctx.messages) for file in _files(output)):
+        if not ctx.partial_output and any(
+            all(file.url not in text for message in ctx.messages for text in shown_by_others(message))
+            for file in _files(output)
+        ):
             raise ModelRetry("The url of a file must be one that a tool, the person or the instructions gave you.")
         return output
 
@@ -313,18 +315,3 @@ def _files(output: object) -> Iterator[Media]:
     elif isinstance(output, list | tuple):
         for each in output:
             yield from _files(each)
-
-
-def _was_shown(url: str, messages: Iterable[ModelMessage]) -> bool:
-    requests = (message for message in messages if isinstance(message, ModelRequest))
-    return any(
-        url in (message.instructions or "")
-        or any(
-            url in to_json(part.content, bytes_mode="base64", fallback=str).decode()
-            for part in message.parts
-            # The report of an error repeats what the model has made up.
-            if part.part_kind in ("user-prompt", "system-prompt", "tool-return")
-            and getattr(part, "outcome", "success") == "success"
-        )
-        for message in requests
-    )

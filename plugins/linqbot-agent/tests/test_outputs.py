@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from linqbot_agent import Media, Poll, Say, Silence, Tapback
-from linqbot_agent.outputs import Output
+from linqbot_agent.saying import Output
 from pydantic import TypeAdapter, ValidationError
 from pydantic_ai import Agent, ModelResponse
 from pydantic_ai.messages import ModelMessage, ToolCallPart, ToolReturnPart
