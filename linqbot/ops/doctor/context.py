@@ -31,8 +31,6 @@ NOT_ASKED: Final = "Linq could not be asked."
 
 @dataclass(slots=True)
 class DoctorContext:
-    """One run of the doctor."""
-
     settings: Settings
     client: Client | None  # None without an API token
     handled: Handled | None  # event types that the bot handles; None if no file was given or it cannot be loaded
@@ -128,7 +126,6 @@ class DoctorContext:
         return facts
 
     async def _of_linq(self, asked: Awaitable[T]) -> T:
-        """Skip the check if Linq's API fails: the check `token` already reports that."""
         try:
             return await asked
         except LinqApiError as error:
@@ -166,8 +163,6 @@ Status: TypeAlias = Literal["ok", "warning", "failure", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of looking at one thing."""
-
     check: str  # the thing, in a word or two
     status: Status
     what: str  # the state of the thing, with the values

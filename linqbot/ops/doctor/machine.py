@@ -155,7 +155,6 @@ def _inside(dead: int) -> list[Finding]:
 
 
 def _questions(context: DoctorContext, waiting: Mapping[str, int]) -> list[Finding]:
-    """Report the open questions that the bot's code cannot continue, if the bot's file is known."""
     handlers = None if context.handled is None else context.handled.handlers
     if handlers is None:
         return []
@@ -313,5 +312,4 @@ def _count(each: RefusalCount, one: str, many: str) -> str:
 
 
 def utc(at: float) -> str:
-    """Return a time in Unix seconds as people read it, in UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -79,7 +79,6 @@ async def _reached(context: DoctorContext, url: str, arrivals: Arrivals | None) 
 
 
 def _stood_in(settings: Settings, *, has_arrived: bool) -> str:
-    """Return the sentence about the temporary server, which was at the bot's port."""
     if has_arrived:
         return f"The bot is not served yet, so the doctor stood in for the bot on {_listens(settings)}."
     return f"The doctor stood in for the bot on {_listens(settings)}, and the event did not arrive there."

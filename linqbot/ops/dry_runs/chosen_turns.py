@@ -37,7 +37,6 @@ class OpenThen:
     has_timed_out: bool  # True if the conversation ended without an answer, so that the next message was a late one
 
     def is_open_for(self, delivery: Delivery) -> bool:
-        """Return True if the question was open when a delivery of the chat was handled."""
         return self.conversation.id != delivery.id and self.since < delivery.received_at <= self.ended_at
 
     def is_late(self, delivery: Delivery) -> bool:
@@ -63,8 +62,6 @@ async def open_then(
         entry, record: The question.
         entries: All entries of its turn.
         failed: The conversations that failed, by their ids.
-    Raises:
-        StorageUnavailable: the storage cannot be read.
     """
     opened, outcome = record.opened, record.outcome or {}
     if opened is None:
@@ -108,8 +105,6 @@ _MOST_CONVERSATIONS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ChosenTurns:
-    """The turns to run again."""
-
     ids: Sequence[str]  # the ids of their deliveries, in the order in which these were accepted
     answers: int  # the number of chosen deliveries that are part of the turn of an earlier one
     answered: Mapping[str, str]  # for each of these that answered a question, the id of the earlier one
@@ -124,11 +119,7 @@ class ChosenTurns:
         return next((each for each in self._failed.values() if each.answer == delivery_id), None)
 
     async def read(self, delivery: Delivery) -> RecordedTurn:
-        """Read the record of one of the turns.
-
-        Raises:
-            StorageUnavailable: the storage cannot be read.
-        """
+        """Read the record of one of the turns."""
         return await turn_on_record(
             self._storage, delivery, self.conversations_at(delivery), self._failed.get(delivery.id)
         )
@@ -152,8 +143,6 @@ async def chosen_turns(
     Args:
         limit: Only the newest deliveries, at most this many; None takes all.
         looked: Called with the number of deliveries that were looked at, and of all.
-    Raises:
-        StorageUnavailable: the storage cannot be read.
     """
     ids = await storage.replayable(selection)
     meant = ids[-limit:] if limit else ids
@@ -193,7 +182,6 @@ async def _failed(storage: Storage) -> dict[str, Failed]:
 
 
 def _is_spent_order(delivery_id: str, failed: Mapping[str, Failed]) -> bool:
-    """Return True if a delivery is an order that ended a question, such as a timeout."""
     return delivery_id.startswith(ORDER_PREFIX) and all(delivery_id != each.answer for each in failed.values())
 
 

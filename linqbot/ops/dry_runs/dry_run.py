@@ -57,7 +57,6 @@ class DryRun:
         self._chosen = chosen
 
     async def replay(self, ids: Sequence[str]) -> AsyncIterator[Simulation]:
-        """Run the handlers on stored deliveries, in this order."""
         async for page in self._storage.pages(ids):
             for delivery in page:
                 yield await self.run(delivery)

@@ -24,8 +24,6 @@ from linqbot.storage.timers import Timer
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """The exception with which a run ended."""
-
     kind: str  # the name of its class
     at: str  # `file:line` of the author's code
     message: str = field(repr=False, compare=False)  # its message, which may quote a person's words
@@ -33,8 +31,6 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The calls that a run would make, and how it ended."""
-
     calls: Sequence[ComparedCall] = ()  # the calls to Linq, in order; reads and hints are not among them
     # The calls of `ctx.send_later`, by the id of the send.
     later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
@@ -49,7 +45,6 @@ class RunResult:
     past: Sequence[str] = ()
 
     def does_the_same(self, other: RunResult) -> bool:
-        """Return True if both runs do and fail the same."""
         mine, its = self.failure, other.failure
         return (
             len(self.calls) == len(other.calls)
@@ -130,7 +125,6 @@ class DryTurn:
             raise Suspended("The run has ended.")
 
     def doubt(self, why: str) -> None:
-        """Note why the run may differ from the turn on record."""
         if why not in self.doubts:
             self.doubts.append(why)
 
@@ -172,7 +166,6 @@ class DryTurn:
         return same or next((each for each in left if each.number == asked.number), None)
 
     def result(self) -> RunResult:
-        """Return what the run has done. It must have ended."""
         unused = [name for name in self._steps if name not in self._used and not name.startswith("when:")]
         made = (_of_broadcast(each) if isinstance(each, NewBroadcast) else of_entry(each) for each in self.made)
         return RunResult(

@@ -2,7 +2,7 @@
 
 Of an acked turn, the storage has the body and the texts only while history is on. It never has the name of the handler,
 the state before the turn, or Linq's answer to a read. A compared call has an endpoint, a digest, and its text if that
-is kept. Next step: `comparison.py` compares the turn with the run of new code.
+is kept. Next step: `dry_deploy.py` compares the turn with the run of new code.
 """
 
 from __future__ import annotations
@@ -46,8 +46,6 @@ _SEND = "chats.messages.send"
 
 @dataclass(frozen=True, slots=True)
 class ComparedCall:
-    """A call as it is compared."""
-
     name: str  # the endpoint, such as `chats.messages.send`
     digest: str | None  # equal for calls of equal content; None if neither the content nor a digest of it is kept
     shown: str | None = field(default=None, repr=False)  # the content for an operator; None if it is not kept
@@ -62,12 +60,10 @@ class ComparedCall:
 
 
 def of_call(call: Call, slot: str = "", *, is_later: bool = False) -> ComparedCall:
-    """Return the compared form of a call that a run makes."""
     return ComparedCall(call.name, digest(call), _shown(call), stream_of(slot), is_later)
 
 
 def of_entry(entry: JournalEntry) -> ComparedCall:
-    """Return the compared form of a call that is on record."""
     call = Call.from_json(entry.call)
     has_content = call.body is not None or b'"body":' in entry.call
     if not has_content:
@@ -128,8 +124,6 @@ def _without_keys(body: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RecordedTurn:
-    """A turn on record."""
-
     delivery: Delivery
     replay: int  # the number of the last replay; see `Lease`
     entries: Sequence[JournalEntry]  # the journal entries of that replay
@@ -145,7 +139,6 @@ class RecordedTurn:
 
     @property
     def calls(self) -> tuple[ComparedCall, ...]:
-        """The calls that the turn made, in order."""
         return joined_streams(of_entry(entry) for entry in self.call_entries if not explains_refusal(entry))
 
     @property
@@ -190,8 +183,6 @@ async def turn_on_record(
     Args:
         conversations: See `RecordedTurn`.
         failed: None if it began no conversation that failed.
-    Raises:
-        StorageUnavailable: the storage cannot be read.
     """
     dead = await storage.dead_letter(delivery.id)
     replay, entries = await _newest_entries(storage, delivery.id, dead)
@@ -203,7 +194,6 @@ async def turn_on_record(
 
 
 def _outcome_of(delivery: Delivery) -> QuestionEnd:
-    """Return the end of a question that a delivery was."""
     order = order_of(delivery) if delivery.id.startswith(ORDER_PREFIX) else None
     if order is not None:
         return {**order.outcome, "at": delivery.received_at}
@@ -247,13 +237,11 @@ async def _later(
 
 
 def _parts(entries: Sequence[JournalEntry]) -> Iterator[str]:
-    """Yield the names of the parts of a turn."""
     yield from ("", OUTSIDE_FIRST)
     yield from (part_name(record_of(entry).n) for entry in entries if entry.safety == "ask")
 
 
 def calls_of(timer: Timer) -> list[Call]:
-    """Return the calls of a scheduled send that waits."""
     return [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
 
 

@@ -49,7 +49,6 @@ class Scratch(MemoryStorage):
         self.outcome: Outcome = Ack()  # the outcome of the turn that has ended last
 
     async def fill(self) -> None:
-        """Store what the turn begins with."""
         turn = self._run.turn
         for entry in turn.results.values():
             if from_json(entry.call).get("verb") in (CANCEL, "scheduled"):
@@ -92,7 +91,6 @@ class Scratch(MemoryStorage):
         return order(conversation, question.n, outcome, name=run.answered_by, now=at)
 
     async def sends(self) -> list[Timer]:
-        """Return the timers of the scheduled sends of the run."""
         timers = await super().scheduled(limit=ALL)
         return [each for each in timers if each.kind in (KIND, REPEAT) and each.id not in self._not_ours]
 

@@ -161,7 +161,6 @@ def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> 
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
-    """Return what limits the tools and the answer of a run."""
     turn, chat_id = settings.turn, settings.event.chat_id
     guards: list[AbstractCapability[Any]] = [ToolGuard(chat_id, turn.options.elsewhere, turn.options.unapproved)]
     return [*guards, KnownLinks(asks_again=not settings.stream)] if turn.options.known_links else guards

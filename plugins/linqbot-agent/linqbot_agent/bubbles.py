@@ -103,7 +103,6 @@ class Bubbles:
         self._under_way: str | None = None
 
     def begin_part(self) -> None:
-        """Note that a question has ended a part of the run."""
         self.keys.append([])
 
     async def say(self, place: str, ask: Ask, *, is_recorded: bool, change: Change | None = None) -> ModelResponse:

@@ -77,8 +77,6 @@ _INCOMING: Final = "incoming"
 
 
 class Result(NamedTuple):
-    """The result of an agent's run."""
-
     output: Any  # what the agent returned; None if the model said nothing
     messages: Sequence[ModelMessage]  # the messages of the run
     is_called: bool  # True if the output is the arguments of a call, and no text
@@ -127,8 +125,6 @@ def _is_refusal(error: Exception) -> bool:
 
 @dataclass(slots=True)
 class Run:
-    """A run of an agent."""
-
     settings: Settings
     entries: Entries
     bubbles: Bubbles | None  # says what the model writes while it writes; None says only the output
@@ -150,7 +146,6 @@ class Run:
 
     @property
     def step(self) -> str:
-        """Return the name of the step of the present request."""
         return f"{self.request}-{self.level}" if self.level else self.request
 
 
@@ -538,7 +533,6 @@ class _ToolUse:
         self.added: Counter[str] = Counter()  # what the call has added to it, by the names of pydantic-ai
 
     def total(self) -> Use:
-        """Return the sum."""
         added = self.added
         return Use(added["requests"], added["input_tokens"] + added["output_tokens"], Decimal(added["cost"]))
 
@@ -557,6 +551,5 @@ def used_by_tool(usage: RunUsage) -> Iterator[None]:
 
 
 def tool_use() -> Use:
-    """Return what the running call of a tool has used so far."""
     call = _call.get()
     return Use() if call is None else call.total()

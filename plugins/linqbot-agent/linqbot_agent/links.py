@@ -58,7 +58,6 @@ class Shown:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Shown:
-        """Return what texts show."""
         addresses, numbers = set[str](), set[str]()
         for text in texts:
             addresses.update(_plain(found) for found in _addresses(text))
@@ -194,7 +193,6 @@ def shown_to_model(messages: Iterable[ModelMessage], run_id: str | None) -> Show
 
 
 def _changed(output: Any, change: Callable[[str], str]) -> Any:
-    """Return an output with other texts."""
     match output:
         case str():
             return change(output)

@@ -99,7 +99,6 @@ async def exchanges(ctx: Context, event: Event, limit: int) -> dict[str, list[Mo
 
 
 async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> None:
-    """Keep an exchange."""
     if not said or not isinstance(event, MessageReceived):
         return
     stored = (await ctx.state.person(Talk, name=TALK)).by_message
@@ -165,12 +164,10 @@ class Unreadable(BaseModel):
 
 
 def digest(picture: BinaryContent) -> str:
-    """Return a digest of a picture's content."""
     return hashlib.blake2b(picture.data, digest_size=8).hexdigest()
 
 
 async def keep_unreadable(ctx: Context, digests: Sequence[str]) -> None:
-    """Note pictures that the provider has refused."""
     if digests:
         noted = await ctx.state.chat(Unreadable, name=UNREADABLE)
         noted.digests = [*noted.digests, *digests][-_MOST_UNREADABLE:]

@@ -56,8 +56,6 @@ class ToolWork(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The past as a model is shown it."""
-
     messages: list[ModelMessage]  # the history
     # The summary that was written now, of what is too old to be shown; None if there is none.
     summary: Summary | None = None
@@ -164,7 +162,6 @@ async def _of_chat(
 
 
 async def remember(ctx: Context, event: Event, work: list[Any]) -> None:
-    """Keep what the tools of a run did for the message of an event."""
     if not work or not isinstance(event, MessageReceived | MessageEdited):
         return
     kept = (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message
@@ -227,12 +224,10 @@ class Summaries(BaseModel):
 
 
 async def summary_of(ctx: Context, chat_id: str) -> Summary | None:
-    """Return the summary of a chat with the person; None if there is none."""
     return (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat.get(chat_id)
 
 
 async def keep_summary(ctx: Context, event: Event, chat_id: str, summary: Summary | None) -> None:
-    """Keep a summary."""
     if summary is not None and isinstance(event, MessageReceived):
         (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat[chat_id] = summary
 
@@ -268,5 +263,4 @@ async def summarized(
 
 
 def shown_summary(summary: Summary) -> ModelMessage:
-    """Return a summary as the model reads it."""
     return ModelRequest(parts=[UserPromptPart(f"[Summary of what was said before: {in_mark(summary.text)}]")])

@@ -137,8 +137,6 @@ def turn_of(ctx: Context) -> AgentTurn:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of one run."""
-
     ctx: Context
     event: Event  # The event that the run answers. After a question, that of the context is the answer.
     name: str  # the name of the run, the same whenever the turn runs again
@@ -151,15 +149,11 @@ class Settings:
 
 
 class Summary(BaseModel):
-    """A summary of older messages."""
-
     text: str
     upto: str  # the id of the last message in it
 
 
 class Answer(BaseModel):
-    """The result of a run, as it is recorded."""
-
     outputs: list[Output]  # the things to say
     said: str = ""  # the text that was said while the model wrote it
     bubbles: list[list[str]] = []  # see `Bubbles.keys`

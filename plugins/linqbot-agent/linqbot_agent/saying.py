@@ -97,7 +97,6 @@ def _flat(value: object) -> Iterator[Output]:
 
 
 def text_of(outputs: list[Output]) -> str:
-    """Return the texts of outputs, a paragraph for each."""
     return "\n\n".join(output.text for output in outputs if isinstance(output, Say))
 
 
