@@ -32,6 +32,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.output import OutputContext
+from pydantic_core import to_jsonable_python
 
 from linqbot import Context
 from linqbot.errors import TurnDeferred
@@ -290,18 +291,18 @@ class OutputChecks(AbstractCapability[Any]):
             raise SaidNothing(new, response)
         return response
 
-    async def after_output_validate(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
-        """Return the output.
+    async def wrap_output_process(
+        self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
+    ) -> Any:
+        """Return the output, also of a function of the author's, which may send files at addresses of its own.
 
         Raises:
-            ModelRetry: the model was not shown the address of a file.
+            ModelRetry: the model has chosen the address of a file, and was not shown it.
         """
-        if not ctx.partial_output and any(
-            all(file.url not in text for message in ctx.messages for text in shown_by_others(message))
-            for file in _files(output)
-        ):
+        result = await handler(output)
+        if not ctx.partial_output and any(_is_made_up(file.url, output, ctx.messages) for file in _files(result)):
             raise ModelRetry("The url of a file must be one that a tool, the person or the instructions gave you.")
-        return output
+        return result
 
 
 def _is_empty(part: ModelResponsePart) -> bool:
@@ -314,3 +315,18 @@ def _files(output: object) -> Iterator[Media]:
     elif isinstance(output, list | tuple):
         for each in output:
             yield from _files(each)
+
+
+def _is_made_up(url: str, given: object, messages: Sequence[ModelMessage]) -> bool:
+    """Return True if an address is in what the model has given, and in nothing that it was shown."""
+    return any(url in text for text in _strings(to_jsonable_python(given, fallback=str))) and not any(
+        url in text for message in messages for text in shown_by_others(message)
+    )
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _strings(each)
