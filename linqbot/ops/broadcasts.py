@@ -44,7 +44,6 @@ async def report(storage: Storage, name: str) -> BroadcastReport:
 
 
 async def people(storage: Storage, name: str, outcome: RecipientOutcome) -> AsyncIterator[Recipient]:
-    """Yield the people of a broadcast who have an outcome, in order."""
     after = 0
     while page := await storage.recipients(name, outcome=outcome, after=after):
         for recipient in page:

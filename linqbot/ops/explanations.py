@@ -32,8 +32,6 @@ _PARAGRAPHS = re.compile(r"\n\s*\n|\n(?=(?:Why|To do|[A-Z][a-z]+):)")
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The explanation of a code."""
-
     code: str  # `LQB2001`, `2024` or `R14`
     name: str  # the error class for linqbot's codes, `HTTP 403` for Linq's; empty for rules
     means: str  # its meaning
@@ -43,7 +41,6 @@ class Explanation:
 
     @property
     def summary(self) -> str:
-        """The first sentence of `means`."""
         return first_sentence(self.means)[0]
 
 
@@ -77,7 +74,6 @@ def of_ours(wanted: str = "") -> Mapping[str, Explanation]:
 
 
 def of_linq() -> Mapping[str, Explanation]:
-    """Return Linq's error codes."""
     from linqbot.linq.rules.codes import CODES, page
 
     return {
@@ -94,7 +90,6 @@ def of_linq() -> Mapping[str, Explanation]:
 
 
 def of_rules() -> Mapping[str, Explanation]:
-    """Return Linq's rules."""
     from linqbot.linq.rules.book import RULES
 
     return {
@@ -135,7 +130,6 @@ def _how_to_keep(answer: str) -> str:
 
 
 def everything() -> Mapping[str, Explanation]:
-    """Return all explanations: linqbot's codes, Linq's error codes, Linq's rules."""
     return {**of_ours(), **of_linq(), **of_rules()}
 
 

@@ -54,8 +54,6 @@ class RotationStopped(LinqbotError):
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """The progress of a rotation."""
-
     new: str  # the id of the new subscription
     old: str | None  # the id of the old one; None once it is deleted
     ends_at: float | None = None  # time from which the old one may be deleted, in Unix seconds; None once it is deleted

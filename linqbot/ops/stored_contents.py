@@ -31,8 +31,6 @@ _PASSES = 3
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """The result of a check."""
-
     schema: SchemaState
     digest: Digest | None  # None if the rows could not be read: the schema is not the newest, or the file is damaged
     problems: tuple[str, ...]  # A sentence each; empty if the storage is in order
@@ -40,8 +38,6 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A finished copy."""
-
     source: str
     target: str
     digest: Digest  # the content of both storages

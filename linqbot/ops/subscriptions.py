@@ -84,7 +84,6 @@ def handled(*routers: Router) -> Handled:
 
 
 def handled_by(classes: Collection[type[Event]]) -> Handled:
-    """Return the event types of these event classes, in Linq's order."""
     types = tuple(name for name, event in EVENT_TYPES.items() if any(issubclass(event, each) for each in classes))
     return Handled(types, everything=Event in classes or UnknownEvent in classes)
 
@@ -140,7 +139,6 @@ def is_loopback(host: str) -> bool:
 
 
 def pinned(target_url: str) -> str:
-    """Return the target with linqbot's payload version."""
     return _with(target_url, _VERSION, PAYLOAD_VERSION)
 
 
@@ -227,8 +225,6 @@ Action: TypeAlias = Literal["created", "changed", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The wanted state of a subscription."""
-
     target_url: str
     events: tuple[str, ...]
     # Deliver only events of these lines, in E.164; () for all lines; None to leave the lines as they are.

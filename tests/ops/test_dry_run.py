@@ -36,9 +36,9 @@ async def replayed(day: Day) -> list[Simulation]:
     made = len(day.linq.calls)
     selection = Selection(since=0.0)
     chosen = await chosen_turns(day.storage, selection, looked=lambda done, of: None)
-    dry = DryRun(day.bot, day.linq.client, day.storage, reads=False, plugins=load(day.bot.plugins))
+    dry = DryRun(day.bot, day.linq.client, day.storage, chosen, reads=False, plugins=load(day.bot.plugins))
     ids = await day.storage.replayable(selection)
-    found = [each async for each in dry.replay(ids, chosen=chosen)]
+    found = [each async for each in dry.replay(ids)]
     assert len(day.linq.calls) == made
     return found
 

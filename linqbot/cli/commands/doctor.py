@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -18,7 +18,7 @@ from linqbot.cli.output import json_option, optional_file_argument, printable, p
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 from linqbot.ops.doctor import account, machine, public
-from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Findings, Status, examine
+from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure
 from linqbot.ops.subscriptions import Handled, handled_in, target
 from linqbot.settings import Settings, from_env
 
@@ -78,12 +78,12 @@ def command(*, file: str | None, url: str | None, private_ca: bool, as_json: boo
     try:
         settings = from_env()
     except LinqbotError as error:
-        report(Findings().failure("settings", "LQB6001", str(error)))
+        report(failure("settings", "LQB6001", str(error)).with_fix({}))
     else:
         handled = _handled(file, settings, report)
         asyncio.run(_examine(settings, handled, file, asked, report, allows_private_ca=private_ca))
     if as_json:
-        click.echo(printable_json([asdict(finding) for finding in found], indent=1))
+        click.echo(printable_json([_row(finding) for finding in found], indent=1))
     else:
         _print_summary(found)
     if any(finding.status == "failure" for finding in found):
@@ -97,7 +97,8 @@ def _handled(file: str | None, settings: Settings, report: Callable[[Finding], N
         return handled_in(file, settings)
     except LinqbotError as error:
         what = str(error).splitlines()
-        report(Findings(file=file).failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0]))
+        broken = failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0])
+        report(broken.with_fix({"file": file}))
         return None
 
 
@@ -118,12 +119,16 @@ async def _examine(
                     Client(settings.api_key, base_url=settings.base_url, timeout_s=10.0, max_retries=1)
                 )
             except LinqbotError as error:
-                report(Findings().failure("token", "LQB6001", str(error)))
+                report(failure("token", "LQB6001", str(error)).with_fix({}))
         context = DoctorContext(settings, client, handled, file, url, allows_private_ca=allows_private_ca)
         checks: dict[str, Check] = {name: partial(check, context) for name, check in _CHECKS.items()}
         async for findings in examine(checks, within_s=WITHIN_S):
             for finding in findings:
-                report(finding)
+                report(finding.with_fix(await context.facts()))
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    return {name: value for name, value in asdict(finding).items() if name != "facts"}
 
 
 def _print(finding: Finding) -> None:

@@ -260,7 +260,7 @@ async def _dry_run(
         meant = await _replayable(inbox, selection)
         plugins = settings.load_plugins(bot.plugins)
         chosen = await choose(inbox, selection)
-        async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant, chosen=chosen):
+        async for done in DryRun(bot, client, inbox, chosen, reads=reads, plugins=plugins).replay(meant):
             report(done)
     return rows
 

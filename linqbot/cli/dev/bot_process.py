@@ -26,7 +26,7 @@ import httpx
 from linqbot.cli.dev.processes import end, hang_up, held_back, no_authorities
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.records import iso
+from linqbot.emulator.model.documents import iso
 
 KEEP_DAYS: Final = "365"
 """Of a storage that is deleted when `linqbot dev` ends. More than a day, because the clock on the page can be moved."""

@@ -14,7 +14,7 @@ from linqbot.client.http.addresses import literal, target
 from linqbot.errors import LinqApiError, LinqUnavailable
 from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
-from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Findings, Skip
+from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_pending, version_of
 from linqbot.settings import how_to_set_key
 
@@ -23,29 +23,28 @@ SKEW_WORTH_REPORTING_S: Final = 30.0
 
 async def token(context: DoctorContext) -> Sequence[Finding]:
     """Check that Linq accepts the token, and that the token travels encrypted."""
-    found = await context.findings()
     if context.client is None:
-        return [found.failure("token", "LQB6010", f"LINQ_API_V3_API_KEY is not set. {how_to_set_key('')}".strip())]
-    return [await _accepted(context, found), *_in_clear(context, found)]
+        return [failure("token", "LQB6010", f"LINQ_API_V3_API_KEY is not set. {how_to_set_key('')}".strip())]
+    return [await _accepted(context), *_in_clear(context)]
 
 
-async def _accepted(context: DoctorContext, found: Findings) -> Finding:
+async def _accepted(context: DoctorContext) -> Finding:
     try:
         await context.lines()
     except LinqApiError as error:
         if error.status == 401:
-            return found.failure("token", "LQB6011", f"Linq does not accept the token ({_numbers(error)}).")
+            return failure("token", "LQB6011", f"Linq does not accept the token ({_numbers(error)}).")
         if isinstance(error, LinqUnavailable):
-            return found.failure("token", "LQB6012", f"{context.settings.base_url} cannot be reached: {error}")
-        return found.failure("token", "LQB6013", f"Linq refuses to answer: {error}")
-    return found.ok("token", f"Accepted by {context.settings.base_url}.")
+            return failure("token", "LQB6012", f"{context.settings.base_url} cannot be reached: {error}")
+        return failure("token", "LQB6013", f"Linq refuses to answer: {error}")
+    return ok("token", f"Accepted by {context.settings.base_url}.")
 
 
-def _in_clear(context: DoctorContext, found: Findings) -> list[Finding]:
+def _in_clear(context: DoctorContext) -> list[Finding]:
     origin = target(context.settings.base_url).origin
     if origin.scheme == "https" or _is_this_machine(origin.host):
         return []
-    return [found.warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call.")]
+    return [warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call.")]
 
 
 def _is_this_machine(host: str) -> bool:
@@ -65,24 +64,21 @@ async def lines(context: DoctorContext) -> Sequence[Finding]:
         all_lines = await context.lines()
     except LinqApiError as error:
         raise Skip(NOT_ASKED) from error
-    found = await context.findings()
     if not all_lines:
-        return [found.failure("lines", "LQB6020", "The account has no line.")]
-    return [await _line(context, found, line, all_lines) for line in all_lines]
+        return [failure("lines", "LQB6020", "The account has no line.")]
+    return [await _line(context, line, all_lines) for line in all_lines]
 
 
-async def _line(
-    context: DoctorContext, found: Findings, line: PhoneNumber, all_lines: Sequence[PhoneNumber]
-) -> Finding:
+async def _line(context: DoctorContext, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> Finding:
     number, standing = line.phone_number, line.reputation.status if line.reputation else "unknown"
     state = f"{number} ({line.line_type or 'line'}) is {standing}"
     if not await _can_send(context, line, all_lines):
-        return found.failure("line", "LQB6023", f"{state}, and Linq does not let it send now.")
+        return failure("line", "LQB6023", f"{state}, and Linq does not let it send now.")
     if standing == "CRITICAL":
-        return found.failure("line", "LQB6021", f"{state}: the carriers are about to flag it.")
+        return failure("line", "LQB6021", f"{state}: the carriers are about to flag it.")
     if standing == "AT_RISK":
-        return found.warning("line", "LQB6022", f"{state}.")
-    return found.ok("line", f"{state}, and may send.")
+        return warning("line", "LQB6022", f"{state}.")
+    return ok("line", f"{state}, and may send.")
 
 
 async def _can_send(context: DoctorContext, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> bool:
@@ -103,20 +99,19 @@ async def _can_send(context: DoctorContext, line: PhoneNumber, all_lines: Sequen
 async def subscription(context: DoctorContext) -> Sequence[Finding]:
     """Check each subscription of the bot: address, events, lines, payload version, and that it is not paused."""
     there = await context.subscribed()
-    found = await context.findings()
     if not there:
         where = f"to {address(context.url)}" if context.url else "with a secret that is kept here"
         count = len(await context.subscriptions())
-        return [found.failure("subscription", "LQB6030", f"None of the account's {count} subscriptions is {where}.")]
+        return [failure("subscription", "LQB6030", f"None of the account's {count} subscriptions is {where}.")]
     findings: list[Finding] = []
     for one in there:
-        findings += _delivering(found, one)
-        findings += await _events(context, found, one)
-        findings += await _lines_of(context, found, one)
-    return [*findings, *await _several(context, found, there)]
+        findings += _delivering(one)
+        findings += await _events(context, one)
+        findings += await _lines_of(context, one)
+    return [*findings, *await _several(context, there)]
 
 
-async def _several(context: DoctorContext, found: Findings, there: Sequence[WebhookSubscription]) -> list[Finding]:
+async def _several(context: DoctorContext, there: Sequence[WebhookSubscription]) -> list[Finding]:
     """Report several subscriptions to one address, and subscriptions of this bot to several addresses."""
     findings: list[Finding] = []
     by_address: dict[str, list[str]] = {}
@@ -125,7 +120,7 @@ async def _several(context: DoctorContext, found: Findings, there: Sequence[Webh
     for where, ids in by_address.items():
         if len(ids) > 1:
             what = f"Several subscriptions deliver to {where}: {', '.join(ids)}."
-            findings.append(found.warning("subscription", "LQB6035", what))
+            findings.append(warning("subscription", "LQB6035", what))
     kept = {each.subscription_id for each in context.kept()}
     for one in await context.subscriptions():
         if one.id in kept and not is_pending(one):
@@ -133,25 +128,25 @@ async def _several(context: DoctorContext, found: Findings, there: Sequence[Webh
     if len(by_address) > 1:
         several = "; ".join(f"{', '.join(dict.fromkeys(ids))} to {where}" for where, ids in by_address.items())
         what = f"The secrets of subscriptions to {len(by_address)} addresses are stored here: {several}."
-        findings.append(found.warning("subscription", "LQB6037", what))
+        findings.append(warning("subscription", "LQB6037", what))
     return findings
 
 
-def _delivering(found: Findings, one: WebhookSubscription) -> list[Finding]:
+def _delivering(one: WebhookSubscription) -> list[Finding]:
     url = address(one.target_url)
     version = version_of(one.target_url)
     findings = []
     if not one.is_active:
-        findings.append(found.failure("subscription", "LQB6031", f"{one.id} is paused.", url=url))
+        findings.append(failure("subscription", "LQB6031", f"{one.id} is paused.", url=url))
     if version != PAYLOAD_VERSION:
         pinned = f"payload version {version}" if version else "no payload version, so it has the one it was made with"
         what = f"{one.id} has {pinned}; linqbot needs {PAYLOAD_VERSION}."
-        level = found.failure if version else found.warning
+        level = failure if version else warning
         findings.append(level("payload", "LQB6034", what, url=url))
-    return findings or [found.ok("subscription", f"{one.id} delivers to {one.target_url}.")]
+    return findings or [ok("subscription", f"{one.id} delivers to {one.target_url}.")]
 
 
-async def _events(context: DoctorContext, found: Findings, one: WebhookSubscription) -> list[Finding]:
+async def _events(context: DoctorContext, one: WebhookSubscription) -> list[Finding]:
     if context.handled is None or context.client is None:
         return [Finding("events", "skipped", "It is not known which events the bot handles. Give its FILE.")]
     wanted, _ = await events_for(context.client, context.handled)
@@ -161,16 +156,14 @@ async def _events(context: DoctorContext, found: Findings, one: WebhookSubscript
     findings = []
     if missing:
         what = f"{one.id}: handled but not subscribed: {', '.join(missing)}."
-        findings.append(found.failure("events", "LQB6032", what, url=url))
+        findings.append(failure("events", "LQB6032", what, url=url))
     if idle:
         what = f"{one.id}: subscribed but not handled: {_some(idle)}."
-        findings.append(found.warning("events", "LQB6033", what, url=url))
-    return findings or [
-        found.ok("events", f"{one.id} has the {len(wanted)} event types that the bot and linqbot need.")
-    ]
+        findings.append(warning("events", "LQB6033", what, url=url))
+    return findings or [ok("events", f"{one.id} has the {len(wanted)} event types that the bot and linqbot need.")]
 
 
-async def _lines_of(context: DoctorContext, found: Findings, one: WebhookSubscription) -> list[Finding]:
+async def _lines_of(context: DoctorContext, one: WebhookSubscription) -> list[Finding]:
     if not one.phone_numbers:
         return []
     try:
@@ -180,7 +173,7 @@ async def _lines_of(context: DoctorContext, found: Findings, one: WebhookSubscri
     if not others:
         return []
     what = f"{one.id} delivers only the events of {', '.join(one.phone_numbers)}, and the account has other lines."
-    return [found.warning("subscription", "LQB6036", what, url=address(one.target_url))]
+    return [warning("subscription", "LQB6036", what, url=address(one.target_url))]
 
 
 async def clock(context: DoctorContext) -> Sequence[Finding]:
@@ -190,7 +183,6 @@ async def clock(context: DoctorContext) -> Sequence[Finding]:
         Skip: there is no API token, Linq did not answer, or its responses carry no date.
     """
     await context.subscriptions()
-    found = await context.findings()
     if context.skew_s is None:
         raise Skip("Linq's responses carry no date.")
     # `skew_s` is how far Linq is ahead, so a positive one means that this machine is behind.
@@ -198,10 +190,10 @@ async def clock(context: DoctorContext) -> Sequence[Finding]:
         f"This machine's clock is {abs(context.skew_s):.0f} s {'behind' if context.skew_s > 0 else 'ahead of'} Linq's."
     )
     if abs(context.skew_s) >= TOLERANCE_S - SKEW_WORTH_REPORTING_S:
-        return [found.failure("clock", "LQB6050", off)]
+        return [failure("clock", "LQB6050", off)]
     if abs(context.skew_s) > SKEW_WORTH_REPORTING_S:
-        return [found.warning("clock", "LQB6051", off)]
-    return [found.ok("clock", f"Within {max(1, round(abs(context.skew_s)))} s of Linq's.")]
+        return [warning("clock", "LQB6051", off)]
+    return [ok("clock", f"Within {max(1, round(abs(context.skew_s)))} s of Linq's.")]
 
 
 def _numbers(error: LinqApiError) -> str:

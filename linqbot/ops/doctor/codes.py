@@ -21,8 +21,6 @@ _EXAMPLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DoctorCode:
-    """The explanation of a code."""
-
     means: str  # the problem, in one sentence
     why: str  # its possible causes
     # How to fix it: a template for `fix`. Names in braces stand for facts that the doctor may know: the bot's file, its

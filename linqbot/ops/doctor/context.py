@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -31,8 +31,6 @@ NOT_ASKED: Final = "Linq could not be asked."
 
 @dataclass(slots=True)
 class DoctorContext:
-    """One run of the doctor."""
-
     settings: Settings
     client: Client | None  # None without an API token
     handled: Handled | None  # event types that the bot handles; None if no file was given or it cannot be loaded
@@ -118,17 +116,16 @@ class DoctorContext:
             raise Skip("It is not known which address Linq delivers to. Give --url https://your.host")
         return list(there.values())
 
-    async def findings(self) -> Findings:
-        """Return a maker of findings whose fixes name the bot's file and the first of its addresses."""
+    async def facts(self) -> dict[str, str]:
+        """Return what fixes name: the secret file, the bot's file, and the first of its addresses."""
         facts = {"secret_file": str(self.settings.webhook_secret_file)}
         if self.file is not None:
             facts["file"] = self.file
         with contextlib.suppress(Skip, LinqApiError):
             facts["url"] = address((await self.targets())[0])
-        return Findings(**facts)
+        return facts
 
     async def _of_linq(self, asked: Awaitable[T]) -> T:
-        """Skip the check if Linq's API fails: the check `token` already reports that."""
         try:
             return await asked
         except LinqApiError as error:
@@ -166,13 +163,16 @@ Status: TypeAlias = Literal["ok", "warning", "failure", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of looking at one thing."""
-
     check: str  # the thing, in a word or two
     status: Status
     what: str  # the state of the thing, with the values
     code: str | None = None  # the problem, one of `CODES`; None if there is no problem
-    fix: str = ""  # what to do; empty if there is nothing to do
+    fix: str = ""  # what to do; empty if there is nothing to do, and until `with_fix`
+    facts: dict[str, str] = field(default_factory=dict)  # facts of this finding for its fix, such as `url`
+
+    def with_fix(self, facts: dict[str, str]) -> Finding:
+        """Return the finding with the fix of its code, which names its own facts, and else those of the run."""
+        return self if self.code is None else replace(self, fix=CODES[self.code].fix(**facts | self.facts))
 
 
 class Skip(Exception):
@@ -182,23 +182,16 @@ class Skip(Exception):
 Check: TypeAlias = Callable[[], Awaitable[Sequence[Finding]]]
 
 
-class Findings:
-    """Makes findings, and fills facts, such as `file` and `url`, into the fixes of their codes."""
+def ok(check: str, what: str) -> Finding:
+    return Finding(check, "ok", what)
 
-    def __init__(self, **facts: str) -> None:
-        self._facts = facts
 
-    def ok(self, check: str, what: str) -> Finding:
-        return Finding(check, "ok", what)
+def warning(check: str, code: str, what: str, **facts: str) -> Finding:
+    return Finding(check, "warning", what, code, facts=facts)
 
-    def warning(self, check: str, code: str, what: str, **facts: str) -> Finding:
-        return Finding(check, "warning", what, code, self._fix(code, facts))
 
-    def failure(self, check: str, code: str, what: str, **facts: str) -> Finding:
-        return Finding(check, "failure", what, code, self._fix(code, facts))
-
-    def _fix(self, code: str, facts: dict[str, str]) -> str:
-        return CODES[code].fix(**self._facts | facts)
+def failure(check: str, code: str, what: str, **facts: str) -> Finding:
+    return Finding(check, "failure", what, code, facts=facts)
 
 
 async def examine(checks: dict[str, Check], *, within_s: float) -> AsyncIterator[Sequence[Finding]]:
@@ -222,8 +215,8 @@ async def _run_check(name: str, check: Check, within_s: float) -> Sequence[Findi
     except Skip as reason:
         return [Finding(name, "skipped", str(reason))]
     except TimeoutError:
-        return [Findings().failure(name, "LQB6000", f"The check did not end within {within_s:g} s.")]
+        return [failure(name, "LQB6000", f"The check did not end within {within_s:g} s.")]
     except LinqbotError as error:
-        return [Findings().failure(name, "LQB6000", f"{error} [{error.lqb}]")]
+        return [failure(name, "LQB6000", f"{error} [{error.lqb}]")]
     except Exception as error:  # noqa: BLE001 - a check with a bug must not hide the findings of the others
-        return [Findings().failure(name, "LQB6000", f"The check itself failed with {type(error).__name__}.")]
+        return [failure(name, "LQB6000", f"The check itself failed with {type(error).__name__}.")]

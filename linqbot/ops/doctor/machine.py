@@ -23,7 +23,7 @@ from typing import Final
 from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
 from linqbot.linq.signatures import Secret
 from linqbot.linq.types.line import WebhookSubscription
-from linqbot.ops.doctor.context import DoctorContext, Finding, Findings, Skip
+from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.subscriptions import address
 from linqbot.plugins.registry import Plugin
 from linqbot.server.refusals import RefusalCount, Refusals, read
@@ -38,20 +38,19 @@ _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 async def secret(context: DoctorContext) -> Sequence[Finding]:
     """Check that each subscription's signing secret is stored here, and that other users cannot read it."""
-    found = await context.findings()
     try:
         kept = context.settings.secret_file.read()
         for given in context.settings.webhook_secrets:
             Secret.parse(given)
     except ConfigError as error:
-        return [found.failure("secret", "LQB6044", str(error))]
+        return [failure("secret", "LQB6044", str(error))]
     if not kept and not context.settings.webhook_secrets:
         where = context.settings.webhook_secret_file
-        return [found.failure("secret", "LQB6040", f"LINQ_WEBHOOK_SECRET is not set, and {where} holds no secret.")]
-    return [*_readers(found, context.settings.webhook_secret_file), *await _secrets_of_subscriptions(context, found)]
+        return [failure("secret", "LQB6040", f"LINQ_WEBHOOK_SECRET is not set, and {where} holds no secret.")]
+    return [*_readers(context.settings.webhook_secret_file), *await _secrets_of_subscriptions(context)]
 
 
-async def _secrets_of_subscriptions(context: DoctorContext, found: Findings) -> list[Finding]:
+async def _secrets_of_subscriptions(context: DoctorContext) -> list[Finding]:
     kept = {each.subscription_id for each in context.kept()}
     try:
         there = await context.subscribed()
@@ -60,112 +59,102 @@ async def _secrets_of_subscriptions(context: DoctorContext, found: Findings) -> 
         return [Finding("secret", "skipped", what)]
     if not there:
         return [Finding("secret", "skipped", "There is a secret, and no subscription that it could belong to.")]
-    return [await _of_subscription(context, found, one, kept) for one in there]
+    return [await _of_subscription(context, one, kept) for one in there]
 
 
-async def _of_subscription(
-    context: DoctorContext, found: Findings, one: WebhookSubscription, kept: Collection[str | None]
-) -> Finding:
+async def _of_subscription(context: DoctorContext, one: WebhookSubscription, kept: Collection[str | None]) -> Finding:
     if one.id in kept:
-        return found.ok("secret", f"The secret of {one.id} is in {context.settings.webhook_secret_file}.")
+        return ok("secret", f"The secret of {one.id} is in {context.settings.webhook_secret_file}.")
     if None in kept or context.settings.webhook_secrets:
         at = await asyncio.to_thread(heard_at, context)
         if at is not None and one.created_at is not None and at > one.created_at.timestamp():
             # Not that the secret fits: it may have been changed since.
-            return found.ok("secret", f"Deliveries of {one.id} have been accepted here, the last about {utc(at)}.")
+            return ok("secret", f"Deliveries of {one.id} have been accepted here, the last about {utc(at)}.")
         what = f"There is a secret, but linqbot cannot tell if it is that of {one.id}."
-        return found.warning("secret", "LQB6042", what, url=address(one.target_url))
+        return warning("secret", "LQB6042", what, url=address(one.target_url))
     what = f"The secret of {one.id} is not stored here."
-    return found.failure("secret", "LQB6041", what, url=address(one.target_url))
+    return failure("secret", "LQB6041", what, url=address(one.target_url))
 
 
-def _readers(found: Findings, path: Path) -> list[Finding]:
+def _readers(path: Path) -> list[Finding]:
     try:
         mode = path.stat().st_mode
     except OSError:
         return []
     if not mode & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH):
         return []
-    return [found.warning("secret", "LQB6043", f"Other users can read {path}: its mode is {stat.S_IMODE(mode):04o}.")]
+    return [warning("secret", "LQB6043", f"Other users can read {path}: its mode is {stat.S_IMODE(mode):04o}.")]
 
 
 async def storage(context: DoctorContext) -> Sequence[Finding]:
     """Check that deliveries can be stored, that the disk has room, and that the bot can go on with what it holds."""
-    found = await context.findings()
     url = context.settings.storage
     try:
         await asyncio.to_thread(context.settings.open_storage, serving=False)
     except ConfigError as error:
-        return [found.failure("storage", "LQB6084", str(error))]
+        return [failure("storage", "LQB6084", str(error))]
     if scheme(url) not in register_storage():
-        return [
-            found.ok(
-                "storage", f"A plugin brings the storage for {scheme(url)}:// URLs, which doctor cannot look into."
-            )
-        ]
+        return [ok("storage", f"A plugin brings the storage for {scheme(url)}:// URLs, which doctor cannot look into.")]
     if scheme(url) == "postgresql":
-        return await _database(context, found, url)
+        return await _database(context, url)
     path = path_of(url)
     if path is None:
-        return [
-            found.warning("storage", "LQB6083", "It is in memory: waiting deliveries are lost when the process ends.")
-        ]
-    return await _in_file(context, found, path)
+        return [warning("storage", "LQB6083", "It is in memory: waiting deliveries are lost when the process ends.")]
+    return await _in_file(context, path)
 
 
-async def _in_file(context: DoctorContext, found: Findings, path: Path) -> list[Finding]:
+async def _in_file(context: DoctorContext, path: Path) -> list[Finding]:
     try:
         how = await asyncio.to_thread(check_up, path)
     except NewerSchema as error:
-        return [found.failure("storage", "LQB6081", str(error))]
+        return [failure("storage", "LQB6081", str(error))]
     except ConfigError as error:
-        return [found.failure("storage", "LQB6084", str(error))]
+        return [failure("storage", "LQB6084", str(error))]
     except StorageUnavailable as error:
         is_full = isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
-        return [found.failure("storage", "LQB6082" if is_full else "LQB6080", str(error))]
-    questions = _questions(context, found, how.questions)
-    return [_file(found, path, how), *_inside(found, how.dead), *questions, *_room(found, path, how)]
+        return [failure("storage", "LQB6082" if is_full else "LQB6080", str(error))]
+    questions = _questions(context, how.questions)
+    return [_file(path, how), *_inside(how.dead), *questions, *_room(path, how)]
 
 
-async def _database(context: DoctorContext, found: Findings, url: str) -> list[Finding]:
+async def _database(context: DoctorContext, url: str) -> list[Finding]:
     # Imported here: asyncpg is installed only where a storage in PostgreSQL is used.
     from linqbot.storage.postgres import migrate
 
     try:
         how = await migrate.check_up(url)
     except NewerSchema as error:
-        return [found.failure("storage", "LQB6081", str(error))]
+        return [failure("storage", "LQB6081", str(error))]
     except ConfigError as error:
-        return [found.failure("storage", "LQB6084", str(error))]
+        return [failure("storage", "LQB6084", str(error))]
     except StorageUnavailable as error:
-        return [found.failure("storage", "LQB6088", str(error))]
+        return [failure("storage", "LQB6088", str(error))]
     if how.lacks is not None:
-        return [found.failure("storage", "LQB6088", f"The user of {how.name} lacks the right {how.lacks}.")]
+        return [failure("storage", "LQB6088", f"The user of {how.name} lacks the right {how.lacks}.")]
     if how.schema is None:
-        return [found.ok("storage", f"{how.name} answers (version {how.version}). Its schema does not exist yet.")]
+        return [ok("storage", f"{how.name} answers (version {how.version}). Its schema does not exist yet.")]
     by = "1 process serves it" if how.serving == 1 else f"{how.serving} processes serve it"
     what = f"{how.name} answers (version {how.version}, schema {how.schema}), {by}, {how.waiting} waiting."
-    return [found.ok("storage", what), *_inside(found, how.dead), *_questions(context, found, how.questions)]
+    return [ok("storage", what), *_inside(how.dead), *_questions(context, how.questions)]
 
 
-def _file(found: Findings, path: Path, how: SQLiteCheckup) -> Finding:
+def _file(path: Path, how: SQLiteCheckup) -> Finding:
     if how.schema is None and how.serving:
-        return found.failure("storage", "LQB6089", f"{path} is gone while process {how.serving} serves it.")
+        return failure("storage", "LQB6089", f"{path} is gone while process {how.serving} serves it.")
     if how.schema is None:
-        return found.ok("storage", f"{path} does not exist yet and can be created.")
+        return ok("storage", f"{path} does not exist yet and can be created.")
     by = f"process {how.serving} serves it" if how.serving else "no process serves it"
-    return found.ok("storage", f"{path} is writable (schema {how.schema}, {how.journal}), {by}, {how.waiting} waiting.")
+    return ok("storage", f"{path} is writable (schema {how.schema}, {how.journal}), {by}, {how.waiting} waiting.")
 
 
-def _inside(found: Findings, dead: int) -> list[Finding]:
+def _inside(dead: int) -> list[Finding]:
     if not dead:
         return []
     count = "1 dead letter" if dead == 1 else f"{dead} dead letters"
-    return [found.warning("storage", "LQB6085", f"There {'is' if dead == 1 else 'are'} {count}.")]
+    return [warning("storage", "LQB6085", f"There {'is' if dead == 1 else 'are'} {count}.")]
 
 
-def _questions(context: DoctorContext, found: Findings, waiting: Mapping[str, int]) -> list[Finding]:
-    """Report the open questions that the bot's code cannot continue, if the bot's file is known."""
+def _questions(context: DoctorContext, waiting: Mapping[str, int]) -> list[Finding]:
     handlers = None if context.handled is None else context.handled.handlers
     if handlers is None:
         return []
@@ -175,28 +164,26 @@ def _questions(context: DoctorContext, found: Findings, waiting: Mapping[str, in
     count = sum(lost.values())
     questions = "1 open question cannot go on" if count == 1 else f"{count} open questions cannot go on"
     named = f"{'handler' if len(lost) == 1 else 'handlers'} {', '.join(sorted(lost))}"
-    return [found.warning("questions", "LQB6087", f"{questions}: the bot has no {named}.")]
+    return [warning("questions", "LQB6087", f"{questions}: the bot has no {named}.")]
 
 
 async def words(context: DoctorContext) -> Sequence[Finding]:
     """Report the words that the bot offers to people and by which they opt out instead."""
-    found = await context.findings()
     opt_outs = () if context.handled is None else context.handled.opt_outs
-    return [found.warning("words", "LQB6092", each) for each in opt_outs]
+    return [warning("words", "LQB6092", each) for each in opt_outs]
 
 
-def _room(found: Findings, path: Path, how: SQLiteCheckup) -> list[Finding]:
+def _room(path: Path, how: SQLiteCheckup) -> list[Finding]:
     left = f"{how.free_bytes / 2**30:.1f} GiB are free on the disk of {path.name}."
     if how.free_bytes < TOO_LITTLE_BYTES:
-        return [found.failure("disk", "LQB6082", left)]
+        return [failure("disk", "LQB6082", left)]
     if how.free_bytes < ENOUGH_BYTES:
-        return [found.warning("disk", "LQB6082", left)]
-    return [found.ok("disk", left)]
+        return [warning("disk", "LQB6082", left)]
+    return [ok("disk", left)]
 
 
 async def versions(context: DoctorContext) -> Sequence[Finding]:
     """Report the installed versions, and check that the plugins can be loaded, as `linqbot serve` loads them."""
-    found = await context.findings()
     here = f"linqbot {version('linqbot')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     refused: list[Finding] = []
     plugins: Sequence[Plugin] = ()
@@ -205,13 +192,13 @@ async def versions(context: DoctorContext) -> Sequence[Finding]:
     except ConfigError as error:
         # Of a bot's file that does not load, the finding "bot" gives the reason.
         if context.file is None:
-            refused = [found.failure("plugins", "LQB6091", str(error))]
+            refused = [failure("plugins", "LQB6091", str(error))]
     installed = [plugin for plugin in plugins if plugin.version is not None]
     named = ", ".join(f"{each.name} {each.version}{' (left out)' * (each.status == 'left out')}" for each in installed)
-    findings = [found.ok("versions", f"{here}; plugins: {named or 'none'}."), *refused]
+    findings = [ok("versions", f"{here}; plugins: {named or 'none'}."), *refused]
     for plugin in plugins:
         if plugin.status == "disabled":
-            report = found.failure if plugin.required else found.warning
+            report = failure if plugin.required else warning
             what = f"The plugin {plugin.name} cannot be loaded: {plugin.why}."
             findings.append(report("plugins", "LQB6090", what, name=plugin.distribution or plugin.name))
     return findings
@@ -249,14 +236,13 @@ async def refused(context: DoctorContext) -> Sequence[Finding]:
         raise Skip("The storage is not a file, so the server keeps no record of what it refused.")
     # Read at once: the test events of the other checks must not count.
     record = read(path)
-    found = await context.findings()
     if record is None:
-        return [found.ok("refused", f"No server has recorded refused deliveries in {path.name} yet.")]
-    findings = [*await _of_subscriptions(context, found, record), *_genuine(found, record)]
-    return findings or [_unknown(context, found, record)]
+        return [ok("refused", f"No server has recorded refused deliveries in {path.name} yet.")]
+    findings = [*await _of_subscriptions(context, record), *_genuine(record)]
+    return findings or [_unknown(context, record)]
 
 
-async def _of_subscriptions(context: DoctorContext, found: Findings, record: Refusals) -> list[Finding]:
+async def _of_subscriptions(context: DoctorContext, record: Refusals) -> list[Finding]:
     """Report refused deliveries that named one of our subscriptions, whose ids no stranger knows."""
     urls: dict[str, str] | None = None
     with contextlib.suppress(Skip):
@@ -271,7 +257,7 @@ async def _of_subscriptions(context: DoctorContext, found: Findings, record: Ref
             f"{utc(each.last_at)}: no secret that is stored here fits the signature."
         )
         facts = {"url": urls[each.subscription_id]} if urls else {}
-        findings.append(found.failure("refused", "LQB6045", what, **facts))
+        findings.append(failure("refused", "LQB6045", what, **facts))
     return findings
 
 
@@ -286,20 +272,20 @@ def _forged(context: DoctorContext, record: Refusals) -> list[RefusalCount]:
     return [each for each in record.refused if each.reason == "forged" and each.last_at > changed_at]
 
 
-def _genuine(found: Findings, record: Refusals) -> list[Finding]:
+def _genuine(record: Refusals) -> list[Finding]:
     lately = [each for each in record.refused if each.reason in GENUINE and each.last_at > time.time() - HOUR_S]
     if not lately:
         return []
     shown = ", ".join(f"{each.reason} ({each.count}, the last at {utc(each.last_at)})" for each in lately)
-    return [found.warning("refused", "LQB6047", f"The server answered 503 to deliveries of Linq's: {shown}.")]
+    return [warning("refused", "LQB6047", f"The server answered 503 to deliveries of Linq's: {shown}.")]
 
 
-def _unknown(context: DoctorContext, found: Findings, record: Refusals) -> Finding:
+def _unknown(context: DoctorContext, record: Refusals) -> Finding:
     """Report requests without a valid signature that named no subscription of ours, and so may be anyone's."""
     lately = [each for each in _forged(context, record) if each.last_at > time.time() - DAY_S]
     lately = [each for each in lately if each.subscription_id is None]
     if not lately:
-        return found.ok("refused", "The server has lately refused no delivery.")
+        return ok("refused", "The server has lately refused no delivery.")
     (each,) = lately
     requests = _count(each, "request", "requests")
     what = f"The server refused {requests} without a valid signature, the last at {utc(each.last_at)}"
@@ -308,8 +294,8 @@ def _unknown(context: DoctorContext, found: Findings, record: Refusals) -> Findi
         since = (
             "It has accepted a delivery of Linq's within the same minute or later, so they were probably not from Linq."
         )
-        return found.ok("refused", f"{what}. {since}")
-    return found.warning("refused", "LQB6046", f"{what}. It has accepted no delivery of Linq's since.")
+        return ok("refused", f"{what}. {since}")
+    return warning("refused", "LQB6046", f"{what}. It has accepted no delivery of Linq's since.")
 
 
 def heard_at(context: DoctorContext) -> float | None:
@@ -326,5 +312,4 @@ def _count(each: RefusalCount, one: str, many: str) -> str:
 
 
 def utc(at: float) -> str:
-    """Return a time in Unix seconds as people read it, in UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -71,8 +71,6 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The certificate of a public address."""
-
     begins: datetime  # from here to `ends` it is valid
     ends: datetime
     # Name of the private authority that signed it, which this machine trusts and Linq does not; None if a public
@@ -82,8 +80,6 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """The result of sending one test event."""
-
     delivery_id: str
     ms: int  # milliseconds until the response
     trouble: Trouble | None = None  # None if the bot accepted the event
@@ -274,7 +270,6 @@ class Arrivals:
         self._bodies: deque[bytes] = deque(maxlen=100)
 
     def note(self, body: bytes) -> None:
-        """Remember the body of a request if it is an event of the doctor."""
         if len(body) <= _MOST_BYTES and PROBE_TYPE.encode() in body:
             self._bodies.append(body)
 

@@ -19,7 +19,7 @@ import httpx
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import PROBE_ID
 from linqbot.linq.signatures import random_secret
-from linqbot.ops.doctor.context import DoctorContext, Finding, Findings, Skip
+from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, probe, probe_server
 from linqbot.ops.subscriptions import address
 from linqbot.server import uvicorn_server
@@ -37,39 +37,38 @@ EVERY_ADDRESS: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
 
 async def reach(context: DoctorContext) -> Sequence[Finding]:
     """Check that the bot's port is free or the bot's own, and that a signed event arrives at each of its addresses."""
-    found = await context.findings()
     secrets = context.secrets() or [random_secret()]
     async with _temporary_server(context.settings, secrets) as port:
-        findings = [] if port is not Port.TAKEN else [_taken(found, context.settings)]
+        findings = [] if port is not Port.TAKEN else [_taken(context.settings)]
         try:
             targets = await context.targets()
         except Skip as reason:
             return [*findings, Finding("delivery", "skipped", str(reason))]
         arrivals = port if isinstance(port, Arrivals) else None
-        each = await asyncio.gather(*(_reached(context, found, url, arrivals) for url in targets))
+        each = await asyncio.gather(*(_reached(context, url, arrivals) for url in targets))
     return [*findings, *(finding for some in each for finding in some)]
 
 
-async def _reached(context: DoctorContext, found: Findings, url: str, arrivals: Arrivals | None) -> list[Finding]:
+async def _reached(context: DoctorContext, url: str, arrivals: Arrivals | None) -> list[Finding]:
     """Check that an event signed with the bot's secret arrives at an address unchanged and is stored once.
 
     `arrivals` is None if a process listens on the bot's port already.
     """
     secret = await _secret(context, url)
     if secret is None:
-        return _without_secret(context, found, url, await probe(url, random_secret()))
+        return _without_secret(context, url, await probe(url, random_secret()))
     known = context.secrets()
     first = await confirm(url, secret, known=known)
     again = None
     if first.trouble is None:
         again = await probe(url, secret, known=known, event_id=first.delivery_id.removeprefix(PROBE_ID))
-    findings = _certificate(context, found, url, first)
+    findings = _certificate(context, url, first)
     trouble = first.trouble or (again.trouble if again else None)
     if trouble is not None:
         what = f"{address(url)}: {trouble.what}"
         if arrivals is not None:
             what = f"{what} {_stood_in(context.settings, has_arrived=first.delivery_id in arrivals)}"
-        return [*findings, found.failure("delivery", trouble.code, what, url=address(url))]
+        return [*findings, failure("delivery", trouble.code, what, url=address(url))]
     what = f"{address(url)} accepts a signed event in {first.ms} ms, with unchanged body and headers."
     if arrivals is not None and first.delivery_id in arrivals:
         serve = f"Go live with: linqbot serve {context.file or 'bot.py'}"
@@ -77,26 +76,25 @@ async def _reached(context: DoctorContext, found: Findings, url: str, arrivals: 
         return [*findings, Finding("delivery", "ok", what, fix=serve)]
     if arrivals is not None:
         what = f"{what} A bot accepted it that does not listen on {_listens(context.settings)}."
-    return [*findings, found.ok("delivery", what), *_kept(context, found, first)]
+    return [*findings, ok("delivery", what), *_kept(context, first)]
 
 
 def _stood_in(settings: Settings, *, has_arrived: bool) -> str:
-    """Return the sentence about the temporary server, which was at the bot's port."""
     if has_arrived:
         return f"The bot is not served yet, so the doctor stood in for the bot on {_listens(settings)}."
     return f"The doctor stood in for the bot on {_listens(settings)}, and the event did not arrive there."
 
 
-def _without_secret(context: DoctorContext, found: Findings, url: str, probed: Probed) -> list[Finding]:
+def _without_secret(context: DoctorContext, url: str, probed: Probed) -> list[Finding]:
     """Report what can be seen without a secret: a bot that refuses an event with an unknown signature is reachable."""
-    trouble, certificate = probed.trouble, _certificate(context, found, url, probed)
+    trouble, certificate = probed.trouble, _certificate(context, url, probed)
     if trouble is not None and trouble.code == "LQB6070":
         there = f"The way to {address(url)} is open. There is no secret to sign a test event with."
         return [*certificate, Finding("delivery", "skipped", there)]
     code, what = (
         (trouble.code, trouble.what) if trouble else ("LQB6067", "It accepts an event without a valid signature.")
     )
-    return [*certificate, found.failure("delivery", code, f"{address(url)}: {what}", url=address(url))]
+    return [*certificate, failure("delivery", code, f"{address(url)}: {what}", url=address(url))]
 
 
 async def _secret(context: DoctorContext, url: str) -> str | None:
@@ -147,9 +145,9 @@ async def _is_bot(settings: Settings) -> bool:
     return isinstance(report, dict) and {"ready", "busy", "waiting"} <= report.keys()
 
 
-def _taken(found: Findings, settings: Settings) -> Finding:
+def _taken(settings: Settings) -> Finding:
     what = f"Another program listens on {_listens(settings)}, and it is not a bot."
-    return found.failure("port", "LQB6075", what)
+    return failure("port", "LQB6075", what)
 
 
 def _listens(settings: Settings) -> str:
@@ -157,7 +155,7 @@ def _listens(settings: Settings) -> str:
     return f"{host}:{settings.port}"
 
 
-def _certificate(context: DoctorContext, found: Findings, url: str, probed: Probed) -> list[Finding]:
+def _certificate(context: DoctorContext, url: str, probed: Probed) -> list[Finding]:
     one = probed.certificate
     if one is None:
         return []
@@ -167,30 +165,29 @@ def _certificate(context: DoctorContext, found: Findings, url: str, probed: Prob
     if one.private_authority is not None:
         signed = f"{host}: signed by a private authority ({one.private_authority}), which Linq does not trust."
         if not context.allows_private_ca:
-            return [found.failure("certificate", "LQB6068", signed)]
+            return [failure("certificate", "LQB6068", signed)]
         what = f"{what} {signed} --private-ca allows that, for a rehearsal."
     if left < min(timedelta(days=CERTIFICATE_DAYS), (one.ends - one.begins) * CERTIFICATE_SHARE):
-        return [found.warning("certificate", "LQB6065", what)]
-    return [found.ok("certificate", what)]
+        return [warning("certificate", "LQB6065", what)]
+    return [ok("certificate", what)]
 
 
-def _kept(context: DoctorContext, found: Findings, probed: Probed) -> list[Finding]:
+def _kept(context: DoctorContext, probed: Probed) -> list[Finding]:
     path = path_of(context.settings.storage)
     if path is None or not path.exists():
         return []
     if has_stored(path, probed.delivery_id):
-        return [found.ok("inbox", f"The test event is in {path.name} once, though it was sent twice.")]
+        return [ok("inbox", f"The test event is in {path.name} once, though it was sent twice.")]
     what = f"The test event was accepted but is not in {path}: the bot at this address uses another storage."
-    return [found.warning("inbox", "LQB6086", what)]
+    return [warning("inbox", "LQB6086", what)]
 
 
 async def proxies(context: DoctorContext) -> Sequence[Finding]:
     """Check that not every caller is trusted as a proxy."""
-    found = await context.findings()
     trusted = context.settings.trusted_proxies
     if not EVERY_ADDRESS.isdisjoint(trusted):
         return [
-            found.warning(
+            warning(
                 "proxies",
                 "LQB6074",
                 "X-Forwarded-For is trusted from every address, so any caller can claim any address.",
@@ -200,4 +197,4 @@ async def proxies(context: DoctorContext) -> Sequence[Finding]:
         f"X-Forwarded-For is trusted from {', '.join(trusted)}" if trusted else "X-Forwarded-For is not trusted"
     )
     note = "; linqbot uses it only in logs." if not trusted else "."
-    return [found.ok("proxies", trusted_from + note)]
+    return [ok("proxies", trusted_from + note)]

@@ -18,7 +18,7 @@ from linqbot.features.asking.records import AskRecord, is_wait, prompts_of, reco
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.parse import EventNotUnderstood, parse
-from linqbot.ops.dry_runs.recorded_turn import RecordedTurn, turn_on_record
+from linqbot.ops.dry_runs.recorded_turn import Failed, RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
 from linqbot.storage.journal import JournalEntry
@@ -37,7 +37,6 @@ class OpenThen:
     has_timed_out: bool  # True if the conversation ended without an answer, so that the next message was a late one
 
     def is_open_for(self, delivery: Delivery) -> bool:
-        """Return True if the question was open when a delivery of the chat was handled."""
         return self.conversation.id != delivery.id and self.since < delivery.received_at <= self.ended_at
 
     def is_late(self, delivery: Delivery) -> bool:
@@ -54,7 +53,7 @@ async def open_then(
     entry: JournalEntry,
     record: AskRecord,
     entries: Sequence[JournalEntry],
-    failed: dict[str, tuple[int, str]],
+    failed: Mapping[str, Failed],
     storage: Storage,
 ) -> OpenThen | None:
     """Return the conversation of a question while it was open; None if it is not on record.
@@ -62,9 +61,7 @@ async def open_then(
     Args:
         entry, record: The question.
         entries: All entries of its turn.
-        failed: The conversations that failed after an answer: the number of the question, and the id of the dead answer.
-    Raises:
-        StorageUnavailable: the storage cannot be read.
+        failed: The conversations that failed, by their ids.
     """
     opened, outcome = record.opened, record.outcome or {}
     if opened is None:
@@ -85,8 +82,8 @@ async def open_then(
         question.to_json(),
     )
     ended_at = outcome.get("at", opened["until"])
-    n, answer = failed.get(entry.turn, (0, ""))
-    if n == record.n and (dead := await storage.dead_letter(answer)) is not None:
+    failure = failed.get(entry.turn)
+    if failure and failure.n == record.n and (dead := await storage.dead_letter(failure.answer)) is not None:
         ended_at = dead.delivery.received_at
     is_last = not any(record_of(each).n > record.n for each in entries if each.safety == "ask")
     has_timed_out = outcome.get("outcome") == "timed_out" and is_last and not is_wait(conversation.person)
@@ -103,37 +100,28 @@ def _person_of(delivery: Delivery) -> str:
 LOOK_BACK_S: Final = 7 * 86_400.0
 """Seconds before the oldest chosen delivery in which a conversation may have begun that one of them continues."""
 
-_MOST: Final = 10_000
+_MOST_CONVERSATIONS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenTurns:
-    """The turns to run again."""
-
     ids: Sequence[str]  # the ids of their deliveries, in the order in which these were accepted
     answers: int  # the number of chosen deliveries that are part of the turn of an earlier one
     answered: Mapping[str, str]  # for each of these that answered a question, the id of the earlier one
     _storage: Storage
     _open: dict[str, list[OpenThen]]
-    _failed: dict[str, tuple[int, str]]
+    _failed: Mapping[str, Failed]
     _late: dict[str, str] = field(default_factory=dict)
     """The first message after a question had timed out, by the id of its conversation."""
 
-    def is_lost_answer(self, delivery_id: str) -> bool:
-        """Return True if a dead letter answered a question of a turn whose delivery is not kept, so that it cannot run."""
-        return any(answer == delivery_id for _, answer in self._failed.values())
+    def failed_by(self, delivery_id: str) -> Failed | None:
+        """Return the conversation that failed after the answer that a dead letter was; None if none did."""
+        return next((each for each in self._failed.values() if each.answer == delivery_id), None)
 
     async def read(self, delivery: Delivery) -> RecordedTurn:
-        """Read the record of one of the turns.
-
-        Raises:
-            StorageUnavailable: the storage cannot be read.
-        """
+        """Read the record of one of the turns."""
         return await turn_on_record(
-            self._storage,
-            delivery,
-            conversations=self.conversations_at(delivery),
-            failed_after=self._failed.get(delivery.id),
+            self._storage, delivery, self.conversations_at(delivery), self._failed.get(delivery.id)
         )
 
     def conversations_at(self, delivery: Delivery) -> list[Conversation]:
@@ -155,8 +143,6 @@ async def chosen_turns(
     Args:
         limit: Only the newest deliveries, at most this many; None takes all.
         looked: Called with the number of deliveries that were looked at, and of all.
-    Raises:
-        StorageUnavailable: the storage cannot be read.
     """
     ids = await storage.replayable(selection)
     meant = ids[-limit:] if limit else ids
@@ -175,7 +161,7 @@ async def chosen_turns(
             if (then := await open_then(entry, record, entries, failed, storage)) is not None:
                 lanes.setdefault(lane_of_chat(then.conversation.chat_id), []).append(then)
         if delivery_id in failed:
-            answered[failed[delivery_id][1]] = delivery_id
+            answered[failed[delivery_id].answer] = delivery_id
         looked(number, len(everything))
     parts = {each for each in meant if each in answered or _is_spent_order(each, failed)}
     roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
@@ -185,19 +171,18 @@ async def chosen_turns(
     )
 
 
-async def _failed(storage: Storage) -> dict[str, tuple[int, str]]:
-    """Return the conversations that failed after an answer: the number of the question, and the id of the dead answer."""
+async def _failed(storage: Storage) -> dict[str, Failed]:
+    """Return the conversations that failed after an answer, by their ids."""
     found = {}
-    for conversation in await storage.conversations(limit=_MOST):
+    for conversation in await storage.conversations(limit=_MOST_CONVERSATIONS):
         question = OpenQuestion.model_validate_json(conversation.question)
         if conversation.status == "failed" and question.failed_by is not None:
-            found[conversation.id] = question.n, question.failed_by
+            found[conversation.id] = Failed(question.n, question.failed_by, conversation.handler)
     return found
 
 
-def _is_spent_order(delivery_id: str, failed: dict[str, tuple[int, str]]) -> bool:
-    """Return True if a delivery is an order that ended a question, such as a timeout."""
-    return delivery_id.startswith(ORDER_PREFIX) and all(delivery_id != answer for _, answer in failed.values())
+def _is_spent_order(delivery_id: str, failed: Mapping[str, Failed]) -> bool:
+    return delivery_id.startswith(ORDER_PREFIX) and all(delivery_id != each.answer for each in failed.values())
 
 
 async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str]) -> list[str]:

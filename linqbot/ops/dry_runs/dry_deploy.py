@@ -1,30 +1,75 @@
 """A dry deploy: run new code on the deliveries that were handled, and compare what it does with what was done.
 
-Nothing is sent and nothing is stored. Turns that differ are grouped by cause: the same kind of difference in the same
-handler.
+Nothing is sent and nothing is stored. A difference need not come from the new code: state may have changed since, and an
+answer may be random. So a run that differs is repeated: with the present code, if that is given, else with the new code and
+without state. Only a difference that stays is put down to the new code. Turns that differ are grouped by cause: the same
+kind of difference in the same handler.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.dry_runs.chosen_turns import ChosenTurns
-from linqbot.ops.dry_runs.comparison import KINDS, Compared, Kind, against_present, compared, explained, on_record
-from linqbot.ops.dry_runs.dry_turn import RunResult
-from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
+from linqbot.ops.dry_runs.dry_turn import RunFailure, RunResult
+from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn
 from linqbot.ops.dry_runs.world import DryWorld
 from linqbot.ops.served_code import bot_files
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
+
+Kind: TypeAlias = Literal[
+    "same", "different answer", "different handler", "new failure", "fixed failure", "could not be compared"
+]
+KINDS: Final[tuple[Kind, ...]] = (
+    "new failure",
+    "different handler",
+    "different answer",
+    "fixed failure",
+    "could not be compared",
+    "same",
+)
+"""The kinds, the most important first."""
+
+NEEDS_PRESENT: Final = " (a run of the present bot would tell)"
+"""Ends a cause for which a comparison with the present bot is the way out."""
+
+_WORDS: Final = {"chats.messages.send": "message", "messages.add_reaction": "reaction", "chats.polls.create": "poll"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A call that differs. `before` is None for a call that is new, `after` for one that is not made any more."""
+
+    before: ComparedCall | None
+    after: ComparedCall | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    delivery_id: str
+    kind: Kind
+    # What the difference is, or why there is no comparison. Turns of the same cause have the same text.
+    cause: str = ""
+    handler: str | None = None  # the handler that takes the event now
+    handler_at: str | None = None  # `file:line` of its definition
+    handler_before: str | None = None  # the handler of then, if it is known
+    changes: Sequence[Change] = ()  # the calls that differ, in order
+    # The error of the new run, or of then if the new run has none.
+    failure: RunFailure | None = field(default=None, repr=False)
+    is_silent: bool = False  # True if the new run makes no calls
+    is_against_present: bool = False  # True if `changes` are against a run of the present code, not against the record
+
 
 MOST_EXAMPLES: Final = 3
 
@@ -36,8 +81,6 @@ Loaded: TypeAlias = Callable[[], AbstractContextManager[Bot]]
 
 @dataclass(slots=True)
 class Group:
-    """Turns of one cause."""
-
     kind: Kind
     cause: str
     handler: str | None
@@ -65,7 +108,6 @@ class Report:
     _groups: dict[tuple[str, str | None, str], Group] = field(default_factory=dict)
 
     def add(self, one: Compared) -> None:
-        """Count a turn."""
         self.counts[one.kind] += 1
         if one.kind == "same":
             self.untaken += one.handler is None and one.is_silent
@@ -80,22 +122,18 @@ class Report:
 
     @property
     def groups(self) -> list[Group]:
-        """The groups, in the order in which they are shown."""
         return sorted(self._groups.values(), key=lambda group: (KINDS.index(group.kind), -group.count))
 
     @property
     def compared(self) -> int:
-        """The number of turns that could be compared."""
         return self.counts.total() - self.counts["could not be compared"]
 
     @property
     def failing(self) -> int:
-        """The number of turns that fail with the new code and did not fail so before."""
         return self.counts["new failure"]
 
     @property
     def differing(self) -> int:
-        """The number of turns with another answer or another handler."""
         return self.counts["different answer"] + self.counts["different handler"]
 
 
@@ -147,19 +185,28 @@ async def dry_deploy(
     report = Report(answers=chosen.answers)
 
     def add(one: Compared) -> None:
-        if handler is None or handler in (_short(one.handler), _short(one.handler_before)):
+        if handler is None or handler in (_function(one.handler), _function(one.handler_before)):
             report.add(one)
 
-    bots = _Bots(storage, client, plugins, reads=reads)
+    @asynccontextmanager
+    async def running(load: Loaded) -> AsyncIterator[DryWorld]:
+        with load() as bot:
+            world = DryWorld(bot, client, storage, plugins=plugins(bot.plugins), reads=reads)
+            try:
+                yield world
+            finally:
+                report.has_stuck_code = report.has_stuck_code or world.has_stuck_code
+                await world.aclose()
+
     differing: dict[str, RunResult] = {}
-    async with bots.running(new) as world:
+    async with running(new) as world:
         report.has_start_handlers = world.has_start_handlers
         async for turn in _turns(storage, chosen, list(chosen.ids)):
             advanced(1)
             if await world.answered_by(turn) is not None:
                 report.answers += 1
                 continue
-            if chosen.is_lost_answer(turn.delivery.id):
+            if chosen.failed_by(turn.delivery.id) is not None:
                 add(Compared(turn.delivery.id, "could not be compared", _LOST))
                 continue
             after = (await world.run(turn)).result()
@@ -169,10 +216,9 @@ async def dry_deploy(
             else:
                 differing[turn.delivery.id] = after
     if present is not None and differing:
-        async with bots.running(present) as world:
+        async with running(present) as world:
             async for turn in _turns(storage, chosen, list(differing)):
                 add(await against_present(turn, differing[turn.delivery.id], world))
-    report.has_stuck_code = bots.has_stuck_code
     return report
 
 
@@ -182,33 +228,191 @@ async def _turns(storage: Storage, chosen: ChosenTurns, ids: Sequence[str]) -> A
             yield await chosen.read(delivery)
 
 
-class _Bots:
-    """Loads bots, one after the other, and runs them."""
-
-    def __init__(
-        self, storage: Storage, client: Client, plugins: Callable[[Sequence[object]], Plugins], *, reads: bool
-    ) -> None:
-        self._storage = storage
-        self._client = client
-        self._plugins = plugins
-        self._reads = reads
-        self.has_stuck_code = False
-
-    @asynccontextmanager
-    async def running(self, load: Loaded) -> AsyncIterator[DryWorld]:
-        """Load a bot to run it.
-
-        Raises:
-            BotFileError, ConfigError, BotError: the bot cannot be loaded or run.
-        """
-        with load() as bot:
-            world = DryWorld(bot, self._client, self._storage, plugins=self._plugins(bot.plugins), reads=self._reads)
-            try:
-                yield world
-            finally:
-                self.has_stuck_code = self.has_stuck_code or world.has_stuck_code
-                await world.aclose()
+def on_record(turn: RecordedTurn) -> RunResult:
+    failure = None
+    if turn.dead is not None:
+        failure = RunFailure(_type_of(turn.dead.error), "", "")
+    return RunResult(turn.calls, turn.later, turn.dead.handler if turn.dead else None, failure=failure)
 
 
-def _short(handler: str | None) -> str | None:
-    return None if handler is None else handler.rpartition(":")[2]
+def _type_of(error: str) -> str:
+    """Return the name of the exception with which a stored traceback ends; empty for a sentence of linqbot's own."""
+    if "Traceback (most recent call last)" not in error:
+        return ""
+    names = (line.partition(":")[0] for line in reversed(error.splitlines()) if not line.startswith(" "))
+    found = next((name for name in names if all(part.isidentifier() for part in name.split("."))), "")
+    return found.rpartition(".")[2]
+
+
+def compared(  # noqa: PLR0911 - one return for each kind
+    delivery_id: str, before: RunResult, after: RunResult
+) -> Compared:
+    result = Compared(
+        delivery_id,
+        "same",
+        handler=after.handler,
+        handler_at=after.handler_at,
+        handler_before=before.handler,
+        failure=after.failure,
+        is_silent=not (after.calls or after.later),
+    )
+    changes = tuple(_changes(before, after))
+    if after.failure is not None:
+        return _failing(result, before.failure, after.failure, changes)
+    if after.missing is not None:
+        return _cut(result, before, after)
+    if before.failure is not None:
+        cause = f"{before.failure.kind or 'given up'} then, no error now"
+        return replace(result, kind="fixed failure", cause=cause, changes=changes, failure=before.failure)
+    if not changes:
+        if any(call.digest is None for call in before.calls):
+            cause = "the content of its calls is not kept; their number and endpoints are the same"
+            return replace(result, kind="could not be compared", cause=cause)
+        return result
+    if before.handler is not None and _function(before.handler) != _function(after.handler):
+        cause = f"{_function(before.handler)} took it then, {_function(after.handler)} now"
+        return replace(result, kind="different handler", cause=cause, changes=changes)
+    return replace(result, kind="different answer", cause=_cause(before, after, changes), changes=changes)
+
+
+def _failing(result: Compared, before: RunFailure | None, after: RunFailure, changes: tuple[Change, ...]) -> Compared:
+    if before is not None and before.kind in ("", after.kind):
+        return replace(result, cause=f"{after.kind} at {after.at}, as it failed then")
+    then = "" if before is None else f", {before.kind} then"
+    return replace(result, kind="new failure", cause=f"{after.kind} at {after.at}{then}", changes=changes)
+
+
+def _cut(result: Compared, before: RunResult, after: RunResult) -> Compared:
+    """Compare with a run that ended at something that is not on record."""
+    missing = f"not recorded: {_without_numbers(after.missing or '')}"
+    begins_alike = len(after.calls) <= len(before.calls) and all(
+        mine.is_like(its) for mine, its in zip(after.calls, before.calls, strict=False)
+    )
+    if not begins_alike:
+        changes = tuple(_changes(before, after))
+        return replace(
+            result, kind="different answer", cause=f"{_cause(before, after, changes)}; {missing}", changes=changes
+        )
+    if after.other_steps:
+        names = ", ".join(repr(_without_numbers(name)) for name in after.other_steps)
+        cause = f"takes other steps: {names} is not made now; {missing}"
+        return replace(result, kind="different answer", cause=cause)
+    return replace(result, kind="could not be compared", cause=missing)
+
+
+async def explained(turn: RecordedTurn, first: Compared, after: RunResult, world: DryWorld) -> Compared:
+    """Find out if a difference may come from something else than the code, by running the new code again."""
+    if first.kind not in ("different answer", "different handler"):
+        return first
+    if not (await world.run(turn)).result().does_the_same(after):
+        return _not_comparable(first, "two runs of the new code differ, such as by chance")
+    if after.past and not (await world.run(turn, without_past=True)).result().does_the_same(after):
+        return _not_comparable(first, f"the result depends on {' and on '.join(after.past)}{NEEDS_PRESENT}")
+    if after.doubts:
+        return _not_comparable(first, "; ".join(after.doubts))
+    if first.changes and all(each.before is None and each.after and each.after.is_later for each in first.changes):
+        return _not_comparable(
+            first, f"a send of ctx.send_later is not on record: it was cancelled since, or is new{NEEDS_PRESENT}"
+        )
+    return first
+
+
+async def against_present(turn: RecordedTurn, after: RunResult, present: DryWorld) -> Compared:
+    """Compare a run that differs from the record with a run of the present code, under the same circumstances."""
+    now = (await present.run(turn)).result()
+    first = compared(turn.delivery.id, on_record(turn), now)
+    if first.kind in ("same", "fixed failure") and now.missing is None:
+        # The present code does what is on record, so the record stands, and the handler of then is known.
+        before = replace(on_record(turn), handler=now.handler)
+        return compared(turn.delivery.id, before, after)
+    if now.does_the_same(after):
+        if now.missing is not None:
+            return compared(turn.delivery.id, replace(on_record(turn), handler=now.handler), after)
+        return Compared(
+            turn.delivery.id,
+            "same",
+            "the present bot does the same today, which differs from what is on record",
+            after.handler,
+            after.handler_at,
+            now.handler,
+        )
+    if not (await present.run(turn)).result().does_the_same(now):
+        result = compared(turn.delivery.id, now, after)
+        return _not_comparable(result, "two runs of the present bot differ, such as by chance")
+    return replace(compared(turn.delivery.id, now, after), is_against_present=True)
+
+
+def _not_comparable(result: Compared, why: str) -> Compared:
+    return replace(result, kind="could not be compared", cause=why)
+
+
+def _changes(before: RunResult, after: RunResult) -> Iterator[Change]:
+    yield from _differences(before.calls, after.calls)
+    yield from _differences(_flat(before.later), _flat(after.later))
+
+
+def _differences(old: Sequence[ComparedCall], new: Sequence[ComparedCall]) -> Iterator[Change]:
+    if len(old) == len(new) and all(mine.is_like(its) for mine, its in zip(new, old, strict=True)):
+        return
+    a, b = ([(call.name, call.digest) for call in calls] for calls in (old, new))
+    for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if tag != "equal":
+            yield from _paired(old[i:j], new[k:m])
+
+
+def _paired(old: Sequence[ComparedCall], new: Sequence[ComparedCall]) -> Iterator[Change]:
+    """Yield a piece that differs: calls of the same endpoint are two wordings of one."""
+    left = list(new)
+    for call in old:
+        found = next((each for each in left if each.name == call.name), None)
+        if found is not None:
+            left.remove(found)
+            if found.is_like(call):
+                continue
+        yield Change(call, found)
+    for each in left:
+        yield Change(None, each)
+
+
+def _flat(later: Mapping[str, Sequence[ComparedCall]]) -> list[ComparedCall]:
+    return [call for calls in later.values() for call in calls]
+
+
+def _cause(before: RunResult, after: RunResult, changes: Sequence[Change]) -> str:
+    """Describe a difference in words that are the same for all turns that differ in the same way."""
+    if not changes:
+        return "the same calls in another order"
+    if not (before.calls or before.later):
+        return "it was silent then, and answers now"
+    if not (after.calls or after.later):
+        return "no handler takes it now" if after.handler is None else "it answered then, and is silent now"
+    counts = Counter(_word(change) for change in changes)
+    return ", ".join(what if count == 1 else f"{what} ({count} times)" for what, count in counts.items())
+
+
+def _word(change: Change) -> str:
+    call = change.before or change.after
+    assert call is not None
+    noun = "scheduled " * call.is_later + _WORDS.get(call.name, call.name)
+    if change.after is None:
+        return f"no {noun} any more"
+    if change.before is None:
+        return f"one {noun} more"
+    if change.before.shown is None:
+        return f"another {noun}, whose content of then is not kept"
+    return f"other words in a {noun}" if noun.endswith("message") else f"another {noun}"
+
+
+def _function(handler: str | None) -> str:
+    """Return the name of a handler without its module, whose name is that of the file."""
+    return "no handler" if handler is None else handler.rpartition(":")[2]
+
+
+def _without_numbers(name: str) -> str:
+    """Return the name of a step without the digests and numbers that differ from turn to turn."""
+    kept, is_number = [], False
+    for letter in name:
+        is_number = letter in "@#" or (is_number and (letter.isalnum() or letter in "_.-"))
+        if not is_number:
+            kept.append(letter)
+    return "".join(kept)

@@ -16,11 +16,10 @@ from linqbot.client.call import Call
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
 from linqbot.features.asking.admission import ORDER_PREFIX
-from linqbot.features.asking.question import OpenQuestion
 from linqbot.linq.events.delivery import Delivery
 from linqbot.ops.dry_runs.chosen_turns import ChosenTurns
-from linqbot.ops.dry_runs.dry_turn import DryTurn, calls_of
-from linqbot.ops.dry_runs.recorded_turn import turn_on_record
+from linqbot.ops.dry_runs.dry_turn import DryTurn
+from linqbot.ops.dry_runs.recorded_turn import calls_of
 from linqbot.ops.dry_runs.simulate import Simulation
 from linqbot.ops.dry_runs.tape import NO_READS
 from linqbot.ops.dry_runs.world import DryWorld
@@ -42,6 +41,7 @@ class DryRun:
     Args:
         client: Used for reads, if they are allowed; already open.
         storage: Holds the deliveries, and knows which messages the bot has sent. It is only read.
+        chosen: Tells which deliveries went to an open question.
         reads: Let reads that the storage cannot answer, and downloads of media, through to Linq.
         plugins: Their middleware and routers run as in production; their observer hooks do not run.
     Raises:
@@ -50,28 +50,25 @@ class DryRun:
     """
 
     def __init__(
-        self, bot: Bot, client: Client, storage: Storage, *, reads: bool, plugins: Plugins | None = None
+        self, bot: Bot, client: Client, storage: Storage, chosen: ChosenTurns, *, reads: bool, plugins: Plugins
     ) -> None:
-        self._world = DryWorld(bot, client, storage, plugins=plugins or Plugins(), reads=reads)
+        self._world = DryWorld(bot, client, storage, plugins=plugins, reads=reads)
         self._storage = storage
+        self._chosen = chosen
 
-    async def replay(self, ids: Sequence[str], *, chosen: ChosenTurns | None = None) -> AsyncIterator[Simulation]:
-        """Run the handlers on stored deliveries, in this order.
-
-        By `chosen`, those that went to an open question are known. Without it, each is taken for a turn of its own.
-        """
+    async def replay(self, ids: Sequence[str]) -> AsyncIterator[Simulation]:
         async for page in self._storage.pages(ids):
             for delivery in page:
-                yield await self.run(delivery, chosen=chosen)
+                yield await self.run(delivery)
 
-    async def run(self, delivery: Delivery, *, chosen: ChosenTurns | None = None) -> Simulation:
+    async def run(self, delivery: Delivery) -> Simulation:
         """Run the handlers on one delivery. An error that they raise is in the result, a SystemExit included."""
-        note = await note_on(delivery, self._storage)
-        began_with = None if chosen is None or note else chosen.answered.get(delivery.id)
+        note = note_on(delivery, self._chosen)
+        began_with = None if note else self._chosen.answered.get(delivery.id)
         if began_with is not None:
             # The handler that takes other messages would not have got it.
             return Simulation(delivery, note=_ANSWER.format(began_with), began_with=began_with)
-        turn = await (turn_on_record(self._storage, delivery) if chosen is None else chosen.read(delivery))
+        turn = await self._chosen.read(delivery)
         if note is not None:
             turn = replace(turn, conversations=())
         if (asker := await self._world.answered_by(turn)) is not None:
@@ -104,25 +101,16 @@ def _why_ended(done: DryTurn) -> str | None:
     return None if done.missing is None or done.missing_read else f"Not recorded: {done.missing}."
 
 
-_MOST: Final = 10_000
-
-
-async def note_on(delivery: Delivery, storage: Storage) -> str | None:
-    """Return why a dry run cannot show what really happens with a delivery of a conversation; None if it can.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
+def note_on(delivery: Delivery, chosen: ChosenTurns) -> str | None:
+    """Return why a dry run cannot show what really happens with a delivery of a conversation; None if it can."""
     if delivery.id.startswith(ORDER_PREFIX):
         return (
             "It ends a question of ctx.ask, such as after a timeout, and no dry run shows that. To continue the "
             f"conversation: linqbot inbox retry {delivery.id}"
         )
-    for conversation in await storage.conversations(limit=_MOST):
-        question = OpenQuestion.model_validate_json(conversation.question)
-        if conversation.status == "failed" and question.failed_by == delivery.id:
-            return (
-                f"It answered a question of handler {conversation.handler}. The dry run shows it as a message of its own. "
-                f"To continue the conversation with it: linqbot inbox retry {delivery.id}"
-            )
+    if (failed := chosen.failed_by(delivery.id)) is not None:
+        return (
+            f"It answered a question of handler {failed.handler}. The dry run shows it as a message of its own. "
+            f"To continue the conversation with it: linqbot inbox retry {delivery.id}"
+        )
     return None

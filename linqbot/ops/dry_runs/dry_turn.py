@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from linqbot.bot.turn_context import TurnContext
-from linqbot.client.call import Call
 from linqbot.engine.failure import TurnFailure
 from linqbot.engine.slots import OUTSIDE_FIRST, is_outside_of_answer, outside_of_answer, step_around, step_digest
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Suspended
 from linqbot.features.asking.records import AskRecord
 from linqbot.linq.types.proactive import Broadcast
-from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn, joined_streams, of_call, of_entry
+from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn, calls_of, joined_streams, of_call, of_entry
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
@@ -25,8 +24,6 @@ from linqbot.storage.timers import Timer
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """The exception with which a run ended."""
-
     kind: str  # the name of its class
     at: str  # `file:line` of the author's code
     message: str = field(repr=False, compare=False)  # its message, which may quote a person's words
@@ -34,8 +31,6 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The calls that a run would make, and how it ended."""
-
     calls: Sequence[ComparedCall] = ()  # the calls to Linq, in order; reads and hints are not among them
     # The calls of `ctx.send_later`, by the id of the send.
     later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
@@ -50,7 +45,6 @@ class RunResult:
     past: Sequence[str] = ()
 
     def does_the_same(self, other: RunResult) -> bool:
-        """Return True if both runs do and fail the same."""
         mine, its = self.failure, other.failure
         return (
             len(self.calls) == len(other.calls)
@@ -131,7 +125,6 @@ class DryTurn:
             raise Suspended("The run has ended.")
 
     def doubt(self, why: str) -> None:
-        """Note why the run may differ from the turn on record."""
         if why not in self.doubts:
             self.doubts.append(why)
 
@@ -173,7 +166,6 @@ class DryTurn:
         return same or next((each for each in left if each.number == asked.number), None)
 
     def result(self) -> RunResult:
-        """Return what the run has done. It must have ended."""
         unused = [name for name in self._steps if name not in self._used and not name.startswith("when:")]
         made = (_of_broadcast(each) if isinstance(each, NewBroadcast) else of_entry(each) for each in self.made)
         return RunResult(
@@ -197,11 +189,6 @@ class DryTurn:
         except Exception:  # noqa: BLE001 - the text of an exception is code of its author
             message = ""
         return RunFailure(type(error).__name__, failed.place, message)
-
-
-def calls_of(timer: Timer) -> list[Call]:
-    """Return the calls of a scheduled send."""
-    return [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
 
 
 def _of_broadcast(new: NewBroadcast) -> ComparedCall:

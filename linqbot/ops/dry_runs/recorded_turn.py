@@ -2,7 +2,7 @@
 
 Of an acked turn, the storage has the body and the texts only while history is on. It never has the name of the handler,
 the state before the turn, or Linq's answer to a read. A compared call has an endpoint, a digest, and its text if that
-is kept. Next step: `comparison.py` compares the turn with the run of new code.
+is kept. Next step: `dry_deploy.py` compares the turn with the run of new code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -39,14 +39,13 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import RECORDED, JournalEntry
+from linqbot.storage.timers import Timer
 
 _SEND = "chats.messages.send"
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedCall:
-    """A call as it is compared."""
-
     name: str  # the endpoint, such as `chats.messages.send`
     digest: str | None  # equal for calls of equal content; None if neither the content nor a digest of it is kept
     shown: str | None = field(default=None, repr=False)  # the content for an operator; None if it is not kept
@@ -61,12 +60,10 @@ class ComparedCall:
 
 
 def of_call(call: Call, slot: str = "", *, is_later: bool = False) -> ComparedCall:
-    """Return the compared form of a call that a run makes."""
     return ComparedCall(call.name, digest(call), _shown(call), stream_of(slot), is_later)
 
 
 def of_entry(entry: JournalEntry) -> ComparedCall:
-    """Return the compared form of a call that is on record."""
     call = Call.from_json(entry.call)
     has_content = call.body is not None or b'"body":' in entry.call
     if not has_content:
@@ -127,8 +124,6 @@ def _without_keys(body: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RecordedTurn:
-    """A turn on record."""
-
     delivery: Delivery
     replay: int  # the number of the last replay; see `Lease`
     entries: Sequence[JournalEntry]  # the journal entries of that replay
@@ -144,7 +139,6 @@ class RecordedTurn:
 
     @property
     def calls(self) -> tuple[ComparedCall, ...]:
-        """The calls that the turn made, in order."""
         return joined_streams(of_entry(entry) for entry in self.call_entries if not explains_refusal(entry))
 
     @property
@@ -173,33 +167,33 @@ class RecordedTurn:
         return steps_on_record(self.entries)
 
 
+class Failed(NamedTuple):
+    """A conversation that failed after an answer."""
+
+    n: int  # the number of the question
+    answer: str  # the id of the dead letter that answered it
+    handler: str
+
+
 async def turn_on_record(
-    storage: Storage,
-    delivery: Delivery,
-    *,
-    conversations: Sequence[Conversation] = (),
-    failed_after: tuple[int, str] | None = None,
+    storage: Storage, delivery: Delivery, conversations: Sequence[Conversation], failed: Failed | None
 ) -> RecordedTurn:
     """Read what the storage has of the turn of a delivery.
 
     Args:
         conversations: See `RecordedTurn`.
-        failed_after: Of a conversation that failed: the number of its last question, and the id of the dead letter that
-            answered it.
-    Raises:
-        StorageUnavailable: the storage cannot be read.
+        failed: None if it began no conversation that failed.
     """
     dead = await storage.dead_letter(delivery.id)
     replay, entries = await _newest_entries(storage, delivery.id, dead)
     later = {found: calls async for found, calls in _later(storage, delivery, replay, entries)}
     dead_answer = None
-    if failed_after is not None and (answer := await storage.dead_letter(failed_after[1])) is not None:
-        dead, dead_answer = answer, (failed_after[0], _outcome_of(answer.delivery))
+    if failed is not None and (answer := await storage.dead_letter(failed.answer)) is not None:
+        dead, dead_answer = answer, (failed.n, _outcome_of(answer.delivery))
     return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, conversations)
 
 
 def _outcome_of(delivery: Delivery) -> QuestionEnd:
-    """Return the end of a question that a delivery was."""
     order = order_of(delivery) if delivery.id.startswith(ORDER_PREFIX) else None
     if order is not None:
         return {**order.outcome, "at": delivery.received_at}
@@ -243,17 +237,19 @@ async def _later(
 
 
 def _parts(entries: Sequence[JournalEntry]) -> Iterator[str]:
-    """Yield the names of the parts of a turn."""
     yield from ("", OUTSIDE_FIRST)
     yield from (part_name(record_of(entry).n) for entry in entries if entry.safety == "ask")
+
+
+def calls_of(timer: Timer) -> list[Call]:
+    return [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
 
 
 async def calls_of_send(storage: Storage, scheduled_id: str) -> tuple[ComparedCall, ...] | None:
     """Return the calls of a scheduled send; None if it is not on record any more."""
     timer = await storage.timer(scheduled_id)
     if timer is not None:
-        calls = [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
-        return tuple(of_call(call, is_later=True) for call in calls)
+        return tuple(of_call(call, is_later=True) for call in calls_of(timer))
     delivery = await storage.delivery(f"i.send.{scheduled_id}")
     due = None if delivery is None else due_send(delivery)
     return None if due is None else tuple(of_call(call, is_later=True) for call in due.calls)

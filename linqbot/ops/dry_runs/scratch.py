@@ -27,7 +27,8 @@ from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 
 _STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
-_MOST: Final = 10_000
+ALL: Final = 10_000
+"""More deliveries and timers than a turn can have."""
 
 
 class Scratch(MemoryStorage):
@@ -48,7 +49,6 @@ class Scratch(MemoryStorage):
         self.outcome: Outcome = Ack()  # the outcome of the turn that has ended last
 
     async def fill(self) -> None:
-        """Store what the turn begins with."""
         turn = self._run.turn
         for entry in turn.results.values():
             if from_json(entry.call).get("verb") in (CANCEL, "scheduled"):
@@ -91,8 +91,7 @@ class Scratch(MemoryStorage):
         return order(conversation, question.n, outcome, name=run.answered_by, now=at)
 
     async def sends(self) -> list[Timer]:
-        """Return the timers of the scheduled sends of the run."""
-        timers = await super().scheduled(limit=_MOST)
+        timers = await super().scheduled(limit=ALL)
         return [each for each in timers if each.kind in (KIND, REPEAT) and each.id not in self._not_ours]
 
     def close(self) -> None:

@@ -35,8 +35,6 @@ OBSERVER_NAME: Final = "linqbot-simulation"
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """The result of a simulated event."""
-
     delivery: Delivery
     calls: list[Call] = field(default_factory=list)  # calls that would have been made, in this order
     # Calls that `ctx.send_later` would have kept for a later time. A dry run alone lists them.
@@ -207,7 +205,6 @@ class Bisection:
 
 
 def _difference(done: Simulation, plain: Simulation) -> str | None:
-    """Return the problem of a simulation, compared with the one without plugins; None if there is none."""
     if done.faults:
         name, why = next(iter(done.faults.items()))
         return f"{name}: {why}"

@@ -25,20 +25,16 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.turn_context import TurnContext
 from linqbot.branch import follow_tasks
-from linqbot.client.call import ApiResponse, Call, Run, id_in_path
 from linqbot.client.client import Client
 from linqbot.clock import Clock, MovableClock
-from linqbot.engine.call_lookup import outcome_of
-from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.parts import Turn
 from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.slots import is_outside_of_answer
 from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.worker import Worker
-from linqbot.errors import LinqApiError, StorageUnavailable
+from linqbot.errors import StorageUnavailable
 from linqbot.features import notices, own_changes
 from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.features.asking.session import AskSession
@@ -50,10 +46,9 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.dry_turn import DryTurn
-from linqbot.ops.dry_runs.kept_chat import KeptChats
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
-from linqbot.ops.dry_runs.scratch import Scratch
-from linqbot.ops.dry_runs.tape import UPLOADED, Tape
+from linqbot.ops.dry_runs.scratch import ALL, Scratch
+from linqbot.ops.dry_runs.tape import UPLOADED, KeptChats, TapeOfThen, read_of_bot
 from linqbot.plugins.registry import OBSERVED, Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
@@ -64,10 +59,8 @@ from linqbot.storage.state import StateReader
 T = TypeVar("T")
 
 _LEASE_S: Final = 3600.0
-_MOST: Final = 10_000
 
 _is_in_run: ContextVar[bool] = ContextVar("linqbot_is_in_dry_run", default=False)
-_is_read_of_bot: ContextVar[bool] = ContextVar("linqbot_is_read_of_bot", default=False)
 
 
 class DryWorld:
@@ -103,8 +96,6 @@ class DryWorld:
 
         Args:
             without_past: See `DryTurn`.
-        Raises:
-            StorageUnavailable: the storage cannot be read.
         """
         run = DryTurn(turn, without_past=without_past)
         try:
@@ -123,7 +114,7 @@ class DryWorld:
             run.missing = "if the outage was over when its notice was due"
             return run
         scratch = await self._scratch(run)
-        tape = _TapeOfThen(run, scratch, self._kept, reads=self._reads)
+        tape = TapeOfThen(run, scratch, self._kept, reads=self._reads)
         self._dispatcher.run, self._dispatcher.tape = run, tape
         turns = Turns(
             self._dispatcher,
@@ -174,7 +165,6 @@ class DryWorld:
         return self._has_stuck_thread or any(not task.done() for task in self._stuck)
 
     async def aclose(self) -> None:
-        """Cancel the background tasks of the runs."""
         await self._dispatcher.aclose()
         for task in self._stuck:
             task.cancel()
@@ -189,7 +179,7 @@ class DryWorld:
         self._observe(run)
         self._clock.stop_at(delivery.received_at)
         await scratch.put(delivery)
-        leases = await scratch.take(_MOST, lease_s=_LEASE_S)
+        leases = await scratch.take(ALL, lease_s=_LEASE_S)
         lease = next(each for each in leases if each.delivery.id == delivery.id)
         # As after an earlier run that ended without an outcome, so that what is on record is read.
         lease = replace(lease, delivery_count=1, replay=run.turn.replay)
@@ -241,8 +231,6 @@ class _Clock(MovableClock):
 
 
 class _Unlimited(SendRateLimit):
-    """Lets every call be made at once."""
-
     def wait_s(self, pair: str | None) -> float:
         return 0.0
 
@@ -266,12 +254,12 @@ class _Dispatcher(Dispatcher):
     """Gives the handlers of the current run contexts that read from the record."""
 
     run: DryTurn
-    tape: _TapeOfThen
+    tape: TapeOfThen
 
     def context(self, turn: Turn, state_store: StateReader) -> TurnContext:
         assert turn.asking is not None
         seen = copy(turn)
-        seen.client = turn.client.wrapped(_read_of_bot)
+        seen.client = turn.client.wrapped(read_of_bot)
         seen.asking = _SessionOfThen(turn.asking, turn.journal, self.run)
         self.run.ctx = super().context(seen, state_store)
         return self.run.ctx
@@ -300,19 +288,6 @@ class _Broadcaster(TurnBroadcaster):
 
 class _Features(Features):
     broadcaster = _Broadcaster
-
-
-def _read_of_bot(run: Run) -> Run:
-    async def noted(call: Call) -> ApiResponse:
-        if call.safety != "read":
-            return await run(call)
-        token = _is_read_of_bot.set(True)
-        try:
-            return await run(call)
-        finally:
-            _is_read_of_bot.reset(token)
-
-    return noted
 
 
 class _SessionOfThen(TurnSession):
@@ -348,51 +323,3 @@ class _StepsOfThen:
         if name.startswith("fetch:"):
             return cast("T", UPLOADED)  # a file that was received would be downloaded first
         return await self._asker.recorded(name, make, kind=kind)
-
-
-class _TapeOfThen(Tape):
-    """Answers calls as they were answered then, and reads from what is kept."""
-
-    def __init__(self, run: DryTurn, scratch: Scratch, kept: KeptChats, *, reads: bool) -> None:
-        super().__init__(reads=reads)
-        self._run = run
-        self._scratch = scratch
-        self._kept = kept
-        self._matcher = JournalMatcher(run.turn.call_entries)
-
-    async def change(self, call: Call) -> ApiResponse:
-        """Answer a call as then; see `Tape.change`."""
-        self._run.refuse_after_end()
-        slot = self._scratch.begun_slot
-        entry = None
-        if not is_outside_of_answer(slot):  # what middleware did for the answers is not compared
-            entry = self._matcher.match(slot, call, is_named=call.label is not None).entry
-        if entry is None:
-            return await super().change(call)
-        if entry.status not in ("refused", "ambiguous") and entry.answer is None and entry.message_id is None:
-            return await super().change(call)  # nothing of its answer is kept
-        if entry.message_id is not None:
-            self._run.sent.add(entry.message_id)
-        return outcome_of(entry, call)
-
-    async def read(self, call: Call, run: Run) -> ApiResponse:
-        """Answer a read from what is kept; see `Tape.read`."""
-        self._run.refuse_after_end()
-        found = await self._kept.answer(call, self._run)
-        is_of_bot = _is_read_of_bot.get()
-        if found is None and not is_of_bot and call.name == "chats.retrieve":
-            found = await self._kept.chat(id_in_path(call))
-        if found is not None:
-            return ApiResponse(200, found)
-        if not self.reads and is_of_bot:
-            self._run.cut_read(call.name, f"what {call.name} returned", "Linq is asked")
-        if not self.reads:
-            raise LinqApiError("It is not on record.", status=404, call=call.name)
-        self._run.doubt(f"{call.name} was read from Linq as it is now")
-        return await run(call)
-
-    def admit_fetch(self) -> None:
-        """Refuse a download; see `Tape.admit_fetch`."""
-        self._run.refuse_after_end()
-        if not self.reads:
-            self._run.cut_read("fetch", "a file that was downloaded", "it is downloaded")

@@ -2,10 +2,9 @@
 
 from linqbot_agent.budget import Budget
 from linqbot_agent.entries import ResultNotRecorded, idempotency_key
-from linqbot_agent.outputs import Media, Poll, Say, Silence, Tapback
 from linqbot_agent.plugin import LinqAgent
-from linqbot_agent.run import run
-from linqbot_agent.turn import Counts
+from linqbot_agent.run import Counts, run
+from linqbot_agent.saying import Media, Poll, Say, Silence, Tapback
 
 __all__ = [
     "Budget",

@@ -16,17 +16,15 @@ from pydantic_ai.output import NativeOutput, PromptedOutput
 from pydantic_core import to_json
 
 from linqbot import BotError, Event, MessageEdited, MessageReceived
-from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, ToolGuard, decision
+from linqbot_agent.approvals import Decision, People, PersonNeeded, ToolGuard, answer_of, decision
 from linqbot_agent.bubbles import Bubbles, OutputChecks, say_rest
 from linqbot_agent.durability import ModelFailed, Result, Run, completed
 from linqbot_agent.entries import Entries
 from linqbot_agent.links import KnownLinks
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, keep_unreadable
-from linqbot_agent.outputs import outputs_of, text_of
-from linqbot_agent.questions import QuestionNeeded, Questions, answer_of
-from linqbot_agent.remembering import remember, remembered, summary_key, work_of
-from linqbot_agent.summaries import keep_summary
-from linqbot_agent.turn import Answer, Prompt, Settings
+from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
+from linqbot_agent.run import Answer, Prompt, Settings
+from linqbot_agent.saying import outputs_of, text_of
 from linqbot_agent.written import prompt_of, prompt_of_edit, said_by
 
 __all__ = ["ModelFailed", "answered", "cut", "repeated"]
@@ -45,7 +43,7 @@ async def answered(
         BotError: the agent cannot run in a turn, or its output is none of the output types.
         AskTimeout, AskCancelled: a call needed approval, and got no answer.
     """
-    run = _run_of(agent, settings)
+    run = Run(settings, Entries(settings.ctx, settings.name), _bubbles(agent, settings))
     # An edit is no message of the chat: the edited message is a part of the history.
     past = await remembered(settings, run, with_current=prompt is not None or isinstance(settings.event, MessageEdited))
     given = _prompt(settings.event, settings.ctx.already_sent) if prompt is None else prompt
@@ -66,7 +64,7 @@ async def answered(
         summary=past.summary,
         unreadable=run.unreadable,
         asked=asked.calls,
-        questions=list(asked.answers),
+        questions=[call_id for call_id, said in asked.said.items() if isinstance(said, str)],
         has_unrecorded=run.entries.has_unrecorded,
     )
     await _keep(answer, settings)
@@ -79,9 +77,8 @@ class _Asked:
 
     # The id of each call that waited for a person, and its question, in the order in which they were asked.
     calls: list[tuple[str, str]] = field(default_factory=list)
-    # The decisions about calls that need approval, by the id of the call.
-    decisions: dict[str, Decision] = field(default_factory=dict)
-    answers: dict[str, str] = field(default_factory=dict)  # the answers in words, by the id of the call
+    # By the id of the call, the decision about one that needs approval, or the answer in words.
+    said: dict[str, Decision | str] = field(default_factory=dict)
 
 
 async def _completed(
@@ -95,20 +92,15 @@ async def _completed(
     history: Sequence[ModelMessage],
 ) -> Result:
     """Run the agent to its end. A call that waits for a person ends the run, which begins again with the answer."""
-    capabilities = [
-        *(Approvals(asked.decisions), Questions(asked.answers), OutputChecks()),
-        *_guards(settings),
-    ]
+    capabilities = [People(asked.said), OutputChecks(), *_guards(settings)]
     while True:
         try:
             async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress{len(asked.calls)}"):
                 return await completed(agent, run, prompt, deps=deps, history=history, capabilities=capabilities)
-        except ApprovalNeeded as needed:
+        except PersonNeeded as needed:
             asked.calls.append((needed.call_id, needed.question))
-            asked.decisions[needed.call_id] = await decision(needed.call_id, needed.question, settings)
-        except QuestionNeeded as needed:
-            asked.calls.append((needed.call_id, needed.question))
-            asked.answers[needed.call_id] = await answer_of(needed.call_id, needed.question, settings)
+            ask = decision if needed.is_approval else answer_of
+            asked.said[needed.call_id] = await ask(needed.call_id, needed.question, settings)
         run.entries.begin_again()
         if run.bubbles is not None:
             run.bubbles.begin_part()
@@ -150,13 +142,13 @@ async def cut(answer: Answer, settings: Settings) -> str:
 
 
 async def _keep(answer: Answer, settings: Settings) -> None:
-    """Note what is remembered of an answer. It is stored with the turn."""
-    ctx, event = settings.ctx, settings.event
+    """Note what is remembered of an answer. It is stored with the turn, unless the line keeps nothing (zero retention)."""
+    ctx, event, options = settings.ctx, settings.event, settings.turn.options
+    if isinstance(event, MessageReceived | MessageEdited) and event.zero_retention:
+        return
     await remember(ctx, event, answer.work)
-    await keep(
-        ctx, event, answer.talk, limit=settings.turn.options.history * (2 if settings.turn.options.summary_model else 1)
-    )
-    await keep_unreadable(ctx, event, answer.unreadable)
+    await keep(ctx, event, answer.talk, limit=options.history * (2 if options.summary_model else 1))
+    await keep_unreadable(ctx, answer.unreadable)
     await keep_summary(ctx, event, summary_key(settings), answer.summary)
 
 
@@ -168,25 +160,7 @@ def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> 
     return talk if len(to_json(talk)) <= MOST_BYTES else exchange_of(prompt_of(settings.event), messages[:1], answer)
 
 
-def _run_of(agent: AbstractAgent[Any, Any], settings: Settings) -> Run:
-    ctx, turn = settings.ctx, settings.turn
-    return Run(
-        ctx=ctx,
-        id=f"{settings.event.event_id}/{settings.name}",
-        chat_id=settings.event.chat_id,
-        entries=Entries(ctx, settings.name),
-        account=turn.account,
-        elsewhere=turn.options.elsewhere,
-        timeout_s=settings.timeout_s,
-        unpriced=turn.unpriced,
-        counts=turn.counts,
-        bubbles=_bubbles(agent, settings),
-        known_links=turn.options.known_links,
-    )
-
-
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
-    """Return what limits the tools and the answer of a run."""
     turn, chat_id = settings.turn, settings.event.chat_id
     guards: list[AbstractCapability[Any]] = [ToolGuard(chat_id, turn.options.elsewhere, turn.options.unapproved)]
     return [*guards, KnownLinks(asks_again=not settings.stream)] if turn.options.known_links else guards

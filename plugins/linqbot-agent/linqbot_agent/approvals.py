@@ -1,8 +1,8 @@
-"""Approvals: a call of a tool that needs one waits until a person says yes, for days and across restarts.
+"""Calls of tools that wait for a person, for days and across restarts: for an approval, or for the answer to a question.
 
 The question is one of `ctx.ask`, so the handler ends and the process keeps nothing. The answer runs the handler again, and
-the run goes on with what is on record. Each call has a question of its own. `ToolGuard` finds the calls that need one, and
-holds back output functions that act in another chat.
+the run goes on with what is on record. Each call has a question of its own. A tool asks by raising `CallDeferred`.
+`ToolGuard` finds the calls that need an approval, and holds back output functions that act in another chat.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDefinition, ToolDenied
 from pydantic_core import to_json
 
-from linqbot import AskCancelled, Context, MessageReceived, Refused, TextPart
+from linqbot import AskCancelled, BotError, Context, MessageReceived, Refused, TextPart
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
-from linqbot_agent.turn import PersonNeeded, Settings
-from linqbot_agent.written import in_mark, visible
+from linqbot_agent.run import Settings
+from linqbot_agent.written import in_mark, said_by, visible
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""
@@ -29,30 +29,45 @@ _LONGEST_VALUE: Final = 80
 Decision: TypeAlias = ToolApproved | ToolDenied
 
 
-class ApprovalNeeded(PersonNeeded):
-    """Ends an agent's run at a call whose approval is not decided yet."""
+class PersonNeeded(BaseException):
+    """Ends an agent's run at a call that waits for a person. Only the handler's task can ask, and pydantic-ai uses others."""
+
+    def __init__(self, call_id: str, question: str, *, is_approval: bool) -> None:
+        super().__init__(call_id)
+        self.call_id = call_id
+        self.question = visible(question)  # a model may have chosen a part of it
+        self.is_approval = is_approval
 
 
 @dataclass
-class Approvals(AbstractCapability[Any]):
-    """Decides on the calls of a run that need approval, by their ids."""
+class People(AbstractCapability[Any]):
+    """Gives the calls of a run that wait for a person what the person has said, by their ids."""
 
-    decisions: Mapping[str, Decision]
+    said: Mapping[str, Any]
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
     ) -> DeferredToolResults | None:
-        """Return the decisions on calls.
+        """Return the decisions on calls, and the answers as the results of others.
 
         Raises:
-            ApprovalNeeded: one of them is not decided yet.
+            PersonNeeded: one of them was not asked yet.
+            BotError: a tool has deferred its call without a question.
         """
-        for call in requests.approvals:
-            if call.tool_call_id not in self.decisions:
-                own = requests.metadata.get(call.tool_call_id, {}).get("question")
-                raise ApprovalNeeded(call.tool_call_id, own or question(call))
+        for call in [*requests.approvals, *requests.calls]:
+            if call.tool_call_id in self.said:
+                continue
+            is_approval = call in requests.approvals
+            own = requests.metadata.get(call.tool_call_id, {}).get("question")
+            if not is_approval and not (isinstance(own, str) and own.strip()):
+                raise BotError(
+                    f"The tool {call.tool_name} raised CallDeferred without a question, so its call can have no result. "
+                    'Write: raise CallDeferred(metadata={"question": "Which name?"}).'
+                )
+            raise PersonNeeded(call.tool_call_id, own or question(call), is_approval=is_approval)
         return DeferredToolResults(
-            approvals={call.tool_call_id: self.decisions[call.tool_call_id] for call in requests.approvals}
+            approvals={call.tool_call_id: self.said[call.tool_call_id] for call in requests.approvals},
+            calls={call.tool_call_id: self.said[call.tool_call_id] for call in requests.calls},
         )
 
 
@@ -87,6 +102,24 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
         said = await ctx.once(f"{key}/instead", lambda _: _text(ctx), kind=str, retry=True)
         return ToolDenied(f"The person has not approved this, and wrote instead: {said}")
     return ToolApproved() if is_approved else ToolDenied("The person said no.")
+
+
+async def answer_of(call_id: str, question: str, settings: Settings) -> str:
+    """Ask the question of a tool in the chat, and return the answer.
+
+    Raises:
+        AskTimeout: no answer came in time.
+        AskCancelled: an operator ended the question, or it could not be sent.
+    """
+    if settings.ctx.side is not None:
+        return "Not now: the person has not answered another question yet."
+    try:
+        said = await settings.ctx.ask(TextPart(value=question), key=f"{settings.name}/ask.{call_id}")
+    except AskCancelled as error:
+        if error.reason != "word":
+            raise
+        return "The person does not want to answer."
+    return said_by("They", said, always=False)
 
 
 def _text(ctx: Context) -> str:

@@ -10,7 +10,7 @@ pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
@@ -32,13 +32,13 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.output import OutputContext
-from pydantic_core import to_json
+from pydantic_core import to_jsonable_python
 
 from linqbot import Context
 from linqbot.errors import TurnDeferred
-from linqbot_agent.outputs import Media
+from linqbot_agent.links import shown_by_others
 from linqbot_agent.progress import text_comes
-from linqbot_agent.saying import Speech
+from linqbot_agent.saying import Media, Speech
 from linqbot_agent.written import visible
 
 GO_ON: Final = (
@@ -104,7 +104,6 @@ class Bubbles:
         self._under_way: str | None = None
 
     def begin_part(self) -> None:
-        """Note that a question has ended a part of the run."""
         self.keys.append([])
 
     async def say(self, place: str, ask: Ask, *, is_recorded: bool, change: Change | None = None) -> ModelResponse:
@@ -292,15 +291,18 @@ class OutputChecks(AbstractCapability[Any]):
             raise SaidNothing(new, response)
         return response
 
-    async def after_output_validate(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
-        """Return the output.
+    async def wrap_output_process(
+        self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
+    ) -> Any:
+        """Return the output, also of a function of the author's, which may send files at addresses of its own.
 
         Raises:
-            ModelRetry: the model was not shown the address of a file.
+            ModelRetry: the model has chosen the address of a file, and was not shown it.
         """
-        if not ctx.partial_output and any(not _was_shown(file.url, ctx.messages) for file in _files(output)):
+        result = await handler(output)
+        if not ctx.partial_output and any(_is_made_up(file.url, output, ctx.messages) for file in _files(result)):
             raise ModelRetry("The url of a file must be one that a tool, the person or the instructions gave you.")
-        return output
+        return result
 
 
 def _is_empty(part: ModelResponsePart) -> bool:
@@ -315,16 +317,16 @@ def _files(output: object) -> Iterator[Media]:
             yield from _files(each)
 
 
-def _was_shown(url: str, messages: Iterable[ModelMessage]) -> bool:
-    requests = (message for message in messages if isinstance(message, ModelRequest))
-    return any(
-        url in (message.instructions or "")
-        or any(
-            url in to_json(part.content, bytes_mode="base64", fallback=str).decode()
-            for part in message.parts
-            # The report of an error repeats what the model has made up.
-            if part.part_kind in ("user-prompt", "system-prompt", "tool-return")
-            and getattr(part, "outcome", "success") == "success"
-        )
-        for message in requests
+def _is_made_up(url: str, given: object, messages: Sequence[ModelMessage]) -> bool:
+    """Return True if an address is in what the model has given, and in nothing that it was shown."""
+    return any(url in text for text in _strings(to_jsonable_python(given, fallback=str))) and not any(
+        url in text for message in messages for text in shown_by_others(message)
     )
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _strings(each)

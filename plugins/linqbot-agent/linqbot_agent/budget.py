@@ -75,7 +75,6 @@ class Budget:
             raise BotError(f"Budget(timezone={self.timezone!r}): {error}") from error
 
     def period_of(self, now: datetime) -> str:
-        """Return the name of the period of a time, such as `2026-11-20` for a day."""
         week = now.isocalendar()
         return {
             "hour": f"{now:%Y-%m-%dT%H%z}",  # with the offset, because daylight saving time shows an hour twice

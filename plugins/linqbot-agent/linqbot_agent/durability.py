@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
 import httpx
+from pydantic import TypeAdapter
 from pydantic_ai import RunContext
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability, ReinjectSystemPrompt
@@ -48,18 +52,18 @@ from pydantic_ai.exceptions import (
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, UserPromptPart
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.usage import RunUsage
 from pydantic_core import to_json
 
 from linqbot import BotError, Context, Refused, Tally
 from linqbot_agent.bubbles import Bubbles, SaidNothing
-from linqbot_agent.budget import Account, Used
+from linqbot_agent.budget import Use, Used
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import shown_to_model, without_invented
 from linqbot_agent.memory import LEFT_OUT, lessened, next_level, pictures_in
 from linqbot_agent.memory import digest as picture_digest
-from linqbot_agent.prices import AttributedUsage, price, tool_use, used_by_tool
-from linqbot_agent.turn import Counts, Prompt
+from linqbot_agent.run import Counts, Prompt, Settings
 from linqbot_agent.written import prompt_of
 
 AGENT = "agent"
@@ -73,8 +77,6 @@ _INCOMING: Final = "incoming"
 
 
 class Result(NamedTuple):
-    """The result of an agent's run."""
-
     output: Any  # what the agent returned; None if the model said nothing
     messages: Sequence[ModelMessage]  # the messages of the run
     is_called: bool  # True if the output is the arguments of a call, and no text
@@ -123,19 +125,9 @@ def _is_refusal(error: Exception) -> bool:
 
 @dataclass(slots=True)
 class Run:
-    """A run of an agent."""
-
-    ctx: Context
-    id: str  # an id for traces, the same whenever the turn runs again
-    chat_id: str | None
+    settings: Settings
     entries: Entries
-    account: Account
-    elsewhere: Collection[str]
-    timeout_s: float
-    unpriced: set[str]  # the models whose price is not known, of all runs of the bot
-    counts: Counts
-    bubbles: Bubbles | None = None  # says what the model writes while it writes; None says only the output
-    known_links: bool = False
+    bubbles: Bubbles | None  # says what the model writes while it writes; None says only the output
     # The name of the present request to the model: without the model's id, so that another model goes on with the
     # record. A streamed request is made in the context of another task, so it is no context variable.
     request: str = ""
@@ -148,8 +140,12 @@ class Run:
     unreadable: list[str] = field(default_factory=list)
 
     @property
+    def id(self) -> str:
+        """Return an id for traces, the same whenever the turn runs again."""
+        return f"{self.settings.event.event_id}/{self.settings.name}"
+
+    @property
     def step(self) -> str:
-        """Return the name of the step of the present request."""
         return f"{self.request}-{self.level}" if self.level else self.request
 
 
@@ -232,7 +228,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
 
     def get_default_conversation_id(self, run_id: str) -> str | None:
         run = _run.get()
-        return (run and run.chat_id) or conversation_id_from_run_id(run_id)
+        return (run and run.settings.event.chat_id) or conversation_id_from_run_id(run_id)
 
     async def for_run(self, ctx: RunContext[Any]) -> AbstractCapability[Any]:
         """Register the model of `agent.override(model=…)`, which tests use."""
@@ -244,7 +240,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         base, run = super().wrap_model_request, _run.get()
         if run is not None:
-            await _add_incoming(request_context, ctx, run.ctx, run.entries)
+            await _add_incoming(request_context, ctx, run.settings.ctx, run.entries)
         new = [message for message in request_context.messages if message.run_id == ctx.run_id]
 
         async def ask(further: Sequence[ModelMessage]) -> ModelResponse:
@@ -258,13 +254,13 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         run.model = ctx.model.model_name
         run.request = f"{AGENT}__model.request@{digest(new)}"
         place = run.entries.next_step(run.request)
-        while (level := run.ctx.recall(f"{run.entries.next_step(run.step)}/refused", kind=int)) is not None:
+        while (level := run.settings.ctx.recall(f"{run.entries.next_step(run.step)}/refused", kind=int)) is not None:
             run.level = level
         if run.bubbles is None:
             response = await ask(())
         else:
             change = None
-            if run.known_links:
+            if run.settings.turn.options.known_links:
                 shown = shown_to_model(request_context.messages, ctx.run_id)
                 change = partial(without_invented, shown=shown)
             is_recorded = run.entries.is_recorded(run.entries.next_step(run.step))
@@ -294,8 +290,10 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         level = next_level(run.messages, ctx.run_id, run.level) if run is not None and _is_refusal(error) else None
         if run is None or level is None or (run.bubbles is not None and run.bubbles.written.has_begun):
             raise error
-        run.ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
-        run.level = await run.ctx.once(f"{run.place}/refused", lambda _: level, kind=int, retry=True, restartable=True)
+        run.settings.ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
+        run.level = await run.settings.ctx.once(
+            f"{run.place}/refused", lambda _: level, kind=int, retry=True, restartable=True
+        )
         raise RetryModelRequest from error
 
     async def wrap_tool_execute(
@@ -310,8 +308,8 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         token = _detail.set(call.tool_call_id)
         recorded = _is_recorded.set((tool_def.metadata or {}).get("recorded") is not False)
         run = _run.get()
-        is_free = run is None or ctx.tool_call_approved or call.tool_name in run.elsewhere
-        running = ToolCall(call.tool_name, run.chat_id if run else None, is_free)
+        is_free = run is None or ctx.tool_call_approved or call.tool_name in run.settings.turn.options.elsewhere
+        running = ToolCall(call.tool_name, run.settings.event.chat_id if run else None, is_free)
         tool = running_tool.set(running)
         try:
             with used_by_tool(ctx.usage):
@@ -353,13 +351,13 @@ class _Steps(JournalCallableOperationBackend[None]):
             make, tally = _asked(run, body, request), booked(run, request)
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
-            tally = run.account.tally_of_tool(tool_use)
+            tally = run.settings.turn.account.tally_of_tool(tool_use)
         step = await run.entries.step(
             name, partial(_fitting, make), is_recorded=is_recorded, restartable=asks, tally=tally
         )
         record_durable_unit(executed=step.is_made)
         if step.is_made:
-            _count(run.counts, operation_id, step.result)
+            _count(run.settings.turn.counts, operation_id, step.result)
         return step.result
 
 
@@ -398,7 +396,9 @@ def _with_cut_texts(value: Any, longest: int) -> Any:
 
 def booked(run: Run, request: str = "") -> Tally[Used] | None:
     """Return what books a request on the budget of the person; None if there is no budget."""
-    return run.account.tally(lambda answer: price(answer, run.ctx, run.unpriced), request)
+    return run.settings.turn.account.tally(
+        lambda answer: price(answer, run.settings.ctx, run.settings.turn.unpriced), request
+    )
 
 
 def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> None:
@@ -419,9 +419,9 @@ def _asked(run: Run, body: Callable[[], Awaitable[object]], request: str) -> Cal
     """Return a request of a model with a time limit. Its error is kept, to tell it from the error of a tool."""
 
     async def ask() -> object:
-        async with run.account.reserving(request, for_s=run.timeout_s):
+        async with run.settings.turn.account.reserving(request, for_s=run.settings.timeout_s):
             try:
-                async with asyncio.timeout(run.timeout_s):
+                async with asyncio.timeout(run.settings.timeout_s):
                     return await body()
             except Exception as error:
                 run.model_error = error
@@ -486,3 +486,70 @@ async def _add_incoming(request: ModelRequestContext, run: RunContext[Any], ctx:
         message = ModelRequest(parts=[UserPromptPart(text)], run_id=run.run_id)
         request.messages = [*request.messages, message]
         run.messages.append(message)
+
+
+_responses: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
+
+
+def price(recorded: Any, ctx: Context, unpriced: set[str]) -> Decimal:
+    """Return the price of a recorded answer in US dollars; 0 if it is not known, which is logged once for each model."""
+    response = _responses.validate_python(recorded)
+    if response.usage.cost is not None:
+        return Decimal(response.usage.cost)
+    name = response.model_name or "?"
+    try:
+        return response.cost().total_price
+    except (AssertionError, LookupError, ValueError) as error:
+        if name not in unpriced:
+            unpriced.add(name)
+            ctx.log.warning(
+                "agent.unknown_price",
+                model=name,
+                error=type(error).__name__,
+                why="Its requests cost nothing in Budget(cost=…). Limit requests= or tokens= as well.",
+            )
+        return Decimal(0)
+
+
+_BOOKED: Final = frozenset({"requests", "input_tokens", "output_tokens", "cost"})
+
+
+class AttributedUsage(RunUsage):
+    """The usage of a run. What is added to it inside of `used_by_tool` is counted there too."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        call = _call.get()
+        # A copy, on which limits are checked, is not the usage of the run.
+        if call is not None and name in _BOOKED and call.usage is self:
+            call.added[name] += (value or 0) - (getattr(self, name, 0) or 0)
+        super().__setattr__(name, value)
+
+
+class _ToolUse:
+    """The use of models by one call of a tool."""
+
+    def __init__(self, usage: RunUsage) -> None:
+        self.usage = usage
+        self.added: Counter[str] = Counter()  # what the call has added to it, by the names of pydantic-ai
+
+    def total(self) -> Use:
+        added = self.added
+        return Use(added["requests"], added["input_tokens"] + added["output_tokens"], Decimal(added["cost"]))
+
+
+_call: ContextVar[_ToolUse | None] = ContextVar("linqbot_agent_tool_use", default=None)
+
+
+@contextmanager
+def used_by_tool(usage: RunUsage) -> Iterator[None]:
+    """Count what the call of a tool adds to the usage of its run, if that is an `AttributedUsage`."""
+    token = _call.set(_ToolUse(usage))
+    try:
+        yield
+    finally:
+        _call.reset(token)
+
+
+def tool_use() -> Use:
+    call = _call.get()
+    return Use() if call is None else call.total()

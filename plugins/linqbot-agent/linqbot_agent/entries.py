@@ -37,8 +37,6 @@ def idempotency_key() -> str:
 
 
 class Step(NamedTuple):
-    """A step of a run."""
-
     result: Any
     is_made: bool  # True if it was made now, and not answered from the record
 
@@ -73,7 +71,6 @@ class Entries:
         return f"{place}#{self._counts[place]}"
 
     def is_recorded(self, step: str) -> bool:
-        """Return True if the result of a step is known; see `next_step`."""
         return step in self._results or self._ctx.recall(step) is not None
 
     def _place(self, name: str) -> str:

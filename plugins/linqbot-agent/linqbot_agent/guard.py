@@ -16,8 +16,6 @@ REFUSED: Final = "This was refused and not done."
 
 @dataclass(slots=True)
 class ToolCall:
-    """A call of a tool that is running."""
-
     tool: str
     chat_id: str | None  # the chat of the turn
     is_free: bool  # True if a person has approved the call, or the author lets the tool act elsewhere

@@ -17,6 +17,7 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
+    ModelResponse,
     RetryPromptPart,
     SystemPromptPart,
     ToolReturnPart,
@@ -24,7 +25,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.output import OutputContext
 
-from linqbot_agent.outputs import Poll, Say
+from linqbot_agent.saying import Poll, Say
 
 _ADDRESS: Final = re.compile(
     r"(?:\bhttps?://|\bwww\.)[^\s<>\"“”«»]{1,2000}"
@@ -57,7 +58,6 @@ class Shown:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Shown:
-        """Return what texts show."""
         addresses, numbers = set[str](), set[str]()
         for text in texts:
             addresses.update(_plain(found) for found in _addresses(text))
@@ -79,11 +79,6 @@ class Shown:
             or (min(len(known), len(digits)) >= _SUFFIX and (known.endswith(digits) or digits.endswith(known)))
             for known in self.numbers
         )
-
-
-def invented(text: str, shown: Shown) -> bool:
-    """Return True if a text has an address or a phone number that was not shown."""
-    return without_invented(text, shown) != text
 
 
 def without_invented(text: str, shown: Shown) -> str:
@@ -178,15 +173,18 @@ class KnownLinks(AbstractCapability[Any]):
         Raises:
             ModelRetry: it has some, and the model was not asked again yet.
         """
-        texts = [] if ctx.partial_output else list(_texts(output))
-        if not texts:
+        if ctx.partial_output:
             return output
         shown = shown_to_model(ctx.messages, ctx.run_id)
-        if not any(invented(text, shown) for text in texts):
-            return output
-        if self._asks_again and not _was_asked_again(ctx.messages) and ctx.retry < ctx.max_retries:
+        changed = _changed(output, lambda text: without_invented(text, shown))
+        if (
+            changed != output
+            and self._asks_again
+            and not _was_asked_again(ctx.messages)
+            and ctx.retry < ctx.max_retries
+        ):
             raise ModelRetry(ASK_AGAIN)
-        return _changed(output, lambda text: without_invented(text, shown))
+        return changed
 
 
 def shown_to_model(messages: Iterable[ModelMessage], run_id: str | None) -> Shown:
@@ -194,22 +192,7 @@ def shown_to_model(messages: Iterable[ModelMessage], run_id: str | None) -> Show
     return Shown.of(_shown(messages, run_id))
 
 
-def _texts(output: object) -> Iterator[str]:
-    """Yield the texts that an output says."""
-    match output:
-        case str():
-            yield output
-        case Say():
-            yield output.text
-        case Poll():
-            yield from output.options
-        case list() | tuple():
-            for each in output:
-                yield from _texts(each)
-
-
 def _changed(output: Any, change: Callable[[str], str]) -> Any:
-    """Return an output with other texts."""
     match output:
         case str():
             return change(output)
@@ -223,20 +206,27 @@ def _changed(output: Any, change: Callable[[str], str]) -> Any:
 
 
 def _shown(messages: Iterable[ModelMessage], run_id: str | None) -> Iterator[str]:
-    # Not what it says in this run: that would make known what it has invented.
     for message in messages:
-        if isinstance(message, ModelRequest):
-            yield message.instructions or ""
-            for part in message.parts:
-                if isinstance(part, ToolReturnPart):
-                    yield part.model_response_str()
-                elif isinstance(part, SystemPromptPart):
-                    yield part.content
-                elif isinstance(part, UserPromptPart):
-                    content = [part.content] if isinstance(part.content, str) else part.content
-                    yield from (each for each in content if isinstance(each, str))
-        elif message.run_id != run_id:
+        yield from shown_by_others(message)
+        # Not what it says in this run: that would make known what it has invented.
+        if isinstance(message, ModelResponse) and message.run_id != run_id:
             yield message.text or ""
+
+
+def shown_by_others(message: ModelMessage) -> Iterator[str]:
+    """Yield what instructions, people and tools say in a message to a model."""
+    if not isinstance(message, ModelRequest):
+        return
+    yield message.instructions or ""
+    for part in message.parts:
+        # The report of an error repeats what the model has made up.
+        if isinstance(part, ToolReturnPart) and part.outcome == "success":
+            yield part.model_response_str()
+        elif isinstance(part, SystemPromptPart):
+            yield part.content
+        elif isinstance(part, UserPromptPart):
+            content = [part.content] if isinstance(part.content, str) else part.content
+            yield from (each if isinstance(each, str) else getattr(each, "url", "") for each in content)
 
 
 def _was_asked_again(messages: Iterable[ModelMessage]) -> bool:

@@ -99,8 +99,7 @@ async def exchanges(ctx: Context, event: Event, limit: int) -> dict[str, list[Mo
 
 
 async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> None:
-    """Keep an exchange, unless the line keeps nothing (zero retention)."""
-    if not said or not isinstance(event, MessageReceived) or event.zero_retention:
+    if not said or not isinstance(event, MessageReceived):
         return
     stored = (await ctx.state.person(Talk, name=TALK)).by_message
     stored[event.id] = said
@@ -165,13 +164,11 @@ class Unreadable(BaseModel):
 
 
 def digest(picture: BinaryContent) -> str:
-    """Return a digest of a picture's content."""
     return hashlib.blake2b(picture.data, digest_size=8).hexdigest()
 
 
-async def keep_unreadable(ctx: Context, event: Event, digests: Sequence[str]) -> None:
-    """Note pictures that the provider has refused, unless the line keeps nothing (zero retention)."""
-    if digests and not (isinstance(event, MessageReceived) and event.zero_retention):
+async def keep_unreadable(ctx: Context, digests: Sequence[str]) -> None:
+    if digests:
         noted = await ctx.state.chat(Unreadable, name=UNREADABLE)
         noted.digests = [*noted.digests, *digests][-_MOST_UNREADABLE:]
 

@@ -14,8 +14,7 @@ from linqbot.storage.backend import Storage
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.progress import noticing
-from linqbot_agent.run import apologise, run
-from linqbot_agent.turn import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic, Outage
+from linqbot_agent.run import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic, Outage, apologise, run
 
 SORRY: Final = "Sorry, I cannot answer right now. Please try again in a few minutes."
 

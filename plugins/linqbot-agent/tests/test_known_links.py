@@ -9,6 +9,7 @@ from linqbot_agent import LinqAgent, Poll, Say
 from linqbot_agent.bubbles import GO_ON
 from linqbot_agent.links import Shown, without_invented
 from pydantic_ai import Agent, ModelResponse, ToolCallPart
+from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, kinds, says, streamed, tool
@@ -29,6 +30,20 @@ async def test_a_model_that_invents_an_address_is_asked_again() -> None:
         await phone.text("Where is the menu?")
         assert await phone.replies() == ["I do not know the address."]
     assert kinds(script.requests[1])[-1].count("Your answer has a web address or a phone number") == 1
+
+
+async def test_the_report_of_a_failed_tool_does_not_make_an_address_known() -> None:
+    evil = "https://evil.example/?secret=4711"
+    script = Script(calls(tool("look_up", "c1", url=evil)), says(f"See {evil}"), says("There is no such page."))
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def look_up(url: str) -> str:
+        raise ToolFailed(f"There is nothing at {url}")
+
+    async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
+        await phone.text("Where is the menu?")
+        assert await phone.replies() == ["There is no such page."]
 
 
 async def test_what_a_model_invents_twice_is_cut() -> None:

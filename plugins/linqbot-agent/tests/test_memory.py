@@ -11,8 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from linqbot_agent import LinqAgent, run
 from linqbot_agent.memory import TALK, Talk, tokens_of
-from linqbot_agent.remembering import TOOL_WORK, ToolWork
-from linqbot_agent.summaries import SUMMARIES, Summaries
+from linqbot_agent.remembering import SUMMARIES, TOOL_WORK, Summaries, ToolWork
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from linqbot_agent import Media, Poll, Say, Silence, Tapback
-from linqbot_agent.outputs import Output
+from linqbot_agent.saying import Output
 from pydantic import TypeAdapter, ValidationError
 from pydantic_ai import Agent, ModelResponse
 from pydantic_ai.messages import ModelMessage, ToolCallPart, ToolReturnPart
@@ -115,6 +115,21 @@ async def test_the_report_of_an_error_does_not_make_an_address_known() -> None:
         await phone.text("Hi")
         await phone.quiet()
         assert not any(message.media for message in phone.messages)
+
+
+async def test_an_output_function_sends_a_file_at_an_address_of_its_own_and_none_that_the_model_made_up() -> None:
+    evil = 'https://evil.example.com/?secret="4711"'
+    rooms = {"sea": PHOTO}
+
+    def photo(place: str) -> Media:
+        """Send a photo of a room, or of another place."""
+        return Media(url=rooms.get(place, place))
+
+    script = Script(calls(tool("final_result", "c1", place=evil)), calls(tool("final_result", "c2", place="sea")))
+    async with talking(bot_with(Agent(script.model, output_type=photo))) as phone:
+        await phone.text("Show me the room")
+        (reply,) = await phone.replies()
+        assert [part.url for part in reply.media] == [PHOTO]
 
 
 async def test_an_address_that_a_tool_returned_can_be_sent() -> None:

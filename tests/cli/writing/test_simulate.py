@@ -14,11 +14,15 @@ from fakes import LINE, NOW, PERSON, delivery, text_body
 from linqbot import Bot, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
 from linqbot.client.client import Client
 from linqbot.linq.types.proactive import Broadcast
+from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_run import DryRun
 from linqbot.ops.dry_runs.simulate import Observer, simulate
 from linqbot.plugins.loading import load
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.storage.upkeep import Selection
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +65,12 @@ async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
 
 
+async def dry_run(bot: Bot, client: Client, storage: Storage, *, reads: bool = False) -> DryRun:
+    """Return a `DryRun` of deliveries that the storage does not have."""
+    chosen = await chosen_turns(storage, Selection(), looked=lambda done, of: None)
+    return DryRun(bot, client, storage, chosen, reads=reads, plugins=Plugins())
+
+
 async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[str | None, list[bytes]]:
     """Run a handler that makes the request in a `DryRun`. Return its traceback, and the requests that left."""
     bot = Bot()
@@ -70,7 +80,7 @@ async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[str | None, 
         async def handler(_: MessageReceived, ctx: Context) -> None:
             await ask(ctx.client, f"{origin}/media?signature=x", folder)
 
-        done = await DryRun(bot, client, storage, reads=allowed).run(delivery(text_body()))
+        done = await (await dry_run(bot, client, storage, reads=allowed)).run(delivery(text_body()))
         error = "".join(traceback.format_exception(done.error)) if done.error else None
         return error, requests
 
@@ -108,7 +118,7 @@ async def test_a_dry_run_shows_a_reply_with_files_and_polls_without_uploading() 
         )
 
     async with listening() as (origin, requests), Client("key", base_url=origin) as client, MemoryStorage() as storage:
-        done = await DryRun(bot, client, storage, reads=False).run(delivery(text_body()))
+        done = await (await dry_run(bot, client, storage)).run(delivery(text_body()))
         assert (done.error, requests) == (None, [])
     assert [call.name for call in done.calls] == [
         "chats.messages.send",
@@ -130,7 +140,7 @@ async def test_a_file_that_was_received_is_shown_without_being_fetched_or_upload
     photo = {"type": "media", "id": "photo", "url": "https://cdn.test/photo.png", "filename": "photo.png"}
     file = {"mime_type": "image/png", "size_bytes": 9}
     async with Client("key") as client, MemoryStorage() as storage:
-        done = await DryRun(bot, client, storage, reads=False).run(delivery(text_body(parts=[photo | file])))
+        done = await (await dry_run(bot, client, storage)).run(delivery(text_body(parts=[photo | file])))
     assert (done.error, done.note) == (None, None)
     parts = [part for call in done.calls for part in (call.body or {})["message"]["parts"]]
     assert [part["type"] for part in parts] == ["text", "media"]
@@ -169,7 +179,7 @@ async def test_a_broadcast_is_neither_begun_nor_sent() -> None:
         assert [one.outcome async for one in ctx.bot.recipients("july")] == ["pending"]
 
     async with Client("key") as client, MemoryStorage() as storage:
-        run = DryRun(bot, client, storage, reads=False)
+        run = await dry_run(bot, client, storage)
         handled = await run.run(delivery(text_body()))
         assert (handled.error, handled.calls) == (None, [])
         assert await storage.broadcasts() == []

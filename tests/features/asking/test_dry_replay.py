@@ -8,8 +8,11 @@ from asking_talk import Talk
 from linqbot.bot.context import Context
 from linqbot.errors import AskTimeout
 from linqbot.linq.events.message import MessageReceived
+from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_run import DryRun
 from linqbot.ops.dry_runs.simulate import Simulation
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.upkeep import Selection
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +22,9 @@ async def replayed(talk: Talk, delivery_id: str | None = None) -> Simulation:
     letters = await talk.storage.dead_letters()
     meant = delivery_id or letters[0].delivery.id
     made = len(talk.linq.calls)
-    (done,) = [each async for each in DryRun(talk.bot, talk.linq.client, talk.storage, reads=False).replay([meant])]
+    chosen = await chosen_turns(talk.storage, Selection(ids=(meant,)), looked=lambda done, of: None)
+    dry = DryRun(talk.bot, talk.linq.client, talk.storage, chosen, reads=False, plugins=Plugins())
+    (done,) = [each async for each in dry.replay([meant])]
     assert len(talk.linq.calls) == made
     return done
 

@@ -74,23 +74,26 @@ async def test_the_bots_own_handler_may_record_it(talk: Talk) -> None:
     @bot.on_message
     async def answer(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("Hello.")
+        await ctx.send_later("Later.", after_s=3600, tag="later")
 
     @bot.on_opt_out
     async def record(message: MessageReceived, ctx: Context) -> None:
         sent = await ctx.reply("You will hear nothing more.")
         content = {"parts": [{"type": "text", "value": "One person less."}]}
         await ctx.client.chats.messages.send(OTHER_CHAT, message=content)
-        seen.append(f"{message.text} {sent.status}")
+        seen.append(f"{message.text} {sent.status} {[each.tag for each in await ctx.scheduled()]}")
 
     @bot.on_opt_out
     async def never(message: MessageReceived, ctx: Context) -> None:
         seen.append("never")
 
-    await talk.say("STOP")
-    assert seen == ["STOP opted_out"]
-    assert talk.said == ["One person less."]
     await talk.say("hi")
-    assert talk.said == ["One person less.", "Hello."]
+    await talk.say("STOP")
+    assert seen == ["STOP opted_out ['later']"]
+    assert talk.said == ["Hello.", "One person less."]
+    assert await talk.storage.scheduled() == []
+    await talk.say("hi")
+    assert talk.said == ["Hello.", "One person less.", "Hello."]
 
 
 async def test_a_reaction_an_edit_and_a_deletion_are_left_out() -> None:

@@ -74,6 +74,7 @@ async def test_a_vote_counts_changed_votes_and_people_who_leave() -> None:
         await group.vote(poll, "Thai", remove=True)
         await group.vote(poll, "Pizza")
         await group.by(bob).vote(poll, "Pizza")
+        await group.by(bob).leave()
         assert await group.replies() == []
         await group.by(cat).leave()
         assert await group.next_reply() == "Pizza {'Thai': 0, 'Pizza': 2}"
