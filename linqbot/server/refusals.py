@@ -1,4 +1,4 @@
-"""A record of the deliveries that a server refused lately, for `linqbot doctor`.
+"""A record of the deliveries that a server refused lately, for `linqbot check`.
 
 The server knows what a doctor cannot find out from outside: that Linq's own deliveries are refused, for example because
 the secret file holds a wrong secret. The record is a small file next to the storage's file, which only its owner can

@@ -342,7 +342,7 @@ class TurnLines:
     def _way_back(self, turn: ObservedTurn) -> str:
         if self._has_page:
             return "To handle it again: correct the bot, save, and choose Run Again on the page."
-        return f"To handle it again: correct the bot, save, and run linqbot inbox retry --dev {turn.delivery.id}"
+        return f"To handle it again: correct the bot, save, and run linqbot waiting retry --dev {turn.delivery.id}"
 
 
 def is_shown(turn: ObservedTurn) -> bool:

@@ -1,4 +1,4 @@
-"""Inspect an SQLite storage without changing it, for `linqbot doctor`, also while a server uses the file.
+"""Inspect an SQLite storage without changing it, for `linqbot check`, also while a server uses the file.
 
 Opening a storage brings its schema up to date. An inspection must not: the doctor of a newer linqbot would lock out an
 older server.
@@ -95,7 +95,7 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
 def _write_in(folder: Path) -> None:
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".linqbot-doctor-") as file:
-            file.write(b"linqbot doctor\n")
+            file.write(b"linqbot check\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

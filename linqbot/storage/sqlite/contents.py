@@ -78,7 +78,7 @@ class SQLiteContents(Contents):
             if is_written:
                 migrate(db, self._path)
             else:
-                # The first read takes the snapshot. IMMEDIATE also makes commands such as `linqbot forget` wait, and then fail.
+                # The first read takes the snapshot. IMMEDIATE also makes commands such as `linqbot person forget` wait, and then fail.
                 db.execute("BEGIN" if self._role == "check" else "BEGIN IMMEDIATE")
                 db.execute("SELECT 1 FROM sqlite_master").fetchone()
             if self._role == "target":

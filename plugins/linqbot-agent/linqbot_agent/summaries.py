@@ -1,6 +1,6 @@
 """Summaries: a model writes one when messages are too old to be shown, once for each, and it is stored about the person.
 
-Only of direct chats, and of `memory="person"`: `linqbot forget` could not take one person out of the summary of a group.
+Only of direct chats, and of `memory="person"`: `linqbot person forget` could not take one person out of the summary of a group.
 This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
 
