@@ -325,7 +325,7 @@ async def house(
         storage: The URL of the bot's storage; None means a file in `place`.
     """
     (place / "bot.py").write_text(code)
-    emulator = Served(place, "emulator", free_port(), "emulator")
+    emulator = Served(place, "emulator", free_port(), "dev", "--no-bot")
     bot = Served(
         place,
         "bot",

@@ -248,8 +248,9 @@ async def _dead_lanes(bot: crash.Served, folder: Path) -> dict[str, int]:
     """Return the lanes of the dead letters, and how often the process died while each was handled."""
     listing = await asyncio.create_subprocess_exec(
         *bot.command[:3],
-        "inbox",
-        "dead",
+        "waiting",
+        "list",
+        "--dead",
         "--limit",
         "1000",
         "--json",

@@ -328,7 +328,7 @@ async def run(deliveries: int, kills: int, *, seed: int = 0, faults: Sequence[Fa
         server = await asyncio.to_thread(start, place / "data")
         socket = parse_qs(urlsplit(server.get_uri()).query)["host"][0] + "/.s.PGSQL.5432"
         storage = Proxy(partial(asyncio.open_unix_connection, socket))
-        emulator = crash.Served(place, "emulator", free_port(), "emulator")
+        emulator = crash.Served(place, "emulator", free_port(), "dev", "--no-bot")
         limits, linq = httpx.Limits(max_connections=64), f"{emulator.url}/api/partner"
         try:
             async with (

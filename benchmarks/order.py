@@ -108,7 +108,7 @@ def _text(message: dict[str, object]) -> str:
 @contextlib.asynccontextmanager
 async def house(folder: Path) -> AsyncIterator[House]:
     (folder / "bot.py").write_text(BOT)
-    emulator, port = Served(folder, "emulator", free_port(), "emulator"), free_port()
+    emulator, port = Served(folder, "emulator", free_port(), "dev", "--no-bot"), free_port()
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
         await emulator.start()
         bot = None

@@ -15,7 +15,7 @@ _HEAD = """\
 # Control API
 
 The emulator's page, tests and scripts act through this API: as the person with the phone, as Linq, or as the team on
-Linq's dashboard. `linqbot emulator` and `linqbot dev` serve it without authentication, by default on this machine only:
+Linq's dashboard. `linqbot dev` serves it without authentication, by default on this machine only:
 
     curl http://127.0.0.1:4010/emulator/inbound --json '{
       "from": "+14155550142", "to": "+12025550100", "parts": [{"type": "text", "value": "hi"}]}'

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import click
-from linqbot.cli.main import SECTIONS, main
+from linqbot.cli.main import main
+from linqbot.cli.table import SECTIONS
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEvent
 from linqbot.linq.events.parse import EVENT_TYPES
@@ -54,7 +55,9 @@ def _command(path: str, command: click.Command, level: str) -> Iterator[str]:
     if rows := [row for row in rows if not row.startswith("| `--json`")]:
         yield from ("", "| option | meaning |", "| --- | --- |", *rows)
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
+        for name in command.list_commands(ctx):
+            below = command.get_command(ctx, name)
+            assert below is not None, name
             yield from _command(f"{path} {name}", below, "###")
 
 

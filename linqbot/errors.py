@@ -138,7 +138,7 @@ class SecretMissing(ConfigError):
     """There is no webhook secret, or one cannot be a secret of Linq's, so that no webhook could be verified.
 
     Why: The bot was not subscribed from this machine; or the secret was copied in part.
-    To do: Subscribe with `linqbot webhooks sync`, which keeps the secret. Or set LINQ_WEBHOOK_SECRET to what Linq showed
+    To do: Subscribe with `linqbot connect sync`, which keeps the secret. Or set LINQ_WEBHOOK_SECRET to what Linq showed
         when the subscription was created; it begins with whsec_.
     """
 
@@ -193,7 +193,7 @@ class NeverAwaited(BotError):
 
     Why: A call of an `async def` function only makes a coroutine. Its code runs when the coroutine is awaited.
     To do: Put `await` before the call. In a handler that is a plain `def`, return the text instead, or make the handler
-        an `async def`. Then handle the event again: `linqbot inbox retry`. mypy and pyright find this mistake.
+        an `async def`. Then handle the event again: `linqbot waiting retry`. mypy and pyright find this mistake.
 
     Attributes:
         at: `file:line` of the call; None if it is not known.
@@ -225,7 +225,7 @@ class StateUnreadable(LinqbotError):
     Why: The model was changed: a field has another type, or a new validator refuses what was stored earlier. Or the value
         was edited by hand.
     To do: Let the model read the old form too, for example with a `field_validator(mode="before")`, and retry the dead
-        letters with `linqbot inbox retry`. Or correct the value: `linqbot state show` and `linqbot state edit`.
+        letters with `linqbot waiting retry`. Or correct the value: `linqbot person show` and `linqbot person edit`.
     """
 
     lqb = "LQB5005"
@@ -275,7 +275,7 @@ class NoVerdict(LinqbotError):
 
     Why: The plugin fails closed: without its decision nothing is sent. It may need something that is away, such as
         a database of opt-outs.
-    To do: Fix the plugin; `linqbot plugins list` and /readyz name it and show the reason. No message is lost: deferred
+    To do: Fix the plugin; `linqbot check --only plugins` and /readyz name it and show the reason. No message is lost: deferred
         turns run again.
     """
 
@@ -324,7 +324,7 @@ class AskCancelled(AskEnded):
     """A question of `ctx.ask` was ended before it was answered.
 
     Why: The person wrote a cancel word, opted out with a word such as STOP, or gave no valid answer in all tries; or
-        the operator ended the question with `linqbot asks cancel`; or the person replied to another message of the bot, whose
+        the operator ended the question with `linqbot waiting cancel`; or the person replied to another message of the bot, whose
         handler asks them something else; or a plugin refused to send it; or the chat does not
         support it, such as a request for a location in a group or on SMS.
     To do: Nothing, or catch the error to say something. `reason` tells the cases apart.
@@ -370,7 +370,7 @@ class Ambiguous(LinqbotError):
         might do it twice.
     To do: Look into the other system, by the idempotency key that the step was given. If the other system recognises
         the key, or if the step changes nothing, such as a question to a model, `ctx.once(…, retry=True)` makes the
-        call again by itself. `linqbot inbox list --ambiguous` lists such steps.
+        call again by itself. `linqbot waiting list --ambiguous` lists such steps.
 
     Attributes:
         name: The name of the step.
@@ -471,7 +471,7 @@ class AmbiguousCall(LinqApiError):
 
     Why: For some calls, such as sending a voice memo, Linq accepts no idempotency key. Repeating such a call might
         send twice.
-    To do: Look into the chat, and send by hand what is missing. `linqbot inbox replay --id ID --live` handles the whole
+    To do: Look into the chat, and send by hand what is missing. `linqbot replay --id ID --live` handles the whole
         delivery again, and repeats everything that it had sent.
     """
 
@@ -514,7 +514,7 @@ class StorageError(LinqbotError):
 
     Why: The delivery that was asked for does not exist; or the file was written by a newer linqbot; or the storage was
         used in a way that it does not support.
-    To do: The message names the reason. `linqbot inbox list` and `linqbot inbox dead` show the stored deliveries.
+    To do: The message names the reason. `linqbot waiting list` and `linqbot waiting list --dead` show the stored deliveries.
     """
 
     lqb = "LQB4001"
@@ -538,7 +538,7 @@ class StorageBusy(StorageError):
     """The backlog is full. Nothing was written; the sender should deliver again later.
 
     Why: Deliveries arrive faster than the handlers finish, or handlers wait for something that is down.
-    To do: `linqbot inbox list` shows the waiting deliveries and the reasons. Until then Linq receives 503 and delivers
+    To do: `linqbot waiting list` shows the waiting deliveries and the reasons. Until then Linq receives 503 and delivers
         again.
     """
 
@@ -563,10 +563,10 @@ class LeaseLost(StorageError):
 class StateConflict(StorageError):
     """A value of `ctx.state` was changed since it was read. Nothing was written.
 
-    Why: Turns of two chats changed the same person's or the bot's state at the same time, or `linqbot state edit` changed
+    Why: Turns of two chats changed the same person's or the bot's state at the same time, or `linqbot person edit` changed
         it while a turn ran.
     To do: In a handler nothing: the call behind the change is not made, and the handler runs again with the
-        new value. After `linqbot state edit`, edit again.
+        new value. After `linqbot person edit`, edit again.
 
     Attributes:
         scope, name: The place of the value.

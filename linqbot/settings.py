@@ -102,7 +102,7 @@ class Settings(BaseModel):
     )
     webhook_secret_file: Path = Field(
         Path(".linqbot/webhook-secret"),
-        description="File with more signing secrets, one per line; linqbot webhooks writes it",
+        description="File with more signing secrets, one per line; linqbot connect writes it",
     )
     storage: str = Field(
         "sqlite:///linqbot.db",

@@ -24,7 +24,7 @@ import pytest
 import linqbot
 from linqbot import parse as parsers
 from linqbot.bot.filters import contains, exact, mentions_bot, replies_to_bot
-from linqbot.cli.commands.inbox import without_messages
+from linqbot.cli.commands.waiting import without_messages
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.http.addresses import Origin, UnsafeURL, bare_name, disposed_name, target
 from linqbot.client.http.connection import Connection

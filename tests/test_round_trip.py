@@ -252,7 +252,7 @@ async def test_the_official_client_calls_every_endpoint_and_accepts_every_answer
 
 async def test_the_official_sync_client_calls_every_endpoint(emulator: Emulator, api: httpx.AsyncClient) -> None:
     app = create_app(emulator)
-    # Connections are kept as `linqbot emulator` keeps them: uvicorn's own 5 s may pass between two calls on a busy machine.
+    # Connections are kept as `linqbot dev --no-bot` keeps them: uvicorn's own 5 s may pass between two calls on a busy machine.
     config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", timeout_keep_alive=KEEP_ALIVE_S)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from linqbot.cli.output import printable_json, printable_lines
+from linqbot.cli.output import is_dumb, printable_json, printable_lines
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, RuleBroken
 from linqbot.ops.explanations import first_sentence, of_error
 
@@ -23,7 +23,7 @@ class CalledWrongly(LinqbotError):
     """A command was called in the wrong way. Nothing was done.
 
     Why: An option or argument is missing, misspelt, or does not go with another.
-    To do: Read the help of the command. Every command and every group has one, such as `linqbot inbox retry --help`.
+    To do: Read the help of the command. Every command and every group has one, such as `linqbot waiting retry --help`.
     """
 
     lqb = "LQB1002"
@@ -51,7 +51,7 @@ class NotAccepted(LinqbotError):
 
 
 class ReplayFailed(LinqbotError):
-    """A handler raised an error while `linqbot inbox replay` ran it on a stored delivery. Nothing was sent.
+    """A handler raised an error while `linqbot replay` ran it on a stored delivery. Nothing was sent.
 
     Why: The handler fails on this delivery, perhaps as it did the first time; or it asks Linq, which needs `--reads`.
     To do: Read the traceback above, correct the handler, and replay again.
@@ -63,7 +63,7 @@ class ReplayFailed(LinqbotError):
 class DeployDiffers(LinqbotError):
     """New code does other things than what was done for the same deliveries, or it fails. Nothing was sent.
 
-    Why: `linqbot inbox replay --against` ran the new code on deliveries that were handled, and compared. Or none of them
+    Why: `linqbot replay --against` ran the new code on deliveries that were handled, and compared. Or none of them
         could be compared.
     To do: Read the groups above; `--diff` shows what differs. If the differences are meant, `--allow-different` lets only
         failures count.
@@ -170,7 +170,9 @@ def print_failure(failure: CommandFailure, *, as_json: bool) -> None:
     if failure.usage:
         click.echo(failure.usage, err=True)
     between = "\n" if "\n" in failure.what else " "
-    color = False if os.environ.get("NO_COLOR") else None  # the command's context, which knows it, has ended
+    color = (
+        False if os.environ.get("NO_COLOR") or is_dumb() else None
+    )  # the command's context, which knows it, has ended
     click.secho(printable_lines(f"Error: {failure.what}{between}{failure.fix}"), fg="red", err=True, color=color)
     click.secho(f"[{failure.code}] More: linqbot explain {failure.look_up}", dim=True, err=True, color=color)
 

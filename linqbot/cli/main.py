@@ -1,4 +1,4 @@
-"""The `linqbot` command. Each subcommand is a module in `linqbot.cli.commands`, imported only when it is called."""
+"""The `linqbot` command. The table of its commands is in `linqbot/cli/table.py`; each is imported only when it is called."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from linqbot.cli.output import is_dumb
+from linqbot.cli.table import COMMANDS, GROUPS, SECTIONS
 from linqbot.errors import LinqbotError
 from linqbot.nearest import nearest_name
 
@@ -25,64 +27,18 @@ _NOT_WRITTEN: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}
 """The errors of a disk that takes no output."""
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A section of `linqbot --help`."""
+class ListedGroup(click.Group):
+    """A group of the table. It is listed without importing its commands."""
 
-    title: str
-    commands: Mapping[str, str]  # each command with its line of help
+    lines: Mapping[str, str]
 
+    def __init__(self, *given: Any, lines: Mapping[str, str], **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.lines = lines
 
-SECTIONS = (
-    Section(
-        "Write a bot",
-        {
-            "new": "Create a folder with a bot, its tests and its settings.",
-            "dev": "Try a bot on an emulated phone in the browser; no account needed.",
-            "emulator": "Run the emulator of Linq without a bot.",
-            "rehearse": "Let simulated people talk to a bot while things go wrong.",
-            "trigger": "Send a signed event of any type to a bot.",
-        },
-    ),
-    Section(
-        "Run it",
-        {
-            "webhooks": "Subscribe a bot to exactly the events it handles; rotate the secret.",
-            "doctor": "Find what keeps a bot from going live, and how to fix it.",
-            "serve": "Run a bot in production.",
-        },
-    ),
-    Section(
-        "Look after it",
-        {
-            "inbox": "List waiting deliveries and dead letters; retry, replay, back up.",
-            "asks": "List open questions of ctx.ask; answer or end one.",
-            "broadcasts": "List broadcasts; show, pause, resume or cancel one.",
-            "state": "Show, edit and export what a bot has stored with ctx.state.",
-            "storage": "Check, migrate and copy the storage, also to PostgreSQL and back.",
-            "send": "Send one message.",
-            "forget": "Erase what is stored about a person.",
-            "plugins": "List plugins; find the plugin that breaks an event.",
-        },
-    ),
-    Section(
-        "Find your way",
-        {
-            "explain": "Explain an error code: its meaning, its causes, what to do.",
-            "completion": "Let your shell complete commands, event types, codes, ids.",
-        },
-    ),
-)
-
-COMMANDS = dict(sorted(each for section in SECTIONS for each in section.commands.items()))
-"""Each command of linqbot with its line of help, by name."""
-
-
-class Commands(click.Group):
-    """Looks up commands by name in `COMMANDS`, so that `linqbot serve` does not import the other commands.
-
-    Commands of plugins are looked up only for a name that is not in `COMMANDS`.
-    """
+    def all_lines(self) -> Mapping[str, str]:
+        """Return the line of help of each command."""
+        return self.lines
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -92,40 +48,49 @@ class Commands(click.Group):
         Raises:
             UsageError: there is no such command. The message names the nearest one.
         """
-        if args and args[0] not in COMMANDS and args[0] not in (names := self.list_commands(ctx)):
+        if args and args[0] not in self.lines and args[0] not in (names := self.list_commands(ctx)):
             near = nearest_name(args[0], names)
             hint = f"Did you mean {near}?" if near else f"The commands are: {', '.join(names)}."
             raise click.UsageError(f"There is no command {args[0]}. {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *_plugin_commands()]
+        return list(self.all_lines())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return _plugin_commands().get(cmd_name)
-        # Imported modules are never garbage. Collections during the import take an eighth of the start-up time.
-        gc.disable()
-        try:
-            module = importlib.import_module(f"linqbot.cli.commands.{cmd_name}")
-        finally:
-            gc.freeze()
-            gc.enable()
-        command: click.Command = module.command
-        return command
+        return _command(_module(str(self.name)), cmd_name) if cmd_name in self.lines else None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem  # imported late: only a shell that completes needs it
 
-        known = _all_commands().items()
+        known = self.all_lines().items()
         named = [CompletionItem(name, help=about) for name, about in known if name.startswith(incomplete)]
         # Not `Group.shell_complete`: it imports every command to get its help text.
         return [*named, *super(click.Group, self).shell_complete(ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        known = _all_commands()
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.lines.items()))
+
+
+class Commands(ListedGroup):
+    """The commands at the top. Those of plugins are looked up only for a name that is not in the table."""
+
+    def all_lines(self) -> Mapping[str, str]:
+        added = {name: command.get_short_help_str(80) for name, command in _plugin_commands().items()}
+        return {**self.lines, **added}
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lines:
+            return _plugin_commands().get(cmd_name)
+        if cmd_name in GROUPS:
+            return ListedGroup(cmd_name, lines=GROUPS[cmd_name], help=self.lines[cmd_name])
+        return _command(_module(cmd_name), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        known = self.all_lines()
         widest = max(map(len, known))
-        others = {name: about for name, about in known.items() if name not in COMMANDS}
+        others = {name: about for name, about in known.items() if name not in self.lines}
         for title, commands in [*((each.title, each.commands) for each in SECTIONS), ("From plugins", others)]:
             if rows := [(name.ljust(widest), about) for name, about in commands.items()]:
                 with formatter.section(title):
@@ -136,7 +101,8 @@ class Commands(click.Group):
         _open_closed_streams()
         arguments = sys.argv[1:] if args is None else list(args)
         extra["standalone_mode"] = False
-        if os.environ.get("NO_COLOR"):  # see https://no-color.org; click does not know it
+        # See https://no-color.org. click knows neither.
+        if os.environ.get("NO_COLOR") or is_dumb():
             extra["color"] = False
         try:
             code = super().main(arguments, *more, **extra)
@@ -159,7 +125,9 @@ class Commands(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-@click.group("linqbot", cls=Commands, invoke_without_command=True, epilog="Begin with: linqbot new mybot")
+@click.group(
+    "linqbot", cls=Commands, lines=COMMANDS, invoke_without_command=True, epilog="Begin with: linqbot new mybot"
+)
 @click.version_option(package_name="linqbot")
 @click.pass_context
 def main(ctx: click.Context) -> None:
@@ -182,12 +150,27 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - open until the process ends
 
 
+def _module(name: str) -> ModuleType:
+    # Imported modules are never garbage. Collections during the import take an eighth of the start-up time.
+    gc.disable()
+    try:
+        return importlib.import_module(f"linqbot.cli.commands.{name}")
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _command(module: ModuleType, name: str) -> click.Command:
+    written = getattr(module, "command", None)
+    if isinstance(written, click.Command):
+        return written
+    from linqbot.cli.kit import command_of  # imported late: `linqbot serve` does not need it
+
+    # The name of Python's own function gets an underscore.
+    return command_of(getattr(module, f"{name}_", None) or getattr(module, name), name)
+
+
 def _plugin_commands() -> dict[str, click.Command]:
     from linqbot.cli.plugin_commands import commands
 
     return commands(frozenset(COMMANDS))
-
-
-def _all_commands() -> dict[str, str]:
-    """Return the one-line help of each command by its name, plugins' commands last."""
-    return COMMANDS | {name: command.get_short_help_str(80) for name, command in _plugin_commands().items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 import time
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,30 +25,23 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+_AS_JSON: Final = "linqbot.json"
+"""Key of `Context.meta`: True if --json was given."""
+
+
+def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    ctx.meta[_AS_JSON] = value
+    return value
+
+
+json_option = click.option("--json", "as_json", is_flag=True, callback=_note_json, help="Print JSON, for programs.")
 
 USUAL: Final = "bot.py"
 """The file of a bot, unless a command names another file, folder or module."""
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def file_argument(f: F) -> F:
-    """Add the argument FILE, which is `bot.py` by default. A folder means the `bot.py` in it."""
-    return _argument(_required)(f)
-
-
-def optional_file_argument(f: F) -> F:
-    """Add the argument FILE for a command that also works without a bot; then it is None."""
-    return _argument(_found)(f)
-
-
-def _argument(callback: Callable[[click.Context, click.Parameter, str | None], str | None]) -> Callable[[F], F]:
-    return click.argument("file", required=False, callback=callback, shell_complete=bot_files)
-
-
-def _found(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+def find_bot(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Return the file of the bot that a value names; without a value `bot.py`, if there is one in this folder."""
     folder = Path(value or ".")
     # A folder with this file is a package, and its name is that of a module.
     if (folder / USUAL).is_file() and not (value and value.isidentifier() and (folder / "__init__.py").is_file()):
@@ -55,8 +49,13 @@ def _found(_: click.Context, __: click.Parameter, value: str | None) -> str | No
     return value
 
 
-def _required(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    found = _found(ctx, param, value)
+def require_bot(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """Return the file of the bot that a value names, or `bot.py`.
+
+    Raises:
+        click.MissingParameter: no file is named, and there is no `bot.py` in this folder.
+    """
+    found = find_bot(ctx, param, value)
     if found is None:
         message = f"There is no {USUAL} in this folder. Name the file with your bot."
         raise click.MissingParameter(message, ctx, param)
@@ -68,6 +67,10 @@ def bot_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     from click.shell_completion import CompletionItem  # imported late: only a shell that completes needs it
 
     return [CompletionItem(incomplete, type="file")]
+
+
+file_argument = click.argument("file", required=False, callback=require_bot, shell_complete=bot_files)
+"""The argument FILE, which is `bot.py` by default. A folder means the `bot.py` in it."""
 
 
 class FiniteRange(click.FloatRange):
@@ -139,14 +142,42 @@ def print_started(row: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+LINE_EVERY_S: Final = 10.0
+"""Seconds between two lines about the progress of long work, where no bar can be shown."""
+
+
+def is_dumb() -> bool:
+    """Return True for a terminal that knows neither colors nor how to write over a line."""
+    return os.environ.get("TERM") == "dumb"
+
+
 @contextmanager
 def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on standard error, if that is a terminal. Yield a function that advances it by steps."""
-    if not sys.stderr.isatty():
+    """Show the progress of work on standard error. Yield a function that advances it by steps.
+
+    It is a bar on a terminal, elsewhere a line from time to time, and nothing with --json.
+    """
+    ctx = click.get_current_context(silent=True)
+    if ctx is not None and ctx.meta.get(_AS_JSON):
         yield lambda _: None
-        return
-    with click.progressbar(length=length, label=label, file=sys.stderr) as shown:
-        yield shown.update
+    elif sys.stderr.isatty() and not is_dumb():
+        with click.progressbar(length=length, label=label, file=sys.stderr) as shown:
+            yield shown.update
+    else:
+        yield _lines(length, label)
+
+
+def _lines(length: int, label: str) -> Callable[[int], None]:
+    done, next_at = 0, time.monotonic() + LINE_EVERY_S
+
+    def advance(steps: int) -> None:
+        nonlocal done, next_at
+        done += steps
+        if time.monotonic() >= next_at:
+            next_at += LINE_EVERY_S
+            click.echo(f"{label}: {done * 100 // max(length, 1)} %", err=True)
+
+    return advance
 
 
 @contextmanager

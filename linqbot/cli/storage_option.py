@@ -11,10 +11,10 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -29,21 +29,6 @@ _DEV: Final = "linqbot.storage.dev"
 _NAMED: Final = "linqbot.storage.named"
 """Keys of `Context.meta`: True if the option --dev, or --storage, was given."""
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def storage_option(f: F) -> F:
-    """Add the options --storage and --dev. Both give the argument `storage`."""
-    named = click.option("--storage", metavar="URL", callback=_named, help="The storage; overrides LINQBOT_STORAGE.")
-    of_dev = click.option(
-        "--dev",
-        is_flag=True,
-        expose_value=False,
-        callback=_of_dev,
-        help="The storage of the linqbot dev that runs in this folder.",
-    )
-    return named(of_dev(f))
-
 
 # click handles the options that were given before the others, each in the order of the command line.
 def _named(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
@@ -52,8 +37,6 @@ def _named(ctx: click.Context, _: click.Parameter, value: str | None) -> str | N
         return value
     if value is not None:
         raise _both(ctx)
-    # Imported here, so that shell completion and --help do not wait for the storage to be imported.
-
     return storage_url()
 
 
@@ -65,6 +48,19 @@ def _of_dev(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 def _both(ctx: click.Context) -> click.UsageError:
     return click.UsageError("Give either --storage or --dev: each names a storage.", ctx)
+
+
+storage_option = click.option(
+    "--storage", metavar="URL", callback=_named, help="The storage; overrides LINQBOT_STORAGE."
+)
+dev_option = click.option(
+    "--dev",
+    is_flag=True,
+    expose_value=False,
+    callback=_of_dev,
+    help="The storage of the linqbot dev that runs in this folder.",
+)
+"""A further option, which gives `storage` its value too."""
 
 
 @asynccontextmanager

@@ -388,7 +388,7 @@ async def _hang_up(send: Send) -> None:
 async def _close_without_a_byte(scope: Scope, receive: Receive) -> None:
     """Close the connection before anything is answered.
 
-    ASGI has no message for this, so the server of `linqbot emulator` and `linqbot dev` offers its connection. An
+    ASGI has no message for this, so the server of `linqbot dev` offers its connection. An
     in-process client gets the error that a closed socket would cause.
     """
     connection = scope.get("state", {}).get(CONNECTION)

@@ -63,7 +63,7 @@ class Failure:
     """The reason why an event was given up: the first argument of an `on_dead_letter` handler.
 
     Attributes:
-        reason: The reason as `linqbot inbox show` prints it, such as a traceback. It may quote a person's text, so do not
+        reason: The reason as `linqbot waiting show` prints it, such as a traceback. It may quote a person's text, so do not
             log or send it.
         handler: The name of the handler that failed, as `module:name`; None if no handler was at fault.
         attempts: The number of failed runs.
@@ -214,10 +214,12 @@ def conflict_of(error: BaseException | None) -> StateConflict | None:
 
 def outdated(lease: Lease) -> DeadLetter:
     """Return the end of a message that became older than `max_age_s` before its handler succeeded, and log it."""
-    log.error("turn.dead_lettered", delivery=lease.delivery.id, why="older than max_age_s", see="linqbot inbox dead")
+    log.error(
+        "turn.dead_lettered", delivery=lease.delivery.id, why="older than max_age_s", see="linqbot waiting list --dead"
+    )
     return DeadLetter(
         "Before its handler succeeded, it became older than Bot(max_age_s=…) allows. If it is still to be handled: "
-        f"linqbot inbox retry {lease.delivery.id}"
+        f"linqbot waiting retry {lease.delivery.id}"
     )
 
 
@@ -325,7 +327,7 @@ def _retry(
     final = is_final(error)
     if final or failures >= (failure.attempts or retry_policy.attempts):
         why = {"why": _why(error)} if final else {}
-        log.error("turn.dead_lettered", **facts, **why, see="linqbot inbox dead")
+        log.error("turn.dead_lettered", **facts, **why, see="linqbot waiting list --dead")
         return DeadLetter(_traceback(failure), failure.handler, failed=True, kind=kind)
     pause_s = retry_policy.pause_s(failures)
     log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))

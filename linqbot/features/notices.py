@@ -57,7 +57,7 @@ def dead_letter_timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
     delivery = lease.delivery
     attempts = lease.attempts + outcome.failed
     payload = {
-        # As JSON and not as text, because `linqbot forget` looks for handles among the values.
+        # As JSON and not as text, because `linqbot person forget` looks for handles among the values.
         "body": decode(delivery.body),
         "delivery": {"id": delivery.id, "type": delivery.type, "received_at": delivery.received_at},
         "failure": {"reason": outcome.error, "handler": outcome.handler, "attempts": attempts},
@@ -97,7 +97,7 @@ def leaves_waiting(lease: Lease, outcome: Outcome, now: float) -> bool:
 def outage_begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
     """Return the timer of an outage, for the commit that ends the failed turn.
 
-    It has the people and the chat of the turn, so that `linqbot forget` finds it.
+    It has the people and the chat of the turn, so that `linqbot person forget` finds it.
     """
     chat_id = chat_of_lane(delivery.lane)
     payload: dict[str, object] = {"chat_id": chat_id, "origin": None if origin is None else from_json(origin)}

@@ -42,7 +42,7 @@ def timers(made: Iterable[Call], clock: Clock) -> list[Timer]:
         if (event_type := EVENT_OF.get(call.name)) is not None:
             chat_id, handle = id_in_path(call), str((call.body or {})["handle"])
             timer_id = _id(event_type, chat_id, handle)
-            # With the handle, so that `linqbot forget` finds the timer.
+            # With the handle, so that `linqbot person forget` finds the timer.
             payload = to_json({"chat_id": chat_id, "handle": handle})
             found.append(Timer(timer_id, clock.now() + WAIT_S, f"x:{timer_id}", KIND, payload, WAIT_S))
     return found

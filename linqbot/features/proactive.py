@@ -276,7 +276,7 @@ class BotContext:
         return await self._broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))
 
     async def end_questions(self, chat_id: str) -> None:
-        """End the open questions of `ask` in any chat, such as one that a person takes over, as `linqbot asks cancel` does.
+        """End the open questions of `ask` in any chat, such as one that a person takes over, as `linqbot waiting cancel` does.
 
         Their handlers get AskCancelled with the reason "operator"; if they do not catch it, the bot says its
         `on_ask_cancelled` there, if it has one. Answers that wait already are handled before. What `pay`, `location` and

@@ -122,7 +122,7 @@ def sign_legacy(body: bytes, *, timestamp: int, secret: str) -> str:
 def sign_probe(body: bytes, *, webhook_id: str, timestamp: int, secret: str) -> str:
     """Return an entry for `webhook-signature` which shows that the sender of `body` knows a secret: `probe,` and base64.
 
-    `linqbot doctor` adds it to the test events that the bot must refuse, so that the bot does not report them as
+    `linqbot check` adds it to the test events that the bot must refuse, so that the bot does not report them as
     forgeries. It never makes a delivery genuine. The signed content begins with a prefix, so a delivery's own signature
     cannot be used as such an entry.
     """
@@ -179,7 +179,7 @@ def verify(
     if not _any_fits((secret.signature(content) for secret in secrets), given):
         raise InvalidSignature(
             "The signature matches none of our secrets. If the subscription was created again, "
-            "the bot needs its new secret. See: linqbot doctor"
+            "the bot needs its new secret. See: linqbot check"
         )
     return Verified(webhook_id, signed_id=True, timestamp=_near(timestamp, now, tolerance_s))
 

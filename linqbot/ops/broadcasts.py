@@ -29,7 +29,7 @@ async def find(storage: Storage, name: str) -> Broadcast:
     """
     broadcast = await storage.broadcast(name)
     if broadcast is None:
-        raise StorageError(f"There is no broadcast {name}. See: linqbot broadcasts list")
+        raise StorageError(f"There is no broadcast {name}. See: linqbot waiting list --broadcasts")
     return broadcast
 
 

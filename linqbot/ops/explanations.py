@@ -69,7 +69,7 @@ def of_ours(wanted: str = "") -> Mapping[str, Explanation]:
         if wanted in found:
             break
     # The codes of the doctor belong to no exception.
-    found |= {code: Explanation(code, "linqbot doctor", f.means, f.why, f.fix()) for code, f in CODES.items()}
+    found |= {code: Explanation(code, "linqbot check", f.means, f.why, f.fix()) for code, f in CODES.items()}
     return dict(sorted(found.items()))
 
 

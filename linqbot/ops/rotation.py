@@ -46,7 +46,7 @@ class RotationStopped(LinqbotError):
     Why: The bot at the address does not accept an event signed with the new secret: it is not served, or it reads
         another secret file than the one with the new secret.
     To do: Let the bot read that file: set LINQ_WEBHOOK_SECRET_FILE where it is served. Then run
-        `linqbot webhooks rotate` again: it continues where it stopped.
+        `linqbot connect rotate` again: it continues where it stopped.
     """
 
     lqb = "LQB6100"
@@ -130,7 +130,7 @@ class Rotation:
             await self.client.webhook_subscriptions.delete(one.id)
             there.remove(one)
         if not there or all(is_pending(one) for one in there):
-            raise ConfigError(f"Nothing is subscribed to {target_url}. See: linqbot webhooks list")
+            raise ConfigError(f"Nothing is subscribed to {target_url}. See: linqbot connect list")
         if len(there) > 2:
             ids = ", ".join(one.id for one in there)
             raise ConfigError(
@@ -141,7 +141,7 @@ class Rotation:
             if new.id not in kept:
                 raise ConfigError(
                     f"{new.id} delivers there next to {old.id}, and its secret is not in {self.secrets.path}: it was created "
-                    f"elsewhere. Finish the rotation there, or delete it: linqbot webhooks delete {new.id}"
+                    f"elsewhere. Finish the rotation there, or delete it: linqbot connect remove {new.id}"
                 )
             return new, old
         (old,) = there

@@ -315,6 +315,6 @@ async def own_lines(client: Client, asked: Sequence[str]) -> tuple[str, ...]:
     for number, line in enumerate(asked, 1):
         if line not in lines:
             raise ConfigError(
-                f"--line number {number} is not a line of this account, which has {len(lines)}. To see them: linqbot doctor"
+                f"--line number {number} is not a line of this account, which has {len(lines)}. To see them: linqbot check"
             )
     return tuple(dict.fromkeys(asked))

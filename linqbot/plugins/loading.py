@@ -125,7 +125,7 @@ def _refuse_missing(names: Collection[str], who: str, known: Collection[str]) ->
         if name in known:
             continue
         near = nearest_name(name, known)
-        # Not `linqbot plugins list`: that refuses the name too.
+        # Not `linqbot check --only plugins`: that refuses the name too.
         there = f"These are: {', '.join(sorted(known))}." if known else "No plugin is installed."
         hint = f"Did you mean {near}?" if near else f"Install it, or take the name out. {there}"
         raise ConfigError(f"{who} the plugin {name}, which is not installed. {hint}")

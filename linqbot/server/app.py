@@ -102,7 +102,7 @@ def create_app(
         answer_missed_s: Maximum age, in seconds, of messages that are answered although Linq gave up on them.
         plugins: Plugins of this app; they must not be used by another app. None loads those that the bot names or
             brings; `linqbot.settings` also loads other installed plugins.
-        refusals_file: File for the counts of refused deliveries, which `linqbot doctor` reads; None writes none.
+        refusals_file: File for the counts of refused deliveries, which `linqbot check` reads; None writes none.
         role: `receive` only stores deliveries, `work` only handles them and answers webhooks with 503. Both need a storage
             that several processes share, and each other.
         on_drain: Called when the app stops while handlers run, with their number. They then have `drain_s` to finish.

@@ -1,4 +1,4 @@
-"""The deliveries that a server refuses: their record for `linqbot doctor`, and a log that a flood does not fill.
+"""The deliveries that a server refuses: their record for `linqbot check`, and a log that a flood does not fill.
 
 The server knows what a doctor cannot find out from outside: that Linq's own deliveries are refused, for example because
 the secret file holds a wrong secret. The record is a small file next to the storage's file, which only its owner can

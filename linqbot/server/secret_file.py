@@ -1,4 +1,4 @@
-"""Signing secrets in a file. `linqbot webhooks` writes it, because Linq shows a secret only once; a server reads it.
+"""Signing secrets in a file. `linqbot connect` writes it, because Linq shows a secret only once; a server reads it.
 
 The file holds one secret per line, followed by the id of its subscription if that is known; `#` begins a comment. A
 file that Docker or Kubernetes mounts, with nothing but a secret, is valid too. A running server notices a changed file,
@@ -28,7 +28,7 @@ REFRESH_EVERY_S: Final = 10.0
 
 _ENDING = "ending"
 _HEAD = (
-    "# Signing secrets of Linq's webhooks, each with its subscription. Written by linqbot webhooks. Keep it private.\n"
+    "# Signing secrets of Linq's webhooks, each with its subscription. Written by linqbot connect. Keep it private.\n"
 )
 
 
@@ -165,7 +165,7 @@ class KnownSecrets:
             where = f" and {file.path} holds no secret" if file else ""
             raise SecretMissing(
                 f"LINQ_WEBHOOK_SECRET is not set{where}, so no webhook could be verified. "
-                "Subscribe with: linqbot webhooks sync bot.py --url https://your.host; it keeps the secret. Or set "
+                "Subscribe with: linqbot connect sync bot.py --url https://your.host; it keeps the secret. Or set "
                 "LINQ_WEBHOOK_SECRET to what Linq showed when the subscription was created, or try: linqbot dev"
             )
 

@@ -1,4 +1,4 @@
-"""Runs an ASGI app with uvicorn, for `linqbot serve` and `linqbot emulator` alike, until it is stopped.
+"""Runs an ASGI app with uvicorn, for `linqbot serve` and `linqbot dev` alike, until it is stopped.
 
 The bot's code cannot end the event loop. `SystemExit` and `KeyboardInterrupt` leave an event loop at once when a task
 or a callback raises them; here the loop is entered again, and no other turn ends. Only if the bot's code cancels the

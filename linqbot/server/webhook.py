@@ -62,7 +62,7 @@ class WebhookEndpoint:
         on_storing_again: Called with the time of the first delivery that was not stored, in Unix seconds of
             `received_clock`, when the storage stores again.
         received_clock: The clock of the time of receipt, which is stored; None means `clock`.
-        record: Record of refused deliveries for `linqbot doctor`; None keeps none.
+        record: Record of refused deliveries for `linqbot check`; None keeps none.
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
         schedules: Names of the bot's schedules. `linqbot trigger` may run only these.
 

@@ -1,6 +1,6 @@
 """No text of a person, no handle and no secret is in any output, on any path, at any log level.
 
-Markers are planted wherever such data can occur. Then a real `linqbot serve` with a real `linqbot emulator` takes its
+Markers are planted wherever such data can occur. Then a real `linqbot serve` with a real `linqbot dev --no-bot` takes its
 paths, good and bad. No marker may be in the output of either, and no field may break a line of it.
 """
 
@@ -249,7 +249,7 @@ async def scene(folder: Path, **environ: str) -> AsyncIterator[Scene]:
     """Start the bot and the emulator, which delivers its webhooks to the bot. Stop both by a signal at the end."""
     (folder / "bot.py").write_text(BOT)
     key = {"LINQ_API_V3_API_KEY": MARKS["token"]}
-    emulator = Served(folder, "emulator", free_port(), "emulator", **key)
+    emulator = Served(folder, "emulator", free_port(), "dev", "--no-bot", **key)
     port = free_port()
     bot = None
     try:

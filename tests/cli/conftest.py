@@ -106,7 +106,9 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     linq = f"http://127.0.0.1:{free_port()}"
-    process = Command(tmp_path_factory.mktemp("linq"), "emulator", "--port", linq.rpartition(":")[2], "--api-key", KEY)
+    process = Command(
+        tmp_path_factory.mktemp("linq"), "dev", "--no-bot", "--port", linq.rpartition(":")[2], "--api-key", KEY
+    )
     process.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     yield linq
     process.stop()

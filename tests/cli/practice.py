@@ -57,11 +57,11 @@ class Practice:
         return result
 
     def sync(self, url: str | None = None) -> None:
-        result = self.run("webhooks", "sync", "bot.py", "--url", url or self.url)
+        result = self.run("connect", "sync", "bot.py", "--url", url or self.url)
         assert result.exit_code == 0, result.output
 
     def doctor(self, *arguments: str, file: str = "bot.py") -> list[Finding]:
-        result = self.run("doctor", *([file] if file else []), "--json", *arguments)
+        result = self.run("check", *([file] if file else []), "--json", *arguments)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         findings = [Finding(**row) for row in json.loads(result.output)]
         assert result.exit_code == any(each.status == "failure" for each in findings)

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from linqbot.cli.commands import completion
-from linqbot.cli.main import COMMANDS, main
+from linqbot.cli.main import main
+from linqbot.cli.table import COMMANDS
 from linqbot.clock import SystemClock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.open import open_storage
@@ -31,15 +32,15 @@ def test_arguments_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     rows: list[tuple[str, list[str]]] = [
         ("linqbot ser", ["serve"]),
         ("linqbot --v", ["--version"]),
-        ("linqbot inbox ret", ["retry"]),
+        ("linqbot waiting ret", ["retry"]),
         ("linqbot trigger message.re", ["message.received", "message.read"]),
-        ("linqbot inbox list --type chat.group_i", ["chat.group_icon_updated", "chat.group_icon_update_failed"]),
+        ("linqbot waiting list --type chat.group_i", ["chat.group_icon_updated", "chat.group_icon_update_failed"]),
         ("linqbot explain LQB200", ["LQB2001", "LQB2002", "LQB2003", "LQB2004"]),
         ("linqbot explain 202", ["2022", "2023", "2024", "2026", "2027", "2028"]),
         ("linqbot explain r9", ["R9", "R90", "R91", "R92", "R93", "R94", "R95", "R96"]),
         ("linqbot send +1 --effect la", ["lasers"]),
         ("linqbot completion ", ["bash", "zsh", "fish"]),
-        ("linqbot inbox show w", []),
+        ("linqbot waiting show w", []),
     ]
     for line, wanted in rows:
         with subtests.test(line=line):
@@ -64,8 +65,8 @@ def test_ids_of_waiting_deliveries_are_completed(tmp_path: Path, monkeypatch: py
             await storage.put(delivery)
 
     asyncio.run(stored())
-    assert offered("linqbot inbox show w") == ["w.one"]
-    assert offered("linqbot inbox retry w") == []
+    assert offered("linqbot waiting show w") == ["w.one"]
+    assert offered("linqbot waiting retry w") == []
 
 
 @pytest.mark.process

@@ -74,7 +74,7 @@ class CtrlC:
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, CtrlC())
-sys.argv = ["linqbot", "inbox", "list"]
+sys.argv = ["linqbot", "waiting", "list"]
 (start,) = entry_points(group="console_scripts", name="linqbot")
 start.load()()
 """

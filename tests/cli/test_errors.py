@@ -10,7 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from linqbot.cli.main import COMMANDS, main
+from linqbot.cli.main import main
+from linqbot.cli.table import COMMANDS
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 GOOD = {"LINQ_API_V3_API_KEY": "token-that-must-not-show", "LINQ_WEBHOOK_SECRET": SECRET}
@@ -51,7 +52,7 @@ def test_serve_names_a_missing_setting_and_how_to_get_it(environ: dict[str, str]
 
 @pytest.mark.parametrize(
     "arguments",
-    [["serve", "bot.py"], ["webhooks", "list"], ["send", "+14155550142", "--text", "hi"], ["doctor"], ["dev", "bot.py", "--public-url", "https://x.example"]],
+    [["serve", "bot.py"], ["connect", "list"], ["send", "+14155550142", "--text", "hi"], ["check"], ["dev", "bot.py", "--public-url", "https://x.example"]],
 )  # fmt: skip
 def test_a_token_that_is_only_in_a_env_file_is_named_with_the_ways_to_read_it(
     folder: Path, arguments: list[str]
@@ -95,11 +96,11 @@ def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
 ) -> None:
     (folder / "bot.py").unlink()
     (folder / "bots").mkdir()
-    for command, spec in itertools.product(["serve", "dev", "doctor"], [".", "./", "..", "bots", "", ":bot"]):
+    for command, spec in itertools.product(["serve", "dev", "check"], [".", "./", "..", "bots", "", ":bot"]):
         with subtests.test(command=command, spec=spec):
-            # The doctor would ask Linq.
+            # The check would ask Linq.
             result = run(command, spec, **GOOD, LINQ_API_V3_BASE_URL="http://127.0.0.1:9")
-            assert result.exit_code == (1 if command == "doctor" else 2)
+            assert result.exit_code == (1 if command == "check" else 2)
             path, said = Path(spec.partition(":")[0]), " ".join(result.output.split())
             fix = f"Give the path of the Python file with your bot, such as {path / 'bot.py'}."
             assert f"{path} is a folder. {fix}" in said
@@ -108,11 +109,11 @@ def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
 def test_bot_py_is_taken_if_no_file_or_its_folder_is_named(folder: Path) -> None:
     (folder / "bots").mkdir()
     (folder / "bots" / "bot.py").write_text("")
-    assert run("webhooks", "events").exit_code == 0
-    assert run("webhooks", "events", ".").exit_code == 0
-    assert "bots/bot.py has no Bot" in run("webhooks", "events", "bots").output
+    assert run("connect", "sync", "--dry-run").exit_code == 0
+    assert run("connect", "sync", "--dry-run", ".").exit_code == 0
+    assert "bots/bot.py has no Bot" in run("connect", "sync", "--dry-run", "bots").output
     (folder / "bot.py").unlink()
-    for command in (["serve"], ["dev"], ["rehearse"], ["webhooks", "events"], ["webhooks", "sync"]):
+    for command in (["serve"], ["dev"], ["rehearse"], ["connect", "sync", "--dry-run"], ["connect", "sync"]):
         missing = run(*command, **GOOD)
         assert (missing.exit_code, "There is no bot.py in this folder." in missing.output) == (2, True), command
 
@@ -120,7 +121,7 @@ def test_bot_py_is_taken_if_no_file_or_its_folder_is_named(folder: Path) -> None
 def test_the_folder_of_a_package_may_be_named_as_a_module(folder: Path) -> None:
     (folder / "shop_of_a_test").mkdir()
     (folder / "shop_of_a_test" / "__init__.py").write_text(ECHO)
-    assert run("webhooks", "events", "shop_of_a_test:bot").exit_code == 0
+    assert run("connect", "sync", "--dry-run", "shop_of_a_test:bot").exit_code == 0
 
 
 def test_a_handler_with_wrong_arguments_is_an_error(folder: Path) -> None:
@@ -180,7 +181,7 @@ def test_each_mistake_in_a_file_is_named_with_the_way_to_correct_it(folder: Path
 @pytest.mark.parametrize("ends", ["sys.exit()", "sys.exit(0)", 'sys.exit("Set the shop.")'])
 def test_a_file_that_ends_the_process_is_an_error_and_no_success(folder: Path, spec: str, ends: str) -> None:
     (folder / f"{spec.removesuffix('.py')}.py").write_text(f"{ECHO}import sys\n{ends}\n")
-    result = run("webhooks", "events", spec)
+    result = run("connect", "sync", "--dry-run", spec)
     assert result.exit_code == 1
     assert f"{spec} cannot be imported" in result.output
     assert "line 4" in result.output
@@ -192,7 +193,7 @@ def test_a_module_that_cannot_be_imported_shows_its_own_lines_only(folder: Path,
     (folder / "shop").mkdir()
     (folder / "shop" / "__init__.py").touch()
     (folder / "shop" / "bot_of_a_shop.py").write_text(f"{ECHO}{line}\n")
-    result = run("webhooks", "events", "shop.bot_of_a_shop:bot")
+    result = run("connect", "sync", "--dry-run", "shop.bot_of_a_shop:bot")
     assert result.exit_code == 1
     assert "Error: shop.bot_of_a_shop cannot be imported." in result.output
     assert 'bot_of_a_shop.py", line 3' in result.output
@@ -205,7 +206,7 @@ def test_a_mistake_in_a_handler_is_shown_with_its_line(folder: Path, spec: str) 
     (folder / f"{spec.removesuffix('.py')}.py").write_text(
         ECHO + "@bot.on_message(5)\nasync def greet(message, ctx): ...\n"
     )
-    result = run("webhooks", "events", spec)
+    result = run("connect", "sync", "--dry-run", spec)
     assert result.exit_code == 1
     assert f"Error: {spec.removesuffix('.py')}.py, line 3: 5 is not a filter." in result.output
 
@@ -213,7 +214,7 @@ def test_a_mistake_in_a_handler_is_shown_with_its_line(folder: Path, spec: str) 
 def test_a_relative_import_of_a_file_is_explained(folder: Path) -> None:
     (folder / "shop").mkdir()
     (folder / "shop" / "bot.py").write_text("from .words import HELLO\n" + ECHO)
-    result = run("webhooks", "events", "shop/bot.py")
+    result = run("connect", "sync", "--dry-run", "shop/bot.py")
     assert result.exit_code == 1
     assert "Write the import without the dot" in result.output
     assert f"from the folder {folder.resolve()}: shop.bot" in result.output
@@ -235,7 +236,7 @@ def test_a_file_that_is_nearly_a_bots_file_is_named_with_the_way_out(
     folder: Path, file: str, spec: str, says: str
 ) -> None:
     (folder / file).write_text("from linqbot import Bot\ndef bot_of(): return Bot()\n")
-    result = run("webhooks", "events", spec)
+    result = run("connect", "sync", "--dry-run", spec)
     assert result.exit_code == 2
     assert says in result.output
 
@@ -243,17 +244,17 @@ def test_a_file_that_is_nearly_a_bots_file_is_named_with_the_way_out(
 @pytest.mark.parametrize(
     "command",
     [
-        ["webhooks", "events"],
-        ["plugins", "list"],
+        ["connect", "sync", "--dry-run"],
+        ["check", "--only", "plugins"],
         ["plugins", "trace"],
-        ["plugins", "bisect", "--type=message.received"],
+        ["plugins", "bisect"],
     ],
 )
 def test_what_a_bot_prints_is_not_in_the_json(folder: Path, command: list[str]) -> None:
     (folder / "bot.py").write_text(
         ECHO + "print('imported')\n@bot.on_message\nasync def greet(message, ctx): print('greeted')\n"
     )
-    result = run(*command, "bot.py", *(["message.received"] if "trace" in command else []), "--json")
+    result = run(*command, "bot.py", *(["message.received"] if command[0] == "plugins" else []), "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)
     assert result.stderr.startswith("imported\n")
@@ -263,18 +264,18 @@ def test_what_a_bot_prints_is_not_in_the_json(folder: Path, command: list[str]) 
     "options", [["--dev", "--storage", "sqlite:///x.db"], ["--storage", "sqlite:///x.db", "--dev"]]
 )
 def test_two_options_that_each_name_a_storage_are_a_usage_error(options: list[str]) -> None:
-    result = run("inbox", "retry", "--all", *options)
+    result = run("waiting", "retry", "--all", *options)
     assert result.exit_code == 2
     assert "Give either --storage or --dev: each names a storage." in result.output
 
 
 def test_a_time_that_is_no_finite_number_is_a_usage_error(subtests: pytest.Subtests) -> None:
     commands: list[list[str]] = [
-        ["forget", "+14155550142", "--wait"],
+        ["person", "forget", "+14155550142", "--wait"],
         ["rehearse", "bot.py", "--minutes"],
         ["rehearse", "bot.py", "--patience"],
         ["plugins", "trace", "bot.py", "message.received", "--timeout"],
-        ["webhooks", "rotate", "--overlap"],
+        ["connect", "rotate", "--overlap"],
     ]
     numbers: list[str] = ["nan", "inf", "-inf"]
     for command in commands:
@@ -288,9 +289,9 @@ def test_a_time_that_is_no_finite_number_is_a_usage_error(subtests: pytest.Subte
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        (["forget", " ", "--yes"], "HANDLE is empty."),
-        (["state", "show", ""], "It is empty. Write a handle, the id of a chat, or bot."),
-        (["state", "edit", "bot", "", "--value", "{}", "--create"], "NAME is empty."),
+        (["person", "forget", " ", "--yes"], "HANDLE is empty."),
+        (["person", "show", ""], "It is empty. Write a handle, the id of a chat, or bot."),
+        (["person", "edit", "bot", "", "--value", "{}", "--create"], "NAME is empty."),
         (["explain", ""], "There is no code"),
     ],
 )
@@ -302,12 +303,12 @@ def test_an_empty_name_is_a_usage_error_and_names_nothing_by_chance(command: lis
 
 
 def test_an_emulator_that_could_not_save_its_state_at_the_end_does_not_start(folder: Path) -> None:
-    result = run("emulator", "--port", "0", "--state", "missing/state.json")
+    result = run("dev", "--no-bot", "--port", "0", "--state", "missing/state.json")
     assert result.exit_code == 2
     assert "The folder of the state missing/state.json does not exist. Create it" in result.output
 
 
-@pytest.mark.parametrize("command", [["explain", "LQB1001"], ["serve", "missing.py"], ["doctor"]])
+@pytest.mark.parametrize("command", [["explain", "LQB1001"], ["serve", "missing.py"], ["check"]])
 def test_no_color_in_the_environment_keeps_colors_away(command: list[str]) -> None:
     def printed(**environ: str) -> str:
         return CliRunner().invoke(main, command, env=GOOD | {"LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"} | environ, color=True).output  # fmt: skip

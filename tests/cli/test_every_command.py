@@ -13,7 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from linqbot.cli.main import COMMANDS, SECTIONS, main
+from linqbot.cli.main import main
+from linqbot.cli.table import COMMANDS, GROUPS, SECTIONS
 from linqbot.ops.explanations import of_ours
 from linqbot.storage.open import open_storage
 
@@ -175,32 +176,38 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("completion",), {"SHELL": "/bin/tcsh"}, SETTING),
     (("dev", "--port", "many"), {}, USAGE),
     (("dev", "nobot.py"), {}, NO_BOT),
-    (("emulator", "--port", "-1"), {}, USAGE),
-    (("emulator", "--state", "broken.json", "--port", "0"), {}, SETTING),
+    (("dev", "--no-bot", "--port", "-1"), {}, USAGE),
+    (("dev", "--no-bot", "--state", "broken.json", "--port", "0"), {}, SETTING),
+    (("dev", "--no-bot", "--public-url", "https://x.example"), {}, USAGE),
+    (("dev", "--state", "state.json"), {}, USAGE),
     (("explain", "LQB9999"), {}, USAGE),
-    (("forget", "555"), {}, USAGE),
-    (("forget", "ann@example.com"), {}, (1, "LQB1003")),
-    (("forget", "ann@example.com", "--yes"), MEMORY, SETTING),
-    (("asks", "list"), MEMORY, SETTING),
-    (("asks", "answer", "nothing", "yes"), {}, (1, "LQB4001")),
-    (("asks", "cancel", "nothing"), {}, (1, "LQB4001")),
-    (("broadcasts", "list"), MEMORY, SETTING),
-    (("broadcasts", "show", "nothing"), {}, (1, "LQB4001")),
-    (("broadcasts", "pause", "nothing"), {}, (1, "LQB4001")),
-    (("broadcasts", "resume", "nothing"), {}, (1, "LQB4001")),
-    (("broadcasts", "cancel", "nothing", "--yes"), {}, (1, "LQB4001")),
-    (("inbox", "lst"), {}, USAGE),
-    (("inbox", "list"), MEMORY, SETTING),
-    (("inbox", "list", "--storage", "mysql://x"), {}, NO_STORAGE),
-    (("inbox", "dead", "--since", "yesterday"), {}, USAGE),
-    (("inbox", "show", "nothing"), {}, (1, "LQB4001")),
-    (("inbox", "retry"), {}, USAGE),
-    (("inbox", "retry", "nothing"), {}, (1, "LQB4001")),
-    (("inbox", "replay", "bot.py"), {}, USAGE),
-    (("inbox", "replay", "bot.py", "--chat", "none"), {}, (1, "LQB4001")),
-    (("inbox", "scheduled", "--limit", "0"), {}, USAGE),
-    (("inbox", "purge"), {}, USAGE),
-    (("inbox", "backup", "no/such/folder/x.db"), {}, SETTING),
+    (("person", "forget", "555"), {}, USAGE),
+    (("person", "forget", "ann@example.com"), {}, (1, "LQB1003")),
+    (("person", "forget", "ann@example.com", "--yes"), MEMORY, SETTING),
+    (("waiting", "answer", "nothing", "yes"), {}, (1, "LQB4001")),
+    (("waiting", "cancel", "nothing"), {}, (1, "LQB4001")),
+    (("waiting", "cancel"), {}, USAGE),
+    (("waiting", "show", "nothing"), {}, (1, "LQB4001")),
+    (("waiting", "show", "nothing", "--watch"), {}, (1, "LQB4001")),
+    (("waiting", "pause", "nothing"), {}, (1, "LQB4001")),
+    (("waiting", "resume", "nothing"), {}, (1, "LQB4001")),
+    (("waiting", "lst"), {}, USAGE),
+    (("waiting", "list"), MEMORY, SETTING),
+    (("waiting", "list", "--storage", "mysql://x"), {}, NO_STORAGE),
+    (("waiting", "list", "--dead", "--since", "yesterday"), {}, USAGE),
+    (("waiting", "list", "--questions", "--type", "message.received"), {}, USAGE),
+    (("waiting", "list", "--handler", "bot:book", "--type", "message.received"), {}, USAGE),
+    (("waiting", "list", "--scheduled", "--limit", "0"), {}, USAGE),
+    (("waiting", "retry"), {}, USAGE),
+    (("waiting", "retry", "nothing"), {}, (1, "LQB4001")),
+    (("replay", "bot.py"), {}, USAGE),
+    (("replay", "bot.py", "--chat", "none"), {}, (1, "LQB4001")),
+    (("storage", "purge"), {}, USAGE),
+    (("storage", "backup", "no/such/folder/x.db"), {}, SETTING),
+    (("connect", "list"), {"LINQ_API_V3_API_KEY": ""}, NO_KEY),
+    (("connect", "sync", "--event", "message.recieved"), {}, USAGE),
+    (("check", "--only", "everything"), {}, USAGE),
+    (("plugins", "trace", "bot.py", "message.recieved"), {}, (1, "LQB4001")),
     (("new",), {}, USAGE),
     (("new", "my bot"), {}, USAGE),
     (("new", "bot.py/x"), {}, SETTING),
@@ -222,13 +229,12 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("serve", "bot.py"), {"LINQBOT_DRAIN_S": "long"}, WRONG_VALUE),
     (("serve", "wrong.py"), {}, (1, "LQB5001")),
     (("serve", "broken.py"), {}, (1, "LQB5002")),
-    (("storage", "check"), MEMORY, SETTING),
     (("storage", "migrate"), MEMORY, SETTING),
     (("storage", "copy", "sqlite:///linqbot.db", "sqlite:///linqbot.db"), {}, SETTING),
-    (("state", "show", "555"), {}, USAGE),
-    (("state", "show"), MEMORY, SETTING),
-    (("state", "edit", "bot", "Menu"), {}, (1, "LQB4001")),
-    (("state", "edit", "bot", "Menu", "--create", "--value", "{"), {}, USAGE),
+    (("person", "show", "555"), {}, USAGE),
+    (("person", "show"), MEMORY, SETTING),
+    (("person", "edit", "bot", "Menu"), {}, (1, "LQB4001")),
+    (("person", "edit", "bot", "Menu", "--create", "--value", "{"), {}, USAGE),
     (("trigger",), {}, USAGE),
     (("trigger", "message.recieved"), {}, USAGE),
     (("trigger", "message.received", "--set", "x"), {}, USAGE),
@@ -245,9 +251,9 @@ def test_a_failure_has_a_code_a_message_and_a_fix(subtests: pytest.Subtests) -> 
 
 
 def test_a_group_without_a_command_shows_its_help() -> None:
-    result = run("inbox")
+    result = run("waiting")
     assert result.exit_code == 2
-    assert "Put dead letters back" in result.stderr
+    assert GROUPS["waiting"]["retry"] in result.stderr
     assert "no command was named" in result.stderr
 
 
@@ -263,18 +269,23 @@ RESULTS: list[tuple[tuple[str, ...], type]] = [
     (("completion", "bash"), dict),
     (("explain",), list),
     (("explain", "2024"), dict),
-    (("forget", "ann@example.com", "--yes", "--no-ask-linq"), dict),
-    (("inbox", "list"), list),
-    (("inbox", "dead"), list),
-    (("inbox", "retry", "--all"), dict),
-    (("inbox", "scheduled"), list),
-    (("inbox", "purge", "--before", "30d"), dict),
-    (("inbox", "backup", "backup.db"), dict),
+    (("check", "--only", "rows"), list),
+    (("check", "--only", "plugins"), list),
+    (("connect", "sync", "bot.py", "--dry-run"), dict),
+    (("person", "forget", "ann@example.com", "--yes", "--no-ask-linq"), dict),
+    (("waiting", "list"), dict),
+    (("waiting", "list", "--deliveries"), list),
+    (("waiting", "list", "--dead"), list),
+    (("waiting", "list", "--scheduled"), list),
+    (("waiting", "list", "--questions"), list),
+    (("waiting", "list", "--broadcasts"), list),
+    (("waiting", "list", "--ambiguous"), list),
+    (("waiting", "retry", "--all"), dict),
+    (("storage", "purge", "--before", "30d"), dict),
+    (("storage", "backup", "backup.db"), dict),
     (("new", "mybot"), dict),
-    (("state", "show"), list),
-    (("state", "edit", "bot", "Menu", "--create", "--value", '{"soup": 3}'), dict),
-    (("state", "export"), list),
-    (("storage", "check"), dict),
+    (("person", "show"), list),
+    (("person", "edit", "bot", "Menu", "--create", "--value", '{"soup": 3}'), dict),
     (("storage", "migrate"), dict),
     (("storage", "copy", "sqlite:///linqbot.db", "sqlite:///copy.db"), dict),
     (("trigger", "--list"), list),
@@ -284,7 +295,7 @@ RESULTS: list[tuple[tuple[str, ...], type]] = [
 def test_a_result_is_json_and_nothing_else(subtests: pytest.Subtests) -> None:
     for arguments, kind in RESULTS:
         with subtests.test(arguments=arguments):
-            result = run(*arguments, "--json")
+            result = run(*arguments, "--json", **({"LINQ_API_V3_API_KEY": ""} if "sync" in arguments else {}))
             assert result.exit_code == 0, result.output
             assert isinstance(json.loads(result.stdout), kind)
             assert result.stderr == ""

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sys
+import tomllib
 from pathlib import Path
 
 import anyio
@@ -68,11 +69,10 @@ def test_copied_files_exist_and_are_not_ignored() -> None:
         assert is_included(source)
     assert not any(map(is_included, [".env", "linqbot.db", ".git", ".linqbot", "tests", "uv.lock"]))
     # The files of the wheel must be among the copied files.
-    needed = set(
-        re.findall(
-            r'^(?:readme|license-files|packages) = \[?"([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-        )
-    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    hatch = project["tool"]["hatch"]
+    readme = [part["path"] for part in hatch["metadata"]["hooks"]["fancy-pypi-readme"]["fragments"]]
+    needed = {*readme, *project["project"]["license-files"], *hatch["build"]["targets"]["wheel"]["packages"]}
     assert needed == {"README.md", "LICENSE", "linqbot"}
     assert needed <= set(sources)
 

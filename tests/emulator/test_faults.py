@@ -126,7 +126,7 @@ async def test_an_upload_whose_answer_is_lost_is_stored(emulator: Emulator, api:
 
 @pytest.fixture
 def address() -> Iterator[tuple[str, int]]:
-    """An emulator behind a socket, served as `linqbot emulator` serves it."""
+    """An emulator behind a socket, served as `linqbot dev --no-bot` serves it."""
     with uvicorn_server.listen("127.0.0.1", 0) as bound:
         emulator = Emulator(clock=MovableClock())
         server = uvicorn_server.server(create_app(emulator), before_exit=emulator.end_streams)

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.anyio
 @contextlib.asynccontextmanager
 async def serve(app: Any) -> AsyncIterator[str]:
     """Serve `app` under uvicorn on a free port, and yield its address."""
-    # Connections are kept as `linqbot emulator` keeps them: uvicorn's own 5 s may pass between two calls on a busy machine.
+    # Connections are kept as `linqbot dev --no-bot` keeps them: uvicorn's own 5 s may pass between two calls on a busy machine.
     config = uvicorn.Config(
         app, port=0, log_level="error", timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=1
     )

@@ -59,7 +59,7 @@ def fresh() -> Kitchen:
 
 
 async def put_back(phone: Phone, url: str) -> None:
-    """Put all dead letters back as `linqbot inbox retry` does, and start the bot again, which finds them at once."""
+    """Put all dead letters back as `linqbot waiting retry` does, and start the bot again, which finds them at once."""
     ids = [letter.delivery.id for letter in await phone.dead_letters()]
     async with open_storage(url, serving=False) as inbox:
         assert await inbox.retry(ids) == len(ids)

@@ -19,7 +19,8 @@ from project.test_reference import anchors, built
 
 from linqbot import Bot
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.cli.main import COMMANDS, main
+from linqbot.cli.main import main
+from linqbot.cli.table import COMMANDS
 from linqbot.clock import SystemClock
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.settings import Settings, variable
@@ -125,7 +126,7 @@ def test_a_page_names_only_python_versions_of_the_package(subtests: pytest.Subte
 
 
 def test_an_invalid_command_is_found() -> None:
-    for wrong in ("linqbot serv bot.py", "linqbot serve bot.py --prot 1", "linqbot inbox lst", "linqbot serve"):
+    for wrong in ("linqbot serv bot.py", "linqbot serve bot.py --prot 1", "linqbot waiting lst", "linqbot serve"):
         with pytest.raises(click.UsageError):
             call(shlex.split(wrong), whole=True)
 

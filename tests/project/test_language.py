@@ -118,6 +118,7 @@ def undocumented(tree: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
             continue
         is_private = node.name.startswith("_") and node.name not in NAMED
         is_command = any(re.match(r"[\w.]*\bcommand\(", ast.unparse(each)) for each in node.decorator_list)
+        is_command |= node.returns is not None and re.match(r"Result\b", ast.unparse(node.returns)) is not None
         if is_private or is_command or not raises(node):
             continue
         docstrings = [ast.get_docstring(each) or "" for each in ([node, tree] if node.name == "__init__" else [node])]
@@ -158,6 +159,8 @@ def test_a_function_without_its_errors_is_found(subtests: pytest.Subtests) -> No
         ("def f():\n  try:\n    g()\n  except E:\n    raise", []),
         ("def f():\n  def g():\n    raise E", []),
         ("@command.command('f')\ndef f():\n  raise E", []),
+        ("async def f() -> Result:\n  raise E", []),
+        ("def f() -> Results:\n  raise E", ["f"]),
         ("class C:\n  def f(self):\n    raise E\n  def __exit__(self):\n    raise E", ["C.f", "C.__exit__"]),
         ("class C:\n  '''A.\n\n  Raises:\n    E: no.\n  '''\n  def __init__(self):\n    raise E", []),
         ("class C:\n  def __getitem__(self, name):\n    raise KeyError", []),

@@ -20,7 +20,7 @@ import pytest
 import linqbot.events
 import linqbot.testing
 from linqbot import hookspecs
-from linqbot.cli.main import COMMANDS
+from linqbot.cli.table import COMMANDS
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator

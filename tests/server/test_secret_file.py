@@ -123,5 +123,5 @@ def test_a_file_that_becomes_unreadable_or_is_deleted_removes_no_secret(file: Se
 
 
 def test_without_any_secret_there_is_no_server(file: SecretFile) -> None:
-    with pytest.raises(ConfigError, match="linqbot webhooks sync"):
+    with pytest.raises(ConfigError, match="linqbot connect sync"):
         KnownSecrets([], file)

@@ -83,7 +83,7 @@ class Served:
             create_app(self._emulator),
             port=self.port,
             log_level="critical",
-            timeout_keep_alive=KEEP_ALIVE_S,  # as `linqbot emulator`
+            timeout_keep_alive=KEEP_ALIVE_S,  # as `linqbot dev --no-bot`
             timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)

@@ -17,9 +17,9 @@ from pathlib import Path
 from ports import free_port
 
 FENCE = re.compile(r"^```(console|python (?P<file>\S+))\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-STAYS = ("linqbot dev ", "linqbot serve ", "linqbot emulator")
+STAYS = ("linqbot dev ", "linqbot serve ")
 """Commands that run until Ctrl-C. Their step ends when they have printed the page's output and accept connections."""
-OWN_PORT = ("linqbot dev", "linqbot emulator")
+OWN_PORT = ("linqbot dev",)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Acts as a person at a running `linqbot dev` or `linqbot emulator`, through the emulator's control API."""
+"""Acts as a person at a running `linqbot dev`, through the emulator's control API."""
 
 from __future__ import annotations
 

@@ -6,14 +6,14 @@ The script asks `linqbot` itself for each completion: commands and options come 
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
+from typing import Annotated
 
 import click
 from click.shell_completion import get_completion_class
 
-from linqbot.cli.output import json_option
+from linqbot.cli.kit import Arg, Result
 from linqbot.errors import ConfigError
 
 PLACES = {
@@ -30,26 +30,23 @@ NOTES = {
 }
 
 
-@click.command("completion")
-@click.argument("shell", type=click.Choice(tuple(PLACES)), required=False, metavar=f"[{'|'.join(PLACES)}]")
-@json_option
-def command(*, shell: str | None, as_json: bool) -> None:
+def completion(
+    shell: Annotated[str | None, Arg(f"[{'|'.join(PLACES)}]", click.Choice(tuple(PLACES)), required=False)],
+) -> Result:
     """Print the completion script for SHELL, and say where to put it. Without SHELL, your shell is used.
 
-    It completes commands, options, event types, effects, codes, and the ids of deliveries in the inbox.
+    It completes commands, options, event types, effects, codes, and the ids of stored deliveries.
     """
     shell = shell or _own_shell()
-    script = _script(shell)
-    if as_json:
-        click.echo(json.dumps({"shell": shell, "place": PLACES[shell], "script": script}))
-        return
-    click.echo(script)
-    where = PLACES[shell]
+    script, where = _script(shell), PLACES[shell]
     folder = where.rpartition("/")[0]
-    click.echo(
-        f"# To keep it: mkdir -p {folder} && linqbot completion {shell} > {where}\n# {NOTES[shell]}",
-        err=True,
-    )
+
+    def show() -> None:
+        click.echo(script)
+        keep = f"# To keep it: mkdir -p {folder} && linqbot completion {shell} > {where}"
+        click.echo(f"{keep}\n# {NOTES[shell]}", err=True)
+
+    return Result({"shell": shell, "place": where, "script": script}, show)
 
 
 def _own_shell() -> str:

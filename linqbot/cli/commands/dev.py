@@ -2,7 +2,8 @@
 
 The emulator runs in this process and the bot in a child process (`cli/dev/bot_process.py`). So a restart of the bot
 loses no conversation: messages stay in the emulator, accepted deliveries stay in the bot's storage, and the emulator
-retries others, as Linq would. With `--public-url` there is no emulator: `cli/dev/public.py`.
+retries others, as Linq would. With `--public-url` there is no emulator: `cli/dev/public.py`. With `--no-bot` there is
+nothing else: `cli/without_bot.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from linqbot.cli import logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.runner import DevRunner
 from linqbot.cli.exposed import allow_host_option, exposed, warn
-from linqbot.cli.output import file_argument, json_option, print_started
+from linqbot.cli.output import bot_files, find_bot, json_option, print_started, require_bot
 from linqbot.cli.storage_option import FILE, folder_prefix
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import SubscriptionRecord
@@ -43,7 +44,7 @@ MESSAGES = "message.received"
 
 
 @click.command("dev")
-@file_argument
+@click.argument("file", required=False, callback=find_bot, shell_complete=bot_files)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
 @allow_host_option
@@ -53,23 +54,54 @@ MESSAGES = "message.received"
     metavar="URL",
     help="Use your real account: Linq delivers to URL, and a tunnel that you run leads from there to this machine.",
 )
+@click.option(
+    "--no-bot", is_flag=True, help="Run the emulator alone, for a bot that runs elsewhere or without linqbot."
+)
+@click.option(
+    "--api-key",
+    envvar="LINQ_API_V3_API_KEY",
+    show_envvar=True,
+    help="With --no-bot: accept this bearer token only. Default: any token.",
+)
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --no-bot: load the state from this JSON file and write it back on exit.",
+)
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context,
     *,
-    file: str,
+    file: str | None,
     host: str,
     port: int,
     names: tuple[str, ...],
     reload: bool,
     public_url: str | None,
+    no_bot: bool,
+    api_key: str | None,
+    state: Path | None,
     as_json: bool,
 ) -> None:
     """Try the bot in FILE, by default bot.py, on an emulated phone in the browser. No account, no token, no tunnel.
 
     With --public-url, try the bot with your real account: it is subscribed while it runs, and listens on LINQBOT_PORT.
+
+    With --no-bot, run the emulator alone: Linq's API at /v3 and /api/partner/v3, the phone page at /, the control API at
+    /emulator. linqbot's page docs/other-bots.md says how a bot without linqbot uses it.
     """
+    if no_bot:
+        # Imported here: a bot needs none of it.
+        from linqbot.cli.without_bot import serve_emulator
+
+        if public_url is not None:
+            raise click.UsageError("Give either --no-bot or --public-url: with a real account there is no emulator.")
+        serve_emulator(host, port, names, api_key=api_key, state=state, as_json=as_json)
+        return
+    if state is not None:
+        raise click.UsageError("--state goes with --no-bot.")
+    file = require_bot(ctx, ctx.command.params[0], file)
     path = Path(file.partition(":")[0])
     if not path.is_file():
         # Imported here: this process does not load the bot.

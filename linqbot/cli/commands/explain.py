@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Annotated
 
 import click
 
 from linqbot.cli import completions
-from linqbot.cli.output import json_option
+from linqbot.cli.kit import Arg, Result
 from linqbot.ops import explanations
 from linqbot.ops.explanations import Explanation
 
 WIDTH = 80
 
 
-@click.command("explain")
-@click.argument("code", required=False, shell_complete=completions.codes)
-@json_option
-def command(*, code: str | None, as_json: bool) -> None:
+def explain(code: Annotated[str | None, Arg("[CODE]", complete=completions.codes, required=False)]) -> Result:
     """Explain CODE: one of linqbot's (LQB2001), one of Linq's (2024, 403/2024, or a status: 429), or a rule (R14).
 
     Without CODE, list all codes.
     """
     if code is None:
-        _list(as_json=as_json)
-        return
+        return Result([asdict(each) for each in explanations.everything().values()], _list)
     try:
         found = explanations.look_up(code)
     except LookupError as error:
         raise click.UsageError(str(error.args[0])) from error
-    if as_json:
-        rows = [asdict(each) for each in found]
-        click.echo(json.dumps(rows[0] if len(rows) == 1 else rows, ensure_ascii=False, indent=1))
-    elif len(found) == 1:
-        click.echo(_page(found[0]))
-    else:
-        _section(f"Linq's errors with status {code}", {each.code: each for each in found})
+    if len(found) == 1:
+        return Result(asdict(found[0]), _page(found[0]))
+    rows = {each.code: each for each in found}
+    return Result([asdict(each) for each in found], lambda: _section(f"Linq's errors with status {code}", rows))
 
 
-def _list(*, as_json: bool) -> None:
-    if as_json:
-        rows = [asdict(each) for each in explanations.everything().values()]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
-        return
+def _list() -> None:
     _section("linqbot's errors", explanations.of_ours())
     _section("Linq's error codes", explanations.of_linq())
     _section("Linq's rules", explanations.of_rules())

@@ -166,7 +166,11 @@ def _next_steps(folder: Path, *, plugin: bool) -> list[str]:
     run = "uv run " if _is_uv_in_use() else ""
     steps = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     if plugin:
-        return [*steps, f"{run}pytest" if run else "pip install -e . pytest && pytest", f"{run}linqbot plugins list"]
+        return [
+            *steps,
+            f"{run}pytest" if run else "pip install -e . pytest && pytest",
+            f"{run}linqbot check --only plugins",
+        ]
     return [*steps, f"{run}linqbot dev bot.py", f"{run}pytest" if run else "pip install pytest && pytest"]
 
 

@@ -1,4 +1,4 @@
-"""`linqbot plugins`: list the plugins, trace an event through them, find the plugin that breaks an event.
+"""`linqbot plugins`: trace an event through the plugins, find the plugin that breaks an event.
 
 `ops/dry_runs/simulate.py` simulates the events; this module records and prints the trace.
 """
@@ -8,23 +8,22 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from typing import Annotated, Any, TypeAlias
 
 import click
 from pydantic_core import to_json
 
-from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
-from linqbot.cli import logs, plugin_commands
-from linqbot.cli.completions import advice_on
-from linqbot.cli.main import COMMANDS
-from linqbot.cli.output import FiniteRange, json_option, print_facts, print_table, printable
-from linqbot.cli.storage_option import open_configured_storage, storage_option
+from linqbot.cli import completions, logs
+from linqbot.cli.kit import Arg, Opt, Result, StorageUrl
+from linqbot.cli.output import FiniteRange, bot_files, print_facts, printable
+from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import StorageError
@@ -33,67 +32,14 @@ from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.dry_runs.simulate import OBSERVER_NAME, Bisection, Observer, Simulation, simulate
-from linqbot.server.app import create_app
-from linqbot.server.storages import openers
 from linqbot.settings import Settings, from_env
-from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import samples
 
-reads_option = click.option(
-    "--reads", is_flag=True, help="Allow handlers and plugins to read from Linq and to fetch media."
-)
-timeout_option = click.option(
-    "--timeout",
-    "timeout_s",
-    default=60.0,
-    show_default=True,
-    type=FiniteRange(0, min_open=True),
-    help="Seconds that one simulation of the event may take.",
-)
-
-
-@click.group("plugins")
-def command() -> None:
-    """List plugins, trace an event through them, and find the plugin that breaks an event."""
-    logs.configure("critical", "auto")
-
-
-@command.command("list")
-@click.argument("file", required=False)
-@json_option
-def list_(file: str | None, as_json: bool) -> None:
-    """List the installed plugins, and those that the bot in FILE names or brings.
-
-    Every plugin is loaded and asked what it adds, as when the bot is served. The status "no commands" is that of a plugin
-    that is served, but whose commands are refused.
-    """
-
-    settings = from_env()
-    with redirect_stdout(sys.stderr):  # what the file prints must not be in the JSON
-        bot = load_bot(file) if file else Bot()
-    plugins = settings.load_plugins(bot.plugins, lenient=True)
-    openers(plugins)
-    # Calls the remaining hooks that add something, as a start would. Nothing is opened.
-    client = Client(settings.api_key or "unused", base_url=settings.base_url)
-    create_app(
-        bot, client=client, storage=MemoryStorage(), secrets=["whsec_bm9ib2R5IGtub3dzIHRoaXMgc2VjcmV0"], plugins=plugins
-    )
-    # Asked last: `linqbot serve` does not ask for commands, so a plugin is served even if these are refused.
-    served = [plugin for plugin in plugins.every if plugin.is_on]
-    plugin_commands.asked(plugins, COMMANDS)
-    rows = [
-        {
-            "name": plugin.name,
-            "version": plugin.version,
-            "distribution": "linqbot" if plugin.is_built_in else plugin.distribution,
-            "status": "no commands" if plugin in served and not plugin.is_on else plugin.status,
-            "required": "yes" if plugin.required else None,
-            "hooks": list(plugin.hooks) if as_json else ", ".join(plugin.hooks),
-            "why": plugin.why or plugin.observer_error,
-        }
-        for plugin in plugins.every
-    ]
-    print_table(rows, as_json=as_json, empty="There are no plugins.")
+Reads: TypeAlias = Annotated[bool, Opt("Allow handlers and plugins to read from Linq and to fetch media.")]
+Timeout: TypeAlias = Annotated[
+    float,
+    Opt("Seconds that one simulation of the event may take.", "--timeout", type=FiniteRange(0, min_open=True)),
+]
 
 
 @dataclass(slots=True)
@@ -145,20 +91,20 @@ class Trace:
         return traced
 
 
-@command.command("trace")
-@click.argument("file")
-@click.argument("event")
-@reads_option
-@timeout_option
-@storage_option
-@json_option
-def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str | None, as_json: bool) -> None:
+def trace(
+    file: Annotated[str, Arg("FILE", complete=bot_files)],
+    event: Annotated[str, Arg("EVENT", complete=completions.event_types)],
+    storage: StorageUrl,
+    *,
+    reads: Reads = False,
+    timeout_s: Timeout = 60.0,
+) -> Result:
     """Show which plugin is called, in which order and for how long, while the bot in FILE handles EVENT.
 
-    EVENT is a type, such as message.received, or the id of a stored delivery: see linqbot inbox. Nothing is
+    EVENT is a type, such as message.received, or the id of a stored delivery: see linqbot waiting list. Nothing is
     sent. The plugins really run, so other things that they do, such as writing to a database, are really done.
     """
-
+    logs.configure("critical", "auto")
     trace, observer = Trace(), Observer()
     settings = from_env(storage=storage)
     with redirect_stdout(sys.stderr):  # what the file prints must not be in the JSON
@@ -166,7 +112,7 @@ def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str 
     bot.use(trace.handlers)
 
     async def work() -> Simulation:
-        delivery = _sample(event) if event in EVENT_TYPES else await _stored(event, storage)
+        delivery = await _delivery(event, storage)
         plugins = settings.load_plugins(
             [*bot.plugins, observer],
             watch=lambda who, what: nullcontext() if who == OBSERVER_NAME else trace.watch(who, what),
@@ -179,40 +125,30 @@ def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str 
 
     with redirect_stdout(sys.stderr):
         done = asyncio.run(work())
-    _print_trace(trace.steps, done, as_json=as_json)
+    error = type(done.error).__name__ if done.error else None
+    outcome = {"ended": done.end or "not in time", "handler": done.handler, "error": error}
+    calls = [{"call": call.name, "method": call.method, "path": call.path} for call in done.calls]
+    steps = [asdict(step) for step in trace.steps]
+    data = outcome | {"calls": calls, "faults": done.faults, "steps": steps}
+    return Result(data, partial(_print_trace, trace.steps, outcome, calls, done.faults))
 
 
-@command.command("bisect")
-@click.argument("file")
-@click.option("--delivery", "delivery_id", metavar="ID", help="Id of a stored delivery; see linqbot inbox.")
-@click.option(
-    "--type", "event_type", metavar="TYPE", help="A made-up event of this type instead, such as message.received."
-)
-@reads_option
-@timeout_option
-@storage_option
-@json_option
 def bisect(
+    file: Annotated[str, Arg("FILE", complete=bot_files)],
+    event: Annotated[str, Arg("EVENT", complete=completions.event_types)],
+    storage: StorageUrl,
     *,
-    file: str,
-    delivery_id: str | None,
-    event_type: str | None,
-    reads: bool,
-    timeout_s: float,
-    storage: str | None,
-    as_json: bool,
-) -> None:
-    """Find the plugin that breaks an event for the bot in FILE, or the plugins that break it only together.
+    reads: Reads = False,
+    timeout_s: Timeout = 60.0,
+) -> Result:
+    """Find the plugin that breaks EVENT for the bot in FILE, or the plugins that break it only together.
 
-    The event is handled repeatedly, each time with half of the suspected plugins; nothing is sent. It counts as
-    broken if its turn is not acked, if a plugin fails, or if fewer calls are made than without plugins. The exit code
-    is 1 if a plugin is to blame.
+    EVENT is a type, such as message.received, or the id of a stored delivery: see linqbot waiting list. The event is
+    handled repeatedly, each time with half of the suspected plugins; nothing is sent. It counts as broken if its turn is
+    not acked, if a plugin fails, or if fewer calls are made than without plugins. The exit code is 1 if a plugin is to
+    blame.
     """
-
-    if (delivery_id is None) == (event_type is None):
-        raise click.UsageError("Which event? Give --delivery ID, or --type TYPE.")
-    if event_type is not None and event_type not in EVENT_TYPES:
-        raise click.UsageError(f"There is no event type {event_type}. {advice_on(event_type)}")
+    logs.configure("critical", "auto")
     settings = from_env(storage=storage)
     with redirect_stdout(sys.stderr):
         bot = load_bot(file)
@@ -221,20 +157,22 @@ def bisect(
         click.echo(f"with {', '.join(names) or 'none'}: {printable(why or 'ok')}", err=True)
 
     async def work() -> tuple[list[str], str]:
-        delivery = _sample(event_type) if event_type else await _stored(str(delivery_id), storage)
+        delivery = await _delivery(event, storage)
         async with _linq(settings, reads=reads) as client:
             return await Bisection(settings, bot, delivery, client, reads=reads, timeout_s=timeout_s).run(report)
 
     with redirect_stdout(sys.stderr):
         to_blame, why = asyncio.run(work())
-    if as_json:
-        print_facts({"to_blame": to_blame, "why": why}, as_json=True)
-    elif len(to_blame) > 1:
-        click.echo(f"{', '.join(to_blame[:-1])} and {to_blame[-1]} break it together, but not alone: {printable(why)}")
-    else:
-        click.echo(f"{to_blame[0]} breaks it: {printable(why)}" if to_blame else printable(why))
-    if to_blame:
-        raise click.exceptions.Exit(1)
+    shown = printable(why)
+    if len(to_blame) > 1:
+        shown = f"{', '.join(to_blame[:-1])} and {to_blame[-1]} break it together, but not alone: {shown}"
+    elif to_blame:
+        shown = f"{to_blame[0]} breaks it: {shown}"
+    return Result({"to_blame": to_blame, "why": why}, shown, exit_code=int(bool(to_blame)))
+
+
+async def _delivery(event: str, storage: str | None) -> Delivery:
+    return _sample(event) if event in EVENT_TYPES else await _stored(event, storage)
 
 
 def _sample(event_type: str) -> Delivery:
@@ -253,7 +191,7 @@ async def _stored(delivery_id: str, storage: str | None) -> Delivery:
     if delivery is None:
         raise StorageError(
             f"{delivery_id} is neither an event type nor the id of a stored delivery. "
-            "See: linqbot trigger --list, and linqbot inbox list"
+            "See: linqbot trigger --list, and linqbot waiting list"
         )
     if delivery.is_own:
         raise StorageError(
@@ -270,20 +208,14 @@ async def _linq(settings: Settings, *, reads: bool) -> AsyncIterator[Client]:
         yield client
 
 
-def _print_trace(steps: list[TraceStep], done: Simulation, *, as_json: bool) -> None:
-    error = type(done.error).__name__ if done.error else None
-    outcome = {"ended": done.end or "not in time", "handler": done.handler, "error": error}
-    calls = [{"call": call.name, "method": call.method, "path": call.path} for call in done.calls]
-    if as_json:
-        print_facts(
-            outcome | {"calls": calls, "faults": done.faults, "steps": [asdict(step) for step in steps]}, as_json=True
-        )
-        return
+def _print_trace(
+    steps: list[TraceStep], outcome: dict[str, Any], calls: list[dict[str, Any]], faults: Mapping[str, str]
+) -> None:
     _print_steps(steps, 0)
     print_facts(outcome, as_json=False)
     for call in calls:
         click.echo(f"would call   {call['call']} ({call['method']} {printable(call['path'])})")
-    for name, why in done.faults.items():
+    for name, why in faults.items():
         click.secho(f"{name}: {printable(why)}", fg="red")
 
 

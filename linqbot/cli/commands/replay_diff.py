@@ -1,4 +1,4 @@
-"""The dry deploy of `linqbot inbox replay --against`: compare what was done with what new code would do, and print it.
+"""The dry deploy of `linqbot replay --against`: compare what was done with what new code would do, and print it.
 
 The work is in `ops/dry_runs/`. Texts of the bot are printed with `--diff` only: they may quote what people wrote.
 """
@@ -174,9 +174,9 @@ def _print(comparison: Comparison, report: Report, *, with_texts: bool) -> None:
         shown = failing.examples[0].delivery_id
         if report.has_start_handlers:
             hints.append("Functions of @bot.on_start do not run in a dry deploy: what they prepare is missing.")
-        hints.append(f"To see a traceback: linqbot inbox replay {comparison.new} --id {shown}")
+        hints.append(f"To see a traceback: linqbot replay {comparison.new} --id {shown}")
     if comparison.present is None and any(group.cause.endswith(NEEDS_PRESENT) for group in report.groups):
-        hints.append(f"To run the present bot too, name it: linqbot inbox replay bot.py --against {comparison.new} …")
+        hints.append(f"To run the present bot too, name it: linqbot replay bot.py --against {comparison.new} …")
     if not with_texts and any(group.examples[0].changes or group.examples[0].failure for group in report.groups):
         hints.append("To see the texts of then and now, which may quote people: --diff")
     click.echo("".join(f"\n{hint}" for hint in hints), nl=bool(hints))

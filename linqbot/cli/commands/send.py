@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from typing import Annotated
 
 import click
 
 from linqbot.cli import completions
-from linqbot.cli.output import json_option, print_facts
+from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.client.client import Client
 from linqbot.errors import KeyMissing
 from linqbot.linq.types.message import Effect, MessageContent, TextPart
 from linqbot.settings import from_env, how_to_set_key
 
 
-@click.command("send")
-@click.argument("to", nargs=-1, required=True)
-@click.option("--text", "-t", help="Text of the message. Default: standard input.")
-@click.option("--from", "from_", help="Your line, in E.164. Default: Linq chooses one.")
-@click.option("--effect", shell_complete=completions.effects, help="A screen or bubble effect, such as confetti.")
-@json_option
-def command(to: tuple[str, ...], text: str | None, from_: str | None, effect: str | None, as_json: bool) -> None:
+async def send(
+    to: Annotated[tuple[str, ...], Arg()],
+    *,
+    text: Annotated[str | None, Opt("Text of the message. Default: standard input.", "--text -t")] = None,
+    from_: Annotated[str | None, Opt("Your line, in E.164. Default: Linq chooses one.", "--from")] = None,
+    effect: Annotated[
+        str | None, Opt("A screen or bubble effect, such as confetti.", complete=completions.effects)
+    ] = None,
+) -> Result:
     """Send a message to the handles TO: phone numbers in E.164, or e-mail addresses. Several handles are a group."""
     settings = from_env()
     if not settings.api_key:
@@ -30,11 +32,8 @@ def command(to: tuple[str, ...], text: str | None, from_: str | None, effect: st
     if not content:
         raise click.UsageError("The message has no text. Give --text, or pipe the text in.")
     message = MessageContent(parts=(TextPart(value=content),), effect=Effect.named(effect) if effect else None)
-    chat_id, message_id = asyncio.run(_send(settings.api_key, settings.base_url, to, from_, message))
-    if as_json:
-        print_facts({"chat_id": chat_id, "message_id": message_id}, as_json=True)
-    else:
-        click.echo(f"Sent {message_id} in chat {chat_id}")
+    chat_id, message_id = await _send(settings.api_key, settings.base_url, to, from_, message)
+    return Result({"chat_id": chat_id, "message_id": message_id}, f"Sent {message_id} in chat {chat_id}")
 
 
 async def _send(

@@ -1,80 +1,60 @@
-"""`linqbot storage`: check a storage, bring its schema up to date, and copy it to another place or another backend.
-
-The work is in `ops/stored_contents.py`.
-"""
+"""`linqbot storage`: back up, clean up, migrate and copy the storage. The work is in `ops/stored_contents.py`."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
 
-import click
-
-from linqbot.cli.output import json_option, print_facts, share_bar
-from linqbot.cli.storage_option import storage_option
+from linqbot.cli.deliveries import deliveries
+from linqbot.cli.kit import Confirm, Result, StorageUrl, time_option
+from linqbot.cli.output import iso_time, share_bar
 from linqbot.ops import stored_contents
 from linqbot.settings import from_env
-from linqbot.storage.contents import Digest
+from linqbot.storage.backend import Storage
 
 
-@click.group("storage")
-def command() -> None:
-    """Check, migrate and copy the storage: a file of SQLite, or PostgreSQL."""
+async def backup(path: Path, storage: Storage) -> Result:
+    """Copy the storage to PATH while it is served. To restore it, serve the copy."""
+    started = time.monotonic()
+    with share_bar("Copying") as progress:
+        await storage.backup(path, progress=progress)
+    seconds = round(time.monotonic() - started, 3)
+    return Result({"backup": str(path), "bytes": (await asyncio.to_thread(path.stat)).st_size, "seconds": seconds})
 
 
-@command.command("check")
-@storage_option
-@json_option
-@click.pass_context
-def check(ctx: click.Context, storage: str | None, as_json: bool) -> None:
-    """Check the schema and the rows of the storage. Works next to a running server.
-
-    Exit code 1 means that problems were found. Two storages with the same digest hold the same.
-    """
-    url = from_env(storage=storage).storage
-    with share_bar("Checking") as progress:
-        report = asyncio.run(stored_contents.check(url, progress))
-    print_facts(
-        {
-            "storage": report.schema.name,
-            "schema": report.schema.have,
-            "newest_schema": report.schema.newest,
-            "serving": report.schema.serving,
-            **_contents(report.digest, as_json=as_json),
-            "problems": list(report.problems) if as_json else len(report.problems),
-        },
-        as_json=as_json,
-    )
-    if not as_json:
-        for problem in report.problems:
-            click.secho(problem, fg="red")
-    if report.problems:
-        ctx.exit(1)
+async def purge(
+    storage: Storage,
+    confirm: Confirm,
+    *,
+    before: Annotated[float, time_option("Dead-lettered before this time: 2026-11-05, or 30d for 30 days ago.")],
+) -> Result:
+    """Delete old dead letters. They cannot be restored."""
+    if await storage.dead_letters(until=before, limit=1):
+        confirm(f"Delete the dead letters from before {iso_time(before)}?")
+    purged = 0
+    while gone := await storage.purge(before=before):
+        purged += gone
+    return Result({"purged": purged}, f"{deliveries(purged)} deleted.")
 
 
-@command.command("migrate")
-@storage_option
-@json_option
-def migrate(storage: str | None, as_json: bool) -> None:
+async def migrate(storage: StorageUrl) -> Result:
     """Bring the schema of the storage up to date, or create the storage.
 
     linqbot serve does the same when it starts. A file must not be served meanwhile; PostgreSQL may be.
     """
-    before = asyncio.run(stored_contents.migrate(from_env(storage=storage).storage))
-    if as_json:
-        print_facts({"storage": before.name, "before": before.have, "schema": before.newest}, as_json=True)
-    elif before.have == before.newest:
-        click.echo(f"{before.name} has schema {before.have}, the newest. Nothing was changed.")
+    before = await stored_contents.migrate(from_env(storage=storage).storage)
+    if before.have == before.newest:
+        shown = f"{before.name} has schema {before.have}, the newest. Nothing was changed."
     elif before.have:
-        click.echo(f"{before.name}: brought from schema {before.have} to {before.newest}.")
+        shown = f"{before.name}: brought from schema {before.have} to {before.newest}."
     else:
-        click.echo(f"{before.name}: created with schema {before.newest}.")
+        shown = f"{before.name}: created with schema {before.newest}."
+    return Result({"storage": before.name, "before": before.have, "schema": before.newest}, shown)
 
 
-@command.command("copy")
-@click.argument("source")
-@click.argument("target")
-@json_option
-def copy(source: str, target: str, as_json: bool) -> None:
+async def copy(source: str, target: str) -> Result:
     """Copy everything from the storage SOURCE to the empty storage TARGET.
 
     Both are URLs, such as sqlite:///linqbot.db and
@@ -83,26 +63,13 @@ def copy(source: str, target: str, as_json: bool) -> None:
     of both storages are counted and compared.
     """
     with share_bar("Copying") as progress:
-        copied = asyncio.run(stored_contents.copy(source, target, progress))
-    print_facts(
-        {
-            "source": copied.source,
-            "target": copied.target,
-            **_contents(copied.digest, as_json=as_json),
-            "resumed_at": copied.resumed_at or None,
-            "seconds": round(copied.seconds, 3),
-        },
-        as_json=as_json,
+        copied = await stored_contents.copy(source, target, progress)
+    about = {"source": copied.source, "target": copied.target}
+    work = {"resumed_at": copied.resumed_at or None, "seconds": round(copied.seconds, 3)}
+    digest = copied.digest
+    rows = ", ".join(f"{count} {table}" for table, count in digest.rows.items() if count)
+    shown = about | {"rows": rows, "digest": digest.whole} | work
+    shown |= {"now": "Both storages hold the same. Serve only one of them, or both answer what waits."}
+    return Result(
+        about | {"rows": dict(digest.rows), "digest": digest.whole, "digests": dict(digest.hashes)} | work, shown
     )
-    if not as_json:
-        click.echo("Both storages hold the same now. Serve only one of them, or both answer what waits.")
-
-
-def _contents(digest: Digest | None, *, as_json: bool) -> dict[str, object]:
-    """Return the facts about the rows: as programs need them, or without tables that are empty."""
-    if digest is None:
-        return {}
-    rows = dict(digest.rows)
-    if as_json:
-        return {"rows": rows, "digest": digest.whole, "digests": dict(digest.hashes)}
-    return {"rows": ", ".join(f"{count} {table}" for table, count in rows.items() if count), "digest": digest.whole}

@@ -8,7 +8,8 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import click
 import httpx
@@ -16,7 +17,8 @@ import httpx
 from linqbot.cli import completions
 from linqbot.cli.completions import advice_on
 from linqbot.cli.failure import NotAccepted
-from linqbot.cli.output import json_option, print_table, progress_bar
+from linqbot.cli.kit import Arg, Opt, Result
+from linqbot.cli.output import progress_bar
 from linqbot.errors import SecretMissing
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
@@ -44,34 +46,24 @@ class WebhookReply:
         return self.status is not None and 200 <= self.status < 300
 
 
-@click.command("trigger")
-@click.argument("event_type", metavar="TYPE", required=False, shell_complete=completions.event_types)
-@click.argument("schedule", metavar="[NAME]", required=False)
-@click.option("--list", "lists", is_flag=True, help="List all event types.")
-@click.option("--url", help="Address of the webhook. Default: the bot served on this machine at LINQBOT_PORT.")
-@click.option("--text", "-t", help="Text of the message.")
-@click.option("--from", "sender", metavar="HANDLE", help="The person whom the event is from or about.")
-@click.option("--to", "line", metavar="NUMBER", help="The line that receives the event.")
-@click.option("--chat", metavar="ID", help="The chat of the event.")
-@click.option(
-    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Set any field, such as data.service=SMS; repeatable."
-)
-@click.option("--version", type=click.Choice(samples.VERSIONS), default=samples.VERSIONS[0], help="Payload version.")
-@click.option(
-    "--count", "-n", default=1, show_default=True, type=click.IntRange(1), help="Number of events to send, one by one."
-)
-@json_option
-def command(
+def trigger(
+    event_type: Annotated[str | None, Arg("TYPE", complete=completions.event_types, required=False)],
+    schedule: Annotated[str | None, Arg("[NAME]", required=False)],
     *,
-    event_type: str | None,
-    schedule: str | None,
-    lists: bool,
-    url: str | None,
-    sets: tuple[str, ...],
-    count: int,
-    as_json: bool,
-    **fields: Any,
-) -> None:
+    lists: Annotated[bool, Opt("List all event types.", "--list")] = False,
+    url: Annotated[
+        str | None, Opt("Address of the webhook. Default: the bot served on this machine at LINQBOT_PORT.")
+    ] = None,
+    text: Annotated[str | None, Opt("Text of the message.", "--text -t")] = None,
+    sender: Annotated[str | None, Opt("The person whom the event is from or about.", "--from", "HANDLE")] = None,
+    line: Annotated[str | None, Opt("The line that receives the event.", "--to", "NUMBER")] = None,
+    chat: Annotated[str | None, Opt("The chat of the event.", metavar="ID")] = None,
+    sets: Annotated[
+        tuple[str, ...], Opt("Set any field, such as data.service=SMS; repeatable.", "--set", "PATH=VALUE")
+    ] = (),
+    version: Annotated[str, Opt("Payload version.", type=click.Choice(samples.VERSIONS))] = samples.VERSIONS[0],
+    count: Annotated[int, Opt("Number of events to send, one by one.", "--count -n", type=click.IntRange(1))] = 1,
+) -> Result:
     """Send an event of TYPE, such as message.received, to a bot, signed with the secret that `serve` uses.
 
     Every event has a new id and the current time. Its chat is made up, unless --chat names one: if the bot answers
@@ -80,32 +72,27 @@ def command(
     `linqbot trigger schedule NAME` runs a schedule of the bot now. Its next due time stays as it is.
     """
     if lists:
-        print_table([_described(name) for name in EVENT_TYPES], as_json=as_json, empty="")
-        return
+        return Result([_described(name) for name in EVENT_TYPES])
+    fields = {"text": text, "sender": sender, "line": line, "chat": chat, "version": version}
     if event_type is None:
         raise click.UsageError("Which type? See: linqbot trigger --list")
     if event_type == SCHEDULE:
-        events = [_due_now(schedule, fields, sets) for _ in range(count)]
-        _send_and_report(SCHEDULE_TYPE, events, url, as_json=as_json)
-        return
+        return _sent(SCHEDULE_TYPE, [_due_now(schedule, fields, sets) for _ in range(count)], url)
     if schedule is not None:
         raise click.UsageError(f"Got an unexpected argument ({schedule}). Only `trigger schedule NAME` takes a name.")
     if event_type not in EVENT_TYPES:
         raise click.UsageError(f"There is no event type {event_type}. {advice_on(event_type)}")
     changes = dict(_setting(each) for each in sets)
-    events = [_made(event_type, fields, changes) for _ in range(count)]
-    _send_and_report(event_type, events, url, as_json=as_json)
+    return _sent(event_type, [_made(event_type, fields, changes) for _ in range(count)], url)
 
 
-def _send_and_report(event_type: str, events: Sequence[dict[str, Any]], url: str | None, *, as_json: bool) -> None:
+def _sent(event_type: str, events: Sequence[dict[str, Any]], url: str | None) -> Result:
     answers = _send_all(events, _url(url), _secret())
-    if as_json:
-        print_table([asdict(answer) for answer in answers], as_json=True, empty="")
-    else:
-        _print_answers(event_type, answers)
+    failure = None
     if refused := [answer for answer in answers if not answer.is_accepted]:
         advice = next(filter(None, map(_advice, refused)), "The bot's log gives the reason.")
-        raise NotAccepted(f"{len(refused)} of {len(answers)} events were not accepted. {advice}")
+        failure = NotAccepted(f"{len(refused)} of {len(answers)} events were not accepted. {advice}")
+    return Result([asdict(answer) for answer in answers], partial(_print_answers, event_type, answers), failure=failure)
 
 
 def _due_now(name: str | None, fields: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:

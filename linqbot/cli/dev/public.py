@@ -118,7 +118,7 @@ class _Subscribed:
         if strangers:
             raise ConfigError(
                 f"{strangers[0].id} already delivers to {address(self.target_url)} and was not created by linqbot dev. "
-                f"Give another --public-url, or delete it: linqbot webhooks delete {strangers[0].id}"
+                f"Give another --public-url, or delete it: linqbot connect remove {strangers[0].id}"
             )
         left = [one.id for one in there if one.id in kept]
         self.id = left[0] if left else None
@@ -202,7 +202,7 @@ async def _handled(file: str) -> Handled | None:
     Another process imports the bot, because this process could not import it again after a change.
     """
     asking = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "linqbot", "webhooks", "events", file, "--json", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-P", "-m", "linqbot.cli.dev.handled", file, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await asking.communicate()
     if asking.returncode:

@@ -304,7 +304,9 @@ class TurnLines:
     def _way_back(self, turn: ObservedTurn) -> str:
         if self._has_page:
             return "To handle it again: correct the bot, save, and choose Run Again on the page."
-        return f"To handle it again: correct the bot, save, and run linqbot inbox retry --dev {turn.report.delivery.id}"
+        return (
+            f"To handle it again: correct the bot, save, and run linqbot waiting retry --dev {turn.report.delivery.id}"
+        )
 
 
 def is_shown(turn: ObservedTurn) -> bool:

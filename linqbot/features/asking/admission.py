@@ -90,6 +90,6 @@ async def log_unresumable(storage: Storage, dispatcher: Dispatcher) -> None:
             "ask.no_handler",
             handler=handler,
             questions=count,
-            to_do="Serve a bot that has a handler of this name, or end the questions: linqbot asks list, "
-            "linqbot asks cancel. Otherwise the next message of each person is handled as if no question were open.",
+            to_do="Serve a bot that has a handler of this name, or end the questions: linqbot waiting list --questions, "
+            "linqbot waiting cancel. Otherwise the next message of each person is handled as if no question were open.",
         )

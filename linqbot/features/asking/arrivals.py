@@ -430,7 +430,7 @@ async def _of_order(
 
 
 async def _read(summary: ConversationSummary, storage: Storage) -> _Asked | None:
-    """Read a conversation; None if `linqbot forget` has erased it a moment ago.
+    """Read a conversation; None if `linqbot person forget` has erased it a moment ago.
 
     Raises:
         QuestionUnreadable: its question cannot be read.

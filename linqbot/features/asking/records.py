@@ -321,7 +321,7 @@ def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -
     body: dict[str, Any] = {"conversation": conversation.id, "n": n, "outcome": outcome}
     # In Linq's own form, so that the lane can be sorted by the time at which each delivery was sent: `Delivery.sent_at`.
     body["created_at"] = datetime.fromtimestamp(at, UTC).isoformat()
-    # The handle, so that `linqbot forget` finds the delivery.
+    # The handle, so that `linqbot person forget` finds the delivery.
     body |= {"chat_id": conversation.chat_id, "handles": [_handle_of(conversation)]}
     if conversation.off_the_record:
         body["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`

@@ -310,7 +310,7 @@ def second_question(handler: str | None, other: Conversation) -> BotError:
     """Return the error of a handler that asks a person who has not answered another question of the chat yet."""
     return BotError(
         f"Handler {handler} asks a person whom {other.handler} has already asked in this chat. One question is open for a "
-        f"person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot asks cancel {other.id}"
+        f"person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot waiting cancel {other.id}"
     )
 
 

@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 from linqbot.linq.events.lane import lane, token
 
 PROBE_TYPE: Final = "linqbot.doctor"
-"""Type of the probe event that `linqbot doctor` signs and sends to the bot's own webhook. No handler receives it."""
+"""Type of the probe event that `linqbot check` signs and sends to the bot's own webhook. No handler receives it."""
 
 LINQ_DELIVERY: Final = "w."
 """Prefix of the ids of deliveries that Linq has posted. The id of the event follows."""

@@ -56,7 +56,7 @@ class EventNotUnderstood(LinqbotError):
     """An authentic event of a known type lacks a required field. Its bytes are kept.
 
     Why: Linq has changed this payload, or the subscription uses another payload version than linqbot reads.
-    To do: Upgrade linqbot, then run `linqbot inbox retry`; nothing is lost until then. `linqbot inbox show ID --body`
+    To do: Upgrade linqbot, then run `linqbot waiting retry`; nothing is lost until then. `linqbot waiting show ID --body`
         shows the body.
 
     Attributes:
@@ -73,7 +73,7 @@ class EventNotUnderstood(LinqbotError):
         self.fields = fields
         super().__init__(
             f"The {event_type} of delivery {delivery_id} could not be parsed: {', '.join(fields)} missing or wrong. "
-            "The delivery is kept unchanged. After an upgrade of linqbot, retry it: linqbot inbox retry"
+            "The delivery is kept unchanged. After an upgrade of linqbot, retry it: linqbot waiting retry"
         )
 
 

@@ -29,7 +29,7 @@ class Broadcast:
         sent: Linq accepted all its messages to these people.
         opted_out: These people have opted out of messages.
         refused: Linq or a plugin refused a message to these people, so they got none, or not all.
-        failed: Given up after errors. Each is a dead letter, which `linqbot inbox retry` sends again.
+        failed: Given up after errors. Each is a dead letter, which `linqbot waiting retry` sends again.
         cancelled: Not reached when the broadcast was cancelled.
         pending: Not reached yet, or being sent now.
     """

@@ -1,4 +1,4 @@
-"""The problems that `linqbot doctor` can find, by their codes: what each means, its causes, what to do about it.
+"""The problems that `linqbot check` can find, by their codes: what each means, its causes, what to do about it.
 
 The checks decide which problem there is (`account.py`, `machine.py`, `public.py`). `linqbot explain` prints these texts
 too.
@@ -34,7 +34,7 @@ class DoctorCode:
 
 CODES: Final[dict[str, DoctorCode]] = {
     "LQB6000": DoctorCode(
-        "A check of linqbot doctor could not be completed.",
+        "A check could not be completed.",
         "It took too long, or an unexpected error came up. The other checks were still made.",
         "Read the message. If this looks like a bug in linqbot, please report it with this code.",
     ),
@@ -103,63 +103,62 @@ CODES: Final[dict[str, DoctorCode]] = {
     "LQB6030": DoctorCode(
         "Linq delivers nothing here: there is no subscription.",
         "The subscription was never made, was deleted, or delivers to another address than the one checked.",
-        "Subscribe: linqbot webhooks sync {file} --url {url}",
+        "Subscribe: linqbot connect sync {file} --url {url}",
     ),
     "LQB6031": DoctorCode(
         "The subscription is paused.",
         "Someone paused it, or it replaced a paused one in a rotation.",
-        "Linq sends nothing to it. Resume it: linqbot webhooks sync {file} --url {url}",
+        "Linq sends nothing to it. Resume it: linqbot connect sync {file} --url {url}",
     ),
     "LQB6032": DoctorCode(
         "The bot handles events that it is not subscribed to.",
         "The bot got new handlers after it was subscribed.",
-        "These handlers never run. Subscribe to their events: linqbot webhooks sync {file} --url {url}",
+        "These handlers never run. Subscribe to their events: linqbot connect sync {file} --url {url}",
     ),
     "LQB6033": DoctorCode(
         "The bot is subscribed to events that it does not handle.",
         "The bot has lost handlers since it was subscribed, or someone subscribed it to more than it needs.",
-        "Each of these events costs a delivery for nothing. Unsubscribe from them: linqbot webhooks sync {file} --url"
+        "Each of these events costs a delivery for nothing. Unsubscribe from them: linqbot connect sync {file} --url"
         " {url}",
     ),
     "LQB6034": DoctorCode(
         "The subscription does not pin the payload version that linqbot needs; older versions lack some events.",
         "It was made without ?version= in its address, or by a program that reads older payloads.",
-        "Pin the version that linqbot needs: linqbot webhooks sync {file} --url {url}",
+        "Pin the version that linqbot needs: linqbot connect sync {file} --url {url}",
     ),
     "LQB6035": DoctorCode(
         "Several subscriptions deliver to one address.",
         "A rotation is not finished, or someone subscribed the same address by hand.",
-        "Every event comes twice and is handled once. Finish the rotation (linqbot webhooks rotate), or delete a"
-        " subscription: linqbot webhooks delete ID",
+        "Every event comes twice and is handled once. Finish the rotation (linqbot connect rotate), or delete a"
+        " subscription: linqbot connect remove ID",
     ),
     "LQB6037": DoctorCode(
         "The bot has subscriptions to several addresses.",
         "The bot has moved to another address, and the subscription to the old one is still there.",
         "Linq delivers every event to each of them. If the bot has moved, delete the subscription to the old address:"
-        " linqbot webhooks delete ID",
+        " linqbot connect remove ID",
     ),
     "LQB6036": DoctorCode(
         "The subscription delivers the events of some lines only.",
         "It was made with --line, and the account has more lines.",
-        "Events of the account's other lines do not arrive. If they should: linqbot webhooks sync {file} --url {url}"
+        "Events of the account's other lines do not arrive. If they should: linqbot connect sync {file} --url {url}"
         " --all-lines",
     ),
     "LQB6040": DoctorCode(
         "There is no signing secret, so deliveries cannot be verified and linqbot serve does not start.",
         "The bot was not subscribed from this folder, or its secret is kept elsewhere.",
-        "Subscribe, which also stores the secret: linqbot webhooks sync {file} --url {url}; or set"
-        " LINQ_WEBHOOK_SECRET.",
+        "Subscribe, which also stores the secret: linqbot connect sync {file} --url {url}; or set LINQ_WEBHOOK_SECRET.",
     ),
     "LQB6041": DoctorCode(
         "The signing secrets here belong to other subscriptions.",
         "The subscription was made elsewhere or by hand, and its secret was stored there.",
-        "Linq shows a secret only once. Make a new one: linqbot webhooks rotate --url {url}",
+        "Linq shows a secret only once. Make a new one: linqbot connect rotate --url {url}",
     ),
     "LQB6042": DoctorCode(
         "There is a signing secret, but linqbot cannot tell if it belongs to the subscription.",
         "It was set by hand, and no delivery has been accepted with it yet.",
         "Linq does not say which secret it uses. If deliveries are refused (delivery.forged in the log), make a new"
-        " one: linqbot webhooks rotate --url {url}",
+        " one: linqbot connect rotate --url {url}",
     ),
     "LQB6043": DoctorCode(
         "Other users of this machine can read the signing secret, and so sign deliveries.",
@@ -169,20 +168,20 @@ CODES: Final[dict[str, DoctorCode]] = {
     "LQB6044": DoctorCode(
         "The signing secrets cannot be read.",
         "The file belongs to another user, or it was edited by hand and holds text that is not a secret.",
-        "Correct the file. Or move it away and make a new secret: linqbot webhooks rotate --url {url}",
+        "Correct the file. Or move it away and make a new secret: linqbot connect rotate --url {url}",
     ),
     "LQB6045": DoctorCode(
         "The bot refuses Linq's deliveries: the signing secret that is stored here is not the subscription's.",
         "The secret file or LINQ_WEBHOOK_SECRET was changed by hand, or restored from an older copy. The doctor's own"
         " test event is accepted, because the doctor signs it with the same wrong secret.",
-        "Every delivery is lost: Linq does not retry after a refusal. Make a new secret: linqbot webhooks rotate --url"
+        "Every delivery is lost: Linq does not retry after a refusal. Make a new secret: linqbot connect rotate --url"
         " {url}",
     ),
     "LQB6046": DoctorCode(
         "The bot refused requests whose signatures do not match its secrets, and has accepted no delivery since.",
         "The requests may come from strangers. Or they are Linq's deliveries, and the secret that is stored here is"
         " wrong.",
-        "Send the bot a message. If it does not answer, make a new secret: linqbot webhooks rotate --url {url}",
+        "Send the bot a message. If it does not answer, make a new secret: linqbot connect rotate --url {url}",
     ),
     "LQB6047": DoctorCode(
         "In the last hour the bot could not accept some deliveries, and answered 503.",
@@ -216,7 +215,7 @@ CODES: Final[dict[str, DoctorCode]] = {
     "LQB6062": DoctorCode(
         "The public address redirects to another one.",
         "It redirects from http to https, to www, or to a sign-in page. Deliveries do not follow redirects.",
-        "Linq does not deliver there. Subscribe the address that it redirects to: linqbot webhooks sync {file} --url …",
+        "Linq does not deliver there. Subscribe the address that it redirects to: linqbot connect sync {file} --url …",
     ),
     "LQB6063": DoctorCode(
         "There is no webhook at the public address.",
@@ -249,14 +248,14 @@ CODES: Final[dict[str, DoctorCode]] = {
         " it. Programs on this machine may trust that authority; Linq trusts public ones only. A company's proxy that"
         " inspects outgoing traffic has the same effect: then check from another network.",
         "Linq does not deliver to it. Get a certificate from a public authority, such as Let's Encrypt. If this is a"
-        " rehearsal with the emulator, name the authority's certificate in SSL_CERT_FILE, and run: linqbot doctor"
+        " rehearsal with the emulator, name the authority's certificate in SSL_CERT_FILE, and run: linqbot check"
         " --private-ca",
     ),
     "LQB6070": DoctorCode(
         "The bot at the public address has another signing secret.",
         "It was started with other settings, reads another file, or was subscribed again from elsewhere.",
         "Use the same secret in both places: the bot at this address reads LINQ_WEBHOOK_SECRET and"
-        " LINQ_WEBHOOK_SECRET_FILE where it runs. Or make a new one: linqbot webhooks rotate --url {url}",
+        " LINQ_WEBHOOK_SECRET_FILE where it runs. Or make a new one: linqbot connect rotate --url {url}",
     ),
     "LQB6071": DoctorCode(
         "A proxy removes the headers that deliveries are verified by.",
@@ -312,7 +311,7 @@ CODES: Final[dict[str, DoctorCode]] = {
     "LQB6085": DoctorCode(
         "There are dead letters: deliveries that the bot gave up on.",
         "Their handlers failed on every attempt, or crashed the process.",
-        "Look at them: linqbot inbox dead. Then: linqbot inbox retry, or purge.",
+        "Look at them: linqbot waiting list --dead. Then: linqbot waiting retry, or linqbot storage purge.",
     ),
     "LQB6086": DoctorCode(
         "The bot accepted the test event, but it is not in the storage here.",
@@ -322,8 +321,8 @@ CODES: Final[dict[str, DoctorCode]] = {
     "LQB6087": DoctorCode(
         "People were asked questions that the bot's code cannot continue, because it has no such handler any more.",
         "A handler that had asked with ctx.ask was renamed, moved to another module, or deleted.",
-        "Let the bot have a handler of this name again. Or end the questions: linqbot asks list --handler NAME, then"
-        " linqbot asks cancel ID. Otherwise the next message of each person is handled as if no question were open.",
+        "Let the bot have a handler of this name again. Or end the questions: linqbot waiting list --questions --handler NAME, then"
+        " linqbot waiting cancel ID. Otherwise the next message of each person is handled as if no question were open.",
     ),
     "LQB6088": DoctorCode(
         "The PostgreSQL server of the storage does not answer as it should.",
@@ -345,11 +344,16 @@ CODES: Final[dict[str, DoctorCode]] = {
     "LQB6091": DoctorCode(
         "A setting names a plugin that is not installed, so the bot does not start.",
         "The name in LINQBOT_PLUGINS or LINQBOT_REQUIRED_PLUGINS is misspelt, or the plugin is not in this environment.",
-        "Correct the name, or install the plugin. If the bot's code brings it, give the bot's file: linqbot doctor bot.py",
+        "Correct the name, or install the plugin. If the bot's code brings it, give the bot's file: linqbot check bot.py",
     ),
     "LQB6092": DoctorCode(
         "The bot uses a word by which people opt out.",
         "A handler for a whole text, or the cancel= or the choices of a question, is one of Linq's words for opting out.",
         OFFER_OTHERS,
+    ),
+    "LQB6093": DoctorCode(
+        "Rows of the storage are damaged, or their schema is old.",
+        "A disk or a copy has failed, another program has changed the rows, or an older release of linqbot has written them.",
+        "For an old schema: linqbot storage migrate. Otherwise serve the latest backup, and keep the damaged storage.",
     ),
 }

@@ -1,4 +1,4 @@
-"""One run of `linqbot doctor`: the state that its checks share, their findings, and the function that runs them at once.
+"""One run of `linqbot check`: the state that its checks share, their findings, and the function that runs them at once.
 
 Several checks need the same lists from Linq, so the context asks for each list once. Each check has a time limit, and
 its failure does not affect the others. This module judges nothing: the checks are in `account.py`, `machine.py` and

@@ -2,7 +2,7 @@
 
 The turn runs in a world of its own (`world.py`), with what is on record. A send whose time has come can be repeated too,
 although it has no webhook. A delivery that went to an open question is no turn of its own. If the run ends at something
-that is not on record, it says so. The command `linqbot inbox replay bot.py` prints the result.
+that is not on record, it says so. The command `linqbot replay bot.py` prints the result.
 """
 
 from __future__ import annotations
@@ -106,11 +106,11 @@ def note_on(delivery: Delivery, chosen: ChosenTurns) -> str | None:
     if delivery.id.startswith(ORDER_PREFIX):
         return (
             "It ends a question of ctx.ask, such as after a timeout, and no dry run shows that. To continue the "
-            f"conversation: linqbot inbox retry {delivery.id}"
+            f"conversation: linqbot waiting retry {delivery.id}"
         )
     if (failed := chosen.failed_by(delivery.id)) is not None:
         return (
             f"It answered a question of handler {failed.handler}. The dry run shows it as a message of its own. "
-            f"To continue the conversation with it: linqbot inbox retry {delivery.id}"
+            f"To continue the conversation with it: linqbot waiting retry {delivery.id}"
         )
     return None

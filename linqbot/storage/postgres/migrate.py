@@ -1,4 +1,4 @@
-"""Bring the schema of a PostgreSQL storage up to date, in one transaction under a lock, or inspect it for `linqbot doctor`.
+"""Bring the schema of a PostgreSQL storage up to date, in one transaction under a lock, or inspect it for `linqbot check`.
 
 The inspection works also while servers use the storage. It changes nothing and opens no storage: opening would update
 the schema, and so the doctor of a newer linqbot would lock out an older server.

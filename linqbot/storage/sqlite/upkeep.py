@@ -184,7 +184,7 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
 def _write_in(folder: Path) -> None:
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".linqbot-doctor-") as written:
-            written.write(b"linqbot doctor\n")
+            written.write(b"linqbot check\n")
             written.flush()
             os.fsync(written.fileno())
     except OSError as error:
@@ -250,7 +250,7 @@ class SQLiteContents(Contents):
             if is_written:
                 migrate(db, self._path)
             else:
-                # The first read takes the snapshot. IMMEDIATE also makes commands such as `linqbot forget` wait, and then fail.
+                # The first read takes the snapshot. IMMEDIATE also makes commands such as `linqbot person forget` wait, and then fail.
                 db.execute("BEGIN" if self._role == "check" else "BEGIN IMMEDIATE")
                 db.execute("SELECT 1 FROM sqlite_master").fetchone()
             if self._role == "target":

@@ -5,7 +5,7 @@ them is stored here. Linq knows nothing of tools. Their calls and results are st
 called.
 
 A model writes a summary when messages are too old to be shown, once for each, and it is stored about the person: only of
-direct chats, and of `memory="person"`, because `linqbot forget` could not take one person out of the summary of a group.
+direct chats, and of `memory="person"`, because `linqbot person forget` could not take one person out of the summary of a group.
 """
 
 from __future__ import annotations

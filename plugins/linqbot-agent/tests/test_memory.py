@@ -281,12 +281,12 @@ async def test_an_operator_sees_what_is_kept_of_a_person_and_forgets_it(tmp_path
             await phone.text(f"My secret {n}")
             await phone.replies()
         handle = phone.handle
-    found = await command("state", "export", handle, "--storage", url)
+    found = await command("person", "show", handle, "--json", "--storage", url)
     assert found.exit_code == 0, found.output
     assert "My secret 4" in found.output
     assert "They like soup." in found.output
-    assert {json.loads(line)["name"] for line in found.output.splitlines()} == {TALK, SUMMARIES}
-    forgotten = await command("forget", handle, "--yes", "--storage", url)
+    assert {row["name"] for row in json.loads(found.output)} == {TALK, SUMMARIES}
+    forgotten = await command("person", "forget", handle, "--yes", "--storage", url)
     assert forgotten.exit_code == 0, forgotten.output
     stored = b"".join([await path.read_bytes() async for path in anyio.Path(tmp_path).iterdir()])
     for text in (b"My secret", b"They like soup.", b"allergic"):

@@ -90,7 +90,7 @@ def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
     tmp_path: Path, command: Callable[..., Any]
 ) -> None:
     (tmp_path / "bot.py").write_text(BOT)
-    emulator = command("emulator", "--port", "0", "--json")
+    emulator = command("dev", "--no-bot", "--port", "0", "--json")
     emulator.until(lambda: "\n" in emulator.said())
     linq = json.loads(emulator.said())
     environ = {

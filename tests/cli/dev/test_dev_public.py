@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from cli.running.broken_proxies import Crooked, proxying
-from cli.running.test_webhooks import RECEIPTS, Account
-from cli.running.test_webhooks import emulator as emulator
+from cli.running.test_connect import RECEIPTS, Account
+from cli.running.test_connect import emulator as emulator
 from ports import free_port
 
 from linqbot.features.asking.arrivals import ANSWERS
@@ -96,7 +96,7 @@ def test_a_subscription_that_dev_did_not_create_is_not_changed(
     theirs = account.api("POST", body=body)
     trying = dev(account, command, tunnel.url)
     assert trying.end() == 2
-    assert f"linqbot webhooks delete {theirs['id']}" in trying.said()
+    assert f"linqbot connect remove {theirs['id']}" in trying.said()
     assert [one["id"] for one in account.subscriptions()] == [theirs["id"]]
 
 

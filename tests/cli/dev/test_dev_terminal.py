@@ -377,7 +377,7 @@ def test_with_json_each_turn_is_a_line_of_json_without_texts(
 def served(folder: Path, command: Callable[..., Any], source: str, **environ: str) -> tuple[Any, str]:
     """Serve a bot on an emulator, and return its process and the emulator's address."""
     (folder / "bot.py").write_text(source)
-    emulator = command("emulator", "--port", "0", "--json")
+    emulator = command("dev", "--no-bot", "--port", "0", "--json")
     emulator.until(lambda: "\n" in emulator.said())
     linq = json.loads(emulator.said())
     page = linq["api"].removesuffix("/api/partner")
@@ -443,7 +443,7 @@ sys.exit(main())
 
 @pytest.mark.parametrize(
     "words",
-    [["dev", "bot.py", "--port", "0"], ["rehearse", "bot.py", "--people", "1"], ["emulator", "--port", "0"]],
+    [["dev", "bot.py", "--port", "0"], ["rehearse", "bot.py", "--people", "1"], ["dev", "--no-bot", "--port", "0"]],
     ids=lambda words: words[0],
 )
 def test_ctrl_c_before_the_server_runs_ends_the_command_without_a_traceback(tmp_path: Path, words: list[str]) -> None:

@@ -336,7 +336,7 @@ async def test_an_error_is_printed_once_with_its_whole_message_its_frames_and_th
     )
     assert "Did you mean reply? → given up after attempt 1\n" in mistyped
     without_page.print(dev.turns[-1])
-    assert f"linqbot inbox retry --dev {dev.turns[-1].report.delivery.id}\n" in capsys.readouterr().err
+    assert f"linqbot waiting retry --dev {dev.turns[-1].report.delivery.id}\n" in capsys.readouterr().err
 
 
 async def test_an_error_in_a_task_group_is_shown_with_its_own_line() -> None:

@@ -24,7 +24,7 @@ ECHO = Path(__file__).parents[3] / "examples" / "echo.py"
 def test_emulator_warns_that_other_machines_can_open_it_and_how_to_avoid_that(
     command: Callable[..., Any], port: int
 ) -> None:
-    emulator = command("emulator", "--host", "0.0.0.0", "--port", str(port))
+    emulator = command("dev", "--no-bot", "--host", "0.0.0.0", "--port", str(port))
     emulator.until(lambda: "From other machines:" in emulator.said())
     assert f"reaches port {port}" in emulator.said()
     assert "the phone page, the control API and Linq's API without a password" in emulator.said()
@@ -57,7 +57,9 @@ def test_dev_prints_an_address_for_this_machine_and_those_for_others(
 
 
 def test_files_of_the_emulator_are_under_the_name_that_was_given(command: Callable[..., Any], port: int) -> None:
-    emulator = command("emulator", "--host", "0.0.0.0", "--allow-host", "emulator", "--port", str(port), "--json")
+    emulator = command(
+        "dev", "--no-bot", "--host", "0.0.0.0", "--allow-host", "emulator", "--port", str(port), "--json"
+    )
     emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
     said: dict[str, Any] = {}
     for line in emulator.said().splitlines():
@@ -72,7 +74,7 @@ def test_files_of_the_emulator_are_under_the_name_that_was_given(command: Callab
 
 
 def test_without_a_host_there_is_no_warning(command: Callable[..., Any], port: int) -> None:
-    emulator = command("emulator", "--port", str(port))
+    emulator = command("dev", "--no-bot", "--port", str(port))
     emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
     assert emulator.said() == f"Linq emulator on http://127.0.0.1:{port}\n"
     assert emulator.stop() == 0
@@ -81,7 +83,7 @@ def test_without_a_host_there_is_no_warning(command: Callable[..., Any], port: i
 def test_a_malformed_host_is_refused(subtests: pytest.Subtests) -> None:
     for value in ["http://mybox", "mybox:4010", "*", "", "my box", "[mybox]:1", ".."]:
         with subtests.test(value=value):
-            refused = CliRunner().invoke(main, ["emulator", "--allow-host", value])
+            refused = CliRunner().invoke(main, ["dev", "--no-bot", "--allow-host", value])
             assert refused.exit_code == 2
             assert "Write a name or an IP address alone" in refused.output
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from cli.running.test_webhooks import KEY, Account
-from cli.running.test_webhooks import emulator as emulator
+from cli.running.test_connect import KEY, Account
+from cli.running.test_connect import emulator as emulator
 
 
 @contextmanager
@@ -59,17 +59,17 @@ def test_three_commands_go_live_and_none_shows_a_secret(
         return done.stdout + done.stderr
 
     with watching_processes() as seen:
-        said += type_in("webhooks", "sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
-        assert said.rstrip().endswith("Next: linqbot doctor bot.py")
-        examined = type_in("doctor", "bot.py")
+        said += type_in("connect", "sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
+        assert said.rstrip().endswith("Next: linqbot check bot.py")
+        examined = type_in("check", "bot.py")
         assert "Nothing keeps it from working; 0 to look at." in examined
         assert "Go live with: linqbot serve bot.py" in examined
         bot = command("serve", "bot.py", **settings)
         bot.until(lambda: httpx.get(f"http://127.0.0.1:{account.port}/readyz").status_code == 200)
         account.text("hello")
         bot.until(lambda: account.replies() == ["You said: hello"])
-        said += examined + type_in("doctor", "bot.py") + type_in("webhooks", "rotate", "--overlap", "0")
-        said += type_in("webhooks", "list") + type_in("webhooks", "list", "--json")
+        said += examined + type_in("check", "bot.py") + type_in("connect", "rotate", "--overlap", "0")
+        said += type_in("connect", "list") + type_in("connect", "list", "--json")
         assert bot.stop() == 0
     said += bot.said()
     (secret,) = account.kept().values()

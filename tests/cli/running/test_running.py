@@ -99,7 +99,7 @@ def test_every_example_runs_under_dev(
 
 def test_serve_says_at_once_that_linq_refuses_the_key(tmp_path: Path, command: Callable[..., Any]) -> None:
     shutil.copy(EXAMPLES / "echo.py", tmp_path / "bot.py")
-    emulator = command("emulator", "--port", "0", "--json", "--api-key", "right")
+    emulator = command("dev", "--no-bot", "--port", "0", "--json", "--api-key", "right")
     emulator.until(lambda: "\n" in emulator.said())
     environ = {"LINQ_API_V3_BASE_URL": json.loads(emulator.said())["api"], "LINQ_WEBHOOK_SECRET": SECRET}
     refused = command("serve", "--port", "0", "--json", LINQ_API_V3_API_KEY="wrong", **environ)
@@ -116,7 +116,7 @@ def test_emulator_and_serve_run_as_separate_processes_and_stop_cleanly(
 ) -> None:
     shutil.copy(EXAMPLES / "echo.py", tmp_path / "bot.py")
     linq = f"http://127.0.0.1:{port}"
-    emulator = command("emulator", "--port", str(port), "--api-key", "token", "--state", "state.json")
+    emulator = command("dev", "--no-bot", "--port", str(port), "--api-key", "token", "--state", "state.json")
     emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     assert f"Linq emulator on {linq}" in emulator.said()
 
@@ -148,14 +148,14 @@ def test_emulator_and_serve_run_as_separate_processes_and_stop_cleanly(
     saved = json.loads((tmp_path / "state.json").read_text())
     assert len(saved["chats"]) == 1
     assert (tmp_path / "state.json").stat().st_mode & 0o077 == 0
-    again = command("emulator", "--port", str(port), "--state", "state.json")
+    again = command("dev", "--no-bot", "--port", str(port), "--state", "state.json")
     again.until(lambda: replies(linq) == ["You said: hello"])
     assert again.stop() == 0
 
 
 def test_the_emulator_saves_a_text_with_half_an_emoji(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
     linq = f"http://127.0.0.1:{port}"
-    emulator = command("emulator", "--port", str(port), "--state", "state.json")
+    emulator = command("dev", "--no-bot", "--port", str(port), "--state", "state.json")
     emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     path = f"/v3/chats/{text(linq, 'hi')}/messages"
     # A program in JavaScript that cuts a text can cut an emoji, and sends its half as an escape.
@@ -166,14 +166,14 @@ def test_the_emulator_saves_a_text_with_half_an_emoji(tmp_path: Path, command: C
     saved = (tmp_path / "state.json").read_text("utf-8")
     assert r"\ud83d" in saved
     assert "Ünn" in saved
-    again = command("emulator", "--port", str(port), "--state", "state.json")
+    again = command("dev", "--no-bot", "--port", str(port), "--state", "state.json")
     again.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     assert again.stop() == 0, again.said()
 
 
 def test_send_sends_one_message(command: Callable[..., Any], port: int) -> None:
     linq = f"http://127.0.0.1:{port}"
-    emulator = command("emulator", "--port", str(port))
+    emulator = command("dev", "--no-bot", "--port", str(port))
     emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     environ = {"LINQ_API_V3_API_KEY": "token", "LINQ_API_V3_BASE_URL": f"{linq}/api/partner"}
     first = CliRunner().invoke(main, ["send", ANN, "--text", "hi", "--json"], env=environ)
@@ -192,7 +192,7 @@ def test_a_taken_port_is_an_error_of_one_sentence(command: Callable[..., Any], p
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
-        emulator = command("emulator", "--port", str(port))
+        emulator = command("dev", "--no-bot", "--port", str(port))
         assert emulator.end() == 2
     assert f"127.0.0.1:{port} cannot be listened on" in emulator.said()
     assert "--port" in emulator.said()

@@ -1,4 +1,4 @@
-"""`linqbot asks`: what waits for something else than words is listed and ended, and takes no text."""
+"""`linqbot waiting`: what waits for something else than words is listed and ended, and takes no text."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def url(tmp_path: Path) -> str:
 
 def test_a_payment_is_listed_and_cancelled_and_takes_no_text(url: str) -> None:
     run = CliRunner().invoke
-    listed = run(main, ["asks", "list", "--json", "--storage", url])
+    listed = run(main, ["waiting", "list", "--questions", "--json", "--storage", url])
     (row,) = json.loads(listed.output)
     assert (row["person"], row["waits_for"], row["question"]) == (PERSON, "payment", "Tea: $5.00")
-    answered = run(main, ["asks", "answer", row["id"], "yes", "--storage", url])
+    answered = run(main, ["waiting", "answer", row["id"], "yes", "--storage", url])
     assert answered.exit_code == 1
     assert "waits for payment, which no text can stand for" in answered.output
-    assert run(main, ["asks", "cancel", row["id"], "--storage", url]).exit_code == 0
+    assert run(main, ["waiting", "cancel", row["id"], "--storage", url]).exit_code == 0
 
 
 async def names(message: MessageReceived, ctx: Context) -> None:
@@ -66,15 +66,15 @@ def test_the_questions_of_a_chat_are_cancelled_together(tmp_path: Path) -> None:
 
     url = f"sqlite:///{asyncio.run(begin())}"
     run = CliRunner().invoke
-    rows = json.loads(run(main, ["asks", "list", "--json", "--chat", CHAT, "--storage", url]).output)
+    rows = json.loads(run(main, ["waiting", "list", "--questions", "--json", "--chat", CHAT, "--storage", url]).output)
     asked = [row["id"] for row in rows if row["waits_for"] == "answer"]
     assert (len(rows), len(asked)) == (3, 2)
-    done = run(main, ["asks", "cancel", "--chat", CHAT, "--json", "--storage", url])
+    done = run(main, ["waiting", "cancel", "--chat", CHAT, "--json", "--storage", url, "--yes"])
     assert json.loads(done.output) == {"cancelled": asked}
-    assert "no question" in run(main, ["asks", "cancel", "--chat", "other", "--storage", url]).output
+    assert "no question" in run(main, ["waiting", "cancel", "--chat", "other", "--storage", url, "--yes"]).output
     for wrong in ([], [asked[0], "--chat", CHAT]):
-        refused = run(main, ["asks", "cancel", *wrong, "--storage", url])
-        assert (refused.exit_code, "Give the ID of a conversation, or --chat" in refused.output) == (2, True)
+        refused = run(main, ["waiting", "cancel", *wrong, "--storage", url, "--yes"])
+        assert (refused.exit_code, "Give an ID, or --chat" in refused.output) == (2, True)
 
     async def go_on() -> list[str]:
         async with contextlib.AsyncExitStack() as stack:

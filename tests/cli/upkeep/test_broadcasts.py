@@ -1,4 +1,4 @@
-"""`linqbot broadcasts`: list, show, pause, resume and cancel, next to a running server."""
+"""`linqbot waiting`: list, show, pause, resume and cancel, next to a running server."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str, **more: Any) -> Result:
-    return CliRunner().invoke(main, ["broadcasts", *arguments], **more)
+    return CliRunner().invoke(main, ["waiting", *arguments], **more)
 
 
 def in_storage(path: Path, work: Callable[[SQLiteStorage], Awaitable[Any]]) -> Any:
@@ -76,7 +76,7 @@ def in_storage(path: Path, work: Callable[[SQLiteStorage], Awaitable[Any]]) -> A
 
 
 def test_list_shows_the_newest_first(path: Path) -> None:
-    first, second = json.loads(run("list", "--json").output)
+    first, second = json.loads(run("list", "--broadcasts", "--json").output)
     assert (first["name"], second["name"]) == ("august", "july")
     assert second == {
         "name": "july",
@@ -92,7 +92,7 @@ def test_list_shows_the_newest_first(path: Path) -> None:
         "cancelled": 0,
         "pending": 4,
     }
-    table = run("list").output.splitlines()
+    table = run("list", "--broadcasts").output.splitlines()
     assert table[0].split()[:3] == ["name", "status", "line"]
     assert len(table) == 3
 
@@ -135,19 +135,19 @@ def test_a_paused_broadcast_can_be_resumed_and_cancelled(path: Path) -> None:
 
 
 def test_a_name_that_is_not_stored_is_an_error(path: Path) -> None:
-    for command in (["show"], ["pause"], ["resume"], ["cancel", "--yes"], ["show", "--watch"]):
+    for command in (["pause"], ["resume"], ["show", "--watch"]):
         failed = run(*command, "june")
         assert failed.exit_code == 1
-        assert "There is no broadcast june. See: linqbot broadcasts list" in failed.stderr
+        assert "There is no broadcast june. See: linqbot waiting list --broadcasts" in failed.stderr
     unasked = run("cancel", "june", input="y\n")
     assert "Cancel the broadcast" not in unasked.output
-    assert "There is no broadcast june." in unasked.stderr
+    assert "No open question, scheduled send or broadcast has the id june." in unasked.stderr
 
 
 def test_without_broadcasts_the_list_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{tmp_path / 'linqbot.db'}")
     in_storage(tmp_path / "linqbot.db", lambda storage: storage.check())
-    assert run("list").output == "There are no broadcasts.\n"
+    assert run("list", "--broadcasts").output == "There are no broadcasts.\n"
 
 
 def test_watching_a_broadcast_that_has_ended_returns_at_once(path: Path) -> None:

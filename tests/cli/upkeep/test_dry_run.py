@@ -1,4 +1,4 @@
-"""`linqbot inbox replay bot.py`: the lines for broadcasts, dead letters and answers. `test_inbox.py` has those for calls."""
+"""`linqbot replay bot.py`: the lines for broadcasts, dead letters and answers. `test_inbox.py` has those for calls."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def handled(*texts: str) -> list[str]:
 
 
 def replay(*arguments: str, code: int = 0) -> str:
-    result = CliRunner().invoke(main, ["inbox", "replay", "bot.py", "--since", "2026-01-01", *arguments])
+    result = CliRunner().invoke(main, ["replay", "bot.py", "--since", "2026-01-01", *arguments])
     assert result.exit_code == code, result.output
     return result.output
 

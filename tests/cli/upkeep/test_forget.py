@@ -1,4 +1,4 @@
-"""`linqbot forget`: asks for confirmation, erases a person's data, and prints the counts."""
+"""`linqbot person forget`: asks for confirmation, erases a person's data, and prints the counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(command_folder: Path) -> Path:
 
 
 def forget(*arguments: str, **how: Any) -> Result:
-    return CliRunner().invoke(main, ["forget", *arguments], **how)
+    return CliRunner().invoke(main, ["person", "forget", *arguments], **how)
 
 
 def stored(chat: str = CHAT) -> None:
@@ -85,7 +85,7 @@ async def _purge() -> None:
 
 def test_linq_is_asked_for_the_persons_chats(folder: Path, command: Callable[..., Any], port: int) -> None:
     linq = f"http://127.0.0.1:{port}"
-    emulator = command("emulator", "--port", str(port))
+    emulator = command("dev", "--no-bot", "--port", str(port))
     emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     line = httpx.get(f"{linq}/emulator/state").json()["lines"][0]["phone_number"]
     inbound = {"from": PERSON, "to": line, "parts": [{"type": "text", "value": "hi"}]}
@@ -105,13 +105,13 @@ def test_if_a_handler_takes_too_long_the_command_to_run_again_names_the_chats_fo
             first = await asyncio.to_thread(forget, PERSON, "--yes", "--wait", "0.1", "--no-ask-linq")
             effect = JournalEntry(lease.delivery.id, 0, "0", "k", "keyed", b"{}", "accepted", NOW, chat_id=CHAT)
             await server.finish(lease, Commit(Ack(), [effect]))
-            printed = first.output.partition("linqbot forget ")[2].splitlines()[0].split()
+            printed = first.output.partition("linqbot person forget ")[2].splitlines()[0].split()
             return first, await asyncio.to_thread(forget, *printed, "--yes", "--json")
 
     first, second = asyncio.run(work())
     assert first.exit_code == 1
     assert "1 delivery is being handled now" in first.output
-    assert f"linqbot forget {PERSON} --chat {CHAT} --no-ask-linq" in first.output
+    assert f"linqbot person forget {PERSON} --chat {CHAT} --no-ask-linq" in first.output
     assert second.exit_code == 0
     assert json.loads(second.output)["entries"] == 1
     assert CHAT.encode() not in on_disk(folder)
@@ -151,7 +151,7 @@ def test_a_password_in_the_url_of_a_storage_is_not_printed(folder: Path, monkeyp
 
     monkeypatch.setattr(Settings, "open_storage", lambda _, serving: SQLiteStorage("linqbot.db", serving=serving))
     elsewhere, here = asyncio.run(while_a_message_is_handled("postgres://me:secret@host/bot", "sqlite:///linqbot.db"))
-    again = f"linqbot forget {PERSON} --chat {CHAT} --chat 'a b'"
+    again = f"linqbot person forget {PERSON} --chat {CHAT} --chat 'a b'"
     assert f": {again}\n" in elsewhere
     assert "secret" not in elsewhere
     assert f": {again} --storage sqlite:///linqbot.db\n" in here

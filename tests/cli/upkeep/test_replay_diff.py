@@ -1,4 +1,4 @@
-"""`linqbot inbox replay --against`: a dry deploy in the terminal and in CI, next to a running server too."""
+"""`linqbot replay --against`: a dry deploy in the terminal and in CI, next to a running server too."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def handled(*texts: str, storage: str = "sqlite:///linqbot.db", keep_days: float
 
 
 def replay(*arguments: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, ["inbox", "replay", "--since", "2026-01-01", *arguments])
+    result = CliRunner().invoke(main, ["replay", "--since", "2026-01-01", *arguments])
     assert result.exit_code == code, result.output
     return result
 
@@ -119,7 +119,7 @@ def test_a_failure_counts_even_if_differences_are_allowed(folder: Path) -> None:
     change(folder, 'await ctx.reply("Onion soup.")', 'raise LookupError("no onions")')
     output = replay("--against", "new_bot.py", "--allow-different", code=1).output
     assert "new failure: LookupError at new_bot.py:9" in output
-    assert "To see a traceback: linqbot inbox replay new_bot.py --id w." in output
+    assert "To see a traceback: linqbot replay new_bot.py --id w." in output
     assert "no onions" not in output
     assert "LookupError: no onions" in replay("--against", "new_bot.py", "--diff", code=1).output
 
@@ -181,7 +181,7 @@ def test_nothing_that_could_be_compared_is_no_success(folder: Path) -> None:
 def test_a_thread_that_hangs_does_not_keep_the_command(folder: Path) -> None:
     handled("menu")
     (folder / "new_bot.py").write_text(STUCK)
-    command = [sys.executable, "-m", "linqbot", "inbox", "replay", "--since", "2026-01-01", "--against", "new_bot.py"]
+    command = [sys.executable, "-m", "linqbot", "replay", "--since", "2026-01-01", "--against", "new_bot.py"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "new failure: TimeoutError at new_bot.py:" in done.stdout
@@ -200,7 +200,7 @@ def test_next_to_a_running_server_nothing_is_sent(
         httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
         httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()
     bot.until(lambda: len(replies(practice.linq)) == 2)
-    bot.until(lambda: json.loads(CliRunner().invoke(main, ["inbox", "list", "--json"]).stdout) == [])
+    bot.until(lambda: json.loads(CliRunner().invoke(main, ["waiting", "list", "--deliveries", "--json"]).stdout) == [])
     (practice.folder / "new_bot.py").write_text(BOT.replace("Onion", "Leek"))
     report = json.loads(replay("bot.py", "--against", "new_bot.py", "--diff", "--json", code=1).stdout)
     (group,) = report["groups"]

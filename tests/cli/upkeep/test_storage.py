@@ -31,16 +31,25 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["storage", *arguments])
+    words = ["check", "--only", "rows", *arguments[1:]] if arguments[0] == "check" else ["storage", *arguments]
+    return CliRunner().invoke(main, words)
+
+
+def found(*more: str) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = json.loads(run("check", "--json", *more).stdout)
+    return rows
+
+
+def digest_of(*more: str) -> str:
+    return found(*more)[-1]["what"].rpartition(" ")[2].rstrip(".")
 
 
 def test_check_counts_the_rows_and_ends_with_0(path: Path) -> None:
     result = run("check")
     assert result.exit_code == 0, result.output
-    assert "rows         3 meta, 1 delivery, 2 seen" in result.stdout
-    facts = json.loads(run("check", "--json").stdout)
-    assert facts["rows"]["delivery"] == 1
-    assert (facts["schema"], facts["serving"], facts["problems"]) == (facts["newest_schema"], 0, [])
+    (finding,) = found()
+    assert (finding["check"], finding["status"]) == ("rows", "ok")
+    assert f"(schema {file.newest_schema()}) holds 3 meta, 1 delivery, 2 seen" in finding["what"]
 
 
 def test_check_names_problems_and_ends_with_1(path: Path) -> None:
@@ -48,9 +57,9 @@ def test_check_names_problems_and_ends_with_1(path: Path) -> None:
         db.execute("DELETE FROM body")
     result = run("check")
     assert result.exit_code == 1
-    assert result.stdout.endswith("1 waiting deliveries have no body.\n")
-    as_json = run("check", "--json")
-    assert (as_json.exit_code, json.loads(as_json.stdout)["problems"]) == (1, ["1 waiting deliveries have no body."])
+    first = found()[0]
+    assert (first["status"], first["code"]) == ("failure", "LQB6093")
+    assert first["what"].endswith("1 waiting deliveries have no body.")
 
 
 def test_migrate_says_what_it_did(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,16 +71,15 @@ def test_migrate_says_what_it_did(path: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(file, "schemas", lambda: of_next_release)
     assert run("check").exit_code == 1
     assert run("migrate").stdout == f"{path}: brought from schema {newest} to {newest + 1}.\n"
-    assert json.loads(run("check", "--json").stdout)["schema"] == newest + 1
+    assert f"(schema {newest + 1})" in found()[0]["what"]
 
 
 def test_copy_prints_the_digest_that_check_prints(path: Path, tmp_path: Path) -> None:
     copied = run("copy", f"sqlite:///{path}", f"sqlite:///{tmp_path}/copy.db")
     assert copied.exit_code == 0, copied.output
     assert "Serve only one of them" in copied.stdout
-    digest = json.loads(run("check", "--json").stdout)["digest"]
-    assert digest in copied.stdout
-    assert json.loads(run("check", "--json", "--storage", f"sqlite:///{tmp_path}/copy.db").stdout)["digest"] == digest
+    assert digest_of() in copied.stdout
+    assert digest_of("--storage", f"sqlite:///{tmp_path}/copy.db") == digest_of()
 
 
 def test_urls_that_cannot_be_used_are_refused(
@@ -79,7 +87,7 @@ def test_urls_that_cannot_be_used_are_refused(
 ) -> None:
     monkeypatch.chdir(path.parent)
     rows: list[tuple[list[str], int, str]] = [
-        (["check", "--storage", "memory://"], 2, "cannot be checked or copied"),
+        (["check", "--storage", "memory://"], 1, "cannot be checked or copied"),
         (["migrate", "--storage", "mysql://x"], 2, "There is no storage for mysql:// URLs"),
         (["check", "--storage", "sqlite:///none.db"], 1, "There is no storage"),
         (["copy", "sqlite:///none.db", "sqlite:///new.db"], 1, "There is no storage"),
@@ -89,5 +97,5 @@ def test_urls_that_cannot_be_used_are_refused(
     for arguments, exit_code, says in rows:
         with subtests.test(arguments=arguments):
             result = run(*arguments)
-            assert (result.exit_code, says in result.stderr) == (exit_code, True), result.stderr
+            assert (result.exit_code, says in " ".join(result.output.split())) == (exit_code, True), result.output
             assert not (path.parent / "new.db").exists()

@@ -15,7 +15,8 @@ import pytest
 import strict_mypy
 from click.testing import CliRunner, Result
 
-from linqbot.cli.main import COMMANDS, main
+from linqbot.cli.main import main
+from linqbot.cli.table import COMMANDS
 from linqbot.settings import Settings, from_env
 
 PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_", "PYTEST_"))}

@@ -342,15 +342,15 @@ async def test_the_operator_sees_questions_and_answers_one(served: Callable[[], 
     talk.deploy(form("a = await ctx.ask('How many?', kind=int)\nawait ctx.reply(f'Got {a + 1}.')"))
     await talk.say("hi")
     await talk.say("many")
-    (row,) = await cli("asks", "list")
+    (row,) = await cli("waiting", "list", "--questions")
     assert row["question"] == "How many?"
     assert (row["handler"], row["status"], row["invalid_answers"]) == ("bot:form", "waiting", 1)
     assert row["until"] > row["asked_at"]
-    assert await cli("asks", "list", "--handler", "bot:other") == []
-    assert await cli("asks", "answer", row["id"], "3") == {"answered": row["id"]}
+    assert await cli("waiting", "list", "--questions", "--handler", "bot:other") == []
+    assert await cli("waiting", "answer", row["id"], "3") == {"answered": row["id"]}
     await talk.run()
     assert talk.said[-1] == "Got 4."
-    assert await cli("asks", "list") == []
+    assert await cli("waiting", "list", "--questions") == []
 
 
 async def test_the_operator_sees_that_a_question_cannot_be_read(served: Callable[[], Talk]) -> None:
@@ -358,9 +358,9 @@ async def test_the_operator_sees_that_a_question_cannot_be_read(served: Callable
     talk.deploy(form("await ctx.ask('How many?')"))
     await talk.say("hi")
     store_question(talk, "{}")
-    (row,) = await cli("asks", "list")
+    (row,) = await cli("waiting", "list", "--questions")
     assert (row["waits_for"], row["question"]) == ("unreadable", None)
-    refused = await asyncio.to_thread(CliRunner().invoke, main, ["asks", "cancel", row["id"]])
+    refused = await asyncio.to_thread(CliRunner().invoke, main, ["waiting", "cancel", row["id"]])
     assert refused.exit_code == 1
     assert "cannot be read" in refused.output
 
@@ -374,8 +374,8 @@ async def test_the_operator_ends_a_question(served: Callable[[], Talk], how: Lit
         code = "await ctx.ask('Name?')"
     talk.deploy(form(code))
     await talk.say("hi")
-    (row,) = await cli("asks", "list")
-    await cli("asks", "cancel", row["id"])
+    (row,) = await cli("waiting", "list", "--questions")
+    await cli("waiting", "cancel", row["id"])
     await talk.run()
     assert talk.said == (["Name?", "operator"] if how == "handled" else ["Name?"])
     assert talk.open_questions() == []
@@ -386,9 +386,9 @@ async def test_an_answer_of_the_operator_that_comes_after_the_persons_is_nothing
     talk = served()
     talk.deploy(form("a = await ctx.ask('One?')\nb = await ctx.ask('Two?')\nawait ctx.reply(a + b)"))
     await talk.say("hi")
-    (row,) = await cli("asks", "list")
+    (row,) = await cli("waiting", "list", "--questions")
     await talk.put(text_body("person"))
-    await cli("asks", "answer", row["id"], "operator")
+    await cli("waiting", "answer", row["id"], "operator")
     await talk.run()
     assert talk.said == ["One?", "Two?"]
     assert talk.clock.now() == NOW

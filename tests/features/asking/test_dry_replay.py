@@ -100,7 +100,7 @@ async def test_a_dead_answer_says_how_to_continue_its_conversation(talk: Talk) -
     done = await replayed(talk)
     assert texts(done) == ["Hello."]
     assert done.note is not None
-    assert f"linqbot inbox retry {done.delivery.id}" in done.note
+    assert f"linqbot waiting retry {done.delivery.id}" in done.note
 
 
 async def test_a_dead_timeout_says_how_to_continue_its_conversation(talk: Talk) -> None:

@@ -35,7 +35,7 @@ async def votes(message: MessageReceived, ctx: Context) -> None:
 
 
 async def subscribed(phone: Phone, bot: Bot) -> None:
-    """Let Linq deliver only what `linqbot webhooks sync` subscribes the bot to."""
+    """Let Linq deliver only what `linqbot connect sync` subscribes the bot to."""
     subscriptions = phone.client.webhook_subscriptions
     (one,) = [each async for each in subscriptions.list()]
     await subscriptions.update(one.id, subscribed_events=handled(bot).needed)

@@ -166,7 +166,7 @@ CREATE INDEX journal_by_message ON journal (message_id) WHERE message_id IS NOT 
 CREATE INDEX journal_ambiguous ON journal (first_at) WHERE status = 'ambiguous';
 
 -- state: the values of a bot's author. Clustered by scope, because a turn loads a whole scope at once.
--- person is, in the scope of a direct chat, the handle of the person in it. `linqbot forget` finds the chat by it when no
+-- person is, in the scope of a direct chat, the handle of the person in it. `linqbot person forget` finds the chat by it when no
 -- delivery and no journal entry is left that names both. NULL in other scopes, and if the person is not known.
 CREATE TABLE state (
     scope  TEXT NOT NULL,

@@ -1,4 +1,4 @@
-"""`linqbot inbox` and running processes: who a timer is for, the storage of `linqbot dev`, a server with older code."""
+"""`linqbot waiting` and running processes: who a timer is for, the storage of `linqbot dev`, a server with older code."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ async def fail(message: MessageReceived, ctx: Context) -> None:
 """
 
 
-def inbox(*arguments: str, **environ: str) -> Result:
-    result = CliRunner().invoke(main, ["inbox", *arguments], env=environ)
+def waiting(*arguments: str, **environ: str) -> Result:
+    result = CliRunner().invoke(main, ["waiting", *arguments], env=environ)
     assert result.exit_code == 0, result.output
     return result
 
@@ -65,11 +65,11 @@ def test_scheduled_names_the_person_and_the_kind_and_not_the_text(
     practice.sync()
     bot = serve(practice, command)
     text_the_bot(practice)
-    bot.until(lambda: json.loads(inbox("scheduled", "--json").stdout))
-    head, row = inbox("scheduled").output.splitlines()
+    bot.until(lambda: json.loads(waiting("list", "--scheduled", "--json").stdout))
+    head, row = waiting("list", "--scheduled").output.splitlines()
     assert head.split() == ["due", "kind", "for", "calls", "id"]
     assert row.split()[1:4] == ["send", "+14155550142", "chats.messages.send"]
-    (data,) = json.loads(inbox("scheduled", "--json").stdout)
+    (data,) = json.loads(waiting("list", "--scheduled", "--json").stdout)
     assert data["people"] == ["+14155550142"]
     assert data["lane"].startswith("c:")
     assert data["grace_s"] > 0
@@ -87,7 +87,7 @@ def test_a_timer_without_people_is_listed_with_its_lane(tmp_path: Path, monkeypa
                 await storage.schedule(Timer(f"t{n}", NOON + n, "c:y", "other", payload, 60.0))
 
     asyncio.run(schedule())
-    rows = [line.split() for line in inbox("scheduled").output.splitlines()[1:]]
+    rows = [line.split() for line in waiting("list", "--scheduled").output.splitlines()[1:]]
     assert sorted(row[1:3] for row in rows) == [*[["other", "c:y"]] * 4, ["send", "c:x"]]
 
 
@@ -105,14 +105,14 @@ def test_retry_warns_if_the_running_server_has_older_code(practice: Practice, co
     (practice.folder / "bot.py").write_text(FAILS)
     practice.sync()
     asyncio.run(give_up(3))
-    one, two, three = (row["id"] for row in json.loads(inbox("dead", "--json").stdout))
-    assert inbox("retry", one).stderr == ""
+    one, two, three = (row["id"] for row in json.loads(waiting("list", "--dead", "--json").stdout))
+    assert waiting("retry", one).stderr == ""
     bot = serve(practice, command)
-    same = inbox("retry", two)
+    same = waiting("retry", two)
     assert (same.stdout, same.stderr) == ("1 delivery put back.\n", "")
 
     words.write_text('EFFECT = "confetti"\n')
-    changed = inbox("retry", three, "--json")
+    changed = waiting("retry", three, "--json")
     assert json.loads(changed.stdout) == {"retried": 1}
     said = " ".join(changed.stderr.split())
     assert f"Process {bot.process.pid} serves this storage with the code of 2" in said
@@ -137,25 +137,25 @@ def test_dev_finds_the_storage_of_the_linqbot_dev_that_runs_in_this_folder(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bot.py").write_text(FAILS)
     (tmp_path / "words.py").write_text('EFFECT = "confeti"\n')
-    missing = CliRunner().invoke(main, ["inbox", "dead", "--dev"])
+    missing = CliRunner().invoke(main, ["waiting", "list", "--dead", "--dev"])
     assert missing.exit_code == 2
     assert "No linqbot dev runs in this folder" in missing.output
     dev = command("dev", "bot.py", "--port", str(port), "--no-reload")
     dev.until(lambda: "Text your bot" in dev.said())
     text(f"http://127.0.0.1:{port}", "hello")
-    (row,) = dev.until(lambda: json.loads(inbox("dead", "--dev", "--json").stdout), 90)
+    (row,) = dev.until(lambda: json.loads(waiting("list", "--dead", "--dev", "--json").stdout), 90)
     assert row["type"] == "message.received"
-    assert "1 delivery put back." in inbox("retry", "--dev", row["id"]).output
-    other = CliRunner().invoke(main, ["inbox", "dead"])
+    assert "1 delivery put back." in waiting("retry", "--dev", row["id"]).output
+    other = CliRunner().invoke(main, ["waiting", "list", "--dead"])
     assert other.exit_code == 2
     assert "There is no storage file" in other.output
     assert "linqbot dev, which runs in this folder, has its own storage: add --dev." in " ".join(other.output.split())
     (tmp_path / "linqbot.db").touch()
-    empty = inbox("dead")
+    empty = waiting("list", "--dead")
     assert empty.stdout == "There are no dead letters.\n"
     assert empty.stderr == "linqbot dev, which runs in this folder, has its own storage: add --dev.\n"
     assert dev.stop() == 0
-    assert inbox("dead").stderr == ""
+    assert waiting("list", "--dead").stderr == ""
 
 
 @pytest.mark.slow

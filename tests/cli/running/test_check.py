@@ -1,4 +1,4 @@
-"""`linqbot doctor` finds each planted problem, says how to fix it, and reports nothing else."""
+"""`linqbot check` finds each planted problem, says how to fix it, and reports nothing else."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_missing_subscription_is_found(practice: Practice) -> None:
     practice.api("DELETE", f"/webhook-subscriptions/{practice.subscription()['id']}")
     findings = practice.doctor("--url", practice.url)
     assert problems(findings) == ["failure LQB6030"]
-    assert the(findings, "LQB6030").fix == f"Subscribe: linqbot webhooks sync bot.py --url {practice.url}"
+    assert the(findings, "LQB6030").fix == f"Subscribe: linqbot connect sync bot.py --url {practice.url}"
 
 
 def test_a_paused_subscription_is_found_and_sync_resumes_it(practice: Practice) -> None:
@@ -182,7 +182,7 @@ def test_a_paused_subscription_is_found_and_sync_resumes_it(practice: Practice) 
     practice.change(is_active=False)
     findings = practice.doctor()
     assert problems(findings) == ["failure LQB6031"]
-    assert f"linqbot webhooks sync bot.py --url {practice.url}" in the(findings, "LQB6031").fix
+    assert f"linqbot connect sync bot.py --url {practice.url}" in the(findings, "LQB6031").fix
     practice.sync()
     assert problems(practice.doctor()) == []
 
@@ -246,7 +246,7 @@ def test_a_bot_with_another_secret_is_found(practice: Practice, command: Callabl
     bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
     findings = practice.doctor()
     assert problems(findings) == ["failure LQB6070"]
-    assert "linqbot webhooks rotate" in the(findings, "LQB6070").fix
+    assert "linqbot connect rotate" in the(findings, "LQB6070").fix
 
 
 def test_a_secret_is_no_problem_once_deliveries_were_accepted_but_is_not_called_right(
@@ -337,7 +337,7 @@ def test_an_untrusted_certificate_and_one_of_a_private_authority_are_found(
         findings = practice.doctor()
         assert problems(findings) == ["failure LQB6068"]
         assert "signed by a private authority (Our Own), which Linq does not trust" in the(findings, "LQB6068").what
-        assert "linqbot doctor --private-ca" in the(findings, "LQB6068").fix
+        assert "linqbot check --private-ca" in the(findings, "LQB6068").fix
         rehearsal = practice.doctor("--private-ca")
         assert problems(rehearsal) == []
         assert "Linq does not trust" in next(each.what for each in rehearsal if each.check == "certificate")
@@ -630,11 +630,11 @@ def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatc
 def test_the_text_output_has_a_mark_a_sentence_and_a_fix(practice: Practice) -> None:
     practice.sync()
     practice.change(is_active=False)
-    result = practice.run("doctor", "bot.py")
+    result = practice.run("check", "bot.py")
     assert result.exit_code == 1
     said = " ".join(result.output.split())
     assert "FAIL subscription" in said
-    assert "[LQB6031] → Linq sends nothing to it. Resume it: linqbot webhooks sync bot.py" in said
+    assert "[LQB6031] → Linq sends nothing to it. Resume it: linqbot connect sync bot.py" in said
     assert said.endswith("1 to fix, 0 to look at.")
     assert all(len(line) <= 110 for line in result.output.splitlines())
 
@@ -665,7 +665,7 @@ def test_every_code_is_used_by_a_check_and_its_fix_has_no_open_placeholders() ->
         for file in checks.glob("*.py")
         if file.name != "codes.py"
         for code in re.findall(r'"(LQB\d+)"', file.read_text())
-    } | set(re.findall(r'"(LQB\d+)"', (checks.parent.parent / "cli" / "commands" / "doctor.py").read_text()))
+    } | set(re.findall(r'"(LQB\d+)"', (checks.parent.parent / "cli" / "commands" / "check.py").read_text()))
     assert named == set(CODES)
     for problem in CODES.values():
         assert problem.means.endswith(".")

@@ -1,4 +1,4 @@
-"""`linqbot emulator`: the emulator of Linq on this machine, without a bot."""
+"""`linqbot dev --no-bot`: the emulator of Linq on this machine, for a bot that runs elsewhere or without linqbot."""
 
 from __future__ import annotations
 
@@ -9,37 +9,25 @@ from typing import Any
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.exposed import allow_host_option, exposed, warn
-from linqbot.cli.output import json_option, print_started, printable_json
+from linqbot.cli.exposed import exposed, warn
+from linqbot.cli.output import print_started, printable_json
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
 from linqbot.server import uvicorn_server
 
 
-@click.command("emulator")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
-@allow_host_option
-@click.option(
-    "--api-key",
-    envvar="LINQ_API_V3_API_KEY",
-    show_envvar=True,
-    help="Accept this bearer token only. Default: any token.",
-)
-@click.option(
-    "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Load the state from this JSON file and write it back on exit.",
-)
-@json_option
-def command(
-    *, host: str, port: int, names: tuple[str, ...], api_key: str | None, state: Path | None, as_json: bool
+def serve_emulator(
+    host: str, port: int, names: tuple[str, ...], *, api_key: str | None, state: Path | None, as_json: bool
 ) -> None:
-    """Run the emulator: Linq's API at /v3 and /api/partner/v3, a phone page at /, the control API at /emulator.
+    """Serve the emulator until the process is stopped.
 
-    linqbot's page docs/other-bots.md says how to run a bot on it that was written without linqbot. `python
-    docs/generate.py`, in a clone, builds the page of the control API.
+    Args:
+        names: More names under which the page may be opened.
+        api_key: The only bearer token that is accepted; None for any.
+        state: A JSON file to load the state from, and to write it to at the end.
+    Raises:
+        ConfigError: the state cannot be read, or its folder does not exist.
     """
     logs.configure("warning", "auto")
     if state is not None and not state.parent.is_dir():

@@ -1,4 +1,4 @@
-"""`linqbot inbox` as operators use it: next to a running server, as text and as JSON, without people's messages."""
+"""`linqbot waiting` as operators use it: next to a running server, as text and as JSON, without people's messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import CHAT, delivery, text_body
 
-from linqbot.cli.commands.inbox import without_messages
+from linqbot.cli.commands.waiting import without_messages
 from linqbot.cli.main import main
 from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
@@ -75,7 +75,7 @@ def run(*arguments: str, input: str | None = None, **environ: str) -> Result:  #
     return CliRunner().invoke(main, list(arguments), env=environ, input=input)
 
 
-def inbox(*arguments: str, code: int = 0, **how: Any) -> str:
+def shown(*arguments: str, code: int = 0, **how: Any) -> str:
     return _done(*arguments, code=code, **how).output
 
 
@@ -84,7 +84,8 @@ def data(*arguments: str, code: int = 0, **how: Any) -> Any:
 
 
 def _done(*arguments: str, code: int, **how: Any) -> Result:
-    result = run("inbox", *arguments, **how)
+    words = arguments if arguments[0] in ("replay", "storage") else ("waiting", *arguments)
+    result = run(*words, **how)
     assert result.exit_code == code, result.output
     return result
 
@@ -123,27 +124,27 @@ def test_list_shows_waiting_deliveries_and_why_they_wait(folder: Path) -> None:
         (said(chat="b"), Defer(4e9, "Linq is away")),
         (said(chat="c"), None),
     )
-    output = inbox("list")
+    output = shown("list", "--deliveries")
     for words in (waits.id, "retrying", "deferred", "ready", "c:a", "ValueError at bot.py:7", "Linq is away", "2096-"):
         assert words in output
-    rows = data("list")
+    rows = data("list", "--deliveries")
     assert [row["state"] for row in rows] == ["retrying", "deferred", "ready"]
     assert rows[0]["received_at"] == iso_time(NOON)
-    assert [row["lane"] for row in data("list", "--lane", "c:b")] == ["c:b"]
-    assert len(data("list", "--type", "message.received", "--limit", "2")) == 2
-    assert data("list", "--type", "reaction.added") == []
-    assert inbox("list", "--type", "reaction.added") == "Nothing waits.\n"
+    assert [row["lane"] for row in data("list", "--deliveries", "--lane", "c:b")] == ["c:b"]
+    assert len(data("list", "--deliveries", "--type", "message.received", "--limit", "2")) == 2
+    assert data("list", "--deliveries", "--type", "reaction.added") == []
+    assert shown("list", "--deliveries", "--type", "reaction.added") == "No delivery waits.\n"
 
 
 def test_dead_letters_are_listed_with_the_type_of_their_error_only() -> None:
     stored((said(), DeadLetter(TRACEBACK, "bot:greet", failed=True)), (said(), DeadLetter("The process died 3 times.")))
-    output = inbox("dead")
+    output = shown("list", "--dead")
     for words in ("shop.NoOrder", "bot:greet", "The process died 3 times."):
         assert words in output
     assert WORDS not in output
-    assert [row["error"] for row in data("dead")] == ["The process died 3 times.", "shop.NoOrder"]
-    assert data("dead", "--until", "2020-01-01") == []
-    assert len(data("dead", "--since", "2020-01-01T10:00:00+02:00")) == 2
+    assert [row["error"] for row in data("list", "--dead")] == ["The process died 3 times.", "shop.NoOrder"]
+    assert data("list", "--dead", "--until", "2020-01-01") == []
+    assert len(data("list", "--dead", "--since", "2020-01-01T10:00:00+02:00")) == 2
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
@@ -160,13 +161,13 @@ def test_show_prints_messages_only_with_body(as_json: list[str]) -> None:
             await storage.settle_receipt(Receipt("k0", "msg-0", "read"))
 
     asyncio.run(send())
-    output = inbox("show", dead.id, *as_json)
+    output = shown("show", dead.id, *as_json)
     for words in (dead.id, "dead", "bot.py", "line 7, in greet", "KeyError", "shop.NoOrder", "bot:greet"):
         assert words in output
     for words in ("chats.messages.send", "accepted", "read", "ambiguous", "msg-0", "msg-1"):
         assert words in output
     assert WORDS not in output
-    assert WORDS in inbox("show", dead.id, "--body", *as_json)
+    assert WORDS in shown("show", dead.id, "--body", *as_json)
 
 
 OBEYED = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
@@ -177,7 +178,7 @@ OBEYED = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
 def test_show_escapes_what_a_terminal_would_obey(as_json: list[str]) -> None:
     dead = said(f"hello{OBEYED}👨\u200d👩 Ünn")
     stored((dead, DeadLetter(f"{TRACEBACK}ValueError: {OBEYED}", "bot:greet", failed=True)))
-    output = inbox("show", dead.id, "--body", *as_json)
+    output = shown("show", dead.id, "--body", *as_json)
     assert all(line.replace("\u200d", "").isprintable() for line in output.split("\n"))
     assert "Ünn" in output
     if as_json:
@@ -189,7 +190,7 @@ def test_a_dry_run_escapes_what_a_terminal_would_obey_in_a_traceback(folder: Pat
         BOT.replace('"no such order"', "message.text").replace('"fail"', "lambda message: len(message.text) > 5")
     )
     stored((said(f"fail{OBEYED}"), Ack()))
-    output = inbox("replay", "bot.py", "--type", "message.received", code=1)
+    output = shown("replay", "bot.py", "--type", "message.received", code=1)
     assert r"ValueError: fail\x1b]0;owned\x07\x9b2J\x7f\u202e" in output
     assert all(line.isprintable() for line in output.split("\n"))
 
@@ -215,35 +216,76 @@ def test_show_finds_waiting_and_handled_deliveries() -> None:
     assert (data("show", waits.id)["state"], data("show", done.id)["state"]) == ("ready", "done")
     assert "body" not in data("show", done.id)
     assert data("show", "w.raw", "--body")["body"] == "� raw"
-    assert "There is no delivery w.unknown" in inbox("show", "w.unknown", code=1)
+    assert "There is no delivery, question, scheduled send or broadcast w.unknown" in shown("show", "w.unknown", code=1)
 
 
 def test_retry_puts_back_dead_letters_by_id_or_by_filter() -> None:
     letters = [said(chat=chat) for chat in "aab"]
     stored(*((each, DeadLetter("Boom")) for each in letters))
-    assert inbox("retry", letters[2].id) == "1 delivery put back.\n"
+    assert shown("retry", letters[2].id) == "1 delivery put back.\n"
     assert data("retry", "--lane", "c:a") == {"retried": 2}
-    assert [row["id"] for row in data("list")] == [letters[2].id, letters[0].id, letters[1].id]
-    assert inbox("retry", "--all") == "0 deliveries put back.\n"
+    assert [row["id"] for row in data("list", "--deliveries")] == [letters[2].id, letters[0].id, letters[1].id]
+    assert shown("retry", "--all") == "0 deliveries put back.\n"
 
 
 def test_retry_changes_nothing_if_an_id_is_wrong() -> None:
     dead = said()
     stored((dead, DeadLetter("Boom")))
-    output = inbox("retry", dead.id, "w.wrong", "w.other", code=1)
+    output = shown("retry", dead.id, "w.wrong", "w.other", code=1)
     assert "w.other is not a dead letter" in output
-    assert len(data("dead")) == 1
-    assert "Say which" in inbox("retry", code=2)
+    assert len(data("list", "--dead")) == 1
+    assert "Say which" in shown("retry", code=2)
 
 
-@pytest.mark.parametrize("command", ["list", "dead", "retry"])
-def test_a_misspelt_event_type_is_named_with_the_nearest_one(command: str) -> None:
+def test_a_misspelt_event_type_is_named_with_the_nearest_one() -> None:
     stored((said(), DeadLetter("ValueError")))
-    result = run("inbox", command, "--type", "message.recieved", "--json")
-    assert result.exit_code == 0
-    assert result.stderr == "linqbot knows no event type message.recieved. Did you mean message.received?\n"
-    assert json.loads(result.stdout) in ([], {"retried": 0})
-    assert run("inbox", command, "--type", "message.received").stderr == ""
+    for command in (["list"], ["list", "--dead"], ["retry"]):
+        result = run("waiting", *command, "--type", "message.recieved", "--json")
+        assert result.exit_code == 0
+        assert result.stderr == "linqbot knows no event type message.recieved. Did you mean message.received?\n"
+        assert json.loads(result.stdout) in ([], {"deliveries": [], "dead": []}, {"retried": 0})
+        assert run("waiting", *command, "--type", "message.received").stderr == ""
+
+
+def test_without_a_kind_the_list_counts_what_else_waits() -> None:
+    async def schedule() -> None:
+        async with serving() as storage:
+            await storage.schedule(Timer("t", NOON, "c:b", "send", WORDS.encode(), 60.0))
+
+    assert "Nothing waits" in _empty()
+    stored((said(chat="a"), DeadLetter("Boom")), (said(chat="a"), DeadLetter("Boom")), (said(chat="a"), None))
+    asyncio.run(schedule())
+    output = shown("list")
+    assert "2 dead letters: linqbot waiting list --dead" in output
+    assert "1 scheduled send: linqbot waiting list --scheduled" in output
+    assert WORDS not in output
+    found = data("list")
+    assert list(found) == ["deliveries", "dead", "scheduled", "questions", "broadcasts"]
+    assert [len(rows) for rows in found.values()] == [1, 2, 1, 0, 0]
+    assert found["dead"] == data("list", "--dead")
+    of_chat = data("list", "--chat", "b")
+    assert {name: len(rows) for name, rows in of_chat.items()} == {
+        "deliveries": 0, "dead": 0, "scheduled": 1, "questions": 0,
+    }  # fmt: skip
+
+
+def _empty() -> str:
+    stored()
+    return shown("list")
+
+
+def test_a_scheduled_send_is_shown_and_cancelled_and_a_timer_of_linqbot_is_not() -> None:
+    async def schedule() -> None:
+        async with serving() as storage:
+            for kind in ("send", "schedule"):
+                await storage.schedule(Timer(kind, 4e9, "c:b", kind, WORDS.encode(), 60.0))
+
+    asyncio.run(schedule())
+    assert "2096-" in shown("show", "send")
+    assert "2096-" in shown("cancel", "send", input="n\n", code=1)
+    assert data("cancel", "send", "--yes") == {"cancelled": "send"}
+    assert "a timer of the kind schedule" in shown("cancel", "schedule", "--yes", code=1)
+    assert [row["id"] for row in data("list", "--scheduled")] == ["schedule"]
 
 
 def test_scheduled_lists_times_and_no_messages() -> None:
@@ -253,28 +295,28 @@ def test_scheduled_lists_times_and_no_messages() -> None:
                 await storage.schedule(Timer(f"t{n}", NOON + n, lane, "send", WORDS.encode(), 60.0))
 
     asyncio.run(schedule())
-    assert [row["id"] for row in data("scheduled")] == ["t0", "t1"]
-    output = inbox("scheduled", "--lane", "c:b")
+    assert [row["id"] for row in data("list", "--scheduled")] == ["t0", "t1"]
+    output = shown("list", "--scheduled", "--lane", "c:b")
     assert "t1" in output
     assert "t0" not in output
-    assert WORDS not in inbox("scheduled", "--json")
+    assert WORDS not in shown("list", "--scheduled", "--json")
 
 
 def test_purge_deletes_dead_letters_after_confirmation() -> None:
     stored((said(), DeadLetter("Boom")), (said(), DeadLetter("Boom")))
-    assert "Aborted" in inbox("purge", "--before", "2090-01-01", input="n\n", code=1)
-    assert len(data("dead")) == 2
-    assert data("purge", "--before", "2020-01-01", "--yes") == {"purged": 0}
-    assert "2 deliveries deleted." in inbox("purge", "--before", "2090-01-01", input="y\n")
-    assert data("dead") == []
+    assert "Aborted" in shown("storage", "purge", "--before", "2090-01-01", input="n\n", code=1)
+    assert len(data("list", "--dead")) == 2
+    assert data("storage", "purge", "--before", "2020-01-01", "--yes") == {"purged": 0}
+    assert "2 deliveries deleted." in shown("storage", "purge", "--before", "2090-01-01", input="y\n")
+    assert data("list", "--dead") == []
 
 
 def test_backup_copies_the_storage(folder: Path) -> None:
     stored((said(), None))
-    assert data("backup", "copy.db")["backup"] == "copy.db"
+    assert data("storage", "backup", "copy.db")["backup"] == "copy.db"
     assert (folder / "copy.db").stat().st_mode & 0o777 == 0o600
-    assert len(data("list", "--storage", "sqlite:///copy.db")) == 1
-    assert "overwrites nothing" in inbox("backup", "copy.db", code=2)
+    assert len(data("list", "--deliveries", "--storage", "sqlite:///copy.db")) == 1
+    assert "overwrites nothing" in shown("storage", "backup", "copy.db", code=2)
 
 
 def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing() -> None:
@@ -288,16 +330,16 @@ def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing() -> None:
         ("chats.messages.send", "later"),
     ]
     assert rows[0]["handler"].endswith("echo")
-    output = inbox("replay", "bot.py", "--id", handled.id)
+    output = shown("replay", "bot.py", "--id", handled.id)
     assert f"would call chats.messages.send (POST /v3/chats/{CHAT}/messages)" in output
     assert "would call chats.messages.send later" in output
     assert "hello" not in output
-    assert (len(data("dead")), data("list"), data("scheduled")) == (1, [], [])
+    assert (len(data("list", "--dead")), data("list", "--deliveries"), data("list", "--scheduled")) == (1, [], [])
 
 
 def test_a_dry_run_shows_the_traceback_of_a_failed_handler_and_continues() -> None:
     stored((said("fail"), Ack()), (said("hello"), Ack()))
-    output = inbox("replay", "bot.py", "--type", "message.received", code=1)
+    output = shown("replay", "bot.py", "--type", "message.received", code=1)
     assert 'bot.py", line 9, in fail' in output
     assert "ValueError: no such order" in output
     assert "would call messages.add_reaction" in output
@@ -305,12 +347,12 @@ def test_a_dry_run_shows_the_traceback_of_a_failed_handler_and_continues() -> No
 
 def test_a_dry_run_does_not_read_from_linq_by_default() -> None:
     stored((said("ask"), Ack()))
-    assert "--reads" in inbox("replay", "bot.py", "--chat", CHAT, code=1)
-    assert "LINQ_API_V3_API_KEY is not set" in inbox("replay", "bot.py", "--chat", CHAT, "--reads", code=2)
+    assert "--reads" in shown("replay", "bot.py", "--chat", CHAT, code=1)
+    assert "LINQ_API_V3_API_KEY is not set" in shown("replay", "bot.py", "--chat", CHAT, "--reads", code=2)
 
 
 def test_with_reads_a_dry_run_reads_from_linq(command: Callable[..., Any], port: int) -> None:
-    emulator = command("emulator", "--port", str(port))
+    emulator = command("dev", "--no-bot", "--port", str(port))
     emulator.until(lambda: "Linq emulator on" in emulator.said())
     stored((said("ask"), Ack()))
     environ = {"LINQ_API_V3_API_KEY": "token", "LINQ_API_V3_BASE_URL": f"http://127.0.0.1:{port}/api/partner"}
@@ -336,20 +378,20 @@ def test_a_dry_run_lists_a_due_send_too() -> None:
 def test_a_live_replay_is_queued_for_the_server_after_confirmation() -> None:
     handled = said()
     stored((handled, Ack()))
-    refused = inbox("replay", "--live", "--chat", CHAT, input="n\n", code=1)
+    refused = shown("replay", "--live", "--chat", CHAT, input="n\n", code=1)
     assert "Handle 1 delivery again, for real?" in refused
-    assert data("list") == []
+    assert data("list", "--deliveries") == []
     assert data("replay", "--live", "--chat", CHAT, "--yes") == {"replayed": 1}
-    assert [(row["id"], row["replay"]) for row in data("list")] == [(handled.id, 1)]
+    assert [(row["id"], row["replay"]) for row in data("list", "--deliveries")] == [(handled.id, 1)]
 
 
 def test_replay_names_the_missing_argument() -> None:
     stored((said(), None))
-    assert "Say which" in inbox("replay", "bot.py", code=2)
-    assert "Give the FILE" in inbox("replay", "--chat", CHAT, code=2)
-    assert "No stored delivery matches" in inbox("replay", "bot.py", "--chat", "other", code=1)
-    assert "w.wrong cannot be replayed" in inbox("replay", "bot.py", "--id", "w.wrong", code=1)
-    assert "is no time" in inbox("replay", "bot.py", "--since", "yesterday", code=2)
+    assert "Say which" in shown("replay", "bot.py", code=2)
+    assert "Give the FILE" in shown("replay", "--chat", CHAT, code=2)
+    assert "No stored delivery matches" in shown("replay", "bot.py", "--chat", "other", code=1)
+    assert "w.wrong cannot be replayed" in shown("replay", "bot.py", "--id", "w.wrong", code=1)
+    assert "is no time" in shown("replay", "bot.py", "--since", "yesterday", code=2)
 
 
 def test_a_command_works_next_to_a_running_server() -> None:
@@ -378,15 +420,10 @@ def test_a_command_works_next_to_a_running_server() -> None:
     ],
 )
 def test_a_missing_storage_is_an_error_of_one_sentence(folder: Path, url: str, says: str) -> None:
-    for arguments in (["list", "--storage", url], ["backup", "copy.db", "--storage", url]):
-        assert says in inbox(*arguments, code=2)
-    assert says in inbox("dead", LINQBOT_STORAGE=url, code=2)
+    for arguments in (["list", "--storage", url], ["storage", "backup", "copy.db", "--storage", url]):
+        assert says in shown(*arguments, code=2)
+    assert says in shown("list", "--dead", LINQBOT_STORAGE=url, code=2)
     assert not (folder / "missing.db").exists()
-
-
-def test_every_subcommand_has_help() -> None:
-    for name in ("list", "show", "dead", "retry", "replay", "scheduled", "purge", "backup"):
-        assert "Usage:" in inbox(name, "--help")
 
 
 def test_a_traceback_keeps_its_frames_and_types() -> None:

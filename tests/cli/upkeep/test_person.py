@@ -1,4 +1,4 @@
-"""`linqbot state`: show, edit and export, next to a running server."""
+"""`linqbot person`: show and edit, next to a running server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str, **more: Any) -> Result:
-    return CliRunner().invoke(main, ["state", *arguments], **more)
+    return CliRunner().invoke(main, ["person", *arguments], **more)
 
 
 def stored(path: Path) -> list[StateRow]:
@@ -78,12 +78,11 @@ def test_show_prints_what_is_stored_about_a_person_a_chat_or_the_bot(path: Path)
     assert run("show", "ann@example.com").output == "No state is stored for person:ann@example.com.\n"
 
 
-@pytest.mark.parametrize("command", ["show", "export"])
-def test_what_a_terminal_would_obey_is_escaped_as_json_does(path: Path, command: str) -> None:
+def test_what_a_terminal_would_obey_is_escaped_as_json_does(path: Path) -> None:
     obeyed = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
     assert run("edit", ANN, "Guest", "--value", json.dumps({"name": obeyed})).exit_code == 0
     for more in ([], ["--json"]):
-        output = run(command, ANN, *more).output
+        output = run("show", ANN, *more).output
         assert all(line.isprintable() for line in output.split("\n"))
         assert json.loads(output.removeprefix(f"person:{ANN}  Guest\n").strip())
         assert r"\u202e" in output
@@ -102,13 +101,11 @@ def test_show_of_everything_lists_names_and_no_content(path: Path) -> None:
     assert len(json.loads(run("show", "--name", "Table", "--json").output)) == 2
 
 
-def test_export_prints_a_json_object_on_each_line(path: Path) -> None:
-    lines = [json.loads(line) for line in run("export").output.splitlines()]
-    assert [(line["scope"], line["name"], line["value"]) for line in lines] == [
+def test_json_without_a_person_exports_all_values(path: Path) -> None:
+    rows = json.loads(run("show", "--json").output)
+    assert [(row["scope"], row["name"], row["value"]) for row in rows] == [
         (each.scope, each.name, json.loads(each.value or b"")) for each in VALUES
     ]
-    assert run("export", "c-1").output == '{"scope": "chat:c-1", "name": "Table", "value": {"seats": 4}}\n'
-    assert json.loads(run("export", "--json").output) == lines
 
 
 @pytest.mark.process

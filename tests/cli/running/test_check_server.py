@@ -1,4 +1,4 @@
-"""`linqbot doctor` and a running server: several addresses, what the server refused, and who uses its port."""
+"""`linqbot check` and a running server: several addresses, what the server refused, and who uses its port."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_bot_that_has_moved_is_checked_at_both_addresses(practice: Practice, c
     (first,) = [row["id"] for row in practice.api("GET", "/webhook-subscriptions")["subscriptions"]]
     practice.sync()
     said = " ".join(practice.outputs[-1].split())
-    assert f"Another subscription with a secret kept here delivers to {gone}. If the bot has moved: linqbot webhooks delete {first}" in said  # fmt: skip
+    assert f"Another subscription with a secret kept here delivers to {gone}. If the bot has moved: linqbot connect remove {first}" in said  # fmt: skip
     assert f"warning {'LQB6037'}" in problems(practice.doctor("--url", practice.url))
     serve(practice, command)
     findings = practice.doctor()
@@ -32,7 +32,7 @@ def test_a_bot_that_has_moved_is_checked_at_both_addresses(practice: Practice, c
     assert gone in the(findings, "LQB6060").what
     assert f"{first} to {gone}" in the(findings, "LQB6037").what
     assert any(each.check == "delivery" and each.status == "ok" and practice.url in each.what for each in findings)
-    assert practice.run("webhooks", "delete", first, "--yes").exit_code == 0
+    assert practice.run("connect", "remove", first, "--yes").exit_code == 0
     assert problems(practice.doctor()) == []
 
 
@@ -52,7 +52,7 @@ def test_with_a_secret_from_the_environment_only_the_one_address_of_the_account_
     (practice.folder / ".linqbot" / "webhook-secret").unlink()
     findings = practice.doctor()
     assert problems(findings) == ["warning LQB6042"]
-    assert the(findings, "LQB6042").fix.endswith(f"linqbot webhooks rotate --url {practice.url}")
+    assert the(findings, "LQB6042").fix.endswith(f"linqbot connect rotate --url {practice.url}")
     assert any(each.check == "delivery" and each.status == "ok" for each in findings)
 
 
@@ -73,10 +73,10 @@ def test_a_wrong_secret_that_doctor_and_server_share_is_found_and_rotate_correct
     findings = practice.doctor()
     assert problems(findings) == ["failure LQB6045"]
     assert practice.subscription()["id"] in the(findings, "LQB6045").what
-    assert the(findings, "LQB6045").fix.endswith(f"linqbot webhooks rotate --url {practice.url}")
+    assert the(findings, "LQB6045").fix.endswith(f"linqbot connect rotate --url {practice.url}")
     record = practice.folder / "linqbot.db-refused.json"
     assert record.stat().st_mode & 0o077 == 0
-    assert practice.run("webhooks", "rotate", "--overlap", "0").exit_code == 0, practice.outputs[-1]
+    assert practice.run("connect", "rotate", "--overlap", "0").exit_code == 0, practice.outputs[-1]
     assert problems(practice.doctor()) == []
     text_the_bot(practice)
     bot.until(lambda: "deliveries have been accepted" in str(practice.doctor()) or not problems(practice.doctor()))
@@ -149,7 +149,7 @@ def test_neither_the_doctor_nor_a_rotation_sets_off_the_alarm_for_forgeries(
     bot = serve(practice, command)
     before = bot.said()
     assert problems(practice.doctor()) == []
-    assert practice.run("webhooks", "rotate", "--overlap", "0").exit_code == 0
+    assert practice.run("connect", "rotate", "--overlap", "0").exit_code == 0
     assert problems(practice.doctor()) == []
     assert bot.stop() == 0
     added = bot.said().removeprefix(before)
@@ -168,7 +168,7 @@ def test_a_rotation_works_behind_a_private_authority_that_this_machine_trusts(
     with proxying(Crooked(f"http://127.0.0.1:{practice.port}"), tls=context) as proxy:
         practice.sync(proxy.url)
         serve(practice, command)
-        assert practice.run("webhooks", "rotate", "--overlap", "0").exit_code == 0, practice.outputs[-1]
+        assert practice.run("connect", "rotate", "--overlap", "0").exit_code == 0, practice.outputs[-1]
         assert problems(practice.doctor("--private-ca")) == []
 
 

@@ -1,4 +1,4 @@
-"""`linqbot webhooks` against an emulator: subscribes to handled events, stores the secret, rotates it under load."""
+"""`linqbot connect` against an emulator: subscribes to handled events, stores the secret, rotates it under load."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     linq = f"http://127.0.0.1:{free_port()}"
     process = Command(
-        tmp_path_factory.mktemp("linq"), "emulator", "--port", linq.rpartition(":")[2], LINQ_API_V3_API_KEY=KEY
+        tmp_path_factory.mktemp("linq"), "dev", "--no-bot", "--port", linq.rpartition(":")[2], LINQ_API_V3_API_KEY=KEY
     )
     process.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     yield linq
@@ -70,7 +70,7 @@ class Account:
         httpx.post(f"{linq}/emulator/reset").raise_for_status()
 
     def run(self, *arguments: str, answer: str | None = None, **environ: str) -> Result:
-        result = CliRunner().invoke(main, ["webhooks", *arguments], env=self.environ | environ, input=answer)
+        result = CliRunner().invoke(main, ["connect", *arguments], env=self.environ | environ, input=answer)
         self.outputs.append(result.output)
         return result
 
@@ -197,7 +197,7 @@ def test_sync_subscribes_to_the_handled_events_and_stores_the_secret(account: Ac
     assert set(made["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
     assert made["id"] in said
     assert "kept in .linqbot/webhook-secret" in said
-    assert "Next: linqbot doctor bot.py" in said
+    assert "Next: linqbot check bot.py" in said
     assert list(account.kept()) == [made["id"]]
     assert account.secret_file.stat().st_mode & 0o777 == 0o600
     assert account.secret_file.parent.stat().st_mode & 0o777 == 0o700
@@ -256,7 +256,7 @@ def test_a_subscription_created_elsewhere_is_changed_and_its_missing_secret_repo
     account.api("POST", body={"target_url": account.url, "subscribed_events": ["chat.created"]})
     done = account.run("sync", "bot.py", "--url", account.url)
     assert done.exit_code == 1
-    assert f"linqbot webhooks rotate --url {account.url}" in done.output
+    assert f"linqbot connect rotate --url {account.url}" in done.output
     assert set(account.subscriptions()[0]["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
     with_one = account.run("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET="QUJD")
     assert with_one.exit_code == 0
@@ -297,8 +297,7 @@ def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, subt
         (["sync", "nobot.py", "--url", "https://x.test"], "There is no file nobot.py"),
         (["sync", "bot.py", "--url", "http://x.test"], "over https only"),
         (["sync", "bot.py", "--line", "+1", "--all-lines"], "Give either --line or --all-lines"),
-        (["create"], "Give --url"),
-        (["create", "--url", "https://x.test", "--event", "message.recieved"], "Did you mean message.received?"),
+        (["sync", "--url", "https://x.test", "--event", "message.recieved"], "Did you mean message.received?"),
         (["rotate"], "Which address? Give --url"),
         (["rotate", "--url", "https://x.test"], "Nothing is subscribed to"),
     ]
@@ -310,29 +309,29 @@ def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, subt
             assert "Traceback" not in done.output
 
 
-# --- list, create, delete ---------------------------------------------------------------------------------------------
+# --- list, event types, remove -----------------------------------------------------------------------------------------
 
 
-def test_list_create_and_delete(account: Account) -> None:
+def test_an_address_is_subscribed_without_a_bot_listed_and_removed(account: Account) -> None:
     assert "There are no subscriptions" in account.done("list")
-    account.done("create", "--url", account.url, "--event", "message.received", "--line", LINES[1])
+    account.done("sync", "--url", account.url, "--event", "message.received", "--line", LINES[1])
     (row,) = json.loads(account.done("list", "--json"))
     assert (row["events"], row["lines"], row["secret_kept"]) == (["message.received"], [LINES[1]], True)
     assert row["id"] in account.done("list")
-    again = account.run("create", "--url", account.url)
-    assert again.exit_code == 2
-    assert "already delivers there" in again.output
+    assert "Changed" in account.done("sync", "--url", account.url, "--event", "all")
+    assert set(account.subscriptions()[0]["subscribed_events"]) == set(EVENT_TYPES)
 
-    assert account.run("delete", row["id"], answer="n\n").exit_code == 1
+    assert account.run("remove", row["id"], answer="n\n").exit_code == 1
     assert len(account.subscriptions()) == 1
-    assert "and its secret" in account.done("delete", row["id"], answer="y\n")
+    assert "and its secret" in account.done("remove", row["id"], answer="y\n")
     assert account.subscriptions() == []
     assert account.kept() == {}
-    assert account.run("delete", row["id"], "--yes").exit_code == 1
+    assert account.run("remove", row["id"], "--yes").exit_code == 1
 
 
-def test_events_are_printed_without_a_request(account: Account) -> None:
-    printed = json.loads(account.done("events", "bot.py", "--json", LINQ_API_V3_BASE_URL="http://127.0.0.1:1"))
+def test_event_types_are_printed_without_a_token(account: Account) -> None:
+    printed = json.loads(account.done("sync", "bot.py", "--dry-run", "--json", LINQ_API_V3_API_KEY=""))
+    assert (printed["action"], printed["everything"]) == (None, False)
     assert set(printed["events"]) == {"message.received", *RECEIPTS, *ANSWERS}
 
 
@@ -476,7 +475,7 @@ def test_a_rotation_interrupted_anywhere_continues_when_run_again(
 def test_a_rotation_killed_while_both_deliver_is_finished_later(account: Account, command: Callable[..., Any]) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     bot = serve(account, command)
-    rotation = command("webhooks", "rotate", **account.environ)
+    rotation = command("connect", "rotate", **account.environ)
     rotation.until(lambda: "Both deliver now" in rotation.said())
     cmdline = Path(f"/proc/{rotation.process.pid}/cmdline")
     arguments = cmdline.read_bytes() if cmdline.exists() else b""

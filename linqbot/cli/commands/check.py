@@ -1,0 +1,264 @@
+"""`linqbot check`: run the checks of `linqbot.ops.doctor`, and print each finding with what to do about it.
+
+Two more checks are made only when they are named, because they take long or say much: `rows` reads the whole storage, and
+`plugins` asks every plugin what it adds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, redirect_stdout
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import click
+
+from linqbot.bot.bot import Bot
+from linqbot.cli import logs, plugin_commands
+from linqbot.cli.kit import Json, Opt, OptionalBotFile, Result, StorageUrl
+from linqbot.cli.output import printable, share_bar
+from linqbot.cli.table import COMMANDS
+from linqbot.client.client import Client
+from linqbot.errors import LinqbotError
+from linqbot.ops import stored_contents
+from linqbot.ops.bot_file import load_bot
+from linqbot.ops.doctor import account, machine, public
+from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, ok, warning
+from linqbot.ops.subscriptions import Handled, handled_in, target
+from linqbot.plugins.registry import Plugin
+from linqbot.server.app import create_app
+from linqbot.server.storages import openers
+from linqbot.settings import Settings, from_env
+from linqbot.storage.sqlite.memory import MemoryStorage
+
+WITHIN_S: Final = 45.0
+"""Seconds that a check may take: each waits for a few responses, of at most 10 s each."""
+
+_Name: TypeAlias = Literal[
+    "versions",
+    "token",
+    "line",
+    "subscription",
+    "secret",
+    "clock",
+    "storage",
+    "refused",
+    "delivery",
+    "proxies",
+    "words",
+    "rows",
+    "plugins",
+]
+_CHECKS: Final[dict[_Name, Callable[[DoctorContext], Coroutine[Any, Any, Sequence[Finding]]]]] = {
+    "versions": machine.versions,
+    "token": account.token,
+    "line": account.lines,
+    "subscription": account.subscription,
+    "secret": machine.secret,
+    "clock": account.clock,
+    "storage": machine.storage,
+    "refused": machine.refused,
+    "delivery": public.reach,
+    "proxies": public.proxies,
+    "words": machine.words,
+}
+_MARKS: Final[dict[Status, tuple[str, str | None]]] = {
+    "ok": ("ok", "green"),
+    "warning": ("warn", "yellow"),
+    "failure": ("FAIL", "red"),
+    "skipped": ("skip", None),
+}
+
+
+def check(
+    file: OptionalBotFile,
+    storage: StorageUrl,
+    as_json: Json,
+    *,
+    url: Annotated[
+        str | None,
+        Opt(
+            "The public address. Default: the address of each subscription whose secret is stored here.", metavar="URL"
+        ),
+    ] = None,
+    only: Annotated[
+        tuple[_Name, ...],
+        Opt(
+            "Make only this check; repeatable. Two are made only when they are named: rows reads the whole storage and "
+            "prints its digest, plugins lists what each plugin adds.",
+            metavar="CHECK",
+        ),
+    ] = (),
+    private_ca: Annotated[
+        bool, Opt("This is a rehearsal: accept a certificate of a private authority. Linq does not.")
+    ] = False,
+) -> Result:
+    """Check everything that a bot needs to go live: token, lines, subscriptions, secret, clock, address, storage.
+
+    With the bot's FILE, also check that it is subscribed to the events it handles. Nothing is changed. The exit code is
+    1 if a problem would keep the bot from working.
+    """
+    # The temporary server of the checks logs refused events. The findings say the same, with what to do.
+    logs.configure("critical", "auto")
+    asked = target(url) if url else None
+    found: list[Finding] = []
+
+    def report(finding: Finding) -> None:
+        found.append(finding)
+        if not as_json:
+            _print(finding)
+
+    try:
+        settings = from_env(storage=storage)
+    except LinqbotError as error:
+        report(failure("settings", "LQB6001", str(error)).with_fix({}))
+    else:
+        _check(file, settings, asked, only or tuple(_CHECKS), report, private_ca=private_ca)
+    fails = any(finding.status == "failure" for finding in found)
+    return Result([_row(finding) for finding in found], partial(_print_summary, found), exit_code=int(fails))
+
+
+def _check(
+    file: str | None,
+    settings: Settings,
+    url: str | None,
+    names: Sequence[_Name],
+    report: Callable[[Finding], None],
+    *,
+    private_ca: bool,
+) -> None:
+    # Before there is an event loop: a bot's file may run one of its own while it is imported.
+    if "plugins" in names:
+        for finding in _plugins(file, settings):
+            report(finding.with_fix({"file": file or "bot.py"}))
+    quick = [name for name in _CHECKS if name in names]
+    if quick:
+        handled = _handled(file, settings, report)
+        asyncio.run(_examine(quick, settings, report, handled=handled, file=file, url=url, private_ca=private_ca))
+    if "rows" in names:
+        for finding in _rows(settings):
+            report(finding.with_fix({}))
+
+
+def _plugins(file: str | None, settings: Settings) -> list[Finding]:
+    """Load every plugin and ask what it adds, as when the bot is served. Nothing is opened."""
+    try:
+        with redirect_stdout(sys.stderr):  # what the file prints must not be in the JSON
+            bot = load_bot(file) if file else Bot()
+        plugins = settings.load_plugins(bot.plugins, lenient=True)
+        openers(plugins)
+        client = Client(settings.api_key or "unused", base_url=settings.base_url)
+        create_app(
+            bot,
+            client=client,
+            storage=MemoryStorage(),
+            secrets=["whsec_bm9ib2R5IGtub3dzIHRoaXMgc2VjcmV0"],
+            plugins=plugins,
+        )
+    except LinqbotError as error:
+        return [failure("plugins", "LQB6091" if file is None else "LQB6002", str(error))]
+    # Asked last: `linqbot serve` does not ask for commands, so a plugin is served even if these are refused.
+    served = [plugin for plugin in plugins.every if plugin.is_on]
+    plugin_commands.asked(plugins, COMMANDS)
+    return [_of_plugin(plugin, is_served=plugin in served) for plugin in plugins.every] or [
+        ok("plugins", "There are no plugins.")
+    ]
+
+
+def _of_plugin(plugin: Plugin, *, is_served: bool) -> Finding:
+    origin = "linqbot" if plugin.is_built_in else plugin.distribution or "the bot's code"
+    about = f"{plugin.name}{f' {plugin.version}' if plugin.version else ''} of {origin}"
+    needed = ", required" if plugin.required else ""
+    why = plugin.why or plugin.observer_error
+    if why is None or plugin.status == "left out":
+        what = f"{about} is {plugin.status}{needed}"
+        return ok("plugins", f"{what}; it has {', '.join(plugin.hooks)}." if plugin.hooks else f"{what}.")
+    status = "served, but without its commands" if is_served and not plugin.is_on else plugin.status
+    report = failure if plugin.required and not plugin.is_on and not is_served else warning
+    return report("plugins", "LQB6090", f"{about} is {status}{needed}: {why}.", name=plugin.distribution or plugin.name)
+
+
+def _rows(settings: Settings) -> list[Finding]:
+    """Read all rows of the storage. Two storages with the same digest hold the same."""
+    try:
+        with share_bar("Checking") as progress:
+            checked = asyncio.run(stored_contents.check(settings.storage, progress))
+    except LinqbotError as error:
+        return [failure("rows", "LQB6000", f"{error} [{error.lqb}]")]
+    findings = [failure("rows", "LQB6093", f"{checked.schema.name}: {problem}") for problem in checked.problems]
+    if checked.digest is not None:
+        rows = ", ".join(f"{count} {table}" for table, count in checked.digest.rows.items() if count)
+        what = f"{checked.schema.name} (schema {checked.schema.have}) holds {rows}; digest {checked.digest.whole}."
+        findings.append(ok("rows", what))
+    return findings
+
+
+def _handled(file: str | None, settings: Settings, report: Callable[[Finding], None]) -> Handled | None:
+    if file is None:
+        return None
+    try:
+        return handled_in(file, settings)
+    except LinqbotError as error:
+        what = str(error).splitlines()
+        broken = failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0])
+        report(broken.with_fix({"file": file}))
+        return None
+
+
+async def _examine(
+    names: Sequence[_Name],
+    settings: Settings,
+    report: Callable[[Finding], None],
+    *,
+    handled: Handled | None,
+    file: str | None,
+    url: str | None,
+    private_ca: bool,
+) -> None:
+    async with AsyncExitStack() as stack:
+        client: Client | None = None
+        if settings.api_key:
+            try:
+                client = await stack.enter_async_context(
+                    Client(settings.api_key, base_url=settings.base_url, timeout_s=10.0, max_retries=1)
+                )
+            except LinqbotError as error:
+                report(failure("token", "LQB6001", str(error)).with_fix({}))
+        context = DoctorContext(settings, client, handled, file, url, allows_private_ca=private_ca)
+        checks: dict[str, Check] = {name: partial(_CHECKS[name], context) for name in names}
+        async for findings in examine(checks, within_s=WITHIN_S):
+            for finding in findings:
+                report(finding.with_fix(await context.facts()))
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    return {name: value for name, value in asdict(finding).items() if name != "facts"}
+
+
+def _print(finding: Finding) -> None:
+    mark, colour = _MARKS[finding.status]
+    click.echo(f"{click.style(f'{mark:<4}', fg=colour, bold=True)}  ", nl=False)
+    code = f" [{finding.code}]" if finding.code else ""
+    lines = textwrap.wrap(f"{finding.what}{code}", _width(), break_long_words=False, break_on_hyphens=False)
+    click.echo(f"{finding.check:<13} " + f"\n{'':<20}".join(map(printable, lines)))
+    if finding.fix:
+        fix = textwrap.wrap(f"→ {finding.fix}", _width(), break_long_words=False, break_on_hyphens=False)
+        click.secho(f"{'':<20}" + f"\n{'':<22}".join(map(printable, fix)), fg=colour)
+
+
+def _width() -> int:
+    return max(40, min(110, shutil.get_terminal_size((100, 24)).columns) - 22)
+
+
+def _print_summary(found: list[Finding]) -> None:
+    failures, warnings = (sum(each.status == status for each in found) for status in ("failure", "warning"))
+    click.echo()
+    if failures:
+        click.secho(f"{failures} to fix, {warnings} to look at.", fg="red", bold=True)
+    else:
+        click.secho(f"Nothing keeps it from working; {warnings} to look at.", fg="green", bold=True)

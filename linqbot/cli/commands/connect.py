@@ -1,0 +1,344 @@
+"""`linqbot connect`: subscribe a bot to Linq's events, list and remove subscriptions, rotate the signing secret.
+
+Secrets are stored in a file and never printed. The work is done by `ops/subscriptions.py` and `ops/rotation.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Final, TypeAlias
+
+import click
+
+from linqbot.cli import completions
+from linqbot.cli.completions import advice_on
+from linqbot.cli.kit import Arg, Confirm, Opt, OptionalBotFile, Result
+from linqbot.cli.output import FiniteRange, iso_time, print_table
+from linqbot.client.client import Client
+from linqbot.clock import SystemClock
+from linqbot.errors import KeyMissing
+from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.types.line import WebhookSubscription
+from linqbot.ops import subscriptions
+from linqbot.ops.rotation import OVERLAP_S, Rotation, duration
+from linqbot.server.secret_file import SecretFile
+from linqbot.settings import Settings, from_env, how_to_set_key
+from linqbot.storage.journal import RECEIPTS
+
+_DONE: Final = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}
+_WOULD_BE_DONE: Final = {"created": "Would create", "changed": "Would change", "unchanged": "Nothing to change in"}
+_ALL: Final = "all"
+
+_Row: TypeAlias = dict[str, Any]
+
+
+def _known(_: click.Context, __: click.Parameter, types: tuple[str, ...]) -> tuple[str, ...]:
+    if strangers := [name for name in types if name not in EVENT_TYPES and name != _ALL]:
+        raise click.UsageError(f"There is no event type {strangers[0]}. {advice_on(strangers[0])}")
+    return types
+
+
+def sync(
+    file: OptionalBotFile,
+    *,
+    url: Annotated[
+        str | None,
+        Opt(
+            "Public address: https://your.host. Needed only the first time. Without a path, /webhooks/linq is added.",
+            metavar="URL",
+        ),
+    ] = None,
+    lines: Annotated[
+        tuple[str, ...], Opt("Deliver only events of this line, in E.164; repeatable.", "--line", "NUMBER")
+    ] = (),
+    all_lines: Annotated[bool, Opt("Deliver events of all lines again, after --line.")] = False,
+    types: Annotated[
+        tuple[str, ...],
+        Opt(
+            "Without a bot: subscribe the address to this event type, or to all; repeatable.",
+            "--event",
+            "TYPE",
+            complete=completions.event_types,
+            check=_known,
+        ),
+    ] = (),
+    dry_run: Annotated[
+        bool, Opt("Print the event types and what would be done, and change nothing. Without a token, only the types.")
+    ] = False,
+) -> Result:
+    """Subscribe to exactly the events that the bot in FILE handles, and to those that linqbot itself needs.
+
+    Linqbot needs the events by which people answer ctx.ask and the like, and the receipts of sent messages. Changes the
+    existing subscription, or creates one and stores its secret where linqbot serve finds it. Running it again changes
+    nothing.
+    """
+    if lines and all_lines:
+        raise click.UsageError("Give either --line or --all-lines.")
+    if file is None and not types:
+        raise click.UsageError("There is no bot.py in this folder. Name the file with your bot, or give --event TYPE.")
+    settings = from_env() if dry_run else account()
+    events = _Events(types, None if types or file is None else subscriptions.handled_in(file, settings))
+    if not settings.api_key:
+        note = "LINQ_API_V3_API_KEY is not set, so the present subscription is not known."
+        data = {"action": None, "dry_run": True, **events.as_json()}
+        return Result(data, lambda: _print_types(events, note))
+    given = subscriptions.target(url) if url else None
+    of_lines = lines or (() if all_lines else None)
+    done = asyncio.run(_sync(settings, events, given, of_lines, dry_run=dry_run))
+    if events.handled is not None and not events.handled.types:
+        click.secho(f"{file} handles no events, so it is subscribed only to receipts.", fg="yellow", err=True)
+    for name in done.not_offered:
+        click.secho(f"A handler takes {name}, but Linq does not offer it. It is left out.", fg="yellow", err=True)
+    data = _as_json(done, settings.secret_file, dry_run=dry_run) | (events.as_json() if dry_run else {})
+
+    def show() -> None:
+        if dry_run:
+            _print_types(events)
+        _print_synced(done, settings.secret_file, dry_run=dry_run)
+        if not dry_run and done.has_secret:
+            click.echo(f"Next: linqbot check {file or ''}".rstrip())
+
+    if done.has_secret:
+        return Result(data, show)
+    return Result(data, partial(_show_and_warn, show, done, settings), exit_code=int(not settings.webhook_secrets))
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """The event types that an address is to get: those that were given, or those that a bot handles."""
+
+    given: tuple[str, ...]
+    handled: subscriptions.Handled | None
+
+    def as_json(self) -> _Row:
+        if self.handled is None:
+            return {"events": list(self.given), "everything": _ALL in self.given}
+        return {"events": list(self.handled.needed), "everything": self.handled.everything}
+
+    async def offered(self, client: Client) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the types to subscribe to, and those that a handler takes and Linq does not offer."""
+        if self.handled is not None:
+            return await subscriptions.events_for(client, self.handled)
+        return tuple((await client.webhook_events.list()).events) if _ALL in self.given else self.given, ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The changes to a subscription, made or, in a dry run, to be made."""
+
+    synced: subscriptions.Synced
+    not_offered: tuple[str, ...]
+    elsewhere: Sequence[WebhookSubscription]  # those of other addresses
+
+    @property
+    def has_secret(self) -> bool:
+        return self.synced.subscription is None or self.synced.knows_secret
+
+
+async def _sync(
+    settings: Settings, events: _Events, given: str | None, lines: tuple[str, ...] | None, *, dry_run: bool
+) -> _Done:
+    async with linq(settings) as client:
+        target = given or await _known_target(client, settings.secret_file)
+        types, not_offered = await events.offered(client)
+        of = await subscriptions.own_lines(client, lines) if lines else lines
+        wanted = subscriptions.Wanted(target, types, of)
+        synced = await subscriptions.sync(client, settings.secret_file, wanted, dry_run=dry_run)
+        return _Done(synced, not_offered, await subscriptions.elsewhere(client, settings.secret_file, target))
+
+
+def _show_and_warn(show: Callable[[], None], done: _Done, settings: Settings) -> None:
+    show()
+    assert done.synced.subscription is not None
+    one = done.synced.subscription
+    click.secho(
+        f"The secret of {one.id} is not in {settings.webhook_secret_file}, and Linq shows it only once. "
+        + ("If it is not in LINQ_WEBHOOK_SECRET either, make" if settings.webhook_secrets else "Make")
+        + f" a new one: linqbot connect rotate --url {subscriptions.address(one.target_url)}",
+        fg="yellow",
+        err=True,
+    )
+
+
+def _print_types(events: _Events, note: str = "") -> None:
+    rows = [{"type": name, "for": _purpose(name, events.handled)} for name in events.as_json()["events"]]
+    print_table(rows, as_json=False, empty="")
+    click.echo(f"\n{note}" if note else "")
+
+
+def _purpose(name: str, handled: subscriptions.Handled | None) -> str:
+    if handled is None:
+        return "--event"
+    if name in handled.types:
+        return "the bot"
+    return "linqbot's journal" if name in RECEIPTS else "answers to ctx.ask, ctx.pay, ctx.location, ctx.vote"
+
+
+async def rotate(
+    *,
+    url: Annotated[
+        str | None, Opt("Address of the subscription. Default: the one whose secret is stored here.", metavar="URL")
+    ] = None,
+    overlap: Annotated[
+        float,
+        Opt(
+            "How long the old secret stays valid next to the new one. A shorter time may lose deliveries that Linq is still "
+            "retrying. Use 0 if the secret has leaked.",
+            metavar="SECONDS",
+            type=FiniteRange(0),
+        ),
+    ] = OVERLAP_S,
+    no_wait: Annotated[
+        bool, Opt("Do not wait for the end of the overlap. Run the same command later to finish.")
+    ] = False,
+) -> Result:
+    """Change the signing secret while the bot is served, without losing a delivery.
+
+    Creates a second subscription for the address, checks that the bot accepts its secret, lets both deliver for a
+    while, and deletes the first. If it is interrupted, run it again: it continues.
+    """
+    settings = account()
+    given = subscriptions.target(url) if url else None
+    async with linq(settings) as client:
+        target = given or await _known_target(client, settings.secret_file)
+        rotation = Rotation(
+            client,
+            settings.secret_file,
+            SystemClock(),
+            lambda line: click.echo(line, err=True),
+            given=settings.webhook_secrets,
+        )
+        done = await rotation.run(target, overlap_s=overlap, wait=not no_wait)
+    if done.ends_at is None:
+        shown = f"Rotated: {done.new} delivers with the new secret."
+        if settings.webhook_secrets:
+            kept = (
+                "The secret in LINQ_WEBHOOK_SECRET stays valid as long as it is set. If it is the old one, remove it."
+            )
+            click.echo(kept, err=True)
+    else:
+        left = duration(done.ends_at - time.time())
+        shown = f"Both deliver now. To finish, run the same command in about {left} or later."
+    return Result({"subscription": done.new, "old": done.old, "ends_at": iso_time(done.ends_at)}, shown)
+
+
+async def list_() -> Result:
+    """List the account's subscriptions."""
+    settings = account()
+    kept = {each.subscription_id for each in settings.secret_file.read()}
+    async with linq(settings) as client:
+        rows = [_row(one, one.id in kept) async for one in client.webhook_subscriptions.list()]
+    shown = [row | {"events": len(row["events"]), "lines": ", ".join(row["lines"]) or "all"} for row in rows]
+    shown = [{name: _word(value) for name, value in row.items()} for row in shown]
+    return Result(rows, shown, "There are no subscriptions. See: linqbot connect sync --help")
+
+
+async def remove(subscription_id: Annotated[str, Arg("ID")], confirm: Confirm) -> Result:
+    """Delete a subscription and its secret. Events that Linq has not yet delivered to it are lost."""
+    settings = account()
+    async with linq(settings) as client:
+        found = await client.webhook_subscriptions.retrieve(subscription_id)
+        confirm(f"Delete {found.id}, which delivers {len(found.subscribed_events)} event types to {found.target_url}?")
+        await client.webhook_subscriptions.delete(found.id)
+        was_kept = settings.secret_file.drop(found.id)
+    shown = f"Deleted {subscription_id}{', and its secret' if was_kept else ''}."
+    return Result({"deleted": subscription_id, "secret_dropped": was_kept}, shown)
+
+
+def account() -> Settings:
+    """Return the settings, which have an API token.
+
+    Raises:
+        ConfigError: LINQ_API_V3_API_KEY is not set, or another setting cannot be read.
+    """
+    settings = from_env()
+    if not settings.api_key:
+        raise KeyMissing(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
+    return settings
+
+
+@asynccontextmanager
+async def linq(settings: Settings) -> AsyncIterator[Client]:
+    """Open a client for settings that have an API token."""
+    assert settings.api_key
+    async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
+        yield client
+
+
+async def _known_target(client: Client, secrets: SecretFile) -> str:
+    """Return the target of the subscription whose secret is stored here.
+
+    Raises:
+        click.UsageError: the stored secrets belong to no subscription, or to those of several addresses.
+    """
+    kept = {each.subscription_id for each in secrets.read()}
+    found = [one async for one in client.webhook_subscriptions.list() if one.id in kept]
+    addresses = sorted({subscriptions.address(one.target_url) for one in found})
+    if len(addresses) != 1:
+        known = f"Secrets are stored for: {', '.join(addresses)}." if addresses else "No secret is stored yet."
+        raise click.UsageError(f"Which address? Give --url https://your.host. {known}")
+    return subscriptions.pinned(addresses[0])
+
+
+def _print_synced(changes: _Done, secrets: SecretFile, *, dry_run: bool) -> None:
+    synced = changes.synced
+    done = (_WOULD_BE_DONE if dry_run else _DONE)[synced.action]
+    click.secho(f"{done} {synced.subscription.id if synced.subscription else 'a subscription'}", bold=True)
+    _, new_target = synced.changes.get("target_url", (None, None))
+    target = new_target or (synced.subscription.target_url if synced.subscription else "")
+    click.echo(f"  delivers to  {target}")
+    for name, title, none in (("subscribed_events", "events", "none"), ("phone_numbers", "lines", "all")):
+        if name in synced.changes:
+            click.echo(f"  {title:<11}  {_difference(*synced.changes[name], none=none)}")
+    if "is_active" in synced.changes:
+        click.echo("  paused       no longer")
+    if synced.action == "created" and not dry_run:
+        click.echo(f"  secret       kept in {secrets.path}, readable by you only; linqbot serve finds it there")
+    for other in synced.others:
+        click.secho(f"{other} also delivers to this address. See: linqbot connect list", fg="yellow", err=True)
+    for one in changes.elsewhere:
+        click.secho(
+            f"Another subscription with a secret kept here delivers to {subscriptions.address(one.target_url)}. "
+            f"If the bot has moved: linqbot connect remove {one.id}",
+            fg="yellow",
+            err=True,
+        )
+
+
+def _as_json(done: _Done, secrets: SecretFile, *, dry_run: bool) -> _Row:
+    synced = done.synced
+    return {
+        "action": synced.action,
+        "dry_run": dry_run,
+        "subscription": _row(synced.subscription, synced.knows_secret) if synced.subscription else None,
+        "changes": {name: {"from": before, "to": now} for name, (before, now) in synced.changes.items()},
+        "others": synced.others,
+        "elsewhere": [one.id for one in done.elsewhere],
+        "secret_file": str(secrets.path),
+    }
+
+
+def _difference(before: Sequence[str], now: Sequence[str], *, none: str) -> str:
+    changed = [f"+{name}" for name in now if name not in before] + [f"-{name}" for name in before if name not in now]
+    return " ".join(changed if before and now else now or [none])
+
+
+def _row(one: WebhookSubscription, knows_secret: bool) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "target_url": one.target_url,
+        "active": one.is_active,
+        "events": list(one.subscribed_events),
+        "lines": list(one.phone_numbers or ()),
+        "secret_kept": knows_secret,
+        "created_at": iso_time(one.created_at.timestamp()) if one.created_at else None,
+    }
+
+
+def _word(value: Any) -> Any:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value

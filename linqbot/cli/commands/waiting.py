@@ -1,0 +1,580 @@
+"""`linqbot waiting`: all that waits in the storage or was given up, and what an operator does with it.
+
+That is: deliveries, dead letters, scheduled sends, open questions of `ctx.ask`, and broadcasts. The commands work next to a
+running server, which notices what they change. None prints what people wrote, except `show --body`; the texts of questions
+are the bot's. An answer or the end of a question waits in the lane of its chat like a message, so it never runs at the same
+time as a handler of the chat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+import click
+
+from linqbot.cli import completions
+from linqbot.cli.deliveries import (
+    Chat,
+    EventType,
+    Lane,
+    Since,
+    Until,
+    deliveries,
+    put_back,
+    refuse_missing,
+    warn_of_old_code,
+)
+from linqbot.cli.kit import Arg, Confirm, Flags, Limit, Opt, Result
+from linqbot.cli.output import iso_time, print_facts, print_table, printable, printable_json, progress_bar
+from linqbot.errors import StorageError
+from linqbot.linq.events.delivery import decode
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.types.proactive import RecipientOutcome
+from linqbot.ops import broadcasts
+from linqbot.storage.backend import Storage
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.upkeep import Selection
+
+if TYPE_CHECKING:
+    from linqbot.features.asking.records import QuestionEnd
+    from linqbot.linq.types.proactive import Broadcast, Recipient
+    from linqbot.storage.broadcasts import Order
+    from linqbot.storage.conversations import Conversation
+    from linqbot.storage.timers import Timer
+
+_Row = dict[str, Any]
+_MOST: Final = 10_000
+_CANCELLED: Final[QuestionEnd] = {"outcome": "cancelled", "reason": "operator"}
+_CANCELLABLE: Final = ("send", "repeat")
+"""The kinds of timers that are scheduled sends. The others belong to linqbot or to the bot's code."""
+_COUNTS: Final = ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
+_LOOK_EVERY_S: Final = 0.5
+_BAR: Final = 40
+
+
+_Kind: TypeAlias = Literal["deliveries", "dead", "scheduled", "questions", "broadcasts", "ambiguous"]
+_FLAGS: Final[dict[str, str]] = {
+    "deliveries": "List the deliveries that wait to be handled, in their order.",
+    "dead": "List dead letters: deliveries that were given up. The newest is first.",
+    "scheduled": "List scheduled sends and other timers, the earliest first.",
+    "questions": "List the open questions of ctx.ask, the oldest first.",
+    "broadcasts": "List all broadcasts, the newest first.",
+    "ambiguous": "List the calls and steps (ctx.once) of which it is unknown if they were done.",
+}
+
+
+# --- list -------------------------------------------------------------------------------------------------------------
+
+
+async def list_(
+    storage: Storage,
+    *,
+    kind: Annotated[_Kind | None, Flags(_FLAGS)] = None,
+    chat: Chat = None,
+    lane: Lane = None,
+    event_type: EventType = None,
+    since: Since = None,
+    until: Until = None,
+    handler: Annotated[str | None, Opt("Only questions of this handler, such as bot:book.")] = None,
+    limit: Limit = 100,
+) -> Result:
+    """List what waits: the deliveries, and the number of dead letters, scheduled sends, questions and broadcasts.
+
+    Name a kind to list it whole. What people wrote is not shown. Works next to a running server.
+    """
+    given = {"chat": chat, "lane": lane, "type": event_type, "since": since, "until": until, "handler": handler}
+    used = {name for name, value in given.items() if value is not None}
+    if kind is not None and (wrong := sorted(used - _LISTINGS[kind].takes)):
+        raise click.UsageError(f"--{wrong[0]} does not go with --{kind}.")
+    selection = Selection(None, since, until, event_type, lane if chat is None else lane_of_chat(chat))
+    wanted = _Wanted(selection, chat, handler, limit)
+    if kind is not None:
+        listing = _LISTINGS[kind]
+        rows = await listing.rows(storage, wanted)
+        return Result(rows, [listing.shown(row) for row in rows], listing.empty)
+    names = [name for name in _FLAGS if name != "ambiguous" and used <= _LISTINGS[name].takes]
+    if not names:
+        raise click.UsageError(f"{' and '.join(f'--{name}' for name in sorted(used))} choose nothing together.")
+    found = {name: await _LISTINGS[name].rows(storage, wanted) for name in names}
+    if "broadcasts" in found:
+        found["broadcasts"] = [row for row in found["broadcasts"] if row["status"] in ("running", "paused")]
+    return Result(found, partial(_print_summary, found, limit) if any(found.values()) else "Nothing waits.")
+
+
+def _print_summary(found: dict[str, list[_Row]], limit: int) -> None:
+    if rows := found.get("deliveries"):
+        print_table(rows, as_json=False, empty="")
+        click.echo()
+    for name, rows in found.items():
+        if rows and name != "deliveries":
+            many = f"{len(rows)}{' or more' if len(rows) == limit else ''} {_LISTINGS[name].noun}"
+            click.echo(f"{many}{'' if len(rows) == 1 else 's'}: linqbot waiting list --{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The rows that were asked for."""
+
+    selection: Selection
+    chat: str | None
+    handler: str | None
+    limit: int
+
+
+async def _deliveries(storage: Storage, wanted: _Wanted) -> list[_Row]:
+    of = wanted.selection
+    return [
+        {
+            "id": each.id,
+            "state": each.state,
+            "type": each.type,
+            "lane": each.lane,
+            "received_at": iso_time(each.received_at),
+            "attempts": each.attempts,
+            "crashes": each.crashes,
+            "replay": each.replay,
+            "not_before": iso_time(each.not_before),
+            "error": each.error,
+        }
+        for each in await storage.waiting(lane=of.lane, type=of.type, limit=wanted.limit)
+    ]
+
+
+async def _dead(storage: Storage, wanted: _Wanted) -> list[_Row]:
+    of = wanted.selection
+    letters = await storage.dead_letters(lane=of.lane, type=of.type, since=of.since, until=of.until, limit=wanted.limit)
+    return [
+        {
+            "id": letter.delivery.id,
+            "type": letter.delivery.type,
+            "lane": letter.delivery.lane,
+            "dead_lettered_at": iso_time(letter.dead_lettered_at),
+            "attempts": letter.attempts,
+            "crashes": letter.crashes,
+            "handler": letter.handler,
+            "error": without_messages(letter.error).rpartition("\n")[2],
+        }
+        for letter in letters
+    ]
+
+
+async def _scheduled(storage: Storage, wanted: _Wanted) -> list[_Row]:
+    return [_timer(timer) for timer in await storage.scheduled(lane=wanted.selection.lane, limit=wanted.limit)]
+
+
+async def _questions(storage: Storage, wanted: _Wanted) -> list[_Row]:
+    found = await storage.conversations(chat_id=wanted.chat, limit=_MOST)
+    rows = [_question(each) for each in found if each.status != "timed_out"]
+    return [row for row in rows if wanted.handler in (None, row["handler"])][: wanted.limit]
+
+
+async def _broadcasts(storage: Storage, wanted: _Wanted) -> list[_Row]:
+    return [_broadcast(each) for each in await storage.broadcasts(limit=wanted.limit)]
+
+
+async def _ambiguous(storage: Storage, wanted: _Wanted) -> list[_Row]:
+    found = await storage.ambiguous(limit=wanted.limit)
+    return [{"id": entry.turn, **_entry(entry), "key": entry.key} for entry in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A kind of what waits."""
+
+    rows: Callable[[Storage, _Wanted], Awaitable[list[_Row]]]
+    takes: set[str]  # the options that choose among its rows
+    noun: str
+    empty: str  # the sentence if there is none
+    shown: Callable[[_Row], _Row] = dict  # makes the columns for people of a row
+
+
+def _timer_for_people(row: _Row) -> _Row:
+    # A timer without people, such as one of an older release, is known by its lane.
+    people = ", ".join(row["people"]) or row["lane"]
+    return {"due": row["due"], "kind": row["kind"], "for": people, "calls": ", ".join(row["calls"]), "id": row["id"]}
+
+
+_LISTINGS: Final = {
+    "deliveries": _Listing(_deliveries, {"chat", "lane", "type"}, "delivery", "No delivery waits."),
+    "dead": _Listing(_dead, {"chat", "lane", "type", "since", "until"}, "dead letter", "There are no dead letters."),
+    "scheduled": _Listing(_scheduled, {"chat", "lane"}, "scheduled send", "Nothing is scheduled.", _timer_for_people),
+    "questions": _Listing(_questions, {"chat", "handler"}, "open question", "No question is open."),
+    "broadcasts": _Listing(_broadcasts, set(), "broadcast", "There are no broadcasts."),
+    "ambiguous": _Listing(_ambiguous, set(), "call", "Nothing is ambiguous."),
+}
+
+
+# --- show -------------------------------------------------------------------------------------------------------------
+
+
+async def show(
+    id: Annotated[str, Arg("ID", complete=completions.waiting)],  # noqa: A002 - the name of the argument
+    storage: Storage,
+    body: Annotated[
+        bool,
+        Opt("Of a delivery: also print what was received and the text of an error. Both may hold people's messages."),
+    ] = False,
+    watch: Annotated[bool, Opt("Of a broadcast: wait until it has ended, with a progress bar.")] = False,
+    outcome: Annotated[RecipientOutcome | None, Opt("Of a broadcast: also list the people with this outcome.")] = None,
+) -> Result:
+    """Show what has this ID: a delivery, with the calls that were made for it; a question, a scheduled send, a broadcast.
+
+    The ID of a broadcast is its name.
+    """
+    if watch or outcome is not None:
+        return await _show_broadcast(storage, id, watch=watch, outcome=outcome)
+    if (delivery := await _description(storage, id, body=body)) is not None:
+        return Result(delivery, _delivery_for_people(delivery))
+    if (asked := await storage.conversation(id)) is not None:
+        return Result(_question(asked[0]))
+    if (timer := await storage.timer(id)) is not None:
+        row = _timer(timer)
+        return Result(row, row | _timer_for_people(row))
+    if await storage.broadcast(id) is not None:
+        return await _show_broadcast(storage, id)
+    raise StorageError(
+        f"There is no delivery, question, scheduled send or broadcast {id}. Handled deliveries are kept only with history "
+        "on. To see what there is: linqbot waiting list"
+    )
+
+
+async def _description(storage: Storage, delivery_id: str, *, body: bool) -> _Row | None:
+    found = await storage.delivery(delivery_id)
+    if found is None:
+        return None
+    row: _Row = {
+        "id": found.id,
+        "type": found.type,
+        "lane": found.lane,
+        "received_at": iso_time(found.received_at),
+        "state": "done",
+        "error": None,
+    }
+    letter = await storage.dead_letter(delivery_id)
+    waiting = await storage.waiting(delivery_id=delivery_id)
+    if waiting:
+        (each,) = waiting
+        row |= {"state": each.state, "attempts": each.attempts, "crashes": each.crashes, "replay": each.replay}
+        row |= {"not_before": iso_time(each.not_before), "error": each.error}
+    elif letter:
+        row |= {"state": "dead", "attempts": letter.attempts, "crashes": letter.crashes, "replay": letter.replay}
+        row |= {"dead_lettered_at": iso_time(letter.dead_lettered_at), "handler": letter.handler}
+        row["error"] = letter.error if body else without_messages(letter.error)
+    row["journal"] = [_entry(entry) for entry in await _entries(storage, delivery_id, row.get("replay"))]
+    if body:
+        decoded = decode(found.body)
+        row["body"] = found.body.decode("utf-8", "replace") if decoded is None else decoded
+    return row
+
+
+def _delivery_for_people(row: _Row) -> _Row:
+    shown = row | {"journal": "".join(f"\n  {_line(entry)}" for entry in row["journal"])}
+    if "body" in row:
+        shown["body"] = printable_json(row["body"], indent=1)
+    return shown | {"error": row["error"] and f"\n{row['error']}"}
+
+
+async def _entries(storage: Storage, delivery_id: str, last_replay: int | None) -> list[JournalEntry]:
+    """Return the journal entries of the delivery and of all its replays.
+
+    Without `last_replay`, when it left inbox and dead letters, entries are read until a replay has none.
+    """
+    found: list[JournalEntry] = []
+    for number in itertools.count():
+        entries = await storage.entries(delivery_id, number)
+        if number > (last_replay or 0) and not entries:
+            return found
+        found += entries
+    return found
+
+
+def _entry(entry: JournalEntry) -> _Row:
+    call = decode(entry.call) or {}
+    return {
+        "replay": entry.replay,
+        "slot": entry.slot,
+        "call": f"{call.get('noun')}.{call.get('verb')}",
+        "status": entry.status,
+        "delivery": entry.delivery,
+        "message_id": entry.message_id,
+        "first_at": iso_time(entry.first_at),
+    }
+
+
+def _line(entry: _Row) -> str:
+    parts = (entry["call"], entry["status"], entry["delivery"], entry["message_id"], entry["first_at"])
+    return f"{entry['replay']}/{entry['slot']} " + " ".join(part for part in parts if part)
+
+
+def _question(conversation: Conversation) -> _Row:
+    from linqbot.features.asking.question import OpenQuestion
+
+    question = OpenQuestion.read(conversation.question)
+    return {
+        "id": conversation.id,
+        "status": conversation.status,
+        "handler": conversation.handler,
+        "chat": conversation.chat_id,
+        "person": conversation.person.partition(" ")[0],
+        "waits_for": question.waits_for if question else "unreadable",
+        "asked_at": iso_time(conversation.asked_at),
+        "until": iso_time(conversation.until),
+        "invalid_answers": question.tries if question else None,
+        "question": question.text if question else None,
+    }
+
+
+def _timer(timer: Timer) -> _Row:
+    """Describe a timer, without the text that it will send."""
+    payload = decode(timer.payload)
+    payload = payload if isinstance(payload, dict) else {}
+    origin, calls = payload.get("origin"), payload.get("calls")
+    handles = origin.get("handles") if isinstance(origin, dict) else None
+    return {
+        "id": timer.id,
+        "due": iso_time(timer.due),
+        "kind": timer.kind,
+        "people": [str(handle) for handle in handles] if isinstance(handles, list) else [],
+        "calls": [f"{call.get('noun')}.{call.get('verb')}" for call in calls if isinstance(call, dict)]
+        if isinstance(calls, list)
+        else [],
+        "lane": timer.lane,
+        "grace_s": timer.grace_s,
+    }
+
+
+# --- retry, answer, cancel --------------------------------------------------------------------------------------------
+
+
+async def retry(
+    ids: Annotated[tuple[str, ...], Arg("[ID]...", complete=completions.dead, required=False)],
+    storage: Storage,
+    *,
+    everything: Annotated[bool, Opt("All dead letters.", "--all")] = False,
+    chat: Chat = None,
+    lane: Lane = None,
+    event_type: EventType = None,
+    since: Since = None,
+    until: Until = None,
+) -> Result:
+    """Put dead letters back at the end of their lanes. Messages already sent are not sent again."""
+    selection = Selection(ids or None, since, until, event_type, lane if chat is None else lane_of_chat(chat))
+    if selection == Selection() and not everything:
+        raise click.UsageError("Say which: ids, --chat, --type, --lane, --since, --until, or --all.")
+    chosen = await storage.replayable(selection, dead_only=True)
+    refuse_missing(ids, chosen, "is not a dead letter. See: linqbot waiting list --dead.")
+    warn_of_old_code()
+    count = await put_back(storage.retry, chosen, "Putting back")
+    return Result({"retried": count}, f"{deliveries(count)} put back.")
+
+
+async def answer(id: str, text: str, storage: Storage) -> Result:  # noqa: A002 - the name of the argument
+    """Answer the question with this ID, as if the person had written TEXT."""
+    await _order(storage, id, {"outcome": "answered", "text": text}, "answer")
+    return Result({"answered": id})
+
+
+async def cancel(
+    id: Annotated[str | None, Arg("[ID]", required=False)],  # noqa: A002 - the name of the argument
+    storage: Storage,
+    confirm: Confirm,
+    chat: Annotated[str | None, Opt("End all questions of this chat that a text would answer, instead of one.")] = None,
+) -> Result:
+    """End what has this ID: a question, a scheduled send, or a broadcast, whose ID is its name.
+
+    The handler of a question gets AskCancelled with the reason "operator". No further person gets a broadcast.
+    """
+    if (id is None) == (chat is None):
+        raise click.UsageError("Give an ID, or --chat. See: linqbot waiting list")
+    if id is None:
+        ended = await _cancel_in(storage, str(chat))
+        return Result({"cancelled": ended}, f"cancelled    {', '.join(ended) or 'no question'}")
+    timer = await storage.timer(id)
+    if timer is not None and timer.kind in _CANCELLABLE:
+        confirm(f"Cancel the scheduled send {id} of {iso_time(timer.due)}?")
+        if not await storage.cancel(id):
+            raise StorageError(f"The scheduled send {id} was due meanwhile. Nothing was cancelled.")
+        return Result({"cancelled": id})
+    if await storage.broadcast(id) is not None:
+        await broadcasts.check(storage, id, "cancel")
+        confirm(f"Cancel the broadcast {id}? It cannot be resumed")
+        return await _carry_out(storage, id, "cancel")
+    if timer is not None:
+        raise StorageError(
+            f"{id} is no scheduled send but a timer of the kind {timer.kind}, which belongs to the bot's code."
+        )
+    await _order(storage, id, _CANCELLED, "cancel")
+    return Result({"cancelled": id})
+
+
+async def _cancel_in(storage: Storage, chat: str) -> list[str]:
+    """End the questions of a chat that a text would answer, and return the ids of their conversations."""
+    from linqbot.features.asking.question import OpenQuestion
+    from linqbot.features.asking.records import order
+
+    ended, now = [], time.time()
+    for each in await storage.conversations(chat_id=chat, limit=_MOST):
+        question = OpenQuestion.read(each.question)
+        if each.status == "waiting" and question is not None and question.takes_words:
+            await storage.put(order(each, question.n, _CANCELLED, name=f"cancel.{now:.3f}", now=now))
+            ended.append(each.id)
+    return ended
+
+
+async def _order(storage: Storage, conversation_id: str, end: QuestionEnd, kind: Literal["answer", "cancel"]) -> None:
+    # Imported here: the worker takes a while to import, and lists do not need it.
+    from linqbot.features.asking.question import OpenQuestion
+    from linqbot.features.asking.records import order
+
+    found = await storage.conversation(conversation_id)
+    if found is None or found[0].status != "waiting":
+        what = "question has" if kind == "answer" else "open question, scheduled send or broadcast has"
+        raise StorageError(f"No {what} the id {conversation_id}. See: linqbot waiting list --questions")
+    conversation, _ = found
+    question = OpenQuestion.read(conversation.question)
+    if question is None:
+        raise StorageError(
+            f"The question of conversation {conversation_id} cannot be read: another release of linqbot may have "
+            "stored it. Upgrade linqbot, or leave it: the next message of its chat ends it."
+        )
+    if kind == "answer" and not question.takes_words:
+        raise StorageError(
+            f"Conversation {conversation_id} waits for {question.waits_for}, which no text can stand for. It can be "
+            "ended: linqbot waiting cancel"
+        )
+    now = time.time()
+    await storage.put(order(conversation, question.n, end, name=f"{kind}.{now:.3f}", now=now))
+
+
+# --- broadcasts -------------------------------------------------------------------------------------------------------
+
+
+async def pause(name: str, storage: Storage) -> Result:
+    """Pause the broadcast NAME. What is being sent now is still sent."""
+    return await _carry_out(storage, name, "pause")
+
+
+async def resume(name: str, storage: Storage) -> Result:
+    """Resume the paused broadcast NAME at the next person."""
+    return await _carry_out(storage, name, "resume")
+
+
+async def _carry_out(storage: Storage, name: str, order: Order) -> Result:
+    row = _broadcast(await broadcasts.carry_out(storage, name, order))
+    return Result(row, _without_zeros(row))
+
+
+async def _show_broadcast(
+    storage: Storage, name: str, *, watch: bool = False, outcome: RecipientOutcome | None = None
+) -> Result:
+    if watch:
+        await _watch(storage, name)
+    report = await broadcasts.report(storage, name)
+    people = [] if outcome is None else [_person(one) async for one in broadcasts.people(storage, name, outcome)]
+    row = _broadcast(report.broadcast) | {"reasons": {"refused": report.refused, "failed": report.failed}}
+
+    def show_people() -> None:
+        print_facts(_without_zeros(_broadcast(report.broadcast)), as_json=False)
+        for title, reasons in (("refused", report.refused), ("failed", report.failed)):
+            for reason, count in reasons.items():
+                click.echo(f"{title:<12} {count} × {printable(reason)}")
+        click.echo(_bar(report.broadcast))
+        if outcome is not None:
+            print_table(people, as_json=False, empty=f"No recipient is {outcome}.")
+
+    return Result(row if outcome is None else row | {"recipients": people}, show_people)
+
+
+async def _watch(storage: Storage, name: str) -> None:
+    seen = 0
+    with progress_bar((await broadcasts.find(storage, name)).people, name) as advance:
+
+        def note(broadcast: Broadcast) -> None:
+            nonlocal seen
+            reached = broadcast.people - broadcast.pending
+            advance(reached - seen)
+            seen = reached
+
+        await broadcasts.wait_for_end(storage, name, pause=lambda: asyncio.sleep(_LOOK_EVERY_S), note=note)
+
+
+def _broadcast(broadcast: Broadcast) -> _Row:
+    facts: _Row = {
+        "name": broadcast.name,
+        "status": broadcast.status,
+        "line": broadcast.line,
+        "per_minute": broadcast.per_minute,
+        "created_at": iso_time(broadcast.created_at.timestamp()),
+    }
+    return facts | {name: getattr(broadcast, name) for name in _COUNTS}
+
+
+def _person(recipient: Recipient) -> _Row:
+    return {
+        "n": recipient.n,
+        "handle": recipient.handle,
+        "outcome": recipient.outcome,
+        "at": None if recipient.at is None else iso_time(recipient.at.timestamp()),
+        "reason": recipient.reason,
+    }
+
+
+def _without_zeros(row: _Row) -> _Row:
+    return {name: value for name, value in row.items() if value != 0}
+
+
+def _bar(broadcast: Broadcast) -> str:
+    """Return a progress bar, with the time that the rest takes at its pace while it is running."""
+    reached = broadcast.people - broadcast.pending
+    share = reached / broadcast.people if broadcast.people else 1.0
+    full = int(share * _BAR)
+    left = ""
+    if broadcast.status == "running" and broadcast.pending:
+        left = f", {_duration(broadcast.pending / broadcast.per_minute * 60)} left"
+    return f"[{'#' * full}{'-' * (_BAR - full)}] {reached} of {broadcast.people}{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+_CHAINS = ("The above exception was the direct cause", "During handling of the above exception")
+_IN_A_GROUP = re.compile(r"^ *[|+]-? ?")
+
+
+def without_messages(error: str) -> str:
+    """Return a stored error without the messages of exceptions, which may quote what a person wrote.
+
+    A traceback keeps its frames and the types of its exceptions. An error without a traceback is linqbot's own sentence,
+    and is returned unchanged.
+    """
+    if "Traceback (most recent call last)" not in error:
+        return error
+    kept: list[str] = []
+    in_frames = False
+    for line in error.splitlines():
+        inner = _IN_A_GROUP.sub("", line)
+        if "Traceback (most recent call last):" in line and not in_frames:
+            in_frames = True
+            kept.append(line)
+        elif in_frames and inner.startswith("  "):
+            kept.append(line)
+        elif in_frames:
+            # The first word is the exception's type. The rest, which may have any number of lines, is its message.
+            in_frames = False
+            kept.append(re.split(r"[^\w.]", inner, maxsplit=1)[0])
+        elif line.startswith(_CHAINS):
+            kept.append(line)
+    return "\n".join(kept)

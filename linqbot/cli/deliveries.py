@@ -1,0 +1,85 @@
+"""Stored deliveries, as `linqbot waiting` and `linqbot replay` choose them and put them back for the server to handle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Annotated, Any, TypeAlias
+
+import click
+
+from linqbot.cli import completions
+from linqbot.cli.kit import Opt, time_option
+from linqbot.cli.output import iso_time, progress_bar
+from linqbot.errors import StorageError
+from linqbot.settings import from_env
+
+
+def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Warn of a type that is probably misspelt. It is not refused: Linq may have types that linqbot does not know."""
+    if value is not None:
+        # Imported here, so that shell completion and --help do not wait for the events to be imported.
+        from linqbot.linq.events.parse import EVENT_TYPES
+
+        if value not in EVENT_TYPES:
+            advice = completions.advice_on(value)
+            click.secho(f"linqbot knows no event type {value}. {advice}", fg="yellow", err=True)
+    return value
+
+
+Lane: TypeAlias = Annotated[str | None, Opt("Only this lane, such as c:<chat id>.")]
+Chat: TypeAlias = Annotated[str | None, Opt("Only this chat.")]
+EventType: TypeAlias = Annotated[
+    str | None,
+    Opt("Only this event type, such as message.received.", "--type", complete=completions.event_types, check=_doubted),
+]
+Since: TypeAlias = Annotated[
+    float | None,
+    time_option("Accepted, or given up, at this time or later: 2026-11-05T17:30, or 2h for two hours ago."),
+]
+Until: TypeAlias = Annotated[float | None, time_option("Accepted, or given up, before this time.")]
+
+_BATCH_SIZE = 200
+
+
+def deliveries(count: int) -> str:
+    """Return a number of deliveries in words, such as `1 delivery`."""
+    return f"{count} deliver{'y' if count == 1 else 'ies'}"
+
+
+def refuse_missing(ids: Collection[str], found: Collection[str], problem: str) -> None:
+    """Refuse ids that were given but not found.
+
+    Raises:
+        StorageError: there is one. The message says `problem` of it.
+    """
+    missing = sorted(set(ids) - set(found))
+    if missing:
+        more = f" The same is true of {len(missing) - 1} more." if len(missing) > 1 else ""
+        raise StorageError(f"{missing[0]} {problem}{more} Nothing was done.")
+
+
+async def put_back(act: Callable[[Sequence[str]], Any], ids: Sequence[str], label: str) -> int:
+    """Act on the ids in batches. The transactions stay short, so a running server can write in between."""
+    count = 0
+    with progress_bar(len(ids), label) as advance:
+        for start in range(0, len(ids), _BATCH_SIZE):
+            batch = ids[start : start + _BATCH_SIZE]
+            count += await act(batch)
+            advance(len(batch))
+    return count
+
+
+def warn_of_old_code() -> None:
+    """Warn if the running server, which handles what is put back, runs older code than the bot's files hold."""
+    # Imported here: few commands need it.
+    from linqbot.ops.served_code import old_code
+
+    old = old_code(from_env(storage=click.get_current_context().params["storage"]).storage)
+    if old is not None:
+        names = ", ".join(old.changed)
+        click.secho(
+            f"Process {old.pid} serves this storage with the code of {iso_time(old.started_at)}, and {names} has changed "
+            "since. The old code handles the deliveries. To use the new code, restart linqbot serve and retry again.",
+            fg="yellow",
+            err=True,
+        )

@@ -1,0 +1,201 @@
+"""Commands made of functions: their parameters become arguments and options, and the result that they return is printed.
+
+The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. A plain `str` is an argument. Some
+names have a meaning of their own: `storage` is opened if it is a `Storage`, and only named if it is a `StorageUrl` (options
+--storage and --dev); `confirm` asks the person (option --yes); `as_json` is True with --json, which every command takes.
+The table of the commands is `linqbot/cli/table.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+import click
+
+from linqbot.cli.output import bot_files, find_bot, json_option, parse_time, print_facts, print_table
+from linqbot.cli.storage_option import dev_option, hint, open_configured_storage, storage_option
+from linqbot.storage.backend import Storage
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+Complete: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
+Check: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Opt:
+    """An option: its help, and what the name, the default and the type of its parameter do not say."""
+
+    help: str
+    name: str | None = None  # such as "--all"; None for the name of the parameter
+    metavar: str | None = None
+    type: Any = None  # a type of click, or a function that reads a text
+    complete: Complete | None = None
+    check: Check | None = None  # gets the value, and returns it
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """An argument; the fields are those of `Opt`."""
+
+    metavar: str | None = None
+    type: Any = None
+    complete: Complete | None = None
+    check: Check | None = None
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """One flag for each value of a parameter, with its help. The last one that is given wins."""
+
+    helps: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of a command."""
+
+    data: Any  # printed with --json
+    # Printed for people: a text, rows of a table or facts about one thing, or a function that prints; None for `data`.
+    shown: str | Sequence[dict[str, Any]] | dict[str, Any] | Callable[[], object] | None = None
+    empty: str = ""  # printed in place of a table without rows
+    failure: Exception | None = None  # raised after the result is printed
+    exit_code: int = 0
+
+
+class Confirm:
+    """Asks the person at the terminal, unless --yes is given."""
+
+    def __init__(self, *, yes: bool) -> None:
+        self._yes = yes
+
+    def __call__(self, question: str) -> None:
+        """Ask a question.
+
+        Raises:
+            click.Abort: the answer was no, or there is no terminal to answer it from.
+        """
+        if not self._yes:
+            click.confirm(question, abort=True, err=True)
+
+
+_URL: Final = "storage url"
+_JSON: Final = "json"
+StorageUrl: TypeAlias = Annotated[str | None, _URL]
+Json: TypeAlias = Annotated[bool, _JSON]
+Limit: TypeAlias = Annotated[int, Opt("List at most this many.", type=click.IntRange(1))]
+OptionalBotFile: TypeAlias = Annotated[str | None, Arg("[FILE]", complete=bot_files, check=find_bot, required=False)]
+"""The argument FILE of a command that also works without a bot: `bot.py` by default, if there is one."""
+
+_PLAIN: Final = (str, Path)
+"""The types of arguments that need no `Arg`."""
+
+
+def time_option(about: str) -> Opt:
+    """Return an option that takes a time, such as 2026-11-05T17:30 or 2h."""
+    return Opt(about, metavar="TIME", type=parse_time)
+
+
+def command_of(function: Callable[..., Any], name: str) -> click.Command:
+    """Make the command of a function, which may be async. Its docstring is the help."""
+    hints = get_type_hints(function, include_extras=True)
+    command = click.Command(name, help=inspect.getdoc(function), callback=partial(_run, function, hints))
+    for each in inspect.signature(function).parameters.values():
+        if get_origin(hints[each.name]) is Annotated or hints[each.name] in _PLAIN:
+            _add(command, each, hints[each.name])
+    given = hints.values()
+    if Confirm in given:
+        click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")(command)
+    if Storage in given or StorageUrl in given:
+        storage_option(command)
+        dev_option(command)
+    json_option(command)
+    return command
+
+
+def _add(command: click.Command, parameter: inspect.Parameter, hint: Any) -> None:
+    """Add the argument or the option of a parameter to a command."""
+    about = hint.__metadata__[0] if get_origin(hint) is Annotated else Arg()
+    if about in (_URL, _JSON):
+        return
+    if isinstance(about, Flags):
+        for value, text in about.helps.items():
+            click.option(f"--{value}", parameter.name, flag_value=value, default=None, help=text)(command)
+        return
+    kind, is_many = _kind(get_args(hint)[0] if get_origin(hint) is Annotated else hint)
+    more: dict[str, Any] = {"type": about.type or kind, "metavar": about.metavar, "callback": about.check}
+    more["shell_complete"] = about.complete
+    has_default = parameter.default is not parameter.empty
+    if isinstance(about, Arg):
+        required = about.required and not has_default
+        click.argument(parameter.name, nargs=-1 if is_many else 1, required=required, **more)(command)
+        return
+    names = [*(about.name or f"--{parameter.name.replace('_', '-')}").split(), parameter.name]
+    if is_many:
+        more["multiple"] = True
+    elif kind is bool:
+        more |= {"type": None, "is_flag": True, "default": parameter.default}
+    elif not has_default:
+        more["required"] = True
+    else:
+        more |= {"default": parameter.default, "show_default": parameter.default is not None}
+    click.option(*names, help=about.help, **more)(command)
+
+
+def _kind(hint: Any) -> tuple[Any, bool]:
+    """Return the type of click for an annotation, and whether it takes several values."""
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (each for each in get_args(hint) if each is not types.NoneType)
+    if get_origin(hint) is tuple:
+        return _kind(get_args(hint)[0])[0], True
+    if get_origin(hint) is Literal:
+        return click.Choice(get_args(hint)), False
+    return click.Path(path_type=Path) if hint is Path else hint, False
+
+
+def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: bool, **given: Any) -> None:
+    if "as_json" in hints:
+        given["as_json"] = as_json
+    if hints.get("confirm") is Confirm:
+        given["confirm"] = Confirm(yes=given.pop("yes"))
+    url, is_opened = given.get("storage"), hints.get("storage") is Storage
+
+    async def work() -> Any:
+        if not is_opened:
+            return await function(**given)
+        async with open_configured_storage(url) as storage:
+            return await function(**given | {"storage": storage})
+
+    result = asyncio.run(work()) if inspect.iscoroutinefunction(function) else function(**given)
+    if result is None:
+        return
+    print_result(result, as_json=as_json)
+    # A linqbot dev in this folder has its own storage, which was perhaps meant.
+    if is_opened and result.data == [] and url is None and not as_json and (said := hint()):
+        click.secho(said, fg="yellow", err=True)
+    if result.failure is not None:
+        raise result.failure
+    if result.exit_code:
+        raise click.exceptions.Exit(result.exit_code)
+
+
+def print_result(result: Result, *, as_json: bool) -> None:
+    """Print the result of a command: its data as JSON, or what is shown to people."""
+    shown = result.data if as_json or result.shown is None else result.shown
+    if isinstance(shown, str):
+        click.echo(shown)
+    elif isinstance(shown, dict):
+        print_facts(shown, as_json=as_json)
+    elif callable(shown):
+        shown()
+    else:
+        print_table(shown, as_json=as_json, empty=result.empty)

@@ -1,0 +1,96 @@
+"""The table of the commands: each with its line of help, grouped by task.
+
+The module `linqbot.cli.commands.<name>` has the function of a command, which `linqbot.cli.kit` makes a command of, or a
+`command` of click, for a command that needs more. The module of a group has a function for each of its commands, such as
+`linqbot.cli.commands.waiting.retry`. A module is imported only when one of its commands is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of `linqbot --help`."""
+
+    title: str
+    commands: Mapping[str, str]  # each command with its line of help
+
+
+SECTIONS: Final = (
+    Section(
+        "Write a bot",
+        {
+            "new": "Create a folder with a bot, its tests and its settings.",
+            "dev": "Try a bot on an emulated phone in the browser; no account needed.",
+            "rehearse": "Let simulated people talk to a bot while things go wrong.",
+            "trigger": "Send a signed event of any type to a bot.",
+        },
+    ),
+    Section(
+        "Run it",
+        {
+            "connect": "Subscribe a bot to exactly the events it handles; rotate the secret.",
+            "check": "Find what keeps a bot from going live, and how to fix it.",
+            "serve": "Run a bot in production.",
+        },
+    ),
+    Section(
+        "Look after it",
+        {
+            "waiting": "List all that waits or was given up; retry, answer, pause, cancel.",
+            "replay": "Run a bot on stored deliveries, without sending; compare new code.",
+            "person": "Show, edit and erase what is stored about a person.",
+            "storage": "Back up, clean up, migrate and copy the storage.",
+            "plugins": "Trace an event through the plugins; find the plugin that breaks it.",
+            "send": "Send one message.",
+        },
+    ),
+    Section(
+        "Find your way",
+        {
+            "explain": "Explain an error code: its meaning, its causes, what to do.",
+            "completion": "Let your shell complete commands, event types, codes, ids.",
+        },
+    ),
+)
+
+COMMANDS: Final = dict(sorted(each for section in SECTIONS for each in section.commands.items()))
+"""Each command of linqbot with its line of help, by name."""
+
+GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
+    "connect": {
+        "sync": "Subscribe a bot to exactly the events it handles.",
+        "rotate": "Change the signing secret without losing a delivery.",
+        "list": "List the subscriptions of the account.",
+        "remove": "Delete a subscription and its secret.",
+    },
+    "waiting": {
+        "list": "List deliveries, dead letters, scheduled sends, questions, broadcasts.",
+        "show": "Show one of them.",
+        "retry": "Put dead letters back, so that the server handles them again.",
+        "answer": "Answer a question in place of the person.",
+        "cancel": "End a question, a scheduled send or a broadcast.",
+        "pause": "Pause a broadcast.",
+        "resume": "Resume a paused broadcast.",
+    },
+    "person": {
+        "show": "Show what a bot has stored with ctx.state; export it as JSON.",
+        "edit": "Edit a stored value in your editor.",
+        "forget": "Erase everything that is stored about a person.",
+    },
+    "storage": {
+        "backup": "Copy the storage to a file while it is served.",
+        "purge": "Delete old dead letters.",
+        "migrate": "Bring the schema up to date, or create the storage.",
+        "copy": "Copy everything to another storage, also to PostgreSQL and back.",
+    },
+    "plugins": {
+        "trace": "Show which plugin is called, in which order and for how long.",
+        "bisect": "Find the plugin that breaks an event.",
+    },
+}
+"""The commands of each group, with their lines of help."""
