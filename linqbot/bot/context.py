@@ -1235,7 +1235,7 @@ class Context:
         return Uploads(self.client, self._received_media, partial(self.recorded, kind=str))
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
-        if not self._is_repeating:
+        if self.resumption is None or not self._is_repeating:
             self._on_sent(chat_id, text, what)
 
     @property

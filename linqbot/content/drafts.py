@@ -33,7 +33,6 @@ class MediaDraft:
 
     @property
     def url(self) -> str | None:
-        """The URL, if the file is one; else None."""
         return (
             self.file if isinstance(self.file, str) and self.file.lower().startswith(("http://", "https://")) else None
         )

@@ -92,7 +92,6 @@ def _fitted(  # noqa: PLR0911 - one return for each kind of content
 
 
 def spoken(memo: VoiceMemoDraft) -> str | MediaDraft:
-    """Return what replaces a voice memo: what it says, or the file."""
     return memo.text or memo.audio
 
 
@@ -116,7 +115,6 @@ def without_effect(message: MessageContent, service: str | None) -> MessageConte
 
 
 def grouped(items: Iterable[Content | Act]) -> Iterator[list[Content] | Act]:
-    """Yield the items: those that become messages in lists, and the others alone."""
     group: list[Content] = []
     for item in items:
         if isinstance(item, ACTS):

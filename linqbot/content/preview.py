@@ -90,12 +90,10 @@ class Said:
     sent: Sent
 
     def preview(self) -> Preview:
-        """Return the forms of the content."""
         return preview(self.content, effect=self.effect, cards=self.cards, is_group=self.is_group)
 
 
 def preview(content: Iterable[Sendable], *, effect: Effect | None, cards: bool, is_group: bool | None) -> Preview:
-    """Return the forms of content; see `Context.preview`."""
     items = tuple(content)
     imessage, rcs, sms = (_form(items, service, effect, cards, is_group) for service in ("iMessage", "RCS", "SMS"))
     return Preview(imessage, rcs, sms)

@@ -196,7 +196,6 @@ class ContentSender:
     async def say(
         self, content: Iterable[Content | Act], *, effect: Effect | None, reply_to: ReplyTo | None, cards: bool
     ) -> Sent:
-        """Send content in its order; see `Context.reply`."""
         items, degraded = fitted(content, service=self.chat.service, is_group=self.is_group)
         try:
             groups = list(grouped(await self.uploads.resolved(items)))
@@ -347,7 +346,6 @@ _PAUSES_S: Final = (1.0, 2.0, 4.0)
 
 
 def card_of(part: AppPart, sent: Sent) -> Card:
-    """Return the card that was sent with a part."""
     return Card(
         id=sent.id,
         app_name=part.app.name,

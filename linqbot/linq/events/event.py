@@ -136,7 +136,6 @@ class UnknownEvent(RawEvent):
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """Return the value if it is a JSON object, else an empty object."""
     return value if isinstance(value, dict) else {}
 
 

@@ -71,7 +71,7 @@ class MessageEvent(Event):
 
     @property
     def is_own(self) -> bool:
-        return self.direction == "outbound" or super().is_own
+        return self.direction == "outbound" or (self.actor is not None and self.actor == self.line)
 
     @property
     def text(self) -> str:
