@@ -25,8 +25,15 @@ import structlog
 from linqbot.bot.chat_context import ChatContext
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
-from linqbot.content.forms import fitted_to_messages, has_drafts, without_effect
-from linqbot.content.message_split import Content, Sendable, bubbles, check_content
+from linqbot.content.message_split import (
+    Content,
+    Sendable,
+    bubbles,
+    check_content,
+    fitted_to_messages,
+    has_drafts,
+    without_effect,
+)
 from linqbot.content.sending import (
     Capabilities,
     CapabilitiesAsked,
@@ -375,10 +382,8 @@ class Context:
         """Send into the event's chat, and never as a threaded reply.
 
         Args:
-            content: As for `reply`.
-            effect: As for `reply`.
-            cards: As for `reply`.
-            key: As for `reply`.
+            content, effect: As for `reply`.
+            cards, key: As for `reply`.
         Returns:
             The messages that Linq accepted, and the status.
         Raises:
@@ -392,9 +397,7 @@ class Context:
         """Return the messages that content becomes on iMessage, on RCS and on SMS. Nothing is uploaded or sent.
 
         Args:
-            content: As for `reply`.
-            effect: As for `reply`.
-            cards: As for `reply`.
+            content, effect, cards: As for `reply`.
         Raises:
             BotError: the content is of a type that cannot be sent.
 
@@ -426,8 +429,7 @@ class Context:
 
         Args:
             card: The result of `app_card`, or an `AppPart`.
-            effect: As for `reply`.
-            key: As for `reply`.
+            effect, key: As for `reply`.
         Returns:
             The card. Its `update` changes it, also in a later turn, if the card is kept in `ctx.state`.
         Raises:

@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, MediaDraft, PollDraft, VoiceMemoDraft
-from linqbot.content.forms import Degraded, fitted, grouped, places_of_messages, without_effect
-from linqbot.content.message_split import Sendable, bubbles
+from linqbot.content.message_split import (
+    Degraded,
+    Sendable,
+    bubbles,
+    fitted,
+    grouped,
+    places_of_messages,
+    without_effect,
+)
 from linqbot.content.sent import Sent
 from linqbot.linq.types.message import (
     AppClipPart,

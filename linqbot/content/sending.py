@@ -20,8 +20,18 @@ from linqbot.client.client import Client
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
 from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered_list
-from linqbot.content.forms import Degraded, card_text, fitted, grouped, places_of_messages, spoken, without_effect
-from linqbot.content.message_split import Content, bubbles, files_of
+from linqbot.content.message_split import (
+    Content,
+    Degraded,
+    bubbles,
+    card_text,
+    files_of,
+    fitted,
+    grouped,
+    places_of_messages,
+    spoken,
+    without_effect,
+)
 from linqbot.content.sent import OPTED_OUT, Sent, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads

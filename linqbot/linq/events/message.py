@@ -76,7 +76,10 @@ class MessageEvent(Event):
     @property
     def text(self) -> str:
         """Return the text parts, joined by newlines; empty if there are none."""
-        return text_of(self.parts)
+        parts = self.parts
+        if len(parts) == 1 and isinstance(part := parts[0], TextPart):  # nearly every message
+            return part.value
+        return text_of(parts)
 
     @property
     def media(self) -> tuple[MediaPart, ...]:
