@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import structlog
 
@@ -86,6 +86,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast"}
+
+
+class AskOptions(TypedDict, total=False):
+    """The options of every form of `ctx.ask`."""
+
+    who: str
+    tries: int
+    timeout_s: float
+    cancel: Sequence[str]
+    repeat: bool
+    key: str | None
 
 
 class Context:
@@ -682,15 +693,7 @@ class Context:
 
     @overload
     def ask(
-        self,
-        *question: Content,
-        choices: Sequence[str] = ...,
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
+        self, *question: Content, choices: Sequence[str] = ..., **options: Unpack[AskOptions]
     ) -> Coroutine[Any, Any, str]: ...
 
     @overload
@@ -698,14 +701,9 @@ class Context:
         self,
         *question: Content,
         yes: ReactionType,
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
         also: Sequence[str] = ...,
         side_questions: bool = ...,
+        **options: Unpack[AskOptions],
     ) -> Coroutine[Any, Any, bool]: ...
 
     @overload
@@ -714,39 +712,16 @@ class Context:
         *question: Content,
         kind: type[T] | Callable[[str], T],
         choices: Sequence[str],
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
+        **options: Unpack[AskOptions],
     ) -> Coroutine[Any, Any, T | str]: ...
 
     @overload
     def ask(
-        self,
-        *question: Content,
-        kind: type[T] | Callable[[str], T],
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
+        self, *question: Content, kind: type[T] | Callable[[str], T], **options: Unpack[AskOptions]
     ) -> Coroutine[Any, Any, T]: ...
 
     @overload
-    def ask(
-        self,
-        *question: Content,
-        kind: object,
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
-    ) -> Coroutine[Any, Any, Any]: ...
+    def ask(self, *question: Content, kind: object, **options: Unpack[AskOptions]) -> Coroutine[Any, Any, Any]: ...
 
     def ask(
         self,
