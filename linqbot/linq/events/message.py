@@ -246,6 +246,7 @@ class MessageEdited(Event):
 
     types = ("message.edited",)
     echoes = True
+    author_key = "sender_handle"
 
     id: str
     chat_id: str
@@ -272,10 +273,7 @@ class MessageEdited(Event):
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
-        fields = {**data, "message_id": data.get("id")}
-        place_in_chat(fields)
-        place_actor(fields, data.get("sender_handle"))
-        return fields
+        return {**super().fields_of(data), "message_id": data.get("id")}
 
 
 _CONSUMED_2025 = frozenset({"message", "is_from_me", "from", "from_handle", "recipient_phone", "recipient_handle"})

@@ -1,7 +1,7 @@
 """Checks of single values and of JSON objects, and a broken rule as data.
 
 The values are strings, numbers, lists, ids, handles and URLs (R4, R5, R7-R9). A `Schema` describes an object: its
-required fields, the checks of its values, and checks across fields. Next step: `message.py` and `requests.py` have the
+required fields, the checks of its values, and checks across fields. Next step: `message.py` and `check.py` have the
 rules that need more than one value.
 """
 
