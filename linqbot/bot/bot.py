@@ -103,7 +103,6 @@ def _check_option(option: str, text: object, instead: str) -> None:
 
 
 def _allowing(allow: Collection[str] | Callable[[Event], bool] | None) -> Callable[[Event], bool] | None:
-    """Return `allow` as a function of the event."""
     if isinstance(allow, Collection):
         return _among(allow)
     if allow is None or (callable(allow) and not inspect.iscoroutinefunction(allow)):

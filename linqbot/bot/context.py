@@ -18,15 +18,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import structlog
 
 from linqbot.bot.chat_context import ChatContext
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
-from linqbot.content.forms import fitted_to_messages, has_drafts, without_effect
-from linqbot.content.message_split import Content, Sendable, bubbles, check_content
+from linqbot.content.message_split import (
+    Content,
+    Sendable,
+    bubbles,
+    check_content,
+    fitted_to_messages,
+    has_drafts,
+    without_effect,
+)
 from linqbot.content.sending import (
     Capabilities,
     CapabilitiesAsked,
@@ -79,6 +86,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast"}
+
+
+class AskOptions(TypedDict, total=False):
+    """The options of every form of `ctx.ask`."""
+
+    who: str
+    tries: int
+    timeout_s: float
+    cancel: Sequence[str]
+    repeat: bool
+    key: str | None
 
 
 class Context:
@@ -375,10 +393,8 @@ class Context:
         """Send into the event's chat, and never as a threaded reply.
 
         Args:
-            content: As for `reply`.
-            effect: As for `reply`.
-            cards: As for `reply`.
-            key: As for `reply`.
+            content, effect: As for `reply`.
+            cards, key: As for `reply`.
         Returns:
             The messages that Linq accepted, and the status.
         Raises:
@@ -392,9 +408,7 @@ class Context:
         """Return the messages that content becomes on iMessage, on RCS and on SMS. Nothing is uploaded or sent.
 
         Args:
-            content: As for `reply`.
-            effect: As for `reply`.
-            cards: As for `reply`.
+            content, effect, cards: As for `reply`.
         Raises:
             BotError: the content is of a type that cannot be sent.
 
@@ -426,8 +440,7 @@ class Context:
 
         Args:
             card: The result of `app_card`, or an `AppPart`.
-            effect: As for `reply`.
-            key: As for `reply`.
+            effect, key: As for `reply`.
         Returns:
             The card. Its `update` changes it, also in a later turn, if the card is kept in `ctx.state`.
         Raises:
@@ -680,15 +693,7 @@ class Context:
 
     @overload
     def ask(
-        self,
-        *question: Content,
-        choices: Sequence[str] = ...,
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
+        self, *question: Content, choices: Sequence[str] = ..., **options: Unpack[AskOptions]
     ) -> Coroutine[Any, Any, str]: ...
 
     @overload
@@ -696,14 +701,9 @@ class Context:
         self,
         *question: Content,
         yes: ReactionType,
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
         also: Sequence[str] = ...,
         side_questions: bool = ...,
+        **options: Unpack[AskOptions],
     ) -> Coroutine[Any, Any, bool]: ...
 
     @overload
@@ -712,39 +712,16 @@ class Context:
         *question: Content,
         kind: type[T] | Callable[[str], T],
         choices: Sequence[str],
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
+        **options: Unpack[AskOptions],
     ) -> Coroutine[Any, Any, T | str]: ...
 
     @overload
     def ask(
-        self,
-        *question: Content,
-        kind: type[T] | Callable[[str], T],
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
+        self, *question: Content, kind: type[T] | Callable[[str], T], **options: Unpack[AskOptions]
     ) -> Coroutine[Any, Any, T]: ...
 
     @overload
-    def ask(
-        self,
-        *question: Content,
-        kind: object,
-        who: str = ...,
-        tries: int = ...,
-        timeout_s: float = ...,
-        cancel: Sequence[str] = ...,
-        repeat: bool = ...,
-        key: str | None = ...,
-    ) -> Coroutine[Any, Any, Any]: ...
+    def ask(self, *question: Content, kind: object, **options: Unpack[AskOptions]) -> Coroutine[Any, Any, Any]: ...
 
     def ask(
         self,
@@ -1235,7 +1212,7 @@ class Context:
         return Uploads(self.client, self._received_media, partial(self.recorded, kind=str))
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
-        if not self._is_repeating:
+        if self.resumption is None or not self._is_repeating:
             self._on_sent(chat_id, text, what)
 
     @property

@@ -356,7 +356,7 @@ class Dispatcher:
             self._log_once(f"ignored: {reason}", "event.ignored", event, reason=reason)
             self._report(event, reason=reason)
             return
-        if opts_out(event):
+        if ctx.is_opt_out:
             await self._opt_out(event, ctx)
             return
         now = self._clock.now()

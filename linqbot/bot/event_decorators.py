@@ -1,7 +1,7 @@
 """The decorators for common events: `@bot.on_typing`, `@bot.on_delivery`, … They are methods of every Router.
 
 Each takes the names of what happened, and filters. A handler has one route for each event class, so that the bot is
-subscribed to these event types only. Next step: `routing/router.py` registers the routes.
+subscribed to these event types only. Next step: `router.py` registers the routes.
 """
 
 from __future__ import annotations

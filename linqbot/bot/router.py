@@ -252,15 +252,7 @@ class Router(EventDecorators):
             `@bot.on_reaction("love", "like")`
         """
         event = ReactionRemoved if removed else ReactionAdded
-        if len(given) == 1 and is_handler(given[0]):
-            return self.on(event, when=when)(given[0])
-        names = frozenset(name for name in given if isinstance(name, str))
-        for name in names:
-            _known_reaction(name)
-        filters = [predicate for predicate in given if not isinstance(predicate, str)]
-        if names:
-            filters.insert(0, Filter(lambda event: event.reaction_type in names, f"reaction{tuple(sorted(names))!r}"))
-        return self.on(event, *filters, when=when)
+        return self._register(event, given, {"when": when}, named=_reaction)
 
     def every(
         self,
@@ -284,8 +276,7 @@ class Router(EventDecorators):
                 moment after the gap. A time that occurs twice means the first.
             name: The schedule's name in the storage and for `linqbot trigger schedule`. None is the name of the
                 function.
-            attempts: As for `on`.
-            deadline_s: As for `on`.
+            attempts, deadline_s: As for `on`.
         Raises:
             BotError: as for `on`; or the rhythm or the time zone is not known, or the name cannot be used.
 
@@ -591,20 +582,27 @@ class Router(EventDecorators):
     def stop_handlers(self) -> tuple[LifecycleHandler, ...]:
         return tuple(self._stop_handlers)
 
-    def _register(self, event: type[Event], given: tuple[Any, ...], how: dict[str, Any]) -> Any:
+    def _register(
+        self,
+        event: type[Event],
+        given: tuple[Any, ...],
+        how: dict[str, Any],
+        named: Callable[..., Filter[Any]] = exact,
+    ) -> Any:
+        """Register a handler with filters and texts, of which `named` makes one filter."""
         if len(given) == 1 and is_handler(given[0]):
             return self.on(event, **how)(given[0])
         texts = tuple(text for text in given if isinstance(text, str))
         filters = [predicate for predicate in given if not isinstance(predicate, str)]
-        if texts:
-            filters.insert(0, exact(*texts))
-        return self.on(event, *filters, **how)
+        return self.on(event, *([named(*texts)] if texts else []), *filters, **how)
 
 
-def _known_reaction(name: str) -> None:
+def _reaction(*names: str) -> Filter[Any]:
     known = get_args(ReactionType)
-    if name not in known:
-        raise BotError(f"There is no reaction {name!r}, so this handler could never run. {suggestion(name, known)}")
+    for name in names:
+        if name not in known:
+            raise BotError(f"There is no reaction {name!r}, so this handler could never run. {suggestion(name, known)}")
+    return Filter(lambda event: event.reaction_type in names, f"reaction{tuple(sorted(set(names)))!r}")
 
 
 def written_calls(router: Router) -> Iterator[tuple[ast.Call, str, str]]:

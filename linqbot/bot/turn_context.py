@@ -33,6 +33,11 @@ class TurnContext(Context):
     is_answer = False
     is_outdated = False
 
+    @property
+    def is_opt_out(self) -> bool:
+        """True if the person of the chat opts out by the event."""
+        return self._record.muted_chat is not None
+
     def note_handler(self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None) -> None:
         """Note the handler that was chosen for the event, and the match of its filter."""
         self.handler = handler
@@ -41,7 +46,6 @@ class TurnContext(Context):
         self.attempts = attempts
 
     def enter_handler(self) -> None:
-        """Note that the handler runs."""
         self.is_handling = True
         self._record.enter_handler()
         if self._state is not None:
@@ -95,7 +99,6 @@ class TurnContext(Context):
         await self._show_state(None)
 
     def suspend(self) -> None:
-        """Note that a question ends the handler now; see `TurnState.suspend`."""
         if self._state is not None:
             self._state.suspend()
 
@@ -105,12 +108,10 @@ class TurnContext(Context):
             await self._state.enter(None if seen is None else seen.state, in_place_of=self._in_place_of)
 
     def check_state(self) -> None:
-        """Check that the state which the handler changed can be stored; see `TurnState.check`."""
         if self._state is not None:
             self._state.check()
 
     def close_state(self) -> list[StateWrite]:
-        """Return the state that the handler changed; see `TurnState.close`. The handler has ended."""
         return [] if self._state is None else self._state.close()
 
     def discard_plugins(self) -> None:

@@ -135,7 +135,6 @@ class ApiResponse:
     content: bytes | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> bytes:
-        """Return the data as JSON."""
         return to_json(self.data) if self.content is None else self.content
 
 

@@ -154,7 +154,6 @@ def is_page(headers: Mapping[str, str], body: bytes) -> bool:
 
 
 def is_html(headers: Mapping[str, str]) -> bool:
-    """Return True if a response says that it is an HTML page."""
     return _content_type(headers) in _PAGES
 
 
@@ -180,7 +179,6 @@ def _kind(status: int) -> type[LinqApiError]:
 
 
 def _is_linqs(document: Mapping[str, Any]) -> bool:
-    """Return True if an error body is Linq's: V3 has a code in `error` or a trace id, V2 has a list of `errors`."""
     inner, errors = _inner(document), document.get("errors")
     is_v2 = isinstance(errors, list) and bool(inner)
     has_trace = _text(document.get("trace_id")) or _text(inner.get("trace_id"))
@@ -199,7 +197,6 @@ def _error_document(body: bytes) -> Mapping[str, Any]:
 
 
 def _inner(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the error object: V3 has one `error`, V2 a list of `errors`."""
     errors = document.get("errors")
     inner = errors[0] if isinstance(errors, list) and errors else document.get("error")
     return inner if isinstance(inner, dict) else {}
@@ -244,7 +241,6 @@ def _whole(value: Any) -> int | None:
 
 
 def _retry_after_s(value: Any, now: float) -> float | None:
-    """Return a wait in seconds, read from a number, a text or a date; None if it is over or unreadable."""
     if isinstance(value, str):
         value = _number_or_date(value.strip()[:_LONGEST_RETRY_AFTER], now)
     # Compared before the conversion: Python's integers are unbounded, and float() raises for the largest ones.

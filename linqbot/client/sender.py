@@ -35,7 +35,7 @@ from linqbot.client.http.http11 import (
     RequestHeaders,
     Response,
     ServerDisconnectedError,
-    TransportError,
+    reason_of,
     request_target,
 )
 from linqbot.client.http.pool import Pool
@@ -183,7 +183,6 @@ class Sender:
         return outcome
 
     def _has_other_key(self, refused: str) -> bool:
-        """Return True if another key is used from now on than the one that was refused."""
         if self._api_key == refused and self._read_key is not None:
             self._use(self._read_key() or refused)
         return self._api_key != refused
@@ -255,7 +254,6 @@ class Sender:
 
     @cached_property
     def fetcher(self) -> Fetcher:
-        """Reads the files of received messages."""
         from linqbot.client.http.media_fetch import Fetcher  # imported late: many bots read no files
 
         return Fetcher(
@@ -376,18 +374,11 @@ def _user_agent() -> str:
         return "linqbot"
 
 
-def _reason(error: BaseException) -> str:
-    """Return the text of our own error, or else the class of the first cause, whose text may quote the request."""
-    while error.__cause__ is not None and not (isinstance(error, TransportError) and str(error)):
-        error = error.__cause__
-    return str(error) if isinstance(error, TransportError) and str(error) else type(error).__name__
-
-
 def _without_response(cause: BaseException, call: Call, request: Request, timeout_s: float) -> AttemptFailure:
     if isinstance(cause, TimeoutError):
         said = f"no complete response from {request.origin}/ within {timeout_s:g} s"
     else:
-        said = f"no response from {request.origin}/ ({_reason(cause)})"
+        said = f"no response from {request.origin}/ ({reason_of(cause)})"
     error = LinqUnavailable(said, call=call.name)
     error.__cause__ = cause
     is_stale = isinstance(cause, ServerDisconnectedError) and cause.was_kept

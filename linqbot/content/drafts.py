@@ -33,7 +33,6 @@ class MediaDraft:
 
     @property
     def url(self) -> str | None:
-        """The URL, if the file is one; else None."""
         return (
             self.file if isinstance(self.file, str) and self.file.lower().startswith(("http://", "https://")) else None
         )
@@ -102,8 +101,7 @@ def sticker(file: File, *, filename: str | None = None) -> MediaDraft:
     """Return an image to send as a sticker. SMS and RCS show it as a photo.
 
     Args:
-        file: As for `media`.
-        filename: As for `media`.
+        file, filename: As for `media`.
     Raises:
         BotError: as for `media`.
 

@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, MediaDraft, PollDraft, VoiceMemoDraft
-from linqbot.content.forms import Degraded, fitted, grouped, places_of_messages, without_effect
-from linqbot.content.message_split import Sendable, bubbles
+from linqbot.content.message_split import (
+    Degraded,
+    Sendable,
+    bubbles,
+    fitted,
+    grouped,
+    places_of_messages,
+    without_effect,
+)
 from linqbot.content.sent import Sent
 from linqbot.linq.types.message import (
     AppClipPart,
@@ -90,12 +97,10 @@ class Said:
     sent: Sent
 
     def preview(self) -> Preview:
-        """Return the forms of the content."""
         return preview(self.content, effect=self.effect, cards=self.cards, is_group=self.is_group)
 
 
 def preview(content: Iterable[Sendable], *, effect: Effect | None, cards: bool, is_group: bool | None) -> Preview:
-    """Return the forms of content; see `Context.preview`."""
     items = tuple(content)
     imessage, rcs, sms = (_form(items, service, effect, cards, is_group) for service in ("iMessage", "RCS", "SMS"))
     return Preview(imessage, rcs, sms)

@@ -28,7 +28,6 @@ class ReceivedMedia:
         self._event = event
 
     async def fetch(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
-        """Read a file into memory; see `MediaPart.fetch`."""
         try:
             return await self.read(
                 media, lambda part: self._client.fetch(part, max_bytes=max_bytes, timeout_s=timeout_s)
@@ -37,7 +36,6 @@ class ReceivedMedia:
             return Fetched(b"", media.mime_type or "", media.filename, unavailable=str(error))
 
     async def save(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
-        """Write a file to `path`; see `MediaPart.save`."""
         try:
             return await self.read(
                 media, lambda part: self._client.fetch_to(part, path, max_bytes=max_bytes, timeout_s=timeout_s)

@@ -20,8 +20,18 @@ from linqbot.client.client import Client
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
 from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered_list
-from linqbot.content.forms import Degraded, card_text, fitted, grouped, places_of_messages, spoken, without_effect
-from linqbot.content.message_split import Content, bubbles, files_of
+from linqbot.content.message_split import (
+    Content,
+    Degraded,
+    bubbles,
+    card_text,
+    files_of,
+    fitted,
+    grouped,
+    places_of_messages,
+    spoken,
+    without_effect,
+)
 from linqbot.content.sent import OPTED_OUT, Sent, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
@@ -196,7 +206,6 @@ class ContentSender:
     async def say(
         self, content: Iterable[Content | Act], *, effect: Effect | None, reply_to: ReplyTo | None, cards: bool
     ) -> Sent:
-        """Send content in its order; see `Context.reply`."""
         items, degraded = fitted(content, service=self.chat.service, is_group=self.is_group)
         try:
             groups = list(grouped(await self.uploads.resolved(items)))
@@ -347,7 +356,6 @@ _PAUSES_S: Final = (1.0, 2.0, 4.0)
 
 
 def card_of(part: AppPart, sent: Sent) -> Card:
-    """Return the card that was sent with a part."""
     return Card(
         id=sent.id,
         app_name=part.app.name,

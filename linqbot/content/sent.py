@@ -133,7 +133,6 @@ class Sent:
                     raise
 
     def joined(self, later: Sent) -> Sent:
-        """Return the result of two sends, one after the other."""
         return replace(
             self,
             _accepted=self._accepted + later._accepted,
@@ -151,5 +150,4 @@ class Sent:
 
 
 def first_text(message: MessageContent) -> int | None:
-    """Return the index of the first text part of a message; None if it has none."""
     return next((i for i, part in enumerate(message.parts or ()) if isinstance(part, TextPart)), None)

@@ -121,8 +121,6 @@ HINT_S: Final = 3.0
 
 
 class BackgroundTasks:
-    """The background tasks of one bot."""
-
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -68,7 +68,6 @@ class Uploads:
         return item
 
     async def part(self, draft: MediaDraft) -> MediaPart:
-        """Return the part that shows the file of a draft; raises as `resolved` does."""
         sticker = True if draft.sticker else None
         if draft.url is not None:
             self._by_url[draft.url] = draft
@@ -90,7 +89,6 @@ class Uploads:
         return message.model_copy(update={"parts": tuple(parts)})
 
     async def _of_url(self, part: MediaPart) -> str:
-        """Return the id of the uploaded file of a part with a URL."""
         url = part.url or ""
 
         async def upload() -> str:
@@ -115,7 +113,6 @@ class Uploads:
             return self._attachments[known]
 
     async def attachment(self, draft: MediaDraft) -> str:
-        """Return the id of the uploaded file of a draft; raises as `resolved` does."""
         return await self._uploaded(draft, "upload", lambda made: made.attachment_id)
 
     async def address(self, draft: MediaDraft) -> str:
@@ -157,7 +154,6 @@ class Uploads:
 
 
 async def _digest(source: Source, draft: MediaDraft) -> str:
-    """Return a digest of a file, of its name and of its type."""
     # A name with half an emoji is refused by the call that announces the file (R2), and not here.
     named = f"{draft.filename or source.name}\n{draft.content_type}\n".encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(named)

@@ -138,8 +138,6 @@ class _Interval:
 
 @dataclass(frozen=True, slots=True)
 class _DaysAndTimes:
-    """Times of day on certain weekdays."""
-
     weekdays: frozenset[int]
     times: tuple[time, ...]
     where: tzinfo
@@ -220,7 +218,6 @@ def _days_and_times(text: str, where: tzinfo) -> _DaysAndTimes:
 
 
 def _in_order(text: str) -> Iterator[time | frozenset[int]]:
-    """Yield the times of day in a text, and the weekdays between them, in the order of the text."""
     clock, before, after = time_of_day(text)
     if clock is not None:
         yield from _in_order(before)

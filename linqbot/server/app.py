@@ -210,7 +210,7 @@ def create_app(
                 await refusals.close()
                 log.info("bot.stopped", waiting=await depth_of(storage))
 
-    probes = Health(role, webhook, worker, readiness, checks, storage, plugins, receives=receives, works=works)
+    probes = Health(role, webhook, worker, readiness, checks, storage, plugins)
     routes = [
         *(Route(path, webhook) for path in WEBHOOK_PATHS),
         Route("/livez", probes.livez),

@@ -160,7 +160,14 @@ class ClientConnection(asyncio.Protocol):
                 return
             piece = data[start : start + MAX_HEAD_BYTES]
             self._idle_bytes += len(piece)
-            self._parse(piece)
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade:
+                self.shutdown()  # No upgrade is supported, and the parser reads nothing more.
+            except httptools.HttpParserError:
+                if not self._is_last:
+                    self._shared.log.warning("request.malformed", client=self.client[0] if self.client else None)
+                self.shutdown()
             if self._idle_bytes >= MAX_HEAD_BYTES or len(self._answers) > MAX_PIPELINED:
                 self.drop()
         if self._webhook is not None:
@@ -208,7 +215,6 @@ class ClientConnection(asyncio.Protocol):
             self.drop()
 
     def drop(self) -> None:
-        """Close the connection without a response."""
         self._forget()
         self._close()
 
@@ -279,16 +285,6 @@ class ClientConnection(asyncio.Protocol):
 
     # --- requests ---
 
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.shutdown()  # No upgrade is supported, and the parser reads nothing more.
-        except httptools.HttpParserError:
-            if not self._is_last:
-                self._shared.log.warning("request.malformed", client=self.client[0] if self.client else None)
-            self.shutdown()
-
     def _hand_over(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """Write the headers of a request to uvicorn's protocol. The body follows as it arrives."""
         if self._answers:
@@ -334,7 +330,6 @@ class ClientConnection(asyncio.Protocol):
         self._answers.append(task)
 
     def _write_answers(self, done: asyncio.Task[Answer]) -> None:
-        """Write the answers that are ready, in the order of their requests."""
         self._shared.tasks.discard(done)
         answers = self._answers
         while answers and answers[0].done() and not self.transport.is_closing():

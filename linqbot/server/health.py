@@ -24,6 +24,7 @@ from linqbot.errors import StorageError
 from linqbot.hookspecs import Running
 from linqbot.interrupts import RunningTask
 from linqbot.plugins.registry import Plugin, Plugins, WrongUse
+from linqbot.server.storages import Role
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 
@@ -58,7 +59,6 @@ class Readiness:
         return self._storage.trouble or self._webhook.refusal
 
     async def stop(self) -> None:
-        """Cancel a running check."""
         if self._check is not None:
             self._check.cancel()
             await asyncio.wait({self._check})
@@ -218,22 +218,17 @@ class Health:
 
     Attributes:
         checks: The health checks that plugins add.
-        receives: True if the process stores deliveries.
-        works: True if it handles them.
     """
 
-    role: str
+    role: Role
     webhook: WebhookEndpoint
     worker: Worker
     readiness: Readiness
     checks: Checks
     storage: Storage
     plugins: Plugins
-    receives: bool
-    works: bool
 
     async def livez(self, _: Request) -> PlainTextResponse:
-        """Answer 200."""
         return PlainTextResponse("ok\n")
 
     async def readyz(self, _: Request) -> JSONResponse:
@@ -265,15 +260,14 @@ class Health:
     def _not_running(self) -> str | None:
         """Return the reason why this process does not do its part now; None if it does."""
         is_open, is_running = self.webhook.is_open, self.worker.is_running
-        if (is_open or not self.receives) and (is_running or not self.works):
+        if (is_open or self.role == "work") and (is_running or self.role == "receive"):
             return None
-        if is_open and self.receives and self.works:
+        if is_open and self.role == "all":
             return "The worker has ended; see the log."
         return "The app is starting or stopping."
 
 
 async def depth_of(storage: Storage) -> int | None:
-    """Return the number of deliveries that are not finished; None if the storage cannot be read now."""
     try:
         return await storage.depth()
     except StorageError:

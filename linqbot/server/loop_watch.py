@@ -117,7 +117,6 @@ def culprit(stack: traceback.StackSummary) -> Culprit | None:
 
 
 def _calls_ours(inner: Sequence[traceback.FrameSummary]) -> bool:
-    """Return True if a function has called linqbot, given the frames inside of its own."""
     return bool(inner) and inner[0].filename.startswith(_OURS)
 
 

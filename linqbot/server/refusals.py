@@ -105,7 +105,6 @@ class RefusalRecord:
         self._plan()
 
     def note(self, reason: Reason, subscription_id: str | None = None) -> None:
-        """Count a refused delivery."""
         now = self._clock.now()
         each = self._refused.get((reason, subscription_id))
         if each is None:
@@ -115,7 +114,6 @@ class RefusalRecord:
         self._plan()
 
     async def close(self) -> None:
-        """Write what is not written yet, and write no more."""
         if self._timer is not None:
             self._timer.cancel()
         if self._writing is not None:
@@ -231,11 +229,9 @@ class BoundedLog:
         self._write("warning", event, kind, facts)
 
     def error(self, event: str, *, kind: str = "", **facts: Any) -> None:
-        """Log an error, or count it; see `warning`."""
         self._write("error", event, kind, facts)
 
     def end(self) -> None:
-        """Log the counts of suppressed lines now."""
         for event, kind in list(self._minutes):
             self._over(event, kind)
 

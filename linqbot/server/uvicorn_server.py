@@ -57,26 +57,42 @@ STOP_SLACK_S: Final = 30.0
 
 
 class Server(uvicorn.Server):
-    """A server that stops gracefully on the first signal, and at once on the second.
+    """A server for an app, which stops gracefully on the first signal, and at once on the second.
 
     Args:
+        trusted_proxies: Addresses of the proxies whose X-Forwarded-* headers are trusted; none by default.
+        graceful_s: Seconds that open requests may take to finish after the server was asked to stop.
         before_exit: Called when the server stops, to end responses that would never end, such as event streams.
         when_ready: Called when the app has started and the server accepts connections.
-        trusted_proxies: See `server`.
         stop_s: Seconds from the first signal until the process is ended, even if code still runs.
         cancel_start: Called when a signal asks the server to stop while the app still starts.
     """
 
     def __init__(
         self,
-        config: uvicorn.Config,
-        before_exit: Callable[[], object] | None = None,
+        app: ASGIApp,
         *,
-        when_ready: Callable[[], object] | None = None,
         trusted_proxies: Sequence[str] = (),
+        graceful_s: float = 5,
+        before_exit: Callable[[], object] | None = None,
+        when_ready: Callable[[], object] | None = None,
         stop_s: float = STOP_SLACK_S,
         cancel_start: Callable[[], object] | None = None,
     ) -> None:
+        config = uvicorn.Config(
+            with_client(behind(trusted_proxies, app) if trusted_proxies else app),
+            http=ClientConnection,
+            loop="none",
+            ws="none",
+            interface="asgi3",  # an app of linqbot need not be a coroutine function, by which uvicorn would recognise it
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # see `with_client`
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, round(graceful_s)),
+        )
         super().__init__(config)
         self.server_state: Connections = Connections(most_connections(), trusted_proxies)
         self._before_exit = before_exit
@@ -176,47 +192,6 @@ def address(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def server(
-    app: ASGIApp,
-    *,
-    trusted_proxies: Sequence[str] = (),
-    graceful_s: float = 5,
-    before_exit: Callable[[], object] | None = None,
-    when_ready: Callable[[], object] | None = None,
-    stop_s: float = STOP_SLACK_S,
-    cancel_start: Callable[[], object] | None = None,
-) -> Server:
-    """Return a server for `app`, not yet running.
-
-    Args:
-        trusted_proxies: Addresses of the proxies whose X-Forwarded-* headers are trusted; none by default.
-        graceful_s: Seconds that open requests may take to finish after the server was asked to stop.
-        before_exit, when_ready, stop_s, cancel_start: See `Server`.
-    """
-    config = uvicorn.Config(
-        with_client(behind(trusted_proxies, app) if trusted_proxies else app),
-        http=ClientConnection,
-        loop="none",
-        ws="none",
-        interface="asgi3",  # an app of linqbot need not be a coroutine function, by which uvicorn would recognise it
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # see `with_client`
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(graceful_s)),
-    )
-    return Server(
-        config,
-        before_exit,
-        when_ready=when_ready,
-        trusted_proxies=trusted_proxies,
-        stop_s=stop_s,
-        cancel_start=cancel_start,
-    )
-
-
 def run(
     app: ASGIApp,
     bound: socket.socket,
@@ -236,7 +211,7 @@ def run(
         SystemExit: the start-up failed with another error, which has been logged.
     """
     starting = _Starting(app)
-    serving = server(
+    serving = Server(
         starting,
         trusted_proxies=trusted_proxies,
         before_exit=before_exit,

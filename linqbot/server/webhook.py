@@ -114,7 +114,6 @@ class WebhookEndpoint:
         self._refused_since = 0.0
 
     def close(self) -> None:
-        """Accept no more deliveries."""
         self.is_open = False
         self._bounded_log.end()
 
@@ -167,7 +166,6 @@ class WebhookEndpoint:
         return await self._accept(scope, body)
 
     async def _accept(self, scope: Scope, body: bytes) -> Answer:
-        """Verify a request whose body has arrived, and store its delivery."""
         given = dict(scope["headers"])
         headers = {name.decode(): given[name].decode("latin-1") for name in self._signing_headers if name in given}
         now = self._clock.now()
@@ -183,7 +181,10 @@ class WebhookEndpoint:
                 self._bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
                 self._notify_refused("forged", 401, given.get(SUBSCRIPTION_HEADER))
             return 401, [(b"www-authenticate", _challenge(headers, body))], b""
-        delivery = _delivery(verified, body, self._received_clock.now())
+        at = self._received_clock.now()
+        delivery = Delivery.from_webhook(
+            body, webhook_id=verified.webhook_id, received_at=at, signed_id=verified.signed_id
+        )
         if self._plugins.received is not None:
             delivery = self._plugins.notify_received(delivery, _all_headers(scope))
         # Linq knows nothing of schedules: such an event is from `linqbot trigger`, which reports the answer.
@@ -255,8 +256,10 @@ class WebhookEndpoint:
 
         After a 503 Linq delivers again, signed with a new time.
         """
-        verified = Verified(headers.get("webhook-id", ""), "webhook-signature" in headers, 0)
-        delivery = _delivery(verified, body, self._clock.now())
+        webhook_id, is_signed = headers.get("webhook-id", ""), "webhook-signature" in headers
+        delivery = Delivery.from_webhook(
+            body, webhook_id=webhook_id, received_at=self._clock.now(), signed_id=is_signed
+        )
         try:
             is_known = await self._inbox.has_seen(delivery.id)
         except StorageError:
@@ -286,12 +289,6 @@ class WebhookEndpoint:
             self._record.note(reason, subscription_id if subscription_id in self._secrets.subscription_ids else None)
         if (refused := self._plugins.refused) is not None:
             refused(reason, status)
-
-
-def _delivery(verified: Verified, body: bytes, received_at: float) -> Delivery:
-    return Delivery.from_webhook(
-        body, webhook_id=verified.webhook_id, received_at=received_at, signed_id=verified.signed_id
-    )
 
 
 def _all_headers(scope: Scope) -> dict[str, str]:

@@ -129,7 +129,7 @@ def address() -> Iterator[tuple[str, int]]:
     """An emulator behind a socket, served as `linqbot dev --no-bot` serves it."""
     with uvicorn_server.listen("127.0.0.1", 0) as bound:
         emulator = Emulator(clock=MovableClock())
-        server = uvicorn_server.server(create_app(emulator), before_exit=emulator.end_streams)
+        server = uvicorn_server.Server(create_app(emulator), before_exit=emulator.end_streams)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])))
         thread.start()
         try:

@@ -132,7 +132,7 @@ class Served:
         self.app = App()
         self.bound = uvicorn_server.listen("127.0.0.1", 0)
         self.port = self.bound.getsockname()[1]
-        self.server = uvicorn_server.server(self.app, graceful_s=1)
+        self.server = uvicorn_server.Server(self.app, graceful_s=1)
         self.server.config.loop = loop
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]})
         self._thread.start()
@@ -678,7 +678,7 @@ def test_a_start_up_that_fails_ends_the_process_with_an_error() -> None:
 
     bound = uvicorn_server.listen("127.0.0.1", 0)
     with closing(bound), pytest.raises(SystemExit) as ended:
-        asyncio.run(uvicorn_server.server(failing).serve(sockets=[bound]))
+        asyncio.run(uvicorn_server.Server(failing).serve(sockets=[bound]))
     assert ended.value.code == uvicorn_server.STARTUP_FAILURE
 
 
@@ -830,7 +830,7 @@ def test_every_kind_of_socket_has_an_address(tmp_path: Path) -> None:
 def seen_clients(bound: socket.socket, client: socket.socket, to: Any, trusted: list[str], loop: Any) -> list[str]:
     """Serve `bound` for a client that claims to be 203.0.113.7. Return the clients that the endpoint and the app see."""
     app = App()
-    server = uvicorn_server.server(app, trusted_proxies=trusted)
+    server = uvicorn_server.Server(app, trusted_proxies=trusted)
     server.config.loop = loop
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()

@@ -91,7 +91,7 @@ class House:
 async def served(app: Starlette) -> AsyncIterator[str]:
     """Serve an app with linqbot's own server in the running event loop; yield its URL."""
     with uvicorn_server.listen("127.0.0.1", 0) as bound:
-        serving = uvicorn_server.server(app, graceful_s=1)
+        serving = uvicorn_server.Server(app, graceful_s=1)
         serving.config.load()
         serving.lifespan = serving.config.lifespan_class(serving.config)
         await serving.startup(sockets=[bound])

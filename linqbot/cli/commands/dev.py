@@ -163,7 +163,7 @@ async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[
         runner.stop_moving()
         emulator.end_streams()
 
-    serving = uvicorn_server.server(create_app(emulator, allowed_hosts=hosts), before_exit=stop_answering)
+    serving = uvicorn_server.Server(create_app(emulator, allowed_hosts=hosts), before_exit=stop_answering)
     bot.is_ending = lambda: serving.should_exit
     server = asyncio.create_task(serving.serve(sockets=[page]))
     # Watched from the beginning: a file that is saved while the bot starts is noticed too.

@@ -72,7 +72,7 @@ def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[V
         stage = LiveStage(plan, emulator, bot)
 
         async def run() -> bool:
-            server = uvicorn_server.server(create_app(emulator), graceful_s=1, before_exit=emulator.end_streams)
+            server = uvicorn_server.Server(create_app(emulator), graceful_s=1, before_exit=emulator.end_streams)
             serving = asyncio.create_task(server.serve(sockets=[linq]))
             try:
                 return await stage.rehearse(people, serving)

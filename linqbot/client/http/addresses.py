@@ -101,7 +101,6 @@ class Target:
 
     @property
     def target(self) -> str:
-        """Return path and query as in a request line."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
@@ -132,7 +131,6 @@ def target(url: str) -> Target:
 
 
 def literal(host: str) -> str | None:
-    """Return the address if a host is an IP address; None for a name."""
     try:
         return str(ip_address(host))
     except ValueError:
@@ -165,7 +163,6 @@ def _embedded(ip: IPv6Address) -> IPv4Address | None:
 
 
 def _host(written: str) -> str:
-    """Return a host in one of the three forms, lower-case and without brackets."""
     host = written.lower()
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

@@ -222,7 +222,6 @@ class Proxy:
 
     @property
     def fields(self) -> RequestHeaders:
-        """Return the header fields that the proxy needs."""
         return RequestHeaders({"Proxy-Authorization": self.authorization} if self.authorization else {})
 
 

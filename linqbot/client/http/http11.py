@@ -62,6 +62,13 @@ class MalformedResponse(TransportError):
     """The response cannot be parsed, or is too large."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the text of our own error, or else the class name of the first error, whose text may quote the request."""
+    while not (isinstance(error, TransportError) and str(error)) and (before := error.__cause__ or error.__context__):
+        error = before
+    return str(error) if isinstance(error, TransportError) and str(error) else type(error).__name__
+
+
 class RequestHeaders:
     """Header fields, as pairs and as the bytes to write. Names are compared case-insensitively.
 

@@ -31,7 +31,6 @@ class HttpxAdapter:
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """Return the errors of httpx and of the operating system."""
         return (httpx.HTTPError, httpx.StreamError, OSError)
 
     async def send(self, request: Request) -> Response:
@@ -76,12 +75,10 @@ class HttpxAdapter:
             await response.aclose()
 
     async def aclose(self) -> None:
-        """Close the given transport."""
         await self._http.aclose()
 
 
 async def _content(response: StreamedResponse) -> bytes:
-    """Return the content as a network connection would return it: with the same size limit and the same decoding."""
     content = bytearray()
     async for chunk in response.chunks:
         content += chunk

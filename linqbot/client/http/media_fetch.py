@@ -32,7 +32,7 @@ from urllib.parse import urljoin
 
 from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, bare_name, disposed_name, is_public, literal, target
 from linqbot.client.http.connector import Connector
-from linqbot.client.http.http11 import Request, RequestHeaders, StreamedResponse, TransportError
+from linqbot.client.http.http11 import Request, RequestHeaders, StreamedResponse, TransportError, reason_of
 from linqbot.errors import ConfigError, LinqbotError
 from linqbot.linq.types.content import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sniffed
 from linqbot.linq.types.message import MediaPart
@@ -207,7 +207,7 @@ class Fetcher:
             yield
         except errors as error:
             # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
-            raise FetchFailed(f"{goal.origin} sent no complete response ({_reason(error)}).") from None
+            raise FetchFailed(f"{goal.origin} sent no complete response ({reason_of(error)}).") from None
 
     @asynccontextmanager
     async def _response(self, goal: Target) -> AsyncIterator[StreamedResponse]:
@@ -299,13 +299,6 @@ def _redirected(here: Target, location: str | None) -> Target:
     return goal
 
 
-def _reason(error: BaseException) -> str:
-    """Return the text of our own error, or else the class name of the first error, whose text may quote the URL."""
-    while not isinstance(error, TransportError) and (before := error.__cause__ or error.__context__) is not None:
-        error = before
-    return str(error) if isinstance(error, TransportError) and str(error) else type(error).__name__
-
-
 def _expect_success(response: StreamedResponse, goal: Target) -> None:
     status = response.status
     if not 200 <= status < 300:
@@ -330,7 +323,6 @@ async def _chunks(response: StreamedResponse, max_bytes: int) -> AsyncIterator[b
 
 
 async def _write(path: Path, chunks: AsyncIterator[bytes]) -> tuple[int, bytes]:
-    """Write chunks to a new file, and return its size and its first bytes."""
     size, buffer, head = 0, bytearray(), b""
     with await _opened(path) as file:
         async for chunk in chunks:
@@ -361,6 +353,5 @@ def _mime_type(response: StreamedResponse) -> str:
 
 
 def _filename(media: MediaPart | str, response: StreamedResponse) -> str | None:
-    """Return a bare name, from the part or from the response."""
     name = None if isinstance(media, str) else media.filename
     return bare_name(disposed_name(response.headers.get("Content-Disposition", "")) if name is None else name)

@@ -106,7 +106,6 @@ class Pool:
         return await self._opened()
 
     async def _wait_for_slot(self) -> Connection | None:
-        """Wait for a slot: that of an idle connection, which is returned, or an empty one (None)."""
         assert self._loop is not None
         if self._free_slots > 0:
             self._free_slots -= 1
@@ -121,7 +120,6 @@ class Pool:
             raise
 
     async def _opened(self) -> Connection:
-        """Open a connection in a slot that the caller holds."""
         try:
             connection = await self._connector.connect(self._forget)
         except BaseException:

@@ -45,7 +45,6 @@ class Resource:
         query: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> ApiResponse:
-        """Run the endpoint `name`; see `checked_call`."""
         return await self._run(checked_call(name, path=path, body=body, query=query, key=key))
 
     async def _read(
@@ -59,7 +58,6 @@ class Resource:
         key: str | None = None,
         known: Mapping[str, Any] | None = None,
     ) -> DataT:
-        """Run the endpoint `name` as `_call` does, and parse its response as `read` does."""
         return read(kind, await self._call(name, path=path, body=body, query=query, key=key), name, known)
 
 
@@ -174,7 +172,6 @@ def _query_text(value: Any) -> str | list[str]:
 
 
 def _pairs(query: Mapping[str, str | list[str]]) -> tuple[tuple[str, str], ...]:
-    """Return the query as pairs. Linq expects the key to be repeated for every value of a list."""
     return tuple(
         (name, value) for name, given in query.items() for value in ([given] if isinstance(given, str) else given)
     )

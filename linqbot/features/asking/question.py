@@ -23,8 +23,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import ValidationError, to_json
 
 from linqbot.content.drafts import numbered_list
-from linqbot.content.forms import fitted_to_messages
-from linqbot.content.message_split import Content, bubbles
+from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor, place_in_chat
+from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor
 from linqbot.linq.types.chat import Chat, ChatRef, Handle
 from linqbot.linq.types.data import Data
 
@@ -54,6 +54,8 @@ class GroupLabelUpdated(GroupChange):
         changed_by: The author of the change; None if Linq does not know.
     """
 
+    author_key = "changed_by_handle"
+
     old_value: str | None = None
     new_value: str | None = None
     changed_by: Handle | None = Field(default=None, alias="changed_by_handle")
@@ -61,9 +63,7 @@ class GroupLabelUpdated(GroupChange):
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
-        fields = {**data, "is_group": True}
-        place_actor(fields, data.get("changed_by_handle"))
-        return fields
+        return {**super().fields_of(data), "is_group": True}
 
 
 class GroupNameUpdated(GroupLabelUpdated):
@@ -126,17 +126,11 @@ class BackgroundUpdated(GroupChange):
     """
 
     types = ("chat.background_updated",)
+    author_key = "actor_handle"
 
     chat: ChatRef | None = None
     changed_by: Handle | None = Field(default=None, alias="actor_handle")
     background: ChatBackground | None = None
-
-    @classmethod
-    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
-        fields = dict(data)
-        place_in_chat(fields)
-        place_actor(fields, data.get("actor_handle"))
-        return fields
 
 
 class TypingEvent(Event):
@@ -147,14 +141,9 @@ class TypingEvent(Event):
     """
 
     echoes = True
+    author_key = "actor_handle"
 
     sender: Handle = Field(default=UNKNOWN_HANDLE, alias="actor_handle")
-
-    @classmethod
-    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
-        fields = dict(data)
-        place_actor(fields, data.get("actor_handle"))
-        return fields
 
 
 class TypingStarted(TypingEvent):

@@ -128,7 +128,6 @@ class Delivery:
         return Joined(**found) if isinstance(found, dict) and found.keys() == _JOINED_FIELDS else Joined()
 
     def with_joined(self, joined: Joined) -> Delivery:
-        """Return this delivery with something joined to it."""
         content = {**self.content, JOINED_KEY: asdict(joined)}
         return replace(self, body=to_json(content), decoded=content)
 

@@ -38,6 +38,7 @@ class Event(Data):
         types: The event types that the class stands for; empty for base classes.
         echoes: True if an event of this class that you caused only repeats your own action. Handlers never receive such
             events.
+        author_key: The key of the author's handle in Linq's data; empty if the class has none, or finds the author itself.
         event_id: The same for every retry and every subscription.
         type: Linq's `event_type`, such as `message.received`. A string and not an enum: Linq adds types before linqbot
             does, and an unknown type must not fail. Such events are UnknownEvent.
@@ -58,6 +59,7 @@ class Event(Data):
 
     types: ClassVar[tuple[str, ...]] = ()
     echoes: ClassVar[bool] = False
+    author_key: ClassVar[str] = ""
 
     event_id: str
     type: str = Field(alias="event_type")
@@ -98,7 +100,11 @@ class Event(Data):
         This never raises, whatever the values are: values that do not fit are found by the validation that follows. The
         keys of the envelope then overwrite keys of the same name.
         """
-        return dict(data)
+        fields = dict(data)
+        place_in_chat(fields)
+        if cls.author_key:
+            place_actor(fields, fields.get(cls.author_key))
+        return fields
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name in ("event_id", "chat_id", "message_id"):
@@ -136,7 +142,6 @@ class UnknownEvent(RawEvent):
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """Return the value if it is a JSON object, else an empty object."""
     return value if isinstance(value, dict) else {}
 
 

@@ -41,7 +41,6 @@ def lane(event_type: str, data: Any, event_id: str) -> str:
 
 
 def lane_of_chat(chat_id: str) -> str:
-    """Return the lane of what people do in a chat."""
     return _CHAT + chat_id
 
 

@@ -71,12 +71,15 @@ class MessageEvent(Event):
 
     @property
     def is_own(self) -> bool:
-        return self.direction == "outbound" or super().is_own
+        return self.direction == "outbound" or (self.actor is not None and self.actor == self.line)
 
     @property
     def text(self) -> str:
         """Return the text parts, joined by newlines; empty if there are none."""
-        return text_of(self.parts)
+        parts = self.parts
+        if len(parts) == 1 and isinstance(part := parts[0], TextPart):  # nearly every message
+            return part.value
+        return text_of(parts)
 
     @property
     def media(self) -> tuple[MediaPart, ...]:
@@ -243,6 +246,7 @@ class MessageEdited(Event):
 
     types = ("message.edited",)
     echoes = True
+    author_key = "sender_handle"
 
     id: str
     chat_id: str
@@ -269,10 +273,7 @@ class MessageEdited(Event):
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
-        fields = {**data, "message_id": data.get("id")}
-        place_in_chat(fields)
-        place_actor(fields, data.get("sender_handle"))
-        return fields
+        return {**super().fields_of(data), "message_id": data.get("id")}
 
 
 _CONSUMED_2025 = frozenset({"message", "is_from_me", "from", "from_handle", "recipient_phone", "recipient_handle"})

@@ -105,7 +105,6 @@ def parse(delivery: Delivery) -> Event:
 
 
 def _burst(delivery: Delivery, body: dict[str, Any]) -> Event:
-    """Return the one message that stands for several."""
     first = {key: value for key, value in body.items() if key != JOINED_KEY}
     messages: list[MessageReceived] = []
     for each in (first, *delivery.joined.burst):

@@ -89,7 +89,6 @@ class ScheduleDue(Event):
 
 
 def schedule_name(body: bytes) -> str | None:
-    """Return the name in the webhook of a schedule; None if it has none."""
     try:
         name = as_object(as_object(json.loads(body)).get("data")).get("name")
     except ValueError:

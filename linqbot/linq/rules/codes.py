@@ -233,5 +233,4 @@ CODES: Final[Mapping[int, Code]] = MappingProxyType({
 
 
 def page(code: int) -> str:
-    """Return the URL of Linq's page about a code."""
     return f"https://docs.linqapp.com/error/codes/{str(code)[0]}xxx/{code}/"

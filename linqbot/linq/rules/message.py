@@ -2,7 +2,7 @@
 
 The whole and the first message: R19-R24, R32, R33, R40-R42, R52, R53. Parts: R25, R26, R28, R29, R35-R39. Text parts
 with decorations, stickers and mentions: R27, R43-R48, R50; their ranges are half-open pairs of UTF-16 code units.
-Opting out: R69. Next step: `endpoints.py` applies the rules to a call.
+Opting out: R69. Next step: `check.py` applies the rules to a call.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Checks of single values and of JSON objects, and a broken rule as data.
 
 The values are strings, numbers, lists, ids, handles and URLs (R4, R5, R7-R9). A `Schema` describes an object: its
-required fields, the checks of its values, and checks across fields. Next step: `message.py` and `requests.py` have the
+required fields, the checks of its values, and checks across fields. Next step: `message.py` and `check.py` have the
 rules that need more than one value.
 """
 
@@ -42,7 +42,6 @@ def flag(value: Any, at: str) -> Broken | None:
 
 
 def is_whole(value: Any) -> bool:
-    """Return True if a value is an integer; booleans do not count."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -105,7 +104,6 @@ def phone(value: Any, at: str) -> Broken | None:
 
 
 def is_handle(value: Any) -> bool:
-    """Return True if a value is a phone number in E.164 form or an e-mail address."""
     return isinstance(value, str) and (E164.fullmatch(value) or EMAIL.fullmatch(value)) is not None
 
 

@@ -47,14 +47,12 @@ def is_border(text: str, at: int, known: int = 0) -> bool:
 
 
 def border_before(text: str, at: int) -> int:
-    """Return the last border at or before the index `at`."""
     while not is_border(text, at):
         at -= 1
     return at
 
 
 def border_after(text: str, at: int) -> int:
-    """Return the first border at or after the index `at`."""
     while not is_border(text, at):
         at += 1
     return at
@@ -105,7 +103,6 @@ def _is_flag_letter(character: str) -> bool:
 
 
 def _is_one_syllable(before: str, after: str) -> bool:
-    """Return True for two parts of a Korean syllable."""
     if _is_jamo(after):
         return _is_jamo(before) or "\uac00" <= before <= "\ud7a3"
     return "\uac00" <= after <= "\ud7a3" and _is_jamo(before)

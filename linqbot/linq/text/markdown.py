@@ -120,7 +120,6 @@ def _spend_on_mark(state: StateInline, _: bool) -> bool:
 
 
 def _end_of_label(state: StateInline, start: int, disable_nested: bool = False) -> int:
-    """Return the end of the label of a link; -1 if there is none."""
     from markdown_it.helpers import parseLinkLabel
 
     end = parseLinkLabel(state, start, disable_nested)
@@ -288,7 +287,6 @@ class _Writer:
         self._close_link()
 
     def _begin(self, kind: str) -> None:
-        """Note that a style, or a link to the address `kind`, begins here."""
         self._write("")
         self._open.append((kind, self._length, len(self._text)))
 

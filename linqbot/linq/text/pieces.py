@@ -89,7 +89,6 @@ class Cutter:
         self._begin_piece()
 
     def _begin_piece(self) -> None:
-        """Forget what is known of the raw text: the next piece begins."""
         self._kind: Kind | None = None
         self._end = 0
         self._line_at = 0
@@ -116,7 +115,6 @@ class Cutter:
         return list(self._finished(is_over=False))
 
     def close(self) -> list[Piece]:
-        """End the text, and return its last pieces."""
         return list(self._finished(is_over=True))
 
     def _finished(self, *, is_over: bool) -> Iterator[Piece]:
@@ -188,7 +186,6 @@ class Cutter:
         return False
 
     def _line(self, start: int, *, is_over: bool) -> tuple[Kind | None, int]:
-        """Return the kind of the line that begins at `start`, None if it is not known yet, and the end of the line."""
         end = self._raw.find("\n", start)
         is_complete = end >= 0 or is_over
         end = end if end >= 0 else len(self._raw)
@@ -219,7 +216,6 @@ class Cutter:
         return len(self._raw) if is_over else None
 
     def _end_of_sentence(self) -> int | None:
-        """Return the end of the first sentence of a paragraph in which no mark is open."""
         for mark, end in ends_so_far(self._raw[: self._end], self._sentences_to):
             if end is None:
                 self._sentences_to = mark

@@ -30,8 +30,6 @@ _CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """A style of the text between two indexes."""
-
     start: int
     end: int
     name: TextStyle
@@ -137,7 +135,6 @@ class StyledText:
         return TextPart(value=self.text, text_decorations=tuple(decorations))
 
     def _ranges(self) -> list[tuple[int, int, TextStyle]]:
-        """Return the styles between borders of characters; those of one name that touch are one."""
         around = borders_around(self.text, (edge for each in self.styles for edge in (each.start, each.end)))
         last: dict[str, int] = {}
         ranges: list[tuple[int, int, TextStyle]] = []
@@ -153,7 +150,6 @@ class StyledText:
 
 
 def joined(texts: Sequence[StyledText], gaps: Iterable[str]) -> StyledText:
-    """Return texts as one, with the gaps between them."""
     said, styles, links = "", list[Style](), list[TextLink]()
     for each, gap in zip(texts, ["", *gaps], strict=True):
         said += gap

@@ -198,8 +198,7 @@ class MediaPart(Data):
 
         Args:
             path: An existing file is replaced. Do not make it from `filename`, which the sender chose.
-            max_bytes: As for `fetch`.
-            timeout_s: As for `fetch`.
+            max_bytes, timeout_s: As for `fetch`.
         Returns:
             The size and the type of the file. If it could not be fetched, `unavailable` is the reason.
         Raises:
@@ -301,10 +300,6 @@ Parts: TypeAlias = Annotated[tuple[_ReceivedPart, ...], BeforeValidator(lambda p
 
 def text_of(parts: Iterable[Part]) -> str:
     """Return the text parts, joined by newlines; empty if there are none."""
-    match parts:
-        # Nearly every message. A class in the pattern would take several times as long as `isinstance`.
-        case (part,) if isinstance(part, TextPart):
-            return part.value
     return "\n".join([part.value for part in parts if isinstance(part, TextPart)])
 
 
@@ -413,7 +408,7 @@ class Message(SentMessage):
     @property
     def text(self) -> str:
         """Return the text parts, joined by newlines."""
-        return "\n".join(part.value for part in self.parts if isinstance(part, TextPart))
+        return text_of(self.parts)
 
 
 class VoiceMemoFile(Data):

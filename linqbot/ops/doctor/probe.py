@@ -312,7 +312,7 @@ async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIte
         async def lifespan(_: Starlette) -> AsyncIterator[dict[str, object]]:
             yield {ENDPOINTS: {WEBHOOK_PATH: endpoint}}
 
-        server = uvicorn_server.server(Starlette(lifespan=lifespan), graceful_s=1)
+        server = uvicorn_server.Server(Starlette(lifespan=lifespan), graceful_s=1)
         # From here on the kernel queues connections, until the server is ready to accept them.
         bound.listen()
         serving = asyncio.create_task(server.serve(sockets=[bound]))

@@ -436,7 +436,7 @@ def make_server(*arguments, **options):
     os.kill(os.getpid(), signal.SIGINT)
     return made(*arguments, **options)
 
-made, uvicorn_server.server = uvicorn_server.server, make_server
+made, uvicorn_server.Server = uvicorn_server.Server, make_server
 sys.exit(main())
 """
 
