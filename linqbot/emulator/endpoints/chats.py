@@ -20,12 +20,7 @@ from linqbot.linq import rules
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
-    """Send the first message of a chat, or a message in the chat that these people have already.
-
-    Raises:
-        ApiError: R12, R13, R30, R34, R40-R42, R49, R52, R53, R70-R75, rate limit; 404, the message of this idempotency
-            key was deleted.
-    """
+    """Send the first message of a chat, or a message in the chat that these people have already."""
     asked = request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -55,7 +50,6 @@ def reusable(world: World, line: Line, people: list[str]) -> ChatRecord | None:
 
 
 def _check_first(asked: Mapping[str, Any]) -> None:
-    """Check the rules for the first message of a chat (R52, R53)."""
     if (broken := rules.first_message(asked)) is not None:
         raise ApiError(broken.status, broken.code, broken.message)
 
@@ -69,11 +63,7 @@ def open_with(
     override_optout: bool,
     key: str | None = None,
 ) -> MessageRecord:
-    """Open a chat with its first message. If the message is refused, no chat is created.
-
-    Raises:
-        ApiError: R13, R30, R34, R40-R42, R49, R70-R75, rate limit.
-    """
+    """Open a chat with its first message. If the message is refused, no chat is created."""
     service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
     parts = content.parts(world, asked, is_group=len(people) > 1, service=service)
     content.reply_to(world, None, asked.get("reply_to"))
@@ -83,11 +73,7 @@ def open_with(
 
 
 def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
-    """List the chats, newest first; by line or by person if the query asks for it.
-
-    Raises:
-        ApiError: 400, `limit` or `cursor` is not valid.
-    """
+    """List the chats, newest first; by line or by person if the query asks for it."""
     line, person = request.query.get("from"), request.query.get("to")
     found = [
         chat
@@ -99,11 +85,6 @@ def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a chat.
-
-    Raises:
-        ApiError: 404, there is no such chat.
-    """
     return EndpointResponse(200, shapes.chat(world.state.chat(request.path["chat_id"])))
 
 
@@ -139,11 +120,6 @@ def leave(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
-    """Mark the messages of people in a chat as read.
-
-    Raises:
-        ApiError: 404, there is no such chat; R61.
-    """
     chat, now = present(world, request), world.now()
     for message in reversed(chat.messages):
         if message.is_from_me:
@@ -156,11 +132,7 @@ def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def start_typing(world: World, request: ApiRequest) -> EndpointResponse:
-    """Show typing dots (R63). Other services than iMessage accept the call and show none.
-
-    Raises:
-        ApiError: 404, there is no such chat; R13, R61.
-    """
+    """Show typing dots (R63). Other services than iMessage accept the call and show none."""
     chat = present(world, request)
     send_policy.check_line(world.line_of(chat))
     if chat.service == "iMessage":
@@ -169,34 +141,19 @@ def start_typing(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def stop_typing(world: World, request: ApiRequest) -> EndpointResponse:
-    """Hide the typing dots.
-
-    Raises:
-        ApiError: 404, there is no such chat; R61.
-    """
     chat = present(world, request)
     chat_state.set_typing(world, chat, chat.line, None)
     return EndpointResponse(204)
 
 
 def list_messages(world: World, request: ApiRequest) -> EndpointResponse:
-    """List the messages of a chat, newest first.
-
-    Raises:
-        ApiError: 404, there is no such chat; 400, `limit` or `cursor` is not valid.
-    """
+    """List the messages of a chat, newest first."""
     chat = world.state.chat(request.path["chat_id"])
     shown, cursor = page(chat.messages, request, f"messages:{chat.id}", lambda message: message.seq)
     return EndpointResponse(200, {"messages": [shapes.message(message) for message in shown], "next_cursor": cursor})
 
 
 def send_message(world: World, request: ApiRequest) -> EndpointResponse:
-    """Send a message in a chat.
-
-    Raises:
-        ApiError: 404, there is no such chat, or the message of this idempotency key was deleted; R13, R30, R34,
-            R40-R42, R49, R61, R70-R75, rate limit.
-    """
     chat, asked = world.state.chat(request.path["chat_id"]), request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -205,11 +162,7 @@ def send_message(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def present(world: World, request: ApiRequest) -> ChatRecord:
-    """Return the chat in the path (R6, R61).
-
-    Raises:
-        ApiError: 404, there is no such chat; 409, our line has left it.
-    """
+    """Return the chat in the path (R6, R61)."""
     chat = world.state.chat(request.path["chat_id"])
     send_policy.check_present(chat)
     return chat
@@ -262,11 +215,6 @@ def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def set_background(world: World, request: ApiRequest) -> EndpointResponse:
-    """Set the background of a chat.
-
-    Raises:
-        ApiError: 404, there is no such chat; R13, R61.
-    """
     return _change_background(
         world,
         present(world, request),
@@ -275,11 +223,6 @@ def set_background(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def remove_background(world: World, request: ApiRequest) -> EndpointResponse:
-    """Remove the background of a chat.
-
-    Raises:
-        ApiError: 404, there is no such chat; R13, R61.
-    """
     return _change_background(world, present(world, request), None)
 
 

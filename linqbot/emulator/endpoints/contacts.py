@@ -59,12 +59,7 @@ def retrieve_card(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def update_card(world: World, request: ApiRequest) -> EndpointResponse:
-    """Change the card of a line.
-
-    Raises:
-        ApiError: 403, the number is not a line of the account; 404, the line has no card; 429, three changes in ten
-            minutes.
-    """
+    """Change the card of a line."""
     line = line_of_account(world, request.query.get("phone_number", ""))
     card = _card(world, line.phone_number)
     _count_write(world, line.phone_number)
@@ -98,11 +93,7 @@ def share_card(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def delete_card(world: World, phone_number: str) -> None:
-    """Delete the card of a line, as the team on Linq's dashboard. Emits `contact_card.deleted`.
-
-    Raises:
-        ApiError: 404, the line has no card.
-    """
+    """Delete the card of a line, as the team on Linq's dashboard. Emits `contact_card.deleted`."""
     card = _card(world, phone_number)
     del world.state.cards[phone_number]
     shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
@@ -199,11 +190,7 @@ def unblock(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def check_imessage(world: World, request: ApiRequest) -> EndpointResponse:
-    """Answer if a handle can receive iMessage.
-
-    Raises:
-        ApiError: 403, `from` is not a line of the account.
-    """
+    """Answer if a handle can receive iMessage."""
     return _capability(world, request, "iMessage")
 
 

@@ -1,6 +1,8 @@
 """The request that the handler of an endpoint reads, and pages of lists.
 
-`emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs.
+`emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs. A handler raises
+`ApiError` for what only the state can tell: 404 for an id in the path that is not known, and what the functions that it
+calls raise.
 """
 
 from __future__ import annotations
@@ -57,8 +59,6 @@ def page(
         scope: The list that the cursor belongs to; a cursor of another list is refused.
         position: The position of an item. It rises along `items` and never changes for an item, so that pages neither
             repeat nor skip an item when other items are added or removed between two calls.
-    Raises:
-        ApiError: 400, `limit` or `cursor` is not valid.
     """
     limit = _limit(request.query.get("limit"))
     cursor = request.query.get("cursor")

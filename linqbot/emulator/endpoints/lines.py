@@ -17,16 +17,11 @@ from linqbot.emulator.model.records import Audit, ChatRecord, Line, is_handle, i
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:
-    """List the lines."""
     return EndpointResponse(200, {"phone_numbers": [documents.shown(line) for line in world.state.lines.values()]})
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
-    """Set or clear the number to which a line forwards calls (R18).
-
-    Raises:
-        ApiError: 404, there is no such line.
-    """
+    """Set or clear the number to which a line forwards calls (R18)."""
     line = existing(
         next((one for one in world.state.lines.values() if one.id == request.path["phone_number_id"]), None),
         "phone number",

@@ -39,12 +39,7 @@ class _Choice:
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
-    """Send to the chat with exactly these people on a line that can send; else to a new chat on the best line (R56).
-
-    Raises:
-        ApiError: R12-R16, R30, R34, R40-R42, R49, R70-R75, rate limit; 404, the message of this idempotency key was
-            deleted.
-    """
+    """Send to the chat with exactly these people on a line that can send; else to a new chat on the best line (R56)."""
     asked = request.body["message"]
     key = request.headers.get("idempotency-key") or asked.get("idempotency_key")
     message = repeated(world, key)
@@ -108,11 +103,6 @@ _REPUTATIONS = {"HEALTHY": 0, "AT_RISK": 1, "CRITICAL": 2}
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a message.
-
-    Raises:
-        ApiError: 404, there is no such message.
-    """
     return EndpointResponse(200, shapes.message(world.state.message(request.path["message_id"])))
 
 
@@ -158,11 +148,7 @@ def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, tex
 
 
 def delete(world: World, request: ApiRequest) -> EndpointResponse:
-    """Delete a message from the API (R78). The phones keep it.
-
-    Raises:
-        ApiError: 404, there is no such message.
-    """
+    """Delete a message from the API (R78). The phones keep it."""
     message = world.state.message(request.path["message_id"])
     world.state.remove_message(message)
     world.feed.publish("message_deleted", lambda: {"chat_id": message.chat_id, "id": message.id})
@@ -282,16 +268,10 @@ def _shown_memo(chat: ChatRecord, message: MessageRecord, audio: MediaPartRecord
 
 
 def list_experiences(_: World, __: ApiRequest) -> EndpointResponse:
-    """List the experiences."""
     return EndpointResponse(200, {"experiences": CATALOGUE})
 
 
 def retrieve_experience(_: World, request: ApiRequest) -> EndpointResponse:
-    """Return an experience by its name.
-
-    Raises:
-        ApiError: 404, there is no such experience.
-    """
     found = existing(
         next((one for one in CATALOGUE if one["experience"] == request.path["experience"]), None), "experience"
     )

@@ -39,11 +39,7 @@ def new_poll(world: World, creator: Member, texts: Sequence[str]) -> PollRecord:
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a poll with its votes.
-
-    Raises:
-        ApiError: 404, there is no such poll.
-    """
+    """Return a poll with its votes."""
     message, _ = world.state.poll(request.path["message_id"])
     return EndpointResponse(200, shapes.kept_poll(message))
 
@@ -70,11 +66,7 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def vote(world: World, request: ApiRequest) -> EndpointResponse:
-    """Vote as the bot, or take its vote back.
-
-    Raises:
-        ApiError: 404, there is no such poll or option; R13, R61.
-    """
+    """Vote as the bot, or take its vote back."""
     body = request.body
     message, _ = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
@@ -107,11 +99,7 @@ def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, t
 def toggle(
     world: World, chat: ChatRecord, message: MessageRecord, voter: Member, option_id: str, *, is_on: bool
 ) -> None:
-    """Vote for one option, or take the vote back. If the vote is as wanted already, no event is emitted.
-
-    Raises:
-        ApiError: 404, there is no such option.
-    """
+    """Vote for one option, or take the vote back. If the vote is as wanted already, no event is emitted."""
     assert message.poll is not None
     option = existing(next((one for one in message.poll.options if one.id == option_id), None), "poll option")
     if is_on == (voter.handle in option.voters):

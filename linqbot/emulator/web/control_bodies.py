@@ -66,7 +66,6 @@ class AddFault(OnEmulator):
     )
 
     async def perform(self, emulator: Emulator) -> dict[str, Any]:
-        """Add the fault and return its id."""
         drop = "answer" if self.drop is True or self.lose or self.kind == "lose" else self.drop or None
         fault = Fault(
             on=self.on,
@@ -154,7 +153,6 @@ class DeliverAgain(OnEmulator):
     message_id: str
 
     async def perform(self, emulator: Emulator) -> None:
-        """Deliver the event of the message again."""
         emulator.world.deliveries.replay(_event_of(emulator, self.message_id))
 
 
@@ -167,7 +165,6 @@ class RunAgain(OnEmulator):
     message_id: str
 
     async def perform(self, emulator: Emulator) -> None:
-        """Let the bot handle the event of the message again."""
         await _runner(emulator).run_again(_event_of(emulator, self.message_id))
 
 
@@ -182,7 +179,6 @@ class Restart(OnEmulator):
     message_id: str
 
     async def perform(self, emulator: Emulator) -> Mapping[str, Any]:
-        """Return emulator and bot to the state before the message, and write it again."""
         return await _runner(emulator).restart_from(self.message_id)
 
 
