@@ -80,8 +80,7 @@ def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
         for chat in world.state.chats.values()
         if (not line or chat.line == line) and (not person or chat.member(normal(person)) is not None)
     ]
-    shown, cursor = page(found, request, "chats", lambda chat: chat.seq)
-    return EndpointResponse(200, {"chats": [shapes.chat(chat) for chat in shown], "next_cursor": cursor})
+    return page("chats", found, request, "chats", shapes.chat)
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
@@ -133,8 +132,7 @@ def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
 
 def start_typing(world: World, request: ApiRequest) -> EndpointResponse:
     """Show typing dots (R63). Other services than iMessage accept the call and show none."""
-    chat = present(world, request)
-    send_policy.check_line(world.line_of(chat))
+    chat = writable(world, request)
     if chat.service == "iMessage":
         chat_state.set_typing(world, chat, chat.line, world.now() + chat_state.TYPING_S)
     return EndpointResponse(204)
@@ -149,8 +147,7 @@ def stop_typing(world: World, request: ApiRequest) -> EndpointResponse:
 def list_messages(world: World, request: ApiRequest) -> EndpointResponse:
     """List the messages of a chat, newest first."""
     chat = world.state.chat(request.path["chat_id"])
-    shown, cursor = page(chat.messages, request, f"messages:{chat.id}", lambda message: message.seq)
-    return EndpointResponse(200, {"messages": [shapes.message(message) for message in shown], "next_cursor": cursor})
+    return page("messages", chat.messages, request, f"messages:{chat.id}", shapes.message)
 
 
 def send_message(world: World, request: ApiRequest) -> EndpointResponse:
@@ -159,6 +156,13 @@ def send_message(world: World, request: ApiRequest) -> EndpointResponse:
     if message is None:
         message = send_content(world, chat, asked, override_optout=bool(request.body.get("override_optout")))
     return EndpointResponse(202, {"chat_id": message.chat_id, "message": shapes.sent_message(message)})
+
+
+def writable(world: World, request: ApiRequest) -> ChatRecord:
+    """Return the chat in the path, in which our line may do something now (R6, R13, R61)."""
+    chat = world.state.chat(request.path["chat_id"])
+    send_policy.check_able(world, chat)
+    return chat
 
 
 def present(world: World, request: ApiRequest) -> ChatRecord:
@@ -178,8 +182,7 @@ def add_participant(world: World, request: ApiRequest) -> EndpointResponse:
         ApiError: 404, there is no such chat; 409, it is not such a group, the handle is in it, or does not support its
             service; R13, R61.
     """
-    chat, handle = present(world, request), normal(request.body["handle"])
-    send_policy.check_line(world.line_of(chat))
+    chat, handle = writable(world, request), normal(request.body["handle"])
     if not chat.is_group or len(chat.active) < 3:
         raise conflict("Participants can be added to groups of at least three")
     member = chat.member(handle)
@@ -198,8 +201,7 @@ def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
         ApiError: 404, there is no such chat or participant; 409, it is not such a group, or the handle is our line;
             R13, R61.
     """
-    chat = present(world, request)
-    send_policy.check_line(world.line_of(chat))
+    chat = writable(world, request)
     member = chat.member(normal(request.body["handle"]))
     if not chat.is_group or len(chat.active) < 4:
         raise conflict("Participants can be removed from groups of which at least three remain")
@@ -217,17 +219,16 @@ def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
 def set_background(world: World, request: ApiRequest) -> EndpointResponse:
     return _change_background(
         world,
-        present(world, request),
+        writable(world, request),
         BackgroundRecord(**{one.name: request.body.get(one.name) for one in fields(BackgroundRecord)}),
     )
 
 
 def remove_background(world: World, request: ApiRequest) -> EndpointResponse:
-    return _change_background(world, present(world, request), None)
+    return _change_background(world, writable(world, request), None)
 
 
 def _change_background(world: World, chat: ChatRecord, background: BackgroundRecord | None) -> EndpointResponse:
-    send_policy.check_line(world.line_of(chat))
     if chat.service == "iMessage" and chat.background != background:
         chat_state.set_background(world, chat, chat.me, background)
     return EndpointResponse(202)

@@ -6,9 +6,8 @@ import math
 import re
 from typing import Any
 
-from linqbot.emulator.endpoints.chats import present
+from linqbot.emulator.endpoints.chats import writable
 from linqbot.emulator.endpoints.endpoint import ApiRequest
-from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.sending import is_inferior, line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
@@ -82,8 +81,7 @@ def share_card(world: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such chat or card; 429, shared less than five minutes ago; R13, R61.
     """
-    chat, now = present(world, request), world.now()
-    send_policy.check_line(world.line_of(chat))
+    chat, now = writable(world, request), world.now()
     _card(world, chat.line)
     if chat.card_shared_at is not None and now < chat.card_shared_at + SHARE_EVERY_S:
         raise _too_often(chat.card_shared_at + SHARE_EVERY_S - now)

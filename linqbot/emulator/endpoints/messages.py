@@ -10,7 +10,7 @@ from linqbot.emulator.endpoints import chats
 from linqbot.emulator.endpoints.endpoint import ApiRequest, page
 from linqbot.emulator.engine import content
 from linqbot.emulator.engine.content import CATALOGUE
-from linqbot.emulator.engine.send_policy import check_line, check_present, check_send
+from linqbot.emulator.engine.send_policy import check_able, check_present, check_send
 from linqbot.emulator.engine.sending import repeated, send, send_content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, shapes
@@ -116,8 +116,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
     message = world.state.message(request.path["message_id"])
     chat, now = world.state.chats[message.chat_id], world.now()
     index = request.body.get("part_index") or 0
-    check_present(chat)
-    check_line(world.line_of(chat))
+    check_able(world, chat)
     if not message.is_from_me:
         raise conflict("Only your own messages can be edited", 1005)
     if message.edits >= MOST_EDITS:
@@ -156,20 +155,13 @@ def delete(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def list_thread(world: World, request: ApiRequest) -> EndpointResponse:
-    """List the first message of a thread and all replies, by default oldest first (R79).
-
-    Raises:
-        ApiError: 404, there is no such message; 400, `order`, `limit` or `cursor` is not valid.
-    """
+    """List the first message of a thread and all replies, by default oldest first (R79)."""
     order = request.query.get("order") or "asc"
-    if order not in {"asc", "desc"}:
-        raise invalid("order must be asc or desc")
     message = world.state.message(request.path["message_id"])
     root = _root(world, message)
     members = [one for one in world.state.chats[message.chat_id].messages if _root(world, one) == root]
     scope = f"thread:{root}:{order}"
-    shown, cursor = page(members, request, scope, lambda one: one.seq, newest_first=order == "desc")
-    return EndpointResponse(200, {"messages": [shapes.message(one) for one in shown], "next_cursor": cursor})
+    return page("messages", members, request, scope, shapes.message, newest_first=order == "desc")
 
 
 def _root(world: World, message: MessageRecord) -> str:

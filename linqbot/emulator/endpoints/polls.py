@@ -53,8 +53,7 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
     """
     message, poll = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
-    send_policy.check_present(chat)
-    send_policy.check_line(world.line_of(chat))
+    send_policy.check_able(world, chat)
     texts = [option["text"] for option in request.body["options"]]
     if world.line_of(chat).zero_retention:
         known = [option.text for option in poll.options]
@@ -70,8 +69,7 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
     message, _ = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
-    send_policy.check_present(chat)
-    send_policy.check_line(world.line_of(chat))
+    send_policy.check_able(world, chat)
     toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
     return EndpointResponse(202, _envelope(message))
 
