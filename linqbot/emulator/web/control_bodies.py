@@ -67,19 +67,13 @@ class AddFault(OnEmulator):
 
     async def perform(self, emulator: Emulator) -> dict[str, Any]:
         drop = "answer" if self.drop is True or self.lose or self.kind == "lose" else self.drop or None
-        fault = Fault(
-            on=self.on,
-            match=self.match,
-            status=self.status,
-            code=self.code,
-            retry_after=self.retry_after,
-            delay_ms=self.delay_ms or (1000 if self.kind == "delay" else 0),
-            drop=drop,
-            duplicate=self.duplicate or self.kind == "duplicate",
-            reorder=self.reorder or self.kind == "reorder",
-            times=self.times,
-        )
-        return {"id": emulator.add_fault(fault)}
+        asked = self.model_dump(exclude={"lose", "kind"}) | {
+            "drop": drop,
+            "delay_ms": self.delay_ms or (1000 if self.kind == "delay" else 0),
+            "duplicate": self.duplicate or self.kind == "duplicate",
+            "reorder": self.reorder or self.kind == "reorder",
+        }
+        return {"id": emulator.add_fault(Fault(**asked))}
 
 
 class SetClock(OnEmulator):
