@@ -239,7 +239,6 @@ class Api:
             return ids, body, ApiError(500, 3006, "Internal error").answer()
 
     def _check_key(self, headers: Headers) -> None:
-        """Check the bearer token (R1)."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not fits(key, self._api_key):
             raise ApiError(401, 2004, "Missing or invalid token")
@@ -293,7 +292,6 @@ def fits(key: str, wanted: str | None) -> bool:
 
 
 def respond(answer: EndpointResponse) -> Response:
-    """Return an answer as an HTTP response."""
     if answer.body is None:
         return Response(status_code=answer.status, headers=answer.headers)
     return Response(encode(answer.body), answer.status, answer.headers, media_type="application/json")

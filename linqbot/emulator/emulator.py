@@ -214,7 +214,6 @@ class Emulator:
         return self.world.faults.remove(fault_id)
 
     def clear_faults(self) -> None:
-        """Remove all faults."""
         self.world.faults.clear()
 
     def advance(self, seconds: float) -> float:

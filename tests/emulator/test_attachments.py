@@ -232,17 +232,18 @@ async def test_a_new_line_has_a_card_to_share_which_the_bots_own_replaces(
     assert set(await shown()) == {f"{LINE} Acme", f"{LINES[1]} Your bot"}
 
 
-@pytest.mark.parametrize("name", [".", "..", "two\nlines.png"])
 async def test_a_file_whose_name_is_no_path_can_be_fetched(
-    emulator: Emulator, api: httpx.AsyncClient, name: str
+    emulator: Emulator, api: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
-    upload = await announce(api, filename=name)
-    assert await put(api, upload) == 200
-    assert (await api.get(upload["download_url"])).content == b"\x89PNG"
-    part = {"type": "media", "filename": name, "data_base64": "AAAA"}
-    heard = emulator.do(Write(from_=PERSON, to=LINE, parts=[part]))
-    (shown,) = (await api.get(f"/v3/messages/{heard['message_id']}")).json()["parts"]
-    assert (shown["filename"], (await api.get(shown["url"])).content) == (name, b"\0\0\0")
+    for name in (".", "..", "two\nlines.png"):
+        with subtests.test(name=name):
+            upload = await announce(api, filename=name)
+            assert await put(api, upload) == 200
+            assert (await api.get(upload["download_url"])).content == b"\x89PNG"
+            part = {"type": "media", "filename": name, "data_base64": "AAAA"}
+            heard = emulator.do(Write(from_=PERSON, to=LINE, parts=[part]))
+            (shown,) = (await api.get(f"/v3/messages/{heard['message_id']}")).json()["parts"]
+            assert (shown["filename"], (await api.get(shown["url"])).content) == (name, b"\0\0\0")
 
 
 async def test_a_file_whose_name_has_half_an_emoji_can_be_fetched(api: httpx.AsyncClient) -> None:

@@ -51,17 +51,21 @@ async def test_a_person_gives_a_group_an_icon_that_the_api_shows(
     assert [event["data"]["new_value"] for event in receiver.of("chat.group_icon_updated")] == [icon, None]
 
 
-@pytest.mark.parametrize("act", [NameGroup, SetGroupIcon])
-async def test_a_direct_chat_has_no_name_and_no_icon(emulator: Emulator, chat: Ids, act: Any) -> None:
-    with pytest.raises(ApiError, match="Only groups"):
-        emulator.do(act(from_=PERSON, chat_id=chat["chat_id"]))
+async def test_a_direct_chat_has_no_name_and_no_icon(emulator: Emulator, chat: Ids, subtests: pytest.Subtests) -> None:
+    for act in (NameGroup, SetGroupIcon):
+        with subtests.test(act=act), pytest.raises(ApiError, match="Only groups"):
+            emulator.do(act(from_=PERSON, chat_id=chat["chat_id"]))
 
 
-@pytest.mark.parametrize("act", [NameGroup, SetGroupIcon, SetBackground])
-async def test_only_members_change_the_look_of_a_chat(emulator: Emulator, group: Ids, act: Any) -> None:
-    with pytest.raises(ApiError) as refusal:
-        emulator.do(act(from_=STRANGER, chat_id=group["chat_id"]))
-    assert refusal.value.status == 404
+async def test_only_members_change_the_look_of_a_chat(
+    emulator: Emulator, group: Ids, subtests: pytest.Subtests
+) -> None:
+    acts: list[Any] = [NameGroup, SetGroupIcon, SetBackground]
+    for act in acts:
+        with subtests.test(act=act):
+            with pytest.raises(ApiError) as refusal:
+                emulator.do(act(from_=STRANGER, chat_id=group["chat_id"]))
+            assert refusal.value.status == 404
 
 
 async def test_an_icon_is_an_image(emulator: Emulator, group: Ids) -> None:
@@ -85,20 +89,19 @@ async def test_a_photo_as_background_is_served_by_the_emulator(emulator: Emulato
     assert shown(emulator, chat["chat_id"])["background"]["image_url"].startswith(f"{emulator.public_url}/attachments/")
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
+async def test_a_background_that_linq_does_not_know_is_refused(
+    api: httpx.AsyncClient, chat: Ids, refused: Any, subtests: pytest.Subtests
+) -> None:
+    rows: list[dict[str, Any]] = [
         {"type": "color", "variant": "beige"},
         {"type": "color", "shades": ["#000000"]},
         {"type": "dynamic", "style": "water", "variant": "dusk"},
         {"type": "photo"},
-    ],
-)
-async def test_a_background_that_linq_does_not_know_is_refused(
-    api: httpx.AsyncClient, chat: Ids, wrong: dict[str, Any]
-) -> None:
-    answer = await api.post("/emulator/background", json={"from": PERSON, "chat_id": chat["chat_id"]} | wrong)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, 1005)
+    ]
+    for wrong in rows:
+        with subtests.test(wrong=wrong):
+            asked = {"from": PERSON, "chat_id": chat["chat_id"]} | wrong
+            refused(await api.post("/emulator/background", json=asked), 400, 1005)
 
 
 async def test_a_background_needs_imessage(emulator: Emulator, chat: Ids) -> None:

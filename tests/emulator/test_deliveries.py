@@ -142,15 +142,17 @@ async def test_retry_after_is_obeyed(emulator: Emulator, receiver: Any) -> None:
     assert len(receiver.requests) == 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 410, 301])
-async def test_other_answers_are_not_retried(emulator: Emulator, receiver: Any, status: int) -> None:
+async def test_other_answers_are_not_retried(emulator: Emulator, receiver: Any, subtests: pytest.Subtests) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
-    receiver.status = status
-    say(emulator)
-    await emulator.flush()
-    emulator.advance(1800)
-    await emulator.flush()
-    assert len(receiver.requests) == 1
+    for status in (400, 401, 404, 410, 301):
+        with subtests.test(status=status):
+            receiver.clear()
+            receiver.status = status
+            say(emulator)
+            await emulator.flush()
+            emulator.advance(1800)
+            await emulator.flush()
+            assert len(receiver.requests) == 1
 
 
 async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_delays_no_other(

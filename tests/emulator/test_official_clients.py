@@ -270,11 +270,6 @@ async def test_the_synchronous_client_works_in_its_thread(served: Emulator) -> N
     assert len(await asyncio.to_thread(talk)) == 4
 
 
-async def test_the_api_answers_under_its_official_prefix_too(served: Emulator) -> None:
-    async with AsyncLinqAPIV3(api_key="key", base_url=f"{served.public_url}/api/partner") as client:
-        assert (await client.phone_numbers.list()).phone_numbers
-
-
 async def test_the_stream_begins_at_once_and_does_not_keep_the_server_from_stopping() -> None:
     emulator = Emulator()
     async with httpx.AsyncClient(timeout=30) as plain, serve(create_app(emulator)) as url:

@@ -174,11 +174,12 @@ def seed(*parts: dict[str, Any], **message: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("part", SAVED_PARTS, ids=lambda part: part["type"])
-async def test_a_saved_part_is_saved_again_with_the_same_bytes(emulator: Emulator, part: dict[str, Any]) -> None:
-    emulator.reset(seed(part))
-    (message,) = emulator.save_state()["messages"]
-    assert json.dumps(message["parts"]) == json.dumps([part | {"reactions": []}])
+async def test_a_saved_part_is_saved_again_with_the_same_bytes(emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for part in SAVED_PARTS:
+        with subtests.test(part=part["type"]):
+            emulator.reset(seed(part))
+            (message,) = emulator.save_state()["messages"]
+            assert json.dumps(message["parts"]) == json.dumps([part | {"reactions": []}])
 
 
 async def test_a_saved_effect_reply_and_background_are_saved_again_with_the_same_bytes(emulator: Emulator) -> None:

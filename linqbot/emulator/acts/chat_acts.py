@@ -77,11 +77,6 @@ class Pay(Body):
     id: str = Field(description="The id of the payment request or the payment.")
 
     def perform(self, world: World) -> None:
-        """Pay or approve.
-
-        Raises:
-            ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
-        """
         payments.pay(world, self.id)
 
 
@@ -91,11 +86,6 @@ class Decline(Body):
     id: str = Field(description="The id of the payment request or the payment.")
 
     def perform(self, world: World) -> None:
-        """Decline.
-
-        Raises:
-            ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
-        """
         payments.decline(world, self.id)
 
 
@@ -103,7 +93,6 @@ class Connect(ByPerson):
     """Complete the connection to the payment provider, so that the customer can be charged."""
 
     def perform(self, world: World) -> None:
-        """Complete the connection."""
         payments.complete(world, self.from_)
 
 
@@ -111,7 +100,6 @@ class Disconnect(ByPerson):
     """End the connection to the payment provider, as the customer."""
 
     def perform(self, world: World) -> None:
-        """End the connection."""
         payments.disconnect(world, self.from_)
 
 
@@ -124,7 +112,6 @@ class Report:
     line: str
 
     def perform(self, world: World) -> None:
-        """Emit the event."""
         world.emit_account(self.event_type, dict(self.data), line=self.line)
 
 
@@ -140,11 +127,7 @@ class ShareLocation(ByPerson):
     )
 
     def perform(self, world: World) -> None:
-        """Change the location, and emit `location.sharing.started` or `.stopped` when sharing begins or ends.
-
-        Raises:
-            ApiError: 404, there is no such chat, the person is not in it, or shares no location that could stop.
-        """
+        """Change the location, and emit `location.sharing.started` or `.stopped` when sharing begins or ends."""
         chat = world.state.chat(self.chat_id)
         if self.state == "stopped":
             locations.end(world, chat, active_member(chat, self.from_).handle)
@@ -163,11 +146,7 @@ class ShareCard(ByPerson):
     media_url: str | None = Field(None, description="The address of the photo.")
 
     def perform(self, world: World) -> None:
-        """Store the card and emit `contact_card.received`, if the card is new.
-
-        Raises:
-            ApiError: 403, `to` is not a line of the account.
-        """
+        """Store the card and emit `contact_card.received`, if the card is new."""
         card = (self.first_name, self.last_name, self.media_url)
         contacts.receive_card(world, self.from_, line_of_account(world, self.to), card)
 
@@ -201,11 +180,7 @@ class AddOptions(ByPerson):
     options: Annotated[list[NotEmpty], Field(min_length=1)] = Field(description="The texts of the options.")
 
     def perform(self, world: World) -> None:
-        """Add the options and emit `poll.updated`.
-
-        Raises:
-            ApiError: 404, there is no such poll, or the person is not in the chat.
-        """
+        """Add the options and emit `poll.updated`."""
         message, _ = world.state.poll(self.message_id)
         chat = world.state.chats[message.chat_id]
         polls.extend(world, chat, message, active_member(chat, self.from_), self.options)
@@ -219,11 +194,7 @@ class Vote(ByPerson):
     operation: Literal["add", "remove"] = "add"
 
     def perform(self, world: World) -> None:
-        """Change the vote and emit `poll.vote.added` or `poll.vote.removed`, if that is a change.
-
-        Raises:
-            ApiError: 404, there is no such poll or option, or the person is not in the chat.
-        """
+        """Change the vote and emit `poll.vote.added` or `poll.vote.removed`, if that is a change."""
         message, _ = world.state.poll(self.message_id)
         chat = world.state.chats[message.chat_id]
         member = active_member(chat, self.from_)
@@ -245,11 +216,7 @@ class ChangeLine(Body):
     card: Literal["deleted"] | None = Field(None, description="Delete the line's contact card.")
 
     def perform(self, world: World) -> None:
-        """Make the changes and emit an event for each.
-
-        Raises:
-            ApiError: 404, the account has no such line, or the line has no contact card.
-        """
+        """Make the changes and emit an event for each."""
         if self.assigned and self.phone_number not in world.state.lines:
             lines.assign(world, self.phone_number, line_type=self.line_type)
         line = existing(world.state.lines.get(self.phone_number), "phone number")
@@ -288,9 +255,4 @@ class SetProvider(Body):
     status: Literal["onboarding", "ready", "disabled"]
 
     def perform(self, world: World) -> None:
-        """Set the status.
-
-        Raises:
-            ApiError: 404, there is no such provider.
-        """
         payments.set_provider(world, self.provider, self.status)

@@ -131,7 +131,6 @@ class Link(Body):
     value: NotEmpty
 
     def shown(self, world: World) -> LinkPartRecord:
-        """Return the part of the message."""
         return LinkPartRecord(self.value)
 
 
@@ -219,10 +218,6 @@ class Write(ByPerson):
 
         Returns:
             `chat_id` and `message_id`; both None when the person is blocked.
-        Raises:
-            ApiError: 403, `to` is not a line of the account; 404, the chat, the participant or the message answered
-                does not exist; 409, the chat belongs to another line, or our line has left it; 400, the media or a
-                time cannot be read.
         """
         for part in self.parts:
             if isinstance(part, Media):
@@ -375,11 +370,7 @@ class Read(ByPerson):
     message_id: str | None = None
 
     def perform(self, world: World) -> None:
-        """Mark the messages as read and emit `message.read` for each.
-
-        Raises:
-            ApiError: 404, there is no such chat or message, or the person is not in the chat.
-        """
+        """Mark the messages as read and emit `message.read` for each."""
         chat = world.state.chat(self.chat_id)
         active_member(chat, self.from_)
         last = world.state.message(self.message_id).seq if self.message_id else None
@@ -397,11 +388,7 @@ class SetTyping(ByPerson):
     state: Literal["started", "stopped"]
 
     def perform(self, world: World) -> None:
-        """Show or hide the typing dots and emit `chat.typing_indicator.started` or `.stopped`, if that is a change.
-
-        Raises:
-            ApiError: 404, there is no such chat, or the person is not in the chat.
-        """
+        """Show or hide the typing dots and emit `chat.typing_indicator.started` or `.stopped`, if that is a change."""
         _set_typing(world, world.state.chat(self.chat_id), self.from_, is_typing=self.state == "started")
 
 
@@ -421,11 +408,7 @@ class NameGroup(ByPerson):
     name: Annotated[NotEmpty, Field(max_length=200)] | None = Field(None, description="null takes the name away.")
 
     def perform(self, world: World) -> None:
-        """Change the name and emit `chat.group_name_updated`, if that is a change.
-
-        Raises:
-            ApiError: 404, there is no such chat, or the person is not in it; 409, the chat is not a group.
-        """
+        """Change the name and emit `chat.group_name_updated`, if that is a change."""
         chat = _group(world, self.chat_id)
         by = active_member(chat, self.from_)
         if chat.name != self.name:
@@ -439,12 +422,7 @@ class SetGroupIcon(ByPerson):
     image: Media | None = Field(None, description="null takes the icon away.")
 
     def perform(self, world: World) -> None:
-        """Change the icon and emit `chat.group_icon_updated`, if that is a change.
-
-        Raises:
-            ApiError: 404, there is no such chat or attachment, or the person is not in the chat; 409, the chat is not a
-                group; 400, the image cannot be read.
-        """
+        """Change the icon and emit `chat.group_icon_updated`, if that is a change."""
         chat = _group(world, self.chat_id)
         by, url = active_member(chat, self.from_), _address(world, self.image)
         if chat.icon != url:

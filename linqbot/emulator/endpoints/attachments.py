@@ -67,21 +67,12 @@ def add(world: World, filename: str, content_type: str, content: bytes) -> Attac
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return an attachment.
-
-    Raises:
-        ApiError: 404, there is no such attachment.
-    """
     attachment = world.state.attachment(request.path["attachment_id"])
     return EndpointResponse(200, shapes.attachment(attachment, world.public_url))
 
 
 def delete(world: World, request: ApiRequest) -> EndpointResponse:
-    """Delete an attachment (R93). Parts that show it stay, and their address answers 404.
-
-    Raises:
-        ApiError: 404, there is no such attachment.
-    """
+    """Delete an attachment (R93). Parts that show it stay, and their address answers 404."""
     attachment = world.state.attachment(request.path["attachment_id"])
     del world.state.attachments[attachment.id]
     return EndpointResponse(204)

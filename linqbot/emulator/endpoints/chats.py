@@ -20,12 +20,7 @@ from linqbot.linq import rules
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
-    """Send the first message of a chat, or a message in the chat that these people have already.
-
-    Raises:
-        ApiError: R12, R13, R30, R34, R40-R42, R49, R52, R53, R70-R75, rate limit; 404, the message of this idempotency
-            key was deleted.
-    """
+    """Send the first message of a chat, or a message in the chat that these people have already."""
     asked = request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -55,7 +50,6 @@ def reusable(world: World, line: Line, people: list[str]) -> ChatRecord | None:
 
 
 def _check_first(asked: Mapping[str, Any]) -> None:
-    """Check the rules for the first message of a chat (R52, R53)."""
     if (broken := rules.first_message(asked)) is not None:
         raise ApiError(broken.status, broken.code, broken.message)
 
@@ -69,11 +63,7 @@ def open_with(
     override_optout: bool,
     key: str | None = None,
 ) -> MessageRecord:
-    """Open a chat with its first message. If the message is refused, no chat is created.
-
-    Raises:
-        ApiError: R13, R30, R34, R40-R42, R49, R70-R75, rate limit.
-    """
+    """Open a chat with its first message. If the message is refused, no chat is created."""
     service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
     parts = content.parts(world, asked, is_group=len(people) > 1, service=service)
     content.reply_to(world, None, asked.get("reply_to"))
@@ -83,27 +73,17 @@ def open_with(
 
 
 def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
-    """List the chats, newest first; by line or by person if the query asks for it.
-
-    Raises:
-        ApiError: 400, `limit` or `cursor` is not valid.
-    """
+    """List the chats, newest first; by line or by person if the query asks for it."""
     line, person = request.query.get("from"), request.query.get("to")
     found = [
         chat
         for chat in world.state.chats.values()
         if (not line or chat.line == line) and (not person or chat.member(normal(person)) is not None)
     ]
-    shown, cursor = page(found, request, "chats", lambda chat: chat.seq)
-    return EndpointResponse(200, {"chats": [shapes.chat(chat) for chat in shown], "next_cursor": cursor})
+    return page("chats", found, request, "chats", shapes.chat)
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a chat.
-
-    Raises:
-        ApiError: 404, there is no such chat.
-    """
     return EndpointResponse(200, shapes.chat(world.state.chat(request.path["chat_id"])))
 
 
@@ -139,11 +119,6 @@ def leave(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
-    """Mark the messages of people in a chat as read.
-
-    Raises:
-        ApiError: 404, there is no such chat; R61.
-    """
     chat, now = present(world, request), world.now()
     for message in reversed(chat.messages):
         if message.is_from_me:
@@ -156,47 +131,26 @@ def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def start_typing(world: World, request: ApiRequest) -> EndpointResponse:
-    """Show typing dots (R63). Other services than iMessage accept the call and show none.
-
-    Raises:
-        ApiError: 404, there is no such chat; R13, R61.
-    """
-    chat = present(world, request)
-    send_policy.check_line(world.line_of(chat))
+    """Show typing dots (R63). Other services than iMessage accept the call and show none."""
+    chat = writable(world, request)
     if chat.service == "iMessage":
         chat_state.set_typing(world, chat, chat.line, world.now() + chat_state.TYPING_S)
     return EndpointResponse(204)
 
 
 def stop_typing(world: World, request: ApiRequest) -> EndpointResponse:
-    """Hide the typing dots.
-
-    Raises:
-        ApiError: 404, there is no such chat; R61.
-    """
     chat = present(world, request)
     chat_state.set_typing(world, chat, chat.line, None)
     return EndpointResponse(204)
 
 
 def list_messages(world: World, request: ApiRequest) -> EndpointResponse:
-    """List the messages of a chat, newest first.
-
-    Raises:
-        ApiError: 404, there is no such chat; 400, `limit` or `cursor` is not valid.
-    """
+    """List the messages of a chat, newest first."""
     chat = world.state.chat(request.path["chat_id"])
-    shown, cursor = page(chat.messages, request, f"messages:{chat.id}", lambda message: message.seq)
-    return EndpointResponse(200, {"messages": [shapes.message(message) for message in shown], "next_cursor": cursor})
+    return page("messages", chat.messages, request, f"messages:{chat.id}", shapes.message)
 
 
 def send_message(world: World, request: ApiRequest) -> EndpointResponse:
-    """Send a message in a chat.
-
-    Raises:
-        ApiError: 404, there is no such chat, or the message of this idempotency key was deleted; R13, R30, R34,
-            R40-R42, R49, R61, R70-R75, rate limit.
-    """
     chat, asked = world.state.chat(request.path["chat_id"]), request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -204,12 +158,15 @@ def send_message(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(202, {"chat_id": message.chat_id, "message": shapes.sent_message(message)})
 
 
-def present(world: World, request: ApiRequest) -> ChatRecord:
-    """Return the chat in the path (R6, R61).
+def writable(world: World, request: ApiRequest) -> ChatRecord:
+    """Return the chat in the path, in which our line may do something now (R6, R13, R61)."""
+    chat = world.state.chat(request.path["chat_id"])
+    send_policy.check_able(world, chat)
+    return chat
 
-    Raises:
-        ApiError: 404, there is no such chat; 409, our line has left it.
-    """
+
+def present(world: World, request: ApiRequest) -> ChatRecord:
+    """Return the chat in the path (R6, R61)."""
     chat = world.state.chat(request.path["chat_id"])
     send_policy.check_present(chat)
     return chat
@@ -225,8 +182,7 @@ def add_participant(world: World, request: ApiRequest) -> EndpointResponse:
         ApiError: 404, there is no such chat; 409, it is not such a group, the handle is in it, or does not support its
             service; R13, R61.
     """
-    chat, handle = present(world, request), normal(request.body["handle"])
-    send_policy.check_line(world.line_of(chat))
+    chat, handle = writable(world, request), normal(request.body["handle"])
     if not chat.is_group or len(chat.active) < 3:
         raise conflict("Participants can be added to groups of at least three")
     member = chat.member(handle)
@@ -245,8 +201,7 @@ def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
         ApiError: 404, there is no such chat or participant; 409, it is not such a group, or the handle is our line;
             R13, R61.
     """
-    chat = present(world, request)
-    send_policy.check_line(world.line_of(chat))
+    chat = writable(world, request)
     member = chat.member(normal(request.body["handle"]))
     if not chat.is_group or len(chat.active) < 4:
         raise conflict("Participants can be removed from groups of which at least three remain")
@@ -262,29 +217,18 @@ def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def set_background(world: World, request: ApiRequest) -> EndpointResponse:
-    """Set the background of a chat.
-
-    Raises:
-        ApiError: 404, there is no such chat; R13, R61.
-    """
     return _change_background(
         world,
-        present(world, request),
+        writable(world, request),
         BackgroundRecord(**{one.name: request.body.get(one.name) for one in fields(BackgroundRecord)}),
     )
 
 
 def remove_background(world: World, request: ApiRequest) -> EndpointResponse:
-    """Remove the background of a chat.
-
-    Raises:
-        ApiError: 404, there is no such chat; R13, R61.
-    """
-    return _change_background(world, present(world, request), None)
+    return _change_background(world, writable(world, request), None)
 
 
 def _change_background(world: World, chat: ChatRecord, background: BackgroundRecord | None) -> EndpointResponse:
-    send_policy.check_line(world.line_of(chat))
     if chat.service == "iMessage" and chat.background != background:
         chat_state.set_background(world, chat, chat.me, background)
     return EndpointResponse(202)

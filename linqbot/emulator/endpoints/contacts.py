@@ -6,9 +6,8 @@ import math
 import re
 from typing import Any
 
-from linqbot.emulator.endpoints.chats import present
+from linqbot.emulator.endpoints.chats import writable
 from linqbot.emulator.endpoints.endpoint import ApiRequest
-from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.sending import is_inferior, line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
@@ -59,12 +58,7 @@ def retrieve_card(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def update_card(world: World, request: ApiRequest) -> EndpointResponse:
-    """Change the card of a line.
-
-    Raises:
-        ApiError: 403, the number is not a line of the account; 404, the line has no card; 429, three changes in ten
-            minutes.
-    """
+    """Change the card of a line."""
     line = line_of_account(world, request.query.get("phone_number", ""))
     card = _card(world, line.phone_number)
     _count_write(world, line.phone_number)
@@ -87,8 +81,7 @@ def share_card(world: World, request: ApiRequest) -> EndpointResponse:
     Raises:
         ApiError: 404, there is no such chat or card; 429, shared less than five minutes ago; R13, R61.
     """
-    chat, now = present(world, request), world.now()
-    send_policy.check_line(world.line_of(chat))
+    chat, now = writable(world, request), world.now()
     _card(world, chat.line)
     if chat.card_shared_at is not None and now < chat.card_shared_at + SHARE_EVERY_S:
         raise _too_often(chat.card_shared_at + SHARE_EVERY_S - now)
@@ -98,11 +91,7 @@ def share_card(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def delete_card(world: World, phone_number: str) -> None:
-    """Delete the card of a line, as the team on Linq's dashboard. Emits `contact_card.deleted`.
-
-    Raises:
-        ApiError: 404, the line has no card.
-    """
+    """Delete the card of a line, as the team on Linq's dashboard. Emits `contact_card.deleted`."""
     card = _card(world, phone_number)
     del world.state.cards[phone_number]
     shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
@@ -199,11 +188,7 @@ def unblock(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def check_imessage(world: World, request: ApiRequest) -> EndpointResponse:
-    """Answer if a handle can receive iMessage.
-
-    Raises:
-        ApiError: 403, `from` is not a line of the account.
-    """
+    """Answer if a handle can receive iMessage."""
     return _capability(world, request, "iMessage")
 
 

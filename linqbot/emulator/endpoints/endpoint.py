@@ -1,6 +1,8 @@
 """The request that the handler of an endpoint reads, and pages of lists.
 
-`emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs.
+`emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs. A handler raises
+`ApiError` for what only the state can tell: 404 for an id in the path that is not known, and what the functions that it
+calls raise.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import Any, TypeAlias, TypeVar
 from starlette.datastructures import Headers, QueryParams
 
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import EndpointResponse, invalid
+from linqbot.emulator.model.answers import EndpointResponse, JsonObject, invalid
+from linqbot.emulator.model.records import ChatRecord, MessageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,43 +42,33 @@ class ApiRequest:
 Handler: TypeAlias = Callable[[World, ApiRequest], EndpointResponse]
 """Answers the calls of one endpoint: it changes the world and returns the answer."""
 
-_Item = TypeVar("_Item")
+_Item = TypeVar("_Item", ChatRecord, MessageRecord)
 
 
 def page(
+    name: str,
     items: Sequence[_Item],
     request: ApiRequest,
     scope: str,
-    position: Callable[[_Item], int],
+    shape: Callable[[_Item], JsonObject],
     *,
     newest_first: bool = True,
-) -> tuple[list[_Item], str | None]:
-    """Return one page of `items`, and the cursor of the next page; None at the end (R9, R10).
+) -> EndpointResponse:
+    """Return one page of `items` as `name`, and the cursor of the next page; None at the end (R9, R10).
 
     Args:
-        items: Oldest first, in either order of the answer.
-        scope: The list that the cursor belongs to; a cursor of another list is refused.
-        position: The position of an item. It rises along `items` and never changes for an item, so that pages neither
+        items: Oldest first, in either order of the answer. The sequence number of an item is its position: pages neither
             repeat nor skip an item when other items are added or removed between two calls.
-    Raises:
-        ApiError: 400, `limit` or `cursor` is not valid.
+        scope: The list that the cursor belongs to; a cursor of another list is refused.
     """
-    limit = _limit(request.query.get("limit"))
-    cursor = request.query.get("cursor")
+    limit, cursor = int(request.query.get("limit") or 20), request.query.get("cursor")
     ordered = list(reversed(items)) if newest_first else list(items)
     if cursor:
         after = _position_in(cursor, scope)
-        ordered = [item for item in ordered if (position(item) < after if newest_first else position(item) > after)]
+        ordered = [item for item in ordered if (item.seq < after if newest_first else item.seq > after)]
     shown = ordered[:limit]
-    return shown, _cursor(scope, position(shown[-1])) if len(ordered) > limit else None
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return 20
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 100):
-        raise invalid("limit must be 1 to 100")
-    return int(text)
+    following = _cursor(scope, shown[-1].seq) if len(ordered) > limit else None
+    return EndpointResponse(200, {name: [shape(one) for one in shown], "next_cursor": following})
 
 
 def _cursor(scope: str, position: int) -> str:

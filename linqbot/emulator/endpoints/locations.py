@@ -19,11 +19,7 @@ ASK_EVERY_S = 60.0
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return the locations that are shared in a chat, as GeoJSON.
-
-    Raises:
-        ApiError: 404, there is no such chat.
-    """
+    """Return the locations that are shared in a chat, as GeoJSON."""
     chat = world.state.chat(request.path["chat_id"])
     shares = [share for member in chat.others if (share := _share(world, chat, member.handle))]
     collection = {"type": "FeatureCollection", "features": [_feature(share) for share in shares]}

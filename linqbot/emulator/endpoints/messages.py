@@ -10,7 +10,7 @@ from linqbot.emulator.endpoints import chats
 from linqbot.emulator.endpoints.endpoint import ApiRequest, page
 from linqbot.emulator.engine import content
 from linqbot.emulator.engine.content import CATALOGUE
-from linqbot.emulator.engine.send_policy import check_line, check_present, check_send
+from linqbot.emulator.engine.send_policy import check_able, check_present, check_send
 from linqbot.emulator.engine.sending import repeated, send, send_content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, shapes
@@ -39,12 +39,7 @@ class _Choice:
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
-    """Send to the chat with exactly these people on a line that can send; else to a new chat on the best line (R56).
-
-    Raises:
-        ApiError: R12-R16, R30, R34, R40-R42, R49, R70-R75, rate limit; 404, the message of this idempotency key was
-            deleted.
-    """
+    """Send to the chat with exactly these people on a line that can send; else to a new chat on the best line (R56)."""
     asked = request.body["message"]
     key = request.headers.get("idempotency-key") or asked.get("idempotency_key")
     message = repeated(world, key)
@@ -108,11 +103,6 @@ _REPUTATIONS = {"HEALTHY": 0, "AT_RISK": 1, "CRITICAL": 2}
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a message.
-
-    Raises:
-        ApiError: 404, there is no such message.
-    """
     return EndpointResponse(200, shapes.message(world.state.message(request.path["message_id"])))
 
 
@@ -126,8 +116,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
     message = world.state.message(request.path["message_id"])
     chat, now = world.state.chats[message.chat_id], world.now()
     index = request.body.get("part_index") or 0
-    check_present(chat)
-    check_line(world.line_of(chat))
+    check_able(world, chat)
     if not message.is_from_me:
         raise conflict("Only your own messages can be edited", 1005)
     if message.edits >= MOST_EDITS:
@@ -158,11 +147,7 @@ def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, tex
 
 
 def delete(world: World, request: ApiRequest) -> EndpointResponse:
-    """Delete a message from the API (R78). The phones keep it.
-
-    Raises:
-        ApiError: 404, there is no such message.
-    """
+    """Delete a message from the API (R78). The phones keep it."""
     message = world.state.message(request.path["message_id"])
     world.state.remove_message(message)
     world.feed.publish("message_deleted", lambda: {"chat_id": message.chat_id, "id": message.id})
@@ -170,20 +155,13 @@ def delete(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def list_thread(world: World, request: ApiRequest) -> EndpointResponse:
-    """List the first message of a thread and all replies, by default oldest first (R79).
-
-    Raises:
-        ApiError: 404, there is no such message; 400, `order`, `limit` or `cursor` is not valid.
-    """
+    """List the first message of a thread and all replies, by default oldest first (R79)."""
     order = request.query.get("order") or "asc"
-    if order not in {"asc", "desc"}:
-        raise invalid("order must be asc or desc")
     message = world.state.message(request.path["message_id"])
     root = _root(world, message)
     members = [one for one in world.state.chats[message.chat_id].messages if _root(world, one) == root]
     scope = f"thread:{root}:{order}"
-    shown, cursor = page(members, request, scope, lambda one: one.seq, newest_first=order == "desc")
-    return EndpointResponse(200, {"messages": [shapes.message(one) for one in shown], "next_cursor": cursor})
+    return page("messages", members, request, scope, shapes.message, newest_first=order == "desc")
 
 
 def _root(world: World, message: MessageRecord) -> str:
@@ -282,16 +260,10 @@ def _shown_memo(chat: ChatRecord, message: MessageRecord, audio: MediaPartRecord
 
 
 def list_experiences(_: World, __: ApiRequest) -> EndpointResponse:
-    """List the experiences."""
     return EndpointResponse(200, {"experiences": CATALOGUE})
 
 
 def retrieve_experience(_: World, request: ApiRequest) -> EndpointResponse:
-    """Return an experience by its name.
-
-    Raises:
-        ApiError: 404, there is no such experience.
-    """
     found = existing(
         next((one for one in CATALOGUE if one["experience"] == request.path["experience"]), None), "experience"
     )

@@ -43,20 +43,12 @@ def wait_for_end(world: World, one: PaymentRecord | PaymentRequestRecord) -> Non
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a payment or a payment request.
-
-    Raises:
-        ApiError: 404, there is none with this id.
-    """
+    """Return a payment or a payment request."""
     return EndpointResponse(200, shapes.payable(_in_path(world, request)))
 
 
 def cancel(world: World, request: ApiRequest) -> EndpointResponse:
-    """Cancel an open payment or payment request.
-
-    Raises:
-        ApiError: 404, there is none with this id; 409, it is not open.
-    """
+    """Cancel an open payment or payment request."""
     one = _in_path(world, request)
     _check_open(one)
     _set_status(world, one, "canceled")
@@ -88,11 +80,7 @@ def pay(world: World, wanted_id: str) -> None:
 
 
 def decline(world: World, wanted_id: str) -> None:
-    """Refuse a payment, or the payer's card: the request then stays open for another card.
-
-    Raises:
-        ApiError: 404, there is none with this id; 409, it is not open.
-    """
+    """Refuse a payment, or the payer's card: the request then stays open for another card."""
     one = _known(world, wanted_id)
     _check_open(one)
     _set_status(world, one, "declined")
@@ -268,7 +256,6 @@ def connect(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def connection(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return the connection of a customer."""
     return EndpointResponse(200, documents.shown(_connection(world, normal(request.path["handle"]))))
 
 
@@ -321,21 +308,12 @@ def _connection(world: World, handle: str) -> ConnectionRecord:
 
 
 def retrieve_provider(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return the status of a provider.
-
-    Raises:
-        ApiError: 404, there is no such provider.
-    """
     provider = request.path["provider"]
     return EndpointResponse(200, {"provider": provider, "status": _status(world, provider)})
 
 
 def connect_provider(world: World, request: ApiRequest) -> EndpointResponse:
-    """Begin to connect a provider. It stays `onboarding` until a person completes the form.
-
-    Raises:
-        ApiError: 404, there is no such provider.
-    """
+    """Begin to connect a provider. It stays `onboarding` until a person completes the form."""
     provider = request.path["provider"]
     if _status(world, provider) != "ready":
         world.state.providers[provider] = "onboarding"
@@ -345,11 +323,7 @@ def connect_provider(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def set_provider(world: World, provider: str, status: str) -> None:
-    """Set the status of a provider.
-
-    Raises:
-        ApiError: 404, there is no such provider.
-    """
+    """Set the status of a provider."""
     _status(world, provider)
     world.state.providers[provider] = status
 

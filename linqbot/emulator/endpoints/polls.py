@@ -39,11 +39,7 @@ def new_poll(world: World, creator: Member, texts: Sequence[str]) -> PollRecord:
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a poll with its votes.
-
-    Raises:
-        ApiError: 404, there is no such poll.
-    """
+    """Return a poll with its votes."""
     message, _ = world.state.poll(request.path["message_id"])
     return EndpointResponse(200, shapes.kept_poll(message))
 
@@ -57,8 +53,7 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
     """
     message, poll = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
-    send_policy.check_present(chat)
-    send_policy.check_line(world.line_of(chat))
+    send_policy.check_able(world, chat)
     texts = [option["text"] for option in request.body["options"]]
     if world.line_of(chat).zero_retention:
         known = [option.text for option in poll.options]
@@ -70,16 +65,11 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def vote(world: World, request: ApiRequest) -> EndpointResponse:
-    """Vote as the bot, or take its vote back.
-
-    Raises:
-        ApiError: 404, there is no such poll or option; R13, R61.
-    """
+    """Vote as the bot, or take its vote back."""
     body = request.body
     message, _ = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
-    send_policy.check_present(chat)
-    send_policy.check_line(world.line_of(chat))
+    send_policy.check_able(world, chat)
     toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
     return EndpointResponse(202, _envelope(message))
 
@@ -107,11 +97,7 @@ def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, t
 def toggle(
     world: World, chat: ChatRecord, message: MessageRecord, voter: Member, option_id: str, *, is_on: bool
 ) -> None:
-    """Vote for one option, or take the vote back. If the vote is as wanted already, no event is emitted.
-
-    Raises:
-        ApiError: 404, there is no such option.
-    """
+    """Vote for one option, or take the vote back. If the vote is as wanted already, no event is emitted."""
     assert message.poll is not None
     option = existing(next((one for one in message.poll.options if one.id == option_id), None), "poll option")
     if is_on == (voter.handle in option.voters):

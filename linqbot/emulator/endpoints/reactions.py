@@ -25,8 +25,7 @@ def react(world: World, request: ApiRequest) -> EndpointResponse:
     """
     body, message = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
-    send_policy.check_present(chat)
-    send_policy.check_line(world.line_of(chat))
+    send_policy.check_able(world, chat)
     image = None
     if body["type"] == "sticker":
         if chat.service != "iMessage":

@@ -28,12 +28,7 @@ _OWN_HEADERS = frozenset({"content-type", "content-length", "host", "transfer-en
 def subscribe(
     world: World, target_url: str, events: Sequence[str] | None = None, *, phone_numbers: Sequence[str] | None = None
 ) -> SubscriptionRecord:
-    """Deliver events to `target_url` from now on; `events` None is all types.
-
-    Raises:
-        ApiError: 400, the address is neither https nor http on this machine, or its version is unknown; 409, another
-            subscription has this address.
-    """
+    """Deliver events to `target_url` from now on; `events` None is all types."""
     _check_target(world, target_url, None)
     asked = list(EVENT_TYPES if events is None else events)
     return _added(
@@ -100,29 +95,20 @@ def _check_events(asked: list[str] | None) -> None:
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
-    """Create a subscription. Only this answer has the signing secret.
-
-    Raises:
-        ApiError: 400, a field is not valid; 409, another subscription has this address.
-    """
+    """Create a subscription. Only this answer has the signing secret."""
     subscription = _added(world, **_checked(world, None, request.body))
     _emit(world, subscription, "created", "Created a webhook subscription", events=subscription.subscribed_events)
     return EndpointResponse(201, documents.saved(subscription))
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:
-    """List the subscriptions, without their secrets."""
     return EndpointResponse(
         200, {"subscriptions": [documents.shown(one) for one in world.state.subscriptions.values()]}
     )
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a subscription, without its secret.
-
-    Raises:
-        ApiError: 404, there is no such subscription.
-    """
+    """Return a subscription, without its secret."""
     return EndpointResponse(200, documents.shown(world.state.subscription(request.path["subscription_id"])))
 
 
@@ -173,11 +159,7 @@ def _routing(subscription: SubscriptionRecord) -> dict[str, str | None] | None:
 
 
 def delete(world: World, request: ApiRequest) -> EndpointResponse:
-    """Delete a subscription and drop its deliveries.
-
-    Raises:
-        ApiError: 404, there is no such subscription.
-    """
+    """Delete a subscription and drop its deliveries."""
     subscription = world.state.subscription(request.path["subscription_id"])
     del world.state.subscriptions[subscription.id]
     world.deliveries.close(subscription.id)
@@ -200,6 +182,5 @@ def _emit(
 
 
 def list_events(_: World, __: ApiRequest) -> EndpointResponse:
-    """List all event types."""
     doc_url = f"{DOCS}/channel/imessage/guides/webhooks/events"
     return EndpointResponse(200, {"events": list(EVENT_TYPES), "doc_url": doc_url})

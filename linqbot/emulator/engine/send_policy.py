@@ -69,6 +69,12 @@ def check_line(line: Line) -> None:
         raise ApiError(403, 2027, "This phone number cannot send messages at present")
 
 
+def check_able(world: World, chat: ChatRecord) -> None:
+    """Check that our line may do something in a chat: it has not left the chat and is not flagged (R13, R61)."""
+    check_present(chat)
+    check_line(world.line_of(chat))
+
+
 def check_send(world: World, line: Line, people: Collection[str], *, override_optout: bool) -> None:
     """Check that a message to these people may be sent now, and count the message (R13, R15, R70, R71, R74, R75).
 

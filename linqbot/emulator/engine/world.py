@@ -114,15 +114,12 @@ class World:
         }
 
     def show_conditions(self) -> None:
-        """Send the conditions to the page."""
         self.feed.publish("conditions", self.conditions)
 
     def show_chat(self, chat: ChatRecord) -> None:
-        """Send a chat to the page."""
         self.feed.publish("chat", lambda: shapes.watched_chat(chat, self.state))
 
     def show_message(self, message: MessageRecord) -> None:
-        """Send a message to the page."""
         self.feed.publish("message", lambda: shapes.watched_message(message))
 
     def show_payment(self, payment: PaymentRequestRecord | PaymentRecord) -> None:

@@ -20,7 +20,6 @@ T = TypeVar("T")
 
 
 def new_id() -> str:
-    """Return a new id, a UUID."""
     return str(uuid.uuid4())
 
 

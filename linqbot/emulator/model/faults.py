@@ -87,7 +87,6 @@ class Faults:
         return found
 
     def clear(self) -> None:
-        """Remove all faults."""
         if self._faults:
             self._faults.clear()
             self._on_change()

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 
 def health(chat: ChatRecord) -> JsonObject:
-    """Return the health of a chat."""
     anchor = chat.health.lower().replace("_", "-")
     return {
         "status": chat.health,
@@ -44,7 +43,6 @@ def display_name(chat: ChatRecord) -> str:
 
 
 def chat(chat: ChatRecord) -> JsonObject:
-    """Return a chat."""
     return documents.shown(chat) | {
         "display_name": display_name(chat),
         "health_status": health(chat),
@@ -174,7 +172,6 @@ def attachment_url(public_url: str, attachment: AttachmentRecord) -> str:
 
 
 def attachment(one: AttachmentRecord, public_url: str) -> JsonObject:
-    """Return an attachment."""
     status = "pending" if one.content is None else "complete"
     return documents.shown(one) | {"status": status, "download_url": attachment_url(public_url, one)}
 

@@ -139,7 +139,6 @@ class EmulatorState:
         self._handle_ids.setdefault(member.handle, member.id)
 
     def add_chat(self, chat: ChatRecord) -> None:
-        """Add a chat."""
         self.chats[chat.id] = chat
         for member in chat.others if not chat.is_group else ():
             self._direct[chat.line, member.handle] = chat

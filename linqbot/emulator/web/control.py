@@ -316,7 +316,6 @@ def routes(emulator: Emulator) -> list[Route]:
 
 
 def root(emulator: Emulator) -> Route:
-    """Return the route `/emulator`."""
     return Route("/emulator", _endpoint(emulator, index))
 
 

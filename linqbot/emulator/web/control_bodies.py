@@ -66,21 +66,14 @@ class AddFault(OnEmulator):
     )
 
     async def perform(self, emulator: Emulator) -> dict[str, Any]:
-        """Add the fault and return its id."""
         drop = "answer" if self.drop is True or self.lose or self.kind == "lose" else self.drop or None
-        fault = Fault(
-            on=self.on,
-            match=self.match,
-            status=self.status,
-            code=self.code,
-            retry_after=self.retry_after,
-            delay_ms=self.delay_ms or (1000 if self.kind == "delay" else 0),
-            drop=drop,
-            duplicate=self.duplicate or self.kind == "duplicate",
-            reorder=self.reorder or self.kind == "reorder",
-            times=self.times,
-        )
-        return {"id": emulator.add_fault(fault)}
+        asked = self.model_dump(exclude={"lose", "kind"}) | {
+            "drop": drop,
+            "delay_ms": self.delay_ms or (1000 if self.kind == "delay" else 0),
+            "duplicate": self.duplicate or self.kind == "duplicate",
+            "reorder": self.reorder or self.kind == "reorder",
+        }
+        return {"id": emulator.add_fault(Fault(**asked))}
 
 
 class SetClock(OnEmulator):
@@ -154,7 +147,6 @@ class DeliverAgain(OnEmulator):
     message_id: str
 
     async def perform(self, emulator: Emulator) -> None:
-        """Deliver the event of the message again."""
         emulator.world.deliveries.replay(_event_of(emulator, self.message_id))
 
 
@@ -167,7 +159,6 @@ class RunAgain(OnEmulator):
     message_id: str
 
     async def perform(self, emulator: Emulator) -> None:
-        """Let the bot handle the event of the message again."""
         await _runner(emulator).run_again(_event_of(emulator, self.message_id))
 
 
@@ -182,7 +173,6 @@ class Restart(OnEmulator):
     message_id: str
 
     async def perform(self, emulator: Emulator) -> Mapping[str, Any]:
-        """Return emulator and bot to the state before the message, and write it again."""
         return await _runner(emulator).restart_from(self.message_id)
 
 

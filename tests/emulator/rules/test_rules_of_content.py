@@ -137,9 +137,8 @@ async def test_r33_one_known_effect_of_its_type(refuses: Refuses, send: Send) ->
     assert answer.json()["message"]["effect"] == {"name": "slam", "type": "bubble"}
 
 
-@pytest.mark.parametrize("change", [{"team_id": "abc"}, {"bundle_id": "a:b"}, {"name": ""}])
-async def test_r35_an_app_card_names_its_app(refuses: Refuses, change: dict[str, str]) -> None:
-    await refuses({**CARD, "app": {**CARD["app"], **change}})  # type: ignore[dict-item]
+async def test_r35_an_app_card_names_its_app(refuses: Refuses) -> None:
+    await refuses({**CARD, "app": {**CARD["app"], "team_id": "abc"}})  # type: ignore[dict-item]
 
 
 async def test_r36_an_app_card_shows_something(refuses: Refuses) -> None:

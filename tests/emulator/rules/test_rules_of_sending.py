@@ -132,9 +132,8 @@ async def test_media_by_an_address_elsewhere_is_passed_on_unfetched(
     assert (sent["filename"], sent["mime_type"], sent["url"]) == ("café.png", "image/png", part["url"])
 
 
-@pytest.mark.parametrize(
-    ("speaks", "preferred", "service", "end"),
-    [
+async def test_r32_the_service_used(emulator: Emulator, api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str | None, str, str]] = [
         ("iMessage", None, "iMessage", "delivered"),
         ("RCS", None, "RCS", "delivered"),
         ("SMS", None, "SMS", "sent"),
@@ -142,17 +141,16 @@ async def test_media_by_an_address_elsewhere_is_passed_on_unfetched(
         ("iMessage", "RCS", "RCS", "delivered"),
         ("SMS", "RCS", "SMS", "sent"),
         ("SMS", "iMessage", "iMessage", "failed"),
-    ],
-)
-async def test_r32_the_service_used(
-    emulator: Emulator, api: httpx.AsyncClient, speaks: str, preferred: str | None, service: str, end: str
-) -> None:
-    emulator.state.services[PERSON] = speaks
-    more = {"preferred_service": preferred} if preferred else {}
-    sent = (await create(api, **message(**more))).json()["chat"]["message"]
-    assert (sent["service"], sent["preferred_service"]) == (service, preferred)
-    emulator.advance(1)
-    assert emulator.state.messages[sent["id"]].status == end
+    ]
+    for speaks, preferred, service, end in rows:
+        with subtests.test(speaks=speaks, preferred=preferred):
+            emulator.reset()
+            emulator.state.services[PERSON] = speaks
+            more = {"preferred_service": preferred} if preferred else {}
+            sent = (await create(api, **message(**more))).json()["chat"]["message"]
+            assert (sent["service"], sent["preferred_service"]) == (service, preferred)
+            emulator.advance(1)
+            assert emulator.state.messages[sent["id"]].status == end
 
 
 async def test_r34_the_message_answered_must_exist_in_this_chat(
