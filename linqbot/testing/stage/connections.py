@@ -121,7 +121,6 @@ class WatchedStorage:
             self._nothing_to_take = False
 
     async def finish(self, lease: Lease, commit: Commit) -> None:
-        """Finish a lease, and report the end of its turn."""
         try:
             await self._write("finish", self._inner.finish, lease, commit)
             self._report_stored(commit)

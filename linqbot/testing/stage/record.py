@@ -55,7 +55,6 @@ class Record:
         self._turns.clear()
 
     def called(self, call: ApiCall) -> None:
-        """Note a request of the bot."""
         self.calls.append(call)
         self.history.append(f"the bot calls {call.name or call.path}: {call.status or 'no answer'}")
 
@@ -130,7 +129,6 @@ class Record:
 
     @hookimpl
     def turn_ended(self, report: TurnReport) -> None:
-        """Note the end of a turn, and its failure if it failed."""
         this = self._turns.pop(bot_run.turn.get(), None)
         ctx, who = this.ctx if this else None, report.handler or "no handler"
         what = f"{report.delivery.type}: "
