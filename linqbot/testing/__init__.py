@@ -14,11 +14,10 @@ from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from linqbot.testing.bubble import Bubble, Tapback
-    from linqbot.testing.crashes import killed_between_calls
     from linqbot.testing.phone import Phone
     from linqbot.testing.stage.connections import ApiCall
     from linqbot.testing.stage.record import HandlerFailed, NothingCame
-    from linqbot.testing.talk import PhoneFor, talking
+    from linqbot.testing.talk import PhoneFor, killed_between_calls, talking
 
 __all__ = [
     "ApiCall",
@@ -40,7 +39,7 @@ _HOMES = {
     "Phone": "linqbot.testing.phone",
     "PhoneFor": "linqbot.testing.talk",
     "Tapback": "linqbot.testing.bubble",
-    "killed_between_calls": "linqbot.testing.crashes",
+    "killed_between_calls": "linqbot.testing.talk",
     "talking": "linqbot.testing.talk",
 }
 

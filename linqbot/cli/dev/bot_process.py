@@ -55,8 +55,6 @@ class Prepared:
 
 @dataclass(slots=True)
 class BotProcess:
-    """The child process that serves the bot."""
-
     file: str
     emulator: str  # URL of the emulator; empty with a real account
     port: int
@@ -85,12 +83,10 @@ class BotProcess:
 
     @property
     def url(self) -> str:
-        """Return the address of the bot."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def is_running(self) -> bool:
-        """True if the process has been started and has not ended."""
         return self.process is not None and self.process.returncode is None
 
     async def start(self) -> None:
@@ -177,7 +173,6 @@ class BotProcess:
             asyncio.get_running_loop().remove_reader(self.bound)
 
     async def aclose(self) -> None:
-        """Stop the process, and end the one that was prepared."""
         await self.stop()
         prepared = self.prepared
         self.forget_prepared()

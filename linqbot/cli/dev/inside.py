@@ -79,7 +79,6 @@ class Inside:
 
     @hookimpl
     def register_routes(self, running: Running) -> list[BaseRoute]:
-        """Return the routes."""
         storage = running.storage
 
         async def put_clock(request: Request) -> Response:

@@ -33,8 +33,6 @@ STORAGE: Final = f"sqlite:///{FOLDER / 'dev.db'}"
 
 
 class Child(Protocol):
-    """The process that serves the bot."""
-
     file: str
 
     @property
@@ -96,8 +94,6 @@ async def run(bot: Child, settings: Settings, public_url: str, watched: Path, *,
 
 @dataclass(slots=True)
 class _Subscribed:
-    """The subscription of this run."""
-
     client: Client
     secrets: SecretFile
     target_url: str
@@ -126,7 +122,6 @@ class _Subscribed:
             await self._delete(other)
 
     async def sync(self, handled: Handled) -> None:
-        """Subscribe to what the bot handles now."""
         events, _ = await events_for(self.client, handled)
         own = await self.client.webhook_subscriptions.retrieve(self.id) if self.id else None
         done = await sync(self.client, self.secrets, Wanted(self.target_url, events), own=own)
@@ -154,7 +149,6 @@ class _Subscribed:
         return f"{found.what} [{found.code}]" if found else None
 
     async def lines(self) -> str:
-        """Return the numbers at which people can write to the bot."""
         return " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
 
     async def _delete(self, subscription_id: str) -> None:

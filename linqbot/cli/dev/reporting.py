@@ -280,7 +280,6 @@ class TurnLines:
         self._has_given_up = False
 
     def print(self, turn: ObservedTurn) -> None:
-        """Print a turn, if it is shown."""
         if not is_shown(turn):
             return
         shown = [line(turn)]
@@ -315,7 +314,6 @@ def is_shown(turn: ObservedTurn) -> bool:
 
 
 def line(turn: ObservedTurn) -> str:
-    """Return the line of a turn, with colors."""
     time = click.style(f"{turn.started_at.astimezone():%H:%M:%S}", dim=True)
     parts = [_what_came(turn)]
     if turn.taken_by is not None:

@@ -70,7 +70,6 @@ class DevRunner:
         )
 
     async def aclose(self) -> None:
-        """Close the connections to the bot."""
         await self._http.aclose()
 
     # Messages, and restarting from them
@@ -156,7 +155,6 @@ class DevRunner:
         self._era += 1
 
     async def move_to(self, at: float) -> Moved:
-        """Move the clocks of emulator and bot forward; see `BotRunner.move_to`."""
         async with self._moving:
             era = self._era
             return await move(self._emulator, self, at, is_over=lambda: self._era != era)
@@ -184,7 +182,6 @@ class DevRunner:
     # The storage
 
     async def stored(self, chat_id: str | None) -> dict[str, Any]:
-        """Return what the bot stores; see `BotRunner.stored`."""
         chat = self._emulator.state.chats.get(chat_id or "")
         people = list(chat.people) if chat else []
         asked = {"chat_id": chat_id or [], "person": people, "turn": self._events_of(chat_id)}
@@ -226,8 +223,6 @@ KEPT = 20
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The state before a message."""
-
     message_id: str  # the id that the message then got
     message: Write  # the act of writing it, to be performed again
     snapshot: Snapshot
@@ -263,7 +258,6 @@ class StorageCopies:
 
     @staticmethod
     def delete(copy: Path | None) -> None:
-        """Delete a copy."""
         if copy is not None:
             copy.unlink(missing_ok=True)
 
@@ -279,8 +273,6 @@ LOOK_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The work of the bot."""
-
     is_busy: bool  # a turn runs, or could run now
     # The time at which a retry or a scheduled send is due next, in Unix seconds; None if there is none.
     next_at: float | None
@@ -289,13 +281,9 @@ class Work:
 class ClockFollower(Protocol):
     """The bot, as far as a move needs to know it."""
 
-    async def work(self) -> Work:
-        """Return its work now."""
-        ...
+    async def work(self) -> Work: ...
 
-    async def follow_clock(self) -> None:
-        """Give it the emulator's clock."""
-        ...
+    async def follow_clock(self) -> None: ...
 
 
 async def move(emulator: Emulator, bot: ClockFollower, at: float, *, is_over: Callable[[], bool]) -> Moved:

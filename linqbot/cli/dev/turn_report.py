@@ -145,8 +145,6 @@ SENDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class MetQuestion:
-    """An open question that the event of a turn concerns."""
-
     text: str
     handler: str
     result: AnswerResult  # what became of the question; see `AnswerResult`
@@ -187,7 +185,6 @@ class ObservedTurn:
 
     @property
     def outcome(self) -> str:
-        """The outcome, in the emulator's words."""
         if self.report.outcome is None:
             return "running"
         if self.taken_by is not None:
@@ -208,7 +205,6 @@ class ObservedTurn:
         return any(isinstance(error, LinqApiError) and error.code == OPTED_OUT for error in errors)
 
     def note_content(self, said: Said) -> None:
-        """Note the content of a reply or a send."""
         if said.sent.messages and len(self.said) < MAX_SHOWN:
             self.said.append(said)
 
@@ -246,7 +242,6 @@ class ObservedTurn:
         }
 
     def _joined(self) -> list[str | None]:
-        """Return the ids of the further messages of a burst."""
         return [one.message_id for one in self.event.burst[1:]] if isinstance(self.event, MessageReceived) else []
 
     def _notes(self) -> list[dict[str, Any]]:

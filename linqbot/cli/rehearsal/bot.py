@@ -32,8 +32,6 @@ MOST: Final = 10_000
 
 
 class RehearsalRoutes:
-    """The plugin."""
-
     name = NAME
 
     def __init__(self, key: str) -> None:
@@ -41,7 +39,6 @@ class RehearsalRoutes:
 
     @hookimpl
     def register_routes(self, running: Running) -> list[BaseRoute]:
-        """Return the routes."""
         storage = running.storage
         events, _ = events_among(tuple(EVENT_TYPES), handled_by(running.handled))
 

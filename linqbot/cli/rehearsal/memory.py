@@ -36,16 +36,12 @@ _BLOCK_BYTES: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """A look at the resident memory."""
-
     age_s: float  # seconds since the process was started
     bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A look at the live memory."""
-
     life: int  # the number of the process
     age_s: float  # seconds since it was started
     messages: int  # the messages that people have written so far

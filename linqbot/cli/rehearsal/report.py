@@ -31,8 +31,6 @@ _NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010f
 
 @dataclass(frozen=True, slots=True)
 class PersonResult:
-    """The result of one person."""
-
     name: str
     written: int  # the number of messages
     expecting: int  # the number of these that call for an answer
@@ -52,8 +50,6 @@ class PersonResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of a rehearsal."""
-
     bot: str
     seconds: float  # the length
     seed: int
@@ -70,7 +66,6 @@ class Report:
 
     @property
     def violations(self) -> list[Violation]:
-        """The broken rules of all people."""
         return [one for person in self.people for one in person.violations]
 
     @property
@@ -89,12 +84,10 @@ class Report:
 
     @property
     def expecting(self) -> int:
-        """The number of messages that call for an answer."""
         return sum(one.expecting for one in self.people)
 
     @property
     def judged(self) -> int:
-        """The number of those that are judged."""
         return sum(one.judged for one in self.people)
 
     @property
@@ -103,11 +96,9 @@ class Report:
         return not self.violations and not self.crashes and not any(one.stopped for one in self.people)
 
     def count(self, rule: Rule) -> int:
-        """Return how often a rule was broken."""
         return sum(one.rule == rule for one in self.violations)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report for programs."""
         memory, grown = in_use(self.memory), growth(self.live)
         return {
             "bot": self.bot,
@@ -200,7 +191,6 @@ def tried_by(visit: Visit) -> Counter[str]:
 
 
 def faults_in(visits: Sequence[Visit], kills: int) -> dict[str, int]:
-    """Return how often each fault was injected."""
     acts = (act for visit in visits for stretch in visit.stretches for act in stretch.acts)
     counted = Counter(act.fault for act in acts if isinstance(act, Inject) and act.fault != "kill")
     return ({"kill": kills} if kills else {}) | dict(sorted(counted.items()))
@@ -216,7 +206,6 @@ def of_seconds(seconds: Sequence[float]) -> dict[str, float] | None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
@@ -253,13 +242,11 @@ def print_trying(number: int, of: int) -> None:
 
 
 def end_progress() -> None:
-    """Remove the line."""
     if sys.stderr.isatty():
         click.echo("\r" + " " * 78 + "\r", nl=False, err=True)
 
 
 def print_summary(report: Report, out: Path) -> None:
-    """Print the result for people."""
     faults = ", ".join(f"{name} {times}" for name, times in report.faults.items()) or "none"
     many = "1 person" if len(report.people) == 1 else f"{len(report.people)} people"
     early = ", then it was interrupted" if report.was_interrupted else ""

@@ -24,10 +24,9 @@ from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import LinqbotError
 from linqbot.server import uvicorn_server
-from linqbot.testing.people.actor import perform
 from linqbot.testing.people.checks import GivenUp, Rule, seconds_to_answers, violations
 from linqbot.testing.people.persona import FaultName, Inject, Performed, Persona, Stretch, Visit
-from linqbot.testing.people.rehearsing import handle_of
+from linqbot.testing.people.rehearsing import handle_of, perform
 
 SECRET_NAMES: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 """The ends of the names of environment variables whose values no message may contain."""
@@ -119,7 +118,7 @@ class _Look:
 
 
 class LiveStage:
-    """The surroundings of people who talk to a process: see `linqbot.testing.people.actor.Surroundings`.
+    """The surroundings of people who talk to a process: see `linqbot.testing.people.rehearsing.Surroundings`.
 
     The seed determines when the bot is killed.
 
@@ -156,7 +155,6 @@ class LiveStage:
         return self._is_ending or asyncio.get_running_loop().time() >= self._begun_at + self._plan.seconds
 
     async def pause(self, seconds: float) -> None:
-        """Let real time pass."""
         await asyncio.sleep(seconds)
 
     async def settled(self, handle: str) -> bool:

@@ -137,7 +137,6 @@ class ServedBot:
             return await self.start()
 
     async def events(self) -> list[str]:
-        """Return the event types that the bot handles."""
         return list((await self._get("events"))["events"])
 
     async def unfinished(self) -> set[str] | None:
@@ -162,7 +161,6 @@ class ServedBot:
 
     @property
     def age_s(self) -> float:
-        """The seconds since the process was started."""
         return time.monotonic() - self._started_at
 
     async def live_memory(self, messages: int) -> Live | None:

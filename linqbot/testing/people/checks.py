@@ -18,7 +18,6 @@ from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartReco
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
 from linqbot.linq.rules.message import is_opt_out
-from linqbot.testing.people.actor import answers_to
 from linqbot.testing.people.persona import Correct, Performed, Say, Stretch, Visit, records_of
 
 Rule: TypeAlias = Literal["unanswered", "unexpected", "doubled", "order", "leak", "opted-out", "given-up"]
@@ -173,6 +172,16 @@ def _about(done: Performed) -> str:
 
 
 # The rules
+
+
+def answers_to(said: Performed, records: Sequence[MessageRecord], *, before_seq: float = float("inf")) -> bool:
+    """Return True if a message was answered: by a message of the bot after it, or by a tapback of the bot on it.
+
+    Messages written after it may have been joined with it, so a tapback on one of them counts too. Only records before
+    `before_seq` count.
+    """
+    later = [one for one in records if said.seq <= one.seq < before_seq]
+    return any(one.is_from_me or any(tapback.by.is_me for tapback in one.reactions) for one in later)
 
 
 def _unanswered(heard: Heard) -> Iterator[Violation]:

@@ -1,6 +1,6 @@
 """A simulated person: a name, the service of the phone, and a script of acts or a function that chooses them.
 
-Acts are data. `actor.py` performs them on the emulator and keeps the record of the conversation in stretches. A
+Acts are data. `rehearsing.py` performs them on the emulator and keeps the record of the conversation in stretches. A
 *stretch* begins with an act and ends as soon as the person waits and the bot has finished everything that the acts
 caused. So the messages of the bot in a stretch answer this stretch. If the bot does not finish in time, the stretch
 goes on.
@@ -172,7 +172,6 @@ class Persona:
 
 
 async def acts_of(persona: Persona, dialogue: Dialogue) -> AsyncIterator[PersonAct]:
-    """Yield the acts of a person, one after the other."""
     if callable(persona.script):
         while (act := await persona.script(dialogue)) is not None:
             yield act
@@ -183,8 +182,6 @@ async def acts_of(persona: Persona, dialogue: Dialogue) -> AsyncIterator[PersonA
 
 @dataclass(slots=True)
 class Performed:
-    """An act that was performed."""
-
     act: PersonAct
     at: float  # Unix seconds on the emulator's clock
     message_id: str | None = None  # the message that was written, edited or tapped; None for other acts
@@ -196,15 +193,12 @@ class Performed:
 
 @dataclass(slots=True)
 class Stretch:
-    """A part of a conversation."""
-
     after_seq: int  # the number of the last message before the stretch; 0 if there is none
     performed: list[Performed] = field(default_factory=list)
     is_settled: bool = False  # True if the bot has finished, and the next stretch begins
 
     @property
     def said(self) -> list[Performed]:
-        """The messages that the person wrote."""
         return [one for one in self.performed if isinstance(one.act, Say)]
 
     @property
@@ -214,7 +208,6 @@ class Stretch:
 
     @property
     def acts(self) -> list[PersonAct]:
-        """The acts."""
         return [one.act for one in self.performed]
 
     @property
@@ -238,7 +231,6 @@ class Visit:
 
     @property
     def said(self) -> Iterator[Performed]:
-        """The messages that the person wrote, oldest first."""
         return (one for stretch in self.stretches for one in stretch.said)
 
     @property

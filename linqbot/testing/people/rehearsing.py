@@ -1,15 +1,39 @@
-"""`rehearse`: lets simulated people talk to a bot in a test, and returns the rules that were broken."""
+"""`rehearse` lets simulated people talk to a bot in a test, and returns the rules that were broken.
+
+Each person has an actor, which performs the acts of the script and waits for the bot between them.
+"""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
+from linqbot.emulator.acts.conversation import Edit, Media, Part, React, SetTyping, Text, Write
+from linqbot.emulator.emulator import LINES, Emulator
+from linqbot.emulator.model.answers import ApiError
+from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.model.records import MessageRecord
+from linqbot.linq.rules.message import is_opt_out
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.testing.people.actor import perform
-from linqbot.testing.people.checks import GivenUp, Violation, violations
-from linqbot.testing.people.persona import Persona, Visit
+from linqbot.testing.people.checks import GivenUp, Violation, answers_to, violations
+from linqbot.testing.people.persona import (
+    Correct,
+    Dialogue,
+    FaultName,
+    Inject,
+    Pause,
+    Performed,
+    Persona,
+    PersonAct,
+    Say,
+    Stretch,
+    Tap,
+    Visit,
+    acts_of,
+    records_of,
+)
 from linqbot.testing.phone import Phone
 from linqbot.testing.stage.record import HandlerFailed, NothingCame
 
@@ -105,3 +129,226 @@ class _InTest:
 
     async def kill(self) -> None:
         await self._phone.restart()
+
+
+PHOTO: Final = base64.b64encode(
+    base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
+).decode()
+"""A picture of one pixel, in base64."""
+
+TAPBACKS: Final = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
+WAIT_429_S: Final = 2
+SLOW_MS: Final = 3000
+
+
+class Surroundings(Protocol):
+    """The place in which people act: the bot in this process, or a process of its own."""
+
+    emulator: Emulator
+    # Seconds that a person waits for an answer that is owed after the bot has finished, because a bot may answer later,
+    # such as with `ctx.send_later`.
+    patience_s: float
+    look_every_s: float  # seconds between looks for such an answer
+
+    @property
+    def is_over(self) -> bool:
+        """True if people shall end their conversations."""
+        ...
+
+    async def pause(self, seconds: float) -> None: ...
+
+    async def settled(self, handle: str) -> bool:
+        """Wait until the bot has finished everything in the chats of a person. Return False if it takes too long."""
+        ...
+
+    async def kill(self) -> None: ...
+
+
+async def perform(persona: Persona, handle: str, around: Surroundings, visit: Visit | None = None) -> Visit:
+    """Let a person talk to the bot, and return the record; the caller can read `visit` meanwhile."""
+    visit = visit or Visit(persona, handle)
+    actor = Actor(visit, around)
+    around.emulator.state.services[handle] = persona.service
+    async for act in acts_of(persona, actor.dialogue):
+        if around.is_over and actor.is_between:
+            return visit
+        try:
+            await actor.do(act)
+        except ApiError as error:
+            visit.stopped = f"{type(act).__name__} was refused: {error}"
+            break
+    await actor.wait()
+    return visit
+
+
+class Actor:
+    def __init__(self, visit: Visit, around: Surroundings) -> None:
+        self._visit = visit
+        self._around = around
+        self._emulator = around.emulator
+        self.dialogue = Dialogue(around.emulator, visit.handle)
+        self._pending: list[FaultName] = []
+        self._faults: list[str] = []
+
+    @property
+    def is_between(self) -> bool:
+        """True if the bot has finished what the person's acts caused."""
+        return not self._visit.stretches or self._visit.stretches[-1].is_settled
+
+    async def do(self, act: PersonAct) -> None:
+        """Perform an act, and wait for the bot if the act does.
+
+        Raises:
+            ApiError: the emulator refused the act.
+        """
+        performed = Performed(act, self._emulator.clock.now())
+        match act:
+            case Say():
+                await self._type(act)
+                performed.at = self._emulator.clock.now()
+                self._note(performed)
+                self._say(act, performed)
+            case Correct():
+                self._note(performed)
+                self._correct(act, performed)
+            case Tap():
+                self._note(performed)
+                self._tap(act, performed)
+            case Pause():
+                # A pause between stretches belongs to the next one.
+                self._note(performed)
+                await self._around.pause(act.seconds)
+                return
+            case Inject():
+                self._note(performed)
+                await self._inject(act.fault)
+                return
+        if act.waits:
+            await self.wait()
+
+    async def wait(self) -> None:
+        """Wait until the bot has finished; and a while longer, if the person is owed an answer."""
+        if self.is_between:
+            return
+        around, stretch = self._around, self._visit.stretches[-1]
+        is_settled, waited_s = await around.settled(self._visit.handle), 0.0
+        while is_settled and waited_s < around.patience_s and self._is_owed_an_answer(stretch):
+            await around.pause(around.look_every_s)
+            waited_s += around.look_every_s
+            is_settled = await around.settled(self._visit.handle)
+        if is_settled:
+            self._clear_faults()
+            stretch.is_settled = True
+
+    def _note(self, performed: Performed) -> None:
+        if self.is_between:
+            records = self._records()
+            self._visit.stretches.append(Stretch(records[-1].seq if records else 0))
+        if not isinstance(performed.act, Say):
+            records = self._records()
+            performed.seq = records[-1].seq + 1 if records else 0
+        self._visit.stretches[-1].performed.append(performed)
+
+    def _is_owed_an_answer(self, stretch: Stretch) -> bool:
+        records = self._records()
+        return any(one.expects == "answer" and not answers_to(one, records) for one in stretch.causes)
+
+    def _records(self) -> list[MessageRecord]:
+        return records_of(self._emulator, self._visit.handle)
+
+    # Acts
+
+    async def _type(self, act: Say) -> None:
+        chat_id = self._chat_id()
+        if act.typing_s and chat_id is not None:
+            self._emulator.do(SetTyping(from_=self._visit.handle, chat_id=chat_id, state="started"))
+        if act.typing_s:
+            await self._around.pause(act.typing_s)
+
+    def _say(self, act: Say, performed: Performed) -> None:
+        parts: list[Part] = [Text(value=act.text)] if act.text else []
+        parts += [Media(filename=f"photo{n + 1}.png", data_base64=PHOTO) for n in range(act.photos)]
+        said = self._latest(from_bot=True) if act.in_thread else None
+        if "double" in self._pending:
+            self._add(Fault("delivery", self._visit.handle, duplicate=True))
+        written = self._emulator.do(
+            Write.model_validate(
+                {
+                    "from": self._visit.handle,
+                    "to": self._line(),
+                    "parts": parts,
+                    "reply_to": said.id if said else None,
+                }
+            )
+        )
+        performed.message_id = written["message_id"]
+        if performed.message_id is not None:
+            performed.seq = self._emulator.state.message(performed.message_id).seq
+            is_stop = not act.photos and is_opt_out(act.text)
+            performed.expects = "silence" if is_stop else act.expects
+        self._add_pending(written["chat_id"])
+
+    def _correct(self, act: Correct, performed: Performed) -> None:
+        if (mine := self._latest(from_bot=False)) is not None:
+            performed.message_id, performed.expects = mine.id, act.expects
+            self._emulator.do(Edit(from_=self._visit.handle, message_id=mine.id, text=act.text))
+
+    def _tap(self, act: Tap, performed: Performed) -> None:
+        if (said := self._latest(from_bot=True)) is None:
+            return
+        performed.message_id, performed.expects = said.id, act.expects
+        is_named = act.reaction in TAPBACKS
+        self._emulator.do(
+            React.model_validate(
+                {
+                    "from": self._visit.handle,
+                    "message_id": said.id,
+                    "type": act.reaction if is_named else "custom",
+                    "custom_emoji": None if is_named else act.reaction,
+                }
+            )
+        )
+
+    def _latest(self, *, from_bot: bool) -> MessageRecord | None:
+        found = (one for one in reversed(self._records()) if one.is_from_me is from_bot)
+        return next((one for one in found if from_bot or not one.poll), None)
+
+    def _chat_id(self) -> str | None:
+        records = self._records()
+        return records[-1].chat_id if records else None
+
+    def _line(self) -> str:
+        chat = self._emulator.state.chats.get(self._chat_id() or "")
+        return chat.line if chat else LINES[0]
+
+    # Faults
+
+    async def _inject(self, fault: FaultName) -> None:
+        if fault == "kill":
+            await self._around.kill()
+        else:
+            self._pending.append(fault)
+
+    def _add_pending(self, chat_id: str | None) -> None:
+        """Add the faults of the bot's next message, now that the chat exists. The bot has not seen the message yet."""
+        # Only the sending of messages: a read receipt would use a fault up.
+        match = f"POST /v3/chats/{chat_id}/messages"
+        for fault in self._pending:
+            match fault:
+                case "429":
+                    self._add(Fault("api", match, status=429, retry_after=WAIT_429_S))
+                case "500":
+                    self._add(Fault("api", match, status=500))
+                case "lost-answer":
+                    self._add(Fault("api", match, drop="answer"))
+                case "slow":
+                    self._add(Fault("api", match, delay_ms=SLOW_MS))
+        self._pending.clear()
+
+    def _add(self, fault: Fault) -> None:
+        self._faults.append(self._emulator.add_fault(fault))
+
+    def _clear_faults(self) -> None:
+        for fault_id in self._faults:
+            self._emulator.remove_fault(fault_id)
+        self._faults.clear()

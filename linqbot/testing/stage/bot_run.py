@@ -125,7 +125,6 @@ class BotRun:
             await self._stopping.wait()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
-        """Start a task that belongs to the run."""
         before = _run.set(self)
         try:
             return asyncio.get_running_loop().create_task(work)
@@ -138,7 +137,6 @@ class BotRun:
         return len(self._tasks) > 0
 
     def note_task(self, task: asyncio.Future[Any]) -> None:
-        """Cancel this task too when the bot is killed."""
         self._tasks.add(task)
 
     # The connections of the bot
@@ -244,7 +242,6 @@ class Activity:
         self._changed = asyncio.Event()
 
     def begin(self, who: Who) -> None:
-        """Count one more piece of work of `who`."""
         self._at_work[who] += 1
 
     def end(self, who: Who) -> None:
@@ -260,11 +257,9 @@ class Activity:
         self._sharing.add(turn.get())
 
     def is_sharing(self, who: Who) -> bool:
-        """Return True if a turn has read a value that all chats share."""
         return who in self._sharing
 
     def notify(self) -> None:
-        """Wake the test that waits for a change."""
         self._changed.set()
 
     @contextmanager

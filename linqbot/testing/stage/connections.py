@@ -39,7 +39,7 @@ class WatchedStorage:
     It has all methods of a `Storage`: those that it does not define are those of `inner`.
 
     Args:
-        ended: Called with the lease and the writes of each turn that ended.
+        stored: Called with what the end of each turn has stored.
         is_taken: Returns True if a handler takes deliveries of this type. Receipts that none takes have no points at
             which the bot is killed.
     """
@@ -51,14 +51,14 @@ class WatchedStorage:
         activity: Activity,
         run: BotRun,
         *,
-        ended: Callable[[Lease, Commit], None],
+        stored: Callable[[Commit], None],
         is_taken: Callable[[str], bool],
     ) -> None:
         self._inner = inner
         self._clock = clock
         self._activity = activity
         self._run = run
-        self._report_ended = ended
+        self._report_stored = stored
         self._is_taken = is_taken
         self._nothing_to_take = False
         self._receipts: set[Who] = set()
@@ -121,10 +121,9 @@ class WatchedStorage:
             self._nothing_to_take = False
 
     async def finish(self, lease: Lease, commit: Commit) -> None:
-        """Finish a lease, and report the end of its turn."""
         try:
             await self._write("finish", self._inner.finish, lease, commit)
-            self._report_ended(lease, commit)
+            self._report_stored(commit)
         except StateConflict:
             # The turn has not ended: the worker finishes it again, so that it runs again.
             self._activity.begin(lease.token)

@@ -6,21 +6,22 @@ The errors of failed waits are assertion errors, so that a failed wait is a fail
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from functools import wraps
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from linqbot import tracebacks
 from linqbot.bot import never_awaited
 from linqbot.bot.context import Context
-from linqbot.bot.handlers import NOT_ADDRESSED, DeadLetterRoute, ErrorHandler
-from linqbot.bot.router import Next
+from linqbot.bot.handlers import NOT_ADDRESSED
+from linqbot.bot.router import Middleware, Next
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.clock import Clock
-from linqbot.engine.failure import Failure, TurnFailure
+from linqbot.engine.failure import TurnFailure
+from linqbot.errors import NeverAwaited
+from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.storage.inbox import Commit, DeadLetter, Defer, Lease, Retry
+from linqbot.storage.inbox import Commit
 from linqbot.storage.journal import RECEIPTS
 from linqbot.testing.stage import bot_run
 from linqbot.testing.stage.connections import ApiCall
@@ -30,16 +31,16 @@ LAST_LINES = 25
 
 @dataclass(slots=True)
 class _Turn:
-    """One run of the bot over an event, with the exception that a handler raised and coroutines that it never awaited."""
+    """One run of the bot over an event, with the coroutines that its code never awaited."""
 
-    event: Event
     ctx: Context
-    error: Exception | None = None
     never_awaited: tuple[UnawaitedCoroutine, ...] = ()
 
 
 class Record:
-    """Watches the turns of the bot and its calls."""
+    """Watches the turns of the bot, as a plugin, and its calls."""
+
+    name = "linqbot-testing"
 
     def __init__(self, clock: Clock) -> None:
         self.calls: list[ApiCall] = []  # the bot's requests, oldest first
@@ -54,7 +55,6 @@ class Record:
         self._turns.clear()
 
     def called(self, call: ApiCall) -> None:
-        """Note a request of the bot."""
         self.calls.append(call)
         self.history.append(f"the bot calls {call.name or call.path}: {call.status or 'no answer'}")
 
@@ -105,77 +105,59 @@ class Record:
 
     # Watching
 
-    def watch(self, handle: Next) -> Next:
-        """Wrap handling so that it notes the exception of a handler."""
+    @hookimpl
+    def register_middleware(self) -> list[Middleware]:
+        return [self._watch]
+
+    def _watch(self, handle: Next) -> Next:
+        """Wrap handling so that it notes the context of a turn, and the coroutines that its code never awaited."""
 
         async def watched(event: Any, ctx: Context) -> None:
-            this = self._turns[bot_run.turn.get()] = _Turn(event, ctx)
+            this = self._turns[bot_run.turn.get()] = _Turn(ctx)
             try:
                 await handle(event, ctx)
-            except Exception as error:
-                this.error = error
-                raise
             finally:
                 if (root := running_root()) is not None:
                     this.never_awaited = root.never_awaited or ()
 
         return watched
 
-    def watch_error(self, handle: ErrorHandler) -> ErrorHandler:
-        """Wrap an error handler: an exception that it handles is no failure."""
+    def stored(self, commit: Commit) -> None:
+        """Note the sends that the end of a turn has scheduled."""
+        now = self._clock.now()
+        self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in commit.timers)
 
-        @wraps(handle)
-        async def watched(error: Any, event: Any, ctx: Context) -> None:
-            this = self._turns[bot_run.turn.get()]
-            try:
-                await handle(error, event, ctx)
-            except Exception as raised:
-                this.error = raised
-                raise
-            this.error = None
-
-        return watched
-
-    def watch_dead_letter(self, route: DeadLetterRoute) -> DeadLetterRoute:
-        """Wrap a handler of dead letters, so that its exceptions are noted too."""
-
-        async def watched(failure: Failure, event: Any, ctx: Context) -> None:
-            async def handle(event: Any, ctx: Context) -> None:
-                await route.handler(failure, event, ctx)
-
-            await self.watch(handle)(event, ctx)
-
-        return replace(route, handler=watched)
-
-    def ended(self, lease: Lease, commit: Commit) -> None:
-        """Note the end of a turn, and its failure if it failed."""
-        this, outcome, now = self._turns.pop(lease.token, None), commit.outcome, self._clock.now()
-        who = (this.ctx.handler if this else None) or "no handler"
-        what = f"{lease.delivery.type}: "
-        if isinstance(outcome, Retry | DeadLetter):
-            why = (
-                _failure(this.error, who, this.ctx) if this and this.error else outcome.error.strip().removesuffix(".")
-            )
-            then = f"It runs again in {outcome.at - now:.1f} s." if isinstance(outcome, Retry) else "It was given up."
+    @hookimpl
+    def turn_ended(self, report: TurnReport) -> None:
+        this = self._turns.pop(bot_run.turn.get(), None)
+        ctx, who = this.ctx if this else None, report.handler or "no handler"
+        what = f"{report.delivery.type}: "
+        if report.outcome in {"retry", "dead_letter"}:
+            # A call without `await` raises nothing in the handler, and its reason says it all.
+            error = None if isinstance(report.error, NeverAwaited) else report.error
+            why = _failure(error, who, ctx) if error else str(report.reason).strip().removesuffix(".")
+            then = "It was given up." if report.again_in_s is None else f"It runs again in {report.again_in_s:.1f} s."
             what += f"{why} {then}" if why.endswith(("?", "!")) else f"{why}. {then}"
-            self._failures.append((what, this.error if this else None))
-        elif isinstance(outcome, Defer):
-            what += f"waits for {outcome.at - now:.1f} s more: {outcome.reason}"
-        elif this is not None and this.ctx.handler is None:
-            if this.event.is_own or this.event.type in RECEIPTS:
+            self._failures.append((what, error))
+        elif report.outcome == "defer":
+            what += f"waits for {report.again_in_s:.1f} s more: {report.reason}"
+        elif report.outcome == "lost":
+            return
+        elif report.event is not None and report.handler is None:
+            if report.event.is_own or report.event.type in RECEIPTS:
                 return
-            what += _untaken(this.event)
+            what += _untaken(report.event)
         else:
             what += f"taken by {who}"
         self.history.append(what)
-        if this is not None and not isinstance(outcome, DeadLetter):
+        if this is not None and report.outcome != "dead_letter":
             self.history.extend(never_awaited.report(each, who, this.ctx.handler_at) for each in this.never_awaited)
-        self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in commit.timers)
 
 
-def _failure(error: Exception, who: str, ctx: Context) -> str:
+def _failure(error: BaseException, who: str, ctx: Context | None) -> str:
     # The same place as in the worker's log.
-    place = TurnFailure(error, at=ctx.stuck_at, handler_at=ctx.handler_at).place
+    stuck_at, handler_at = (ctx.stuck_at, ctx.handler_at) if ctx is not None else (None, None)
+    place = TurnFailure(error, at=stuck_at, handler_at=handler_at).place
     message = _first_line(error)
     first: BaseException = error
     while isinstance(first, BaseExceptionGroup):

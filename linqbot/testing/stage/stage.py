@@ -1,8 +1,8 @@
 """The emulator and the bot in one process, on one clock: starts both, waits for them, moves the time, stops them.
 
 Between emulator and bot all code is that of production: signed webhooks, the server's app, the worker and its journal,
-the client. Only the network is missing, and the disk unless the test names a file. A watch around the bot's handlers
-leaves the author's Bot object as it is. `bot_run.py` kills the bot.
+the client. Only the network is missing, and the disk unless the test names a file. A plugin watches the bot's turns:
+`record.py`. `bot_run.py` kills the bot.
 
 The clock stands still. It moves when the test calls `advance`; and otherwise only as far as work in progress needs: a
 message takes 0.75 s to be delivered, a running handler may wait for the retry of a call. Nothing sleeps for that.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from contextvars import copy_context
 from datetime import datetime
@@ -26,8 +26,6 @@ from starlette.applications import Starlette
 from structlog.typing import EventDict
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.handlers import DeadLetterRoute, ErrorHandler
-from linqbot.bot.router import LifecycleHandler, Middleware, Router
 from linqbot.client.client import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
@@ -248,12 +246,12 @@ class Stage:
             self.clock,
             self.activity,
             run,
-            ended=self.record.ended,
+            stored=self.record.stored,
             is_taken=lambda name: any(issubclass(EVENT_TYPES.get(name, Event), kind) for kind in handled),
         )
-        self.plugins = load(bot.plugins)
+        self.plugins = load(bot.plugins, built_in=[self.record])
         app = create_app(
-            WatchedBot(bot, self.record),
+            bot,
             client=self._client(run),
             storage=cast("Storage", storage),
             secrets=[self._subscription.secret],
@@ -430,37 +428,3 @@ class _Webhooks(httpx.AsyncBaseTransport):
         for _ in range(self._copies - 1):
             await self.run.handle(request)
         return response
-
-
-class WatchedBot(Bot):
-    """A bot with a watch around its middleware, its error handlers and its handlers of dead letters."""
-
-    def __init__(self, bot: Bot, record: Record) -> None:
-        vars(self).update(vars(bot))
-        self._bot = bot
-        self._record = record
-
-    @property
-    def added_middleware(self) -> tuple[Middleware, ...]:
-        return (self._record.watch, *self._bot.added_middleware)
-
-    def routers(self) -> Iterator[Router]:
-        yield self
-
-    @property
-    def error_handlers(self) -> tuple[tuple[type[Exception], ErrorHandler], ...]:
-        every = (each for router in self._bot.routers() for each in router.error_handlers)
-        return tuple((kind, self._record.watch_error(handle)) for kind, handle in every)
-
-    @property
-    def dead_letter_handlers(self) -> tuple[DeadLetterRoute, ...]:
-        every = (each for router in self._bot.routers() for each in router.dead_letter_handlers)
-        return tuple(self._record.watch_dead_letter(route) for route in every)
-
-    @property
-    def start_handlers(self) -> tuple[LifecycleHandler, ...]:
-        return tuple(each for router in self._bot.routers() for each in router.start_handlers)
-
-    @property
-    def stop_handlers(self) -> tuple[LifecycleHandler, ...]:
-        return tuple(each for router in self._bot.routers() for each in router.stop_handlers)

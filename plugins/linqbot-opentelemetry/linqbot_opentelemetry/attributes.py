@@ -52,7 +52,6 @@ def of_delivery(delivery: Delivery, operation: str) -> Attributes:
 
 
 def of_turn(report: TurnReport) -> Attributes:
-    """Return the attributes of the span of a turn that begins."""
     return of_delivery(report.delivery, "process") | {
         "linqbot.waited_s": report.waited_s,
         "linqbot.attempts": report.attempts,
@@ -69,7 +68,6 @@ def of_end(report: TurnReport) -> Attributes:
 
 
 def of_request(delivery: Delivery, route: str) -> Attributes:
-    """Return the attributes of the span of a webhook request."""
     attributes: Attributes = {
         "http.request.method": "POST",
         "http.route": route,
@@ -91,7 +89,6 @@ def of_server(base_url: str) -> Attributes:
 
 
 def of_call(call: Call) -> Attributes:
-    """Return the attributes of a call."""
     attributes: Attributes = {
         "http.request.method": call.method,
         "linqbot.call": call.name,

@@ -30,7 +30,6 @@ FLUSH_S: Final = 3.0
 
 
 def is_set() -> bool:
-    """Return True if a tracer provider is set."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
 
 

@@ -42,11 +42,9 @@ class Counts(Collector):
         registry.register(self)
 
     def add(self, *labels: str, by: int = 1) -> None:
-        """Add to one time series, which begins at 0."""
         self._counts[labels] += by
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Yield the counter."""
         family = self._new()
         for labels, count in list(self._counts.items()):
             family.add_metric(labels, count)
@@ -68,13 +66,11 @@ class Times(Collector):
         registry.register(self)
 
     def observe(self, took_s: float, *labels: str) -> None:
-        """Add a time to one time series."""
         series = self._series[labels]
         series[bisect_left(self._bounds, took_s)] += 1
         series[-1] += took_s
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield the histogram."""
         family = self._new()
         names = [*map(str, self._bounds), "+Inf"]
         for labels, series in list(self._series.items()):
