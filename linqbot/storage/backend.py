@@ -24,7 +24,7 @@ from linqbot.storage import broadcasts, conversations, journal, operations, stat
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.dialect import Readable, Writable
-from linqbot.storage.inbox import Commit, DeadDelivery, InboxLimits, Lease
+from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.operations import LaneSteps, OpQueue
@@ -55,7 +55,6 @@ class Storage(ABC):
     """
 
     _lanes: ClassVar[LaneSteps]
-    _limits: InboxLimits
     _queue: OpQueue
     _memory: StorageMemory
 
@@ -94,7 +93,7 @@ class Storage(ABC):
             StorageBusy: the backlog is full.
         """
         for size in (CHECK_BYTES, 0):
-            await self._write(partial(operations.write_check, lanes=self._lanes, limits=self._limits, size=size))
+            await self._write(partial(operations.write_check, lanes=self._lanes, limits=self._memory.limits, size=size))
 
     @abstractmethod
     async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
@@ -273,7 +272,7 @@ class Storage(ABC):
             LeaseLost: the lease is over; nothing was written.
             StorageUnavailable: nothing was written, and the lease is still held.
         """
-        return await self._queue.submit(operations.ProgressOp(lease, progress))
+        return await self._write(lambda tx: operations.note_progress(tx, self._lanes, lease, progress))
 
     async def put_in_order(
         self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False

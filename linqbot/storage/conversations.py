@@ -87,7 +87,7 @@ class Conversation:
         return ConversationSummary(self.id, self.chat_id, self.person, self.status, self.until)
 
 
-SUMMARY = "id, chat_id, person, status, until"
+_SUMMARY = "id, chat_id, person, status, until"
 """The columns of a `ConversationSummary`, in the order of its fields."""
 _FACTS = "id, replay, chat_id, person, handler, status, asked_at, until, question, off_the_record"
 _row: Callable[[Conversation], tuple[Any, ...]] = attrgetter(*_FACTS.split(", "), "root")
@@ -117,12 +117,12 @@ async def oldest_first(db: Readable, chat_id: str | None, limit: int) -> list[Co
 
 
 async def summaries(db: Readable) -> list[ConversationSummary]:
-    return [ConversationSummary(*row) for row in await db.fetch(f"SELECT {SUMMARY} FROM conversation ORDER BY n")]  # noqa: S608
+    return [ConversationSummary(*row) for row in await db.fetch(f"SELECT {_SUMMARY} FROM conversation ORDER BY n")]  # noqa: S608
 
 
 async def in_chats(db: Readable, chats: Collection[str]) -> dict[str, list[ConversationSummary]]:
     """Return the summaries of the conversations of each of these chats."""
-    sql = f"SELECT {SUMMARY} FROM conversation WHERE chat_id = ANY($1) ORDER BY n"  # noqa: S608 - constant text
+    sql = f"SELECT {_SUMMARY} FROM conversation WHERE chat_id = ANY($1) ORDER BY n"  # noqa: S608 - constant text
     found: dict[str, list[ConversationSummary]] = {chat: [] for chat in chats}
     for row in await db.fetch(sql, list(chats)):
         summary = ConversationSummary(*row)

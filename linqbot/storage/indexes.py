@@ -28,7 +28,7 @@ from typing import Final
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import InboxLimits, Lease
 
 
 class _Is(Enum):
@@ -470,7 +470,8 @@ class Recent:
 class StorageMemory(ABC):
     """The facts that every backend keeps in memory, also one whose lanes are in the database."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: InboxLimits) -> None:
+        self.limits = limits
         self.changed = asyncio.Event()  # see `Storage.changed`
         self.watched = LaneWatch()  # the lanes that running turns watch
         self.recent = Recent()

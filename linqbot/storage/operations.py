@@ -1,8 +1,8 @@
 """The operations that a backend writes in shared transactions, the queue in front of them, and how a transaction runs them.
 
-There is a class for each, with its arguments and nothing else. `run` has their order, and what is the same for every backend.
-Lanes are not: SQLite leases from an index in memory, PostgreSQL by functions in the database. So each backend gives its
-`LaneSteps`. The rest is SQL that both share.
+Those that move a lane or belong to a turn have a class, with their arguments and nothing else. Any other is a function with its
+SQL, in a `WorkOp`. `run` has their order, and what is the same for every backend. Lanes are not: SQLite leases from an index in
+memory, PostgreSQL by functions in the database. So each backend gives its `LaneSteps`. The rest is SQL that both share.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
@@ -100,14 +101,6 @@ class JoinOp(Op[None]):
 
 
 @dataclass(slots=True, eq=False)
-class ProgressOp(Op[int]):
-    """Note how far a turn has come that has crashed. The result is the number of crashes before."""
-
-    lease: Lease
-    progress: int
-
-
-@dataclass(slots=True, eq=False)
 class BeginOp(Op[None]):
     entry: JournalEntry
     lease: Lease | None = None
@@ -136,6 +129,10 @@ class WorkOp(Op[T]):
     work: Callable[[Any], Awaitable[T]]
 
 
+async def nothing(_: object) -> None:
+    """Write nothing: the transaction only sends what other processes must know, or empties a log."""
+
+
 OpsByKind: TypeAlias = dict[type[Op[Any]], list[Any]]
 """The operations of a batch by their classes, each list in the order in which they were queued."""
 
@@ -157,19 +154,39 @@ MAX_BATCH: Final = 128
 
 
 class OpQueue(ABC):
-    """The operations that wait for a transaction.
+    """The operations that wait for a transaction, and the task that writes them in batches.
 
     A commit costs as much for a hundred operations as for one. So those that arrive while a transaction is being written
-    are queued, written together in the next one, and answered together once it is committed.
+    are queued, written together in the next one, and answered together once it is committed. One transaction runs at a time,
+    so deliveries keep the order in which `put` was called.
 
     Args:
         memory: Forgets leases that could not be given back: they have no holder any more.
     """
 
+    _pause: ClassVar[int] = 1
+    """Iterations of the event loop between two transactions: callers that were answered call their next operations."""
+
     def __init__(self, memory: StorageMemory) -> None:
         self._memory = memory
         self._waiting: list[Op[Any]] = []
         self._is_open = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no operation is queued."""
+        return not self._waiting
+
+    def open(self) -> None:
+        """Accept operations."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Refuse further operations, and return when all queued ones were written or have failed."""
+        self._is_open = False
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
 
     def submit(self, op: Op[T]) -> asyncio.Future[T]:
         """Queue an operation, and return a future that has its result once it is committed.
@@ -185,9 +202,52 @@ class OpQueue(ABC):
         self.post(op)
         return future
 
-    @abstractmethod
     def post(self, op: Op[Any]) -> None:
         """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
+        if not self._is_open:
+            return
+        self._waiting.append(op)
+        if self._task is None or self._task.done():
+            # In a context of its own: it belongs to no turn, whatever turn has called this operation.
+            create = asyncio.get_running_loop().create_task
+            self._task = create(self._write_all(), name="linqbot storage", context=Context())
+
+    async def _write_all(self) -> None:
+        batch: list[Op[Any]] = []
+        try:
+            # The task begins in the next iteration of the loop: operations that are called in this one belong to the same batch.
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+                await self._settle(batch)
+                for _ in range(self._pause):
+                    await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            # The event loop ends before the storage is closed: no caller may wait for ever.
+            self._answer(batch + self._waiting, StorageUnavailable("The event loop has ended. Nothing was stored."))
+            self._waiting = []
+            raise
+
+    async def _settle(self, batch: list[Op[Any]]) -> None:
+        try:
+            await self._write(batch)
+        except Exception as error:  # noqa: BLE001 - the callers must get any error
+            if not isinstance(error, Unwritable) or len(batch) == 1:
+                self._answer(batch, error)
+                return
+            # Split the batch until the operation that cannot be written is alone, and write all others.
+            middle = len(batch) // 2
+            await self._settle(batch[:middle])
+            await self._settle(batch[middle:])
+        else:
+            self._answer(batch)
+
+    @abstractmethod
+    async def _write(self, batch: list[Op[Any]]) -> None:
+        """Write a batch in one transaction, and let memory follow it.
+
+        Raises:
+            Unwritable: one of the operations cannot be stored; nothing was.
+        """
 
     def _answer(self, batch: list[Op[Any]], error: Exception | None = None) -> None:
         """Resolve the futures of a batch: with `error`, if there is one, or else with what each operation has."""
@@ -227,7 +287,7 @@ Step: TypeAlias = Callable[[Any, list[Any]], Awaitable[None]]
 
 # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time. Begin
 # comes before settle and finish, so that an outcome finds its row.
-_BEFORE_BEGIN: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp, ProgressOp)
+_BEFORE_BEGIN: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp)
 # Work comes after the deliveries that are put, which may be leased at once: it may put others into the same lanes.
 _AFTER_FINISH: Final[Sequence[type[Op[Any]]]] = (PutOp, PutReceiptOp, OrderOp, WorkOp, TakeOp)
 
@@ -428,6 +488,20 @@ async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None) -> bo
     if record is not None:
         await journal.settle(tx, [with_result(record, is_gone)])
     return is_gone
+
+
+async def note_progress(tx: Writable, lanes: LaneSteps, lease: Lease, progress: int) -> int:
+    """Note how far a turn has come that has crashed, and return its crashes before; see `Storage.note_progress`.
+
+    Raises:
+        LeaseLost: the lease is over.
+    """
+    seq = (await lanes.held(tx, [lease])).get(lease.token)
+    if seq is None:
+        raise lease_over(lease)
+    sql = "UPDATE delivery SET progress = $2, crashes_before_progress = crashes WHERE seq = $1 AND progress <> $2"
+    await tx.run(sql, seq, progress)
+    return int(await tx.value("SELECT crashes_before_progress FROM delivery WHERE seq = $1", seq))
 
 
 async def write_check(tx: Writable, lanes: LaneSteps, limits: InboxLimits, size: int) -> None:

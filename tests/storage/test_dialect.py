@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from linqbot.storage.dialect import drive, sqlite_form, where
-from linqbot.storage.sqlite.statements import SQLiteReader
+from linqbot.storage.sqlite.transaction import SQLiteReader
 
 
 def test_a_statement_has_the_same_rows_in_sqlite_whatever_the_order_of_its_parameters(

@@ -33,7 +33,6 @@ from linqbot.storage.operations import (
     LaneSteps,
     OpsByKind,
     OrderOp,
-    ProgressOp,
     PutOp,
     PutReceiptOp,
     ReleaseOp,
@@ -382,16 +381,6 @@ async def _end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
     return gone
 
 
-async def _note_progress(tx: Transaction, ops: Iterable[ProgressOp]) -> None:
-    sql = """UPDATE delivery SET progress = $3, crashes_before_progress =
-                 CASE WHEN progress = $3 THEN crashes_before_progress ELSE crashes END
-             WHERE seq = (SELECT seq FROM head WHERE lane = $1) AND token = $2 RETURNING crashes_before_progress"""
-    for op in ops:
-        op.result = await tx.value(sql, op.lease.delivery.lane, op.lease.token, op.progress)
-        if op.result is None:
-            op.error = lease_over(op.lease)
-
-
 async def count_crashes(tx: Transaction, processes: Collection[str]) -> None:
     """Count the crash of processes for the deliveries that they had leased, and let others lease these."""
     for process in sorted(processes):
@@ -532,7 +521,6 @@ LANES: Final = LaneSteps(
         ReleaseOp: _release,
         HoldOp: _hold,
         JoinOp: _join,
-        ProgressOp: _note_progress,
         PutOp: _put,
         PutReceiptOp: _put_receipts,
         OrderOp: _put_in_order,

@@ -24,7 +24,7 @@ from linqbot.storage import broadcasts, conversations, timers, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Lease
-from linqbot.storage.operations import WorkOp
+from linqbot.storage.operations import WorkOp, nothing
 from linqbot.storage.postgres import lanes, processes
 from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.link import ServerLink
@@ -92,7 +92,7 @@ class PostgresStorage(Storage):
         super().__init__(clock, serving=serving)
         self._movable_clock = not isinstance(self._clock, SystemClock)
         self._address = replace(Address.parse(url), movable_clock=self._movable_clock)
-        self._limits = room = InboxRoom(max_backlog, max_lane_backlog)
+        room = InboxRoom(max_backlog, max_lane_backlog)
         self._memory = Memory(self._address, self._clock, room, serving=serving, keep_s=keep_days * DAY_S)
         self._link = ServerLink(self._address, ready=self._ready, heard=self._heard, changed=self._look_again)
         self._queue = PostgresWriter(self._link, self._memory)
@@ -151,7 +151,7 @@ class PostgresStorage(Storage):
     def note_refused(self, lane: str) -> None:
         self._memory.refused[lane] += 1
         if self._link.trouble is None:
-            self._queue.post(WorkOp(_nothing))
+            self._queue.post(WorkOp(nothing))
 
     async def announce_gap(self, since: float) -> None:
 
@@ -166,7 +166,7 @@ class PostgresStorage(Storage):
     def end_leasing(self) -> None:
         self._memory.leaving = True
         # For the turns that ended since the last `take`.
-        self._queue.post(WorkOp(_nothing))
+        self._queue.post(WorkOp(nothing))
 
     async def next_due(self) -> float | None:
         taken = self._memory.taken
@@ -390,7 +390,3 @@ class PostgresStorage(Storage):
             await connection.execute(f"VACUUM {_WITH_TEXTS}", timeout=3600.0)
         await self._write(lambda tx: upkeep.remove_fact(tx, upkeep.UNWIPED))
         return True
-
-
-async def _nothing(_: Transaction) -> None:
-    """Write nothing: the transaction only sends what other processes must know."""

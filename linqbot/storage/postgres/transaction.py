@@ -147,7 +147,7 @@ class Memory(StorageMemory):
     """The memory of this process."""
 
     def __init__(self, address: Address, clock: Clock, room: InboxRoom, *, serving: bool, keep_s: float) -> None:
-        super().__init__()
+        super().__init__(room)
         self.address = address
         self.clock = clock
         # True for a process that serves: only it purges, because a command does not know how long history is kept.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from linqbot.errors import StorageError
@@ -21,70 +20,19 @@ from linqbot.storage.postgres.link import ServerLink
 from linqbot.storage.postgres.transaction import Memory, News, Statement, Transaction, TransactionChanges
 
 _TRIES: Final = 5
-_ITERATIONS: Final = 4
-"""Iterations of the event loop between two transactions."""
 
 
 class PostgresWriter(OpQueue):
-    """The queue of operations, which it writes in batches.
+    """The queue of operations of a process."""
 
-    Deliveries keep the order in which `put` was called, because one transaction runs at a time.
-    """
-
+    # A worker leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then the
+    # worker.
+    _pause = 4
     _memory: Memory
 
     def __init__(self, link: ServerLink, memory: Memory) -> None:
         super().__init__(memory)
         self._link = link
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        return not self._waiting
-
-    def open(self) -> None:
-        self._is_open = True
-
-    async def close(self) -> None:
-        self._is_open = False
-        while self._task is not None:
-            await asyncio.wait([self._task])
-
-    def post(self, op: Op[Any]) -> None:
-        if not self._is_open:
-            return
-        self._waiting.append(op)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._write_all(), name="linqbot storage")
-
-    async def _write_all(self) -> None:
-        try:
-            # The operations that are called in this iteration of the loop belong to the same batch.
-            await asyncio.sleep(0)
-            while self._waiting:
-                batch, self._waiting = self._waiting[: operations.MAX_BATCH], self._waiting[operations.MAX_BATCH :]
-                await self._settle(batch)
-                # After the callers that were just answered have run: their next operations belong to the next batch. A worker
-                # leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then
-                # the worker.
-                for _ in range(_ITERATIONS):
-                    await asyncio.sleep(0)
-        finally:
-            self._task = None
-
-    async def _settle(self, batch: list[Op[Any]]) -> None:
-        try:
-            await self._write(batch)
-        except Exception as error:  # noqa: BLE001 - the callers must get any error
-            if isinstance(error, StorageError) or len(batch) == 1:
-                self._answer(batch, error)
-                return
-            # One operation must not fail the others.
-            middle = len(batch) // 2
-            await self._settle(batch[:middle])
-            await self._settle(batch[middle:])
-        else:
-            self._answer(batch)
 
     def begin(self, connection: Connection) -> Transaction:
         memory = self._memory

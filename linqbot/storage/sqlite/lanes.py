@@ -6,7 +6,6 @@ statements. `storage/operations.py` calls these steps, inside a transaction of t
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -19,7 +18,7 @@ from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lea
 from linqbot.storage.indexes import LaneLease, Row
 from linqbot.storage.operations import LaneSteps, Op
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.statements import Transaction, among, insert
+from linqbot.storage.sqlite.transaction import Transaction
 
 _KEYS = ("id", "message_key")
 
@@ -30,7 +29,7 @@ Numbered: TypeAlias = tuple[tuple[int, Delivery], ...]
 async def _put(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
     limits = tx.index.limits
     numbered = tx.index.number([op.delivery for op in ops])
-    fresh = _remember(tx, numbered)
+    fresh = await _remember(tx, numbered)
     lanes = tx.index.lanes
     room = limits.limit - lanes.depth
     depths: dict[str, int] = {}
@@ -52,15 +51,15 @@ async def _put(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
             op.result = True
             depths[lane] = depth + 1
             new.append((seq, delivery))
-    among(tx.db, "DELETE FROM seen WHERE seq IN (*)", refused)
+    await _among(tx, "DELETE FROM seen WHERE seq = ANY($1)", refused)
     if duplicates:
         await _answer_duplicates(tx, duplicates)
-    _accept(tx, tuple(new), prefetch=True)
+    await _accept(tx, tuple(new), prefetch=True)
 
 
 async def _put_receipts(tx: Transaction, ops: Sequence[operations.PutReceiptOp]) -> None:
     numbered = tx.index.number([op.delivery for op in ops])
-    fresh = _remember(tx, numbered)
+    fresh = await _remember(tx, numbered)
     for op, (seq, _) in zip(ops, numbered, strict=True):
         op.result = seq in fresh
     await journal.receive(tx, [op.receipt for op in ops if op.result])
@@ -86,24 +85,21 @@ async def _answer_duplicates(tx: Transaction, ops: Sequence[operations.PutOp]) -
             op.result = False
 
 
-def _remember(tx: Transaction, numbered: Numbered) -> set[int]:
+async def _remember(tx: Transaction, numbered: Numbered) -> set[int]:
     """Store the ids and message keys of deliveries. Return the numbers of those that were not known."""
     rows = [(seq, d.id, d.message_key, tx.now) for seq, d in numbered]
-    before = tx.db.total_changes
-    insert(tx.db, "seen (seq, id, message_key, at)", rows, "ON CONFLICT DO NOTHING")
-    if tx.db.total_changes - before == len(rows):
+    if await tx.insert("seen (seq, id, message_key, at)", rows, "ON CONFLICT DO NOTHING") == len(rows):
         return {seq for seq, _ in numbered}
-    stored = tx.db.execute("SELECT seq FROM seen WHERE seq >= ?", (numbered[0][0],))
-    return {seq for (seq,) in stored}
+    return {seq for (seq,) in await tx.fetch("SELECT seq FROM seen WHERE seq >= $1", numbered[0][0])}
 
 
-def _new(tx: Transaction, deliveries: Sequence[Delivery]) -> Numbered:
+async def _new(tx: Transaction, deliveries: Sequence[Delivery]) -> Numbered:
     numbered = tx.index.number(deliveries)
-    fresh = _remember(tx, numbered)
+    fresh = await _remember(tx, numbered)
     return tuple(one for one in numbered if one[0] in fresh)
 
 
-def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
+async def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
     """Store new deliveries in their lanes; with `prefetch` as leased, as far as the last `take` had capacity."""
     if not new:
         return
@@ -116,14 +112,14 @@ def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
         for seq, d in new
         for leased in (int(seq in prefetched),)
     ]
-    insert(tx.db, "delivery (seq, id, lane, type, message_key, carrier, received_at, leased, delivery_count)", rows)
+    await tx.insert("delivery (seq, id, lane, type, message_key, carrier, received_at, leased, delivery_count)", rows)
     bodies = [(seq, file.padding(d.is_off_the_record), d.body) for seq, d in new]
-    insert(tx.db, "body (seq, padding, body)", bodies)
+    await tx.insert("body (seq, padding, body)", bodies)
     gathering = {head for _, d in new if (head := tx.index.lanes.gathering_head(d.lane)) is not None}
     if tx.changes.gathering:
         # The index does not know yet which lanes wait since an earlier operation of this batch.
         gathering |= {tx.changes.gathering[d.lane] for _, d in new if d.lane in tx.changes.gathering}
-    among(tx.db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", gathering)
+    await _among(tx, "UPDATE delivery SET not_before = 0 WHERE seq = ANY($1)", gathering)
     tx.changes.accepted += new
     tx.changes.prefetched |= prefetched
     _note_received(tx, [delivery for _, delivery in new if not delivery.is_own])
@@ -141,21 +137,21 @@ async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> N
             if (head := _leased_seq(tx, op, op.lease)) is None:
                 continue
             if not op.keep:
-                give_back(tx.db, [head])
+                await give_back(tx, [head])
                 given_back = head, op.lease.token
                 tx.changes.ending.add(head)
-        new = _new(tx, op.missed)
-        _accept(tx, new)
+        new = await _new(tx, op.missed)
+        await _accept(tx, new)
         op.result = len(new)
         # The index does not know yet which deliveries this batch stores in the lane.
-        fresh = tx.db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (tx.first_seq, op.lane))
+        fresh = await tx.fetch("SELECT seq FROM delivery WHERE seq >= $1 AND lane = $2", tx.first_seq, op.lane)
         seqs = [*tx.index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
         numbers = await upkeep.put_in_order(tx, seqs, ("delivery", "body", "seen"))
         tx.changes.orders.append(partial(tx.index.reorder, op.lane, given_back, numbers))
 
 
 async def _store(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
-    _accept(tx, _new(tx, deliveries))
+    await _accept(tx, await _new(tx, deliveries))
 
 
 async def _number(tx: Transaction, deliveries: Sequence[Delivery]) -> Sequence[int]:
@@ -171,18 +167,24 @@ async def _number(tx: Transaction, deliveries: Sequence[Delivery]) -> Sequence[i
 
 async def _forget(tx: Transaction, ids: Collection[str]) -> int:
     seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE id = ANY($1)", list(ids))]
-    _delete(tx, seqs, seqs)
+    await _delete(tx, seqs, seqs)
     return len(seqs)
 
 
-def _delete(tx: Transaction, seqs: Collection[int], seen: Collection[int]) -> None:
+async def _delete(tx: Transaction, seqs: Collection[int], seen: Collection[int]) -> None:
     """Delete deliveries. Those that are `seen` stay known for a day from now, because Linq may deliver them again.
 
     The row that `seq` names is gone, so they no longer count as waiting.
     """
-    among(tx.db, "UPDATE seen SET at = ? WHERE seq IN (*)", seen, tx.now)
-    among(tx.db, "DELETE FROM body WHERE seq IN (*)", seqs)
-    among(tx.db, "DELETE FROM delivery WHERE seq IN (*)", seqs)
+    await _among(tx, "UPDATE seen SET at = $2 WHERE seq = ANY($1)", seen, tx.now)
+    await _among(tx, "DELETE FROM body WHERE seq = ANY($1)", seqs)
+    await _among(tx, "DELETE FROM delivery WHERE seq = ANY($1)", seqs)
+
+
+async def _among(tx: Transaction, sql: str, values: Collection[int], *more: object) -> None:
+    """Run a statement for the rows of a list, unless it is empty."""
+    if values:
+        await tx.run(sql, list(values), *more)
 
 
 async def _take(tx: Transaction, ops: Sequence[operations.TakeOp]) -> None:
@@ -190,7 +192,7 @@ async def _take(tx: Transaction, ops: Sequence[operations.TakeOp]) -> None:
     for op in ops:
         until = tx.monotonic + op.lease_s
         leases = tx.index.lease(op.limit, tx.changes, now=tx.now, monotonic=tx.monotonic, until=until)
-        rows = _rows(tx, [lease.seq for lease in leases])
+        rows = await _rows(tx, [lease.seq for lease in leases])
         op.result = []
         for lease in leases:
             row = rows[lease.seq]
@@ -204,18 +206,18 @@ async def _take(tx: Transaction, ops: Sequence[operations.TakeOp]) -> None:
         return
     seqs = [lease.seq for lease in leased]
     overdue = [lease.seq for lease in leased if lease.overdue]
-    among(tx.db, "UPDATE delivery SET leased = 1, delivery_count = delivery_count + 1 WHERE seq IN (*)", seqs)
-    among(tx.db, "UPDATE delivery SET crashes = crashes + 1 WHERE seq IN (*)", overdue)
+    await _among(tx, "UPDATE delivery SET leased = 1, delivery_count = delivery_count + 1 WHERE seq = ANY($1)", seqs)
+    await _among(tx, "UPDATE delivery SET crashes = crashes + 1 WHERE seq = ANY($1)", overdue)
 
 
-def _rows(tx: Transaction, seqs: Sequence[int]) -> dict[int, Row]:
+async def _rows(tx: Transaction, seqs: Sequence[int]) -> dict[int, Row]:
     """Return the rows of these deliveries: recent ones from memory, others from disk."""
     rows = {seq: row for seq in seqs if (row := tx.index.recent.get(seq))}
     if missing := [seq for seq in seqs if seq not in rows]:
         sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier,
                      delivery_count, attempts, crashes, replay, put_back
-                 FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
-        for seq, *columns, delivery_count, attempts, crashes, replay, put_back in among(tx.db, sql, missing):
+                 FROM delivery JOIN body USING (seq) WHERE seq = ANY($1)"""
+        for seq, *columns, delivery_count, attempts, crashes, replay, put_back in await tx.fetch(sql, missing):
             rows[seq] = Row(Delivery(*columns), delivery_count, attempts, crashes, replay, bool(put_back))
     return rows
 
@@ -223,12 +225,12 @@ def _rows(tx: Transaction, seqs: Sequence[int]) -> dict[int, Row]:
 async def _release(tx: Transaction, ops: Sequence[operations.ReleaseOp]) -> None:
     """Release leases, first in the index, so that a `take` in the same batch can lease these lanes, then in the rows."""
     tx.changes.news = True
-    give_back(tx.db, tx.index.release(lease for op in ops for lease in op.leases))
+    await give_back(tx, tx.index.release(lease for op in ops for lease in op.leases))
 
 
-def give_back(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
+async def give_back(tx: Transaction, seqs: Sequence[int]) -> None:
     """Mark deliveries as free, as if they had never been leased."""
-    among(db, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)", seqs)
+    await _among(tx, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ANY($1)", seqs)
 
 
 async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
@@ -237,8 +239,8 @@ async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
             lane = op.lease.delivery.lane
             has_grown = tx.index.lanes.depth_of(lane) > 1 + op.known
             sql = """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering',
-                         not_before = ? WHERE seq = ?"""
-            tx.db.execute(sql, (0.0 if has_grown else op.until, seq))
+                         not_before = $1 WHERE seq = $2"""
+            await tx.run(sql, 0.0 if has_grown else op.until, seq)
             tx.changes.news = True
             tx.changes.gathering[lane] = seq
             tx.changes.ending.add(seq)
@@ -250,26 +252,15 @@ async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
         if (head := _leased_seq(tx, op, op.lease)) is None:
             continue
         behind = tx.index.lanes.behind(op.lease.delivery.lane, tx.index.lanes.depth)
-        rows = among(tx.db, "SELECT seq, id FROM delivery WHERE seq IN (*)", behind)
+        rows = await tx.fetch("SELECT seq, id FROM delivery WHERE seq = ANY($1)", behind)
         gone = [seq for seq, one in rows if one in op.ids]
-        _delete(tx, gone, gone)
-        tx.db.execute("UPDATE body SET body = ? WHERE seq = ?", (op.joined.body, head))
+        await _delete(tx, gone, gone)
+        await tx.run("UPDATE body SET body = $1 WHERE seq = $2", op.joined.body, head)
         if op.again:
-            tx.db.execute("UPDATE delivery SET replay = replay + 1 WHERE seq = ?", (head,))
+            await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
         tx.changes.ending.add(head)
         tx.changes.joined.append(op.lease.token)
         tx.changes.after.append(partial(tx.index.join, head, op.lease.token, op.joined, gone, op.again))
-
-
-async def _note_progress(tx: Transaction, ops: Sequence[operations.ProgressOp]) -> None:
-    for op in ops:
-        if (seq := _leased_seq(tx, op, op.lease)) is not None:
-            tx.db.execute(
-                "UPDATE delivery SET progress = ?, crashes_before_progress = crashes WHERE seq = ? AND progress <> ?",
-                (op.progress, seq, op.progress),
-            )
-            sql = "SELECT crashes_before_progress FROM delivery WHERE seq = ?"
-            (op.result,) = tx.db.execute(sql, (seq,)).fetchone()
 
 
 def _leased_seq(tx: Transaction, op: Op[Any], lease: Lease) -> int | None:
@@ -298,7 +289,7 @@ async def _postpone(tx: Transaction, ops: Mapping[int, operations.FinishOp]) -> 
 
 async def _remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], ending: Collection[int]) -> None:
     await journal.settle(tx, [entry for seq in ending for entry in ops[seq].commit.entries], ended=True)
-    _delete(tx, ops, [seq for seq, op in ops.items() if tx.now - op.lease.delivery.received_at > SOON_S])
+    await _delete(tx, ops, [seq for seq, op in ops.items() if tx.now - op.lease.delivery.received_at > SOON_S])
     searched = [op for seq, op in ops.items() if not (op.commit.has_all_entries and seq in ending)]
     await journal.end(tx, [op.lease.delivery.id for op in searched if isinstance(op.commit.outcome, Ack)])
     tx.changes.ending |= ops.keys()
@@ -310,7 +301,6 @@ LANES: Final = LaneSteps(
         operations.ReleaseOp: _release,
         operations.HoldOp: _hold,
         operations.JoinOp: _join,
-        operations.ProgressOp: _note_progress,
         operations.PutOp: _put,
         operations.PutReceiptOp: _put_receipts,
         operations.OrderOp: _put_in_order,

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from linqbot.clock import Clock
-from linqbot.errors import ConfigError, StorageError
+from linqbot.errors import ConfigError
 from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, Unwritable
+from linqbot.storage.operations import Op
 from linqbot.storage.sqlite.file import migrate, register_adapters
-from linqbot.storage.sqlite.index import Index, IndexChanges
-from linqbot.storage.sqlite.statements import SQLiteReader
 from linqbot.storage.sqlite.storage import SQLiteMethods
+from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader
 from linqbot.storage.sqlite.writer import Writer
 from linqbot.storage.upkeep import Progress
 
@@ -43,20 +42,20 @@ class InlineWriter(Writer):
         _empty().backup(self._db)
 
     def post(self, op: Op[Any]) -> None:
-        """Write an operation, and set its result or its error."""
+        drive(self._settle([op]))
+
+    async def _write(self, batch: list[Op[Any]]) -> None:
         try:
             self._db.execute("BEGIN")
-            self.run([op])
+            self.run(batch)
             self._db.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - the caller must get any error
+        except Exception:
             self.roll_back()
-            op.error = StorageError(str(error)) if isinstance(error, Unwritable) else error
-        else:
-            # Leasing a new delivery with its `put` would save no disk access here.
-            self._changes.capacity = None
-            self._index.apply(self._changes)
-            self._changes = IndexChanges()
-        self._answer([op])
+            raise
+        # Leasing a new delivery with its `put` would save no disk access here.
+        self._changes.capacity = None
+        self._index.apply(self._changes)
+        self._changes = IndexChanges()
 
     def end_leases(self) -> None:
         """Count a crash for the deliveries that are leased, as for those in a file whose process was killed."""

@@ -23,7 +23,7 @@ from linqbot.storage import broadcasts, timers
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import ReleaseOp, WorkOp
+from linqbot.storage.operations import ReleaseOp, WorkOp, nothing
 from linqbot.storage.sqlite import file, lanes
 from linqbot.storage.sqlite.file import (
     WalTruncation,
@@ -33,9 +33,8 @@ from linqbot.storage.sqlite.file import (
     transaction,
     translated,
 )
-from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp, outside
+from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction, outside
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.upkeep import DELIVERY, Progress
 
@@ -53,7 +52,6 @@ class SQLiteMethods(Storage):
 
     def __init__(self, clock: Clock | None, limits: InboxLimits, *, serving: bool) -> None:
         super().__init__(clock, serving=serving)
-        self._limits = limits
         self._memory = Index(limits)
 
     async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
@@ -150,7 +148,7 @@ class SQLiteStorage(SQLiteMethods):
         self._lock = ServingLock(self._path)
         self._next_check: asyncio.TimerHandle | None = None
         self._queue = SQLiteWriter(self._path, self._memory, self._clock, keep_days, self._settled)
-        self._wal = WalTruncation(self._clock, lambda: self._queue.submit(TruncateOp()))
+        self._wal = WalTruncation(self._clock, self._truncate)
         self._reads: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection
 
@@ -167,7 +165,7 @@ class SQLiteStorage(SQLiteMethods):
         if self._serving:
             await self._lock.listen(self._refresh)
             self._check_file(asyncio.get_running_loop())
-        self._queue.open(asyncio.get_running_loop())
+        self._queue.open()
         if self._serving:
             self._wal.start()
             if self._memory.is_off_the_record:
@@ -211,20 +209,16 @@ class SQLiteStorage(SQLiteMethods):
 
     def _open(self) -> None:
         prepare(self._path, create=self._serving)
-        if self._serving:
-            self._lock.acquire()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.release)
+            if self._serving:
+                self._lock.acquire()
             self._queue.place.opening()
             self._reader = connect(self._path)
-            try:
-                self._open_wal(self._reader)
-                self._install = self._queue.connect(serving=self._serving)
-            except BaseException:
-                self._reader.close()
-                raise
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.callback(self._reader.close)
+            self._open_wal(self._reader)
+            self._install = self._queue.connect(serving=self._serving)
+            undo.pop_all()
         self._reads = ThreadPoolExecutor(1, "linqbot-storage-reader")
 
     def _open_wal(self, reader: sqlite3.Connection) -> None:
@@ -274,6 +268,12 @@ class SQLiteStorage(SQLiteMethods):
         await self._write(_note_news)
         return result
 
+    async def _truncate(self) -> bool:
+        """Empty the WAL. Return False if another connection still reads from it."""
+        self._queue.truncates = True
+        await self._write(nothing)
+        return self._queue.has_truncated
+
     def _refresh(self) -> None:
         """Load what another process has written; only then is `changed` woken."""
         self._queue.post(WorkOp(_note_news))
@@ -282,7 +282,7 @@ class SQLiteStorage(SQLiteMethods):
         """Check the file now and then: it may be lost, or a process was killed before it could wake this one."""
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._queue.place.check()
-            if self._queue.is_idle and self._queue.is_outdated:
+            if self._queue.is_outdated:
                 self._refresh()
         self._next_check = loop.call_later(LOOK_EVERY_S, self._check_file, loop)
 

@@ -35,7 +35,7 @@ from linqbot.storage.sqlite.file import (
     unusable,
 )
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.storage.sqlite.statements import Transaction, outside
+from linqbot.storage.sqlite.transaction import Transaction, outside
 from linqbot.storage.upkeep import Progress
 
 T = TypeVar("T")

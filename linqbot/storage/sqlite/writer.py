@@ -1,6 +1,6 @@
 """The transactions of the process that serves a file: each writes one batch of operations that were queued.
 
-The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
+The rows on disk are the truth. The index in memory (`transaction.py`) mirrors them. The writer collects the changes of a
 transaction in `IndexChanges`, and `_follow` is the one place where the index follows. `storage/operations.py` has the order
 of the operations, and `lanes.py` the SQL that moves lanes.
 
@@ -21,16 +21,14 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import OWN_DELIVERY
-from linqbot.storage import broadcasts, timers, upkeep
-from linqbot.storage.conversations import SUMMARY, ConversationSummary
+from linqbot.storage import broadcasts, conversations, timers, upkeep
 from linqbot.storage.dialect import drive
 from linqbot.storage.operations import (
-    MAX_BATCH,
     Op,
     OpQueue,
     OpsByKind,
@@ -38,13 +36,11 @@ from linqbot.storage.operations import (
     Unwritable,
     by_kind,
     count_crash,
-    of,
     run,
 )
 from linqbot.storage.sqlite import file, lanes
 from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable
-from linqbot.storage.sqlite.index import Index, IndexChanges
-from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
+from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction
 
 DAY_S = 24 * 3600.0
 _TRUNCATE_TIMEOUT_MS = 100
@@ -132,8 +128,7 @@ class Writer(OpQueue):
         self._index.next_broadcast = drive(broadcasts.next_at(reader, self._clock.now()))
         rows = """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
                   FROM delivery ORDER BY seq"""
-        # One after the other, because there may be very many.
-        found = map(ConversationSummary._make, self._db.execute(f"SELECT {SUMMARY} FROM conversation ORDER BY n"))  # noqa: S608
+        found = drive(conversations.summaries(reader))
         # A separate connection may have stored a broadcast off the record.
         self._index.is_off_the_record = file.is_noted(self._db, "off_the_record")
         if self._index.is_off_the_record:
@@ -141,9 +136,6 @@ class Writer(OpQueue):
         self._index.reload(
             self._db.execute(rows), last_seq=last, received_at=received_at, noted_at=noted_at, conversations=found
         )
-
-
-_Step: TypeAlias = Callable[[list[Op[Any]]], None]
 
 
 class SQLiteWriter(Writer):
@@ -156,24 +148,22 @@ class SQLiteWriter(Writer):
         settled: Called once per batch, with its changes if it was written, before the callers of its operations go on.
     """
 
-    _loop: asyncio.AbstractEventLoop
-
     def __init__(
         self, path: Path, index: Index, clock: Clock, keep_days: float, settled: Callable[[IndexChanges | None], None]
     ) -> None:
         super().__init__(path, index, clock, keep_days)
         self.place = Place(path)
         self._settled = settled
-        self._bisected: list[list[Op[Any]]] = []
-        self._idle = asyncio.Event()
-        self._slow: queue.SimpleQueue[tuple[Callable[[], object], list[Op[Any]], _Step] | None] = queue.SimpleQueue()
+        self._slow: queue.SimpleQueue[tuple[Callable[[], object], asyncio.Future[None]] | None] = queue.SimpleQueue()
         # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
         # True while the commit thread may replace the lanes of the index: then the event loop leaves them alone.
         self.is_reloading = False
         # True after the index was read from the file again, until the storage has woken those who wait.
         self.has_reloaded = False
-        self._truncations: list[TruncateOp] = []
+        # True if the next commit shall empty the WAL; and False if another connection still read from it at the last attempt.
+        self.truncates = False
+        self.has_truncated = True
         # True if the transaction counts only while the file is at its path; and the error if the file was not there.
         self._to_check = False
         self._misplaced: StorageUnavailable | None = None
@@ -227,7 +217,7 @@ class SQLiteWriter(Writer):
         try:
             self.place.check()
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            lanes.give_back(self._db, unbegun)
+            drive(lanes.give_back(self._transaction(), unbegun))
             if self._serving and self._index.active_at is not None:
                 at, noted_at = self._index.active_at, self._index.noted_at
                 drive(upkeep.note_activity(self._transaction(), at, noted_at, after_s=0.0))
@@ -268,15 +258,14 @@ class SQLiteWriter(Writer):
         """Run the statements of the batch; see `run`. False: no row changed and no 200 depends on this transaction."""
         before = self._db.total_changes
         ops = self.run(batch)
-        self._truncations = of(ops, TruncateOp)
         # A duplicate changes nothing, but it is answered with 200, so the file with the first copy must be in its place.
-        self._to_check = self._db.total_changes != before or PutOp in ops or bool(self._truncations)
+        self._to_check = self._db.total_changes != before or PutOp in ops or self.truncates
         return self._to_check
 
     def commit(self) -> None:
         """Write the transaction to the disk, and check that the file is still at its path.
 
-        Then empty the WAL if an operation asked for it, but not if the file was replaced: its WAL is still needed then.
+        Then empty the WAL if that was asked for, but not if the file was replaced: its WAL is still needed then.
         """
         with self._translated():
             self._db.execute("COMMIT")
@@ -285,7 +274,7 @@ class SQLiteWriter(Writer):
                 self.place.check()
             except StorageUnavailable as error:
                 self._misplaced = error
-        if self._truncations and self._misplaced is None:
+        if self.truncates and self._misplaced is None:
             self._truncate()
 
     def _follow(self) -> IndexChanges:
@@ -307,20 +296,12 @@ class SQLiteWriter(Writer):
         self._version = version
         return changes
 
-    def roll_back(self) -> None:
-        """Undo the transaction and release the leases that it made."""
-        super().roll_back()
-        self._truncations.clear()
-
     def _truncate(self) -> None:
         # On this connection: a checkpoint by another one changes `_data_version`, and then the whole inbox would be
         # read again. It must not raise, because the transaction is on disk.
         self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_TIMEOUT_MS}")
-        emptied = file.truncate(self._db)
+        self.truncates, self.has_truncated = False, file.truncate(self._db)
         self._db.execute("PRAGMA busy_timeout = 0")
-        for op in self._truncations:
-            op.result = emptied
-        self._truncations.clear()
 
     def _begin_slowly(self) -> None:
         """Wait for the other process, open the transaction, and load what that process has written."""
@@ -337,8 +318,9 @@ class SQLiteWriter(Writer):
 
     @property
     def is_outdated(self) -> bool:
-        """True if the file holds what the index does not. To be asked while no transaction is open."""
-        return self._data_version() != self._version
+        """True if the file holds what the index does not, and nothing is being written."""
+        is_writing = self._task is not None and not self._task.done()
+        return not is_writing and self._data_version() != self._version
 
     def _data_version(self) -> int:
         """Return a number that changes when another process, or another connection of this process, has written."""
@@ -351,97 +333,55 @@ class SQLiteWriter(Writer):
         self.load_index()
         self._version, self.has_reloaded = version, True
 
-    def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the thread and accept operations. Everything except slow steps runs on `loop`."""
-        self._loop = loop
-        self._is_open = True
-        self._idle.set()
+    def open(self) -> None:
+        super().open()
         # A daemon thread: an interpreter that ends without closing its storage must not hang. Every operation that
         # was answered is on disk.
+        loop = asyncio.get_running_loop()
         threading.Thread(target=self._work, args=(loop,), name="linqbot-storage-commit", daemon=True).start()
 
     async def close(self) -> None:
-        self._is_open = False
-        await self._idle.wait()
+        await super().close()
         self._slow.put(None)
 
-    @property
-    def is_idle(self) -> bool:
-        return self._idle.is_set()
-
-    def post(self, op: Op[Any]) -> None:
-        if not self._is_open:
-            return
-        self._waiting.append(op)
-        if self._idle.is_set():
-            self._idle.clear()
-            # At the end of this iteration of the loop, together with the other operations queued in it.
-            self._loop.call_soon(self._next)
-
-    def _next(self) -> None:
-        if self._bisected:
-            batch = self._bisected.pop()
-        else:
-            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-        if not batch:
-            self._idle.set()
-            return
+    async def _write(self, batch: list[Op[Any]]) -> None:
         try:
-            begun = self.begin(wait=False)
-        except Exception as error:  # noqa: BLE001 - the callers must get any error
-            self._fail(batch, error)
-        else:
-            if begun:
-                self._run_batch(batch)
+            if not self.begin(wait=False):
+                await self._in_thread(partial(self.begin, wait=True))
+            if self.write(batch):
+                await self._in_thread(self.commit)
             else:
-                self._slow.put((partial(self.begin, wait=True), batch, self._run_batch))
-
-    def _run_batch(self, batch: list[Op[Any]]) -> None:
-        try:
-            to_disk = self.write(batch)
-            if not to_disk:
                 self.commit()
-        except Exception as error:  # noqa: BLE001 - the callers must get any error
-            if isinstance(error, Unwritable) and len(batch) > 1:
-                # Split the batch until the operation that cannot be written is alone, and write all others.
-                self.roll_back()
-                middle = len(batch) // 2
-                self._bisected += [batch[middle:], batch[:middle]]
-                self._next()
-            else:
-                self._fail(batch, error)
-        else:
-            if to_disk:
-                self._slow.put((self.commit, batch, self._after_commit))
-            else:
-                self._after_commit(batch)
+            changes = self._follow()
+        except Exception:
+            self.roll_back()
+            self._settled(None)
+            raise
+        self._settled(changes)
 
-    def _after_commit(self, batch: list[Op[Any]]) -> None:
-        try:
-            self._settled(self._follow())
-        except Exception as error:  # noqa: BLE001 - the callers must get any error
-            self._fail(batch, error)
-        else:
-            self._resolve(batch)
-
-    def _fail(self, batch: list[Op[Any]], error: Exception) -> None:
-        self.roll_back()
-        self._settled(None)
-        self._resolve(batch, error)
-
-    def _resolve(self, batch: list[Op[Any]], error: Exception | None = None) -> None:
-        self._answer(batch, error)
-        # After the callers that were just answered have run: their next operations belong to this batch.
-        self._loop.call_soon(self._next)
+    def _in_thread(self, work: Callable[[], object]) -> asyncio.Future[None]:
+        done = asyncio.get_running_loop().create_future()
+        self._slow.put((work, done))
+        return done
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run the slow steps, in the thread, and continue on the loop."""
+        """Run slow steps, in the thread. `run_in_executor` would take several times as long."""
         while job := self._slow.get():
-            work, batch, then = job
+            work, done = job
+            failed: Exception | None = None
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - the callers must get any error
-                then = partial(self._fail, error=error)
+            except Exception as error:  # noqa: BLE001 - the writer must get any error
+                failed = error
             # RuntimeError: the loop was closed in the meantime, so no caller waits any more.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(then, batch)
+                loop.call_soon_threadsafe(_end, done, failed)
+
+
+def _end(done: asyncio.Future[None], error: Exception | None) -> None:
+    if done.cancelled():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

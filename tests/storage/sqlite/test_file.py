@@ -28,8 +28,8 @@ from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import migrate
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.statements import SQLiteReader
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.transaction import SQLiteReader
 from linqbot.storage.sqlite.upkeep import check_up
 
 pytestmark = pytest.mark.anyio

@@ -22,8 +22,8 @@ from linqbot.storage.operations import Op
 from linqbot.storage.sqlite import upkeep
 from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.lanes import LANES
-from linqbot.storage.sqlite.statements import outside
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.transaction import outside
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import put_back

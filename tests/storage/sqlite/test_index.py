@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage.conftest import NOON, delivery
 
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage.sqlite.index import Index, IndexChanges
+from linqbot.storage.sqlite.transaction import Index, IndexChanges
 
 
 def stored(index: Index, *deliveries: Delivery) -> list[int]:

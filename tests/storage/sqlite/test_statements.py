@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from linqbot.storage.sqlite.statements import among, insert
+from linqbot.storage.sqlite.transaction import insert
 
 
 @pytest.fixture
@@ -42,12 +42,3 @@ def test_a_row_that_replaces_another_takes_its_missing_values_too(db: sqlite3.Co
     insert(db, "thing (n, name, note, size)", [(1, "one", None, 11)], replace)
 
     assert db.execute("SELECT * FROM thing").fetchall() == [(1, "one", None, 11)]
-
-
-@pytest.mark.parametrize("count", [1, 3, 128, 300])
-def test_rows_are_found_by_a_list_of_values(db: sqlite3.Connection, count: int) -> None:
-    insert(db, "thing (n, name, note, size)", [(n, None, None, None) for n in range(0, 600, 2)])
-    wanted = range(count)
-    expected = {n for n in wanted if n % 2 == 0}
-
-    assert {n for (n,) in among(db, "SELECT n FROM thing WHERE n IN (*)", wanted)} == expected

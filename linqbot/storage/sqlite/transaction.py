@@ -1,24 +1,33 @@
-"""The state in memory that mirrors the SQLite file, so that leasing a delivery reads nothing from disk.
+"""One transaction of the writer, and the index in memory that mirrors the file, so that leasing a delivery reads nothing from disk.
 
 The rows in the file are the truth. The index knows which lanes can be leased, the deliveries that were stored last, and
-a few facts about the file. It runs no SQL. Each transaction (`statements.py`) notes in `IndexChanges` what it changes, and
-the writer (`writer.py`) calls `apply` after COMMIT or `discard` after ROLLBACK. Only leasing and releasing change lanes
-earlier: operations of the same transaction must see them.
+a few facts about the file. It runs no SQL. Each transaction notes in `IndexChanges` what it changes, and the writer
+(`writer.py`) calls `apply` after COMMIT or `discard` after ROLLBACK. Only leasing and releasing change lanes earlier:
+operations of the same transaction must see them.
 
 Prefetch saves a commit: while the last `take` had spare capacity, a new delivery is leased in the transaction that stores it.
+
+New rows are inserted by few statements, each of many rows: the fixed cost of a statement is paid once per batch, not once per
+row, as `executemany` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import contextlib
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain, compress
+from typing import Any, ClassVar
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.dialect import Changes
+from linqbot.storage.dialect import Changes, sqlite_form
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.indexes import LaneLease, Lanes, OpenConversations, Recent, Row, StorageMemory
+from linqbot.storage.sqlite import file
 
 
 @dataclass(slots=True, eq=False)
@@ -50,8 +59,7 @@ class Index(StorageMemory):
     """Lanes, prefetched leases, recent deliveries and facts about the file. Not thread-safe: for one writer."""
 
     def __init__(self, limits: InboxLimits | None = None) -> None:
-        super().__init__()
-        self.limits = limits or InboxLimits()
+        super().__init__(limits or InboxLimits())
         self.lanes = Lanes()
         self.next_seq = 1  # the sequence number of the next delivery
         self.next_timer: float | None = None
@@ -219,3 +227,135 @@ class Index(StorageMemory):
         """Count a lease as if it had never been."""
         if row := self.recent.get(seq):
             row.delivery_count -= 1
+
+
+# A few sizes, so that only a few statements are ever compiled, none of them longer than 100 KB.
+_PIECES = (32, 8, 2, 1)
+
+
+def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "") -> None:
+    """Insert rows, in order; see `Writable.insert`.
+
+    Args:
+        into: `table (columns)`. A column in which a row has None must have no other default than NULL.
+        on_conflict: The SQL that follows the values.
+    """
+    if not rows:
+        return
+    start = 0
+    for size in _PIECES:
+        while len(rows) - start >= size:
+            _insert_piece(db, into, rows[start : start + size], on_conflict)
+            start += size
+
+
+def _insert_piece(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str) -> None:
+    # Columns that are None in all rows are left out: the sqlite3 module takes longest for a None, and a new journal entry
+    # has seven.
+    missing = (None,) * len(rows)
+    columns = list(zip(*rows, strict=True))
+    given = tuple([column != missing for column in columns])
+    values = zip(*compress(columns, given), strict=True)
+    db.execute(_insert(into, given, len(rows), on_conflict), tuple(chain.from_iterable(values)))
+
+
+@cache
+def _insert(into: str, given: tuple[bool, ...], rows: int, on_conflict: str) -> str:
+    table, _, every = into.removesuffix(")").partition(" (")
+    columns = list(compress(every.split(", "), given))
+    row = "(" + ",".join("?" * len(columns)) + ")"
+    into = f"{table} ({', '.join(columns)})"
+    return f"INSERT INTO {into} VALUES {','.join([row] * rows)} {on_conflict}"  # noqa: S608 - constant text only
+
+
+@dataclass(slots=True, eq=False)
+class SQLiteReader:
+    """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`."""
+
+    is_leased: ClassVar[str] = "leased"
+    ahead_s: ClassVar[float] = 0.0  # the database has no clock of its own
+    db: sqlite3.Connection
+
+    async def fetch(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._execute(sql, values).fetchall()
+
+    async def value(self, sql: str, *values: object) -> Any:
+        row = self._execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    async def pages(self, sql: str, size: int) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+        with contextlib.closing(self._execute(sql, ())) as cursor:
+            while rows := cursor.fetchmany(size):
+                yield rows
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        self.db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.db.execute("ROLLBACK")
+
+    def _execute(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        form = sqlite_form(sql)
+        return self.db.execute(form.sql, form.values(values))
+
+
+@dataclass(slots=True, eq=False)
+class Transaction(SQLiteReader):
+    """An open transaction.
+
+    Attributes:
+        index: The index as it was before the transaction, except for what leasing, releasing and numbering change at once.
+        changes: The changes that the index applies once the transaction is on disk.
+        now: The time of the storage's clock, in Unix seconds.
+        monotonic: The same time for the ends of leases; see `Clock.monotonic`.
+        keep_s: Seconds of history; 0 keeps none.
+        first_seq: The sequence number of the first delivery that this transaction stores.
+    """
+
+    freed: ClassVar[str] = "leased = false"
+    padding: ClassVar[str] = ", padding"
+    no_padding: ClassVar[str] = ", padding = NULL"
+    check_key: ClassVar[str] = "check"
+    index: Index
+    changes: IndexChanges
+    now: float
+    monotonic: float
+    keep_s: float
+    first_seq: int
+
+    async def run(self, sql: str, *values: object) -> int:
+        return self._execute(sql, values).rowcount
+
+    async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        form = sqlite_form(sql)
+        self.db.executemany(form.sql, map(form.values, rows))
+
+    async def insert(
+        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
+    ) -> int:
+        if off_the_record:
+            self.begin_off_the_record()
+            into, rows = into.replace(")", ", padding)"), [(*row, file.PADDING) for row in rows]
+        if off_the_record is not None:
+            on_conflict = on_conflict.replace(" UPDATE SET", " UPDATE SET padding = excluded.padding,")
+        before = self.db.total_changes
+        insert(self.db, into, rows, on_conflict)
+        return self.db.total_changes - before
+
+    async def lock(self, names: Iterable[str]) -> None:
+        """Do nothing: one transaction writes at a time."""
+
+    def begin_off_the_record(self) -> None:
+        """Overwrite the pages that are freed from now on, if the file gets its first text off the record."""
+        if self.index.is_off_the_record or self.changes.off_the_record:
+            return
+        file.overwrite_freed(self.db)
+        file.note(self.db, "off_the_record")
+        self.changes.off_the_record = True
+
+
+def outside(db: sqlite3.Connection, now: float) -> Transaction:
+    """Return the transaction of a method for operators. Nothing applies its changes: the index is read again."""
+    return Transaction(db, Index(), IndexChanges(), now, 0.0, 0.0, 0)
