@@ -19,7 +19,7 @@ from linqbot import BotError, Event, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Decision, People, PersonNeeded, ToolGuard, answer_of, decision
 from linqbot_agent.bubbles import Bubbles, OutputChecks, say_rest
 from linqbot_agent.durability import ModelFailed, Result, Run, completed
-from linqbot_agent.entries import Entries
+from linqbot_agent.entries import Entries, with_cut_texts
 from linqbot_agent.links import KnownLinks
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, keep_unreadable
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
@@ -30,6 +30,8 @@ from linqbot_agent.written import prompt_of, prompt_of_edit, said_by
 __all__ = ["ModelFailed", "answered", "cut", "repeated"]
 
 _PARAGRAPH: Final = "\n\n"
+_LONGEST: Final = MOST_BYTES // 8
+"""The most characters of an answer that are kept of an exchange that is too long."""
 
 
 async def answered(
@@ -67,6 +69,8 @@ async def answered(
         questions=[call_id for call_id, said in asked.said.items() if isinstance(said, str)],
         has_unrecorded=run.entries.has_unrecorded,
     )
+    # What is remembered of it repeats a long answer, and both are one record.
+    answer = Answer.model_validate(with_cut_texts(answer.model_dump(mode="json")))
     await _keep(answer, settings)
     return answer
 
@@ -156,8 +160,10 @@ def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> 
     if not isinstance(settings.event, MessageReceived):
         return []
     talk = exchange_of(prompt_of(settings.event), messages, answer)
-    # Results of tools that are longer than all that is kept would displace it.
-    return talk if len(to_json(talk)) <= MOST_BYTES else exchange_of(prompt_of(settings.event), messages[:1], answer)
+    if len(to_json(talk)) <= MOST_BYTES:
+        return talk
+    # Results of tools, or an answer, that are longer than all that is kept would displace it.
+    return exchange_of(prompt_of(settings.event), messages[:1], answer[:_LONGEST])
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:

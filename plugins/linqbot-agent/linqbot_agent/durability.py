@@ -58,7 +58,7 @@ from pydantic_core import to_json
 from linqbot import BotError, Context, Refused, Tally
 from linqbot_agent.bubbles import Bubbles, SaidNothing
 from linqbot_agent.budget import Use, Used
-from linqbot_agent.entries import Entries, ResultNotRecorded
+from linqbot_agent.entries import MOST_BYTES, Entries, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import shown_to_model, without_invented
 from linqbot_agent.memory import LEFT_OUT, lessened, next_level, pictures_in
@@ -70,9 +70,6 @@ AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
 
 
-_MOST_BYTES: Final = 255 << 10
-"""The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
-_LEAST_CHARACTERS: Final = 1000
 _INCOMING: Final = "incoming"
 
 
@@ -362,9 +359,9 @@ class _Steps(JournalCallableOperationBackend[None]):
 
 
 async def _fitting(make: Callable[[], Awaitable[object]]) -> object:
-    """Make a step, and return its result, cut to what a record may hold. The cut is said in it, for the model."""
+    """Make a step, and return its result: if it is too long to be recorded, as texts, which `Entries` cuts."""
     result: Any = await make()
-    if len(to_json(result)) <= _MOST_BYTES:
+    if len(to_json(result)) <= MOST_BYTES:
         return result
     if "parts" in result:
         # The provider would refuse the rest of a thought or of a file. Arguments as cut JSON text fit no tool.
@@ -373,25 +370,11 @@ async def _fitting(make: Callable[[], Awaitable[object]]) -> object:
         result = {**result, "parts": parts}
     elif "result" in result:
         result = {"kind": "tool_return", "result": _as_text(result["result"])}
-    longest = _MOST_BYTES
-    while len(to_json(cut := _with_cut_texts(result, longest))) > _MOST_BYTES and longest > _LEAST_CHARACTERS:
-        longest //= 2
-    return cut
+    return result
 
 
 def _as_text(value: object) -> str:
     return value if isinstance(value, str) else to_json(value).decode()
-
-
-def _with_cut_texts(value: Any, longest: int) -> Any:
-    """Return JSON data with each text cut to a number of characters."""
-    if isinstance(value, dict):
-        return {name: _with_cut_texts(each, longest) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_with_cut_texts(each, longest) for each in value]
-    if isinstance(value, str) and len(value) > longest:
-        return f"{value[:longest]}\n[Too long, and cut here: {len(value) - longest} more characters were left out.]"
-    return value
 
 
 def booked(run: Run, request: str = "") -> Tally[Used] | None:

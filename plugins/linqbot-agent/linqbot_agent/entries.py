@@ -9,9 +9,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import to_json
 
 from linqbot import BotError, Context, Tally
+
+MOST_BYTES: Final = 255 << 10
+"""The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
+_LEAST_CHARACTERS: Final = 1000
 
 _step: ContextVar[tuple[str, str]] = ContextVar("linqbot_agent_step")
 """The name and the idempotency key of the step that is being made."""
@@ -85,7 +91,7 @@ class Entries:
         restartable: bool = False,
         tally: Tally[Any] | None = None,
     ) -> Step:
-        """Return the recorded result of a step, or make the step and record its result.
+        """Return the recorded result of a step, or make the step and record its result, as JSON that is cut if it is too long.
 
         A step that a crash cut off is made again.
 
@@ -103,7 +109,7 @@ class Entries:
             nonlocal is_made
             is_made = True
             with _inside(step, key):
-                return await make()
+                return with_cut_texts(await make())
 
         if is_recorded:
             self._results[step] = await self._ctx.once(step, make_it, retry=True, restartable=restartable, tally=tally)
@@ -122,3 +128,22 @@ def _inside(place: str, key: str) -> Iterator[None]:
         yield
     finally:
         _step.reset(token)
+
+
+def with_cut_texts(value: Any) -> Any:
+    """Return JSON data with its longest texts cut, so that it may be recorded. The cut is said in them."""
+    longest = MOST_BYTES
+    while len(to_json(cut := _with_cut_texts(value, longest))) > MOST_BYTES and longest > _LEAST_CHARACTERS:
+        longest //= 2
+    return cut
+
+
+def _with_cut_texts(value: Any, longest: int) -> Any:
+    """Return JSON data with each text cut to a number of characters."""
+    if isinstance(value, dict):
+        return {name: _with_cut_texts(each, longest) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_cut_texts(each, longest) for each in value]
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]}\n[Too long, and cut here: {len(value) - longest} more characters were left out.]"
+    return value

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from linqbot_agent import LinqAgent, Media, Poll, Say, Tapback, run
 from linqbot_agent.bubbles import TOO_LONG
+from linqbot_agent.run import Memory
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo
@@ -48,6 +49,36 @@ async def test_a_huge_answer_is_a_few_messages_by_default() -> None:
         said = await phone.replies()
         assert len(said) == 11
         assert said[-1] == MORE
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_an_answer_of_any_length_is_said_whatever_is_remembered_of_it(
+    subtests: pytest.Subtests, memory: Memory, *, stream: bool
+) -> None:
+    def look() -> str:
+        return "a table " * 7_000
+
+    for words in (24_000, 50_800, 100_000):
+        with subtests.test(words=words):
+            script = Script(calls(tool("look", "c1")), says("word " * words), says("Fine."))
+            clock: list[Clock] = []
+            bot = bot_with(
+                Agent(streamed(script, lambda: clock[-1]), tools=[look]),  # noqa: B023 - called in this round
+                LinqAgent(memory=memory),
+                stream=stream,
+            )
+
+            @bot.on_start
+            async def note_clock(running: Running) -> None:
+                clock.append(running.clock)  # noqa: B023 - called in this round
+
+            async with talking(bot) as phone:
+                await phone.text("Tell me all")
+                assert (await phone.replies())[-1] == MORE
+                await phone.text("And you?")
+                assert await phone.replies() == ["Fine."]
+                assert "Tell me all" in kinds(script.requests[-1])[0]
 
 
 async def test_all_outputs_of_an_answer_count_together() -> None:

@@ -228,6 +228,17 @@ async def test_a_summary_that_fails_leaves_the_old_messages_out() -> None:
     assert sent[-1] == ["user-prompt: Text 2.", "text: Answer 3.", "user-prompt: Text 3."]
 
 
+async def test_a_summary_of_any_length_is_cut() -> None:
+    plugin = LinqAgent(history=2, summary_model=FunctionModel(lambda m, i: says("They like soup. " * 20_000)))
+    sent, agent = echoing(plugin)
+    async with talking(bot_with(agent, plugin)) as phone:
+        for n in range(4):
+            await phone.text(f"Text {n}.")
+            assert await phone.replies() == [f"Answer {n + 1}."]
+    assert sent[-1][0].startswith("user-prompt: [Summary of what was said before: They like soup.")
+    assert len(sent[-1][0]) < 5000
+
+
 @pytest.mark.slow
 async def test_a_summary_is_bought_once_wherever_the_bot_is_killed() -> None:
     asked: list[int] = []
