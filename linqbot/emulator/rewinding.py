@@ -21,7 +21,7 @@ class Snapshot:
     """The state of an emulator at one moment.
 
     Attributes:
-        state: See `statefile.saving.dump`; without the contents of files, which are in `files` and are not copied.
+        state: See `statefile.dump`; without the contents of files, which are in `files` and are not copied.
         deliveries: The latest webhooks with their attempts until then, oldest first.
         undelivered: Ids of the events to deliver again, because the receiver may not have stored them then.
         ahead_s: Seconds by which the clock was ahead of real time.

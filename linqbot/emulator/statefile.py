@@ -202,7 +202,7 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
     return {
         **{where: list(map(documents.saved, getattr(state, kept).values())) for where, (_, kept, _) in _KEPT.items()},
         "chats": [shapes.chat(one) | documents.saved(one) for one in state.chats.values()],
-        "messages": [_dump_message(one) for chat in state.chats.values() for one in chat.messages],
+        "messages": [shapes.saved_message(one) for chat in state.chats.values() for one in chat.messages],
         "attachments": [_dump_attachment(world, one, with_file=with_files) for one in state.attachments.values()],
         "providers": dict(state.providers),
         "payment_keys": dict(state.payment_keys),
@@ -212,13 +212,6 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
         "services": dict(state.services),
         "idempotency_keys": dict(state.keys),
     }
-
-
-def _dump_message(message: MessageRecord) -> dict[str, Any]:
-    shape = shapes.message(message) | documents.saved(message) | {"parts": shapes.parts(message, with_private=True)}
-    if message.poll:
-        shape["poll"] = shapes.poll_envelope(message) | {"reactions": shapes.watched_reactions(message)}
-    return shape
 
 
 def _dump_attachment(world: World, one: AttachmentRecord, *, with_file: bool) -> dict[str, Any]:

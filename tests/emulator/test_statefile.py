@@ -194,6 +194,16 @@ async def test_a_saved_effect_reply_and_background_are_saved_again_with_the_same
     assert json.dumps(shown) == json.dumps([effect, reply, background])
 
 
+async def test_a_background_with_a_field_that_it_does_not_use_is_saved_and_loaded(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    body = {"type": "photo", "image_url": "https://a.example/a.png", "style": 5, "shades": "dark"}
+    assert (await api.post(f"/v3/chats/{chat['chat_id']}/background", json=body)).status_code == 202
+    saved = json.loads(json.dumps(emulator.save_state()))
+    emulator.reset(saved)
+    assert emulator.save_state() == saved
+
+
 async def test_a_part_written_by_hand_gets_the_defaults(emulator: Emulator) -> None:
     emulator.reset(
         seed(

@@ -138,6 +138,11 @@ class Deliveries:
 
     # Subscriptions
 
+    @property
+    def versions(self) -> set[str]:
+        """The payload versions that subscriptions ask for."""
+        return {target.version for target in self._targets.values()}
+
     def open(self, subscription: SubscriptionRecord) -> None:
         """Start to deliver to a subscription, or use its new address."""
         target = self._targets.get(subscription.id)

@@ -73,9 +73,10 @@ class World:
 
     def emit_message(self, event_type: str, chat: ChatRecord, message: MessageRecord) -> None:
         """Deliver `message.sent`, `.received`, `.delivered` or `.read`, in the shape of each payload version."""
-        new = self._withheld(payloads.message(chat, message), chat)
-        old = payloads.old_message(chat, message, event_type)
-        self._emit(event_type, {payloads.CURRENT: new, payloads.OLD: old}, chat)
+        data = {payloads.CURRENT: self._withheld(payloads.message(chat, message), chat)}
+        if payloads.OLD in self.deliveries.versions:
+            data[payloads.OLD] = payloads.old_message(chat, message, event_type)
+        self._emit(event_type, data, chat)
 
     def emit_edited(self, chat: ChatRecord, message: MessageRecord, index: int, at: float) -> None:
         """Deliver `message.edited`, which exists only in the current version."""

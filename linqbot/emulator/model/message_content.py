@@ -182,13 +182,13 @@ class StickerPlacement:
 
 @dataclass(frozen=True, slots=True)
 class BackgroundRecord:
-    """The background of a chat: a colour, an animation, or a photo."""
+    """The background of a chat: a colour, an animation, or a photo. A field that its type does not use is not checked."""
 
     type: str | None = None
-    style: str | None = None
-    variant: str | None = None
-    shades: list[str] | None = None
-    image_url: str | None = None
+    style: Any = None
+    variant: Any = None
+    shades: Any = None
+    image_url: Any = None
 
 
 def shown_part(one: PartRecord, *, with_private: bool = False) -> JsonObject:

@@ -10,7 +10,7 @@ from typing import Any
 
 from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.answers import JsonObject
-from linqbot.emulator.model.documents import iso, time_or_none
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.message_content import AppCardPartRecord, PartRecord, TextPartRecord, shown_part
 from linqbot.emulator.model.records import (
     ChatRecord,
@@ -33,41 +33,37 @@ _CAPTIONS = ("caption", "subcaption", "trailing_caption", "trailing_subcaption")
 
 def message(chat: ChatRecord, one: MessageRecord) -> JsonObject:
     """Return the data of the four message events in the current version."""
-    return _fields(one, _MESSAGE) | {
+    saved = documents.saved(one)
+    return {name: saved[name] for name in _MESSAGE if name in saved} | {
         "chat": chat_ref(chat),
         "direction": "outbound" if one.is_from_me else "inbound",
-        "sender_handle": documents.shown(one.sender),
+        "sender_handle": saved["from_handle"],
         "parts": [_part(part) for part in one.parts],
     }
 
 
-_OF_BOTH = {"service", "preferred_service", "idempotency_key"}
-_STEPS = {"sent_at", "delivered_at", "read_at"}
-_MESSAGE = {"id", "effect", "reply_to", "reconciled_at"} | _OF_BOTH | _STEPS
-
-
-def _fields(one: MessageRecord, names: set[str]) -> JsonObject:
-    return {name: value for name, value in documents.saved(one).items() if name in names}
+_STEPS = ("sent_at", "delivered_at", "read_at")
+_OF_BOTH = ("service", "preferred_service", "idempotency_key")
+_MESSAGE = ("id", "effect", "reply_to", "reconciled_at", *_OF_BOTH, *_STEPS)
 
 
 def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonObject:
     """Return the data of the four message events in version 2025-01-01."""
-    inbound = not one.is_from_me
-    inner = _fields(one, {"id", "created_at"} | _STEPS) | {
+    saved, inbound = documents.saved(one), not one.is_from_me
+    inner = {name: saved[name] for name in ("id", "created_at", *_STEPS)} | {
         "parts": [_old_part(part) for part in one.parts],
         "is_delivered": one.delivered_at is not None,
         "is_read": one.read_at is not None,
         "updated_at": iso(max(one.updated_at, one.sent_at or 0, one.delivered_at or 0, one.read_at or 0)),
     }
-    inner |= {"effect": documents.shown(one.effect)} if one.effect else {}
-    inner |= {"reply_to": documents.shown(one.reply_to)} if one.reply_to else {}
-    data = _fields(one, {"is_from_me", "from_handle"} | _OF_BOTH) | {
+    inner |= {name: saved[name] for name in ("effect", "reply_to") if saved[name]}
+    data = {name: saved[name] for name in ("is_from_me", "from_handle", *_OF_BOTH)} | {
         "chat_id": chat.id,
         "is_group": chat.is_group,
         "from": one.sender.handle,
         "recipient_phone": chat.line if inbound else None,
         "recipient_handle": documents.shown(chat.me) if inbound else None,
-        "received_at": time_or_none(one.sent_at) if inbound else None,
+        "received_at": saved["sent_at"] if inbound else None,
         "message": inner,
     }
     if event_type in {"message.delivered", "message.read"}:
@@ -172,7 +168,8 @@ def _whole_poll(chat: ChatRecord, one: MessageRecord) -> JsonObject:
 
 def poll_state(chat: ChatRecord, one: MessageRecord) -> JsonObject:
     """Return the data of `poll.sent`, `poll.delivered` and `poll.read`."""
-    return _whole_poll(chat, one) | _fields(one, _STEPS)
+    saved = documents.saved(one)
+    return _whole_poll(chat, one) | {name: saved[name] for name in _STEPS}
 
 
 def poll_failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonObject:

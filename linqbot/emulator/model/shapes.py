@@ -92,8 +92,16 @@ def message(one: MessageRecord) -> JsonObject:
     return _message(one, [] if one.zero_retention else parts(one))
 
 
-def _message(one: MessageRecord, parts: list[JsonObject]) -> JsonObject:
-    return documents.shown(one) | {
+def saved_message(one: MessageRecord) -> JsonObject:
+    """Return a message for a saved state."""
+    shape = _message(one, parts(one, with_private=True), with_private=True)
+    if one.poll:
+        shape["poll"] = poll_envelope(one) | {"reactions": watched_reactions(one)}
+    return shape
+
+
+def _message(one: MessageRecord, parts: list[JsonObject], *, with_private: bool = False) -> JsonObject:
+    return (documents.saved if with_private else documents.shown)(one) | {
         "parts": parts,
         "from": one.sender.handle,
         "is_read": one.status == "read",
