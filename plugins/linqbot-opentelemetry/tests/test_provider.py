@@ -49,31 +49,26 @@ def exporters(monkeypatch: pytest.MonkeyPatch) -> list[type]:
     return added
 
 
-@pytest.mark.parametrize(
-    ("environ", "kinds"),
-    [
+def test_a_provider_is_set_with_the_exporters_that_the_environment_names(
+    made: list[TracerProvider], exporters: list[type], subtests: pytest.Subtests
+) -> None:
+    rows: list[tuple[dict[str, str], list[type]]] = [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE}, [OTLPSpanExporter]),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": NOWHERE}, [OTLPSpanExporter]),
         ({"OTEL_TRACES_EXPORTER": "otlp"}, [OTLPSpanExporter]),
         ({"OTEL_TRACES_EXPORTER": "console"}, [ConsoleSpanExporter]),
         ({"OTEL_TRACES_EXPORTER": "otlp, console"}, [OTLPSpanExporter, ConsoleSpanExporter]),
-    ],
-)
-def test_the_environment_names_the_exporters(
-    environ: dict[str, str], kinds: list[type], made: list[TracerProvider], exporters: list[type]
-) -> None:
-    set_from_environment(environ)
-    assert len(made) == 1
-    assert exporters == kinds
-
-
-@pytest.mark.parametrize(
-    "environ",
-    [{}, {"OTEL_SERVICE_NAME": "bot"}, {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE}],
-)
-def test_without_an_exporter_nothing_is_set(environ: dict[str, str], made: list[TracerProvider]) -> None:
-    set_from_environment(environ)
-    assert made == []
+        ({}, []),
+        ({"OTEL_SERVICE_NAME": "bot"}, []),
+        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE}, []),
+    ]
+    for environ, kinds in rows:
+        with subtests.test(**environ):
+            exporters.clear()
+            before = len(made)
+            set_from_environment(environ)
+            assert len(made) - before == (1 if kinds else 0)
+            assert exporters == kinds
 
 
 def test_a_provider_that_is_set_is_left_alone(made: list[TracerProvider], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,18 +13,16 @@ from linqbot.events import Delivery
 DELIVERY = Delivery("w.1", "c:1", "message.received", b"{}", 0.0)
 
 
-@pytest.mark.parametrize(
-    ("delivery_id", "type_", "label"),
-    [
+def test_only_linqs_types_and_our_own_are_labels(subtests: pytest.Subtests) -> None:
+    for delivery_id, type_, label in (
         ("w.1", "message.received", "message.received"),
         ("w.1", "message.invented", "other"),
         ("w.1", "", "other"),
         ("w.1", "linqbot.send", "other"),
         ("i.send.1", "linqbot.send", "linqbot.send"),
-    ],
-)
-def test_only_linqs_types_and_our_own_are_labels(delivery_id: str, type_: str, label: str) -> None:
-    assert event_type(replace(DELIVERY, id=delivery_id, type=type_)) == label
+    ):
+        with subtests.test(id=delivery_id, type=type_):
+            assert event_type(replace(DELIVERY, id=delivery_id, type=type_)) == label
 
 
 def test_a_call_without_an_endpoint_is_other() -> None:

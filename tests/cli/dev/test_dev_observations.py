@@ -6,6 +6,7 @@ import json
 import linecache
 import threading
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,8 @@ def failed(tmp_path: Path, code: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("code", "line", "message"),
-    [
+def test_a_file_that_does_not_load_is_reported_with_its_line(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for code, line, message in (
         ("from linqbot import Bot\nbot = Bot(\n", 2, "SyntaxError: '(' was never closed"),
         ("import nosuchmodule\n", 1, "ModuleNotFoundError: No module named 'nosuchmodule'"),
         ("\n\nprint(1 / 0)\n", 3, "ZeroDivisionError: division by zero"),
@@ -96,16 +96,13 @@ def failed(tmp_path: Path, code: str) -> dict[str, Any]:
             3,
             "BotError: There is no reaction 'heart', so this handler could never run.",
         ),
-    ],
-)
-def test_a_file_that_does_not_load_is_reported_with_its_line(
-    tmp_path: Path, code: str, line: int, message: str
-) -> None:
-    found = failed(tmp_path, code)
-    assert (found["kind"], found["status"]) == ("bot", "failed")
-    assert (found["file"], found["line"]) == ("broken_bot.py", line)
-    assert found["message"].startswith(message)
-    assert "broken_bot.py" in found["traceback"]
+    ):
+        with subtests.test(message=message):
+            found = failed(tmp_path, code)
+            assert (found["kind"], found["status"]) == ("bot", "failed")
+            assert (found["file"], found["line"]) == ("broken_bot.py", line)
+            assert found["message"].startswith(message)
+            assert "broken_bot.py" in found["traceback"]
 
 
 def test_an_error_without_a_line_of_the_author_is_reported_with_its_message_and_code() -> None:
@@ -115,19 +112,17 @@ def test_an_error_without_a_line_of_the_author_is_reported_with_its_message_and_
     assert start_failure(BotError("x"))["message"].endswith("[LQB5001]")
 
 
-@pytest.mark.parametrize(
-    ("exit_code", "how"),
-    [
+def test_a_process_that_ended_without_a_word_is_reported_with_its_exit_code(subtests: pytest.Subtests) -> None:
+    for exit_code, how in (
         (3, "with exit code 3."),
         (-9, "because of signal 9 (SIGKILL: usually too little memory)."),
         (-15, "because of signal 15 (SIGTERM)."),
         (-40, "because of signal 40."),
-    ],
-)
-def test_a_process_that_ended_without_a_word_is_reported_with_its_exit_code(exit_code: int, how: str) -> None:
-    found = process_ended(exit_code, at=0.0)
-    BotReport.model_validate(found)
-    assert how in found["message"]
+    ):
+        with subtests.test(exit_code=exit_code):
+            found = process_ended(exit_code, at=0.0)
+            BotReport.model_validate(found)
+            assert how in found["message"]
 
 
 class Ended:
@@ -138,24 +133,23 @@ class Ended:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("is_stopping", "is_ending", "has_reported", "shown"),
-    [
-        (False, False, False, "The bot's process ended with exit code 3. The terminal may show why."),
-        (True, False, False, None),
-        (False, True, False, None),
-        (False, False, True, "SyntaxError: invalid syntax"),
-    ],
-)
 async def test_the_end_of_a_process_is_shown_unless_it_was_stopped_or_has_said_why(
-    tmp_path: Path, *, is_stopping: bool, is_ending: bool, has_reported: bool, shown: str | None
+    tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    emulator = Emulator()
-    bot = BotProcess("bot.py", "", 0, tmp_path, is_stopping=is_stopping, is_ending=lambda: is_ending)
-    if has_reported:
-        emulator.observe({"kind": "bot", "status": "failed", "message": "SyntaxError: invalid syntax"})
-    await note_end(bot, Ended(), emulator, None)  # type: ignore[arg-type]
-    assert (emulator.bot["message"] if emulator.bot else None) == shown
+    ended, said = "The bot's process ended with exit code 3. The terminal may show why.", "SyntaxError: invalid syntax"
+    for how, is_stopping, is_ending, earlier, shown in (
+        ("by itself", False, False, None, ended),
+        ("stopped", True, False, None, None),
+        ("with linqbot dev", False, True, None, None),
+        ("after a report", False, False, said, said),
+    ):
+        with subtests.test(how):
+            emulator = Emulator()
+            bot = BotProcess("bot.py", "", 0, tmp_path, is_stopping=is_stopping, is_ending=partial(bool, is_ending))
+            if earlier is not None:
+                emulator.observe({"kind": "bot", "status": "failed", "message": earlier})
+            await note_end(bot, Ended(), emulator, None)  # type: ignore[arg-type]
+            assert (emulator.bot["message"] if emulator.bot else None) == shown
 
 
 def test_a_file_that_does_not_end_loading_is_reported_with_the_line_that_runs(

@@ -1,4 +1,4 @@
-"""The end of the child processes of `linqbot dev` and `linqbot rehearse`."""
+"""The child processes of `linqbot dev` and `linqbot rehearse`: one that is prepared for the next save, and their end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,57 @@ import asyncio
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
+from ports import free_port
 
+from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.processes import end
 
 pytestmark = pytest.mark.anyio
+
+SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+CODE = """
+from linqbot import Bot, {event}
+
+bot = Bot()
+
+
+@bot.on({event})
+async def handle(event: {event}, ctx: object) -> None: ...
+"""
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows passes no file descriptors on")
+async def test_a_prepared_process_runs_the_code_of_the_time_when_it_is_needed(tmp_path: Path) -> None:
+    file = tmp_path / "bot.py"
+    file.write_text(CODE.format(event="MessageReceived"))
+    linq = {"LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
+    bot = BotProcess(str(file), "", free_port(), tmp_path, webhook_secret=SECRET, instead=linq, prepares=True)
+    try:
+        await bot.start()
+        assert await bot.is_up()
+        assert bot.preparing is not None
+        await bot.preparing
+        assert bot.prepared is not None
+        pid = bot.prepared.process.pid
+        file.write_text(CODE.format(event="ReactionAdded"))
+        await bot.stop()
+        await bot.start()
+        assert await bot.is_up()
+        assert bot.process is not None
+        assert bot.process.pid == pid
+        assert "reaction.added" in await bot.events()
+        await bot.preparing
+        last = bot.prepared
+        assert last is not None
+    finally:
+        await bot.aclose()
+    assert bot.prepared is None
+    assert await last.process.wait() != 0
 
 
 @pytest.mark.process
