@@ -116,7 +116,7 @@ async def test_the_timer_of_an_outage_fires_once_and_stays_until_the_outage_ends
     await handle(
         storage,
         Delivery("w.1", "c:1", "message.received", b"{}", clock.now()),
-        Commit(Ack(), cancelled=["outage.1", "outage.2"]),
+        commit=Commit(Ack(), cancelled=["outage.1", "outage.2"]),
     )
     assert await storage.timer("outage.1") is None
     assert await storage.schedule(replace(begun, due=clock.now())) is True

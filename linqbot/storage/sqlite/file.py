@@ -212,9 +212,6 @@ def sync_wal(db: sqlite3.Connection) -> None:
     The WAL may hold commits whose fsync was interrupted or has failed. SQLite takes them for durable, but they may be in
     the memory of the operating system only. A power loss would cut the WAL off at the first of them, and so lose all
     later commits too. After this call the next commit starts the WAL again.
-
-    Raises:
-        sqlite3.OperationalError: the file cannot be written.
     """
     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
@@ -351,11 +348,7 @@ class Place:
         self._remember(self._path)
 
     def opened(self) -> None:
-        """Remember the files that SQLite has opened next to the database.
-
-        Raises:
-            StorageUnavailable: the file was removed or replaced in the meantime.
-        """
+        """Remember the files that SQLite has opened next to the database."""
         for suffix in _SUFFIXES:
             self._remember(self._path.with_name(self._path.name + suffix))
         self.check()

@@ -234,12 +234,7 @@ _PIECES = (32, 8, 2, 1)
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "") -> None:
-    """Insert rows, in order; see `Writable.insert`.
-
-    Args:
-        into: `table (columns)`. A column in which a row has None must have no other default than NULL.
-        on_conflict: The SQL that follows the values.
-    """
+    """Insert rows, in order; see `Writable.insert`."""
     if not rows:
         return
     start = 0
