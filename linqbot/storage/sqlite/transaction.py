@@ -347,7 +347,7 @@ class Transaction(SQLiteReader):
         if self.index.is_off_the_record or self.changes.off_the_record:
             return
         file.overwrite_freed(self.db)
-        file.note(self.db, "off_the_record")
+        file.note_off_the_record(self.db)
         self.changes.off_the_record = True
 
 
