@@ -98,11 +98,7 @@ class BroadcastStep(NamedTuple):
 
 
 def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:
-    """Return the delivery that runs the bot's `on_broadcast_done` handler.
-
-    Args:
-        lane: See `NewBroadcast`.
-    """
+    """Return the delivery that runs the bot's `on_broadcast_done` handler."""
     counts = {
         name: getattr(broadcast, name) for name in ("people", "sent", "opted_out", "refused", "failed", "cancelled")
     }

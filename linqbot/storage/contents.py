@@ -176,11 +176,7 @@ class Contents(ABC):
 
     @abstractmethod
     async def schema(self) -> SchemaState:
-        """Return the state of the schema of a storage that is not open, and may not exist.
-
-        Raises:
-            ConfigError, StorageError, StorageUnavailable: see `check_up` of the backend.
-        """
+        """Return the state of the schema of a storage that is not open, and may not exist."""
 
     async def counts(self) -> dict[str, int]:
         """Return the number of rows of each table."""

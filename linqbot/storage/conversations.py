@@ -33,11 +33,7 @@ ConversationStatus: TypeAlias = Literal["waiting", "failed", "timed_out"]
 
 
 class ConversationSummary(NamedTuple):
-    """The columns of a conversation that decide if a delivery may concern it.
-
-    Attributes:
-        id, chat_id, person, status, until: See `Conversation`.
-    """
+    """The columns of a conversation that decide if a delivery may concern it."""
 
     id: str
     chat_id: str

@@ -65,9 +65,10 @@ async def leased(storage: Storage, *deliveries: Delivery, limit: int = 1) -> Lea
     return found
 
 
-async def handle(storage: Storage, new: Delivery, commit: Commit | None = None) -> None:
-    """Put a delivery, lease it, and end its turn: with an ack, if there is no other `commit`."""
-    await storage.finish(await leased(storage, new), commit or Commit(Ack()))
+async def handle(storage: Storage, *deliveries: Delivery, commit: Commit | None = None) -> None:
+    """Put deliveries, each when the turn of the one before has ended: with an ack, if there is no other `commit`."""
+    for each in deliveries:
+        await storage.finish(await leased(storage, each), commit or Commit(Ack()))
 
 
 async def is_woken(storage: Storage) -> bool:

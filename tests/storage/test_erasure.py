@@ -52,9 +52,9 @@ async def everything(storage: Storage) -> set[str]:
 async def test_a_person_is_forgotten_everywhere_and_other_people_are_not(storage: Storage, clock: MovableClock) -> None:
     for name, person, chat in (("a", ANN, "ann-chat"), ("b", BOB, "bob-chat")):
         state = [StateWrite(f"chat:{chat}", "x", b"1"), StateWrite(f"person:{person}", "x", b"1")]
-        await handle(storage, said(f"{name}-done", person, chat), Commit(Ack(), state=state))
-        await handle(storage, said(f"{name}-dead", person, chat), Commit(DeadLetter("Boom")))
-        await handle(storage, said(f"{name}-wait", person, chat), Commit(Retry(NOON + 99, "Boom")))
+        await handle(storage, said(f"{name}-done", person, chat), commit=Commit(Ack(), state=state))
+        await handle(storage, said(f"{name}-dead", person, chat), commit=Commit(DeadLetter("Boom")))
+        await handle(storage, said(f"{name}-wait", person, chat), commit=Commit(Retry(NOON + 99, "Boom")))
         await storage.put(said(f"{name}-behind", person, chat))
         await storage.schedule(Timer(f"{name}-lane", NOON, f"c:{chat}", "send", b"{}", 1))
         await storage.schedule(Timer(f"{name}-body", NOON, "c:x", "send", json.dumps({"to": [person]}).encode(), 1))
@@ -90,8 +90,7 @@ async def test_a_lane_goes_on_without_its_erased_deliveries(storage: Storage) ->
 
 async def test_deliveries_being_handled_are_left_and_reported(storage: Storage) -> None:
     await storage.put(said("1", ANN, "chat"))
-    await storage.put(said("2", ANN, "chat"))
-    lease = await leased(storage)
+    lease = await leased(storage, said("2", ANN, "chat"))
     await storage.begin(entry("w.1", call=json.dumps({"to": ANN}).encode()))
     assert await storage.forget(ANN) == Forgotten(waiting=1, left=("w.1",), chats=("chat",))
     assert len(await storage.entries("w.1")) == 1
@@ -107,7 +106,9 @@ async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage)
 
 async def test_groups_stay_and_the_messages_of_the_person_in_them_are_erased(storage: Storage) -> None:
     await handle(
-        storage, said("a", ANN, "group", is_group=True), Commit(Ack(), state=[StateWrite("chat:group", "x", b"1")])
+        storage,
+        said("a", ANN, "group", is_group=True),
+        commit=Commit(Ack(), state=[StateWrite("chat:group", "x", b"1")]),
     )
     await handle(storage, said("b", BOB, "group", is_group=True))
     await storage.forget(ANN)
@@ -119,7 +120,7 @@ async def test_a_message_that_is_the_number_of_another_person_makes_its_chat_no_
     storage: Storage,
 ) -> None:
     state = [StateWrite("chat:bob-chat", "x", b"1"), StateWrite(f"person:{BOB}", "x", b"1")]
-    await handle(storage, said("asked", BOB, "bob-chat"), Commit(Ack(), state=state))
+    await handle(storage, said("asked", BOB, "bob-chat"), commit=Commit(Ack(), state=state))
     await handle(storage, said("whose", BOB, "bob-chat", text=ANN))
     made = {"chat": {"id": "bob-chat", "is_group": False}, "message": {"parts": [{"type": "text", "value": ANN}]}}
     await storage.settle(entry("w.whose", status="accepted", answer=json.dumps(made).encode()))
@@ -150,7 +151,7 @@ async def test_records_that_only_mention_the_direct_chat_are_erased(storage: Sto
 async def test_receipts_of_answers_to_the_person_in_a_group_are_erased_and_others_stay(storage: Storage) -> None:
     for name, person in (("a", ANN), ("b", BOB)):
         sent = entry(f"w.{name}", status="accepted", answer=b"{}", message_id=f"sent-{name}")
-        await handle(storage, said(name, person, "group", is_group=True), Commit(Ack(), entries=[sent]))
+        await handle(storage, said(name, person, "group", is_group=True), commit=Commit(Ack(), entries=[sent]))
     for name in ("a", "b"):
         receipt = json.dumps({"data": {"id": f"sent-{name}", "parts": [{"value": "you said hi"}]}}).encode()
         await storage.put(Delivery(f"w.receipt-{name}", "r:group", "message.delivered", receipt, NOON))
@@ -159,8 +160,7 @@ async def test_receipts_of_answers_to_the_person_in_a_group_are_erased_and_other
 
 
 async def test_entries_of_a_running_turn_of_another_person_stay_until_it_ends(storage: Storage) -> None:
-    await storage.put(said("b", BOB, "bob-chat"))
-    lease = await leased(storage)
+    lease = await leased(storage, said("b", BOB, "bob-chat"))
     await storage.begin(entry("w.b", call=json.dumps({"body": {"to": [ANN]}}).encode()))
     assert await storage.forget(ANN) == Forgotten(left=("w.b",))
     await storage.finish(lease, Commit(Ack()))
@@ -170,7 +170,9 @@ async def test_entries_of_a_running_turn_of_another_person_stay_until_it_ends(st
 
 async def test_chats_passed_by_the_caller_are_erased_too(storage: Storage) -> None:
     await handle(
-        storage, Delivery("w.1", "c:chat", "", b"", NOON), Commit(Ack(), state=[StateWrite("chat:chat", "x", b"1")])
+        storage,
+        Delivery("w.1", "c:chat", "", b"", NOON),
+        commit=Commit(Ack(), state=[StateWrite("chat:chat", "x", b"1")]),
     )
     assert await storage.forget(ANN, chats=["chat"]) == Forgotten(done=1, state=1, chats=("chat",))
 

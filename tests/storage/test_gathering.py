@@ -40,16 +40,14 @@ async def test_a_delivery_that_is_put_into_a_held_lane_ends_the_wait(storage: St
     await storage.hold(await leased(storage, limit=10), NOON + 60, known=0)
     await storage.put(other)
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == [other.id]
-    await storage.put(second)
-    lease = await leased(storage, limit=10)
+    lease = await leased(storage, second, limit=10)
     assert lease.delivery.id == first.id
     assert [each.id for each in await storage.following("c:1", 10)] == [second.id]
 
 
 async def test_a_delivery_that_an_operator_handles_again_ends_the_wait(storage: Storage) -> None:
     dead, first = delivery(), delivery()
-    await storage.put(dead)
-    await storage.finish(await leased(storage, limit=10), Commit(DeadLetter("It failed.")))
+    await storage.finish(await leased(storage, dead, limit=10), Commit(DeadLetter("It failed.")))
     await storage.put(first)
     await storage.hold(await leased(storage, limit=10), NOON + 60, known=0)
     assert await storage.retry([dead.id]) == 1
@@ -96,8 +94,7 @@ async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_rest
 
 
 async def test_a_lane_that_grew_in_the_meantime_is_not_held(storage: Storage) -> None:
-    await storage.put(delivery())
-    lease = await leased(storage, limit=10)
+    lease = await leased(storage, delivery(), limit=10)
     await storage.put(delivery())
     await storage.hold(lease, NOON + 60, known=0)
     assert (await leased(storage, limit=10)).delivery.id == lease.delivery.id
@@ -138,8 +135,7 @@ async def test_what_was_joined_stays_joined_when_the_storage_is_opened_again(clo
     async with closed_storage as storage:
         first, second = delivery(), delivery()
         await storage.put(first)
-        await storage.put(second)
-        lease = await leased(storage, limit=10)
+        lease = await leased(storage, second, limit=10)
         joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
         await storage.join(lease, joined, [second.id])
         await storage.finish(replace(lease, delivery=joined), Commit(Retry(NOON, "failed")))
@@ -150,8 +146,7 @@ async def test_what_was_joined_stays_joined_when_the_storage_is_opened_again(clo
 
 
 async def test_a_lease_that_is_over_can_neither_hold_nor_join(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(delivery())
-    old = await leased(storage, limit=10)
+    old = await leased(storage, delivery(), limit=10)
     clock.advance(61)
     await leased(storage, limit=10)
     with pytest.raises(LeaseLost):
@@ -173,8 +168,7 @@ async def test_a_turn_that_begins_again_with_more_has_the_next_replay_number(
 ) -> None:
     first, second = delivery(), delivery()
     await storage.put(first)
-    await storage.put(second)
-    lease = await leased(storage, limit=10)
+    lease = await leased(storage, second, limit=10)
     joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
     await storage.join(lease, joined, [second.id], again=True)
     await storage.finish(replace(lease, delivery=joined), Commit(Retry(NOON + 1, "failed")))

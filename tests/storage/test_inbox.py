@@ -21,16 +21,6 @@ async def take(storage: Storage, limit: int = 10, lease_s: float = 60.0) -> list
     return await storage.take(limit, lease_s=lease_s)
 
 
-async def take_one(storage: Storage) -> Lease:
-    (lease,) = await take(storage)
-    return lease
-
-
-async def take_one_of(storage: Storage) -> Lease:
-    (lease,) = await take(storage, 1)
-    return lease
-
-
 def ids(leases: list[Lease]) -> list[str]:
     return [lease.delivery.id for lease in leases]
 
@@ -38,7 +28,7 @@ def ids(leases: list[Lease]) -> list[str]:
 async def test_a_delivery_is_taken_unchanged(storage: Storage) -> None:
     put = delivery("c:ü", message_key="m.1", body=b"\x00\xff not json")
     assert await storage.put(put) is True
-    lease = await take_one(storage)
+    lease = await leased(storage, limit=10)
     assert lease.delivery is put
     assert lease.delivery.decoded == {"id": put.id}
     assert (lease.attempts, lease.crashes, lease.is_first_run) == (0, 0, True)
@@ -79,15 +69,14 @@ async def test_duplicates_among_other_deliveries_are_dropped_alone(storage: Stor
 async def test_duplicates_are_known_for_a_day_after_the_ack(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery(name="w.1", message_key="m.1"))
     clock.advance(10 * SEEN_KEPT_S)
-    await storage.finish(await take_one(storage), ACK)
+    await storage.finish(await leased(storage, limit=10), ACK)
     clock.advance(SEEN_KEPT_S - 1)
     assert await storage.put(delivery(name="w.1")) is False
     assert await storage.put(delivery(name="w.2", message_key="m.1")) is False
 
 
 async def test_duplicates_are_forgotten_after_a_day(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(delivery(name="w.1", message_key="m.1"))
-    await storage.finish(await take_one(storage), ACK)
+    await storage.finish(await leased(storage, delivery(name="w.1", message_key="m.1"), limit=10), ACK)
     clock.advance(SEEN_KEPT_S + 61)
     await storage.put(delivery())
     assert await storage.put(delivery(name="w.1", message_key="m.1")) is True
@@ -97,7 +86,7 @@ async def test_lane_is_handled_one_at_a_time_in_order_of_acceptance(storage: Sto
     for name in ("w.a", "w.b", "w.c"):
         await storage.put(delivery(name=name))
     for name in ("w.a", "w.b", "w.c"):
-        lease = await take_one(storage)
+        lease = await leased(storage, limit=10)
         assert lease.delivery.id == name
         assert await take(storage) == []
         await storage.finish(lease, ACK)
@@ -108,7 +97,7 @@ async def test_concurrent_puts_are_accepted_in_the_order_in_which_they_began(sto
     names = [f"w.{n}" for n in range(5)]
     await asyncio.gather(*(storage.put(delivery(name=name)) for name in names))
     for name in names:
-        lease = await take_one(storage)
+        lease = await leased(storage, limit=10)
         assert lease.delivery.id == name
         await storage.finish(lease, ACK)
 
@@ -136,14 +125,15 @@ async def test_takes_at_the_same_time_never_share_a_lane(storage: Storage) -> No
 
 async def test_a_retry_blocks_its_own_lane_until_its_time_and_no_other(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery("c:1", name="w.1"))
-    await storage.put(delivery("c:1", name="w.2"))
-    await storage.finish(await take_one(storage), Commit(Retry(at=clock.now() + 30, error="Boom")))
+    await storage.finish(
+        await leased(storage, delivery("c:1", name="w.2"), limit=10), Commit(Retry(at=clock.now() + 30, error="Boom"))
+    )
     assert await take(storage) == []
     assert await storage.next_due() == clock.now() + 30
     await storage.put(delivery("c:2", name="w.3"))
     assert ids(await take(storage)) == ["w.3"]
     clock.advance(30)
-    lease = await take_one(storage)
+    lease = await leased(storage, limit=10)
     assert (lease.delivery.id, lease.attempts, lease.crashes) == ("w.1", 1, 0)
     assert lease.is_first_run is False
 
@@ -151,29 +141,30 @@ async def test_a_retry_blocks_its_own_lane_until_its_time_and_no_other(storage: 
 async def test_a_deferral_counts_no_attempt_but_the_next_run_is_not_the_first(
     storage: Storage, clock: MovableClock
 ) -> None:
-    await storage.put(delivery())
-    await storage.finish(await take_one(storage), Commit(Defer(at=clock.now() + 5, reason="Linq is away")))
+    await storage.finish(
+        await leased(storage, delivery(), limit=10), Commit(Defer(at=clock.now() + 5, reason="Linq is away"))
+    )
     assert await take(storage) == []
     clock.advance(5)
-    lease = await take_one(storage)
+    lease = await leased(storage, limit=10)
     assert (lease.attempts, lease.crashes, lease.delivery_count) == (0, 0, 1)
     assert lease.is_first_run is False
 
 
 async def test_a_time_already_past_is_due_at_once(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(delivery())
-    await storage.finish(await take_one(storage), Commit(Retry(at=clock.now() - 1, error="Boom")))
-    assert (await take_one(storage)).attempts == 1
+    await storage.finish(await leased(storage, delivery(), limit=10), Commit(Retry(at=clock.now() - 1, error="Boom")))
+    assert (await leased(storage, limit=10)).attempts == 1
 
 
 async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery(name="w.bad", message_key="m.bad", body=b"poison"))
-    await storage.put(delivery(name="w.good"))
-    await storage.finish(await take_one(storage), Commit(Retry(at=clock.now(), error="Boom")))
     await storage.finish(
-        await take_one(storage), Commit(DeadLetter(error="Traceback", handler="bot:echo", failed=True))
+        await leased(storage, delivery(name="w.good"), limit=10), Commit(Retry(at=clock.now(), error="Boom"))
     )
-    assert (await take_one(storage)).delivery.id == "w.good"
+    await storage.finish(
+        await leased(storage, limit=10), Commit(DeadLetter(error="Traceback", handler="bot:echo", failed=True))
+    )
+    assert (await leased(storage, limit=10)).delivery.id == "w.good"
     (letter,) = await storage.dead_letters()
     assert letter.delivery.id == "w.bad"
     assert letter.delivery.body == b"poison"
@@ -185,22 +176,19 @@ async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(storage: S
 
 async def test_dead_letters_come_newest_first_and_limited(storage: Storage) -> None:
     for n in range(3):
-        await storage.put(delivery(name=f"w.{n}"))
-        await storage.finish(await take_one(storage), Commit(DeadLetter(error="Boom")))
+        await storage.finish(await leased(storage, delivery(name=f"w.{n}"), limit=10), Commit(DeadLetter(error="Boom")))
     assert [letter.delivery.id for letter in await storage.dead_letters(limit=2)] == ["w.2", "w.1"]
 
 
 async def test_finish_under_a_used_lease_is_lost(storage: Storage) -> None:
-    await storage.put(delivery())
-    lease = await take_one(storage)
+    lease = await leased(storage, delivery(), limit=10)
     await storage.finish(lease, ACK)
     with pytest.raises(LeaseLost):
         await storage.finish(lease, ACK)
 
 
 async def test_of_two_finishes_at_once_one_is_lost(storage: Storage) -> None:
-    await storage.put(delivery())
-    lease = await take_one(storage)
+    lease = await leased(storage, delivery(), limit=10)
     outcomes = await asyncio.gather(storage.finish(lease, ACK), storage.finish(lease, ACK), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [type(None), LeaseLost]
     assert await storage.depth() == 0
@@ -209,12 +197,11 @@ async def test_of_two_finishes_at_once_one_is_lost(storage: Storage) -> None:
 async def test_a_lane_whose_lease_ran_out_is_leased_again_and_counts_a_crash(
     storage: Storage, clock: MovableClock
 ) -> None:
-    await storage.put(delivery())
-    old = await take_one(storage)
+    old = await leased(storage, delivery(), limit=10)
     clock.advance(59)
     assert await take(storage) == []
     clock.advance(1)
-    new = await take_one(storage)
+    new = await leased(storage, limit=10)
     assert (new.delivery.id, new.crashes, new.attempts) == (old.delivery.id, 1, 0)
     assert new.is_first_run is False
     with pytest.raises(LeaseLost):
@@ -224,8 +211,7 @@ async def test_a_lane_whose_lease_ran_out_is_leased_again_and_counts_a_crash(
 
 
 async def test_a_late_finish_is_valid_until_the_lane_is_leased_again(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(delivery())
-    lease = await take_one(storage)
+    lease = await leased(storage, delivery(), limit=10)
     clock.advance(3600)
     await storage.finish(lease, ACK)
     assert await take(storage) == []
@@ -233,12 +219,11 @@ async def test_a_late_finish_is_valid_until_the_lane_is_leased_again(storage: St
 
 async def test_a_late_finish_counts_no_crash_for_the_next_delivery(storage: Storage, clock: MovableClock) -> None:
     await storage.put(delivery(name="w.late"))
-    await storage.put(delivery(name="w.next"))
-    lease = await take_one(storage)
+    lease = await leased(storage, delivery(name="w.next"), limit=10)
     clock.advance(60)
     assert await take(storage, 0) == []
     await storage.finish(lease, ACK)
-    follower = await take_one(storage)
+    follower = await leased(storage, limit=10)
     assert (follower.delivery.id, follower.crashes, follower.is_first_run) == ("w.next", 0, True)
 
 
@@ -246,10 +231,10 @@ async def test_leases_that_ran_out_are_counted_across_a_restart(closed_storage: 
     async with closed_storage as storage:
         await storage.put(delivery())
         for crashes in (0, 1, 2):
-            assert (await take_one(storage)).crashes == crashes
+            assert (await leased(storage, limit=10)).crashes == crashes
             clock.advance(60)
     async with closed_storage as storage:
-        lease = await take_one(storage)
+        lease = await leased(storage, limit=10)
         assert (lease.crashes, lease.delivery_count) == (3, 3)
 
 
@@ -259,17 +244,16 @@ async def test_crashes_are_counted_since_the_turn_last_went_on(closed_storage: S
         async with closed_storage as storage:
             if progress is None:
                 await storage.put(delivery())
-            lease = await take_one(storage)
+            lease = await leased(storage, limit=10)
             if progress is not None:
                 counted.append((lease.crashes, await storage.note_progress(lease, progress)))
     assert counted == [(1, 0), (2, 0), (3, 3), (4, 3), (5, 5), (6, 5), (7, 5)]
 
 
 async def test_a_turn_whose_lease_is_over_notes_no_progress(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(delivery())
-    old = await take_one(storage)
+    old = await leased(storage, delivery(), limit=10)
     clock.advance(60)
-    new = await take_one(storage)
+    new = await leased(storage, limit=10)
     with pytest.raises(LeaseLost):
         await storage.note_progress(old, 7)
     assert await storage.note_progress(new, 7) == 1
@@ -279,7 +263,7 @@ async def test_the_end_of_a_lease_is_announced_as_due(storage: Storage, clock: M
     assert await storage.next_due() is None
     await storage.put(delivery())
     assert await storage.next_due() is None
-    lease = await take_one(storage)
+    lease = await leased(storage, limit=10)
     assert await storage.next_due() == clock.now() + 60
     await storage.finish(lease, ACK)
     assert await storage.next_due() is None
@@ -298,8 +282,9 @@ async def test_a_lease_may_be_longer_than_any_process_lives(storage: Storage, le
 
 async def test_the_earliest_of_several_waits_is_due_first(storage: Storage, clock: MovableClock) -> None:
     for n, seconds in enumerate((40, 20, 30)):
-        await storage.put(delivery(f"c:{n}"))
-        await storage.finish(await take_one(storage), Commit(Retry(at=clock.now() + seconds, error="Boom")))
+        await storage.finish(
+            await leased(storage, delivery(f"c:{n}"), limit=10), Commit(Retry(at=clock.now() + seconds, error="Boom"))
+        )
     assert await storage.next_due() == clock.now() + 20
     clock.advance(20)
     assert len(await take(storage)) == 1
@@ -315,8 +300,7 @@ async def test_changed_waits_for_a_put(storage: Storage) -> None:
 
 
 async def test_changed_returns_at_once_for_a_change_that_already_happened(storage: Storage) -> None:
-    await storage.put(delivery())
-    await storage.finish(await take_one(storage), ACK)
+    await storage.finish(await leased(storage, delivery(), limit=10), ACK)
     await asyncio.wait_for(storage.changed(), 5)
     again = asyncio.ensure_future(storage.changed())
     await asyncio.sleep(0)
@@ -341,7 +325,7 @@ async def test_a_full_lane_refuses_deliveries_and_others_do_not(storage: Storage
         await storage.put(delivery("c:full", name="w.late"))
     assert await storage.put(delivery("c:other"))
     assert await storage.put(delivery("c:full", name="w.0")) is False
-    await storage.finish(await take_one_of(storage), ACK)
+    await storage.finish(await leased(storage), ACK)
     assert await storage.put(delivery("c:full", name="w.late"))
 
 
@@ -351,7 +335,7 @@ async def test_a_copy_of_a_refused_delivery_is_refused_too(storage: Storage) -> 
     copies = [delivery("c:full", name="w.late", message_key="m.late") for _ in range(3)]
     outcomes = await asyncio.gather(*map(storage.put, copies), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [LaneFull] * 3
-    await storage.finish(await take_one_of(storage), ACK)
+    await storage.finish(await leased(storage), ACK)
     assert await storage.put(copies[0])
 
 
@@ -369,7 +353,7 @@ async def test_a_check_fails_if_no_delivery_could_be_stored(storage: Storage) ->
         await storage.put(delivery(f"c:{n}"))
     with pytest.raises(StorageBusy, match="backlog is full"):
         await storage.check()
-    await storage.finish(await take_one_of(storage), ACK)
+    await storage.finish(await leased(storage), ACK)
     await storage.check()
     assert storage.trouble is None
 
@@ -402,14 +386,14 @@ async def test_a_lease_that_is_not_finished_when_the_storage_closes_counts_as_a_
     async with closed_storage as storage:
         assert await storage.depth() == 3
         assert await storage.next_due() == clock.now() + 10
-        lease = await take_one(storage)
+        lease = await leased(storage, limit=10)
         # No other delivery was leased, so only this turn can be the cause.
         assert (lease.delivery.id, lease.attempts, lease.crashes) == ("w.1", 0, 1)
         assert lease.is_first_run is False
         with pytest.raises(LeaseLost):
             await storage.finish(old, ACK)
         clock.advance(10)
-        again = await take_one(storage)
+        again = await leased(storage, limit=10)
         assert (again.delivery.id, again.attempts) == ("w.3", 1)
 
 
@@ -424,8 +408,7 @@ async def test_several_unfinished_leases_count_no_crash_at_first(closed_storage:
 
 async def test_duplicates_are_known_after_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
-        await storage.put(delivery(name="w.1", message_key="m.1"))
-        await storage.finish(await take_one(storage), ACK)
+        await storage.finish(await leased(storage, delivery(name="w.1", message_key="m.1"), limit=10), ACK)
         await storage.put(delivery(name="w.2"))
     async with closed_storage as storage:
         assert await storage.put(delivery(name="w.1")) is False

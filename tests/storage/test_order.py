@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from storage.conftest import NOON, entry
+from storage.conftest import NOON, entry, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
@@ -38,8 +38,7 @@ async def handle_all(storage: Storage) -> list[str]:
 
 
 async def test_missed_messages_come_before_the_message_that_revealed_them(storage: Storage) -> None:
-    await storage.put(sent("c", 3))
-    (lease,) = await take(storage)
+    lease = await leased(storage, sent("c", 3), limit=10)
     assert await storage.put_in_order("c:1", [sent("a", 1), sent("b", 2)], lease) == 2
     again = (await take(storage))[0]
     assert (again.delivery.id, again.is_first_run) == ("w.a", True)
@@ -48,8 +47,7 @@ async def test_missed_messages_come_before_the_message_that_revealed_them(storag
 
 
 async def test_the_message_that_revealed_them_counts_no_run(storage: Storage) -> None:
-    await storage.put(sent("c", 3))
-    (lease,) = await take(storage)
+    lease = await leased(storage, sent("c", 3), limit=10)
     await storage.put_in_order("c:1", [], lease)
     (again,) = await take(storage)
     assert (again.delivery.id, again.is_first_run) == ("w.c", True)
@@ -73,8 +71,7 @@ async def test_messages_sent_at_the_same_time_keep_the_order_of_their_arrival(st
 
 
 async def test_a_delivery_that_is_retried_keeps_its_place(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(sent("d", 4))
-    (lease,) = await take(storage)
+    lease = await leased(storage, sent("d", 4), limit=10)
     await storage.finish(lease, Commit(Retry(clock.now() + 10, "?")))
     await storage.put(sent("c", 3))
     await storage.put_in_order("c:1", [sent("a", 1)])
@@ -105,8 +102,7 @@ async def test_a_delivery_whose_turn_sent_something_keeps_its_place(closed_stora
 
 
 async def test_a_running_turn_is_not_disturbed(storage: Storage) -> None:
-    await storage.put(sent("b", 2))
-    (running,) = await take(storage)
+    running = await leased(storage, sent("b", 2), limit=10)
     await storage.put(sent("c", 3))
     assert await storage.put_in_order("c:1", [sent("a", 1)]) == 1
     assert await take(storage) == []
@@ -124,8 +120,7 @@ async def test_other_lanes_keep_their_order(storage: Storage) -> None:
 async def test_known_deliveries_are_not_stored_again(storage: Storage) -> None:
     await storage.put(sent("a", 1, key="m.a"))
     assert await handle_all(storage) == ["a"]
-    await storage.put(sent("c", 3))
-    (lease,) = await take(storage)
+    lease = await leased(storage, sent("c", 3), limit=10)
     copies = [sent("other-id", 1, key="m.a"), sent("b", 2, key="m.b"), sent("c", 3)]
     assert await storage.put_in_order("c:1", copies, lease) == 1
     assert await storage.put(sent("late copy", 2, key="m.b")) is False
@@ -140,8 +135,7 @@ async def test_seen_returns_the_known_ids_and_which_have_left(storage: Storage) 
 
 
 async def test_an_order_under_a_lease_that_is_over_stores_nothing(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(sent("c", 3))
-    (old,) = await take(storage)
+    old = await leased(storage, sent("c", 3), limit=10)
     clock.advance(61)
     (lease,) = await take(storage)
     with pytest.raises(LeaseLost):
@@ -151,8 +145,7 @@ async def test_an_order_under_a_lease_that_is_over_stores_nothing(storage: Stora
 
 
 async def test_a_turn_whose_lease_is_over_stores_no_messages_behind_it(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(sent("c", 3))
-    (old,) = await take(storage)
+    old = await leased(storage, sent("c", 3), limit=10)
     clock.advance(61)
     (lease,) = await take(storage)
     with pytest.raises(LeaseLost):
@@ -174,7 +167,6 @@ async def test_the_order_survives_a_restart(closed_storage: Storage) -> None:
 
 
 async def test_a_message_that_is_put_at_the_same_time_is_sorted_with_the_others(storage: Storage) -> None:
-    await storage.put(sent("c", 3))
-    (lease,) = await take(storage)
+    lease = await leased(storage, sent("c", 3), limit=10)
     await asyncio.gather(storage.put(sent("d", 4)), storage.put_in_order("c:1", [sent("a", 1)], lease))
     assert await handle_all(storage) == ["a", "c", "d"]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def write(storage: Storage, delivery: Delivery, *writes: StateWrite) -> None:
-    await handle(storage, delivery, Commit(Ack(), state=writes))
+    await handle(storage, delivery, commit=Commit(Ack(), state=writes))
 
 
 async def test_state_is_written_when_the_turn_ends(storage: Storage) -> None:

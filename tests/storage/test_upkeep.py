@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from storage.conftest import NOON, MakeStorage, delivery, entry, leased
+from storage.conftest import NOON, MakeStorage, delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
@@ -29,15 +29,7 @@ async def keeping(make_storage: MakeStorage) -> AsyncIterator[Storage]:
 
 
 async def dead_letter(storage: Storage, *deliveries: Delivery) -> None:
-    for each in deliveries:
-        await storage.put(each)
-        await storage.finish(await leased(storage), Commit(DeadLetter("Boom", "bot:echo", failed=True)))
-
-
-async def handle(storage: Storage, *deliveries: Delivery) -> None:
-    for each in deliveries:
-        await storage.put(each)
-        await storage.finish(await leased(storage), ACK)
+    await handle(storage, *deliveries, commit=Commit(DeadLetter("Boom", "bot:echo", failed=True)))
 
 
 async def played(storage: Storage, ids: list[str], size: int = 100) -> list[list[str]]:
@@ -136,11 +128,9 @@ async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_with_no_attemp
 
 
 async def test_a_retry_makes_the_storage_forget_no_other_delivery(storage: Storage) -> None:
-    await storage.put(delivery("c:1", name="w.1"))
-    await storage.finish(await leased(storage), Commit(DeadLetter("broken")))
+    await storage.finish(await leased(storage, delivery("c:1", name="w.1")), Commit(DeadLetter("broken")))
     for n in range(2, 5):
-        await storage.put(delivery("c:1", name=f"w.{n}", message_key=f"m.{n}"))
-        await storage.finish(await leased(storage), Commit(Ack()))
+        await handle(storage, delivery("c:1", name=f"w.{n}", message_key=f"m.{n}"))
     assert await storage.retry(["w.1"]) == 1
     assert await storage.seen(["w.1", "w.2", "m.2", "w.3", "w.4", "m.4", "w.5"]) == {
         "w.1": False,
@@ -348,8 +338,7 @@ async def test_the_first_and_the_newest_webhook_are_remembered_through_acks_and_
     async with closed_storage as storage:
         assert (await storage.first_activity(), await storage.last_activity()) == (None, None)
         for n in range(3):
-            await storage.put(Delivery(f"w.{n}", "c:1", "", b"", NOON + 10 * n))
-            await storage.finish(await leased(storage), ACK)
+            await handle(storage, Delivery(f"w.{n}", "c:1", "", b"", NOON + 10 * n))
         await storage.put(Delivery("w.older", "c:1", "", b"", NOON + 5))
         await storage.put(Delivery("i.reconciled.1", "c:1", "", b"", NOON + 99))
         assert (await storage.first_activity(), await storage.last_activity()) == (NOON, NOON + 20)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from storage.conftest import NOON, leased
+from storage.conftest import NOON, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
@@ -85,8 +85,7 @@ async def a_few_turns_of_the_loop() -> None:
 async def test_a_handled_text_is_on_no_disk_a_minute_later(path: Path, clock: MovableClock, keep_days: float) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=keep_days) as storage:
         for n, size in enumerate(SIZES * 4):
-            await storage.put(said(f"{n}", size))
-            lease = await leased(storage)
+            lease = await leased(storage, said(f"{n}", size))
             entry = call(f"w.{n}", size)
             await storage.begin(entry)
             await storage.finish(lease, ack(accepted(entry)))
@@ -142,8 +141,7 @@ async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         for n, size in enumerate(SIZES):
-            await storage.put(said(f"{n}", size))
-            lease = await leased(storage)
+            lease = await leased(storage, said(f"{n}", size))
             await storage.finish(lease, Commit(Retry(NOON, "Boom")))
             await storage.finish(await leased(storage), Commit(DeadLetter(f"Boom {text(5000)}"), off_the_record=True))
         async with SQLiteStorage(path, clock=clock, serving=False) as command:
@@ -167,14 +165,12 @@ async def test_the_wal_is_emptied_once_a_minute_and_not_for_other_lines(
 
     monkeypatch.setattr(file, "truncate", noted)
     async with SQLiteStorage(path, clock=clock) as storage:
-        await storage.put(said("public", zero_retention=False))
-        await storage.finish(await leased(storage), Commit(Ack()))
+        await handle(storage, said("public", zero_retention=False))
         clock.advance(10 * TRUNCATE_AFTER_S)
         await a_few_turns_of_the_loop()
         assert threads == []
         for n in range(50):
-            await storage.put(said(f"{n}"))
-            await storage.finish(await leased(storage), ack())
+            await handle(storage, said(f"{n}"), commit=ack())
             clock.advance(TRUNCATE_AFTER_S / 25)
             await a_few_turns_of_the_loop()
         # Never on the event loop, which it would block.
@@ -206,8 +202,7 @@ async def test_text_that_a_killed_process_left_is_gone_a_minute_after_the_next_s
     path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
-        await storage.put(said("1"))
-        await storage.finish(await leased(storage), ack())
+        await handle(storage, said("1"), commit=ack())
         image = crashed(path)
     assert MARKER in on_disk(image)
     async with SQLiteStorage(image, clock=clock):
@@ -218,8 +213,7 @@ async def test_text_that_a_killed_process_left_is_gone_a_minute_after_the_next_s
 
 async def test_a_server_that_is_stopped_leaves_no_text(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
-        await storage.put(said("1", 9000))
-        await storage.finish(await leased(storage), ack())
+        await handle(storage, said("1", 9000), commit=ack())
     assert MARKER not in on_disk(path)
 
 
@@ -269,8 +263,7 @@ async def test_rows_that_sqlite_moves_between_pages_leave_no_copy(path: Path, cl
     )
     most_open, share = chance.choice([5, 50, 200]), chance.choice([0.1, 0.5, 1.0])
     async with SQLiteStorage(path, clock=clock) as storage:
-        await storage.put(said("first", lane="c:first"))
-        await storage.finish(await leased(storage), ack())
+        await handle(storage, said("first", lane="c:first"), commit=ack())
         open_turns: list[tuple[Lease, Commit]] = []
         count = 0
         for _ in range(40):

@@ -30,7 +30,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import structlog
 
@@ -212,9 +212,6 @@ def sync_wal(db: sqlite3.Connection) -> None:
     The WAL may hold commits whose fsync was interrupted or has failed. SQLite takes them for durable, but they may be in
     the memory of the operating system only. A power loss would cut the WAL off at the first of them, and so lose all
     later commits too. After this call the next commit starts the WAL again.
-
-    Raises:
-        sqlite3.OperationalError: the file cannot be written.
     """
     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
@@ -351,11 +348,7 @@ class Place:
         self._remember(self._path)
 
     def opened(self) -> None:
-        """Remember the files that SQLite has opened next to the database.
-
-        Raises:
-            StorageUnavailable: the file was removed or replaced in the meantime.
-        """
+        """Remember the files that SQLite has opened next to the database."""
         for suffix in _SUFFIXES:
             self._remember(self._path.with_name(self._path.name + suffix))
         self.check()
@@ -463,8 +456,6 @@ class WalTruncation:
 
 PADDING: Final = bytes(4096)
 
-Mark: TypeAlias = Literal["off_the_record", "unwiped"]
-
 
 def padding(off_the_record: bool) -> bytes | None:
     return PADDING if off_the_record else None
@@ -475,17 +466,14 @@ def overwrite_freed(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA secure_delete = ON")
 
 
-def note(db: sqlite3.Connection, mark: Mark) -> None:
-    """Record in the file that it holds text off the record, or ever did; or that bytes of purged text are left in it.
-
-    Call it in the transaction that stores or purges the text.
-    """
-    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, '1')", (mark,))
+def note_off_the_record(db: sqlite3.Connection) -> None:
+    """Record that the file holds text off the record, or ever did. Call it in the transaction that stores the text."""
+    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('off_the_record', '1')")
 
 
-def is_noted(db: sqlite3.Connection, mark: Mark) -> bool:
-    """Return True if the file holds a mark; see `note`."""
-    return db.execute("SELECT 1 FROM meta WHERE key = ?", (mark,)).fetchone() is not None
+def is_off_the_record(db: sqlite3.Connection) -> bool:
+    """Return True if the file holds text off the record, or ever did."""
+    return db.execute("SELECT 1 FROM meta WHERE key = 'off_the_record'").fetchone() is not None
 
 
 def wipe(db: sqlite3.Connection) -> bool:

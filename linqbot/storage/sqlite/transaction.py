@@ -234,12 +234,7 @@ _PIECES = (32, 8, 2, 1)
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "") -> None:
-    """Insert rows, in order; see `Writable.insert`.
-
-    Args:
-        into: `table (columns)`. A column in which a row has None must have no other default than NULL.
-        on_conflict: The SQL that follows the values.
-    """
+    """Insert rows, in order; see `Writable.insert`."""
     if not rows:
         return
     start = 0
@@ -352,7 +347,7 @@ class Transaction(SQLiteReader):
         if self.index.is_off_the_record or self.changes.off_the_record:
             return
         file.overwrite_freed(self.db)
-        file.note(self.db, "off_the_record")
+        file.note_off_the_record(self.db)
         self.changes.off_the_record = True
 
 

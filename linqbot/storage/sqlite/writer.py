@@ -130,7 +130,7 @@ class Writer(OpQueue):
                   FROM delivery ORDER BY seq"""
         found = drive(conversations.summaries(reader))
         # A separate connection may have stored a broadcast off the record.
-        self._index.is_off_the_record = file.is_noted(self._db, "off_the_record")
+        self._index.is_off_the_record = file.is_off_the_record(self._db)
         if self._index.is_off_the_record:
             file.overwrite_freed(self._db)
         self._index.reload(

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from postgres_server import as_role, empty_storage_url, execute, server_url
-from storage.conftest import NOON, delivery
+from storage.conftest import NOON, delivery, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError, StorageUnavailable
@@ -247,8 +247,7 @@ async def test_deliveries_of_a_lane_become_visible_in_their_order(
 async def test_a_process_that_lost_its_lease_writes_nothing(
     one: PostgresStorage, two: PostgresStorage, clock: MovableClock
 ) -> None:
-    await one.put(delivery())
-    (old,) = await take(one)
+    old = await leased(one, delivery(), limit=10)
     clock.advance(60)
     (new,) = await take(two)
     assert new.crashes == 1
@@ -276,8 +275,7 @@ async def test_two_processes_cannot_both_write_the_first_value_of_a_state(
 async def test_a_conversation_is_known_to_the_process_that_leases_the_next_delivery_of_its_chat(
     one: PostgresStorage, two: PostgresStorage
 ) -> None:
-    await one.put(delivery("c:1", name="w.root"))
-    (lease,) = await take(one)
+    lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
     asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
     await one.finish(lease, Commit(Ack(), conversations=[asked]))
     await one.put(delivery("c:1", name="w.answer"))
@@ -293,8 +291,7 @@ async def test_a_conversation_is_known_to_the_process_that_leases_the_next_deliv
 async def test_a_conversation_of_another_process_is_found_by_its_person(
     one: PostgresStorage, two: PostgresStorage
 ) -> None:
-    await one.put(delivery("c:1", name="w.root"))
-    (lease,) = await take(one)
+    lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
     asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
     await one.finish(lease, Commit(Ack(), conversations=[asked]))
     async with asyncio.timeout(10):
@@ -360,8 +357,7 @@ async def test_a_command_writes_beside_the_server_and_wakes_it(
 async def test_the_leases_of_a_living_process_are_left_alone(
     url: str, one: PostgresStorage, clock: MovableClock
 ) -> None:
-    await one.put(delivery())
-    (lease,) = await take(one)
+    lease = await leased(one, delivery(), limit=10)
     async with PostgresStorage(url, clock=clock) as other:
         assert await take(other) == []
     await one.finish(lease, ACK)
@@ -444,16 +440,14 @@ async def test_a_delivery_in_flight_at_two_crashes_runs_alone_in_its_process(
         await killed_with_leases(url, 3, tmp_path)
         async with PostgresStorage(url, clock=clock):
             pass  # It counts the crash.
-    await one.put(delivery("c:new", name="w.new"))
-    (alone,) = await take(one)
+    alone = await leased(one, delivery("c:new", name="w.new"), limit=10)
     assert (alone.delivery.id, alone.crashes) == ("w.0", 0)
     assert await take(one) == []
     await one.finish(alone, Commit(Retry(clock.now() + 100, "Boom")))
     (second,) = await take(one)
     assert second.delivery.id == "w.1"
     await one.finish(second, ACK)
-    (third,) = await take(one)
-    await one.finish(third, ACK)
+    await one.finish(await leased(one, limit=10), ACK)
     (free,) = await take(one)
     assert free.delivery.id == "w.new"
     await one.finish(free, ACK)
@@ -490,8 +484,7 @@ async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leave
     (lease,) = await take(two)
     assert lease.delivery.id == "w.1"
     await two.finish(lease, Commit(Retry(clock.now(), "Boom")))
-    (lease,) = await take(one)
-    await one.finish(lease, Commit(Defer(clock.now(), "stopped")))
+    await one.finish(await leased(one, limit=10), Commit(Defer(clock.now(), "stopped")))
     await asyncio.wait_for(two.changed(), 10)
 
 
@@ -550,8 +543,7 @@ async def test_a_commit_that_fails_next_to_a_sweep_leaves_the_lease_with_its_tur
                FOR EACH ROW EXECUTE FUNCTION refuse()"""
         )
         async with PostgresStorage(url, clock=clock) as storage:
-            await storage.put(delivery())
-            (lease,) = await take(storage)
+            lease = await leased(storage, delivery(), limit=10)
             for _ in range(60):
                 with pytest.raises(StorageUnavailable):
                     await storage.finish(lease, ACK)

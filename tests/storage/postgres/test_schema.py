@@ -217,7 +217,7 @@ async def test_a_reason_with_characters_that_postgresql_cannot_hold_is_stored_wi
     url: str, clock: MovableClock
 ) -> None:
     async with PostgresStorage(url, clock=clock) as storage:
-        await handle(storage, delivery(), Commit(Retry(clock.now(), "a\0b")))
+        await handle(storage, delivery(), commit=Commit(Retry(clock.now(), "a\0b")))
         await storage.finish(await leased(storage), Commit(DeadLetter("a\0\ud800b", "bot:\0")))
         (letter,) = await storage.dead_letters()
         assert (letter.error, letter.handler) == ("a\ufffd?b", "bot:\ufffd")

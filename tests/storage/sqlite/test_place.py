@@ -366,7 +366,7 @@ async def test_the_next_start_finds_all_accepted_deliveries(
 async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
     storage: SQLiteStorage, path: Path, clock: MovableClock
 ) -> None:
-    await handle(storage, delivery(body=b'{"data":{"zero_retention":true}}'), Commit(Ack(), off_the_record=True))
+    await handle(storage, delivery(body=b'{"data":{"zero_retention":true}}'), commit=Commit(Ack(), off_the_record=True))
     before = wal(path)
     copy_in_place(path)
     clock.advance(TRUNCATE_AFTER_S)  # now the WAL is to be emptied, and the loss is noticed

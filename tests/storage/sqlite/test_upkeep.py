@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 async def dead_letter(storage: SQLiteStorage, *deliveries: Delivery) -> None:
     for each in deliveries:
-        await handle(storage, each, Commit(DeadLetter("Boom")))
+        await handle(storage, each, commit=Commit(DeadLetter("Boom")))
 
 
 def from_ann(n: int, size: int = 100) -> Delivery:
@@ -119,7 +119,7 @@ async def test_a_command_does_not_purge_history(path: Path, clock: MovableClock)
 async def test_old_history_is_deleted_after_history_was_switched_off(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=9) as storage:
         sent = entry("w.1", status="accepted", answer=b'{"text":"said"}')
-        await handle(storage, delivery(name="w.1"), Commit(Ack(), entries=[sent]))
+        await handle(storage, delivery(name="w.1"), commit=Commit(Ack(), entries=[sent]))
     clock.advance(1)
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(delivery("c:2"))
@@ -215,7 +215,7 @@ async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(path: P
             await dead_letter(server, from_ann(n, size=5000))
         state = [StateWrite("chat:chat", "said", MARKER), StateWrite(f"person:{ANN}", "said", MARKER)]
         sent = entry("w.ann-50", call=b'{"to":"' + ANN.encode() + b'","text":"' + MARKER + b'"}')
-        await handle(server, from_ann(50), Commit(Ack(), entries=[sent], state=state))
+        await handle(server, from_ann(50), commit=Commit(Ack(), entries=[sent], state=state))
         await server.schedule(Timer("t", NOON, "c:chat", "send", MARKER, 60))
         await server.put(from_ann(60, size=20_000))
         await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
@@ -323,7 +323,7 @@ async def test_purged_bytes_are_in_no_file_even_while_the_server_runs(path: Path
         for n in range(40):
             one = from_ann(n, size=(50, 3000, 9000)[n % 3])
             await server.begin(entry(one.id, call=b'{"text":"' + MARKER * 50 + b'"}'))
-            await handle(server, one, Commit(DeadLetter(f"ValueError: {MARKER.decode()}")))
+            await handle(server, one, commit=Commit(DeadLetter(f"ValueError: {MARKER.decode()}")))
         await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
         assert MARKER in bytes_of(path)
         async with SQLiteStorage(path, serving=False) as command:

@@ -1,11 +1,16 @@
-"""The index in memory: it follows a transaction after the commit, and a roll-back leaves it as it was."""
+"""The index follows a transaction after the commit, and a roll-back leaves it as it was. Rows are stored as they were given."""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
 from storage.conftest import NOON, delivery
 
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage.sqlite.transaction import Index, IndexChanges
+from linqbot.storage.sqlite.transaction import Index, IndexChanges, insert
 
 
 def stored(index: Index, *deliveries: Delivery) -> list[int]:
@@ -64,3 +69,36 @@ def test_a_reload_keeps_the_newest_activity_and_never_reuses_a_number() -> None:
     index.reload([(1, "c:1", 0.0, 0, False)], last_seq=1, received_at=None, noted_at=NOON - 30)
     assert (index.active_at, index.noted_at) == (NOON, NOON - 30)
     assert (index.next_seq, index.lanes.depth) == (3, 1)
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.execute("CREATE TABLE thing (n INTEGER PRIMARY KEY, name TEXT, note TEXT, size INTEGER)")
+        yield db
+
+
+def test_a_value_that_only_some_rows_have_is_stored_for_these_rows(db: sqlite3.Connection) -> None:
+    rows = [(n, f"thing {n}", "note" if n == 2 else None, None) for n in range(45)]
+
+    insert(db, "thing (n, name, note, size)", rows)
+
+    assert db.execute("SELECT * FROM thing ORDER BY n").fetchall() == rows
+
+
+def test_a_column_without_any_value_is_no_part_of_the_statement(db: sqlite3.Connection) -> None:
+    statements: list[str] = []
+    db.set_trace_callback(statements.append)
+
+    insert(db, "thing (n, name, note, size)", [(1, "one", None, 10), (2, "two", None, None)])
+
+    assert statements == ["INSERT INTO thing (n, name, size) VALUES (1,'one',10),(2,'two',NULL) "]
+
+
+def test_a_row_that_replaces_another_takes_its_missing_values_too(db: sqlite3.Connection) -> None:
+    insert(db, "thing (n, name, note, size)", [(1, "one", "old", 10)])
+
+    replace = "ON CONFLICT (n) DO UPDATE SET note = excluded.note, size = excluded.size"
+    insert(db, "thing (n, name, note, size)", [(1, "one", None, 11)], replace)
+
+    assert db.execute("SELECT * FROM thing").fetchall() == [(1, "one", None, 11)]
