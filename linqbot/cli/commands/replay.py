@@ -177,11 +177,13 @@ async def _replayable(inbox: Storage, selection: Selection) -> list[str]:
     """
     chosen = await inbox.replayable(selection)
     refuse_missing(
-        selection.ids or (), chosen, "cannot be replayed: it is still waiting, or is not kept. See: linqbot inbox list."
+        selection.ids or (),
+        chosen,
+        "cannot be replayed: it is still waiting, or is not kept. See: linqbot waiting list.",
     )
     if not chosen:
         raise StorageError(
             "No stored delivery matches. Handled deliveries are kept only with history on. Dead letters are always kept: "
-            "linqbot inbox dead"
+            "linqbot waiting list --dead"
         )
     return chosen
