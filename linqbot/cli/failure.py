@@ -163,9 +163,7 @@ def print_failure(failure: CommandFailure, *, as_json: bool) -> None:
     """Print the report to standard error, as JSON or as sentences."""
     if as_json:
         error = {"code": failure.code, "what": failure.what, "fix": failure.fix}
-        # After an unanswered question the cursor is in the middle of a line.
-        head = "\n" if failure.code == Interrupted.lqb else ""
-        click.echo(head + printable_json({"error": error}), err=True)
+        click.echo(printable_json({"error": error}), err=True)
         return
     if failure.usage:
         click.echo(failure.usage, err=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
+import threading
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +74,27 @@ class Result:
     exit_code: int = 0
 
 
+def asked(question: str, *, default: bool = False) -> bool:
+    """Ask a question that is answered with yes or no. Ctrl-C ends it at once, also in an async function.
+
+    Raises:
+        click.Abort: there is no answer.
+    """
+    # An event loop only notes Ctrl-C, and would cancel the function when the question is answered.
+    before = signal.getsignal(signal.SIGINT)
+    is_noted = before is not signal.SIG_IGN and threading.current_thread() is threading.main_thread()
+    if is_noted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.confirm(question, default=default, err=True)
+    except click.Abort:
+        click.echo(err=True)  # the cursor is in the middle of the question's line
+        raise
+    finally:
+        if is_noted:
+            signal.signal(signal.SIGINT, before)
+
+
 class Confirm:
     """Asks the person at the terminal, unless --yes is given."""
 
@@ -84,8 +107,8 @@ class Confirm:
         Raises:
             click.Abort: the answer was no, or there is no terminal to answer it from.
         """
-        if not self._yes:
-            click.confirm(question, abort=True, err=True)
+        if not self._yes and not asked(question):
+            raise click.Abort
 
 
 _URL: Final = "storage url"

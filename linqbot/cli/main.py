@@ -49,10 +49,14 @@ class ListedGroup(click.Group):
             UsageError: there is no such command. The message names the nearest one.
         """
         if args and args[0] not in self.lines and args[0] not in (names := self.list_commands(ctx)):
-            near = nearest_name(args[0], names)
+            near = self.nearest(args[0], names)
             hint = f"Did you mean {near}?" if near else f"The commands are: {', '.join(names)}."
             raise click.UsageError(f"There is no command {args[0]}. {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def nearest(self, name: str, names: Sequence[str]) -> str | None:
+        """Return the command that was probably meant."""
+        return nearest_name(name, names)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.all_lines())
@@ -79,6 +83,10 @@ class Commands(ListedGroup):
     def all_lines(self) -> Mapping[str, str]:
         added = {name: command.get_short_help_str(80) for name, command in _plugin_commands().items()}
         return {**self.lines, **added}
+
+    def nearest(self, name: str, names: Sequence[str]) -> str | None:
+        groups = [group for group, lines in GROUPS.items() if name in lines]
+        return f"{groups[0]} {name}" if len(groups) == 1 else super().nearest(name, names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.lines:

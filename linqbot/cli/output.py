@@ -11,10 +11,11 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
+    import asyncio
+
     from click.shell_completion import CompletionItem
 
 
@@ -111,7 +114,10 @@ def iso_time(at: float | None) -> str | None:
 
 
 def print_table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
-    """Print rows: as JSON, or in columns. A column in which every value is None, "" or 0 is left out."""
+    """Print rows: as JSON, or in columns. A column in which every value is None, "" or 0 is left out.
+
+    On a terminal that is too narrow, each row is a block of lines.
+    """
     if as_json:
         click.echo(printable_json(rows, indent=1))
         return
@@ -121,9 +127,15 @@ def print_table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) ->
     names = [name for name in rows[0] if any(row[name] not in (None, "", 0) for row in rows)]
     cells = [[name.replace("_", " ") for name in names]] + [[_cell(row[name]) for name in names] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) - 2 > shutil.get_terminal_size().columns:
+        # Lines that the terminal breaks would not be columns any more.
+        for number, values in enumerate(cells[1:]):
+            click.echo(nl=number > 0)
+            print_facts(dict(zip(names, values, strict=True)), as_json=False)
+        return
     for number, row in enumerate(cells):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        click.secho(line, bold=number == 0)
+        click.secho(line, bold=number == 0 or None)
 
 
 def print_facts(row: dict[str, Any], *, as_json: bool) -> None:
@@ -131,9 +143,10 @@ def print_facts(row: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(printable_json(row, indent=1))
         return
-    for name, value in row.items():
-        if value not in (None, "", []):
-            click.echo(f"{name.replace('_', ' '):<12} {printable_lines(str(value))}")
+    shown = {name.replace("_", " "): value for name, value in row.items() if value not in (None, "", [])}
+    width = max(12, *map(len, shown)) if shown else 12
+    for name, value in shown.items():
+        click.echo(f"{name:<{width}} {printable_lines(str(value))}")
 
 
 def print_started(row: dict[str, Any]) -> None:
@@ -161,8 +174,16 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
     if ctx is not None and ctx.meta.get(_AS_JSON):
         yield lambda _: None
     elif sys.stderr.isatty() and not is_dumb():
-        with click.progressbar(length=length, label=label, file=sys.stderr) as shown:
-            yield shown.update
+        with ExitStack() as stack:
+            bar: list[Any] = []
+
+            def advance(steps: int) -> None:
+                # Not before: the work may end with an error before it begins.
+                if not bar:
+                    bar.append(stack.enter_context(click.progressbar(length=length, label=label, file=sys.stderr)))
+                bar[0].update(steps)
+
+            yield advance
     else:
         yield _lines(length, label)
 
@@ -182,7 +203,13 @@ def _lines(length: int, label: str) -> Callable[[int], None]:
 
 @contextmanager
 def share_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar for work of unknown size. Yield a function that takes the work done and the total work."""
+    """Show a bar for work of unknown size. Yield a function that takes the work done and the total work.
+
+    The function ends the work after Ctrl-C.
+    """
+    from asyncio import CancelledError  # imported late, as below
+
+    outer = _current_task()
     with progress_bar(1000, label) as advance:
         shown = 0
 
@@ -191,8 +218,21 @@ def share_bar(label: str) -> Iterator[Callable[[int, int], None]]:
             now = done * 1000 // max(total, 1)
             advance(now - shown)
             shown = now
+            task = outer or _current_task()
+            if task is not None and (task.done() or task.cancelling()):
+                # Ctrl-C cancels the task, which may not notice: the work keeps its event loop, or runs in a thread.
+                raise CancelledError
 
         yield progress
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    import asyncio  # imported late: it takes a while, and an error may be printed before it can be imported
+
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # there is no event loop in this thread
+        return None
 
 
 def _cell(value: Any) -> str:

@@ -25,7 +25,7 @@ SECTIONS: Final = (
         "Write a bot",
         {
             "new": "Create a folder with a bot, its tests and its settings.",
-            "dev": "Try a bot on an emulated phone in the browser; no account needed.",
+            "dev": "Try a bot on an emulated phone in the browser, with no account.",
             "rehearse": "Let simulated people talk to a bot while things go wrong.",
             "trigger": "Send a signed event of any type to a bot.",
         },
@@ -33,7 +33,7 @@ SECTIONS: Final = (
     Section(
         "Run it",
         {
-            "connect": "Subscribe a bot to exactly the events it handles; rotate the secret.",
+            "connect": "Subscribe a bot to the events it handles; rotate the secret.",
             "check": "Find what keeps a bot from going live, and how to fix it.",
             "serve": "Run a bot in production.",
         },
@@ -41,11 +41,11 @@ SECTIONS: Final = (
     Section(
         "Look after it",
         {
-            "waiting": "List all that waits or was given up; retry, answer, pause, cancel.",
-            "replay": "Run a bot on stored deliveries, without sending; compare new code.",
+            "waiting": "List what waits or was given up; retry, answer, cancel.",
+            "replay": "Run a bot on stored deliveries without sending; compare code.",
             "person": "Show, edit and erase what is stored about a person.",
             "storage": "Back up, clean up, migrate and copy the storage.",
-            "plugins": "Trace an event through the plugins; find the plugin that breaks it.",
+            "plugins": "Trace an event through plugins; find the one that breaks it.",
             "send": "Send one message.",
         },
     ),
@@ -69,7 +69,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "remove": "Delete a subscription and its secret.",
     },
     "waiting": {
-        "list": "List deliveries, dead letters, scheduled sends, questions, broadcasts.",
+        "list": "List deliveries, dead letters, questions, sends, broadcasts.",
         "show": "Show one of them.",
         "retry": "Put dead letters back, so that the server handles them again.",
         "answer": "Answer a question in place of the person.",

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 WITHIN_S = 120.0
+QUESTION = b"[y/N]: "
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,21 @@ class Screen:
         return " ".join(click.unstyle(self.raw).split())
 
 
-def typed(folder: Path, *words: str, **environ: str | None) -> Screen:
+def typed(folder: Path, *words: str, answer: str | None = None, **environ: str | None) -> Screen:
     """Run `linqbot` with these words in a pseudo terminal, and wait until it ends.
 
     Args:
+        answer: What the person types at the question, such as "y\\n", or "\\x03" for Ctrl-C.
         environ: Further variables of the environment; None leaves one out. Settings of this process are left out.
     """
+    import fcntl
     import pty
+    import termios
 
     plain = {
-        name: value for name, value in os.environ.items() if not name.startswith(("LINQ_", "LINQBOT_", "NO_COLOR"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LINQ_", "LINQBOT_", "NO_COLOR", "COLUMNS"))
     }
     given = {name: value for name, value in environ.items() if value is not None}
     ours, theirs = pty.openpty()
@@ -48,16 +54,18 @@ def typed(folder: Path, *words: str, **environ: str | None) -> Screen:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - it makes Ctrl-C reach the command
     )
     os.close(theirs)
     try:
-        return Screen(_all_of(ours, process).replace("\r\n", "\n"), process.wait(WITHIN_S))
+        return Screen(_all_of(ours, process, (answer or "").encode()).replace("\r\n", "\n"), process.wait(WITHIN_S))
     finally:
         process.kill()
         os.close(ours)
 
 
-def _all_of(ours: int, process: subprocess.Popen[bytes]) -> str:
+def _all_of(ours: int, process: subprocess.Popen[bytes], answer: bytes) -> str:
     read, end = b"", time.monotonic() + WITHIN_S
     while time.monotonic() < end:
         if select.select([ours], [], [], 0.1)[0]:
@@ -68,6 +76,9 @@ def _all_of(ours: int, process: subprocess.Popen[bytes]) -> str:
             if not block:
                 break
             read += block
+            if answer and QUESTION in read:
+                os.write(ours, answer)
+                answer = b""
         elif process.poll() is not None:
             break
     return read.decode()

@@ -19,7 +19,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import click
 
 from linqbot.bot.bot import Bot
-from linqbot.cli import logs, plugin_commands
+from linqbot.cli import logs
+from linqbot.cli.failure import of as failure_of
+from linqbot.cli.failure import plugin_commands
 from linqbot.cli.kit import Json, Opt, OptionalBotFile, Result, StorageUrl
 from linqbot.cli.output import printable, share_bar
 from linqbot.cli.table import COMMANDS
@@ -189,7 +191,8 @@ def _rows(settings: Settings) -> list[Finding]:
         with share_bar("Checking") as progress:
             checked = asyncio.run(stored_contents.check(settings.storage, progress))
     except LinqbotError as error:
-        return [failure("rows", "LQB6000", f"{error} [{error.lqb}]")]
+        failed = failure_of(error)
+        return [Finding("rows", "failure", failed.what, failed.code, failed.fix)]
     findings = [failure("rows", "LQB6093", f"{checked.schema.name}: {problem}") for problem in checked.problems]
     if checked.digest is not None:
         rows = ", ".join(f"{count} {table}" for table, count in checked.digest.rows.items() if count)

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import click
 
-from linqbot.cli.kit import Arg, Confirm, Opt, Result
+from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
 from linqbot.cli.output import FiniteRange, printable, printable_json
 from linqbot.client.client import Client
 from linqbot.errors import StorageError
@@ -118,7 +118,8 @@ async def _edit(storage: Storage, scope: str, name: str, value: str | None, *, c
             return await stored_contents.replace_state(storage, scope, name, before=before, after=text)
         except ValueError as error:
             click.secho(str(error), fg="red", err=True)
-            click.confirm("Edit again?", default=True, abort=True, err=True)
+            if not asked("Edit again?", default=True):
+                raise click.Abort from None
     return False
 
 

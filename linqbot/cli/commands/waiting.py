@@ -236,7 +236,7 @@ async def show(
         return Result(_question(asked[0]))
     if (timer := await storage.timer(id)) is not None:
         row = _timer(timer)
-        return Result(row, row | _timer_for_people(row))
+        return Result(row, row | {name: ", ".join(row[name]) for name in ("people", "calls")})
     if await storage.broadcast(id) is not None:
         return await _show_broadcast(storage, id)
     raise StorageError(
@@ -408,7 +408,7 @@ async def cancel(
         return await _carry_out(storage, id, "cancel")
     if timer is not None:
         raise StorageError(
-            f"{id} is no scheduled send but a timer of the kind {timer.kind}, which belongs to the bot's code."
+            f"{id} is no scheduled send but a timer of the kind {timer.kind}. Change the bot's code instead."
         )
     await _order(storage, id, _CANCELLED, "cancel")
     return Result({"cancelled": id})

@@ -172,7 +172,7 @@ class Finding:
 
     def with_fix(self, facts: dict[str, str]) -> Finding:
         """Return the finding with the fix of its code, which names its own facts, and else those of the run."""
-        return self if self.code is None else replace(self, fix=CODES[self.code].fix(**facts | self.facts))
+        return self if self.code is None or self.fix else replace(self, fix=CODES[self.code].fix(**facts | self.facts))
 
 
 class Skip(Exception):
