@@ -154,7 +154,7 @@ class Guests:
         self.said: dict[str, list[str]] = {}
         self.chats: dict[str, str] = {}
 
-    async def run(self, at_once: int = AT_ONCE) -> None:
+    async def run(self, at_once: int) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
                 group.create_task(self._one_after_another())
@@ -262,8 +262,8 @@ async def _dead_lanes(bot: crash.Served, folder: Path) -> dict[str, int]:
     return {row["lane"]: row["crashes"] for row in rows}
 
 
-async def run(kills: int, *, seed: int = 0) -> Report:
-    """Kill the bot of agents `kills` times while people write to it."""
+async def run(kills: int, *, seed: int = 0, at_once: int = AT_ONCE) -> Report:
+    """Kill the bot of agents `kills` times while people, `at_once` at a time, write to it."""
     report, started, dice = Report(), time.monotonic(), random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="linqbot-crash-agent-") as folder:
         place, acts = Path(folder), Path(folder) / "acts"
@@ -272,7 +272,7 @@ async def run(kills: int, *, seed: int = 0) -> Report:
             await bot.up(http, "/readyz")
             await crash.subscribe(http, emulator.url, bot.url, place)
             guests = Guests(emulator.url, http)
-            writing = asyncio.create_task(guests.run())
+            writing = asyncio.create_task(guests.run(at_once))
             try:
                 await _kill_after_acts(bot, http, acts, kills, dice, report)
             finally:

@@ -85,7 +85,7 @@ WAYS = (
     "cancel_every_other_task",
     "send_a_signal_and_fail",
 )
-MOST_ENDS = 7
+MOST_ENDS = 4
 
 
 @pytest.mark.process
@@ -119,7 +119,10 @@ async def up(bot: crash.Served, http: httpx.AsyncClient) -> None:
 
 
 async def is_dead_lettered(folder: Path, bot: crash.Served, http: httpx.AsyncClient, chat: str) -> bool:
-    """Start the bot again each time it ends, until the message is a dead letter. Return False if that takes too many."""
+    """Start the bot again each time it ends, until the message is a dead letter. Return False if that takes too many.
+
+    The first end counts as four. `test_poison` shows that five ends are counted.
+    """
     ends = 0
     while ends <= MOST_ENDS:
         with closing(sqlite3.connect(folder / "crash.db")) as db:
@@ -128,6 +131,9 @@ async def is_dead_lettered(folder: Path, bot: crash.Served, http: httpx.AsyncCli
         assert bot.process is not None
         if bot.process.returncode is not None:
             ends += 1
+            if ends == 1:
+                with closing(sqlite3.connect(folder / "crash.db")) as db, db:
+                    db.execute("UPDATE delivery SET crashes = 3")  # the next start adds this one
             await bot.start()
         await asyncio.sleep(0.05)
     return False

@@ -120,7 +120,7 @@ def test_a_fleet_on_postgresql_keeps_its_word_when_connections_end_and_nothing_r
 
 
 def test_agents_that_are_killed_lose_double_and_repeat_nothing() -> None:
-    report = asyncio.run(crash_agent.run(1, seed=1))
+    report = asyncio.run(crash_agent.run(1, seed=1, at_once=4))
     assert report.kills
     assert report.people
     assert report.is_clean, str(report)
