@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import click
 
 from linqbot.bot.bot import Bot
-from linqbot.cli import logs
+from linqbot.cli import logs, plugin_commands
 from linqbot.cli.failure import of as failure_of
 from linqbot.cli.failure import plugin_commands
 from linqbot.cli.kit import Json, Opt, OptionalBotFile, Result, StorageUrl
