@@ -21,7 +21,6 @@ import click
 from linqbot.bot.bot import Bot
 from linqbot.cli import logs, plugin_commands
 from linqbot.cli.failure import of as failure_of
-from linqbot.cli.failure import plugin_commands
 from linqbot.cli.kit import Json, Opt, OptionalBotFile, Result, StorageUrl
 from linqbot.cli.output import printable, share_bar
 from linqbot.cli.table import COMMANDS
