@@ -42,17 +42,17 @@ def display_name(chat: ChatRecord) -> str:
     return chat.name or ", ".join(member.handle for member in chat.others or chat.members)
 
 
-def chat(chat: ChatRecord) -> JsonObject:
-    return documents.shown(chat) | {
-        "display_name": display_name(chat),
-        "health_status": health(chat),
+def chat(one: ChatRecord) -> JsonObject:
+    return documents.shown(one) | {
+        "display_name": display_name(one),
+        "health_status": health(one),
         "is_archived": False,
     }
 
 
-def chat_created(chat_: ChatRecord) -> JsonObject:
+def chat_created(one: ChatRecord) -> JsonObject:
     """Return a chat as `chat.created` shows it: without `is_archived` and the icon."""
-    return {name: value for name, value in chat(chat_).items() if name not in {"is_archived", "group_chat_icon"}}
+    return {name: value for name, value in chat(one).items() if name not in {"is_archived", "group_chat_icon"}}
 
 
 def reaction(one: ReactionRecord, *, with_private: bool = False) -> JsonObject:
