@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from storage.conftest import delivery, leased
 
+from linqbot.branch import begin_turn, follow_tasks
 from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.storage.backend import Storage
@@ -446,6 +447,17 @@ async def test_the_install_id_is_created_once(closed_storage: Storage) -> None:
         assert len(bytes.fromhex(install)) == 16
     async with closed_storage as storage:
         assert storage.install == install
+
+
+async def test_the_task_that_writes_is_none_of_the_turn_that_calls_the_storage(storage: Storage) -> None:
+    loop = asyncio.get_running_loop()
+    follow_tasks(loop)
+    try:
+        turn = begin_turn()
+        await storage.put(delivery())
+        assert not turn.has_children
+    finally:
+        loop.set_task_factory(None)
 
 
 async def test_a_stored_delivery_is_known_before_and_after_its_ack(storage: Storage) -> None:
