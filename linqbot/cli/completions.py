@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,21 +43,21 @@ def codes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
 
 def waiting(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete ids of waiting deliveries and of dead letters, in the storage that the settings name."""
-    return _starting(incomplete, _deliveries(ctx.params.get("storage"), is_dead=None))
+    return _starting(incomplete, _deliveries(ctx.params, is_dead=None))
 
 
 def dead(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete ids of dead letters."""
-    return _starting(incomplete, _deliveries(ctx.params.get("storage"), is_dead=True))
+    return _starting(incomplete, _deliveries(ctx.params, is_dead=True))
 
 
-def _deliveries(url: str | None, *, is_dead: bool | None) -> list[tuple[str, str]]:
+def _deliveries(params: dict[str, Any], *, is_dead: bool | None) -> list[tuple[str, str]]:
     import asyncio
 
-    from linqbot.cli.storage_option import open_configured_storage
+    from linqbot.cli.storage_option import chosen_storage, open_configured_storage
 
     async def found() -> list[tuple[str, str]]:
-        async with open_configured_storage(url) as inbox:
+        async with open_configured_storage(chosen_storage(params)) as inbox:
             rows = [(each.delivery.id, f"dead {each.delivery.type}") for each in await inbox.dead_letters(limit=100)]
             if is_dead is None:
                 rows += [(each.id, f"{each.state} {each.type}") for each in await inbox.waiting(limit=100)]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Uni
 import click
 
 from linqbot.cli.output import bot_files, find_bot, json_option, parse_time, print_facts, print_table
-from linqbot.cli.storage_option import dev_option, hint, open_configured_storage, storage_option
+from linqbot.cli.storage_option import chosen_storage, dev_option, hint, open_configured_storage, storage_option
 from linqbot.storage.backend import Storage
 
 if TYPE_CHECKING:
@@ -190,7 +190,9 @@ def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: boo
         given["as_json"] = as_json
     if hints.get("confirm") is Confirm:
         given["confirm"] = Confirm(yes=given.pop("yes"))
-    url, is_opened = given.get("storage"), hints.get("storage") is Storage
+    url, is_opened = chosen_storage(given), hints.get("storage") is Storage
+    if given.pop("dev", False):
+        given["storage"] = click.get_current_context().params["storage"] = url
 
     async def work() -> Any:
         if not is_opened:
@@ -202,8 +204,9 @@ def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: boo
     if result is None:
         return
     print_result(result, as_json=as_json)
+    found = result.data.values() if isinstance(result.data, dict) else result.data
     # A linqbot dev in this folder has its own storage, which was perhaps meant.
-    if is_opened and result.data == [] and url is None and not as_json and (said := hint()):
+    if is_opened and not any(found) and url is None and not as_json and (said := hint()):
         click.secho(said, fg="yellow", err=True)
     if result.failure is not None:
         raise result.failure

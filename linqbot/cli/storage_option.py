@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -25,42 +25,23 @@ if TYPE_CHECKING:
     from linqbot.storage.backend import Storage
 
 
-_DEV: Final = "linqbot.storage.dev"
-_NAMED: Final = "linqbot.storage.named"
-"""Keys of `Context.meta`: True if the option --dev, or --storage, was given."""
+storage_option = click.option("--storage", metavar="URL", help="The storage; overrides LINQBOT_STORAGE.")
+dev_option = click.option("--dev", is_flag=True, help="The storage of the linqbot dev that runs in this folder.")
 
 
-# click handles the options that were given before the others, each in the order of the command line.
-def _named(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
-    if not ctx.meta.get(_DEV):
-        ctx.meta[_NAMED] = value is not None
-        return value
-    if value is not None:
-        raise _both(ctx)
+def chosen_storage(params: dict[str, Any]) -> str | None:
+    """Return the URL that the values of the options --storage and --dev name; None for that of the settings.
+
+    Raises:
+        click.UsageError: both are given.
+        ConfigError: no linqbot dev runs in this folder.
+    """
+    url: str | None = params.get("storage")
+    if not params.get("dev"):
+        return url
+    if url is not None:
+        raise click.UsageError("Give either --storage or --dev: each names a storage.")
     return storage_url()
-
-
-def _of_dev(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if value and ctx.meta.get(_NAMED):
-        raise _both(ctx)
-    ctx.meta[_DEV] = value
-
-
-def _both(ctx: click.Context) -> click.UsageError:
-    return click.UsageError("Give either --storage or --dev: each names a storage.", ctx)
-
-
-storage_option = click.option(
-    "--storage", metavar="URL", callback=_named, help="The storage; overrides LINQBOT_STORAGE."
-)
-dev_option = click.option(
-    "--dev",
-    is_flag=True,
-    expose_value=False,
-    callback=_of_dev,
-    help="The storage of the linqbot dev that runs in this folder.",
-)
-"""A further option, which gives `storage` its value too."""
 
 
 @asynccontextmanager

@@ -114,6 +114,10 @@ def test_without_arguments_it_lists_the_commands_in_sections() -> None:
     assert "Begin with: linqbot new" in result.output
 
 
+def test_there_are_few_commands_to_know() -> None:
+    assert len(COMMANDS) - len(GROUPS) + sum(map(len, GROUPS.values())) <= 30
+
+
 def test_the_version_is_printed() -> None:
     assert re.search(r"\d+\.\d+\.\d+", run("--version").output)
 
