@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import click
 import watchfiles
 
+from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.doctor.probe import probe
@@ -30,19 +31,6 @@ FOLDER: Final = Path(".linqbot")
 SECRET_FILE: Final = FOLDER / "dev-webhook-secret"
 STORAGE: Final = f"sqlite:///{FOLDER / 'dev.db'}"
 """Not the storage of `linqbot serve`: a delivery to one of the two must not be handled by the other."""
-
-
-class Child(Protocol):
-    file: str
-
-    @property
-    def url(self) -> str: ...
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def is_up(self) -> bool: ...
 
 
 def environ(settings: Settings) -> dict[str, str]:
@@ -66,7 +54,7 @@ def environ(settings: Settings) -> dict[str, str]:
     }
 
 
-async def run(bot: Child, settings: Settings, public_url: str, watched: Path, *, reload: bool) -> None:
+async def run(bot: BotProcess, settings: Settings, public_url: str, watched: Path, *, reload: bool) -> None:
     """Serve the bot at a public address until a signal ends it.
 
     Raises:
@@ -160,7 +148,7 @@ class _Subscribed:
         self.secrets.drop(subscription_id)
 
 
-async def _serve(bot: Child, subscribed: _Subscribed, watched: Path | None) -> None:
+async def _serve(bot: BotProcess, subscribed: _Subscribed, watched: Path | None) -> None:
     """Serve the bot until this task is cancelled, and restart it whenever a file in `watched` is saved."""
     await subscribed.take_over()
     await _begin(bot, subscribed)
@@ -172,7 +160,7 @@ async def _serve(bot: Child, subscribed: _Subscribed, watched: Path | None) -> N
         await _begin(bot, subscribed)
 
 
-async def _begin(bot: Child, subscribed: _Subscribed) -> None:
+async def _begin(bot: BotProcess, subscribed: _Subscribed) -> None:
     """Start the bot with its present code, and subscribe to the events that it handles."""
     handled = await _handled(bot.file)
     if handled is None:

@@ -133,8 +133,10 @@ class Record:
         ctx, who = this.ctx if this else None, report.handler or "no handler"
         what = f"{report.delivery.type}: "
         if report.outcome in {"retry", "dead_letter"}:
-            # A call without `await` raises nothing in the handler, and its reason says it all.
-            error = None if isinstance(report.error, NeverAwaited) else report.error
+            # Only an exception of the bot's code is shown as such. Of a call that was deferred for too long, or that had no
+            # `await`, the reason says more.
+            is_raised = report.event is not None and isinstance(report.error, Exception)
+            error = report.error if is_raised and not isinstance(report.error, NeverAwaited) else None
             why = _failure(error, who, ctx) if error else str(report.reason).strip().removesuffix(".")
             then = "It was given up." if report.again_in_s is None else f"It runs again in {report.again_in_s:.1f} s."
             what += f"{why} {then}" if why.endswith(("?", "!")) else f"{why}. {then}"
