@@ -77,5 +77,5 @@ def test_three_commands_go_live_and_none_shows_a_secret(
     for hidden in (KEY, secret.removeprefix("whsec_")):
         assert hidden not in said
         assert not any(hidden.encode() in line for line in seen)
-    assert any(b"webhooks\0sync" in line for line in seen), "the watch has seen them"
+    assert any(b"connect\0sync" in line for line in seen), "the watch has seen them"
     assert {each["status"] for one in account.deliveries() for each in one["attempts"]} == {200}

@@ -71,9 +71,9 @@ def test_the_tests_and_type_checks_of_a_new_plugin_pass_and_linqbot_finds_it(fol
     assert "Success" in typed.stdout, typed.stdout + typed.stderr
     run(made, "ruff", "check", "--isolated", "--no-cache", ".")
     run(made, "ruff", "format", "--isolated", "--no-cache", "--check", "--line-length", "120", ".")
-    rows = {row["name"]: row for row in json.loads(run(made, "linqbot", "plugins", "list", "--json"))}
-    assert rows["quiet_hours"]["status"] == "active"
-    assert rows["quiet_hours"]["distribution"] == "linqbot-quiet-hours"
+    found = [row["what"] for row in json.loads(run(made, "linqbot", "check", "--only", "plugins", "--json"))]
+    (what,) = [what for what in found if what.startswith("quiet_hours ")]
+    assert "of linqbot-quiet-hours is active" in what
 
 
 def test_no_placeholder_is_left_and_git_and_docker_ignore_secrets(folder: Path) -> None:
