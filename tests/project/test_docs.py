@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -24,6 +25,7 @@ from linqbot.cli.table import COMMANDS
 from linqbot.clock import SystemClock
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.settings import Settings, variable
+from linqbot.testing import talking
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -230,10 +232,19 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     ]
 
 
-def test_the_readme_shows_the_example_echo_bot() -> None:
+@pytest.mark.anyio
+async def test_the_bot_in_the_readme_takes_an_order() -> None:
     first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert first is not None
-    assert (ROOT / "examples" / "echo.py").read_text().endswith(first[1])
+    names: dict[str, Any] = {}
+    exec(first[1], names)
+    async with talking(names["bot"]) as phone:
+        await phone.text("order")
+        assert await phone.next_reply() == "Which size?"
+        await phone.next_reply()  # the sizes, as a poll
+        await phone.text("M")
+        reply = await phone.next_reply()
+        assert (reply, reply.effect) == ("One M is on its way.", "confetti")
 
 
 def test_the_page_on_delivery_names_every_keyed_call() -> None:
