@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.worker import Worker
     from linqbot.features.asking.arrivals import Arrival
-    from linqbot.features.asking.turn_session import TurnSession
+    from linqbot.features.asking.session import AskSession
     from linqbot.features.overlap import TurnOverlap
     from linqbot.storage.conversations import Conversation
     from linqbot.storage.journal import JournalEntry
@@ -132,6 +132,33 @@ class Turn:
             # Last, because it looks at what the others have added.
             self.journal.end(commit)
         return commit
+
+
+class TurnSession:
+    """Makes the session of a turn, when it is first used: few turns have questions or steps.
+
+    It does not refer to the turn or to its context, so it makes no reference cycle.
+
+    Args:
+        ends: See `Turn`; the session adds its own end.
+        make: Makes the session.
+    Attributes:
+        session: The session; None as long as nothing has used it.
+    """
+
+    __slots__ = ("_ends", "_make", "session")
+
+    def __init__(self, ends: list[Callable[[Turn, Commit], None]], make: Callable[[], AskSession]) -> None:
+        self._ends = ends
+        self._make = make
+        self.session: AskSession | None = None
+
+    def __call__(self) -> AskSession:
+        """Return the session."""
+        if self.session is None:
+            self.session = self._make()
+            self._ends.append(self.session.end)
+        return self.session
 
 
 ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})

@@ -38,7 +38,16 @@ from linqbot.engine.failure import (
     unreachable,
 )
 from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, RAN, Again, Opening, Turn, is_opt_out_message, origin_of
+from linqbot.engine.parts import (
+    ANSWERS_WITHOUT_CHAT,
+    RAN,
+    Again,
+    Opening,
+    Turn,
+    TurnSession,
+    is_opt_out_message,
+    origin_of,
+)
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import (
@@ -379,10 +388,15 @@ class Turns:
             delivery.decoded = None
         if turn.marks & RAN:
             await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
+        arrived = opening.arrival
+        turn.asking = asking = TurnSession(
+            turn.ends, partial(self.features.session, self, turn.journal, turn.lease, opening)
+        )
+        if arrived is not None:
+            asking()  # before the parts, so that the session ends the turn also if one of them fails
         for begin in turn.points.begin:
             await begin(turn)
-        assert turn.asking is not None, "a part of every turn has set it"
-        arrived, session = opening.arrival, turn.asking.session
+        session = asking.session
         resumption = session if opening.conversation is not None else None
         turn.journal.origin = origin_of(turn.event if resumption is None else resumption.root)
         turn.ctx = self.dispatcher.context(
@@ -391,7 +405,7 @@ class Turns:
             turn.journal,
             turn.deadline,
             self.storage,
-            asking=turn.asking,
+            asking=asking,
             resumption=resumption,
             side=session if arrived is not None and arrived.is_side else None,
             after_ask=None if arrived is None else arrived.after_ask,

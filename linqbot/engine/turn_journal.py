@@ -47,11 +47,12 @@ from linqbot.storage.state import StateWrite
 if TYPE_CHECKING:
     from linqbot.engine.parts import Opening
     from linqbot.engine.turn import Turns
+    from linqbot.features.broadcasts import TurnBroadcaster
+    from linqbot.features.later import TurnScheduler
     from linqbot.features.overlap import IncomingCalls
     from linqbot.features.state import TurnState
     from linqbot.features.state_journal import StateJournal
     from linqbot.features.stream_journal import StreamJournal
-    from linqbot.features.turn_scheduler import TurnBroadcaster, TurnScheduler
 
 log = structlog.get_logger("linqbot.worker")
 

@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 
 PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
-    # First to begin, so that the session ends the turn also if another part fails.
-    ("asking.turn_session:Sessions", lambda _: ALL),
     # First to open: its meaning for a question decides if a handler runs at all.
-    ("asking.opening:Asks", lambda _: ASKED),
+    ("asking.arrivals:Asks", lambda _: ASKED),
     ("optout:OptOutsAfterCrash", lambda _: CRASHED),
     ("lookups:Receipts", lambda _: RECEIPT),
     # Before those that look at the event, because it completes the event. The others may be in any order.
@@ -115,13 +113,14 @@ class Features:
     Attributes:
         marks_of: Returns what is special about a lease.
         kind_of: Returns the kind of a delivery; see the function of this name.
-        scheduler, broadcaster, state_journal: Make what carries out the scheduled sends and the broadcasts of one turn, and
-            what stores its state with its calls.
+        session, scheduler, broadcaster, state_journal: Make the session of the questions and steps of one turn, what carries
+            out its scheduled sends and its broadcasts, and what stores its state with its calls.
     """
 
     kind_of = staticmethod(kind_of)
-    scheduler = staticmethod(_late("turn_scheduler:TurnScheduler"))
-    broadcaster = staticmethod(_late("turn_scheduler:TurnBroadcaster"))
+    session = staticmethod(_late("asking.session:AskSession"))
+    scheduler = staticmethod(_late("later:TurnScheduler"))
+    broadcaster = staticmethod(_late("broadcasts:TurnBroadcaster"))
     state_journal = StateJournal
 
     def __init__(self, turns: Turns) -> None:

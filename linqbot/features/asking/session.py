@@ -13,29 +13,30 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import structlog
 
-from linqbot.clock import Clock
 from linqbot.engine.parts import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import Suspended
 from linqbot.features.asking.answers import IN_ANOTHER_FORM, Seen, value_of
-from linqbot.features.asking.arrivals import NOTHING
-from linqbot.features.asking.opening import cancelled, end_of_arrival, write_arrival
-from linqbot.features.asking.past import Past, looked_up, root_of
-from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest
+from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
+from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, Wait, code_digest
 from linqbot.features.asking.records import (
     AskRecord,
     AskRefused,
     Opened,
+    Past,
     QuestionEnd,
     answer_in,
+    cancelled,
     cancelled_for,
     end_without_answer,
     is_wait,
     look,
+    looked_up,
     order,
     part_name,
     refusal_label,
+    root_of,
     send_again,
     send_question,
     timeout,
@@ -52,11 +53,9 @@ from linqbot.features.asking.steps import (
     person_to_ask,
     second_question,
 )
-from linqbot.features.asking.wait_kinds import Wait
 from linqbot.features.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
 from linqbot.features.state import Recording
 from linqbot.linq.events.event import Event
-from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
@@ -64,8 +63,8 @@ from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
-    from linqbot.bot.dispatch import Dispatcher
     from linqbot.bot.turn_context import TurnContext
+    from linqbot.engine.turn import Turns
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -90,19 +89,11 @@ class AskSession:
     handler: str
     root: Event
 
-    def __init__(  # noqa: PLR0917 - only the worker makes sessions
-        self,
-        journal: TurnJournal,
-        storage: Storage,
-        dispatcher: Dispatcher,
-        clock: Clock,
-        lease: Lease,
-        opening: Opening,
-    ) -> None:
+    def __init__(self, turns: Turns, journal: TurnJournal, lease: Lease, opening: Opening) -> None:
         self._journal = journal
-        self._storage = storage
-        self._dispatcher = dispatcher
-        self._clock = clock
+        self._storage = turns.storage
+        self._dispatcher = turns.dispatcher
+        self._clock = turns.clock
         self._lease = lease
         self._opening = opening
         self._arrival = opening.arrival or NOTHING
@@ -256,11 +247,11 @@ class AskSession:
         if question is None or not question.repeat:
             return
         sent = await send_again(question, ctx)
-        if self._arrival.conversation is not None:
+        if self._arrival.asked is not None:
             # A tapback on the repeated question is an answer as well.
             messages = (*question.messages, *sent)
             repeated = question.model_copy(update={"messages": messages})
-            self._repeated = [replace(self._arrival.conversation, question=repeated.to_json())]
+            self._repeated = [replace(self._arrival.asked.conversation, question=repeated.to_json())]
 
     def end(self, turn: Turn, commit: Commit) -> None:
         """Add what the commit that ends the turn stores of its questions and steps."""
@@ -443,9 +434,9 @@ class AskSession:
 
     def _note(self, result: AnswerResult, *, when: bool = True) -> None:
         """Notify the watcher of the turn of what the event made of the open question."""
-        asked, conversation, watcher = self._arrival.question, self._arrival.conversation, turn_watcher.get()
-        if when and watcher is not None and asked is not None and conversation is not None:
-            watcher.met_question(asked.text, conversation.handler, result)
+        asked, watcher = self._arrival.asked, turn_watcher.get()
+        if when and watcher is not None and asked is not None:
+            watcher.met_question(asked.question.text, asked.conversation.handler, result)
 
     # A new question
 

@@ -23,8 +23,8 @@ from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.features import own_changes
 from linqbot.features.asking.question import Question
+from linqbot.features.later import note_timer
 from linqbot.features.state import Recording, misfits
-from linqbot.features.turn_scheduler import note_timer
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived

@@ -16,7 +16,23 @@ from linqbot.client.client import Client
 from linqbot.content.sending import NO_LOCATION, stopped_by
 from linqbot.content.sent import OPTED_OUT, Sent
 from linqbot.errors import AskTimeout, LinqApiError, LinqUnavailable, RateLimited, Refused
-from linqbot.features.asking.question import Ballot, OpenQuestion, Question, cancel_words, text_to_show, vote_result
+from linqbot.features.asking.question import (
+    Ballot,
+    Declined,
+    Expired,
+    Location,
+    LocationWait,
+    OpenQuestion,
+    Paid,
+    PaymentResult,
+    PaymentWait,
+    Question,
+    VoteWait,
+    Wait,
+    cancel_words,
+    text_to_show,
+    vote_result,
+)
 from linqbot.features.asking.records import (
     LOCATION,
     PAYMENT,
@@ -27,8 +43,6 @@ from linqbot.features.asking.records import (
     refusal_of,
     send_choices,
 )
-from linqbot.features.asking.results import Declined, Expired, Location, Paid, PaymentResult
-from linqbot.features.asking.wait_kinds import LocationWait, PaymentWait, VoteWait, Wait
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import CHAT_OF_PAYMENT
 from linqbot.linq.types.chat_features import LocationFeature

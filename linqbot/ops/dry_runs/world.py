@@ -40,8 +40,8 @@ from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.features import notices, own_changes
 from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.features.asking.session import AskSession
+from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import Features
-from linqbot.features.turn_scheduler import TurnBroadcaster
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.types.proactive import Broadcast
@@ -107,7 +107,7 @@ class DryWorld:
         except ChoiceFailed as failed:
             run.error = failed.__cause__
             return run
-        run.asker = arrived.conversation
+        run.asker = None if arrived.asked is None else arrived.asked.conversation
         if (answered := _answered(arrived)) is not None:
             run.doubt("it would answer a question now (ctx.ask) that was open then, and another handler took it then")
             others = [each for each in turn.conversations if each.id != answered.id]
@@ -222,7 +222,8 @@ class DryWorld:
 
 
 def _answered(arrived: Arrival) -> Conversation | None:
-    return arrived.counted or (arrived.conversation if arrived.outcome is not None else None)
+    is_answer = arrived.is_counted or arrived.outcome is not None
+    return arrived.asked.conversation if arrived.asked is not None and is_answer else None
 
 
 class _Clock(MovableClock):
