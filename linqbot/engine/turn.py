@@ -172,8 +172,8 @@ class Turns:
 
     def _log_acked(self, turn: Turn) -> None:
         """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
-        delivery = turn.lease.delivery
-        if (handler := turn.handler) is None and delivery.type in RECEIPTS:
+        delivery, handler = turn.lease.delivery, None if turn.ctx is None else turn.ctx.handler
+        if handler is None and delivery.type in RECEIPTS:
             return
         ms = round((time.perf_counter() - turn.began) * 1000, 1)
         log.info(
@@ -275,10 +275,9 @@ class Turns:
         """Return a turn whose end stores nothing of any feature."""
         delivery = lease.delivery
         opening = Opening(delivery.id, lease.replay, off_the_record=delivery.is_off_the_record)
-        return Turn(lease, opening, self.features.kind_of(delivery))
+        return Turn(lease, opening, self.features.kind_of(delivery), is_first_run=lease.is_first_run)
 
     def new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
-        """Return a turn of a lease, which has not begun."""
         turn = self._bare(lease)
         turn.marks, turn.owner, turn.began = self.features.marks_of(lease), owner, began
         turn.points = self.features.points(turn.marks)
@@ -366,7 +365,6 @@ class Turns:
         return self._failed(turn, error)
 
     def _goes_on(self, turn: Turn, error: BaseException | None) -> Again | None:
-        """Return how the turn begins again; None if no feature says that it must."""
         for again in turn.points.again:
             if (goes_on := again(turn, error)) is not None:
                 return goes_on
@@ -411,7 +409,7 @@ class Turns:
             after_ask=None if arrived is None else arrived.after_ask,
             overlap=turn.overlap,
         )
-        if not turn.lease.is_first_run:
+        if not turn.is_first_run:
             turn.ctx.rerun = turn.lease
         turn.handling = time.perf_counter()
         return turn.ctx
@@ -422,7 +420,7 @@ class Turns:
         if turn.ctx is not None and turn.ctx.is_outdated:
             return outdated(turn.lease)
         if (handled := self.outbound.plugins.handled) is not None and turn.ctx is not None:
-            handled(turn.lease.delivery, turn.ctx.event, turn.handler, time.perf_counter() - turn.handling)
+            handled(turn.lease.delivery, turn.ctx.event, turn.ctx.handler, time.perf_counter() - turn.handling)
         return Ack()
 
     def _judged(self, lease: Lease, error: BaseException) -> Retry | Defer | DeadLetter:

@@ -24,8 +24,6 @@ from linqbot.storage.journal import RECEIPTS
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
     from linqbot.engine.turn import Turns
-    from linqbot.engine.turn_journal import TurnJournal
-    from linqbot.features.stream_journal import StreamJournal
 
 
 PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
@@ -44,7 +42,6 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
 
 
 def marks_of(lease: Lease, storage: Storage) -> int:
-    """Return what is special about a lease."""
     delivery, marks = lease.delivery, 0
     if not lease.is_first_run:
         marks |= RAN
@@ -115,6 +112,7 @@ class Features:
         kind_of: Returns the kind of a delivery; see the function of this name.
         session, scheduler, broadcaster, state_journal: Make the session of the questions and steps of one turn, what carries
             out its scheduled sends and its broadcasts, and what stores its state with its calls.
+        stream_journal: Makes the journal of one stream.
     """
 
     kind_of = staticmethod(kind_of)
@@ -122,6 +120,7 @@ class Features:
     scheduler = staticmethod(_late("later:TurnScheduler"))
     broadcaster = staticmethod(_late("broadcasts:TurnBroadcaster"))
     state_journal = StateJournal
+    stream_journal = staticmethod(_late("stream_journal:StreamJournal"))
 
     def __init__(self, turns: Turns) -> None:
         self.marks_of = partial(marks_of, storage=turns.storage)
@@ -136,10 +135,3 @@ class Features:
             found = [[getattr(each, point) for each in parts if point in vars(type(each))] for point in Points._fields]
             self._points[marks] = Points(*found)
         return self._points[marks]
-
-    @staticmethod
-    def stream_journal(journal: TurnJournal, key: str | None) -> StreamJournal:
-        """Return the journal of one stream."""
-        from linqbot.features.stream_journal import StreamJournal
-
-        return StreamJournal(journal, key)

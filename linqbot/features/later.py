@@ -300,7 +300,6 @@ def moved(timer: Timer, timer_id: str, due: float) -> Timer:
 
 
 def scheduled_by(timer: Timer) -> Scheduled:
-    """Return the scheduled send that a timer stores."""
     payload = from_json(timer.payload)
     return _scheduled(timer.id, timer.tick, payload)
 
@@ -407,7 +406,6 @@ _LISTED: Final = TypeAdapter(list[Scheduled])
 
 
 def listed(entry: JournalEntry) -> list[Scheduled]:
-    """Return a list of scheduled sends from its entry."""
     return _LISTED.validate_json(entry.answer or b"[]")
 
 
@@ -494,7 +492,7 @@ class TurnScheduler:
         """
         self._journal.refuse_after_end("reschedule")
         # Also for what turns out to be no recurring send, so that the numbers are the same in every run.
-        again_id = self._journal.key_of(self._slots.of_moved())
+        again_id = self._journal.key_of(self._slots.numbered("m"))
         timer = self._timers.get(scheduled_id) or await self._stored.timer(scheduled_id)
         if timer is not None and timer.kind not in (KIND, REPEAT):
             timer = None
@@ -515,7 +513,7 @@ class TurnScheduler:
         A second run of the turn gets the result of the first, and cancels nothing: its list of sends may be another.
         """
         self._journal.refuse_after_end("cancel")
-        return await self._cancel(self._slots.of_cancelled(), Call(f"ctx.{CANCEL}", "DELETE", scheduled_id, "natural"))
+        return await self._cancel(self._slots.numbered("c"), Call(f"ctx.{CANCEL}", "DELETE", scheduled_id, "natural"))
 
     async def _cancel(self, slot: str, call: Call) -> bool:
         match = self._cancels.match(slot, call, is_named=False)
@@ -538,7 +536,7 @@ class TurnScheduler:
 
         The list is on record before the handler has it, and a second run of the turn gets the same.
         """
-        slot = self._slots.of_list()
+        slot = self._slots.numbered("l")
         if (entry := self._journal.steps.get(slot)) is not None:
             return listed(entry)
         known = await sends_of(chat_id, self._stored)

@@ -151,7 +151,6 @@ async def _store(storage: Storage, clock: Clock, schedule: Schedule) -> None:
 
 
 def _waits_too_long(timer: Timer, now: float) -> bool:
-    """Return True if a timer waits for a later due time than the next one."""
     due = _next_due(timer.payload, now)
     return due is not None and not timer.is_parked and timer.due > due
 
@@ -202,7 +201,6 @@ def rearm(delivery: Delivery, commit: Commit) -> None:
 
 
 def every_of(spec: str, timezone: str) -> dict[str, str]:
-    """Return a rhythm in the form in which payloads hold it."""
     return {"spec": spec, "timezone": timezone}
 
 

@@ -58,8 +58,6 @@ _SENTENCES: Final = {
 
 
 class Verdict(Enum):
-    """The meaning of an event for an open question."""
-
     ANSWER = "answer"
     CANCEL_WORD = "cancel word"
     SIDE_QUESTION = "side question"

@@ -73,12 +73,7 @@ class Asked:
     question: OpenQuestion
     known: Sequence[JournalEntry]
 
-    def ended_by(self, outcome: QuestionEnd, event: Event) -> Arrival:
-        """Return the arrival of an event that ends the question."""
-        return Arrival(self, outcome, event)
-
     def with_ballot(self, ballot: Ballot) -> Asked:
-        """Return the conversation with another ballot in its question."""
         question = self.question.model_copy(update={"ballot": ballot})
         return replace(self, conversation=replace(self.conversation, question=question.to_json()), question=question)
 
@@ -101,7 +96,6 @@ class Arrival:
 
     @property
     def question(self) -> OpenQuestion | None:
-        """The question that the delivery concerns."""
         return None if self.asked is None else self.asked.question
 
 
@@ -137,121 +131,191 @@ class QuestionUnreadable(Exception):
         self.conversation = conversation
 
 
-async def arrival(
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    *,
-    put_back: bool,
-    others_since: float,
-) -> Arrival:
-    """Return the meaning of a delivery for the conversations of its chat.
+@dataclass(slots=True)
+class Arriving:
+    """A delivery that may concern the conversations of its chat.
 
-    Those that it concerns and whose handler is gone, or whose question cannot be read, are abandoned.
-
-    Args:
+    Attributes:
         put_back: True if an operator has put the delivery back into the inbox. Then it answers only the question that it
             had answered when it failed.
-        others_since: The Unix time since which a question whose handler this process does not have is not abandoned,
-            because it was asked by another process with another release of the bot.
-    Raises:
-        OfOtherRelease: the delivery concerns such a question.
-        ChoiceFailed: the bot's `allow` or a filter raised an error.
-        StorageUnavailable: a conversation cannot be read.
     """
-    unreadable: list[str] = []
-    while True:
-        left = [each for each in conversations if each.id not in unreadable]
+
+    delivery: Delivery
+    conversations: Sequence[ConversationSummary]
+    dispatcher: Dispatcher
+    storage: Storage
+    put_back: bool = False
+
+    async def arrival(self, others_since: float) -> Arrival:
+        """Return the meaning of the delivery for the conversations.
+
+        Those that it concerns and whose handler is gone, or whose question cannot be read, are abandoned.
+
+        Args:
+            others_since: The Unix time since which a question whose handler this process does not have is not abandoned,
+                because it was asked by another process with another release of the bot.
+        Raises:
+            OfOtherRelease: the delivery concerns such a question.
+            ChoiceFailed: the bot's `allow` or a filter raised an error.
+            StorageUnavailable: a conversation cannot be read.
+        """
+        unreadable: list[str] = []
+        while True:
+            try:
+                found = await self._of_readable(others_since)
+            except QuestionUnreadable as error:
+                # Else each message of the chat would become a dead letter, and so would the timeout of the question.
+                abandoned = error.conversation
+                _log_abandoned(abandoned, "Its record cannot be read: another release of linqbot may have stored it.")
+                unreadable.append(abandoned.id)
+                self.conversations = [each for each in self.conversations if each.id != abandoned.id]
+            else:
+                return replace(found, ended=(*found.ended, *unreadable)) if unreadable else found
+
+    async def _of_readable(self, others_since: float) -> Arrival:
+        if self.delivery.id.startswith(ORDER_PREFIX):
+            return await self._of_order(others_since)
+        found = await self.meaning()
+        if found.asked is not None and self.dispatcher.handler_named(found.asked.conversation.handler) is None:
+            return _abandoned(found.asked.conversation, others_since)
+        return found
+
+    async def meaning(self) -> Arrival:
+        """Return the meaning of an event from Linq for the conversations, whether or not the bot has their handlers.
+
+        The worker and a dry deploy both decide with this function.
+
+        Raises:
+            ChoiceFailed: the bot's `allow` or a filter raised an error.
+            QuestionUnreadable: the question of a conversation cannot be read.
+            StorageUnavailable: a conversation cannot be read.
+        """
         try:
-            found = await _of_readable(
-                delivery, left, dispatcher, storage, put_back=put_back, others_since=others_since
-            )
-        except QuestionUnreadable as error:
-            # Else each message of the chat would become a dead letter, and so would the timeout of the question.
-            _log_abandoned(
-                error.conversation, "Its record cannot be read: another release of linqbot may have stored it."
-            )
-            unreadable.append(error.conversation.id)
-        else:
-            return replace(found, ended=(*found.ended, *unreadable)) if unreadable else found
+            event = parse(self.delivery)
+        except EventNotUnderstood:
+            return NOTHING
+        if (event.is_own and event.echoes) or opts_out(event):
+            return NOTHING  # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
+        person = (event.actor or "").casefold()
+        # A question to this person comes before a question to anyone.
+        asked = sorted(
+            (each for each in self.conversations if person and each.person in (person, ANYONE)),
+            key=lambda each: each.person == ANYONE,
+        )
+        late: Arrival | None = None
+        for summary in asked:
+            if summary.status == "timed_out":
+                # It is late for this question only if it answers no other one.
+                if late is None and isinstance(event, MessageReceived) and not self.put_back:
+                    timed_out = await _read(summary, self.storage)
+                    late = None if timed_out is None else _late(timed_out)
+                continue
+            found = await self._read_open(summary)
+            if found is None or await _replies_to_another(event, found, self.storage):
+                continue
+            if (verdict := judge(found.question, event)) is not None:
+                answer = self._ended(found, verdict, event)
+                if verdict is Verdict.SIDE_QUESTION or (
+                    verdict is Verdict.ANSWER and self.dispatcher.has_side_handler(event)
+                ):
+                    return Arrival(found, is_side=True, answer=answer)
+                return answer
+        meaning = await self._of_another(event) or await self._of_wait(event)
+        return late if late is not None and meaning is NOTHING else meaning
 
+    async def _of_another(self, event: Event) -> Arrival | None:
+        """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
 
-async def _of_readable(
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    *,
-    put_back: bool,
-    others_since: float,
-) -> Arrival:
-    """Return the meaning of a delivery for conversations; see `arrival`.
+        None if it answers none of them, or if it is not clear which one.
+        """
+        person = (event.actor or "").casefold()
+        if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
+            return None
+        others = [
+            each for each in self.conversations if each.person not in (person, ANYONE) and not is_wait(each.person)
+        ]
+        read = [await self._read_open(each) for each in others]
+        open_to = [
+            each for each in read if each is not None and person in each.question.also and judge(each.question, event)
+        ]
+        if isinstance(event, MessageReceived) and len(open_to) > 1:
+            replied_to = event.reply_to.message_id if event.reply_to else None
+            open_to = [each for each in open_to if replied_to in each.question.messages]
+        return self._ended(open_to[0], Verdict.ANSWER, event) if len(open_to) == 1 else None
 
-    Raises:
-        OfOtherRelease: see `arrival`.
-        QuestionUnreadable: the question of one of them cannot be read.
-    """
-    if delivery.id.startswith(ORDER_PREFIX):
-        return await _of_order(delivery, conversations, dispatcher, storage, others_since)
-    found = await meaning_of(delivery, conversations, dispatcher, storage, put_back=put_back)
-    if found.asked is not None and dispatcher.handler_named(found.asked.conversation.handler) is None:
-        return _abandoned(found.asked.conversation, others_since)
-    return found
-
-
-async def meaning_of(
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    *,
-    put_back: bool = False,
-) -> Arrival:
-    """Return the meaning of an event from Linq for conversations, whether or not the bot has their handlers.
-
-    The worker and a dry deploy both decide with this function.
-
-    Args:
-        conversations: The conversations of the event's chat.
-        storage: Reads those that the event may concern.
-        put_back: See `arrival`.
-    Raises:
-        ChoiceFailed: the bot's `allow` or a filter raised an error.
-        QuestionUnreadable: the question of a conversation cannot be read.
-        StorageUnavailable: a conversation cannot be read.
-    """
-    try:
-        event = parse(delivery)
-    except EventNotUnderstood:
+    async def _of_wait(self, event: Event) -> Arrival:
+        """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
+        waits = [each for each in self.conversations if is_wait(each.person)]
+        if event.type in _OF_MEMBERS:
+            if _removes_us(event):
+                # Payments stay: their requests are closed at Linq when they end.
+                left = (each for each in self.conversations if each.status == "waiting" and not is_payment(each.person))
+                return Arrival(ended=tuple(each.id for each in left))
+            recounted = await _with_members(event, waits, self.storage)
+            return Arrival(recounted=recounted) if recounted else NOTHING
+        for summary in reversed(waits):
+            found = await self._read_open(summary)
+            if found is None:
+                continue
+            if (verdict := judge_wait(found.question, event)) is not None:
+                return self._ended(found, verdict, event)
+            if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
+                return self._of_vote(found, ballot, event)
         return NOTHING
-    if (event.is_own and event.echoes) or opts_out(event):
-        return NOTHING  # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
-    person = (event.actor or "").casefold()
-    # A question to this person comes before a question to anyone.
-    asked = sorted(
-        (each for each in conversations if person and each.person in (person, ANYONE)),
-        key=lambda each: each.person == ANYONE,
-    )
-    late: Arrival | None = None
-    for summary in asked:
-        if summary.status == "timed_out":
-            # It is late for this question only if it answers no other one.
-            if late is None and isinstance(event, MessageReceived) and not put_back:
-                timed_out = await _read(summary, storage)
-                late = None if timed_out is None else _late(timed_out)
-            continue
-        found = await _read_open(summary, delivery, storage, put_back=put_back)
-        if found is None or await _replies_to_another(event, found, storage):
-            continue
-        if (verdict := judge(found.question, event)) is not None:
-            answer = found.ended_by(_outcome(verdict, found.question, event, delivery), event)
-            if _is_side(verdict, event, dispatcher):
-                return Arrival(found, is_side=True, answer=answer)
-            return answer
-    decided = await _of_another(event, delivery, conversations, storage, put_back=put_back)
-    meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, storage, put_back=put_back)
-    return late if late is not None and meaning is NOTHING else meaning
+
+    def _of_vote(self, found: Asked, ballot: Ballot, event: Event) -> Arrival:
+        """Return the meaning of an event that changes a vote: it ends the vote, or the ballot is stored."""
+        if not self.dispatcher.allows(event):
+            return NOTHING
+        voted = found.with_ballot(ballot)
+        if not ballot.is_complete:
+            return Arrival(voted, is_counted=True)
+        ended = self._ended(voted, Verdict.ANSWER, event)
+        assert ended.outcome is not None
+        return replace(ended, outcome={**ended.outcome, "result": ballot.result()})
+
+    def _ended(self, found: Asked, verdict: Verdict, event: Event) -> Arrival:
+        """Return the arrival of an event that ends a question."""
+        if verdict is Verdict.CANCEL_WORD:
+            return Arrival(found, {"outcome": "cancelled", "reason": "word"}, event)
+        body = decode(self.delivery.body) if self.delivery.decoded is None else self.delivery.decoded
+        answered: QuestionEnd = {"outcome": "answered", "text": _text_of(event, found.question)}
+        outcome: QuestionEnd = {**_with_choice(answered, found.question), "type": self.delivery.type, "body": body}
+        return Arrival(found, outcome, event)
+
+    async def _of_order(self, others_since: float) -> Arrival:
+        delivery = self.delivery
+        ordered = order_of(delivery)
+        for summary in self.conversations:
+            if ordered is None or summary.id != ordered.conversation or summary.status == "timed_out":
+                continue
+            found = await _read(summary, self.storage)
+            if found is None or found.question.n != ordered.n:
+                continue
+            conversation, question = found.conversation, found.question
+            is_open = conversation.status == "waiting" or question.failed_by == delivery.id
+            if not is_open and ordered.outcome.get("reason") != "operator":
+                continue
+            if self.dispatcher.handler_named(conversation.handler) is None:
+                return replace(_abandoned(conversation, others_since), is_void=True)
+            if "body" in ordered.outcome:
+                event = event_of(ordered.outcome, conversation.chat_id)
+            else:
+                chat_id = conversation.chat_id
+                event = Event.model_validate({"event_id": delivery.id, "event_type": delivery.type, "chat_id": chat_id})
+            return Arrival(found, _with_choice(ordered.outcome, question), event)
+        return VOID
+
+    async def _read_open(self, summary: ConversationSummary) -> Asked | None:
+        """Read a conversation, if the delivery may answer its question; None otherwise.
+
+        With `put_back` it must have failed with this delivery, otherwise it must wait for an answer.
+        """
+        # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
+        if summary.status != ("failed" if self.put_back else "waiting"):
+            return None
+        found = await _read(summary, self.storage)
+        return found if found is None or not self.put_back or found.question.failed_by == self.delivery.id else None
 
 
 async def _replies_to_another(event: Event, asked: Asked, storage: Storage) -> bool:
@@ -265,71 +329,7 @@ async def _replies_to_another(event: Event, asked: Asked, storage: Storage) -> b
     return entry is not None and entry.turn != asked.conversation.id
 
 
-def _is_side(verdict: Verdict, event: Event, dispatcher: Dispatcher) -> bool:
-    """Return True if an event of the asked person leaves the question open."""
-    return verdict is Verdict.SIDE_QUESTION or (verdict is Verdict.ANSWER and dispatcher.has_side_handler(event))
-
-
-async def _of_another(
-    event: Event,
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    storage: Storage,
-    *,
-    put_back: bool,
-) -> Arrival | None:
-    """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
-
-    None if it answers none of them, or if it is not clear which one.
-    """
-    person = (event.actor or "").casefold()
-    if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
-        return None
-    others = [each for each in conversations if each.person not in (person, ANYONE) and not is_wait(each.person)]
-    read = [await _read_open(each, delivery, storage, put_back=put_back) for each in others]
-    open_to = [
-        each for each in read if each is not None and person in each.question.also and judge(each.question, event)
-    ]
-    if isinstance(event, MessageReceived) and len(open_to) > 1:
-        replied_to = event.reply_to.message_id if event.reply_to else None
-        open_to = [each for each in open_to if replied_to in each.question.messages]
-    if len(open_to) != 1:
-        return None
-    (found,) = open_to
-    return found.ended_by(_outcome(Verdict.ANSWER, found.question, event, delivery), event)
-
-
-async def _of_wait(
-    event: Event,
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    *,
-    put_back: bool,
-) -> Arrival:
-    """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
-    waits = [each for each in conversations if is_wait(each.person)]
-    if event.type in _OF_MEMBERS:
-        if _removes_us(event):
-            # Payments stay: their requests are closed at Linq when they end.
-            left = (each for each in conversations if each.status == "waiting" and not is_payment(each.person))
-            return Arrival(ended=tuple(each.id for each in left))
-        recounted = await _with_members(event, waits, storage)
-        return Arrival(recounted=recounted) if recounted else NOTHING
-    for summary in reversed(waits):
-        found = await _read_open(summary, delivery, storage, put_back=put_back)
-        if found is None:
-            continue
-        if (verdict := judge_wait(found.question, event)) is not None:
-            return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
-        if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
-            return _of_vote(found, ballot, event, delivery, dispatcher)
-    return NOTHING
-
-
 def _removes_us(event: Event) -> bool:
-    """Return True if the event says that the bot's line has left the group or was removed."""
     from linqbot.linq.events.chat import ParticipantRemoved
 
     if not isinstance(event, ParticipantRemoved):
@@ -338,7 +338,6 @@ def _removes_us(event: Event) -> bool:
 
 
 async def _with_members(event: Event, waits: Sequence[ConversationSummary], storage: Storage) -> tuple[Asked, ...]:
-    """Return the conversations whose vote waits for other people now."""
     changed = []
     for summary in waits:
         found = await _read(summary, storage) if summary.status == "waiting" else None
@@ -347,17 +346,6 @@ async def _with_members(event: Event, waits: Sequence[ConversationSummary], stor
             if ballot is not None:
                 changed.append(found.with_ballot(ballot))
     return tuple(changed)
-
-
-def _of_vote(found: Asked, ballot: Ballot, event: Event, delivery: Delivery, dispatcher: Dispatcher) -> Arrival:
-    """Return the meaning of an event that changes a vote: it ends the vote, or the ballot is stored."""
-    if not dispatcher.allows(event):
-        return NOTHING
-    voted = found.with_ballot(ballot)
-    if not ballot.is_complete:
-        return Arrival(voted, is_counted=True)
-    outcome = _outcome(Verdict.ANSWER, voted.question, event, delivery)
-    return voted.ended_by({**outcome, "result": ballot.result()}, event)
 
 
 async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
@@ -387,51 +375,12 @@ async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
     return None
 
 
-def _outcome(verdict: Verdict, question: OpenQuestion, event: Event, delivery: Delivery) -> QuestionEnd:
-    match verdict:
-        case Verdict.CANCEL_WORD:
-            return {"outcome": "cancelled", "reason": "word"}
-        case _:
-            body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
-            answered: QuestionEnd = {"outcome": "answered", "text": _text_of(event, question)}
-            return {**_with_choice(answered, question), "type": delivery.type, "body": body}
-
-
 def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
     """Add the choice that an answer in words means, if the question showed choices."""
     if not question.choices or outcome["outcome"] != "answered":
         return outcome
     text = outcome.get("text", "")
     return {**outcome, "choice": choice_of(text, question.choices) or text}
-
-
-async def _of_order(
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    others_since: float,
-) -> Arrival:
-    ordered = order_of(delivery)
-    for summary in conversations:
-        if ordered is None or summary.id != ordered.conversation or summary.status == "timed_out":
-            continue
-        found = await _read(summary, storage)
-        if found is None or found.question.n != ordered.n:
-            continue
-        conversation, question = found.conversation, found.question
-        is_open = conversation.status == "waiting" or question.failed_by == delivery.id
-        if not is_open and ordered.outcome.get("reason") != "operator":
-            continue
-        if dispatcher.handler_named(conversation.handler) is None:
-            return replace(_abandoned(conversation, others_since), is_void=True)
-        if "body" in ordered.outcome:
-            event = event_of(ordered.outcome, conversation.chat_id)
-        else:
-            chat_id = conversation.chat_id
-            event = Event.model_validate({"event_id": delivery.id, "event_type": delivery.type, "chat_id": chat_id})
-        return found.ended_by(_with_choice(ordered.outcome, question), event)
-    return VOID
 
 
 async def _read(summary: ConversationSummary, storage: Storage) -> Asked | None:
@@ -447,20 +396,6 @@ async def _read(summary: ConversationSummary, storage: Storage) -> Asked | None:
     if (question := OpenQuestion.read(conversation.question)) is None:
         raise QuestionUnreadable(conversation)
     return Asked(conversation, question, known)
-
-
-async def _read_open(
-    summary: ConversationSummary, delivery: Delivery, storage: Storage, *, put_back: bool
-) -> Asked | None:
-    """Read a conversation, if this delivery may answer its question; None otherwise.
-
-    With `put_back` it must have failed with this delivery, otherwise it must wait for an answer.
-    """
-    # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
-    if summary.status != ("failed" if put_back else "waiting"):
-        return None
-    found = await _read(summary, storage)
-    return found if found is None or not put_back or found.question.failed_by == delivery.id else None
 
 
 def _late(late: Asked) -> Arrival:
@@ -507,9 +442,7 @@ class Asks(Part):
         if asked or delivery.id.startswith(ORDER_PREFIX):
             others_since = turns.shared_since if turns.may_be_of_other_release(delivery) else math.inf
             put_back = turn.lease.put_back
-            arrived = await arrival(
-                delivery, asked, turns.dispatcher, turns.storage, put_back=put_back, others_since=others_since
-            )
+            arrived = await Arriving(delivery, asked, turns.dispatcher, turns.storage, put_back).arrival(others_since)
         elif chat_id is None and (answer := await in_chat(delivery, turns.storage)) is not None:
             await turns.storage.put(answer)
             return Ack()

@@ -169,7 +169,6 @@ class Ballot(Data):
 
     @property
     def is_complete(self) -> bool:
-        """True if everyone has voted who must."""
         voters = {handle for handle, _ in self.votes}
         if self.until is not None:
             return len(voters) >= self.until
@@ -181,7 +180,6 @@ class Ballot(Data):
 
 
 def vote_result(result: Any) -> VoteResult:
-    """Return a stored result as `ctx.vote` returns it."""
     votes: dict[str, tuple[str, ...]] = {}
     counts = dict.fromkeys(result["choices"], 0)
     for handle, choice in result["votes"]:
@@ -276,7 +274,6 @@ class VoteWait:
 
     @property
     def words(self) -> Any:
-        """The arguments that tell two waits apart, as JSON data."""
         return ["vote", self.until]
 
 
@@ -475,17 +472,14 @@ class OpenQuestion(Data):
         return self.waits_for == "answer"
 
     def to_json(self) -> bytes:
-        """Return the question as `Conversation.question` holds it."""
         return self.model_dump_json().encode()
 
 
 def asked_before(question: OpenQuestion, handler: str, asked_at: float) -> AskedBefore:
-    """Return the `ctx.after_ask` of a question that timed out."""
     return AskedBefore(question.text, question.key, handler, datetime.fromtimestamp(asked_at, UTC))
 
 
 def text_to_show(messages: Sequence[MessageContent]) -> str:
-    """Return the text of the messages of a question."""
     return "\n".join(filter(None, (text_of(message.parts or ()) for message in messages)))
 
 

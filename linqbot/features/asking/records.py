@@ -119,19 +119,16 @@ class QuestionEnd(TypedDict, total=False):
 
 
 def answer_in(outcome: QuestionEnd, event: Event | None) -> Answer:
-    """Return the answer that ended a question."""
     return Answer(event, outcome.get("text", ""), outcome.get("choice"))
 
 
 def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled:
-    """Return the error that `ctx.ask` raises for a question that timed out or was cancelled."""
     if outcome["outcome"] == "timed_out":
         return AskTimeout("No answer came in time.")
     return cancelled_for(outcome["reason"])
 
 
 def cancelled_for(reason: AskCancellation | AskRefusal) -> AskCancelled:
-    """Return the error of a question that was cancelled, or could not be asked."""
     return AskCancelled(_WHY_CANCELLED[reason], reason=reason)
 
 
@@ -170,12 +167,10 @@ class AskRecord:
 
     @property
     def slot(self) -> str:
-        """The slot of the journal entry."""
         return f"ask:{self.n}"
 
     @property
     def call(self) -> bytes:
-        """The `call` of the journal entry."""
         said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
         parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "left": self.seen.left}
         asked = {"splits": self.splits, "opened": self.opened, "asked_with": self.verb}
@@ -211,7 +206,6 @@ def event_of(outcome: QuestionEnd, chat_id: str) -> Event:
 
 
 def record_of(entry: JournalEntry) -> AskRecord:
-    """Read a record from its journal entry."""
     said = from_json(entry.call)
     return AskRecord(
         said["n"],
@@ -390,7 +384,6 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
 
 
 async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
-    """Send the messages of an open question again, and return their ids."""
     sent = [await ctx.client.chats.messages.send(ctx.chat_id, message=message) for message in question.prompt]
     return [each.message.id for each in sent]
 
@@ -435,7 +428,6 @@ async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict
 
 
 def refusal_of(sent: Sent) -> Literal["opted_out", "refused"] | None:
-    """Return why a message was not sent; None if it was."""
     if sent.status == "opted_out":
         return "opted_out"
     return "refused" if sent.status == "refused" else None
@@ -506,7 +498,6 @@ class Past:
         return [*self.calls_of(part), *prompts_of(asked.n, self._known)]
 
     def seen_in(self, part: int) -> Seen:
-        """Return what an earlier run saw in a part."""
         return self._seen.get(part, Seen())
 
     def replaced_from(self, part: int) -> Seen | None:

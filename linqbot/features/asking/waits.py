@@ -259,7 +259,6 @@ async def close_request(payment: str, label: str, client: Client) -> PaymentRequ
 
 
 def payment_result(result: Any) -> PaymentResult:
-    """Return a stored result as `ctx.pay` returns it."""
     if result["status"] == "paid":
         return Paid(result["request_id"], result["amount"], result["currency"])
     return Declined(result["request_id"]) if result["status"] == "declined" else Expired(result["request_id"])
@@ -326,13 +325,11 @@ async def end_of_location(
 
 
 def look_again_after_s(looks: int) -> float:
-    """Return the seconds until the next look, after a number of looks."""
     # The exponent is limited, because a wait of a day has over a thousand looks, and floats end at 2 to the 1024.
     return min(_FIRST_LOOK_S * 2.0 ** min(looks, 10), _LONGEST_LOOK_S)
 
 
 def location_result(result: Any) -> Location:
-    """Return a stored result as `ctx.location` returns it."""
     updated_at = result["updated_at"]
     return Location(**{**result, "updated_at": updated_at and datetime.fromisoformat(updated_at)})
 

@@ -38,7 +38,7 @@ from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.worker import Worker
 from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.features import notices, own_changes
-from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
+from linqbot.features.asking.arrivals import NOTHING, Arrival, Arriving
 from linqbot.features.asking.session import AskSession
 from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import Features
@@ -149,7 +149,8 @@ class DryWorld:
         if not turn.conversations:
             return NOTHING
         scratch = await self._scratch(DryTurn(turn))
-        return await meaning_of(turn.delivery, [each.summary for each in turn.conversations], self._dispatcher, scratch)
+        summaries = [each.summary for each in turn.conversations]
+        return await Arriving(turn.delivery, summaries, self._dispatcher, scratch).meaning()
 
     async def answered_by(self, turn: RecordedTurn) -> Conversation | None:
         """Return the conversation to whose open question the delivery of a turn goes; None if it left entries of its own.
