@@ -49,8 +49,7 @@ if TYPE_CHECKING:
         StateUnreadable,
         StreamStalled,
     )
-    from linqbot.features.asking.question import AskedBefore
-    from linqbot.features.asking.results import Declined, Expired, Location, Paid, VoteResult
+    from linqbot.features.asking.question import AskedBefore, Declined, Expired, Location, Paid, VoteResult
     from linqbot.features.history import History, HistoryEntry
     from linqbot.features.state import State, Tally
     from linqbot.hookspecs import Running, hookimpl
@@ -171,7 +170,7 @@ __all__ = [
 
 _HOMES = {
     "AskedBefore": "linqbot.features.asking.question",
-    **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.features.asking.results"),
+    **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.features.asking.question"),
     "Bot": "linqbot.bot.bot",
     "Capabilities": "linqbot.content.sending",
     **dict.fromkeys(("Form", "Preview", "PreviewMessage"), "linqbot.content.preview"),

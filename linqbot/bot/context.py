@@ -76,8 +76,7 @@ if TYPE_CHECKING:
     from linqbot.content.streaming import PaceName, StreamSource
     from linqbot.engine.parts import Turn
     from linqbot.features.asking.answers import Seen, Times
-    from linqbot.features.asking.question import Question
-    from linqbot.features.asking.results import Location, PaymentResult, VoteResult
+    from linqbot.features.asking.question import Location, PaymentResult, Question, VoteResult
     from linqbot.features.asking.session import AskSession
     from linqbot.features.history import History, HistoryReader
     from linqbot.features.proactive import BotContext
@@ -319,7 +318,7 @@ class Context:
         """
         at = self._clock.now() if not self.is_handling else self._times.now()
         if isinstance(tz, str):
-            from linqbot.features.proactive import zone
+            from linqbot.features.later import zone
 
             tz = zone(tz)
         return datetime.fromtimestamp(at, tz)
@@ -577,7 +576,7 @@ class Context:
                 that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules.
         """
-        from linqbot.features.proactive import check_grace, check_not_missed, due_at, rhythm_of
+        from linqbot.features.later import check_grace, check_not_missed, due_at, rhythm_of
 
         check_content(content)
         now, rhythm = self._clock.now(), None
@@ -623,7 +622,7 @@ class Context:
             BotError: `before` has none of these forms; or see `send_later`.
             RuleBroken: the content breaks one of Linq's rules.
         """
-        from linqbot.features.proactive import due_before
+        from linqbot.features.later import due_before
 
         due = due_before(at, before, timezone, self._clock.now())
         if due <= self.now().timestamp():
@@ -644,7 +643,7 @@ class Context:
             BotError: it is sent or cancelled, so its content is deleted.
             StorageUnavailable: the storage cannot be read.
         """
-        from linqbot.features.proactive import due_at
+        from linqbot.features.later import due_at
 
         due = due_at(None, after_s, None, self._clock.now())
         scheduled_id = scheduled if isinstance(scheduled, str) else scheduled.id
@@ -824,8 +823,7 @@ class Context:
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
-        from linqbot.features.asking.question import Question, texts
-        from linqbot.features.asking.wait_kinds import PaymentWait
+        from linqbot.features.asking.question import PaymentWait, Question, texts
 
         wait = PaymentWait(amount, description, currency)
         return self._wait_for(
@@ -863,8 +861,7 @@ class Context:
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
-        from linqbot.features.asking.question import Question, texts
-        from linqbot.features.asking.wait_kinds import LocationWait
+        from linqbot.features.asking.question import LocationWait, Question, texts
 
         return self._wait_for(
             Question(
@@ -908,8 +905,7 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
-        from linqbot.features.asking.question import Question, texts
-        from linqbot.features.asking.wait_kinds import VoteWait
+        from linqbot.features.asking.question import Question, VoteWait, texts
 
         if len(choices) < 2 or isinstance(choices, str):
             raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more first, then the question.")

@@ -105,7 +105,7 @@ class Dispatcher:
         self._add_routers(plugins)
         self.schedules = tuple(route.schedule for route, _ in self._compiled if route.schedule is not None)
         if self.schedules:
-            from linqbot.features.proactive import check_names
+            from linqbot.features.schedules import check_names
 
             check_names(self.schedules)
         self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}

@@ -33,7 +33,7 @@ from linqbot.nearest import nearest_name, suggestion
 from linqbot.options import OverlapMode
 
 if TYPE_CHECKING:
-    from linqbot.features.proactive import Schedule
+    from linqbot.features.schedules import Schedule
 
 log = structlog.get_logger("linqbot.bot")
 

@@ -285,7 +285,7 @@ class Router(EventDecorators):
             `async def standup(event: ScheduleDue, ctx: Context) -> None: …`
         """
 
-        from linqbot.features.proactive import Schedule
+        from linqbot.features.schedules import Schedule
 
         def register(handler: Handler[ScheduleDue, Returned]) -> Handler[ScheduleDue, Returned]:
             path = check(handler, ScheduleDue)
@@ -330,7 +330,7 @@ class Router(EventDecorators):
             return self.on(BroadcastDone)(given[0])
         if not given:
             return self.on(BroadcastDone)
-        from linqbot.features.proactive import check_name
+        from linqbot.features.broadcasts import check_name
 
         for name in given:
             check_name(name)

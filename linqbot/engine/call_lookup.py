@@ -38,13 +38,11 @@ AMBIGUOUS_ANSWERS: Final[dict[str, Any]] = {
 
 
 def message_of_call(call: Call) -> dict[str, Any] | None:
-    """Return the message that a call sends; None if it sends no message."""
     message = (call.body or {}).get("message")
     return message if isinstance(message, dict) else None
 
 
 def content_of(call: Call) -> tuple[Part, ...] | None:
-    """Return the parts that a call sends; None if it sends no message."""
     body = message_of_call(call)
     return None if body is None else MessageContent.model_validate({"parts": body.get("parts") or ()}).parts
 
@@ -237,7 +235,6 @@ def error_json(error: LinqApiError) -> bytes:
 
 
 def error_of(entry: JournalEntry, call: Call) -> LinqApiError:
-    """Return the error with which Linq refused a call."""
     known = from_json(entry.answer) if entry.answer else {}
     kind = RateLimited if known.get("status") == 429 else LinqApiError
     return kind(

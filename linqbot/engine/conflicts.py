@@ -30,7 +30,6 @@ class StateQueue:
 
     @property
     def is_empty(self) -> bool:
-        """True if no turn has a place or waits for one."""
         return not (self._lost or self._held or self._locks or self._users)
 
     def note(self, delivery_id: str, conflict: StateConflict) -> None:

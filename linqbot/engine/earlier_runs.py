@@ -186,7 +186,6 @@ class JournalMatcher:
         self._reworded: dict[str, Call] = {}
 
     def unmatched(self) -> list[JournalEntry]:
-        """Return the entries that no call has matched."""
         return [self._known[slot] for slot in self._unmatched]
 
     def match(self, slot: str, call: Call, *, is_named: bool) -> Match:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.worker import Worker
     from linqbot.features.asking.arrivals import Arrival
-    from linqbot.features.asking.turn_session import TurnSession
+    from linqbot.features.asking.session import AskSession
     from linqbot.features.overlap import TurnOverlap
     from linqbot.hookspecs import TurnReport
     from linqbot.storage.conversations import Conversation
@@ -74,6 +74,7 @@ class Turn:
         opening: What the turn begins with.
         kind: The kind of the delivery; None if Linq has posted it.
         marks: What is special about the lease; see the marks below.
+        is_first_run: See `Lease`.
         owner: The worker; None if the turn is run without one, as in tests.
         points: The points of the parts for these marks; not set if the turn cannot begin.
         began: The time at which the turn began, by `time.perf_counter`.
@@ -95,6 +96,7 @@ class Turn:
     opening: Opening
     kind: Kind | None = None
     marks: int = 0
+    is_first_run: bool = True
     owner: Worker | None = None
     began: float = field(default_factory=time.perf_counter)
     ends: list[Callable[[Turn, Commit], None]] = field(default_factory=list)
@@ -115,7 +117,6 @@ class Turn:
 
     @property
     def handler(self) -> str | None:
-        """The name of the handler; None as long as none was found."""
         return self.ctx.handler if self.ctx is not None else None
 
     @property
@@ -124,8 +125,7 @@ class Turn:
         return not (self.ends or self.is_running)
 
     def commit(self, outcome: Outcome) -> Commit:
-        """Return what the commit that ends the turn with this outcome stores."""
-        commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=self.lease.is_first_run)
+        commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=self.is_first_run)
         if self.kind is not None and self.kind.end is not None:
             self.kind.end(self.lease.delivery, commit)
         for end in self.ends:
@@ -134,6 +134,29 @@ class Turn:
             # Last, because it looks at what the others have added.
             self.journal.end(commit)
         return commit
+
+
+@dataclass(slots=True)
+class TurnSession:
+    """Makes the session of a turn, when it is first used: few turns have questions or steps.
+
+    It does not refer to the turn or to its context, so it makes no reference cycle.
+
+    Attributes:
+        ends: See `Turn`; the session adds its own end.
+        make: Makes the session.
+        session: The session; None as long as nothing has used it.
+    """
+
+    ends: list[Callable[[Turn, Commit], None]]
+    make: Callable[[], AskSession]
+    session: AskSession | None = None
+
+    def __call__(self) -> AskSession:
+        if self.session is None:
+            self.session = self.make()
+            self.ends.append(self.session.end)
+        return self.session
 
 
 ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})
@@ -214,7 +237,6 @@ def opts_out(event: Event) -> bool:
 
 
 def is_opt_out_message(delivery: Delivery) -> bool:
-    """Return True if a delivery is a message by which a person opts out."""
     try:
         return delivery.type == "message.received" and opts_out(parse(delivery))
     except EventNotUnderstood:
@@ -227,14 +249,6 @@ def origin_of(event: Event) -> bytes | None:
     The people are the one who caused the event, the one it happened to, and in a direct chat the one the chat is with;
     never a line of ours. `is_group` is included, because only in a direct chat does everything belong to the person.
     """
-    handles = _handles(event)
-    handles.discard(event.line)
-    if not handles:
-        return None
-    return to_json({"handles": sorted(handles), "chat_id": event.chat_id, "is_group": event.is_group})
-
-
-def _handles(event: Event) -> set[str | None]:
     fields = vars(event)
     actor, chat, participant = fields["actor"], fields.get("chat"), fields.get("participant")
     handles: set[str | None] = {actor} if actor and not event.is_own else set()
@@ -244,4 +258,7 @@ def _handles(event: Event) -> set[str | None]:
     for person in people:
         if isinstance(person, Handle) and person.handle and not person.is_me:
             handles.add(person.handle)
-    return handles
+    handles.discard(event.line)
+    if not handles:
+        return None
+    return to_json({"handles": sorted(handles), "chat_id": event.chat_id, "is_group": event.is_group})

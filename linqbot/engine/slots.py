@@ -73,9 +73,8 @@ class Slots:
         self._label_counts: dict[str, int] = {}
 
     def of_call(self, call: Call) -> str:
-        """Return the slot of the next call."""
         if call.label is None:
-            return self.numbered("")
+            return current_branch(self.root).number(self.part)
         # The label of a stream's sends names the step already.
         label = call.label if call.label.startswith(STREAM) else f"{self._step}{call.label}"
         count = self._label_counts.get(label, 0)
@@ -104,20 +103,13 @@ class Slots:
         """Return the slot of the next scheduled send: its `key=`, or without one its number."""
         return self.numbered("t") if key is None else timer_slot(self.part, f":{key}")
 
-    def of_moved(self) -> str:
-        """Return the slot of the next scheduled send that is moved."""
-        return self.numbered("m")
-
-    def of_cancelled(self) -> str:
-        """Return the slot of the next scheduled send that is cancelled."""
-        return self.numbered("c")
-
-    def of_list(self) -> str:
-        """Return the slot of the next list of scheduled sends."""
-        return self.numbered("l")
-
     def numbered(self, kind: str) -> str:
-        """Return the slot of the next thing of a kind: its number in the running task."""
+        """Return the slot of the next thing of a kind: its number in the running task.
+
+        Args:
+            kind: Empty for a call; of scheduled sends `t` for a new one, `m` for one that is moved, `c` for one that is
+                cancelled, `l` for a list of them.
+        """
         return current_branch(self.root).number(f"{self.part}{kind}")
 
     def label_of_stream(self, key: str | None) -> str:

@@ -38,7 +38,16 @@ from linqbot.engine.failure import (
     unreachable,
 )
 from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, RAN, Again, Opening, Turn, is_opt_out_message, origin_of
+from linqbot.engine.parts import (
+    ANSWERS_WITHOUT_CHAT,
+    RAN,
+    Again,
+    Opening,
+    Turn,
+    TurnSession,
+    is_opt_out_message,
+    origin_of,
+)
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import (
@@ -176,8 +185,8 @@ class Turns:
 
     def _log_acked(self, turn: Turn) -> None:
         """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
-        delivery = turn.lease.delivery
-        if (handler := turn.handler) is None and delivery.type in RECEIPTS:
+        delivery, handler = turn.lease.delivery, None if turn.ctx is None else turn.ctx.handler
+        if handler is None and delivery.type in RECEIPTS:
             return
         ms = round((time.perf_counter() - turn.began) * 1000, 1)
         log.info(
@@ -279,10 +288,9 @@ class Turns:
         """Return a turn whose end stores nothing of any feature."""
         delivery = lease.delivery
         opening = Opening(delivery.id, lease.replay, off_the_record=delivery.is_off_the_record)
-        return Turn(lease, opening, self.features.kind_of(delivery))
+        return Turn(lease, opening, self.features.kind_of(delivery), is_first_run=lease.is_first_run)
 
     def new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
-        """Return a turn of a lease, which has not begun."""
         turn = self._bare(lease)
         turn.marks, turn.owner, turn.began = self.features.marks_of(lease), owner, began
         turn.points = self.features.points(turn.marks)
@@ -370,7 +378,6 @@ class Turns:
         return self._failed(turn, error)
 
     def _goes_on(self, turn: Turn, error: BaseException | None) -> Again | None:
-        """Return how the turn begins again; None if no feature says that it must."""
         for again in turn.points.again:
             if (goes_on := again(turn, error)) is not None:
                 return goes_on
@@ -392,11 +399,17 @@ class Turns:
             delivery.decoded = None
         if turn.marks & RAN:
             await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
+        arrived = opening.arrival
+        turn.asking = asking = TurnSession(
+            turn.ends, partial(self.features.session, self, turn.journal, turn.lease, opening)
+        )
+        if arrived is not None:
+            asking()  # before the parts, so that the session ends the turn also if one of them fails
         for begin in turn.points.begin:
             await begin(turn)
-        ctx = turn.ctx = self.dispatcher.context(turn, self.storage)
+        turn.ctx = ctx = self.dispatcher.context(turn, self.storage)
         turn.journal.origin = origin_of(turn.event if ctx.resumption is None else ctx.resumption.root)
-        if not turn.lease.is_first_run:
+        if not turn.is_first_run:
             ctx.rerun = turn.lease
         turn.handling = time.perf_counter()
         return ctx

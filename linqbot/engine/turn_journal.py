@@ -48,11 +48,12 @@ from linqbot.storage.state import StateWrite
 if TYPE_CHECKING:
     from linqbot.engine.parts import Opening
     from linqbot.engine.turn import Turns
+    from linqbot.features.broadcasts import TurnBroadcaster
+    from linqbot.features.later import TurnScheduler
     from linqbot.features.overlap import IncomingCalls
     from linqbot.features.state import TurnState
     from linqbot.features.state_journal import StateJournal
     from linqbot.features.stream_journal import StreamJournal
-    from linqbot.features.turn_scheduler import TurnBroadcaster, TurnScheduler
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -211,8 +212,8 @@ class TurnJournal:
                 self._state = turns.features.state_journal(self)
 
     def stream(self, key: str | None) -> StreamJournal:
-        """Return the journal of the next stream of `ctx.stream`; see `StreamJournal`."""
-        return self._turns.features.stream_journal(self, key)
+        made: StreamJournal = self._turns.features.stream_journal(self, key)
+        return made
 
     def calls_of_earlier_runs(self) -> Sequence[JournalEntry]:
         """Return the entries with which the next calls of this part may be matched."""
@@ -251,7 +252,6 @@ class TurnJournal:
 
     @property
     def lane(self) -> str:
-        """The lane of the turn."""
         return self._lease.delivery.lane
 
     @property
@@ -294,11 +294,9 @@ class TurnJournal:
         return [Call.from_json(each.call) for each in made]
 
     def unmatched(self) -> list[JournalEntry]:
-        """Return the known entries of this part that no call of this run has matched."""
         return [] if self._earlier is None else self._earlier.unmatched()
 
     def key_of(self, slot: str) -> str:
-        """Return the idempotency key of a slot."""
         return journal_key(self._storage.install, self.turn, self.replay, slot)
 
     def new_entry(self, slot: str, safety: str, call: bytes) -> JournalEntry:
@@ -330,14 +328,12 @@ class TurnJournal:
 
     @property
     def scheduler(self) -> TurnScheduler:
-        """The scheduled sends of the turn."""
         if self._scheduler is None:
             self._scheduler = self._turns.features.scheduler(self, self._storage)
         return self._scheduler
 
     @property
     def broadcaster(self) -> TurnBroadcaster:
-        """The broadcasts of the turn."""
         made: TurnBroadcaster = self._turns.features.broadcaster(self, self._storage, self._outbound)
         return made
 
@@ -356,7 +352,6 @@ class TurnJournal:
 
     @property
     def is_closed(self) -> bool:
-        """True if no call of the turn is made any more."""
         return self._closed is not None
 
     @property
@@ -426,7 +421,6 @@ class TurnJournal:
         return replace(self.new_entry(self._conflict_slot, "step", _CONFLICT), status="accepted")
 
     def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
-        """Return the error of the turn whose end has lost a value; see `TurnState.failure_of`."""
         return conflict if self._state is None else self._state.failure_of(conflict)
 
     @property
@@ -435,14 +429,12 @@ class TurnJournal:
 
     @property
     def delivery_id(self) -> str:
-        """The id of the delivery that is handled."""
         return self._lease.delivery.id
 
     def _runs(self, calls: Sequence[JournalEntry]) -> EarlierRuns:
         return EarlierRuns(calls, self._storage.has_sent, by_content=self._conflict_slot in self.steps)
 
     async def store(self, entry: JournalEntry) -> None:
-        """Store an entry with its outcome now."""
         self._begun += 1
         await self._storage.settle(entry)
 
@@ -456,7 +448,6 @@ class TurnJournal:
         self._outcomes[entry.slot] = entry
 
     def texts_sent(self) -> list[str]:
-        """Return the texts of the messages that this run has sent, in order."""
         texts = (text_of(content_of(call) or ()) for call, _ in self._made)
         return [text for text in texts if text]
 
@@ -485,20 +476,14 @@ class TurnJournal:
 
     def wrap(self, run: Run) -> Run:
         """Return `run`, which sends, wrapped in the journal and in the outbound middleware of plugins."""
-        unjournalled = self._outbound.wrap(run)
 
         async def journalled(call: Call) -> ApiResponse:
-            self.cancel_if_interrupted()
-            if call.safety == "hint":
-                return await self._give_hint(call, unjournalled)
+            if self.is_interrupted:
+                self.cancel_if_interrupted()
+            if call.safety in ("hint", "read"):
+                return await self._make_unjournalled(call, self._outbound.wrap(run))
             if self.is_suspended:
                 raise Suspended("The handler waits for an answer.")
-            if call.safety == "read":
-                try:
-                    return await _defer_without_verdict(unjournalled(call))
-                except (Exception, TurnDeferred) as error:
-                    self.note_failure(error)
-                    raise
             within = _within.get()
             if within is not None and within.journal is self and within.is_open:
                 # Outbound middleware makes a call while it decides about another call, which holds the lock.
@@ -520,11 +505,19 @@ class TurnJournal:
 
         return journalled
 
-    async def _give_hint(self, call: Call, run: Run) -> ApiResponse:
-        # A conversation's past has no effects, and neither has what follows a question.
-        if (self.is_past or self.is_suspended) and running_root() is self.slots.root:
-            return ApiResponse(204)
-        return await run(call)
+    async def _make_unjournalled(self, call: Call, run: Run) -> ApiResponse:
+        if call.safety == "hint":
+            # A conversation's past has no effects, and neither has what follows a question.
+            if (self.is_past or self.is_suspended) and running_root() is self.slots.root:
+                return ApiResponse(204)
+            return await run(call)
+        if self.is_suspended:
+            raise Suspended("The handler waits for an answer.")
+        try:
+            return await _defer_without_verdict(run(call))
+        except (Exception, TurnDeferred) as error:
+            self.note_failure(error)
+            raise
 
     def cancel_if_interrupted(self) -> None:
         """Cancel the running task of the turn, if the turn is to begin again.

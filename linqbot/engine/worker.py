@@ -100,11 +100,9 @@ class Worker:
 
     @property
     def busy(self) -> int:
-        """The number of running turns."""
         return len(self._running)
 
     def start(self) -> None:
-        """Start leasing deliveries, in the running event loop."""
         loop = asyncio.get_running_loop()
         follow_tasks(loop)
         self._loop_task = loop.create_task(self._run(), name="linqbot worker")
@@ -276,7 +274,6 @@ class AlarmClock:
         self._task.add_done_callback(self._went_off)
 
     def cancel(self) -> None:
-        """Turn the alarm off."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -302,5 +299,4 @@ class AlarmClock:
 
 
 async def _never() -> None:
-    """Wait until cancelled."""
     await asyncio.Event().wait()

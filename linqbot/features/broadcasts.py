@@ -1,23 +1,28 @@
-"""Broadcasts: each person gets a delivery, in the pace of the line (`storage/broadcasts.py`), whose turn sends the messages.
+"""Broadcasts, `ctx.bot.broadcast`: each person gets a delivery, in the pace of the line, whose turn sends the messages.
 
-The commit of the person's turn stores the outcome.
+`storage/broadcasts.py` keeps the pace. The commit of the person's turn stores the outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
 from pydantic_core import from_json, to_json
 
+from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import readable
+from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.parts import Turn
 from linqbot.errors import (
+    BotError,
+    CallSkipped,
     LinqApiError,
     LinqUnavailable,
     MessageGone,
@@ -26,15 +31,19 @@ from linqbot.errors import (
     RuleBroken,
     TurnDeferred,
 )
-from linqbot.features.proactive import send_to
+from linqbot.features.schedules import NAME
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import EventNotUnderstood
-from linqbot.linq.types.proactive import RecipientOutcome
-from linqbot.storage.broadcasts import SEND_ID, RecipientUpdate
+from linqbot.linq.types.message import MessageContent, SentMessage
+from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
+from linqbot.options import check_number, check_text
+from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import SEND_ID, NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Commit, DeadLetter
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -44,6 +53,125 @@ LINE_CODES: Final = frozenset({2005, 2015, 2027})
 
 LONGEST_REASON: Final = 300
 """Largest number of characters of a reason. The whole error of a person who failed is in the dead letter."""
+
+
+Audience: TypeAlias = Iterable[str] | AsyncIterable[str]
+"""Handles of people, such as a list, or `ctx.state.people(…)`."""
+
+PER_MINUTE: Final = 20.0
+"""People in a minute by default."""
+
+_AT_A_TIME: Final = 1000
+_ANY_CHAT: Final = "00000000-0000-4000-8000-000000000000"
+
+
+def check_name(name: str) -> None:
+    """Check the name of a broadcast.
+
+    Raises:
+        BotError: it is not a text of 1 to 64 letters, digits, `_`, `.` and `-`.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise BotError(f"{name!r} cannot be the name of a broadcast. Use 1 to 64 letters, digits, _, . and -.")
+
+
+def check_pace(per_minute: float) -> None:
+    """Check the pace of a broadcast.
+
+    Raises:
+        BotError: it is not greater than 0, or it is infinite.
+    """
+    check_number("broadcast", "per_minute", per_minute)
+    if not 0 < per_minute < float("inf"):
+        raise BotError(f"per_minute={per_minute!r} is no pace. Give the number of people in a minute, such as 20.")
+
+
+async def people_of(audience: Audience) -> list[str]:
+    """Return the handles of an audience in order, each once. Addresses that differ in case only are the same.
+
+    Raises:
+        BotError: this is one text instead of several handles, or an element is not a text.
+    """
+    if isinstance(audience, str | bytes) or not isinstance(audience, Iterable | AsyncIterable):
+        raise BotError(
+            f"ctx.bot.broadcast() takes the handles of people, such as a list or ctx.state.people(…), not "
+            f"{type(audience).__name__}. To write to one person: ctx.bot.send(…, to=…)."
+        )
+    people: dict[str, str] = {}
+    if isinstance(audience, AsyncIterable):
+        async for handle in audience:
+            await _add(handle, people)
+    else:
+        for handle in audience:
+            await _add(handle, people)
+    return list(people.values())
+
+
+async def _add(handle: object, people: dict[str, str]) -> None:
+    if not isinstance(handle, str) or not handle.strip():
+        what = "an empty text" if isinstance(handle, str) else f"an object of type {type(handle).__name__}"
+        raise BotError(f"The audience of a broadcast has {what} in it. Give handles, such as '+14155550142'.")
+    check_text("The audience of a broadcast", handle)
+    people.setdefault(handle.strip().casefold(), handle.strip())
+    if len(people) % _AT_A_TIME == 0:
+        await asyncio.sleep(0)  # so that a large audience does not hold up other chats
+
+
+async def checked_messages(messages: Sequence[MessageContent], client: Client, line: str) -> bytes:
+    """Return the messages as JSON, in Linq's form, after the rules have checked them. No call is made.
+
+    Raises:
+        BotError: there is no message.
+        RuleBroken: a message breaks one of Linq's rules.
+    """
+    if not messages:
+        raise BotError("A broadcast needs content: ctx.bot.broadcast(people, 'The menu of July is out.', name='july').")
+    calls: list[Call] = []
+
+    async def keep(call: Call) -> ApiResponse:
+        calls.append(call)
+        return ApiResponse(202, {"chat": {"id": "", "message": {"id": ""}}, "chat_id": "", "message": {"id": ""}})
+
+    checked = client.wrapped(lambda _: keep)
+    for n, message in enumerate(messages):
+        if n == 0:
+            await checked.chats.create(from_=line, to=[line], message=message)
+        else:
+            await checked.chats.messages.send(_ANY_CHAT, message=message)
+    return to_json([(call.body or {})["message"] for call in calls])
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBroadcaster:
+    """Stores broadcasts at once, not with the end of the turn: a name is begun once, whatever happens to the turn."""
+
+    journal: TurnJournal
+    stored: Storage
+    outbound: Outbound
+
+    async def start_broadcast(
+        self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
+    ) -> Broadcast:
+        """Store a broadcast now, unless one of its name is stored, and return the stored one.
+
+        Args:
+            check: Called before the broadcast is stored.
+        Raises:
+            BotError: `check` refuses it.
+            CallSkipped: this is a part of a conversation that is over, and it has begun no such broadcast.
+            Refused: a plugin vetoes it.
+            StorageUnavailable: nothing was stored.
+        """
+        self.journal.refuse_after_end("broadcast")
+        if self.journal.is_past:
+            raise CallSkipped("broadcast")
+        await check()
+        self.outbound.check_broadcast(new.name, people)
+        begun = replace(new, off_the_record=self.journal.off_the_record, lane=self.journal.lane)
+        await self.stored.start_broadcast(begun, people)
+        stored = await self.stored.broadcast(new.name)
+        assert stored is not None, "broadcasts are never deleted"
+        return stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +239,20 @@ def broadcast_send(delivery: Delivery) -> BroadcastSend | None:
     except (ValueError, TypeError, KeyError):
         # Without the error as its cause, because it may quote the text of the message.
         raise EventNotUnderstood(delivery.id, delivery.type, ("body",)) from None
+
+
+async def send_to(
+    client: Client, chat_id: str, line: str, to: str, message: MessageContent | Mapping[str, Any]
+) -> tuple[str, SentMessage]:
+    """Send a message to a person, and return the id of its chat and the message.
+
+    Without a chat, `chats.create` sends into the direct chat if it exists, and opens it otherwise. The chat is not
+    looked up first: after a crash the lookup would find the chat that the first run opened, and the calls would differ.
+    """
+    if chat_id:
+        return chat_id, (await client.chats.messages.send(chat_id, message=message)).message
+    chat = (await client.chats.create(from_=line, to=[to], message=message)).chat
+    return chat.id, chat.message
 
 
 async def send_to_person(_: Turns, turn: Turn) -> None:

@@ -124,7 +124,6 @@ class Bursts:
         return any(each.status == "waiting" and not is_payment(each.person) for each in found)
 
     def _waits_until(self, first: Delivery, others: Sequence[Delivery], window: float) -> float:
-        """Return the time at which the window of a burst ends, in Unix seconds."""
         end = max(each.received_at for each in (first, *others)) + window
         if self._typing.get(chat_of_lane(first.lane) or "", 0.0) > (now := self._clock.now()):
             end = max(end, now + window)
@@ -166,7 +165,6 @@ def further_messages(
 
 
 def _edited_id(delivery: Delivery) -> str | None:
-    """Return the id of the message that a delivery edits; None if it cannot be read."""
     try:
         event = parse(delivery)
     except EventNotUnderstood:

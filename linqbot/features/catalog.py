@@ -24,15 +24,11 @@ from linqbot.storage.journal import RECEIPTS
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
     from linqbot.engine.turn import Turns
-    from linqbot.engine.turn_journal import TurnJournal
-    from linqbot.features.stream_journal import StreamJournal
 
 
 PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
-    # First to begin, so that the session ends the turn also if another part fails.
-    ("asking.turn_session:Sessions", lambda _: ALL),
     # First to open: its meaning for a question decides if a handler runs at all.
-    ("asking.opening:Asks", lambda _: ASKED),
+    ("asking.arrivals:Asks", lambda _: ASKED),
     ("optout:OptOutsAfterCrash", lambda _: CRASHED),
     ("lookups:Receipts", lambda _: RECEIPT),
     # Before those that look at the event, because it completes the event. The others may be in any order.
@@ -46,7 +42,6 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
 
 
 def marks_of(lease: Lease, storage: Storage) -> int:
-    """Return what is special about a lease."""
     delivery, marks = lease.delivery, 0
     if not lease.is_first_run:
         marks |= RAN
@@ -115,14 +110,17 @@ class Features:
     Attributes:
         marks_of: Returns what is special about a lease.
         kind_of: Returns the kind of a delivery; see the function of this name.
-        scheduler, broadcaster, state_journal: Make what carries out the scheduled sends and the broadcasts of one turn, and
-            what stores its state with its calls.
+        session, scheduler, broadcaster, state_journal: Make the session of the questions and steps of one turn, what carries
+            out its scheduled sends and its broadcasts, and what stores its state with its calls.
+        stream_journal: Makes the journal of one stream.
     """
 
     kind_of = staticmethod(kind_of)
-    scheduler = staticmethod(_late("turn_scheduler:TurnScheduler"))
-    broadcaster = staticmethod(_late("turn_scheduler:TurnBroadcaster"))
+    session = staticmethod(_late("asking.session:AskSession"))
+    scheduler = staticmethod(_late("later:TurnScheduler"))
+    broadcaster = staticmethod(_late("broadcasts:TurnBroadcaster"))
     state_journal = StateJournal
+    stream_journal = staticmethod(_late("stream_journal:StreamJournal"))
 
     def __init__(self, turns: Turns) -> None:
         self.marks_of = partial(marks_of, storage=turns.storage)
@@ -137,10 +135,3 @@ class Features:
             found = [[getattr(each, point) for each in parts if point in vars(type(each))] for point in Points._fields]
             self._points[marks] = Points(*found)
         return self._points[marks]
-
-    @staticmethod
-    def stream_journal(journal: TurnJournal, key: str | None) -> StreamJournal:
-        """Return the journal of one stream."""
-        from linqbot.features.stream_journal import StreamJournal
-
-        return StreamJournal(journal, key)

@@ -20,7 +20,6 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -61,6 +60,12 @@ _BEFORE_REFUSAL_S: Final = 60.0
 
 RETRY_S: Final = 60.0
 """Seconds before the messages are fetched again after a failure."""
+
+PAGE_SIZE: Final = 100
+"""Items that Linq is asked for per page of a list."""
+
+LINQ_RETRIES_S: Final = 31 * 60.0
+"""Seconds after a message was sent, by which Linq has certainly given up delivering it."""
 
 _MOST_QUESTIONS: Final = 100_000
 """Most open questions whose missed answers are searched for."""
@@ -124,75 +129,24 @@ class Outages:
                 return
 
 
-async def catch_up(lease: Lease, gaps: Gaps, storage: Storage, clock: Clock) -> None:
-    """Carry out an order: store the messages that were missed. If Linq does not list them, defer the order.
-
-    Raises:
-        LeaseLost: the lease is over.
-        StorageUnavailable: the storage cannot be read or written; the lease is still held.
-        CancelledError: the worker stops. The order is deferred.
-    """
-    since = float(from_json(lease.delivery.body)["since"])
-    try:
-        count = await _store_missed(gaps, storage, clock, since)
-    except LinqApiError as error:
-        log.error("history.failed", error=str(error), again_in_s=RETRY_S)
-        await storage.finish(lease, Commit(Defer(clock.now() + RETRY_S, str(error))))
-    except asyncio.CancelledError:
-        await storage.finish(lease, Commit(Defer(clock.now(), "stopped")))
-        raise
-    else:
-        log.info("history.fetched", messages=count, since=round(since))
-        # Off the record, so that it is not kept and replayed.
-        await storage.finish(lease, Commit(Ack(), off_the_record=True))
-
-
-async def _store_missed(gaps: Gaps, storage: Storage, clock: Clock, since: float) -> int:
-    count, finder = 0, gaps.finder
-    asked: dict[str, list[Conversation]] = {}
-    for each in await storage.conversations(limit=_MOST_QUESTIONS):
-        if each.status == "waiting":
-            asked.setdefault(each.chat_id, []).append(each)
-    async for chat in finder.client.chats.list_chats(limit=PAGE_SIZE):
-        questions = asked.pop(chat.id, ())
-        if questions or chat.updated_at is None or chat.updated_at.timestamp() >= since:
-            count += await _complete(chat, questions, gaps, storage, clock, since)
-    for chat_id, questions in asked.items():
-        if (unlisted := await given(finder.client.chats.retrieve(chat_id))) is not None:
-            count += await _complete(unlisted, questions, gaps, storage, clock, since)
-    return count
-
-
-async def _complete(  # noqa: PLR0917 - a step of `_store_missed`
-    chat: Chat, questions: Sequence[Conversation], gaps: Gaps, storage: Storage, clock: Clock, since: float
-) -> int:
-    """Store what was missed in one chat, and return the number of deliveries."""
-    finder, lane, began = gaps.finder, lane_of_chat(chat.id), clock.now()
-    missed = await finder.missed(chat, await finder.listed(chat, since), clock.now())
-    answers = await missed_answers(finder.client, chat, questions, since, clock.now())
-    count = await storage.put_in_order(lane, [*missed, *answers])
-    if not questions:
-        # The timeout of a question may be leased already, so that it was not sorted. Its own turn asks again.
-        gaps.note_completed(lane, began)
-    return count
-
-
 class Gaps:
     """The chats that may miss messages, and the means to complete them.
 
     Args:
         wait_s: The longest time, in seconds, for which a chat's first message waits. 0 turns completing off.
-        answer_for_s: See `Finder`.
+        answer_for_s: The age in seconds up to which a missed message is handled like any other, although Linq has given
+            up delivering it. An older one is history, and so is one after which a later message of the chat was
+            handled. Only handlers with `late=True` get history.
     """
 
     def __init__(
         self, client: Client, storage: Storage, clock: Clock, *, wait_s: float = 10.0, answer_for_s: float = 3600.0
     ) -> None:
-        self.finder = Finder(client, storage, answer_for_s)
         self._client = client
         self._storage = storage
         self._clock = clock
         self._wait_s = wait_s
+        self._answer_for_s = answer_for_s
         # The time of the bot's first webhook, once it is known. Messages sent before it are not fetched.
         self._first_at = 0.0
         # Messages sent since this time may be missing; None while none can be.
@@ -206,7 +160,7 @@ class Gaps:
     async def admit(self, lease: Lease) -> Lease | None:
         """Return the lease to handle; None if it was an order to catch up, or if missed messages now go before it."""
         if lease.delivery.type == CATCH_UP_TYPE:
-            await catch_up(lease, self, self._storage, self._clock)
+            await self.catch_up(lease)
             return None
         return None if self.may_miss(lease.delivery) and await self.complete(lease) else lease
 
@@ -232,7 +186,6 @@ class Gaps:
             self._lane_at[lane] = at
 
     def note_completed(self, lane: str, at: float) -> None:
-        """Note that this lane has all messages that were refused until this Unix time."""
         self._completed_at[lane] = at
 
     def may_miss(self, delivery: Delivery) -> bool:
@@ -294,9 +247,9 @@ class Gaps:
             questions = [each[0] for each in found if each is not None]
             async with asyncio.timeout(self._wait_s):
                 chat = await self._client.chats.retrieve(chat_id)
-                listed = await self.finder.listed(chat, since)
+                listed = await self._listed(chat, since)
                 answers = await missed_answers(self._client, chat, questions, since, self._clock.now())
-            missed = [*await self.finder.missed(chat, listed, self._clock.now()), *answers]
+            missed = [*await self._missed(chat, listed), *answers]
             await self._storage.put_in_order(lane, missed, lease)
         except StorageUnavailable as error:
             log.warning("order.waits", delivery=lease.delivery.id, error=str(error))
@@ -315,29 +268,54 @@ class Gaps:
         self._ends_at = now + LINQ_RETRIES_S
         return now
 
+    async def catch_up(self, lease: Lease) -> None:
+        """Carry out an order: store the messages that were missed. If Linq does not list them, defer the order.
 
-PAGE_SIZE: Final = 100
-"""Items that Linq is asked for per page of a list."""
+        Raises:
+            LeaseLost: the lease is over.
+            StorageUnavailable: the storage cannot be read or written; the lease is still held.
+            CancelledError: the worker stops. The order is deferred.
+        """
+        since, now = float(from_json(lease.delivery.body)["since"]), self._clock.now
+        try:
+            count = await self._store_missed(since)
+        except LinqApiError as error:
+            log.error("history.failed", error=str(error), again_in_s=RETRY_S)
+            await self._storage.finish(lease, Commit(Defer(now() + RETRY_S, str(error))))
+        except asyncio.CancelledError:
+            await self._storage.finish(lease, Commit(Defer(now(), "stopped")))
+            raise
+        else:
+            log.info("history.fetched", messages=count, since=round(since))
+            # Off the record, so that it is not kept and replayed.
+            await self._storage.finish(lease, Commit(Ack(), off_the_record=True))
 
-LINQ_RETRIES_S: Final = 31 * 60.0
-"""Seconds after a message was sent, by which Linq has certainly given up delivering it."""
+    async def _store_missed(self, since: float) -> int:
+        count, chats = 0, self._client.chats
+        asked: dict[str, list[Conversation]] = {}
+        for each in await self._storage.conversations(limit=_MOST_QUESTIONS):
+            if each.status == "waiting":
+                asked.setdefault(each.chat_id, []).append(each)
+        async for chat in chats.list_chats(limit=PAGE_SIZE):
+            questions = asked.pop(chat.id, ())
+            if questions or chat.updated_at is None or chat.updated_at.timestamp() >= since:
+                count += await self._store_missed_of(chat, questions, since)
+        for chat_id, questions in asked.items():
+            if (unlisted := await given(chats.retrieve(chat_id))) is not None:
+                count += await self._store_missed_of(unlisted, questions, since)
+        return count
 
+    async def _store_missed_of(self, chat: Chat, questions: Sequence[Conversation], since: float) -> int:
+        lane, began = lane_of_chat(chat.id), self._clock.now()
+        missed = await self._missed(chat, await self._listed(chat, since))
+        answers = await missed_answers(self._client, chat, questions, since, self._clock.now())
+        count = await self._storage.put_in_order(lane, [*missed, *answers])
+        if not questions:
+            # The timeout of a question may be leased already, so that it was not sorted. Its own turn asks again.
+            self.note_completed(lane, began)
+        return count
 
-@dataclass(frozen=True, slots=True)
-class Finder:
-    """A search for missed messages.
-
-    Attributes:
-        answer_for_s: The age in seconds up to which a missed message is handled like any other, although Linq has given
-            up delivering it. An older one is history, and so is one after which a later message of the chat was
-            handled. Only handlers with `late=True` get history.
-    """
-
-    client: Client
-    inbox: Storage
-    answer_for_s: float
-
-    async def listed(self, chat: Chat, since: float) -> list[Message]:
+    async def _listed(self, chat: Chat, since: float) -> list[Message]:
         """Return the chat's inbound messages that were sent since a time (Unix seconds).
 
         Raises:
@@ -345,20 +323,18 @@ class Finder:
         """
         return [
             message
-            async for message in _newest(self.client, chat.id, since)
+            async for message in _newest(self._client, chat.id, since)
             if not message.is_from_me and sent_at(message) >= since
         ]
 
-    async def missed(self, chat: Chat, messages: list[Message], now: float) -> list[Delivery]:
+    async def _missed(self, chat: Chat, messages: list[Message]) -> list[Delivery]:
         """Return those of the listed messages that are missing as deliveries, the oldest first.
-
-        Args:
-            now: The current time, in Unix seconds.
 
         Raises:
             StorageUnavailable: the storage cannot be read, so the messages already received are not known.
         """
-        has_left = await self.inbox.seen([_key(message) for message in messages])
+        now = self._clock.now()
+        has_left = await self._storage.seen([_key(message) for message in messages])
         handled_at = max((sent_at(message) for message in messages if has_left.get(_key(message))), default=0.0)
         missed = sorted((message for message in messages if _key(message) not in has_left), key=sent_at)
         return [
@@ -369,11 +345,10 @@ class Finder:
         age_s = now - sent_at(message)
         if age_s <= LINQ_RETRIES_S:
             return False  # Linq may still deliver it itself, and that delivery would not be history
-        return age_s > self.answer_for_s or sent_at(message) < handled_at
+        return age_s > self._answer_for_s or sent_at(message) < handled_at
 
 
 def sent_at(message: Message) -> float:
-    """Return the time at which a message was sent, in Unix seconds; 0 if Linq does not give one."""
     at = message.sent_at or message.created_at
     return at.timestamp() if at is not None else 0.0
 
@@ -396,7 +371,6 @@ def _key(message: Message) -> str:
 
 
 def _delivery(chat: Chat, message: Message, now: float, *, is_history: bool) -> Delivery:
-    """Build the `message.received` delivery that Linq would have made for a message."""
     owner = next((handle for handle in chat.handles if handle.is_me), None)
     at = datetime.fromtimestamp(now, UTC).isoformat()
     data: dict[str, Any] = message.to_json_object() | {
@@ -521,7 +495,6 @@ def _of_poll(question: OpenQuestion, made: PollEnvelope, line: str | None, earli
 
 
 def _of_reactions(message: Message, earliest: datetime) -> Iterator[_Fact]:
-    """Yield the tapbacks of people on a message."""
     for index, part in enumerate(message.parts):
         for each in () if isinstance(part, UnknownPart) else part.reactions or ():
             if each.handle is not None and not each.is_me:

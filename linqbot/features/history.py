@@ -131,7 +131,6 @@ class HistoryReader:
         return History(entries[-limit:], is_group=bool(event.is_group))
 
     async def _list(self, event: Event, limit: int) -> list[Message]:
-        """Return Linq's list, the newest first, as far as it is needed for `limit` messages up to the current one."""
         messages: list[Message] = []
         size = min(limit, PAGE_SIZE)
         async for page in self._client.chats.messages.list(self._chat_id, limit=size).pages():
@@ -227,7 +226,6 @@ def _time(message: Message) -> datetime:
 
 
 def _received(event: Event) -> dict[str, MessageReceived]:
-    """Return the messages of the event by their ids, the current one last; none for events of other kinds."""
     if not isinstance(event, MessageReceived):
         return {}
     return {message.id: message for message in event.burst or (event,)}

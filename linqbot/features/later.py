@@ -1,34 +1,45 @@
-"""Scheduled sends, `ctx.send_later`: a timer in the storage, and a delivery in the lane of its chat when it is due."""
+"""Scheduled sends, `ctx.send_later`: a timer in the storage, and a delivery in the lane of its chat when it is due.
+
+The commit that ends a turn stores what the turn has scheduled. A list of the sends, and each send that is cancelled, is
+recorded in the journal like a call: a second run of the turn sees the same list, and cancels no other send. What a step of
+`ctx.once` schedules is recorded with the step's result. A run that has the result from the record does not make the step,
+and schedules the same again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
+from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
+from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.failure import SendMissed, unreachable
 from linqbot.engine.parts import Turn
-from linqbot.errors import (
-    LinqApiError,
-    MessageGone,
-)
-from linqbot.features.proactive import Rhythm
-from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, last_due
+from linqbot.engine.slots import effects_of_step
+from linqbot.errors import BotError, LinqApiError, MessageGone
+from linqbot.features.schedules import REPEAT, REPEAT_ID, Rhythm, every_of, last_due
 from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.types.proactive import Scheduled
+from linqbot.options import check_number, check_timezone
 from linqbot.storage.backend import Storage
-from linqbot.storage.journal import JournalEntry
+from linqbot.storage.journal import JournalEntry, with_result
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.parse.recurrences import Recurrence
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -36,6 +47,161 @@ KIND = "send"
 
 _ALL: Final = 1_000_000
 """Reads all sends of a chat: one that is left out cannot be cancelled, and would go to a person who has opted out."""
+
+
+LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+"""Times from here on are refused, in Unix seconds: Python's dates end soon after."""
+
+
+def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now: float) -> float:
+    """Return the time to send at, in Unix seconds.
+
+    Raises:
+        BotError: not exactly one of `at` and `after_s` was given, one is of a wrong type, the time zone is missing,
+            unknown or given twice, or the time is before 1970 or after 9998.
+    """
+    if (at is None) == (after_s is None):
+        raise BotError("Give send_later either at= or after_s=.")
+    if at is None:
+        check_number("send_later", "after_s", after_s)
+        assert after_s is not None
+        if timezone is not None or not 0 <= after_s < LAST - now:
+            raise BotError(
+                f"after_s={after_s!r} is not a number of seconds from now that ends before the year 9999, or timezone= "
+                "was given with it."
+            )
+        return now + after_s
+    if not isinstance(at, datetime):
+        raise BotError(f"send_later(at=…) takes a datetime, but got a value of type {type(at).__name__}.")
+    if timezone is not None:
+        if at.tzinfo is not None:
+            raise BotError("at= has a time zone already. Leave timezone= out, or give a time without one.")
+        check_timezone("send_later", timezone)
+        at = at.replace(tzinfo=zone(timezone))
+    if at.tzinfo is None:
+        raise BotError(
+            "at= has no time zone, so it could mean any of 24 hours. "
+            'Give timezone="Europe/Paris", or a time with a zone: ctx.now() + timedelta(hours=1).'
+        )
+    try:
+        due = at.timestamp()
+    except (ValueError, OverflowError):
+        due = LAST
+    if not 0 <= due < LAST:
+        raise BotError(f"at= is in the year {at.year}. Give a time from 1970 to 9998.")
+    return due
+
+
+def due_before(at: datetime, before: str, timezone: str | None, now: float) -> float:
+    """Return the time of a reminder before an event, in Unix seconds.
+
+    Raises:
+        BotError: `before` is none of the forms that `Context.remind` names, or see `due_at`.
+    """
+    from linqbot.parse.dates import duration, instant, time_of_day
+
+    is_naive = isinstance(at, datetime) and at.tzinfo is None
+    happens = due_at(at, None, timezone if is_naive else None, now)
+    if timezone is not None:
+        check_timezone("remind", timezone)
+    where = zone(timezone) if timezone is not None else at.tzinfo
+    if not isinstance(before, str):
+        raise _no_reminder(before)
+    length, at_clock, clock_text = before.partition(" at ")
+    try:
+        ahead = duration(length)
+        clock, *around = time_of_day(clock_text.casefold())
+    except ValueError as error:
+        raise _no_reminder(before) from error
+    if ahead % timedelta(days=1) and not at_clock:
+        return happens - ahead.total_seconds()
+    if ahead % timedelta(days=1) or (at_clock and (clock is None or "".join(around).strip())):
+        raise _no_reminder(before)
+    # Days are counted by the calendar, so that a day before seven in the evening is seven in the evening.
+    wall = datetime.fromtimestamp(happens, where).replace(tzinfo=None) - ahead
+    assert where is not None
+    return instant(wall if clock is None else datetime.combine(wall, clock), where).timestamp()
+
+
+def _no_reminder(before: object) -> BotError:
+    return BotError(
+        f'remind(before={before!r}): give the time before the event, such as "2 hours", or days and a time of day, such as '
+        '"1 day at 18:00".'
+    )
+
+
+def zone(name: str) -> tzinfo:
+    """Return the time zone of an IANA name.
+
+    Raises:
+        BotError: there is no time zone of this name.
+    """
+    if name == "UTC":
+        return UTC  # also on a machine without time zone data
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise BotError(f"There is no time zone {name!r}. Give an IANA name such as Europe/Paris.") from error
+
+
+def check_grace(grace_s: float) -> None:
+    """Check that `grace_s` is a number of seconds.
+
+    Raises:
+        BotError: `grace_s` is no number, negative or NaN. Infinity is allowed.
+    """
+    check_number("send_later", "grace_s", grace_s)
+    if not grace_s >= 0:
+        raise BotError(
+            f"grace_s={grace_s!r} is not a number of seconds. Give the longest delay after which it may still be sent."
+        )
+
+
+def check_not_missed(due: float, grace_s: float, event: Event) -> None:
+    """Check that a send was not too late already when its event happened.
+
+    The time of the event decides, and not the present time: it is the same in each run of the turn. So a run that comes
+    after a crash, a retry or an outage schedules what the first run scheduled. An event of an unknown time is not checked.
+
+    Raises:
+        BotError: the send would never be made.
+    """
+    happened = (event.sent_at if isinstance(event, MessageReceived) else None) or event.created_at
+    if happened is None or due + grace_s >= happened.timestamp():
+        return
+    raise BotError(
+        f"send_later(at=…): the time is {happened.timestamp() - due:.0f} s before the event that is handled. A send that is "
+        f"more than {grace_s:.0f} s late (grace_s=) is never made. Give a time to come, such as ctx.now() + "
+        "timedelta(hours=1)."
+    )
+
+
+def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
+    """Return the rhythm that a recurring send was given.
+
+    Raises:
+        BotError: the rhythm or the time zone is of a wrong type or not known, or the time zone is missing or was given
+            twice.
+    """
+    from linqbot.parse.recurrences import Recurrence, recurrence
+
+    if isinstance(every, Recurrence):
+        if timezone is not None:
+            raise BotError("every= has a time zone already. Leave timezone= out.")
+        return Rhythm(every.spec, every.timezone)
+    if not isinstance(every, str):
+        raise BotError(
+            "send_later(every=…) takes a rhythm, such as 'weekdays 09:00', or a value of parse.recurrence, but got a value "
+            f"of type {type(every).__name__}."
+        )
+    if timezone is None:
+        raise BotError('every= needs the time zone of the person: timezone="Europe/Paris".')
+    check_timezone("send_later", timezone)
+    try:
+        recurrence(every, timezone=timezone)
+    except ValueError as error:
+        raise BotError(f"every={every!r}: {error}") from error
+    return Rhythm(every, timezone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +282,6 @@ def moved(timer: Timer, timer_id: str, due: float) -> Timer:
 
 
 def scheduled_by(timer: Timer) -> Scheduled:
-    """Return the scheduled send that a timer stores."""
     payload = from_json(timer.payload)
     return _scheduled(timer.id, timer.tick, payload)
 
@@ -214,3 +379,183 @@ def answered_schedule(entry: JournalEntry | None) -> Scheduled | None:
         return None if made_by is None else _scheduled(made_by["id"], float(made_by["due"]), made_by)
     except (ValueError, TypeError, KeyError):
         return None
+
+
+CANCEL: Final = "cancel"
+"""The verb of the entries of cancelled sends. Their path is the id of the send."""
+
+_LISTED: Final = TypeAdapter(list[Scheduled])
+
+
+def listed(entry: JournalEntry) -> list[Scheduled]:
+    return _LISTED.validate_json(entry.answer or b"[]")
+
+
+def note_timer(timer: Timer, *, replaces: bool = False) -> None:
+    """Note a timer that belongs to the result of the running step, if there is one."""
+    if (step := effects_of_step()) is not None:
+        said = {name: getattr(timer, name) for name in ("id", "due", "lane", "kind", "grace_s")}
+        step.scheduled.append({"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces})
+
+
+def _note(change: Any) -> None:
+    if (step := effects_of_step()) is not None:
+        step.scheduled.append(change)
+
+
+class TurnScheduler:
+    """The scheduled sends that one run of a turn begins, moves and cancels."""
+
+    __slots__ = ("_cancels", "_journal", "_slots", "_stored", "_timers")
+
+    def __init__(self, journal: TurnJournal, stored: Storage) -> None:
+        self._journal = journal
+        self._slots = journal.slots
+        self._stored = stored
+        self._timers: dict[str, Timer] = {}
+        recorded = [entry for entry in journal.steps.values() if from_json(entry.call)["verb"] == CANCEL]
+        self._cancels = JournalMatcher(recorded)
+
+    @property
+    def timers(self) -> list[Timer]:
+        """The timers that the commit which ends the turn stores; none if the person opts out with it.
+
+        Linq refuses a send only until the person writes again. What is due after that would still be sent.
+        """
+        return list(self._timers.values()) if self._journal.muted_chat is None else []
+
+    def schedule(
+        self,
+        chat_id: str,
+        calls: Sequence[Call],
+        *,
+        due: float,
+        grace_s: float,
+        key: str | None,
+        every: Rhythm | None = None,
+        tag: str | None = None,
+    ) -> Scheduled:
+        """Schedule calls for a chat. They are stored once, because their id is the same in every run of the turn.
+
+        Args:
+            due: The time to make the calls at, in Unix seconds.
+            grace_s: The longest delay, in seconds, after which they are still made.
+            key: Identifies the calls within the turn; None numbers them.
+            every: The rhythm in which to make them again; None makes them once.
+            tag: The author's name for the send.
+        Returns:
+            The scheduled send.
+        Raises:
+            BotError: the turn has ended, or `key` was used before in this turn.
+        """
+        self._journal.refuse_after_end("send_later")
+        timer_id = self._next_id(key)
+        if timer_id in self._timers:
+            raise BotError(f"send_later(key={key!r}) was called twice in one turn. Give each send a key of its own.")
+        made = timer(
+            timer_id,
+            chat_id,
+            calls,
+            due,
+            grace_s,
+            origin=self._journal.origin,
+            off_the_record=self._journal.off_the_record,
+            every=every,
+            tag=tag,
+        )
+        if not self._journal.is_past:
+            self._put(made)
+        return scheduled_by(made)
+
+    async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
+        """Move a scheduled send that waits, or make the calls of a recurring one once more at `due`.
+
+        Return None if none of this id is stored any more, except in a part that is over, which has moved it.
+        """
+        self._journal.refuse_after_end("reschedule")
+        # Also for what turns out to be no recurring send, so that the numbers are the same in every run.
+        again_id = self._journal.key_of(self._slots.numbered("m"))
+        timer = self._timers.get(scheduled_id) or await self._stored.timer(scheduled_id)
+        if timer is not None and timer.kind not in (KIND, REPEAT):
+            timer = None
+        if self._journal.is_past:
+            if timer is None:  # sent or cancelled since then
+                return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC))
+            return scheduled_by(moved(timer, again_id if timer.is_recurring else scheduled_id, due))
+        if timer is None:
+            return None
+        is_new = timer.is_recurring
+        later = moved(timer, again_id if is_new else scheduled_id, due)
+        self._put(later, replaces=not is_new)
+        return scheduled_by(later)
+
+    async def cancel(self, scheduled_id: str) -> bool:
+        """Cancel a scheduled send, at once. Return True if it was still waiting.
+
+        A second run of the turn gets the result of the first, and cancels nothing: its list of sends may be another.
+        """
+        self._journal.refuse_after_end("cancel")
+        return await self._cancel(self._slots.numbered("c"), Call(f"ctx.{CANCEL}", "DELETE", scheduled_id, "natural"))
+
+    async def _cancel(self, slot: str, call: Call) -> bool:
+        match = self._cancels.match(slot, call, is_named=False)
+        if match.displaced is not None:
+            await self._cancel(self._slots.numbered("c~"), match.displaced)
+        if match.entry is not None:
+            call, was_waiting = Call.from_json(match.entry.call), bool(from_json(match.entry.answer or b"false"))
+        elif self._journal.is_past:
+            return False
+        else:
+            # In the storage in any case: an earlier run of this turn may have succeeded and stored the same send.
+            entry = self._journal.new_entry(match.slot, "step", call.to_json())
+            was_waiting = await self._journal.cancel_timer(call.path, entry)
+        here = self._timers.pop(call.path, None) is not None
+        _note({"cancelled": call.path})
+        return was_waiting or here
+
+    async def scheduled(self, chat_id: str) -> list[Scheduled]:
+        """Return the scheduled sends of a chat, including this turn's; earliest first.
+
+        The list is on record before the handler has it, and a second run of the turn gets the same.
+        """
+        slot = self._slots.numbered("l")
+        if (entry := self._journal.steps.get(slot)) is not None:
+            return listed(entry)
+        known = await sends_of(chat_id, self._stored)
+        known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane_of_chat(chat_id)}
+        found = [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]
+        if not (self._journal.is_closed or self._journal.is_suspended or self._journal.is_past):
+            entry = self._journal.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "scheduled"}))
+            await self._journal.store(with_result(entry, found))
+        return found
+
+    def discard(self) -> None:
+        """Forget what this run has scheduled and moved. What it has cancelled stays cancelled.
+
+        After a question everything stays: the handler does not come again to what it did before the question.
+        """
+        if self._journal.is_suspended:
+            return
+        # A send that was moved is stored as it was before.
+        self._journal.cancelled = [each for each in self._journal.cancelled if each not in self._timers]
+        self._timers.clear()
+
+    def recall(self, changes: Iterable[Any]) -> None:
+        """Repeat what a step on record has scheduled, moved and cancelled. What it has cancelled elsewhere is cancelled."""
+        for change in changes:
+            if "cancelled" in change:
+                self._timers.pop(change["cancelled"], None)
+                _note(change)
+            else:
+                said = change["timer"]
+                self._put(Timer(**{**said, "payload": to_json(said["payload"])}), replaces=change["replaces"])
+
+    def _put(self, timer: Timer, *, replaces: bool = False) -> None:
+        """Let the commit that ends the turn store a timer; `replaces` deletes the stored one of its id first."""
+        if replaces:
+            self._journal.cancelled.append(timer.id)
+        self._timers[timer.id] = timer
+        note_timer(timer, replaces=replaces)
+
+    def _next_id(self, key: str | None) -> str:
+        return self._journal.key_of(self._slots.of_timer(key))

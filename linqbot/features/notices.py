@@ -68,7 +68,6 @@ def dead_letter_timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
 
 
 def dead_letter_of(delivery: Delivery) -> Notice:
-    """Return the notice that a delivery stands for."""
     payload = from_json(delivery.body)
     given_up, failure = payload["delivery"], payload["failure"]
     return Notice(
@@ -108,7 +107,6 @@ def outage_begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
 
 
 def is_outage_notice(delivery: Delivery) -> bool:
-    """Return True if a delivery is the notice of an outage. Its id decides: a webhook can have any type, but no such id."""
     return delivery.id.startswith(f"i.{OUTAGE}.")
 
 

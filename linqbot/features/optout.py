@@ -48,8 +48,8 @@ async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], Non
     Raises:
         StorageUnavailable: the storage cannot be read.
     """
-    from linqbot.features.asking.opening import cancelled
     from linqbot.features.asking.question import OpenQuestion
+    from linqbot.features.asking.records import cancelled
     from linqbot.features.later import sends_of
 
     storage, now = turns.storage, turns.clock.now()

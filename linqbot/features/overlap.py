@@ -70,7 +70,6 @@ class IncomingCalls:
         return next(number for number in range(len(self._made) + 1) if number not in self._made)
 
     def make(self, number: int) -> None:
-        """Note a call that has got its messages."""
         self.recall((number,))
 
     def recall(self, numbers: Sequence[int]) -> None:
@@ -112,12 +111,10 @@ class TurnOverlap:
 
     @property
     def already_sent(self) -> Sequence[str]:
-        """The texts that earlier runs of a restarted turn have sent."""
         return (*self._sent_before, *self._joined.sent)
 
     @property
     def takes_incoming(self) -> bool:
-        """True if the running handler takes later messages itself."""
         return self._mode == "steer"
 
     def begin(self, handler: str, mode: OverlapMode) -> None:
@@ -291,7 +288,6 @@ class TurnOverlap:
         return f"{OWN_DELIVERY}untaken.{self.lease.delivery.id}.{call}.{message}"
 
     def end(self) -> None:
-        """Stop watching: the handler has ended."""
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None

@@ -6,9 +6,11 @@ it. So a schedule never overlaps itself, and due times that pass meanwhile becom
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from pydantic_core import from_json, to_json
@@ -16,6 +18,7 @@ from pydantic_core import from_json, to_json
 from linqbot.clock import Clock
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.parts import Turn
+from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.storage.backend import Storage
@@ -24,7 +27,6 @@ from linqbot.storage.timers import Rearm, Timer
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
-    from linqbot.features.proactive import Schedule
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -33,6 +35,76 @@ REPEAT_ID = "i.repeat."
 """Prefix of the ids of deliveries that a recurring send became."""
 SCHEDULE = "schedule"
 REPEAT = "repeat"
+
+
+NAME: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
+"""The names of schedules and broadcasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """The rhythm of a recurring send: the text, and the time zone of its times of day."""
+
+    spec: str
+    timezone: str
+
+    def next_after(self, now: float) -> float:
+        """Return the first time after a time, both in Unix seconds."""
+        from linqbot.parse.recurrences import recurrence
+
+        at = recurrence(self.spec, timezone=self.timezone).next_after(datetime.fromtimestamp(now, UTC))
+        return at.timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule.
+
+    Attributes:
+        name: Identifies the schedule in the storage, so that it goes on after a restart.
+        spec: The rhythm, as the author wrote it.
+        timezone: The IANA name of the time zone of its times of day.
+    """
+
+    name: str
+    spec: str
+    timezone: str
+
+    @classmethod
+    def checked(cls, name: str, spec: str, timezone: str) -> Schedule:
+        """Return a schedule.
+
+        Raises:
+            BotError: the name has other characters than letters, digits, `_`, `.` and `-`; the rhythm or the time zone
+                is not known.
+        """
+        from linqbot.parse.recurrences import recurrence
+
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise BotError(f"{name!r} cannot be the name of a schedule. Give name= with letters, digits, _, . and -.")
+        try:
+            recurrence(spec, timezone=timezone)
+        except ValueError as error:
+            raise BotError(
+                f"@bot.every({spec!r}, timezone={timezone!r}): {error} A cron expression has five fields: '0 9 * * mon'."
+            ) from error
+        return cls(name, spec, timezone)
+
+
+def check_names(schedules: Iterable[Schedule]) -> None:
+    """Check that each schedule has a name of its own.
+
+    Raises:
+        BotError: two schedules have the same name.
+    """
+    known: set[str] = set()
+    for schedule in schedules:
+        if schedule.name in known:
+            raise BotError(
+                f"There are two schedules named {schedule.name!r}. Rename a function, or give one of them a name: "
+                f"@bot.every({schedule.spec!r}, name=…)."
+            )
+        known.add(schedule.name)
 
 
 async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Schedule]) -> None:
@@ -79,7 +151,6 @@ async def _store(storage: Storage, clock: Clock, schedule: Schedule) -> None:
 
 
 def _waits_too_long(timer: Timer, now: float) -> bool:
-    """Return True if a timer waits for a later due time than the next one."""
     due = _next_due(timer.payload, now)
     return due is not None and not timer.is_parked and timer.due > due
 
@@ -130,7 +201,6 @@ def rearm(delivery: Delivery, commit: Commit) -> None:
 
 
 def every_of(spec: str, timezone: str) -> dict[str, str]:
-    """Return a rhythm in the form in which payloads hold it."""
     return {"spec": spec, "timezone": timezone}
 
 

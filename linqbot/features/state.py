@@ -409,7 +409,6 @@ class TurnState(State):
         result: object,
         commit: Commit,
     ) -> tuple[M, bytes]:
-        """Store the value with the result, and return it and its JSON."""
         while True:
             stored = (await self._store.load(scope)).get(name)
             value = tally.model() if stored is None else read(tally.model, name, stored)
@@ -456,7 +455,6 @@ class TurnState(State):
         return found
 
     def note_stored(self, changes: Iterable[ChangedValue]) -> None:
-        """Note that changes were stored with a call."""
         for change in changes:
             place = change.write.scope, change.write.name
             held = self._held[place]
@@ -687,7 +685,6 @@ def digest_of(value: str | bytes | None) -> str:
 
 
 def _is_now(name: str, held: _Held, value: bytes) -> bool:
-    """Return True if a value is still the one with this JSON."""
     try:
         return dump(name, held.value) == value
     except BotError:

@@ -41,19 +41,16 @@ class StateJournal:
                 self._stored.setdefault(said["slot"], []).extend(changes)
 
     def use(self, state: TurnState) -> None:
-        """Store what is changed of this state with the next call of the turn."""
         self._state = state
         if self._stored:
             state.expect([change for stored in self._stored.values() for change in stored])
 
     def come_to(self, slot: str) -> None:
-        """Show the state as it is after a call or a step that an earlier run has made."""
         stored = self._stored.pop(slot, None)
         if stored is not None and self._state is not None:
             self._state.come_to(stored)
 
     def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
-        """Return the error of the turn whose end has lost a value; see `TurnState.failure_of`."""
         return conflict if self._state is None else self._state.failure_of(conflict)
 
     async def store(self, journal: TurnJournal, slot: str, entry: JournalEntry | None) -> None:

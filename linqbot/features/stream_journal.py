@@ -71,12 +71,10 @@ class StreamJournal:
         await self._journal.store(entry)
 
     def note(self, messages: Sequence[MessageContent]) -> None:
-        """Record messages that were sent in this run."""
         self._messages += messages
         self._recorded(is_complete=self.is_complete)
 
     def complete(self) -> None:
-        """Record that everything was said."""
         self._recorded(is_complete=True)
 
     def _recorded(self, *, is_complete: bool) -> JournalEntry:
@@ -91,7 +89,6 @@ class StreamJournal:
 
 
 def _content(sent: JournalEntry, kept: dict[str, Any] | None) -> MessageContent:
-    """Return the message of a send, as far as it is known."""
     message = (Call.from_json(sent.call).body or {}).get("message") or kept
     return _LOST if message is None else _kept_content(message)
 

@@ -126,7 +126,7 @@ def _checked(bot: Bot) -> Bot:
     """
     for call, _, at in written_calls(bot):
         if ast.unparse(call.func).endswith(".bot.broadcast"):
-            from linqbot.features.proactive import check_name
+            from linqbot.features.broadcasts import check_name
 
             for written in (each.value for each in call.keywords if each.arg == "name"):
                 parts = written.values if isinstance(written, ast.JoinedStr) else [written]

@@ -109,7 +109,7 @@ async def test_a_turn_with_every_part_commits_the_same_as_one_with_the_parts_tha
 
 async def test_parts_that_commute_may_be_called_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     made = await commits_of_a_day()
-    names = ("asking.opening:Asks", "asking.turn_session:Sessions", "lookups:Lookups")
+    names = ("asking.arrivals:Asks", "lookups:Lookups")
     first = [row for row in PARTS if row[0] in names]
     free = [row for row in PARTS if row[0] not in names]
     different = []

@@ -13,7 +13,7 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
-from linqbot.features.gaps import CATCH_UP_TYPE, Gaps, catch_up, end_downtime
+from linqbot.features.gaps import CATCH_UP_TYPE, Gaps, end_downtime
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
@@ -61,7 +61,7 @@ class Harness:
         leases = await self.storage.take(10, lease_s=60)
         for lease in leases:
             assert lease.delivery.type == CATCH_UP_TYPE
-            await catch_up(lease, gaps, self.storage, self.clock)
+            await gaps.catch_up(lease)
         return len(leases)
 
 
@@ -193,6 +193,6 @@ async def test_messages_are_fetched_although_the_bot_stops_again_before_that(har
     orders = [lease for lease in await harness.storage.take(10, lease_s=60) if lease.delivery.type == CATCH_UP_TYPE]
     gaps = Gaps(harness.client, harness.storage, harness.clock)
     for order in orders:
-        await catch_up(order, gaps, harness.storage, harness.clock)
+        await gaps.catch_up(order)
     assert len(orders) == 1
     assert missed in {each.id.rpartition(".")[2] for each in await harness.storage.waiting()}

@@ -22,7 +22,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, LinqApiError, RuleBroken, TurnDeferred
-from linqbot.features.proactive import due_at
+from linqbot.features.later import due_at
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fakes import NOW, Linq, delivery, text_body
 
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import MovableClock
 from linqbot.engine.deadline import Deadline
+from linqbot.engine.parts import TurnSession
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import TurnJournal
-from linqbot.features.asking.turn_session import TurnSession
 from linqbot.linq.events.event import Event
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -25,6 +27,6 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     turn = turns.new_turn(Lease(delivery(text_body()), 1), None, 0.0)
     turn.event, turn.client = event, linq.client
     turn.journal = journal = TurnJournal(turns, turn.opening, turn.lease)
-    turn.asking = TurnSession(turn.ends, journal, storage, dispatcher, clock, turn.lease, turn.opening)
+    turn.asking = TurnSession(turn.ends, partial(turns.features.session, turns, journal, turn.lease, turn.opening))
     turn.deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
     return dispatcher.context(turn, storage)

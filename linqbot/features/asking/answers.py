@@ -17,7 +17,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from linqbot.clock import Clock
-from linqbot.features.asking.question import OpenQuestion, Question, adapter_of, choice_of, choice_of_words
+from linqbot.features.asking.question import Ballot, OpenQuestion, Question, adapter_of
 from linqbot.features.state import digest_of
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
@@ -58,8 +58,6 @@ _SENTENCES: Final = {
 
 
 class Verdict(Enum):
-    """The meaning of an event for an open question."""
-
     ANSWER = "answer"
     CANCEL_WORD = "cancel word"
     SIDE_QUESTION = "side question"
@@ -120,6 +118,92 @@ def voted_option(event: Event) -> str | None:
     from linqbot.linq.events.poll import PollVoteAdded  # most bots start without the events of polls
 
     return event.option_id if isinstance(event, PollVoteAdded) else None
+
+
+def judge_wait(question: OpenQuestion, event: Event) -> Verdict | None:
+    """Return the meaning of an event for an open wait; None if it has nothing to do with the wait.
+
+    A message ends a wait only if it is a word such as `never mind`: the ballot counts the votes.
+    """
+    if isinstance(event, MessageReceived):
+        is_asked = (event.actor or "").casefold() == question.asked
+        return Verdict.CANCEL_WORD if is_asked and says_cancel_word(question, event) else None
+    # Imported here, because most bots start without the events of payments and locations.
+    from linqbot.linq.events.chat import LocationSharingStarted
+    from linqbot.linq.events.payment import PaymentAuthorized, PaymentEvent
+
+    if question.waits_for == "location":
+        # Only direct chats wait for a location, so it is that of the person, under whatever handle they share it.
+        return Verdict.ANSWER if isinstance(event, LocationSharingStarted) else None
+    if isinstance(event, PaymentEvent):
+        # An authorized payment is on its way: its success or its failure follows.
+        ends = question.payment is not None and event.id == question.payment
+        return Verdict.ANSWER if ends and not isinstance(event, PaymentAuthorized) else None
+    return None
+
+
+def counted(ballot: Ballot, event: Event) -> Ballot | None:
+    """Return the ballot with what an event changes; None if the event has nothing to do with the vote."""
+    person = (event.actor or "").casefold()
+    if isinstance(event, MessageReceived):
+        # Next to a poll, a text is only a text: people talk about the choices.
+        choice = None if ballot.poll is not None else choice_of(event.text_to_me, ballot.choices)
+        return None if choice is None else _with_vote(ballot, person, choice, instead=True)
+    return None if ballot.poll is None or event.message_id != ballot.poll else _of_poll(ballot, event, person)
+
+
+def _of_poll(ballot: Ballot, event: Event, person: str) -> Ballot | None:
+    from linqbot.linq.events.poll import PollUpdated, PollVoteAdded, PollVoteRemoved
+
+    if isinstance(event, PollUpdated):
+        added = tuple((option.option_id, option.text) for option in event.added_options if option.text)
+        new = tuple(text for _, text in added if text not in ballot.choices)
+        return ballot.model_copy(update={"options": (*ballot.options, *added), "choices": (*ballot.choices, *new)})
+    if isinstance(event, PollVoteAdded | PollVoteRemoved):
+        choice = dict(ballot.options).get(event.option_id or "")
+        if choice is None or not person:
+            return None
+        if isinstance(event, PollVoteAdded):
+            return _with_vote(ballot, person, choice)
+        return ballot.model_copy(update={"votes": tuple(vote for vote in ballot.votes if vote != (person, choice))})
+    return None
+
+
+def with_members(ballot: Ballot, event: Event) -> Ballot | None:
+    """Return the ballot after a person came or left; None if this changes nothing."""
+    from linqbot.linq.events.chat import ParticipantAdded, ParticipantRemoved
+
+    if not isinstance(event, ParticipantAdded | ParticipantRemoved):
+        return None
+    handle = event.participant.handle.casefold()
+    if ballot.until is not None or not handle or event.participant.is_me or handle == (event.line or "").casefold():
+        return None
+    others = tuple(member for member in ballot.members if member != handle)
+    return ballot.model_copy(update={"members": (*others, handle) if isinstance(event, ParticipantAdded) else others})
+
+
+def choice_of(text: str, choices: tuple[str, ...]) -> str | None:
+    """Return the choice that a text names, by its words or by its number from 1; None if it names none."""
+    number = text.strip().casefold().rstrip(".)!")
+    # The text of a choice comes first: among the choices "2" and "4", the answers 2 and 2. are the first one.
+    for wanted in (text, number):
+        if (choice := choice_of_words(wanted, choices)) is not None:
+            return choice
+    # Compared as text: Python refuses to convert more than 4,300 digits to a number.
+    numbered = {str(n): choice for n, choice in enumerate(choices, start=1)}
+    return numbered.get(number.lstrip("0"))
+
+
+def choice_of_words(words: str, choices: tuple[str, ...]) -> str | None:
+    """Return the choice with these words, in any case; None if there is none."""
+    said = words.strip().casefold()
+    return next((choice for choice in choices if choice.strip().casefold() == said), None)
+
+
+def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = False) -> Ballot:
+    """Return the ballot with a vote; `instead` removes the person's other votes."""
+    others = tuple(vote for vote in ballot.votes if not (vote[0] == person and (instead or vote[1] == choice)))
+    return ballot.model_copy(update={"votes": (*others, (person, choice))})
 
 
 def value_of(question: Question, answer: Answer) -> Any:

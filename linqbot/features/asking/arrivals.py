@@ -14,40 +14,48 @@ taken: here the timeout goes first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, opts_out
-from linqbot.features.asking.admission import ORDER_PREFIX
-from linqbot.features.asking.answers import Verdict, judge, says_yes_or_no, voted_option
-from linqbot.features.asking.question import (
-    AskedBefore,
-    Ballot,
-    OpenQuestion,
-    asked_before,
+from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, Again, Opening, Part, Turn, opts_out
+from linqbot.engine.watcher import turn_watcher
+from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
+from linqbot.features.asking.answers import (
+    Verdict,
     choice_of,
     counted,
+    judge,
+    judge_wait,
+    says_yes_or_no,
+    voted_option,
     with_members,
 )
+from linqbot.features.asking.question import AskedBefore, Ballot, OpenQuestion, asked_before
 from linqbot.features.asking.records import (
     LOCATION,
     QuestionEnd,
     event_of,
+    failed,
     is_payment,
     is_wait,
+    look,
     order,
     order_of,
 )
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -58,22 +66,37 @@ log = structlog.get_logger("linqbot.worker")
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A conversation as it is stored, with its question and its journal entries."""
+
+    conversation: Conversation
+    question: OpenQuestion
+    known: Sequence[JournalEntry]
+
+    def with_ballot(self, ballot: Ballot) -> Asked:
+        question = self.question.model_copy(update={"ballot": ballot})
+        return replace(self, conversation=replace(self.conversation, question=question.to_json()), question=question)
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """The meaning of a delivery for the questions of its chat."""
 
-    conversation: Conversation | None = None  # the conversation that the delivery concerns; None if it concerns none
-    known: Sequence[JournalEntry] = ()
-    question: OpenQuestion | None = None
+    asked: Asked | None = None  # the conversation that the delivery concerns; None if it concerns none
     outcome: QuestionEnd | None = None  # the end of the question; None if the question stays open
     event: Event | None = None  # the event that ends it
     is_side: bool = False  # True if the event is no answer, and a handler takes it while the question stays open
     answer: Arrival | None = None  # the meaning of a side event if the `when` of each such handler says no
     after_ask: AskedBefore | None = None  # the question that had timed out
     ended: tuple[str, ...] = ()  # conversations that end with this turn, because they are abandoned or have timed out
-    counted: Conversation | None = None  # The conversation whose ballot this event changes. It stays open.
+    is_counted: bool = False  # True if the event has changed the ballot of `asked`, whose question stays open
     # Conversations whose vote waits for other people, because a person came or left. The event is handled as usual.
-    recounted: tuple[Conversation, ...] = ()
+    recounted: tuple[Asked, ...] = ()
     is_void: bool = False  # True if the delivery means nothing, such as the timeout of a question that was answered
+
+    @property
+    def question(self) -> OpenQuestion | None:
+        return None if self.asked is None else self.asked.question
 
 
 ANSWERS: Final = (
@@ -108,143 +131,194 @@ class QuestionUnreadable(Exception):
         self.conversation = conversation
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A conversation as it is stored, with its question and its journal entries."""
+@dataclass(slots=True)
+class Arriving:
+    """A delivery that may concern the conversations of its chat.
 
-    conversation: Conversation
-    question: OpenQuestion
-    known: Sequence[JournalEntry]
-
-    def ended_by(self, outcome: QuestionEnd, event: Event) -> Arrival:
-        """Return the arrival of an event that ends the question."""
-        return Arrival(self.conversation, self.known, self.question, outcome, event)
-
-    def stored_with(self, ballot: Ballot) -> Conversation:
-        """Return the conversation with another ballot in its question."""
-        question = self.question.model_copy(update={"ballot": ballot})
-        return replace(self.conversation, question=question.to_json())
-
-
-async def arrival(
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    *,
-    put_back: bool,
-    others_since: float,
-) -> Arrival:
-    """Return the meaning of a delivery for the conversations of its chat.
-
-    Those that it concerns and whose handler is gone, or whose question cannot be read, are abandoned.
-
-    Args:
+    Attributes:
         put_back: True if an operator has put the delivery back into the inbox. Then it answers only the question that it
             had answered when it failed.
-        others_since: The Unix time since which a question whose handler this process does not have is not abandoned,
-            because it was asked by another process with another release of the bot.
-    Raises:
-        OfOtherRelease: the delivery concerns such a question.
-        ChoiceFailed: the bot's `allow` or a filter raised an error.
-        StorageUnavailable: a conversation cannot be read.
     """
-    unreadable: list[str] = []
-    while True:
-        left = [each for each in conversations if each.id not in unreadable]
+
+    delivery: Delivery
+    conversations: Sequence[ConversationSummary]
+    dispatcher: Dispatcher
+    storage: Storage
+    put_back: bool = False
+
+    async def arrival(self, others_since: float) -> Arrival:
+        """Return the meaning of the delivery for the conversations.
+
+        Those that it concerns and whose handler is gone, or whose question cannot be read, are abandoned.
+
+        Args:
+            others_since: The Unix time since which a question whose handler this process does not have is not abandoned,
+                because it was asked by another process with another release of the bot.
+        Raises:
+            OfOtherRelease: the delivery concerns such a question.
+            ChoiceFailed: the bot's `allow` or a filter raised an error.
+            StorageUnavailable: a conversation cannot be read.
+        """
+        unreadable: list[str] = []
+        while True:
+            try:
+                found = await self._of_readable(others_since)
+            except QuestionUnreadable as error:
+                # Else each message of the chat would become a dead letter, and so would the timeout of the question.
+                abandoned = error.conversation
+                _log_abandoned(abandoned, "Its record cannot be read: another release of linqbot may have stored it.")
+                unreadable.append(abandoned.id)
+                self.conversations = [each for each in self.conversations if each.id != abandoned.id]
+            else:
+                return replace(found, ended=(*found.ended, *unreadable)) if unreadable else found
+
+    async def _of_readable(self, others_since: float) -> Arrival:
+        if self.delivery.id.startswith(ORDER_PREFIX):
+            return await self._of_order(others_since)
+        found = await self.meaning()
+        if found.asked is not None and self.dispatcher.handler_named(found.asked.conversation.handler) is None:
+            return _abandoned(found.asked.conversation, others_since)
+        return found
+
+    async def meaning(self) -> Arrival:
+        """Return the meaning of an event from Linq for the conversations, whether or not the bot has their handlers.
+
+        The worker and a dry deploy both decide with this function.
+
+        Raises:
+            ChoiceFailed: the bot's `allow` or a filter raised an error.
+            QuestionUnreadable: the question of a conversation cannot be read.
+            StorageUnavailable: a conversation cannot be read.
+        """
         try:
-            found = await _of_readable(
-                delivery, left, dispatcher, storage, put_back=put_back, others_since=others_since
-            )
-        except QuestionUnreadable as error:
-            # Else each message of the chat would become a dead letter, and so would the timeout of the question.
-            _log_abandoned(
-                error.conversation, "Its record cannot be read: another release of linqbot may have stored it."
-            )
-            unreadable.append(error.conversation.id)
-        else:
-            return replace(found, ended=(*found.ended, *unreadable)) if unreadable else found
+            event = parse(self.delivery)
+        except EventNotUnderstood:
+            return NOTHING
+        if (event.is_own and event.echoes) or opts_out(event):
+            return NOTHING  # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
+        person = (event.actor or "").casefold()
+        # A question to this person comes before a question to anyone.
+        asked = sorted(
+            (each for each in self.conversations if person and each.person in (person, ANYONE)),
+            key=lambda each: each.person == ANYONE,
+        )
+        late: Arrival | None = None
+        for summary in asked:
+            if summary.status == "timed_out":
+                # It is late for this question only if it answers no other one.
+                if late is None and isinstance(event, MessageReceived) and not self.put_back:
+                    timed_out = await _read(summary, self.storage)
+                    late = None if timed_out is None else _late(timed_out)
+                continue
+            found = await self._read_open(summary)
+            if found is None or await _replies_to_another(event, found, self.storage):
+                continue
+            if (verdict := judge(found.question, event)) is not None:
+                answer = self._ended(found, verdict, event)
+                if verdict is Verdict.SIDE_QUESTION or (
+                    verdict is Verdict.ANSWER and self.dispatcher.has_side_handler(event)
+                ):
+                    return Arrival(found, is_side=True, answer=answer)
+                return answer
+        meaning = await self._of_another(event) or await self._of_wait(event)
+        return late if late is not None and meaning is NOTHING else meaning
 
+    async def _of_another(self, event: Event) -> Arrival | None:
+        """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
 
-async def _of_readable(
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    *,
-    put_back: bool,
-    others_since: float,
-) -> Arrival:
-    """Return the meaning of a delivery for conversations; see `arrival`.
+        None if it answers none of them, or if it is not clear which one.
+        """
+        person = (event.actor or "").casefold()
+        if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
+            return None
+        others = [
+            each for each in self.conversations if each.person not in (person, ANYONE) and not is_wait(each.person)
+        ]
+        read = [await self._read_open(each) for each in others]
+        open_to = [
+            each for each in read if each is not None and person in each.question.also and judge(each.question, event)
+        ]
+        if isinstance(event, MessageReceived) and len(open_to) > 1:
+            replied_to = event.reply_to.message_id if event.reply_to else None
+            open_to = [each for each in open_to if replied_to in each.question.messages]
+        return self._ended(open_to[0], Verdict.ANSWER, event) if len(open_to) == 1 else None
 
-    Raises:
-        OfOtherRelease: see `arrival`.
-        QuestionUnreadable: the question of one of them cannot be read.
-    """
-    if delivery.id.startswith(ORDER_PREFIX):
-        return await _of_order(delivery, conversations, dispatcher, storage, others_since)
-    found = await meaning_of(delivery, conversations, dispatcher, storage, put_back=put_back)
-    concerned = found.conversation or found.counted
-    if concerned is not None and dispatcher.handler_named(concerned.handler) is None:
-        return _abandoned(concerned, others_since)
-    return found
-
-
-async def meaning_of(
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    *,
-    put_back: bool = False,
-) -> Arrival:
-    """Return the meaning of an event from Linq for conversations, whether or not the bot has their handlers.
-
-    The worker and a dry deploy both decide with this function.
-
-    Args:
-        conversations: The conversations of the event's chat.
-        storage: Reads those that the event may concern.
-        put_back: See `arrival`.
-    Raises:
-        ChoiceFailed: the bot's `allow` or a filter raised an error.
-        QuestionUnreadable: the question of a conversation cannot be read.
-        StorageUnavailable: a conversation cannot be read.
-    """
-    try:
-        event = parse(delivery)
-    except EventNotUnderstood:
+    async def _of_wait(self, event: Event) -> Arrival:
+        """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
+        waits = [each for each in self.conversations if is_wait(each.person)]
+        if event.type in _OF_MEMBERS:
+            if _removes_us(event):
+                # Payments stay: their requests are closed at Linq when they end.
+                left = (each for each in self.conversations if each.status == "waiting" and not is_payment(each.person))
+                return Arrival(ended=tuple(each.id for each in left))
+            recounted = await _with_members(event, waits, self.storage)
+            return Arrival(recounted=recounted) if recounted else NOTHING
+        for summary in reversed(waits):
+            found = await self._read_open(summary)
+            if found is None:
+                continue
+            if (verdict := judge_wait(found.question, event)) is not None:
+                return self._ended(found, verdict, event)
+            if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
+                return self._of_vote(found, ballot, event)
         return NOTHING
-    if (event.is_own and event.echoes) or opts_out(event):
-        return NOTHING  # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
-    person = (event.actor or "").casefold()
-    # A question to this person comes before a question to anyone.
-    asked = sorted(
-        (each for each in conversations if person and each.person in (person, ANYONE)),
-        key=lambda each: each.person == ANYONE,
-    )
-    late: Arrival | None = None
-    for summary in asked:
-        if summary.status == "timed_out":
-            # It is late for this question only if it answers no other one.
-            if late is None and isinstance(event, MessageReceived) and not put_back:
-                timed_out = await _read(summary, storage)
-                late = None if timed_out is None else _late(timed_out)
-            continue
-        found = await _read_open(summary, delivery, storage, put_back=put_back)
-        if found is None or await _replies_to_another(event, found, storage):
-            continue
-        if (verdict := judge(found.question, event)) is not None:
-            answer = found.ended_by(_outcome(verdict, found.question, event, delivery), event)
-            if _is_side(verdict, event, dispatcher):
-                return Arrival(found.conversation, question=found.question, is_side=True, answer=answer)
-            return answer
-    decided = await _of_another(event, delivery, conversations, storage, put_back=put_back)
-    meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, storage, put_back=put_back)
-    return late if late is not None and meaning is NOTHING else meaning
+
+    def _of_vote(self, found: Asked, ballot: Ballot, event: Event) -> Arrival:
+        """Return the meaning of an event that changes a vote: it ends the vote, or the ballot is stored."""
+        if not self.dispatcher.allows(event):
+            return NOTHING
+        voted = found.with_ballot(ballot)
+        if not ballot.is_complete:
+            return Arrival(voted, is_counted=True)
+        ended = self._ended(voted, Verdict.ANSWER, event)
+        assert ended.outcome is not None
+        return replace(ended, outcome={**ended.outcome, "result": ballot.result()})
+
+    def _ended(self, found: Asked, verdict: Verdict, event: Event) -> Arrival:
+        """Return the arrival of an event that ends a question."""
+        if verdict is Verdict.CANCEL_WORD:
+            return Arrival(found, {"outcome": "cancelled", "reason": "word"}, event)
+        body = decode(self.delivery.body) if self.delivery.decoded is None else self.delivery.decoded
+        answered: QuestionEnd = {"outcome": "answered", "text": _text_of(event, found.question)}
+        outcome: QuestionEnd = {**_with_choice(answered, found.question), "type": self.delivery.type, "body": body}
+        return Arrival(found, outcome, event)
+
+    async def _of_order(self, others_since: float) -> Arrival:
+        delivery = self.delivery
+        ordered = order_of(delivery)
+        for summary in self.conversations:
+            if ordered is None or summary.id != ordered.conversation or summary.status == "timed_out":
+                continue
+            found = await _read(summary, self.storage)
+            if found is None or found.question.n != ordered.n:
+                continue
+            conversation, question = found.conversation, found.question
+            is_open = conversation.status == "waiting" or question.failed_by == delivery.id
+            if not is_open and ordered.outcome.get("reason") != "operator":
+                continue
+            if self.dispatcher.handler_named(conversation.handler) is None:
+                return replace(_abandoned(conversation, others_since), is_void=True)
+            if "body" in ordered.outcome:
+                event = event_of(ordered.outcome, conversation.chat_id)
+            else:
+                chat_id = conversation.chat_id
+                event = Event.model_validate({"event_id": delivery.id, "event_type": delivery.type, "chat_id": chat_id})
+            return Arrival(found, _with_choice(ordered.outcome, question), event)
+        return VOID
+
+    async def _read_open(self, summary: ConversationSummary) -> Asked | None:
+        """Read a conversation, if the delivery may answer its question; None otherwise.
+
+        With `put_back` it must have failed with this delivery, otherwise it must wait for an answer.
+        """
+        # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
+        if summary.status != ("failed" if self.put_back else "waiting"):
+            return None
+        found = await _read(summary, self.storage)
+        return found if found is None or not self.put_back or found.question.failed_by == self.delivery.id else None
 
 
-async def _replies_to_another(event: Event, asked: _Asked, storage: Storage) -> bool:
+async def _replies_to_another(event: Event, asked: Asked, storage: Storage) -> bool:
     """Return True if an event replies to a message of the bot that the conversation of the question has not sent."""
     if not isinstance(event, MessageReceived) or event.reply_to is None:
         return False
@@ -255,74 +329,7 @@ async def _replies_to_another(event: Event, asked: _Asked, storage: Storage) -> 
     return entry is not None and entry.turn != asked.conversation.id
 
 
-def _is_side(verdict: Verdict, event: Event, dispatcher: Dispatcher) -> bool:
-    """Return True if an event of the asked person leaves the question open."""
-    return verdict is Verdict.SIDE_QUESTION or (verdict is Verdict.ANSWER and dispatcher.has_side_handler(event))
-
-
-async def _of_another(
-    event: Event,
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    storage: Storage,
-    *,
-    put_back: bool,
-) -> Arrival | None:
-    """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
-
-    None if it answers none of them, or if it is not clear which one.
-    """
-    person = (event.actor or "").casefold()
-    if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
-        return None
-    others = [each for each in conversations if each.person not in (person, ANYONE) and not is_wait(each.person)]
-    read = [await _read_open(each, delivery, storage, put_back=put_back) for each in others]
-    open_to = [
-        each for each in read if each is not None and person in each.question.also and judge(each.question, event)
-    ]
-    if isinstance(event, MessageReceived) and len(open_to) > 1:
-        replied_to = event.reply_to.message_id if event.reply_to else None
-        open_to = [each for each in open_to if replied_to in each.question.messages]
-    if len(open_to) != 1:
-        return None
-    (found,) = open_to
-    return found.ended_by(_outcome(Verdict.ANSWER, found.question, event, delivery), event)
-
-
-async def _of_wait(
-    event: Event,
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    *,
-    put_back: bool,
-) -> Arrival:
-    """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
-    # Imported here with the events of payments and locations, without which most bots start.
-    from linqbot.features.asking.wait_kinds import judge_wait
-
-    waits = [each for each in conversations if is_wait(each.person)]
-    if event.type in _OF_MEMBERS:
-        if _removes_us(event):
-            # Payments stay: their requests are closed at Linq when they end.
-            left = (each for each in conversations if each.status == "waiting" and not is_payment(each.person))
-            return Arrival(ended=tuple(each.id for each in left))
-        recounted = await _with_members(event, waits, storage)
-        return Arrival(recounted=recounted) if recounted else NOTHING
-    for summary in reversed(waits):
-        found = await _read_open(summary, delivery, storage, put_back=put_back)
-        if found is None:
-            continue
-        if (verdict := judge_wait(found.question, event)) is not None:
-            return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
-        if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
-            return _of_vote(found, ballot, event, delivery, dispatcher)
-    return NOTHING
-
-
 def _removes_us(event: Event) -> bool:
-    """Return True if the event says that the bot's line has left the group or was removed."""
     from linqbot.linq.events.chat import ParticipantRemoved
 
     if not isinstance(event, ParticipantRemoved):
@@ -330,29 +337,15 @@ def _removes_us(event: Event) -> bool:
     return event.participant.is_me or event.participant.handle.casefold() == (event.line or "").casefold() != ""
 
 
-async def _with_members(
-    event: Event, waits: Sequence[ConversationSummary], storage: Storage
-) -> tuple[Conversation, ...]:
-    """Return the conversations whose vote waits for other people now."""
+async def _with_members(event: Event, waits: Sequence[ConversationSummary], storage: Storage) -> tuple[Asked, ...]:
     changed = []
     for summary in waits:
         found = await _read(summary, storage) if summary.status == "waiting" else None
         if found is not None and found.question.ballot is not None:
             ballot = with_members(found.question.ballot, event)
             if ballot is not None:
-                changed.append(found.stored_with(ballot))
+                changed.append(found.with_ballot(ballot))
     return tuple(changed)
-
-
-def _of_vote(found: _Asked, ballot: Ballot, event: Event, delivery: Delivery, dispatcher: Dispatcher) -> Arrival:
-    """Return the meaning of an event that changes a vote: it ends the vote, or the ballot is stored."""
-    if not dispatcher.allows(event):
-        return NOTHING
-    if not ballot.is_complete:
-        return Arrival(question=found.question, counted=found.stored_with(ballot))
-    outcome = _outcome(Verdict.ANSWER, found.question, event, delivery)
-    voted = replace(found, question=found.question.model_copy(update={"ballot": ballot}))
-    return voted.ended_by({**outcome, "result": ballot.result()}, event)
 
 
 async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
@@ -382,16 +375,6 @@ async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
     return None
 
 
-def _outcome(verdict: Verdict, question: OpenQuestion, event: Event, delivery: Delivery) -> QuestionEnd:
-    match verdict:
-        case Verdict.CANCEL_WORD:
-            return {"outcome": "cancelled", "reason": "word"}
-        case _:
-            body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
-            answered: QuestionEnd = {"outcome": "answered", "text": _text_of(event, question)}
-            return {**_with_choice(answered, question), "type": delivery.type, "body": body}
-
-
 def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
     """Add the choice that an answer in words means, if the question showed choices."""
     if not question.choices or outcome["outcome"] != "answered":
@@ -400,36 +383,7 @@ def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
     return {**outcome, "choice": choice_of(text, question.choices) or text}
 
 
-async def _of_order(
-    delivery: Delivery,
-    conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
-    others_since: float,
-) -> Arrival:
-    ordered = order_of(delivery)
-    for summary in conversations:
-        if ordered is None or summary.id != ordered.conversation or summary.status == "timed_out":
-            continue
-        found = await _read(summary, storage)
-        if found is None or found.question.n != ordered.n:
-            continue
-        conversation, question = found.conversation, found.question
-        is_open = conversation.status == "waiting" or question.failed_by == delivery.id
-        if not is_open and ordered.outcome.get("reason") != "operator":
-            continue
-        if dispatcher.handler_named(conversation.handler) is None:
-            return replace(_abandoned(conversation, others_since), is_void=True)
-        if "body" in ordered.outcome:
-            event = event_of(ordered.outcome, conversation.chat_id)
-        else:
-            chat_id = conversation.chat_id
-            event = Event.model_validate({"event_id": delivery.id, "event_type": delivery.type, "chat_id": chat_id})
-        return found.ended_by(_with_choice(ordered.outcome, question), event)
-    return VOID
-
-
-async def _read(summary: ConversationSummary, storage: Storage) -> _Asked | None:
+async def _read(summary: ConversationSummary, storage: Storage) -> Asked | None:
     """Read a conversation; None if `linqbot person forget` has erased it a moment ago.
 
     Raises:
@@ -441,24 +395,10 @@ async def _read(summary: ConversationSummary, storage: Storage) -> _Asked | None
     conversation, known = found
     if (question := OpenQuestion.read(conversation.question)) is None:
         raise QuestionUnreadable(conversation)
-    return _Asked(conversation, question, known)
+    return Asked(conversation, question, known)
 
 
-async def _read_open(
-    summary: ConversationSummary, delivery: Delivery, storage: Storage, *, put_back: bool
-) -> _Asked | None:
-    """Read a conversation, if this delivery may answer its question; None otherwise.
-
-    With `put_back` it must have failed with this delivery, otherwise it must wait for an answer.
-    """
-    # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
-    if summary.status != ("failed" if put_back else "waiting"):
-        return None
-    found = await _read(summary, storage)
-    return found if found is None or not put_back or found.question.failed_by == delivery.id else None
-
-
-def _late(late: _Asked) -> Arrival:
+def _late(late: Asked) -> Arrival:
     after_ask = asked_before(late.question, late.conversation.handler, late.conversation.asked_at)
     return Arrival(after_ask=after_ask, ended=(late.conversation.id,))
 
@@ -489,3 +429,111 @@ def _text_of(event: Event, question: OpenQuestion) -> str:
     if isinstance(event, MessageReceived):
         return event.text_to_me
     return question.options.get(voted_option(event) or "", "")
+
+
+class Asks(Part):
+    """Decides what a delivery means for the open questions of its chat."""
+
+    async def open(self, turn: Turn) -> Ack | None:
+        turns, delivery = self._turns, turn.lease.delivery
+        chat_id = chat_of_lane(delivery.lane)
+        asked = () if chat_id is None else turns.storage.conversations_in(chat_id)
+        arrived = NOTHING
+        if asked or delivery.id.startswith(ORDER_PREFIX):
+            others_since = turns.shared_since if turns.may_be_of_other_release(delivery) else math.inf
+            put_back = turn.lease.put_back
+            arrived = await Arriving(delivery, asked, turns.dispatcher, turns.storage, put_back).arrival(others_since)
+        elif chat_id is None and (answer := await in_chat(delivery, turns.storage)) is not None:
+            await turns.storage.put(answer)
+            return Ack()
+        is_found = delivery.id.startswith(FOUND_ID)
+        # No handler gets what was found at Linq, also none with `during_ask=True`: its webhook may still come.
+        arrived = (arrived.answer or arrived) if is_found else arrived
+        if arrived is NOTHING and not is_found:
+            return None
+        turn.opening = await opened(turn.lease, arrived, turns.storage)
+        if not (arrived.is_void or arrived.is_counted) and (not is_found or arrived.outcome is not None):
+            return None
+        watcher, counted_in = turn_watcher.get(), arrived.asked
+        if arrived.is_counted and watcher is not None and counted_in is not None:
+            watcher.met_question(counted_in.question.text, counted_in.conversation.handler, "counted")
+        return Ack()
+
+    def again(self, turn: Turn, error: BaseException | None) -> Again | None:
+        if error is not None:
+            return None
+        session = None if turn.asking is None else turn.asking.session
+        if session is not None and session.missed_in is not None:
+            return partial(self._go_live, live_from=session.missed_in)
+        return self._answer if turn.ctx is not None and turn.ctx.is_answer else None
+
+    def end(self, turn: Turn, commit: Commit) -> None:
+        if not turn.is_running:
+            end_of_arrival(turn, commit)
+
+    async def _go_live(self, turn: Turn, *, live_from: int) -> Turn:
+        """Return the turn in which a handler runs again that has ended without coming to the open question.
+
+        It took another way than before: its code has changed, or what it looks at. Its calls on that way were not made, and
+        count now; see `Opening.live_from`.
+        """
+        opening = turn.opening
+        log.warning("ask.not_reached", conversation=opening.turn, handler=turn.handler)
+        await self._turns.settle(turn.journal.outcomes(with_digests=True))
+        known = await self._turns.storage.entries(opening.turn, opening.replay)
+        return self._turns.again(turn, replace(opening, known=known, live_from=live_from))
+
+    async def _answer(self, turn: Turn) -> Turn:
+        """Return the turn in which an event answers the open question, because no handler with `during_ask=True` took it."""
+        arrived = turn.opening.arrival
+        assert arrived is not None
+        assert arrived.answer is not None
+        await self._turns.settle(turn.journal.outcomes(with_digests=True))
+        return self._turns.again(turn, await opened(turn.lease, arrived.answer, self._turns.storage))
+
+
+async def opened(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
+    """Return what the turn of a delivery begins with that concerns open questions. An answer was read with its conversation.
+
+    Raises:
+        StorageUnavailable: the journal cannot be read. Without it the turn would repeat calls.
+    """
+    delivery = lease.delivery
+    if arrival.outcome is not None and (asked := arrival.asked) is not None:
+        found = asked.conversation
+        return Opening(found.id, found.replay, asked.known, found.off_the_record, arrival, found, event=arrival.event)
+    known = () if lease.is_first_run else await storage.entries(delivery.id, lease.replay)
+    return Opening(delivery.id, lease.replay, known, delivery.is_off_the_record, arrival, event=arrival.event)
+
+
+def write_arrival(arrival: Arrival, now: float, commit: Commit) -> None:
+    """Add what a delivery changes besides its handling: the questions that it ends, and the ballots that it changes.
+
+    A vote that is complete now ends with a timer that is due at once.
+    """
+    commit.ended += arrival.ended
+    if arrival.is_counted and arrival.asked is not None:
+        commit.conversations.append(arrival.asked.conversation)
+    for each in arrival.recounted:
+        commit.conversations.append(each.conversation)
+        if each.question.ballot is not None and each.question.ballot.is_complete:
+            commit.timers.append(look(each.conversation, each.question, {"outcome": "answered", "text": ""}, now))
+
+
+def end_of_arrival(turn: Turn, commit: Commit) -> None:
+    """Add what a delivery that concerns open questions changes, if no handler has seen it, or if it has failed.
+
+    The conversation that it belongs to has failed with it, and a retry of the dead letter can go on.
+    """
+    arrived, conversation, lease = turn.opening.arrival, turn.opening.conversation, turn.lease
+    if arrived is None or not isinstance(commit.outcome, Ack | DeadLetter):
+        return
+    question = arrived.question
+    if isinstance(commit.outcome, Ack) or conversation is None or question is None:
+        # A vote counts although the handler of the same event has failed.
+        write_arrival(arrived, lease.delivery.received_at, commit)
+    else:
+        log.error(
+            "ask.failed", conversation=conversation.id, chat_id=conversation.chat_id, handler=conversation.handler
+        )
+        commit.conversations.append(failed(conversation, question, by=lease.delivery.id))

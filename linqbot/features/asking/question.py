@@ -1,8 +1,8 @@
-"""Questions: the arguments of `ctx.ask`, checked, and the stored form of a question that waits for its answer.
+"""Questions: the checked arguments of `ctx.ask`, `ctx.pay`, `ctx.location` and `ctx.vote`, their results, and their stored form.
 
-The module also holds the ballot of `ctx.vote`, the digest that shows if a handler's code has changed while a question
-was open, and the interfaces through which a Context asks. `worker/asking/` implements these interfaces. Classes of
-events that only votes need are imported where they are used, because most bots start without them.
+Such a question waits for an answer in words, or for what a wait names: a payment, a location, or the votes of a ballot.
+The module also holds the digest that shows if a handler's code has changed while a question was open. Next step:
+`session.py` asks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
@@ -26,20 +26,12 @@ from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.rules.values import E164, EMAIL
 from linqbot.linq.text.styled import StyledText
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, text_of
 from linqbot.linq.types.proactive import Scheduled
 from linqbot.options import CANCEL_WORDS, DAY_S, check_number, check_text
-
-if TYPE_CHECKING:
-    from linqbot.features.asking.results import VoteResult
-    from linqbot.features.asking.wait_kinds import Wait
-
-
-T = TypeVar("T")
 
 
 def adapter_of(kind: Any) -> TypeAdapter[Any] | None:
@@ -66,6 +58,103 @@ def _adapter(kind: Any) -> TypeAdapter[Any] | None:
         raise
 
 
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A payment that succeeded. It counts as true, `Declined` and `Expired` as false.
+
+    Attributes:
+        request_id: The id of the payment request at Linq, for refunds and questions.
+        amount: The amount in the currency's minor unit, such as cents.
+        currency: The currency, such as `usd`.
+    """
+
+    request_id: str
+    amount: int
+    currency: str
+
+    def __bool__(self) -> Literal[True]:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A payment that the payer's bank has refused. The request is closed, so it cannot be paid later.
+
+    Attributes:
+        request_id: The id of the payment request at Linq.
+    """
+
+    request_id: str
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A payment that was not made in time. The request is closed, so it cannot be paid later.
+
+    Attributes:
+        request_id: The id of the payment request at Linq.
+    """
+
+    request_id: str
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+PaymentResult: TypeAlias = Paid | Declined | Expired
+"""A result of `ctx.pay`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The place at which a person is.
+
+    Attributes:
+        latitude, longitude: In degrees.
+        handle: The handle that shares it: a phone number, or the e-mail address of an Apple ID.
+        address: The address, if Linq knows it.
+        locality: The town, if Linq knows it.
+        updated_at: The time at which the phone was located.
+    """
+
+    latitude: float
+    longitude: float
+    handle: str
+    address: str | None = None
+    locality: str | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VoteResult:
+    """The result of a vote.
+
+    Attributes:
+        votes: The choices of each person who voted, by handle in lower case. A person may vote for several in a poll.
+        counts: The number of votes for each choice, in the order of the choices.
+        is_complete: True if everyone voted who had to; False if the time was over before.
+    """
+
+    votes: Mapping[str, tuple[str, ...]]
+    counts: Mapping[str, int]
+    is_complete: bool
+
+    @property
+    def winners(self) -> tuple[str, ...]:
+        """The choices with the most votes; empty if there are no votes."""
+        most = max(self.counts.values(), default=0)
+        return tuple(choice for choice, count in self.counts.items() if count == most and most > 0)
+
+    @property
+    def winner(self) -> str | None:
+        """The choice with the most votes; None after a tie, and without votes."""
+        winners = self.winners
+        return winners[0] if len(winners) == 1 else None
+
+
 class Ballot(Data):
     """The votes of an open `ctx.vote`, as they are stored."""
 
@@ -79,7 +168,6 @@ class Ballot(Data):
 
     @property
     def is_complete(self) -> bool:
-        """True if everyone has voted who must."""
         voters = {handle for handle, _ in self.votes}
         if self.until is not None:
             return len(voters) >= self.until
@@ -91,79 +179,12 @@ class Ballot(Data):
 
 
 def vote_result(result: Any) -> VoteResult:
-    """Return a stored result as `ctx.vote` returns it."""
     votes: dict[str, tuple[str, ...]] = {}
     counts = dict.fromkeys(result["choices"], 0)
     for handle, choice in result["votes"]:
         votes[handle] = (*votes.get(handle, ()), choice)
         counts[choice] += 1
-    from linqbot.features.asking.results import VoteResult
-
     return VoteResult(votes, counts, result["is_complete"])
-
-
-def counted(ballot: Ballot, event: Event) -> Ballot | None:
-    """Return the ballot with what an event changes; None if the event has nothing to do with the vote."""
-    person = (event.actor or "").casefold()
-    if isinstance(event, MessageReceived):
-        # Next to a poll, a text is only a text: people talk about the choices.
-        choice = None if ballot.poll is not None else choice_of(event.text_to_me, ballot.choices)
-        return None if choice is None else _with_vote(ballot, person, choice, instead=True)
-    return None if ballot.poll is None or event.message_id != ballot.poll else _of_poll(ballot, event, person)
-
-
-def _of_poll(ballot: Ballot, event: Event, person: str) -> Ballot | None:
-    from linqbot.linq.events.poll import PollUpdated, PollVoteAdded, PollVoteRemoved
-
-    if isinstance(event, PollUpdated):
-        added = tuple((option.option_id, option.text) for option in event.added_options if option.text)
-        new = tuple(text for _, text in added if text not in ballot.choices)
-        return ballot.model_copy(update={"options": (*ballot.options, *added), "choices": (*ballot.choices, *new)})
-    if isinstance(event, PollVoteAdded | PollVoteRemoved):
-        choice = dict(ballot.options).get(event.option_id or "")
-        if choice is None or not person:
-            return None
-        if isinstance(event, PollVoteAdded):
-            return _with_vote(ballot, person, choice)
-        return ballot.model_copy(update={"votes": tuple(vote for vote in ballot.votes if vote != (person, choice))})
-    return None
-
-
-def with_members(ballot: Ballot, event: Event) -> Ballot | None:
-    """Return the ballot after a person came or left; None if this changes nothing."""
-    from linqbot.linq.events.chat import ParticipantAdded, ParticipantRemoved
-
-    if not isinstance(event, ParticipantAdded | ParticipantRemoved):
-        return None
-    handle = event.participant.handle.casefold()
-    if ballot.until is not None or not handle or event.participant.is_me or handle == (event.line or "").casefold():
-        return None
-    others = tuple(member for member in ballot.members if member != handle)
-    return ballot.model_copy(update={"members": (*others, handle) if isinstance(event, ParticipantAdded) else others})
-
-
-def choice_of(text: str, choices: tuple[str, ...]) -> str | None:
-    """Return the choice that a text names, by its words or by its number from 1; None if it names none."""
-    number = text.strip().casefold().rstrip(".)!")
-    # The text of a choice comes first: among the choices "2" and "4", the answers 2 and 2. are the first one.
-    for wanted in (text, number):
-        if (choice := choice_of_words(wanted, choices)) is not None:
-            return choice
-    # Compared as text: Python refuses to convert more than 4,300 digits to a number.
-    numbered = {str(n): choice for n, choice in enumerate(choices, start=1)}
-    return numbered.get(number.lstrip("0"))
-
-
-def choice_of_words(words: str, choices: tuple[str, ...]) -> str | None:
-    """Return the choice with these words, in any case; None if there is none."""
-    said = words.strip().casefold()
-    return next((choice for choice in choices if choice.strip().casefold() == said), None)
-
-
-def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = False) -> Ballot:
-    """Return the ballot with a vote; `instead` removes the person's other votes."""
-    others = tuple(vote for vote in ballot.votes if not (vote[0] == person and (instead or vote[1] == choice)))
-    return ballot.model_copy(update={"votes": (*others, (person, choice))})
 
 
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
@@ -191,6 +212,72 @@ def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str
     """
     offered = {choice.strip().casefold().rstrip(".!") for choice in choices}
     return tuple(word for word in (each.strip().casefold() for each in words) if word.rstrip(".!") not in offered)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentWait:
+    """The arguments of `ctx.pay`.
+
+    Raises:
+        BotError: an argument cannot be right.
+    """
+
+    verb: ClassVar = "ctx.pay"
+
+    amount: int
+    description: str
+    currency: Literal["usd"] = "usd"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.amount, int) or isinstance(self.amount, bool):
+            raise BotError(
+                f"ctx.pay({self.amount!r}, …): give the amount in cents as a whole number. 12.50 dollars are 1250."
+            )
+        if not isinstance(self.description, str) or not self.description.strip():
+            raise BotError("ctx.pay() needs a description for the person: ctx.pay(1250, '2 soups').")
+
+    @property
+    def words(self) -> Any:
+        """The arguments that tell two waits apart, as JSON data."""
+        return ["pay", self.amount, self.currency]
+
+    @property
+    def price(self) -> str:
+        """The amount as a person reads it, such as `$12.50`."""
+        return f"${self.amount // 100}.{self.amount % 100:02}"
+
+
+@dataclass(frozen=True, slots=True)
+class LocationWait:
+    """`ctx.location`, whose arguments are those of the question."""
+
+    verb: ClassVar = "ctx.location"
+    words: ClassVar[Any] = ["location"]
+
+
+@dataclass(frozen=True, slots=True)
+class VoteWait:
+    """The argument of `ctx.vote` that is none of a question.
+
+    Raises:
+        BotError: the argument cannot be right.
+    """
+
+    verb: ClassVar = "ctx.vote"
+
+    until: Literal["all"] | int = "all"
+
+    def __post_init__(self) -> None:
+        if self.until != "all" and (not isinstance(self.until, int) or self.until < 1):
+            raise BotError(f"ctx.vote(until={self.until!r}): give 'all', or the number of people who must vote.")
+
+    @property
+    def words(self) -> Any:
+        return ["vote", self.until]
+
+
+Wait: TypeAlias = PaymentWait | LocationWait | VoteWait
+"""What a question waits for instead of words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,17 +471,14 @@ class OpenQuestion(Data):
         return self.waits_for == "answer"
 
     def to_json(self) -> bytes:
-        """Return the question as `Conversation.question` holds it."""
         return self.model_dump_json().encode()
 
 
 def asked_before(question: OpenQuestion, handler: str, asked_at: float) -> AskedBefore:
-    """Return the `ctx.after_ask` of a question that timed out."""
     return AskedBefore(question.text, question.key, handler, datetime.fromtimestamp(asked_at, UTC))
 
 
 def text_to_show(messages: Sequence[MessageContent]) -> str:
-    """Return the text of the messages of a question."""
     return "\n".join(filter(None, (text_of(message.parts or ()) for message in messages)))
 
 

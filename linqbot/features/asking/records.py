@@ -12,7 +12,7 @@ overtake an answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
@@ -23,14 +23,25 @@ from pydantic_core import from_json, to_json
 from linqbot.content.drafts import numbered_list
 from linqbot.content.sending import with_standing_refusal
 from linqbot.content.sent import Sent
+from linqbot.engine.parts import Opening
 from linqbot.engine.slots import OUTSIDE
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
 from linqbot.features.asking.admission import KIND, ORDER_PREFIX, ORDER_TYPE
-from linqbot.features.asking.answers import Answer, Seen
-from linqbot.features.asking.question import OpenQuestion, Question, as_prompt, cancel_words, text_to_show
+from linqbot.features.asking.answers import Answer, Seen, joined
+from linqbot.features.asking.question import (
+    AskedBefore,
+    LookedUp,
+    OpenQuestion,
+    Question,
+    as_prompt,
+    cancel_words,
+    text_to_show,
+)
+from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.message import MessageReceived, ReactionEvent
 from linqbot.linq.events.parse import parse
 from linqbot.linq.types.message import TextPart
 from linqbot.storage.conversations import Conversation
@@ -108,19 +119,16 @@ class QuestionEnd(TypedDict, total=False):
 
 
 def answer_in(outcome: QuestionEnd, event: Event | None) -> Answer:
-    """Return the answer that ended a question."""
     return Answer(event, outcome.get("text", ""), outcome.get("choice"))
 
 
 def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled:
-    """Return the error that `ctx.ask` raises for a question that timed out or was cancelled."""
     if outcome["outcome"] == "timed_out":
         return AskTimeout("No answer came in time.")
     return cancelled_for(outcome["reason"])
 
 
 def cancelled_for(reason: AskCancellation | AskRefusal) -> AskCancelled:
-    """Return the error of a question that was cancelled, or could not be asked."""
     return AskCancelled(_WHY_CANCELLED[reason], reason=reason)
 
 
@@ -159,12 +167,10 @@ class AskRecord:
 
     @property
     def slot(self) -> str:
-        """The slot of the journal entry."""
         return f"ask:{self.n}"
 
     @property
     def call(self) -> bytes:
-        """The `call` of the journal entry."""
         said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
         parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "left": self.seen.left}
         asked = {"splits": self.splits, "opened": self.opened, "asked_with": self.verb}
@@ -200,7 +206,6 @@ def event_of(outcome: QuestionEnd, chat_id: str) -> Event:
 
 
 def record_of(entry: JournalEntry) -> AskRecord:
-    """Read a record from its journal entry."""
     said = from_json(entry.call)
     return AskRecord(
         said["n"],
@@ -310,6 +315,23 @@ def cancellation(conversation: Conversation, n: int, reason: AskCancellation, no
     return Timer(timer_id, now, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
 
 
+def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Conversation:
+    """Return a conversation whose question has failed; the delivery `by` may continue it."""
+    question = question.model_copy(update={"failed_by": by})
+    return replace(conversation, status="failed", question=question.to_json())
+
+
+def cancelled(
+    conversation: Conversation, question: OpenQuestion, reason: AskCancellation, now: float
+) -> tuple[Conversation, Timer]:
+    """End the question of a conversation by a delivery of its own, so that its handler runs. Return both.
+
+    Until then the conversation counts as failed by that delivery, so that no message in between is an answer.
+    """
+    timer = cancellation(conversation, question.n, reason, now)
+    return failed(conversation, question, by=timer.fired(now).id), timer
+
+
 def order(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
     """Return the delivery that ends a question in the lane of its chat. Equal orders have equal names."""
     delivery_id = f"{ORDER_PREFIX}{conversation.id}.{conversation.replay}.{n}.{name}"
@@ -362,7 +384,6 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
 
 
 async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
-    """Send the messages of an open question again, and return their ids."""
     sent = [await ctx.client.chats.messages.send(ctx.chat_id, message=message) for message in question.prompt]
     return [each.message.id for each in sent]
 
@@ -407,7 +428,6 @@ async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict
 
 
 def refusal_of(sent: Sent) -> Literal["opted_out", "refused"] | None:
-    """Return why a message was not sent; None if it was."""
     if sent.status == "opted_out":
         return "opted_out"
     return "refused" if sent.status == "refused" else None
@@ -417,3 +437,113 @@ def _ids(sent: Sent) -> tuple[str, ...]:
     if (refused := refusal_of(sent)) is not None:
         raise cancelled_for(refused)
     return tuple(message.id for message in sent.messages)
+
+
+class Past:
+    """The past of the conversation that a turn continues. It is empty if the handler begins with this turn.
+
+    Attributes:
+        records: The questions that were asked, in order.
+        live: The question that the event of this turn answers or ends; None if there is none.
+    """
+
+    def __init__(self, opening: Opening) -> None:
+        self.records: list[AskRecord] = []
+        self.live: AskRecord | None = None
+        self._known = opening.known
+        # The journal entries of the records, by their number.
+        self._entries: dict[int, JournalEntry] = {}
+        # The entries of calls, by the name of their part; and what the parts have seen, by their number.
+        self._parts: dict[str, list[JournalEntry]] = {}
+        self._seen: dict[int, Seen] = {}
+        if opening.conversation is None:
+            return
+        assert opening.arrival is not None
+        question = opening.arrival.question
+        assert question is not None
+        for entry in opening.known:
+            if entry.safety == "ask":
+                record = record_of(entry)
+                self.records.append(record)
+                self._entries[record.n] = entry
+                if record.n == question.n:
+                    self.live = record
+                    record.outcome = opening.arrival.outcome
+        self._parts = by_part(opening.known)
+        self._seen = {record.part: record.seen for record in self.records}
+
+    @property
+    def has_unused_answer(self) -> bool:
+        """True if there is an answer that the handler has not come to in this run."""
+        return any(each.outcome and not (each.is_used or each.is_void) for each in self.records)
+
+    def match(self, question: Question, number: int, code: str) -> AskRecord | None:
+        """Return the record of a question that an earlier run asked, by its number in this run; None if no run did."""
+        left = [record for record in self.records if record.may_answer(question) and not record.is_void]
+        if question.key is not None:
+            return next((record for record in left if record.key == question.key), None)
+        digest = question.digest
+        left = [record for record in left if record.key is None]
+        if same := next((record for record in left if record.digest == digest), None):
+            return same
+        # The words may differ from run to run. As long as the code is the same, the number decides.
+        return next((record for record in left if record.number == number and record.code == code), None)
+
+    def calls_of(self, part: int) -> Sequence[JournalEntry]:
+        """Return the journal entries of the calls of a part, without those that ask questions."""
+        return self._parts.get(part_name(part), ())
+
+    def calls_since(self, part: int, asked: AskRecord) -> list[JournalEntry]:
+        """Return the entries of the calls of a part, and of those that asked the question after it."""
+        return [*self.calls_of(part), *prompts_of(asked.n, self._known)]
+
+    def seen_in(self, part: int) -> Seen:
+        return self._seen.get(part, Seen())
+
+    def replaced_from(self, part: int) -> Seen | None:
+        """Return what the runs saw and left whose place this run takes from a part on.
+
+        It takes the place of the part's own run, and of those of later parts if their questions are gone as well. None if
+        these parts do not lead to the open question.
+        """
+        if self.live is None:
+            return None
+        runs = [self.live]
+        while runs[0].part != part:
+            before = next((record for record in self.records if record.n == runs[0].part), None)
+            if before is None:
+                return None
+            runs.insert(0, before)
+        return joined([record.seen for record in runs])
+
+    def entry_of(self, record: AskRecord) -> JournalEntry | None:
+        """Return the journal entry of a record; None if this run has asked the question."""
+        return self._entries.get(record.n)
+
+
+def looked_up(root: Event, after_ask: AskedBefore | None) -> dict[str, Any]:
+    """Return the fields of an `OpenQuestion` that say what was looked up for the event that began the conversation."""
+    if isinstance(root, MessageReceived):
+        burst = (LookedUp(replies_to_me=each.replies_to_me, answers=each.answers) for each in root.burst)
+        found = {"replies_to_me": root.replies_to_me, "answers": root.answers, "burst": tuple(burst)}
+        return {**found, "after_ask": after_ask}
+    answers = root.answers if isinstance(root, ReactionEvent) else None
+    return {"answers": answers, "is_group": root.is_group, "line": root.line, "after_ask": after_ask}
+
+
+def root_of(conversation: Conversation, question: OpenQuestion) -> Event:
+    """Return the event that began a conversation, with what was looked up for it then."""
+    body = decode(conversation.root)
+    kind = body.get("event_type") if isinstance(body, dict) else ""
+    lane = lane_of_chat(conversation.chat_id)
+    event = parse(Delivery(conversation.id, lane, str(kind or ""), conversation.root, 0.0, decoded=body))
+    if isinstance(event, MessageReceived):
+        burst = (_with(each, found) for each, found in zip(event.burst, question.burst, strict=False))
+        return _with(event, question).model_copy(update={"burst": tuple(burst)} if question.burst else {})
+    if isinstance(event, ReactionEvent) and question.answers is not None:
+        event = event.model_copy(update={"answers": question.answers})
+    return with_chat(event, KnownChat(question.is_group, question.line))
+
+
+def _with(message: Event, found: OpenQuestion | LookedUp) -> Event:
+    return message.model_copy(update={"replies_to_me": found.replies_to_me, "answers": found.answers})

@@ -13,50 +13,37 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import structlog
 
-from linqbot.clock import Clock
 from linqbot.engine.parts import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
-from linqbot.errors import Suspended
+from linqbot.errors import BotError, ConversationTooLong, Suspended
 from linqbot.features.asking.answers import IN_ANOTHER_FORM, Seen, value_of
-from linqbot.features.asking.arrivals import NOTHING
-from linqbot.features.asking.opening import cancelled, end_of_arrival, write_arrival
-from linqbot.features.asking.past import Past, looked_up, root_of
-from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest
+from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
+from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, Wait, code_digest
 from linqbot.features.asking.records import (
     AskRecord,
     AskRefused,
     Opened,
+    Past,
     QuestionEnd,
     answer_in,
+    cancelled,
     cancelled_for,
     end_without_answer,
     is_wait,
     look,
+    looked_up,
     order,
     part_name,
     refusal_label,
+    root_of,
     send_again,
     send_question,
     timeout,
 )
-from linqbot.features.asking.steps import (
-    Steps,
-    check_length,
-    check_place,
-    in_another_task,
-    in_step,
-    may_replace,
-    of_ambiguous_handler,
-    one_too_many,
-    person_to_ask,
-    second_question,
-)
-from linqbot.features.asking.wait_kinds import Wait
+from linqbot.features.asking.steps import Steps, check_length, may_replace, person_to_ask
 from linqbot.features.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
-from linqbot.features.state import Recording
 from linqbot.linq.events.event import Event
-from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
@@ -64,8 +51,8 @@ from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
-    from linqbot.bot.dispatch import Dispatcher
     from linqbot.bot.turn_context import TurnContext
+    from linqbot.engine.turn import Turns
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -85,28 +72,22 @@ class AskSession:
     Attributes:
         handler, root: The name of the handler that goes on, and the event with which it began, and which it gets again. Set
             only if the turn continues a conversation.
+        once, recall: See `Steps`.
     """
 
     handler: str
     root: Event
 
-    def __init__(  # noqa: PLR0917 - only the worker makes sessions
-        self,
-        journal: TurnJournal,
-        storage: Storage,
-        dispatcher: Dispatcher,
-        clock: Clock,
-        lease: Lease,
-        opening: Opening,
-    ) -> None:
+    def __init__(self, turns: Turns, journal: TurnJournal, lease: Lease, opening: Opening) -> None:
         self._journal = journal
-        self._storage = storage
-        self._dispatcher = dispatcher
-        self._clock = clock
+        self._storage = turns.storage
+        self._dispatcher = turns.dispatcher
+        self._clock = turns.clock
         self._lease = lease
         self._opening = opening
         self._arrival = opening.arrival or NOTHING
-        self._steps: Steps | None = None
+        self._steps = steps = Steps(journal, turns.storage, turns.clock, len(opening.known))
+        self.once, self.recall = steps.once, steps.recall
         # The conversation that the turn continues; None if the handler begins with this turn.
         self._conversation = conversation = opening.conversation
         self._past = Past(opening)
@@ -146,7 +127,6 @@ class AskSession:
 
     @property
     def is_suspended(self) -> bool:
-        """True if the handler has asked a question in this run."""
         return self._asked is not None
 
     async def begin(self, ctx: TurnContext) -> None:
@@ -168,39 +148,12 @@ class AskSession:
     @property
     def is_restartable(self) -> bool:
         """True if the turn may begin again with other input: nothing was asked, and no step holds its input."""
-        return not self._number and (self._steps is None or not self._steps.holds_input)
-
-    async def once(
-        self,
-        name: str,
-        call: Callable[[str], Awaitable[Any] | Any],
-        *,
-        kind: Any,
-        retry: bool,
-        restartable: bool = False,
-        recording: Recording | None = None,
-    ) -> Any:
-        """Return the recorded result of a step; if there is none, make the step and record its result; see `Context.once`.
-
-        `recording` gets the result of a step that was made now, and a function that records it with a write of state.
-        """
-        return await self._steps_of_run().once(
-            name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
-        )
+        return not self._number and not self._steps.holds_input
 
     async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
         """Return the recorded result of a step that may be made again, or make it; see `Context.recorded`."""
         result: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
         return result
-
-    def recall(self, name: str, *, kind: Any) -> Any:
-        """Return the recorded result of a step; None if there is none. See `Context.recall`."""
-        return self._steps_of_run().recall(name, kind=kind)
-
-    def _steps_of_run(self) -> Steps:
-        if self._steps is None:
-            self._steps = Steps(self._journal, self._storage, self._clock, len(self._opening.known))
-        return self._steps
 
     async def ask(self, question: Question, ctx: Context) -> Any:
         """Return the recorded answer, or ask and end the handler.
@@ -256,14 +209,13 @@ class AskSession:
         if question is None or not question.repeat:
             return
         sent = await send_again(question, ctx)
-        if self._arrival.conversation is not None:
+        if self._arrival.asked is not None:
             # A tapback on the repeated question is an answer as well.
             messages = (*question.messages, *sent)
             repeated = question.model_copy(update={"messages": messages})
-            self._repeated = [replace(self._arrival.conversation, question=repeated.to_json())]
+            self._repeated = [replace(self._arrival.asked.conversation, question=repeated.to_json())]
 
     def end(self, turn: Turn, commit: Commit) -> None:
-        """Add what the commit that ends the turn stores of its questions and steps."""
         if self._conversation is None and self._journal.muted_chat is not None:
             return  # The person opts out, which ends all questions of the chat: see `OptOuts`.
         commit.has_all_entries = False
@@ -319,23 +271,27 @@ class AskSession:
         """Refuse a question that cannot be asked here.
 
         Raises:
-            BotError: see `steps.py`.
+            BotError: see `Steps.check_ask`; or the answer could go to another handler of the same name.
+            ConversationTooLong: the conversation has as many questions as it can have.
         """
         self._journal.refuse_after_end(verb.removeprefix("ctx."))
-        if not self._journal.is_in_own_task:
-            raise in_another_task(verb)
-        check_place(verb, ctx, None if self._conversation is not None else self._lease.delivery.lane)
-        if self._steps is not None and self._steps.under_way:
-            raise in_step(verb, self._steps.under_way[-1])
+        lane = None if self._conversation is not None else self._lease.delivery.lane
+        self._steps.check_ask(verb, ctx, lane)
         if ctx.handler is not None and self._dispatcher.is_name_of_several(ctx.handler):
-            raise of_ambiguous_handler(verb, ctx.handler)
+            raise BotError(
+                f"Several handlers are called {ctx.handler}, and the answer goes to a handler by its name. So {verb}() could "
+                "continue the wrong one. Give each function a name of its own before you register it, such as: "
+                'order.__qualname__ = f"order_{dish}"'
+            )
         if self._number >= MOST_ASKS:
-            raise one_too_many(ctx.handler, MOST_ASKS)
+            raise ConversationTooLong(
+                f"The conversation has {MOST_ASKS} questions, which is the most. Let handler {ctx.handler} end, keep what "
+                "it has learned in ctx.state, and go on with the person's next message."
+            )
 
     # A question that was asked before
 
     async def _enter(self, record: AskRecord, ctx: TurnContext) -> None:
-        """Go on with the part that follows a question."""
         known = list(self._past.calls_of(record.n))
         if record.splits is not None and record.splits == self._part:
             # New code has put the question into this part. The rest of the part's calls may follow now.
@@ -397,7 +353,6 @@ class AskSession:
         return result_of(wait, record.outcome)
 
     def _look_again(self, record: AskRecord, waiting: OpenQuestion, ctx: TurnContext) -> None:
-        """Keep the wait open, and check again later."""
         assert self._conversation is not None
         assert record.outcome is not None
         question = waiting.model_copy(update={"looks": waiting.looks + 1})
@@ -443,9 +398,9 @@ class AskSession:
 
     def _note(self, result: AnswerResult, *, when: bool = True) -> None:
         """Notify the watcher of the turn of what the event made of the open question."""
-        asked, conversation, watcher = self._arrival.question, self._arrival.conversation, turn_watcher.get()
-        if when and watcher is not None and asked is not None and conversation is not None:
-            watcher.met_question(asked.text, conversation.handler, result)
+        asked, watcher = self._arrival.asked, turn_watcher.get()
+        if when and watcher is not None and asked is not None:
+            watcher.met_question(asked.question.text, asked.conversation.handler, result)
 
     # A new question
 
@@ -478,7 +433,6 @@ class AskSession:
     def _new_conversation(
         self, question: Question, opened: OpenQuestion, person: str, ctx: TurnContext
     ) -> Conversation:
-        """Return the conversation that waits for the answer to a new question."""
         now = self._clock.now()
         root = self._lease.delivery.body if self._conversation is None else self._conversation.root
         return Conversation(
@@ -555,7 +509,11 @@ class AskSession:
         old, question = found[0], OpenQuestion.read(found[0].question)
         is_old = self._lease.put_back or (self._conversation is not None and self._conversation.status == "failed")
         if question is None or is_old or not may_replace(self._root(ctx), person):
-            raise second_question(ctx.handler, old)
+            raise BotError(
+                f"Handler {ctx.handler} asks a person whom {old.handler} has already asked in this chat. One question is open "
+                "for a person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot "
+                f"waiting cancel {old.id}"
+            )
         ended, timer = cancelled(old, question, "replaced", self._clock.now())
         self._other = ended, timer, question.timer
 

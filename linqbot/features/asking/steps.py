@@ -1,7 +1,6 @@
 """Steps: calls of `ctx.once`, whose results are stored in the journal, so that no run of a turn repeats them.
 
-The functions from `check_place` on refuse questions that cannot be asked: no handler could wait for the answer, or no
-person could give it.
+A question in a step, and one where no handler could wait for the answer, is refused.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.features import own_changes
 from linqbot.features.asking.question import Question
+from linqbot.features.later import note_timer
 from linqbot.features.state import Recording, misfits
-from linqbot.features.turn_scheduler import note_timer
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import ANYONE, Conversation
+from linqbot.storage.conversations import ANYONE
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import StateWrite
 
@@ -84,7 +83,6 @@ class Steps:
         self.holds_input = False
 
     def recall(self, name: str, *, kind: Any) -> Any:
-        """Return the recorded result of a step; None if there is none. See `Context.recall`."""
         entry = self._journal.steps.get(self._journal.slots.of_step(name))
         if entry is None or entry.status != "accepted":
             return None
@@ -154,7 +152,6 @@ class Steps:
     async def _begun(
         self, name: str, slot: str, entry: JournalEntry | None, *, retry: bool, restartable: bool
     ) -> JournalEntry:
-        """Store that a step begins, and return its entry."""
         if entry is None:
             check_length(self._entries, f"the step {name!r}")
             self._entries += 1
@@ -187,6 +184,44 @@ class Steps:
     async def _settle_with(self, accepted: JournalEntry, write: StateWrite) -> None:
         """Store the result of a step together with a write of state, unless the line of the turn keeps nothing."""
         await self._storage.settle(accepted, () if self._journal.off_the_record else (write,))
+
+    def check_ask(self, verb: str, ctx: Context, lane: str | None) -> None:
+        """Refuse a question where no handler can wait for its answer.
+
+        Args:
+            verb: The method that asks, such as `ctx.ask`.
+            lane: The lane of the delivery; None if the handler goes on after a question.
+        Raises:
+            BotError: no handler runs, a task or a step of the handler asks, another question is open, or the event is not in
+                the lane of a chat.
+        """
+        if not self._journal.is_in_own_task:
+            raise BotError(
+                f"{verb}() was called in a task that the handler started, such as by asyncio.gather, a TaskGroup or "
+                f"asyncio.wait_for. One question waits at a time: await {verb}(…) in the handler itself, one after the "
+                "other, and limit its time with timeout_s=."
+            )
+        if not ctx.is_handling or ctx.handler is None:
+            raise BotError(
+                f"{verb}() was called outside of a handler. Middleware, `when=` and error handlers cannot ask."
+            )
+        if ctx.side is not None:
+            raise BotError(
+                f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
+                "it cannot ask: one question is open for a person at a time."
+            )
+        if ctx.event.chat_id is None:
+            raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
+        if lane is not None and lane != lane_of_chat(ctx.event.chat_id):
+            raise BotError(
+                f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a handler of "
+                "messages or reactions."
+            )
+        if self.under_way:
+            raise BotError(
+                f"{verb}() was called in the step {self.under_way[-1]!r}. A question ends the handler, which would cut "
+                "the step off. Ask before ctx.once, and use the answer in it."
+            )
 
     def _hold_input(self, *, restartable: bool) -> None:
         """Keep the turn from being restarted from here on. If it is being restarted already, the step must not begin."""
@@ -259,31 +294,6 @@ def typed(name: str, data: bytes, kind: Any) -> Any:
         ) from None
 
 
-def check_place(verb: str, ctx: Context, lane: str | None) -> None:
-    """Refuse a question where no handler can wait for its answer.
-
-    Args:
-        verb: The method that asks, such as `ctx.ask`.
-        lane: The lane of the delivery; None if the handler goes on after a question.
-    Raises:
-        BotError: no handler runs, another question is open, or the event is not in the lane of a chat.
-    """
-    if not ctx.is_handling or ctx.handler is None:
-        raise BotError(f"{verb}() was called outside of a handler. Middleware, `when=` and error handlers cannot ask.")
-    if ctx.side is not None:
-        raise BotError(
-            f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
-            "it cannot ask: one question is open for a person at a time."
-        )
-    if ctx.event.chat_id is None:
-        raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
-    if lane is not None and lane != lane_of_chat(ctx.event.chat_id):
-        raise BotError(
-            f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a handler of "
-            "messages or reactions."
-        )
-
-
 def person_to_ask(question: Question, root: Event) -> str:
     """Return the `person` of a conversation that asks a question.
 
@@ -304,45 +314,3 @@ def person_to_ask(question: Question, root: Event) -> str:
 def may_replace(root: Event, person: str) -> bool:
     """Return True if a question to a person takes the place of an open one: with a message, they began something else."""
     return isinstance(root, MessageReceived) and (root.actor or "").casefold() == person
-
-
-def second_question(handler: str | None, other: Conversation) -> BotError:
-    """Return the error of a handler that asks a person who has not answered another question of the chat yet."""
-    return BotError(
-        f"Handler {handler} asks a person whom {other.handler} has already asked in this chat. One question is open for a "
-        f"person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot waiting cancel {other.id}"
-    )
-
-
-def in_another_task(verb: str) -> BotError:
-    """Return the error of a question in a task that the handler has started."""
-    return BotError(
-        f"{verb}() was called in a task that the handler started, such as by asyncio.gather, a TaskGroup or "
-        f"asyncio.wait_for. One question waits at a time: await {verb}(…) in the handler itself, one after the "
-        "other, and limit its time with timeout_s=."
-    )
-
-
-def in_step(verb: str, step: str) -> BotError:
-    """Return the error of a question in a step of `ctx.once`."""
-    return BotError(
-        f"{verb}() was called in the step {step!r}. A question ends the handler, which would cut "
-        "the step off. Ask before ctx.once, and use the answer in it."
-    )
-
-
-def of_ambiguous_handler(verb: str, handler: str) -> BotError:
-    """Return the error of a question in a handler whose name others have too."""
-    return BotError(
-        f"Several handlers are called {handler}, and the answer goes to a handler by its name. So {verb}() could "
-        "continue the wrong one. Give each function a name of its own before you register it, such as: "
-        'order.__qualname__ = f"order_{dish}"'
-    )
-
-
-def one_too_many(handler: str | None, limit: int) -> ConversationTooLong:
-    """Return the error of a question in a conversation that has as many as it can have."""
-    return ConversationTooLong(
-        f"The conversation has {limit} questions, which is the most. Let handler {handler} end, keep what "
-        "it has learned in ctx.state, and go on with the person's next message."
-    )

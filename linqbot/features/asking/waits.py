@@ -16,7 +16,23 @@ from linqbot.client.client import Client
 from linqbot.content.sending import NO_LOCATION, stopped_by
 from linqbot.content.sent import OPTED_OUT, Sent
 from linqbot.errors import AskTimeout, LinqApiError, LinqUnavailable, RateLimited, Refused
-from linqbot.features.asking.question import Ballot, OpenQuestion, Question, cancel_words, text_to_show, vote_result
+from linqbot.features.asking.question import (
+    Ballot,
+    Declined,
+    Expired,
+    Location,
+    LocationWait,
+    OpenQuestion,
+    Paid,
+    PaymentResult,
+    PaymentWait,
+    Question,
+    VoteWait,
+    Wait,
+    cancel_words,
+    text_to_show,
+    vote_result,
+)
 from linqbot.features.asking.records import (
     LOCATION,
     PAYMENT,
@@ -27,8 +43,6 @@ from linqbot.features.asking.records import (
     refusal_of,
     send_choices,
 )
-from linqbot.features.asking.results import Declined, Expired, Location, Paid, PaymentResult
-from linqbot.features.asking.wait_kinds import LocationWait, PaymentWait, VoteWait, Wait
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import CHAT_OF_PAYMENT
 from linqbot.linq.types.chat_features import LocationFeature
@@ -245,7 +259,6 @@ async def close_request(payment: str, label: str, client: Client) -> PaymentRequ
 
 
 def payment_result(result: Any) -> PaymentResult:
-    """Return a stored result as `ctx.pay` returns it."""
     if result["status"] == "paid":
         return Paid(result["request_id"], result["amount"], result["currency"])
     return Declined(result["request_id"]) if result["status"] == "declined" else Expired(result["request_id"])
@@ -312,13 +325,11 @@ async def end_of_location(
 
 
 def look_again_after_s(looks: int) -> float:
-    """Return the seconds until the next look, after a number of looks."""
     # The exponent is limited, because a wait of a day has over a thousand looks, and floats end at 2 to the 1024.
     return min(_FIRST_LOOK_S * 2.0 ** min(looks, 10), _LONGEST_LOOK_S)
 
 
 def location_result(result: Any) -> Location:
-    """Return a stored result as `ctx.location` returns it."""
     updated_at = result["updated_at"]
     return Location(**{**result, "updated_at": updated_at and datetime.fromisoformat(updated_at)})
 

@@ -11,9 +11,8 @@ from linqbot.clock import Clock
 from linqbot.engine.slots import is_outside_of_answer
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import order, record_of
-from linqbot.features.later import KIND
+from linqbot.features.later import CANCEL, KIND
 from linqbot.features.schedules import REPEAT
-from linqbot.features.turn_scheduler import CANCEL
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.ops.dry_runs.dry_turn import DryTurn

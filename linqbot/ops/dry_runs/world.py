@@ -29,18 +29,17 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock, MovableClock
 from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.parts import Turn
+from linqbot.engine.parts import Turn, TurnSession
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.worker import Worker
 from linqbot.errors import StorageUnavailable
 from linqbot.features import notices, own_changes
-from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
+from linqbot.features.asking.arrivals import NOTHING, Arrival, Arriving
 from linqbot.features.asking.session import AskSession
-from linqbot.features.asking.turn_session import TurnSession
+from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import Features
-from linqbot.features.turn_scheduler import TurnBroadcaster
 from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
@@ -103,7 +102,7 @@ class DryWorld:
         except ChoiceFailed as failed:
             run.error = failed.__cause__
             return run
-        run.asker = arrived.conversation
+        run.asker = None if arrived.asked is None else arrived.asked.conversation
         if (answered := _answered(arrived)) is not None:
             run.doubt("it would answer a question now (ctx.ask) that was open then, and another handler took it then")
             others = [each for each in turn.conversations if each.id != answered.id]
@@ -145,7 +144,8 @@ class DryWorld:
         if not turn.conversations:
             return NOTHING
         scratch = await self._scratch(DryTurn(turn))
-        return await meaning_of(turn.delivery, [each.summary for each in turn.conversations], self._dispatcher, scratch)
+        summaries = [each.summary for each in turn.conversations]
+        return await Arriving(turn.delivery, summaries, self._dispatcher, scratch).meaning()
 
     async def answered_by(self, turn: RecordedTurn) -> Conversation | None:
         """Return the conversation to whose open question the delivery of a turn goes; None if it left entries of its own.
@@ -217,7 +217,8 @@ class DryWorld:
 
 
 def _answered(arrived: Arrival) -> Conversation | None:
-    return arrived.counted or (arrived.conversation if arrived.outcome is not None else None)
+    is_answer = arrived.is_counted or arrived.outcome is not None
+    return arrived.asked.conversation if arrived.asked is not None and is_answer else None
 
 
 class _Clock(MovableClock):

@@ -221,7 +221,7 @@ RARE = {
     "linqbot.linq.text.pieces",
     "linqbot.linq.types.payment",
     "linqbot.content.preview",
-    "linqbot.engine.stream_journal",
+    "linqbot.features.stream_journal",
     "linqbot.features.asking.answers",
     "linqbot.features.asking.arrivals",
     "linqbot.features.asking.question",
@@ -234,7 +234,6 @@ RARE = {
     "linqbot.features.notices",
     "linqbot.features.overlap",
     "linqbot.features.proactive",
-    "linqbot.features.turn_scheduler",
     "linqbot.parse.numbers",
     "linqbot.parse.yes_or_no",
 }

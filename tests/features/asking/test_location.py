@@ -12,7 +12,7 @@ from fakes import CHAT, LINE, PERSON, envelope, text_body
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
-from linqbot.features.asking.results import Location
+from linqbot.features.asking.question import Location
 from linqbot.features.asking.waits import look_again_after_s
 from linqbot.linq.events.message import MessageReceived
 

@@ -12,8 +12,7 @@ from fakes import CHAT, LINE, envelope, payment_request, text_body
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, BotError, LinqApiError, RateLimited, RuleBroken
-from linqbot.features.asking.results import Declined, Expired, Paid
-from linqbot.features.asking.wait_kinds import PaymentWait
+from linqbot.features.asking.question import Declined, Expired, Paid, PaymentWait
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.payment import PaymentSucceeded
 

@@ -8,7 +8,7 @@ import pytest
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.features.asking.results import Paid
+from linqbot.features.asking.question import Paid
 from linqbot.linq.events.account import ContactCardReceived
 from linqbot.linq.events.chat import LocationSharingStarted
 from linqbot.linq.events.message import MessageReceived

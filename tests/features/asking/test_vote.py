@@ -12,8 +12,7 @@ from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote, text_body
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, BotError, LinqApiError
-from linqbot.features.asking.results import VoteResult
-from linqbot.features.asking.wait_kinds import VoteWait
+from linqbot.features.asking.question import VoteResult, VoteWait
 from linqbot.linq.events.chat import ParticipantRemoved
 from linqbot.linq.events.message import MessageReceived
 
