@@ -9,6 +9,8 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from typing import Any, get_args, get_origin
 
 import linq
 import pytest
+import yaml
 from linq import AsyncLinqAPIV3
 from linq.types.webhook_event_type import WebhookEventType
 from pydantic import BaseModel
@@ -29,6 +32,7 @@ from linqbot.linq.types.data import Data
 from linqbot.settings import from_env
 
 OFFICIAL = Path(linq.__file__).parent
+DRIFT = Path(__file__).parents[2] / ".ci" / "drift.py"
 
 # Not an endpoint: the SDK verifies webhooks there. Our equivalent is linqbot/linq/signatures.py.
 NO_ENDPOINTS = {"webhooks.unwrap"}
@@ -185,3 +189,49 @@ def test_arguments_have_the_official_names(subtests: pytest.Subtests) -> None:
     for name in sorted(OFFICIAL_METHODS):
         with subtests.test(name=name):
             assert names(AsyncLinqAPIV3(api_key="key"), name) - names(Client("key"), name) == set()
+
+
+def openapi() -> dict[str, Any]:
+    """Return an OpenAPI file with exactly the endpoints and event types that linqbot knows, and a field of its types."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in ENDPOINTS.values():
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = {}
+    schemas = {
+        "WebhookEventType": {"type": "string", "enum": sorted(EVENT_TYPES)},
+        "Chat": {"properties": {"display_name": {"type": "string"}}},
+    }
+    return {"paths": paths, "components": {"schemas": schemas}}
+
+
+def drift(api: dict[str, Any], folder: Path) -> tuple[int, list[str]]:
+    """Compare a file as a maintainer does. Return the exit code and the lines."""
+    file = folder / "linq-api-v3.yaml"
+    file.write_text(yaml.safe_dump(api))
+    ran = subprocess.run([sys.executable, DRIFT, file], capture_output=True, text=True, check=False)
+    assert not ran.stderr
+    return ran.returncode, ran.stdout.splitlines()
+
+
+@pytest.mark.process
+def test_a_file_of_linqs_api_with_nothing_new_has_no_difference(tmp_path: Path) -> None:
+    assert drift(openapi(), tmp_path) == (0, ["linqbot knows the same endpoints, event types and fields."])
+
+
+@pytest.mark.process
+def test_each_difference_from_a_file_of_linqs_api_is_named(tmp_path: Path) -> None:
+    api = openapi()
+    schemas = api["components"]["schemas"]
+    api["paths"]["/v3/chats/{chatId}/summary"] = {"get": {}}
+    del api["paths"][ENDPOINTS["chats.typing.start"].path]["post"]
+    schemas["WebhookEventType"]["enum"].append("message.translated")
+    schemas["WebhookEventType"]["enum"].remove("message.read")
+    schemas["Chat"]["properties"]["handles"] = {"items": {"properties": {"mood_ring": {}, "handle": {}}}}
+    code, lines = drift(api, tmp_path)
+    assert code == 1
+    assert lines == [
+        "endpoint that linqbot does not know: GET /v3/chats/{}/summary",
+        "endpoint that Linq no longer has: POST /v3/chats/{}/typing",
+        "event type that linqbot does not know: message.translated",
+        "event type that Linq no longer has: message.read",
+        "field that linqbot does not know: mood_ring",
+    ]
