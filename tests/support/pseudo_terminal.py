@@ -14,6 +14,7 @@ import click
 
 WITHIN_S = 120.0
 QUESTION = b"[y/N]: "
+CTRL_C = b"\x03"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def typed(folder: Path, *words: str, answer: str | None = None, **environ: str |
 
 
 def _all_of(ours: int, process: subprocess.Popen[bytes], answer: bytes) -> str:
-    read, end = b"", time.monotonic() + WITHIN_S
+    read, end, pressed = b"", time.monotonic() + WITHIN_S, 0.0
     while time.monotonic() < end:
         if select.select([ours], [], [], 0.1)[0]:
             try:
@@ -76,9 +77,14 @@ def _all_of(ours: int, process: subprocess.Popen[bytes], answer: bytes) -> str:
             if not block:
                 break
             read += block
-            if answer and QUESTION in read:
+            if answer and QUESTION in read and not pressed:
                 os.write(ours, answer)
-                answer = b""
+                pressed = time.monotonic()
         elif process.poll() is not None:
             break
+        elif answer == CTRL_C and pressed and time.monotonic() > pressed + 3.0:
+            # Python misses a signal that comes after the prompt is written and before the read begins, as no person is so
+            # quick. A person who sees nothing happen presses again.
+            os.write(ours, answer)
+            pressed = time.monotonic()
     return read.decode()
