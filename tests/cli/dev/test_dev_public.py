@@ -70,8 +70,8 @@ def test_a_subscription_left_by_a_crash_is_taken_over_at_another_address(
     account: Account, command: Callable[..., Any], tunnel: Crooked
 ) -> None:
     first = dev(account, command, f"http://127.0.0.1:{free_port()}", "--no-reload")
-    first.until(lambda: "Nothing arrives through" in first.said())
-    assert f"Point your tunnel to http://127.0.0.1:{account.port}" in first.said()
+    first.until(lambda: f"Point your tunnel to http://127.0.0.1:{account.port}" in first.said())
+    assert "Nothing arrives through" in first.said()
     (left,) = account.subscriptions()
     account.fault(on="api", match="DELETE /v3/webhook-subscriptions", status=500, times=9)
     assert first.stop() == 0
