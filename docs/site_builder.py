@@ -70,8 +70,17 @@ def build(site: Path) -> None:
         if broken := sorted(broken_links(Path(name) / "site")):
             sys.exit("\n".join(f"{page}: {link} leads nowhere" for page, link in broken))
         _prefer_written_pages(Path(name) / "site" / "search.json")
+        _write_for_models(Path(name))
         shutil.rmtree(site, ignore_errors=True)
         shutil.copytree(Path(name) / "site", site)
+
+
+def _write_for_models(folder: Path) -> None:
+    """Add llms.txt, and llms-full.txt with the text of all written pages in the order of the navigation."""
+    shutil.copy(ROOT / "llms.txt", folder / "site")
+    names = re.findall(r"- (?:[\w ]+: )?([\w/-]+\.md)$", (DOCS / "mkdocs.yml").read_text(), re.MULTILINE)
+    pages = [(folder / "pages" / name).read_text() for name in names if not name.startswith("reference/")]
+    (folder / "site" / "llms-full.txt").write_text("\n\n".join([(ROOT / "llms.txt").read_text(), *pages]))
 
 
 def _prefer_written_pages(index: Path) -> None:

@@ -12,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote_plus
 
+import httpx
 import pytest
 from chromium_page import CHROMIUM, CHROMIUM_ARGS
 from playwright.sync_api import expect, sync_playwright
@@ -100,6 +101,12 @@ def search(site: str) -> Iterator[Callable[[str], list[str]]]:
         box = page.get_by_role("combobox", name="Search")
         yield found
         browser.close()
+
+
+def test_one_file_holds_every_written_page_for_a_language_model(site: str) -> None:
+    whole = httpx.get(f"{site}llms-full.txt").raise_for_status().text
+    for page in [*DOCS.glob("*.md"), *DOCS.glob("deploy/*.md")]:
+        assert f"\n{page.read_text().splitlines()[0]}\n" in whole, page
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on the PATH (Debian: apt-get install chromium)")
