@@ -314,7 +314,7 @@ def test_a_mistake_in_a_saved_file_is_named_and_a_corrected_file_is_served(
 def test_a_bot_whose_process_ends_is_shown_in_the_terminal_and_on_the_page(terminal: Callable[..., Terminal]) -> None:
     dev = terminal()
     text(dev.page, "die")
-    found = dev.until(lambda: (bot := dev.state()["bot"])["status"] == "stopped" and bot)
+    found = dev.until(lambda: (bot := dev.state()["bot"]) and bot["status"] == "stopped" and bot)
     assert found["message"] == "The bot's process ended with exit code 7. The terminal may show why."
     dev.until(lambda: "exit code 7" in dev.screen)
 
