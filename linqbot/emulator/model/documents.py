@@ -61,7 +61,8 @@ class Sparse:
     __slots__ = ()
     SPARSE: ClassVar[frozenset[str]] = frozenset()
 
-    @model_serializer(mode="wrap")
+    # With its return type: pydantic 2.10 looks for the names of the annotation in the module of a subclass.
+    @model_serializer(mode="wrap", return_type=dict[str, Any])
     def _without_empty(self, write: Any) -> JsonObject:
         return {name: value for name, value in write(self).items() if value or name not in self.SPARSE}
 
