@@ -84,6 +84,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "Event",
             *sorted({cls.__name__ for cls in EVENT_TYPES.values()} | set(BASES)),
             "BroadcastDone",
+            "Posted",
             "ScheduleDue",
             "UnknownEvent",
         ),

@@ -104,6 +104,7 @@ if TYPE_CHECKING:
         PollVoteAdded,
         PollVoteRemoved,
     )
+    from linqbot.linq.events.posted import Posted
     from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
 
 __all__ = [
@@ -173,6 +174,7 @@ __all__ = [
     "PollVote",
     "PollVoteAdded",
     "PollVoteRemoved",
+    "Posted",
     "ReactionAdded",
     "ReactionRemoved",
     "ScheduleDue",
@@ -206,6 +208,7 @@ _OTHERS = (
     "message.MessageReceipt",
     "payment.PaymentEvent",
     "poll.PollVote",
+    "posted.Posted",
     "proactive.BroadcastDone",
     "proactive.ScheduleDue",
 )

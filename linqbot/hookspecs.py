@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from linqbot.client.call import ApiResponse, Call, Run
     from linqbot.client.client import Client
     from linqbot.clock import Clock
+    from linqbot.features.posts import Poster
     from linqbot.linq.events.delivery import Delivery
     from linqbot.linq.events.event import Event
     from linqbot.storage.backend import Opener, Storage
@@ -104,6 +105,7 @@ class Running:
             in the journal, so they are not repeated after a crash.
         storage: The bot's storage. It is open from `on_start` to `on_stop`.
         clock: Clock that retries and timers use.
+        post: Puts an event from outside into a chat's lane: `await running.post("order.shipped", {…}, id=…, person=…)`.
         handled: Event classes that the handlers take, those of plugins included.
     """
 
@@ -111,6 +113,7 @@ class Running:
     client: Client
     storage: Storage
     clock: Clock
+    post: Poster
     handled: frozenset[type[Event]] = frozenset()
 
 

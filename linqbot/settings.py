@@ -104,6 +104,11 @@ class Settings(BaseModel):
         Path(".linqbot/webhook-secret"),
         description="File with more signing secrets, one per line; linqbot connect writes it",
     )
+    post_secrets: List = Field(
+        (),
+        repr=False,
+        description="Secrets of programs that post events to /posts, base64, comma-separated; unset for no such route",
+    )
     storage: str = Field(
         "sqlite:///linqbot.db",
         description="sqlite:///PATH, postgresql://USER@HOST/DATABASE?schema=linqbot, memory:// (lost at exit), or a plugin's URL",
@@ -235,6 +240,7 @@ class Settings(BaseModel):
             clock=clock,
             plugins=plugins,
             refusals_file=self.refusals_file,
+            post_secrets=self.post_secrets,
             role=self.role,
             on_drain=on_drain,
         )

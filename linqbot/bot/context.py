@@ -53,7 +53,7 @@ from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
 from linqbot.features.state import EarlierRun, State, Tally, TurnState
-from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE
+from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.types.content import Card, Fetched, Saved
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast"}
+_WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast", POST_TYPE: "This post"}
 
 
 class AskOptions(TypedDict, total=False):

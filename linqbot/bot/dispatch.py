@@ -44,11 +44,11 @@ from linqbot.errors import AskCancelled, AskEnded, BotError, NeverAwaited, NoVer
 from linqbot.features.catalog import Features
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.interrupts import is_ctrl_c
-from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
-from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
+from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, ScheduleDue
 from linqbot.linq.types.content import running_turn
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateReader
@@ -62,6 +62,9 @@ log = structlog.get_logger("linqbot.bot")
 
 # By name, because only a bot that gathers needs their module.
 _TYPING: Final = ("chat.typing_indicator.started", "chat.typing_indicator.stopped")
+
+_OWN_TYPES: Final = frozenset({SCHEDULE_TYPE, BROADCAST_DONE_TYPE, POST_TYPE})
+"""The types of events that no person causes: what the bot's settings say of people and groups does not concern them."""
 
 T = TypeVar("T")
 
@@ -306,6 +309,10 @@ class Dispatcher:
         routers = (router for outer in self._routers for router in outer.routers())
         return self.on_trouble is not None or any(router.dead_letter_handlers for router in routers)
 
+    def has_route_for(self, event: Event) -> bool:
+        """Return True if the filters of a handler take an event."""
+        return any(route.fits(event) for route, _ in self._routes_for(type(event)))
+
     def may_reach_handler(self, event: Event) -> bool:
         """Return True if the bot's settings let an event through to its handlers; False if `allow` fails."""
         try:
@@ -511,13 +518,9 @@ class Dispatcher:
         """
         if event.is_own and event.echoes:
             return handlers.OWN_ECHO
-        if (
-            self._bot.allow is not None
-            and not isinstance(event, ScheduleDue | BroadcastDone)
-            and not self._bot.allow(event)
-        ):
+        if self._bot.allow is not None and event.type not in _OWN_TYPES and not self._bot.allow(event):
             return handlers.NOT_ALLOWED
-        if event.is_group and self._bot.groups != "all" and not is_side:
+        if event.is_group and self._bot.groups != "all" and not is_side and event.type not in _OWN_TYPES:
             if self._bot.groups == "never":
                 return handlers.IN_GROUP
             if isinstance(event, MessageReceived) and not event.is_addressed:

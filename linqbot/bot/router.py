@@ -52,6 +52,9 @@ from linqbot.linq.types.message import ReactionType
 from linqbot.nearest import no_attribute, suggestion
 from linqbot.options import OverlapMode, check_attempts, check_deadline_s, check_gather_s, check_timezone
 
+if TYPE_CHECKING:
+    from linqbot.linq.events.posted import Posted
+
 E = TypeVar("E", bound=Event)
 Next: TypeAlias = Callable[[Any, Context], Awaitable[None]]
 Middleware: TypeAlias = Callable[[Next], Next]
@@ -336,6 +339,36 @@ class Router(EventDecorators):
             check_name(name)
         names = frozenset(given)
         return self.on(BroadcastDone, Filter(lambda event: event.name in names, f"broadcast{tuple(sorted(names))!r}"))
+
+    def on_post(
+        self, *names: str, attempts: int | None = None, deadline_s: float | None = None
+    ) -> Callable[[Handler[Posted, Returned]], Handler[Posted, Returned]]:
+        """Register a handler for what programs outside the bot post with `running.post`, a command, HTTP or SQL.
+
+        It runs in the order of the post's chat, and also while `ctx.ask` waits there. It is retried like any other. A
+        reply in a direct chat obeys the person's STOP.
+
+        Args:
+            names: Names of posts, one of which must fit, such as `order.shipped`.
+            attempts, deadline_s: As for `on`.
+        Raises:
+            BotError: as for `on`; or there is no name, or one cannot be that of a post.
+
+        Example:
+            `@bot.on_post("order.shipped")` above `async def shipped(post: Posted, ctx: Context) -> None: …`
+        """
+        from linqbot.features.posts import check_name
+        from linqbot.linq.events.posted import Posted
+
+        for name in names or (None,):
+            check_name(name)
+        return self.on(
+            Posted,
+            Filter[Posted](lambda event: event.name in names, f"post{tuple(sorted(names))!r}"),
+            attempts=attempts,
+            deadline_s=deadline_s,
+            during_ask=True,
+        )
 
     @overload
     def on_opt_out(self, handler: Handler[MessageReceived, Returned], /) -> Handler[MessageReceived, Returned]: ...

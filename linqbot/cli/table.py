@@ -47,6 +47,7 @@ SECTIONS: Final = (
             "storage": "Back up, clean up, migrate and copy the storage.",
             "plugins": "Trace an event through plugins; find the one that breaks it.",
             "send": "Send one message.",
+            "post": "Put an event of yours into a chat, for the bot's on_post handler.",
         },
     ),
     Section(

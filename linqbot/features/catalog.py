@@ -88,6 +88,8 @@ _KINDS: Final = {
     "send": Kind(run=_late("later:send_due")),
     "repeat": Kind(run=_late("later:send_due"), end=schedules.rearm),
     "broadcast": Kind(run=_late("broadcasts:send_to_person"), end=_late("broadcasts:give_up_person")),
+    "post": Kind(open=_late("posts:check_handled")),
+    "post_to": Kind(run=_late("posts:forward")),
     "outage": Kind(run=_late("notices:say_outage")),
     "dead_letter": Kind(run=_late("notices:notify_dead_letter")),
 }

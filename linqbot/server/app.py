@@ -33,6 +33,7 @@ from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
 from linqbot.features.asking.admission import after_timeouts, log_unresumable
 from linqbot.features.gaps import Gaps, Outages, end_downtime
+from linqbot.features.posts import Poster
 from linqbot.features.schedules import start_schedules
 from linqbot.hookspecs import Running
 from linqbot.plugins.loading import load
@@ -78,6 +79,7 @@ def create_app(
     answer_missed_s: float = 3600.0,
     plugins: Plugins | None = None,
     refusals_file: Path | None = None,
+    post_secrets: Sequence[str] = (),
     role: Role = "all",
     on_drain: Callable[[int], object] | None = None,
 ) -> Starlette:
@@ -103,6 +105,7 @@ def create_app(
         plugins: Plugins of this app; they must not be used by another app. None loads those that the bot names or
             brings; `linqbot.settings` also loads other installed plugins.
         refusals_file: File for the counts of refused deliveries, which `linqbot check` reads; None writes none.
+        post_secrets: Secrets with which programs sign what they post to `/posts`; without any there is no such route.
         role: `receive` only stores deliveries, `work` only handles them and answers webhooks with 503. Both need a storage
             that several processes share, and each other.
         on_drain: Called when the app stops while handlers run, with their number. They then have `drain_s` to finish.
@@ -127,7 +130,9 @@ def create_app(
     dispatcher = Dispatcher(bot, clock, deadline_s=retry_policy.deadline_s, threads=concurrency, plugins=plugins)
     # The failure of a send is logged by its turn.
     storage.settled = [name for name, status in RECEIPTS.items() if status != "failed" and not dispatcher.wants(name)]
-    environment = Running(bot, observed.wrapped(outbound.wrap), storage, clock, dispatcher.handled)
+    environment = Running(
+        bot, observed.wrapped(outbound.wrap), storage, clock, Poster(storage, clock), dispatcher.handled
+    )
     turns = Turns(
         dispatcher,
         observed,
@@ -215,6 +220,7 @@ def create_app(
         *(Route(path, webhook) for path in WEBHOOK_PATHS),
         Route("/livez", probes.livez),
         Route("/readyz", probes.readyz),
+        *_post_routes(environment, post_secrets, max_body_bytes, lambda: webhook.is_open),
     ]
     return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
 
@@ -237,6 +243,17 @@ class _App(Starlette):
             if scope["type"] == "lifespan" and "state" in scope:
                 scope["state"][ENDPOINTS] = dict.fromkeys(WEBHOOK_PATHS, self._webhook)
             await super().__call__(scope, receive, send)
+
+
+def _post_routes(
+    environment: Running, secrets: Sequence[str], max_body_bytes: int, is_open: Callable[[], bool]
+) -> list[BaseRoute]:
+    if not secrets:
+        return []
+    from linqbot.server.posts import PATH, PostEndpoint  # few bots have this route
+
+    endpoint = PostEndpoint(environment.post, secrets, max_body_bytes, is_open)
+    return [Route(PATH, endpoint.accept, methods=["POST"])]
 
 
 def _admission(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from uuid import uuid4
 
 from pydantic import BaseModel
 
@@ -316,6 +317,24 @@ class Phone:
         if event_type not in EVENT_TYPES:
             raise arguments.no_event(event_type)
         await self._do(f"has an event {event_type}", Report(event_type, data, self.line))
+
+    async def post(self, name: str, data: Mapping[str, Any] | BaseModel, *, post_id: str | None = None) -> None:
+        """Let a program outside the bot post something that concerns this chat; see `running.post`.
+
+        If no message was written in the chat yet, the post is addressed to the phone's owner.
+
+        Example: `await phone.post("order.shipped", {"parcel": "1Z"})`
+
+        Args:
+            name, data: As for `running.post`.
+            post_id: The id of the post; None is a new one.
+        Raises:
+            BotError: the name or the data cannot be used.
+        """
+        self._stage.require_running()
+        self._stage.record.history.append(f"{name} is posted for {self.handle}")
+        to = {"person": self.handle} if self._view.id is None else {"chat": self._view.id}
+        await self._stage.post({"type": name, "data": data, **to}, post_id or str(uuid4()))
 
     def _open_payment_request(self) -> str:
         for request in reversed(self.emulator.state.payment_requests.values()):

@@ -115,7 +115,7 @@ def test_without_arguments_it_lists_the_commands_in_sections() -> None:
 
 
 def test_there_are_few_commands_to_know() -> None:
-    assert len(COMMANDS) - len(GROUPS) + sum(map(len, GROUPS.values())) <= 30
+    assert len(COMMANDS) - len(GROUPS) + sum(map(len, GROUPS.values())) <= 31
 
 
 def test_the_version_is_printed() -> None:
@@ -219,6 +219,10 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("send", "+14155550142", "-t", "hi"), {"LINQ_API_V3_API_KEY": ""}, NO_KEY),
     (("send", "555", "-t", "hi"), {}, (1, "LQB3001")),
     (("send", "+14155550142", "-t", "hi", "--effect", "confeti"), {}, (1, "LQB3001")),
+    (("post", "order.paid"), {}, USAGE),
+    (("post", "order paid", "--id", "7", "--data", "{}"), {}, USAGE),
+    (("post", "order.paid", "--id", "7", "--data", "{"), {}, USAGE),
+    (("post", "order.paid", "--id", "7", "--data", "{}"), MEMORY, SETTING),
     (("rehearse", "--seed", "many"), {}, USAGE),
     (("rehearse", "nobot.py"), {}, NO_BOT),
     (("rehearse", "bot.py", "--faults", "fire"), {}, USAGE),
@@ -288,6 +292,7 @@ RESULTS: list[tuple[tuple[str, ...], type]] = [
     (("storage", "purge", "--before", "30d"), dict),
     (("storage", "backup", "backup.db"), dict),
     (("new", "mybot"), dict),
+    (("post", "order.paid", "--id", "7", "--data", "{}"), dict),
     (("person", "show"), list),
     (("person", "edit", "bot", "Menu", "--create", "--value", '{"soup": 3}'), dict),
     (("storage", "migrate"), dict),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 from pydantic import BaseModel
 
@@ -25,6 +25,7 @@ from linqbot import (
     MessageEdited,
     MessageReceived,
     Paid,
+    Posted,
     ReactionAdded,
     Running,
     Sent,
@@ -145,6 +146,13 @@ async def done(broadcast: BroadcastDone, ctx: Context) -> None:
     assert_type([person.reason async for person in ctx.bot.recipients("july", "refused")], list[str | None])
 
 
+@bot.on_post("order.shipped", attempts=2)
+async def shipped(post: Posted, ctx: Context) -> str:
+    assert_type(post.read(Guest), Guest)
+    assert_type(post.data, dict[str, Any])
+    return post.name
+
+
 @bot.on_broadcast_done("july", "june")
 async def summer(broadcast: BroadcastDone, ctx: Context) -> str:
     return "done"
@@ -188,6 +196,7 @@ bot.on_message(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_shape)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_answer)  # type: ignore[type-var]
+bot.on_post("order.shipped")(wrong_event)  # type: ignore[arg-type]
 bot.on_broadcast_done("july")(wrong_event)  # type: ignore[arg-type]
 bot.on(ReactionAdded, contains("x"))  # type: ignore[arg-type]
 bot.on(MessageEdited, has_media)  # type: ignore[arg-type]

@@ -35,6 +35,12 @@ BROADCAST_DONE_TYPE: Final = "linqbot.broadcast_done"
 BROADCAST_DONE_ID: Final = "i.broadcast_done."
 """Prefix of the ids of the deliveries of ended broadcasts."""
 
+POST_TYPE: Final = "linqbot.post"
+"""Type of the event of a post; see `posted.py`."""
+
+POST_ID: Final = "i.post."
+"""Prefix of the ids of posts that a handler gets. A webhook cannot have such an id."""
+
 JOINED_KEY: Final = "linqbot"
 """The key in a body under which the messages are that joined its delivery: the fields of `Joined`."""
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from linqbot.errors import LinqbotError
 from linqbot.linq.events import EVENT_CLASSES
-from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, Delivery, event_id_of
+from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, POST_TYPE, Delivery, event_id_of
 from linqbot.linq.events.event import Event, UnknownEvent, as_object
 from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, schedule_due
@@ -124,6 +124,11 @@ def _unknown(delivery: Delivery, body: Any) -> Event:
 
         if (ended := broadcast_done(delivery, body)) is not None:
             return ended
+    if delivery.type == POST_TYPE:
+        from linqbot.linq.events.posted import posted
+
+        if (post := posted(delivery, body)) is not None:
+            return post
     data = body.get("data") if isinstance(body, dict) else body
     fields = UnknownEvent.fields_of(data) if isinstance(data, dict) else {"data": data}
     fields["body"] = delivery.body

@@ -20,7 +20,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.frames import place_of
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import broadcasts, conversations, timers, upkeep
+from linqbot.storage import broadcasts, conversations, operations, timers, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Lease
@@ -203,7 +203,13 @@ class PostgresStorage(Storage):
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Move due timers into their lanes; see `Storage.fire`. Without any, another process is firing them."""
-        moved = await super().fire(now, limit=limit)
+
+        async def in_turn(tx: Transaction) -> int:
+            # One process at a time: another one could store a later timer of the same lane before an earlier one.
+            is_free = await tx.value("SELECT pg_try_advisory_xact_lock($1)", self._address.lock("timers"))
+            return await operations.fire(tx, self._lanes, now, limit) if is_free else 0
+
+        moved = await self._write(in_turn)
         # Read the next time again. Only this process does: to tell the others would wake them to do the same.
         self._memory.timers.has_changed |= not moved
         return moved

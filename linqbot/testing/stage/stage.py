@@ -18,10 +18,11 @@ from contextlib import AsyncExitStack
 from contextvars import copy_context
 from datetime import datetime
 from types import TracebackType
-from typing import Self, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
 import httpx
 import structlog
+from pydantic_core import to_json
 from starlette.applications import Starlette
 from structlog.typing import EventDict
 
@@ -29,17 +30,20 @@ from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
-from linqbot.errors import ConfigError
+from linqbot.errors import BotError, ConfigError
+from linqbot.linq.events.delivery import POST_TYPE
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.plugins.loading import load
 from linqbot.server.app import WEBHOOK_PATH, create_app
+from linqbot.server.posts import PATH as POSTS_PATH
 from linqbot.server.storages import openers
 from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import arguments
+from linqbot.testing.samples import signed
 from linqbot.testing.stage.bot_run import Activity, BotRun, CrashPoints, WatchedClock
 from linqbot.testing.stage.connections import WatchedApi, WatchedStorage
 from linqbot.testing.stage.record import Record
@@ -181,6 +185,26 @@ class Stage:
             await self._restarted()
             await self.emulator.flush()
 
+    async def post(self, content: dict[str, Any], post_id: str) -> None:
+        """Post to the bot over HTTP, again if it was killed before its answer.
+
+        Raises:
+            BotError: the bot refuses the post.
+        """
+        self.require_running()
+        body, about = to_json(content), {"event_id": post_id, "event_type": POST_TYPE}
+        async with httpx.AsyncClient(transport=self._webhooks) as client:
+            while True:
+                headers = signed(body, about, secret=self._subscription.secret)
+                try:
+                    answer = await client.post(f"http://127.0.0.1:8000{POSTS_PATH}", content=body, headers=headers)
+                except httpx.ConnectError:
+                    await self.arrived()
+                    continue
+                if answer.status_code != 202:
+                    raise BotError(answer.text.strip())
+                return
+
     async def _restarted(self) -> None:
         task = self._restarting
         if task is not None:
@@ -257,6 +281,7 @@ class Stage:
             secrets=[self._subscription.secret],
             clock=self.clock,
             drain_s=0,
+            post_secrets=[self._subscription.secret],
             plugins=self.plugins,
         )
         return run, storage, app

@@ -1,0 +1,191 @@
+"""Posts: what a program outside the bot puts into a chat's lane is handled once, in order, with the promises of a message."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from linqbot import Bot, BotError, Context, MessageReceived, Posted, Running
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.usefixtures("phone_for")
+
+ANN = "+14155550142"
+
+
+class Order(BaseModel):
+    number: int
+    parcel: str = "none"
+
+
+def shop() -> Bot:
+    bot = Bot(groups="never", allow=[])  # neither concerns what a program posts
+
+    @bot.on_post("order.shipped")
+    async def shipped(post: Posted, ctx: Context) -> str:
+        order = post.read(Order)
+        return f"Order {order.number} is in parcel {order.parcel}."
+
+    @bot.on_post("order.packed", "order.paid")
+    async def changed(post: Posted, ctx: Context) -> str:
+        return f"{post.name}: {post.post_id}"
+
+    return bot
+
+
+async def test_a_post_is_handled_in_its_chat_and_twice_the_same_id_once() -> None:
+    async with talking(shop(), handle=ANN) as phone:
+        await phone.text("hi")
+        await phone.post("order.shipped", {"number": 7, "parcel": "1Z"}, post_id="7")
+        await phone.post("order.shipped", {"number": 7, "parcel": "1Z"}, post_id="7")
+        await phone.post("order.paid", {}, post_id="8")
+        assert await phone.replies() == ["Order 7 is in parcel 1Z.", "order.paid: 8"]
+
+
+async def test_a_post_to_a_group_is_handled_whatever_the_bot_says_of_groups() -> None:
+    async with talking(shop(), handle=ANN) as phone:
+        group = phone.group("+14155550143")
+        await group.text("hi")
+        await group.post("order.packed", {}, post_id="9")
+        assert await group.replies() == ["order.packed: 9"]
+
+
+class Shop:
+    """A bot with what its process posts with."""
+
+    def __init__(self) -> None:
+        self.bot = shop()
+        self.running: Running | None = None
+        self.bot.on_start(self._start)
+
+    async def _start(self, running: Running) -> None:
+        self.running = running
+
+    async def post(self, name: str, post_id: str, **to: str) -> bool:
+        assert self.running is not None
+        return await self.running.post(name, {}, id=post_id, **to)
+
+
+async def test_a_post_to_a_person_finds_the_direct_chat_also_after_an_outage_of_linq() -> None:
+    owner = Shop()
+    async with talking(owner.bot, handle=ANN) as phone:
+        await phone.group("+14155550143").text("hi all")
+        await phone.text("hi")
+        phone.fail_next("chats.list_chats", status=503, times=10)
+        assert await owner.post("order.paid", "7", person=ANN)
+        assert not await owner.post("order.paid", "7", person=ANN)
+        assert await phone.waiting() == 1
+        await phone.advance(3600)
+        assert await phone.replies() == ["order.paid: 7"]
+
+
+async def test_a_post_without_a_chat_is_handled_and_can_write_to_anyone() -> None:
+    owner = Shop()
+
+    @owner.bot.on_post("stock.low")
+    async def low(post: Posted, ctx: Context) -> None:
+        assert post.chat_id is None
+        await ctx.bot.send("Order more.", to=post.actor or ANN, line=line)
+
+    async with talking(owner.bot, handle=ANN) as phone:
+        line = phone.line
+        await owner.post("stock.low", "a")
+        await owner.post("stock.low", "b", person="+14155550143")  # with whom the bot has no chat
+        assert await phone.replies() == ["Order more."]
+        assert await phone.person("+14155550143").replies() == ["Order more."]
+
+
+async def test_a_post_that_nothing_handles_or_that_does_not_fit_is_kept_as_a_dead_letter() -> None:
+    owner = Shop()
+    async with talking(owner.bot, handle=ANN) as phone:
+        await phone.text("hi")
+        await owner.post("order.lost", "1")
+        await phone.post("order.shipped", {"number": "many"}, post_id="2")
+        unhandled, unfit = await phone.dead_letters()
+        assert "@bot.on_post('order.lost')" in unhandled.error
+        assert "number missing or wrong" in unfit.error
+        assert "many" not in unfit.error
+        await phone.errors()
+
+
+async def test_a_post_does_not_wait_for_a_question_and_answers_none() -> None:
+    bot = shop()
+
+    @bot.on_message("order")
+    async def order(message: MessageReceived, ctx: Context) -> str:
+        return f"One {await ctx.ask('Which size?')}."
+
+    bot.allow = None
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("order")
+        assert await phone.next_reply() == "Which size?"
+        await phone.post("order.paid", {}, post_id="7")
+        assert await phone.replies() == ["order.paid: 7"]
+        await phone.text("large")
+        assert await phone.next_reply() == "One large."
+
+
+async def test_a_handler_of_a_post_to_a_person_asks_them_and_knows_their_state() -> None:
+    class Guest(BaseModel):
+        rating: int = 0
+
+    owner = Shop()
+    owner.bot.allow = None
+
+    @owner.bot.on_post("visit.ended")
+    async def ended(post: Posted, ctx: Context) -> str:
+        guest = await ctx.state.person(Guest)
+        guest.rating = await ctx.ask("How was it, 1 to 5?", kind=int)
+        return "Thank you."
+
+    async with talking(owner.bot, handle=ANN) as phone:
+        await phone.text("hi")
+        await owner.post("visit.ended", "7", person=ANN)
+        assert await phone.next_reply() == "How was it, 1 to 5?"
+        await phone.text("5")
+        assert await phone.next_reply() == "Thank you."
+        assert (await phone.state(Guest)).rating == 5
+
+
+async def test_nothing_is_said_to_a_person_who_has_opted_out() -> None:
+    async with talking(shop(), handle=ANN) as phone:
+        await phone.text("hi")
+        await phone.opt_out()
+        await phone.post("order.paid", {})
+        assert await phone.replies() == []
+
+
+async def test_a_post_is_handled_once_however_the_process_is_killed(tmp_path: Path) -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("hi")
+        for number in range(3):
+            await phone.post("order.shipped", {"number": number}, post_id=str(number))
+        await phone.quiet()
+
+    async for phone in killed_between_calls(shop(), scenario, storage=f"sqlite:///{tmp_path}/bot.db"):
+        sent = [each for each in phone.messages if each.from_bot]
+        assert sent == [f"Order {number} is in parcel none." for number in range(3)], phone.killed
+
+
+async def test_what_cannot_be_posted_is_refused_with_the_reason() -> None:
+    owner = Shop()
+    async with talking(owner.bot, handle=ANN):
+        assert owner.running is not None
+        post = owner.running.post
+        wrong = {
+            "cannot be the name of a post": partial(post, "order shipped", {}, id="1"),
+            "the same for every repetition": partial(post, "order.paid", {}, id=""),
+            "not both": partial(post, "order.paid", {}, id="1", chat="c", person=ANN),
+            "can never match": partial(post, "order.paid", {}, id="1", person="415 555"),
+            "must be a JSON object": partial(post, "order.paid", [1], id="1"),  # type: ignore[arg-type]
+            "this dict is none": partial(post, "order.paid", {"a": object()}, id="1"),
+            "are the most": partial(post, "order.paid", {"a": "x" * 300_000}, id="1"),
+        }
+        for why, call in wrong.items():
+            with pytest.raises(BotError, match=why):
+                await call()
+    with pytest.raises(BotError, match="None cannot be the name of a post"):
+        Bot().on_post()
