@@ -369,7 +369,7 @@ async def run(
                 load = People(emulator.url, http, ids, deliveries, seed)
             # On a slow machine, people have written everything before the bot was killed often: their answers count too.
             arriving = begin(load) if direct else asyncio.create_task(write_and_wait(load, http, emulator.url))
-            await _kill_now_and_then(bot, http, arriving, kills, dice, report)
+            await kill_now_and_then(bot, http, arriving, kills, dice, report)
             await arriving
             await settled(http, bot.url)
             report.posts = load.posts
@@ -391,7 +391,7 @@ async def write_and_wait(people: Load | People, http: httpx.AsyncClient, emulato
     await all_answered(http, emulator, people.said)
 
 
-async def _kill_now_and_then(
+async def kill_now_and_then(
     bot: Served,
     http: httpx.AsyncClient,
     arriving: asyncio.Task[None],
@@ -399,6 +399,7 @@ async def _kill_now_and_then(
     dice: random.Random,
     report: Report,
 ) -> None:
+    """Kill the bot at random moments, and start it again, until it was killed often enough or all has arrived."""
     while report.kills < kills and not arriving.done():
         await asyncio.sleep(dice.expovariate(1 / 0.15))
         await bot.kill()

@@ -13,6 +13,7 @@ from pathlib import Path
 import asking
 import crash_agent
 import crash_fleet
+import crash_posts
 import long_chat
 import page
 import pytest
@@ -116,6 +117,12 @@ def test_a_fleet_on_postgresql_loses_nothing_when_its_processes_are_killed() -> 
 def test_a_fleet_on_postgresql_keeps_its_word_when_connections_end_and_nothing_receives_for_long() -> None:
     report = asyncio.run(crash_fleet.run(80, 0, seed=1, faults=(crash_fleet.flap, crash_fleet.leave)))
     assert report.kills == 2
+    assert (report.lost, report.doubled, report.disordered, report.dead_letters) == ([], [], [], 0), str(report)
+
+
+def test_posts_survive_kills_of_the_bot_over_http_and_in_sql() -> None:
+    report = asyncio.run(crash_posts.run(60, 2, seed=1, postgres=True))
+    assert report.kills
     assert (report.lost, report.doubled, report.disordered, report.dead_letters) == ([], [], [], 0), str(report)
 
 
