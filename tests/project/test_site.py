@@ -7,6 +7,7 @@ import importlib
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,39 +27,13 @@ try:
 finally:
     sys.path.pop(0)
 
-QUESTIONS = {
-    # words that people search with: the page that answers, and its section if it has one of its own
-    "typing indicator": "replying/",
-    "confetti": "replying/",
-    "idempotency": "delivery/",
-    "delete a person gdpr": "storage/",
-    "handoff human": "recipes/",
-    "group mention": "handling/",
-    "retry after crash": "delivery/",
-    "rate limit": "delivery/",
-    "reminder timezone": "later/",
-    "webhook signature": "delivery/",
-    "docker": "deploy/run/",
-    "rotate secret": "deploy/operate/",
-    "simulated people": "testing/",
-    "poll": "replying/",
-    "backup": "storage/",
-    "unsubscribe STOP": "handling/",
-    "ask a question": "asking/",
-    "payment": "asking/",
-    "voice memo": "replying/",
-    "newsletter": "later/",
-    "remember a name": "remembering/",
-    "nginx": "deploy/proxy/",
-    "kubernetes": "deploy/run/",
-    "postgresql several machines": "deploy/postgresql/",
-    "prometheus metrics": "plugins/",
-    "stream llm answer": "replying/",
-    "approve tool call": "agents/",
-    "LQB1001": "reference/codes/",
-    "LINQBOT_STORAGE": "reference/settings/",
-    "typescript bot emulator": "other-bots/",
+QUESTIONS: dict[str, str] = {
+    words: page
+    for table in tomllib.loads((Path(__file__).parents[1] / "data" / "search_questions.toml").read_text()).values()
+    for words, page in table.items()
 }
+NOT_WRITTEN = {"deploy/hosts/", "lines/", "kept/", "database/"}
+"""Pages of questions that may be missing."""
 
 
 class _Files(SimpleHTTPRequestHandler):
@@ -105,20 +80,22 @@ def search(site: str) -> Iterator[Callable[[str], list[str]]]:
 
 def test_one_file_holds_every_written_page_for_a_language_model(site: str) -> None:
     whole = httpx.get(f"{site}llms-full.txt").raise_for_status().text
-    for page in [*DOCS.glob("*.md"), *DOCS.glob("deploy/*.md")]:
+    for page in [path for folder in (".", "deploy", "coming-from") for path in DOCS.glob(f"{folder}/*.md")]:
         assert f"\n{page.read_text().splitlines()[0]}\n" in whole, page
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on the PATH (Debian: apt-get install chromium)")
 def test_the_search_has_the_page_that_answers_first_or_among_the_first_three(
-    search: Callable[[str], list[str]],
+    site: str, search: Callable[[str], list[str]]
 ) -> None:
-    found = {words: search(words) for words in QUESTIONS}
-    places = {words: found[words].index(page) for words, page in QUESTIONS.items() if page in found[words]}
-    missed = {words: found[words][:3] for words in QUESTIONS if places.get(words) != 0}
+    missing = {page for page in QUESTIONS.values() if httpx.get(site + page).is_error}
+    assert missing <= NOT_WRITTEN
+    found = {words: search(words) for words, page in QUESTIONS.items() if page not in missing}
+    places = {words: pages.index(QUESTIONS[words]) for words, pages in found.items() if QUESTIONS[words] in pages}
+    missed = {words: pages[:3] for words, pages in found.items() if places.get(words) != 0}
     assert len(QUESTIONS) == 30
-    assert sum(place == 0 for place in places.values()) >= 24, missed
-    assert sum(place < 3 for place in places.values()) >= 27, missed
+    assert len(missed) <= 6, missed
+    assert sum(places.get(words, 3) >= 3 for words in missed) <= 3, missed
 
 
 def test_a_link_or_an_anchor_that_leads_nowhere_is_found(tmp_path: Path) -> None:
