@@ -1,0 +1,17 @@
+# syntax=docker/dockerfile:1
+# A bot and linqbot on Fly.io: docs/deploy/hosts.md. vendor/ has linqbot's wheel.
+
+FROM python:3.13-slim-trixie
+ENV HOME=/data \
+    PYTHONDONTWRITEBYTECODE=1 \
+    LINQBOT_HOST=0.0.0.0 \
+    LINQBOT_STORAGE=sqlite:////data/linqbot.db
+RUN useradd --uid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin linqbot
+COPY vendor /vendor
+# Packages that the bot needs go at the end of this line.
+RUN pip install --no-cache-dir "$(echo /vendor/linqbot-*.whl)[postgres]"
+COPY . /app
+WORKDIR /app
+# Fly mounts the volume as root's: it is handed to the bot's user, who then runs the bot. Without a volume the start fails.
+ENTRYPOINT ["/bin/sh", "-c", "chown linqbot:linqbot /data && exec setpriv --reuid=linqbot --regid=linqbot --clear-groups \"$@\"", "sh"]
+CMD ["linqbot", "serve", "/app/bot.py"]
