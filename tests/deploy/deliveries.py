@@ -99,10 +99,10 @@ def message(text: str, *, chat: str | None = None) -> bytes:
     return json.dumps(event | {"event_id": str(uuid.uuid4()), "data": data}, ensure_ascii=False).encode()
 
 
-def signed(body: bytes) -> dict[str, str]:
+def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
     """Return the headers of a delivery with this body."""
     webhook_id, now = str(uuid.uuid4()), int(time.time())
-    signature = sign(body, webhook_id=webhook_id, timestamp=now, secret=SECRET)
+    signature = sign(body, webhook_id=webhook_id, timestamp=now, secret=secret)
     return {
         "content-type": "application/json",
         "webhook-id": webhook_id,

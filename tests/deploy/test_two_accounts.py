@@ -1,0 +1,64 @@
+"""Two accounts as docs/lines.md serves them: two processes of one bot file, behind one Caddy with a path for each."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from crash import SECRET, Served
+from deploy.deliveries import BOT, PATH, message, signed
+from deploy.tools import DEPLOY, tool
+from ports import free_port
+
+from deploy import proxies
+
+PAGE = (DEPLOY.parent / "docs" / "lines.md").read_text()
+OTHER_SECRET = "whsec_HyAdHhscGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE="
+
+
+@pytest.mark.anyio
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.tools
+async def test_each_account_has_its_path_its_secret_and_its_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool("caddy", get=proxies.GET["caddy"])
+    (tmp_path / "bot.py").write_text(BOT)
+    ports = {"8001": free_port(), "8002": free_port()}
+    (routes,) = re.findall(r"```caddyfile\n(.*?)```", PAGE, re.DOTALL)
+    for named, free in ports.items():
+        routes = routes.replace(f"127.0.0.1:{named}", f"127.0.0.1:{free}")
+    shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
+    (tmp_path / "caddy").mkdir()
+    (tmp_path / "caddy" / "Caddyfile").write_text(shipped.replace("\thandle /webhooks", f"{routes}\thandle /webhooks"))
+    monkeypatch.setattr(proxies, "DEPLOY", tmp_path)
+    (tmp_path / "run").mkdir()
+    accounts = {"acme": (ports["8001"], SECRET), "zest": (ports["8002"], OTHER_SECRET)}
+    async with AsyncExitStack() as stack, httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        for name, (port, secret) in accounts.items():
+            folder = tmp_path / name
+            folder.mkdir()
+            linq = {"LINQ_API_V3_API_KEY": name, "LINQ_WEBHOOK_SECRET": secret, "LINQBOT_PORT": str(port)}
+            bot = Served(folder, "bot", port, "serve", "../bot.py", LINQ_API_V3_BASE_URL="http://127.0.0.1:1", **linq)
+            await bot.start()
+            stack.push_async_callback(bot.close)
+            await bot.up(http, "/readyz")
+        proxy = stack.enter_context(proxies.caddy(tmp_path / "run", "127.0.0.1:1"))
+        linq_side = await stack.enter_async_context(httpx.AsyncClient(verify=proxy.trust, timeout=30))
+        for name in accounts:
+            for signer, (_, secret) in accounts.items():
+                body = message(f"{signer}-to-{name}")
+                url = f"{proxy.url}/{name}{PATH}"
+                answer = await linq_side.post(url, content=body, headers=signed(body, secret))
+                assert answer.status_code == (200 if signer == name else 401), (name, signer)
+        with anyio.fail_after(30):
+            while any(not (tmp_path / name / "handled").exists() for name in accounts):
+                await anyio.sleep(0.05)
+    for name in accounts:
+        assert (tmp_path / name / "handled").read_text() == f"{name}-to-{name}\n"
+        assert (tmp_path / name / "linqbot.db").exists()
