@@ -1,0 +1,83 @@
+"""docs/kept.md lists every table and every column with personal data, as the schema of each backend has them."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import defaultdict
+from pathlib import Path
+
+import asyncpg
+import pytest
+from postgres_server import empty_storage_url, server_url
+
+from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S
+from linqbot.storage.inbox import SEEN_KEPT_S
+from linqbot.storage.journal import ENTRIES_KEPT_S
+from linqbot.storage.open import open_storage
+
+pytestmark = pytest.mark.anyio
+
+PAGE = (Path(__file__).parents[2] / "docs" / "kept.md").read_text()
+ROWS = [
+    ([*re.findall(r"`(\w+)`", tables)], {*re.findall(r"`([a-z_]+)`", personal)})
+    for tables, personal in re.findall(r"^\| (`[\w`, ]+`) \| (.*?) \|", PAGE, re.MULTILINE)
+]
+"""The tables of each row of the page, and their columns with personal data."""
+
+ONLY_POSTGRES = set(re.findall(r"^\| `(\w+)` \| [^|]*\(PostgreSQL", PAGE, re.MULTILINE))
+NEUTRAL = """
+    acked_at asked_at at attempts broadcast carrier crashed_with_others crashes
+    crashes_before_progress created_at dead_lettered_at delivery delivery_count delivery_id digest
+    due ended_at first_at grace_s handler id key kind leased line lock max_concurrent_suspects
+    message_id message_key n name next_at not_before off_the_record outcome owner padding per_minute
+    progress put_back received_at replay safety seq settled slot started_at status texts token turn
+    type until value waits
+"""
+"""Columns without personal data: ids, times, counts, words of linqbot, and names that a bot's author chooses."""
+
+
+async def columns(backend: str, tmp_path: Path) -> dict[str, set[str]]:
+    """Return the columns of each table of a new storage."""
+    found = defaultdict[str, set[str]](set)
+    if backend == "sqlite":
+        async with open_storage(f"sqlite:///{tmp_path}/bot.db"):
+            pass
+        db = sqlite3.connect(tmp_path / "bot.db")
+        for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            found[table] = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        db.close()
+        return found
+    url = empty_storage_url("kept")
+    async with open_storage(url):
+        pass
+    server = await asyncpg.connect(server_url())
+    sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = $1"
+    for table, column in await server.fetch(sql, url.rpartition("schema=")[2]):
+        found[table].add(column)
+    await server.close()
+    return found
+
+
+@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
+async def test_the_page_lists_every_table_and_every_column_with_personal_data(backend: str, tmp_path: Path) -> None:
+    real = await columns(backend, tmp_path)
+    listed = {table: personal for tables, personal in ROWS for table in tables}
+    assert set(listed) - (ONLY_POSTGRES if backend == "sqlite" else set()) == set(real)
+    for tables, personal in ROWS:
+        theirs = set[str]().union(*(real[table] for table in tables if table in real))
+        if theirs:
+            assert personal <= theirs, (tables, personal - theirs)
+        known = personal | {*NEUTRAL.split()} - ({"value"} if tables == ["state"] else set())
+        assert theirs <= known, f"Say in docs/kept.md, or here, if {theirs - known} of {tables} hold personal data."
+
+
+def test_the_page_names_the_times_for_which_rows_are_kept() -> None:
+    day = 86_400
+    assert (7 * day, 30 * day, day, day) == (ENTRIES_KEPT_S, FAILED_KEPT_S, ENDED_KEPT_S, SEEN_KEPT_S)
+    for said in (
+        "| 7 days, or these, after its turn",
+        "a day after a timeout; 30 days after a failure",
+        "| at least a day |",
+    ):
+        assert said in PAGE
