@@ -1,6 +1,7 @@
 """Builds the reference: every class, call of Linq's API, hook, command, setting, event, code and control request.
 
     python docs/generate.py [FOLDER]
+    python docs/generate.py --skill     # writes docs/skill/SKILL.md again, after a change of llms.txt
 
 The pages are not committed. They are written to docs/reference, where the links to the written pages lead to them, and
 begin with index.md. Nothing is read but the code: docstrings, signatures, tables, and a snippet for each resource of the
@@ -16,6 +17,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from linqbot.hookspecs import GROUP
 from linqbot.linq.endpoints import ENDPOINTS
 
 HERE = Path(__file__).parent
+RAW = "https://raw.githubusercontent.com/linqbot/linqbot/main"
+SKILL = HERE / "skill" / "SKILL.md"
 SECTIONS = ("Args", "Returns", "Raises", "Source")
 
 
@@ -263,6 +267,69 @@ def prose(docstring: str) -> Iterator[str]:
             yield line.strip() if section else line
 
 
+def skill() -> str:
+    """Return the skill for coding agents: the facts, rules and links of llms.txt, with the files that `linqbot new` writes."""
+    llms = (HERE.parent / "llms.txt").read_text()
+    (about,) = re.findall(r"^> (.*)$", llms, re.MULTILINE)
+    facts, rules = (
+        "\n".join(re.findall(r"^- .*$", part, re.MULTILINE))
+        for part in llms.partition("The essential API")[0].split("Rules for writing a bot:")
+    )
+    numbered = "\n".join(f"{n}. {rule.removeprefix('- ')}" for n, rule in enumerate(rules.splitlines(), 1))
+    pages = llms[llms.index("## Write a bot") : llms.index("## Look it up")]
+    links = re.sub(r"\]\((?!http)", f"]({RAW}/", pages).replace("## ", "### ")
+    template = files("linqbot.cli") / "templates" / "bot"
+    bot, tests = ((template / f"{name}.py.tmpl").read_text("utf-8") for name in ("bot", "test_bot"))
+    return f"""\
+{_SKILL_HEAD}
+# linqbot
+
+{about}
+
+{facts}
+
+## Rules
+
+{numbered}
+
+## The smallest bot
+
+`linqbot new mybot` writes this file, with its tests:
+
+```python bot.py
+{bot.replace("$name", "mybot").rstrip()}
+```
+
+## Test it
+
+```python test_bot.py
+{tests.rstrip()}
+```
+
+```console
+pytest                      # runs the tests
+linqbot check bot.py        # before it goes live: token, lines, subscriptions, secrets, storage
+linqbot rehearse bot.py     # simulated people, while the process is killed
+```
+
+The essential API in one program, with each import: [llms.txt]({RAW}/llms.txt). An error code: `linqbot explain LQB1001`.
+
+## Pages
+
+{links.rstrip()}
+"""
+
+
+_SKILL_HEAD = """\
+---
+name: linqbot
+description: Write, test and run chatbots on iMessage, RCS and SMS in Python with linqbot, a framework for Linq (linqapp.com). Use it to write or change a bot that imports linqbot, to test or deploy one, or to receive Linq's webhooks in Python.
+---
+
+<!-- Built from llms.txt by docs/generate.py: change that file. -->
+"""
+
+
 def write(folder: Path) -> None:
     for name, text in built().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -270,6 +337,9 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--skill"]:
+        SKILL.write_text(skill())
+        sys.exit()
     if not sys.argv[1:]:
         shutil.rmtree(HERE / "reference", ignore_errors=True)  # pages of what is gone
     write(Path(sys.argv[1]) if sys.argv[1:] else HERE / "reference")

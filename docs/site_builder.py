@@ -38,7 +38,7 @@ def stage(folder: Path) -> None:
     pages = folder / "pages"
     for path in [*DOCS.rglob("*.md"), *DOCS.rglob("*.png")]:
         name = path.relative_to(DOCS)
-        if name.parts[0] in {"reference", "snippets"}:
+        if name.parts[0] in {"reference", "skill", "snippets"}:
             continue
         (pages / name).parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
@@ -76,8 +76,9 @@ def build(site: Path) -> None:
 
 
 def _write_for_models(folder: Path) -> None:
-    """Add llms.txt, and llms-full.txt with the text of all written pages in the order of the navigation."""
+    """Add llms.txt, the skill, and llms-full.txt with the text of all written pages in the order of the navigation."""
     shutil.copy(ROOT / "llms.txt", folder / "site")
+    shutil.copy(generate.SKILL, folder / "site")
     names = re.findall(r"- (?:[\w ]+: )?([\w/-]+\.md)$", (DOCS / "mkdocs.yml").read_text(), re.MULTILINE)
     pages = [(folder / "pages" / name).read_text() for name in names if not name.startswith("reference/")]
     (folder / "site" / "llms-full.txt").write_text("\n\n".join([(ROOT / "llms.txt").read_text(), *pages]))
