@@ -178,3 +178,20 @@ test("a reply whose answer was lost is expected once", () => {
   });
   assert.equal(source.match(/next_reply/g)?.length, 1);
 });
+
+test("the time that passed between the steps of a whole chat passes in its test, and brings scheduled sends", () => {
+  const sent = step({ eventType: "linqbot.send", data: {}, calls: [answered({ id: "r1" })], ms: 3_600_400 });
+  const steps = [step({ ms: 0 }), step({ ms: 5000 }), sent, step({ ms: 3_601_000 }), step({ ms: 3_700_000 })];
+  const source = pytestOf(steps, { line: LINE, people: [ME], module: "bot" });
+  assert.deepEqual(source.match(/(?<=await phone\.)(text|advance\(\d+|next_reply)/g), [
+    ...["text", "text", "advance(3601", "next_reply", "text", "advance(99", "text"],
+  ]);
+});
+
+test("a bot that gave an event up has failed each time before the next step", () => {
+  const failed = { outcome: "retried", error: { type: "KeyError", message: "" }, retry_in_s: 0.9 };
+  const given_up = { ...failed, outcome: "dead_lettered", retry_in_s: null };
+  const source = pytestOf([step({ turns: [failed, given_up] }), step({})], { line: LINE, people: [ME], module: "bot" });
+  assert.equal(source.match(/phone\.errors/g)?.length, 2);
+  assert.equal(source.match(/phone\.advance/g)?.length, 1);
+});

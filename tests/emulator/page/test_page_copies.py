@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import shutil
 import socket
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 from chromium_page import FRIEND, LINE, ME, Bot, Browsing, Profiles, Served
+from copied_tests import passes, run_copied
 from dev_command import Dev
 from inspector_page import ERROR, inspector_of, open_rows, report, subscribe
 from playwright.sync_api import Locator, Page, expect
@@ -269,25 +269,6 @@ def test_the_copied_commands_run(copying: Page, bot: Bot, serve: Callable[[Path]
     curl = copied(copying, call, "Copy as curl")
     done = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, check=False)
     assert '"message"' in done.stdout, done.stdout + done.stderr
-
-
-def run_copied(tests: list[str], file: Path, folder: Path) -> dict[str, str]:
-    """Run copied tests next to their bot, in one pytest. Return the outcome of each file by its name."""
-    if file.parent != folder:
-        shutil.copy(file, folder / file.name)
-    for number, test in enumerate(tests):
-        (folder / f"test_{number}.py").write_text(test)
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-rA", "-W", "error", "--rootdir", str(folder), str(folder)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    outcomes = re.findall(r"^(PASSED|FAILED|ERROR) (test_\d+)\.py::", done.stdout, re.MULTILINE)
-    assert len(outcomes) == len(tests), done.stdout + done.stderr
-    return {name: outcome for outcome, name in outcomes}
-
-
-def passes(tests: list[str], file: Path, folder: Path) -> None:
-    """Run copied tests, and expect that each passes."""
-    outcomes = run_copied(tests, file, folder)
-    assert set(outcomes.values()) == {"PASSED"}, (outcomes, tests)
 
 
 def test_a_copied_test_passes_for_echo_and_fails_for_another_answer(

@@ -44,6 +44,8 @@ const toggleControls = laterPanel(async () => {
   return toggle;
 });
 
+const openSaving = later(async () => (await import("./saving/saving.js")).openSaving);
+
 const fetchEarlier = later(async () => (await import("./client/earlier.js")).fetchEarlier);
 
 /**
@@ -75,6 +77,7 @@ function mountParts() {
   mountSwitcher(byId("topbar-person"), store);
   byId("topbar-tools").append(
     secondPhoneButton(byId("stage"), store),
+    h("button", { type: "button", class: "pill", on: { click: () => openSaving(store) } }, icon("save"), "Save"),
     panelButton("controls", toggleControls, icon("clock"), "Time and faults"),
     panelButton("inspector", toggleInspector, icon("inspect"), "Inspector"),
   );

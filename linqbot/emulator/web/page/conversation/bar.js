@@ -10,6 +10,7 @@ import { chatTitle } from "../model/names.js";
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
 
+const openSaving = later(async () => (await import("../saving/saving.js")).openSaving);
 const openDetails = later(async () => (await import("../chats/details.js")).openDetails);
 
 /**
@@ -37,7 +38,8 @@ export function showBar(bar, store, chat, toggleInspector, toggleControls) {
     );
     const inspect = iconButton("inspect", "Show webhooks and calls", toggleInspector, "bar-inspect");
     const controls = iconButton("clock", "Time and faults", toggleControls, "bar-inspect");
-    const tools = h("span", { class: "bar-tools" }, controls, inspect);
+    const save = iconButton("save", "Save this conversation", () => openSaving(store), "bar-inspect");
+    const tools = h("span", { class: "bar-tools" }, save, controls, inspect);
     return [backButton(store, unread), h("h2", { class: "bar-title" }, who), tools];
   });
 }

@@ -7,9 +7,9 @@ import { isDone, sentMessageId } from "../model/exchanges.js";
 /**
  * One event of a conversation. `data` is the event's, `calls` are what the bot did, `turns` what it reported.
  * `messages` holds the bot's messages as the phone shows them. `poll` is the poll that the event is about, and `place`
- * the location that was shared.
+ * the location that was shared. `ms` is the time, if the test lets the time between the steps pass.
  * @typedef {{ eventType: string, data: any, calls: Call[], turns: Observation[], messages: Map<string, Message>,
- *   poll?: Poll | null, place?: { latitude: number, longitude: number } | null }} Step
+ *   poll?: Poll | null, place?: { latitude: number, longitude: number } | null, ms?: number }} Step
  */
 
 /**
@@ -30,6 +30,18 @@ const EVENTS = new Set([
  * @param {string | null} eventType
  */
 export const canRepeat = (eventType) => EVENTS.has(eventType ?? "");
+
+/** The events that linqbot makes itself once their time has come. */
+const OF_TIME = new Set(["linqbot.ask", "linqbot.send", "linqbot.schedule"]);
+
+/**
+ * Return true if an event comes by itself when the clock is moved.
+ * @param {string | null} eventType
+ */
+export const comesWithTime = (eventType) => OF_TIME.has(eventType ?? "");
+
+/** A test lets no shorter time pass than this between two acts of people. */
+const PAUSE_S = 60;
 
 /**
  * Return true if a call asked for a payment: with a payment request, or by charging a customer.
@@ -70,6 +82,8 @@ class PythonTest {
   #imports = new Set();
   #isGroup;
   #owner;
+  /** The time on the test's clock, as far as the test moves it. */
+  #ms;
 
   /**
    * @param {Step[]} steps
@@ -80,12 +94,14 @@ class PythonTest {
     this.cast = cast;
     this.#isGroup = cast.people.length > 1;
     this.#owner = senderOf(steps[0].data) ?? cast.people[0] ?? FIRST_PERSON;
+    this.#ms = steps[0].ms ?? 0;
   }
 
   source() {
     for (const step of this.steps) {
-      this.#send(step);
-      this.#expect(step);
+      this.#letTimePass(step);
+      if (!comesWithTime(step.eventType)) this.#send(step);
+      this.#expect(step, step === this.steps.at(-1));
     }
     const phone = this.#isGroup ? "group" : "phone";
     this.#lines.push(`assert await ${phone}.replies() == []`);
@@ -126,6 +142,18 @@ class PythonTest {
       .toLowerCase()
       .match(/[a-z0-9]+/g) ?? ["conversation"];
     return words.join("_").slice(0, 40).replace(/_$/, "");
+  }
+
+  /** @param {Step} step */
+  #letTimePass({ eventType, ms }) {
+    const seconds = ((ms ?? this.#ms) - this.#ms) / 1000;
+    if (seconds >= PAUSE_S || (comesWithTime(eventType) && seconds > 0)) this.#advance(Math.ceil(seconds));
+  }
+
+  /** @param {number} seconds */
+  #advance(seconds) {
+    this.#ms += seconds * 1000;
+    this.#lines.push(`await phone.advance(${seconds})`);
   }
 
   /** @param {Step} step */
@@ -252,10 +280,13 @@ class PythonTest {
     }
   }
 
-  /** @param {Step} step */
-  #expect(step) {
+  /**
+   * @param {Step} step
+   * @param {boolean} isLast
+   */
+  #expect(step, isLast) {
     const phone = this.#isGroup ? "group" : "phone";
-    this.#expectErrors(step.turns);
+    this.#expectErrors(step.turns, isLast);
     /** @type {string[]} The payment requests that no variable holds yet. */
     const asked = [];
     for (const call of step.calls.filter(({ status }) => isDone(status))) {
@@ -289,13 +320,18 @@ class PythonTest {
     }
   }
 
-  /** @param {Observation[]} turns */
-  #expectErrors(turns) {
+  /**
+   * Expect the exceptions of the turns. An event that has failed so far is expected to fail once, unless more follows in
+   * the test: then the bot must be done with it.
+   * @param {Observation[]} turns
+   * @param {boolean} isLast
+   */
+  #expectErrors(turns, isLast) {
     const succeeds = turns.at(-1)?.outcome === "acked";
-    for (const { error, retry_in_s: retryIn } of succeeds ? turns : turns.slice(0, 1)) {
+    for (const { error, retry_in_s: retryIn } of succeeds || !isLast ? turns : turns.slice(0, 1)) {
       if (!error) continue;
       this.#lines.push("(error,) = await phone.errors()", `assert type(error).__name__ == ${literal(error.type)}`);
-      if (succeeds) this.#lines.push(`await phone.advance(${Math.ceil((retryIn ?? 1) / 0.75)})`);
+      if (succeeds || (retryIn && !isLast)) this.#advance(Math.ceil((retryIn ?? 1) / 0.75));
     }
   }
 

@@ -1,8 +1,9 @@
-// The steps of a conversation for its pytest: an exchange, and those before it that it refers to.
+// The steps of a conversation for its pytest: an exchange, and those before it that it refers to; or a whole chat.
 
 import { fetchDeliveries } from "../client/control.js";
+import { messagesOf } from "../model/chats.js";
 import { WRITTEN } from "../model/exchanges.js";
-import { canRepeat, createsPayment, isCharge, pytestOf, senderOf } from "./pytest.js";
+import { canRepeat, comesWithTime, createsPayment, isCharge, pytestOf, senderOf } from "./pytest.js";
 
 /** @import { Call, Member, Observation } from "../client/types.d.ts" */
 /** @import { Exchange } from "../model/exchanges.js" */
@@ -33,9 +34,65 @@ export async function pytestOfExchange(store, key, all) {
   // A payment belongs to no chat; the exchange with its request does.
   const chatId = exchange.chatId ?? told[0].exchange.chatId ?? directChat(store, told[0].data)?.id ?? "";
   const steps = told.map(({ exchange: one, data }) => stepOf(store, chatId, { ...one, ...answersTo(one) }, data));
+  return sourceOf(store, chatId, steps, told[0].exchange.ms, all);
+}
+
+/**
+ * Return the pytest of everything that happened in a chat, with the time that passed.
+ * @param {Store} store
+ * @param {string} chatId
+ * @param {Exchange[]} all
+ * @throws {Error} The inspector does not have the whole conversation.
+ */
+export async function pytestOfChat(store, chatId, all) {
+  const belongs = await Promise.all(all.map((one) => isIn(store, chatId, one, all)));
+  const exchanges = all.filter((_, index) => belongs[index]);
+  const begun = new Set(exchanges.map((one) => one.messageId));
+  const chat = store.chats.get(chatId);
+  const said = chat ? messagesOf(chat).filter((message) => !message.is_from_me) : [];
+  if (chat?.earlier || said.length === 0 || said.some(({ id }) => !begun.has(id))) {
+    throw new Error("The inspector does not have the webhooks of all messages here, which the test needs.");
+  }
+  const steps = await Promise.all(
+    exchanges.map(async (one) => ({
+      ...stepOf(store, chatId, { ...one, ...answersTo(one) }, one.deliveries.length > 0 ? await dataOf(one) : {}),
+      ms: one.ms,
+    })),
+  );
+  return sourceOf(store, chatId, steps, exchanges[0].ms, all);
+}
+
+/**
+ * Return true if the test of a chat repeats an exchange, or lets the time pass for it. A payment and a contact card belong
+ * to no chat: what they refer to does.
+ * @param {Store} store
+ * @param {string} chatId
+ * @param {Exchange} exchange
+ * @param {Exchange[]} all
+ */
+async function isIn(store, chatId, exchange, all) {
+  const { eventType, messageId, deliveries, calls } = exchange;
+  if (comesWithTime(eventType)) return exchange.chatId === chatId || calls.some(({ data }) => data.chat_id === chatId);
+  if (!canRepeat(eventType) || deliveries.every(({ data }) => data.by_bot)) return false;
+  if (exchange.chatId === null) {
+    const found = await origins(store, exchange, await dataOf(exchange), all).catch(() => []);
+    return found.some((one) => one.chatId === chatId);
+  }
+  const isKept = !WRITTEN.has(eventType ?? "") || store.chats.get(chatId)?.messages.has(messageId ?? "");
+  return exchange.chatId === chatId && Boolean(isKept);
+}
+
+/**
+ * @param {Store} store
+ * @param {string} chatId
+ * @param {Step[]} steps
+ * @param {number} at The time of the first step.
+ * @param {Exchange[]} all
+ */
+function sourceOf(store, chatId, steps, at, all) {
   const handles = store.chats.get(chatId)?.handles ?? [];
-  const line = handles.find((member) => member.is_me)?.handle ?? told[0].data.owner_handle ?? "";
-  const people = peopleAtFirst(handles, told[0].exchange.ms, steps);
+  const line = handles.find((member) => member.is_me)?.handle ?? steps[0].data.owner_handle ?? "";
+  const people = peopleAtFirst(handles, at, steps);
   const turns = [...steps.flatMap((step) => step.turns), ...all.flatMap((one) => one.turns.map((turn) => turn.data))];
   return pytestOf(steps, { line, people, module: moduleOf(turns) });
 }
@@ -216,12 +273,28 @@ function stepOf(store, chatId, { eventType, messageId, calls, turns, sent }, dat
     eventType: eventType ?? "",
     data,
     calls: made,
-    turns: turns.map((turn) => turn.data),
+    turns: withoutOldFailures(
+      turns.map((turn) => turn.data),
+      store.bot?.at,
+    ),
     // An edited message is expected as it was first sent.
     messages: new Map(messages.filter((message) => !message.edits).map((message) => [message.id, message])),
     poll: chat?.messages.get(messageId ?? "")?.poll ?? null,
     place: placeIn(made, data.shared_by) ?? chat?.locations?.find((one) => one.handle === data.shared_by) ?? null,
   };
+}
+
+/**
+ * Return the turns without those that failed before the bot's file was last loaded, if a later one succeeded: the file has
+ * been corrected since, and a test runs it as it is now.
+ * @param {Observation[]} turns
+ * @param {string | undefined} loadedAt
+ */
+function withoutOldFailures(turns, loadedAt) {
+  const last = turns.at(-1);
+  const loaded = Date.parse(loadedAt ?? "");
+  if (last?.outcome !== "acked" || !(Date.parse(last.started_at ?? "") >= loaded)) return turns;
+  return turns.filter((turn) => turn === last || Date.parse(turn.started_at ?? "") >= loaded);
 }
 
 /**

@@ -1,0 +1,70 @@
+// The sheet that saves the open conversation as a file.
+
+import { h } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { openSheet } from "../elements/sheet.js";
+import { succeeds, toast } from "../elements/toast.js";
+import { pytestOfChat } from "../inspector/steps.js";
+import { exchangesOf } from "../model/exchanges.js";
+
+/** @import { Store } from "../model/store.js" */
+
+const NO_CHAT = "Open a conversation that has a message first.";
+
+/**
+ * Open the sheet for the conversation that is open.
+ * @param {Store} store
+ */
+export function openSaving(store) {
+  const chat = store.openChat;
+  if (!chat) {
+    toast(NO_CHAT);
+    return;
+  }
+  const saveTest = async () => {
+    const source = await pytestOfChat(store, chat.id, exchangesOf(store.traces.list));
+    const name = /def (test_\w+)/.exec(source)?.[1] ?? "test_conversation";
+    download(`${name}.py`, source, "text/x-python");
+  };
+  openSheet(
+    "Save this conversation",
+    h(
+      "section",
+      {},
+      saveButton("check", "Save as pytest", saveTest),
+      h("p", { class: "hint under" }, "A test that repeats what people did, and expects what the bot did."),
+    ),
+  );
+}
+
+/**
+ * @param {string} name The icon.
+ * @param {string} label
+ * @param {() => Promise<void>} save
+ */
+function saveButton(name, label, save) {
+  const click = async () => {
+    button.disabled = true;
+    await succeeds(save());
+    button.disabled = false;
+    button.focus();
+  };
+  const button = h(
+    "button",
+    { type: "button", class: "sheet-action with-icon", on: { click } },
+    icon(name),
+    h("span", {}, label),
+  );
+  return button;
+}
+
+/**
+ * Let the browser save a text as a file.
+ * @param {string} name
+ * @param {string} text
+ * @param {string} type
+ */
+function download(name, text, type) {
+  // The address is not revoked: some browsers read it after the click.
+  h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name }).click();
+}
