@@ -6,7 +6,7 @@ import { secondPhoneButton } from "./chats/second-phone.js";
 import { mountSwitcher } from "./chats/switcher.js";
 import { mountConversation } from "./conversation/conversation.js";
 import { byId, h } from "./elements/dom.js";
-import { icon, loadIcons } from "./elements/icons.js";
+import { icon, iconButton, loadIcons } from "./elements/icons.js";
 import { later, loadLater } from "./elements/later.js";
 import { follow } from "./client/stream.js";
 import { Presses } from "./elements/presses.js";
@@ -77,7 +77,7 @@ function mountParts() {
   mountSwitcher(byId("topbar-person"), store);
   byId("topbar-tools").append(
     secondPhoneButton(byId("stage"), store),
-    h("button", { type: "button", class: "pill", on: { click: () => openSaving(store) } }, icon("save"), "Save"),
+    iconButton("save", "Save this conversation", () => openSaving(store), "pill"),
     panelButton("controls", toggleControls, icon("clock"), "Time and faults"),
     panelButton("inspector", toggleInspector, icon("inspect"), "Inspector"),
   );

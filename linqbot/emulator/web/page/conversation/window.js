@@ -31,6 +31,16 @@ export class TranscriptWindow {
   }
 
   /**
+   * Show a whole chat, however long it is.
+   * @param {number} count The number of its messages.
+   */
+  showAll(count) {
+    this.#count = count;
+    this.start = 0;
+    this.end = count;
+  }
+
+  /**
    * Take the new number of messages into account. At the end the window follows, and it drops the earliest ones.
    * @param {number} count
    */

@@ -6,6 +6,7 @@ import { openSheet } from "../elements/sheet.js";
 import { succeeds, toast } from "../elements/toast.js";
 import { pytestOfChat } from "../inspector/steps.js";
 import { exchangesOf } from "../model/exchanges.js";
+import { sharedPage } from "./shared.js";
 
 /** @import { Store } from "../model/store.js" */
 
@@ -26,15 +27,31 @@ export function openSaving(store) {
     const name = /def (test_\w+)/.exec(source)?.[1] ?? "test_conversation";
     download(`${name}.py`, source, "text/x-python");
   };
-  openSheet(
-    "Save this conversation",
+  /** @type {HTMLInputElement} */
+  const shows = h("input", { type: "checkbox" });
+  const saveShared = async () => {
+    const page = await sharedPage(store, store.chats.get(chat.id) ?? chat, { showsHandles: shows.checked });
+    download("conversation.html", page, "text/html");
+  };
+  openSheet("Save this conversation", [
+    h(
+      "section",
+      {},
+      saveButton("play", "Save as a page that plays it", saveShared),
+      h("label", { class: "sheet-choice" }, shows, "Show numbers and e-mail addresses"),
+      h(
+        "p",
+        { class: "hint under" },
+        "One HTML file to share. It has what the phone shows, and neither webhooks nor code.",
+      ),
+    ),
     h(
       "section",
       {},
       saveButton("check", "Save as pytest", saveTest),
       h("p", { class: "hint under" }, "A test that repeats what people did, and expects what the bot did."),
     ),
-  );
+  ]);
 }
 
 /**

@@ -1,0 +1,25 @@
+// Masking handles in texts: phone numbers and e-mail addresses, of people and lines that are known and of any others.
+
+const NUMBER = /\+?\(?\d[\d\s().-]{5,}\d/g;
+const ADDRESS = /([^\s@<>()":,;])[^\s@<>()":,;]*@((?:[\w-]+\.)+\w+)/g;
+const SHORTEST = 8; // digits of a number that is written with its country code
+const SHORTEST_KNOWN = 7; // digits of a known number that is written without it
+
+/** @param {string} text */
+const digitsOf = (text) => text.replace(/\D/g, "");
+
+/**
+ * Return a text with `+1…0142` for each phone number, and `a…@example.com` for each e-mail address.
+ * @param {string} text
+ * @param {string[]} known Handles that are masked also in other spellings, such as (415) 555-0142.
+ */
+export function maskedText(text, known) {
+  const numbers = known.filter((handle) => handle.startsWith("+")).map(digitsOf);
+  const isHandle = (/** @type {string} */ found, /** @type {string} */ digits) =>
+    (found.startsWith("+") && digits.length >= SHORTEST) ||
+    (digits.length >= SHORTEST_KNOWN && numbers.some((number) => number.endsWith(digits)));
+  return text.replace(ADDRESS, "$1…@$2").replace(NUMBER, (found) => {
+    const digits = digitsOf(found);
+    return isHandle(found, digits) ? `${found.startsWith("+") ? `+${digits[0]}` : ""}…${digits.slice(-4)}` : found;
+  });
+}
