@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from linqbot.language.spoken import sentences
 from linqbot.parse.numbers import check_length, in_words
 
 _DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -80,10 +81,6 @@ _FILLERS = re.compile(
 )
 _A_DAY: Final = timedelta(days=1)
 
-NO_DAY: Final = "Please give a day, such as Friday, tomorrow or 24 Dec."
-NO_TIME: Final = "At which time? Please give the day and a time, such as Friday 19:30."
-NOT_UNDERSTOOD: Final = "Please give a day and a time, such as Friday 19:30, tomorrow at 7pm or 24 Dec 18:00."
-
 
 def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datetime:
     """Return the moment that a text names, which is after `now`.
@@ -109,10 +106,10 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datet
     days: list[date] | None = None
     length, _, at = plain.partition(" at ")
     if _LENGTH.fullmatch(length):
-        ahead = _length(length)
+        ahead = _length(length, otherwise=sentences().day_and_time)
         if ahead % _A_DAY or not _IN_DAYS.search(length):
             if at:
-                raise ValueError(NOT_UNDERSTOOD)
+                raise ValueError(sentences().day_and_time)
             return _later(now.astimezone(UTC), ahead).astimezone(now.tzinfo)
         days, plain = [_later(now, ahead).date()], f"at {at}" if at else ""
     evening, morning = _EVENING.search(plain) is not None, _MORNING.search(plain) is not None
@@ -124,9 +121,9 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datet
     if clock is None and re.fullmatch(_HOUR, rest):
         clock, rest, _ = time_of_day(f"at {rest}", evening=evening, morning=morning)
     if rest or (clock is None and days is None):
-        raise ValueError(NOT_UNDERSTOOD)
+        raise ValueError(sentences().day_and_time)
     if clock is None:
-        raise ValueError(NO_TIME)
+        raise ValueError(sentences().which_time)
     return _first_after(days or [now.date(), _later(now, _A_DAY).date()], clock, now)
 
 
@@ -149,19 +146,19 @@ def day(text: str, *, timezone: str, now: datetime | None = None) -> date:
     """
     plain, now = _read(text, timezone, now)
     if _WEEK.fullmatch(plain):
-        raise ValueError(f"Which day? {NO_DAY}")
+        raise ValueError(sentences().which_day)
     if _LENGTH.fullmatch(plain):
-        ahead = _length(plain, otherwise=NO_DAY)
+        ahead = _length(plain, otherwise=sentences().day)
         if ahead % _A_DAY or not _IN_DAYS.search(plain):
-            raise ValueError(NO_DAY)
+            raise ValueError(sentences().day)
         return _later(now, ahead).date()
     days, rest = _days(plain, now.date())
     if days is None or _without_fillers(rest):
-        raise ValueError(NO_DAY)
+        raise ValueError(sentences().day)
     for each in days:
         if each >= now.date():
             return each
-    raise ValueError("That day has passed. Please give a later one.")
+    raise ValueError(sentences().day_passed)
 
 
 def _read(text: str, timezone: str, now: datetime | None) -> tuple[str, datetime]:
@@ -175,7 +172,7 @@ def _read(text: str, timezone: str, now: datetime | None) -> tuple[str, datetime
     return re.sub(r"(?<=\d)t(?=\d)", " ", plain), now.astimezone(where)
 
 
-def _length(text: str, *, otherwise: str = NOT_UNDERSTOOD) -> timedelta:
+def _length(text: str, *, otherwise: str) -> timedelta:
     try:
         return duration(text.replace(" from today", " from now"))
     except ValueError:
@@ -186,7 +183,7 @@ def _later(now: datetime, ahead: timedelta) -> datetime:
     try:
         return now + ahead
     except OverflowError:
-        raise ValueError(NOT_UNDERSTOOD) from None
+        raise ValueError(sentences().day_and_time) from None
 
 
 def _without_fillers(text: str) -> str:
@@ -222,14 +219,14 @@ def _clock(match: re.Match[str], *, evening: bool, morning: bool) -> time:
     )
     if half := given.get("half"):
         if not 1 <= hour <= 12:
-            raise ValueError(f"{hour} {half} is not a time. Please write it like 7:30pm or 19:30.")
+            raise ValueError(sentences().no_such_half.format(hour=hour, half=half))
         hour = hour % 12 + (12 if half.startswith("p") else 0)
     elif hour <= 12 and match.re is _BARE_HOUR and not (evening or morning):
-        raise ValueError(f"{hour} in the morning or in the evening? Please write it like 7am, 7pm or 19:00.")
+        raise ValueError(sentences().morning_or_evening.format(hour=hour))
     elif evening and 1 <= hour <= 11:
         hour += 12
     if hour > 23 or minute > 59:
-        raise ValueError(f"{hour}:{minute:02} is not a time of day. Please write it like 19:30.")
+        raise ValueError(sentences().no_such_time.format(hour=hour, minute=minute))
     return time(hour, minute)
 
 
@@ -261,7 +258,7 @@ def _days(text: str, today: date) -> tuple[list[date] | None, str]:
             found = [_date(year, month, number) for year in years]
         if existing := [each for each in found if each is not None]:
             return existing, rest
-        raise ValueError(f"There is no such date as {match.group().strip(' .,')}. Please check it.")
+        raise ValueError(sentences().no_such_date.format(date=match.group().strip(" .,")))
     return None, text
 
 
@@ -272,9 +269,7 @@ def _month_and_day(match: re.Match[str], pattern: re.Pattern[str]) -> tuple[int,
         return int(match["month"]), int(match["day"])
     one, two = int(match["one"]), int(match["two"])
     if one <= 12 and two <= 12 and one != two:
-        raise ValueError(
-            f"{match.group()} could be two dates. Please write the month as a word, such as {one} {_short(two)}."
-        )
+        raise ValueError(sentences().two_dates.format(given=match.group(), day=one, month=_short(two)))
     return (one, two) if two > 12 else (two, one)
 
 
@@ -290,8 +285,8 @@ def _first_after(days: list[date], clock: time, now: datetime) -> datetime:
             if at.astimezone(UTC) > now.astimezone(UTC):  # times of one zone are compared by their wall time
                 return at
     except OverflowError:
-        raise ValueError(NOT_UNDERSTOOD) from None
-    raise ValueError("That time has passed. Please give a later one.")
+        raise ValueError(sentences().day_and_time) from None
+    raise ValueError(sentences().time_passed)
 
 
 def _date(year: int, month: int, day: int) -> date | None:
@@ -335,14 +330,13 @@ def duration(text: str) -> timedelta:
     plain = re.sub(r"\s+(from now|later|please)$", "", plain)
     if match := _TWO_NUMBERS.search(plain):
         whole, rest = match["whole"], match["rest"]
-        raise ValueError(
-            f"{match.group()} could be {whole}{rest} or {float(f'{whole}.{rest}'):g}. Please write it like this."
-        )
+        other = f"{float(f'{whole}.{rest}'):g}"
+        raise ValueError(sentences().two_numbers.format(given=match.group(), one=f"{whole}{rest}", other=other))
     seconds = _seconds(plain)
     if seconds is None:
-        raise ValueError("Please give a length of time, such as 20 min, 1h30 or 2 days.")
+        raise ValueError(sentences().duration)
     if not 0 < seconds <= LONGEST_S:
-        raise ValueError("Please give a length of time between a second and a hundred years.")
+        raise ValueError(sentences().duration_limits)
     return timedelta(seconds=seconds)
 
 

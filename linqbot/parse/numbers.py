@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from linqbot.language.spoken import sentences
+
 MOST_DIGITS: Final = 15
 """Longer numbers are refused: they are phone or card numbers, never a count."""
 
@@ -130,7 +132,7 @@ def number(text: str) -> int:
             return int(digits)
     elif not re.search(r"\d", text) and (value := _signed(text)) is not None:
         return value
-    raise ValueError("Please give one whole number, such as 2 or twelve.")
+    raise ValueError(sentences().number)
 
 
 def _signed(text: str) -> int | None:
@@ -211,4 +213,4 @@ def check_length(text: str) -> None:
         ValueError: the text has more than `LONGEST_TEXT` characters.
     """
     if len(text) > LONGEST_TEXT:
-        raise ValueError("Please write less, so that I understand it.")
+        raise ValueError(sentences().too_long)

@@ -13,16 +13,10 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from typing import Final, Protocol
 
+from linqbot.language.spoken import sentences
 from linqbot.parse.dates import WEEKDAYS, duration, instant, time_of_day, zone
 from linqbot.parse.numbers import check_length
 
-NOT_UNDERSTOOD: Final = (
-    "Please say how often, such as every day at 9:00, weekdays 8:30, mon and thu 19:30 or every 2 hours."
-)
-NOT_CLEAR: Final = (
-    "It is not clear which times are on which days. Please give one rhythm for each group of days, such as weekdays 9:00, "
-    "and on its own weekends 11:00."
-)
 _DAY_S: Final = 86_400
 _CRON = re.compile(r"[\d*/,\-]+ [\d*/,\-]+ [\dLW*/,\-]+ [\w*/,\-]+ [\w#*/,\-]+", re.ASCII | re.IGNORECASE)
 _RANGE = re.compile(rf"\b({'|'.join(WEEKDAYS)})\s*(?:-|to|\u2013)\s*({'|'.join(WEEKDAYS)})\b")
@@ -194,9 +188,9 @@ def _interval(text: str, where: tzinfo) -> _Interval | None:
         return None
     seconds = length.total_seconds()
     if seconds % 1 or seconds < 1:
-        raise ValueError("An interval is a whole number of seconds.")
+        raise ValueError(sentences().rhythm_of_seconds)
     if seconds % _DAY_S == 0:
-        raise ValueError("At which time of day? Such as every day at 9:00, or mon 9:00.")
+        raise ValueError(sentences().rhythm_time)
     return _Interval(int(seconds), instant(datetime(2001, 1, 1), where).astimezone(UTC))  # noqa: DTZ001 - wall time
 
 
@@ -209,10 +203,10 @@ def _days_and_times(text: str, where: tzinfo) -> _DaysAndTimes:
         if are_times
     ]
     if not times:
-        raise ValueError("At which time of day? Such as every day at 9:00, or mon 9:00." if days else NOT_UNDERSTOOD)
+        raise ValueError(sentences().rhythm_time if days else sentences().rhythm)
     # Several groups are clear only in pairs of days and times that all have the same days or the same times.
     if days and not (len(days) == len(times) and 1 in (len(set(days)), len(set(times)))):
-        raise ValueError(NOT_CLEAR)
+        raise ValueError(sentences().unclear_rhythm)
     weekdays = frozenset[int]().union(*days) or frozenset(range(7))
     return _DaysAndTimes(weekdays, tuple(sorted(frozenset[time]().union(*times))), where)
 
@@ -242,5 +236,5 @@ def _weekdays(rest: str) -> set[int]:
         elif word in ("day", "days", "daily", "everyday"):
             weekdays |= set(range(7))
         elif word not in ("at", "and", "the", "time"):
-            raise ValueError(NOT_UNDERSTOOD)
+            raise ValueError(sentences().rhythm)
     return weekdays

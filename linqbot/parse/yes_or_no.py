@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from linqbot.language.spoken import sentences
 from linqbot.parse.numbers import check_length
 
 _YES: Final = frozenset(
@@ -119,7 +120,7 @@ def yes_no(text: str) -> bool:
             return True
         if said in _NO:
             return False
-    raise ValueError("Please answer yes or no.")
+    raise ValueError(sentences().yes_or_no)
 
 
 def _once(words: str) -> str:

@@ -19,42 +19,47 @@ from pydantic import ValidationError
 from linqbot.clock import Clock
 from linqbot.features.asking.question import Ballot, OpenQuestion, Question, adapter_of
 from linqbot.features.state import digest_of
+from linqbot.language.spoken import sentences
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.linq.text.sentences import is_one_of
 from linqbot.linq.types.message import MediaPart
 from linqbot.parse.yes_or_no import yes_no
 
-IN_ANOTHER_FORM: Final = "Please answer in another form."
-"""Shown about an invalid answer of which nothing more is known."""
 _VOTE: Final = "poll.vote.added"
 _LOOKS_LIKE: Final = {"👍": "like", "👎": "dislike", "\u2764": "love"}
 """The types of the tapbacks that look like an emoji. The person does not see the difference."""
 _MODIFIERS: Final = "\ufe0f🏻🏼🏽🏾🏿"
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d*)?")
-_SENTENCES: Final = {
-    "int_parsing": "Please answer with a whole number.",
-    "int_from_float": "Please answer with a whole number.",
-    "float_parsing": "Please answer with a number.",
-    "decimal_parsing": "Please answer with a number.",
-    "bool_parsing": "Please answer with yes or no.",
-    "date_from_datetime_parsing": "Please answer with a date, such as 2026-11-20.",
-    "date_parsing": "Please answer with a date, such as 2026-11-20.",
-    "datetime_from_date_parsing": "Please answer with a date and a time, such as 2026-11-20 18:30.",
-    "datetime_parsing": "Please answer with a date and a time, such as 2026-11-20 18:30.",
-    "time_parsing": "Please answer with a time, such as 18:30.",
-    "url_parsing": "Please answer with a web address, such as https://example.com.",
-    "uuid_parsing": "Please answer with an id of 32 hexadecimal digits.",
-    "greater_than": "Please answer with more than {gt}.",
-    "greater_than_equal": "Please answer with {ge} or more.",
-    "less_than": "Please answer with less than {lt}.",
-    "less_than_equal": "Please answer with {le} or less.",
-    "string_too_short": "Please answer with at least {min_length} characters.",
-    "string_too_long": "Please answer with at most {max_length} characters.",
-    "literal_error": "Please answer with {expected}.",
-    "enum": "Please answer with {expected}.",
+_SENTENCE_OF: Final = {
+    "int_parsing": "whole_number",
+    "int_from_float": "whole_number",
+    "float_parsing": "any_number",
+    "decimal_parsing": "any_number",
+    "bool_parsing": "yes_or_no",
+    "date_from_datetime_parsing": "iso_date",
+    "date_parsing": "iso_date",
+    "datetime_from_date_parsing": "iso_date_time",
+    "datetime_parsing": "iso_date_time",
+    "time_parsing": "iso_time",
+    "url_parsing": "web_address",
+    "uuid_parsing": "hexadecimal_id",
+    "greater_than": "more_than",
+    "greater_than_equal": "at_least",
+    "less_than": "less_than",
+    "less_than_equal": "at_most",
+    "string_too_short": "longer",
+    "string_too_long": "shorter",
+    "literal_error": "one_of",
+    "enum": "one_of",
 }
-"""What a person is shown about an invalid answer, by the type of pydantic's error."""
+"""The sentence that a person is shown about an invalid answer, by the type of pydantic's error."""
+_NAMED: Final = {
+    "MessageReceived": "message",
+    "LocationSharingStarted": "location",
+    "ContactCardReceived": "contact_card",
+}
+"""The sentence that asks for an event, by its class."""
 
 
 class Verdict(Enum):
@@ -219,17 +224,17 @@ def value_of(question: Question, answer: Answer) -> Any:
         return choice
     if kind is MediaPart:
         if not isinstance(event, MessageReceived) or not event.media:
-            raise ValueError("Please answer with a photo or a file.")
+            raise ValueError(sentences().photo_or_file)
         return event.media[0]
     if isinstance(kind, type) and issubclass(kind, Event):
         if not isinstance(event, kind):
-            raise ValueError(f"Please answer with {_named(kind)}.")  # noqa: TRY004 - the person reads it
+            raise ValueError(getattr(sentences(), _NAMED.get(kind.__name__, "something_else")))  # noqa: TRY004 - a person reads it
         return event
     text = answer.text.strip()
     if not text and isinstance(event, MessageReceived):
         text = "\n".join(link.value for link in event.links)  # an address alone comes as a link
     if not text:
-        raise ValueError("Please answer with text.")
+        raise ValueError(sentences().text)
     return text if kind is str else _converted(kind, text)
 
 
@@ -251,7 +256,7 @@ def _choice(question: Question, answer: Answer) -> str | None:
     choices, shown = question.choices, answer.choice
     choice = choice_of(answer.text, choices) if shown is None else choice_of_words(shown, choices)
     if choice is None and question.kind is str:
-        raise ValueError(f"Please answer with one of these: {', '.join(choices)}.")
+        raise ValueError(sentences().one_of_these.format(choices=", ".join(choices)))
     return choice
 
 
@@ -266,9 +271,9 @@ def _converted(kind: Any, text: str) -> Any:
             return yes_no(text)  # pydantic takes "yes", but not "Yes!" or "nope"
         raise ValueError(_sentence(error)) from None
     if isinstance(value, datetime) and _NUMBER.fullmatch(text):
-        raise ValueError(_SENTENCES["datetime_parsing"])  # pydantic takes 1830 for seconds since 1970
+        raise ValueError(sentences().iso_date_time)  # pydantic takes 1830 for seconds since 1970
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(_SENTENCES["float_parsing"])
+        raise ValueError(sentences().any_number)
     return value
 
 
@@ -277,16 +282,19 @@ def _sentence(error: ValidationError) -> str:
     context = first.get("ctx", {})
     if first["type"] == "value_error" and isinstance(context.get("error"), ValueError) and str(context["error"]):
         return str(context["error"])
-    sentence = _SENTENCES.get(first["type"])
-    return sentence.format_map(context) if sentence else IN_ANOTHER_FORM
+    sentence: str = getattr(sentences(), _SENTENCE_OF.get(first["type"], "other_form"))
+    if "expected" in context:
+        context = {"expected": _either(context["expected"])}
+    return sentence.format_map(context)
 
 
-def _named(kind: type[Event]) -> str:
-    return {
-        "MessageReceived": "a message",
-        "LocationSharingStarted": "your location: share it here",
-        "ContactCardReceived": "your contact card: share it with this number",
-    }.get(kind.__name__, "something else")
+def _either(expected: str) -> str:
+    """Return the values that pydantic expects, such as `'small' or 'large'`, in the language of the turn."""
+    for quote in ("'", ""):
+        first, found, last = expected.rpartition(f"{quote} or {quote}")
+        if found:
+            return sentences().either.format(first=first + quote, last=quote + last)
+    return expected
 
 
 MOST_TIMES: Final = 100

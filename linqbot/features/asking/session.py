@@ -17,7 +17,7 @@ from linqbot.engine.parts import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import BotError, ConversationTooLong, Suspended
-from linqbot.features.asking.answers import IN_ANOTHER_FORM, Seen, value_of
+from linqbot.features.asking.answers import Seen, value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, Wait, code_digest
 from linqbot.features.asking.records import (
@@ -43,6 +43,7 @@ from linqbot.features.asking.records import (
 )
 from linqbot.features.asking.steps import Steps, check_length, may_replace, person_to_ask
 from linqbot.features.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
+from linqbot.language.spoken import sentences
 from linqbot.linq.events.event import Event
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
@@ -372,7 +373,7 @@ class AskSession:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
             self._note("given_up")
             raise cancelled_for("invalid")
-        sent = await ctx.reply(why or IN_ANOTHER_FORM, key=refusal_label(record.n, tries))
+        sent = await ctx.reply(why or sentences().other_form, key=refusal_label(record.n, tries))
         if sent.status == "opted_out":
             record.outcome = {"outcome": "cancelled", "reason": "opted_out"}
             self._note("cancelled")

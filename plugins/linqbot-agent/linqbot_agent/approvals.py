@@ -19,6 +19,7 @@ from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApp
 from pydantic_core import to_json
 
 from linqbot import AskCancelled, BotError, Context, MessageReceived, Refused, TextPart
+from linqbot.language import sentences
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.run import Settings
 from linqbot_agent.written import in_mark, said_by, visible
@@ -129,7 +130,7 @@ def _text(ctx: Context) -> str:
 def question(call: ToolCallPart) -> str:
     """Return the question for approval of a call: the tool and its arguments in words."""
     said = ", ".join(f"{_words(name)} {_value(value)}" for name, value in call.args_as_dict().items())
-    return f"May I {_words(call.tool_name)}{f' ({said})' if said else ''}? 👍 or yes, 👎 or no"
+    return sentences().may_i.format(call=f"{_words(call.tool_name)}{f' ({said})' if said else ''}")
 
 
 def _words(name: str) -> str:

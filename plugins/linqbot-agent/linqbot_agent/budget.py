@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from linqbot import BotError, Context, Tally
 from linqbot.errors import StateConflict
+from linqbot.language import ENGLISH, sentences
 from linqbot.parse import recurrence
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateWrite
@@ -28,12 +29,8 @@ USED: Final = "linqbot_agent.Used"
 Period: TypeAlias = Literal["hour", "day", "week", "month"]
 """The time after which a budget begins again."""
 
-_NOTICES: Final[dict[Period, str]] = {
-    "hour": "That is all I can do for you for now. Please write again in an hour.",
-    "day": "That is all I can do for you today. Please write again tomorrow.",
-    "week": "That is all I can do for you this week. Please write again next week.",
-    "month": "That is all I can do for you this month. Please write again next month.",
-}
+_NOTICE: Final = ENGLISH.sentences.used_up_day
+"""The notice that stands for that of the period, in the language of the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class Budget:
     cost: Decimal | float | None = None
     per: Period = "day"
     timezone: str = "UTC"
-    notice: str | None = _NOTICES["day"]
+    notice: str | None = _NOTICE
 
     def __post_init__(self) -> None:
         limits = [limit for limit in (self.requests, self.tokens) if limit is not None]
@@ -217,7 +214,7 @@ class Account:
             return None
         used.is_said = True
         # The default speaks of today.
-        return _NOTICES[budget.per] if budget.notice == _NOTICES["day"] else budget.notice
+        return str(getattr(sentences(), f"used_up_{budget.per}")) if budget.notice == _NOTICE else budget.notice
 
     def _add(self, used: Used, budget: Budget, use: Use) -> None:
         self._begin_period(used, budget)

@@ -10,13 +10,15 @@ from typing import Any, Final, get_args
 from linqbot import Bot, BotError, Context, Event, Failure, MessageReceived, Router, Running, hookimpl
 from linqbot.client.call import Run
 from linqbot.clock import Clock
+from linqbot.language import ENGLISH
 from linqbot.storage.backend import Storage
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.progress import noticing
 from linqbot_agent.run import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic, Outage, apologise, run
 
-SORRY: Final = "Sorry, I cannot answer right now. Please try again in a few minutes."
+SORRY: Final = ENGLISH.sentences.sorry
+MORE: Final = ENGLISH.sentences.more
 
 
 class LinqAgent:
@@ -81,7 +83,7 @@ class LinqAgent:
         sorry: str | None = SORRY,
         outage: Outage = "apologise",
         max_messages: int = 10,
-        more: str = "I have more to say. Shall I go on?",
+        more: str = MORE,
     ) -> None:
         if not 0 <= history < 1000:
             raise BotError(f"LinqAgent(history={history!r}): give a number of messages, from 0 to 999.")

@@ -13,8 +13,9 @@ from typing import Final
 from linqbot import BotError, Context, LinqApiError
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
+from linqbot.language import ENGLISH
 
-PROGRESS: Final = "One moment …"
+PROGRESS: Final = ENGLISH.sentences.one_moment
 
 
 @dataclass(frozen=True, slots=True)

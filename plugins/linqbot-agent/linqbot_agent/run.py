@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from linqbot import BotError, Context, Event
 from linqbot.clock import Clock
 from linqbot.errors import TurnDeferred
+from linqbot.language import in_language
 from linqbot_agent.budget import Account, BudgetUsedUp
 from linqbot_agent.progress import PROGRESS, Progress
 from linqbot_agent.saying import Output, Speech, say, text_of
@@ -239,8 +240,8 @@ async def run(
         await _import_answering()
         from linqbot_agent.answering import ModelFailed, answered, cut, repeated
 
-        soon = Progress(progress, progress_after_s, turn.clock)
-        speech = Speech(ctx, turn.options.max_messages, turn.options.more)
+        soon = Progress(in_language(progress, "one_moment"), progress_after_s, turn.clock)
+        speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
         settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, stream)
         given = ctx if deps is None else deps
         try:
@@ -300,7 +301,7 @@ async def apologise(ctx: Context, text: str | None, *, key: str) -> None:
     trouble, now = await _trouble(ctx), ctx.now("UTC").timestamp()
     if text is not None and (trouble.said_at is None or now >= trouble.said_at + _PAUSE_S):
         trouble.said_at = now
-        await ctx.reply(text, key=key)
+        await ctx.reply(in_language(text, "sorry"), key=key)
 
 
 async def _trouble(ctx: Context) -> Trouble:

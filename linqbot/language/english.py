@@ -1,0 +1,63 @@
+"""The sentences in English, the language of a bot that names none."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from linqbot.language.wording import Sentences
+
+SENTENCES: Final = Sentences(
+    text="Please answer with text.",
+    other_form="Please answer in another form.",
+    photo_or_file="Please answer with a photo or a file.",
+    message="Please answer with a message.",
+    location="Please answer with your location: share it here.",
+    contact_card="Please answer with your contact card: share it with this number.",
+    something_else="Please answer with something else.",
+    one_of_these="Please answer with one of these: {choices}.",
+    one_of="Please answer with {expected}.",
+    either="{first} or {last}",
+    whole_number="Please answer with a whole number.",
+    any_number="Please answer with a number.",
+    more_than="Please answer with more than {gt}.",
+    at_least="Please answer with {ge} or more.",
+    less_than="Please answer with less than {lt}.",
+    at_most="Please answer with {le} or less.",
+    longer="Please answer with at least {min_length} characters.",
+    shorter="Please answer with at most {max_length} characters.",
+    web_address="Please answer with a web address, such as https://example.com.",
+    hexadecimal_id="Please answer with an id of 32 hexadecimal digits.",
+    iso_date="Please answer with a date, such as 2026-11-20.",
+    iso_date_time="Please answer with a date and a time, such as 2026-11-20 18:30.",
+    iso_time="Please answer with a time, such as 18:30.",
+    too_long="Please write less, so that I understand it.",
+    number="Please give one whole number, such as 2 or twelve.",
+    yes_or_no="Please answer yes or no.",
+    day="Please give a day, such as Friday, tomorrow or 24 Dec.",
+    which_day="Which day? Please give a day, such as Friday, tomorrow or 24 Dec.",
+    day_and_time="Please give a day and a time, such as Friday 19:30, tomorrow at 7pm or 24 Dec 18:00.",
+    which_time="At which time? Please give the day and a time, such as Friday 19:30.",
+    day_passed="That day has passed. Please give a later one.",
+    time_passed="That time has passed. Please give a later one.",
+    morning_or_evening="{hour} in the morning or in the evening? Please write it like 7am, 7pm or 19:00.",
+    no_such_half="{hour} {half} is not a time. Please write it like 7:30pm or 19:30.",
+    no_such_time="{hour}:{minute:02} is not a time of day. Please write it like 19:30.",
+    no_such_date="There is no such date as {date}. Please check it.",
+    two_dates="{given} could be two dates. Please write the month as a word, such as {day} {month}.",
+    two_numbers="{given} could be {one} or {other}. Please write it like this.",
+    duration="Please give a length of time, such as 20 min, 1h30 or 2 days.",
+    duration_limits="Please give a length of time between a second and a hundred years.",
+    rhythm="Please say how often, such as every day at 9:00, weekdays 8:30, mon and thu 19:30 or every 2 hours.",
+    unclear_rhythm="It is not clear which times are on which days. Please give one rhythm for each group of days, such as "
+    "weekdays 9:00, and on its own weekends 11:00.",
+    rhythm_of_seconds="An interval is a whole number of seconds.",
+    rhythm_time="At which time of day? Such as every day at 9:00, or mon 9:00.",
+    sorry="Sorry, I cannot answer right now. Please try again in a few minutes.",
+    one_moment="One moment …",
+    more="I have more to say. Shall I go on?",
+    used_up_hour="That is all I can do for you for now. Please write again in an hour.",
+    used_up_day="That is all I can do for you today. Please write again tomorrow.",
+    used_up_week="That is all I can do for you this week. Please write again next week.",
+    used_up_month="That is all I can do for you this month. Please write again next month.",
+    may_i="May I {call}? 👍 or yes, 👎 or no",
+)
