@@ -28,7 +28,7 @@ MAKE = "Run: uv run --all-packages python tests/support/released_storage.py test
 
 @pytest.fixture
 def opened() -> Iterator[None]:
-    """What failed while the file was written succeeds now."""
+    """Let what failed while the file was written succeed."""
     door.is_open = True
     yield
     door.is_open = False

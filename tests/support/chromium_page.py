@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 
 import httpx
 import uvicorn
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, ViewportSize, expect
 from ports import free_port
 
 from linqbot.emulator.emulator import Emulator
@@ -27,8 +27,8 @@ from linqbot.server.uvicorn_server import KEEP_ALIVE_S
 ME = "+14155550142"
 FRIEND = "+14155550187"
 LINE = "+12025550100"
-DESKTOP = {"width": 1280, "height": 900}
-MOBILE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+MOBILE: ViewportSize = {"width": 390, "height": 844}
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"))), None
 )
