@@ -54,7 +54,11 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "Capabilities",
         ),
     ),
-    "bot": ("Bot, Router, Failure and Running", "linqbot", ("Bot", "Router", "Failure", "Running")),
+    "bot": (
+        "Bot, Router, Failure, Resource and Running",
+        "linqbot",
+        ("Bot", "Router", "Failure", "Resource", "Running"),
+    ),
     "context": (
         "Context, Sent, Scheduled and Broadcast",
         "linqbot",

@@ -24,7 +24,7 @@ from typing import Any
 
 from linqbot import hookspecs
 from linqbot.client.client import Client
-from linqbot.client.resources.resource import Resource
+from linqbot.client.resources.resource import ApiResource
 from linqbot.hookspecs import GROUP
 from linqbot.linq.endpoints import ENDPOINTS
 
@@ -67,21 +67,21 @@ Complete lists, built from the code. Explanations are on the [written pages](../
 
 def api_pages() -> dict[str, str]:
     """Return the pages of the client, by file name: one for each module of resources."""
-    groups: dict[str, dict[str, Resource]] = {}
+    groups: dict[str, dict[str, ApiResource]] = {}
     for name, noun in resources_of(Client("key")):
         groups.setdefault(type(noun).__module__.rpartition(".")[2], {})[name] = noun
     written = {f"{group}.md": page(group, nouns) for group, nouns in groups.items()}
     return written | {"index.md": index(groups)}
 
 
-def resources_of(holder: Any) -> Iterator[tuple[str, Resource]]:
+def resources_of(holder: Any) -> Iterator[tuple[str, ApiResource]]:
     """Yield the resources directly below a client or a resource, in the order of the source."""
     for name, member in vars(type(holder)).items():
-        if isinstance(member, property) and isinstance(noun := getattr(holder, name), Resource):
+        if isinstance(member, property) and isinstance(noun := getattr(holder, name), ApiResource):
             yield name, noun
 
 
-def index(groups: dict[str, dict[str, Resource]]) -> str:
+def index(groups: dict[str, dict[str, ApiResource]]) -> str:
     rows = [
         f"| [{name}]({group}.md#{name}) | {summary(getattr(Client, name))} |"
         for group, nouns in groups.items()
@@ -107,7 +107,7 @@ _SAFETY = (
 )
 
 
-def page(group: str, nouns: dict[str, Resource]) -> str:
+def page(group: str, nouns: dict[str, ApiResource]) -> str:
     lines = [f"# Linq's API: {group.replace('_', ' ')}", ""]
     for name, noun in nouns.items():
         snippet = (HERE / "snippets" / f"{name}.py").read_text()
@@ -125,7 +125,7 @@ def page(group: str, nouns: dict[str, Resource]) -> str:
     return re.sub(r"\n\n\n+(?=\*\*|\[Linq's|#)", "\n\n", "\n".join(lines).rstrip() + "\n")
 
 
-def methods(path: str, noun: Resource) -> Iterator[str]:
+def methods(path: str, noun: ApiResource) -> Iterator[str]:
     """Yield the entries of a resource's methods, then those of the resources below it."""
     for name, method in vars(type(noun)).items():
         if not name.startswith("_") and inspect.isfunction(method) and name == method.__name__:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         replies_to_bot,
         to_line,
     )
+    from linqbot.bot.lifecycle import Resource
     from linqbot.bot.router import Router
     from linqbot.client.client import Client
     from linqbot.content.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
@@ -131,6 +132,7 @@ __all__ = [
     "Recipient",
     "Refused",
     "ReplyTo",
+    "Resource",
     "Router",
     "RuleBroken",
     "Running",
@@ -200,6 +202,7 @@ _HOMES = {
     "ChatContext": "linqbot.bot.chat_context",
     "Failure": "linqbot.engine.failure",
     **dict.fromkeys(("History", "HistoryEntry"), "linqbot.features.history"),
+    "Resource": "linqbot.bot.lifecycle",
     "Router": "linqbot.bot.router",
     "Scheduled": "linqbot.linq.types.proactive",
     "Sent": "linqbot.content.sent",

@@ -2,22 +2,19 @@
 
 A Bot is a Router too. Routers can be nested: `bot.include(router)` adds the router's handlers after those already
 registered, inside the router's own middleware. Functions of `@bot.on_start` and `@bot.on_stop` belong to no event: they
-open and close what handlers use, such as a connection pool, and `server/app.py` runs the worker between them. Next
+belong to the process: see `lifecycle.py`. Next
 step: `bot/dispatch.py` runs the first handler that fits an event.
 """
 
 from __future__ import annotations
 
 import ast
-import asyncio
 import inspect
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
-
-import structlog
 
 from linqbot.bot.context import Context
 from linqbot.bot.event_decorators import EventDecorators
@@ -37,14 +34,13 @@ from linqbot.bot.handlers import (
     check_when,
     error_class,
     event_class,
-    handler_name,
     is_error_handler,
     is_handler,
 )
+from linqbot.bot.lifecycle import LifecycleHandler, Resource, check_lifecycle_handler, check_resource
 from linqbot.errors import BotError
-from linqbot.frames import place_of, place_of_function
+from linqbot.frames import place_of_function
 from linqbot.hookspecs import Running
-from linqbot.interrupts import RunningTask
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
 from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
@@ -56,6 +52,8 @@ if TYPE_CHECKING:
     from linqbot.linq.events.posted import Posted
 
 E = TypeVar("E", bound=Event)
+T = TypeVar("T")
+L = TypeVar("L", bound=LifecycleHandler)
 Next: TypeAlias = Callable[[Any, Context], Awaitable[None]]
 Middleware: TypeAlias = Callable[[Next], Next]
 """A function that takes the next step and returns a function to run instead of it, which usually calls the next step:
@@ -86,6 +84,7 @@ class Router(EventDecorators):
         self._middleware: list[Middleware] = []
         self._error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
         self._dead_letter_handlers: list[DeadLetterRoute] = []
+        self.resources: list[Resource[Any]] = []
         self._start_handlers: list[LifecycleHandler] = []
         self._stop_handlers: list[LifecycleHandler] = []
 
@@ -535,6 +534,31 @@ class Router(EventDecorators):
         self._stop_handlers.append(handler)
         return handler
 
+    @overload
+    def resource(self, open_: Callable[[], AsyncIterator[T]], /) -> Resource[T]: ...
+
+    @overload
+    def resource(self, open_: Callable[[Running], AsyncIterator[T]], /) -> Resource[T]: ...
+
+    def resource(self, open_: Any) -> Any:
+        """Declare what each process opens once, such as a pool of connections. The name becomes a `Resource`, with a `value`.
+
+        Resources are opened in the order of registration before the functions of `on_start` run, and closed in the reverse
+        order at the stop. If one cannot be opened within 60 seconds, the bot does not start. In a test,
+        `with pool.replaced(FakePool()):` gives it another value.
+
+        Args:
+            open_: An `async def` with one `yield`, of no argument or of one, the `Running` bot.
+        Raises:
+            BotError: it is another kind of function.
+
+        Example:
+            `@bot.resource` above `async def pool() -> AsyncIterator[Pool]: …`, and in a handler `await pool.value.fetch(…)`
+        """
+        check_resource(open_)
+        self.resources.append(Resource(open_))
+        return self.resources[-1]
+
     def include(self, router: Router) -> None:
         """Add the handlers of another router, after the handlers already registered here.
 
@@ -647,69 +671,3 @@ def written_calls(router: Router) -> Iterator[tuple[ast.Call, str, str]]:
             for call in ast.walk(ast.parse(inspect.getsource(module))):
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
                     yield call, name, f"{file}:{call.lineno}"
-
-
-log = structlog.get_logger("linqbot.bot")
-
-LifecycleHandler: TypeAlias = Callable[[Running], Awaitable[None]]
-L = TypeVar("L", bound=LifecycleHandler)
-
-LIMIT_S: Final = 60.0
-"""Seconds that one function may run."""
-
-
-@asynccontextmanager
-async def around(bot: Router, running: Running) -> AsyncIterator[None]:
-    """Run the functions of `@bot.on_start`, then the block, then the functions of `@bot.on_stop`.
-
-    Functions of included routers come after those of the router that includes them. The functions of `@bot.on_stop` run
-    in reverse order. Their errors are logged, and keep no other function from running.
-
-    Raises:
-        BotError: a function of `@bot.on_start` raised an error, or took too long. The block and no further function run.
-    """
-    task = RunningTask()
-    for handler in (each for router in bot.routers() for each in router.start_handlers):
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                await handler(running)
-        except BaseException as error:
-            if task.is_ended_by(error):
-                raise
-            why = f"{type(error).__name__} at {place_of(error)}"
-            raise BotError(
-                f"The bot does not start, because @bot.on_start {handler_name(handler)} failed: {why}."
-            ) from error
-    try:
-        yield
-    finally:
-        task = RunningTask()
-        for handler in reversed([each for router in bot.routers() for each in router.stop_handlers]):
-            try:
-                async with asyncio.timeout(LIMIT_S):
-                    await handler(running)
-            except BaseException as error:  # the other functions must close what they have opened
-                if task.is_ended_by(error):
-                    raise
-                log.error("stop.failed", handler=handler_name(handler), error=type(error).__name__, at=place_of(error))
-
-
-def check_lifecycle_handler(handler: Any, decorator: str) -> None:
-    """Check a function when it is registered.
-
-    Raises:
-        BotError: it is not an `async def` of one argument.
-    """
-    takes_one = False
-    if inspect.iscoroutinefunction(handler):
-        try:
-            inspect.signature(handler).bind(object())
-            takes_one = True
-        except TypeError:
-            pass
-    if not takes_one:
-        function = getattr(handler, "__name__", "function")
-        raise BotError(
-            f"{handler_name(handler)} does not fit {decorator}: it must be an async def of one argument. "
-            f"Write: async def {function}(running: Running) -> None"
-        )

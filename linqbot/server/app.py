@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan, Receive, Scope, Send
 
-from linqbot.bot import router
+from linqbot.bot import lifecycle
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.never_awaited import note_coroutines
@@ -185,7 +185,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with client, storage, router.around(bot, environment):
+        async with client, storage, lifecycle.around(bot, environment):
             await health.start(plugins, environment)
             if receives:
                 await end_downtime(storage, clock)

@@ -1,13 +1,14 @@
-"""`@bot.on_start` and `@bot.on_stop`: what runs around the handlers."""
+"""`@bot.on_start`, `@bot.on_stop` and `@bot.resource`: what runs around the handlers."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from linqbot import Bot, BotError, Context, MessageReceived, Router, Running
+from linqbot import Bot, BotError, Context, MessageReceived, Resource, Router, Running
 from linqbot.testing import talking
 
 
@@ -123,3 +124,126 @@ def test_a_function_with_other_arguments_is_refused(decorator: str) -> None:
         decorate: Any = getattr(Bot(), decorator)
         with pytest.raises(BotError, match=rf"{function.__name__} does not fit @bot.{decorator}: .*async def of one"):
             decorate(function)
+
+
+class Pool:
+    """A pool that notes what happens to it."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self.happened = happened
+        happened.append("opened")
+
+    def price(self, dish: str) -> int:
+        return len(dish)
+
+
+def restaurant(happened: list[str]) -> tuple[Bot, Resource[Pool]]:
+    """A bot with a pool that its handler and a filter use, and with a second resource that stands on the pool."""
+    bot, router = Bot(), Router()
+    bot.include(router)
+
+    @bot.resource
+    async def pool(running: Running) -> AsyncIterator[Pool]:
+        assert running.bot is bot
+        yield Pool(happened)
+        happened.append("closed")
+
+    @router.resource
+    async def menu() -> AsyncIterator[list[str]]:
+        assert pool.value.price("soup") == 4
+        yield ["soup"]
+        happened.append("menu closed")
+
+    @bot.on_start
+    async def start(running: Running) -> None:
+        assert menu.value == ["soup"]
+
+    @bot.on_message(lambda message: pool.value.price(message.text) > 0)
+    def answer(message: MessageReceived, ctx: Context) -> str:  # in a thread
+        return f"${pool.value.price(message.text)}"
+
+    return bot, pool
+
+
+@pytest.mark.anyio
+async def test_a_resource_is_open_while_the_bot_runs_and_is_closed_in_reverse_order() -> None:
+    happened: list[str] = []
+    bot, pool = restaurant(happened)
+    async with talking(bot) as phone:
+        await phone.text("soup")
+        assert await phone.next_reply() == "$4"
+        await phone.restart()
+        await phone.text("risotto")
+        assert await phone.next_reply() == "$7"
+    assert happened == ["opened", "menu closed", "closed"] * 2
+    with pytest.raises(BotError, match="pool is not open"):
+        _ = pool.value
+
+
+@pytest.mark.anyio
+async def test_a_test_replaces_a_resource_in_one_line() -> None:
+    happened: list[str] = []
+    bot, pool = restaurant(happened)
+
+    class Fake(Pool):
+        def price(self, dish: str) -> int:
+            return 4
+
+    fake = Fake([])
+    with pool.replaced(fake):
+        async with talking(bot) as phone:
+            await phone.text("risotto")
+            assert await phone.next_reply() == "$4"
+    assert happened == ["menu closed"]
+
+
+@pytest.mark.anyio
+async def test_a_resource_that_cannot_be_opened_keeps_the_bot_from_starting_and_closes_the_others() -> None:
+    happened: list[str] = []
+    bot, _ = restaurant(happened)
+
+    @bot.resource
+    async def cache() -> AsyncIterator[str]:
+        raise OSError("secret detail")
+        yield ""
+
+    with pytest.raises(BotError, match=r"the resource .*cache failed: OSError at test_lifecycle.py:\d+") as error:
+        async with talking(bot):
+            pass
+    assert "secret" not in str(error.value)
+    assert happened == ["opened", "closed"]
+
+
+@pytest.mark.anyio
+async def test_a_resource_that_fails_to_close_keeps_no_other_from_closing() -> None:
+    happened: list[str] = []
+    bot, _ = restaurant(happened)
+
+    @bot.resource
+    async def cache() -> AsyncIterator[str]:
+        yield "cache"
+        raise OSError
+
+    async with talking(bot):
+        pass
+    assert happened == ["opened", "menu closed", "closed"]
+
+
+@pytest.mark.anyio
+async def test_two_apps_of_one_bot_do_not_share_a_resource() -> None:
+    bot, _ = restaurant([])
+    async with talking(bot):
+        with pytest.raises(BotError, match="open already"):
+            async with talking(bot):
+                pass
+
+
+def test_a_resource_is_an_async_generator_function() -> None:
+    async def no_yield() -> None: ...
+
+    async def two(running: Running, more: int) -> AsyncIterator[int]:
+        yield more
+
+    for wrong in (no_yield, two, 7):
+        with pytest.raises(BotError, match=r"does not fit @bot\.resource"):
+            Bot().resource(wrong)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ from linq import AsyncLinqAPIV3
 from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import Chats
-from linqbot.client.resources.resource import Page, Resource
+from linqbot.client.resources.resource import ApiResource, Page
 from linqbot.client.sender import Sender
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, LinqApiError, RuleBroken
@@ -134,9 +134,9 @@ def methods(holder: Any, path: str = "") -> Iterator[str]:
     for name, member in inspect.getmembers(type(holder), lambda member: not isinstance(member, type)):
         if name.startswith("_"):
             continue
-        if isinstance(member, property) and isinstance(noun := getattr(holder, name), Resource):
+        if isinstance(member, property) and isinstance(noun := getattr(holder, name), ApiResource):
             yield from methods(noun, f"{path}{name}.")
-        elif callable(member) and isinstance(holder, Resource):
+        elif callable(member) and isinstance(holder, ApiResource):
             yield f"{path}{name}"
 
 

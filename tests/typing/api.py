@@ -27,6 +27,7 @@ from linqbot import (
     Paid,
     Posted,
     ReactionAdded,
+    Resource,
     Running,
     Sent,
     VoteResult,
@@ -144,6 +145,20 @@ async def done(broadcast: BroadcastDone, ctx: Context) -> None:
     assert_type(broadcast.sent, int)
     assert_type(await ctx.bot.broadcast(["+14155550142"], "hi", name="july"), Broadcast)
     assert_type([person.reason async for person in ctx.bot.recipients("july", "refused")], list[str | None])
+
+
+@bot.resource
+async def pool() -> AsyncIterator[list[int]]:
+    yield [1]
+
+
+@bot.resource
+async def second(running: Running) -> AsyncIterator[str]:
+    yield ""
+
+
+assert_type(pool.value, list[int])
+assert_type(second, Resource[str])
 
 
 @bot.on_post("order.shipped", attempts=2)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Literal
 
-from linqbot.client.resources.resource import Listing, Page, Resource, at_once, many
+from linqbot.client.resources.resource import ApiResource, Listing, Page, at_once, many
 from linqbot.linq.types.line import AvailableNumber as Available
 from linqbot.linq.types.line import (
     Blocked,
@@ -37,7 +37,7 @@ from linqbot.linq.types.line import PhoneNumberList as Lines
 from linqbot.linq.types.line import WebhookEventList as Catalogue
 
 
-class PhoneNumbers(Resource):
+class PhoneNumbers(ApiResource):
     """`client.phone_numbers`: the lines of the account, their call forwarding and their reputation audits."""
 
     __slots__ = ()
@@ -95,7 +95,7 @@ class PhoneNumbers(Resource):
         return await self._read(ReputationAudit, "phone_numbers.get_reputation_audit", path=path)
 
 
-class LegacyLines(Resource):
+class LegacyLines(ApiResource):
     """`client.phonenumbers`: the older list of lines. Deprecated by Linq: use `client.phone_numbers`."""
 
     __slots__ = ()
@@ -109,7 +109,7 @@ class LegacyLines(Resource):
         return at_once(lambda: self._read(LegacyPhoneNumbers, "phonenumbers.list"), lambda got: got.phone_numbers)
 
 
-class AvailableNumberResource(Resource):
+class AvailableNumberResource(ApiResource):
     """`client.available_number`: find the line to send from."""
 
     __slots__ = ()
@@ -139,7 +139,7 @@ class AvailableNumberResource(Resource):
         return await self._read(Available, "available_number.retrieve", query=query)
 
 
-class ContactCards(Resource):
+class ContactCards(ApiResource):
     """`client.contact_card`: create, read and change the contact cards of your lines.
 
     `create` and `update` share one limit: three calls per line in ten minutes (R94).
@@ -202,7 +202,7 @@ class ContactCards(Resource):
         return await self._read(ContactCard, "contact_card.update", query=query, body={**body, "image_url": image_url})
 
 
-class Capability(Resource):
+class Capability(ApiResource):
     """`client.capability`: check which services a handle can receive.
 
     Linq limits the number of checks and does not publish the figure. `RateLimited.retry_after_s` says how long to wait.
@@ -240,7 +240,7 @@ class Capability(Resource):
         return await self._read(HandleCheck, "capability.check_RCS", body=body)
 
 
-class BlockedHandles(Resource):
+class BlockedHandles(ApiResource):
     """`client.blocked_handles`: block handles. You receive nothing from a blocked handle and cannot send to it."""
 
     __slots__ = ()
@@ -273,7 +273,7 @@ class BlockedHandles(Resource):
         await self._call("blocked_handles.unblock", body={"handle": handle})
 
 
-class Subscriptions(Resource):
+class Subscriptions(ApiResource):
     """`client.webhook_subscriptions`: create, change and delete webhook subscriptions."""
 
     __slots__ = ()
@@ -377,7 +377,7 @@ class Subscriptions(Resource):
         await self._call("webhook_subscriptions.delete", path={"subscription_id": subscription_id})
 
 
-class WebhookEvents(Resource):
+class WebhookEvents(ApiResource):
     """`client.webhook_events`: list Linq's event types."""
 
     __slots__ = ()
@@ -390,7 +390,7 @@ class WebhookEvents(Resource):
         return await self._read(Catalogue, "webhook_events.list")
 
 
-class V2(Resource):
+class V2(ApiResource):
     """`client.v2`. Its base URL is that of V3: `…/api/partner/v2`."""
 
     __slots__ = ()

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import TypeAlias
 
 from linqbot.client.call import File, Run, Source, source_of
-from linqbot.client.resources.resource import Resource
+from linqbot.client.resources.resource import ApiResource
 from linqbot.errors import RuleBroken
 from linqbot.linq.types.content import Attachment, Upload, content_type_of
 
@@ -21,7 +21,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes sent so far and the total in bytes."""
 
 
-class Attachments(Resource):
+class Attachments(ApiResource):
     """`client.attachments`: upload files, read their metadata, delete them."""
 
     __slots__ = ("_put",)

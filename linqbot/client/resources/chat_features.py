@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from linqbot.client.resources.resource import Listing, Resource, at_once, many
+from linqbot.client.resources.resource import ApiResource, Listing, at_once, many
 from linqbot.linq.types.chat_features import (
     ChatLocation,
     LocationAccepted,
@@ -19,7 +19,7 @@ from linqbot.linq.types.chat_features import (
 )
 
 
-class Polls(Resource):
+class Polls(ApiResource):
     """`client.chats.polls`: create polls."""
 
     __slots__ = ()
@@ -46,7 +46,7 @@ class Polls(Resource):
         )
 
 
-class MessagePoll(Resource):
+class MessagePoll(ApiResource):
     """`client.messages.poll`: read a poll, add options to it, and vote."""
 
     __slots__ = ()
@@ -87,7 +87,7 @@ class MessagePoll(Resource):
         return await self._read(PollEnvelope, "messages.poll.vote", path=path, body=body)
 
 
-class LocationResource(Resource):
+class LocationResource(ApiResource):
     """`client.chats.location`: read, request and stop the sharing of locations."""
 
     __slots__ = ()
@@ -132,7 +132,7 @@ class LocationResource(Resource):
         )
 
 
-class Background(Resource):
+class Background(ApiResource):
     """`client.chats.background`: set or remove the background of a chat.
 
     Only iMessage shows it. On other services Linq accepts the call and ignores it; no event follows.
@@ -179,7 +179,7 @@ class Background(Resource):
         await self._call("chats.background.remove", path={"chat_id": chat_id})
 
 
-class Experiences(Resource):
+class Experiences(ApiResource):
     """`client.experiences`: list the experiences that Linq offers, with their actions and fields."""
 
     __slots__ = ()

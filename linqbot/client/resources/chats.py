@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from linqbot.client.call import ApiResponse, Call
-from linqbot.client.resources.resource import Listing, Page, Resource, below, checked_call, many, read
+from linqbot.client.resources.resource import ApiResource, Listing, Page, below, checked_call, many, read
 from linqbot.linq.types.chat import Accepted, Chat, ChatPage, ChatUpdate
 from linqbot.linq.types.message import (
     ChatCreatedResponse,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from linqbot.client.resources.chat_features import Background, LocationResource, Polls
 
 
-class Chats(Resource):
+class Chats(ApiResource):
     """`client.chats`: create, list and change chats. Messages, participants, typing, polls and more are below it."""
 
     __slots__ = ()
@@ -170,7 +170,7 @@ class Chats(Resource):
         return await self._read(VoiceMemoSent, "chats.send_voicememo", path={"chat_id": chat_id}, body=body)
 
 
-class Participants(Resource):
+class Participants(ApiResource):
     """`client.chats.participants`: change the members of a group.
 
     Both calls are only *queued* when they return; `participant.added` or `participant.removed` follows.
@@ -205,7 +205,7 @@ class Participants(Resource):
         )
 
 
-class Typing(Resource):
+class Typing(ApiResource):
     """`client.chats.typing`: the typing indicator. Only iMessage shows it; other services ignore the calls."""
 
     __slots__ = ()
@@ -233,7 +233,7 @@ class Typing(Resource):
 _SEND = "chats.messages.send"
 
 
-class ChatMessages(Resource):
+class ChatMessages(ApiResource):
     """`client.chats.messages`: send messages into a chat and list them."""
 
     __slots__ = ()

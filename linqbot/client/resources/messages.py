@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from linqbot.client.resources.resource import Listing, Page, Resource, below, many
+from linqbot.client.resources.resource import ApiResource, Listing, Page, below, many
 from linqbot.linq.types.chat import Accepted, Placed
 from linqbot.linq.types.message import (
     AppIdentity,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from linqbot.client.resources.chat_features import MessagePoll
 
 
-class Messages(Resource):
+class Messages(ApiResource):
     """`client.messages`: read, edit, delete and react to messages by their id; send from a line that Linq chooses."""
 
     __slots__ = ()

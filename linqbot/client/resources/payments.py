@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from linqbot.client.resources.resource import Listing, Page, Resource
+from linqbot.client.resources.resource import ApiResource, Listing, Page
 from linqbot.linq.types.payment import (
     Discount,
     HandleConnection,
@@ -23,7 +23,7 @@ from linqbot.linq.types.payment import (
 )
 
 
-class Payments(Resource):
+class Payments(ApiResource):
     """`client.payments`: charge customers whose handle is connected."""
 
     __slots__ = ()
@@ -92,7 +92,7 @@ class Payments(Resource):
         return await self._read(PaymentCredentials, "payments.credentials", path={"payment_id": payment_id})
 
 
-class PaymentProviders(Resource):
+class PaymentProviders(ApiResource):
     """`client.payment_providers`: your accounts with the providers that process payments."""
 
     __slots__ = ()
@@ -117,7 +117,7 @@ class PaymentProviders(Resource):
         return await self._read(ProviderConnection, "payment_providers.connect", path={"provider": provider}, body=body)
 
 
-class PaymentHandles(Resource):
+class PaymentHandles(ApiResource):
     """`client.payment_handles`: the connections of customers, by phone number (E.164) or e-mail address."""
 
     __slots__ = ()
@@ -161,7 +161,7 @@ class PaymentHandles(Resource):
         return await self._read(HandleConnection, "payment_handles.verify", path={"handle": handle}, body=body)
 
 
-class PaymentRequests(Resource):
+class PaymentRequests(ApiResource):
     """`client.payment_requests`. Without a connected Stripe account every method raises `LinqApiError` 403."""
 
     __slots__ = ()

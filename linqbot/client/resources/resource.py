@@ -23,7 +23,7 @@ _MAX_FIELDS_NAMED = 10
 """Unreadable fields named in an error message."""
 
 
-class Resource:
+class ApiResource:
     """A group of methods such as `client.chats`. It holds only `run`, so the client creates a new one on each access.
 
     Every method raises `RuleBroken` if the call would break one of Linq's rules; then nothing was sent. Every method
@@ -65,8 +65,8 @@ def below(place: str, doc: str) -> Any:
     """Return a property of a client or resource: the resource `module.Class` of this folder, imported at its first use."""
     module, _, name = place.partition(".")
 
-    def found(holder: Any) -> Resource:
-        resource: type[Resource] = getattr(import_module(f"linqbot.client.resources.{module}"), name)
+    def found(holder: Any) -> ApiResource:
+        resource: type[ApiResource] = getattr(import_module(f"linqbot.client.resources.{module}"), name)
         return resource(holder._run)  # noqa: SLF001 - both are of this package
 
     return property(found, doc=doc)
