@@ -28,7 +28,7 @@ MAKE = "Run: uv run --all-packages python tests/support/released_storage.py test
 
 @pytest.fixture
 def opened() -> Iterator[None]:
-    """Let what failed while the file was written succeed."""
+    """Let the handlers succeed that failed while the file was written."""
     door.is_open = True
     yield
     door.is_open = False
