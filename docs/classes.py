@@ -75,6 +75,11 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "linqbot.parse",
         ("number", "yes_no", "duration", "day", "date_time", "recurrence", "Recurrence"),
     ),
+    "language": (
+        "Languages",
+        "linqbot.language",
+        ("written", "sentences", "Sentences", "speaking", "in_language", "ENGLISH", "CODES"),
+    ),
     "filters": (
         "Filters",
         "linqbot",

@@ -21,10 +21,6 @@ LONGEST_GATHER_S: Final = 60.0
 DAY_S: Final = 86_400.0
 GRACE_S: Final = 3600.0
 """Seconds that a scheduled send may be late by default."""
-CANCEL_WORDS: Final = ("never mind", "forget it")
-"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise.
-
-None of them is an opt-out in capitals (R69), as CANCEL is."""
 
 
 def is_number(value: Any) -> bool:

@@ -7,13 +7,16 @@ the methods of `bot/router.py`, and `bot/dispatch.py` runs them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from linqbot.bot.router import Router
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.options import DAY_S, check_handle, check_max_age_s, check_text
+
+if TYPE_CHECKING:
+    from linqbot.bot.languages import LanguageChoice, Languages
 
 Groups: TypeAlias = Literal["addressed", "all", "never"]
 
@@ -45,13 +48,18 @@ class Bot(Router):
             for, times out and the handler does not catch AskTimeout. None says nothing.
         on_ask_cancelled: The same for AskCancelled, if the person ended the question by a word or gave no valid answer, or the
             operator ended it. A person who opts out is not answered.
+        language: The language that linqbot speaks and understands in questions and in `linqbot.parse`: the code `en`, `fr`,
+            `de`, `es`, `pt`, `it`, `nl` or `ja`; or a function of the event and its context, plain or `async`, that returns the
+            code for each event. None is English. Other languages need the extra `languages`.
+        sentences: Texts in place of linqbot's own, by name: `{"yes_or_no": "Oui ou non ?"}`. With a function in `language`,
+            one such dict for each code.
         plugins: The bot's own plugins (classes, modules or objects: see `linqbot.hookspecs`), and the names of
             installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
         BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `gather_s` is not a number from
-            0 to 60, `allow` is neither a list of handles nor a plain function, `plugins` is no list, or one of the
-            texts is none.
+            0 to 60, `allow` is neither a list of handles nor a plain function, `plugins` is no list, one of the
+            texts is none, or linqbot does not speak a language.
     """
 
     def __init__(
@@ -67,6 +75,8 @@ class Bot(Router):
         on_trouble: str | None = None,
         on_ask_timeout: str | None = None,
         on_ask_cancelled: str | None = None,
+        language: str | LanguageChoice | None = None,
+        sentences: Mapping[str, Any] | None = None,
         plugins: Iterable[object] = (),
     ) -> None:
         super().__init__(gather_s=gather_s)
@@ -92,6 +102,11 @@ class Bot(Router):
         self.on_ask_cancelled = on_ask_cancelled
         self.plugins = tuple(plugins)
         self.allow = _allowing(allow)
+        self.languages: Languages | None = None
+        if language is not None or sentences is not None:
+            from linqbot.bot.languages import Languages
+
+            self.languages = Languages(language, sentences or {})
 
 
 def _check_option(option: str, text: object, instead: str) -> None:

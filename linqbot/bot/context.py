@@ -67,7 +67,7 @@ from linqbot.linq.types.message import (
 )
 from linqbot.linq.types.proactive import Scheduled
 from linqbot.nearest import no_attribute
-from linqbot.options import CANCEL_WORDS, DAY_S, GRACE_S, STEER_ONLY, check_text
+from linqbot.options import DAY_S, GRACE_S, STEER_ONLY, check_text
 from linqbot.storage.state import StateReader
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class AskOptions(TypedDict, total=False):
     who: str
     tries: int
     timeout_s: float
-    cancel: Sequence[str]
+    cancel: Sequence[str] | None
     repeat: bool
     key: str | None
 
@@ -302,6 +302,13 @@ class Context:
         `message.sender` has more about the person.
         """
         return None if self.event.is_own else self.event.actor
+
+    @property
+    def language(self) -> str:
+        """The code of the language that linqbot speaks in this handler, such as `fr`: see `Bot(language=…)`."""
+        from linqbot.language.spoken import spoken
+
+        return spoken().code
 
     def now(self, tz: str | tzinfo = "UTC") -> datetime:
         """Return the present time, in a time zone. In tests the clock stands still, and `phone.advance` moves it.
@@ -731,7 +738,7 @@ class Context:
         who: str = "asker",
         tries: int = 3,
         timeout_s: float = DAY_S,
-        cancel: Sequence[str] = CANCEL_WORDS,
+        cancel: Sequence[str] | None = None,
         repeat: bool = True,
         key: str | None = None,
         also: Sequence[str] = (),
@@ -758,7 +765,8 @@ class Context:
                 chat, and everything else is a handle.
             tries: The number of answers after which an invalid one ends the question.
             timeout_s: The seconds for which the question waits.
-            cancel: The texts, in any case, by which the person ends the question. The text of a choice chooses it instead.
+            cancel: The texts, in any case, by which the person ends the question; None for "never mind" and "forget it", or such
+                words of the bot's language. The text of a choice chooses it instead.
             repeat: True asks the question again after a handler has answered another message meanwhile.
             key: Identifies the question within its handler. By it, an answer is found after the code has changed.
                 Without it, the words of the question decide.
@@ -775,12 +783,12 @@ class Context:
             BotError: a question cannot be asked here, such as in a handler that is a plain `def`, in a task that the
                 handler started, or for an event without a chat; or the arguments do not fit together.
         """
-        from linqbot.features.asking.question import Question, texts
+        from linqbot.features.asking.question import Question, cancel_texts, texts
 
         if choices is not None and not choices:
             raise BotError("ctx.ask(choices=[]): there is nothing to choose from.")
         options = texts("ctx.ask", "choices", choices or ())
-        words = texts("ctx.ask", "cancel", cancel)
+        words = cancel_texts("ctx.ask", cancel)
         others = texts("ctx.ask", "also", also)
         asked = Question(
             question, kind, options, yes, who, tries, timeout_s, words, repeat, key, others, side_questions
@@ -794,7 +802,7 @@ class Context:
         *,
         currency: Literal["usd"] = "usd",
         timeout_s: float = DAY_S,
-        cancel: Sequence[str] = CANCEL_WORDS,
+        cancel: Sequence[str] | None = None,
         key: str | None = None,
     ) -> Coroutine[Any, Any, PaymentResult]:
         """Request a payment in the event's chat, and return what became of it.
@@ -809,7 +817,7 @@ class Context:
             description: What is paid for, as the person reads it.
             currency: Linq accepts `usd`.
             timeout_s: The seconds for which the payment is awaited.
-            cancel: The texts, in any case, by which the person who caused the event ends the request.
+            cancel: The texts, in any case, by which the person who caused the event ends the request; None as for `ask`.
             key: Identifies the request within its handler, as for `ask`.
         Returns:
             `Paid`, which counts as true; or `Declined` or `Expired`, which count as false.
@@ -823,18 +831,18 @@ class Context:
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
-        from linqbot.features.asking.question import PaymentWait, Question, texts
+        from linqbot.features.asking.question import PaymentWait, Question, cancel_texts
 
         wait = PaymentWait(amount, description, currency)
         return self._wait_for(
-            Question((description,), timeout_s=timeout_s, cancel=texts("ctx.pay", "cancel", cancel), key=key, wait=wait)
+            Question((description,), timeout_s=timeout_s, cancel=cancel_texts("ctx.pay", cancel), key=key, wait=wait)
         )
 
     def location(
         self,
         *question: Content,
         timeout_s: float = DAY_S,
-        cancel: Sequence[str] = CANCEL_WORDS,
+        cancel: Sequence[str] | None = None,
         key: str | None = None,
     ) -> Coroutine[Any, Any, Location]:
         """Ask the person of a direct iMessage chat to share their location, and return it.
@@ -847,7 +855,7 @@ class Context:
         Args:
             question: Content to send with the request, as for `reply`.
             timeout_s: The seconds for which the location is awaited.
-            cancel: The texts, in any case, by which the person ends the wait.
+            cancel: The texts, in any case, by which the person ends the wait; None as for `ask`.
             key: Identifies the request within its handler, as for `ask`.
         Returns:
             The location, as it is now. Sharing goes on: `client.chats.location` reads it again, and ends it.
@@ -861,13 +869,13 @@ class Context:
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
-        from linqbot.features.asking.question import LocationWait, Question, texts
+        from linqbot.features.asking.question import LocationWait, Question, cancel_texts
 
         return self._wait_for(
             Question(
                 question,
                 timeout_s=timeout_s,
-                cancel=texts("ctx.location", "cancel", cancel),
+                cancel=cancel_texts("ctx.location", cancel),
                 key=key,
                 wait=LocationWait(),
             )
@@ -879,7 +887,7 @@ class Context:
         *question: Content,
         until: Literal["all"] | int = "all",
         timeout_s: float = DAY_S,
-        cancel: Sequence[str] = CANCEL_WORDS,
+        cancel: Sequence[str] | None = None,
         key: str | None = None,
     ) -> Coroutine[Any, Any, VoteResult]:
         """Let the people of the event's chat vote, and return the result.
@@ -893,7 +901,7 @@ class Context:
             question: Content to send before the choices, as for `reply`.
             until: `all` waits for each person who is in the chat now; a number waits until so many people have voted.
             timeout_s: The seconds after which the vote ends with the votes that there are.
-            cancel: The texts, in any case, by which the person who caused the event ends the vote.
+            cancel: The texts, in any case, by which the person who caused the event ends the vote; None as for `ask`.
             key: Identifies the vote within its handler, as for `ask`.
         Returns:
             The votes by handle, the number of votes for each choice, and the winners.
@@ -905,7 +913,7 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
-        from linqbot.features.asking.question import Question, VoteWait, texts
+        from linqbot.features.asking.question import Question, VoteWait, cancel_texts
 
         if len(choices) < 2 or isinstance(choices, str):
             raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more first, then the question.")
@@ -914,7 +922,7 @@ class Context:
                 question,
                 choices=tuple(choices),
                 timeout_s=timeout_s,
-                cancel=texts("ctx.vote", "cancel", cancel),
+                cancel=cancel_texts("ctx.vote", cancel),
                 key=key,
                 wait=VoteWait(until),
             )

@@ -56,6 +56,7 @@ from linqbot.storage.state import StateReader
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
     from linqbot.features.asking.session import AskSession
+    from linqbot.language.spoken import Language
 
 
 log = structlog.get_logger("linqbot.bot")
@@ -164,6 +165,21 @@ class Dispatcher:
         """Return the handler of this name; None if there is none. Of several with one name, the first counts."""
         found = self._named.get(name)
         return None if found is None else found[0].handler
+
+    @property
+    def has_languages(self) -> bool:
+        """True if the bot speaks other languages than English: `Bot(language=…)`."""
+        return self._bot.languages is not None
+
+    def language_named(self, code: str | None) -> Language:
+        """Return the language in which a question was asked, with the bot's own sentences; None is English.
+
+        Raises:
+            BotError: linqbot does not speak it.
+        """
+        from linqbot.bot.languages import Languages  # only a bot that asks comes here
+
+        return (self._bot.languages or Languages(None, {})).named(code)
 
     def is_name_of_several(self, name: str) -> bool:
         """Return True if several functions are registered under this name, such as those that a factory makes."""
@@ -340,10 +356,13 @@ class Dispatcher:
         if route is None or self._reason_to_ignore(event) is not None:
             return
         ctx.note_handler(route.name, None, 1, route.at)
+        handle: Next = partial(route.handler, failure)
+        if self._bot.languages is not None:
+            handle = self._bot.languages.middleware(handle)
         running_turn.set(ctx)
         try:
             with ctx.deadline:
-                await route.handler(failure, event, ctx)
+                await handle(event, ctx)
         finally:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
@@ -622,7 +641,10 @@ class Dispatcher:
                 ctx.leave_handler()
 
         # The first router of `around` is the bot, whose middleware wraps the routing and is not repeated here.
-        return self._around(handle, [wrap for router in around[1:] for wrap in router.added_middleware])
+        middleware = [wrap for router in around[1:] for wrap in router.added_middleware]
+        if self._bot.languages is not None:
+            middleware.insert(0, self._bot.languages.middleware)
+        return self._around(handle, middleware)
 
     def _around(self, inner: Next, middleware: Sequence[Middleware]) -> Next:
         for wrap in reversed(middleware):

@@ -109,7 +109,7 @@ def due_before(at: datetime, before: str, timezone: str | None, now: float) -> f
         raise _no_reminder(before)
     length, at_clock, clock_text = before.partition(" at ")
     try:
-        ahead = duration(length)
+        ahead = duration(length, language="en")
         clock, *around = time_of_day(clock_text.casefold())
     except ValueError as error:
         raise _no_reminder(before) from error
@@ -198,7 +198,7 @@ def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
         raise BotError('every= needs the time zone of the person: timezone="Europe/Paris".')
     check_timezone("send_later", timezone)
     try:
-        recurrence(every, timezone=timezone)
+        recurrence(every, timezone=timezone, language="en")
     except ValueError as error:
         raise BotError(f"every={every!r}: {error}") from error
     return Rhythm(every, timezone)

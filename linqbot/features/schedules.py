@@ -52,7 +52,7 @@ class Rhythm:
         """Return the first time after a time, both in Unix seconds."""
         from linqbot.parse.recurrences import recurrence
 
-        at = recurrence(self.spec, timezone=self.timezone).next_after(datetime.fromtimestamp(now, UTC))
+        at = recurrence(self.spec, timezone=self.timezone, language="en").next_after(datetime.fromtimestamp(now, UTC))
         return at.timestamp()
 
 
@@ -83,7 +83,7 @@ class Schedule:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise BotError(f"{name!r} cannot be the name of a schedule. Give name= with letters, digits, _, . and -.")
         try:
-            recurrence(spec, timezone=timezone)
+            recurrence(spec, timezone=timezone, language="en")
         except ValueError as error:
             raise BotError(
                 f"@bot.every({spec!r}, timezone={timezone!r}): {error} A cron expression has five fields: '0 9 * * mon'."
@@ -212,7 +212,7 @@ def last_due(every: dict[str, str], first: float, until: float) -> float:
     """
     from linqbot.parse.recurrences import last_until, recurrence
 
-    rhythm = recurrence(every["spec"], timezone=every["timezone"])
+    rhythm = recurrence(every["spec"], timezone=every["timezone"], language="en")
     last, _ = last_until(rhythm, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(until, UTC), most=0)
     return last.timestamp()
 
@@ -229,7 +229,7 @@ def _next_due(payload: bytes, after: float) -> float | None:
     try:
         stored = from_json(payload)
         every = stored.get("every") or stored["data"]["every"]
-        rhythm = recurrence(every["spec"], timezone=every["timezone"])
+        rhythm = recurrence(every["spec"], timezone=every["timezone"], language="en")
         return rhythm.next_after(datetime.fromtimestamp(after, UTC)).timestamp()
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None

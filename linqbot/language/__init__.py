@@ -1,8 +1,10 @@
 """Languages: what linqbot says to people, and the words that it understands from them.
 
-from linqbot.language import sentences
+    from linqbot.language import written
 
-await ctx.reply(sentences().yes_or_no)
+    await ctx.reply(f"Votre table : {written(table)}.")
+
+`Bot(language="fr")` chooses the language of a bot. The parsers of `linqbot.parse` and the questions of `ctx.ask` follow it.
 """
 
 from typing import TYPE_CHECKING
@@ -10,16 +12,20 @@ from typing import TYPE_CHECKING
 from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from linqbot.language.spoken import ENGLISH, in_language, sentences
+    from linqbot.language.spoken import CODES, ENGLISH, in_language, sentences, speaking
     from linqbot.language.wording import Sentences
+    from linqbot.language.writing import written
 
-__all__ = ["ENGLISH", "Sentences", "in_language", "sentences"]
+__all__ = ["CODES", "ENGLISH", "Sentences", "in_language", "sentences", "speaking", "written"]
 
 _HOMES = {
+    "CODES": "linqbot.language.spoken",
     "ENGLISH": "linqbot.language.spoken",
     "Sentences": "linqbot.language.wording",
     "in_language": "linqbot.language.spoken",
     "sentences": "linqbot.language.spoken",
+    "speaking": "linqbot.language.spoken",
+    "written": "linqbot.language.writing",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -52,6 +52,7 @@ SENTENCES: Final = Sentences(
     "weekdays 9:00, and on its own weekends 11:00.",
     rhythm_of_seconds="An interval is a whole number of seconds.",
     rhythm_time="At which time of day? Such as every day at 9:00, or mon 9:00.",
+    day_at_time="{day} at {time}",
     sorry="Sorry, I cannot answer right now. Please try again in a few minutes.",
     one_moment="One moment …",
     more="I have more to say. Shall I go on?",
@@ -61,3 +62,8 @@ SENTENCES: Final = Sentences(
     used_up_month="That is all I can do for you this month. Please write again next month.",
     may_i="May I {call}? 👍 or yes, 👎 or no",
 )
+
+CANCEL: Final = ("never mind", "forget it")
+"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise.
+
+None of them is an opt-out in capitals (R69), as CANCEL is."""

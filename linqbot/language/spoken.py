@@ -1,7 +1,8 @@
 """The language of a turn, in which linqbot speaks and understands what people write.
 
 It is English unless `Bot(language=…)` says otherwise: `bot/languages.py` sets it for each turn. The parsers of
-`linqbot.parse` and the questions of `ctx.ask` look it up here.
+`linqbot.parse` and the questions of `ctx.ask` look it up here. Each other language is a module of this folder, which is
+imported when a bot speaks it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
 from typing import Final, TypeVar
 
 from linqbot.language import english
-from linqbot.language.wording import Sentences
+from linqbot.language.wording import Sentences, Words
+from linqbot.nearest import suggestion
 
 T = TypeVar("T", str, str | None)
+
+_MODULES: Final = {
+    "de": "german",
+    "es": "spanish",
+    "fr": "french",
+    "it": "italian",
+    "ja": "japanese",
+    "nl": "dutch",
+    "pt": "portuguese",
+}
+CODES: Final = ("en", *_MODULES)
+"""The codes of all languages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +41,19 @@ class Language:
     Attributes:
         code: Its code, such as `fr`.
         sentences: What linqbot says in it.
+        words: The words that it understands; None for English, which the parsers read themselves.
+        cancel: The words that end a question.
     """
 
     code: str
     sentences: Sentences
+    words: Words | None = None
+    cancel: tuple[str, ...] = english.CANCEL
+
+    @property
+    def stored(self) -> str | None:
+        """The code, as a question is stored with it; None for English."""
+        return None if self.words is None else self.code
 
 
 ENGLISH: Final = Language("en", english.SENTENCES)
@@ -46,10 +71,39 @@ def sentences() -> Sentences:
     return _spoken.get().sentences
 
 
+@lru_cache
+def language_of(code: str) -> Language:
+    """Return the language of a code, such as `fr`, or `fr-CA`, of which the first part counts.
+
+    Raises:
+        ValueError: linqbot does not speak it.
+    """
+    name = code.replace("_", "-").partition("-")[0].casefold()
+    if name == "en":
+        return ENGLISH
+    if name not in _MODULES:
+        raise ValueError(f"linqbot does not speak {code!r}. {suggestion(name, CODES)}")
+    module = import_module(f"linqbot.language.{_MODULES[name]}")
+    words: Words = module.WORDS
+    return Language(
+        name,
+        module.SENTENCES,
+        words,
+        tuple(dict.fromkeys(said for each in words.cancel.split(",") for said in (each, words.plain(each)))),
+    )
+
+
 @contextmanager
-def speaking(language: Language) -> Iterator[None]:
-    """Speak a language in the block."""
-    token = _spoken.set(language)
+def speaking(language: Language | str | None) -> Iterator[None]:
+    """Speak a language in the block; None for that of the turn.
+
+    Raises:
+        ValueError: linqbot does not speak it.
+    """
+    if language is None:
+        yield
+        return
+    token = _spoken.set(language_of(language) if isinstance(language, str) else language)
     try:
         yield
     finally:

@@ -1,4 +1,6 @@
-"""The sentences that linqbot says to people. Each language has all of them, so a missing one is an error at its import.
+"""The sentences that linqbot says to people, and the words that it understands from them, of any language.
+
+Each language has all of them, so a missing one is an error when its module is imported: when the bot is made.
 
 Words in braces are filled in when a sentence is said: `{hour}` in the English `morning_or_evening`. A sentence of another
 language may leave some out, and has no other ones. Next step: `spoken.py` chooses the language of a turn.
@@ -6,7 +8,10 @@ language may leave some out, and has no other ones. Next step: `spoken.py` choos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,8 @@ class Sentences:
     rhythm_of_seconds: str
     rhythm_time: str
 
+    day_at_time: str  # {day} {time}: of `written`
+
     # Agents: `linqbot_agent`
     sorry: str
     one_moment: str
@@ -70,3 +77,63 @@ class Sentences:
     used_up_week: str
     used_up_month: str
     may_i: str  # {call}
+
+
+MEANINGS: Final = (
+    *("today", "tomorrow", "the day after tomorrow", "tonight", "this morning", "this afternoon"),
+    *("morning", "afternoon", "evening", "night", "noon", "midnight"),
+    *("next", "this", "every", "week", "month", "weekend", "weekdays"),
+    *("second", "minute", "hour", "day", "in", "from now"),
+    *("and", "at", "about", "the", "of", "please", "a", ""),
+    *("half", "quarter", "half to", "past", "to", "minus", "dozen", "hundred", "thousand"),
+)
+"""The English words into which a text is translated, so that one grammar reads the texts of all languages.
+
+The empty one is for words that say nothing, such as `on` before a day. `half to` is for languages that name the next hour:
+*halb sieben* is 6:30.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """The words of one language, besides the names of days and months and the numbers that libraries know.
+
+    Lists of words are texts with commas. Letters may have their accents: people often leave them out.
+
+    Attributes:
+        yes, no: Whole answers.
+        cancel: The words that end a question.
+        meanings: The words with each of `MEANINGS`; more meanings, such as `monday`, are possible.
+        numbers: The names of the language in num2words.
+        more_numbers: Further words of numbers, with their values.
+        rewrites: Regular expressions and their replacements, before words are translated.
+        finishes: The same for the translated text, in which numbers are digits.
+        is_day_first: True if 3/4 is 3 April; False if it is 4 March.
+        has_decimal_comma: True if 1.000 is a thousand; False if 1,000 is.
+        has_spaces: True if spaces stand between words.
+    Raises:
+        ValueError: a meaning is missing.
+    """
+
+    yes: str
+    no: str
+    cancel: str
+    meanings: Mapping[str, str]
+    numbers: tuple[str, ...]
+    more_numbers: Mapping[str, int] = field(default_factory=dict)
+    rewrites: tuple[tuple[str, str], ...] = ()
+    finishes: tuple[tuple[str, str], ...] = ()
+    is_day_first: bool = True
+    has_decimal_comma: bool = True
+    has_spaces: bool = True
+
+    def __post_init__(self) -> None:
+        if missing := set(MEANINGS) - self.meanings.keys():
+            raise ValueError(f"The language has no words for: {', '.join(sorted(missing))}.")
+
+    def plain(self, text: str) -> str:
+        """Return a text in lower case, with letters without accents and characters of one width."""
+        text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+        if self.has_spaces:  # in Japanese the marks of letters are no accents
+            text = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+        return text

@@ -10,27 +10,13 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from linqbot.language.spoken import sentences
+from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.parse.numbers import check_length, in_words
+from linqbot.parse.translation import DAYS, MONTHS, clocks, english, lengths
 
-_DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
 WEEKDAYS: Final = {
     name: index
-    for index, day in enumerate(_DAYS)
+    for index, day in enumerate(DAYS)
     for name in (
         day,
         day + "s",
@@ -39,7 +25,7 @@ WEEKDAYS: Final = {
     )
 }
 """The number of each weekday, by its names and short forms; Monday is 0."""
-_MONTH_OF: Final = {name: index + 1 for index, month in enumerate(_MONTHS) for name in (month, month[:3])} | {"sept": 9}
+_MONTH_OF: Final = {name: index + 1 for index, month in enumerate(MONTHS) for name in (month, month[:3])} | {"sept": 9}
 
 _EVENING = re.compile(r"\b(?:evening|afternoon|night|tonight)\b")
 _MORNING = re.compile(r"\bmorning\b")
@@ -53,6 +39,7 @@ _CLOCK: Final = re.compile(
     r"|(?P<hh>\d{1,2})\s?h(?:\s?(?P<mh>\d{2}))?\b"
     r")"
 )
+_SPOKEN = re.compile(rf"\b(?:at\s+)?(?P<part>half|quarter) (?P<side>past|to) (?P<hour>{_HOUR})\b(?![:./])")
 _BARE_HOUR = re.compile(rf"\bat\s+(?P<hour>{_HOUR})(?:\s+o'clock)?\b(?![:./])|\b(?P<clock>{_HOUR})\s+o'clock\b")
 # `10.30` is a time, because there is no month 30. `10.12` is a date, except after `at`.
 _DOTTED_CLOCK = re.compile(
@@ -82,7 +69,7 @@ _FILLERS = re.compile(
 _A_DAY: Final = timedelta(days=1)
 
 
-def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datetime:
+def date_time(text: str, *, timezone: str, now: datetime | None = None, language: str | None = None) -> datetime:
     """Return the moment that a text names, which is after `now`.
 
     A weekday means the next one, and may be today; with `next` it is never today. `the 4th` means the next such day of a
@@ -93,6 +80,7 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datet
         text: A day and a time, a time alone, or a length of time after `in`. A number of days or weeks needs a time, too.
         timezone: The IANA name of the person's time zone.
         now: The present, with a time zone: `ctx.now` in a handler. None is the time of the wall clock.
+        language: The code of the text's language, such as `fr`; None for that of the turn, or else English.
     Returns:
         The moment, in that time zone.
     Raises:
@@ -102,7 +90,11 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datet
     Example:
         `await ctx.ask("When?", kind=partial(parse.date_time, timezone="Europe/Paris"))`
     """
-    plain, now = _read(text, timezone, now)
+    with speaking(language):
+        return _date_time(*_read(text, timezone, now))
+
+
+def _date_time(plain: str, now: datetime) -> datetime:
     days: list[date] | None = None
     length, _, at = plain.partition(" at ")
     if _LENGTH.fullmatch(length):
@@ -112,6 +104,7 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datet
                 raise ValueError(sentences().day_and_time)
             return _later(now.astimezone(UTC), ahead).astimezone(now.tzinfo)
         days, plain = [_later(now, ahead).date()], f"at {at}" if at else ""
+    plain = clocks(plain)
     evening, morning = _EVENING.search(plain) is not None, _MORNING.search(plain) is not None
     clock, before, after = time_of_day(plain, evening=evening, morning=morning)
     rest = f"{before} {after}"
@@ -127,7 +120,7 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datet
     return _first_after(days or [now.date(), _later(now, _A_DAY).date()], clock, now)
 
 
-def day(text: str, *, timezone: str, now: datetime | None = None) -> date:
+def day(text: str, *, timezone: str, now: datetime | None = None, language: str | None = None) -> date:
     """Return the day that a text names, which is today or later.
 
     A weekday means the next one, and may be today; with `next` it is never today. `the 4th` means the next such day of a
@@ -137,6 +130,7 @@ def day(text: str, *, timezone: str, now: datetime | None = None) -> date:
         text: A day without a time, or a number of days or weeks after `in`.
         timezone: The IANA name of the person's time zone.
         now: The present, with a time zone: `ctx.now` in a handler. None is the time of the wall clock.
+        language: The code of the text's language, such as `fr`; None for that of the turn, or else English.
     Raises:
         ValueError: the text names no single day, such as `next week`, names one that has passed, or has two meanings, such
             as `3/4`. Or there is no such time zone, or `now` has none.
@@ -144,7 +138,11 @@ def day(text: str, *, timezone: str, now: datetime | None = None) -> date:
     Example:
         `await ctx.ask("Which day?", kind=partial(parse.day, timezone="Europe/Paris"))`
     """
-    plain, now = _read(text, timezone, now)
+    with speaking(language):
+        return _day(*_read(text, timezone, now))
+
+
+def _day(plain: str, now: datetime) -> date:
     if _WEEK.fullmatch(plain):
         raise ValueError(sentences().which_day)
     if _LENGTH.fullmatch(plain):
@@ -168,13 +166,13 @@ def _read(text: str, timezone: str, now: datetime | None) -> tuple[str, datetime
     now = datetime.now(UTC) if now is None else now
     if now.tzinfo is None:
         raise ValueError("now= has no time zone. Give one: datetime.now(UTC).")
-    plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" !?,")
+    plain = re.sub(r"\s+", " ", english(text).casefold().replace("\u2019", "'")).strip(" !?,")
     return re.sub(r"(?<=\d)t(?=\d)", " ", plain), now.astimezone(where)
 
 
 def _length(text: str, *, otherwise: str) -> timedelta:
     try:
-        return duration(text.replace(" from today", " from now"))
+        return _duration(text.replace(" from today", " from now"))
     except ValueError:
         raise ValueError(otherwise) from None
 
@@ -199,7 +197,7 @@ def time_of_day(text: str, *, evening: bool = False, morning: bool = False) -> t
     Raises:
         ValueError: the time does not exist, or it is a bare hour that could be in the morning or in the evening.
     """
-    for pattern in (_CLOCK, _DOTTED_CLOCK, _BARE_HOUR):
+    for pattern in (_SPOKEN, _CLOCK, _DOTTED_CLOCK, _BARE_HOUR):
         if match := pattern.search(text):
             clock = _clock(match, evening=evening, morning=morning)
             return clock, text[: match.start()], text[match.end() :]
@@ -217,12 +215,15 @@ def _clock(match: re.Match[str], *, evening: bool, morning: bool) -> time:
     minute = int(
         given.get("m12") or given.get("m24") or given.get("mh") or given.get("minute") or given.get("past") or 0
     )
+    if part := given.get("part"):
+        is_before = given["side"] == "to"
+        hour, minute = (hour - is_before) or 12, 30 if part == "half" else 45 if is_before else 15
     if half := given.get("half"):
         if not 1 <= hour <= 12:
             raise ValueError(sentences().no_such_half.format(hour=hour, half=half))
         hour = hour % 12 + (12 if half.startswith("p") else 0)
-    elif hour <= 12 and match.re is _BARE_HOUR and not (evening or morning):
-        raise ValueError(sentences().morning_or_evening.format(hour=hour))
+    elif hour <= 12 and match.re in (_BARE_HOUR, _SPOKEN) and not (evening or morning):
+        raise ValueError(sentences().morning_or_evening.format(hour=f"{hour}:{minute}" if minute else hour))
     elif evening and 1 <= hour <= 11:
         hour += 12
     if hour > 23 or minute > 59:
@@ -250,16 +251,27 @@ def _days(text: str, today: date) -> tuple[list[date] | None, str]:
         # A weekday in front of a date only confirms it: "Friday, 24 Dec".
         rest = _WEEKDAY.sub(" ", rest)
         if pattern is _OF_MONTH:
-            number, months = int(match["day"] or match["day2"]), [divmod(today.month - 1 + n, 12) for n in range(4)]
-            found = [_date(today.year + years, month + 1, number) for years, month in months]
+            month, number = None, int(match["day"] or match["day2"])
+            months = [divmod(today.month - 1 + n, 12) for n in range(4)]
+            found = [_date(today.year + years, index + 1, number) for years, index in months]
         else:
             month, number = _month_and_day(match, pattern)
             years = [int(match["year"])] if match["year"] else range(today.year, today.year + 9)  # with a leap year
             found = [_date(year, month, number) for year in years]
         if existing := [each for each in found if each is not None]:
             return existing, rest
-        raise ValueError(sentences().no_such_date.format(date=match.group().strip(" .,")))
+        raise ValueError(sentences().no_such_date.format(date=_shown(match, number, month)))
     return None, text
+
+
+def _shown(match: re.Match[str], number: int, month: int | None) -> str:
+    """Return a date that does not exist as it was written, or in digits if it was translated."""
+    words = spoken().words
+    if words is None:
+        return match.group().strip(" .,")
+    if month is None:
+        return str(number)
+    return f"{number}/{month}" if words.is_day_first else f"{month}/{number}"
 
 
 def _month_and_day(match: re.Match[str], pattern: re.Pattern[str]) -> tuple[int, int]:
@@ -268,13 +280,15 @@ def _month_and_day(match: re.Match[str], pattern: re.Pattern[str]) -> tuple[int,
     if pattern is not _SLASHED:
         return int(match["month"]), int(match["day"])
     one, two = int(match["one"]), int(match["two"])
+    if (words := spoken().words) is not None and one <= 12 and two <= 12:
+        return (two, one) if words.is_day_first else (one, two)
     if one <= 12 and two <= 12 and one != two:
         raise ValueError(sentences().two_dates.format(given=match.group(), day=one, month=_short(two)))
     return (one, two) if two > 12 else (two, one)
 
 
 def _short(month: int) -> str:
-    return _MONTHS[month - 1][:3].capitalize()
+    return MONTHS[month - 1][:3].capitalize()
 
 
 def _first_after(days: list[date], clock: time, now: datetime) -> datetime:
@@ -312,19 +326,25 @@ _HOURS_MINUTES = re.compile(r"(\d{1,4})\s*h\s*(\d{1,2})(?:\s*m(?:in)?)?")
 _WORDS = re.compile(r"(?P<words>[a-z][a-z -]*?)\s+(?P<unit>[a-z]+)\.?")
 
 
-def duration(text: str) -> timedelta:
+def duration(text: str, *, language: str | None = None) -> timedelta:
     """Return the length of time that a text gives.
 
     Args:
         text: Numbers in digits or words, each with a unit from seconds to weeks; `in` and `for` before it are allowed.
             Months and years are refused, because their lengths differ.
+        language: The code of the text's language, such as `fr`; None for that of the turn, or else English.
     Raises:
         ValueError: the text is no length of time, is longer than a hundred years, or has two meanings, such as `1,500 s`.
 
     Example:
         `duration("in 20 min")`, `duration("1h30")`, `duration("an hour and a half")`
     """
-    check_length(text)
+    with speaking(language):
+        check_length(text)
+        return _duration(lengths(english(text)))
+
+
+def _duration(text: str) -> timedelta:
     plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" .!,")
     plain = re.sub(r"^(in|for|after|within)\s+", "", plain)
     plain = re.sub(r"\s+(from now|later|please)$", "", plain)

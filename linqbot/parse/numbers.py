@@ -1,6 +1,7 @@
 """Whole numbers as people write them: `2`, `1,000`, `two`, `minus 3`, `a dozen`, `twenty-one`, `table for four, please`.
 
-`check_length` limits the texts of all parsers, so that no text of a stranger keeps a parser busy.
+In another language a text is translated first: see `translation.py`. `check_length` limits the texts of all parsers, so
+that no text of a stranger keeps a parser busy.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from linqbot.language.spoken import sentences
+from linqbot.language.spoken import sentences, speaking, spoken
+from linqbot.parse.translation import english
 
 MOST_DIGITS: Final = 15
 """Longer numbers are refused: they are phone or card numbers, never a count."""
@@ -108,22 +110,30 @@ _AROUND: Final = frozenset(
 _DIGITS = re.compile(r"(?<![\w.,])[-\u2212]?\d+(?:[,\u00a0\u202f' ]\d{3})*(?![\w]|[.,]\d)")
 _MINUS_DIGITS = re.compile(r"\b(?:minus|negative)\s+(?=\d)", re.IGNORECASE)
 _MINUS_WORD = re.compile(r"\b(?:minus|negative)\s+(?=(?P<next>[^\W\d_]+))", re.IGNORECASE)
+_POINTS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![\d.])")
+_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
-def number(text: str) -> int:
+def number(text: str, *, language: str | None = None) -> int:
     """Return the one whole number in a text.
 
     Args:
         text: Digits or English words, of which `minus` or `negative` may be the first. Other words may stand around it:
             `we are 5`, `two, please`.
+        language: The code of the text's language, such as `fr`; None for that of the turn, or else English.
     Raises:
         ValueError: there is no whole number in the text, or more than one.
 
     Example:
         `number("a dozen")` is 12; `number("1,000")` is 1000; `number("2 or 3")` raises.
     """
-    check_length(text)
+    with speaking(language):
+        check_length(text)
+        return _number(ungrouped(english(text)))
+
+
+def _number(text: str) -> int:
     text = _MINUS_DIGITS.sub("-", text)
     found = [match.group() for match in _DIGITS.finditer(text)]
     if len(found) == 1 and not _has_number_word(_DIGITS.sub(" ", text)) and not re.search(r"\d", _DIGITS.sub("", text)):
@@ -133,6 +143,14 @@ def number(text: str) -> int:
     elif not re.search(r"\d", text) and (value := _signed(text)) is not None:
         return value
     raise ValueError(sentences().number)
+
+
+def ungrouped(text: str) -> str:
+    """Return a text with its numbers as in English, where a comma groups digits and a point is decimal."""
+    words = spoken().words
+    if words is None or not words.has_decimal_comma:
+        return text
+    return _COMMA.sub(".", _POINTS.sub(lambda match: match[0].replace(".", ""), text))
 
 
 def _signed(text: str) -> int | None:

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from typing import Final, Protocol
 
-from linqbot.language.spoken import sentences
+from linqbot.language.spoken import sentences, speaking
 from linqbot.parse.dates import WEEKDAYS, duration, instant, time_of_day, zone
 from linqbot.parse.numbers import check_length
+from linqbot.parse.translation import clocks, english
 
 _DAY_S: Final = 86_400
 _CRON = re.compile(r"[\d*/,\-]+ [\d*/,\-]+ [\dLW*/,\-]+ [\w*/,\-]+ [\w#*/,\-]+", re.ASCII | re.IGNORECASE)
@@ -33,7 +34,7 @@ class Recurrence:
     """Moments that recur.
 
     Attributes:
-        spec: The text that it was parsed from.
+        spec: The text that it was parsed from, in English.
         timezone: The IANA name of its time zone.
     """
 
@@ -60,7 +61,7 @@ class Recurrence:
             yield at
 
 
-def recurrence(text: str, *, timezone: str = "UTC") -> Recurrence:
+def recurrence(text: str, *, timezone: str = "UTC", language: str | None = None) -> Recurrence:
     """Return the rhythm that a text gives.
 
     Args:
@@ -68,13 +69,19 @@ def recurrence(text: str, *, timezone: str = "UTC") -> Recurrence:
             `15 min`, `every 2 hours`), or a cron expression of five fields. Intervals count from midnight at the start
             of a Monday, so `15 min` runs at :00, :15, :30 and :45. All times of day are on each of the days.
         timezone: The IANA name of the time zone that times of day are in.
+        language: The code of the text's language, such as `fr`; None for that of the turn, or else English.
     Raises:
         ValueError: the text gives no rhythm, or different times for different days; or there is no such time zone.
 
     Example:
         `recurrence("every weekday at 9:00", timezone="Europe/Paris")`
     """
-    check_length(text)
+    with speaking(language):
+        check_length(text)
+        return _recurrence(english(text), timezone)
+
+
+def _recurrence(text: str, timezone: str) -> Recurrence:
     where = zone(timezone)
     plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" .!,")
     if _CRON.fullmatch(plain):
@@ -84,7 +91,7 @@ def recurrence(text: str, *, timezone: str = "UTC") -> Recurrence:
     plain = re.sub(r"\bhourly\b", "hour", re.sub(r"\s+", " ", plain).strip())
     if (interval := _interval(plain, where)) is not None:
         return Recurrence(text, timezone, interval)
-    return Recurrence(text, timezone, _days_and_times(plain, where))
+    return Recurrence(clocks(text), timezone, _days_and_times(clocks(plain), where))
 
 
 def last_until(rhythm: Recurrence, first: datetime, end: datetime, *, most: int) -> tuple[datetime, int]:
@@ -235,6 +242,6 @@ def _weekdays(rest: str) -> set[int]:
             weekdays |= {5, 6}
         elif word in ("day", "days", "daily", "everyday"):
             weekdays |= set(range(7))
-        elif word not in ("at", "and", "the", "time"):
+        elif word not in ("at", "and", "the", "of", "time"):
             raise ValueError(sentences().rhythm)
     return weekdays

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
-from linqbot.language.spoken import sentences
+from linqbot.language.spoken import language_of, sentences, speaking, spoken
 from linqbot.parse.numbers import check_length
+from linqbot.parse.translation import forms
 
 _YES: Final = frozenset(
     [
@@ -101,26 +103,49 @@ _NO: Final = frozenset(
 _DECORATION = re.compile("[\U0001f3fb-\U0001f3ff\ufe0f\u200d♂♀]")
 
 
-def yes_no(text: str) -> bool:
+def yes_no(text: str, *, language: str | None = None) -> bool:
     """Return True if a text means yes, False if it means no.
 
     Only whole answers count: `yes but later` is neither.
 
+    Args:
+        text: The answer.
+        language: As for `number`. Emoji and the English words count in every language.
     Raises:
         ValueError: the text means neither, or cannot be decided.
 
     Example:
         `yes_no("Sure!")` is True; `yes_no("no thanks")` is False.
     """
-    check_length(text)
-    plain = _DECORATION.sub("", text.replace("\u2019", "'")).casefold()
-    words = re.sub(r"[\s.,!?;:]+", " ", plain).strip()
-    for said in (words, _once(words)):
-        if said in _YES:
-            return True
-        if said in _NO:
-            return False
-    raise ValueError(sentences().yes_or_no)
+    with speaking(language):
+        check_length(text)
+        words = _words(_DECORATION.sub("", text))
+        yes, no = _YES, _NO
+        if spoken().words is not None:
+            own_yes, own_no = _own(spoken().code)
+            yes, no = own_yes | (yes - own_no), own_no | (no - own_yes)
+        for said in (words, _once(words)):
+            if said in yes:
+                return True
+            if said in no:
+                return False
+        raise ValueError(sentences().yes_or_no)
+
+
+def _words(text: str) -> str:
+    words = spoken().words
+    text = text.replace("\u2019", "'").casefold() if words is None else words.plain(text)
+    return re.sub(r"[\s.,!?;:。、]+", " ", text).strip()
+
+
+@lru_cache
+def _own(code: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the words for yes, and those for no, of another language than English."""
+    words = language_of(code).words
+    assert words is not None
+    with speaking(code):
+        yes, no = (frozenset(map(_words, forms(said.split(","), words))) for said in (words.yes, words.no))
+    return yes, no
 
 
 def _once(words: str) -> str:

@@ -19,11 +19,12 @@ from pydantic import ValidationError
 from linqbot.clock import Clock
 from linqbot.features.asking.question import Ballot, OpenQuestion, Question, adapter_of
 from linqbot.features.state import digest_of
-from linqbot.language.spoken import sentences
+from linqbot.language.spoken import ENGLISH, sentences, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.linq.text.sentences import is_one_of
 from linqbot.linq.types.message import MediaPart
+from linqbot.parse.numbers import ungrouped
 from linqbot.parse.yes_or_no import yes_no
 
 _VOTE: Final = "poll.vote.added"
@@ -90,7 +91,11 @@ def judge(question: OpenQuestion, event: Event) -> Verdict | None:
     if isinstance(event, MessageReceived):
         if says_cancel_word(question, event):
             return Verdict.CANCEL_WORD
-        return Verdict.SIDE_QUESTION if question.side_questions and not says_yes_or_no(event) else Verdict.ANSWER
+        return (
+            Verdict.SIDE_QUESTION
+            if question.side_questions and not says_yes_or_no(event, question.language)
+            else Verdict.ANSWER
+        )
     if event.type == _VOTE:
         is_answer = event.message_id == question.poll  # also for an option that the person has added: no valid answer
     elif isinstance(event, ReactionAdded | PollReactionAdded):
@@ -105,12 +110,12 @@ def says_cancel_word(question: OpenQuestion, message: MessageReceived) -> bool:
     return is_one_of(message.text_to_me, question.cancel)
 
 
-def says_yes_or_no(event: Event) -> bool:
-    """Return True if an event is a message that says yes or no and nothing else."""
+def says_yes_or_no(event: Event, language: str | None) -> bool:
+    """Return True if an event is a message that says yes or no and nothing else, in the language of a question."""
     if not isinstance(event, MessageReceived):
         return False
     try:
-        yes_no(event.text_to_me)
+        yes_no(event.text_to_me, language=language or ENGLISH.code)
     except ValueError:
         return False
     return True
@@ -265,7 +270,7 @@ def _converted(kind: Any, text: str) -> Any:
     if adapter is None:
         return kind(text)
     try:
-        value = adapter.validate_strings(text)
+        value = adapter.validate_strings(_in_english_digits(text))
     except ValidationError as error:
         if kind is bool:
             return yes_no(text)  # pydantic takes "yes", but not "Yes!" or "nope"
@@ -275,6 +280,13 @@ def _converted(kind: Any, text: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(sentences().any_number)
     return value
+
+
+def _in_english_digits(text: str) -> str:
+    """Return a text that is only a number or a time, such as `1.000,5` or `１８：３０`, with the digits and marks of English."""
+    words = spoken().words
+    digits = text if words is None else words.plain(text)
+    return text if words is None or digits.strip("+-0123456789.,:/ ") else ungrouped(digits)
 
 
 def _sentence(error: ValidationError) -> str:

@@ -229,8 +229,11 @@ class Arriving:
         None if it answers none of them, or if it is not clear which one.
         """
         person = (event.actor or "").casefold()
-        if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
+        is_message = isinstance(event, MessageReceived)
+        if not (is_message or isinstance(event, ReactionAdded | PollReactionAdded)):
             return None
+        if is_message and not self.dispatcher.has_languages and not says_yes_or_no(event, None):
+            return None  # without reading the questions
         others = [
             each for each in self.conversations if each.person not in (person, ANYONE) and not is_wait(each.person)
         ]
@@ -238,6 +241,8 @@ class Arriving:
         open_to = [
             each for each in read if each is not None and person in each.question.also and judge(each.question, event)
         ]
+        if is_message:
+            open_to = [each for each in open_to if says_yes_or_no(event, each.question.language)]
         if isinstance(event, MessageReceived) and len(open_to) > 1:
             replied_to = event.reply_to.message_id if event.reply_to else None
             open_to = [each for each in open_to if replied_to in each.question.messages]

@@ -25,13 +25,15 @@ from pydantic_core import ValidationError, to_json
 from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
+from linqbot.language.spoken import ENGLISH, spoken
+from linqbot.language.writing import amount
 from linqbot.linq.events.event import Event
 from linqbot.linq.rules.values import E164, EMAIL
 from linqbot.linq.text.styled import StyledText
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, text_of
 from linqbot.linq.types.proactive import Scheduled
-from linqbot.options import CANCEL_WORDS, DAY_S, check_number, check_text
+from linqbot.options import DAY_S, check_number, check_text
 
 
 def adapter_of(kind: Any) -> TypeAdapter[Any] | None:
@@ -205,6 +207,15 @@ def texts(verb: str, argument: str, given: Sequence[str]) -> tuple[str, ...]:
     return tuple(given)
 
 
+def cancel_texts(verb: str, given: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the texts of a `cancel=`; those of the language of the turn if it is None.
+
+    Raises:
+        BotError: it is one text.
+    """
+    return spoken().cancel if given is None else texts(verb, "cancel", given)
+
+
 def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the texts that end a question, in lower case.
 
@@ -244,7 +255,7 @@ class PaymentWait:
     @property
     def price(self) -> str:
         """The amount as a person reads it, such as `$12.50`."""
-        return f"${self.amount // 100}.{self.amount % 100:02}"
+        return amount(self.amount, self.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +306,7 @@ class Question:
     who: str = "asker"
     tries: int = 3
     timeout_s: float = DAY_S
-    cancel: tuple[str, ...] = CANCEL_WORDS
+    cancel: tuple[str, ...] = ENGLISH.cancel
     repeat: bool = True
     key: str | None = None
     also: tuple[str, ...] = ()
@@ -456,6 +467,7 @@ class OpenQuestion(Data):
     looks: int = 0  # the number of times that a shared location was looked up and not known yet
     is_known: bool = False  # True if the person shared the location before they were asked, so that no event follows
     ballot: Ballot | None = None  # the votes so far, if it waits for votes
+    language: str | None = None  # the code of the language in which it was asked; None for English
 
     @classmethod
     def read(cls, stored: bytes) -> OpenQuestion | None:

@@ -38,6 +38,7 @@ from linqbot.features.asking.question import (
     text_to_show,
 )
 from linqbot.features.lookups import KnownChat, with_chat
+from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
@@ -161,6 +162,7 @@ class AskRecord:
     opened: Opened | None = None  # the conversation as it was then; None until the question is sent
     # The method that asked, such as `ctx.vote`; None if it was recorded by a release that did not store it.
     verb: str | None = None
+    language: str | None = None  # the code of the language in which it was asked; None for English
     outcome: QuestionEnd | None = None  # how it ended; None while it waits
     is_void: bool = False  # True if today's code has refused the answer, so that the question was asked again
     is_used: bool = False  # True once the question was met in this run
@@ -174,6 +176,8 @@ class AskRecord:
         said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
         parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "left": self.seen.left}
         asked = {"splits": self.splits, "opened": self.opened, "asked_with": self.verb}
+        if self.language is not None:
+            asked["language"] = self.language
         return to_json({"noun": "ctx", "verb": "ask", **said, **parts, **asked})
 
     def may_answer(self, question: Question) -> bool:
@@ -218,6 +222,7 @@ def record_of(entry: JournalEntry) -> AskRecord:
         said["splits"],
         said.get("opened"),
         said.get("asked_with"),
+        said.get("language"),
         from_json(entry.answer) if entry.answer else None,
         is_void=entry.status == "refused",
     )
@@ -380,6 +385,7 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
         side_questions=question.side_questions,
         prompt=as_prompt(messages),
         next=n + 1,
+        language=spoken().stored,
     )
 
 

@@ -43,7 +43,7 @@ from linqbot.features.asking.records import (
 )
 from linqbot.features.asking.steps import Steps, check_length, may_replace, person_to_ask
 from linqbot.features.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
-from linqbot.language.spoken import sentences
+from linqbot.language.spoken import speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
@@ -322,7 +322,8 @@ class AskSession:
         if event is not None:
             ctx.event = event
         try:
-            value = value_of(question, answer_in(outcome, event))
+            with speaking(self._dispatcher.language_named(record.language)):
+                value = value_of(question, answer_in(outcome, event))
         except ValueError as error:
             if not is_live:
                 # Today's code refuses an answer that was valid when it was given.
@@ -330,7 +331,8 @@ class AskSession:
                 record.is_void = True
                 await self._ask(question, ctx)
             else:
-                await self._refuse(record, question, str(error), ctx)
+                why = str(error) or self._dispatcher.language_named(record.language).sentences.other_form
+                await self._refuse(record, question, why, ctx)
         else:
             self._note("answered", when=is_live)
             return value
@@ -373,7 +375,7 @@ class AskSession:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
             self._note("given_up")
             raise cancelled_for("invalid")
-        sent = await ctx.reply(why or sentences().other_form, key=refusal_label(record.n, tries))
+        sent = await ctx.reply(why, key=refusal_label(record.n, tries))
         if sent.status == "opted_out":
             record.outcome = {"outcome": "cancelled", "reason": "opted_out"}
             self._note("cancelled")
@@ -414,7 +416,14 @@ class AskSession:
         else:
             person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
         record = AskRecord(
-            self._next, self._number, question.key, question.digest, self._code(ctx), self._part, verb=question.verb
+            self._next,
+            self._number,
+            question.key,
+            question.digest,
+            self._code(ctx),
+            self._part,
+            verb=question.verb,
+            language=spoken().stored,
         )
         if not self._is_live:
             await ctx.go_live()

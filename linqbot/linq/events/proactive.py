@@ -129,7 +129,7 @@ def _merged(delivery: Delivery, every: dict[str, Any]) -> tuple[datetime, int]:
 
     first = datetime.fromtimestamp(int(delivery.id.rpartition(".")[2]), UTC)
     try:
-        rhythm = recurrence(every["spec"], timezone=every["timezone"])
+        rhythm = recurrence(every["spec"], timezone=every["timezone"], language="en")
         fired_at = datetime.fromtimestamp(delivery.received_at, UTC)
         due, missed = last_until(rhythm, first, fired_at, most=MOST_MISSED)
         return due.astimezone(zone(rhythm.timezone)), missed

@@ -21,9 +21,7 @@ from linqbot.errors import AskCancelled, AskTimeout, BotError, LinqApiError, Sto
 from linqbot.linq.events.account import ContactCardReceived
 from linqbot.linq.events.chat import LocationSharingStarted, TypingStarted
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
-from linqbot.linq.rules.message import is_opt_out
 from linqbot.linq.types.message import MediaPart
-from linqbot.options import CANCEL_WORDS
 
 pytestmark = pytest.mark.anyio
 
@@ -155,10 +153,6 @@ async def test_a_cancel_word_ends_the_question(talk: Talk, word: str) -> None:
     await talk.say(word)
     assert talk.said == ["Welcome!", "Your name?"]
     assert talk.open_questions() == []
-
-
-def test_no_word_that_ends_a_question_is_an_opt_out_in_capitals() -> None:
-    assert [word for word in CANCEL_WORDS if is_opt_out(word.upper())] == []
 
 
 async def test_a_handler_may_catch_a_cancelled_question(talk: Talk) -> None:

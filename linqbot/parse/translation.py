@@ -1,0 +1,162 @@
+"""Translation of what people write into the English that the parsers read: `demain à 18h` is `tomorrow at 18h`.
+
+A language is a table of words: `language/wording.py` says which. Names of days and months come from CLDR by `babel`, the
+words of the numbers up to 100 from `num2words`. A word that is in no table stays as it is, and is then understood by no
+parser. Both libraries are imported when the first text of a language is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from linqbot.language.spoken import language_of, spoken
+from linqbot.language.wording import Words
+
+DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MONTHS: Final = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+_NO_LETTER_BEFORE: Final = r"(?<![^\W\d_])"
+_NO_LETTER_AFTER: Final = r"(?![^\W\d_])"
+_DATE_BEFORE: Final = re.compile(r"\d{1,2}(?:th|\.)?\s+(?:\w{1,3}\s+)?\Z")
+_LATE_NEXT: Final = re.compile(rf"\b({'|'.join(DAYS)}|week|month|weekend) next\b")
+_DAY_OF_MONTH: Final = re.compile(rf"\b(?:{'|'.join(DAYS)}) (\d{{1,2}}) at\b")
+_FROM_TO: Final = re.compile(rf"\b(?:of )?(?:the )?({'|'.join(DAYS)}) (?:at|the) ({'|'.join(DAYS)})\b")
+_UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+
+
+def english(text: str) -> str:
+    """Return a text in the words that the parsers read; in English it stays as it is."""
+    language = spoken()
+    return text if language.words is None else _translator(language.code).english(text)
+
+
+def load(code: str) -> None:
+    """Load all that a language needs.
+
+    Raises:
+        ImportError: `babel` or `num2words` is not installed.
+        ValueError: linqbot does not speak the language, or a word of it is missing.
+    """
+    if language_of(code).words is not None:
+        _translator(language_of(code).code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Translator:
+    words: Words
+    meanings: Mapping[str, str]
+    months: Mapping[str, str]
+    pattern: re.Pattern[str]
+
+    def english(self, text: str) -> str:
+        text = _with_single_spaces(self.words.plain(text))
+        for pattern, replacement in self.words.rewrites:
+            text = re.sub(pattern, replacement, text)
+        text = _with_single_spaces(self.pattern.sub(self._meaning, text))
+        for pattern, replacement in self.words.finishes:
+            text = re.sub(pattern, replacement, text)
+        text = re.sub(r"\bof (\d{4})\b", r"\1", _LATE_NEXT.sub(r"next \1", _with_single_spaces(text)))
+        text = _FROM_TO.sub(r"\1 to \2", text)
+        text = re.sub(r"\bhalf to\b(?! \d)", "half", text)
+        return re.sub(r"\b(\d{1,4}) hour (\d{1,2})\b(?! ?[a-z])", r"\1h\2", text)
+
+    def _meaning(self, match: re.Match[str]) -> str:
+        said = match[0].removesuffix(".").replace("-", " ")
+        if said in self.months and (said not in self.meanings or _DATE_BEFORE.search(match.string[: match.start()])):
+            return f" {self.months[said]} "
+        return f" {self.meanings[said]} "
+
+
+@lru_cache
+def _translator(code: str) -> _Translator:
+    words = language_of(code).words
+    assert words is not None
+    days, months = _names(code, words)
+    meanings = {**days, **_numbers(words)}
+    for meaning, said in words.meanings.items():
+        meanings |= dict.fromkeys(forms(said.split(","), words), meaning)
+    meanings.pop("", None)
+    keys = sorted({*meanings, *months}, key=len, reverse=True)
+    pattern = re.compile("|".join(_pattern_of(key, words) for key in keys))
+    return _Translator(words, meanings, months, pattern)
+
+
+def _pattern_of(key: str, words: Words) -> str:
+    said = "[ -]".join(map(re.escape, key.split(" ")))
+    if not words.has_spaces:
+        return said
+    # An article such as `l'` ends before a letter.
+    return _NO_LETTER_BEFORE + said + (rf"\.?{_NO_LETTER_AFTER}" if key[-1].isalpha() else "")
+
+
+def forms(said: Iterable[str], words: Words) -> Iterable[str]:
+    """Yield words as people write them: without accents, and with `ue` for `ü`."""
+    for each in said:
+        for form in (each, each.casefold().translate(_UMLAUTS)):
+            yield words.plain(form.strip().removesuffix(".")).replace("-", " ")
+
+
+def _names(code: str, words: Words) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the English names of the days and the months of a language, by their names and short forms in CLDR."""
+    from babel import Locale
+
+    locale = Locale.parse(code)
+    days, months = dict[str, str](), dict[str, str]()
+    for context in ("format", "stand-alone"):
+        # Short forms of one character mean other things too, and months in Japanese are numbers.
+        for width in ("wide", "abbreviated") if words.has_spaces else ("wide",):
+            for number, name in locale.days[context][width].items():
+                days |= dict.fromkeys(forms([name, f"{name}s"], words), DAYS[number])
+            if words.has_spaces:
+                for number, name in locale.months[context][width].items():
+                    months |= dict.fromkeys(forms([name], words), MONTHS[number - 1])
+    return days, months
+
+
+def _numbers(words: Words) -> dict[str, str]:
+    from num2words import num2words  # type: ignore[import-untyped]
+
+    found = dict[str, str]()
+    for lang in words.numbers:
+        for number in range(100):
+            found |= dict.fromkeys(forms([num2words(number, lang=lang)], words), str(number))
+    for name, number in words.more_numbers.items():
+        found |= dict.fromkeys(forms([name], words), str(number))
+    return found
+
+
+def _with_single_spaces(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def clocks(text: str) -> str:
+    """Return a translated text with its times of day as the English parser reads them: `7 hours and half` is `half past 7`.
+
+    An hour with a mark, such as `9h`, `9 Uhr` or `9時`, is one of 24.
+    """
+    if spoken().words is None:
+        return text
+    text = re.sub(r"\b(\d{1,2})(?: hour|h)? and (?:a )?(half|quarter)\b", r"\2 past \1", text)
+    text = re.sub(r"\b(\d{1,2})(?: hour|h)? minus (?:the |a )?quarter\b", r"quarter to \1", text)
+    text = re.sub(r"\b((?:half|quarter) (?:past|to) \d{1,2}) hour\b", r"\1", text)
+    text = re.sub(r"\bhalf to (\d{1,2})\b", lambda match: f"half past {(int(match[1]) - 2) % 12 + 1}", text)
+    text = re.sub(r"\b(\d{1,2})[.:](\d{2}) ?(?:hour|h)\b", r"\1:\2", text)
+    text = re.sub(r"\b(\d{1,2})(?: hour|h)(?: ?(\d{2})\b(?: minute)?)?", _clock, text)
+    text = re.sub(r"\bnoon (?=at \d)", "afternoon ", _DAY_OF_MONTH.sub(r"the \1 at", text))
+    # A night has an evening and a morning.
+    return re.sub(r"\b([1-5](?::\d\d)?) night\b|\bnight (?=at [1-5]\b)", r"\1 morning ", text)
+
+
+def lengths(text: str) -> str:
+    """Return a translated text with `2日` as a length of time, which may be the second day of a month elsewhere."""
+    return text if spoken().words is None else re.sub(r"\bthe (\d{1,3})\b", r"\1 day", text)
+
+
+def _clock(match: re.Match[str]) -> str:
+    return f"{match[1]}:{match[2] or '00'}"

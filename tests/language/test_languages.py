@@ -1,0 +1,215 @@
+"""The languages of a bot: one for all, one for each person, and the author's own sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from linqbot import Bot, BotError, Context, MessageReceived, parse
+from linqbot.language import sentences, written
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+FRENCH, GERMAN, ENGLISH = "+33612345678", "+4915123456789", "+14155550142"
+
+
+def of_number(event: Any, ctx: Context) -> str | None:
+    """Return the language of the country of a phone number."""
+    return {"+3": "fr", "+4": "de-AT"}.get((event.actor or "")[:2])
+
+
+async def ask_how_many(message: MessageReceived, ctx: Context) -> None:
+    people = await ctx.ask("?", kind=parse.number)
+    await ctx.reply(f"{ctx.language}: {people}")
+
+
+async def test_each_person_is_understood_in_the_language_that_a_function_chooses(subtests: pytest.Subtests) -> None:
+    rows = [
+        (FRENCH, "deux ou trois", "Merci de donner un seul nombre entier", "vingt et un", "fr: 21"),
+        (GERMAN, "zwei oder drei", "Bitte nenne eine ganze Zahl", "einundzwanzig", "de: 21"),
+        (ENGLISH, "two or three", "Please give one whole number", "twenty-one", "en: 21"),
+    ]
+    for handle, unclear, refusal, answer, said in rows:
+        bot = Bot(language=of_number)
+        bot.on_message(ask_how_many)
+        with subtests.test(handle=handle):
+            async with talking(bot, handle=handle, service="SMS") as phone:
+                await phone.text("hi")
+                await phone.text(unclear)
+                assert refusal in (await phone.replies())[-1]
+                await phone.text(answer)
+                assert await phone.next_reply() == said
+
+
+async def test_a_function_may_read_the_language_from_state() -> None:
+    class Person(BaseModel):
+        language: str = "en"
+
+    async def chosen(event: Any, ctx: Context) -> str:
+        return (await ctx.state.person(Person)).language
+
+    bot = Bot(language=chosen)
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        if len(message.text) == 2:
+            (await ctx.state.person(Person)).language = message.text
+        else:
+            await ctx.reply(sentences().yes_or_no)
+
+    async with talking(bot) as phone:
+        for text in ("hello", "it", "hello"):
+            await phone.text(text)
+        assert await phone.replies() == ["Please answer yes or no.", "Per favore, rispondi sì o no."]
+
+
+async def test_an_answer_is_understood_in_the_language_of_its_question_after_a_deploy_too(
+    subtests: pytest.Subtests,
+) -> None:
+    rows = [
+        ("fr", "de", "trente", "Oui", "Non"),
+        ("fr", None, "trente", "oui", "non"),
+        (None, "fr", "thirty", "sure", "nope"),
+    ]
+    for asked, deployed, answer, yes, no in rows:
+        for said, is_yes in ((yes, True), (no, False)):
+            bots = [Bot(language=each) for each in (asked, deployed)]
+            for bot in bots:
+
+                @bot.on_message
+                async def ask(message: MessageReceived, ctx: Context) -> None:
+                    people = await ctx.ask("?", kind=parse.number, key="people")
+                    agrees = await ctx.ask("!", yes="like", key="agrees")
+                    await ctx.reply(f"{people} {agrees}")
+
+            with subtests.test(asked=asked, deployed=deployed, said=said):
+                async with talking(bots[0]) as phone:
+                    await phone.text("hi")
+                    await phone.text(answer)
+                    assert (await phone.replies())[-1] == "!"
+                    await phone.restart(bot=bots[1])
+                    await phone.text(said)
+                    assert await phone.next_reply() == f"30 {is_yes}"
+
+
+async def test_another_person_who_may_decide_says_yes_in_the_language_of_the_question() -> None:
+    bot = Bot(language="fr", groups="all")
+
+    @bot.on_message("go")
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        agrees = await ctx.ask("?", yes="like", also=[FRENCH], side_questions=True)
+        await ctx.reply(f"{agrees}")
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("other")
+
+    async with talking(bot) as phone:
+        group = phone.group(FRENCH)
+        await group.text("go")
+        assert await group.next_reply() == "?"
+        await group.by(FRENCH).text("je ne sais pas")
+        assert await group.next_reply() == "other"
+        await group.by(FRENCH).text("d'accord", reply_to=(group.messages)[1])
+        assert "True" in [str(each) for each in await group.replies()]
+
+
+async def test_the_price_of_a_payment_is_written_in_the_language() -> None:
+    bot = Bot(language="fr")
+
+    @bot.on_message
+    async def pay(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(1250, "2 soupes")
+
+    async with talking(bot, service="SMS") as phone:
+        await phone.text("soupe")
+        assert "2 soupes: 12,50" in (await phone.next_reply()).replace("\u00a0", " ")
+
+
+async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, type, str, object]] = [
+        ("ja", int, "２１", 21),
+        ("ja", float, "２.５", 2.5),
+        ("fr", float, "2,5", 2.5),
+        ("de", int, "1.000", 1000),
+        ("de", float, "1.000,5", 1000.5),
+        ("en", float, "2.5", 2.5),
+    ]
+    for code, kind, text, value in rows:
+        bot, got = Bot(language=code), list[object]()
+
+        @bot.on_message
+        async def ask(message: MessageReceived, ctx: Context, kind: type = kind, got: list[object] = got) -> None:
+            got.append(await ctx.ask("?", kind=kind))
+
+        with subtests.test(language=code, text=text):
+            async with talking(bot) as phone:
+                await phone.text("hi")
+                await phone.text(text)
+                await phone.quiet()
+            assert got == [value]
+
+
+async def test_an_author_replaces_sentences_by_name() -> None:
+    bots = [
+        Bot(language="fr", sentences={"yes_or_no": "Oui ? Non ?"}),
+        Bot(sentences={"yes_or_no": "Oui ? Non ?"}),
+        Bot(
+            language=lambda event, ctx: "fr",
+            sentences={"fr": {"yes_or_no": "Oui ? Non ?"}, "en": {"number": "A number!"}},
+        ),
+    ]
+    for bot in bots:
+
+        @bot.on_message
+        async def ask(message: MessageReceived, ctx: Context) -> None:
+            await ctx.ask("?", yes="like")
+
+        async with talking(bot) as phone:
+            await phone.text("hi")
+            await phone.text("hm")
+            assert (await phone.replies())[-1] == "Oui ? Non ?"
+
+
+def test_an_option_that_cannot_be_right_is_refused_when_the_bot_is_made(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[dict[str, Any], str]] = [
+        ({"language": "fx"}, "does not speak 'fx'"),
+        ({"language": "fra"}, "Did you mean 'fr'"),
+        ({"language": 3}, "takes a code such as 'fr'"),
+        ({"sentences": {"yes_no": "?"}}, "no sentence 'yes_no'. Did you mean 'yes_or_no'"),
+        ({"sentences": {"yes_or_no": ""}}, "takes a text, not ''"),
+        ({"sentences": {"more_than": "{lt}"}}, r"has \{lt\}. It may have: \{gt\}"),
+        ({"sentences": {"number": "{"}}, "cannot be filled in"),
+        ({"language": of_number, "sentences": {"number": "?"}}, "does not say for which language"),
+        ({"language": of_number, "sentences": {"xx": {}}}, "does not speak 'xx'"),
+    ]
+    for options, why in rows:
+        with subtests.test(options=options), pytest.raises(BotError, match=why):
+            Bot(**options)
+
+
+def test_a_missing_library_is_named_when_the_bot_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from linqbot.parse import translation
+
+    monkeypatch.setitem(sys.modules, "num2words", None)
+    monkeypatch.setattr(translation, "load", lambda code: written(3))
+    with pytest.raises(BotError, match=r"pip install 'linqbot\[languages\]'"):
+        Bot(language="fr")
+
+
+async def test_a_function_that_returns_no_language_fails_the_turn_with_the_reason() -> None:
+    bot = Bot(language=lambda event, ctx: "klingon")
+
+    @bot.on_message
+    async def never(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("never")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert any("does not speak 'klingon'" in str(error) for error in await phone.errors())
+        assert await phone.replies() == []

@@ -1,0 +1,627 @@
+"""Texts of people in other languages than English. The present is Friday 20 November 2026, 13:00 in Paris."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linqbot import parse
+from linqbot.language import CODES, written
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+REFUSED = "?"
+"""Stands for a text that has no meaning, or two."""
+
+
+MOMENTS: dict[str, list[tuple[str, str]]] = {
+    "fr": [
+        ("demain à 18h30", "2026-11-21 18:30"),
+        ("vendredi prochain 19h30", "2026-11-27 19:30"),
+        ("samedi 19h30", "2026-11-21 19:30"),
+        ("ce soir à 8h", "2026-11-20 20:00"),
+        ("ce soir à 20h", "2026-11-20 20:00"),
+        ("après-demain matin à 9h", "2026-11-22 09:00"),
+        ("le 3 à 18h", "2026-12-03 18:00"),
+        ("le 1er décembre à 19 heures", "2026-12-01 19:00"),
+        ("1er fevrier 2027 à 12h", "2027-02-01 12:00"),
+        ("31/12 20h", "2026-12-31 20:00"),
+        ("3/12 à 20h", "2026-12-03 20:00"),
+        ("dans 20 minutes", "2026-11-20 13:20"),
+        ("dans une heure et demie", "2026-11-20 14:30"),
+        ("dans une demi-heure", "2026-11-20 13:30"),
+        ("dans un quart d'heure", "2026-11-20 13:15"),
+        ("dans deux semaines à 20h", "2026-12-04 20:00"),
+        ("9h", "2026-11-21 09:00"),
+        ("demain à midi", "2026-11-21 12:00"),
+        ("mardi à sept heures et demie du soir", "2026-11-24 19:30"),
+        ("jeu. 26 nov. à 20 h 15", "2026-11-26 20:15"),
+        ("24 sept. à 19h", "2027-09-24 19:00"),
+        ("à sept heures", "2026-11-21 07:00"),
+        ("Demain, 7h du soir", "2026-11-21 19:00"),
+        ("vendredi soir à huit heures", "2026-11-20 20:00"),
+        ("DIMANCHE MIDI", "2026-11-22 12:00"),
+        ("demain vers 20h svp", "2026-11-21 20:00"),
+        ("lundi 23 novembre 2026 à 19:30", "2026-11-23 19:30"),
+        ("huit heures moins le quart du soir", "2026-11-20 19:45"),
+        ("aujourd'hui à 20h", "2026-11-20 20:00"),
+        ("24 dec 18h", "2026-12-24 18:00"),
+        ("12-24", "?"),
+        ("à 9", "?"),
+        ("demain à 7", "?"),
+        ("demain", "?"),
+        ("l'après-midi à 3h", "2026-11-20 15:00"),
+        ("samedi après-midi à 3h", "2026-11-21 15:00"),
+        ("aujourd’hui à 20h30", "2026-11-20 20:30"),
+        ("le samedi 21 à 20h", "2026-11-21 20:00"),
+    ],
+    "de": [
+        ("morgen um 18 Uhr", "2026-11-21 18:00"),
+        ("morgen um 18.30 Uhr", "2026-11-21 18:30"),
+        ("nächsten Freitag 19:30", "2026-11-27 19:30"),
+        ("Freitag um halb acht", "?"),
+        ("Freitagabend um halb acht", "2026-11-20 19:30"),
+        ("heute Abend um acht", "2026-11-20 20:00"),
+        ("halb sieben abends", "2026-11-20 18:30"),
+        ("übermorgen um 9 Uhr früh", "2026-11-22 09:00"),
+        ("am 3. um 18 Uhr", "2026-12-03 18:00"),
+        ("3. Dezember, 19 Uhr 30", "2026-12-03 19:30"),
+        ("24.12. 18 Uhr", "2026-12-24 18:00"),
+        ("24.12.2027 um 18:15", "2027-12-24 18:15"),
+        ("in einer Stunde", "2026-11-20 14:00"),
+        ("in anderthalb Stunden", "2026-11-20 14:30"),
+        ("in 2 Tagen um 20 Uhr", "2026-11-22 20:00"),
+        ("in einer halben Stunde", "2026-11-20 13:30"),
+        ("in einer Viertelstunde", "2026-11-20 13:15"),
+        ("Sa 20 Uhr", "2026-11-21 20:00"),
+        ("Samstagmittag um 12 Uhr", "2026-11-21 12:00"),
+        ("morgen früh um 8", "2026-11-21 08:00"),
+        ("Montag morgen um 8", "2026-11-23 08:00"),
+        ("Viertel nach sieben abends", "2026-11-20 19:15"),
+        ("viertel vor 8 abends", "2026-11-20 19:45"),
+        ("Maerz", "?"),
+        ("5. Maerz 19 Uhr", "2027-03-05 19:00"),
+        ("nachts um 2", "2026-11-21 02:00"),
+        ("zwanzig Uhr", "2026-11-20 20:00"),
+        ("so gegen 20 Uhr", "2026-11-20 20:00"),
+        ("Dienstag, 24. November 2026 um 19:30", "2026-11-24 19:30"),
+        ("um 9", "?"),
+        ("9 Uhr", "2026-11-21 09:00"),
+        ("3/4 18 Uhr", "2027-04-03 18:00"),
+        ("Donnerstag Nachmittag um 3", "2026-11-26 15:00"),
+    ],
+    "es": [
+        ("mañana a las 18:30", "2026-11-21 18:30"),
+        ("mañana por la mañana a las 9", "2026-11-21 09:00"),
+        ("el próximo viernes a las 20:00", "2026-11-27 20:00"),
+        ("viernes que viene a las 20:00", "2026-11-27 20:00"),
+        ("esta noche a las 9", "2026-11-20 21:00"),
+        ("pasado mañana a las 8 de la tarde", "2026-11-22 20:00"),
+        ("el 3 a las 18:00", "2026-12-03 18:00"),
+        ("el 3 de mayo a las 7 de la tarde", "2027-05-03 19:00"),
+        ("24 mar 20:00", "2027-03-24 20:00"),
+        ("mar 20:00", "2026-11-24 20:00"),
+        ("31/12 a las 20h", "2026-12-31 20:00"),
+        ("en 20 minutos", "2026-11-20 13:20"),
+        ("dentro de una hora", "2026-11-20 14:00"),
+        ("en media hora", "2026-11-20 13:30"),
+        ("sábado a las siete y media de la tarde", "2026-11-21 19:30"),
+        ("sabado a las 7 menos cuarto de la tarde", "2026-11-21 18:45"),
+        ("a las 9", "?"),
+        ("mañana", "?"),
+        ("hoy a mediodía", "?"),
+        ("mañana al mediodía", "2026-11-21 12:00"),
+        ("domingo 22 de noviembre de 2026 a las 19:30", "2026-11-22 19:30"),
+        ("miércoles 21 h", "2026-11-25 21:00"),
+        ("1 de diciembre a las 20:00", "2026-12-01 20:00"),
+    ],
+    "pt": [
+        ("amanhã às 18h30", "2026-11-21 18:30"),
+        ("amanhã de manhã às 9", "2026-11-21 09:00"),
+        ("próxima sexta às 20h", "2026-11-27 20:00"),
+        ("sexta-feira que vem às 20h", "2026-11-27 20:00"),
+        ("hoje à noite às 8", "2026-11-20 20:00"),
+        ("depois de amanhã às 8 da noite", "2026-11-22 20:00"),
+        ("dia 3 às 18h", "2026-12-03 18:00"),
+        ("3 de maio às 7 da noite", "2027-05-03 19:00"),
+        ("segunda 19h30", "2026-11-23 19:30"),
+        ("terça-feira às 19h", "2026-11-24 19:00"),
+        ("31/12 às 20h", "2026-12-31 20:00"),
+        ("em 20 minutos", "2026-11-20 13:20"),
+        ("daqui a uma hora", "2026-11-20 14:00"),
+        ("em meia hora", "2026-11-20 13:30"),
+        ("sábado às sete e meia da noite", "2026-11-21 19:30"),
+        ("às 9", "?"),
+        ("amanhã ao meio-dia", "2026-11-21 12:00"),
+        ("24 dez às 18h", "2026-12-24 18:00"),
+        ("quinta as 20h", "2026-11-26 20:00"),
+        ("amanha as 19 horas", "2026-11-21 19:00"),
+    ],
+    "it": [
+        ("domani alle 18:30", "2026-11-21 18:30"),
+        ("domani mattina alle 9", "2026-11-21 09:00"),
+        ("venerdì prossimo alle 20", "2026-11-27 20:00"),
+        ("prossimo venerdì alle 20:00", "2026-11-27 20:00"),
+        ("stasera alle 8", "2026-11-20 20:00"),
+        ("dopodomani alle 8 di sera", "2026-11-22 20:00"),
+        ("il 3 alle 18", "2026-12-03 18:00"),
+        ("l'8 dicembre alle 19", "2026-12-08 19:00"),
+        ("3 maggio ore 19.30", "2027-05-03 19:30"),
+        ("mar 24 mar 20:00", "2027-03-24 20:00"),
+        ("24 mar ore 20", "2027-03-24 20:00"),
+        ("31/12 alle 20", "2026-12-31 20:00"),
+        ("tra 20 minuti", "2026-11-20 13:20"),
+        ("fra un'ora", "2026-11-20 14:00"),
+        ("tra mezz'ora", "2026-11-20 13:30"),
+        ("sabato alle sette e mezza di sera", "2026-11-21 19:30"),
+        ("sabato alle 8 meno un quarto di sera", "2026-11-21 19:45"),
+        ("alle 9", "?"),
+        ("domani a mezzogiorno", "2026-11-21 12:00"),
+        ("martedi alle 21", "2026-11-24 21:00"),
+        ("1° dicembre alle 20", "2026-12-01 20:00"),
+    ],
+    "nl": [
+        ("morgen om 18:30", "2026-11-21 18:30"),
+        ("morgenochtend om 9 uur", "2026-11-21 09:00"),
+        ("volgende vrijdag om 20 uur", "2026-11-27 20:00"),
+        ("vanavond om 8 uur", "2026-11-20 20:00"),
+        ("overmorgen om 8 uur 's avonds", "2026-11-22 20:00"),
+        ("de 3e om 18 uur", "2026-12-03 18:00"),
+        ("3 mei om 19.30 uur", "2027-05-03 19:30"),
+        ("vrijdag om half acht", "?"),
+        ("vrijdagavond om half acht", "2026-11-20 19:30"),
+        ("za 20u30", "2026-11-21 20:30"),
+        ("31/12 om 20 uur", "2026-12-31 20:00"),
+        ("31-12 om 20 uur", "?"),
+        ("over 20 minuten", "2026-11-20 13:20"),
+        ("over een uur", "2026-11-20 14:00"),
+        ("over een half uur", "2026-11-20 13:30"),
+        ("over anderhalf uur", "2026-11-20 14:30"),
+        ("over een kwartier", "2026-11-20 13:15"),
+        ("kwart over zeven 's avonds", "2026-11-20 19:15"),
+        ("kwart voor acht 's avonds", "2026-11-20 19:45"),
+        ("om 9", "?"),
+        ("9 uur", "2026-11-21 09:00"),
+        ("maandag morgen om 8 uur", "2026-11-23 08:00"),
+        ("24 dec 18:00", "2026-12-24 18:00"),
+    ],
+    "ja": [
+        ("明日18時", "2026-11-21 18:00"),
+        ("明日の18時半", "2026-11-21 18:30"),
+        ("明日午後7時", "2026-11-21 19:00"),
+        ("金曜日19:30", "2026-11-20 19:30"),
+        ("次の金曜日の19時", "2026-11-27 19:00"),
+        ("今夜8時", "2026-11-20 20:00"),
+        ("明後日の午前9時", "2026-11-22 09:00"),
+        ("３日の１８時", "2026-12-03 18:00"),
+        ("12月24日18時30分", "2026-12-24 18:30"),
+        ("１２月２４日（木）１８：００", "2026-12-24 18:00"),
+        ("2026年12月31日午後八時", "2026-12-31 20:00"),
+        ("12/31 20時", "2026-12-31 20:00"),
+        ("2026/12/31 20:00", "2026-12-31 20:00"),
+        ("30分後", "2026-11-20 13:30"),
+        ("2時間後", "2026-11-20 15:00"),
+        ("2日後の19時", "2026-11-22 19:00"),
+        ("一週間後に20時", "2026-11-27 20:00"),
+        ("正午", "2026-11-21 12:00"),
+        ("明日の正午", "2026-11-21 12:00"),
+        ("土曜の夜7時", "2026-11-21 19:00"),
+        ("十二月三日の十九時", "2026-12-03 19:00"),
+        ("明日", "?"),
+        ("9時", "2026-11-21 09:00"),
+        ("20時です", "2026-11-20 20:00"),
+        ("明日の夜8時でお願いします", "2026-11-21 20:00"),
+        ("午後0時", "2026-11-21 12:00"),
+    ],
+}
+
+NUMBERS: dict[str, list[tuple[str, object]]] = {
+    "fr": [
+        ("deux", 2),
+        ("nous sommes quatre", 4),
+        ("une table pour deux", 2),
+        ("une", 1),
+        ("vingt et un", 21),
+        ("une douzaine", 12),
+        ("moins trois", -3),
+        ("1.000", 1000),
+        ("1 000", 1000),
+        ("2,5", "?"),
+        ("deux ou trois", "?"),
+        ("deux cents", "?"),
+        ("deux cent", "?"),
+        ("cent vingt", "?"),
+        ("cent", 100),
+        ("quatre-vingt-dix", 90),
+        ("quatre vingt dix", 90),
+        ("nonante-deux", 92),
+        ("beaucoup", "?"),
+        ("trois personnes svp", 3),
+        ("２", 2),
+        ("mille", 1000),
+        ("2 mille", "?"),
+        ("deux mille", "?"),
+    ],
+    "de": [
+        ("zwei", 2),
+        ("wir sind zu viert", "?"),
+        ("ein Dutzend", 12),
+        ("fünfundzwanzig", 25),
+        ("fuenf", 5),
+        ("zwölf bitte", 12),
+        ("eins", 1),
+        ("1.000", 1000),
+        ("zweihundert", "?"),
+        ("hundert", 100),
+        ("hundert zwanzig", "?"),
+        ("Zwo", 2),
+        ("dreissig", 30),
+        ("minus drei", -3),
+    ],
+    "es": [
+        ("dos", 2),
+        ("somos cuatro", 4),
+        ("veintiuno", 21),
+        ("treinta y cinco", 35),
+        ("una docena", 12),
+        ("doscientos", "?"),
+        ("cien", 100),
+        ("ciento veinte", "?"),
+        ("menos tres", -3),
+        ("dieciseis", 16),
+        ("veintidos", 22),
+    ],
+    "pt": [
+        ("dois", 2),
+        ("duas pessoas", 2),
+        ("vinte e um", 21),
+        ("uma dúzia", 12),
+        ("dezesseis", 16),
+        ("dezasseis", 16),
+        ("cem", 100),
+        ("cento e vinte", "?"),
+        ("menos três", -3),
+        ("tres", 3),
+    ],
+    "it": [
+        ("due", 2),
+        ("siamo in quattro", 4),
+        ("ventuno", 21),
+        ("una dozzina", 12),
+        ("cento", 100),
+        ("centoventi", "?"),
+        ("meno tre", -3),
+        ("ventitré", 23),
+        ("ventitre", 23),
+    ],
+    "nl": [
+        ("twee", 2),
+        ("we zijn met vier", 4),
+        ("eenentwintig", 21),
+        ("een dozijn", 12),
+        ("honderd", 100),
+        ("min drie", -3),
+        ("minus drie", -3),
+        ("één", 1),
+        ("tweeëntwintig", 22),
+        ("tweeentwintig", 22),
+    ],
+    "ja": [
+        ("二", 2),
+        ("２人", 2),
+        ("二名様です", 2),
+        ("二十", 20),
+        ("二十一人", 21),
+        ("3人でお願いします", 3),
+        ("百", 100),
+        ("二百", "?"),
+        ("百二十", "?"),
+        ("1,000", 1000),
+        ("ふたり", 2),
+        ("四つ", 4),
+        ("2か3", "?"),
+        ("マイナス3", -3),
+    ],
+}
+
+ANSWERS: dict[str, list[tuple[str, object]]] = {
+    "fr": [
+        ("Oui !", True),
+        ("ouais", True),
+        ("d’accord", True),
+        ("bien sur", True),
+        ("Non merci", False),
+        ("jamais", False),
+        ("ok", True),
+        ("👍", True),
+        ("oui oui oui", True),
+        ("peut-être", "?"),
+        ("si", True),
+        ("n", False),
+    ],
+    "de": [
+        ("Ja", True),
+        ("klar!", True),
+        ("natuerlich", True),
+        ("natürlich", True),
+        ("Nö", False),
+        ("nein danke", False),
+        ("vielleicht", "?"),
+        ("gerne", True),
+    ],
+    "es": [
+        ("Sí", True),
+        ("si", True),
+        ("claro que sí", True),
+        ("no gracias", False),
+        ("No, gracias.", False),
+        ("quizás", "?"),
+        ("vale", True),
+    ],
+    "pt": [
+        ("Sim", True),
+        ("Não", False),
+        ("nao", False),
+        ("claro", True),
+        ("não, obrigado", False),
+        ("talvez", "?"),
+    ],
+    "it": [
+        ("Sì", True),
+        ("si", True),
+        ("va bene", True),
+        ("No, grazie", False),
+        ("forse", "?"),
+    ],
+    "nl": [
+        ("Ja", True),
+        ("nee", False),
+        ("nee, bedankt", False),
+        ("oké", True),
+        ("misschien", "?"),
+    ],
+    "ja": [
+        ("はい", True),
+        ("はい、お願いします。", True),
+        ("いいえ", False),
+        ("いいえ、結構です", False),
+        ("うん", True),
+        ("結構です", False),
+        ("たぶん", "?"),
+        ("ＯＫ", True),
+        ("はい！", True),
+    ],
+}
+
+MINUTES: dict[str, list[tuple[str, object]]] = {
+    "fr": [
+        ("20 min", 20),
+        ("1h30", 90),
+        ("2 heures et demie", 150),
+        ("une demi-heure", 30),
+        ("un quart d'heure", 15),
+        ("deux jours", 2880),
+        ("1 heure 30", 90),
+        ("2,5 heures", 150),
+        ("dans 20 minutes", 20),
+        ("une heure et quart", "?"),
+        ("trois semaines", 30240),
+    ],
+    "de": [
+        ("20 Minuten", 20),
+        ("1,5 Stunden", 90),
+        ("anderthalb Stunden", 90),
+        ("eine halbe Stunde", 30),
+        ("eine Viertelstunde", 15),
+        ("zwei Tage", 2880),
+        ("2 Std 30 Min", 150),
+        ("eine Stunde und 15 Minuten", 75),
+    ],
+    "es": [
+        ("20 minutos", 20),
+        ("media hora", 30),
+        ("una hora y media", 90),
+        ("dos días", 2880),
+        ("un cuarto de hora", 15),
+    ],
+    "pt": [
+        ("20 minutos", 20),
+        ("meia hora", 30),
+        ("uma hora e meia", 90),
+        ("dois dias", 2880),
+    ],
+    "it": [
+        ("20 minuti", 20),
+        ("mezz'ora", 30),
+        ("un'ora e mezza", 90),
+        ("due giorni", 2880),
+        ("2 ore", 120),
+        ("2 ore e mezza", 150),
+    ],
+    "nl": [
+        ("20 minuten", 20),
+        ("half uur", 30),
+        ("een half uur", 30),
+        ("anderhalf uur", 90),
+        ("twee dagen", 2880),
+        ("kwartier", 15),
+        ("2 uur", 120),
+    ],
+    "ja": [
+        ("20分", 20),
+        ("1時間半", 90),
+        ("1時間30分", 90),
+        ("二日間", 2880),
+        ("2日", 2880),
+        ("三週間", 30240),
+        ("30分間", 30),
+    ],
+}
+
+RHYTHMS: dict[str, list[tuple[str, str]]] = {
+    "fr": [
+        ("tous les jours à 9h", "2026-11-21 09:00"),
+        ("en semaine à 8h30", "2026-11-23 08:30"),
+        ("chaque lundi à 19h30", "2026-11-23 19:30"),
+        ("lundi et jeudi à 19h30", "2026-11-23 19:30"),
+        ("du lundi au mercredi à 9h", "2026-11-23 09:00"),
+        ("toutes les 2 heures", "2026-11-20 14:00"),
+        ("le week-end à 11h", "2026-11-21 11:00"),
+        ("tous les lundis à 9h", "2026-11-23 09:00"),
+        ("toutes les heures", "2026-11-20 14:00"),
+        ("tous les jours", "?"),
+    ],
+    "de": [
+        ("jeden Tag um 9 Uhr", "2026-11-21 09:00"),
+        ("werktags 8:30", "2026-11-23 08:30"),
+        ("Mo und Do 19:30", "2026-11-23 19:30"),
+        ("alle 2 Stunden", "2026-11-20 14:00"),
+        ("jeden Montag um 19 Uhr", "2026-11-23 19:00"),
+        ("am Wochenende 11:00", "2026-11-21 11:00"),
+        ("täglich 9:00", "2026-11-21 09:00"),
+        ("montags 9 Uhr", "2026-11-23 09:00"),
+        ("Mo-Do 9:00", "2026-11-23 09:00"),
+        ("stündlich", "2026-11-20 14:00"),
+    ],
+    "es": [
+        ("cada día a las 9:00", "2026-11-21 09:00"),
+        ("todos los días a las 9:00", "2026-11-21 09:00"),
+        ("entre semana 8:30", "2026-11-23 08:30"),
+        ("lunes y jueves 19:30", "2026-11-23 19:30"),
+        ("cada 2 horas", "2026-11-20 14:00"),
+        ("de lunes a miércoles a las 9:00", "2026-11-23 09:00"),
+        ("del lunes al miércoles a las 9:00", "2026-11-23 09:00"),
+        ("fin de semana 11:00", "2026-11-21 11:00"),
+    ],
+    "pt": [
+        ("todos os dias às 9h", "2026-11-21 09:00"),
+        ("dias úteis 8h30", "2026-11-23 08:30"),
+        ("segunda e quinta 19h30", "2026-11-23 19:30"),
+        ("a cada 2 horas", "2026-11-20 14:00"),
+        ("fim de semana 11h", "2026-11-21 11:00"),
+    ],
+    "it": [
+        ("ogni giorno alle 9:00", "2026-11-21 09:00"),
+        ("giorni feriali 8:30", "2026-11-23 08:30"),
+        ("lunedì e giovedì 19:30", "2026-11-23 19:30"),
+        ("ogni 2 ore", "2026-11-20 14:00"),
+        ("dal lunedì al mercoledì alle 9:00", "2026-11-23 09:00"),
+        ("fine settimana 11:00", "2026-11-21 11:00"),
+    ],
+    "nl": [
+        ("elke dag om 9:00", "2026-11-21 09:00"),
+        ("doordeweeks 8:30", "2026-11-23 08:30"),
+        ("ma en do 19:30", "2026-11-23 19:30"),
+        ("elke 2 uur", "2026-11-20 14:00"),
+        ("maandag t/m woensdag 9:00", "2026-11-23 09:00"),
+        ("in het weekend 11:00", "2026-11-21 11:00"),
+        ("ma-do 9:00", "2026-11-23 09:00"),
+    ],
+    "ja": [
+        ("毎日9時", "2026-11-21 09:00"),
+        ("月曜から水曜9時", "2026-11-23 09:00"),
+        ("平日8:30", "2026-11-23 08:30"),
+        ("月曜と木曜の19:30", "2026-11-23 19:30"),
+        ("2時間ごと", "2026-11-20 14:00"),
+        ("週末11時", "2026-11-21 11:00"),
+        ("毎週月曜日の19時", "2026-11-23 19:00"),
+    ],
+}
+
+
+def moment(text: str, language: str) -> str:
+    at = parse.date_time(text, timezone="Europe/Paris", now=NOW, language=language)
+    return at.isoformat(" ", "minutes")[:16]
+
+
+def minutes(text: str, language: str) -> float:
+    return parse.duration(text, language=language) / timedelta(minutes=1)
+
+
+def first(text: str, language: str) -> str:
+    rhythm = parse.recurrence(text, timezone="Europe/Paris", language=language)
+    return rhythm.next_after(NOW).isoformat(" ", "minutes")[:16]
+
+
+@pytest.mark.parametrize(
+    ("read", "table"),
+    [
+        (moment, MOMENTS),
+        (lambda text, language: parse.number(text, language=language), NUMBERS),
+        (lambda text, language: parse.yes_no(text, language=language), ANSWERS),
+        (minutes, MINUTES),
+        (first, RHYTHMS),
+    ],
+    ids=["moments", "numbers", "answers", "durations", "rhythms"],
+)
+def test_what_people_write_is_read(
+    read: Callable[[str, str], object], table: dict[str, list[tuple[str, Any]]], subtests: pytest.Subtests
+) -> None:
+    for language, rows in table.items():
+        for text, value in rows:
+            with subtests.test(language=language, text=text):
+                if value == REFUSED:
+                    with pytest.raises(ValueError):  # noqa: PT011 - tests/language has the sentences
+                        read(text, language)
+                else:
+                    assert read(text, language) == value
+
+
+def test_a_range_of_days_has_the_days_between() -> None:
+    rows = [
+        ("fr", "du lundi au mercredi à 9h"),
+        ("de", "Montag bis Mittwoch 9 Uhr"),
+        ("de", "Mo-Mi 9:00"),
+        ("es", "de lunes a miércoles a las 9:00"),
+        ("es", "del lunes al miércoles a las 9:00"),
+        ("pt", "de segunda a quarta às 9h"),
+        ("it", "dal lunedì al mercoledì alle 9:00"),
+        ("nl", "maandag t/m woensdag 9:00"),
+        ("ja", "月曜から水曜9時"),
+    ]
+    for language, text in rows:
+        rhythm = parse.recurrence(text, timezone="Europe/Paris", language=language)
+        assert [at.weekday() for at in islice(rhythm.after(NOW), 4)] == [0, 1, 2, 0], text
+
+
+@given(st.sampled_from(CODES), st.integers(-1_000_000, 1_000_000) | st.integers(0, 100))
+def test_a_number_that_is_written_in_a_language_is_read_back(language: str, value: int) -> None:
+    assert parse.number(written(value, language=language), language=language) == value
+
+
+@given(st.sampled_from(CODES), st.dates(NOW.date(), date(2040, 12, 31)))
+def test_a_day_that_is_written_in_a_language_is_read_back(language: str, value: date) -> None:
+    text = written(value, language=language)
+    assert parse.day(text, timezone="UTC", now=NOW, language=language) == value
+
+
+@given(st.sampled_from(CODES), st.datetimes(datetime(2026, 11, 20, 12, 1), datetime(2040, 12, 31)))  # noqa: DTZ001 - of UTC
+def test_a_moment_that_is_written_in_a_language_is_read_back(language: str, value: datetime) -> None:
+    value = value.replace(second=0, microsecond=0, tzinfo=UTC)
+    text = written(value, language=language)
+    assert parse.date_time(text, timezone="UTC", now=NOW, language=language) == value
+
+
+@given(st.sampled_from(CODES), st.times())
+def test_a_time_that_is_written_in_a_language_is_read_back(language: str, value: time) -> None:
+    value = value.replace(second=0, microsecond=0)
+    text = written(value, language=language)
+    assert parse.date_time(text, timezone="UTC", now=NOW, language=language).time() == value
+
+
+@given(st.sampled_from(CODES), st.text(max_size=40))
+def test_any_text_has_a_value_or_a_sentence(language: str, text: str) -> None:
+    for read in (moment, minutes, first, parse.number, parse.yes_no):
+        with suppress(ValueError):
+            read(text, language=language)
+
+
+def test_a_language_that_linqbot_does_not_speak_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not speak 'xx'"):
+        parse.number("2", language="xx")
