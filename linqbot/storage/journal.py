@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic_core import from_json, to_json
 
@@ -108,8 +108,7 @@ def after_receipt(entry: JournalEntry, receipt: Receipt) -> JournalEntry:
     return entry
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The state of a message that a receipt reports."""
 
     key: str | None  # the idempotency key of the call that made the message; None if Linq did not name it
@@ -187,19 +186,30 @@ async def status_of(db: Readable, entry: JournalEntry) -> EntryStatus | None:
     return status
 
 
-async def receive(tx: Writable, receipts: Iterable[Receipt]) -> list[JournalEntry | None]:
+async def receive(tx: Writable, receipts: Sequence[Receipt]) -> list[JournalEntry | None]:
     """Store what receipts report. Return the updated entry of each. Write only what has changed."""
+    keys, ids = [each.key for each in receipts if each.key], [each.message_id for each in receipts if each.message_id]
+    by_key = {entry.key: entry for entry in await _found(tx, "key = ANY($1) AND message_id IS NULL", keys)}
+    # The oldest entry of a message is the call that made it.
+    by_id = {entry.message_id: entry for entry in await _found(tx, "message_id = ANY($1)", ids)}
     entries: list[JournalEntry | None] = []
+    changed: dict[tuple[str, int, str], JournalEntry] = {}
     for receipt in receipts:
-        found = await _find(tx, "key = $1 AND message_id IS NULL", receipt.key, lock=True)
-        found = found or await _find(tx, "message_id = $1", receipt.message_id, lock=True)
-        updated = found and after_receipt(found, receipt)
-        entries.append(updated)
-        if updated is not None and updated != found:
-            sql = """UPDATE journal SET status = $1, answer = $2, message_id = $3, delivery = $4
-                     WHERE turn = $5 AND replay = $6 AND slot = $7"""
-            reported = (updated.status, updated.answer, updated.message_id, updated.delivery)
-            await tx.run(sql, *reported, updated.turn, updated.replay, updated.slot)
+        found = by_key.pop(receipt.key or "", None) or by_id.get(receipt.message_id)
+        entries.append(updated := found and after_receipt(found, receipt))
+        if updated is None:
+            continue
+        if updated.message_id is None:
+            by_key[updated.key] = updated
+        else:
+            by_id[updated.message_id] = updated
+        if updated is not found:
+            changed[updated.turn, updated.replay, updated.slot] = updated
+    sql = """UPDATE journal SET status = $4, answer = $5, message_id = $6, delivery = $7
+             WHERE turn = $1 AND replay = $2 AND slot = $3"""
+    if changed:
+        rows = [(*place, e.status, e.answer, e.message_id, e.delivery) for place, e in changed.items()]
+        await tx.run_each(sql, rows)
     return entries
 
 
@@ -242,7 +252,9 @@ async def of_turn(db: Readable, turn: str, replay: int) -> list[JournalEntry]:
 
 
 async def of_message(db: Readable, message_id: str) -> JournalEntry | None:
-    return await _find(db, "message_id = $1", message_id)
+    sql = f"SELECT {COLUMNS} FROM journal WHERE message_id = $1 ORDER BY n LIMIT 1"  # noqa: S608 - constant text
+    rows = await db.fetch(sql, message_id)
+    return JournalEntry(*rows[0]) if rows else None
 
 
 async def has_sent(db: Readable, message_id: str) -> bool:
@@ -291,12 +303,12 @@ async def _redact(tx: Writable, rows: Iterable[Sequence[Any]]) -> None:
     await tx.run_each(sql, cut)
 
 
-async def _find(db: Readable, where: str, value: str | None, *, lock: bool = False) -> JournalEntry | None:
-    if value is None:
-        return None
-    sql = f"SELECT {COLUMNS} FROM journal WHERE {where} LIMIT 1{' FOR UPDATE' if lock else ''}"  # noqa: S608
-    rows = await db.fetch(sql, value)
-    return JournalEntry(*rows[0]) if rows else None
+async def _found(db: Readable, where: str, values: Sequence[str]) -> list[JournalEntry]:
+    """Return the entries that fit, the newest first, and lock them."""
+    if not values:
+        return []
+    sql = f"SELECT {COLUMNS} FROM journal WHERE {where} ORDER BY n DESC FOR UPDATE"  # noqa: S608 - constant text
+    return [JournalEntry(*row) for row in await db.fetch(sql, values)]
 
 
 RECORDED = frozenset({"ask", "step"})
