@@ -42,7 +42,7 @@ def up(url: str, process: subprocess.Popen[Any], *, timeout_s: float) -> bytes:
     raise RuntimeError(f"{url} did not answer in {timeout_s:.0f} s.")
 
 
-def text(page: str, said: str, *, timeout_s: float = 30) -> None:
+def text(page: str, said: str, *, timeout_s: float = 120) -> None:
     """Text the bot as a person would, and wait for its echo.
 
     Raises:
