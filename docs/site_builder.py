@@ -36,7 +36,7 @@ def stage(folder: Path) -> None:
     A link to a file outside of docs/ leads to the repository.
     """
     pages = folder / "pages"
-    for path in [*DOCS.rglob("*.md"), *DOCS.rglob("*.png")]:
+    for path in [path for kind in ("md", "webp", "css") for path in DOCS.rglob(f"*.{kind}")]:
         name = path.relative_to(DOCS)
         if name.parts[0] in {"reference", "skill", "snippets"}:
             continue
@@ -70,6 +70,7 @@ def build(site: Path) -> None:
         if broken := sorted(broken_links(Path(name) / "site")):
             sys.exit("\n".join(f"{page}: {link} leads nowhere" for page, link in broken))
         _prefer_written_pages(Path(name) / "site" / "search.json")
+        _turn_empty_headers_into_cells(Path(name) / "site")
         _write_for_models(Path(name))
         shutil.rmtree(site, ignore_errors=True)
         shutil.copytree(Path(name) / "site", site)
@@ -93,6 +94,12 @@ def _prefer_written_pages(index: Path) -> None:
     entries = re.compile(r"reference/((api|classes)/\w+/|(events|hooks|control)/#)")
     found["items"] = [item for item in found["items"] if not entries.match(item["location"])]
     index.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+
+
+def _turn_empty_headers_into_cells(site: Path) -> None:
+    """Make an empty header of a table a cell: screen readers name the cells below by a header."""
+    for page in site.rglob("*.html"):
+        page.write_text(page.read_text().replace("<th></th>", "<td></td>"))
 
 
 def _zensical(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:

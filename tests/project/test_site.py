@@ -1,9 +1,11 @@
-"""The site of the docs: it builds without a warning or a broken link, and its own search finds the page for a question."""
+"""The site of the docs: no warning, no broken link, a search that finds the page for a question, light pages that all can read."""
 
 from __future__ import annotations
 
 import functools
+import gzip
 import importlib
+import re
 import subprocess
 import sys
 import threading
@@ -11,12 +13,13 @@ import tomllib
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote_plus
 
 import httpx
 import pytest
-from chromium_page import CHROMIUM, CHROMIUM_ARGS
-from playwright.sync_api import expect, sync_playwright
+from chromium_page import CHROMIUM, CHROMIUM_ARGS, axe_source
+from playwright.sync_api import Browser, expect, sync_playwright
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.process]
 
@@ -35,6 +38,17 @@ QUESTIONS: dict[str, str] = {
 NOT_WRITTEN = {"deploy/hosts/", "lines/", "kept/", "database/"}
 """Pages of questions that may be missing."""
 
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is not on the PATH (Debian: apt-get install chromium)"
+)
+KINDS = ("", "coming-from/aiogram/", "replying/", "measured/", "reference/settings/")
+"""A page of each kind."""
+# The theme's buttons for copying stand in landmarks without a name.
+AXE_RUN = """async (options) => (await axe.run({ exclude: [".md-code__nav"] }, { resultTypes: ["violations"], ...options }))
+    .violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`))"""
+PAGE_BYTES = 300_000
+"""The most that a page may have with all that it loads, compressed, without the index of the search."""
+
 
 class _Files(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
@@ -42,10 +56,16 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the built site."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site."""
     folder = tmp_path_factory.mktemp("site") / "site"
     subprocess.run([sys.executable, DOCS / "site_builder.py", "build", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[str]:
+    """The address of the built site."""
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Files, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -55,27 +75,32 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def search(site: str) -> Iterator[Callable[[str], list[str]]]:
-    """The site's own search: takes words, returns the pages of the results, each once, the best first."""
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
-        page = browser.new_page()
-        page.goto(site)
-
-        def found(words: str) -> list[str]:
-            box.fill("")
-            expect(page.locator("a[href*='?h=']")).to_have_count(0)  # else the last results stay, under the new words
-            box.fill(words)
-            # A result carries the words that it was found for.
-            results = page.locator(f"a[href*='?h={quote_plus(words)}#'], a[href$='?h={quote_plus(words)}']")
-            results.first.wait_for()
-            links = results.evaluate_all("links => links.map(link => new URL(link.href).pathname.slice(1))")
-            return list(dict.fromkeys(links))
-
-        page.get_by_role("button", name="Search").first.click()
-        box = page.get_by_role("combobox", name="Search")
-        yield found
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def search(site: str, chromium: Browser) -> Callable[[str], list[str]]:
+    """The site's own search: takes words, returns the pages of the results, each once, the best first."""
+    page = chromium.new_page()
+    page.goto(site)
+
+    def found(words: str) -> list[str]:
+        box.fill("")
+        expect(page.locator("a[href*='?h=']")).to_have_count(0)  # else the last results stay, under the new words
+        box.fill(words)
+        # A result carries the words that it was found for.
+        results = page.locator(f"a[href*='?h={quote_plus(words)}#'], a[href$='?h={quote_plus(words)}']")
+        results.first.wait_for()
+        links = results.evaluate_all("links => links.map(link => new URL(link.href).pathname.slice(1))")
+        return list(dict.fromkeys(links))
+
+    page.get_by_role("button", name="Search").first.click()
+    box = page.get_by_role("combobox", name="Search")
+    return found
 
 
 def test_one_file_holds_every_written_page_for_a_language_model(site: str) -> None:
@@ -84,7 +109,7 @@ def test_one_file_holds_every_written_page_for_a_language_model(site: str) -> No
         assert f"\n{page.read_text().splitlines()[0]}\n" in whole, page
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on the PATH (Debian: apt-get install chromium)")
+@NEEDS_CHROMIUM
 def test_the_search_has_the_page_that_answers_first_or_among_the_first_three(
     site: str, search: Callable[[str], list[str]]
 ) -> None:
@@ -96,6 +121,42 @@ def test_the_search_has_the_page_that_answers_first_or_among_the_first_three(
     assert len(QUESTIONS) == 30
     assert len(missed) <= 6, missed
     assert sum(places.get(words, 3) >= 3 for words in missed) <= 3, missed
+
+
+@NEEDS_CHROMIUM
+def test_axe_finds_nothing_on_a_page_of_each_kind_in_light_and_in_dark(site: str, chromium: Browser) -> None:
+    axe, found = axe_source(), {}
+    schemes: list[tuple[Literal["light", "dark"], str, dict[str, list[str]]]] = [
+        ("light", "default", {}),
+        ("dark", "slate", {"runOnly": ["color-contrast"]}),  # it differs in its colours only
+    ]
+    for scheme, theme, options in schemes:
+        page = chromium.new_page(color_scheme=scheme, reduced_motion="reduce")
+        for kind in KINDS:
+            page.goto(site + kind)
+            expect(page.locator("body")).to_have_attribute("data-md-color-scheme", theme)
+            page.evaluate(axe)
+            found[scheme, kind] = page.evaluate(AXE_RUN, options)
+        page.close()
+    assert {where: findings for where, findings in found.items() if findings} == {}
+
+
+def test_a_page_is_light(folder: Path) -> None:
+    @functools.cache
+    def weight(path: Path) -> int:
+        content = path.read_bytes()
+        return len(content if path.suffix in {".png", ".webp"} else gzip.compress(content))
+
+    def loaded(page: Path) -> set[Path]:
+        names = re.findall(r'(?:src|href)="([^":]+\.(?:css|js|png|svg|webp))"', page.read_text())
+        return {(page.parent / name).resolve() for name in names}
+
+    workers = [*(folder / "assets" / "javascripts" / "workers").glob("*.js")]
+    weights = {
+        page.relative_to(folder): sum(map(weight, {page, *workers, *loaded(page)}))
+        for page in folder.rglob("index.html")
+    }
+    assert {page: sum_ for page, sum_ in weights.items() if sum_ > PAGE_BYTES} == {}
 
 
 def test_a_link_or_an_anchor_that_leads_nowhere_is_found(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The fixtures are in `tests/emulator/page/conftest.py`.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import httpx
+import pytest
 import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, ViewportSize, expect
 from ports import free_port
@@ -269,6 +271,16 @@ def write(phone: Page, text: str) -> None:
 
 def bubble(phone: Page, text: str) -> Any:
     return phone.locator(".msg .bubble", has_text=text)
+
+
+def axe_source() -> str:
+    """Return the source of axe-core. Without it the test is skipped, or fails if `CI=true`."""
+    if not AXE.exists():
+        missing = "axe-core is not installed. To run this test, in tests/page: npm ci --ignore-scripts"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return AXE.read_text("utf-8")
 
 
 def violations(page: Page, axe: str) -> list[str]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from chromium_page import AXE, CHROMIUM, CHROMIUM_ARGS, Bot, Browsing, Profiles, Served
+from chromium_page import CHROMIUM, CHROMIUM_ARGS, Bot, Browsing, Profiles, Served, axe_source
 from playwright.sync_api import Browser, Page, sync_playwright
 
 
@@ -37,12 +37,7 @@ def profiles(chromium: Browser) -> Profiles:
 @pytest.fixture(scope="package")
 def axe() -> str:
     """The source of axe-core, which finds what is hard to read or to use."""
-    if not AXE.exists():
-        missing = "axe-core is not installed. To run this test, in tests/page: npm ci --ignore-scripts"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return AXE.read_text("utf-8")
+    return axe_source()
 
 
 @pytest.fixture(scope="package")
