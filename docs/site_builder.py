@@ -69,7 +69,7 @@ def build(site: Path) -> None:
             sys.exit(f"{built.stdout}{built.stderr}\nThe site has faults.")
         if broken := sorted(broken_links(Path(name) / "site")):
             sys.exit("\n".join(f"{page}: {link} leads nowhere" for page, link in broken))
-        _prefer_written_pages(Path(name) / "site" / "search.json")
+        _tune_search(Path(name) / "site" / "search.json")
         _turn_empty_headers_into_cells(Path(name) / "site")
         _write_for_models(Path(name))
         shutil.rmtree(site, ignore_errors=True)
@@ -85,14 +85,21 @@ def _write_for_models(folder: Path) -> None:
     (folder / "site" / "llms-full.txt").write_text("\n\n".join([(ROOT / "llms.txt").read_text(), *pages]))
 
 
-def _prefer_written_pages(index: Path) -> None:
-    """Leave classes, events, calls and hooks out of the search: they have the words of the written pages in their titles.
+def _tune_search(index: Path) -> None:
+    """Let the search find the written pages.
 
-    Their lists stay in it with each name, and so do commands, settings and codes.
+    A result has all words that are searched for. So the entry of a written page has the text of all its sections too:
+    words of two sections find the page. Classes, events, calls and hooks are left out, because they have the words of
+    the written pages in their titles. Their lists stay with each name, and so do commands, settings and codes.
     """
     found = json.loads(index.read_text())
     entries = re.compile(r"reference/((api|classes)/\w+/|(events|hooks|control)/#)")
     found["items"] = [item for item in found["items"] if not entries.match(item["location"])]
+    pages = {item["location"]: item for item in found["items"] if "#" not in item["location"]}
+    for item in found["items"]:
+        page, _, section = item["location"].partition("#")
+        if section and not page.startswith("reference/"):
+            pages[page]["text"] += f" {item['title']}. {item['text']}"
     index.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")))
 
 
