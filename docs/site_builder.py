@@ -53,7 +53,8 @@ def stage(folder: Path) -> None:
 
 def _outside(page: Path, link: re.Match[str]) -> str:
     target = (page.parent / link[1]).resolve()
-    return link[0] if target.is_relative_to(DOCS) else f"]({REPOSITORY}/{target.relative_to(ROOT)}"
+    is_page = target.is_relative_to(DOCS) and target != generate.SKILL
+    return link[0] if is_page else f"]({REPOSITORY}/{target.relative_to(ROOT)}"
 
 
 def build(site: Path) -> None:
