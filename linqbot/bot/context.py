@@ -71,6 +71,8 @@ from linqbot.options import DAY_S, GRACE_S, STEER_ONLY, check_text
 from linqbot.storage.state import StateReader
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from linqbot.content.preview import Preview
     from linqbot.content.received import ReceivedMedia
     from linqbot.content.streaming import PaceName, StreamSource
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from linqbot.parse.recurrences import Recurrence
 
 T = TypeVar("T")
+B = TypeVar("B", bound="BaseModel")
 
 _WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast", POST_TYPE: "This post"}
 
@@ -794,6 +797,39 @@ class Context:
             question, kind, options, yes, who, tries, timeout_s, words, repeat, key, others, side_questions
         )
         return self._wait_for(asked)
+
+    async def form(
+        self,
+        model: type[B],
+        *,
+        review: bool = True,
+        timezone: str = "UTC",
+        **options: Unpack[AskOptions],
+    ) -> B:
+        """Ask for the fields of a pydantic model one by one, and return it.
+
+        The question of a field is its `Field(description=…)`. A `Literal` or an Enum is a choice, numbers, days and times are
+        read as people write them, and an answer that breaks a constraint is answered with a sentence. The person may say
+        "back", "skip" for a field with a default, and at the end the name of what to change. Each answer is stored when it
+        comes: see `ask`.
+
+        Args:
+            model: A pydantic model. Its validators may raise ValueError with a sentence for the person.
+            review: False does not show all values at the end.
+            timezone: The IANA name of the time zone of days and times.
+            options: `who`, `tries`, `timeout_s`, `cancel` and `repeat`, as for `ask`. `key` tells two forms of one model in
+                one handler apart.
+        Raises:
+            AskTimeout, AskCancelled: as for `ask`.
+            BotError: as for `ask`; or a field of the model cannot be asked for by text, such as a nested model.
+
+        Example:
+            `guest = await ctx.form(Guest, timezone="Europe/Paris")`
+        """
+        from linqbot.features.forms import form
+
+        prefix = f"form.{options.pop('key', None) or model.__name__}."
+        return await form(self, model, review=review, timezone=timezone, prefix=prefix, options=options)
 
     def pay(
         self,

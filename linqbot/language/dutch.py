@@ -52,6 +52,11 @@ SENTENCES: Final = Sentences(
     "en dan in het weekend 11:00.",
     rhythm_of_seconds="Een tussentijd is een heel aantal seconden.",
     rhythm_time="Hoe laat? Bijvoorbeeld elke dag om 9:00, of ma 9:00.",
+    yes="Ja",
+    no="Nee",
+    may_skip="U kunt ook zeggen: {skip}.",
+    is_it_right="Klopt dit? Zeg ja, of noem wat er anders moet.",
+    name_what_to_change="Zeg ja als het klopt, of noem wat er anders moet: {choices}.",
     day_at_time="{day} om {time}",
     sorry="Sorry, ik kan nu niet antwoorden. Probeer het over een paar minuten opnieuw.",
     one_moment="Een moment …",
@@ -70,6 +75,8 @@ WORDS: Final = Words(
     no="nee,neen,nee hoor,nee dank je,nee bedankt,nee dank u,liever niet,nu niet,niet nu,niet echt,nooit,absoluut niet,"
     "zeker niet,natuurlijk niet,fout,onjuist,beter niet,nope,n",
     cancel="laat maar,laat maar zitten,vergeet het,vergeet het maar,maakt niet uit,annuleren",
+    back="terug,vorige",
+    skip="overslaan,sla over,geen,niets",
     meanings={
         "today": "vandaag",
         "tomorrow": "morgen",

@@ -52,6 +52,11 @@ SENTENCES: Final = Sentences(
     "weekdays 9:00, and on its own weekends 11:00.",
     rhythm_of_seconds="An interval is a whole number of seconds.",
     rhythm_time="At which time of day? Such as every day at 9:00, or mon 9:00.",
+    yes="Yes",
+    no="No",
+    may_skip="You can also say: {skip}.",
+    is_it_right="Is this right? Say yes, or name what to change.",
+    name_what_to_change="Please say yes if it is right, or name what to change: {choices}.",
     day_at_time="{day} at {time}",
     sorry="Sorry, I cannot answer right now. Please try again in a few minutes.",
     one_moment="One moment …",
@@ -67,3 +72,9 @@ CANCEL: Final = ("never mind", "forget it")
 """The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise.
 
 None of them is an opt-out in capitals (R69), as CANCEL is."""
+
+BACK: Final = ("back", "go back", "previous")
+"""The texts by which a person goes back in a form."""
+
+SKIP: Final = ("skip", "pass", "none")
+"""The texts by which a person leaves out a field of a form."""

@@ -53,6 +53,11 @@ SENTENCES: Final = Sentences(
     "en semaine à 9h, puis à part le week-end à 11h.",
     rhythm_of_seconds="Un intervalle est un nombre entier de secondes.",
     rhythm_time="À quelle heure ? Par exemple tous les jours à 9h, ou lundi à 9h.",
+    yes="Oui",
+    no="Non",
+    may_skip="Vous pouvez aussi dire : {skip}.",
+    is_it_right="Est-ce correct ? Dites oui, ou nommez ce qu’il faut changer.",
+    name_what_to_change="Merci de dire oui si c’est correct, ou de nommer ce qu’il faut changer : {choices}.",
     day_at_time="{day} à {time}",
     sorry="Désolé, je ne peux pas répondre pour le moment. Merci de réessayer dans quelques minutes.",
     one_moment="Un instant …",
@@ -71,6 +76,8 @@ WORDS: Final = Words(
     no="non,nan,non merci,pas du tout,pas maintenant,pas vraiment,jamais,surtout pas,mais non,non non,faux,"
     "bien sûr que non,je ne veux pas,sans façon,plutôt pas,n",
     cancel="laisse tomber,laissez tomber,oublie,oubliez,oublie ça,oubliez ça,tant pis,annuler",
+    back="retour,revenir,en arrière,précédent",
+    skip="passer,sauter,aucun,aucune,rien",
     meanings={
         "today": "aujourd'hui,aujourdhui",
         "tomorrow": "demain",

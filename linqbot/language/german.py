@@ -52,6 +52,11 @@ SENTENCES: Final = Sentences(
     "werktags 9:00, und dann am Wochenende 11:00.",
     rhythm_of_seconds="Ein Abstand ist eine ganze Zahl von Sekunden.",
     rhythm_time="Um wie viel Uhr? Zum Beispiel jeden Tag um 9 Uhr, oder Mo 9:00.",
+    yes="Ja",
+    no="Nein",
+    may_skip="Sie können auch sagen: {skip}.",
+    is_it_right="Stimmt das so? Sagen Sie ja, oder nennen Sie, was zu ändern ist.",
+    name_what_to_change="Bitte sagen Sie ja, wenn es stimmt, oder nennen Sie, was zu ändern ist: {choices}.",
     day_at_time="{day} um {time}",
     sorry="Leider kann ich gerade nicht antworten. Bitte versuch es in ein paar Minuten noch einmal.",
     one_moment="Einen Moment …",
@@ -70,6 +75,8 @@ WORDS: Final = Words(
     no="nein,ne,nee,nö,nein danke,ne danke,nee danke,danke nein,auf keinen fall,keinesfalls,lieber nicht,jetzt nicht,"
     "eher nicht,nicht wirklich,niemals,nie,falsch,bitte nicht,bloß nicht,natürlich nicht,n",
     cancel="vergiss es,vergessen sie es,egal,schon gut,lass gut sein,lass mal,abbrechen",
+    back="zurück,einen zurück",
+    skip="überspringen,auslassen,keine,keiner,nichts",
     meanings={
         "today": "heute",
         "tomorrow": "morgen",

@@ -52,6 +52,11 @@ SENTENCES: Final = Sentences(
     "feriali 9:00, e a parte fine settimana 11:00.",
     rhythm_of_seconds="Un intervallo è un numero intero di secondi.",
     rhythm_time="A che ora? Per esempio ogni giorno alle 9:00, o lunedì 9:00.",
+    yes="Sì",
+    no="No",
+    may_skip="Può anche dire: {skip}.",
+    is_it_right="È corretto? Dica sì, o dica che cosa cambiare.",
+    name_what_to_change="Dica sì se è corretto, o dica che cosa cambiare: {choices}.",
     day_at_time="{day} alle {time}",
     sorry="Mi dispiace, adesso non posso rispondere. Per favore, riprova tra qualche minuto.",
     one_moment="Un momento …",
@@ -70,6 +75,8 @@ WORDS: Final = Words(
     no="no,no no,nono,no grazie,grazie no,per niente,assolutamente no,non ora,adesso no,meglio di no,mai,sbagliato,falso,"
     "non voglio,certo che no,neanche per sogno,n",
     cancel="lascia stare,lasci stare,lascia perdere,lasci perdere,non importa,fa niente,annulla",
+    back="indietro,torna indietro,precedente",
+    skip="salta,saltare,nessuno,nessuna,niente",
     meanings={
         "today": "oggi",
         "tomorrow": "domani",

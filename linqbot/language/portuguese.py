@@ -53,6 +53,11 @@ SENTENCES: Final = Sentences(
     "e à parte fim de semana 11h.",
     rhythm_of_seconds="Um intervalo é um número inteiro de segundos.",
     rhythm_time="A que horas? Por exemplo todos os dias às 9h, ou segunda 9h.",
+    yes="Sim",
+    no="Não",
+    may_skip="Também pode dizer: {skip}.",
+    is_it_right="Está certo? Diga sim, ou diga o que mudar.",
+    name_what_to_change="Diga sim se estiver certo, ou diga o que mudar: {choices}.",
     day_at_time="{day} às {time}",
     sorry="Desculpe, agora não posso responder. Por favor, tente de novo daqui a alguns minutos.",
     one_moment="Um momento …",
@@ -71,6 +76,8 @@ WORDS: Final = Words(
     no="não,nao,não não,nã,não obrigado,não obrigada,de jeito nenhum,de modo nenhum,agora não,melhor não,nunca,jamais,"
     "errado,incorreto,falso,não quero,claro que não,nem pensar,n",
     cancel="deixa pra lá,deixe pra lá,deixa para lá,deixa,esquece,esqueça,não importa,tanto faz,cancelar",
+    back="voltar,para trás,anterior",
+    skip="pular,saltar,nenhum,nenhuma,nada",
     meanings={
         "today": "hoje",
         "tomorrow": "amanhã",

@@ -52,6 +52,11 @@ SENTENCES: Final = Sentences(
     "aparte el fin de semana 11:00.",
     rhythm_of_seconds="Un intervalo es un número entero de segundos.",
     rhythm_time="¿A qué hora? Por ejemplo cada día a las 9:00, o lunes 9:00.",
+    yes="Sí",
+    no="No",
+    may_skip="También puede decir: {skip}.",
+    is_it_right="¿Es correcto? Diga sí, o nombre lo que hay que cambiar.",
+    name_what_to_change="Diga sí si es correcto, o nombre lo que hay que cambiar: {choices}.",
     day_at_time="{day} a las {time}",
     sorry="Lo siento, ahora no puedo responder. Por favor, inténtalo de nuevo en unos minutos.",
     one_moment="Un momento …",
@@ -70,6 +75,8 @@ WORDS: Final = Words(
     no="no,nop,no no,no gracias,gracias no,para nada,de ninguna manera,ahora no,mejor no,nunca,jamás,incorrecto,falso,"
     "no quiero,claro que no,por supuesto que no,n",
     cancel="déjalo,déjelo,olvídalo,olvídelo,déjalo estar,da igual,no importa,cancelar",
+    back="atrás,volver,anterior",
+    skip="omitir,saltar,ninguno,ninguna,nada",
     meanings={
         "today": "hoy",
         "tomorrow": "mañana",

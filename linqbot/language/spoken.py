@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Final, TypeVar
 
@@ -43,12 +43,15 @@ class Language:
         sentences: What linqbot says in it.
         words: The words that it understands; None for English, which the parsers read themselves.
         cancel: The words that end a question.
+        back, skip: The words that go back in a form, and that leave out a field. The first is the one that is shown.
     """
 
     code: str
     sentences: Sentences
     words: Words | None = None
     cancel: tuple[str, ...] = english.CANCEL
+    back: tuple[str, ...] = english.BACK
+    skip: tuple[str, ...] = english.SKIP
 
     @property
     def stored(self) -> str | None:
@@ -85,12 +88,12 @@ def language_of(code: str) -> Language:
         raise ValueError(f"linqbot does not speak {code!r}. {suggestion(name, CODES)}")
     module = import_module(f"linqbot.language.{_MODULES[name]}")
     words: Words = module.WORDS
-    return Language(
-        name,
-        module.SENTENCES,
-        words,
-        tuple(dict.fromkeys(said for each in words.cancel.split(",") for said in (each, words.plain(each)))),
-    )
+    return Language(name, module.SENTENCES, words, *map(partial(_said, words), (words.cancel, words.back, words.skip)))
+
+
+def _said(words: Words, listed: str) -> tuple[str, ...]:
+    """Return the texts of a list, each with its accents and without."""
+    return tuple(dict.fromkeys(said for each in listed.split(",") for said in (each, words.plain(each))))
 
 
 @contextmanager

@@ -66,6 +66,13 @@ class Sentences:
     rhythm_of_seconds: str
     rhythm_time: str
 
+    # Forms: `ctx.form`
+    yes: str
+    no: str
+    may_skip: str  # {skip}
+    is_it_right: str
+    name_what_to_change: str  # {choices}
+
     day_at_time: str  # {day} {time}: of `written`
 
     # Agents: `linqbot_agent`
@@ -103,6 +110,7 @@ class Words:
     Attributes:
         yes, no: Whole answers.
         cancel: The words that end a question.
+        back, skip: The words that go back in a form, and that leave out a field.
         meanings: The words with each of `MEANINGS`; more meanings, such as `monday`, are possible.
         numbers: The names of the language in num2words.
         more_numbers: Further words of numbers, with their values.
@@ -118,6 +126,8 @@ class Words:
     yes: str
     no: str
     cancel: str
+    back: str
+    skip: str
     meanings: Mapping[str, str]
     numbers: tuple[str, ...]
     more_numbers: Mapping[str, int] = field(default_factory=dict)

@@ -117,6 +117,7 @@ async def asks(message: MessageReceived, ctx: Context) -> None:
         assert_type(await ctx.ask("Day?", choices=["Friday", "Saturday"]), str)
         assert_type(await ctx.ask("How many?", kind=int, choices=["Many"]), int | str)
         assert_type(await ctx.ask("Book it?", yes="like"), bool)
+        assert_type(await ctx.form(Guest, timezone="Europe/Paris", review=False, tries=2), Guest)
         assert_type(await ctx.ask("How many?", kind=int, tries=2), int)
         assert_type(await ctx.ask("A photo?", kind=MediaPart), MediaPart)
         assert_type(await ctx.location("Where?"), Location)

@@ -274,7 +274,7 @@ def _converted(kind: Any, text: str) -> Any:
     except ValidationError as error:
         if kind is bool:
             return yes_no(text)  # pydantic takes "yes", but not "Yes!" or "nope"
-        raise ValueError(_sentence(error)) from None
+        raise ValueError(sentence_of(error)) from None
     if isinstance(value, datetime) and _NUMBER.fullmatch(text):
         raise ValueError(sentences().iso_date_time)  # pydantic takes 1830 for seconds since 1970
     if isinstance(value, float) and not math.isfinite(value):
@@ -289,7 +289,8 @@ def _in_english_digits(text: str) -> str:
     return text if words is None or digits.strip("+-0123456789.,:/ ") else ungrouped(digits)
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence_of(error: ValidationError) -> str:
+    """Return what is wrong, as a sentence for the person, in the language of the turn."""
     first = error.errors(include_url=False, include_input=False)[0]
     context = first.get("ctx", {})
     if first["type"] == "value_error" and isinstance(context.get("error"), ValueError) and str(context["error"]):

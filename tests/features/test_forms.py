@@ -1,0 +1,220 @@
+"""Forms: each field is asked once, answers are kept, and the person can go back, skip, review and change."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from linqbot import AskCancelled, Bot, BotError, Context, MessageReceived
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.usefixtures("phone_for")
+
+
+class Guest(BaseModel):
+    name: str = Field(description="What is your name?", min_length=2)
+    people: int = Field(description="For how many?", ge=1, le=12)
+    seat: Literal["inside", "terrace"]
+    allergies: str | None = Field(None, description="Any allergies?")
+
+
+RIGHT = "Is this right? Say yes, or name what to change."
+REVIEW = "Name: Ann\nPeople: 4\nSeat: terrace\nAllergies: –\n\n" + RIGHT
+
+
+def booking(model: type[BaseModel] = Guest, *, language: str = "en") -> Bot:
+    bot = Bot(language=language)
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> str:
+        guest = await ctx.form(model, timezone="Europe/Paris")
+        return guest.model_dump_json()
+
+    return bot
+
+
+async def says(phone: Phone, *lines: str) -> None:
+    """Let a person answer, and check what the bot says to each answer: `question, answer, question, …`."""
+    for number, line in enumerate(lines):
+        if number % 2:
+            await phone.text(line)
+        else:
+            found = [str(each) for each in await phone.replies() if str(each)]
+            assert found == [line], lines[:number]
+
+
+async def test_a_person_fills_in_a_form_with_words_numbers_and_choices() -> None:
+    async with talking(booking()) as phone:
+        await phone.text("book")
+        await says(
+            *(phone, "What is your name?", "A", "Please answer with at least 2 characters."),
+            *("Ann", "For how many?", "lots", "Please give one whole number, such as 2 or twelve."),
+            *("13", "Please answer with 12 or less.", "four"),
+        )
+        assert "Seat?" in [str(each) for each in await phone.replies()]
+        await phone.text("roof")
+        assert "Please answer with one of these: inside, terrace." in [str(each) for each in await phone.replies()]
+        await phone.text("terrace")
+        await says(phone, "Any allergies? You can also say: skip.", "skip", REVIEW, "yes")
+        assert await phone.replies() == ['{"name":"Ann","people":4,"seat":"terrace","allergies":null}']
+
+
+async def filled_in(phone: Phone, *answers: str) -> list[str]:
+    """Answer the questions of a form, and return all that the bot said."""
+    said = []
+    for answer in ("book", *answers):
+        await phone.text(answer)
+        said += [str(each) for each in await phone.replies() if str(each)]
+    return said
+
+
+async def test_a_person_goes_back_and_changes_one_field_at_the_review() -> None:
+    async with talking(booking()) as phone:
+        said = await filled_in(phone, "back", "An", "back", "Ann", "4", "inside", "none", "seat", "terrace", "Yes!")
+        assert said.count("What is your name?") == 3
+        assert said[-2:] == [REVIEW, '{"name":"Ann","people":4,"seat":"terrace","allergies":null}']
+
+
+async def test_an_answer_at_the_review_that_names_no_field_is_answered_with_the_names() -> None:
+    async with talking(booking()) as phone:
+        said = await filled_in(phone, "Ann", "4", "terrace", "skip", "hm", "no", "people", "back", "5", "yes")
+        names = "Please say yes if it is right, or name what to change: Name, People, Seat, Allergies."
+        assert said.count(names) == 2
+        assert said[-1] == '{"name":"Ann","people":5,"seat":"terrace","allergies":null}'
+
+
+class Size(Enum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+class Order(BaseModel):
+    when: datetime
+    until: date = Field(title="Keep until")
+    size: Size = Size.LARGE
+    gift: bool = False
+    email: Annotated[str, Field(pattern=r"\S+@\S+")]
+
+    @field_validator("email")
+    @classmethod
+    def is_ours(cls, email: str) -> str:
+        if not email.endswith("@example.com"):
+            raise ValueError("Please use your address at example.com.")
+        return email
+
+    @model_validator(mode="after")
+    def is_kept_long_enough(self) -> Order:
+        if self.until < self.when.date():
+            raise ValueError("It is collected after that day. Please change one of them.")
+        return self
+
+
+async def test_days_times_enums_and_yes_or_no_are_read_and_what_does_not_fit_together_is_changed() -> None:
+    async with talking(booking(Order)) as phone:
+        given = ("24 December 2030 at 7pm", "3 December 2030", "small", "sure", "ann@example.org")
+        said = await filled_in(phone, *given, "yes", "ann@example.com", "yes", "keep until", "4 January 2031", "yes")
+        assert "Please use your address at example.com. Email?" in said
+        review, fault, asked, again, order = said[-5:]
+        assert review.startswith(
+            "When: Tuesday 24 December 2030 19:00\nKeep until: Tuesday 3 December 2030\nSize: small\nGift: Yes"
+        )
+        assert fault.endswith("\n\nIt is collected after that day. Please change one of them.")
+        assert (asked, again.endswith(RIGHT)) == ("Keep until?", True)
+        assert Order.model_validate_json(order).until == date(2031, 1, 4)
+
+
+async def test_a_form_in_french() -> None:
+    class Client(BaseModel):
+        nom: str = Field(description="Votre nom ?", title="Nom")
+        personnes: int = Field(description="Combien ?", title="Personnes")
+        jour: date = Field(description="Quel jour ?", title="Jour")
+        vin: bool = Field(True, description="Du vin ?", title="Vin")
+
+    async with talking(booking(Client, language="fr")) as phone:
+        await phone.text("book")
+        for answer in ("Zoé", "quatre", "retour", "cinq", "24 décembre 2030", "passer"):
+            await phone.text(answer)
+        said = [str(each) for each in await phone.replies()]
+        assert "Du vin ? Vous pouvez aussi dire : passer." in said
+        assert said[-1].startswith("Nom: Zoé\nPersonnes: 5\nJour: mardi 24 décembre 2030\nVin: Oui\n\nEst-ce correct ?")
+        await phone.text("oui")
+        assert await phone.next_reply() == '{"nom":"Zoé","personnes":5,"jour":"2030-12-24","vin":true}'
+
+
+async def test_a_form_is_the_same_however_the_process_is_killed(tmp_path: Path) -> None:
+    answers = ("Ann", "back", "Ann", "4", "terrace", "skip", "yes")
+
+    async def scenario(phone: Phone) -> None:
+        for answer in ("book", *answers):
+            await phone.text(answer)
+            await phone.quiet()
+
+    async for phone in killed_between_calls(booking(), scenario, storage=f"sqlite:///{tmp_path}/bot.db"):
+        said = [str(each) for each in phone.messages if each.from_bot and str(each)]
+        assert said.count("What is your name?") == 2, phone.killed
+        assert [said.count(each) for each in ("For how many?", "Seat?", REVIEW)] == [2, 1, 1], phone.killed
+        assert said[-1] == '{"name":"Ann","people":4,"seat":"terrace","allergies":null}', phone.killed
+
+
+async def test_a_deploy_that_adds_a_field_asks_for_it_and_for_nothing_twice() -> None:
+    class More(BaseModel):
+        name: str = Field(description="What is your name?")
+        phone: str = Field(description="Your phone number?")
+        people: int = Field(description="For how many?")
+
+    class Less(BaseModel):
+        name: str = Field(description="What is your name?")
+        people: int = Field(description="For how many?")
+
+    More.__name__ = Less.__name__ = "Guest"
+
+    def bot_with(model: type[BaseModel]) -> Bot:
+        bot = Bot()
+
+        @bot.on_message("book")
+        async def book(message: MessageReceived, ctx: Context) -> str:
+            return (await ctx.form(model, review=False)).model_dump_json()
+
+        return bot
+
+    async with talking(bot_with(Less)) as phone:
+        assert await filled_in(phone, "Ann") == ["What is your name?", "For how many?"]
+        await phone.restart(bot=bot_with(More))
+        await phone.text("4")
+        assert await phone.replies() == ["Your phone number?"]
+        await phone.text("555")
+        assert await phone.replies() == ['{"name":"Ann","phone":"555","people":4}']
+
+
+async def test_the_cancel_word_and_the_handler_decide_what_an_unfinished_form_means() -> None:
+    bot = Bot()
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> str:
+        try:
+            await ctx.form(Guest, cancel=["stop it"])
+        except AskCancelled as error:
+            return error.reason
+        return "filled in"
+
+    async with talking(bot) as phone:
+        assert await filled_in(phone, "Ann", "stop it") == ["What is your name?", "For how many?", "word"]
+
+
+async def test_a_model_that_cannot_be_asked_for_is_refused_when_the_form_begins() -> None:
+    class Nested(BaseModel):
+        guest: Guest
+
+    class Empty(BaseModel): ...
+
+    for model, why in ((Nested, "a form of its own"), (Empty, "a pydantic model with fields"), (int, "with fields")):
+        async with talking(booking(model)) as phone:  # type: ignore[arg-type]
+            await phone.text("book")
+            (error,) = await phone.errors()
+            assert isinstance(error, BotError)
+            assert why in str(error)
