@@ -177,9 +177,11 @@ class Dispatcher:
         Raises:
             BotError: linqbot does not speak it.
         """
-        from linqbot.bot.languages import Languages  # only a bot that asks comes here
+        if self._bot.languages is not None:
+            return self._bot.languages.named(code)
+        from linqbot.language.spoken import ENGLISH, language_of  # only a bot that asks comes here
 
-        return (self._bot.languages or Languages(None, {})).named(code)
+        return ENGLISH if code is None else language_of(code)
 
     def is_name_of_several(self, name: str) -> bool:
         """Return True if several functions are registered under this name, such as those that a factory makes."""
@@ -297,7 +299,7 @@ class Dispatcher:
             ctx.discard_writes()
             ctx.deadline.give_extra_time()
             with ctx.deadline:
-                await handler(error, event, ctx)
+                await self._speaking(partial(handler, error))(event, ctx)
             if (watcher := turn_watcher.get()) is not None:
                 watcher.handled_error(error, handler_name(handler))
         finally:
@@ -356,13 +358,10 @@ class Dispatcher:
         if route is None or self._reason_to_ignore(event) is not None:
             return
         ctx.note_handler(route.name, None, 1, route.at)
-        handle: Next = partial(route.handler, failure)
-        if self._bot.languages is not None:
-            handle = self._bot.languages.middleware(handle)
         running_turn.set(ctx)
         try:
             with ctx.deadline:
-                await handle(event, ctx)
+                await self._speaking(partial(route.handler, failure))(event, ctx)
         finally:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
@@ -641,10 +640,11 @@ class Dispatcher:
                 ctx.leave_handler()
 
         # The first router of `around` is the bot, whose middleware wraps the routing and is not repeated here.
-        middleware = [wrap for router in around[1:] for wrap in router.added_middleware]
-        if self._bot.languages is not None:
-            middleware.insert(0, self._bot.languages.middleware)
-        return self._around(handle, middleware)
+        return self._speaking(self._around(handle, [wrap for router in around[1:] for wrap in router.added_middleware]))
+
+    def _speaking(self, handle: Next) -> Next:
+        """Return a function of an event that runs in the language of the event's person: `Bot(language=…)`."""
+        return handle if self._bot.languages is None else self._bot.languages.middleware(handle)
 
     def _around(self, inner: Next, middleware: Sequence[Middleware]) -> Next:
         for wrap in reversed(middleware):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from linqbot import Bot, BotError, Context, MessageReceived, parse
+from linqbot import Bot, BotError, Context, Event, MessageReceived, parse
 from linqbot.language import sentences, written
+from linqbot.parse import translation
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
@@ -153,6 +156,35 @@ async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest
             assert got == [value]
 
 
+async def test_a_choice_may_be_numbered_in_full_width_digits() -> None:
+    bot = Bot(language="ja")
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("?", choices=["赤", "青"]))
+
+    async with talking(bot, service="SMS") as phone:
+        await phone.text("hi")
+        await phone.text("２")
+        assert (await phone.replies())[-1] == "青"
+
+
+async def test_an_error_handler_speaks_the_language_of_the_person() -> None:
+    bot = Bot(language=of_number)
+
+    @bot.on_message
+    async def fail(message: MessageReceived, ctx: Context) -> None:
+        raise ConnectionError
+
+    @bot.on_error(ConnectionError)
+    async def say(error: ConnectionError, event: Event, ctx: Context) -> None:
+        await ctx.reply(f"{ctx.language}: {sentences().sorry}")
+
+    async with talking(bot, handle=GERMAN) as phone:
+        await phone.text("hi")
+        assert (await phone.next_reply()).startswith("de: Leider kann ich gerade nicht antworten.")
+
+
 async def test_an_author_replaces_sentences_by_name() -> None:
     bots = [
         Bot(language="fr", sentences={"yes_or_no": "Oui ? Non ?"}),
@@ -191,11 +223,17 @@ def test_an_option_that_cannot_be_right_is_refused_when_the_bot_is_made(subtests
             Bot(**options)
 
 
+@pytest.mark.process
+def test_a_bot_that_asks_in_english_imports_no_other_language() -> None:
+    code = (
+        "import sys; from linqbot import Bot, parse; from linqbot.bot import dispatch; from linqbot.features.asking import session;"
+        "Bot(); parse.number('two'); parse.day('tomorrow', timezone='UTC');"
+        "print([name for name in sys.modules if name in ('babel', 'num2words', 'linqbot.bot.languages', 'linqbot.language.french')])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_a_missing_library_is_named_when_the_bot_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    from linqbot.parse import translation
-
     monkeypatch.setitem(sys.modules, "num2words", None)
     monkeypatch.setattr(translation, "load", lambda code: written(3))
     with pytest.raises(BotError, match=r"pip install 'linqbot\[languages\]'"):

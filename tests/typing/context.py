@@ -56,6 +56,7 @@ async def says(message: MessageReceived, ctx: Context) -> None:
     assert_type(ctx.client, Client)
     assert_type(ctx.chat_id, str)
     assert_type(ctx.sender, str | None)
+    assert_type(ctx.language, str)
     assert_type(ctx.takes_incoming, bool)
     assert_type(ctx.handler, str | None)
     assert_type(await ctx.reply("Hi", markdown("**there**"), effect="slam", thread=True, cards=False, key="hi"), Sent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -194,7 +195,7 @@ def with_members(ballot: Ballot, event: Event) -> Ballot | None:
 
 def choice_of(text: str, choices: tuple[str, ...]) -> str | None:
     """Return the choice that a text names, by its words or by its number from 1; None if it names none."""
-    number = text.strip().casefold().rstrip(".)!")
+    number = unicodedata.normalize("NFKC", text).strip().casefold().rstrip(".)!")
     # The text of a choice comes first: among the choices "2" and "4", the answers 2 and 2. are the first one.
     for wanted in (text, number):
         if (choice := choice_of_words(wanted, choices)) is not None:
