@@ -120,9 +120,11 @@ def _check(name: str, text: object) -> None:
     known = _blanks(getattr(ENGLISH.sentences, name))
     try:
         unknown = _blanks(text) - known
-    except ValueError as error:
+        if not unknown:
+            text.format(**dict.fromkeys(known, 7))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise BotError(
-            f"Bot(sentences={{{name!r}: {text!r}}}) cannot be filled in: {error}. Write {{{{ for a brace."
+            f"Bot(sentences={{{name!r}: {text!r}}}) cannot be filled in: {error}. A brace itself is written twice: {{{{."
         ) from error
     if unknown:
         given = ", ".join(f"{{{each}}}" for each in sorted(known)) or "none"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, parse
-from linqbot.language import sentences, written
+from linqbot.language import sentences, speaking, written
 from linqbot.parse import translation
 from linqbot.testing import talking
 
@@ -67,6 +67,39 @@ async def test_a_function_may_read_the_language_from_state() -> None:
         for text in ("hello", "it", "hello"):
             await phone.text(text)
         assert await phone.replies() == ["Please answer yes or no.", "Per favore, rispondi sì o no."]
+
+
+async def test_a_person_may_choose_the_language_in_a_conversation() -> None:
+    class Person(BaseModel):
+        language: str = "en"
+
+    async def chosen(event: Any, ctx: Context) -> str:
+        return (await ctx.state.person(Person)).language
+
+    bot = Bot(language=lambda event, ctx: None if event.actor is None or event.is_own else chosen(event, ctx))
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        person = await ctx.state.person(Person)
+        person.language = await ctx.ask("Language?", choices=["fr", "de"])
+        with speaking(person.language):
+            people = await ctx.ask("?", kind=parse.number)
+            agrees = await ctx.ask("!", yes="like")
+        await ctx.reply(f"{people} {agrees}")
+
+    async with talking(bot, service="SMS") as phone:
+        for text in ("hi", "fr", "beaucoup", "trente", "d'accord"):
+            await phone.text(text)
+            await phone.quiet()
+        assert [str(each) for each in await phone.replies()][1:] == [
+            "?",
+            "Merci de donner un seul nombre entier, par exemple 2 ou douze.",
+            "!",
+            "30 True",
+        ]
+        await phone.text("hi")
+        await phone.text("?")
+        assert "Merci de choisir parmi : fr, de." in await phone.replies()
 
 
 async def test_an_answer_is_understood_in_the_language_of_its_question_after_a_deploy_too(
@@ -215,6 +248,8 @@ def test_an_option_that_cannot_be_right_is_refused_when_the_bot_is_made(subtests
         ({"sentences": {"yes_or_no": ""}}, "takes a text, not ''"),
         ({"sentences": {"more_than": "{lt}"}}, r"has \{lt\}. It may have: \{gt\}"),
         ({"sentences": {"number": "{"}}, "cannot be filled in"),
+        ({"sentences": {"more_than": "{gt.x}"}}, "has"),
+        ({"sentences": {"more_than": "{gt:%H}"}}, "cannot be filled in"),
         ({"language": of_number, "sentences": {"number": "?"}}, "does not say for which language"),
         ({"language": of_number, "sentences": {"xx": {}}}, "does not speak 'xx'"),
     ]

@@ -1,4 +1,4 @@
-"""What agents say in a bot that speaks French, besides what their models say."""
+"""The sentences of agents, besides those of their models, in a bot that speaks French."""
 
 from __future__ import annotations
 
