@@ -127,6 +127,7 @@ WORDS: Final = Words(
         "dozen": "dozijn",
         "hundred": "honderd",
         "thousand": "duizend",
+        "million": "miljoen",
         "1.5": "anderhalf",
     },
     numbers=("nl",),

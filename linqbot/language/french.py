@@ -122,6 +122,7 @@ WORDS: Final = Words(
         "dozen": "douzaine,douzaines",
         "hundred": "cent,cents",
         "thousand": "mille,milliers,millier",
+        "million": "million,millions",
         "january": "jan",
         "february": "fev",
     },

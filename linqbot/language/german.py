@@ -123,6 +123,7 @@ WORDS: Final = Words(
         "dozen": "dutzend",
         "hundred": "hundert,einhundert",
         "thousand": "tausend,eintausend",
+        "million": "million,millionen",
         "saturday": "sonnabend,sonnabends",
         "march": "mrz",
         "1.5": "anderthalb,eineinhalb",

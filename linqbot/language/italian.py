@@ -122,6 +122,7 @@ WORDS: Final = Words(
         "dozen": "dozzina,dozzine",
         "hundred": "cento",
         "thousand": "mille,mila,migliaia",
+        "million": "milione,milioni",
         "hour and half": "ora e mezza,ora e mezzo",
     },
     numbers=("it",),

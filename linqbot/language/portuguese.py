@@ -123,6 +123,7 @@ WORDS: Final = Words(
         "dozen": "dúzia,dúzias",
         "hundred": "cem,cento,centenas",
         "thousand": "mil,milhares",
+        "million": "milhão,milhões",
         "monday": "segunda,segundas,segundas-feiras,2a feira",
         "tuesday": "terça,terças,terças-feiras",
         "wednesday": "quarta,quartas,quartas-feiras",

@@ -123,6 +123,7 @@ WORDS: Final = Words(
         "dozen": "docena,docenas",
         "hundred": "cien,ciento,cientos",
         "thousand": "mil,miles",
+        "million": "millón,millones",
         "september": "setiembre",
     },
     numbers=("es",),

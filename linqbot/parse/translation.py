@@ -126,6 +126,9 @@ def _numbers(words: Words) -> dict[str, str]:
     for lang in words.numbers:
         for number in range(100):
             found |= dict.fromkeys(forms([num2words(number, lang=lang)], words), str(number))
+        # In English words, so that a number that goes on behind them, such as "doscientos uno", is refused and not 1.
+        for number in (*range(200, 1000, 100), 1000, 1_000_000):
+            found |= dict.fromkeys(forms([num2words(number, lang=lang)], words), num2words(number, lang="en"))
     for name, number in words.more_numbers.items():
         found |= dict.fromkeys(forms([name], words), str(number))
     return found

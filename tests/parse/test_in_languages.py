@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from num2words import num2words  # type: ignore[import-untyped]
 
 from linqbot import parse
 from linqbot.language import CODES, written
@@ -234,7 +235,7 @@ NUMBERS: dict[str, list[tuple[str, object]]] = {
         ("1 000", 1000),
         ("2,5", "?"),
         ("deux ou trois", "?"),
-        ("deux cents", "?"),
+        ("deux cents", 200),
         ("deux cent", "?"),
         ("cent vingt", "?"),
         ("cent", 100),
@@ -257,7 +258,7 @@ NUMBERS: dict[str, list[tuple[str, object]]] = {
         ("zwölf bitte", 12),
         ("eins", 1),
         ("1.000", 1000),
-        ("zweihundert", "?"),
+        ("zweihundert", 200),
         ("hundert", 100),
         ("hundert zwanzig", "?"),
         ("Zwo", 2),
@@ -270,7 +271,7 @@ NUMBERS: dict[str, list[tuple[str, object]]] = {
         ("veintiuno", 21),
         ("treinta y cinco", 35),
         ("una docena", 12),
-        ("doscientos", "?"),
+        ("doscientos", 200),
         ("cien", 100),
         ("ciento veinte", "?"),
         ("menos tres", -3),
@@ -320,7 +321,7 @@ NUMBERS: dict[str, list[tuple[str, object]]] = {
         ("二十一人", 21),
         ("3人でお願いします", 3),
         ("百", 100),
-        ("二百", "?"),
+        ("二百", 200),
         ("百二十", "?"),
         ("1,000", 1000),
         ("ふたり", 2),
@@ -593,6 +594,12 @@ def test_a_range_of_days_has_the_days_between() -> None:
 @given(st.sampled_from(CODES), st.integers(-1_000_000, 1_000_000) | st.integers(0, 100))
 def test_a_number_that_is_written_in_a_language_is_read_back(language: str, value: int) -> None:
     assert parse.number(written(value, language=language), language=language) == value
+
+
+@given(st.sampled_from(CODES), st.integers(101, 3_000_000))
+def test_a_larger_number_in_words_is_read_as_itself_or_refused(language: str, value: int) -> None:
+    with suppress(ValueError):
+        assert parse.number(num2words(value, lang=language), language=language) == value
 
 
 @given(st.sampled_from(CODES), st.dates(NOW.date(), date(2040, 12, 31)))
