@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import ipaddress
 import re
 from dataclasses import fields
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -14,7 +16,7 @@ from uuid import UUID
 import pytest
 from pydantic import Field, HttpUrl
 
-from linqbot import AskCancelled, Bot, Context, MediaPart, MessageReceived, ReactionAdded, parse
+from linqbot import AskCancelled, Bot, Context, MediaPart, MessageReceived, ReactionAdded, parse, poll
 from linqbot.events import ContactCardReceived, LocationSharingStarted
 from linqbot.language import CODES, ENGLISH, Sentences, speaking
 from linqbot.language.spoken import language_of
@@ -24,6 +26,7 @@ from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
 
+ROOT = Path(__file__).parents[2]
 FRIDAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NAMES = [each.name for each in fields(Sentences)]
 OTHERS = [code for code in CODES if code != "en"]
@@ -51,6 +54,45 @@ def test_a_sentence_of_each_language_is_its_own_and_fills_in_what_the_english_on
                 assert said.strip()
 
 
+FOR_AUTHORS = (
+    "now= has no time zone",
+    "This time has no time zone",
+    "There is no time zone",
+    "The cron expression",
+    "{…} is not a cron expression",
+)
+"""Beginnings of errors of the parsers that only an author's mistake causes."""
+
+
+def written_out(node: ast.expr) -> str | None:
+    """Return a text that the code has at this place; None for other values."""
+    match node:
+        case ast.Constant(value=str() as text):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(str(each.value) if isinstance(each, ast.Constant) else "{…}" for each in values)
+    return None
+
+
+def test_what_linqbot_says_to_people_is_written_in_its_languages_only() -> None:
+    found = list[str]()
+    for path in [*(ROOT / "linqbot").rglob("*.py"), *(ROOT / "plugins").glob("*/linqbot_*/*.py")]:
+        refuses = path.parent.name in ("parse", "asking")
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Raise(exc=ast.Call(func=ast.Name(id="ValueError"), args=[text])) if refuses:
+                    said = written_out(text)
+                case ast.Call(func=ast.Attribute(attr="reply" | "send"), args=[text, *_]) if (
+                    "emulator" not in path.parts
+                ):
+                    said = written_out(text)
+                case _:
+                    continue
+            if said is not None and not said.startswith(FOR_AUTHORS):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {said}")
+    assert found == []
+
+
 def test_a_language_without_a_word_is_refused() -> None:
     with pytest.raises(ValueError, match="no words for: tomorrow"):
         Words(
@@ -72,6 +114,17 @@ def test_no_word_that_ends_a_question_is_an_opt_out_in_capitals(subtests: pytest
                 for read in (parse.yes_no, parse.number):
                     with pytest.raises(ValueError):  # noqa: PT011 - each sentence is refused as it is
                         read(word, language=code)
+
+
+def test_no_answer_means_yes_and_no(subtests: pytest.Subtests) -> None:
+    for code in OTHERS:
+        words = language_of(code).words
+        assert words is not None
+        for said, is_yes in ((words.yes, True), (words.no, False)):
+            for answer in said.split(","):
+                with subtests.test(language=code, answer=answer):
+                    assert parse.yes_no(answer, language=code) is is_yes
+                    assert parse.yes_no(f"{answer.upper()}!", language=code) is is_yes
 
 
 when = partial(parse.date_time, timezone="Europe/Paris", now=FRIDAY)
@@ -181,6 +234,33 @@ async def test_a_french_bot_says_no_sentence_in_english(french: Bot, subtests: p
                 for name in NAMES
                 if name not in ("either", "day_at_time")
             )
+
+
+async def test_waits_polls_and_lists_of_a_french_bot_have_no_sentence_in_english(subtests: pytest.Subtests) -> None:
+    bot = Bot(language="fr", groups="all")
+
+    @bot.on_message
+    async def everything(message: MessageReceived, ctx: Context) -> None:
+        await ctx.remind("Demain !", at=FRIDAY + timedelta(days=2), before="1 day")
+        try:
+            await ctx.location("Où êtes-vous ?")
+        except AskCancelled:
+            await ctx.reply("Tant pis.", poll("Oui", "Non"))
+        result = await ctx.vote(["Thaï", "Pizza"], "Quoi ?", until=1)
+        await ctx.reply(f"{result.winner} !")
+        await ctx.pay(1250, "2 soupes", timeout_s=60)
+        await ctx.reply("Trop tard.")
+
+    async with talking(bot, start=FRIDAY, service="SMS") as phone:
+        await phone.text("bonjour")
+        await phone.text("2")
+        await phone.quiet()
+        await phone.advance(2 * 86_400)
+        said = [str(each).replace("\u00a0", " ") for each in await phone.replies()]
+    assert said[:3] == ["Tant pis.", "1. Oui\n2. Non", "Quoi ?\n1. Thaï\n2. Pizza"]
+    assert said[3] == "Pizza !"
+    assert said[4].startswith("2 soupes: 12,50 $US")
+    assert sorted(said[5:]) == ["Demain !", "Trop tard."]
 
 
 def test_a_sentence_names_answers_that_its_language_understands(subtests: pytest.Subtests) -> None:
