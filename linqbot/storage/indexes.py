@@ -22,19 +22,12 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Final
+from typing import Final, Literal
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import InboxLimits, Lease
-
-
-class _Is(Enum):
-    FREE = auto()
-    LEASED = auto()
-    WAITING = auto()
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +36,7 @@ class _Lane:
 
     name: str
     queue: deque[int] = field(default_factory=deque)
-    state: _Is = _Is.FREE
+    state: Literal["free", "leased", "waiting"] = "free"
     token: int = 0
     until: float = 0.0
     wakes: bool = False  # True if a wait ends when a delivery is added to the lane
@@ -120,12 +113,8 @@ class Lanes:
                 self._set_free(lane)
         else:
             lane.queue.append(seq)
-            if lane.wakes and lane.state is _Is.WAITING:
+            if lane.wakes and lane.state == "waiting":
                 self._set_free(lane)
-
-    def may_add_leased(self, name: str) -> bool:
-        """Return True if a delivery that is stored in this lane now can be leased at once."""
-        return name not in self._lanes and not self._is_draining
 
     def add_leased(self, name: str, seq: int) -> int:
         """Add a delivery to an empty lane as leased, and return its token. The lease has no end until `prolong`."""
@@ -197,7 +186,7 @@ class Lanes:
     def gathering_head(self, lane: str) -> int | None:
         """Return the head of a lane that waits for more deliveries; None if the lane does not."""
         known = self._lanes.get(lane)
-        return known.queue[0] if known and known.wakes and known.state is _Is.WAITING else None
+        return known.queue[0] if known and known.wakes and known.state == "waiting" else None
 
     def join(self, token: int, seqs: Collection[int]) -> None:
         """Remove deliveries behind the leased head."""
@@ -218,7 +207,7 @@ class Lanes:
             lane.max_concurrent_suspects = self._suspects.get(lane.queue[0], 0) if self._suspects else 0
             self._set_free(lane)
         else:
-            lane.state = _Is.FREE
+            lane.state = "free"
             del self._lanes[lane.name]
 
     def renumber(self, name: str, numbers: Mapping[int, int]) -> None:
@@ -229,7 +218,7 @@ class Lanes:
             return
         self._suspects |= moved
         lane.max_concurrent_suspects = self._suspects.get(lane.queue[0], 0)
-        if lane.state is _Is.FREE:
+        if lane.state == "free":
             self._set_free(lane)
 
     def next_due(self, now: float, monotonic: float) -> float | None:
@@ -270,7 +259,7 @@ class Lanes:
         return fresh
 
     @property
-    def _is_draining(self) -> bool:
+    def is_draining(self) -> bool:
         """True while no other lane may be leased: a suspect runs alone, or waits until it can."""
         return self._alone in self._leases or bool(
             self._free_suspects and self._free_suspects[0][1].max_concurrent_suspects == 1
@@ -289,14 +278,14 @@ class Lanes:
 
     def _next_ordinary(self) -> _Lane | None:
         """Take the free lane with the oldest head that is no suspect; None also while no such lane may be leased."""
-        return None if self._is_draining else self._next(self._free)
+        return None if self.is_draining else self._next(self._free)
 
     def _next(self, free: list[tuple[int, _Lane]]) -> _Lane | None:
         """Take the lane with the oldest head from a heap of free lanes."""
         of_suspects = free is self._free_suspects
         while free:
             seq, lane = heapq.heappop(free)
-            is_current = lane.state is _Is.FREE and lane.queue and lane.queue[0] == seq
+            is_current = lane.state == "free" and lane.queue and lane.queue[0] == seq
             if is_current and bool(lane.max_concurrent_suspects) is of_suspects:
                 return lane
         return None
@@ -315,7 +304,7 @@ class Lanes:
         return LaneLease(lane.queue[0], lane.token, overdue)
 
     def _set_leased(self, lane: _Lane, token: int, until: float) -> None:
-        lane.state, lane.token, lane.until = _Is.LEASED, token, until
+        lane.state, lane.token, lane.until = "leased", token, until
         self._leases[token] = lane
         # The end of a long turn stays in the heap, and behind it the ends of a thousand short turns pile up.
         if len(self._ends) > 2 * len(self._leases) + 64:
@@ -325,17 +314,17 @@ class Lanes:
             heapq.heappush(self._ends, (until, token))
 
     def _set_free(self, lane: _Lane) -> None:
-        lane.state = _Is.FREE
+        lane.state = "free"
         heapq.heappush(self._free_suspects if lane.max_concurrent_suspects else self._free, (lane.queue[0], lane))
 
     def _wait(self, lane: _Lane, until: float, *, wakes: bool = False) -> None:
-        lane.state, lane.until, lane.overdue, lane.wakes = _Is.WAITING, until, False, wakes
+        lane.state, lane.until, lane.overdue, lane.wakes = "waiting", until, False, wakes
         heapq.heappush(self._waits, (until, lane.queue[0], lane))
 
     @staticmethod
     def _is_waiting(item: tuple[float, int, _Lane]) -> bool:
         until, _, lane = item
-        return lane.state is _Is.WAITING and lane.until == until
+        return lane.state == "waiting" and lane.until == until
 
     def _settle_times(self, now: float, monotonic: float) -> None:
         """Free the lanes whose wait is over, and those whose lease has run out."""

@@ -376,7 +376,7 @@ async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[Finis
         seq = seqs.get(op.lease.token)
         if seq is None or seq in ended:
             op.error = lease_over(op.lease)
-        elif (conflict := state.add(op.commit.state)) is not None:
+        elif op.commit.state and (conflict := state.add(op.commit.state)) is not None:
             op.error = conflict
         else:
             ended[seq] = op
@@ -389,7 +389,7 @@ async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[Finis
     await journal.settle(tx, entries)
     await state.write()
     commits = [op.commit for op in ended.values()]
-    await conversations.write(tx, commits)
+    await conversations.write(tx, [each for each in commits if each.ended or each.conversations])
     await broadcasts.update(tx, [update for commit in commits for update in commit.recipients])
     gone = {seq: op for seq, op in ended.items() if not isinstance(op.commit.outcome, Retry | Defer)}
     if gone:

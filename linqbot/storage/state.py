@@ -119,7 +119,7 @@ class StateBatch:
 
     def add(self, writes: Sequence[StateWrite]) -> StateConflict | None:
         """Add the writes of one turn. Return an error, and add none, if another value than an expected one is stored."""
-        error = conflict(writes, self._value) if writes else None
+        error = conflict(writes, self._value)
         if error is None:
             self._writes.update({(write.scope, write.name): write for write in writes})
         return error

@@ -457,10 +457,6 @@ class WalTruncation:
 PADDING: Final = bytes(4096)
 
 
-def padding(off_the_record: bool) -> bytes | None:
-    return PADDING if off_the_record else None
-
-
 def overwrite_freed(db: sqlite3.Connection) -> None:
     """Overwrite every page that this connection frees from now on, which costs one write per page."""
     db.execute("PRAGMA secure_delete = ON")

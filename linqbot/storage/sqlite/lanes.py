@@ -104,7 +104,8 @@ async def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> 
     if not new:
         return
     tx.changes.news = True
-    if any(d.is_off_the_record for _, d in new):
+    private = {seq for seq, d in new if d.is_off_the_record}
+    if private:
         tx.begin_off_the_record()
     prefetched = tx.index.prefetchable(new) if prefetch else set()
     rows = [
@@ -113,7 +114,7 @@ async def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> 
         for leased in (int(seq in prefetched),)
     ]
     await tx.insert("delivery (seq, id, lane, type, message_key, carrier, received_at, leased, delivery_count)", rows)
-    bodies = [(seq, file.padding(d.is_off_the_record), d.body) for seq, d in new]
+    bodies = [(seq, file.PADDING if seq in private else None, d.body) for seq, d in new]
     await tx.insert("body (seq, padding, body)", bodies)
     gathering = {head for _, d in new if (head := tx.index.lanes.gathering_head(d.lane)) is not None}
     if tx.changes.gathering:

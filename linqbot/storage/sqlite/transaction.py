@@ -105,7 +105,7 @@ class Index(StorageMemory):
             else:
                 self.lanes.add(delivery.lane, seq)
             self.recent.add(seq, Row(delivery, delivery_count=int(is_leased)))
-            self.watched.note((delivery.lane,))
+        self.watched.note([delivery.lane for _, delivery in changes.accepted])
         for reorder in changes.orders:
             reorder()
         if changes.capacity is not None:
@@ -169,8 +169,10 @@ class Index(StorageMemory):
     def prefetchable(self, new: Sequence[tuple[int, Delivery]]) -> set[int]:
         """Return the sequence numbers of new deliveries that may be stored as leased: the first of each empty lane."""
         first: dict[str, int] = {}
+        if self.lanes.is_draining:
+            return set()
         for seq, delivery in new:
-            if len(first) < self._capacity and self.lanes.may_add_leased(delivery.lane):
+            if len(first) < self._capacity and not self.lanes.depth_of(delivery.lane):
                 first.setdefault(delivery.lane, seq)
         return set(first.values())
 
