@@ -108,6 +108,8 @@ class WebhookEndpoint:
         self._closed_because = closed_because
         self._schedules = schedules
         self._closed_was_logged = False
+        # Bound once: an unbound logger of structlog is bound again for each line, also for one that is not written.
+        self._log = log.bind()
         self._bounded_log = BoundedLog(log)
         self.is_open = False
         self._trouble: str | None = None
@@ -163,9 +165,6 @@ class WebhookEndpoint:
         if len(body) > self.max_body_bytes:
             self._bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self.max_body_bytes)
             return self._refusal("too_large", CLOSE)
-        return await self._accept(scope, body)
-
-    async def _accept(self, scope: Scope, body: bytes) -> Answer:
         given = dict(scope["headers"])
         headers = {name.decode(): given[name].decode("latin-1") for name in self._signing_headers if name in given}
         now = self._clock.now()
@@ -248,7 +247,7 @@ class WebhookEndpoint:
             self.refusal = None
         if (stored := self._plugins.stored) is not None:
             stored(delivery, is_new, time.perf_counter() - began)
-        log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
+        self._log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
         return 200, [], b""
 
     async def _answer_stale(self, headers: dict[str, str], body: bytes, error: StaleSignature) -> Answer:
