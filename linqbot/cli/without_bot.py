@@ -11,6 +11,7 @@ import click
 from linqbot.cli import logs
 from linqbot.cli.exposed import exposed, warn
 from linqbot.cli.output import print_started, printable_json
+from linqbot.emulator.declared_world import DeclaredWorld
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
@@ -18,7 +19,14 @@ from linqbot.server import uvicorn_server
 
 
 def serve_emulator(
-    host: str, port: int, names: tuple[str, ...], *, api_key: str | None, state: Path | None, as_json: bool
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    *,
+    api_key: str | None,
+    state: Path | None,
+    declared: DeclaredWorld | None,
+    as_json: bool,
 ) -> None:
     """Serve the emulator until the process is stopped.
 
@@ -26,6 +34,7 @@ def serve_emulator(
         names: More names under which the page may be opened.
         api_key: The only bearer token that is accepted; None for any.
         state: A JSON file to load the state from, and to write it to at the end.
+        declared: The people, groups and lines at the beginning; None is two lines.
     Raises:
         ConfigError: the state cannot be read, or its folder does not exist.
     """
@@ -36,7 +45,7 @@ def serve_emulator(
         open_at = exposed(bound, host, names)
         # A bot on another machine reaches the emulator, and the files it serves, under the name that was given.
         address = open_at.elsewhere[0] if names and open_at.is_open else open_at.here
-        emulator = Emulator(api_key=api_key, public_url=address)
+        emulator = Emulator(api_key=api_key, public_url=address, declared=declared)
         if state is not None and state.exists():
             emulator.reset(_read(state))
         if as_json:

@@ -21,12 +21,13 @@ import httpx
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Act, Result_co, Write
 from linqbot.emulator.api import CALLS_KEPT
+from linqbot.emulator.declared_world import DeclaredWorld
 from linqbot.emulator.endpoints import subscriptions
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, shapes
-from linqbot.emulator.model.documents import iso, new_id
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.model.records import ContactCardRecord, Line, SubscriptionRecord
+from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.model.state import EmulatorState
 from linqbot.emulator.statefile import dump, load
 from linqbot.errors import ConfigError
@@ -83,9 +84,6 @@ class BotRunner(Protocol):
         ...
 
 
-LINES = ("+12025550100", "+12025550101")
-GIVEN_NAME = "Your bot"
-"""The first name on the contact card of a line, until the bot gives it one."""
 SHOWN = 200
 
 
@@ -103,6 +101,7 @@ class Emulator:
             to a day) and up to five minutes more. None keeps them.
         sandbox: The account is a sandbox (R15): people must write first, and 100 messages a day are the limit.
         delivery_transport: The transport of webhooks; None is HTTP. An `httpx.ASGITransport` delivers in this process.
+        declared: The people, groups and lines at the beginning, and again after a `reset`; None is two healthy lines.
     Attributes:
         calls: The latest calls to the API, oldest first.
         observations: The latest reports of turns that a bot has shown on the page, oldest first.
@@ -119,7 +118,9 @@ class Emulator:
         delivery_transport: httpx.AsyncBaseTransport | None = None,
         sandbox: bool = False,
         keeps_s: float | None = None,
+        declared: DeclaredWorld | None = None,
     ) -> None:
+        self.declared = declared or DeclaredWorld()
         self.clock = clock or MovableClock()
         self.api_key = api_key
         self.world = World(self.clock, public_url=public_url.rstrip("/"), delivery_transport=delivery_transport)
@@ -278,7 +279,7 @@ class Emulator:
     # The whole state
 
     def reset(self, seed: Mapping[str, Any] | None = None) -> None:
-        """Start again with two healthy lines and no chats; or with `seed`, as `save_state` or a person has written it.
+        """Start again with the declared world, by default two healthy lines; or with `seed`, as `save_state` or a person has written it.
 
         Raises:
             ConfigError: the seed does not have this shape; the state is then that without a seed.
@@ -312,6 +313,7 @@ class Emulator:
         """
         return {
             "now": iso(self.clock.now()),
+            "people": [{"handle": person.handle, "name": person.name} for person in self.declared.people],
             "lines": [documents.shown(line) | {"status": line.status} for line in self.state.lines.values()],
             "chats": [
                 shapes.watched_chat(chat, self.state)
@@ -345,11 +347,8 @@ class Emulator:
         self.observations.clear()
 
     def _seed(self) -> None:
-        for phone_number in LINES:
-            self.state.lines[phone_number] = Line(phone_number)
-            # As a sandbox line that was set up: Linq's example bots share the card before their first answer.
-            card = ContactCardRecord(new_id(), phone_number, GIVEN_NAME, is_given=True)
-            self.state.cards[phone_number] = card
+        # Each line has a card, as a sandbox line that was set up: Linq's example bots share it before their first answer.
+        load(self.world, self.declared.state())
 
     def _load(self, data: Mapping[str, Any]) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from linqbot.emulator.declared_world import AccountLine, Contact, DeclaredWorld, GroupChat
     from linqbot.testing.bubble import Bubble, Tapback
     from linqbot.testing.phone import Phone
     from linqbot.testing.stage.connections import ApiCall
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from linqbot.testing.talk import PhoneFor, killed_between_calls, talking
 
 __all__ = [
+    "AccountLine",
     "ApiCall",
     "Bubble",
+    "Contact",
+    "DeclaredWorld",
+    "GroupChat",
     "HandlerFailed",
     "NothingCame",
     "Phone",
@@ -32,8 +37,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AccountLine": "linqbot.emulator.declared_world",
     "ApiCall": "linqbot.testing.stage.connections",
     "Bubble": "linqbot.testing.bubble",
+    "Contact": "linqbot.emulator.declared_world",
+    "DeclaredWorld": "linqbot.emulator.declared_world",
+    "GroupChat": "linqbot.emulator.declared_world",
     "HandlerFailed": "linqbot.testing.stage.record",
     "NothingCame": "linqbot.testing.stage.record",
     "Phone": "linqbot.testing.phone",

@@ -84,34 +84,40 @@ class Phone:
 
     # Other people, other chats
 
-    def person(self, handle: str, *, service: Service = "iMessage") -> Phone:
+    def person(self, handle: str, *, service: Service | None = None) -> Phone:
         """Return the phone of another person, in their direct chat with the bot.
 
         Args:
-            handle: E.164, or an e-mail address.
-            service: The service of that phone.
+            handle: E.164, an e-mail address, or the name of a person of the test's `DeclaredWorld`.
+            service: The service of that phone; None is what the test's `DeclaredWorld` says, or iMessage.
         Raises:
             ValueError: there is no such service.
         """
+        phone = Phone(self._stage, self._handle(handle), self.line)
+        declared = self.emulator.declared.person(phone.handle)
+        if service is None:
+            service = declared.service if declared else "iMessage"
         arguments.one_of("service", service, get_args(Service))
-        phone = Phone(self._stage, handle, self.line)
         self.emulator.state.services[phone.handle] = service
         return phone
 
     def group(self, *others: Phone | str) -> Phone:
         """Return this phone in the group of this person, the others and the bot. Its first message creates it.
 
+        Args:
+            others: Phones, handles, or names of people of the test's `DeclaredWorld`; or the name of one of its groups.
         Raises:
             ValueError: there is no other person. This person alone has a direct chat with the bot.
         """
-        handles = tuple(_handle(one) for one in others)
+        known = self.emulator.declared.people_of(others[0]) if others and isinstance(others[0], str) else None
+        handles = tuple(known or (self._handle(one) for one in others))
         if not {*handles} - {self.handle}:
             raise ValueError(f"A group needs another person than {self.handle}: group(bob), or group('+14155550143').")
         return Phone(self._stage, self.handle, self.line, handles)
 
     def by(self, other: Phone | str) -> Phone:
         """Return another participant's phone in the same group: `await group.by(bob).text("me too")`."""
-        phone = Phone(self._stage, _handle(other), self.line)
+        phone = Phone(self._stage, self._handle(other), self.line)
         phone._view = self._view
         return phone
 
@@ -246,11 +252,13 @@ class Phone:
 
     async def bring(self, other: Phone | str) -> None:
         """Add another person to the group."""
-        await self._do("adds a person", Join(from_=self.handle, chat_id=self.chat_id, handle=_handle(other)))
+        await self._do("adds a person", Join(from_=self.handle, chat_id=self.chat_id, handle=self._handle(other)))
 
     async def remove(self, other: Phone | str) -> None:
         """Remove another participant from the group; `phone.line` is the bot."""
-        await self._do("removes a participant", Leave(from_=self.handle, chat_id=self.chat_id, handle=_handle(other)))
+        await self._do(
+            "removes a participant", Leave(from_=self.handle, chat_id=self.chat_id, handle=self._handle(other))
+        )
 
     async def rename(self, name: str | None) -> None:
         """Give the group a name; None takes the name away."""
@@ -669,6 +677,9 @@ class Phone:
         await self._stage.arrived()
         return result
 
+    def _handle(self, person: Phone | str) -> str:
+        return self.emulator.declared.handle_of(person) if isinstance(person, str) else person.handle
+
     def _act(self, what: str, act: Act[Result_co]) -> Result_co:
         self._stage.require_running()
         self._stage.record.history.append(f"{self.handle} {what}")
@@ -682,10 +693,6 @@ class Phone:
 
     def _fault(self, fault: Fault) -> None:
         self.emulator.add_fault(fault)
-
-
-def _handle(person: Phone | str) -> str:
-    return normal(person) if isinstance(person, str) else person.handle
 
 
 def _id(message: Bubble | str) -> str:

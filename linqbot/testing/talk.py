@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, get_args
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 
 from linqbot.bot.bot import Bot
-from linqbot.emulator.emulator import LINES
+from linqbot.emulator.declared_world import DeclaredWorld
 from linqbot.errors import BotError
-from linqbot.testing import arguments
 from linqbot.testing.phone import Phone, Service
 from linqbot.testing.stage.stage import Stage
 
@@ -31,8 +30,9 @@ PERSON = "+14155550142"
 async def talking(
     bot: Bot,
     *,
-    handle: str = PERSON,
-    service: Service = "iMessage",
+    handle: str | None = None,
+    service: Service | None = None,
+    world: DeclaredWorld | None = None,
     start: datetime | None = None,
     version: str = "2026-02-03",
     handler_timeout_s: float = 30.0,
@@ -49,8 +49,10 @@ async def talking(
     that a test has the same result on every machine.
 
     Args:
-        handle: The handle of the phone's owner. `phone.person(…)` returns the phones of other people.
-        service: The service of that phone.
+        handle: The handle of the phone's owner; None is the first person of `world`, or +14155550142. `phone.person(…)`
+            returns the phones of other people.
+        service: The service of that phone; None is what `world` says, or iMessage.
+        world: The people, groups and lines that are there at the beginning; None is two lines.
         start: The time at the beginning; None is the present time.
         version: The payload version of the webhooks: `2026-02-03` or `2025-01-01`.
         handler_timeout_s: Real seconds that a handler may spend on real work, such as a request of its own, before a
@@ -71,22 +73,28 @@ async def talking(
         shown = f"the class {bot.__name__}" if isinstance(bot, type) else type(bot).__name__
         raise BotError(f"talking(…) takes a Bot, not {shown}.")
     stage = Stage(
-        bot, start=start, version=version, handler_timeout_s=handler_timeout_s, storage=storage, copies=copies
+        bot,
+        world=world,
+        start=start,
+        version=version,
+        handler_timeout_s=handler_timeout_s,
+        storage=storage,
+        copies=copies,
     )
     async with stage:
         yield first_phone(stage, handle, service)
 
 
-def first_phone(stage: Stage, handle: str, service: Service) -> Phone:
+def first_phone(stage: Stage, handle: str | None, service: Service | None) -> Phone:
     """Return the phone of a test's first person.
 
     Raises:
         ValueError: there is no such service.
     """
-    arguments.one_of("service", service, get_args(Service))
-    phone = Phone(stage, handle, LINES[0])
-    stage.emulator.state.services[phone.handle] = service
-    return phone
+    world = stage.emulator.declared
+    if handle is None:
+        handle = world.people[0].handle if world.people else PERSON
+    return Phone(stage, handle, world.lines[0].phone_number).person(handle, service=service)
 
 
 class PhoneFor(Protocol):
@@ -96,8 +104,9 @@ class PhoneFor(Protocol):
         self,
         bot: Bot,
         *,
-        handle: str = PERSON,
-        service: Service = "iMessage",
+        handle: str | None = None,
+        service: Service | None = None,
+        world: DeclaredWorld | None = None,
         start: datetime | None = None,
         version: str = "2026-02-03",
         handler_timeout_s: float = 30.0,
@@ -133,8 +142,9 @@ async def killed_between_calls(
     bot: Bot,
     scenario: Scenario,
     *,
-    handle: str = PERSON,
-    service: Service = "iMessage",
+    handle: str | None = None,
+    service: Service | None = None,
+    world: DeclaredWorld | None = None,
     start: datetime | None = None,
     version: str = "2026-02-03",
     handler_timeout_s: float = 30.0,
@@ -149,7 +159,7 @@ async def killed_between_calls(
     Args:
         bot: The bot. All runs use the same object.
         scenario: What people do. It may wait for the bot, and check its replies.
-        handle, service, start, version, handler_timeout_s, copies: As for `talking`.
+        handle, service, world, start, version, handler_timeout_s, copies: As for `talking`.
         storage: As for `talking`. Each run has a new storage: of `sqlite:///bot.db`, the file `bot-0.db`, `bot-1.db`, ….
             It is deleted if the run succeeds.
     Yields:
@@ -168,6 +178,7 @@ async def killed_between_calls(
         url = _numbered(storage, number)
         stage = Stage(
             bot,
+            world=world,
             start=start,
             version=version,
             handler_timeout_s=handler_timeout_s,

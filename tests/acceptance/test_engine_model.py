@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived, hookimpl
 from linqbot.clock import Clock
-from linqbot.emulator.emulator import LINES
+from linqbot.emulator.declared_world import LINES
 from linqbot.errors import StorageUnavailable
 from linqbot.storage.backend import Opener, Storage
 from linqbot.storage.sqlite.memory import MemoryStorage

@@ -184,6 +184,8 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("dev", "--no-bot", "--state", "broken.json", "--port", "0"), {}, SETTING),
     (("dev", "--no-bot", "--public-url", "https://x.example"), {}, USAGE),
     (("dev", "--state", "state.json"), {}, USAGE),
+    (("dev", "--no-bot", "--world", "broken.json", "--port", "0"), {}, SETTING),
+    (("dev", "--no-bot", "--world", "world.toml", "--state", "state.json"), {}, USAGE),
     (("explain", "LQB9999"), {}, USAGE),
     (("person", "forget", "555"), {}, USAGE),
     (("person", "forget", "ann@example.com"), {}, (1, "LQB1003")),

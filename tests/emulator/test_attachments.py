@@ -9,7 +9,8 @@ import pytest
 
 from linqbot.emulator.acts.chat_acts import ChangeLine
 from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import LINES, Emulator
+from linqbot.emulator.declared_world import LINES
+from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import MediaPartRecord
 
 LINE, PERSON = "+12025550100", "+14155550142"

@@ -20,16 +20,17 @@ class Dev:
     Args:
         folder: An empty folder for the bot's file.
         code: The content of the file.
+        options: Further options of the command.
     """
 
-    def __init__(self, folder: Path, code: str) -> None:
+    def __init__(self, folder: Path, code: str, *options: str) -> None:
         self.file = folder / "bot.py"
         self._log = folder / "dev.log"
         self.file.write_text(code)
         port = str(free_port())
         self.url = f"http://127.0.0.1:{port}"
         plain = {key: value for key, value in os.environ.items() if not key.startswith(("LINQ_", "LINQBOT_"))}
-        command = [sys.executable, "-m", "linqbot", "dev", "bot.py", "--port", port]
+        command = [sys.executable, "-m", "linqbot", "dev", "bot.py", "--port", port, *options]
         with self._log.open("wb") as out:
             self._process = subprocess.Popen(command, cwd=folder, env=plain, stdout=out, stderr=out)
 

@@ -30,6 +30,7 @@ from linqbot.cli.dev.runner import DevRunner
 from linqbot.cli.exposed import allow_host_option, exposed, warn
 from linqbot.cli.output import bot_files, find_bot, json_option, print_started, require_bot
 from linqbot.cli.storage_option import FILE, folder_prefix
+from linqbot.emulator.declared_world import DeclaredWorld, read_world
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app
@@ -68,6 +69,11 @@ MESSAGES = "message.received"
     type=click.Path(dir_okay=False, path_type=Path),
     help="With --no-bot: load the state from this JSON file and write it back on exit.",
 )
+@click.option(
+    "--world",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Begin with the people, groups and lines of this JSON or TOML file: see docs/testing.md.",
+)
 @json_option
 @click.pass_context
 def command(
@@ -82,6 +88,7 @@ def command(
     no_bot: bool,
     api_key: str | None,
     state: Path | None,
+    world: Path | None,
     as_json: bool,
 ) -> None:
     """Try the bot in FILE, by default bot.py, on an emulated phone in the browser. No account, no token, no tunnel.
@@ -91,13 +98,16 @@ def command(
     With --no-bot, run the emulator alone: Linq's API at /v3 and /api/partner/v3, the phone page at /, the control API at
     /emulator. linqbot's page docs/other-bots.md says how a bot without linqbot uses it.
     """
+    if world is not None and (public_url is not None or state is not None):
+        raise click.UsageError("--world goes with neither --public-url nor --state: they have a world of their own.")
+    declared = None if world is None else read_world(world)
     if no_bot:
         # Imported here: a bot needs none of it.
         from linqbot.cli.without_bot import serve_emulator
 
         if public_url is not None:
             raise click.UsageError("Give either --no-bot or --public-url: with a real account there is no emulator.")
-        serve_emulator(host, port, names, api_key=api_key, state=state, as_json=as_json)
+        serve_emulator(host, port, names, api_key=api_key, state=state, declared=declared, as_json=as_json)
         return
     if state is not None:
         raise click.UsageError("--state goes with --no-bot.")
@@ -137,6 +147,7 @@ def command(
                     path.resolve().parent,
                     page,
                     [host, *names],
+                    declared=declared,
                     reload=reload,
                 )
             )
@@ -152,8 +163,16 @@ def _with_account(file: str, public_url: str, port: int | None, watched: Path, *
     asyncio.run(public.run(bot, settings, public_url, watched, reload=reload))
 
 
-async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[str], *, reload: bool) -> None:
-    emulator = Emulator(public_url=bot.emulator)
+async def _dev(
+    bot: BotProcess,
+    watched: Path,
+    page: socket.socket,
+    hosts: list[str],
+    *,
+    declared: DeclaredWorld | None,
+    reload: bool,
+) -> None:
+    emulator = Emulator(public_url=bot.emulator, declared=declared)
     subscription = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", (MESSAGES,))
     bot.webhook_secret = subscription.secret
     begin = partial(_begin, bot, emulator, subscription)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from linqbot.emulator.acts.conversation import Edit, Media, Part, React, SetTyping, Text, Write
-from linqbot.emulator.emulator import LINES, Emulator
+from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import ApiError
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import MessageRecord
@@ -319,7 +319,7 @@ class Actor:
 
     def _line(self) -> str:
         chat = self._emulator.state.chats.get(self._chat_id() or "")
-        return chat.line if chat else LINES[0]
+        return chat.line if chat else self._emulator.declared.lines[0].phone_number
 
     # Faults
 

@@ -28,6 +28,7 @@ from structlog.typing import EventDict
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
+from linqbot.emulator.declared_world import DeclaredWorld
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.errors import BotError, ConfigError
@@ -63,6 +64,7 @@ class Stage:
     """Runs a bot against its own emulator. `async with` starts and stops both.
 
     Args:
+        world: The people, groups and lines at the beginning; None is two lines.
         start: The time at the beginning; None is the present time.
         version: The payload version of the webhooks.
         handler_timeout_s: Real seconds that a handler may spend on real work before a wait fails.
@@ -86,6 +88,7 @@ class Stage:
         self,
         bot: Bot,
         *,
+        world: DeclaredWorld | None = None,
         start: datetime | None,
         version: str,
         handler_timeout_s: float,
@@ -100,7 +103,7 @@ class Stage:
         self._crash_points = crash_points
         self._bot = bot
         self._webhooks = _Webhooks(copies)
-        self.emulator = Emulator(clock=self.clock, delivery_transport=self._webhooks)
+        self.emulator = Emulator(clock=self.clock, delivery_transport=self._webhooks, declared=world)
         self._emulator_app = create_emulator_app(self.emulator)
         self._subscription = self.emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version={version}")
         self.client = self._client(None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from chromium_page import DESKTOP, LINE, ME, MOBILE, PIXEL, Bot, Browsing, Profiles, violations
+from chromium_page import LINE, ME, MOBILE, PIXEL, Bot, Browsing, Profiles, violations
 from copied_tests import passes
 from dev_command import Dev
 from inspector_page import inspector_of
@@ -193,7 +193,7 @@ def test_a_shared_conversation_holds_no_secret_and_masks_handles(shared: Shared)
 @pytest.fixture
 def opened(chromium: Browser, shared: Shared) -> Iterator[Page]:
     """The shared conversation, opened from the disk without a network; it loads nothing and its console stays empty."""
-    context = chromium.new_context(viewport=DESKTOP, offline=True, reduced_motion="reduce")
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True, reduced_motion="reduce")
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -263,7 +263,9 @@ def test_a_shared_conversation_plays_pauses_and_changes_its_speed(opened: Page) 
 def test_a_shared_conversation_is_readable_in_light_in_dark_and_on_a_phone(
     chromium: Browser, shared: Shared, axe: str
 ) -> None:
-    with chromium.new_context(bypass_csp=True, reduced_motion="reduce", viewport=MOBILE) as context:
+    with chromium.new_context(
+        bypass_csp=True, reduced_motion="reduce", viewport={"width": 390, "height": 844}
+    ) as context:
         page = context.new_page()
         page.goto(shared.masked.as_uri())
         assert violations(page, axe) == []

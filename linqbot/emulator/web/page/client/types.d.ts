@@ -443,6 +443,8 @@ export interface State {
   now: string;
   conditions?: Conditions;
   runner?: Runner | null;
+  /** Those that the emulator began with. */
+  people?: { handle: string; name: string | null }[];
   lines?: Line[];
   chats?: ChatData[];
   payments?: Payment[];

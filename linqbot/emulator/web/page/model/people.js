@@ -30,14 +30,26 @@ export function rememberPerson(handle, name = "") {
   localStorage.setItem(BOOK, JSON.stringify(book));
 }
 
-export const rememberedPeople = () => Object.keys(book);
+/** @type {Map<string, string>} The names of the people that the emulator began with. */
+const declared = new Map();
+
+/**
+ * Take over the people that the emulator began with. A name that was given here comes before theirs.
+ * @param {{ handle: string, name: string | null }[]} people
+ */
+export function declarePeople(people) {
+  declared.clear();
+  for (const { handle, name } of people) declared.set(handle, name ?? "");
+}
+
+export const rememberedPeople = () => [...new Set([...declared.keys(), ...Object.keys(book)])];
 
 /**
  * Return the name that was given to a person; undefined or empty without one.
  * @param {string} handle
  * @returns {string | undefined}
  */
-export const givenName = (handle) => book[handle];
+export const givenName = (handle) => book[handle] || declared.get(handle);
 
 /** @param {string} handle */
 export const personName = (handle) => givenName(handle) || formatHandle(handle);
@@ -67,6 +79,17 @@ export function initialPerson(memory, search) {
   const asked = new URLSearchParams(search).get("as");
   // A + that is not escaped arrives as a space.
   return (asked && normaliseHandle(asked.replace(/^ /, "+"))) || memory.getItem(ME) || FIRST_PERSON;
+}
+
+/**
+ * Return the person that a first visit begins with: the first of those that the emulator began with, if there are any and
+ * nobody else was asked for.
+ * @param {Memory} memory
+ * @param {string} me The person so far.
+ */
+export function firstPerson(memory, me) {
+  const isChosen = me !== FIRST_PERSON || memory.getItem(ME) !== null || declared.has(me);
+  return isChosen ? me : ([...declared.keys()][0] ?? me);
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   sortedWith,
   writtenAt,
 } from "./chats.js";
-import { FIRST_PERSON, keepPerson } from "./people.js";
+import { declarePeople, FIRST_PERSON, firstPerson, keepPerson } from "./people.js";
 import { setNow } from "./time.js";
 import { Traces } from "./traces.js";
 
@@ -142,6 +142,8 @@ export class Store {
   load(state) {
     setNow(state.now, state.conditions?.is_frozen);
     this.lines = state.lines ?? [];
+    declarePeople(state.people ?? []);
+    if (!this.loaded) this.me = firstPerson(this.#memory, this.me);
     const known = this.chats;
     this.chats = new Map();
     for (const chat of state.chats ?? []) {

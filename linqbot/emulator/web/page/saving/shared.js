@@ -269,12 +269,10 @@ function drawingsOf(root) {
   return drawings;
 }
 
-/** Return the styles of the page and of the player, each file that they name inside of them. */
+/** Return the styles of the page, with those of the player, each file that they name inside of them. */
 async function stylesOf() {
   const sheets = /** @type {NodeListOf<HTMLLinkElement>} */ (document.querySelectorAll("link[rel=stylesheet]"));
-  const addresses = [...sheets].map((sheet) => sheet.href);
-  addresses.push(new URL("./player.css", import.meta.url).href);
-  return (await Promise.all(addresses.map(styleOf))).join("\n");
+  return (await Promise.all([...sheets].map((sheet) => styleOf(sheet.href)))).join("\n");
 }
 
 /** @param {string} address */
