@@ -1,10 +1,18 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["linqbot", "fastapi", "linq-python>=0.65,<0.66", "standardwebhooks"]
+#
+# [tool.uv.sources]
+# linqbot = { path = "..", editable = true }
+# ///
 """Checks that messages which people write around a gap are answered in the order in which they were written.
 
-    uv run python benchmarks/order.py --people 60
+    uv run benchmarks/order.py --people 60
+    uv run benchmarks/order.py --how kill restart --between 1.5 --gap 1 3 20 --save    for the picture that charts.py draws
 
 Each person writes three messages. The emulator delivers them and retries each refused message on its own. In the gap the
 bot accepts nothing: it was killed with kill -9, or restarted, or another process locks its database. Prints how many
-chats were answered in order.
+chats were answered in order. With `--save`, a bot of FastAPI and linq-python has the same gaps.
 """
 
 from __future__ import annotations
@@ -29,6 +37,8 @@ from pathlib import Path
 import httpx
 from crash import Served
 from ports import free_port
+from processes import uvicorn
+from results import Conditions, save
 
 BOT = """
 from linqbot import Bot, Context, MessageReceived
@@ -40,8 +50,13 @@ bot = Bot(read=False, typing=False, max_age_s=None, loop_breaker=False)
 async def echo(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(message.text)
 """
+PEER = "FastAPI + linq-python"
+READY = {"linqbot": "/readyz", PEER: "/openapi.json"}
+"""By bot, a path that is answered once the bot is up."""
 TEXTS = ("a", "b", "c")
 LINE = "+12025550100"
+SAID = {"kill": "killed", "restart": "stopped", "lock": "database locked"}
+"""The gaps in words."""
 
 
 @dataclass
@@ -72,6 +87,7 @@ class House:
     emulator: Served
     bot: Served
     http: httpx.AsyncClient
+    ready: str
 
     @property
     def database(self) -> Path:
@@ -102,11 +118,11 @@ def _answers(messages: list[dict[str, object]]) -> list[tuple[str, float]]:
 def _text(message: dict[str, object]) -> str:
     parts = message["parts"]
     assert isinstance(parts, list)
-    return str(parts[0]["value"])
+    return str(parts[0]["value"]).removeprefix("You said: ")
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
+async def house(folder: Path, name: str) -> AsyncIterator[House]:
     (folder / "bot.py").write_text(BOT)
     emulator, port = Served(folder, "emulator", free_port(), "dev", "--no-bot"), free_port()
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
@@ -131,26 +147,31 @@ async def house(folder: Path) -> AsyncIterator[House]:
                 LINQ_WEBHOOK_SECRET=made.json()["signing_secret"],
                 LINQBOT_STORAGE=f"sqlite:///{folder / 'order.db'}",
             )
+            if name == PEER:
+                bot.command = uvicorn("fastapi_echo:app", port)
             await bot.start()
-            await bot.up(http, "/readyz")
-            yield House(folder, emulator, bot, http)
+            await bot.up(http, READY[name])
+            yield House(folder, emulator, bot, http, READY[name])
         finally:
             for served in (bot, emulator):
                 if served is not None:
                     await served.close()
 
 
-async def run(folder: Path, how: str, people: int, between_s: float, gap_s: float, *, seed: int = 0) -> Result:
+async def run(
+    folder: Path, how: str, people: int, between_s: float, gap_s: float, *, seed: int = 0, name: str = "linqbot"
+) -> Result:
     """Let people write before and after one gap.
 
     Args:
+        name: The bot.
         how: `kill`, `restart`, `lock`, or `none` for no gap.
         between_s: Seconds between the messages of a person. The first message comes at a random time within them.
         gap_s: Seconds of the gap, which starts with the first messages.
     """
     dice = random.Random(seed)
     handles = [f"+1415555{n:04}" for n in range(people)]
-    async with house(folder) as there:
+    async with house(folder, name) as there:
         # A bot without an earlier webhook never fetches missed messages.
         await there.text("+14155559999", "hello")
         await _answered(there, {"+14155559999": 1})
@@ -160,7 +181,8 @@ async def run(folder: Path, how: str, people: int, between_s: float, gap_s: floa
         if how != "none":
             await _gap(there, how, gap_s)
         await asyncio.gather(*writing)
-        await _answered(there, dict.fromkeys(handles, len(TEXTS)))
+        with contextlib.suppress(TimeoutError):  # the missing answers are counted
+            await _answered(there, dict.fromkeys(handles, len(TEXTS)))
         found = await there.answers()
     answers = {handle: [text for text, _ in found[handle]] for handle in handles}
     return Result(answers, [wait for handle in handles for _, wait in found[handle]])
@@ -184,7 +206,7 @@ async def _gap(there: House, how: str, gap_s: float) -> None:
     await there.bot.kill(signal.SIGKILL if how == "kill" else signal.SIGTERM)
     await asyncio.sleep(gap_s)
     await there.bot.start()
-    await there.bot.up(there.http, "/readyz")
+    await there.bot.up(there.http, there.ready)
 
 
 async def _answered(there: House, counts: dict[str, int]) -> None:
@@ -203,22 +225,35 @@ async def main() -> None:
     parser.add_argument("--how", nargs="+", default=["none", "kill", "restart", "lock"])
     parser.add_argument("--between", nargs="+", type=float, default=[0.3, 0.8, 1.5, 5.0])
     parser.add_argument("--gap", nargs="+", type=float, default=[1.0, 3.0, 20.0])
+    parser.add_argument("--save", action="store_true", help=f"also run {PEER}, and keep the figures in results/")
     given = parser.parse_args()
-    bad = 0
+    bad, conditions = 0, Conditions.now("linq-python", "fastapi")
+    figures: dict[str, dict[str, dict[str, float]]] = {}
     cases = [("none", between, 0.0) for between in given.between if "none" in given.how]
     cases += [case for case in itertools.product(given.how, given.between, given.gap) if case[0] != "none"]
-    print("gap       seconds  between  in order      lost  doubled  median wait")
-    for how, between_s, gap_s in cases:
+    print("bot                    gap       seconds  between  in order      lost  doubled  median wait")
+    for (how, between_s, gap_s), name in itertools.product(cases, READY if given.save else ["linqbot"]):
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="linqbot-order-") as folder:
-            result = await run(Path(folder), how, given.people, between_s, gap_s)
-        bad += (given.people - result.in_order) + result.lost + result.doubled
+            result = await run(Path(folder), how, given.people, between_s, gap_s, name=name)
+        if name == "linqbot":
+            bad += (given.people - result.in_order) + result.lost + result.doubled
         wait_s = statistics.median(result.waits_s)
+        case = "No gap" if how == "none" else f"{SAID[how].capitalize()} for {gap_s:.0f} s"
+        figures.setdefault(f"{case}, {between_s:g} s between the texts", {})[name] = {
+            "people": given.people,
+            "in_order": result.in_order,
+            "lost": result.lost,
+            "doubled": result.doubled,
+            "median_wait_s": round(wait_s, 2),
+        }
         print(
-            f"{how:9} {gap_s:7.0f}  {between_s:7.1f}  {result.in_order:3} of {given.people:3}  {result.lost:8}  "
+            f"{name:22} {how:9} {gap_s:7.0f}  {between_s:7.1f}  {result.in_order:3} of {given.people:3}  {result.lost:8}  "
             f"{result.doubled:7}  {wait_s * 1000:8.0f} ms   ({time.monotonic() - began:.0f} s)",
             flush=True,
         )
+    if given.save:
+        save("order", conditions, figures)
     sys.exit(bool(bad))
 
 

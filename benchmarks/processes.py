@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from signed import SECRET
+from signed import SECRET, SLACK_SECRET
 
 PEERS = Path(__file__).with_name("peers")
 _PROC = Path("/proc")
@@ -98,8 +98,8 @@ class Served:
                 self._command, cwd=self._folder, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    async def listening(self, *, timeout_s: float = 30.0) -> None:
-        """Wait until the program accepts connections."""
+    async def listening(self, *, timeout_s: float = 600.0) -> None:
+        """Wait until the program accepts connections. Under valgrind on a busy machine this takes minutes."""
         async with asyncio.timeout(timeout_s):
             while not self._takes_connections():
                 self.check_alive()
@@ -110,13 +110,13 @@ class Served:
         os.kill(self.pid, sig)
 
     async def stop(self) -> int:
-        """Stop the program: SIGTERM, and SIGKILL after 20 seconds. Return its exit code."""
+        """Stop the program: SIGTERM, and SIGKILL after 300 seconds, as valgrind may need. Return its exit code."""
         process = self._process
         assert process is not None, "It was not started."
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            return await asyncio.to_thread(process.wait, 20)
+            return await asyncio.to_thread(process.wait, 300)
         process.kill()
         return await asyncio.to_thread(process.wait)
 
@@ -162,6 +162,15 @@ def linq_environ(api_port: int, database: Path) -> dict[str, str]:
         "LINQ_WEBHOOK_SECRET": SECRET,
         "LINQBOT_STORAGE": f"sqlite:///{database}",
         "LINQBOT_PLUGINS": "",  # installed plugins would cost time too
+    }
+
+
+def slack_environ(api_port: int) -> dict[str, str]:
+    """Return the environment of a bot for Slack."""
+    return {
+        "SLACK_BOT_TOKEN": "xoxb-benchmark",
+        "SLACK_API_URL": f"http://127.0.0.1:{api_port}/api/",
+        "SLACK_SIGNING_SECRET": SLACK_SECRET,
     }
 
 

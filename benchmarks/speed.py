@@ -55,9 +55,10 @@ from processes import (
     rss_mib,
     run,
     serving,
+    slack_environ,
     uvicorn,
 )
-from signed import SLACK_SECRET, Deliveries, linq, slack
+from signed import Deliveries, linq, slack
 
 IN_FLIGHT = 64
 CHATS = 2000
@@ -174,11 +175,7 @@ class Bench:
             wait: Wait until the program accepts connections.
         """
         port = free_port()
-        environ = linq_environ(api.port, self.folder / f"{port}.db") | {
-            "SLACK_BOT_TOKEN": "xoxb-benchmark",
-            "SLACK_API_URL": f"http://127.0.0.1:{api.port}/api/",
-            "SLACK_SIGNING_SECRET": SLACK_SECRET,
-        }
+        environ = linq_environ(api.port, self.folder / f"{port}.db") | slack_environ(api.port)
         served = Served(program.command(port), port=port, folder=self.folder, environ=environ)
         async with serving(served, self.cores, wait=wait):
             yield served

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["linqbot"]
+# dependencies = ["linqbot", "aiohttp", "fastapi", "linq-python>=0.65,<0.66", "slack-bolt", "standardwebhooks"]
 #
 # [tool.uv.sources]
 # linqbot = { path = "..", editable = true }
@@ -10,20 +10,24 @@
     uv run benchmarks/stages.py                       µs for every stage
     uv run benchmarks/stages.py --instructions        also thousands of instructions; takes minutes, needs valgrind
     uv run benchmarks/stages.py parse finish          some stages
+    uv run benchmarks/stages.py --rounds 5 --save     for the picture that charts.py draws
 
 CPU times depend on the machine and on its other work. The number of instructions hardly does, so it can be compared
 between two commits on a busy machine. It does not show what waiting and cache misses cost.
 
-The stages use the code that the server uses, with a real SQLite file. Writes share commits as in the server: 64 are in
-flight at once. `echo` is the whole way, in a real `linqbot serve`, with sockets and the disk.
+The stages use the code that the server uses, with a real SQLite file. Writes share commits as in the server: 16 are in
+flight at once. `echo` is the whole way, in a real `linqbot serve`, with sockets and the disk. The rows after it are the
+same echo on other frameworks, which store nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,11 +41,14 @@ from typing import Final
 from fake_api import FakeApi
 from loader import ClosedLoop
 from ports import free_port
-from processes import PEERS, Cores, Served, cpu_s, linq_environ, run, serving
+from processes import Cores, Served, cpu_s, linq_environ, run, serving, slack_environ
 from pydantic_core import to_json
-from signed import LINE, SECRET, Deliveries, linq
+from results import Conditions, rounded, save
+from signed import LINE, SECRET, Deliveries, linq, slack
+from versus import BOTS, Bot
 
-from linqbot import Bot, Context, MessageReceived
+import linqbot
+from linqbot import Context, MessageReceived
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
@@ -57,9 +64,13 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
-IN_FLIGHT: Final = 64
+IN_FLIGHT: Final = 16
 COUNT: Final = 4000
-VALGRIND_COUNT: Final = 600
+VALGRIND_COUNT: Final = 300
+SLOWED_DOWN: Final = "FastAPI + linq-python, tuned"
+"""Left out: with many connections its client costs more than as documented, while 64 turns are in flight."""
+_SAME_HASHES: Final = {"PYTHONHASHSEED": "0"}
+"""With random hashes, the instructions of two starts of Python differ by millions."""
 _MEASURE: Final = "--measure"
 _PREPARE: Final = "--prepare"
 
@@ -128,7 +139,7 @@ async def _handle(count: int, _: AsyncExitStack) -> Timed:
     leases = [Lease(request.delivery, number) for number, request in enumerate(requests(count))]
     clock = SystemClock()
     storage = MemoryStorage(clock=clock)
-    bot = Bot(read=False, typing=False)
+    bot = linqbot.Bot(read=False, typing=False)
 
     @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
@@ -243,17 +254,24 @@ async def measured(stage: str, count: int, *, works: bool = True) -> float:
         return time.process_time() - before
 
 
-async def echo_cpu_s(cores: Cores, count: int, *, prefix: Sequence[str] = ()) -> tuple[float, str]:
-    """Let a real `linqbot serve` answer `count` messages. Return the CPU seconds it used for them, and its log."""
+ECHOES: Final = {
+    "echo" if bot.name == "linqbot" else bot.name: bot for bot in BOTS if bot.is_here and bot.name != SLOWED_DOWN
+}
+"""The bots that run in a process of their own, by the names of their rows."""
+
+
+async def echo_cpu_s(bot: Bot, cores: Cores, count: int, *, prefix: Sequence[str] = ()) -> tuple[float, str]:
+    """Let a real server answer `count` messages. Return the CPU seconds it used for them, and its log."""
     folder = Path(tempfile.mkdtemp(prefix="linqbot-stages-"))
     try:
         port = free_port()
         async with FakeApi() as api:
-            bot = f"{PEERS / 'linqbot_echo.py'}:plain"
-            command = [*prefix, sys.executable, "-m", "linqbot", "serve", bot, "--port", str(port)]
-            environ = linq_environ(api.port, folder / "stages.db")
+            environ = linq_environ(api.port, folder / "stages.db") | slack_environ(api.port)
+            environ |= _SAME_HASHES
+            command = [*prefix, *bot.command(port)]
             async with serving(Served(command, port=port, folder=folder, environ=environ), cores) as served:
-                load = ClosedLoop(port, linq(chats=2000), in_flight=IN_FLIGHT, replies=api)
+                deliveries = (slack if bot.is_slack else linq)(chats=2000)
+                load = ClosedLoop(port, deliveries, in_flight=IN_FLIGHT, replies=api)
                 if not prefix:
                     await load.run(turns=IN_FLIGHT * 4)
                 before = cpu_s(served.pid)
@@ -269,8 +287,8 @@ def instructions(stage: str, cores: Cores) -> float:
 
     The whole way has no preparation to leave out: there the other run does a third of the work.
     """
-    if stage == "echo":
-        few, many = (_instructions_of_echo(count, cores) for count in (VALGRIND_COUNT, 3 * VALGRIND_COUNT))
+    if bot := ECHOES.get(stage):
+        few, many = (_instructions_of_echo(bot, count, cores) for count in (VALGRIND_COUNT, 3 * VALGRIND_COUNT))
         return (many - few) / (2 * VALGRIND_COUNT)
     prepared, done = (_instructions_of_stage(stage, how) for how in (_PREPARE, _MEASURE))
     return (done - prepared) / VALGRIND_COUNT
@@ -279,13 +297,14 @@ def instructions(stage: str, cores: Cores) -> float:
 _VALGRIND: Final = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
 
 
-def _instructions_of_echo(count: int, cores: Cores) -> int:
-    return _refs(run(echo_cpu_s(cores, count, prefix=_VALGRIND))[1])
+def _instructions_of_echo(bot: Bot, count: int, cores: Cores) -> int:
+    return _refs(run(echo_cpu_s(bot, cores, count, prefix=_VALGRIND))[1])
 
 
 def _instructions_of_stage(stage: str, how: str) -> int:
     command = [*_VALGRIND, sys.executable, __file__, how, stage, str(VALGRIND_COUNT)]
-    return _refs(subprocess.run(command, check=True, capture_output=True, text=True).stderr)
+    environ = os.environ | _SAME_HASHES
+    return _refs(subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stderr)
 
 
 def _refs(log: str) -> int:
@@ -296,26 +315,34 @@ def _refs(log: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    every = [*STAGES, "echo"]
+    every = [*STAGES, *ECHOES]
     parser = argparse.ArgumentParser(description="Measure each stage of an event's way alone.")
     parser.add_argument("stages", nargs="*", default=every, help=f"some of: {', '.join(every)}")
     parser.add_argument("--count", type=int, default=COUNT, help="operations of each stage")
     parser.add_argument("--instructions", action="store_true", help="also count instructions, with valgrind")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of all stages; the medians are printed")
+    parser.add_argument("--save", action="store_true", help="keep the figures in results/")
     given = parser.parse_args(arguments)
     if unknown := set(given.stages) - set(every):
         parser.error(f"there is no stage {', '.join(sorted(unknown))}. There are: {', '.join(every)}")
     if given.instructions and shutil.which("valgrind") is None:
         parser.error("--instructions needs valgrind on the PATH (Debian: apt-get install valgrind)")
-    cores = Cores()
-    print("| stage | µs of CPU |" + (" thousand instructions |" if given.instructions else ""))
-    print("|---|---|" + ("---|" if given.instructions else ""))
+    cores, conditions = Cores(), Conditions.now("linq-python", "fastapi", "slack-bolt")
+    cpu_us: dict[str, list[float]] = {stage: [] for stage in given.stages}
     with cores.ours():
-        for stage in given.stages:
-            used_s = run(echo_cpu_s(cores, given.count))[0] if stage == "echo" else run(measured(stage, given.count))
-            row = f"| {stage} | {used_s / given.count * 1e6:.1f} |"
+        for stage in given.stages * given.rounds:
+            bot = ECHOES.get(stage)
+            used_s = run(echo_cpu_s(bot, cores, given.count))[0] if bot else run(measured(stage, given.count))
+            cpu_us[stage].append(used_s / given.count * 1e6)
+        print("| stage | µs of CPU |" + (" thousand instructions |" if given.instructions else ""))
+        print("|---|---|" + ("---|" if given.instructions else ""))
+        for stage, values in cpu_us.items():
+            row = f"| {stage} | {statistics.median(values):.1f} |"
             if given.instructions:
                 row += f" {instructions(stage, cores) / 1000:.0f} |"
             print(row, flush=True)
+    if given.save:
+        save("stages", conditions, {stage: rounded(values) for stage, values in cpu_us.items()})
 
 
 if __name__ == "__main__":

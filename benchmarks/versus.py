@@ -50,9 +50,10 @@ from processes import (
     rss_mib,
     run,
     serving,
+    slack_environ,
     uvicorn,
 )
-from signed import SLACK_SECRET, linq, slack
+from signed import linq, slack
 
 CHATS = 1000
 IN_FLIGHT = 64
@@ -74,6 +75,11 @@ class Bot:
     app: str
     needs: str = "linqbot"
     is_slack: bool = False
+
+    @property
+    def is_here(self) -> bool:
+        """True if the library that it needs is installed."""
+        return find_spec(self.needs) is not None
 
     def command(self, port: int) -> list[str]:
         """Return the command line that serves the bot."""
@@ -149,11 +155,7 @@ class Comparison:
 
     async def _once(self, bot: Bot) -> Sample:
         port, api = free_port(), free_port()
-        environ = linq_environ(api, self.folder / f"{port}.db") | {
-            "SLACK_BOT_TOKEN": "xoxb-benchmark",
-            "SLACK_API_URL": f"http://127.0.0.1:{api}/api/",
-            "SLACK_SIGNING_SECRET": SLACK_SECRET,
-        }
+        environ = linq_environ(api, self.folder / f"{port}.db") | slack_environ(api)
         served = Served(bot.command(port), port=port, folder=self.folder, environ=environ)
         async with serving(served, self.cores):
             most = 1 + round(9000 * (self.seconds + 1))  # events of one load
@@ -297,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="names of bots, separated by commas")
     given = parser.parse_args(arguments)
     names = {name.strip() for name in given.only.split(",") if name.strip()}
-    bots = [bot for bot in BOTS if find_spec(bot.needs) and (not names or bot.name in names)]
+    bots = [bot for bot in BOTS if bot.is_here and (not names or bot.name in names)]
     with tempfile.TemporaryDirectory(prefix="linqbot-versus-") as folder:
         comparison = Comparison(Path(folder), Cores(), given.seconds)
         run(compare(bots, given.rounds, comparison))

@@ -15,11 +15,13 @@ import crash_agent
 import crash_fleet
 import crash_posts
 import long_chat
+import order
 import page
 import pytest
 import scale
 import soak
 import speed
+import stages
 import turn_profile
 import versus
 from processes import Cores, run
@@ -71,6 +73,17 @@ def test_versus_prints_a_row_with_the_share_of_the_load_generator(capsys: pytest
     assert "loader's core" in head
     assert row.startswith("| linqbot |")
     assert row.count("%") == 1
+
+
+def test_stages_prints_a_row_for_each_stage_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    stages.main(["verify", "finish", "echo", "--count", "50"])
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| verify", "| finish", "| echo"]
+
+
+def test_messages_around_a_gap_are_answered_in_order(tmp_path: Path) -> None:
+    result = asyncio.run(order.run(tmp_path, "kill", 3, 0.2, 0.5))
+    assert (result.in_order, result.lost, result.doubled) == (3, 0, 0), result
 
 
 def test_profile_reports_the_time_of_a_turn_by_room(tmp_path: Path) -> None:
