@@ -23,7 +23,8 @@ def faults(wheel: Path) -> list[str]:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = message_from_string(archive.read(name).decode())
     page = str(metadata.get_payload())
-    found = [f"a link that needs a clone: {link}" for link in re.findall(r"\]\(((?!https?:|#)[^)]+)\)", page)]
+    links = re.findall(r"""(?:\]\(|(?:src|href)=")((?!https?:|#)[^)"]+)[)"]""", page)
+    found = [f"a link or a picture that needs a clone: {link}" for link in links]
     urls = {url.partition(",")[0] for url in metadata.get_all("Project-URL", [])}
     found += [f"no link named {label}" for label in sorted(URLS - urls)]
     found += [f"no field {field}" for field in FIELDS if not metadata[field]]
