@@ -6,32 +6,17 @@ from pathlib import Path
 
 import crash
 import pytest
-from postgres_server import empty_storage_url
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
 
 
-@pytest.mark.process
-@pytest.mark.slow
-@pytest.mark.anyio
 async def test_every_delivery_is_answered_once_and_in_order_despite_many_kills(tmp_path: Path) -> None:
     report = await crash.run(deliveries=300, kills=5, folder=tmp_path, direct=True)
     assert report.kills >= 3, f"{report}: too few kills to tell anything"
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
 
 
-@pytest.mark.process
-@pytest.mark.slow
-@pytest.mark.anyio
 async def test_retried_deliveries_are_answered_once_and_in_order_after_each_kill(tmp_path: Path) -> None:
     report = await crash.run(deliveries=200, kills=4, folder=tmp_path)
     assert report.kills >= 3, f"{report}: too few kills to tell anything"
-    assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
-
-
-@pytest.mark.process
-@pytest.mark.slow
-@pytest.mark.anyio
-async def test_a_bot_with_its_storage_in_postgresql_survives_kills(tmp_path: Path) -> None:
-    url = empty_storage_url("crash")
-    report = await crash.run(deliveries=100, kills=3, folder=tmp_path, storage=url)
-    assert report.kills >= 2, f"{report}: too few kills to tell anything"
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)

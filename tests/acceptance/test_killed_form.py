@@ -53,31 +53,17 @@ def whole(questions: list[str], answers: list[str]) -> list[str]:
     return [f"{len(questions)} questions.", *questions, f"Sum: {', '.join(answers)}"]
 
 
-async def fill_in(phone: Phone, *, restart: bool = False) -> None:
-    for text in ["form", *ANSWERS]:
-        await phone.text(text)
-        await phone.replies()
-        if restart:
-            await phone.restart()
-
-
 @pytest.mark.parametrize("storage", ["memory", "sqlite"])
 async def test_restarted_between_every_two_answers(
     storage: str, deployed: Callable[[list[str]], Bot], tmp_path: Path
 ) -> None:
     url = "memory://" if storage == "memory" else f"sqlite:///{tmp_path / 'bot.db'}"
     async with talking(deployed(QUESTIONS), storage=url, copies=3) as phone:
-        await fill_in(phone, restart=True)
+        for text in ["form", *ANSWERS]:
+            await phone.text(text)
+            await phone.replies()
+            await phone.restart()
         assert said(phone) == whole(QUESTIONS, ANSWERS)
-
-
-@pytest.mark.slow
-async def test_killed_at_every_point(deployed: Callable[[list[str]], Bot]) -> None:
-    runs = 0
-    async for phone in killed_between_calls(deployed(QUESTIONS), fill_in):
-        assert said(phone) == whole(QUESTIONS, ANSWERS), phone.killed
-        runs += 1
-    assert runs > 6 * 9
 
 
 @pytest.mark.slow
@@ -114,6 +100,9 @@ async def test_a_chat_and_a_group_are_filled_in_at_the_same_time(deployed: Calla
             await group.text(in_group)
             await phone.quiet()
 
+    runs = 0
     async for phone in killed_between_calls(deployed(questions), scenario):
+        runs += 1
         assert said(phone) == whole(questions, answers), phone.killed
         assert said(phone.group("+14155550143")) == whole(questions, in_capitals), phone.killed
+    assert runs > 6 * 9

@@ -23,7 +23,7 @@ from linqbot.storage.open import open_storage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
 
-SLOTS, PEOPLE = int(os.environ.get("SLOTS", "12")), 11
+SLOTS, PEOPLE = int(os.environ.get("SLOTS", "6")), 11
 BOT = """
 from pydantic import BaseModel
 from linqbot import Bot, Context, MessageReceived

@@ -24,6 +24,7 @@ from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, LinqApiError, RuleBroken, TurnDeferred
 from linqbot.features.later import due_at
 from linqbot.linq.events.message import MessageReceived
+from linqbot.options import GRACE_S
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import talking
@@ -465,7 +466,7 @@ async def test_a_send_that_is_due_while_linq_is_away_waits_as_a_reply_does(is_bl
         phone.fail_next("POST /v3", status=503, times=100_000)
         if is_blocked:
             await phone.text("hello")
-        await phone.advance(3 * 3600)
+        await phone.advance(60 + GRACE_S + 60)
         phone.emulator.clear_faults()
         await phone.advance(3600)
         assert await phone.replies() == [*["echo: hello"] * is_blocked, "It is time."]

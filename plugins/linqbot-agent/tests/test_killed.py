@@ -86,17 +86,16 @@ async def chat(message: MessageReceived, ctx: Context) -> None:
 """
 )
 ACTS = {"request 0", "request 1", "request 2", "book 7", "book 8", "weather"}
-KILLS = {False: range(1, 41, 9), True: range(2, 41, 15)}
-"""By whether the agent speaks while its model writes, the points at which it is killed."""
+KILLS = range(2, 41, 15)
+"""The points at which the agent is killed. `test_crashes` and `test_streaming` kill it at each one, in their process."""
 
 
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_killed_agent_repeats_nothing_on_record_and_says_everything_once(stream: bool, tmp_path: Path) -> None:
-    kills = KILLS[stream]
     async with crash.house(tmp_path, f"STREAM = {stream}\n{BOT}") as (bot, emulator, http):
-        for chat, kill in zip(await crash.chats(http, emulator.url, len(kills)), kills, strict=True):
+        for chat, kill in zip(await crash.chats(http, emulator.url, len(KILLS)), KILLS, strict=True):
             (tmp_path / "acts").write_text("")
             await killed_once(bot, http, tmp_path, chat, f"any {kill}")
             await bot.up(http, "/readyz")

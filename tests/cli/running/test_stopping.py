@@ -263,23 +263,6 @@ def test_as_many_plain_handlers_run_at_once_as_there_are_places(house: House) ->
     bot.until(lambda: len(house.replies()) == 60)
 
 
-@pytest.mark.slow
-def test_rolling_restarts_lose_and_duplicate_no_message(house: House) -> None:
-    texts = [f"{chat}{n}" for n in range(12) for chat in "xyz"]
-    house.go(*texts)
-    bot = house.serve(LINQBOT_DRAIN_S="1")
-    for n in range(12):
-        for i, chat in enumerate("xyz"):
-            house.text(f"{chat}{n}", from_=f"+1415555000{i}")
-        if n % 3 == 2:
-            bot.process.send_signal(signal.SIGTERM)
-            assert bot.end() == 0
-            bot = house.serve(LINQBOT_DRAIN_S="1")
-    # Deliveries that failed during a restart are retried later, and each chat is ordered by acceptance.
-    bot.until(lambda: len(house.replies()) >= 2 * len(texts), timeout_s=90)
-    assert sorted(house.replies()) == sorted(f"{word} {text}" for text in texts for word in ("begun", "done"))
-
-
 STARTS_SLOWLY = """
 import asyncio
 from pathlib import Path
