@@ -6,7 +6,6 @@ That is while it gathers a burst, while it looks at the open questions of a chat
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, NOW, PERSON, Linq, delivery, handle, poll_vote, text_body
+from simulated_crash import begun
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -36,9 +36,7 @@ OTHER_CHAT = "4d99d589-8d03-5753-96bd-addff71de8c3"
 
 @pytest.fixture
 async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
-    async with contextlib.AsyncExitStack() as stack:
-        opened = Talk(tmp_path, stack)
-        await opened.open()
+    async with begun(Talk, tmp_path) as opened:
         yield opened
 
 

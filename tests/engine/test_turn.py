@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import importlib
 import inspect
 import re
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from fakes import CHAT, LINE, NOW, Linq, delivery, envelope, handle, settled, text_body
-from simulated_crash import Crashable, crash
+from fakes import CHAT, LINE, delivery, envelope, handle, settled, text_body
+from simulated_crash import Life, begun, crash
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call
-from linqbot.clock import MovableClock
 from linqbot.content.sending import with_standing_refusal
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.rate_limit import SendRateLimit
@@ -33,38 +30,14 @@ from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUn
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
-from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 
 
-class Harness:
+class Harness(Life):
     """A bot with one handler, its storage, and a frozen clock."""
-
-    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.linq = Linq()
-        self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
-        self._path = folder / "bot.db"
-        self._stack = stack
-        self._crashable = Crashable()
-
-    async def open(self) -> None:
-        await self._stack.enter_async_context(self.storage)
-
-    async def restart(self) -> None:
-        """Open a copy of the files: they are what a killed process would leave now."""
-        self.linq.before = None
-        folder = self._path.parent / "after"
-        folder.mkdir()
-        for suffix in ("", "-wal"):
-            shutil.copy(f"{self._path}{suffix}", folder / f"{self._path.name}{suffix}")
-        self._path = folder / self._path.name
-        self.storage = SQLiteStorage(self._path, clock=self.clock)
-        await self.open()
-        await self._crashable.clear()
 
     def turns(self, handle: Handle, **retry_policy: Any) -> Turns:
         bot = Bot(read=False, typing=False, groups="all")
@@ -87,15 +60,13 @@ class Harness:
 
     async def run_and_crash(self, handle: Handle) -> None:
         """Run a turn in which the process crashes, then restart."""
-        assert await self._crashable.run(self.run(handle))
+        assert await self.crashable.run(self.run(handle))
         await self.restart()
 
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with contextlib.AsyncExitStack() as stack:
-        opened = Harness(tmp_path, stack)
-        await opened.open()
+    async with begun(Harness, tmp_path) as opened:
         yield opened
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,8 +11,8 @@ from typing import Any
 
 import pytest
 import structlog
-from fakes import CHAT, NOW, PERSON, Linq, delivery, envelope, handle, text_body
-from simulated_crash import Crashable, crash
+from fakes import CHAT, NOW, PERSON, delivery, envelope, handle, text_body
+from simulated_crash import Life, begun, crash
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -30,24 +29,19 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.storage.inbox import DeadLetter, Lease
-from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio
 
 
-class Harness:
+class Harness(Life):
     """A bot whose only handler fails, its storage in a file, and a frozen clock."""
 
     def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.linq = Linq()
+        super().__init__(folder, stack)
         self.bot = Bot(read=False, typing=False)
         self.failures: list[Failure] = []
         self.after_apology: Callable[[], Awaitable[None]] | None = None
-        self._path = folder / "bot.db"
-        self._stack = stack
-        self._crashable = Crashable()
 
         @self.bot.on_message
         async def failing(message: MessageReceived, ctx: Context) -> None:
@@ -61,21 +55,6 @@ class Harness:
             after, self.after_apology = self.after_apology, None
             if after is not None:
                 await after()
-
-    async def open(self) -> None:
-        self.storage = SQLiteStorage(self._path, clock=self.clock)
-        await self._stack.enter_async_context(self.storage)
-
-    async def restart_after_crash(self) -> None:
-        """Open a copy of the files: they are what a killed process would leave now."""
-        self.linq.before = None
-        folder = self._path.parent / "after"
-        folder.mkdir()
-        for suffix in ("", "-wal"):
-            shutil.copy(f"{self._path}{suffix}", folder / f"{self._path.name}{suffix}")
-        self._path = folder / self._path.name
-        await self.open()
-        await self._crashable.clear()
 
     async def turn(self, *, fire: bool = True) -> bool:
         """Run the next turn, after due timers have fired. Return False if there is none."""
@@ -100,8 +79,8 @@ class Harness:
         async def run() -> None:
             await self.turn()
 
-        assert await self._crashable.run(run())
-        await self.restart_after_crash()
+        assert await self.crashable.run(run())
+        await self.restart()
 
     async def dead(self) -> list[str]:
         return [letter.delivery.id for letter in await self.storage.dead_letters()]
@@ -109,9 +88,7 @@ class Harness:
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with contextlib.AsyncExitStack() as stack:
-        opened = Harness(tmp_path, stack)
-        await opened.open()
+    async with begun(Harness, tmp_path) as opened:
         yield opened
 
 
@@ -138,7 +115,7 @@ async def test_it_runs_after_a_restart(harness: Harness) -> None:
     harness.apologise()
     await harness.storage.put(delivery(text_body("soup")))
     await harness.turn()
-    await harness.restart_after_crash()
+    await harness.restart()
     await harness.turns()
     assert harness.linq.said() == ["Sorry about soup"]
 

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import NOW, Linq, delivery, text_body
-from simulated_crash import Crashable, crash
+from simulated_crash import Life, begun, crash
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call
-from linqbot.clock import MovableClock
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, StreamStalled
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
@@ -71,30 +68,18 @@ class TakingLinq(Linq):
         return [word for word in said.translate(str.maketrans(".,!•()", "      ")).split() if word[1:].isdigit()]
 
 
-class Harness:
+class Harness(Life):
     """A bot with one handler, its storage, and a clock that moves while a turn runs."""
 
-    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.linq = TakingLinq()
-        self._path = folder / "bot.db"
-        self._stack = stack
-        self.crashable = Crashable()
+    linq: TakingLinq
 
-    async def open(self) -> None:
-        self.storage = SQLiteStorage(self._path, clock=self.clock)
-        await self._stack.enter_async_context(self.storage)
+    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
+        super().__init__(folder, stack)
+        self.linq = TakingLinq()
 
     async def restart(self) -> None:
-        """Open a copy of the files: they are what a killed process would leave now."""
         self.linq.crashes_at = None
-        folder = self._path.parent / "after"
-        folder.mkdir()
-        for suffix in ("", "-wal"):
-            shutil.copy(f"{self._path}{suffix}", folder / f"{self._path.name}{suffix}")
-        self._path = folder / self._path.name
-        await self.open()
-        await self.crashable.clear()
+        await super().restart()
 
     async def put(self, **changes: Any) -> str:
         arrived = delivery(text_body("hello", **changes))
@@ -127,11 +112,8 @@ class Harness:
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with contextlib.AsyncExitStack() as stack:
-        opened = Harness(tmp_path, stack)
-        await opened.open()
+    async with begun(Harness, tmp_path) as opened:
         yield opened
-        await opened.crashable.clear()
 
 
 async def tokens(text: str) -> AsyncIterator[str]:

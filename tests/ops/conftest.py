@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from dry_deploys import Day
+from simulated_crash import begun
 
 
 @pytest.fixture
 async def day(tmp_path: Path) -> AsyncIterator[Day]:
-    async with contextlib.AsyncExitStack() as stack:
-        opened = Day(tmp_path, stack)
-        await opened.open()
+    async with begun(Day, tmp_path) as opened:
         yield opened
-        await opened.crashable.clear()

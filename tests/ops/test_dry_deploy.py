@@ -16,6 +16,7 @@ import pytest
 from dry_deploys import Day, texts, the_group
 from fakes import delivery, text_body
 from pydantic import BaseModel
+from simulated_crash import begun
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -508,14 +509,11 @@ async def test_without_the_texts_a_difference_shows_in_the_digest(tmp_path: Path
     async def one(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("One.")
 
-    async with contextlib.AsyncExitStack() as stack:
-        day = Day(tmp_path, stack, keep_days=0)
-        await day.open()
+    async with begun(Day, tmp_path, keep_days=0) as day:
         day.deploy(twice)
         await day.say()
         assert texts(the_group(await day.compared(other))) == [(None, "Two.")]
         assert texts(the_group(await day.compared(one))) == []
-        await day.crashable.clear()
 
 
 async def test_only_the_newest_deliveries_and_those_of_a_handler_are_compared(day: Day) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from dry_deploys import Day, texts, the_group
 from fakes import CHAT, LINE, PERSON, envelope, handle, payment_request, poll_vote, tapback, text_body
 from pydantic import BaseModel
+from simulated_crash import begun
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -123,15 +123,12 @@ async def test_a_dead_answer_whose_conversation_is_not_kept_cannot_be_compared(t
         await ctx.ask("Your name?")
         raise ValueError
 
-    async with contextlib.AsyncExitStack() as stack:
-        day = Day(tmp_path, stack, keep_days=0)
-        await day.open()
+    async with begun(Day, tmp_path, keep_days=0) as day:
         day.deploy(ask)
         await day.say("hi", "Ada")
         group = the_group(await day.compared(ask))
         assert (group.kind, group.count) == ("could not be compared", 1)
         assert "is not kept" in group.cause
-        await day.crashable.clear()
 
 
 async def test_the_history_after_a_question_ends_with_the_answer(day: Day) -> None:

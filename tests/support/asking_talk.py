@@ -4,43 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
-from fakes import CHAT, NOW, Linq, delivery, text_body
-from simulated_crash import Crashable
+from fakes import CHAT, delivery, text_body
+from simulated_crash import Life
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.clock import MovableClock
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.linq.events.delivery import Delivery
 from linqbot.plugins.loading import load
-from linqbot.storage.sqlite.storage import SQLiteStorage
 
 
-class Talk:
+class Talk(Life):
     """A bot and its storage. `say` delivers a message and runs the turns until nothing is ready."""
 
     def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.linq = Linq()
-        self._folder = folder
-        self.path = folder / "bot.db"
-        self.crashable = Crashable()
-        self._stack = stack
-        self._folders = 0
+        super().__init__(folder, stack)
         self.bot = Bot(read=False, typing=False)
         self.attempts = 5
         self.shared_since = math.inf
-
-    async def open(self) -> None:
-        self.storage = SQLiteStorage(self.path, clock=self.clock)
-        await self._stack.enter_async_context(self.storage)
 
     def deploy(self, *handlers: Any, **settings: Any) -> Bot:
         """Let other handlers of messages run from now on."""
@@ -48,18 +35,6 @@ class Talk:
         for handler in handlers:
             self.bot.on_message(handler)
         return self.bot
-
-    async def restart(self) -> None:
-        """Go on with a copy of the files: they are what a killed process would leave now."""
-        self.linq.before = None
-        self._folders += 1
-        folder = self._folder / f"life-{self._folders}"
-        folder.mkdir()
-        for suffix in ("", "-wal"):
-            shutil.copy(f"{self.path}{suffix}", folder / f"{self.path.name}{suffix}")
-        self.path = folder / self.path.name
-        await self.open()
-        await self.crashable.clear()
 
     async def put(self, body: bytes) -> Delivery:
         arrived = delivery(body)

@@ -1,13 +1,21 @@
-"""A simulated crash of the process, for tests that run a turn in their own process. The crashed code never continues."""
+"""A simulated crash of the process, for tests that run a turn in their own process. The crashed code never continues.
+
+`Life` has what a killed process leaves: a storage in a file, and a Linq. `begun` opens one for the duration of a block.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
-from typing import Any, NoReturn
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
-from fakes import settled
+from fakes import NOW, Linq, settled
+
+from linqbot.clock import MovableClock
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 _crashes: list[asyncio.Event] = []
 
@@ -50,3 +58,45 @@ class Crashable:
             with contextlib.suppress(BaseException):
                 task.result()
         self._stopped.clear()
+
+
+class Life:
+    """The storage of a bot in a file, a frozen clock, and a Linq without a network. `restart` is the next process."""
+
+    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.linq = Linq()
+        self.path = folder / "bot.db"
+        self.crashable = Crashable()
+        self._folder = folder
+        self._stack = stack
+        self._lives = 0
+
+    async def open(self) -> None:
+        self.storage = SQLiteStorage(self.path, clock=self.clock)
+        await self._stack.enter_async_context(self.storage)
+
+    async def restart(self) -> None:
+        """Go on with a copy of the files: they are what a killed process would leave now."""
+        self.linq.before = None
+        self._lives += 1
+        folder = self._folder / f"life-{self._lives}"
+        folder.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self.path}{suffix}", folder / f"{self.path.name}{suffix}")
+        self.path = folder / self.path.name
+        await self.open()
+        await self.crashable.clear()
+
+
+L = TypeVar("L", bound=Life)
+
+
+@contextlib.asynccontextmanager
+async def begun(kind: Callable[..., L], folder: Path, **options: Any) -> AsyncIterator[L]:
+    """Open a life. At the end, cancel its crashed code and close its storages."""
+    async with contextlib.AsyncExitStack() as stack:
+        life = kind(folder, stack, **options)
+        await life.open()
+        yield life
+        await life.crashable.clear()

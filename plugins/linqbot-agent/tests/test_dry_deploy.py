@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from dry_deploys import Day, texts, the_group
 from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent, RunContext
 from scripted_agents import Script, bot_with, calls, says, tool
+from simulated_crash import begun
 
 from linqbot import Bot, Context, MessageReceived
 
@@ -28,11 +28,8 @@ def book(day: str) -> str:
 @pytest.fixture
 async def day(tmp_path: Path) -> AsyncIterator[Day]:
     booked.clear()
-    async with contextlib.AsyncExitStack() as stack:
-        opened = Day(tmp_path, stack)
-        await opened.open()
+    async with begun(Day, tmp_path) as opened:
         yield opened
-        await opened.crashable.clear()
 
 
 def agent_bot(*responses: Any, tools: bool = True, **how: Any) -> tuple[Bot, Script]:

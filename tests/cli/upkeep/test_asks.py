@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from asking_talk import Talk
 from click.testing import CliRunner
 from fakes import CHAT, PERSON
+from simulated_crash import begun
 
 from linqbot.bot.context import Context
 from linqbot.cli.main import main
@@ -26,9 +26,7 @@ def url(tmp_path: Path) -> str:
     """The storage of a bot that waits for a payment."""
 
     async def begin() -> Path:
-        async with contextlib.AsyncExitStack() as stack:
-            talk = Talk(tmp_path, stack)
-            await talk.open()
+        async with begun(Talk, tmp_path) as talk:
             talk.deploy(tea)
             await talk.say("tea")
             return talk.path
@@ -55,9 +53,7 @@ async def names(message: MessageReceived, ctx: Context) -> None:
 
 def test_the_questions_of_a_chat_are_cancelled_together(tmp_path: Path) -> None:
     async def begin() -> Path:
-        async with contextlib.AsyncExitStack() as stack:
-            talk = Talk(tmp_path, stack)
-            await talk.open()
+        async with begun(Talk, tmp_path) as talk:
             talk.deploy(names, groups="all")
             await talk.say("tea")
             for person in (PERSON, "+15550001111"):
@@ -77,9 +73,7 @@ def test_the_questions_of_a_chat_are_cancelled_together(tmp_path: Path) -> None:
         assert (refused.exit_code, "Give an ID, or --chat" in refused.output) == (2, True)
 
     async def go_on() -> list[str]:
-        async with contextlib.AsyncExitStack() as stack:
-            talk = Talk(tmp_path, stack)
-            await talk.open()
+        async with begun(Talk, tmp_path) as talk:
             talk.deploy(names, groups="all")
             await talk.run()
             return talk.open_questions()

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asking_talk import Talk
-from simulated_crash import crash
+from simulated_crash import begun, crash
 
 
 @pytest.fixture
 async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
-    async with contextlib.AsyncExitStack() as stack:
-        opened = Talk(tmp_path, stack)
-        await opened.open()
+    async with begun(Talk, tmp_path) as opened:
         yield opened
-        await opened.crashable.clear()
 
 
 class Crashes:

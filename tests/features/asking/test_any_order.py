@@ -6,7 +6,6 @@ A model says what the bot should have said, and which question is open. After ea
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from asking_talk import Talk
 from fakes import text_body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from simulated_crash import crash
+from simulated_crash import begun, crash
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -176,9 +175,7 @@ def test_each_question_is_asked_once_each_answer_is_used_once_and_no_message_is_
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
     async def check(folder: Path, crashing: pytest.MonkeyPatch) -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            talk = Talk(folder, stack)
-            await talk.open()
+        async with begun(Talk, folder) as talk:
             person = Person(talk)
             finish = SQLiteStorage.finish
 
@@ -190,7 +187,6 @@ def test_each_question_is_asked_once_each_answer_is_used_once_and_no_message_is_
             crashing.setattr(SQLiteStorage, "finish", may_crash)
             for n, (what, number) in enumerate([("start", 0), *steps]):
                 await person.step(what, number * 100 + n)
-            await talk.crashable.clear()
 
     in_memory = tmp_path_factory.getbasetemp()
     with tempfile.TemporaryDirectory(dir=in_memory) as folder, pytest.MonkeyPatch.context() as crashing:
