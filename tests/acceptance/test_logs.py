@@ -161,6 +161,7 @@ async def leave_an_object(message: MessageReceived, ctx: Context) -> None:
 
 @bot.on_message(contains("block"))
 async def block(message: MessageReceived, ctx: Context) -> None:
+    open("blocks", "w").close()
     await asyncio.sleep(3600)
 
 
@@ -313,7 +314,9 @@ async def test_no_path_prints_a_marker_or_breaks_a_line(tmp_path: Path, level: s
         await _knock_wrongly(on)
         await _be_away(on)
         assert await on.receive(f"{MARKS['text']} block", chat=str(uuid.uuid4())) == 200
-        await asyncio.sleep(0.1)  # until it is being handled, so that the stop releases it
+        async with asyncio.timeout(60):
+            while not (tmp_path / "blocks").exists():  # so that the stop releases the turn
+                await asyncio.sleep(0.02)
     output = on.log()
     said_nothing(output)
     said_nothing((tmp_path / "emulator.log").read_text())

@@ -18,6 +18,8 @@ from cli.practice import KEY, Practice
 from ports import free_port
 
 OURS = {"linqbot-opentelemetry", "linqbot-prometheus"}
+PATIENCE_S = 180.0
+"""A machine at work on other things may need a minute for a second's work."""
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ class Command:
     def said(self) -> str:
         return self.log.read_text()
 
-    def until(self, ready: Callable[[], Any], timeout_s: float = 60) -> Any:
+    def until(self, ready: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
         """Repeat a check until it returns something true, and return that."""
         end = time.monotonic() + timeout_s
         while True:
@@ -62,7 +64,7 @@ class Command:
 
     def end(self) -> int:
         """Wait until the process ends by itself, and return its exit code."""
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
 
 @pytest.hookimpl(tryfirst=True)
