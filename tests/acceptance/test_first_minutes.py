@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -78,8 +77,5 @@ def test_a_person_types_and_sees_the_dots_and_the_echo(page_address: str, tmp_pa
         (tmp_path / "dots_seen").touch()
         expect(log.get_by_text("You said: Hello!")).to_be_visible()
         expect(page.get_by_role("button", name="Replay Confetti")).to_be_visible()
-        page.screenshot(path=str(tmp_path / "phone.png"))
-        if shots := os.environ.get("LINQBOT_SCREENSHOTS"):
-            shutil.copy(tmp_path / "phone.png", Path(shots) / "phone.png")
         browser.close()
     assert mistakes == []
