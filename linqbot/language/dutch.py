@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from linqbot.language.wording import Sentences, Words
+from linqbot.language.wording import UNREAD, Sentences, Words
 
 SENTENCES: Final = Sentences(
     text="Antwoord alsjeblieft met tekst.",
@@ -92,7 +92,7 @@ WORDS: Final = Words(
         "evening": "'s avonds,avond,in de avond,s avonds",
         "night": "'s nachts,nacht,in de nacht,s nachts",
         "noon": "twaalf uur 's middags,12 uur 's middags",
-        "midnight": "middernacht,om middernacht",
+        "midnight": "middernacht",
         "next": "volgende,aanstaande,komende,aankomende",
         "this": "deze,dit",
         "every": "elke,elk,iedere,ieder,alle,om de",
@@ -127,7 +127,7 @@ WORDS: Final = Words(
         "dozen": "dozijn",
         "hundred": "honderd",
         "thousand": "duizend",
-        "million": "miljoen",
+        UNREAD: "miljoen,miljard,biljoen",
         "1.5": "anderhalf",
     },
     numbers=("nl",),
@@ -135,6 +135,7 @@ WORDS: Final = Words(
     rewrites=(
         (r"dag(avond|ochtend|middag|morgen|nacht)s?\b", r"dag \1"),
         (r"\Amin\b", "minus"),
+        (r"\beerste\b", "1th"),
         (r"\b(\d{1,2})(?:e|ste|de)\b", r"\1th"),
         (r"(?<=\d) ?u(?=\d|\b)", "h"),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from linqbot.language.wording import Sentences, Words
+from linqbot.language.wording import UNREAD, Sentences, Words
 
 SENTENCES: Final = Sentences(
     text="Merci de répondre par du texte.",
@@ -89,8 +89,8 @@ WORDS: Final = Words(
         "afternoon": "de l'après-midi,l'après-midi,dans l'après-midi,après-midi,aprem",
         "evening": "du soir,le soir,au soir,en soirée,dans la soirée,soir,soirée",
         "night": "de la nuit,la nuit,nuit",
-        "noon": "midi,à midi",
-        "midnight": "minuit,à minuit",
+        "noon": "midi",
+        "midnight": "minuit",
         "next": "prochain,prochaine",
         "this": "ce,cet,cette",
         "every": "chaque,tous les,toutes les",
@@ -122,11 +122,11 @@ WORDS: Final = Words(
         "dozen": "douzaine,douzaines",
         "hundred": "cent,cents",
         "thousand": "mille,milliers,millier",
-        "million": "million,millions",
+        UNREAD: "million,millions,milliard,milliards,billion,billions",
         "january": "jan",
         "february": "fev",
     },
     numbers=("fr", "fr_BE", "fr_CH"),
     more_numbers={"zero": 0, "vingt et une": 21, "trente et une": 31, "quarante et une": 41, "cinquante et une": 51},
-    rewrites=((r"\b(\d{1,2})(?:er|ere|eme|e)\b", r"\1th"),),
+    rewrites=((r"\bpremier\b", "1th"), (r"\b(\d{1,2})(?:er|ere|eme|e)\b", r"\1th")),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from linqbot.language.wording import Sentences, Words
+from linqbot.language.wording import UNREAD, Sentences, Words
 
 SENTENCES: Final = Sentences(
     text="Bitte antworte mit Text.",
@@ -89,7 +89,7 @@ WORDS: Final = Words(
         "evening": "abends,abend,am abend",
         "night": "nachts,nacht,in der nacht",
         "noon": "mittag,zu mittag",
-        "midnight": "mitternacht,um mitternacht",
+        "midnight": "mitternacht",
         "next": "nächste,nächsten,nächster,nächstes,kommende,kommenden,kommender,kommendes",
         "this": "diese,diesen,dieser,dieses,diesem",
         "every": "jeden,jede,jedes,jeder,alle,immer",
@@ -123,7 +123,7 @@ WORDS: Final = Words(
         "dozen": "dutzend",
         "hundred": "hundert,einhundert",
         "thousand": "tausend,eintausend",
-        "million": "million,millionen",
+        UNREAD: "million,millionen,milliarde,milliarden,billion,billionen",
         "saturday": "sonnabend,sonnabends",
         "march": "mrz",
         "1.5": "anderthalb,eineinhalb",
@@ -132,6 +132,7 @@ WORDS: Final = Words(
     more_numbers={"zwo": 2, "beide": 2},
     rewrites=(
         (r"(tag|woch)(abend|morgen|mittag|nachmittag|vormittag|nacht)s?\b", r"\1 \2"),
+        (r"\bersten\b", "1th"),
         (r"(?<![\d.:])(\d{1,2})\.(?=\s|\Z)(?!\s*\d{1,2}\.)", r"\1th"),
     ),
     finishes=((r"\b((?:mon|tues|wednes|thurs|fri|satur|sun)day) tomorrow\b", r"\1 morning"),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from linqbot.language.wording import Sentences, Words
+from linqbot.language.wording import UNREAD, Sentences, Words
 
 SENTENCES: Final = Sentences(
     text="Per favore, rispondi con un testo.",
@@ -88,8 +88,8 @@ WORDS: Final = Words(
         "afternoon": "di pomeriggio,del pomeriggio,nel pomeriggio,il pomeriggio,pomeriggio",
         "evening": "di sera,della sera,la sera,in serata,sera",
         "night": "di notte,della notte,notte",
-        "noon": "mezzogiorno,a mezzogiorno",
-        "midnight": "mezzanotte,a mezzanotte",
+        "noon": "mezzogiorno",
+        "midnight": "mezzanotte",
         "next": "prossimo,prossima",
         "this": "questo,questa",
         "every": "ogni,tutti i,tutte le",
@@ -122,7 +122,7 @@ WORDS: Final = Words(
         "dozen": "dozzina,dozzine",
         "hundred": "cento",
         "thousand": "mille,mila,migliaia",
-        "million": "milione,milioni",
+        UNREAD: "milione,milioni,miliardo,miliardi",
         "hour and half": "ora e mezza,ora e mezzo",
     },
     numbers=("it",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from linqbot.language.wording import Sentences, Words
+from linqbot.language.wording import UNREAD, Sentences, Words
 
 SENTENCES: Final = Sentences(
     text="文字でお答えください。",
@@ -123,7 +123,8 @@ WORDS: Final = Words(
         "minus": "マイナス",
         "dozen": "ダース",
         "hundred": "百",
-        "thousand": "千,万",
+        "thousand": "千",
+        UNREAD: "万,億,兆",
         "monday": "月曜日,月曜,(月)",
         "tuesday": "火曜日,火曜,(火)",
         "wednesday": "水曜日,水曜,(水)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from linqbot.language.wording import Sentences, Words
+from linqbot.language.wording import UNREAD, Sentences, Words
 
 SENTENCES: Final = Sentences(
     text="Por favor, responda com texto.",
@@ -89,8 +89,8 @@ WORDS: Final = Words(
         "afternoon": "da tarde,de tarde,à tarde,pela tarde,tarde",
         "evening": "da noite,de noite,à noite,pela noite,noite",
         "night": "",
-        "noon": "meio-dia,ao meio-dia",
-        "midnight": "meia-noite,à meia-noite",
+        "noon": "meio-dia",
+        "midnight": "meia-noite",
         "next": "próximo,próxima,que vem,seguinte",
         "this": "este,esta,neste,nesta",
         "every": "cada,a cada,todo,toda,todos os,todas as",
@@ -105,7 +105,7 @@ WORDS: Final = Words(
         "in": "em,daqui a,dentro de",
         "from now": "",
         "and": "e",
-        "at": "às,à,a partir das,das",
+        "at": "às,à,ao,a partir das,das",
         "about": "por volta das,por volta de,lá pelas,cerca de,cerca das,mais ou menos",
         "the": "o,os,o dia,no dia,dia",
         "of": "de,do,da,dos",
@@ -123,7 +123,7 @@ WORDS: Final = Words(
         "dozen": "dúzia,dúzias",
         "hundred": "cem,cento,centenas",
         "thousand": "mil,milhares",
-        "million": "milhão,milhões",
+        UNREAD: "milhão,milhões,mil milhões,bilhão,bilhões,bilião,biliões",
         "monday": "segunda,segundas,segundas-feiras,2a feira",
         "tuesday": "terça,terças,terças-feiras",
         "wednesday": "quarta,quartas,quartas-feiras",

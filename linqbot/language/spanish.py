@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from linqbot.language.wording import Sentences, Words
+from linqbot.language.wording import UNREAD, Sentences, Words
 
 SENTENCES: Final = Sentences(
     text="Por favor, responde con texto.",
@@ -89,8 +89,8 @@ WORDS: Final = Words(
         "afternoon": "de la tarde,por la tarde,en la tarde,a la tarde,tarde,del mediodía",
         "evening": "de la noche,por la noche,en la noche,a la noche,noche",
         "night": "",
-        "noon": "mediodía,medio día,a mediodía,al mediodía",
-        "midnight": "medianoche,media noche,a medianoche,a la medianoche",
+        "noon": "mediodía,medio día",
+        "midnight": "medianoche,media noche",
         "next": "próximo,próxima,que viene,siguiente",
         "this": "este,esta",
         "every": "cada,todos los,todas las",
@@ -123,7 +123,7 @@ WORDS: Final = Words(
         "dozen": "docena,docenas",
         "hundred": "cien,ciento,cientos",
         "thousand": "mil,miles",
-        "million": "millón,millones",
+        UNREAD: "millón,millones,billón,billones",
         "september": "setiembre",
     },
     numbers=("es",),

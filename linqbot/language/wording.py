@@ -99,6 +99,8 @@ MEANINGS: Final = (
 The empty one is for words that say nothing, such as `on` before a day. `half to` is for languages that name the next hour:
 *halb sieben* is 6:30.
 """
+UNREAD: Final = "hundred hundred"
+"""Stands for words of numbers that are too large to read: it is no number, and no part of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

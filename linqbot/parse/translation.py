@@ -127,7 +127,7 @@ def _numbers(words: Words) -> dict[str, str]:
         for number in range(100):
             found |= dict.fromkeys(forms([num2words(number, lang=lang)], words), str(number))
         # In English words, so that a number that goes on behind them, such as "doscientos uno", is refused and not 1.
-        for number in (*range(200, 1000, 100), 1000, 1_000_000):
+        for number in (*range(200, 1000, 100), 1000):
             found |= dict.fromkeys(forms([num2words(number, lang=lang)], words), num2words(number, lang="en"))
     for name, number in words.more_numbers.items():
         found |= dict.fromkeys(forms([name], words), str(number))
@@ -150,7 +150,7 @@ def clocks(text: str) -> str:
     text = re.sub(r"\b((?:half|quarter) (?:past|to) \d{1,2}) hour\b", r"\1", text)
     text = re.sub(r"\bhalf to (\d{1,2})\b", lambda match: f"half past {(int(match[1]) - 2) % 12 + 1}", text)
     text = re.sub(r"\b(\d{1,2})[.:](\d{2}) ?(?:hour|h)\b", r"\1:\2", text)
-    text = re.sub(r"\b(\d{1,2})(?: hour|h)(?: ?(\d{2})\b(?: minute)?)?", _clock, text)
+    text = re.sub(r"\b(\d{1,2})(?: hour| ?h)\b(?: ?(\d{2})\b(?: minute)?)?", _clock, text)
     text = re.sub(r"\bnoon (?=at \d)", "afternoon ", _DAY_OF_MONTH.sub(r"the \1 at", text))
     # A night has an evening and a morning.
     return re.sub(r"\b([1-5](?::\d\d)?) night\b|\bnight (?=at [1-5]\b)", r"\1 morning ", text)

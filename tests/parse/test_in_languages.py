@@ -23,6 +23,11 @@ REFUSED = "?"
 
 MOMENTS: dict[str, list[tuple[str, str]]] = {
     "fr": [
+        ("le premier décembre à 20h", "2026-12-01 20:00"),
+        ("demain à 19 h 30 min", "2026-11-21 19:30"),
+        ("dans trois jours à midi", "2026-11-23 12:00"),
+        ("demain à 20h ou 21h", "?"),
+        ("pas demain à 20h", "?"),
         ("demain à 18h30", "2026-11-21 18:30"),
         ("vendredi prochain 19h30", "2026-11-27 19:30"),
         ("samedi 19h30", "2026-11-21 19:30"),
@@ -63,6 +68,8 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("le samedi 21 à 20h", "2026-11-21 20:00"),
     ],
     "de": [
+        ("am ersten Dezember um 19 Uhr", "2026-12-01 19:00"),
+        ("zwischen 19 und 20 Uhr morgen", "?"),
         ("morgen um 18 Uhr", "2026-11-21 18:00"),
         ("morgen um 18.30 Uhr", "2026-11-21 18:30"),
         ("nächsten Freitag 19:30", "2026-11-27 19:30"),
@@ -98,6 +105,7 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("Donnerstag Nachmittag um 3", "2026-11-26 15:00"),
     ],
     "es": [
+        ("en tres días al mediodía", "2026-11-23 12:00"),
         ("mañana a las 18:30", "2026-11-21 18:30"),
         ("mañana por la mañana a las 9", "2026-11-21 09:00"),
         ("el próximo viernes a las 20:00", "2026-11-27 20:00"),
@@ -123,6 +131,7 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("1 de diciembre a las 20:00", "2026-12-01 20:00"),
     ],
     "pt": [
+        ("daqui a três dias ao meio-dia", "2026-11-23 12:00"),
         ("amanhã às 18h30", "2026-11-21 18:30"),
         ("amanhã de manhã às 9", "2026-11-21 09:00"),
         ("próxima sexta às 20h", "2026-11-27 20:00"),
@@ -596,7 +605,7 @@ def test_a_number_that_is_written_in_a_language_is_read_back(language: str, valu
     assert parse.number(written(value, language=language), language=language) == value
 
 
-@given(st.sampled_from(CODES), st.integers(101, 3_000_000))
+@given(st.sampled_from(CODES), st.integers(101, 3_000_000) | st.integers(1, 99).map(lambda n: n * 10**7))
 def test_a_larger_number_in_words_is_read_as_itself_or_refused(language: str, value: int) -> None:
     with suppress(ValueError):
         assert parse.number(num2words(value, lang=language), language=language) == value
