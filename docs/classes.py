@@ -57,7 +57,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "bot": (
         "Bot, Router, Failure, Resource and Running",
         "linqbot",
-        ("Bot", "Router", "Failure", "Resource", "Running"),
+        ("Bot", "Router", "Failure", "Resource", "Running", "AllowFile"),
     ),
     "context": (
         "Context, Sent, Scheduled and Broadcast",
@@ -81,9 +81,9 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("written", "sentences", "Sentences", "speaking", "in_language", "ENGLISH", "CODES"),
     ),
     "filters": (
-        "Filters",
+        "Filters and ready-made middleware",
         "linqbot",
-        FILTERS,
+        (*FILTERS, "limit_per_person", "texts_in_log"),
     ),
     "parts": ("Messages and their parts", "linqbot", PARTS),
     "events": (

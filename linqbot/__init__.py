@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         to_line,
     )
     from linqbot.bot.lifecycle import Resource
+    from linqbot.bot.ready_made import AllowFile, limit_per_person, texts_in_log
     from linqbot.bot.router import Router
     from linqbot.client.client import Client
     from linqbot.content.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from linqbot.linq.types.proactive import Broadcast, Recipient, Scheduled
 
 __all__ = [
+    "AllowFile",
     "Ambiguous",
     "AmbiguousCall",
     "AppClipPart",
@@ -159,6 +161,7 @@ __all__ = [
     "hookimpl",
     "in_direct",
     "in_group",
+    "limit_per_person",
     "link",
     "location_request",
     "markdown",
@@ -168,6 +171,7 @@ __all__ = [
     "regex",
     "replies_to_bot",
     "sticker",
+    "texts_in_log",
     "to_line",
     "voice_memo",
 ]
@@ -203,6 +207,9 @@ _HOMES = {
     "Failure": "linqbot.engine.failure",
     **dict.fromkeys(("History", "HistoryEntry"), "linqbot.features.history"),
     "Resource": "linqbot.bot.lifecycle",
+    "AllowFile": "linqbot.bot.ready_made",
+    "limit_per_person": "linqbot.bot.ready_made",
+    "texts_in_log": "linqbot.bot.ready_made",
     "Router": "linqbot.bot.router",
     "Scheduled": "linqbot.linq.types.proactive",
     "Sent": "linqbot.content.sent",
