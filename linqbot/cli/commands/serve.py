@@ -15,6 +15,7 @@ import click
 from linqbot.cli import logs
 from linqbot.cli.output import file_argument, json_option, print_started
 from linqbot.cli.uncaught import log_uncaught
+from linqbot.client.call import prepare
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
 from linqbot.ops.bot_file import load_bot, log_opt_outs
@@ -111,7 +112,7 @@ async def _check_key(settings: Settings) -> None:
 
     async with Client(settings.api_key or "", base_url=settings.base_url) as client:
         try:
-            await client.phone_numbers.list()
+            await client.run(prepare("phone_numbers.list"))  # without its types, which take a twentieth of the start
         except LinqApiError as error:
             # Any other error may heal, and concerns the turns that meet it.
             if error.status == 401:
