@@ -553,6 +553,8 @@ class Dispatcher:
             # The same words of two people are two messages: nine of them may say "me too".
             files = f"{event.actor}\n{files}"
         loop = self._loops.judge(event.chat_id, event.text, sent_at, now, files=files, message_id=event.id)
+        if not loop:
+            return False
         if loop is Loop.FOUND:
             log.error(
                 "loop.broken",
@@ -562,7 +564,7 @@ class Dispatcher:
                 "come faster than a person writes: another bot. The chat is answered again once something new is said, "
                 "or after a pause. Bot(loop_breaker=False) turns this off.",
             )
-        return loop is not Loop.NONE
+        return True
 
     def _is_late(self, event: Event, ctx: TurnContext, sent_at: float, now: float) -> bool:
         if not isinstance(event, MessageReceived):

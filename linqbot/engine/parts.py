@@ -252,13 +252,14 @@ def origin_of(event: Event) -> bytes | None:
     fields = vars(event)
     actor, chat, participant = fields["actor"], fields.get("chat"), fields.get("participant")
     handles: set[str | None] = {actor} if actor and not event.is_own else set()
+    is_group = fields["is_group"]
     people = [] if participant is None else [participant]
-    if event.is_group is False and isinstance(chat, Chat):
+    if is_group is False and isinstance(chat, Chat):
         people += chat.handles
     for person in people:
         if isinstance(person, Handle) and person.handle and not person.is_me:
             handles.add(person.handle)
-    handles.discard(event.line)
+    handles.discard(fields["line"])
     if not handles:
         return None
-    return to_json({"handles": sorted(handles), "chat_id": event.chat_id, "is_group": event.is_group})
+    return to_json({"handles": sorted(handles), "chat_id": fields["chat_id"], "is_group": is_group})

@@ -44,8 +44,8 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
-from typing import Final
+from enum import IntEnum
+from typing import Final, Literal, TypeAlias
 
 CHARS: Final = 4
 """Minimum characters of a quote: "10" does not quote "1"."""
@@ -151,15 +151,9 @@ class Loop(IntEnum):
     GOES_ON = 2
 
 
-class _Kind(Enum):
-    """The relation of a message to our last reply."""
-
-    START = auto()
-    """The message came after a pause."""
-    ANSWER = auto()
-    """The message followed our reply, and may answer it."""
-    BURST = auto()
-    """The message was sent before our reply."""
+_Kind: TypeAlias = Literal["start", "answer", "burst"]
+"""The relation of a message to our last reply: it came after a pause, followed the reply and may answer it, or was sent before
+the reply."""
 
 
 @dataclass(slots=True, eq=False)
@@ -268,7 +262,7 @@ class LoopBreaker:
     def _begin(self, chat: _Chat, text: str, files: str) -> None:
         """Begin the exchange after a pause. Nothing before the pause is compared with it."""
         message = self._hash(text, files, is_known=bool(text.strip()))
-        chat.open = _Exchange(message, _Kind.START, is_short=len(text) < WORD_CHARS, is_fast=False)
+        chat.open = _Exchange(message, "start", is_short=len(text) < WORD_CHARS, is_fast=False)
         chat.message = Quotable.of_words(normal(text))
 
     def judge(
@@ -298,8 +292,8 @@ class LoopBreaker:
             return Loop.NONE
         chat.message_id = message_id
         by_linq, by_us = sent_at - chat.replied_at, (sent_at if now is None else now) - chat.replied_at
-        kind = _kind(by_linq, by_us) if chat.is_answered else _Kind.START
-        if kind is _Kind.START and chat.silent_at is None:
+        kind = _kind(by_linq, by_us) if chat.is_answered else "start"
+        if kind == "start" and chat.silent_at is None:
             _close(chat, is_quoted=False)
             chat.window, chat.bubbles, chat.rounds = (), (), 0
             if len(text) + len(files) <= KEPT_CHARS:
@@ -316,9 +310,9 @@ class LoopBreaker:
         if _is_silent(chat, message_hash, sent_at):
             return Loop.GOES_ON
         message = _Exchange(message_hash, kind, is_short=len(text) < WORD_CHARS, is_fast=_is_fast(by_linq, by_us, text))
-        if kind is not _Kind.BURST:
-            chat.rounds = chat.rounds + 1 if kind is _Kind.ANSWER else 0
-        if kind is _Kind.ANSWER and _closes_loop(message, chat):
+        if kind != "burst":
+            chat.rounds = chat.rounds + 1 if kind == "answer" else 0
+        if kind == "answer" and _closes_loop(message, chat):
             chat.silent_at = sent_at
             return Loop.FOUND
         chat.open = message
@@ -352,8 +346,8 @@ def _kind(by_linq: float, by_us: float) -> _Kind:
     """Return the relation of a message to our reply, by the seconds since then on Linq's clock and on ours."""
     has_waited = by_us < TRANSIT_S and not -ROUNDING_S <= by_linq <= by_us + ROUNDING_S
     if has_waited or by_linq < -SKEW_S:
-        return _Kind.BURST
-    return _Kind.ANSWER if min(by_linq, by_us) <= SOON_S else _Kind.START
+        return "burst"
+    return "answer" if min(by_linq, by_us) <= SOON_S else "start"
 
 
 def _is_fast(by_linq: float, by_us: float, text: str) -> bool:
@@ -369,7 +363,7 @@ def _close(chat: _Chat, *, is_quoted: bool) -> None:
         return
     exchange.is_quoted = is_quoted
     chat.window = (*chat.window, exchange)[-WINDOW:]
-    if exchange.kind is not _Kind.START:
+    if exchange.kind != "start":
         if chat.answers is None:
             chat.answers = array("q")
         chat.answers.extend((exchange.message, exchange.reply))
@@ -384,7 +378,7 @@ def _closes_loop(message: _Exchange, chat: _Chat) -> bool:
             window = _cycle(message, chat.window[-count:])
             if _replies_repeat(window, chat.answers or ()) or _is_at_machine_pace(window, message):
                 return True
-        if exchange.kind is _Kind.START:
+        if exchange.kind == "start":
             return False
     return False
 
@@ -416,4 +410,4 @@ def _replies_repeat(window: Sequence[_Exchange], answers: Sequence[int]) -> bool
 
 
 def _is_at_machine_pace(window: Sequence[_Exchange], message: _Exchange) -> bool:
-    return len(window) >= 2 and all(each.is_fast for each in (*window, message) if each.kind is _Kind.ANSWER)
+    return len(window) >= 2 and all(each.is_fast for each in (*window, message) if each.kind == "answer")

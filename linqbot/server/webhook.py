@@ -151,20 +151,10 @@ class WebhookEndpoint:
             body: The body of the request. If it did not arrive completely: a TimeoutError or a ConnectionError, or a
                 MemoryError if the bodies that are arriving are too many.
         """
-        if scope["method"] != "POST":
-            return 405, [(b"allow", b"POST")], b""
-        if not self.is_open:
-            self._log_closed()
-            return self._refusal("closed")
-        if not isinstance(body, bytes):
-            kind = type(body).__name__
-            self._bounded_log.warning(
-                "delivery.incomplete", kind=kind, client=_client(scope), error=kind, timeout_s=self.body_timeout_s
-            )
-            return self._refusal("incomplete", CLOSE)
-        if len(body) > self.max_body_bytes:
-            self._bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self.max_body_bytes)
-            return self._refusal("too_large", CLOSE)
+        is_whole = isinstance(body, bytes) and len(body) <= self.max_body_bytes
+        if scope["method"] != "POST" or not self.is_open or not is_whole:
+            return self._not_read(scope, body)
+        assert isinstance(body, bytes)
         given = dict(scope["headers"])
         headers = {name.decode(): given[name].decode("latin-1") for name in self._signing_headers if name in given}
         now = self._clock.now()
@@ -190,6 +180,22 @@ class WebhookEndpoint:
         if delivery.type == SCHEDULE_TYPE and (name := schedule_name(body)) not in self._schedules:
             return 422, [], _no_such_schedule(name, self._schedules)
         return await self._store(delivery)
+
+    def _not_read(self, scope: Scope, body: bytes | Exception) -> Answer:
+        """Return the answer to a request whose body is not read."""
+        if scope["method"] != "POST":
+            return 405, [(b"allow", b"POST")], b""
+        if not self.is_open:
+            self._log_closed()
+            return self._refusal("closed")
+        if not isinstance(body, bytes):
+            kind = type(body).__name__
+            self._bounded_log.warning(
+                "delivery.incomplete", kind=kind, client=_client(scope), error=kind, timeout_s=self.body_timeout_s
+            )
+            return self._refusal("incomplete", CLOSE)
+        self._bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self.max_body_bytes)
+        return self._refusal("too_large", CLOSE)
 
     def _log_closed(self) -> None:
         if not self._closed_was_logged:
