@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -156,20 +157,19 @@ async def test_a_stream_says_its_text(harness: Harness, handle: Handle) -> None:
     assert not any(b"w5" in entry.call + (entry.answer or b"") for entry in entries)
 
 
-@pytest.mark.parametrize("is_after", [False, True])
-@pytest.mark.parametrize("at", range(6))
-@pytest.mark.parametrize("handle", [from_the_start, going_on])
-async def test_a_crash_at_any_send_loses_and_repeats_no_word(
-    harness: Harness, handle: Handle, at: int, is_after: bool
-) -> None:
-    await harness.put()
-    harness.linq.crashes_at = (at, is_after)
-    assert await harness.run(handle)
-    await harness.restart()
-    assert not await harness.run(handle)
-    assert harness.linq.words == WORDS
-    assert harness.linq.bubbles.count("https://x.test/w5x") == 1
-    assert await harness.storage.depth() == 0
+async def test_a_crash_at_any_send_loses_and_repeats_no_word(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for n, (handle, at, is_after) in enumerate(product([from_the_start, going_on], range(6), [False, True])):
+        (tmp_path / f"{n}").mkdir()
+        with subtests.test(handle=handle.__name__, at=at, is_after=is_after):
+            async with begun(Harness, tmp_path / f"{n}") as harness:
+                await harness.put()
+                harness.linq.crashes_at = (at, is_after)
+                assert await harness.run(handle)
+                await harness.restart()
+                assert not await harness.run(handle)
+                assert harness.linq.words == WORDS
+                assert harness.linq.bubbles.count("https://x.test/w5x") == 1
+                assert await harness.storage.depth() == 0
 
 
 async def test_a_text_is_repeated_with_all_of_its_cards_after_it_failed_between_them(harness: Harness) -> None:

@@ -170,10 +170,9 @@ def some_markdown(dice: random.Random) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(50))
-def test_no_piece_has_half_a_mark_or_half_a_character(seed: int) -> None:
-    dice = random.Random(seed)
-    for _ in range(20):
+def test_no_piece_has_half_a_mark_or_half_a_character() -> None:
+    dice = random.Random(0)
+    for _ in range(1000):
         source = some_markdown(dice)
         chunks, at = [], 0
         while at < len(source):

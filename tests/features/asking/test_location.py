@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, PERSON, envelope, text_body
+from fakes import CHAT, LINE, PERSON, envelope
 
 from linqbot.bot.context import Context
-from linqbot.client.call import ApiResponse, Call
+from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
 from linqbot.features.asking.question import Location
 from linqbot.features.asking.waits import look_again_after_s
@@ -198,34 +198,6 @@ async def test_a_second_request_takes_the_place_of_the_first(talk: Talk) -> None
     assert talk.open_questions() == []
     await talk.pass_time(601)
     assert len(talk.said) == 3
-
-
-# Crashes
-
-
-@pytest.mark.parametrize("at_place", range(9))
-async def test_a_crash_anywhere_asks_at_most_once_and_answers_once(talk: Talk, crashes: Any, at_place: int) -> None:
-    crashes.at(at_place)
-    run = talk.linq.run
-
-    async def crashing_after(call: Call) -> ApiResponse:
-        answer = await run(call)
-        if call.name == "chats.location.request":
-            await crashes.place()
-        return answer
-
-    talk.linq.client = talk.linq.client.wrapped(lambda _: crashing_after)
-    talk.deploy(near)
-    locates(talk, at(48.85, 2.35), times=3)
-    for body in (text_body("near"), shared()):
-        await crashes.deliver(body)
-    assert talk.said == ["Where are you?", "You are at 48.85 2.35."]
-    # Such a call has no key at Linq. Cut off, it is never repeated: at place 0 the person is not asked.
-    assert asked(talk) == (at_place != 0)
-    assert talk.open_questions() == []
-    assert await talk.storage.dead_letters() == []
-    # 2 calls, 3 places around them; 2 calls and 2 places at the end of the second turn.
-    assert crashes.has_crashed
 
 
 # Mistakes

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, LINE, envelope, payment_request, text_body
+from simulated_crash import crash
 
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
@@ -307,34 +308,22 @@ async def test_a_payment_without_a_handler_that_waits_goes_to_the_handlers_of_pa
     assert talk.open_questions() == ["waiting"]
 
 
-# Crashes
+# A crash
 
 
-@pytest.mark.parametrize("at", range(10))
-@pytest.mark.parametrize(("kind", "text"), [("succeeded", "Thanks for 1250 usd."), ("declined", "Your bank said no.")])
-async def test_a_crash_anywhere_requests_once_and_answers_once(
-    talk: Talk, crashes: Any, at: int, kind: str, text: str
+async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_lost(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crashes.at(at)
-    talk.deploy(soup)
-    await crashes.deliver(text_body("soup"))
-    (request,) = requests(talk)
-    await crashes.deliver(payment(kind, request))
-    assert requests(talk) == [request]
-    assert len(cards(talk)) == 1
-    assert said(talk) == ["Good choice.", text]
-    assert talk.open_questions() == []
-    assert await talk.storage.dead_letters() == []
-    # 3 calls and 2 places at the end; then 1 call, for a declined payment 2, and 2 places.
-    assert crashes.has_crashed == (at < 8 + (kind == "declined"))
-
-
-async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_lost(talk: Talk, crashes: Any) -> None:
     """The person pays while the process is down, so the turn that asked is not finished yet."""
+
+    async def finish(*_: object) -> None:
+        await crash()
+
     talk.deploy(soup)
-    crashes.at(0)
     await talk.put(text_body("soup"))
-    assert await talk.crashable.run(talk.run())
+    with monkeypatch.context() as dying:
+        dying.setattr(type(talk.storage), "finish", finish)
+        assert await talk.crashable.run(talk.run())
     (request,) = requests(talk)
     await talk.restart()
     await talk.put(payment("succeeded", request))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote, text_body
+from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote
 
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
@@ -219,24 +219,6 @@ async def test_a_person_who_leaves_is_not_waited_for_although_the_handler_of_tha
     await talk.run()
     assert talk.said[1:] == ["all voted: Thai {'Thai': 1, 'Pizza': 0}"]
     assert len(await talk.storage.dead_letters()) == 1
-
-
-# Crashes
-
-
-@pytest.mark.parametrize("at", range(12))
-async def test_a_crash_anywhere_makes_one_poll_and_counts_each_vote_once(talk: Talk, crashes: Any, at: int) -> None:
-    crashes.at(at)
-    talk.deploy(lunch, groups="all")
-    prepare(talk, PERSON, BOB, times=3)
-    for body in (text_body("lunch", is_group=True), poll_vote("t", BOB), poll_vote("t", BOB), poll_vote("p", PERSON)):
-        await crashes.deliver(body)
-    assert crashes.has_crashed
-    polls = [call.key for call in talk.linq.calls if call.name == "chats.polls.create"]
-    assert len(set(polls)) == 1
-    assert talk.said == ["Lunch?", "all voted: Thai, Pizza {'Thai': 1, 'Pizza': 1}"]
-    assert talk.open_questions() == []
-    assert await talk.storage.dead_letters() == []
 
 
 # Mistakes
