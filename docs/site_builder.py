@@ -36,7 +36,7 @@ def stage(folder: Path) -> None:
     A link to a file outside of docs/ leads to the repository.
     """
     pages = folder / "pages"
-    for path in [path for kind in ("md", "webp", "svg", "css") for path in DOCS.rglob(f"*.{kind}")]:
+    for path in [path for kind in ("md", "webp", "svg", "css", "js") for path in DOCS.rglob(f"*.{kind}")]:
         name = path.relative_to(DOCS)
         if name.parts[0] in {"reference", "skill", "snippets"}:
             continue

@@ -119,7 +119,7 @@ def test_the_search_has_the_page_that_answers_first_or_among_the_first_three(
 
 
 @NEEDS_CHROMIUM
-def test_axe_finds_nothing_on_a_page_of_each_kind_in_light_and_in_dark(site: str, chromium: Browser) -> None:
+def test_axe_finds_nothing_on_a_page_of_each_kind_in_light_in_dark_and_on_a_phone(site: str, chromium: Browser) -> None:
     axe, found = axe_source(), {}
     schemes: list[tuple[Literal["light", "dark"], str, dict[str, list[str]]]] = [
         ("light", "default", {}),
@@ -133,6 +133,12 @@ def test_axe_finds_nothing_on_a_page_of_each_kind_in_light_and_in_dark(site: str
             page.evaluate(axe)
             found[scheme, kind] = page.evaluate(AXE_RUN, options)
         page.close()
+    page = chromium.new_page(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
+    for kind in (*KINDS, "reference/control/"):  # with the widest tables
+        page.goto(site + kind)
+        page.evaluate(axe)
+        found["phone", kind] = page.evaluate(AXE_RUN, {})
+    page.close()
     assert {where: findings for where, findings in found.items() if findings} == {}
 
 
