@@ -182,12 +182,6 @@ def _is_name(host: str) -> bool:
 _LONGEST_DISPOSITION = 2048
 _LONGEST_NAME = 255
 
-_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, including those that change the direction of text: with one of them, gpj.exe reads as exe.jpg.
-
-Half a surrogate pair is removed too: no system and no JSON takes a name with one. The character set utf-7 makes it.
-"""
-
 
 def disposed_name(disposition: str) -> str:
     """Return the file name in a `Content-Disposition` header; empty if it has none that can be read, or is too long."""
@@ -206,5 +200,11 @@ def disposed_name(disposition: str) -> str:
 
 def bare_name(name: str) -> str | None:
     """Return a name without folders and control characters; None if nothing is left of it."""
-    bare = _UNPRINTED.sub("", name.replace("\\", "/")).rpartition("/")[2].strip()
+    # Control characters, including those that change the direction of text: with one of them, gpj.exe reads as exe.jpg. Half a
+    # surrogate pair is removed too: no system and no JSON takes a name with one. The character set utf-7 makes it. The
+    # pattern is compiled at its first use, which takes as long as all others of the client together.
+    printed = re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", "", name.replace("\\", "/")
+    )
+    bare = printed.rpartition("/")[2].strip()
     return bare[:_LONGEST_NAME] if bare.strip(".") else None

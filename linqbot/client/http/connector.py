@@ -234,9 +234,11 @@ def environment_proxy(origin: Origin) -> Proxy | None:
     Raises:
         ConfigError: The client cannot use this proxy.
     """
+    if origin.host in LOOPBACK:
+        return None
     from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
-    if origin.host in LOOPBACK or proxy_bypass(origin.host):
+    if proxy_bypass(origin.host):
         return None
     if any(_fits(entry.strip().lower(), origin) for entry in getproxies_environment().get("no", "").split(",")):
         return None

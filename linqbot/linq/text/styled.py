@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final, get_args
 
 from linqbot.linq.text.graphemes import border_before, borders_around
-from linqbot.linq.text.sentences import sentence_ends
 from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
 
 _BEGINNING: Final = re.compile(r"(?<![a-z0-9])https?://(?=[\w\[])", re.IGNORECASE)
@@ -242,6 +241,8 @@ def _cut(text: str, limit: int) -> int:
     paragraph = text.rfind("\n\n", fits // 2, fits)
     if paragraph > 0:
         return paragraph
+    from linqbot.linq.text.sentences import sentence_ends  # imported late: few texts are cut
+
     last = 0
     for end in sentence_ends(text):
         if end > fits:
