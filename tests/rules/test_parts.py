@@ -10,9 +10,9 @@ from rules.asking import CLIP, ID, IDENTITY, app, body, broke, send
 from linqbot.linq.rules import Broken
 
 
-@pytest.mark.parametrize("value", ["http://example.com", "example.com", "https://", 5])
-def test_R25_an_app_clip_is_an_https_address(value: Any) -> None:
-    assert broke(send({**CLIP, "value": value}), "R25", 1004)
+def test_R25_an_app_clip_is_an_https_address() -> None:
+    rows: list[Any] = ["http://example.com", "example.com", "https://", 5]
+    assert [value for value in rows if not broke(send({**CLIP, "value": value}), "R25", 1004)] == []
 
 
 def test_R26_a_link_has_at_most_2048_characters() -> None:
@@ -29,25 +29,28 @@ def test_R28_media_comes_by_url_or_by_attachment(part: Any) -> None:
     assert broke(send({"type": "media", **part}), "R28", 1004)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://example.com/a.png", "ftp://x/y", "data:image/png;base64,AA", "https:///a", "https://a b", "", 5]
-)
-def test_R29_media_addresses_are_https(url: Any) -> None:
-    assert broke(send({"type": "media", "url": url}), "R29", 1004)
+def test_R29_media_addresses_are_https() -> None:
+    rows: list[Any] = [
+        "http://example.com/a.png",
+        "ftp://x/y",
+        "data:image/png;base64,AA",
+        "https:///a",
+        "https://a b",
+        "",
+        5,
+    ]
+    assert [url for url in rows if not broke(send({"type": "media", "url": url}), "R29", 1004)] == []
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+def test_R29_https_and_the_emulators_own_machine_are_fine() -> None:
+    rows: list[str] = [
         "HTTPS://example.com",
         "https://x.y?a=b",
         "http://127.0.0.1:4010/f.png",
         "http://localhost/f",
         "http://[::1]:4010",
-    ],
-)
-def test_R29_https_and_the_emulators_own_machine_are_fine(url: str) -> None:
-    assert send({"type": "media", "url": url}) is None
+    ]
+    assert [url for url in rows if send({"type": "media", "url": url}) is not None] == []
 
 
 def test_R29_no_other_host_passes_for_this_machine() -> None:
@@ -60,9 +63,8 @@ def test_R29_no_other_host_passes_for_this_machine() -> None:
         assert broke(send({"type": "media", "url": url}), "R29", 1004)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_R35_an_app_card_names_its_app_as_apple_does() -> None:
+    rows: list[Any] = [
         {"team_id": "abcde12345"},
         {"team_id": "ABC"},
         {"team_id": None},
@@ -70,10 +72,8 @@ def test_R29_no_other_host_passes_for_this_machine() -> None:
         {"bundle_id": ""},
         {"name": ""},
         {"name": None},
-    ],
-)
-def test_R35_an_app_card_names_its_app_as_apple_does(change: Any) -> None:
-    assert broke(app(app={**IDENTITY, **change}), "R35", 1004)
+    ]
+    assert [change for change in rows if not broke(app(app={**IDENTITY, **change}), "R35", 1004)] == []
 
 
 @pytest.mark.parametrize("layout", [{}, {"image_title": "x"}, {"caption": ""}, {"subtitle": "x"}])
@@ -111,9 +111,9 @@ def test_R37_image_captions_need_an_image(name: str) -> None:
     assert app(layout={"image_url": "https://x.y/z.png", name: "y"}) is None
 
 
-@pytest.mark.parametrize("url", ["http://x.y", "x", "https://x.y/".ljust(2049, "a"), "data:".ljust(16385, "a"), 5])
-def test_R39_an_app_address_is_short_https_or_data(url: Any) -> None:
-    assert broke(app(url=url), "R39", 1004)
+def test_R39_an_app_address_is_short_https_or_data() -> None:
+    rows: list[Any] = ["http://x.y", "x", "https://x.y/".ljust(2049, "a"), "data:".ljust(16385, "a"), 5]
+    assert [url for url in rows if not broke(app(url=url), "R39", 1004)] == []
 
 
 @pytest.mark.parametrize("url", ["https://x.y/".ljust(2048, "a"), "data:".ljust(16384, "a")])

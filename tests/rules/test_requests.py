@@ -50,9 +50,8 @@ def test_R51_a_chat_has_1_to_31_recipients() -> None:
         assert body(endpoint, from_=LINE, to=people[:31], message={"parts": [TEXT]}) is None
 
 
-@pytest.mark.parametrize(
-    "background",
-    [
+def test_R66_a_background_is_one_linq_can_paint() -> None:
+    rows: list[Any] = [
         {"type": "plain"},
         {"type": "color"},
         {"type": "color", "variant": "red"},
@@ -64,23 +63,18 @@ def test_R51_a_chat_has_1_to_31_recipients() -> None:
         {"type": "dynamic", "style": "water", "variant": "dusk"},
         {"type": "photo"},
         {"type": "photo", "image_url": "http://x.y/z.png"},
-    ],
-)
-def test_R66_a_background_is_one_linq_can_paint(background: Any) -> None:
-    assert broke(check("chats.background.set", background), "R66")
+    ]
+    assert [background for background in rows if not broke(check("chats.background.set", background), "R66")] == []
 
 
-@pytest.mark.parametrize(
-    "background",
-    [
+def test_R66_lets_known_backgrounds_through() -> None:
+    rows: list[Any] = [
         {"type": "color", "variant": "mango"},
         {"type": "color", "variant": "custom", "shades": ["#ffffff", "000000"]},
         {"type": "dynamic", "style": "aurora", "variant": "pink"},
         {"type": "photo", "image_url": "https://x.y/z.png"},
-    ],
-)
-def test_R66_lets_known_backgrounds_through(background: Any) -> None:
-    assert check("chats.background.set", background) is None
+    ]
+    assert [background for background in rows if check("chats.background.set", background) is not None] == []
 
 
 @pytest.mark.parametrize(
@@ -91,9 +85,9 @@ def test_R68_a_voice_memo_has_one_source(memo: Any) -> None:
     assert check("chats.send_voicememo", {"attachment_id": ID}) is None
 
 
-@pytest.mark.parametrize("handle", ["12", "123456789", "a-b", "", "Sender Name 12", 5])
-def test_R76_what_can_be_blocked_has_a_known_form(handle: Any) -> None:
-    assert broke(body("blocked_handles.block", handle=handle), "R76")
+def test_R76_what_can_be_blocked_has_a_known_form() -> None:
+    rows: list[Any] = ["12", "123456789", "a-b", "", "Sender Name 12", 5]
+    assert [handle for handle in rows if not broke(body("blocked_handles.block", handle=handle), "R76")] == []
 
 
 @pytest.mark.parametrize("handle", [ANN, MAIL, "123", "12345678", "LINQ", "My Bank 1"])
@@ -102,11 +96,14 @@ def test_R76_lets_phones_mail_short_codes_and_sender_ids_through(handle: str) ->
     assert body("blocked_handles.unblock", handle=handle) is None
 
 
-@pytest.mark.parametrize(
-    "fields", [{"operation": "toggle"}, {"type": "heart"}, {"type": "custom"}, {"type": "custom", "custom_emoji": ""}]
-)
-def test_R80_reactions_are_known_and_custom_ones_have_their_emoji(fields: Any) -> None:
-    assert broke(react(**fields), "R80")
+def test_R80_reactions_are_known_and_custom_ones_have_their_emoji() -> None:
+    rows: list[Any] = [
+        {"operation": "toggle"},
+        {"type": "heart"},
+        {"type": "custom"},
+        {"type": "custom", "custom_emoji": ""},
+    ]
+    assert [fields for fields in rows if not broke(react(**fields), "R80")] == []
 
 
 def test_R80_an_emoji_alone_is_answered_with_what_to_write() -> None:
@@ -115,16 +112,13 @@ def test_R80_an_emoji_alone_is_answered_with_what_to_write() -> None:
     assert 'react("custom", custom_emoji="❤️")' in broken.message
 
 
-@pytest.mark.parametrize(
-    "fields", [{}, {"operation": "remove"}, {"type": "custom", "custom_emoji": "🎂", "part_index": 1}]
-)
-def test_R80_lets_tapbacks_through(fields: Any) -> None:
-    assert react(**fields) is None
+def test_R80_lets_tapbacks_through() -> None:
+    rows: list[Any] = [{}, {"operation": "remove"}, {"type": "custom", "custom_emoji": "🎂", "part_index": 1}]
+    assert [fields for fields in rows if react(**fields) is not None] == []
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
+def test_R81_a_sticker_has_one_image_and_other_reactions_have_none() -> None:
+    rows: list[Any] = [
         {"type": "sticker"},
         {"type": "sticker", "emoji": "🎂", "attachment_id": ID},
         {"type": "sticker", "emoji": "cake"},
@@ -136,15 +130,12 @@ def test_R80_lets_tapbacks_through(fields: Any) -> None:
         {"type": "sticker", "url": "http://x.y"},
         {"type": "love", "emoji": "🎂"},
         {"type": "love", "placement": {"x": 0}},
-    ],
-)
-def test_R81_a_sticker_has_one_image_and_other_reactions_have_none(fields: Any) -> None:
-    assert broke(react(**fields), "R81")
+    ]
+    assert [fields for fields in rows if not broke(react(**fields), "R81")] == []
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
+def test_R81_lets_stickers_through() -> None:
+    rows: list[Any] = [
         {"emoji": "1️⃣"},
         {"emoji": "👩‍👩‍👧‍👦"},
         {"emoji": "🏴󠁧󠁢󠁳󠁣󠁴󠁿"},
@@ -153,10 +144,8 @@ def test_R81_a_sticker_has_one_image_and_other_reactions_have_none(fields: Any) 
         {"emoji": "❤️"},
         {"url": CDN},
         {"attachment_id": ID, "placement": {"scale": 99}},
-    ],
-)
-def test_R81_lets_stickers_through(fields: Any) -> None:
-    assert react(type="sticker", **fields) is None
+    ]
+    assert [fields for fields in rows if react(type="sticker", **fields) is not None] == []
 
 
 def test_R82_stickers_cannot_be_removed() -> None:
