@@ -151,12 +151,12 @@ def test_an_interrupted_rehearsal_counts_only_what_was_judged(tmp_path: Path, co
 def test_own_personas_talk_and_messages_may_be_ignored(tmp_path: Path, command: Callable[..., Any]) -> None:
     (tmp_path / "bot.py").write_text(HEAD + "    if message.text != 'thanks':\n    " + ECHO.splitlines()[-1] + "\n")
     (tmp_path / "friends.py").write_text(FRIENDS)
-    own = ("--people", "0", "--personas", "friends.py", "--faults", "none", "--minutes", "1", "--patience", "0.5")
+    own = ("--people", "0", "--personas", "friends.py", "--faults", "none", "--minutes", "10", "--patience", "0.5")
     run = command("rehearse", "bot.py", *own, "--json")
-    assert run.process.wait(240) == 1
+    assert run.process.wait(240) == 1  # both have said everything long before the ten minutes are over
     found = json.loads(run.said())
     assert [(one["person"], one["message"]) for one in found["findings"]] == [("Ann", "'thanks'")]
-    assert (found["written"], found["seconds"] < 50) == (3, True)
+    assert (found["written"], found["seconds"] < 240) == (3, True)
     run = command("rehearse", "bot.py", *own, "--may-ignore", "^thanks$", "--json")
     assert run.process.wait(240) == 0, run.said()
 
