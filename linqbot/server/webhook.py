@@ -143,7 +143,7 @@ class WebhookEndpoint:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def answer(self, scope: Scope, body: bytes | Exception) -> Answer:  # noqa: PLR0911 - one coroutine for a webhook
+    async def answer(self, scope: Scope, body: bytes | Exception) -> Answer:
         """Return the answer to a request, once its delivery is stored or refused.
 
         Args:

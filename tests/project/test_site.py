@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote_plus
 
 import httpx
@@ -120,7 +120,7 @@ def test_the_search_has_the_page_that_answers_first_or_among_the_first_three(
 
 @NEEDS_CHROMIUM
 def test_axe_finds_nothing_on_a_page_of_each_kind_in_light_in_dark_and_on_a_phone(site: str, chromium: Browser) -> None:
-    axe, found = axe_source(), {}
+    axe, found = axe_source(), dict[tuple[str, str], Any]()
     schemes: list[tuple[Literal["light", "dark"], str, dict[str, list[str]]]] = [
         ("light", "default", {}),
         ("dark", "slate", {"runOnly": ["color-contrast"]}),  # it differs in its colours only
