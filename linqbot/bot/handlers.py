@@ -13,7 +13,7 @@ import threading
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, get_args
 
 import anyio
 import anyio.to_thread
@@ -51,8 +51,7 @@ ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]
 DeadLetterHandler: TypeAlias = Callable[[Failure, E, Context], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterRoute:
+class DeadLetterRoute(NamedTuple):
     """A registered `on_dead_letter` handler, with the class of the events that it takes, its name and its place."""
 
     event: type[Event]

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import structlog
 
@@ -270,8 +270,7 @@ def _key_in(path: Path) -> str | None:
     return key
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(NamedTuple):
     """At most `max_calls` calls within `window_s`, for each subject such as a chat or a line.
 
     Attributes:

@@ -206,8 +206,7 @@ class Part:
         """Add to the commit that ends the turn, by the outcome in the commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """A kind of deliveries that linqbot makes itself.
 
     Attributes:

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Awaitable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 from pydantic_core import to_json
@@ -108,8 +108,7 @@ class _Slot:
 _within: ContextVar[_Slot | None] = ContextVar("linqbot_within_call", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class SentInTurn:
+class SentInTurn(NamedTuple):
     """The sends of a turn, as its journal knows them.
 
     Attributes:

@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -332,8 +332,7 @@ class _Held:
     is_written: bool = False  # True if this part has stored a change of the value with a call
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierRun:
+class EarlierRun(NamedTuple):
     """The state in an earlier run of a part of a conversation. A run in its place begins where that run began."""
 
     seen: Mapping[str, Mapping[str, str | None]]  # what `TurnState.seen` returned then

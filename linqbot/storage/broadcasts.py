@@ -75,8 +75,7 @@ class NewBroadcast:
         return Delivery(f"{SEND_ID}{place}", f"b:{place}", "linqbot.broadcast", to_json(body), now)
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientUpdate:
+class RecipientUpdate(NamedTuple):
     """The outcome of a person, which the commit that ends the person's turn stores. No effect if the row is erased."""
 
     broadcast: str

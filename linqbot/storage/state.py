@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -29,8 +28,7 @@ ANY: Final = AnyValue.ANY
 """For `StateWrite.expected`: write whatever value is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateWrite:
+class StateWrite(NamedTuple):
     """A value to write when the turn ends.
 
     Attributes:
@@ -48,8 +46,7 @@ class StateWrite:
     person: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedValue:
+class ChangedValue(NamedTuple):
     """A changed value, to be stored with a call."""
 
     write: StateWrite
@@ -57,8 +54,7 @@ class ChangedValue:
     before: bytes | None  # the JSON that a later run of the turn is shown up to this call; None if nothing was stored
 
 
-@dataclass(frozen=True, slots=True)
-class StoredChange:
+class StoredChange(NamedTuple):
     """A value that an earlier run of the turn has stored with a call; see `ChangedValue`."""
 
     scope: str

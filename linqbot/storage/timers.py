@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.dialect import Readable, Writable, where
@@ -75,8 +75,7 @@ class Timer:
         return Delivery(f"i.{self.kind}.{name}", self.lane, f"linqbot.{self.kind}", self.payload, now)
 
 
-@dataclass(frozen=True, slots=True)
-class Rearm:
+class Rearm(NamedTuple):
     """The next due time of a recurring timer whose delivery was handled.
 
     It has no effect if the timer was cancelled, or was rearmed already.

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from linqbot.nearest import nearest_name
 
@@ -146,8 +146,7 @@ JsonObject: TypeAlias = Mapping[str, Any]
 """A JSON object as it is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(NamedTuple):
     """A rule that a request breaks.
 
     Attributes:
