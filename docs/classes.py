@@ -30,7 +30,7 @@ PARTS += (
     "Chat",
     "Handle",
 )
-FILTERS = ("contains", "exact", "regex", "from_handle", "to_line", "in_direct", "in_group")
+FILTERS = ("contains", "exact", "regex", "from_handle", "to_line", "in_direct", "in_group", "muted")
 FILTERS += ("mentions_bot", "replies_to_bot", "has_media", "has_link")
 BASES = ("GroupChange", "LocationSharing", "MessageReceipt", "PaymentEvent", "PollVote", "TypingEvent")
 """The bases of several event classes, for handlers that take all of them."""

@@ -24,6 +24,7 @@
       FetchRefused          a media address that must not be fetched (client/http/media_fetch.py)
       FetchFailed           media that could not be fetched
       Refused               outbound middleware vetoed a call; nothing was sent
+        Muted                 the call is for a chat in which the bot is muted; nothing was sent
       NoVerdict             a required plugin failed instead of deciding; nothing was sent, the turn is deferred
       LinqApiError          Linq answered with an error: status, code, message, doc_url, trace_id
         AmbiguousCall         a call that must not be repeated was cut off; the operator decides
@@ -268,6 +269,16 @@ class Refused(LinqbotError):
 
     lqb = "LQB3002"
     plugin: str | None = None
+
+
+class Muted(Refused):
+    """The bot is muted in the chat that a call is for, so the call was not made. `ctx.reply` returns `status="muted"`.
+
+    Why: `ctx.mute` was called for this chat, so that a person can answer there without the bot.
+    To do: Nothing, if a person has taken over. Otherwise end the mute first, with `ctx.unmute` or `ctx.bot.unmute`.
+    """
+
+    lqb = "LQB3012"
 
 
 class NoVerdict(LinqbotError):

@@ -1157,6 +1157,33 @@ class Context:
 
         return ReceivedMedia(self.client, self.event)
 
+    async def mute(self, *, for_s: float | None = None, reason: str | None = None) -> None:
+        """Mute the bot in the event's chat at once, for a person who answers there.
+
+        Nothing more is sent there: `Sent.status` is `muted`. Messages reach only handlers with the filter `muted`; they are in
+        `ctx.history`. Open questions, scheduled sends and posts wait until the mute ends. A mute outlives a restart, and stays if
+        the handler fails. A mute of the same chat that is stored already is replaced.
+
+        Args:
+            for_s: Seconds after which the bot answers again. None mutes it until `unmute`.
+            reason: A note for yourself, which is stored.
+        Raises:
+            BotError: the event belongs to no chat, or `for_s` is not a number of seconds.
+            StorageUnavailable: nothing was stored; the turn runs again.
+
+        Example: `await ctx.mute(for_s=3600, reason="Dana takes over")`
+        """
+        await self.bot.mute(self.chat_id, for_s=for_s, reason=reason)
+
+    async def unmute(self) -> None:
+        """End the mute of the event's chat at once. What has waited for it is handled now. Without a mute nothing changes.
+
+        Raises:
+            BotError: the event belongs to no chat.
+            StorageUnavailable: nothing was changed; the turn runs again.
+        """
+        await self.bot.unmute(self.chat_id)
+
     async def mark_read(self) -> None:
         """Mark the chat as read. Best effort: a failure is logged and never raised."""
         try:

@@ -19,7 +19,7 @@ import structlog
 from linqbot.bot import from_plugins, handlers
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.filters import Fit, covers, name_of
+from linqbot.bot.filters import Fit, covers, name_of, takes_muted
 from linqbot.bot.handlers import (
     DeadLetterRoute,
     ErrorHandler,
@@ -327,6 +327,10 @@ class Dispatcher:
         routers = (router for outer in self._routers for router in outer.routers())
         return self.on_trouble is not None or any(router.dead_letter_handlers for router in routers)
 
+    def takes_muted(self, event: Event) -> bool:
+        """Return True if the bot has a handler for events of this class in muted chats."""
+        return any(takes_muted(route.filters) for route, _ in self._routes_for(type(event)))
+
     def has_route_for(self, event: Event) -> bool:
         """Return True if the filters of a handler take an event."""
         return any(route.fits(event) for route, _ in self._routes_for(type(event)))
@@ -398,6 +402,9 @@ class Dispatcher:
             if ctx.side is not None and not ctx.has_ended_questions:
                 await ctx.side.ask_again(ctx)
             return
+        if event.muted:
+            self._report(event, reason=handlers.MUTED)
+            return
         if is_late and ctx.rerun is not None:
             ctx.is_outdated = not self._is_late(event, ctx, sent_at, ctx.rerun.delivery.received_at)
         self._report(event, is_late=is_late)
@@ -426,6 +433,8 @@ class Dispatcher:
         """
         for place, (route, handle) in enumerate(self._routes_for(type(event))):
             if (is_late and not route.late) or (is_asked and not route.during_ask):
+                continue
+            if event.muted and not takes_muted(route.filters):
                 continue
             fit = route.fits(event)
             if fit and (route.when is None or await self._agrees(route, place, event, ctx)):
@@ -728,6 +737,8 @@ def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:
 def _hides(earlier: Route, route: Route) -> bool:
     """Return True if a handler takes every event that a later one would take."""
     if not issubclass(route.event, earlier.event) or (route.late and not earlier.late):
+        return False
+    if takes_muted(route.filters) and not takes_muted(earlier.filters):
         return False
     if not earlier.filters:
         return True

@@ -58,6 +58,7 @@ class Filter(Generic[E_contra]):
         self._fits = fits
         self.name = name_of(fits) if name is None else name
         self.events = events
+        self.takes_muted = False  # True if a handler with this filter takes events of muted chats
         if inspect.isfunction(fits) and fits.__doc__:  # that of another callable is its class's
             self.__doc__ = fits.__doc__  # for `help()` and the pages of the docs
 
@@ -83,7 +84,9 @@ class Filter(Generic[E_contra]):
             # Prefer a match of a regular expression to True: the match becomes ctx.match.
             return first if second is True else second
 
-        return Filter(both, f"({self.name} & {name_of(other)})", events=_events_of_both(self, other))
+        made: Filter[Any] = Filter(both, f"({self.name} & {name_of(other)})", events=_events_of_both(self, other))
+        made.takes_muted = takes_muted((self, other))
+        return made
 
     @overload
     def __or__(self, other: Callable[[E_contra], Fit]) -> Filter[E_contra]: ...
@@ -94,7 +97,11 @@ class Filter(Generic[E_contra]):
     def __or__(self, other: Any) -> Any:
         check_filter(other)
         name = f"({self.name} | {name_of(other)})"
-        return Filter(lambda event: self._fits(event) or other(event), name, events=_events_of_both(self, other))
+        made: Filter[Any] = Filter(
+            lambda event: self._fits(event) or other(event), name, events=_events_of_both(self, other)
+        )
+        made.takes_muted = takes_muted((self, other))
+        return made
 
     # The same with a plain function on the left.
     @overload
@@ -175,6 +182,11 @@ def covers(earlier: Iterable[Callable[[Any], Fit]], later: Sequence[Callable[[An
         return any(map(one.fits_as, later)) or (bool(texts) and all(map(one.fits_text, texts)))
 
     return all(map(fits_too, earlier))
+
+
+def takes_muted(filters: Iterable[Any]) -> bool:
+    """Return True if the filter `muted` is among filters, or part of one, so that their handler takes events of muted chats."""
+    return any(isinstance(each, Filter) and each.takes_muted for each in filters)
 
 
 def name_of(predicate: Callable[..., Any]) -> str:
@@ -419,3 +431,18 @@ def replies_to_bot(event: MessageReceived) -> bool:
     fits; `message.reply_to` says if a message is a reply.
     """
     return event.replies_to_me
+
+
+@_for(*_ANY)
+def muted(event: Event) -> bool:
+    """Fit if the bot is muted in the event's chat: `ctx.mute`.
+
+    Only handlers with this filter get events of muted chats. What they send there is not sent before `ctx.unmute`.
+
+    Example:
+        `@bot.on_message("#done", muted)`
+    """
+    return event.muted
+
+
+muted.takes_muted = True

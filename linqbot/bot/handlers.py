@@ -355,6 +355,7 @@ IN_GROUP: Final = "the bot takes no events of groups"
 NOT_ADDRESSED: Final = "the message neither mentions the bot nor replies to it"
 LOOP: Final = "two bots answer each other"
 OPTED_OUT: Final = "the person opted out"
+MUTED: Final = "the bot is muted in this chat"
 
 
 def tried(routes: Iterable[Route], event: Event, *, is_late: bool) -> tuple[Tried, ...]:

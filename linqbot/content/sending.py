@@ -35,7 +35,7 @@ from linqbot.content.message_split import (
 from linqbot.content.sent import OPTED_OUT, Sent, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
-from linqbot.errors import CallSkipped, LinqApiError, MessageGone, RateLimited, Refused
+from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, RateLimited, Refused
 from linqbot.linq.types.content import Card
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import (
@@ -75,8 +75,11 @@ def with_standing_refusal(client: Client) -> Client:
 def stopped_by(error: Refused | LinqApiError, log: Any) -> str | None:
     """Return the status of a send that was not made on purpose, and log the reason; None for any other error.
 
-    The status is `refused`, `skipped` or `opted_out`: see `Sent`.
+    The status is `muted`, `refused`, `skipped` or `opted_out`: see `Sent`.
     """
+    if isinstance(error, Muted):
+        log.info("send.muted")
+        return "muted"
     if isinstance(error, Refused):
         log.info("send.refused", plugin=error.plugin, reason=str(error))
         return "refused"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path, prepare
-from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, RateLimited
+from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, Muted, RateLimited
 from linqbot.linq.types.message import MessageContent, Part
 from linqbot.storage.journal import JournalEntry
 
@@ -227,6 +227,25 @@ def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
     if call.name == "chats.messages.send":
         return {"chat_id": id_in_path(call), "message": message}
     return {"chat_id": entry.chat_id or "", "message": message}
+
+
+MUTED_CALL: Final = b'{"muted":true}'
+"""Stored as the answer of a call that was not made because the bot was muted. Its entry is `refused`, and no later run makes the
+call, also when the mute is over."""
+
+
+def refuse_if_muted_then(entry: JournalEntry, call: Call) -> None:
+    """Refuse a call that was refused in an earlier run because the bot was muted.
+
+    Raises:
+        Muted: it was.
+    """
+    if entry.status == "refused" and entry.answer == MUTED_CALL:
+        raise muted(call)
+
+
+def muted(call: Call) -> Muted:
+    return Muted(f"The bot is muted in the chat of {call.name}, so nothing was sent. ctx.unmute ends that.")
 
 
 def error_json(error: LinqApiError) -> bytes:

@@ -20,7 +20,15 @@ import structlog
 
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.content.sending import is_refusal
-from linqbot.engine.call_lookup import HasSent, ambiguous_answer, answer_of, error_of, find, outcome_of
+from linqbot.engine.call_lookup import (
+    HasSent,
+    ambiguous_answer,
+    answer_of,
+    error_of,
+    find,
+    outcome_of,
+    refuse_if_muted_then,
+)
 from linqbot.engine.slots import digest, step_around
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone
 from linqbot.storage.journal import JournalEntry
@@ -91,6 +99,7 @@ class EarlierRuns:
         if known is None or known.status == "attempting":
             log.info("send.skipped", turn=turn, slot=slot, call=call.name)
             raise CallSkipped(call.name)
+        refuse_if_muted_then(known, call)
         return outcome_of(known, call)
 
     async def perform(self, journal: TurnJournal, call: Call, slot: str, run: Run) -> ApiResponse:
@@ -109,6 +118,7 @@ class EarlierRuns:
             return await journal.make(call, match.slot, run)
         journal.come_to(known.slot)
         if known.status == "refused":
+            refuse_if_muted_then(known, call)
             if call.refusal_stands and is_refusal(refusal := error_of(known, call)):
                 raise refusal
             # Linq sent nothing under the key of a refused call, so a corrected call may use the key.

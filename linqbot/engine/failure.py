@@ -24,6 +24,7 @@ from linqbot.errors import (
     LinqbotError,
     LinqUnavailable,
     MessageGone,
+    Muted,
     NeverAwaited,
     NoVerdict,
     RateLimited,
@@ -199,7 +200,8 @@ def decide(
     if isinstance(cause, Refused):
         why = readable(str(cause))
         log.info("turn.refused", delivery=lease.delivery.id, plugin=cause.plugin, reason=why)
-        return DeadLetter(f"A call was refused by {cause.plugin or 'outbound middleware'}: {why}", failure.handler)
+        by = "a mute" if isinstance(cause, Muted) else cause.plugin or "outbound middleware"
+        return DeadLetter(f"A call was refused by {by}: {why}", failure.handler)
     if failure.is_final or isinstance(cause, Ambiguous | AmbiguousCall | EventNotUnderstood):
         # No retry can help: the operator decides, or a later release understands the event.
         return DeadLetter(readable(str(cause)), failure.handler)
@@ -228,12 +230,14 @@ _OTHER_CONFLICTS: Final = (2015, 2018, 2023)
 iMessage, and a mention in a direct chat."""
 
 
-def unreachable(error: BaseException | None) -> Literal["opted_out", "left"] | None:
-    """Return why the chat of a send takes no messages of the bot: the person opted out, or its line has left the group.
+def unreachable(error: BaseException | None) -> Literal["opted_out", "left", "muted"] | None:
+    """Return why the chat of a send takes no messages of the bot: the person opted out, its line has left the group, or a mute.
 
     Returns:
         None if the send was refused for another reason.
     """
+    if isinstance(error, Muted):
+        return "muted"
     if not isinstance(error, LinqApiError):
         return None
     if error.code == OPTED_OUT:

@@ -173,7 +173,9 @@ TAKEN: Final = 8
 """An earlier run has taken messages with `ctx.incoming`, perhaps with another version of the bot."""
 RECEIPT: Final = 16
 """It is a receipt for a message of ours."""
-ALL: Final = 31
+MUTED: Final = 32
+"""The bot is muted in the chat of the delivery."""
+ALL: Final = 63
 
 
 Again: TypeAlias = Callable[[Turn], Awaitable[Turn]]

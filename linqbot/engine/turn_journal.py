@@ -22,7 +22,17 @@ from pydantic_core import to_json
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.content.sent import OPTED_OUT
-from linqbot.engine.call_lookup import GONE, NOT_MADE, change_made, content_of, error_json, ids_in, lacks_target
+from linqbot.engine.call_lookup import (
+    GONE,
+    MUTED_CALL,
+    NOT_MADE,
+    change_made,
+    content_of,
+    error_json,
+    ids_in,
+    lacks_target,
+    muted,
+)
 from linqbot.engine.earlier_runs import EarlierRuns
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
 from linqbot.engine.slots import OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
@@ -39,6 +49,7 @@ from linqbot.errors import (
 )
 from linqbot.frames import place_of_caller
 from linqbot.hookspecs import TurnCall, TurnReport
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.message import text_of
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
@@ -58,6 +69,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.worker")
 
 _MESSAGES: Final = "/v3/messages/"
+_CHATS: Final = "/v3/chats/"
 
 STATE_SLOT: Final = "state:"
 """The beginning of the slots of entries that record changes of state."""
@@ -480,6 +492,8 @@ class TurnJournal:
             if self.is_interrupted:
                 self.cancel_if_interrupted()
             if call.safety in ("hint", "read"):
+                if call.safety == "hint" and self._storage.mutes and await self._is_muted(call):
+                    return ApiResponse(204)
                 return await self._make_unjournalled(call, self._outbound.wrap(run))
             if self.is_suspended:
                 raise Suspended("The handler waits for an answer.")
@@ -539,7 +553,7 @@ class TurnJournal:
                 assert self._earlier is not None, "it is set by `enter`"
                 return self._earlier.answer_from_past(call, slot, self.turn)
             if self.muted_chat is not None:
-                await self._refuse_if_muted(call, self.muted_chat)
+                await self._refuse_after_opt_out(call, self.muted_chat)
             if self._outbound.is_empty:
                 return await self._perform(call, slot, run)
             within = _Slot(self, slot)
@@ -552,7 +566,24 @@ class TurnJournal:
         finally:
             self._call_lock.release()
 
-    async def _refuse_if_muted(self, call: Call, muted_chat: str) -> None:
+    async def _is_muted(self, call: Call) -> bool:
+        """Return True if the bot is muted in the chat that a call is for."""
+        now, body = self._turns.clock.now(), call.body or {}
+        mutes = [mute for mute in self._storage.mutes.values() if mute.until > now]
+        people = body.get("to")
+        if isinstance(people, list) and len(people) == 1:
+            return any(mute.person == str(people[0]).casefold() for mute in mutes)
+        chat: str | None = None
+        if call.path.startswith(_CHATS):
+            chat = call.path.removeprefix(_CHATS).partition("/")[0]
+        elif call.path.startswith(_MESSAGES):
+            message_id = call.path.removeprefix(_MESSAGES).partition("/")[0]
+            entry = await self._storage.entry_of(message_id) if mutes else None
+            # A message that is not on record is nearly always one of the chat that is handled.
+            chat = chat_of_lane(self.lane) if entry is None else entry.chat_id
+        return any(mute.chat_id == chat for mute in mutes)
+
+    async def _refuse_after_opt_out(self, call: Call, muted_chat: str) -> None:
         """Refuse a call, as Linq would, that may show something to a person who has opted out.
 
         Raises:
@@ -607,7 +638,10 @@ class TurnJournal:
 
         Args:
             known: The entry of an earlier run whose call Linq has refused.
+        Raises:
+            Muted: the bot is muted in the chat that the call is for.
         """
+        is_muted = self._storage.mutes and await self._is_muted(call)
         key = self.key_of(slot)
         if call.key is None:
             # An author's own key stays: the same call in another turn is to do the same thing only once.
@@ -625,6 +659,10 @@ class TurnJournal:
             origin=self.origin,
             off_the_record=self.off_the_record,
         )
+        if is_muted:
+            # On record, so that no later run makes the call when the mute is over: it would be out of place then.
+            await self.store(_with_digest(replace(entry, status="refused", answer=MUTED_CALL)))
+            raise muted(call)
         if known is None:
             await self.begin(entry)
         else:
@@ -641,7 +679,12 @@ class TurnJournal:
             TurnDeferred: the call cannot be made now.
             LinqApiError: Linq refused the call.
             MessageGone: its message was deleted before the answer arrived.
+            Muted: the bot is muted in the chat that the call is for.
         """
+        if self._storage.mutes and await self._is_muted(call):
+            if not repeated:
+                await self.note_outcome(entry, "refused", MUTED_CALL, at_once=True)
+            raise muted(call)
         try:
             answer = await call_with_retries(call, run, self._turns.rate_limit, self._turns.clock, may_be_made=repeated)
         except CallNotMade:

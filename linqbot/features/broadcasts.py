@@ -26,6 +26,7 @@ from linqbot.errors import (
     LinqApiError,
     LinqUnavailable,
     MessageGone,
+    Muted,
     RateLimited,
     Refused,
     RuleBroken,
@@ -202,7 +203,8 @@ class BroadcastSend:
                 with suppress(MessageGone):
                     chat_id, _ = await send_to(client, chat_id, self.line, self.to, message)
         except Refused as error:
-            return self._ended("refused", f"{error.plugin or 'Outbound middleware'}: {error}")
+            by = "Mute" if isinstance(error, Muted) else error.plugin or "Outbound middleware"
+            return self._ended("refused", f"{by}: {error}")
         except RuleBroken as error:
             return self._ended("refused", str(error))
         except LinqApiError as error:

@@ -10,7 +10,8 @@ from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from linqbot.engine.parts import ALL, ANSWERS_WITHOUT_CHAT, ASKED, CRASHED, RAN, RECEIPT, TAKEN, Kind, Points
+from linqbot.clock import Clock
+from linqbot.engine.parts import ALL, ANSWERS_WITHOUT_CHAT, ASKED, CRASHED, MUTED, RAN, RECEIPT, TAKEN, Kind, Points
 from linqbot.features import schedules
 from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
 from linqbot.features.own_changes import are_awaited
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 
 PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
-    # First to open: its meaning for a question decides if a handler runs at all.
+    # Before questions: in a muted chat they wait.
+    ("mute:Mutes", lambda _: MUTED | RAN),
+    # Its meaning for a question decides if a handler runs at all.
     ("asking.arrivals:Asks", lambda _: ASKED),
     ("optout:OptOutsAfterCrash", lambda _: CRASHED),
     ("lookups:Receipts", lambda _: RECEIPT),
@@ -41,7 +44,7 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
 """The parts, each with the marks of which a lease must have one for the part to be called: `ALL` for every lease, 0 for none."""
 
 
-def marks_of(lease: Lease, storage: Storage) -> int:
+def marks_of(lease: Lease, storage: Storage, clock: Clock) -> int:
     delivery, marks = lease.delivery, 0
     if not lease.is_first_run:
         marks |= RAN
@@ -52,6 +55,8 @@ def marks_of(lease: Lease, storage: Storage) -> int:
     chat_id = chat_of_lane(delivery.lane)
     if storage.conversations_in(chat_id) if chat_id is not None else delivery.type in ANSWERS_WITHOUT_CHAT:
         marks |= ASKED
+    if storage.mutes and chat_id is not None and chat_id in storage.mutes:
+        marks |= MUTED if storage.mutes[chat_id].until > clock.now() else 0
     if delivery.type in RECEIPTS:
         marks |= RECEIPT
     elif delivery.id.startswith((ORDER_PREFIX, FOUND_ID)):
@@ -125,7 +130,7 @@ class Features:
     stream_journal = staticmethod(_late("stream_journal:StreamJournal"))
 
     def __init__(self, turns: Turns) -> None:
-        self.marks_of = partial(marks_of, storage=turns.storage)
+        self.marks_of = partial(marks_of, storage=turns.storage, clock=turns.clock)
         self._rows = [(place, marks(turns.dispatcher)) for place, marks in PARTS]
         self._part = cache(lambda place: _named(place)(turns))
         self._points: dict[int, Points] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.client.client import Client
@@ -30,6 +30,7 @@ from linqbot.storage.broadcasts import NewBroadcast
 
 if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession
+    from linqbot.features.mute import TurnMutes
 
 
 _PAGE: Final = 500
@@ -179,6 +180,30 @@ class BotContext:
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now())
         people = await people_of(audience)
         return await self._broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))
+
+    async def mute(self, chat_id: str, *, for_s: float | None = None, reason: str | None = None) -> None:
+        """Mute the bot in any chat: see `Context.mute`.
+
+        Raises:
+            BotError: `for_s` is not a number of seconds.
+            LinqApiError: Linq has no such chat.
+            StorageUnavailable: nothing was stored; the turn runs again.
+        """
+        await self._mutes.mute(chat_id, for_s=for_s, reason=reason)
+
+    async def unmute(self, chat_id: str) -> None:
+        """End the mute of any chat: see `Context.unmute`.
+
+        Raises:
+            StorageUnavailable: nothing was changed; the turn runs again.
+        """
+        await self._mutes.unmute(chat_id)
+
+    @cached_property
+    def _mutes(self) -> TurnMutes:
+        from linqbot.features.mute import TurnMutes
+
+        return TurnMutes(self._broadcaster.stored, self._client, self._clock, self._asking())
 
     async def end_questions(self, chat_id: str) -> None:
         """End the open questions of `ask` in any chat, such as one that a person takes over, as `linqbot waiting cancel` does.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -20,13 +20,14 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
-from linqbot.storage import broadcasts, conversations, journal, operations, state, timers, upkeep
+from linqbot.storage import broadcasts, conversations, journal, mutes, operations, state, timers, upkeep
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
+from linqbot.storage.mutes import Mute
 from linqbot.storage.operations import LaneSteps, OpQueue
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
@@ -52,11 +53,13 @@ class Storage(ABC):
     Attributes:
         settled: The types of receipts that nothing in this process wants as events. `put` stores what such a receipt reports
             in the journal, and the delivery has no turn. Set it before the storage is opened.
+        mutes: The mutes by chat, from memory, with those that have ended a short time ago. Only for the process that serves.
     """
 
     _lanes: ClassVar[LaneSteps]
     _queue: OpQueue
     _memory: StorageMemory
+    mutes: Mapping[str, Mute]
 
     def __init__(self, clock: Clock | None, *, serving: bool) -> None:
         self.settled: Collection[str] = ()
@@ -423,6 +426,28 @@ class Storage(ABC):
     async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, of one chat or of all, without `root`, the oldest question first."""
         return await self._read(lambda db: conversations.oldest_first(db, chat_id, limit))
+
+    # Mutes
+
+    async def mute(self, mute: Mute) -> None:
+        """Mute a chat durably, in place of the mute that it has. Its timers do not fire until the mute ends.
+
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        await self._write(lambda tx: mutes.write(tx, mute))
+
+    async def unmute(self, chat_id: str) -> bool:
+        """End the mute of a chat. Return True if a mute was stored.
+
+        Raises:
+            StorageUnavailable: nothing was changed.
+        """
+        return await self._write(lambda tx: mutes.remove(tx, [chat_id])) > 0
+
+    async def stored_mutes(self) -> list[Mute]:
+        """Return the mutes as they are stored, with those that have ended a short time ago."""
+        return await self._read(mutes.stored)
 
     # State
 

@@ -47,13 +47,14 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "state": "scope name value person",
         "timer": "id due lane kind payload grace_s",
         "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
+        "mute": "lane until person reason",
         "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane content",
         "recipient": "broadcast n handle outcome reason at",
     }.items()
 }
 """The columns of each table, as every backend gives and takes them. A later table may name rows of an earlier one.
 
-The order of the rows: `meta` by key, `seen` by id, `state` by scope and name, each compared by byte; `recipient` by broadcast
+The order of the rows: `meta` by key, `seen` by id, `state` by scope and name, `mute` by lane, each compared by byte; `recipient` by broadcast
 and n; `delivery` in the order of the inbox; all others in the order in which they were stored.
 
 `meta` has only the rows `active_at`, `first_active_at` and `install`. `delivery.leased` is 1 if a process died during the turn.
@@ -69,6 +70,7 @@ _SELECTS: Final = {
     "meta": "SELECT {} FROM meta WHERE key IN ('active_at', 'first_active_at', 'install') ORDER BY key",
     "delivery": "SELECT {} FROM delivery JOIN body USING (seq) ORDER BY seq",
     "state": "SELECT {} FROM state ORDER BY scope, name",
+    "mute": "SELECT {} FROM mute ORDER BY lane",
     "recipient": """SELECT name, recipient.n, handle, outcome, reason, at
         FROM recipient LEFT JOIN broadcast ON broadcast.n = broadcast ORDER BY broadcast, recipient.n""",
 }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:  # it imports this module
     from linqbot.storage.conversations import ConversationSummary
+    from linqbot.storage.mutes import Mute
 
 T = TypeVar("T")
 
@@ -62,6 +63,10 @@ class Changes:
     conversations: list[ConversationSummary] = field(default_factory=list)  # conversations that were stored
     # Chats and ids of conversations that were deleted, before those were stored.
     ended: set[tuple[str, str]] = field(default_factory=set)
+    mutes: dict[str, Mute | None] = field(
+        default_factory=dict
+    )  # chats that were muted; None for one that is muted no more
+    read_mutes: dict[str, Mute | None] = field(default_factory=dict)  # the same, as it was read
     received_at: float | None = None  # when the newest webhook of this transaction was accepted
     noted_at: float | None = None  # the `active_at` that was written to the table `meta`
     purge_at: float | None = None  # time before which no purge needs to run

@@ -18,8 +18,9 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, is_lane_of_receipts, lane_of_chat
-from linqbot.storage import broadcasts, state
+from linqbot.storage import broadcasts, mutes, state
 from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.mutes import Mute
 from linqbot.storage.upkeep import Forgotten
 
 Place: TypeAlias = Literal["delivery", "done", "dead", "timer", "conversation", "entry"]
@@ -91,6 +92,9 @@ class Person:
     @property
     def lanes(self) -> set[str]:
         return {lane_of_chat(chat) for chat in self.chats}
+
+    def is_of(self, mute: Mute) -> bool:
+        return mute.person == self._handle or mute.chat_id in self.chats
 
     async def find(self, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
         """Find the records that concern the person.
@@ -203,8 +207,8 @@ async def forget(
     person = Person(handle, {*chats, *await read(lambda db: state.chats_with(db, handle.casefold()))})
     forgotten = Forgotten(recipients=await operate(lambda tx: broadcasts.forget(tx, handle)))
     for _ in range(_ROUNDS):
-        found, has_state = await read(lambda db: _search(db, person))
-        if not any(found.erasable.values()) and not has_state:
+        found, has_more = await read(lambda db: _search(db, person))
+        if not any(found.erasable.values()) and not has_more:
             break
         forgotten += await operate(partial(_erase, person, found, forget_waiting))
     else:
@@ -214,11 +218,12 @@ async def forget(
 
 
 async def _search(db: Readable, person: Person) -> tuple[Found, bool]:
-    """Return the records that concern a person, and True if there is state of the person, from one snapshot."""
+    """Return the records that concern a person, and True if there is state or a mute of the person, from one snapshot."""
     sql = "SELECT 1 FROM state WHERE lower(scope) = ANY($1) LIMIT 1"
     async with db.snapshot():
         found = await person.find(lambda: _records(db))
-        return found, await db.value(sql, list(person.scopes)) is not None
+        is_muted = any(map(person.is_of, await mutes.stored(db)))
+        return found, is_muted or await db.value(sql, list(person.scopes)) is not None
 
 
 async def _records(db: Readable) -> AsyncIterator[StoredRecord]:
@@ -256,6 +261,9 @@ async def _erase(
     asked = await tx.fetch("SELECT id, chat_id FROM conversation WHERE id = ANY($1)", list(keys["conversation"]))
     tx.changes.forget_conversations((chat_id, one) for one, chat_id in asked)
     tx.changes.timers |= bool(keys["timer"])
+    muted = {mute.chat_id for mute in await mutes.stored(tx) if person.is_of(mute)}
+    if muted:
+        await mutes.remove(tx, muted)
     entries = "DELETE FROM journal WHERE turn = ANY($2) AND key = ANY($1)"
     return Forgotten(
         waiting=await forget_waiting(tx, keys["delivery"]),

@@ -28,6 +28,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import InboxLimits, Lease
+from linqbot.storage.mutes import Mute
 
 
 @dataclass(slots=True, eq=False)
@@ -465,6 +466,7 @@ class StorageMemory(ABC):
         self.watched = LaneWatch()  # the lanes that running turns watch
         self.recent = Recent()
         self.conversations = OpenConversations()
+        self.mutes: dict[str, Mute] = {}  # by chat; those that are over are among them until they are purged
         self.active_at: float | None = None  # see `Storage.last_activity`
         # The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
         self.noted_at = 0.0
@@ -494,3 +496,17 @@ class StorageMemory(ABC):
             self.conversations.remove(chat_id, conversation_id)
         for conversation in changes.conversations:
             self.conversations.add(conversation)
+        if changes.mutes or changes.read_mutes:
+            self._follow_mutes({**changes.read_mutes, **changes.mutes})
+
+    def _follow_mutes(self, found: Mapping[str, Mute | None]) -> None:
+        for chat, mute in found.items():
+            if mute is None:
+                self.mutes.pop(chat, None)
+            else:
+                self.mutes[chat] = mute
+
+    def replace_mutes(self, found: Iterable[Mute]) -> None:
+        """Keep these mutes alone. The dict stays the same: `Storage.mutes` is this one."""
+        self.mutes.clear()
+        self.mutes.update({mute.chat_id: mute for mute in found})

@@ -132,11 +132,15 @@ async def write(tx: Writable, commits: Iterable[Commit]) -> None:
 async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:
     """Remove due timers, the earliest first, and return the deliveries that they become. Recurring ones are parked.
 
+    Those of a muted chat stay.
+
     Args:
         now: The time of the storage's clock. The timers are compared with that of the database's clock.
     """
     there = now + tx.ahead_s
-    sql = f"SELECT n, {_COLUMNS} FROM timer WHERE due <= $1 ORDER BY due, n LIMIT $2 FOR UPDATE SKIP LOCKED"  # noqa: S608
+    sql = f"""SELECT n, {_COLUMNS} FROM timer
+              WHERE due <= $1 AND lane NOT IN (SELECT lane FROM mute WHERE until > $1)
+              ORDER BY due, n LIMIT $2 FOR UPDATE SKIP LOCKED"""  # noqa: S608 - constant text
     timers = {n: Timer(*row) for n, *row in await tx.fetch(sql, there, limit)}
     if not timers:
         return []
@@ -150,8 +154,15 @@ async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:
 
 
 async def earliest(db: Readable) -> float | None:
-    """Return when the earliest timer is due; None if there is none."""
-    due = await db.value("SELECT min(due) FROM timer WHERE due < $1", PARKED_S)
+    """Return when the earliest timer fires; None if there is none. Those of a muted chat fire when the mute has ended."""
+    # The first line reads one row by the index of `due`, however many timers there are.
+    sql = """SELECT min(at) FROM (
+                 SELECT * FROM (SELECT due AS at FROM timer WHERE due < $1 AND lane NOT IN (SELECT lane FROM mute)
+                                ORDER BY due LIMIT 1) AS free
+                 UNION ALL
+                 SELECT min(CASE WHEN due > until THEN due ELSE until END)
+                 FROM mute JOIN timer ON timer.lane = mute.lane WHERE due < $1 AND until < $1) AS found"""
+    due = await db.value(sql, PARKED_S)
     return None if due is None else float(due)
 
 

@@ -25,6 +25,7 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.contents import TABLES, Row
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
+from linqbot.storage.mutes import Mute
 from linqbot.storage.open import open_storage
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.sqlite import file
@@ -80,6 +81,7 @@ async def fill(storage: Storage) -> None:
     await storage.finish(dead, Commit(DeadLetter("no\0way", "bot:x")))
     await storage.schedule(Timer("t-1", now + 60, "c:1", "send", b'{"text":"later"}', 30.0))
     await storage.schedule(Timer("t-2", now + 60, "c:1", "send", PRIVATE, 30.0))
+    await storage.mute(Mute("9", now + 60, "+14155550142", "Dana answers"))
     await storage.start_broadcast(NewBroadcast("july", "+1", 20, b"[]", now), ["+2", "ann@example.com"])
     await storage.advance_broadcasts(now)
     await asyncio.gather(*(storage.put(delivery(f"c:many-{n % 7}", name=f"w.many-{n}")) for n in range(300)))

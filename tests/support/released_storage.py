@@ -3,7 +3,8 @@
     uv run --all-packages python tests/support/released_storage.py tests/data/storage/0.2.0.db.gz
 
 `.ci/release` runs it for the version that it releases. A bot is served until it has a waiting delivery, a dead letter, a kept
-one, an open question, a scheduled message, and a broadcast that has reached one of two people.
+one, an open question, a scheduled message, a muted chat, and a broadcast that
+has reached one of two people.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 
 FRIEND = "+14155550143"
 CHATS = {
-    name: f"20000000-0000-4000-8000-{n:012}" for n, name in enumerate(("book", "later", "knock", "fail", "july"), 1)
+    name: f"20000000-0000-4000-8000-{n:012}"
+    for n, name in enumerate(("book", "later", "knock", "fail", "july", "rest"), 1)
 }
 """The chat in which each text is written."""
 
@@ -88,6 +90,11 @@ async def july(message: MessageReceived, ctx: Context) -> None:
     await ctx.bot.broadcast([PERSON, FRIEND], "July is out.", name="july", per_minute=2, line=LINE)
 
 
+@bot.on_message("rest")
+async def rest(message: MessageReceived, ctx: Context) -> None:
+    await ctx.mute(reason="Dana answers")
+
+
 @dataclass
 class Linq:
     """Linq, which accepts every message. `said` has the texts, in order."""
@@ -96,6 +103,8 @@ class Linq:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
+        if request.method == "GET" and path.endswith(CHATS["rest"]):
+            return httpx.Response(200, json={"id": CHATS["rest"], "handles": [], "is_group": False})
         if request.method == "GET":
             lines = [{"id": str(uuid4()), "phone_number": LINE}]
             return httpx.Response(200, json={"phone_numbers": lines, "chats": [], "messages": []})
@@ -135,7 +144,7 @@ async def write(path: Path) -> None:
         async def is_complete() -> bool:
             waiting, tally = await storage.waiting(), await storage.tally()
             texts = {"Your name?", "In half a minute.", "July is out."}
-            is_asked = bool(await storage.conversations())
+            is_asked = bool(await storage.conversations()) and bool(storage.mutes)
             return (
                 [each.state for each in waiting] == ["retrying"]
                 and tally.dead == 1

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, Again, Opening, Part, Turn, opts_out
+from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, MUTED, RAN, Again, Opening, Part, Turn, opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
 from linqbot.features.asking.answers import (
@@ -456,12 +456,28 @@ class Asks(Part):
         arrived = (arrived.answer or arrived) if is_found else arrived
         if arrived is NOTHING and not is_found:
             return None
+        if turn.marks & MUTED and turn.marks & RAN and _has_begun(arrived, delivery):
+            turn.marks &= ~MUTED
+        if turn.marks & MUTED and not (delivery.is_own or arrived.is_counted or arrived.recounted):
+            return self._wait_for_unmute(turn, arrived)
         turn.opening = await opened(turn.lease, arrived, turns.storage)
         if not (arrived.is_void or arrived.is_counted) and (not is_found or arrived.outcome is not None):
             return None
         watcher, counted_in = turn_watcher.get(), arrived.asked
         if arrived.is_counted and watcher is not None and counted_in is not None:
             watcher.met_question(counted_in.question.text, counted_in.conversation.handler, "counted")
+        return Ack()
+
+    def _wait_for_unmute(self, turn: Turn, arrived: Arrival) -> Ack | None:
+        """Let what ends a question in a muted chat end it when the mute is over. A message answers no question there."""
+        asked, delivery = arrived.asked, turn.lease.delivery
+        outcome = arrived.outcome if arrived.answer is None else arrived.answer.outcome
+        if delivery.type == "message.received" or asked is None or outcome is None:
+            return None
+        from linqbot.features.mute import waits
+
+        clock = self._turns.clock
+        waits(turn, order(asked.conversation, asked.question.n, outcome, name=delivery.id, now=clock.now()), clock)
         return Ack()
 
     def again(self, turn: Turn, error: BaseException | None) -> Again | None:
@@ -495,6 +511,13 @@ class Asks(Part):
         assert arrived.answer is not None
         await self._turns.settle(turn.journal.outcomes(with_digests=True))
         return self._turns.again(turn, await opened(turn.lease, arrived.answer, self._turns.storage))
+
+
+def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
+    """Return True if the handler has gone on with this answer in an earlier run, and has done something."""
+    if arrived.outcome is None or arrived.asked is None:
+        return False
+    return any(entry.first_at > delivery.received_at for entry in arrived.asked.known)
 
 
 async def opened(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:

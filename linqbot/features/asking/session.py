@@ -16,7 +16,7 @@ import structlog
 from linqbot.engine.parts import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
-from linqbot.errors import BotError, ConversationTooLong, Suspended
+from linqbot.errors import BotError, ConversationTooLong, Muted, Suspended
 from linqbot.features.asking.answers import Seen, value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, Wait, code_digest
@@ -209,7 +209,10 @@ class AskSession:
         self._note("kept_open")
         if question is None or not question.repeat:
             return
-        sent = await send_again(question, ctx)
+        try:
+            sent = await send_again(question, ctx)
+        except Muted:
+            return
         if self._arrival.asked is not None:
             # A tapback on the repeated question is an answer as well.
             messages = (*question.messages, *sent)

@@ -17,10 +17,11 @@ from linqbot.linq.types.data import Data
 from linqbot.nearest import missing
 
 OF_CONTEXT: Final = frozenset({
-    "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "end_questions", "fetch_media", "form", "history", "incoming", "language",
-    "location", "log", "mark_read", "match", "now", "once", "pay", "plugins", "preview", "react", "recall", "recorded", "remind",
+    "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "end_questions", "fetch_media", "form", "history",
+    "incoming", "language", "location", "log", "mark_read", "match", "mute", "now", "once", "pay", "plugins", "preview", "react",
+    "recall", "recorded", "remind",
     "reply", "reschedule", "resuming", "save_media", "scheduled", "send", "send_later", "sender", "show_card",
-    "show_typing_when_slow", "state", "stream", "takes_incoming", "typing", "uninterrupted", "vote",
+    "show_typing_when_slow", "state", "stream", "takes_incoming", "typing", "uninterrupted", "unmute", "vote",
 })  # fmt: skip
 """The names that only Context has. An author looks for them in the event after swapping the arguments of a handler."""
 
@@ -51,6 +52,7 @@ class Event(Data):
         is_group: True for a group chat; None if it is not known. The worker looks it up, like `line`; `parse` does not.
         message_id: The message that the event is about.
         service: `iMessage`, `SMS` or `RCS`.
+        muted: True if the bot is muted in the chat. The worker looks it up; `parse` leaves the field False.
         dropped_fields: Names of fields whose values did not fit and were left out. Normally empty.
     """
 
@@ -75,6 +77,7 @@ class Event(Data):
     is_group: bool | None = None
     message_id: str | None = None
     service: str | None = None
+    muted: bool = False
     dropped_fields: tuple[str, ...] = ()
 
     if not TYPE_CHECKING:  # a type checker would accept any name

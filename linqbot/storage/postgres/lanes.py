@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
-from linqbot.storage import conversations, journal, operations, upkeep
+from linqbot.storage import conversations, journal, mutes, operations, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import may_run
@@ -266,7 +266,7 @@ def add_take(statement: Statement, op: TakeOp, held: Mapping[int, Held] | None =
 
 
 async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[int, Held] | None) -> None:
-    """Set the result of the operation to the leases of these rows. Read the conversations of their chats."""
+    """Set the result of the operation to the leases of these rows. Read the conversations and mutes of their chats."""
     due = rows[0]["due"]
     if held is not None:
         suspects = sorted(row["seq"] for row in rows if row["seq"] is not None and row["token"] is None)
@@ -295,13 +295,14 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[
         tx.changes.leased.append((lease, until, suspects))
         if (chat_id := chat_of_lane(lane)) is None:
             continue
-        # Another process may have written or ended a conversation of the chat. Now only this process writes there.
-        if asks:
+        # Another process may have written or ended a conversation or the mute of the chat.
+        if asks or chat_id in tx.memory.mutes:
             asking.append(chat_id)
         else:
             tx.changes.refreshed[chat_id] = []
     if asking:
         tx.changes.refreshed |= await conversations.in_chats(tx, asking)
+        await mutes.read(tx, asking)
     if op.result:
         due = until if due is None else min(due, until)
     is_all = 0 < len(op.result) < op.limit and not tx.changes.has_suspects

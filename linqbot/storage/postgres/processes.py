@@ -14,7 +14,7 @@ from collections.abc import Collection
 from typing import Final
 
 from linqbot.errors import ConfigError
-from linqbot.storage import conversations, upkeep
+from linqbot.storage import conversations, mutes, upkeep
 from linqbot.storage.postgres import lanes
 from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.transaction import Memory, PostgresReader, Transaction
@@ -88,6 +88,7 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
         await give_back_unknown(tx, memory)
     memory.room.left = 0
     tx.changes.all_conversations = await conversations.summaries(tx)
+    await mutes.read_all(tx, memory.mutes)
     memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
     memory.types = await types_of(tx)
     memory.noted_at = float(await tx.value("SELECT value FROM meta WHERE key = 'active_at'") or 0.0)

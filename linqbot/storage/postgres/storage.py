@@ -20,7 +20,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.frames import place_of
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import broadcasts, conversations, operations, timers, upkeep
+from linqbot.storage import broadcasts, conversations, mutes, operations, timers, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Lease
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 DAY_S: Final = 24 * 3600.0
 
-_WITH_TEXTS: Final = "delivery, body, seen, done, dead, timer, conversation, journal, state, recipient"
+_WITH_TEXTS: Final = "delivery, body, seen, done, dead, timer, conversation, journal, state, recipient, mute"
 
 CLOSE_S: Final = 5.0
 """Seconds in which the last operations must be written when the storage closes. A supervisor may kill a process that takes
@@ -94,6 +94,7 @@ class PostgresStorage(Storage):
         self._address = replace(Address.parse(url), movable_clock=self._movable_clock)
         room = InboxRoom(max_backlog, max_lane_backlog)
         self._memory = Memory(self._address, self._clock, room, serving=serving, keep_s=keep_days * DAY_S)
+        self.mutes = self._memory.mutes
         self._link = ServerLink(self._address, ready=self._ready, heard=self._heard, changed=self._look_again)
         self._queue = PostgresWriter(self._link, self._memory)
         self._sweeping: asyncio.Task[None] | None = None
@@ -309,8 +310,10 @@ class PostgresStorage(Storage):
             # Among the writes of this process, so that what was read never replaces what is written meanwhile.
             if chats is None:
                 tx.changes.all_conversations = await conversations.summaries(tx)
+                await mutes.read_all(tx, tx.memory.mutes)
             else:
                 tx.changes.refreshed |= await conversations.in_chats(tx, chats)
+                await mutes.read(tx, chats)
 
         return read
 

@@ -53,6 +53,7 @@ class SQLiteMethods(Storage):
     def __init__(self, clock: Clock | None, limits: InboxLimits, *, serving: bool) -> None:
         super().__init__(clock, serving=serving)
         self._memory = Index(limits)
+        self.mutes = self._memory.mutes
 
     async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
         now = self._clock.now()

@@ -26,7 +26,7 @@ from typing import Any
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import OWN_DELIVERY
-from linqbot.storage import broadcasts, conversations, timers, upkeep
+from linqbot.storage import broadcasts, conversations, mutes, timers, upkeep
 from linqbot.storage.dialect import drive
 from linqbot.storage.operations import (
     Op,
@@ -129,6 +129,7 @@ class Writer(OpQueue):
         rows = """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
                   FROM delivery ORDER BY seq"""
         found = drive(conversations.summaries(reader))
+        self._index.replace_mutes(drive(mutes.stored(reader)))
         # A separate connection may have stored a broadcast off the record.
         self._index.is_off_the_record = file.is_off_the_record(self._db)
         if self._index.is_off_the_record:

@@ -1,0 +1,145 @@
+"""Mutes: in a muted chat the bot is silent, because a person answers there. `ctx.mute` begins a mute, `ctx.unmute` ends it.
+
+A mute is stored at once, whatever becomes of the handler, and looked up in memory: before the handler of each event
+(`catalog.marks_of`), and before each call (`engine/turn_journal.py`). A turn that has begun before the mute ends as usual, but
+what it still sends there is not sent.
+
+While a chat is muted:
+
+- A message reaches only handlers with the filter `muted`. It answers no question.
+- Anything else that ends an open question, such as a vote or a payment, ends it when the mute is over.
+- Timers of the chat do not fire (`storage/timers.py`). So questions do not time out, and scheduled sends and posts wait. What fired
+  just before the mute, or was put into the lane, waits as a timer again. A scheduled send that waited for longer than its
+  `grace_s` is given up.
+- A broadcast leaves the person out: the outcome is `refused`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from linqbot.clock import Clock
+from linqbot.engine.parts import MUTED, RAN, Part, Turn
+from linqbot.errors import BotError
+from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.options import DAY_S, check_number, check_text
+from linqbot.storage.inbox import Ack, Commit
+from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.timers import Timer
+
+if TYPE_CHECKING:
+    from linqbot.client.client import Client
+    from linqbot.features.asking.session import AskSession
+    from linqbot.storage.backend import Storage
+
+_WAITING_KINDS: Final = frozenset({"ask", "dead_letter", "post", "send"})
+"""The kinds of deliveries of a chat that wait until a mute is over. A recurring send goes on with its next due time."""
+
+_TAKEN: Final = "linqbot muted"
+"""The step that says that a handler of muted chats may have taken the event."""
+
+_GRACE_S: Final = 365 * DAY_S
+
+
+class Mutes(Part):
+    """Lets what linqbot puts into the lane of a muted chat wait, and tells the event that the chat is muted."""
+
+    async def open(self, turn: Turn) -> Ack | None:
+        delivery, lease = turn.lease.delivery, turn.lease
+        if turn.marks & RAN and (known := await self._turns.storage.entries(delivery.id, lease.replay)):
+            # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
+            is_taken = any(entry.slot.endswith(f"step:{_TAKEN}") for entry in known)
+            turn.marks = turn.marks | MUTED if is_taken else turn.marks & ~MUTED
+        if not (turn.marks & MUTED and delivery.is_own):
+            return None
+        kind = delivery.id.split(".", 2)[1]
+        if kind == "repeat":
+            return Ack()
+        if kind not in _WAITING_KINDS or _is_cancellation(delivery):
+            return None
+        waits(turn, delivery, self._turns.clock)
+        return Ack()
+
+    async def begin(self, turn: Turn) -> None:
+        if not turn.marks & MUTED or turn.lease.delivery.is_own:
+            return
+        if turn.asking is not None and self._turns.dispatcher.takes_muted(turn.event):
+            # On record, because a further run must have the same handler, also when this one has ended the mute.
+            await turn.asking().recorded(_TAKEN, _true, kind=bool)
+        turn.event = turn.event.model_copy(update={"muted": True})
+
+
+async def _true() -> bool:
+    return True
+
+
+def waits(turn: Turn, delivery: Delivery, clock: Clock) -> None:
+    """Let the commit of a turn store one of linqbot's deliveries as a timer, which fires when the mute of its chat is over."""
+    _, kind, name = delivery.id.split(".", 2)
+    now = clock.now()
+    timer = Timer(f"{name}.m{now * 1000:.0f}", now, delivery.lane, kind, delivery.body, _GRACE_S)
+
+    def end(_: Turn, commit: Commit) -> None:
+        if isinstance(commit.outcome, Ack):
+            commit.timers.append(timer)
+
+    turn.ends.append(end)
+
+
+def _is_cancellation(delivery: Delivery) -> bool:
+    """Return True for the delivery by which an operator, or a person who opts out, ends a question."""
+    body = decode(delivery.body)
+    outcome = body.get("outcome") if isinstance(body, dict) else None
+    return isinstance(outcome, dict) and outcome.get("outcome") == "cancelled"
+
+
+class TurnMutes:
+    """Begins and ends mutes for the handler of one turn. Each is recorded, so a further run of the turn repeats none."""
+
+    def __init__(self, stored: Storage, client: Client, clock: Clock, asking: AskSession) -> None:
+        self._stored = stored
+        self._client = client
+        self._clock = clock
+        self._asking = asking
+        self._count = 0
+
+    async def mute(self, chat_id: str, *, for_s: float | None, reason: str | None) -> None:
+        _check(for_s, reason)
+
+        async def store() -> bool:
+            person = await self._person_in(chat_id)
+            until = FOREVER if for_s is None else self._clock.now() + for_s
+            await self._stored.mute(Mute(chat_id, until, person, reason))
+            return True
+
+        await self._asking.recorded(self._name("mute"), store, kind=bool)
+
+    async def unmute(self, chat_id: str) -> None:
+        async def remove() -> bool:
+            return await self._stored.unmute(chat_id)
+
+        await self._asking.recorded(self._name("unmute"), remove, kind=bool)
+
+    async def _person_in(self, chat_id: str) -> str | None:
+        """Return the handle of the person in a direct chat, in lower case; None in a group."""
+        chat = await self._client.chats.retrieve(chat_id)
+        people = [each.handle for each in chat.handles if not each.is_me]
+        return people[0].casefold() if len(people) == 1 and not chat.is_group else None
+
+    def _name(self, verb: str) -> str:
+        self._count += 1
+        return f"linqbot {verb} {self._count}"
+
+
+def _check(for_s: float | None, reason: str | None) -> None:
+    """Check the arguments of a mute.
+
+    Raises:
+        BotError: `for_s` is no number of seconds greater than 0, or `reason` is no text.
+    """
+    check_text("mute(reason=…)", reason)
+    if for_s is None:
+        return
+    check_number("mute", "for_s", for_s)
+    if not 0 < for_s < FOREVER / 10:
+        raise BotError(f"mute(for_s={for_s!r}) takes a number of seconds. Leave it out to mute the chat until unmute.")

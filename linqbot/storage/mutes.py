@@ -1,0 +1,80 @@
+"""Mutes: the chats in which the bot is silent, because a person has taken over.
+
+Each mute is one row, and all of them are in memory, by chat: a turn of a chat costs no read. A timer whose lane is muted does not
+fire before the mute ends (`timers.py`), so that questions and scheduled sends wait. `features/mute.py` says what a mute means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
+from linqbot.storage.dialect import Readable, Writable
+
+FOREVER: Final = 1e13
+"""The `until` of a mute without an end. It is later than every time that a bot can give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """A chat in which the bot is silent.
+
+    Attributes:
+        until: Unix seconds at which the mute ends; FOREVER without an end.
+        person: The handle of the person in a direct chat, in lower case; None in a group, or if it is not known.
+        reason: The words of the bot's author; None if there are none.
+    """
+
+    chat_id: str
+    until: float
+    person: str | None = None
+    reason: str | None = None
+
+
+_COLUMNS = "lane, until, person, reason"
+
+
+async def write(tx: Writable, mute: Mute) -> None:
+    """Store a mute. It replaces the one of its chat."""
+    await remove(tx, [mute.chat_id])
+    row = (lane_of_chat(mute.chat_id), mute.until + tx.ahead_s, mute.person, mute.reason)
+    await tx.insert(f"mute ({_COLUMNS})", [row])
+    tx.changes.mutes[mute.chat_id] = mute
+
+
+async def remove(tx: Writable, chats: Collection[str]) -> int:
+    """Delete the mutes of chats, and return their number. The timers that waited for them are due again."""
+    gone = await tx.run("DELETE FROM mute WHERE lane = ANY($1)", [lane_of_chat(chat) for chat in chats])
+    tx.changes.mutes.update(dict.fromkeys(chats))
+    tx.changes.timers = tx.changes.news = True
+    return gone
+
+
+async def stored(db: Readable) -> list[Mute]:
+    return [_mute(db, row) for row in await db.fetch(f"SELECT {_COLUMNS} FROM mute ORDER BY lane")]  # noqa: S608 - constant text
+
+
+async def read(tx: Writable, chats: Collection[str]) -> None:
+    """Read the mutes of chats for the memory of this process: another process may have changed them."""
+    sql = f"SELECT {_COLUMNS} FROM mute WHERE lane = ANY($1)"  # noqa: S608 - constant text
+    found = [_mute(tx, row) for row in await tx.fetch(sql, [lane_of_chat(chat) for chat in chats])]
+    tx.changes.read_mutes |= {**dict.fromkeys(chats), **{mute.chat_id: mute for mute in found}}
+
+
+async def read_all(tx: Writable, known: Collection[str]) -> None:
+    """Read all mutes for the memory of this process, in place of those of the chats that it knows."""
+    tx.changes.read_mutes = {**dict.fromkeys(known), **{mute.chat_id: mute for mute in await stored(tx)}}
+
+
+async def purge(tx: Writable) -> None:
+    """Delete the mutes that are over."""
+    over = await tx.fetch("SELECT lane FROM mute WHERE until < $1", tx.now)
+    if chats := [chat for (lane,) in over if (chat := chat_of_lane(lane)) is not None]:
+        await remove(tx, chats)
+
+
+def _mute(db: Readable, row: Any) -> Mute:
+    lane, until, person, reason = row
+    return Mute(chat_of_lane(lane) or "", until if until >= FOREVER else until - db.ahead_s, person, reason)

@@ -1,0 +1,92 @@
+"""The contract of mutes, with every backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from storage.conftest import NOON, delivery, handle
+
+from linqbot.clock import MovableClock
+from linqbot.storage.backend import Storage
+from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.timers import Timer
+
+pytestmark = pytest.mark.anyio
+
+MUTE = Mute("1", NOON + 3600, "+14155550142", "Dana takes over")
+
+
+def timer(name: str, due: float, lane: str = "c:1") -> Timer:
+    return Timer(name, due, lane, "send", b"{}", 0.0)
+
+
+async def test_a_mute_is_stored_and_replaced_and_ended(storage: Storage) -> None:
+    assert (dict(storage.mutes), await storage.stored_mutes()) == ({}, [])
+    await storage.mute(Mute("1", FOREVER))
+    await storage.mute(MUTE)
+    other = Mute("2", FOREVER)
+    await storage.mute(other)
+    assert dict(storage.mutes) == {"1": MUTE, "2": other}
+    assert await storage.stored_mutes() == [MUTE, other]
+    assert await storage.unmute("1")
+    assert not await storage.unmute("1")
+    assert (dict(storage.mutes), await storage.stored_mutes()) == ({"2": other}, [other])
+
+
+async def test_a_mute_survives_a_restart(closed_storage: Storage) -> None:
+    async with closed_storage as storage:
+        await storage.mute(MUTE)
+    async with closed_storage as storage:
+        assert dict(storage.mutes) == {"1": MUTE}
+
+
+async def test_the_timers_of_a_muted_chat_wait_until_the_mute_ends(storage: Storage, clock: MovableClock) -> None:
+    await storage.schedule(timer("here", NOON + 10))
+    await storage.schedule(timer("late", NOON + 7200))
+    await storage.schedule(timer("there", NOON + 20, "c:2"))
+    await storage.mute(MUTE)
+    assert await storage.next_timer() == pytest.approx(NOON + 20, abs=1)
+    clock.advance(60)
+    assert await storage.fire(clock.now()) == 1
+    assert await storage.next_timer() == pytest.approx(MUTE.until, abs=1)
+    assert {each.id for each in await storage.scheduled(lane="c:1")} == {"here", "late"}
+    clock.advance(3600)
+    assert await storage.fire(clock.now()) == 1
+    assert {each.id for each in await storage.waiting()} == {"i.send.there", "i.send.here"}
+
+
+async def test_the_timers_go_on_when_the_mute_is_ended(storage: Storage, clock: MovableClock) -> None:
+    await storage.schedule(timer("here", NOON + 10))
+    await storage.mute(Mute("1", FOREVER))
+    assert await storage.next_timer() is None
+    clock.advance(60)
+    assert await storage.fire(clock.now()) == 0
+    await storage.unmute("1")
+    assert await storage.fire(clock.now()) == 1
+
+
+async def test_a_mute_that_is_over_is_deleted_some_time(storage: Storage, clock: MovableClock) -> None:
+    await storage.mute(MUTE)
+    clock.advance(3700)
+    await handle(storage, delivery("c:2"))
+    clock.advance(3700)
+    await handle(storage, delivery("c:2"))
+    assert (dict(storage.mutes), await storage.stored_mutes()) == ({}, [])
+
+
+async def test_a_forgotten_person_leaves_no_mute(storage: Storage) -> None:
+    group, kept = Mute("2", FOREVER), Mute("3", FOREVER, "+14155550143")
+    for each in (MUTE, group, kept):
+        await storage.mute(each)
+    await storage.forget("+14155550142", chats=["2"])
+    assert (dict(storage.mutes), await storage.stored_mutes()) == ({"3": kept}, [kept])
+
+
+async def test_a_mute_of_another_process_is_known_here_too(tmp_path: Path, clock: MovableClock) -> None:
+    async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as served:
+        async with SQLiteStorage(tmp_path / "bot.db", clock=clock, serving=False) as command:
+            await command.mute(MUTE)
+        await served.put(delivery())
+        assert dict(served.mutes) == {"1": MUTE}
