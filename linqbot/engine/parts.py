@@ -174,7 +174,7 @@ TAKEN: Final = 8
 RECEIPT: Final = 16
 """It is a receipt for a message of ours."""
 MUTED: Final = 32
-"""The bot is muted in the chat of the delivery."""
+"""The bot may be muted in the chat of the delivery: a mute that is over stays on record for a while."""
 ALL: Final = 63
 
 

@@ -10,7 +10,6 @@ from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from linqbot.clock import Clock
 from linqbot.engine.parts import ALL, ANSWERS_WITHOUT_CHAT, ASKED, CRASHED, MUTED, RAN, RECEIPT, TAKEN, Kind, Points
 from linqbot.features import schedules
 from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
@@ -44,7 +43,7 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
 """The parts, each with the marks of which a lease must have one for the part to be called: `ALL` for every lease, 0 for none."""
 
 
-def marks_of(lease: Lease, storage: Storage, clock: Clock) -> int:
+def marks_of(lease: Lease, storage: Storage) -> int:
     delivery, marks = lease.delivery, 0
     if not lease.is_first_run:
         marks |= RAN
@@ -56,7 +55,7 @@ def marks_of(lease: Lease, storage: Storage, clock: Clock) -> int:
     if storage.conversations_in(chat_id) if chat_id is not None else delivery.type in ANSWERS_WITHOUT_CHAT:
         marks |= ASKED
     if storage.mutes and chat_id is not None and chat_id in storage.mutes:
-        marks |= MUTED if storage.mutes[chat_id].until > clock.now() else 0
+        marks |= MUTED
     if delivery.type in RECEIPTS:
         marks |= RECEIPT
     elif delivery.id.startswith((ORDER_PREFIX, FOUND_ID)):
@@ -130,7 +129,7 @@ class Features:
     stream_journal = staticmethod(_late("stream_journal:StreamJournal"))
 
     def __init__(self, turns: Turns) -> None:
-        self.marks_of = partial(marks_of, storage=turns.storage, clock=turns.clock)
+        self.marks_of = partial(marks_of, storage=turns.storage)
         self._rows = [(place, marks(turns.dispatcher)) for place, marks in PARTS]
         self._part = cache(lambda place: _named(place)(turns))
         self._points: dict[int, Points] = {}

@@ -22,6 +22,7 @@ from linqbot.clock import Clock
 from linqbot.engine.parts import MUTED, RAN, Part, Turn
 from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.options import DAY_S, check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute
@@ -46,6 +47,9 @@ class Mutes(Part):
 
     async def open(self, turn: Turn) -> Ack | None:
         delivery, lease = turn.lease.delivery, turn.lease
+        mute = self._turns.storage.mutes.get(chat_of_lane(delivery.lane) or "")
+        if mute is None or mute.until <= self._turns.clock.now():
+            turn.marks &= ~MUTED
         if turn.marks & RAN and (known := await self._turns.storage.entries(delivery.id, lease.replay)):
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
             is_taken = any(entry.slot.endswith(f"step:{_TAKEN}") for entry in known)

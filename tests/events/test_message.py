@@ -26,6 +26,7 @@ SAME = [
     "is_group",
     "message_id",
     "service",
+    "muted",
     "dropped_fields",
     "id",
     "sender",

@@ -111,3 +111,29 @@ async def test_nothing_is_lost_or_doubled_wherever_the_bot_is_killed() -> None:
         said = ["person", "A person takes over.", "hello?", "#done", "I am back.", "hello", "hello"]
         assert phone.messages == said, phone.killed
         assert phone.person(OWNER).messages == ["Please look: muted"], phone.killed
+
+
+async def test_a_tapback_that_answers_counts_after_the_mute() -> None:
+    async with talking(asking(), handle=ANN) as phone:
+        await phone.text("book")
+        question = await phone.next_reply()
+        await phone.text("mute this")
+        await phone.react(question, "like")
+        await phone.text("yes")
+        await phone.quiet()
+        await phone.advance(601)
+        assert await phone.replies() == ["Booked: True."]
+
+
+def asking() -> Bot:
+    bot = Bot()
+
+    @bot.on_message("mute this", during_ask=True)
+    async def quiet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.mute(for_s=600)
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Booked: {await ctx.ask('Book it?', yes='like')}.")
+
+    return bot

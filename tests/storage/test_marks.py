@@ -24,7 +24,7 @@ async def test_every_special_delivery_has_its_marks(closed_storage: Storage, clo
     found: dict[str, tuple[int, int]] = {}
 
     async def note(what: str, lease: Lease, marks: int, *, end: bool = True) -> None:
-        found[what] = marks_of(lease, closed_storage, clock), marks
+        found[what] = marks_of(lease, closed_storage), marks
         if end:
             await closed_storage.finish(lease, Commit(Ack()))
 

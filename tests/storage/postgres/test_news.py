@@ -10,9 +10,11 @@ from typing import Any
 import asyncpg
 import pytest
 from postgres_server import empty_storage_url, server_url
-from storage.conftest import delivery, handle
+from storage.conftest import NOON, delivery, handle, leased
 from structlog.testing import capture_logs
 
+from linqbot.clock import MovableClock
+from linqbot.storage.mutes import Mute
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
@@ -118,3 +120,17 @@ async def test_a_notification_that_cannot_be_read_stops_neither_the_start_nor_a_
             while storage.trouble is not None:
                 await asyncio.sleep(0.01)
         await handle(storage, delivery(name="w.1"))
+
+
+async def test_a_mute_of_one_process_is_known_to_another_with_its_next_lease(clock: MovableClock) -> None:
+    url = empty_storage_url("mutes")
+    mute = Mute("1", NOON + 3600)
+    async with PostgresStorage(url, clock=clock) as one, PostgresStorage(url, clock=clock) as other:
+        await one.mute(mute)
+        await leased(other, delivery("c:1"))
+        assert dict(other.mutes) == {"1": mute}
+        await one.unmute("1")
+        await one.put(delivery("c:1"))
+        clock.advance(61)
+        assert await other.take(1, lease_s=60)
+        assert dict(other.mutes) == {}
