@@ -158,6 +158,10 @@ async def changes(message: MessageReceived, ctx: Context) -> None:
     assert_type(await ctx.chat.remove("+14155550142"), None)
     assert_type(await ctx.chat.leave(), None)
     ctx.end_questions()
+    assert_type(await ctx.mute(for_s=60, reason="a person answers"), None)
+    assert_type(await ctx.unmute(), None)
+    assert_type(await ctx.bot.mute("9e1f", for_s=60), None)
+    assert_type(await ctx.bot.unmute("9e1f"), None)
 
 
 @bot.on_message
