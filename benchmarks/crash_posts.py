@@ -37,6 +37,7 @@ from crash import (
 )
 
 from linqbot.linq.signatures import sign
+from linqbot.storage.postgres.address import Address
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from postgres_server import empty_storage_url, server_url
@@ -59,17 +60,17 @@ class Posts(Load):
     """Posts the numbers of each chat.
 
     Args:
-        database: The address of the bot's database, for the posts of every second chat; None posts all over HTTP.
+        schema: The schema of the bot in the database, for the posts of every second chat; None posts all over HTTP.
     """
 
     def __init__(
-        self, bot: str, http: httpx.AsyncClient, ids: list[str], count: int, seed: int, database: str | None
+        self, bot: str, http: httpx.AsyncClient, ids: list[str], count: int, seed: int, schema: str | None
     ) -> None:
         super().__init__(bot, http, ids, count, seed)
         self._url = f"{bot}/posts"
         self._client = http
-        self._database = database
-        self._in_sql = set(ids[::2]) if database else set()
+        self._schema = schema
+        self._in_sql = set(ids[::2]) if schema else set()
 
     async def _chat(self, chat: str, numbers: list[str]) -> None:
         if chat in self._in_sql:
@@ -93,11 +94,12 @@ class Posts(Load):
         return answer.status_code == 202
 
     async def _chat_in_sql(self, chat: str, numbers: list[str]) -> None:
-        program = await asyncpg.connect(self._database)
+        sql = f"SELECT {self._schema}.post('number', '{{}}', $1, chat => $2)"
+        program = await asyncpg.connect(server_url())
         try:
             for number in numbers:
                 async with program.transaction():
-                    await program.execute("SELECT posts_main.post('number', '{}', $1, chat => $2)", number, chat)
+                    await program.execute(sql, number, chat)
                 self.posts += 1
                 await asyncio.sleep(self.random.uniform(0.0, 0.1))
         finally:
@@ -113,7 +115,7 @@ async def run(posts: int, kills: int, *, seed: int = 0, postgres: bool = False) 
             bot.environ["LINQBOT_POST_SECRETS"] = SECRET
             await restart(bot, http)
             ids = await chats(http, emulator.url, -(-posts // PER_CHAT))
-            load = Posts(bot.url, http, ids, posts, seed, server_url() if postgres else None)
+            load = Posts(bot.url, http, ids, posts, seed, Address.parse(storage).schema if storage else None)
             arriving = asyncio.create_task(load.run())
             await kill_now_and_then(bot, http, arriving, kills, random.Random(seed), report)
             await arriving
