@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import structlog
 
@@ -119,8 +119,6 @@ class Turns:
     shared_since: float = math.inf
     serving_since: float = 0.0
     features: Features = field(init=False)
-    # Bound once: an unbound logger of structlog is bound again for each line.
-    _log: Any = field(init=False, default_factory=log.bind)
 
     def __post_init__(self) -> None:
         self.features = self.dispatcher.features(self)
@@ -191,7 +189,7 @@ class Turns:
         if handler is None and delivery.type in RECEIPTS:
             return
         ms = round((time.perf_counter() - turn.began) * 1000, 1)
-        self._log.info(
+        log.info(
             "turn.acked",
             delivery=delivery.id,
             type=delivery.type,

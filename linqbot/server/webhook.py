@@ -108,8 +108,6 @@ class WebhookEndpoint:
         self._closed_because = closed_because
         self._schedules = schedules
         self._closed_was_logged = False
-        # Bound once: an unbound logger of structlog is bound again for each line, also for one that is not written.
-        self._log = log.bind()
         self._bounded_log = BoundedLog(log)
         self.is_open = False
         self._trouble: str | None = None
@@ -253,7 +251,7 @@ class WebhookEndpoint:
             self.refusal = None
         if (stored := self._plugins.stored) is not None:
             stored(delivery, is_new, time.perf_counter() - began)
-        self._log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
+        log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
         return 200, [], b""
 
     async def _answer_stale(self, headers: dict[str, str], body: bytes, error: StaleSignature) -> Answer:
