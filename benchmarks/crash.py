@@ -371,12 +371,7 @@ async def run(
             arriving = begin(load) if direct else asyncio.create_task(write_and_wait(load, http, emulator.url))
             await kill_now_and_then(bot, http, arriving, kills, dice, report)
             await arriving
-            await settled(http, bot.url)
-            report.posts = load.posts
-            report.dead_letters = await count_dead_letters(bot.environ["LINQBOT_STORAGE"])
-            said = await replies(http, emulator.url)
-            for chat, numbers in load.said.items():
-                compare(report, chat, numbers, said[chat])
+            await judge(report, load, bot, emulator, http)
     report.seconds = time.monotonic() - started
     return report
 
@@ -433,6 +428,16 @@ async def settled(http: httpx.AsyncClient, bot: str) -> None:
     async with asyncio.timeout(120):
         while (await http.get(f"{bot}/readyz")).json()["waiting"]:  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.1)
+
+
+async def judge(report: Report, load: Load | People, bot: Served, emulator: Served, http: httpx.AsyncClient) -> None:
+    """Wait until the bot has handled all, and note in the report what people have not got, or not as it should be."""
+    await settled(http, bot.url)
+    report.posts = load.posts
+    report.dead_letters = await count_dead_letters(bot.environ["LINQBOT_STORAGE"])
+    said = await replies(http, emulator.url)
+    for chat, numbers in load.said.items():
+        compare(report, chat, numbers, said[chat])
 
 
 async def count_dead_letters(storage_url: str) -> int:

@@ -28,12 +28,9 @@ from crash import (
     Served,
     all_answered,
     chats,
-    compare,
-    count_dead_letters,
     house,
+    judge,
     kill_now_and_then,
-    replies,
-    settled,
 )
 
 from linqbot.linq.signatures import sign
@@ -120,12 +117,7 @@ async def run(posts: int, kills: int, *, seed: int = 0, postgres: bool = False) 
             await kill_now_and_then(bot, http, arriving, kills, random.Random(seed), report)
             await arriving
             await all_answered(http, emulator.url, load.said)
-            await settled(http, bot.url)
-            report.posts = load.posts
-            report.dead_letters = await count_dead_letters(bot.environ["LINQBOT_STORAGE"])
-            said = await replies(http, emulator.url)
-            for chat, numbers in load.said.items():
-                compare(report, chat, numbers, said[chat])
+            await judge(report, load, bot, emulator, http)
     report.seconds = time.monotonic() - started
     return report
 

@@ -332,10 +332,10 @@ class Router(EventDecorators):
             return self.on(BroadcastDone)(given[0])
         if not given:
             return self.on(BroadcastDone)
-        from linqbot.features.broadcasts import check_name
+        from linqbot.features.schedules import check_name
 
         for name in given:
-            check_name(name)
+            check_name(name, "broadcast")
         names = frozenset(given)
         return self.on(BroadcastDone, Filter(lambda event: event.name in names, f"broadcast{tuple(sorted(names))!r}"))
 
@@ -356,11 +356,11 @@ class Router(EventDecorators):
         Example:
             `@bot.on_post("order.shipped")` above `async def shipped(post: Posted, ctx: Context) -> None: …`
         """
-        from linqbot.features.posts import check_name
+        from linqbot.features.schedules import check_name
         from linqbot.linq.events.posted import Posted
 
         for name in names or (None,):
-            check_name(name)
+            check_name(name, "post")
         return self.on(
             Posted,
             Filter[Posted](lambda event: event.name in names, f"post{tuple(sorted(names))!r}"),

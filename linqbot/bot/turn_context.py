@@ -36,7 +36,7 @@ class TurnContext(Context):
     @property
     def is_opt_out(self) -> bool:
         """True if the person of the chat opts out by the event."""
-        return self._record.muted_chat is not None
+        return self._record.opted_out_chat is not None
 
     def note_handler(self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None) -> None:
         """Note the handler that was chosen for the event, and the match of its filter."""

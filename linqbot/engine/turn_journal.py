@@ -166,7 +166,7 @@ class TurnJournal:
         is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
             are answered from their entries; a call without one is not made.
         incoming_calls: The calls of `ctx.incoming()`; None if no handler of the bot takes messages that come while it runs.
-        muted_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message is
+        opted_out_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message is
             made, as if Linq had refused it, except with `override_optout` (R71).
     """
 
@@ -178,7 +178,7 @@ class TurnJournal:
     is_suspended = False
     is_past = False
     incoming_calls: IncomingCalls | None = None
-    muted_chat: str | None = None
+    opted_out_chat: str | None = None
     _earlier: EarlierRuns | None = None
     _scheduler: TurnScheduler | None = None
     # Set once the handler uses state, or if an earlier run has stored some with a call.
@@ -552,8 +552,8 @@ class TurnJournal:
             if self.is_past:
                 assert self._earlier is not None, "it is set by `enter`"
                 return self._earlier.answer_from_past(call, slot, self.turn)
-            if self.muted_chat is not None:
-                await self._refuse_after_opt_out(call, self.muted_chat)
+            if self.opted_out_chat is not None:
+                await self._refuse_after_opt_out(call, self.opted_out_chat)
             if self._outbound.is_empty:
                 return await self._perform(call, slot, run)
             within = _Slot(self, slot)
@@ -583,7 +583,7 @@ class TurnJournal:
             chat = chat_of_lane(self.lane) if entry is None else entry.chat_id
         return any(mute.chat_id == chat for mute in mutes)
 
-    async def _refuse_after_opt_out(self, call: Call, muted_chat: str) -> None:
+    async def _refuse_after_opt_out(self, call: Call, opted_out_chat: str) -> None:
         """Refuse a call, as Linq would, that may show something to a person who has opted out.
 
         Raises:
@@ -591,11 +591,11 @@ class TurnJournal:
         """
         if (call.body or {}).get("override_optout"):
             return
-        is_muted = call.path.startswith(f"/v3/chats/{muted_chat}")
+        is_muted = call.path.startswith(f"/v3/chats/{opted_out_chat}")
         if call.path.startswith(_MESSAGES):
             entry = await self._storage.entry_of(call.path.removeprefix(_MESSAGES).partition("/")[0])
             # A message that is not on record may be one of the person's own.
-            is_muted = entry is None or entry.chat_id in (None, muted_chat)
+            is_muted = entry is None or entry.chat_id in (None, opted_out_chat)
         if is_muted:
             raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
 

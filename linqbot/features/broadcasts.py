@@ -32,7 +32,6 @@ from linqbot.errors import (
     RuleBroken,
     TurnDeferred,
 )
-from linqbot.features.schedules import NAME
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import EventNotUnderstood
 from linqbot.linq.types.message import MessageContent, SentMessage
@@ -64,16 +63,6 @@ PER_MINUTE: Final = 20.0
 
 _AT_A_TIME: Final = 1000
 _ANY_CHAT: Final = "00000000-0000-4000-8000-000000000000"
-
-
-def check_name(name: str) -> None:
-    """Check the name of a broadcast.
-
-    Raises:
-        BotError: it is not a text of 1 to 64 letters, digits, `_`, `.` and `-`.
-    """
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise BotError(f"{name!r} cannot be the name of a broadcast. Use 1 to 64 letters, digits, _, . and -.")
 
 
 def check_pace(per_minute: float) -> None:

@@ -422,7 +422,7 @@ class TurnScheduler:
 
         Linq refuses a send only until the person writes again. What is due after that would still be sent.
         """
-        return list(self._timers.values()) if self._journal.muted_chat is None else []
+        return list(self._timers.values()) if self._journal.opted_out_chat is None else []
 
     def schedule(
         self,

@@ -28,7 +28,7 @@ class OptOuts(Part):
         # The type of the delivery, because the notice of a dead letter stands for a message too.
         is_message = turn.lease.delivery.type == "message.received"
         if is_message and opts_out(turn.event) and turn.event.chat_id is not None:
-            turn.journal.muted_chat = turn.event.chat_id
+            turn.journal.opted_out_chat = turn.event.chat_id
             if not turn.lease.crashes:
                 turn.ends.append(await _opt_out(turn.event.chat_id, self._turns))
 

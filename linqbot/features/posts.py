@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from linqbot.clock import Clock
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.errors import BotError
-from linqbot.features.schedules import NAME
+from linqbot.features.schedules import check_name
 from linqbot.linq.events.delivery import POST_ID, POST_TYPE, Delivery
 from linqbot.linq.events.lane import lane_of_chat, token
 from linqbot.linq.events.parse import parse
@@ -90,7 +90,7 @@ def post_delivery(
     Raises:
         BotError: a value cannot be used.
     """
-    check_name(name)
+    check_name(name, "post")
     if not isinstance(post_id, str) or not post_id:
         raise BotError(
             "post(id=…) takes a text that is the same for every repetition of the post, such as an order number."
@@ -117,18 +117,6 @@ def _delivery(prefix: str, stored: dict[str, Any], now: float) -> Delivery:
         lane = f"post:{(stored['person'] or stored['name']).casefold()}"
     key = token(f"{stored['name']}:{stored['id']}")
     return Delivery(f"{prefix}{key}", lane, POST_TYPE, to_json({"event_type": POST_TYPE, "data": stored}), now)
-
-
-def check_name(name: object) -> None:
-    """Check the name of a post.
-
-    Raises:
-        BotError: it has other characters than letters, digits, `_`, `.` and `-`, or more than 64.
-    """
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise BotError(
-            f"{name!r} cannot be the name of a post. Use 1 to 64 letters, digits, _, . and -: 'order.shipped'."
-        )
 
 
 def _checked(data: Any) -> Any:

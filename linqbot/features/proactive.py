@@ -17,12 +17,12 @@ from linqbot.features.broadcasts import (
     PER_MINUTE,
     Audience,
     TurnBroadcaster,
-    check_name,
     check_pace,
     checked_messages,
     people_of,
     send_to,
 )
+from linqbot.features.schedules import check_name
 from linqbot.linq.rules.message import first_message
 from linqbot.linq.types.message import MessageContent, SentMessage, text_of
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
@@ -170,7 +170,7 @@ class BotContext:
         Example:
             `await ctx.bot.broadcast(ctx.state.people(Guest), "The menu of July is out.", name="july")`
         """
-        check_name(name)
+        check_name(name, "broadcast")
         check_pace(per_minute)
         if (known := await self._broadcaster.stored.broadcast(name)) is not None:
             return known

@@ -37,7 +37,7 @@ SCHEDULE = "schedule"
 REPEAT = "repeat"
 
 
-NAME: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_NAME: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 """The names of schedules and broadcasts."""
 
 
@@ -75,13 +75,11 @@ class Schedule:
         """Return a schedule.
 
         Raises:
-            BotError: the name has other characters than letters, digits, `_`, `.` and `-`; the rhythm or the time zone
-                is not known.
+            BotError: the name cannot be used; the rhythm or the time zone is not known.
         """
         from linqbot.parse.recurrences import recurrence
 
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise BotError(f"{name!r} cannot be the name of a schedule. Give name= with letters, digits, _, . and -.")
+        check_name(name, "schedule")
         try:
             recurrence(spec, timezone=timezone, language="en")
         except ValueError as error:
@@ -89,6 +87,18 @@ class Schedule:
                 f"@bot.every({spec!r}, timezone={timezone!r}): {error} A cron expression has five fields: '0 9 * * mon'."
             ) from error
         return cls(name, spec, timezone)
+
+
+def check_name(name: object, of: str) -> None:
+    """Check the name of a schedule, a broadcast or a post.
+
+    Args:
+        of: What has the name, such as "broadcast".
+    Raises:
+        BotError: it is not a text of 1 to 64 letters, digits, `_`, `.` and `-`.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BotError(f"{name!r} cannot be the name of a {of}. Use 1 to 64 letters of ASCII, digits, _, . and -.")
 
 
 def check_names(schedules: Iterable[Schedule]) -> None:

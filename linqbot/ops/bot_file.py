@@ -126,13 +126,14 @@ def _checked(bot: Bot) -> Bot:
     """
     for call, _, at in written_calls(bot):
         if ast.unparse(call.func).endswith(".bot.broadcast"):
-            from linqbot.features.broadcasts import check_name
+            from linqbot.features.schedules import check_name
 
             for written in (each.value for each in call.keywords if each.arg == "name"):
                 parts = written.values if isinstance(written, ast.JoinedStr) else [written]
                 # The values in an f-string are not known.
+                name = "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in parts)
                 try:
-                    check_name("".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in parts))
+                    check_name(name, "broadcast")
                 except BotError as error:
                     raise BotError(f"{at}: {error}") from None
     return bot

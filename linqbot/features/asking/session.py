@@ -119,7 +119,7 @@ class AskSession:
         self.root = root_of(conversation, question)
         self._next = question.next
         if (self._arrival.outcome or {}).get("reason") == "opted_out":
-            journal.muted_chat = conversation.chat_id
+            journal.opted_out_chat = conversation.chat_id
 
     @property
     def is_past(self) -> bool:
@@ -220,7 +220,7 @@ class AskSession:
             self._repeated = [replace(self._arrival.asked.conversation, question=repeated.to_json())]
 
     def end(self, turn: Turn, commit: Commit) -> None:
-        if self._conversation is None and self._journal.muted_chat is not None:
+        if self._conversation is None and self._journal.opted_out_chat is not None:
             return  # The person opts out, which ends all questions of the chat: see `OptOuts`.
         commit.has_all_entries = False
         if isinstance(commit.outcome, DeadLetter):
