@@ -40,7 +40,8 @@ class Sentry:
     @hookimpl(trylast=True)
     def started(self) -> None:
         if not sentry_sdk.is_initialized() and os.environ.get("SENTRY_DSN"):
-            sentry_sdk.init(include_local_variables=False, max_request_body_size="never")
+            # Integrations would wrap the server, the loggers and each HTTP request, and send what passes there.
+            sentry_sdk.init(default_integrations=False, include_local_variables=False)
 
     @hookimpl
     def turn_ended(self, report: TurnReport) -> None:

@@ -42,7 +42,8 @@ class Kept(Transport):
 def kept() -> Iterator[Kept]:
     """Set up Sentry with its defaults, which send local variables, the messages of errors and breadcrumbs."""
     transport = Kept()
-    sentry_sdk.init("http://key@127.0.0.1:9/1", transport=transport, default_integrations=False)
+    # Without a release, the SDK starts git.
+    sentry_sdk.init("http://key@127.0.0.1:9/1", transport=transport, default_integrations=False, release="1")
     yield transport
     sentry_sdk.get_client().close()
     sentry_sdk.get_global_scope().set_client(None)
@@ -117,6 +118,7 @@ async def test_the_plugin_sets_sentry_up_from_its_variables(monkeypatch: pytest.
     plugin.started()
     assert not sentry_sdk.is_initialized()
     monkeypatch.setenv("SENTRY_DSN", "http://key@127.0.0.1:9/1")
+    monkeypatch.setenv("SENTRY_RELEASE", "1")
     plugin.started()
     try:
         assert sentry_sdk.is_initialized()
