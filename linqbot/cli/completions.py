@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 
 
 def event_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete Linq's event types, each with its description."""
     from linqbot.linq.events.parse import EVENT_TYPES
 
     return _starting(incomplete, ((name, _about(kind)) for name, kind in EVENT_TYPES.items()))
 
 
 def effects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete screen and bubble effects."""
     from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 
     named = ((name, kind) for kind, names in (("screen", SCREEN_EFFECTS), ("bubble", BUBBLE_EFFECTS)) for name in names)
@@ -33,7 +31,6 @@ def effects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 
 def codes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the codes that `linqbot explain` knows."""
     from linqbot.ops.explanations import everything, of_linq, of_rules
 
     # linqbot's own codes need many imports, so they are left out if another kind of code was begun.
@@ -42,12 +39,10 @@ def codes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
 
 
 def waiting(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete ids of waiting deliveries and of dead letters, in the storage that the settings name."""
     return _starting(incomplete, _deliveries(ctx.params, is_dead=None))
 
 
 def dead(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete ids of dead letters."""
     return _starting(incomplete, _deliveries(ctx.params, is_dead=True))
 
 
@@ -80,7 +75,6 @@ def _about(kind: type) -> str:
 
 
 def advice_on(unknown: str) -> str:
-    """Return a sentence that helps with an event type that linqbot does not know."""
     # Imported here, so that shell completion and --help do not wait for the events to be imported.
     from linqbot.linq.events.parse import EVENT_TYPES
 

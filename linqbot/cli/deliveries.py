@@ -42,16 +42,10 @@ _BATCH_SIZE = 200
 
 
 def deliveries(count: int) -> str:
-    """Return a number of deliveries in words, such as `1 delivery`."""
     return f"{count} deliver{'y' if count == 1 else 'ies'}"
 
 
 def refuse_missing(ids: Collection[str], found: Collection[str], problem: str) -> None:
-    """Refuse ids that were given but not found.
-
-    Raises:
-        StorageError: there is one. The message says `problem` of it.
-    """
     missing = sorted(set(ids) - set(found))
     if missing:
         more = f" The same is true of {len(missing) - 1} more." if len(missing) > 1 else ""

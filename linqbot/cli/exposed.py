@@ -39,8 +39,6 @@ allow_host_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """The addresses of a bound port."""
-
     here: str  # the address for this machine
     elsewhere: tuple[str, ...]  # addresses for other machines; only when `is_open`, and empty when none was found
     is_open: bool  # True if other machines can connect

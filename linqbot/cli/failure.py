@@ -74,8 +74,6 @@ class DeployDiffers(LinqbotError):
 
 @dataclass(frozen=True, slots=True)
 class CommandFailure:
-    """The report of an error that ended a command."""
-
     code: str  # the code of linqbot, such as `LQB1001`
     what: str
     fix: str
@@ -85,7 +83,6 @@ class CommandFailure:
 
 
 def of(error: LinqbotError | click.ClickException | click.Abort) -> CommandFailure:
-    """Return the report of an error that ended a command."""
     if isinstance(error, LinqbotError):
         return _of_linqbot_error(error)
     if isinstance(error, click.Abort):

@@ -64,8 +64,6 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a command."""
-
     data: Any  # printed with --json
     # Printed for people: a text, rows of a table or facts about one thing, or a function that prints; None for `data`.
     shown: str | Sequence[dict[str, Any]] | dict[str, Any] | Callable[[], object] | None = None
@@ -75,11 +73,7 @@ class Result:
 
 
 def asked(question: str, *, default: bool = False) -> bool:
-    """Ask a question that is answered with yes or no. Ctrl-C ends it at once, also in an async function.
-
-    Raises:
-        click.Abort: there is no answer.
-    """
+    """Ask a question that is answered with yes or no. Ctrl-C ends it at once, also in an async function."""
     # An event loop only notes Ctrl-C, and would cancel the function when the question is answered.
     before = signal.getsignal(signal.SIGINT)
     is_noted = before is not signal.SIG_IGN and threading.current_thread() is threading.main_thread()
@@ -102,11 +96,6 @@ class Confirm:
         self._yes = yes
 
     def __call__(self, question: str) -> None:
-        """Ask a question.
-
-        Raises:
-            click.Abort: the answer was no, or there is no terminal to answer it from.
-        """
         if not self._yes and not asked(question):
             raise click.Abort
 
@@ -146,7 +135,6 @@ def command_of(function: Callable[..., Any], name: str) -> click.Command:
 
 
 def _add(command: click.Command, parameter: inspect.Parameter, hint: Any) -> None:
-    """Add the argument or the option of a parameter to a command."""
     about = hint.__metadata__[0] if get_origin(hint) is Annotated else Arg()
     if about in (_URL, _JSON):
         return
@@ -215,7 +203,6 @@ def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: boo
 
 
 def print_result(result: Result, *, as_json: bool) -> None:
-    """Print the result of a command: its data as JSON, or what is shown to people."""
     shown = result.data if as_json or result.shown is None else result.shown
     if isinstance(shown, str):
         click.echo(shown)

@@ -171,8 +171,6 @@ def _write_printable(write: Callable[[TextIO, ExcInfo], None], out: TextIO, exc_
 
 
 class _AsText:
-    """Renders an exception as text, for a log line in JSON."""
-
     def __init__(self, write: Callable[[TextIO, ExcInfo], None]) -> None:
         self._write = write
 

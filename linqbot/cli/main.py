@@ -37,17 +37,12 @@ class ListedGroup(click.Group):
         self.lines = lines
 
     def all_lines(self) -> Mapping[str, str]:
-        """Return the line of help of each command."""
         return self.lines
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the arguments name.
-
-        Raises:
-            UsageError: there is no such command. The message names the nearest one.
-        """
+        """Find the command that the arguments name."""
         if args and args[0] not in self.lines and args[0] not in (names := self.list_commands(ctx)):
             near = self.nearest(args[0], names)
             hint = f"Did you mean {near}?" if near else f"The commands are: {', '.join(names)}."
@@ -55,7 +50,6 @@ class ListedGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def nearest(self, name: str, names: Sequence[str]) -> str | None:
-        """Return the command that was probably meant."""
         return nearest_name(name, names)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

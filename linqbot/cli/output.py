@@ -53,11 +53,7 @@ def find_bot(_: click.Context, __: click.Parameter, value: str | None) -> str | 
 
 
 def require_bot(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """Return the file of the bot that a value names, or `bot.py`.
-
-    Raises:
-        click.MissingParameter: no file is named, and there is no `bot.py` in this folder.
-    """
+    """Return the file of the bot that a value names, or `bot.py` if there is one."""
     found = find_bot(ctx, param, value)
     if found is None:
         message = f"There is no {USUAL} in this folder. Name the file with your bot."
@@ -94,8 +90,6 @@ def parse_time(value: str) -> float:
 
     Returns:
         Unix seconds.
-    Raises:
-        click.BadParameter: the text is neither.
     """
     if ago := re.fullmatch(r"(\d+)([smhd])", value):
         return time.time() - int(ago[1]) * _UNITS[ago[2]]
@@ -109,7 +103,6 @@ def parse_time(value: str) -> float:
 
 
 def iso_time(at: float | None) -> str | None:
-    """Format a time in Unix seconds as ISO 8601, in UTC and to the millisecond."""
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 

@@ -41,8 +41,6 @@ def asked(plugins: Plugins, taken: Collection[str]) -> dict[str, click.Command]:
 
     Args:
         taken: Names that plugins' commands must not have.
-    Raises:
-        ConfigError: the commands of a required plugin are refused.
     """
     found: dict[str, click.Command] = {}
     for impl, added in plugins.ask("register_commands", _commands):

@@ -30,12 +30,7 @@ dev_option = click.option("--dev", is_flag=True, help="The storage of the linqbo
 
 
 def chosen_storage(params: dict[str, Any]) -> str | None:
-    """Return the URL that the values of the options --storage and --dev name; None for that of the settings.
-
-    Raises:
-        click.UsageError: both are given.
-        ConfigError: no linqbot dev runs in this folder.
-    """
+    """Return the URL that the values of the options --storage and --dev name; None for that of the settings."""
     url: str | None = params.get("storage")
     if not params.get("dev"):
         return url
@@ -50,8 +45,6 @@ async def open_configured_storage(url: str | None) -> AsyncIterator[Storage]:
 
     Args:
         url: The value of `--storage`; None leaves the setting as it is.
-    Raises:
-        ConfigError: the storage is in memory, so no other process can open it; or a setting cannot be read.
     """
     # Imported here, so that shell completion and --help do not wait for the settings and the storage to be imported.
     from linqbot.settings import from_env
@@ -93,11 +86,6 @@ def find_storage() -> Path | None:
 
 
 def storage_url() -> str:
-    """Return the URL of the storage of `linqbot dev`.
-
-    Raises:
-        ConfigError: none runs in this directory.
-    """
     path = find_storage()
     if path is None:
         raise ConfigError(

@@ -35,8 +35,6 @@ def serve_emulator(
         api_key: The only bearer token that is accepted; None for any.
         state: A JSON file to load the state from, and to write it to at the end.
         declared: The people, groups and lines at the beginning; None is two lines.
-    Raises:
-        ConfigError: the state cannot be read, or its folder does not exist.
     """
     logs.configure("warning", "auto")
     if state is not None and not state.parent.is_dir():

@@ -132,11 +132,6 @@ class EndpointRouter:
             self._by_length.setdefault(len(segments), []).append((segments, endpoint))
 
     def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
-        """Return the endpoint of a call, and the ids in its path.
-
-        Raises:
-            ApiError: 404, or 405 when the path exists with other methods only.
-        """
         asked, known = path.split("/"), False
         for segments, endpoint in self._by_length.get(len(asked), ()):
             ids = _ids(segments, asked)
@@ -298,11 +293,7 @@ def respond(answer: EndpointResponse) -> Response:
 
 
 async def read_json(request: Request, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
-    """Return the JSON object in the body of a request (R2).
-
-    Raises:
-        ApiError: 400/1003, the body is not a JSON object; 413, it is larger than `limit` bytes.
-    """
+    """Return the JSON object in the body of a request (R2)."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise ApiError(400, 1003, "Content-Type must be application/json")
@@ -317,11 +308,6 @@ async def read_json(request: Request, limit: int = MAX_BODY_BYTES) -> dict[str, 
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body of a request.
-
-    Raises:
-        ApiError: 413, the body is larger than `limit` bytes.
-    """
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -349,13 +335,11 @@ _CODES = {400: 1005, 401: 2004, 403: 2005, 404: 2001, 409: 1006, 429: 1007}
 
 
 async def wait_for_fault(fault: Fault | None, world: World) -> None:
-    """Wait as long as a fault delays its request, on the emulator's clock."""
     if fault is not None and fault.delay_ms:
         await world.clock.wait_until(world.now() + fault.delay_ms / 1000)
 
 
 def answer_of(fault: Fault) -> EndpointResponse:
-    """Return the answer that a fault gives in place of the endpoint."""
     status = fault.status or 500
     if status < 400:
         return EndpointResponse(status, {})
@@ -364,11 +348,7 @@ def answer_of(fault: Fault) -> EndpointResponse:
 
 
 async def break_connection(lost: Lost, scope: Scope, receive: Receive, send: Send) -> None:
-    """Break the connection of a request, as `Fault.drop` says; what was to be done before is done.
-
-    Raises:
-        httpx.TransportError: always, except over a connection that was closed without a byte.
-    """
+    """Break the connection of a request, as `Fault.drop` says; what was to be done before is done."""
     if lost != "connection":
         await _hang_up(send)
     await _close_without_a_byte(scope, receive)

@@ -96,10 +96,6 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
     Args:
         still_loading: Called once, from another thread, if the import takes longer than `long_s` seconds, with the line of
             the author's code that runs then, as `file:line`. That line is also logged.
-    Raises:
-        BotFileError: importing the file raised an error.
-        BotError: a broadcast of the bot has an impossible name.
-        NoBot: there is no such file, it has no Bot, or it has several and no name was given.
     """
     target, _, name = spec.partition(":")
     with _watched(still_loading, long_s):
@@ -120,9 +116,6 @@ def _checked(bot: Bot) -> Bot:
     """Return a bot whose broadcasts have possible names, as far as these are written out in the modules of its handlers.
 
     Otherwise the first broadcast would be the first to say so, when a person waits for an answer.
-
-    Raises:
-        BotError: a name cannot be that of a broadcast.
     """
     for call, _, at in written_calls(bot):
         if ast.unparse(call.func).endswith(".bot.broadcast"):

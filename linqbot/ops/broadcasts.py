@@ -14,19 +14,12 @@ from linqbot.storage.broadcasts import ALLOWED, Order
 
 @dataclass(frozen=True, slots=True)
 class BroadcastReport:
-    """A broadcast, with the number of people for each reason of a refusal or a failure."""
-
     broadcast: Broadcast
     refused: dict[str, int]
     failed: dict[str, int]
 
 
 async def find(storage: Storage, name: str) -> Broadcast:
-    """Return a broadcast.
-
-    Raises:
-        StorageError: none of this name is stored.
-    """
     broadcast = await storage.broadcast(name)
     if broadcast is None:
         raise StorageError(f"There is no broadcast {name}. See: linqbot waiting list --broadcasts")
@@ -34,11 +27,6 @@ async def find(storage: Storage, name: str) -> Broadcast:
 
 
 async def report(storage: Storage, name: str) -> BroadcastReport:
-    """Return the report of a broadcast.
-
-    Raises:
-        StorageError: none of this name is stored.
-    """
     broadcast = await find(storage, name)
     return BroadcastReport(broadcast, await _reasons(storage, name, "refused"), await _reasons(storage, name, "failed"))
 
@@ -59,8 +47,6 @@ async def wait_for_end(
     Args:
         pause: Called between two looks at the storage.
         note: Called with the broadcast at each look.
-    Raises:
-        StorageError: no broadcast of this name is stored.
     """
     while True:
         broadcast = await find(storage, name)
@@ -71,22 +57,14 @@ async def wait_for_end(
 
 
 async def carry_out(storage: Storage, name: str, order: Order) -> Broadcast:
-    """Pause, resume or cancel a broadcast, and return it. The server notices it.
-
-    Raises:
-        StorageError: none of this name is stored, or its status does not allow the order.
-    """
+    """Pause, resume or cancel a broadcast, and return it. The server notices it."""
     if not await storage.order_broadcast(name, order):
         raise _not_allowed(await find(storage, name), order)
     return await find(storage, name)
 
 
 async def check(storage: Storage, name: str, order: Order) -> None:
-    """Check that a broadcast exists, and that its status allows an order.
-
-    Raises:
-        StorageError: none of this name is stored, or its status does not allow the order.
-    """
+    """Check that a broadcast exists, and that its status allows an order."""
     broadcast = await find(storage, name)
     if broadcast.status not in ALLOWED[order][0]:
         raise _not_allowed(broadcast, order)

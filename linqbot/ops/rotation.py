@@ -81,10 +81,6 @@ class Rotation:
         Args:
             overlap_s: Seconds for which both subscriptions deliver.
             wait: Wait until the old subscription can be deleted. Without it, a later run deletes it.
-        Raises:
-            RotationStopped: the bot does not accept the new secret.
-            ConfigError: nothing is subscribed, or another machine has begun a rotation.
-            LinqApiError: Linq cannot be reached, or refuses a request.
         """
         there = await of_address(self.client, target_url)
         finished = await self._finished_before(there)

@@ -75,13 +75,7 @@ async def check(url: str, progress: Progress = lambda _, __: None) -> CheckRepor
 
 
 async def migrate(url: str) -> SchemaState:
-    """Bring the schema of a storage up to date, and return the state that it had. A missing storage is created.
-
-    Raises:
-        ConfigError: the URL is not one of a storage with a schema; a process serves the file; or the rights do not suffice.
-        StorageError: a newer linqbot has written the schema.
-        StorageUnavailable: nothing was changed.
-    """
+    """Bring the schema of a storage up to date, and return the state that it had. A missing storage is created."""
     contents = _contents(url, "migrate")
     before = await contents.schema()
     async with contents:
@@ -124,11 +118,7 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
 
 
 def _mark_of(source: Contents, target: Contents, digest: Digest) -> CopyMark:
-    """Return the mark from which a copy goes on, or that of a new copy.
-
-    Raises:
-        StorageError: the source has changed since the copy began.
-    """
+    """Return the mark from which a copy goes on, or that of a new copy."""
     if target.mark is None:
         return CopyMark(source.name, digest.whole, dict.fromkeys(TABLES, 0))
     if target.mark.digest != digest.whole:
@@ -152,11 +142,7 @@ async def _copy_rows(source: Contents, target: Contents, mark: CopyMark, progres
 
 
 def _contents(url: str, role: Role = "check") -> Contents:
-    """Return the content of a storage, which is not opened yet.
-
-    Raises:
-        ConfigError: the URL is not one of a file or of PostgreSQL, or asyncpg is not installed.
-    """
+    """Return the content of a storage, which is not opened yet."""
     if (path := path_of(url)) is not None:
         return SQLiteContents(path, role)
     open_storage(url, serving=False)
@@ -170,11 +156,7 @@ def _contents(url: str, role: Role = "check") -> Contents:
 
 
 def scope_of(who: str) -> str:
-    """Return the scope of a handle, of the id of a chat, or of `bot`. A scope is returned as it is.
-
-    Raises:
-        ValueError: this is empty, or a number without its country code.
-    """
+    """Return the scope of a handle, of the id of a chat, or of `bot`. A scope is returned as it is."""
     who = who.strip()
     if not who:
         raise ValueError("It is empty. Write a handle, the id of a chat, or bot.")
@@ -199,11 +181,7 @@ async def rows(store: Storage, scope: str | None, name: str | None) -> AsyncIter
 
 
 async def found(store: Storage, scope: str, name: str) -> bytes:
-    """Return one stored value.
-
-    Raises:
-        StorageError: there is none of this name. The message names those that there are.
-    """
+    """Return one stored value; the error that there is none names those that there are."""
     values = await store.load(scope)
     if name in values:
         return values[name]
@@ -218,9 +196,6 @@ async def replace_state(store: Storage, scope: str, name: str, *, before: bytes 
     Args:
         before: The value that was edited; None if there was none.
         after: JSON text.
-    Raises:
-        ValueError: `after` is not a JSON object; or it is not a list where `before` is one.
-        StateConflict: the value was changed while it was edited; nothing was written.
     """
     # Only a pydantic.RootModel is stored as a list, and what is stored tells that it is one.
     kind: type = list if before is not None and isinstance(decoded(before), list) else dict

@@ -61,11 +61,7 @@ class Handled:
 
 
 def handled_in(file: str, settings: Settings) -> Handled:
-    """Return the event types that the bot in a file takes, together with the plugins that are served with it.
-
-    Raises:
-        ConfigError, LinqbotError: the file or a required plugin cannot be loaded.
-    """
+    """Return the event types that the bot in a file takes, together with the plugins that are served with it."""
     # What the file prints must not be in the output of a command, which may be JSON.
     with redirect_stdout(sys.stderr):
         bot = load_bot(file)
@@ -105,11 +101,7 @@ def events_among(offered: Collection[str], wants: Handled) -> tuple[tuple[str, .
 
 
 def target(url: str) -> str:
-    """Return the target for an address: with linqbot's webhook path if it has none, and the payload version pinned.
-
-    Raises:
-        ConfigError: Linq does not deliver to such an address, or linqbot cannot read the payload version it names.
-    """
+    """Return the target for an address: with linqbot's webhook path if it has none, and the payload version pinned."""
     try:
         split = urlsplit(url)
         host, _ = split.hostname, split.port
@@ -199,9 +191,6 @@ async def create_pending(
         like: Copy the lines and routing headers of this subscription.
     Returns:
         The subscription, without its secret.
-    Raises:
-        ConfigError: the secret file cannot be written, so no subscription was created.
-        LinqApiError: Linq cannot be reached, or refuses the request.
     """
     secrets.prepare()
     made = await client.webhook_subscriptions.create(
@@ -255,9 +244,6 @@ async def sync(
     Args:
         own: Change this subscription, even if it has another address.
         dry_run: Return the changes without making them.
-    Raises:
-        ConfigError: the secret file cannot be read or written.
-        LinqApiError: Linq cannot be reached, or refuses a request.
     """
     kept = {each.subscription_id for each in secrets.read()}
     there = [own] if own else await of_address(client, wanted.target_url)
@@ -306,11 +292,7 @@ async def _change(client: Client, one: WebhookSubscription, wanted: Wanted) -> W
 
 
 async def own_lines(client: Client, asked: Sequence[str]) -> tuple[str, ...]:
-    """Return the given lines, without duplicates.
-
-    Raises:
-        ConfigError: the account does not have one of them, so its events would never come.
-    """
+    """Return the given lines, without duplicates."""
     lines = {one.phone_number async for one in client.phone_numbers.list()}
     for number, line in enumerate(asked, 1):
         if line not in lines:

@@ -20,41 +20,25 @@ _FILES: Final = ("GET /attachments/{id}/{name}", "PUT /uploads/{id}")
 
 
 def one_of(name: str, given: object, known: Collection[str]) -> None:
-    """Refuse a value that is not one of those known.
-
-    Raises:
-        ValueError: it is not; the message names the nearest one.
-    """
+    """Refuse a value that is not one of those known."""
     if given not in known:
         raise ValueError(f"There is no {name} {given!r}. {suggestion(str(given), known)}")
 
 
 def seconds(name: str, given: float) -> None:
-    """Refuse seconds that cannot pass.
-
-    Raises:
-        ValueError: they are negative, infinite or no number.
-    """
+    """Refuse seconds that cannot pass."""
     if not 0 <= given < math.inf:
         raise ValueError(f"{name}={given!r} is no time that can pass. Give seconds, 0 or more.")
 
 
 def start(given: datetime | None) -> None:
-    """Refuse a start without a time zone, which would be another time on another machine.
-
-    Raises:
-        ValueError: it has none.
-    """
+    """Refuse a start without a time zone, which would be another time on another machine."""
     if given is not None and given.tzinfo is None:
         raise ValueError(f"start={given} has no time zone. Write datetime(…, tzinfo=UTC).")
 
 
 def fault(*, times: int, status: int | None = None) -> None:
-    """Refuse a fault that never happens, or that is no failure.
-
-    Raises:
-        ValueError: it happens less than once, or its status is no error.
-    """
+    """Refuse a fault that never happens, or that is no failure."""
     if times < 1:
         raise ValueError(f"times={times} lets nothing go wrong. Give 1 or more.")
     if status is not None and not 400 <= status <= 599:
@@ -62,11 +46,7 @@ def fault(*, times: int, status: int | None = None) -> None:
 
 
 def call(given: str) -> None:
-    """Refuse a part of a call's method and path, or of its endpoint's name, that no call has.
-
-    Raises:
-        ValueError: no call has it.
-    """
+    """Refuse a part of a call's method and path, or of its endpoint's name, that no call has."""
     paths = (f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS.values())
     if not any(given in name for name in ENDPOINTS) and not any(_is_in(given, path) for path in (*paths, *_FILES)):
         near = nearest_name(given, ENDPOINTS)
@@ -75,17 +55,12 @@ def call(given: str) -> None:
 
 
 def event_type(given: str) -> None:
-    """Refuse a part of an event type that no type has.
-
-    Raises:
-        ValueError: no type of Linq's events has it.
-    """
+    """Refuse a part of an event type that no type has."""
     if not any(given in known for known in EVENT_TYPES):
         raise no_event(given)
 
 
 def no_event(given: str) -> ValueError:
-    """Return the error for a type that no event of Linq has."""
     near = nearest_name(given, EVENT_TYPES)
     return ValueError(f"Linq has no event {given!r}." + (f" Did you mean {near!r}?" if near else ""))
 

@@ -251,11 +251,6 @@ async def remove(subscription_id: Annotated[str, Arg("ID")], confirm: Confirm) -
 
 
 def account() -> Settings:
-    """Return the settings, which have an API token.
-
-    Raises:
-        ConfigError: LINQ_API_V3_API_KEY is not set, or another setting cannot be read.
-    """
     settings = from_env()
     if not settings.api_key:
         raise KeyMissing(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
@@ -264,18 +259,13 @@ def account() -> Settings:
 
 @asynccontextmanager
 async def linq(settings: Settings) -> AsyncIterator[Client]:
-    """Open a client for settings that have an API token."""
     assert settings.api_key
     async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
         yield client
 
 
 async def _known_target(client: Client, secrets: SecretFile) -> str:
-    """Return the target of the subscription whose secret is stored here.
-
-    Raises:
-        click.UsageError: the stored secrets belong to no subscription, or to those of several addresses.
-    """
+    """Return the target of the subscription whose secret is stored here."""
     kept = {each.subscription_id for each in secrets.read()}
     found = [one async for one in client.webhook_subscriptions.list() if one.id in kept]
     addresses = sorted({subscriptions.address(one.target_url) for one in found})

@@ -69,11 +69,7 @@ def command(*, name: str, plugin: bool, as_json: bool) -> None:
 
 
 def _project_name(folder: Path, *, plugin: bool) -> str:
-    """Return the name of the project: the folder's, if a distribution may have it, and a plugin's module too.
-
-    Raises:
-        click.UsageError: the name cannot be used. The message suggests another one.
-    """
+    """Return the name of the project: the folder's, if a distribution may have it, and a plugin's module too."""
     name = folder.resolve().name
     taken = TAKEN | (sys.stdlib_module_names | frozenset(keyword.kwlist) if plugin else frozenset())
     is_taken = name.lower() in TAKEN or _module(name) in taken

@@ -31,11 +31,7 @@ _FOR_PROGRAMS = {"left", "chats", "wiped"}
 
 
 def scope_of(value: str) -> str:
-    """Return the scope of a handle, of the id of a chat, or of `bot`, as an argument names it.
-
-    Raises:
-        click.BadParameter: this is empty, or a number without its country code.
-    """
+    """Return the scope of a handle, of the id of a chat, or of `bot`, as an argument names it."""
     try:
         return stored_contents.scope_of(value)
     except ValueError as error:

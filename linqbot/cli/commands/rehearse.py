@@ -158,12 +158,7 @@ def command(
 
 
 def load_people(file: Path) -> list[Persona]:
-    """Return the personas of a file: its list `people`, or else each Persona at its top level.
-
-    Raises:
-        BotFileError: importing the file raised an error.
-        ConfigError: it has no Persona.
-    """
+    """Return the personas of a file: its list `people`, or else each Persona at its top level."""
     try:
         names = runpy.run_path(str(file))
     except Exception as error:

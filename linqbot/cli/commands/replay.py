@@ -170,11 +170,6 @@ def _print_dry_run(row: dict[str, Any]) -> None:
 
 
 async def _replayable(inbox: Storage, selection: Selection) -> list[str]:
-    """Return the ids of the chosen deliveries.
-
-    Raises:
-        StorageError: one that was named cannot be replayed, or none matches.
-    """
     chosen = await inbox.replayable(selection)
     refuse_missing(
         selection.ids or (),

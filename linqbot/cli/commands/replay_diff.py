@@ -61,13 +61,7 @@ class Comparison:
 def compare(
     comparison: Comparison, storage: str | None, *, with_texts: bool, allow_different: bool, as_json: bool
 ) -> None:
-    """Run a dry deploy, and print its report.
-
-    Raises:
-        DeployDiffers: something differs or fails, or nothing could be compared.
-        ConfigError: no delivery matches, or a bot cannot be run.
-        BotFileError: a bot cannot be imported.
-    """
+    """Run a dry deploy, and print its report."""
     settings = from_env(storage=storage)
     logs.configure(settings.log_level, settings.log_format, without=logs.LINES_OF_DRY_RUNS)
     if comparison.reads:

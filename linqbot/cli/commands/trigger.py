@@ -33,8 +33,6 @@ SCHEDULE = "schedule"
 
 @dataclass(frozen=True, slots=True)
 class WebhookReply:
-    """The bot's response to one event."""
-
     event_id: str
     status: int | None  # HTTP status; None if there was no response
     ms: int  # milliseconds until the response or the error
@@ -193,11 +191,7 @@ def _url(text: str | None) -> httpx.URL:
 
 
 def _secret() -> str:
-    """Return the first secret of the settings. During a rotation there are several, and the bot accepts all of them.
-
-    Raises:
-        ConfigError: there is no secret, or it is malformed.
-    """
+    """Return the first secret of the settings. During a rotation there are several, and the bot accepts all of them."""
     secrets = from_env().secrets()
     if not secrets:
         raise SecretMissing(

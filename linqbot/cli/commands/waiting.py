@@ -120,8 +120,6 @@ def _print_summary(found: dict[str, list[_Row]], limit: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """The rows that were asked for."""
-
     selection: Selection
     chat: str | None
     handler: str | None
@@ -186,8 +184,6 @@ async def _ambiguous(storage: Storage, wanted: _Wanted) -> list[_Row]:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """A kind of what waits."""
-
     rows: Callable[[Storage, _Wanted], Awaitable[list[_Row]]]
     takes: set[str]  # the options that choose among its rows
     noun: str

@@ -90,7 +90,6 @@ class BotProcess:
         return self.process is not None and self.process.returncode is None
 
     async def start(self) -> None:
-        """Start the process, with the present code of the bot."""
         self.is_stopping = self.was_up = False
         self.accept()
         prepared, self.prepared = self.prepared, None

@@ -34,11 +34,6 @@ STORAGE: Final = f"sqlite:///{FOLDER / 'dev.db'}"
 
 
 def environ(settings: Settings) -> dict[str, str]:
-    """Return the environment variables for the bot's process.
-
-    Raises:
-        ConfigError: there is no API token.
-    """
     if not settings.api_key:
         raise ConfigError(
             "LINQ_API_V3_API_KEY is not set, and --public-url is for a real account. "
@@ -55,12 +50,7 @@ def environ(settings: Settings) -> dict[str, str]:
 
 
 async def run(bot: BotProcess, settings: Settings, public_url: str, watched: Path, *, reload: bool) -> None:
-    """Serve the bot at a public address until a signal ends it.
-
-    Raises:
-        ConfigError: the address is not usable, or another subscription delivers there.
-        LinqApiError: Linq cannot be reached, or refuses a request.
-    """
+    """Serve the bot at a public address until a signal ends it."""
     assert settings.api_key
     async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
         subscribed = _Subscribed(client, SecretFile(SECRET_FILE), target(public_url))
@@ -88,11 +78,7 @@ class _Subscribed:
     id: str | None = None  # None until there is a subscription
 
     async def take_over(self) -> None:
-        """Take over the subscription that a crash has left. If there are several, delete all but one.
-
-        Raises:
-            ConfigError: a subscription that `linqbot dev` did not create delivers to the address.
-        """
+        """Take over the subscription that a crash has left. If there are several, delete all but one."""
         kept = {each.subscription_id for each in self.secrets.read()}
         there = [one async for one in self.client.webhook_subscriptions.list()]
         strangers = [one for one in there if one.id not in kept and address(one.target_url) == address(self.target_url)]

@@ -76,20 +76,13 @@ class DevRunner:
 
     @property
     def restartable(self) -> list[str]:
-        """The ids of the messages that `restart_from` accepts, oldest first."""
         return [checkpoint.message_id for checkpoint in self._checkpoints]
 
     async def write(self, message: Write) -> dict[str, str | None]:
-        """Keep a checkpoint, then perform the act; see `BotRunner.write`."""
         async with self._writing:
             return await self._write(message)
 
     async def restart_from(self, message_id: str) -> dict[str, str | None]:
-        """Return to the state before a message, and write it again; see `BotRunner.restart_from`.
-
-        Raises:
-            ApiError: 409, there is no checkpoint of this message.
-        """
         async with self._writing:
             checkpoint = next((one for one in self._checkpoints if one.message_id == message_id), None)
             if checkpoint is None:
@@ -106,7 +99,6 @@ class DevRunner:
             return await self._write(checkpoint.message)
 
     async def reset(self) -> None:
-        """Empty the emulator and the bot's storage, and return to real time."""
         async with self._writing:
             async with self._stopped():
                 self._emulator.reset()
@@ -194,11 +186,6 @@ class DevRunner:
         return {"is_running": True, **answer.json()}
 
     async def run_again(self, event_id: str) -> None:
-        """Let the bot handle an event again; see `BotRunner.run_again`.
-
-        Raises:
-            ApiError: 409, the bot does not run, has not handled the event, or no longer keeps it.
-        """
         try:
             answer = await self._http.post("/run-again", json={"delivery_id": _delivery_id(event_id)})
         except httpx.TransportError:

@@ -284,14 +284,12 @@ def error_report(error: BaseException, otherwise: str | None = None) -> dict[str
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Return the error itself; of an exception group, the first error in it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 def message_of(error: BaseException) -> str:
-    """Return an error's message; empty if its class cannot make one."""
     try:
         return readable(error.msg if isinstance(error, SyntaxError) else str(error))
     except Exception:  # noqa: BLE001 - a class of the author's may fail to make its message
@@ -307,7 +305,6 @@ def authors_traceback(error: BaseException) -> str:
 
 
 def file_name(path: str) -> str:
-    """Return the name of a file without its folders, as linqbot's logs show it."""
     return path.replace("\\", "/").rpartition("/")[2]
 
 

@@ -103,7 +103,6 @@ def growth(looks: Sequence[Live]) -> Growth | None:
 
 
 def _product(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the sum of the products of two sequences. Python has it since 3.12."""
     return sum(x * y for x, y in zip(one, other, strict=True))
 
 

@@ -80,11 +80,7 @@ def _write(violation: Violation, visits: Sequence[Visit], bot: str, path: Path, 
 
 
 def _shows(violation: Violation, path: Path) -> bool:
-    """Return True if the test fails with a violation of the same rule.
-
-    Raises:
-        subprocess.TimeoutExpired: the test was still running after `TIMEOUT_S`.
-    """
+    """Return True if the test fails with a violation of the same rule."""
     # Without the configuration of a project around it, which may ask for plugins or other options.
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(path.parent), "--noconftest", "-q"]
     ran = subprocess.run(  # noqa: S603 - it runs the file that was just written
@@ -209,7 +205,6 @@ def _test(
 
 
 def name_of(person: str) -> str:
-    """Return the name of a person as a part of a Python name and of a file's name."""
     name = re.sub(r"[^a-z0-9]+", "_", person.lower()).strip("_") or "person"
     return f"person_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
 

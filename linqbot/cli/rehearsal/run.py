@@ -34,8 +34,6 @@ SECRET_NAMES: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The settings of a rehearsal."""
-
     bot: str
     seconds: float
     faults: Sequence[FaultName]
@@ -47,11 +45,7 @@ class Plan:
 
 
 def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[Visit]]:
-    """Rehearse, and return the report and the conversations. Ctrl-C ends the rehearsal early.
-
-    Raises:
-        ConfigError: the bot did not start.
-    """
+    """Rehearse, and return the report and the conversations. Ctrl-C ends the rehearsal early."""
     with (
         uvicorn_server.listen("127.0.0.1", 0) as linq,
         uvicorn_server.listen("127.0.0.1", 0) as bound,
@@ -110,8 +104,6 @@ LIVE_EVERY_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The work that the bot had not finished."""
-
     number: int  # the number of the look
     # The people in whose chats something is not finished; None if the bot did not answer.
     handles: frozenset[str] | None
@@ -151,7 +143,6 @@ class LiveStage:
 
     @property
     def is_over(self) -> bool:
-        """True if the time is over."""
         return self._is_ending or asyncio.get_running_loop().time() >= self._begun_at + self._plan.seconds
 
     async def pause(self, seconds: float) -> None:
@@ -182,11 +173,7 @@ class LiveStage:
     # The rehearsal
 
     async def rehearse(self, people: Sequence[Persona], serving: asyncio.Task[None]) -> bool:
-        """Start the bot, and let the people talk. Return True if Ctrl-C stopped the emulator's server before they had ended.
-
-        Raises:
-            ConfigError: the bot did not start.
-        """
+        """Start the bot, and let the people talk. Return True if Ctrl-C stopped the emulator's server before they had ended."""
         process = self._bot.process
         subscription = self.emulator.subscribe(f"{process.url}/webhooks/linq?version=2026-02-03", ("message.received",))
         process.webhook_secret = subscription.secret
@@ -226,11 +213,7 @@ class LiveStage:
         return sum(1 for visit in self.visits for _ in visit.said)
 
     async def _run(self, people: Sequence[Persona]) -> None:
-        """Let the people talk until the time is over, and wait until the bot has finished.
-
-        Raises:
-            ConfigError: the bot did not start again after a kill.
-        """
+        """Let the people talk until the time is over, and wait until the bot has finished."""
         loop = asyncio.get_running_loop()
         self._begun_at = loop.time()
         self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]

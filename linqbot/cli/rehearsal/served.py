@@ -90,8 +90,6 @@ class ServedBot:
 
         Returns:
             How often it ended by itself before it answered.
-        Raises:
-            ConfigError: it has ended in its first life, or does not answer in time.
         """
         ended = 0
         try:
@@ -125,11 +123,7 @@ class ServedBot:
         return ConfigError(f"{self.process.file} {what}. Its log, {self._log}, ends with:\n{last}")
 
     async def kill(self) -> int:
-        """Kill the process at once, and start it again. Return how often it then ended by itself.
-
-        Raises:
-            ConfigError: it did not start again.
-        """
+        """Kill the process at once, and start it again. Return how often it then ended by itself."""
         async with self.process.changing:
             if self.process.process is not None and self.process.is_running:
                 end(self.process.process, at_once=True)

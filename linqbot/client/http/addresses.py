@@ -108,10 +108,6 @@ def target(url: str) -> Target:
     """Parse and check a URL.
 
     Spaces and non-ASCII letters in the path are percent-encoded; a fragment is dropped.
-
-    Raises:
-        UnsafeURL: The URL has control characters, a scheme other than http(s), credentials, or a host that is not in
-            one of the three allowed forms: a name, four decimal numbers, an IPv6 address in brackets.
     """
     if any(letter < " " or letter in "\\\x7f" for letter in url):
         raise UnsafeURL("A URL that contains control characters or backslashes is not followed.")

@@ -61,11 +61,7 @@ class Connector:
         self.more = proxy.fields.raw if proxy is not None and is_relayed else b""
 
     async def connect(self, on_lost: OnLost) -> Connection:
-        """Open a connection.
-
-        Raises:
-            ConnectFailed: The connection could not be opened, or not in time.
-        """
+        """Open a connection."""
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 if self._proxy is None:
@@ -162,11 +158,7 @@ def _trusted(file: str | None, folder: str | None) -> ssl.SSLContext:
 
 
 def trust() -> ssl.SSLContext:
-    """Return a TLS context that verifies names. Its authorities are `SSL_CERT_FILE`, else `SSL_CERT_DIR`, else certifi.
-
-    Raises:
-        ConfigError: The certificates cannot be read.
-    """
+    """Return a TLS context that verifies names. Its authorities are `SSL_CERT_FILE`, else `SSL_CERT_DIR`, else certifi."""
     file = os.environ.get("SSL_CERT_FILE") or None
     return _trusted(file, None if file else os.environ.get("SSL_CERT_DIR") or None)
 
@@ -230,9 +222,6 @@ def environment_proxy(origin: Origin) -> Proxy | None:
 
     An entry of `NO_PROXY` is a name, which includes its subdomains, an address, or a network such as 10.0.0.0/8. Names
     and addresses may have a port. A network matches IP addresses only: names are not resolved for it.
-
-    Raises:
-        ConfigError: The client cannot use this proxy.
     """
     if origin.host in LOOPBACK:
         return None

@@ -87,11 +87,7 @@ class RequestHeaders:
         self.raw = "".join(f"{name}: {value}\r\n" for name, value in self.pairs).encode("ascii")
 
     def replaced(self, more: Mapping[str, str]) -> RequestHeaders:
-        """Return these fields with `more` added; a field of the same name is replaced.
-
-        Raises:
-            ValueError: A name or value contains a character that HTTP does not allow.
-        """
+        """Return these fields with `more` added; a field of the same name is replaced."""
         names = {name.lower() for name in more}
         return RequestHeaders({**{name: value for name, value in self.pairs if name.lower() not in names}, **more})
 
@@ -141,11 +137,7 @@ _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 
 
 def request_target(path: str) -> str:
-    """Return path and query as in a request line: spaces, control and non-ASCII characters are percent-encoded.
-
-    Raises:
-        ValueError: The path does not begin with a slash.
-    """
+    """Return path and query as in a request line: spaces, control and non-ASCII characters are percent-encoded."""
     if _TARGET.fullmatch(path):
         return path
     if not path.startswith("/"):
@@ -210,18 +202,11 @@ class HttpTransport(Protocol):
         """Send a request once. `request.is_sent` says if the request may have arrived, also after an error."""
         ...
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        ...
+    async def aclose(self) -> None: ...
 
 
 def unpacked(content: bytes, encodings: str, max_bytes: int = MAX_CONTENT_BYTES) -> bytes:
-    """Return content after undoing its `Content-Encoding`. An encoding that we did not ask for is left as it is.
-
-    Raises:
-        MalformedResponse: The content cannot be decoded, ends early, is larger than `max_bytes`, or has too many
-            encodings.
-    """
+    """Return content after undoing its `Content-Encoding`. An encoding that we did not ask for is left as it is."""
     codings = [each.strip().lower() for each in encodings.split(",", MAX_CODINGS)]
     if len(codings) > MAX_CODINGS:
         raise MalformedResponse(f"the response has more than {MAX_CODINGS} content encodings")

@@ -34,12 +34,7 @@ class HttpxAdapter:
         return (httpx.HTTPError, httpx.StreamError, OSError)
 
     async def send(self, request: Request) -> Response:
-        """Send a request once.
-
-        Raises:
-            httpx.HTTPError, httpx.StreamError, OSError: The transport failed, or the response is malformed or too
-            large.
-        """
+        """Send a request once."""
         request.is_sent = True
         try:
             async with self.stream(request) as response:
@@ -52,11 +47,7 @@ class HttpxAdapter:
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[StreamedResponse]:
-        """Send a request once and yield its response with unread content.
-
-        Raises:
-            httpx.HTTPError, httpx.StreamError, OSError: The transport failed.
-        """
+        """Send a request once and yield its response with unread content."""
         fields = list(request.fields.pairs)
         if request.content is not None and not isinstance(request.content, bytes):
             fields.append(("Content-Length", str(request.size)))

@@ -89,11 +89,7 @@ class FetchFailed(LinqbotError):
 
 
 async def resolve(name: str) -> Sequence[str]:
-    """Return every address that the system's resolver knows for a name.
-
-    Raises:
-        OSError: The resolver knows none.
-    """
+    """Return every address that the system's resolver knows for a name."""
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -136,9 +132,6 @@ class Fetcher:
         Args:
             media: A part of a received message, or a URL. Linq's URLs are short-lived: fetch soon.
             timeout_s: Seconds for the whole fetch, from name resolution to the last byte, with all repetitions.
-        Raises:
-            FetchRefused: The URL is not allowed, or the file is larger than `max_bytes`.
-            FetchFailed: No complete 2xx response within `timeout_s`.
         """
 
         async def read(response: StreamedResponse) -> Fetched:
@@ -157,9 +150,6 @@ class Fetcher:
 
         Args:
             path: An existing file is replaced.
-        Raises:
-            FetchRefused, FetchFailed: As in `fetch`.
-            OSError: The file cannot be written.
         """
         place = Path(path)
 
@@ -248,9 +238,6 @@ class Fetcher:
         Args:
             may_be_own: False if another server chose the target by a redirect: then our own origin is checked like any
                 other.
-        Raises:
-            FetchRefused: The origin is not allowed, or one of its addresses is not public.
-            FetchFailed: The host has no address.
         """
         origin = goal.origin
         is_own = may_be_own and origin.is_same(self._own)

@@ -28,11 +28,6 @@ class Leave(ByPerson):
     handle: Handle | None = Field(None, description="The participant to remove; a line removes the bot.")
 
     def perform(self, world: World) -> None:
-        """Remove the participant and emit `participant.removed`.
-
-        Raises:
-            ApiError: 404, there is no such chat or participant; 409, the chat is not a group.
-        """
         chat = _group(world, self.chat_id)
         member = active_member(chat, self.from_)
         if self.handle is None or self.handle == self.from_:
@@ -51,11 +46,6 @@ class Join(ByPerson):
     handle: Handle | None = Field(None, description="The person to add.")
 
     def perform(self, world: World) -> None:
-        """Add the participant and emit `participant.added`.
-
-        Raises:
-            ApiError: 404, there is no such chat; 409, the chat is not a group, or the handle is in it already.
-        """
         chat = _group(world, self.chat_id)
         newcomer = self.handle or self.from_
         member = chat.member(newcomer)
@@ -127,7 +117,6 @@ class ShareLocation(ByPerson):
     )
 
     def perform(self, world: World) -> None:
-        """Change the location, and emit `location.sharing.started` or `.stopped` when sharing begins or ends."""
         chat = world.state.chat(self.chat_id)
         if self.state == "stopped":
             locations.end(world, chat, active_member(chat, self.from_).handle)
@@ -146,7 +135,6 @@ class ShareCard(ByPerson):
     media_url: str | None = Field(None, description="The address of the photo.")
 
     def perform(self, world: World) -> None:
-        """Store the card and emit `contact_card.received`, if the card is new."""
         card = (self.first_name, self.last_name, self.media_url)
         contacts.receive_card(world, self.from_, line_of_account(world, self.to), card)
 
@@ -158,13 +146,6 @@ class MakePoll(ByPerson):
     options: Annotated[list[NotEmpty], Field(min_length=2)] = Field(description="The texts of the options.")
 
     def perform(self, world: World) -> dict[str, str]:
-        """Store the poll and emit `poll.received`.
-
-        Returns:
-            `chat_id` and `message_id`.
-        Raises:
-            ApiError: 404, there is no such chat, or the person is not in the chat; 409, the chat is not iMessage.
-        """
         chat = world.state.chat(self.chat_id)
         send_policy.check_present(chat)
         if chat.service != "iMessage":
@@ -180,7 +161,6 @@ class AddOptions(ByPerson):
     options: Annotated[list[NotEmpty], Field(min_length=1)] = Field(description="The texts of the options.")
 
     def perform(self, world: World) -> None:
-        """Add the options and emit `poll.updated`."""
         message, _ = world.state.poll(self.message_id)
         chat = world.state.chats[message.chat_id]
         polls.extend(world, chat, message, active_member(chat, self.from_), self.options)
@@ -194,7 +174,6 @@ class Vote(ByPerson):
     operation: Literal["add", "remove"] = "add"
 
     def perform(self, world: World) -> None:
-        """Change the vote and emit `poll.vote.added` or `poll.vote.removed`, if that is a change."""
         message, _ = world.state.poll(self.message_id)
         chat = world.state.chats[message.chat_id]
         member = active_member(chat, self.from_)
@@ -216,7 +195,6 @@ class ChangeLine(Body):
     card: Literal["deleted"] | None = Field(None, description="Delete the line's contact card.")
 
     def perform(self, world: World) -> None:
-        """Make the changes and emit an event for each."""
         if self.assigned and self.phone_number not in world.state.lines:
             lines.assign(world, self.phone_number, line_type=self.line_type)
         line = existing(world.state.lines.get(self.phone_number), "phone number")
@@ -241,7 +219,6 @@ class SetOptOut(Body):
     opted_out: bool = Field(description="While true, Linq refuses messages to the person with 403 and code 2024.")
 
     def perform(self, world: World) -> None:
-        """Record it, and change the health of the person's direct chats."""
         send_policy.set_opt_out(world, self.handle, is_out=self.opted_out)
 
 

@@ -85,11 +85,6 @@ class ByPerson(Body):
 
 
 def active_member(chat: ChatRecord, handle: str) -> Member:
-    """Return the person `handle` as a member of the chat.
-
-    Raises:
-        ApiError: 404, the handle is not an active participant, or it is our line.
-    """
     member = chat.member(handle)
     if member is None or member.is_me or member.status != "active":
         raise not_found("participant")
@@ -117,7 +112,6 @@ class Text(Body):
     mentions: list[Mentioned] | None = Field(None, description="Further mentions.")
 
     def shown(self, world: World) -> TextPartRecord:
-        """Return the part of the message."""
         asked = [Mentioned(handle=self.mention, range=self.mention_range)] if self.mention else []
         asked += self.mentions or ()
         mentions = tuple(content.mention_of(world, one.handle, one.range, self.value) for one in asked)
@@ -145,20 +139,10 @@ class Media(Body):
     attachment_id: str | None = Field(None, description="An attachment that the emulator has.")
 
     def check(self) -> None:
-        """Check that the file has a content.
-
-        Raises:
-            ApiError: 400, none of the three fields is there.
-        """
         if not (self.data_base64 is not None or self.url or self.attachment_id):
             raise invalid("media needs data_base64, url or attachment_id")
 
     def shown(self, world: World) -> MediaPartRecord:
-        """Store content given as bytes, and return the part of the message.
-
-        Raises:
-            ApiError: the base64 or the URL cannot be read, or there is no such attachment.
-        """
         if self.data_base64 is None:
             return content.media_part(world, {"attachment_id": self.attachment_id, "url": self.url})
         try:
@@ -214,11 +198,6 @@ class Write(ByPerson):
     reconciled_at: str | None = Field(None, description="ISO 8601. The time at which Linq found the message.")
 
     def perform(self, world: World) -> dict[str, str | None]:
-        """Store the message and emit `message.received`.
-
-        Returns:
-            `chat_id` and `message_id`; both None when the person is blocked.
-        """
         for part in self.parts:
             if isinstance(part, Media):
                 part.check()
@@ -272,11 +251,6 @@ def _chat_with(world: World, line: Line, people: Sequence[str], service: str) ->
 
 
 def parsed_time(text: str | None) -> float | None:
-    """Return an ISO 8601 time as Unix seconds; None for None.
-
-    Raises:
-        ApiError: 400, the text is not a time.
-    """
     if text is None:
         return None
     try:
@@ -297,12 +271,6 @@ class Edit(ByPerson):
     part_index: Index = 0
 
     def perform(self, world: World) -> None:
-        """Change the text and emit `message.edited`.
-
-        Raises:
-            ApiError: 404, there is no such message; 409, another person or the bot wrote the message; 400, there is no
-                text part at `part_index`.
-        """
         message = world.state.message(self.message_id)
         if message.sender.handle != self.from_ or message.is_from_me:
             raise conflict("Only the sender can edit a message")
@@ -339,12 +307,6 @@ class React(ByPerson):
     placement: Placement | None = Field(None, description="The place of a sticker.")
 
     def perform(self, world: World) -> None:
-        """Change the reaction and emit `reaction.added` or `reaction.removed`.
-
-        Raises:
-            ApiError: 400, a field is missing or superfluous, or there is no such part; 404, there is no such message or
-                attachment, or the person is not in the chat.
-        """
         if self.type == "custom" and not self.custom_emoji:
             raise invalid("custom needs custom_emoji")
         images = [image for image in (self.emoji, self.url, self.attachment_id, self.data_base64) if image]
@@ -370,7 +332,6 @@ class Read(ByPerson):
     message_id: str | None = None
 
     def perform(self, world: World) -> None:
-        """Mark the messages as read and emit `message.read` for each."""
         chat = world.state.chat(self.chat_id)
         active_member(chat, self.from_)
         last = world.state.message(self.message_id).seq if self.message_id else None
@@ -388,7 +349,6 @@ class SetTyping(ByPerson):
     state: Literal["started", "stopped"]
 
     def perform(self, world: World) -> None:
-        """Show or hide the typing dots and emit `chat.typing_indicator.started` or `.stopped`, if that is a change."""
         _set_typing(world, world.state.chat(self.chat_id), self.from_, is_typing=self.state == "started")
 
 
@@ -408,7 +368,6 @@ class NameGroup(ByPerson):
     name: Annotated[NotEmpty, Field(max_length=200)] | None = Field(None, description="null takes the name away.")
 
     def perform(self, world: World) -> None:
-        """Change the name and emit `chat.group_name_updated`, if that is a change."""
         chat = _group(world, self.chat_id)
         by = active_member(chat, self.from_)
         if chat.name != self.name:
@@ -422,7 +381,6 @@ class SetGroupIcon(ByPerson):
     image: Media | None = Field(None, description="null takes the icon away.")
 
     def perform(self, world: World) -> None:
-        """Change the icon and emit `chat.group_icon_updated`, if that is a change."""
         chat = _group(world, self.chat_id)
         by, url = active_member(chat, self.from_), _address(world, self.image)
         if chat.icon != url:
@@ -453,12 +411,6 @@ class SetBackground(ByPerson):
         return self
 
     def perform(self, world: World) -> None:
-        """Change the background and emit `chat.background_updated`, if that is a change.
-
-        Raises:
-            ApiError: 404, there is no such chat or attachment, or the person is not in the chat; 409, the chat is not
-                iMessage; 400, the image cannot be read.
-        """
         chat = world.state.chat(self.chat_id)
         by = active_member(chat, self.from_)
         if chat.service != "iMessage":

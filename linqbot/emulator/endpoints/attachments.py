@@ -15,7 +15,6 @@ UPLOAD_WINDOW_S = 900.0
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
-    """Announce a file, and return the address to which its content is uploaded."""
     body, now = request.body, world.now()
     attachment = AttachmentRecord(
         id=new_id(),
@@ -42,11 +41,6 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def store(world: World, attachment_id: str, *, token: str, content_type: str, content: bytes) -> None:
-    """Store the content that was PUT to an upload address.
-
-    Raises:
-        ApiError: 403, the address is wrong or too old, or headers or size are not as announced.
-    """
     attachment = world.state.attachments.get(attachment_id)
     if (
         attachment is None

@@ -73,7 +73,6 @@ def open_with(
 
 
 def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
-    """List the chats, newest first; by line or by person if the query asks for it."""
     line, person = request.query.get("from"), request.query.get("to")
     found = [
         chat
@@ -88,11 +87,6 @@ def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
-    """Change name or icon of a group.
-
-    Raises:
-        ApiError: 404, there is no such chat; 409, the chat is not a group; R13, R61.
-    """
     chat = present(world, request)
     if not chat.is_group:
         raise conflict("Only group chats can be changed")
@@ -105,11 +99,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def leave(world: World, request: ApiRequest) -> EndpointResponse:
-    """Leave an iMessage group of at least four (R60).
-
-    Raises:
-        ApiError: 404, there is no such chat; 409, the chat is not such a group; R13, R61.
-    """
+    """Leave an iMessage group of at least four (R60)."""
     chat = present(world, request)
     if not chat.is_group or chat.service != "iMessage" or len(chat.active) < 4:
         raise conflict("Only an iMessage group of at least four can be left")
@@ -145,7 +135,6 @@ def stop_typing(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def list_messages(world: World, request: ApiRequest) -> EndpointResponse:
-    """List the messages of a chat, newest first."""
     chat = world.state.chat(request.path["chat_id"])
     return page("messages", chat.messages, request, f"messages:{chat.id}", shapes.message)
 
@@ -176,12 +165,7 @@ def present(world: World, request: ApiRequest) -> ChatRecord:
 
 
 def add_participant(world: World, request: ApiRequest) -> EndpointResponse:
-    """Add a participant to a group of at least three.
-
-    Raises:
-        ApiError: 404, there is no such chat; 409, it is not such a group, the handle is in it, or does not support its
-            service; R13, R61.
-    """
+    """Add a participant to a group of at least three."""
     chat, handle = writable(world, request), normal(request.body["handle"])
     if not chat.is_group or len(chat.active) < 3:
         raise conflict("Participants can be added to groups of at least three")
@@ -195,12 +179,7 @@ def add_participant(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
-    """Remove a participant from a group of at least four.
-
-    Raises:
-        ApiError: 404, there is no such chat or participant; 409, it is not such a group, or the handle is our line;
-            R13, R61.
-    """
+    """Remove a participant from a group of at least four."""
     chat = writable(world, request)
     member = chat.member(normal(request.body["handle"]))
     if not chat.is_group or len(chat.active) < 4:

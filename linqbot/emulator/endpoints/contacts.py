@@ -26,12 +26,6 @@ _FIELDS = ("first_name", "last_name", "image_url")
 
 
 def create_card(world: World, request: ApiRequest) -> EndpointResponse:
-    """Create the card of a line.
-
-    Raises:
-        ApiError: 403, the number is not a line of the account; 409, the bot has created a card for the line; 429, three
-            changes in ten minutes.
-    """
     body = request.body
     line = line_of_account(world, body["phone_number"])
     known = world.state.cards.get(line.phone_number)
@@ -51,14 +45,12 @@ def create_card(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def retrieve_card(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return the cards of all lines, or of one."""
     wanted = request.query.get("phone_number")
     cards = [card for card in world.state.cards.values() if wanted in {None, card.phone_number}]
     return EndpointResponse(200, {"contact_cards": [documents.shown(card) for card in cards]})
 
 
 def update_card(world: World, request: ApiRequest) -> EndpointResponse:
-    """Change the card of a line."""
     line = line_of_account(world, request.query.get("phone_number", ""))
     card = _card(world, line.phone_number)
     _count_write(world, line.phone_number)
@@ -76,11 +68,6 @@ def update_card(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def share_card(world: World, request: ApiRequest) -> EndpointResponse:
-    """Share the card of the line in a chat.
-
-    Raises:
-        ApiError: 404, there is no such chat or card; 429, shared less than five minutes ago; R13, R61.
-    """
     chat, now = writable(world, request), world.now()
     _card(world, chat.line)
     if chat.card_shared_at is not None and now < chat.card_shared_at + SHARE_EVERY_S:
@@ -158,7 +145,6 @@ def _emit(world: World, event_type: str, summary: str, card: ContactCardRecord, 
 
 
 def list_blocked(world: World, _: ApiRequest) -> EndpointResponse:
-    """List the blocked handles, newest first."""
     newest = reversed(world.state.blocked.values())
     return EndpointResponse(200, {"blocked_handles": [documents.shown(one) for one in newest]})
 
@@ -174,11 +160,6 @@ def block(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def unblock(world: World, request: ApiRequest) -> EndpointResponse:
-    """Unblock a handle.
-
-    Raises:
-        ApiError: 404, the handle is not blocked.
-    """
     if world.state.blocked.pop(normal(request.body["handle"]), None) is None:
         raise not_found("blocked handle")
     return EndpointResponse(204)
@@ -188,16 +169,11 @@ def unblock(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def check_imessage(world: World, request: ApiRequest) -> EndpointResponse:
-    """Answer if a handle can receive iMessage."""
     return _capability(world, request, "iMessage")
 
 
 def check_rcs(world: World, request: ApiRequest) -> EndpointResponse:
-    """Answer if a handle can receive RCS. The check needs a line of the account.
-
-    Raises:
-        ApiError: 503, the account has no line; 403, `from` is not a line of the account.
-    """
+    """Answer if a handle can receive RCS. The check needs a line of the account."""
     if not world.state.lines:
         raise ApiError(503, 4010, "The check could not run")
     return _capability(world, request, "RCS")

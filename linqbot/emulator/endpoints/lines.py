@@ -36,7 +36,6 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def list_legacy(world: World, _: ApiRequest) -> EndpointResponse:
-    """List the lines in the shape of the older endpoint."""
     able = {"sms": True, "mms": True, "voice": True}
     lines = [
         {"id": line.id, "phone_number": line.phone_number, "capabilities": able, "type": None, "country_code": None}
@@ -67,7 +66,6 @@ def _line_of_chat(world: World, people: list[str], excluded: set[str], line_type
 
 
 def set_standing(world: World, line: Line, *, status: str | None = None, reputation: str | None = None) -> None:
-    """Flag a line, or trust it again, as Linq. Emits `phone_number.status_updated`."""
     before = {"previous_status": line.status, "previous_reputation": line.reputation}
     line.status, line.reputation = status or line.status, reputation or line.reputation
     after = {"new_status": line.status, "new_reputation": line.reputation}
@@ -77,7 +75,6 @@ def set_standing(world: World, line: Line, *, status: str | None = None, reputat
 
 
 def assign(world: World, phone_number: str, *, line_type: str = "iMessage") -> Line:
-    """Add a line to the account. Emits `phone_number.assigned`."""
     line = Line(phone_number, line_type=line_type)
     world.state.released.pop(phone_number, None)
     world.state.lines[phone_number] = line
@@ -86,7 +83,6 @@ def assign(world: World, phone_number: str, *, line_type: str = "iMessage") -> L
 
 
 def release(world: World, line: Line) -> None:
-    """Remove a line and its chats from the account. Emits `phone_number.released`."""
     world.state.remove_line(line)
     data = payloads.line_ownership(line.phone_number, world.now())
     world.emit_account("phone_number.released", data, line=line.phone_number)
@@ -117,11 +113,7 @@ MOST_UNHEALTHY: Final = 15
 
 
 def start_audit(world: World, request: ApiRequest) -> EndpointResponse:
-    """Start an audit of a line. While one is running, the answer is that audit.
-
-    Raises:
-        ApiError: 404, there is no such line; 429, the last audit was less than an hour ago.
-    """
+    """Start an audit of a line. While one is running, the answer is that audit."""
     line, now = _audited_line(world, request.path["phone_number"]), world.now()
     last = next((one for one in reversed(world.state.audits.values()) if one.line == line.phone_number), None)
     if last is None or (last.report is not None and now >= last.created_at + COOLDOWN_S):
@@ -136,11 +128,6 @@ def start_audit(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def retrieve_audit(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return an audit, with its report when it is complete.
-
-    Raises:
-        ApiError: 404, there is no such line or audit, or the audit is older than a day.
-    """
     line = _audited_line(world, request.path["phone_number"])
     audit = world.state.audits.get(request.path["audit_id"])
     if audit is None or audit.line != line.phone_number or world.now() >= audit.created_at + READABLE_S:

@@ -19,7 +19,6 @@ ASK_EVERY_S = 60.0
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return the locations that are shared in a chat, as GeoJSON."""
     chat = world.state.chat(request.path["chat_id"])
     shares = [share for member in chat.others if (share := _share(world, chat, member.handle))]
     collection = {"type": "FeatureCollection", "features": [_feature(share) for share in shares]}
@@ -27,12 +26,6 @@ def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def ask(world: World, request: ApiRequest) -> EndpointResponse:
-    """Ask the person for their location.
-
-    Raises:
-        ApiError: 404, there is no such chat; 409, it is a group or not iMessage, or the location is shared already;
-            429, asked less than a minute ago; R13, R61.
-    """
     chat, now = present(world, request), world.now()
     if chat.is_group:
         raise conflict("A location can be asked for in direct chats only", 2016)
@@ -50,11 +43,7 @@ def ask(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def stop(world: World, request: ApiRequest) -> EndpointResponse:
-    """Ask a person to stop sharing, which they do at once.
-
-    Raises:
-        ApiError: 404, there is no such chat, or the person shares no location; R61.
-    """
+    """Ask a person to stop sharing, which they do at once."""
     chat, handle = present(world, request), normal(request.body["handle"])
     if _share(world, chat, handle) is None:
         raise not_found("location share")
@@ -81,11 +70,7 @@ def begin(
 
 
 def end(world: World, chat: ChatRecord, handle: str) -> None:
-    """Stop sharing, in all chats with this line. Emits `location.sharing.stopped`.
-
-    Raises:
-        ApiError: 404, the person shares no location.
-    """
+    """Stop sharing, in all chats with this line. Emits `location.sharing.stopped`."""
     now, share = world.now(), world.state.shares.pop((handle, chat.line), None)
     if share is None:
         raise not_found("location share")
@@ -99,7 +84,6 @@ def _expire(world: World, chat: ChatRecord, share: Share) -> None:
 
 
 def _show(world: World, share: Share) -> None:
-    """Send every chat in which the location is shared to the page."""
     for chat in world.state.chats.values():
         if chat.line == share.line and share.handle in chat.people:
             world.show_chat(chat)

@@ -83,11 +83,7 @@ def _choose_and_send(
 
 
 def best_line(world: World, excluded: set[str], line_type: str | None = None) -> Line:
-    """Return the line that can send, has the best reputation, and was used least recently.
-
-    Raises:
-        ApiError: R14, R16, R17.
-    """
+    """Return the line that can send, has the best reputation, and was used least recently."""
     able = [line for line in world.state.lines.values() if line.can_send and line_type in {None, line.line_type}]
     if not able and line_type is not None:
         raise ApiError(503, 2015, "No line of this type is available")
@@ -107,12 +103,7 @@ def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
-    """Edit a text of our own, at most five times and within a quarter of an hour (R77).
-
-    Raises:
-        ApiError: 404, there is no such message; 409, it is not ours, was edited five times, or is too old; 400, the
-            part is not a text; R13, R61.
-    """
+    """Edit a text of our own, at most five times and within a quarter of an hour (R77)."""
     message = world.state.message(request.path["message_id"])
     chat, now = world.state.chats[message.chat_id], world.now()
     index = request.body.get("part_index") or 0
@@ -128,11 +119,6 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, text: str) -> None:
-    """Change the text of a part. Emits `message.edited`.
-
-    Raises:
-        ApiError: 400, there is no text part at `index`.
-    """
     part = message.parts[index] if index < len(message.parts) else None
     if not isinstance(part, TextPartRecord):
         raise invalid("There is no text part at part_index")
@@ -174,12 +160,7 @@ def _root(world: World, message: MessageRecord) -> str:
 
 
 def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
-    """Replace an app card of our own by a new message with the new look, and the same app (R85).
-
-    Raises:
-        ApiError: 404, there is no such message; 400, it is not an app card of our own; 409, it is not sent yet; R13,
-            R42, R61, R70-R75.
-    """
+    """Replace an app card of our own by a new message with the new look, and the same app (R85)."""
     body, old = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[old.chat_id]
     check_present(chat)
@@ -216,11 +197,6 @@ _AUDIO_FIELDS = ("id", "filename", "mime_type", "size_bytes", "url")
 
 
 def send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
-    """Send a voice memo, by a URL or an attachment.
-
-    Raises:
-        ApiError: 404, there is no such chat or attachment; 400, the file is not audio; R13, R61, R70-R75.
-    """
     chat, body = chats.present(world, request), request.body
     source = {"url": body.get("voice_memo_url"), "attachment_id": body.get("attachment_id")}
     content.check_own(source)

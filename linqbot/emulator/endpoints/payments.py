@@ -43,12 +43,10 @@ def wait_for_end(world: World, one: PaymentRecord | PaymentRequestRecord) -> Non
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a payment or a payment request."""
     return EndpointResponse(200, shapes.payable(_in_path(world, request)))
 
 
 def cancel(world: World, request: ApiRequest) -> EndpointResponse:
-    """Cancel an open payment or payment request."""
     one = _in_path(world, request)
     _check_open(one)
     _set_status(world, one, "canceled")
@@ -59,9 +57,6 @@ def pay(world: World, wanted_id: str) -> None:
     """Pay a request, or put a card on file and approve a payment, as the person.
 
     A request through Natural is first authorized, then paid, in one call.
-
-    Raises:
-        ApiError: 404, there is none with this id; 409, it is not open, or the customer is not connected.
     """
     one = _known(world, wanted_id)
     _check_open(one)
@@ -92,7 +87,6 @@ def _check_open(one: PaymentRecord | PaymentRequestRecord) -> None:
 
 
 def _set_status(world: World, one: PaymentRecord | PaymentRequestRecord, status: str) -> None:
-    """Change the status, and emit the event `payment.<status>`."""
     one.status, one.updated_at = status, world.now()
     world.emit_account(f"payment.{status}", payloads.payable(one))
     world.show_payment(one)
@@ -115,11 +109,7 @@ def _known(world: World, wanted_id: str) -> PaymentRecord | PaymentRequestRecord
 
 
 def create_request(world: World, request: ApiRequest) -> EndpointResponse:
-    """Create a payment request; with a known idempotency key, return the one it created.
-
-    Raises:
-        ApiError: 403, the provider is not ready, or `from` is not a line of the account; 400, a field is not valid.
-    """
+    """Create a payment request; with a known idempotency key, return the one it created."""
     body, key = request.body, request.headers.get("idempotency-key")
     if key and (known := world.state.payment_keys.get(f"request:{key}")):
         return EndpointResponse(200, shapes.payable(world.state.payment_requests[known]))
@@ -177,11 +167,6 @@ def _trial_end(world: World, body: Mapping[str, Any]) -> float | None:
 
 
 def list_requests(world: World, request: ApiRequest) -> EndpointResponse:
-    """List the requests, newest first, by `limit` and `offset`.
-
-    Raises:
-        ApiError: 400, `offset` is not valid.
-    """
     limit, offset = int(request.query.get("limit") or 20), request.query.get("offset") or "0"
     if not (offset.isascii() and offset.isdigit() and len(offset) < 10):
         raise invalid("offset must be 0 or more")
@@ -226,11 +211,6 @@ def _advance(world: World, one: PaymentRecord) -> None:
 
 
 def credentials(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return the reference to the card of an approved payment.
-
-    Raises:
-        ApiError: 404, there is no such payment; 409, the customer has not approved it.
-    """
     one = _in_path(world, request)
     if one.status not in {"authorized", "succeeded"}:
         raise conflict("The customer has not approved this payment", 1005)
@@ -260,11 +240,6 @@ def connection(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def verify(world: World, request: ApiRequest) -> EndpointResponse:
-    """Complete the connection of a customer with the code.
-
-    Raises:
-        ApiError: 409, no connection waits for a code; 400, the code or the `connect_id` is wrong.
-    """
     connection = _connection(world, normal(request.path["handle"]))
     if connection.status != "pending":
         raise conflict("No connection is waiting for a code", 1005)
@@ -275,14 +250,12 @@ def verify(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def revoke(world: World, request: ApiRequest) -> EndpointResponse:
-    """End the connection of a customer, as the bot."""
     connection = _connection(world, normal(request.path["handle"]))
     disconnect(world, connection.handle)
     return EndpointResponse(200, documents.shown(connection))
 
 
 def complete(world: World, handle: str) -> None:
-    """Complete the connection of a customer. Emits `connection.created`."""
     connection = _connection(world, handle)
     if connection.status == "connected":
         return
@@ -291,7 +264,6 @@ def complete(world: World, handle: str) -> None:
 
 
 def disconnect(world: World, handle: str) -> None:
-    """End a connection, as the bot or the customer. Emits `connection.revoked` if there was one."""
     connection = _connection(world, handle)
     was, connection.connect_id, connection.has_card = connection.status, None, False
     if was in {"connected", "pending"}:
@@ -323,7 +295,6 @@ def connect_provider(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def set_provider(world: World, provider: str, status: str) -> None:
-    """Set the status of a provider."""
     _status(world, provider)
     world.state.providers[provider] = status
 

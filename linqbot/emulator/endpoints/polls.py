@@ -16,12 +16,6 @@ from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, Po
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
-    """Send a poll of the bot.
-
-    Raises:
-        ApiError: 404, there is no such chat, or the poll of this idempotency key was deleted; 400, the chat is not
-            iMessage; 409, the idempotency key was used for a message that is no poll; R13, R61, R70-R75.
-    """
     chat, asked = present(world, request), request.body["poll"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -34,23 +28,16 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def new_poll(world: World, creator: Member, texts: Sequence[str]) -> PollRecord:
-    """Return a new poll with these options."""
     return PollRecord([PollOptionRecord(new_id(), text, creator) for text in texts], world.now())
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a poll with its votes."""
     message, _ = world.state.poll(request.path["message_id"])
     return EndpointResponse(200, shapes.kept_poll(message))
 
 
 def add_options(world: World, request: ApiRequest) -> EndpointResponse:
-    """Add options to a poll. With zero retention the request also lists the present options first (R87).
-
-    Raises:
-        ApiError: 404, there is no such poll; 400, with zero retention the present options are not listed first; R13,
-            R61.
-    """
+    """Add options to a poll. With zero retention the request also lists the present options first (R87)."""
     message, poll = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     send_policy.check_able(world, chat)
@@ -65,7 +52,6 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def vote(world: World, request: ApiRequest) -> EndpointResponse:
-    """Vote as the bot, or take its vote back."""
     body = request.body
     message, _ = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
@@ -75,7 +61,6 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) -> MessageRecord:
-    """Store a poll of a person. Emits `poll.received`."""
     message = chat_state.store(world, chat, by, [], poll=new_poll(world, by, texts))
     world.emit("poll.received", payloads.poll_received(chat, message), chat)
     world.show_chat(chat)
@@ -84,7 +69,6 @@ def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) ->
 
 
 def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, texts: Sequence[str]) -> None:
-    """Add options. Emits `poll.updated` with the new options."""
     assert message.poll is not None
     first, poll = len(message.poll.options), message.poll
     poll.options += new_poll(world, by, texts).options

@@ -18,11 +18,6 @@ from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member,
 
 
 def react(world: World, request: ApiRequest) -> EndpointResponse:
-    """Add or remove a reaction of the bot.
-
-    Raises:
-        ApiError: 404, there is no such message or attachment; 400, there is no such part; R13, R61, R81.
-    """
     body, message = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     send_policy.check_able(world, chat)
@@ -45,11 +40,7 @@ def change(
     *,
     image: StickerImage | None = None,
 ) -> None:
-    """Add or remove a reaction. Adding an existing one, or removing a missing one, changes nothing and emits no event.
-
-    Raises:
-        ApiError: 400, there is no part at `part_index`.
-    """
+    """Add or remove a reaction. Adding an existing one, or removing a missing one, changes nothing and emits no event."""
     index = asked.get("part_index") or 0
     if index >= (1 if message.poll else len(message.parts)):
         raise invalid("There is no part at part_index")
@@ -87,11 +78,7 @@ def _remove(world: World, chat: ChatRecord, message: MessageRecord, reaction: Re
 
 
 def sticker(world: World, body: Mapping[str, Any]) -> StickerImage:
-    """Return the image of a sticker: an attachment, a URL, or an emoji drawn as a picture (R81).
-
-    Raises:
-        ApiError: 404, there is no such attachment; 400, its bytes were not uploaded, or the URL cannot be parsed.
-    """
+    """Return the image of a sticker: an attachment, a URL, or an emoji drawn as a picture (R81)."""
     if body.get("emoji"):
         media = content.of_attachment(world, _drawn(world, body["emoji"]))
     else:
@@ -123,12 +110,6 @@ _PLACES = frozenset(each.name for each in fields(StickerPlacement))
 
 
 def place(world: World, request: ApiRequest) -> EndpointResponse:
-    """Move a sticker (R84).
-
-    Raises:
-        ApiError: 404, there is no such message or reaction; 400, the reaction is not a sticker; 409, our line has left
-            the chat.
-    """
     message = world.state.message(request.path["message_id"])
     send_policy.check_present(world.state.chats[message.chat_id])
     reaction = existing(

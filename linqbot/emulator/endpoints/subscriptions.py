@@ -108,17 +108,10 @@ def list_(world: World, _: ApiRequest) -> EndpointResponse:
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return a subscription, without its secret."""
     return EndpointResponse(200, documents.shown(world.state.subscription(request.path["subscription_id"])))
 
 
 def update(world: World, request: ApiRequest) -> EndpointResponse:
-    """Change a subscription, with an event for each change.
-
-    Raises:
-        ApiError: 404, there is no such subscription; 400, a field is not valid; 409, another subscription has this
-            address.
-    """
     subscription, body = world.state.subscription(request.path["subscription_id"]), request.body
     wanted, is_active = _checked(world, subscription.id, body), body.get("is_active", subscription.is_active)
     if is_active is None:
@@ -159,7 +152,6 @@ def _routing(subscription: SubscriptionRecord) -> dict[str, str | None] | None:
 
 
 def delete(world: World, request: ApiRequest) -> EndpointResponse:
-    """Delete a subscription and drop its deliveries."""
     subscription = world.state.subscription(request.path["subscription_id"])
     del world.state.subscriptions[subscription.id]
     world.deliveries.close(subscription.id)

@@ -39,7 +39,6 @@ def list_chats(world: World, query: QueryParams) -> EndpointResponse:
 
 
 def refused(status: int, code: str, detail: str) -> EndpointResponse:
-    """Return an error in the envelope of the older API."""
     title = code.replace("_", " ").title()
     return EndpointResponse(status, {"errors": [{"status": status, "code": code, "title": title, "detail": detail}]})
 

@@ -19,7 +19,6 @@ TYPING_S = 85.0
 
 
 def open_chat(world: World, line: Line, people: Sequence[str], service: str) -> ChatRecord:
-    """Create a chat of `line` with these people. Emits `chat.created`."""
     now = world.now()
     me = Member(
         world.state.handle_id(line.phone_number), line.phone_number, service, now, is_me=True, line_type=line.line_type
@@ -136,7 +135,6 @@ def set_look(world: World, chat: ChatRecord, by: Member, what: Literal["name", "
 
 
 def set_background(world: World, chat: ChatRecord, by: Member, background: BackgroundRecord | None) -> None:
-    """Change the background of a chat. Emits `chat.background_updated`, or by a fault `chat.background_update_failed`."""
     if by.is_me and _fails(world, chat, "background", 5002):
         return
     if chat.background != background:

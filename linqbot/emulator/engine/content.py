@@ -47,11 +47,7 @@ IMESSAGE_ONLY = frozenset({"imessage_app", "app_clip"})
 
 
 def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: str) -> list[PartRecord]:
-    """Return the parts of a message to be sent.
-
-    Raises:
-        ApiError: R30, R40-R42, R49.
-    """
+    """Return the parts of a message to be sent (R30, R40-R42, R49)."""
     if content.get("experience") is not None:
         card = experience_card(content["experience"], is_group=is_group)
         _check_service([card.type], service)
@@ -64,11 +60,7 @@ def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: 
 
 
 def experience_card(experience: Mapping[str, Any], *, is_group: bool) -> AppCardPartRecord:
-    """Return the app card that an experience is sent as (R42).
-
-    Raises:
-        ApiError: 400, the chat is a group, the action or a field is unknown, or a value does not fit its field.
-    """
+    """Return the app card that an experience is sent as (R42)."""
     if is_group:
         raise invalid("An experience needs exactly one recipient")
     name, params = experience["name"], experience.get("params") or {}
@@ -98,11 +90,7 @@ def _check_service(types: Iterable[str], service: str) -> None:
 
 
 def reply_to(world: World, chat: ChatRecord | None, asked: Mapping[str, Any] | None) -> ReplyReference | None:
-    """Return the reference to the message that is answered; None if none is (R34).
-
-    Raises:
-        ApiError: 404, the message does not exist, or not in this chat.
-    """
+    """Return the reference to the message that is answered; None if none is (R34)."""
     if asked is None:
         return None
     message = world.state.messages.get(asked["message_id"])
@@ -124,32 +112,20 @@ def _text(world: World, part: Mapping[str, Any], is_group: bool) -> TextPartReco
 
 
 def mention_of(world: World, handle: str, where: Sequence[int] | None, text: str) -> MentionRecord:
-    """Return the mention of a handle in a text; `where` None is the whole text.
-
-    Raises:
-        ValueError: `where` is not a start and an end.
-    """
+    """Return the mention of a handle in a text; `where` None is the whole text."""
     start, end = where or (0, utf16_length(text))
     return MentionRecord(handle, handle in world.state.lines, (start, end))
 
 
 def check_hosted(world: World, image: Mapping[str, Any], *, code: int) -> None:
-    """Check R46 and R81: the `url` of a sticker, if it has one, is the `download_url` of an attachment.
-
-    Raises:
-        ApiError: 404, the attachment is not of this account; 400 with this code, the URL is not of an attachment.
-    """
+    """Check R46 and R81: the `url` of a sticker, if it has one, is the `download_url` of an attachment."""
     check_own(image)
     if image.get("url") is not None and attachment_of(world, image) is None:
         raise ApiError(400, code, "The url of a sticker must be the download_url of an attachment; upload the image")
 
 
 def check_own(file: Mapping[str, Any]) -> None:
-    """Check R30: a `url` on Linq's own servers is of another account, because this one's files are in the emulator.
-
-    Raises:
-        ApiError: 404, the attachment is not of this account.
-    """
+    """Check R30: a `url` on Linq's own servers is of another account, because this one's files are in the emulator."""
     if (file.get("url") or "").startswith("https://cdn.linqapp.com/attachments/"):
         raise not_found("attachment")
 
@@ -169,9 +145,6 @@ def media_part(world: World, part: Mapping[str, Any]) -> MediaPartRecord:
     """Return a media part by `attachment_id`, by the URL of an attachment, or by another URL.
 
     Another URL is not fetched, because the emulator connects to no other machine. It is passed on, with the size 0.
-
-    Raises:
-        ApiError: 404, there is no such attachment; 400, the URL cannot be parsed.
     """
     own = attachment_of(world, part)
     if own is not None:
@@ -185,11 +158,7 @@ def media_part(world: World, part: Mapping[str, Any]) -> MediaPartRecord:
 
 
 def attachment_of(world: World, part: Mapping[str, Any]) -> AttachmentRecord | None:
-    """Return the attachment that `attachment_id` or `url` names; None if the URL is at another host.
-
-    Raises:
-        ApiError: 404, there is no such attachment.
-    """
+    """Return the attachment that `attachment_id` or `url` names; None if the URL is at another host."""
     if part.get("attachment_id"):
         return world.state.attachment(part["attachment_id"])
     ours, url = f"{world.public_url}/attachments/", part["url"]
@@ -197,7 +166,6 @@ def attachment_of(world: World, part: Mapping[str, Any]) -> AttachmentRecord | N
 
 
 def of_attachment(world: World, attachment: AttachmentRecord) -> MediaPartRecord:
-    """Return a media part that shows an attachment."""
     return MediaPartRecord(
         id=attachment.id,
         filename=attachment.filename,

@@ -53,8 +53,6 @@ _Item = TypeVar("_Item")
 
 
 class _Target:
-    """The deliveries in progress to one subscription."""
-
     def __init__(self, subscription: SubscriptionRecord) -> None:
         self.subscription = subscription
         self.slots = asyncio.Semaphore(CONCURRENCY)
@@ -107,7 +105,6 @@ class Deliveries:
     # Start and stop
 
     async def start(self) -> None:
-        """Start to deliver, beginning with the events that are queued."""
         self._loop = asyncio.get_running_loop()
         if self._given is None:
             self._transport = webhook.over_http()
@@ -127,7 +124,6 @@ class Deliveries:
             self._transport = None
 
     def clear(self) -> None:
-        """Remove every subscription and everything in progress."""
         for subscription_id in list(self._targets):
             self.close(subscription_id)
         self.history.clear()
@@ -140,7 +136,6 @@ class Deliveries:
 
     @property
     def versions(self) -> set[str]:
-        """The payload versions that subscriptions ask for."""
         return {target.version for target in self._targets.values()}
 
     def open(self, subscription: SubscriptionRecord) -> None:
@@ -347,7 +342,6 @@ class Deliveries:
             self._spawn(target, self._attempt_again, delivery)
 
     async def _answer(self, target: _Target, delivery: WebhookDelivery) -> WebhookResponse:
-        """Return the receiver's answer; or that of a fault."""
         names = (target.subscription.id, delivery.event_type, delivery.chat_id or "")
         fault = self._faults.take("delivery", *names, fits=lambda one: one.status is not None)
         if fault and fault.status is not None:

@@ -31,7 +31,6 @@ def note_text(world: World, chat: ChatRecord, handle: str, text: str) -> None:
 
 
 def set_opt_out(world: World, handle: str, *, is_out: bool) -> None:
-    """Stop messages to a person in all direct chats, or allow them again."""
     before, after = ("HEALTHY", "OPTED_OUT") if is_out else ("OPTED_OUT", "HEALTHY")
     if is_out:
         world.state.opted_out.add(handle)
@@ -50,21 +49,13 @@ def _set_health(world: World, chat: ChatRecord, status: str) -> None:
 
 
 def check_present(chat: ChatRecord) -> None:
-    """Check that our line has not left the chat (R61).
-
-    Raises:
-        ApiError: 409, the line has left.
-    """
+    """Check that our line has not left the chat (R61)."""
     if chat.has_left:
         raise conflict("Your phone number has left this chat")
 
 
 def check_line(line: Line) -> None:
-    """Check that a line may send (R13). Reading is always allowed.
-
-    Raises:
-        ApiError: 403, the line is flagged.
-    """
+    """Check that a line may send (R13). Reading is always allowed."""
     if not line.can_send:
         raise ApiError(403, 2027, "This phone number cannot send messages at present")
 
@@ -80,9 +71,6 @@ def check_send(world: World, line: Line, people: Collection[str], *, override_op
 
     Args:
         override_optout: True sends although the recipient has opted out.
-    Raises:
-        ApiError: 403, the line is flagged, the recipient is blocked or has opted out, or has never written to a
-            sandbox; 429, the limit of a sandbox or of a recipient is reached.
     """
     check_line(line)
     state = world.state

@@ -21,11 +21,7 @@ _RANK = ("iMessage", "RCS", "SMS")
 
 
 def line_of_account(world: World, phone_number: str) -> Line:
-    """Return a line of the account by its number (R12).
-
-    Raises:
-        ApiError: 403, the number is not a line of the account.
-    """
+    """Return a line of the account by its number (R12)."""
     line = world.state.lines.get(phone_number)
     if line is None:
         raise ApiError(403, 2005, "This phone number does not belong to your account")
@@ -50,11 +46,7 @@ def is_inferior(service: str, than: str) -> bool:
 
 
 def repeated(world: World, key: str | None) -> MessageRecord | None:
-    """Return the message that was sent with this idempotency key; None if there is none.
-
-    Raises:
-        ApiError: 404, the message was sent and deleted since; it is not sent again.
-    """
+    """Return the message that was sent with this idempotency key; None if there is none."""
     if not key or key not in world.state.keys:
         return None
     return existing(world.state.messages.get(world.state.keys[key]), "message")
@@ -72,11 +64,7 @@ def send(
     poll: PollRecord | None = None,
     is_voice_memo: bool = False,
 ) -> MessageRecord:
-    """Put a message of ours into the chat and set it on its way. `send_policy` was asked before.
-
-    Raises:
-        ApiError: 404, the message that is answered does not exist, or not in this chat.
-    """
+    """Put a message of ours into the chat and set it on its way. `send_policy` was asked before."""
     message = chat_state.store(
         world,
         chat,
@@ -100,11 +88,7 @@ def send(
 def send_content(
     world: World, chat: ChatRecord, asked: Mapping[str, Any], *, override_optout: bool, key: str | None = None
 ) -> MessageRecord:
-    """Send a MessageContent into an existing chat. If it is refused, nothing has changed.
-
-    Raises:
-        ApiError: R13, R30, R34, R40-R42, R49, R61, R70-R75, rate limit.
-    """
+    """Send a MessageContent into an existing chat. If it is refused, nothing has changed."""
     send_policy.check_present(chat)
     line, people = world.line_of(chat), sorted(chat.people)
     service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
@@ -183,7 +167,6 @@ def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, a
 
 
 def fail(world: World, chat: ChatRecord, message: MessageRecord, code: int, at: float) -> None:
-    """Set a message to `failed`, with an event that has Linq's error code."""
     message.status = "failed"
     if message.poll:
         world.emit_poll("poll.failed", payloads.poll_failed(chat, message, code, at), chat)

@@ -43,7 +43,6 @@ class World:
         self.settles_at = 0.0
 
     def now(self) -> float:
-        """Return the emulator's time, in Unix seconds."""
         return self.clock.now()
 
     def line_of(self, chat: ChatRecord) -> Line:
@@ -124,7 +123,6 @@ class World:
         self.feed.publish("message", lambda: shapes.watched_message(message))
 
     def show_payment(self, payment: PaymentRequestRecord | PaymentRecord) -> None:
-        """Send a payment or a payment request to the page."""
         self.feed.publish("payment", lambda: shapes.watched_payment(payment))
 
     def show_typing(self, chat: ChatRecord, handle: str, state: str) -> None:

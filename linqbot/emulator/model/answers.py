@@ -45,7 +45,6 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
     def answer(self) -> EndpointResponse:
-        """Return the error in Linq's envelope."""
         error: JsonObject = {
             "status": self.status,
             "code": self.code,
@@ -60,12 +59,10 @@ class ApiError(Exception):
 
 
 def invalid(message: str) -> ApiError:
-    """Return a 400/1005 error: a value is not possible."""
     return ApiError(400, 1005, message)
 
 
 def conflict(message: str, code: int = 1006) -> ApiError:
-    """Return a 409 error: the present state does not allow the operation."""
     return ApiError(409, code, message)
 
 
@@ -75,18 +72,13 @@ def not_found(noun: str) -> ApiError:
 
 
 def existing(record: T | None, noun: str) -> T:
-    """Return a record that was looked up.
-
-    Raises:
-        ApiError: 404, the record is None (R6).
-    """
+    """Return a record that was looked up; without one raise 404 (R6)."""
     if record is None:
         raise not_found(noun)
     return record
 
 
 def trace_id() -> str:
-    """Return a new trace id."""
     return uuid.uuid4().hex
 
 

@@ -31,16 +31,11 @@ def iso(at: float) -> str:
 
 
 def time_or_none(at: float | None) -> str | None:
-    """Return a time as Linq writes it; None for None."""
     return None if at is None else iso(at)
 
 
 def seconds(text: str) -> float:
-    """Return an ISO 8601 time as Unix seconds. A time without an offset is UTC.
-
-    Raises:
-        ValueError: the text is not a time.
-    """
+    """Return an ISO 8601 time as Unix seconds. A time without an offset is UTC."""
     at = datetime.fromisoformat(text)
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
@@ -99,7 +94,6 @@ def shown(record: Any) -> JsonObject:
 
 
 def shown_or_none(record: Any) -> JsonObject | None:
-    """Return a record as Linq's API shows it; None for None."""
     return None if record is None else shown(record)
 
 
@@ -113,8 +107,6 @@ def read(kind: type[T], item: Mapping[str, Any], **defaults: Any) -> T:
 
     Args:
         defaults: The values of fields that the item leaves out, and of those that no item has.
-    Raises:
-        ValueError: a field is missing, or has a wrong type.
     """
     form = _form(kind)
     given = {name: value for name, value in item.items() if value is not None and name not in form.unsaved}

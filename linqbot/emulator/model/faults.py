@@ -69,11 +69,9 @@ class Faults:
 
     @property
     def active(self) -> tuple[Fault, ...]:
-        """The faults that will be used, oldest first."""
         return tuple(self._faults)
 
     def add(self, fault: Fault) -> Fault:
-        """Add a fault after the others, and return it."""
         self._faults.append(fault)
         self._on_change()
         return fault

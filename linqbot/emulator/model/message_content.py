@@ -33,8 +33,6 @@ class MentionRecord:
 
 @dataclass(frozen=True, slots=True)
 class InlineStickerRecord:
-    """A small image over a range of a text."""
-
     range: Range
     id: str
     url: str
@@ -79,16 +77,12 @@ class MediaPartRecord(Sparse):
 
 @dataclass(frozen=True, slots=True)
 class LinkPartRecord:
-    """An address that phones show as a preview card."""
-
     type: str = field(default="link", init=False)
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class AppIdentityRecord:
-    """The iMessage app that a card belongs to."""
-
     team_id: str | None = None
     bundle_id: str | None = None
     name: str | None = None
@@ -97,8 +91,6 @@ class AppIdentityRecord:
 
 @dataclass(frozen=True, slots=True)
 class CardLayout:
-    """The texts and the image of an app card."""
-
     caption: str | None = None
     subcaption: str | None = None
     trailing_caption: str | None = None
@@ -110,8 +102,6 @@ class CardLayout:
 
 @dataclass(frozen=True, slots=True)
 class AppCardPartRecord:
-    """The card of an iMessage app."""
-
     type: str = field(default="imessage_app", init=False)
     app: AppIdentityRecord
     layout: CardLayout
@@ -153,16 +143,12 @@ class MessageEffect:
 
 @dataclass(frozen=True, slots=True)
 class ReplyReference:
-    """The message, and the part of it, that a message replies to."""
-
     message_id: str
     part_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StickerImage:
-    """The image of a sticker reaction."""
-
     file_name: str
     mime_type: str
     url: str
@@ -213,8 +199,6 @@ def read_part(item: Mapping[str, Any], lines: Container[str]) -> PartRecord:
 
     Args:
         lines: The lines of the account, for mentions without `is_me`.
-    Raises:
-        ValueError: a field is missing, or has a wrong type.
     """
     kind = str(item["type"])
     if kind == "text":

@@ -1,8 +1,4 @@
-"""The `data` of each webhook event, in both payload versions.
-
-Only `message.sent`, `.received`, `.delivered` and `.read` differ between the versions; `message.edited` exists only in
-the newer version.
-"""
+"""The `data` of each webhook event, in both payload versions: each function has the name of its event."""
 
 from __future__ import annotations
 
@@ -99,13 +95,11 @@ def _old_part(part: PartRecord) -> JsonObject:
 
 
 def chat_ref(chat: ChatRecord, *, with_health: bool = True) -> JsonObject:
-    """Return a chat as most events refer to it."""
     ref: JsonObject = {"id": chat.id, "is_group": chat.is_group, "owner_handle": documents.shown(chat.me)}
     return ref | {"health_status": shapes.health(chat)} if with_health else ref
 
 
 def failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonObject:
-    """Return the data of `message.failed`."""
     return {
         "chat_id": chat.id,
         "message_id": one.id,
@@ -119,7 +113,6 @@ def failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonOb
 
 
 def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float) -> JsonObject:
-    """Return the data of `message.edited`. `index` is the part that was edited."""
     part = one.parts[index]
     assert isinstance(part, TextPartRecord)
     return {
@@ -133,7 +126,6 @@ def edited(chat: ChatRecord, one: MessageRecord, index: int, at: float) -> JsonO
 
 
 def reaction(one: MessageRecord, it: ReactionRecord, at: float) -> JsonObject:
-    """Return the data of `reaction.added` and `reaction.removed`."""
     return {
         "chat_id": one.chat_id,
         "message_id": one.id,
@@ -167,13 +159,11 @@ def _whole_poll(chat: ChatRecord, one: MessageRecord) -> JsonObject:
 
 
 def poll_state(chat: ChatRecord, one: MessageRecord) -> JsonObject:
-    """Return the data of `poll.sent`, `poll.delivered` and `poll.read`."""
     saved = documents.saved(one)
     return _whole_poll(chat, one) | {name: saved[name] for name in _STEPS}
 
 
 def poll_failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> JsonObject:
-    """Return the data of `poll.failed`."""
     return _of_poll(chat, one, one.sender) | {
         "poll": shapes.poll_state(one),
         "error": {"code": code, "message": "Poll delivery failed"},
@@ -183,7 +173,6 @@ def poll_failed(chat: ChatRecord, one: MessageRecord, code: int, at: float) -> J
 
 
 def poll_received(chat: ChatRecord, one: MessageRecord) -> JsonObject:
-    """Return the data of `poll.received`."""
     return _whole_poll(chat, one) | {"received_at": iso(one.created_at)}
 
 
@@ -197,12 +186,10 @@ def poll_updated(chat: ChatRecord, one: MessageRecord, first: int) -> JsonObject
 
 
 def poll_vote(chat: ChatRecord, one: MessageRecord, voter: Member, option_id: str) -> JsonObject:
-    """Return the data of `poll.vote.added` and `poll.vote.removed`."""
     return _of_poll(chat, one, voter) | {"option_id": option_id}
 
 
 def background(chat: ChatRecord, by: Member) -> JsonObject:
-    """Return the data of the events about a chat's background."""
     return {
         "chat": chat_ref(chat, with_health=False),
         "actor_handle": documents.shown(by),
@@ -217,12 +204,10 @@ def location(chat: ChatRecord, share: Share, **end: str | None) -> JsonObject:
 
 
 def typing(chat: ChatRecord, actor: Member) -> JsonObject:
-    """Return the data of `chat.typing_indicator.*`."""
     return {"chat_id": chat.id, "actor_handle": documents.shown(actor)}
 
 
 def participant(chat: ChatRecord, member: Member, at: float, *, added: bool) -> JsonObject:
-    """Return the data of `participant.added` and `participant.removed`."""
     return {
         "chat_id": chat.id,
         "handle": member.handle,
@@ -232,7 +217,6 @@ def participant(chat: ChatRecord, member: Member, at: float, *, added: bool) -> 
 
 
 def group_change(chat: ChatRecord, by: Member, old: str | None, new: str | None, at: float) -> JsonObject:
-    """Return the data of the events about a group's name and icon."""
     return {
         "chat_id": chat.id,
         "old_value": old,
@@ -263,18 +247,15 @@ _TEAM_MEMBER = "00000000-0000-4000-8000-000000000001"
 
 
 def chat_failure(chat: ChatRecord, code: int, at: float) -> JsonObject:
-    """Return the data of the `*_update_failed` events of a chat."""
     return {"chat_id": chat.id, "error_code": code, "failed_at": iso(at)}
 
 
 def contact_received(handle: str, line: str, first_name: str, last_name: str, media_url: str | None) -> JsonObject:
-    """Return the data of `contact_card.received`."""
     names = {"first_name": first_name, "last_name": last_name}
     return {"sender_handle": handle, "owner_handle": line, **names, "media_url": media_url}
 
 
 def line_ownership(phone_number: str, at: float) -> JsonObject:
-    """Return the data of `phone_number.assigned` and `phone_number.released`."""
     return {"phone_number": phone_number, "changed_at": iso(at)}
 
 
@@ -309,6 +290,5 @@ def connection(one: ConnectionRecord, at: float) -> JsonObject:
 
 
 def subscription_ref(subscription: SubscriptionRecord) -> JsonObject:
-    """Return a subscription as events about subscriptions refer to it."""
     # Linq leaves out the query, which may hold credentials.
     return {"id": subscription.id, "target_url": subscription.target_url.partition("?")[0]}

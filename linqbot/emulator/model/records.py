@@ -34,11 +34,6 @@ def _reputation(status: str) -> JsonObject:
 
 
 def checked_service(value: str) -> str:
-    """Return the name of a service.
-
-    Raises:
-        ValueError: Linq has no such service.
-    """
     if value not in {"iMessage", "RCS", "SMS"}:
         raise ValueError("service must be iMessage, RCS or SMS")
     return value
@@ -71,7 +66,6 @@ class Line:
 
     @property
     def can_send(self) -> bool:
-        """True if the line may send."""
         return self.status == "ACTIVE"
 
 
@@ -145,7 +139,6 @@ class ChatRecord:
 
     @property
     def me(self) -> Member:
-        """Our line as a member."""
         return next(member for member in self.members if member.is_me)
 
     @property
@@ -165,7 +158,6 @@ class ChatRecord:
 
     @property
     def has_left(self) -> bool:
-        """True if our line has left the chat."""
         return self.me.status != "active"
 
     def member(self, handle: str) -> Member | None:
@@ -257,8 +249,6 @@ class PollOptionRecord:
 
 @dataclass(slots=True)
 class PollRecord:
-    """The poll of a message."""
-
     options: list[PollOptionRecord]
     updated_at: Time
 
@@ -433,12 +423,10 @@ class Audit:
 
 
 def is_phone(text: str) -> bool:
-    """Return True if the text is a phone number in E.164 form."""
     return E164.fullmatch(text) is not None
 
 
 def is_handle(text: str) -> bool:
-    """Return True if the text is a phone number in E.164 form or an e-mail address."""
     return is_phone(text) or (len(text) <= 254 and EMAIL.fullmatch(text) is not None)
 
 

@@ -56,12 +56,10 @@ def chat_created(one: ChatRecord) -> JsonObject:
 
 
 def reaction(one: ReactionRecord, *, with_private: bool = False) -> JsonObject:
-    """Return a reaction; with private fields also with the place of a sticker on its bubble."""
     return (documents.saved if with_private else documents.shown)(one) | {"is_me": one.by.is_me}
 
 
 def watched_reactions(message: MessageRecord) -> list[JsonObject]:
-    """Return the reactions on a message for the page and for a saved state, with their places."""
     return [reaction(one, with_private=True) for one in message.reactions]
 
 
@@ -82,7 +80,6 @@ _NOT_IN_ANSWER = {"chat_id", "is_from_me", "from", "updated_at", "is_delivered",
 
 
 def sent_message(one: MessageRecord) -> JsonObject:
-    """Return a message as the answer to a send shows it."""
     shape = _message(one, parts(one))
     return {name: value for name, value in shape.items() if name not in _NOT_IN_ANSWER}
 
@@ -93,7 +90,6 @@ def message(one: MessageRecord) -> JsonObject:
 
 
 def saved_message(one: MessageRecord) -> JsonObject:
-    """Return a message for a saved state."""
     shape = _message(one, parts(one, with_private=True), with_private=True)
     if one.poll:
         shape["poll"] = poll_envelope(one) | {"reactions": watched_reactions(one)}
@@ -135,12 +131,10 @@ def watched_chat(one: ChatRecord, state: EmulatorState) -> JsonObject:
 
 
 def poll_option(option: PollOptionRecord) -> JsonObject:
-    """Return one option of a poll, with its voters."""
     return documents.shown(option) | {"can_be_edited": False}
 
 
 def poll_state(message: MessageRecord) -> JsonObject:
-    """Return the options and the number of voters of a poll."""
     assert message.poll is not None
     voters = {voter for option in message.poll.options for voter in option.voters}
     return {
@@ -150,7 +144,6 @@ def poll_state(message: MessageRecord) -> JsonObject:
 
 
 def poll_envelope(message: MessageRecord) -> JsonObject:
-    """Return a poll with its message and the reactions on it."""
     assert message.poll is not None
     return {
         "chat_id": message.chat_id,
@@ -171,7 +164,6 @@ def kept_poll(message: MessageRecord) -> JsonObject:
 
 
 def attachment_url(public_url: str, attachment: AttachmentRecord) -> str:
-    """Return the address of the content of an attachment."""
     # A client would resolve a path that ends in dots. Half of an emoji, which JSON can express, has no bytes. Starlette finds
     # no route for a path with a line break.
     one_line = attachment.filename.replace("\n", " ")

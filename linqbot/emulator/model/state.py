@@ -86,48 +86,22 @@ class EmulatorState:
         return next(self._seq)
 
     def chat(self, chat_id: str) -> ChatRecord:
-        """Return a chat by its id.
-
-        Raises:
-            ApiError: 404, there is no such chat.
-        """
         return existing(self.chats.get(chat_id), "chat")
 
     def message(self, message_id: str) -> MessageRecord:
-        """Return a message by its id.
-
-        Raises:
-            ApiError: 404, there is no such message.
-        """
         return existing(self.messages.get(message_id), "message")
 
     def poll(self, message_id: str) -> tuple[MessageRecord, PollRecord]:
-        """Return a poll by the id of its message, with this message.
-
-        Raises:
-            ApiError: 404, there is no such message, or the message is no poll.
-        """
         message = self.message(message_id)
         return message, existing(message.poll, "message")
 
     def attachment(self, attachment_id: str) -> AttachmentRecord:
-        """Return an attachment by its id.
-
-        Raises:
-            ApiError: 404, there is no such attachment.
-        """
         return existing(self.attachments.get(attachment_id), "attachment")
 
     def subscription(self, subscription_id: str) -> SubscriptionRecord:
-        """Return a webhook subscription by its id.
-
-        Raises:
-            ApiError: 404, there is no such subscription.
-        """
         return existing(self.subscriptions.get(subscription_id), "webhook subscription")
 
     def service_of(self, handle: str) -> str:
-        """Return the service of a person's phone."""
         return self.services.get(handle, "iMessage")
 
     def handle_id(self, handle: str) -> str:
@@ -231,7 +205,6 @@ class Feed:
             self._readers.discard(queue)
 
     def close(self) -> None:
-        """End every stream, so that a server can stop."""
         for reader in self._readers:
             reader.put_nowait(None)
         self._readers.clear()
@@ -280,7 +253,6 @@ class ClockTimers:
         self._sooner = asyncio.Event()
 
     def at(self, due: float, action: Action) -> ClockTimer:
-        """Schedule an action for a time in Unix seconds."""
         timer = ClockTimer(due, next(self._order), action)
         heapq.heappush(self._heap, timer)
         if self._heap[0] is timer:
@@ -289,13 +261,11 @@ class ClockTimers:
 
     @property
     def next_due(self) -> float | None:
-        """The time of the earliest action, in Unix seconds; None if there is none."""
         while self._heap and self._heap[0].cancelled:
             heapq.heappop(self._heap)
         return self._heap[0].due if self._heap else None
 
     def clear(self) -> None:
-        """Remove all actions."""
         self._heap.clear()
 
     def run_due(self) -> None:

@@ -102,11 +102,7 @@ async def faults(emulator: Emulator, _: Request) -> EndpointResponse:
 
 
 async def remove_fault(emulator: Emulator, request: Request) -> EndpointResponse:
-    """Remove one fault.
-
-    Raises:
-        ApiError: 404, there is no such fault; it may have been used up.
-    """
+    """Remove one fault."""
     if not emulator.remove_fault(request.path_params["fault_id"]):
         raise not_found("fault")
     return EndpointResponse(204)
@@ -122,9 +118,6 @@ async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
     """Start again with two healthy lines and no chats, or with a saved state. The body may be left out.
 
     A clock that runs shows real time again. Under `linqbot dev` the bot's storage is emptied too, unless there is a state.
-
-    Raises:
-        ApiError: 400, the body or the state is not valid.
     """
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     seed = (await _read(request, Reset)).seed if has_body else None
@@ -149,11 +142,7 @@ async def flush(emulator: Emulator, _: Request) -> EndpointResponse:
 
 
 async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
-    """List webhook deliveries and their attempts. The query may have `subscription_id`, `event_type` and `since`.
-
-    Raises:
-        ApiError: 400, `since` is not an ISO 8601 time.
-    """
+    """List webhook deliveries and their attempts. The query may have `subscription_id`, `event_type` and `since`."""
     query = request.query_params
     subscription_id, event_type, since = (
         query.get("subscription_id"),
@@ -171,11 +160,7 @@ async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
 
 
 async def delivery(emulator: Emulator, request: Request) -> EndpointResponse:
-    """Return an event as it was sent to each subscription: the address, the headers of the latest attempt, the body.
-
-    Raises:
-        ApiError: 404, no subscription had this event.
-    """
+    """Return an event as it was sent to each subscription: the address, the headers of the latest attempt, the body."""
     event_id, subscriptions = request.path_params["event_id"], emulator.state.subscriptions
     found = [one for one in emulator.world.deliveries.history if one.event_id == event_id]
     if not found:
@@ -188,11 +173,7 @@ async def delivery(emulator: Emulator, request: Request) -> EndpointResponse:
 
 
 async def replay(emulator: Emulator, request: Request) -> EndpointResponse:
-    """Deliver an event again: the same bytes under the same id.
-
-    Raises:
-        ApiError: 404, no subscription had this event.
-    """
+    """Deliver an event again: the same bytes under the same id."""
     if not emulator.world.deliveries.replay(request.path_params["event_id"]):
         raise not_found("event")
     return EndpointResponse(202, {})
@@ -214,9 +195,6 @@ async def observe(emulator: Emulator, request: Request) -> EndpointResponse:
     """Show a report of the bot on the page: of a turn (`kind` is `turn`), or of the bot's start (`kind` is `bot`).
 
     `linqbot dev` posts these reports. The emulator keeps the latest 200 reports of turns, and the latest one of a start.
-
-    Raises:
-        ApiError: 400, the report does not have one of these shapes.
     """
     raw = await read_json(request, MAX_REPORT_BYTES)
     model = BotReport if raw.get("kind") == "bot" else TurnObservation
@@ -244,9 +222,6 @@ async def messages(emulator: Emulator, request: Request) -> EndpointResponse:
     """Return the messages of a chat for the page, oldest first: at most 500 of the first `before` ones, the newest of these.
 
     Without `before`, these are the newest messages of the chat. `earlier` is the number of messages before them.
-
-    Raises:
-        ApiError: 400, `before` is no number; 404, there is no such chat.
     """
     chat = existing(emulator.state.chats.get(request.path_params["chat_id"]), "chat")
     before = request.query_params.get("before", str(len(chat.messages)))

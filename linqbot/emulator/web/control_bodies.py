@@ -89,11 +89,6 @@ class SetClock(OnEmulator):
     to: str | None = Field(None, description="ISO 8601. Move forward to this time, in place of `advance_s`.")
 
     async def perform(self, emulator: Emulator) -> dict[str, Any]:
-        """Stop, run or move the clock, and return the time.
-
-        Raises:
-            ApiError: 400, the time lies in the past, or both `to` and `advance_s` are given.
-        """
         to, now = parsed_time(self.to), emulator.clock.now()
         if to is None:
             to = now + (self.advance_s or 0.0)
@@ -121,11 +116,6 @@ class SetClock(OnEmulator):
 
 
 def _event_of(emulator: Emulator, message_id: str) -> str:
-    """Return the id of the event of a message.
-
-    Raises:
-        ApiError: 404, there is no such message; 409, its event is no longer known, or no subscription had it.
-    """
     event_id = emulator.world.deliveries.event_of(emulator.state.message(message_id).id)
     if event_id is None:
         raise conflict("The emulator does not know a webhook of this message. Write the message again.")

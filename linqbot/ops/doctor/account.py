@@ -55,11 +55,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 async def lines(context: DoctorContext) -> Sequence[Finding]:
-    """Check that each line can send, and that the carriers have not flagged it or are about to.
-
-    Raises:
-        Skip: there is no API token, or Linq did not list the lines.
-    """
+    """Check that each line can send, and that the carriers have not flagged it or are about to."""
     try:
         all_lines = await context.lines()
     except LinqApiError as error:
@@ -177,11 +173,7 @@ async def _lines_of(context: DoctorContext, one: WebhookSubscription) -> list[Fi
 
 
 async def clock(context: DoctorContext) -> Sequence[Finding]:
-    """Check that this machine's clock is near enough to Linq's for signatures to be accepted.
-
-    Raises:
-        Skip: there is no API token, Linq did not answer, or its responses carry no date.
-    """
+    """Check that this machine's clock is near enough to Linq's for signatures to be accepted."""
     await context.subscriptions()
     if context.skew_s is None:
         raise Skip("Linq's responses carry no date.")

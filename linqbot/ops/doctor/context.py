@@ -46,12 +46,6 @@ class DoctorContext:
             self.client = self.client.wrapped(self._measuring_skew)
 
     async def lines(self) -> list[PhoneNumber]:
-        """Return the account's lines.
-
-        Raises:
-            LinqApiError: Linq did not list them.
-            Skip: there is no API token.
-        """
         client = self._client()
 
         async def ask() -> list[PhoneNumber]:
@@ -60,11 +54,6 @@ class DoctorContext:
         return await self._once("lines", ask)
 
     async def subscriptions(self) -> list[WebhookSubscription]:
-        """Return all subscriptions of the account.
-
-        Raises:
-            Skip: there is no API token, or Linq did not list them.
-        """
         client = self._client()
 
         async def ask() -> list[WebhookSubscription]:
@@ -77,9 +66,6 @@ class DoctorContext:
 
         If only the environment holds a secret, it may belong to any subscription. If all of the account's subscriptions
         deliver to one address, they are taken for the bot's. Pending subscriptions are left out.
-
-        Raises:
-            Skip: there is no API token, or Linq did not list them.
         """
         found = await self.subscriptions()
         if self.url is not None:
@@ -104,11 +90,7 @@ class DoctorContext:
         return [*self.settings.webhook_secrets, *(each.secret for each in self.kept())]
 
     async def targets(self) -> list[str]:
-        """Return the targets to check, one for each address that Linq delivers to.
-
-        Raises:
-            Skip: no address was given, and no subscription's secret is stored here.
-        """
+        """Return the targets to check, one for each address that Linq delivers to."""
         if self.url is not None:
             return [self.url]
         there = {address(one.target_url): pinned(one.target_url) for one in await self.subscribed()}

@@ -205,11 +205,7 @@ async def versions(context: DoctorContext) -> Sequence[Finding]:
 
 
 async def _plugins(context: DoctorContext) -> Sequence[Plugin]:
-    """Return the plugins that are served with the bot; without the bot's file, those that are installed.
-
-    Raises:
-        ConfigError: a plugin that the settings name is not installed.
-    """
+    """Return the plugins that are served with the bot; without the bot's file, those that are installed."""
     if context.handled is not None and context.handled.plugins is not None:
         return context.handled.plugins
     return (await asyncio.to_thread(context.settings.load_plugins, lenient=True)).every
@@ -226,11 +222,7 @@ GENUINE: Final = ("unavailable", "busy", "out_of_time")
 
 
 async def refused(context: DoctorContext) -> Sequence[Finding]:
-    """Check that the server refuses no delivery of Linq's.
-
-    Raises:
-        Skip: the storage is not a file, so there is no record.
-    """
+    """Check that the server refuses no delivery of Linq's."""
     path = context.settings.refusals_file
     if path is None:
         raise Skip("The storage is not a file, so the server keeps no record of what it refused.")

@@ -105,8 +105,6 @@ async def probe(url: str, secret: str, *, known: Sequence[str] = (), event_id: s
     Args:
         known: Secrets that the bot may know. They show the bot that an event which it refuses is a test.
         event_id: Id of the event; a new one without it. The bot drops a second event with the same id as a duplicate.
-    Raises:
-        ConfigError: the secret is empty or not base64.
     """
     event_id = event_id or str(uuid.uuid4())
     body = _body(event_id)

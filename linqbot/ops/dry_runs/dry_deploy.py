@@ -139,11 +139,7 @@ class Report:
 
 @contextmanager
 def loaded(spec: str) -> Iterator[Bot]:
-    """Load a bot, and forget the modules of its folder afterwards, so that another version of it imports its own.
-
-    Raises:
-        BotFileError, ConfigError: the bot cannot be loaded; see `load_bot`.
-    """
+    """Load a bot, and forget the modules of its folder afterwards, so that another version of it imports its own."""
     path = list(sys.path)
     bot = load_bot(spec)
     try:
@@ -178,9 +174,6 @@ async def dry_deploy(
         reads: Let reads that the storage cannot answer through to Linq, as it is now.
         plugins: Loads the plugins of a bot.
         advanced: Called with the number of further turns that are done.
-    Raises:
-        BotFileError, ConfigError, BotError: a bot cannot be loaded or run.
-        StorageUnavailable: the storage cannot be read.
     """
     report = Report(answers=chosen.answers)
 

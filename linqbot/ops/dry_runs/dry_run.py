@@ -44,9 +44,6 @@ class DryRun:
         chosen: Tells which deliveries went to an open question.
         reads: Let reads that the storage cannot answer, and downloads of media, through to Linq.
         plugins: Their middleware and routers run as in production; their observer hooks do not run.
-    Raises:
-        BotError: a handler can never run, because one before it takes everything.
-        ConfigError: a required plugin failed at adding something.
     """
 
     def __init__(

@@ -56,8 +56,6 @@ class RunResult:
 
 
 class DryTurn:
-    """One dry run of a turn, while it goes on and afterwards."""
-
     def __init__(self, turn: RecordedTurn, *, without_past: bool = False) -> None:
         self.turn = turn  # the turn on record
         self.without_past = without_past  # True runs as if no state were stored, and nothing were said before
@@ -88,20 +86,12 @@ class DryTurn:
         self._is_over = False
 
     def cut_read(self, call: str, what: str, now: str) -> NoReturn:
-        """End the run, because something that can be read from Linq is not on record.
-
-        Raises:
-            Suspended: always.
-        """
+        """End the run, because something that can be read from Linq is not on record."""
         self.missing_read = self.missing_read or call
         self.cut(f"{what} (with --reads, {now} now)")
 
     def cut(self, what: str) -> NoReturn:
-        """End the run, because something is not on record.
-
-        Raises:
-            Suspended: always. The author's `except Exception` does not catch it.
-        """
+        """End the run, because something is not on record."""
         self.missing = self.missing or what
         self._is_over = True
         raise Suspended(f"not recorded: {what}")
@@ -112,15 +102,10 @@ class DryTurn:
 
     @property
     def is_over(self) -> bool:
-        """True if the run has failed, or has ended at something that is not on record."""
         return self._is_over or self.error is not None
 
     def refuse_after_end(self) -> None:
-        """End the code that calls this after the end of the run.
-
-        Raises:
-            Suspended: the run has ended.
-        """
+        """End the code that calls this after the end of the run."""
         if self._is_over:
             raise Suspended("The run has ended.")
 
@@ -138,11 +123,7 @@ class DryTurn:
         return self._steps.get(name)
 
     def recall_step(self, name: str, journal: TurnJournal) -> Any:
-        """Return the result of a step on record, and note the calls that it made and scheduled then.
-
-        Raises:
-            Suspended: it is not on record.
-        """
+        """Return the result of a step on record, and note the calls that it made and scheduled then."""
         if (entry := self.step_on_record(name, journal)) is None:
             self.missing_step = self.missing_step or name
             self.cut(f"the step {name!r}")

@@ -90,8 +90,6 @@ async def simulate(
         reads: Let calls that only read from Linq, and downloads of media, through to Linq.
         timeout_s: Real seconds to wait for the end of the turn.
         wrap: Put around each call that would be made.
-    Raises:
-        BotError, ConfigError: as `create_app`.
     """
     tape = Tape(reads=reads)
     clock = MovableClock(delivery.received_at)

@@ -70,11 +70,7 @@ class Tape:
         return answer
 
     async def read(self, call: Call, run: Run) -> ApiResponse:
-        """Answer a call that only reads.
-
-        Raises:
-            LinqApiError: reads are not allowed.
-        """
+        """Answer a call that only reads."""
         if not self.reads:
             raise LinqApiError(NO_READS, call=call.name)
         return await run(call)
@@ -84,11 +80,7 @@ class Tape:
         return ApiResponse(202, made_up_response(call, len(self.calls)))
 
     def admit_fetch(self) -> None:
-        """Refuse a download, if reads are not allowed.
-
-        Raises:
-            LinqApiError: they are not.
-        """
+        """Refuse a download, if reads are not allowed."""
         if not self.reads:
             raise LinqApiError(NO_READS, call="fetch")
 
@@ -146,11 +138,7 @@ class TapeOfThen(Tape):
         return outcome_of(entry, call)
 
     async def read(self, call: Call, run: Run) -> ApiResponse:
-        """Answer a read from what is kept.
-
-        Raises:
-            LinqApiError: it is not kept, linqbot itself reads, and reads are not allowed.
-        """
+        """Answer a read from what is kept."""
         self._run.refuse_after_end()
         found = await self._kept.answer(call, self._run)
         is_of_bot = _is_read_of_bot.get()

@@ -72,9 +72,6 @@ class DryWorld:
 
     Attributes:
         has_start_handlers: True if the bot has `@bot.on_start` functions. They do not run: they get the storage itself.
-    Raises:
-        BotError: a handler can never run, because one before it takes everything.
-        ConfigError: a required plugin failed at adding something.
     """
 
     def __init__(self, bot: Bot, client: Client, storage: Storage, *, plugins: Plugins, reads: bool = False) -> None:
@@ -135,12 +132,7 @@ class DryWorld:
         return run
 
     async def _meaning(self, turn: RecordedTurn) -> Arrival:
-        """Return the meaning of a delivery for the questions that were open when it came, as the engine decides it.
-
-        Raises:
-            ChoiceFailed: the bot's `allow` or a filter raised an error.
-            StorageUnavailable: the storage cannot be read.
-        """
+        """Return the meaning of a delivery for the questions that were open when it came, as the engine decides it."""
         if not turn.conversations:
             return NOTHING
         scratch = await self._scratch(DryTurn(turn))

@@ -82,8 +82,6 @@ class GivenUp:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The messages of the bot in one stretch of a conversation."""
-
     visit: Visit
     index: int
     stretch: Stretch
@@ -92,7 +90,6 @@ class Heard:
     end_seq: float  # the number at which the next stretch begins
 
     def broken(self, rule: Rule, message: str, *, expected: str, happened: str, other: str | None = None) -> Violation:
-        """Return the violation of a rule in this stretch."""
         return Violation(rule, self.visit.persona.name, message, expected, happened, self.index, other)
 
 

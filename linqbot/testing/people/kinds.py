@@ -101,7 +101,6 @@ class Writer:
 
     @property
     def has_written(self) -> bool:
-        """True if the person has a text with a reference."""
         return self._texts > 0
 
     def text(self, choices: Sequence[str] = PLAIN) -> str:

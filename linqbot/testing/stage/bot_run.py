@@ -142,11 +142,7 @@ class BotRun:
     # The connections of the bot
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
-        """Let the app answer a webhook.
-
-        Raises:
-            httpx.ConnectError: the bot was killed before its answer.
-        """
+        """Let the app answer a webhook."""
         if self.is_dead or self._app is None:
             raise httpx.ConnectError("The bot does not run.", request=request)
         answer = self.spawn(self._app.handle_async_request(request))

@@ -71,11 +71,7 @@ class Record:
         return [error or HandlerFailed(text) for text, error in failures]
 
     def raise_failure(self) -> None:
-        """Raise the first unreported failure. Its message counts the others, which then count as reported.
-
-        Raises:
-            HandlerFailed: there is such a failure.
-        """
+        """Raise the first unreported failure. Its message counts the others, which then count as reported."""
         __tracebackhide__ = True
         if not self._failures:
             return
@@ -92,12 +88,7 @@ class Record:
         self._failures = []
 
     def complain(self, what: str) -> NoReturn:
-        """Fail the test, and show what happened instead.
-
-        Raises:
-            HandlerFailed: a handler raised, and no call has reported this yet.
-            NothingCame: otherwise.
-        """
+        """Fail the test, and show what happened instead."""
         __tracebackhide__ = True
         self.raise_failure()
         lines = self.history[-LAST_LINES:] or ["nothing"]

@@ -75,10 +75,6 @@ class Stage:
         storage: The storage of the bot that runs now.
         client: A client of the test, which survives a restart of the bot.
         record: What happened so far.
-    Raises:
-        BotError: a handler can never run.
-        ConfigError: a plugin that the bot needs cannot be loaded.
-        ValueError: `start` has no time zone, or `copies` is below 1.
     """
 
     storage: WatchedStorage
@@ -117,11 +113,7 @@ class Stage:
         self._has_ended = False
 
     async def __aenter__(self) -> Self:
-        """Start bot and emulator.
-
-        Raises:
-            ConfigError: the event loop is not asyncio's.
-        """
+        """Start bot and emulator."""
         __tracebackhide__ = True
         _require_asyncio()
         _log_warnings_only()
@@ -135,11 +127,7 @@ class Stage:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait until nothing more happens, and stop bot and emulator.
-
-        Raises:
-            HandlerFailed: a handler raised, and no call has reported this yet.
-        """
+        """Wait until nothing more happens, and stop bot and emulator."""
         __tracebackhide__ = True
         try:
             if error is None:
@@ -151,11 +139,7 @@ class Stage:
             await self._running.aclose()
 
     def require_running(self) -> None:
-        """Refuse an act after the end of the block.
-
-        Raises:
-            ConfigError: the block has ended, and the bot with it.
-        """
+        """Refuse an act after the end of the block."""
         if self._has_ended:
             raise ConfigError(
                 "The bot has stopped, because the block of its phone has ended. Move this act into the block."
@@ -168,8 +152,6 @@ class Stage:
 
         Args:
             bot: The bot to start; None is the same one.
-        Raises:
-            BotError: a handler of the new bot can never run. Then the old one goes on.
         """
         self.require_running()
         await self._restarted()
@@ -189,11 +171,7 @@ class Stage:
             await self.emulator.flush()
 
     async def post(self, content: dict[str, Any], post_id: str) -> None:
-        """Post to the bot over HTTP, again if it was killed before its answer.
-
-        Raises:
-            BotError: the bot refuses the post.
-        """
+        """Post to the bot over HTTP, again if it was killed before its answer."""
         self.require_running()
         body, about = to_json(content), {"event_id": post_id, "event_type": POST_TYPE}
         async with httpx.AsyncClient(transport=self._webhooks) as client:
@@ -320,8 +298,6 @@ class Stage:
 
         Args:
             ends_bursts: True lets the time pass for which messages wait for further ones.
-        Raises:
-            NothingCame: a handler spends more than `handler_timeout_s` on real work.
         """
         __tracebackhide__ = True
         calm = 0
@@ -344,21 +320,13 @@ class Stage:
                 return found()
 
     async def quiet(self) -> None:
-        """Return when everything is handled and delivered, and nothing more happens until the clock moves.
-
-        Raises:
-            HandlerFailed: a handler raised, and no call has reported this yet.
-        """
+        """Return when everything is handled and delivered, and nothing more happens until the clock moves."""
         __tracebackhide__ = True
         await self.until(lambda: None)
         self.record.raise_failure()
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock, and stop at each time at which something is due, so that everything happens at its time.
-
-        Raises:
-            HandlerFailed: a handler raised, and no call has reported this yet.
-        """
+        """Move the clock, and stop at each time at which something is due, so that everything happens at its time."""
         __tracebackhide__ = True
         self.require_running()
         end = self.clock.now() + seconds

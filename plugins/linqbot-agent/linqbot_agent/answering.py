@@ -37,14 +37,7 @@ _LONGEST: Final = MOST_BYTES // 8
 async def answered(
     agent: AbstractAgent[Any, Any], settings: Settings, prompt: Prompt | None, *, deps: object
 ) -> Answer:
-    """Return the answer of an agent.
-
-    Raises:
-        ModelFailed: a model failed.
-        BudgetUsedUp: the person may not use the model any more today.
-        BotError: the agent cannot run in a turn, or its output is none of the output types.
-        AskTimeout, AskCancelled: a call needed approval, and got no answer.
-    """
+    """Return the answer of an agent."""
     run = Run(settings, Entries(settings.ctx, settings.name), _bubbles(agent, settings))
     # An edit is no message of the chat: the edited message is a part of the history.
     past = await remembered(settings, run, with_current=prompt is not None or isinstance(settings.event, MessageEdited))
@@ -113,12 +106,7 @@ async def _completed(
 async def repeated(
     answer: Answer, agent: AbstractAgent[Any, Any], settings: Settings, prompt: Prompt | None, *, deps: object
 ) -> None:
-    """Do again what belongs to an answer on record, and is not stored before its turn ends.
-
-    Raises:
-        AskTimeout, AskCancelled: as for `answered`.
-        ModelFailed, BudgetUsedUp, BotError: as for `answered`, if the code has changed since.
-    """
+    """Do again what belongs to an answer on record, and is not stored before its turn ends."""
     if answer.has_unrecorded:
         without_progress = replace(settings.progress, text=None)
         await answered(agent, replace(settings, progress=without_progress), prompt, deps=deps)
@@ -173,11 +161,7 @@ def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
 
 
 def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | None:
-    """Return the bubbles of a run that says what the model writes; None for a run that says its output only.
-
-    Raises:
-        BotError: the model writes JSON.
-    """
+    """Return the bubbles of a run that says what the model writes; None for a run that says its output only."""
     if not settings.stream:
         return None
     types = agent.output_type if isinstance(agent.output_type, Sequence) else [agent.output_type]

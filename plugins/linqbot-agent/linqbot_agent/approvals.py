@@ -49,12 +49,7 @@ class People(AbstractCapability[Any]):
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
     ) -> DeferredToolResults | None:
-        """Return the decisions on calls, and the answers as the results of others.
-
-        Raises:
-            PersonNeeded: one of them was not asked yet.
-            BotError: a tool has deferred its call without a question.
-        """
+        """Return the decisions on calls, and the answers as the results of others."""
         for call in [*requests.approvals, *requests.calls]:
             if call.tool_call_id in self.said:
                 continue
@@ -73,12 +68,7 @@ class People(AbstractCapability[Any]):
 
 
 async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
-    """Ask for an approval in the chat, and return the decision.
-
-    Raises:
-        AskTimeout: no answer came in time.
-        AskCancelled: an operator ended the question, or it could not be sent.
-    """
+    """Ask for an approval in the chat, and return the decision."""
     ctx, key = settings.ctx, f"{settings.name}/approve.{call_id}"
     if ctx.side is not None:
         return ToolDenied("Not now: the person has not answered another question yet. Nothing was done.")
@@ -106,12 +96,7 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
 
 
 async def answer_of(call_id: str, question: str, settings: Settings) -> str:
-    """Ask the question of a tool in the chat, and return the answer.
-
-    Raises:
-        AskTimeout: no answer came in time.
-        AskCancelled: an operator ended the question, or it could not be sent.
-    """
+    """Ask the question of a tool in the chat, and return the answer."""
     if settings.ctx.side is not None:
         return "Not now: the person has not answered another question yet."
     try:
@@ -154,11 +139,7 @@ class ToolGuard(AbstractCapability[Any]):
     async def before_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
     ) -> Any:
-        """Return the arguments of a call that may be made.
-
-        Raises:
-            ApprovalRequired: the tool changes something, and no person has approved the call.
-        """
+        """Return the arguments of a call that may be made."""
         if _writes(tool_def.metadata or {}) and not ctx.tool_call_approved and call.tool_name not in self.unapproved:
             raise ApprovalRequired
         return args
@@ -166,11 +147,7 @@ class ToolGuard(AbstractCapability[Any]):
     async def wrap_output_process(
         self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
     ) -> Any:
-        """Run an output function in the chat of the turn only: the model chooses its arguments, as for a tool.
-
-        Raises:
-            ModelRetry: the guard refused a call of the function to Linq.
-        """
+        """Run an output function in the chat of the turn only: the model chooses its arguments, as for a tool."""
         name = output_context.function_name or "of the output"
         token = running_tool.set(ToolCall(name, self.chat_id, name in self.elsewhere))
         try:

@@ -113,8 +113,6 @@ class Bubbles:
             place: The name of the request, the same whenever the turn runs again.
             is_recorded: True if the response is on record.
             change: None says everything as the model writes it. The response itself stays as it is.
-        Raises:
-            LinqApiError: Linq refused a message.
         """
         cuts: list[str] = []
         while (cut := self._ctx.recall(f"{place}/cut{len(cuts)}", kind=str)) is not None:
@@ -186,11 +184,7 @@ class Bubbles:
         return response
 
     async def go_on(self) -> None:
-        """Let the turn run again if the provider has cut a response that was being said, as after a crash. Once for each.
-
-        Raises:
-            TurnDeferred: it has.
-        """
+        """Let the turn run again if the provider has cut a response that was being said, as after a crash. Once for each."""
         if self._under_way is None or not self.written.has_begun:
             return
         name = f"{self._under_way}/again"
@@ -236,11 +230,7 @@ def _changed(text: str, change: Change | None) -> str:
 
 
 async def say_rest(key: str, text: str, speech: Speech) -> None:
-    """Say what was not said yet of a text that is on record, under the key of its stream.
-
-    Raises:
-        LinqApiError: Linq refused a message.
-    """
+    """Say what was not said yet of a text that is on record, under the key of its stream."""
 
     async def whole() -> AsyncIterator[str]:
         if text:
@@ -280,11 +270,7 @@ class OutputChecks(AbstractCapability[Any]):
     async def after_model_request(
         self, ctx: RunContext[Any], *, request_context: ModelRequestContext, response: ModelResponse
     ) -> ModelResponse:
-        """Return the response.
-
-        Raises:
-            SaidNothing: it is empty.
-        """
+        """Stop the run at an empty response, with `SaidNothing`."""
         # A response that the provider has cut off, or holds back, is a failure.
         if response.finish_reason not in ("length", "content_filter") and all(map(_is_empty, response.parts)):
             new = [message for message in request_context.messages if message.run_id == ctx.run_id]
@@ -294,11 +280,7 @@ class OutputChecks(AbstractCapability[Any]):
     async def wrap_output_process(
         self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
     ) -> Any:
-        """Return the output, also of a function of the author's, which may send files at addresses of its own.
-
-        Raises:
-            ModelRetry: the model has chosen the address of a file, and was not shown it.
-        """
+        """Return the output, also of a function of the author's, which may send files at addresses of its own."""
         result = await handler(output)
         if not ctx.partial_output and any(_is_made_up(file.url, output, ctx.messages) for file in _files(result)):
             raise ModelRetry("The url of a file must be one that a tool, the person or the instructions gave you.")

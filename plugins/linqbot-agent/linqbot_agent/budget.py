@@ -121,11 +121,7 @@ class Account:
         self._budget = budget if ctx.event.actor and not ctx.event.is_own else None
 
     async def check(self) -> None:
-        """Check that the person may use the model once more.
-
-        Raises:
-            BudgetUsedUp: not in this period.
-        """
+        """Check that the person may use the model once more."""
         budget = self._budget
         if budget is None:
             return
@@ -230,11 +226,7 @@ class Account:
 
 
 def _check(used: Used, budget: Budget) -> None:
-    """Check that one more request may be made. Requests that are under way count, but their tokens are not known yet.
-
-    Raises:
-        BudgetUsedUp: it may not.
-    """
+    """Check that one more request may be made. Requests that are under way count, but their tokens are not known yet."""
     if (
         (budget.requests is not None and used.requests + len(used.reserved) >= budget.requests)
         or (budget.tokens is not None and used.tokens >= budget.tokens)

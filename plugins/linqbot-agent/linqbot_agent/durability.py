@@ -163,12 +163,7 @@ async def completed(
     history: Sequence[ModelMessage] = (),
     capabilities: Sequence[AbstractCapability[Any]] = (),
 ) -> Result:
-    """Run an agent, with all that its earlier runs in this turn have recorded.
-
-    Raises:
-        ModelFailed: a model failed.
-        BotError: the agent cannot run in a turn.
-    """
+    """Run an agent, with all that its earlier runs in this turn have recorded."""
     check_toolsets(agent)
     token = _run.set(run)
     arguments: dict[str, Any] = {"deps": deps, "message_history": history, "usage": AttributedUsage()}
@@ -278,11 +273,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     async def on_model_request_error(
         self, ctx: RunContext[Any], *, request_context: ModelRequestContext, error: Exception
     ) -> ModelResponse:
-        """Let a request that the provider refuses be made again with less. The decision is recorded first.
-
-        Raises:
-            RetryModelRequest: the request says less now.
-        """
+        """Let a request that the provider refuses be made again with less. The decision is recorded first."""
         run = _run.get()
         level = next_level(run.messages, ctx.run_id, run.level) if run is not None and _is_refusal(error) else None
         if run is None or level is None or (run.bubbles is not None and run.bubbles.written.has_begun):
@@ -296,11 +287,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
     ) -> Any:
-        """Name the call of a tool for its step, and hold it back from other chats.
-
-        Raises:
-            ToolFailed: the guard refused a call of the tool to Linq.
-        """
+        """Name the call of a tool for its step, and hold it back from other chats."""
         # The tools of one response run side by side, in any order, so their ids tell them apart.
         token = _detail.set(call.tool_call_id)
         recorded = _is_recorded.set((tool_def.metadata or {}).get("recorded") is not False)
@@ -429,11 +416,7 @@ def digest(messages: Sequence[ModelMessage]) -> str:
 
 
 def check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
-    """Check that each toolset has an id, by which its calls are found again.
-
-    Raises:
-        BotError: one has none.
-    """
+    """Check that each toolset has an id, by which its calls are found again."""
     nameless: list[str] = []
 
     def visit(toolset: Any) -> None:

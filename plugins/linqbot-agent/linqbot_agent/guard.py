@@ -44,11 +44,7 @@ def guarded(run: Run) -> Run:
 
 
 def check_broadcast(name: str, people: Sequence[str]) -> None:
-    """Check that no tool begins a broadcast, which goes to other chats.
-
-    Raises:
-        Refused: a tool does, without approval.
-    """
+    """Check that no tool begins a broadcast, which goes to other chats."""
     tool = running_tool.get()
     if tool is not None and not tool.is_free:
         raise Refused(

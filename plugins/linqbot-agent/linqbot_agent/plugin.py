@@ -166,11 +166,7 @@ class LinqAgent:
 
 
 def _check_agents(bot: Bot) -> None:
-    """Check the agents that handlers give to `run`, as far as the handlers name them. `run` checks each agent.
-
-    Raises:
-        BotError: a toolset has no id.
-    """
+    """Check the agents that handlers give to `run`, as far as the handlers name them. `run` checks each agent."""
     for handler in (route.handler for route, _ in bot.walk() if inspect.isfunction(route.handler)):
         try:
             names = inspect.getclosurevars(handler)
