@@ -111,7 +111,7 @@ POLL_ANSWER = {
 
 @dataclass(frozen=True)
 class Row:
-    """One call, as it is written with our client and with the official client.
+    """One call, as it is written with our client and with the official client, which shows the request that is right.
 
     Attributes:
         makes_key: True if our client generates an idempotency key where the official client sends none.
@@ -119,11 +119,7 @@ class Row:
 
     name: str
     write: Callable[[Any], Awaitable[Any]]
-    path: str
-    body: Any = None
-    query: tuple[tuple[str, str], ...] = ()
     status: int = 200
     answer: Any = None
     read: Callable[[Any], bool] = lambda result: result is None
-    headers: tuple[tuple[str, str], ...] = ()
     makes_key: bool = False

@@ -42,8 +42,6 @@ ROWS = [
     Row(
         "chats.create",
         lambda c: c.chats.create(from_=LINE, to=[ANN], message=CONTENT, override_optout=True),
-        "/v3/chats",
-        body={"from": LINE, "to": [ANN], "message": CONTENT, "override_optout": True},
         status=201,
         answer={"chat": {**CHAT_ANSWER, "message": SENT_MESSAGE}},
         read=lambda got: isinstance(got, ChatCreatedResponse) and got.chat.message.id == SENT,
@@ -51,46 +49,33 @@ ROWS = [
     Row(
         "chats.list_chats",
         lambda c: c.chats.list_chats(cursor="20", from_=LINE, limit=50, to="ann+b@example.com"),
-        "/v3/chats",
-        query=(("cursor", "20"), ("from", LINE), ("limit", "50"), ("to", "ann+b@example.com")),
         answer={"chats": [CHAT_ANSWER], "next_cursor": "70"},
         read=lambda got: isinstance(got.items[0], Chat) and got.next_cursor == "70",
     ),
     Row(
         "chats.retrieve",
         lambda c: c.chats.retrieve(CHAT),
-        f"/v3/chats/{CHAT}",
         answer=CHAT_ANSWER,
         read=lambda got: isinstance(got, Chat) and got.handles[0].is_me is True and got.is_group,
     ),
     Row(
         "chats.update",
         lambda c: c.chats.update(CHAT, display_name="Team", group_chat_icon="https://example.com/i.png"),
-        f"/v3/chats/{CHAT}",
-        body={"display_name": "Team", "group_chat_icon": "https://example.com/i.png"},
         answer={"chat_id": CHAT, "status": "pending"},
         read=lambda got: got == ChatUpdate(chat_id=CHAT, status="pending"),
     ),
     Row(
         "chats.leave_chat",
         lambda c: c.chats.leave_chat(CHAT),
-        f"/v3/chats/{CHAT}/leave",
         status=202,
         answer=QUEUED,
         read=lambda got: isinstance(got, Accepted) and got.status == "accepted",
     ),
-    Row("chats.mark_as_read", lambda c: c.chats.mark_as_read(CHAT), f"/v3/chats/{CHAT}/read", status=204),
-    Row(
-        "chats.share_contact_card",
-        lambda c: c.chats.share_contact_card(CHAT),
-        f"/v3/chats/{CHAT}/share_contact_card",
-        status=204,
-    ),
+    Row("chats.mark_as_read", lambda c: c.chats.mark_as_read(CHAT), status=204),
+    Row("chats.share_contact_card", lambda c: c.chats.share_contact_card(CHAT), status=204),
     Row(
         "chats.send_voicememo",
         lambda c: c.chats.send_voicememo(CHAT, voice_memo_url="https://example.com/memo.m4a"),
-        f"/v3/chats/{CHAT}/voicememo",
-        body={"voice_memo_url": "https://example.com/memo.m4a"},
         status=202,
         answer={
             "voice_memo": {
@@ -114,8 +99,6 @@ ROWS = [
     Row(
         "chats.participants.add",
         lambda c: c.chats.participants.add(CHAT, handle="+12052499136"),
-        f"/v3/chats/{CHAT}/participants",
-        body={"handle": "+12052499136"},
         status=202,
         answer=QUEUED,
         read=lambda got: isinstance(got, Accepted) and got.trace_id == "trace_id",
@@ -123,19 +106,15 @@ ROWS = [
     Row(
         "chats.participants.remove",
         lambda c: c.chats.participants.remove(CHAT, handle="+12052499136"),
-        f"/v3/chats/{CHAT}/participants",
-        body={"handle": "+12052499136"},
         status=202,
         answer=QUEUED,
         read=lambda got: isinstance(got, Accepted),
     ),
-    Row("chats.typing.start", lambda c: c.chats.typing.start(CHAT), f"/v3/chats/{CHAT}/typing", status=204),
-    Row("chats.typing.stop", lambda c: c.chats.typing.stop(CHAT), f"/v3/chats/{CHAT}/typing", status=204),
+    Row("chats.typing.start", lambda c: c.chats.typing.start(CHAT), status=204),
+    Row("chats.typing.stop", lambda c: c.chats.typing.stop(CHAT), status=204),
     Row(
         "chats.messages.send",
         lambda c: c.chats.messages.send(CHAT, message=CONTENT),
-        f"/v3/chats/{CHAT}/messages",
-        body={"message": CONTENT},
         status=202,
         answer={"chat_id": CHAT, "message": SENT_MESSAGE},
         read=lambda got: isinstance(got, MessageSentResponse) and got.message.delivery_status == "pending",
@@ -143,8 +122,6 @@ ROWS = [
     Row(
         "chats.messages.list",
         lambda c: c.chats.messages.list(CHAT, limit=2),
-        f"/v3/chats/{CHAT}/messages",
-        query=(("limit", "2"),),
         answer={"messages": [MESSAGE_ANSWER, {**MESSAGE_ANSWER, "parts": None}], "next_cursor": None},
         read=lambda got: [each.text for each in got.items] == ["Hello!", ""] and got.next_cursor is None,
     ),
@@ -158,15 +135,6 @@ ROWS = [
             override_optout=False,
             idempotency_key="key-1",
         ),
-        "/v3/messages",
-        body={
-            "to": [ANN],
-            "message": CONTENT,
-            "continuation_message": {"text": "It is us, from a new number."},
-            "exclude_from": [LINE],
-            "override_optout": False,
-        },
-        headers=(("idempotency-key", "key-1"),),
         status=202,
         answer={
             "chat_id": CHAT,
@@ -183,26 +151,21 @@ ROWS = [
     Row(
         "messages.retrieve",
         lambda c: c.messages.retrieve(SENT),
-        f"/v3/messages/{SENT}",
         answer=MESSAGE_ANSWER,
         read=lambda got: isinstance(got, Message) and got.text == "Hello!",
     ),
     Row(
         "messages.update",
         lambda c: c.messages.update(SENT, text="Hello?", part_index=0),
-        f"/v3/messages/{SENT}",
-        body={"text": "Hello?", "part_index": 0},
         answer=MESSAGE_ANSWER,
         read=lambda got: isinstance(got, Message),
     ),
-    Row("messages.delete", lambda c: c.messages.delete(SENT), f"/v3/messages/{SENT}", status=204),
+    Row("messages.delete", lambda c: c.messages.delete(SENT), status=204),
     Row(
         "messages.add_reaction",
         lambda c: c.messages.add_reaction(
             SENT, operation="add", type="sticker", emoji="🎂", placement={"x": 0.5, "y": -1, "scale": 2}
         ),
-        f"/v3/messages/{SENT}/reactions",
-        body={"operation": "add", "type": "sticker", "emoji": "🎂", "placement": {"x": 0.5, "y": -1, "scale": 2}},
         status=202,
         answer=QUEUED,
         read=lambda got: isinstance(got, Accepted),
@@ -210,7 +173,6 @@ ROWS = [
     Row(
         "chats.location.retrieve",
         lambda c: c.chats.location.retrieve(CHAT),
-        f"/v3/chats/{CHAT}/location",
         answer={
             "success": True,
             "data": {
@@ -237,15 +199,12 @@ ROWS = [
     Row(
         "chats.location.request",
         lambda c: c.chats.location.request(CHAT),
-        f"/v3/chats/{CHAT}/location/request",
         answer={"success": True, "message": "Location request sent"},
         read=lambda got: got == LocationAccepted(success=True, message="Location request sent"),
     ),
     Row(
         "chats.location.stop",
         lambda c: c.chats.location.stop(CHAT, handle=ANN),
-        f"/v3/chats/{CHAT}/location",
-        body={"handle": ANN},
         status=202,
         answer={"success": True, "message": "Location sharing stop queued"},
         read=lambda got: isinstance(got, LocationAccepted) and got.success is True,
@@ -255,8 +214,6 @@ ROWS = [
         lambda c: c.chats.polls.create(
             CHAT, poll={"options": [{"text": "Friday"}, {"text": "Sunday"}], "idempotency_key": "key-1"}
         ),
-        f"/v3/chats/{CHAT}/polls",
-        body={"poll": {"options": [{"text": "Friday"}, {"text": "Sunday"}], "idempotency_key": "key-1"}},
         status=202,
         answer=POLL_ANSWER,
         read=lambda got: isinstance(got, PollEnvelope) and got.poll.options[0].voters[0].handle == "+14155559876",
@@ -264,31 +221,20 @@ ROWS = [
     Row(
         "chats.background.set",
         lambda c: c.chats.background.set(CHAT, type="color", shades=["#112233", "#445566"]),
-        f"/v3/chats/{CHAT}/background",
-        body={"type": "color", "shades": ["#112233", "#445566"]},
         status=202,
     ),
-    Row(
-        "chats.background.remove",
-        lambda c: c.chats.background.remove(CHAT),
-        f"/v3/chats/{CHAT}/background",
-        status=202,
-    ),
+    Row("chats.background.remove", lambda c: c.chats.background.remove(CHAT), status=202),
     Row(
         "messages.update_sticker_placement",
         lambda c: c.messages.update_sticker_placement(
             REACTION, message_id=SENT, placement={"x": 0.5, "y": -0.5, "rotation": 45}
         ),
-        f"/v3/messages/{SENT}/reactions/{REACTION}",
-        body={"placement": {"x": 0.5, "y": -0.5, "rotation": 45}},
         answer={"success": True, "status": "accepted", "trace_id": "trace_id"},
         read=lambda got: got == Placed(success=True, status="accepted", trace_id="trace_id"),
     ),
     Row(
         "messages.list_messages_thread",
         lambda c: c.messages.list_messages_thread(SENT, cursor="1", limit=5, order="desc"),
-        f"/v3/messages/{SENT}/thread",
-        query=(("cursor", "1"), ("limit", "5"), ("order", "desc")),
         answer={"messages": [MESSAGE_ANSWER], "next_cursor": None},
         read=lambda got: [each.id for each in got] == [SENT],
     ),
@@ -301,13 +247,6 @@ ROWS = [
             fallback_text="Booked",
             interactive=False,
         ),
-        f"/v3/messages/{SENT}/update",
-        body={
-            "layout": {"caption": "Table for two", "image_url": "https://example.com/i.png", "image_title": "8 pm"},
-            "url": "https://example.com/card",
-            "fallback_text": "Booked",
-            "interactive": False,
-        },
         status=202,
         answer={"chat_id": CHAT, "message": {**SENT_MESSAGE, "parts": [APP_PART]}},
         read=lambda got: isinstance(got, MessageSentResponse) and isinstance(got.message.parts[0], AppPart),
@@ -315,23 +254,18 @@ ROWS = [
     Row(
         "messages.poll.retrieve",
         lambda c: c.messages.poll.retrieve(SENT),
-        f"/v3/messages/{SENT}/poll",
         answer=POLL_ANSWER,
         read=lambda got: isinstance(got, PollEnvelope) and got.reactions[0].custom_emoji == "🎂",
     ),
     Row(
         "messages.poll.add_options",
         lambda c: c.messages.poll.add_options(SENT, options=[{"text": "Monday"}]),
-        f"/v3/messages/{SENT}/poll/options",
-        body={"options": [{"text": "Monday"}]},
         answer=POLL_ANSWER,
         read=lambda got: isinstance(got, PollEnvelope) and got.poll.options[1].creator_handle is None,
     ),
     Row(
         "messages.poll.vote",
         lambda c: c.messages.poll.vote(SENT, operation="add", option_id="opt_1"),
-        f"/v3/messages/{SENT}/poll/votes",
-        body={"operation": "add", "option_id": "opt_1"},
         answer=POLL_ANSWER,
         read=lambda got: isinstance(got, PollEnvelope) and got.poll.total_voters == 1,
     ),

@@ -16,10 +16,7 @@ from linqbot.client.http.pool import Pool
 
 Play: TypeAlias = Callable[["Peer"], Awaitable[None]]
 
-LOOPS = [
-    ("asyncio", {"use_uvloop": False}),
-    ("asyncio", {"use_uvloop": True}),
-]
+LOOPS = [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]
 """For an `anyio_backend` fixture: what happens on sockets must happen on both event loops."""
 
 

@@ -116,9 +116,7 @@ async def test_a_connection_that_rested_too_long_is_not_used_again(monkeypatch: 
         await whole(server, pool, 2)
 
 
-async def test_connections_that_are_idle_too_long_are_closed_without_a_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_connections_that_are_idle_too_long_are_closed_without_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play(peer: Peer) -> None:
         keep = "Keep-Alive: timeout=11" if peer.number < 2 else "X-A: b"
         await always(said(b"", "200 OK", keep))(peer)

@@ -169,10 +169,7 @@ async def test_a_lost_upload_is_repeated_from_its_beginning() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "kind", "status"),
-    [
-        (plain(403, b"<Error>SignatureDoesNotMatch</Error>"), LinqApiError, 403),
-        (plain(500), LinqUnavailable, 500),
-    ],
+    [(plain(403, b"<Error>SignatureDoesNotMatch</Error>"), LinqApiError, 403), (plain(500), LinqUnavailable, 500)],
 )
 async def test_an_upload_that_is_refused_is_ours_to_name(answer: bytes, kind: type, status: int) -> None:
     async with served() as server, client_at(server.port, max_retries=0) as client:
@@ -209,9 +206,7 @@ async def test_an_upload_that_a_proxy_answers_in_place_of_the_storage_is_repeate
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [{"content-length": "2"}, {"Content-Length": "5"}, {"X-A": "a\r\nEvil: b"}, {"X A": "b"}],
-    ids=str,
+    "headers", [{"content-length": "2"}, {"Content-Length": "5"}, {"X-A": "a\r\nEvil: b"}, {"X A": "b"}], ids=str
 )
 async def test_headers_that_would_make_another_request_of_an_upload_are_not_used(headers: dict[str, str]) -> None:
     async with served() as server, client_at(server.port) as client:
