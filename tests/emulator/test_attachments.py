@@ -30,21 +30,6 @@ async def put(api: httpx.AsyncClient, upload: dict[str, Any], content: bytes = b
     return answer.status_code
 
 
-async def test_r91_r92_a_wrong_announcement_is_refused(
-    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
-) -> None:
-    rows: list[dict[str, Any]] = [
-        {"size_bytes": 0},
-        {"size_bytes": 101 * 2**20},
-        {"size_bytes": "4"},
-        {"content_type": "audio/flac"},
-        {"content_type": "application/x-msdownload"},
-    ]
-    for wrong in rows:
-        with subtests.test(wrong=wrong):
-            refused(await api.post("/v3/attachments", json=ASKED | wrong), 400, 1005)
-
-
 async def test_r91_an_upload_must_be_as_announced_and_in_time(emulator: Emulator, api: httpx.AsyncClient) -> None:
     upload = await announce(api)
     assert await put(api, upload, b"too long") == 403

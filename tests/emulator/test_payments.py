@@ -29,15 +29,8 @@ async def test_r96_a_wrong_payment_request_is_refused(
     api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
 ) -> None:
     rows: list[tuple[dict[str, Any], int]] = [
-        ({"amount": 49, "currency": "usd"}, 1005),
-        ({"amount": 50}, 1001),
-        ({"amount": 50, "currency": "eur"}, 1005),
-        ({"mode": "subscription", "price_id": "price_1", "amount": 50}, 1005),
-        ({"mode": "subscription"}, 1001),
         ({"mode": "subscription", "price_id": "nothing"}, 1005),
         ({**ASKED, "customer_id": "somebody"}, 1005),
-        ({**ASKED, "metadata": {"linq_id": "1"}}, 1005),
-        ({**ASKED, "rail": "natural"}, 1005),
         ({"mode": "subscription", "price_id": "price_1", "trial_end": "yesterday"}, 1005),
         ({"mode": "subscription", "price_id": "price_1", "trial_end": "2020-01-01T00:00:00Z"}, 1005),
         ({"mode": "subscription", "price_id": "price_1", "trial_period_days": 10**12}, 1005),
