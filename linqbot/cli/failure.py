@@ -157,7 +157,6 @@ def _with_full_stop(sentence: str) -> str:
 
 
 def print_failure(failure: CommandFailure, *, as_json: bool) -> None:
-    """Print the report to standard error, as JSON or as sentences."""
     if as_json:
         error = {"code": failure.code, "what": failure.what, "fix": failure.fix}
         click.echo(printable_json({"error": error}), err=True)

@@ -46,8 +46,6 @@ class Opt:
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """An argument; the fields are those of `Opt`."""
-
     metavar: str | None = None
     type: Any = None
     complete: Complete | None = None
@@ -90,8 +88,6 @@ def asked(question: str, *, default: bool = False) -> bool:
 
 
 class Confirm:
-    """Asks the person at the terminal, unless --yes is given."""
-
     def __init__(self, *, yes: bool) -> None:
         self._yes = yes
 
@@ -118,7 +114,6 @@ def time_option(about: str) -> Opt:
 
 
 def command_of(function: Callable[..., Any], name: str) -> click.Command:
-    """Make the command of a function, which may be async. Its docstring is the help."""
     hints = get_type_hints(function, include_extras=True)
     command = click.Command(name, help=inspect.getdoc(function), callback=partial(_run, function, hints))
     for each in inspect.signature(function).parameters.values():

@@ -42,7 +42,6 @@ class ListedGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the arguments name."""
         if args and args[0] not in self.lines and args[0] not in (names := self.list_commands(ctx)):
             near = self.nearest(args[0], names)
             hint = f"Did you mean {near}?" if near else f"The commands are: {', '.join(names)}."

@@ -14,8 +14,6 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section of `linqbot --help`."""
-
     title: str
     commands: Mapping[str, str]  # each command with its line of help
 

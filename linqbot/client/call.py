@@ -262,7 +262,6 @@ def _of_path(path: Path) -> Source:
 
 
 def _of_open_file(file: BinaryIO, start: int | None) -> Source:
-    """Return a source that reads from `start`, or from the file's current position, to its end."""
     if not is_seekable(file) or not isinstance(file.read(0), bytes):
         said = "upload needs a path, bytes, or an open binary file that can seek. Read the stream into bytes first."
         raise RuleBroken(said, rule="R91", status=400, code=1005)

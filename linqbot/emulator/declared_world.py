@@ -147,7 +147,6 @@ class DeclaredWorld:
         return None if group is None else [self.handle_of(one) for one in group.people]
 
     def person(self, handle: str) -> Contact | None:
-        """Return the person with this handle; None if the person is not declared."""
         return next((person for person in self.people if person.handle == handle), None)
 
     def state(self) -> dict[str, Any]:

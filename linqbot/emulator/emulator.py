@@ -156,12 +156,10 @@ class Emulator:
 
     @property
     def state(self) -> EmulatorState:
-        """The records, for reading."""
         return self.world.state
 
     @property
     def public_url(self) -> str:
-        """The address of the emulator, without a slash at the end."""
         return self.world.public_url
 
     @public_url.setter
@@ -265,11 +263,9 @@ class Emulator:
         self.world.feed.publish("observation", lambda: shown)
 
     def runner_facts(self) -> dict[str, Any] | None:
-        """Return as JSON what the page needs to know of the runner; None if there is none."""
         return None if self.runner is None else {"restartable": self.runner.restartable}
 
     def show_runner(self) -> None:
-        """Send the facts of the runner to the page."""
         self.world.feed.publish("runner", self.runner_facts)
 
     def end_streams(self) -> None:

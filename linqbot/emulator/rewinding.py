@@ -59,7 +59,6 @@ def take(emulator: Emulator, *, stored_until: float) -> Snapshot:
 
 
 def restore(emulator: Emulator, snapshot: Snapshot) -> None:
-    """Return an emulator to a snapshot, and deliver its undelivered events again."""
     emulator.reset(snapshot.state)
     for attachment_id, content in snapshot.files.items():
         emulator.state.attachments[attachment_id].content = content

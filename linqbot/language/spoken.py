@@ -65,12 +65,10 @@ _spoken: ContextVar[Language] = ContextVar("linqbot_language", default=ENGLISH)
 
 
 def spoken() -> Language:
-    """Return the language of the turn."""
     return _spoken.get()
 
 
 def sentences() -> Sentences:
-    """Return the sentences of the language of the turn."""
     return _spoken.get().sentences
 
 

@@ -49,7 +49,6 @@ class Secret:
         object.__setattr__(self, "_keyed", hmac.new(self.key, digestmod="sha256"))
 
     def signature(self, content: bytes) -> bytes:
-        """Return base64 of the HMAC-SHA256 of `content`."""
         # A copy of the keyed state: `hmac.digest` would prepare the key again for each delivery, and let go of the GIL.
         mac = self._keyed.copy()
         mac.update(content)

@@ -157,7 +157,6 @@ def _imports(filename: str) -> bool:
 
 
 def _hint(file: str, error: Exception | SystemExit) -> str:
-    """Return a line about an error whose traceback does not say what to do."""
     if isinstance(error, SystemExit):
         return '\nThe file ends the process. What only a program does belongs below: if __name__ == "__main__":'
     if isinstance(error, ImportError) and error.msg.startswith("attempted relative import with no known parent"):

@@ -57,14 +57,12 @@ async def wait_for_end(
 
 
 async def carry_out(storage: Storage, name: str, order: Order) -> Broadcast:
-    """Pause, resume or cancel a broadcast, and return it. The server notices it."""
     if not await storage.order_broadcast(name, order):
         raise _not_allowed(await find(storage, name), order)
     return await find(storage, name)
 
 
 async def check(storage: Storage, name: str, order: Order) -> None:
-    """Check that a broadcast exists, and that its status allows an order."""
     broadcast = await find(storage, name)
     if broadcast.status not in ALLOWED[order][0]:
         raise _not_allowed(broadcast, order)

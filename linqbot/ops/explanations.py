@@ -45,7 +45,6 @@ class Explanation:
 
 
 def of_error(kind: type[LinqbotError]) -> Explanation:
-    """Read the explanation from the docstring of an error class."""
     means, sections = "", {"Why": "", "To do": ""}
     for paragraph in _PARAGRAPHS.split(inspect.getdoc(kind) or ""):
         words = " ".join(paragraph.split())

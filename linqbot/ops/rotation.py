@@ -146,7 +146,6 @@ class Rotation:
         return new, old
 
     async def _begin(self, new: WebhookSubscription, old: WebhookSubscription) -> None:
-        """Check that the bot knows the new secret, then let the new subscription deliver."""
         secret = next(each.secret for each in self.secrets.read() if each.subscription_id == new.id)
         trouble = await self._trouble_with(new.target_url, secret)
         if trouble is not None:

@@ -22,15 +22,12 @@ from linqbot.storage.sqlite.serving_lock import ServingLock
 
 @dataclass(frozen=True, slots=True)
 class OldCode:
-    """A server that runs older code than the files hold."""
-
     pid: int
     started_at: float  # start of the server, in Unix seconds
     changed: tuple[str, ...]  # names of the files that were changed or deleted since
 
 
 def note_code(storage: str, spec: str) -> None:
-    """Note the code of a bot that was loaded from `spec`. Does nothing if the storage is not a file."""
     path = path_of(storage)
     if path is None:
         return

@@ -118,7 +118,6 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
 
 
 def _mark_of(source: Contents, target: Contents, digest: Digest) -> CopyMark:
-    """Return the mark from which a copy goes on, or that of a new copy."""
     if target.mark is None:
         return CopyMark(source.name, digest.whole, dict.fromkeys(TABLES, 0))
     if target.mark.digest != digest.whole:
@@ -130,7 +129,6 @@ def _mark_of(source: Contents, target: Contents, digest: Digest) -> CopyMark:
 
 
 async def _copy_rows(source: Contents, target: Contents, mark: CopyMark, progress: Callable[[int], None]) -> None:
-    """Copy the rows that the mark does not count yet, and move the mark with them."""
     done = sum(mark.rows.values())
     for table in TABLES:
         async with aclosing(source.pages(table, skip=mark.rows[table])) as pages:

@@ -44,8 +44,6 @@ _GENERATION = "linqbot"
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """The event types that a bot's handlers take."""
-
     types: tuple[str, ...]
     # A handler takes events for which linqbot has no class, so the bot needs every type that Linq offers.
     everything: bool = False
@@ -135,7 +133,6 @@ def pinned(target_url: str) -> str:
 
 
 def version_of(target_url: str) -> str | None:
-    """Return the payload version that a target pins; None if it pins none."""
     return dict(parse_qsl(urlsplit(target_url).query)).get(_VERSION)
 
 
@@ -145,7 +142,6 @@ def address(target_url: str) -> str:
 
 
 def generation(target_url: str) -> int:
-    """Return the generation of a subscription: 1, and one more for each rotation."""
     number = dict(parse_qsl(urlsplit(target_url).query)).get(_GENERATION, "")
     return int(number) if number.isascii() and number.isdigit() else 1
 
@@ -292,7 +288,6 @@ async def _change(client: Client, one: WebhookSubscription, wanted: Wanted) -> W
 
 
 async def own_lines(client: Client, asked: Sequence[str]) -> tuple[str, ...]:
-    """Return the given lines, without duplicates."""
     lines = {one.phone_number async for one in client.phone_numbers.list()}
     for number, line in enumerate(asked, 1):
         if line not in lines:

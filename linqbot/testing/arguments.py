@@ -20,13 +20,11 @@ _FILES: Final = ("GET /attachments/{id}/{name}", "PUT /uploads/{id}")
 
 
 def one_of(name: str, given: object, known: Collection[str]) -> None:
-    """Refuse a value that is not one of those known."""
     if given not in known:
         raise ValueError(f"There is no {name} {given!r}. {suggestion(str(given), known)}")
 
 
 def seconds(name: str, given: float) -> None:
-    """Refuse seconds that cannot pass."""
     if not 0 <= given < math.inf:
         raise ValueError(f"{name}={given!r} is no time that can pass. Give seconds, 0 or more.")
 
@@ -55,7 +53,6 @@ def call(given: str) -> None:
 
 
 def event_type(given: str) -> None:
-    """Refuse a part of an event type that no type has."""
     if not any(given in known for known in EVENT_TYPES):
         raise no_event(given)
 

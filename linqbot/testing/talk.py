@@ -112,8 +112,7 @@ class PhoneFor(Protocol):
         handler_timeout_s: float = 30.0,
         storage: str = "memory://",
         copies: int = 1,
-    ) -> AbstractAsyncContextManager[Phone]:
-        """Run `bot`, and return a person's phone."""
+    ) -> AbstractAsyncContextManager[Phone]: ...
 
 
 Scenario: TypeAlias = Callable[[Phone], Awaitable[object]]

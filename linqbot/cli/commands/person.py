@@ -186,7 +186,6 @@ async def _forget(
 
 
 async def _ended(storage: Storage, ids: Collection[str], until: float) -> bool:
-    """Wait until none of these deliveries is being handled; False if that takes too long."""
     while [each for one in ids for each in await storage.waiting(delivery_id=one) if each.state == "leased"]:
         if time.monotonic() >= until:
             return False

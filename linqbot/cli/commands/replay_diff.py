@@ -130,7 +130,6 @@ async def choose(storage: Storage, selection: Selection, *, limit: int | None = 
 
 
 def _why_it_fails(report: Report, new: str, *, allow_different: bool) -> str | None:
-    """Return the reason for exit code 1, as sentences; None if there is none."""
     total = report.counts.total()
     if not report.compared:
         return f"None of {_turns(total)} could be compared, so this says nothing about {new}."

@@ -37,8 +37,6 @@ READY_EVERY_S: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A process that waits to serve the bot."""
-
     process: asyncio.subprocess.Process
     go: int  # The file descriptor to which a byte is written when it shall go on. Closing it ends the process.
 
@@ -167,7 +165,6 @@ class BotProcess:
             asyncio.get_running_loop().add_reader(self.bound, hang_up, self.bound)
 
     def accept(self) -> None:
-        """Let connections wait for a process again, after `refuse`."""
         if self.bound is not None:
             asyncio.get_running_loop().remove_reader(self.bound)
 

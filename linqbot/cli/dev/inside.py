@@ -72,7 +72,6 @@ class Inside:
 
     @hookimpl
     def taken(self, report: TurnReport) -> None:
-        """Note a turn, so that its journal can be shown."""
         turns = self._turns[report.delivery.lane]
         if report.delivery.id not in turns:
             turns.append(report.delivery.id)

@@ -90,7 +90,6 @@ def guarded(respond: _Respond, key: str) -> _Respond:
 
 
 def hang_up(bound: socket.socket) -> None:
-    """Close the connections that wait at a listening socket."""
     bound.setblocking(False)  # the flag is shared with the bot's process
     with suppress(BlockingIOError):
         while True:

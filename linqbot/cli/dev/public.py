@@ -50,7 +50,6 @@ def environ(settings: Settings) -> dict[str, str]:
 
 
 async def run(bot: BotProcess, settings: Settings, public_url: str, watched: Path, *, reload: bool) -> None:
-    """Serve the bot at a public address until a signal ends it."""
     assert settings.api_key
     async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
         subscribed = _Subscribed(client, SecretFile(SECRET_FILE), target(public_url))
@@ -117,7 +116,6 @@ class _Subscribed:
             click.secho(f"  Deleted the subscription {self.id}.", dim=True, err=True)
 
     async def trouble(self) -> str | None:
-        """Send a test event through the public address. Return why it did not arrive; None if it did."""
         secret = next(each.secret for each in self.secrets.read() if each.subscription_id == self.id)
         found = (await probe(self.target_url, secret)).trouble
         return f"{found.what} [{found.code}]" if found else None
@@ -147,7 +145,6 @@ async def _serve(bot: BotProcess, subscribed: _Subscribed, watched: Path | None)
 
 
 async def _begin(bot: BotProcess, subscribed: _Subscribed) -> None:
-    """Start the bot with its present code, and subscribe to the events that it handles."""
     handled = await _handled(bot.file)
     if handled is None:
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)

@@ -222,8 +222,6 @@ Report = Callable[[], dict[str, Any]]
 
 
 class Observations:
-    """Posts reports to one emulator, in order."""
-
     def __init__(self, emulator: str, transport: httpx.BaseTransport | None = None) -> None:
         self._url = f"{emulator}/emulator/observations"
         self._transport = transport

@@ -200,7 +200,6 @@ class ObservedTurn:
 
     @property
     def has_opted_out(self) -> bool:
-        """True if Linq refused a call because the person has opted out."""
         errors = (one.error for one in self.report.calls)
         return any(isinstance(error, LinqApiError) and error.code == OPTED_OUT for error in errors)
 
@@ -272,7 +271,6 @@ def wall_time(at: datetime) -> str:
 
 
 def error_report(error: BaseException, otherwise: str | None = None) -> dict[str, Any]:
-    """Return an error as JSON data, with the innermost line of the author's code, or `otherwise`."""
     cause = first_cause(error)
     frame = authors_frame(cause)
     if frame is None:
@@ -297,7 +295,6 @@ def message_of(error: BaseException) -> str:
 
 
 def authors_traceback(error: BaseException) -> str:
-    """Return the traceback of an error as text, with linqbot's frames folded."""
     try:
         return readable(folded(error))
     except Exception:  # noqa: BLE001 - as in `message_of`

@@ -51,8 +51,6 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The bytes that the bot keeps of each message."""
-
     per_message: float
     error: float  # the standard error of this number
 

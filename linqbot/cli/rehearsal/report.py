@@ -78,7 +78,6 @@ class Report:
 
     @property
     def tried(self) -> dict[str, int]:
-        """The number of times that people tried each of `TRIED`."""
         counted = sum((one.tried for one in self.people), Counter[str]())
         return {name: counted[name] for name in TRIED}
 
@@ -92,7 +91,6 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        """True if no rule was broken, and the bot did not crash."""
         return not self.violations and not self.crashes and not any(one.stopped for one in self.people)
 
     def count(self, rule: Rule) -> int:
@@ -180,7 +178,6 @@ class Report:
 
 
 def tried_by(visit: Visit) -> Counter[str]:
-    """Return how often a person tried each of `TRIED`."""
     done = [one.act for stretch in visit.stretches for one in stretch.causes if one.message_id is not None]
     said = [act.text for act in done if isinstance(act, Say)]
     return Counter(
@@ -237,7 +234,6 @@ def print_progress(seconds: float, of: float, written: int, said: int, kills: in
 
 
 def print_trying(number: int, of: int) -> None:
-    """Show on standard error which of the tests that may show a finding is being run."""
     click.echo(f"  running test {number} of {of} that may show a finding", err=True)
 
 

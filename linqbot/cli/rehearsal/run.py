@@ -45,7 +45,6 @@ class Plan:
 
 
 def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[Visit]]:
-    """Rehearse, and return the report and the conversations. Ctrl-C ends the rehearsal early."""
     with (
         uvicorn_server.listen("127.0.0.1", 0) as linq,
         uvicorn_server.listen("127.0.0.1", 0) as bound,
@@ -288,7 +287,6 @@ class LiveStage:
                 self._live.append(look)
 
     def report(self, *, was_interrupted: bool) -> Report:
-        """Check what the people received, and return the result."""
         secrets = [self._bot.process.api_key, self._bot.process.webhook_secret]
         secrets += [value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)]
         broken = violations(

@@ -80,7 +80,6 @@ class ServedBot:
 
     @property
     def has_ended(self) -> bool:
-        """True if the process was started and has ended by itself."""
         return self.process.process is not None and not self.process.is_running
 
     async def start(self) -> int:
@@ -104,7 +103,6 @@ class ServedBot:
         return ended
 
     async def _started(self) -> bool:
-        """Start the process. Return True when it answers, and False if it ends before."""
         await self.process.start()
         assert self.process.process is not None
         self._ends = asyncio.create_task(self._refuse_after(self.process.process))
@@ -158,7 +156,6 @@ class ServedBot:
         return time.monotonic() - self._started_at
 
     async def live_memory(self, messages: int) -> Live | None:
-        """Look at the live memory of the process; None if it does not answer."""
         life, age_s = self.lives, self.age_s
         try:
             found = await self._get("memory")

@@ -61,7 +61,6 @@ class Connector:
         self.more = proxy.fields.raw if proxy is not None and is_relayed else b""
 
     async def connect(self, on_lost: OnLost) -> Connection:
-        """Open a connection."""
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 if self._proxy is None:
@@ -99,7 +98,6 @@ class Connector:
             raise ConnectFailed(f"no connection to the proxy {proxy.origin}: {_reason(error)}") from error
 
     async def _tunnelled(self, proxy: Proxy, on_lost: OnLost) -> Connection:
-        """Open a TLS connection to the origin, inside a connection that the proxy makes."""
         tunnel = await self._opened_to_proxy(proxy, lambda _: None)
         try:
             await self._admit(tunnel, proxy)

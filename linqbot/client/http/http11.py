@@ -172,8 +172,6 @@ class ResponseHeaders(Mapping[str, str]):
 
 @dataclass(slots=True)
 class Response:
-    """A complete response, with its content decoded."""
-
     status: int
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)

@@ -34,7 +34,6 @@ class HttpxAdapter:
         return (httpx.HTTPError, httpx.StreamError, OSError)
 
     async def send(self, request: Request) -> Response:
-        """Send a request once."""
         request.is_sent = True
         try:
             async with self.stream(request) as response:

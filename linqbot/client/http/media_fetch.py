@@ -89,7 +89,6 @@ class FetchFailed(LinqbotError):
 
 
 async def resolve(name: str) -> Sequence[str]:
-    """Return every address that the system's resolver knows for a name."""
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 

@@ -54,7 +54,6 @@ def store(world: World, attachment_id: str, *, token: str, content_type: str, co
 
 
 def add(world: World, filename: str, content_type: str, content: bytes) -> AttachmentRecord:
-    """Add a file together with its content, as a person sends it."""
     attachment = AttachmentRecord(new_id(), filename, content_type, len(content), world.now(), content=content)
     world.state.attachments[attachment.id] = attachment
     return attachment

@@ -165,7 +165,6 @@ def present(world: World, request: ApiRequest) -> ChatRecord:
 
 
 def add_participant(world: World, request: ApiRequest) -> EndpointResponse:
-    """Add a participant to a group of at least three."""
     chat, handle = writable(world, request), normal(request.body["handle"])
     if not chat.is_group or len(chat.active) < 3:
         raise conflict("Participants can be added to groups of at least three")
@@ -179,7 +178,6 @@ def add_participant(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
-    """Remove a participant from a group of at least four."""
     chat = writable(world, request)
     member = chat.member(normal(request.body["handle"]))
     if not chat.is_group or len(chat.active) < 4:

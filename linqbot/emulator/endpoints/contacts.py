@@ -150,7 +150,6 @@ def list_blocked(world: World, _: ApiRequest) -> EndpointResponse:
 
 
 def block(world: World, request: ApiRequest) -> EndpointResponse:
-    """Block a handle. Blocking it again changes nothing."""
     handle = normal(request.body["handle"])
     blocked = world.state.blocked.get(handle)
     if blocked is None:

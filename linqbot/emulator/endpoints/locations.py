@@ -43,7 +43,6 @@ def ask(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def stop(world: World, request: ApiRequest) -> EndpointResponse:
-    """Ask a person to stop sharing, which they do at once."""
     chat, handle = present(world, request), normal(request.body["handle"])
     if _share(world, chat, handle) is None:
         raise not_found("location share")
@@ -70,7 +69,6 @@ def begin(
 
 
 def end(world: World, chat: ChatRecord, handle: str) -> None:
-    """Stop sharing, in all chats with this line. Emits `location.sharing.stopped`."""
     now, share = world.now(), world.state.shares.pop((handle, chat.line), None)
     if share is None:
         raise not_found("location share")

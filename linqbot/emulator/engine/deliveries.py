@@ -172,7 +172,6 @@ class Deliveries:
                 self._put(target, delivery)
 
     def forget_tokens(self, subscription_id: str) -> None:
-        """Forget the routing tokens of a subscription, because affinity was switched off."""
         self._targets[subscription_id].tokens.clear()
 
     # Events
@@ -230,7 +229,6 @@ class Deliveries:
             self._first(target, delivery, subjects)
 
     def replay(self, event_id: str) -> int:
-        """Deliver a past event again, with the same bytes, and return the number of subscriptions."""
         again = [one for one in self.history if one.event_id == event_id and one.subscription_id in self._targets]
         for delivery in again:
             self._put(self._targets[delivery.subscription_id], delivery)

@@ -46,7 +46,6 @@ def is_inferior(service: str, than: str) -> bool:
 
 
 def repeated(world: World, key: str | None) -> MessageRecord | None:
-    """Return the message that was sent with this idempotency key; None if there is none."""
     if not key or key not in world.state.keys:
         return None
     return existing(world.state.messages.get(world.state.keys[key]), "message")

@@ -145,7 +145,6 @@ def over_http() -> httpx.AsyncHTTPTransport:
 async def post(
     transport: httpx.AsyncBaseTransport, url: httpx.URL, headers: Mapping[str, str], body: bytes
 ) -> WebhookResponse:
-    """Send a webhook, and return the receiver's answer."""
     request = httpx.Request("POST", url, headers=headers, content=body)
     response = await transport.handle_async_request(request)
     try:

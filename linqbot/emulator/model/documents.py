@@ -26,7 +26,6 @@ def new_id() -> str:
 
 @lru_cache(maxsize=1000)
 def iso(at: float) -> str:
-    """Return a time as Linq writes it: `2026-11-05T17:30:00.120Z`."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -88,7 +87,6 @@ def _form(kind: type[Any]) -> _Form:
 
 
 def shown(record: Any) -> JsonObject:
-    """Return a record as Linq's API shows it."""
     form = _form(type(record))
     return form.written(record, without=form.private)
 

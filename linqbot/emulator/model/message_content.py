@@ -135,8 +135,6 @@ PartRecord: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class MessageEffect:
-    """The visual effect of a message. `type` is `screen` or `bubble`."""
-
     type: str | None = None
     name: str | None = None
 
@@ -240,5 +238,4 @@ def _read_media(item: Mapping[str, Any]) -> MediaPartRecord:
 
 
 def mime_type_of(filename: str) -> str:
-    """Return the type of a file, guessed from its name."""
     return content_type_of(filename) or mimetypes.guess_type(filename)[0] or "application/octet-stream"

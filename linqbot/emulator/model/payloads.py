@@ -28,7 +28,6 @@ _CAPTIONS = ("caption", "subcaption", "trailing_caption", "trailing_subcaption")
 
 
 def message(chat: ChatRecord, one: MessageRecord) -> JsonObject:
-    """Return the data of the four message events in the current version."""
     saved = documents.saved(one)
     return {name: saved[name] for name in _MESSAGE if name in saved} | {
         "chat": chat_ref(chat),
@@ -44,7 +43,6 @@ _MESSAGE = ("id", "effect", "reply_to", "reconciled_at", *_OF_BOTH, *_STEPS)
 
 
 def old_message(chat: ChatRecord, one: MessageRecord, event_type: str) -> JsonObject:
-    """Return the data of the four message events in version 2025-01-01."""
     saved, inbound = documents.saved(one), not one.is_from_me
     inner = {name: saved[name] for name in ("id", "created_at", *_STEPS)} | {
         "parts": [_old_part(part) for part in one.parts],

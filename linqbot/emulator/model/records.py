@@ -167,8 +167,6 @@ class ChatRecord:
 
 @dataclass(slots=True)
 class ReactionRecord(Sparse):
-    """A tapback or a sticker on one part of a message."""
-
     SPARSE: ClassVar = frozenset({"sticker", "placement"})
 
     id: str
@@ -332,8 +330,6 @@ class Share:
 
 @dataclass(slots=True)
 class BlockedHandleRecord:
-    """A handle that the account has blocked."""
-
     handle: str
     blocked_at: Time
     reason: str | None = None

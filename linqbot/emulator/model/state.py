@@ -118,7 +118,6 @@ class EmulatorState:
             self._direct[chat.line, member.handle] = chat
 
     def add_message(self, chat: ChatRecord, message: MessageRecord) -> None:
-        """Add a message to its chat, and remember its idempotency key."""
         chat.messages.append(message)
         self.messages[message.id] = message
         if message.idempotency_key:
@@ -281,7 +280,6 @@ class ClockTimers:
                 log.exception("timer.crashed")
 
     async def run(self) -> None:
-        """Execute actions when they are due, until cancelled."""
         while True:
             self._sooner.clear()
             self.run_due()

@@ -345,5 +345,4 @@ def _is_of_a_browser(scope: Scope) -> bool:
     return "sec-fetch-site" in Headers(scope=scope)
 
 
-async def _nowhere(message: Message) -> None:
-    """Drop a part of an answer that is lost."""
+async def _nowhere(message: Message) -> None: ...

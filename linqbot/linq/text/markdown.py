@@ -179,8 +179,6 @@ def _bare_address(state: StateInline, silent: bool) -> bool:
 
 
 class _Writer:
-    """Writes the text, and notes the styles and links in it."""
-
     def __init__(self) -> None:
         self._text: list[str] = []
         self._length = 0

@@ -101,7 +101,6 @@ class StyledText:
         return StyledText(self.text[start:end], tuple(styles), tuple(links), self.cards)
 
     def stripped(self) -> StyledText:
-        """Return the text without the spaces around it."""
         start = len(self.text) - len(self.text.lstrip())
         return self[start : max(start, len(self.text.rstrip()))]
 

@@ -90,7 +90,6 @@ class DoctorContext:
         return [*self.settings.webhook_secrets, *(each.secret for each in self.kept())]
 
     async def targets(self) -> list[str]:
-        """Return the targets to check, one for each address that Linq delivers to."""
         if self.url is not None:
             return [self.url]
         there = {address(one.target_url): pinned(one.target_url) for one in await self.subscribed()}

@@ -168,7 +168,6 @@ def _questions(context: DoctorContext, waiting: Mapping[str, int]) -> list[Findi
 
 
 async def words(context: DoctorContext) -> Sequence[Finding]:
-    """Report the words that the bot offers to people and by which they opt out instead."""
     opt_outs = () if context.handled is None else context.handled.opt_outs
     return [warning("words", "LQB6092", each) for each in opt_outs]
 
@@ -222,7 +221,6 @@ GENUINE: Final = ("unavailable", "busy", "out_of_time")
 
 
 async def refused(context: DoctorContext) -> Sequence[Finding]:
-    """Check that the server refuses no delivery of Linq's."""
     path = context.settings.refusals_file
     if path is None:
         raise Skip("The storage is not a file, so the server keeps no record of what it refused.")

@@ -277,8 +277,6 @@ class Arrivals:
 
 
 class _ProbesOnly(MemoryStorage):
-    """Refuses every delivery except the doctor's own."""
-
     async def put(self, delivery: Delivery) -> bool:
         if not delivery.id.startswith(PROBE_ID):
             raise StorageBusy("Only the doctor is here. The bot is not served yet.")

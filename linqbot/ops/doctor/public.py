@@ -183,7 +183,6 @@ def _kept(context: DoctorContext, probed: Probed) -> list[Finding]:
 
 
 async def proxies(context: DoctorContext) -> Sequence[Finding]:
-    """Check that not every caller is trusted as a proxy."""
     trusted = context.settings.trusted_proxies
     if not EVERY_ADDRESS.isdisjoint(trusted):
         return [

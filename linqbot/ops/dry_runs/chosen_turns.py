@@ -27,8 +27,6 @@ from linqbot.storage.upkeep import Selection
 
 @dataclass(frozen=True, slots=True)
 class OpenThen:
-    """A conversation that waited for an answer for a while."""
-
     conversation: Conversation  # the conversation as the storage had it while the question was open
     # The times, in Unix seconds, at which two deliveries were received: the one whose turn asked the
     # question, and the one that ended it.
@@ -119,7 +117,6 @@ class ChosenTurns:
         return next((each for each in self._failed.values() if each.answer == delivery_id), None)
 
     async def read(self, delivery: Delivery) -> RecordedTurn:
-        """Read the record of one of the turns."""
         return await turn_on_record(
             self._storage, delivery, self.conversations_at(delivery), self._failed.get(delivery.id)
         )
@@ -172,7 +169,6 @@ async def chosen_turns(
 
 
 async def _failed(storage: Storage) -> dict[str, Failed]:
-    """Return the conversations that failed after an answer, by their ids."""
     found = {}
     for conversation in await storage.conversations(limit=_MOST_CONVERSATIONS):
         question = OpenQuestion.model_validate_json(conversation.question)

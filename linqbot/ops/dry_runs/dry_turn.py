@@ -91,13 +91,11 @@ class DryTurn:
         self.cut(f"{what} (with --reads, {now} now)")
 
     def cut(self, what: str) -> NoReturn:
-        """End the run, because something is not on record."""
         self.missing = self.missing or what
         self._is_over = True
         raise Suspended(f"not recorded: {what}")
 
     def end(self) -> None:
-        """Let every later call end the code that makes it."""
         self._is_over = True
 
     @property
@@ -114,7 +112,6 @@ class DryTurn:
             self.doubts.append(why)
 
     def step_on_record(self, name: str, journal: TurnJournal) -> JournalEntry | None:
-        """Return the entry of a step whose result is on record; None if it is not."""
         slot = journal.slots.of_step(name)
         if is_outside_of_answer(slot):
             answered = self.answered_by

@@ -149,7 +149,6 @@ class RecordedTurn:
 
     @property
     def questions(self) -> list[AskRecord]:
-        """The questions of `ctx.ask` and of the waits, in order."""
         records = [record_of(entry) for entry in self.entries if entry.safety == "ask"]
         for record in records:
             if self.dead_answer is not None and record.n == self.dead_answer[0]:
@@ -168,8 +167,6 @@ class RecordedTurn:
 
 
 class Failed(NamedTuple):
-    """A conversation that failed after an answer."""
-
     n: int  # the number of the question
     answer: str  # the id of the dead letter that answered it
     handler: str
@@ -246,7 +243,6 @@ def calls_of(timer: Timer) -> list[Call]:
 
 
 async def calls_of_send(storage: Storage, scheduled_id: str) -> tuple[ComparedCall, ...] | None:
-    """Return the calls of a scheduled send; None if it is not on record any more."""
     timer = await storage.timer(scheduled_id)
     if timer is not None:
         return tuple(of_call(call, is_later=True) for call in calls_of(timer))

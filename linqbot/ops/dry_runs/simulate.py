@@ -144,8 +144,6 @@ Report = Callable[[Sequence[str], str | None], None]
 
 
 class Bisection:
-    """Simulates one event with different sets of the bot's plugins."""
-
     def __init__(
         self, settings: Settings, bot: Bot, delivery: Delivery, client: Client, *, reads: bool, timeout_s: float
     ) -> None:

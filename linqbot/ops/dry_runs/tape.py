@@ -70,7 +70,6 @@ class Tape:
         return answer
 
     async def read(self, call: Call, run: Run) -> ApiResponse:
-        """Answer a call that only reads."""
         if not self.reads:
             raise LinqApiError(NO_READS, call=call.name)
         return await run(call)
@@ -80,7 +79,6 @@ class Tape:
         return ApiResponse(202, made_up_response(call, len(self.calls)))
 
     def admit_fetch(self) -> None:
-        """Refuse a download, if reads are not allowed."""
         if not self.reads:
             raise LinqApiError(NO_READS, call="fetch")
 
@@ -138,7 +136,6 @@ class TapeOfThen(Tape):
         return outcome_of(entry, call)
 
     async def read(self, call: Call, run: Run) -> ApiResponse:
-        """Answer a read from what is kept."""
         self._run.refuse_after_end()
         found = await self._kept.answer(call, self._run)
         is_of_bot = _is_read_of_bot.get()

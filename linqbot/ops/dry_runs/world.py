@@ -244,8 +244,6 @@ class _Owner(Worker):
 
 
 class _Dispatcher(Dispatcher):
-    """Gives the handlers of the current run contexts that read from the record."""
-
     run: DryTurn
     tape: TapeOfThen
 

@@ -124,7 +124,6 @@ def violations(
 
 
 def stretches_of(visit: Visit, emulator: Emulator) -> Iterator[Heard]:
-    """Yield each stretch of a conversation, with what the bot said in it."""
     records = records_of(emulator, visit.handle)
     for index, stretch in enumerate(visit.stretches):
         later = visit.stretches[index + 1 :]
@@ -327,8 +326,6 @@ _INTERNAL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A piece of text that should not be there."""
-
     what: str  # the kind of text, such as `traceback`
     around: str  # The text, for the report. A secret is not shown.
     other: str | None = None  # the name of the other person whose text it is

@@ -91,8 +91,6 @@ def _persona(number: int, seed: int, faults: Sequence[FaultName], sayings: Seque
 
 
 class Writer:
-    """Chooses what one person writes."""
-
     def __init__(self, number: int, dice: random.Random, sayings: Sequence[str]) -> None:
         self.dice = dice
         self._number = number
@@ -108,7 +106,6 @@ class Writer:
         return self.marked(self.dice.choice(choices))
 
     def marked(self, text: str) -> str:
-        """Return a text with a reference of its own."""
         self._texts += 1
         return f"{text} (ref {self._number + 1}-{self._texts})"
 
@@ -117,7 +114,6 @@ class Writer:
         return self.dice.choice(self._sayings) if self._sayings and self.dice.random() < 0.5 else self.text()
 
     def pause(self, least: float, most: float) -> Pause:
-        """Return a pause of a random length, in seconds."""
         return Pause(round(self.dice.uniform(least, most), 1))
 
 

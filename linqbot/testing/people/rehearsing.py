@@ -92,7 +92,6 @@ def _given_up(dead: DeadDelivery) -> GivenUp:
 
 
 def handle_of(number: int) -> str:
-    """Return the handle of a simulated person by number."""
     return f"+1415556{number:04}"
 
 
@@ -192,7 +191,6 @@ class Actor:
 
     @property
     def is_between(self) -> bool:
-        """True if the bot has finished what the person's acts caused."""
         return not self._visit.stretches or self._visit.stretches[-1].is_settled
 
     async def do(self, act: PersonAct) -> None:

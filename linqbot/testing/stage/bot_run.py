@@ -40,8 +40,6 @@ _run: ContextVar[BotRun | None] = ContextVar("linqbot_bot_run", default=None)
 
 
 class CrashPoints(Protocol):
-    """Decides where the bot is killed."""
-
     @property
     def killed(self) -> str | None:
         """The point at which the bot was killed; None if it was not killed yet."""
@@ -72,7 +70,6 @@ class BotRun:
 
     @property
     def is_dead(self) -> bool:
-        """True from the moment of the kill on."""
         return self._dead.is_set()
 
     # Start, stop, kill
@@ -133,7 +130,6 @@ class BotRun:
 
     @property
     def has_tasks(self) -> bool:
-        """True if a task of the run was noted."""
         return len(self._tasks) > 0
 
     def note_task(self, task: asyncio.Future[Any]) -> None:
@@ -142,7 +138,6 @@ class BotRun:
     # The connections of the bot
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
-        """Let the app answer a webhook."""
         if self.is_dead or self._app is None:
             raise httpx.ConnectError("The bot does not run.", request=request)
         answer = self.spawn(self._app.handle_async_request(request))
@@ -204,8 +199,6 @@ def _follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _RunFactory:
-    """A task factory that notes the tasks of each run."""
-
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 

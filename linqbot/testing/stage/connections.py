@@ -82,7 +82,6 @@ class WatchedStorage:
         return self._nothing_to_take and not any(time <= self._clock.now() for time in times)
 
     async def put(self, delivery: Delivery) -> bool:
-        """Store a delivery with the emulated time of receipt."""
         # The server stamps deliveries with wall time, which signatures need. Everything else uses the emulated clock.
         stamped = replace(delivery, received_at=self._clock.now())
         is_point = self._is_point(delivery)
@@ -141,7 +140,6 @@ class WatchedStorage:
         return count
 
     async def hold(self, lease: Lease, until: float, *, known: int) -> None:
-        """Let a lane wait for more messages; this ends the work of its lease."""
         await self._write("hold", self._inner.hold, lease, until, known=known)
         self._activity.end(lease.token)
 
@@ -173,7 +171,6 @@ class ApiCall:
 
     @property
     def is_accepted(self) -> bool:
-        """True if Linq answered with a 2xx status."""
         return self.status is not None and 200 <= self.status < 300
 
 

@@ -51,7 +51,6 @@ class Record:
         self._failures: list[tuple[str, BaseException | None]] = []
 
     def forget_turns(self) -> None:
-        """Forget the turns that have not ended: the bot was killed."""
         self._turns.clear()
 
     def called(self, call: ApiCall) -> None:
@@ -88,7 +87,6 @@ class Record:
         self._failures = []
 
     def complain(self, what: str) -> NoReturn:
-        """Fail the test, and show what happened instead."""
         __tracebackhide__ = True
         self.raise_failure()
         lines = self.history[-LAST_LINES:] or ["nothing"]

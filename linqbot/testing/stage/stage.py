@@ -113,7 +113,6 @@ class Stage:
         self._has_ended = False
 
     async def __aenter__(self) -> Self:
-        """Start bot and emulator."""
         __tracebackhide__ = True
         _require_asyncio()
         _log_warnings_only()
@@ -139,7 +138,6 @@ class Stage:
             await self._running.aclose()
 
     def require_running(self) -> None:
-        """Refuse an act after the end of the block."""
         if self._has_ended:
             raise ConfigError(
                 "The bot has stopped, because the block of its phone has ended. Move this act into the block."
@@ -160,7 +158,6 @@ class Stage:
 
     @property
     def killed(self) -> str | None:
-        """The point at which the crash points have killed the bot; None if they have not."""
         return None if self._crash_points is None else self._crash_points.killed
 
     async def arrived(self) -> None:

@@ -37,7 +37,6 @@ _LONGEST: Final = MOST_BYTES // 8
 async def answered(
     agent: AbstractAgent[Any, Any], settings: Settings, prompt: Prompt | None, *, deps: object
 ) -> Answer:
-    """Return the answer of an agent."""
     run = Run(settings, Entries(settings.ctx, settings.name), _bubbles(agent, settings))
     # An edit is no message of the chat: the edited message is a part of the history.
     past = await remembered(settings, run, with_current=prompt is not None or isinstance(settings.event, MessageEdited))
@@ -70,8 +69,6 @@ async def answered(
 
 @dataclass(slots=True)
 class _Asked:
-    """The questions that a run has asked people."""
-
     # The id of each call that waited for a person, and its question, in the order in which they were asked.
     calls: list[tuple[str, str]] = field(default_factory=list)
     # By the id of the call, the decision about one that needs approval, or the answer in words.

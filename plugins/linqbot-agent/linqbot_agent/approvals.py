@@ -96,7 +96,6 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
 
 
 async def answer_of(call_id: str, question: str, settings: Settings) -> str:
-    """Ask the question of a tool in the chat, and return the answer."""
     if settings.ctx.side is not None:
         return "Not now: the person has not answered another question yet."
     try:
@@ -139,7 +138,6 @@ class ToolGuard(AbstractCapability[Any]):
     async def before_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
     ) -> Any:
-        """Return the arguments of a call that may be made."""
         if _writes(tool_def.metadata or {}) and not ctx.tool_call_approved and call.tool_name not in self.unapproved:
             raise ApprovalRequired
         return args

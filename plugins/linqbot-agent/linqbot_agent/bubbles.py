@@ -73,7 +73,6 @@ class WrittenText:
         self.has_begun = False  # True if it has a text
 
     async def take(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
-        """Take the text that a model writes. It is the handler of the events of model requests."""
         has_text, part = False, -1
         async for event in events:
             if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
@@ -93,8 +92,6 @@ class WrittenText:
 
 
 class Bubbles:
-    """The bubbles of one run of an agent."""
-
     def __init__(self, ctx: Context, speech: Speech) -> None:
         self._ctx = ctx
         self._speech = speech

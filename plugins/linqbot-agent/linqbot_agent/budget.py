@@ -121,7 +121,6 @@ class Account:
         self._budget = budget if ctx.event.actor and not ctx.event.is_own else None
 
     async def check(self) -> None:
-        """Check that the person may use the model once more."""
         budget = self._budget
         if budget is None:
             return

@@ -492,8 +492,6 @@ class AttributedUsage(RunUsage):
 
 
 class _ToolUse:
-    """The use of models by one call of a tool."""
-
     def __init__(self, usage: RunUsage) -> None:
         self.usage = usage
         self.added: Counter[str] = Counter()  # what the call has added to it, by the names of pydantic-ai

@@ -168,7 +168,6 @@ class KnownLinks(AbstractCapability[Any]):
         self._asks_again = asks_again
 
     async def after_output_process(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
-        """Return the output without addresses and phone numbers that the model was not shown."""
         if ctx.partial_output:
             return output
         shown = shown_to_model(ctx.messages, ctx.run_id)

@@ -272,7 +272,6 @@ def next_level(messages: Sequence[ModelMessage], run_id: str | None, level: int)
 
 
 def pictures_in(messages: Iterable[ModelMessage]) -> Iterator[BinaryContent]:
-    """Yield the pictures and other files in what people wrote."""
     for message in messages:
         for part in message.parts:
             if isinstance(part, UserPromptPart) and not isinstance(part.content, str):
@@ -296,7 +295,6 @@ def _is_said(message: ModelMessage) -> bool:
 
 
 def tokens_of(messages: Group) -> int:
-    """Return an estimate of the tokens of messages."""
     tokens = 0
     for message in messages:
         for part in message.parts:

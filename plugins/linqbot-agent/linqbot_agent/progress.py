@@ -62,8 +62,6 @@ class Progress:
 
 
 class _Silence:
-    """The silence of a run since it began."""
-
     def __init__(self, chat_id: str) -> None:
         self._path = f"/v3/chats/{chat_id}/"
         self._is_long = asyncio.Event()

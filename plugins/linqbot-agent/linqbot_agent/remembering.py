@@ -181,7 +181,6 @@ def work_of(messages: Iterable[ModelMessage]) -> list[Any]:
 def _messages(
     entries: Sequence[HistoryEntry], work: dict[str, list[ModelMessage]], shown: Pictures, *, is_group: bool
 ) -> Iterator[Group]:
-    """Yield the messages of the model for each entry."""
     for entry in entries:
         said = shown_text(entry, is_group=is_group)
         group: list[ModelMessage] = []

@@ -60,7 +60,6 @@ def of_turn(report: TurnReport) -> Attributes:
 
 
 def of_end(report: TurnReport) -> Attributes:
-    """Return the attributes that the span of a turn gets at its end."""
     attributes = {} if report.error is None else of_error(report.error)
     if report.handler is not None:
         attributes["linqbot.handler"] = report.handler
@@ -77,13 +76,11 @@ def of_request(delivery: Delivery, route: str) -> Attributes:
 
 
 def call_name(call: Call) -> str:
-    """Return the name of a call's span: method and path template, as for any HTTP client."""
     endpoint = ENDPOINTS.get(call.name)
     return f"{call.method} {endpoint.path}" if endpoint else call.method
 
 
 def of_server(base_url: str) -> Attributes:
-    """Return the attributes of the server that calls go to."""
     url = urlsplit(base_url)
     return {"server.address": url.hostname or "", "server.port": url.port or (80 if url.scheme == "http" else 443)}
 

@@ -158,7 +158,6 @@ class OpenTelemetry:
             await provider.flush(self._made)
 
     def _find_tracer(self) -> Tracer | None:
-        """Return the tracer; None if no provider is set."""
         if self._given is None and not provider.is_set():
             return None
         return trace.get_tracer("linqbot", version("linqbot"), self._given, SCHEMA)
