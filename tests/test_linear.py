@@ -222,8 +222,8 @@ def test_a_parser_refuses_a_long_text_before_it_reads_it(subtests: pytest.Subtes
             needed = {"timezone": "UTC"} if name in {"date_time", "day"} else {}
             with pytest.raises(ValueError, match="write less"):
                 read("1" * (LONGEST_TEXT + 1), **needed)
-            for pump in (*PUMPS, "an hour ", "mon,", "1h"):
-                for language in CODES:
+            for number, pump in enumerate((*PUMPS, "an hour ", "mon,", "1h")):
+                for language in {"en", CODES[number % len(CODES)]}:
                     with suppress(ValueError):
                         read((pump * LONGEST_TEXT)[:LONGEST_TEXT], **needed, language=language)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from linq import AsyncLinqAPIV3, LinqAPIV3
+from linq import AsyncLinqAPIV3
 
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
@@ -20,7 +18,6 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import payments
 from linqbot.emulator.web.app import create_app
 from linqbot.linq.endpoints import ENDPOINTS
-from linqbot.server.uvicorn_server import KEEP_ALIVE_S
 
 LINE, PERSON, FRIEND, THIRD, NEWCOMER = "+12025550100", "+14155550142", "+14155550187", "+14155550199", "+14155550111"
 HI: Any = {"parts": [{"type": "text", "value": "hi"}]}
@@ -248,27 +245,6 @@ async def test_the_official_client_calls_every_endpoint_and_accepts_every_answer
                 there = await prepared(name, emulator, api)
                 await CALLS[name](client, there)
                 assert emulator.calls[-1]["status"] < 300
-
-
-async def test_the_official_sync_client_calls_every_endpoint(emulator: Emulator, api: httpx.AsyncClient) -> None:
-    app = create_app(emulator)
-    # Connections are kept as `linqbot dev --no-bot` keeps them: uvicorn's own 5 s may pass between two calls on a busy machine.
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", timeout_keep_alive=KEEP_ALIVE_S)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    try:
-        with LinqAPIV3(api_key="key", base_url=url, max_retries=0, _strict_response_validation=True) as client:
-            for name in sorted(CALLS.keys() - OURS_ONLY):
-                emulator.reset()
-                there = await prepared(name, emulator, api)
-                await asyncio.to_thread(CALLS[name], client, there)
-                assert emulator.calls[-1]["status"] < 300, name
-    finally:
-        server.should_exit = True
-        await task
 
 
 async def test_our_client_brings_a_file_and_sends_it(emulator: Emulator, api: httpx.AsyncClient) -> None:

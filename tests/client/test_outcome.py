@@ -307,12 +307,13 @@ def is_needed(place: str, needed: str) -> bool:
 async def test_a_send_whose_answer_has_an_id_was_sent_whatever_else_is_wrong(subtests: pytest.Subtests) -> None:
     wrong_values: list[Any] = [..., None, 7, "no such thing", [], {}, [{"id": []}]]
     for name, needed in SENDS.items():
-        row = ROWS[name]
-        for place in [place for place in places(row.answer) if not is_needed(place, needed)]:
-            for wrong in wrong_values:
-                with subtests.test(name=name, place=place, wrong=wrong):
-                    body = json.dumps(damaged(row.answer, place, wrong)).encode()
-                    assert at(await accepted(row, reply(202, body)), needed)
+        row, linq = ROWS[name], Linq(reply(202))
+        async with linq.client() as client:
+            for place in [place for place in places(row.answer) if not is_needed(place, needed)]:
+                with subtests.test(name=name, place=place):
+                    for wrong in wrong_values:
+                        linq.answer = reply(202, json.dumps(damaged(row.answer, place, wrong)).encode())
+                        assert at(await row.write(client), needed), wrong
 
 
 async def test_what_does_not_fit_is_left_out_and_the_rest_stays() -> None:
