@@ -1,7 +1,7 @@
 """The format of logs: one JSON object per line in production, readable text in a terminal.
 
 The other folders decide what they log. This module renders it, and makes sure that errors of other libraries show no
-message text.
+message text. What cannot be written is lost: no turn fails because of the log, or waits long for its reader.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import io
 import json
 import logging
 import os
+import select
+import stat
 import sys
 import textwrap
 import threading
@@ -19,10 +21,10 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final, TextIO, cast
 
+import structlog
 from pydantic_core import to_json
 
 from linqbot import tracebacks
-from linqbot.cli.log_stream import LossyStream
 from linqbot.cli.output import printable, printable_lines
 from linqbot.frames import place_of
 
@@ -32,7 +34,6 @@ from linqbot.frames import place_of
 # fails, and None in `sys.modules` is Python's documented way to make an import fail. The entry is removed at once, so
 # that a bot can still import rich.
 sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
-import structlog  # noqa: E402
 from structlog.typing import EventDict, ExcInfo, WrappedLogger  # noqa: E402
 
 if sys.modules["rich"] is None:
@@ -233,3 +234,111 @@ def _escaped(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         if isinstance(value, str) and name != "to_handle_it" and not value.isprintable():
             event[name] = printable(value)
     return event
+
+
+PATIENCE_MS: Final = 200
+"""Milliseconds to wait for a reader that lags. The event loop stands still meanwhile."""
+
+_CHUNK: Final = select.PIPE_BUF // 4 if hasattr(select, "PIPE_BUF") else 1024
+"""The number of characters, of up to four bytes, that a pipe takes without blocking if it takes anything."""
+
+
+class LossyStream:
+    """A stream that loses what cannot be written: the disk is full, its reader has ended, or its full pipe is not read.
+
+    A reader may stand still for long: a terminal after Ctrl-S, or a log driver in trouble. Once the log is read again,
+    `on_lost` is called with the number of lost lines. It may write to this stream.
+    """
+
+    def __init__(self, stream: TextIO, on_lost: Callable[[int], object]) -> None:
+        self._stream = stream
+        self._on_lost = on_lost
+        self._poll = _poll_of(stream)
+        self._lost = 0
+        self._is_torn = False
+
+    def write(self, text: str) -> None:
+        """Write lines. The caller flushes them."""
+        if self._poll is None:
+            self._put(text)
+        elif self._lost or len(text) > _CHUNK:
+            self._write_in_chunks(text, self._poll)
+        elif self._is_stuck(self._poll):
+            self._lost += text.count("\n")
+        else:
+            self._put(text)
+
+    def flush(self) -> None:
+        try:  # noqa: SIM105 - suppress() takes longer than the rest, and each turn logs a line
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass
+
+    def _write_in_chunks(self, text: str, poll: select.poll) -> None:
+        for at in range(0, len(text), _CHUNK):
+            if self._lost and not self._is_stuck(poll):
+                self._report()
+            if self._is_stuck(poll):
+                self._lost += text.count("\n")
+                self._is_torn = self._is_torn or at > 0
+                return
+            self._put(text[at : at + _CHUNK])
+            self.flush()  # so that the pipe gets each chunk alone
+
+    def _put(self, text: str) -> None:
+        try:  # noqa: SIM105 - see `flush`
+            self._stream.write(text)
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            pass
+
+    def _is_stuck(self, poll: select.poll) -> bool:
+        try:
+            return not poll.poll(0 if self._lost else PATIENCE_MS)
+        except OSError:
+            return False
+
+    def _report(self) -> None:
+        lost, self._lost = self._lost, 0
+        if self._is_torn:
+            self._put("\n")
+            self._is_torn = False
+        self._on_lost(lost)
+
+
+def _poll_of(stream: TextIO) -> select.poll | None:
+    """Return what tells if the stream takes bytes; None if this is not known, as on Windows, or always so, as of a file."""
+    if not hasattr(select, "poll"):
+        return None
+    try:
+        number = stream.fileno()
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            return None
+    except (OSError, ValueError, AttributeError):
+        return None
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return poll
+
+
+log = structlog.get_logger("linqbot.cli")
+
+
+def log_uncaught(*, with_tracebacks: bool = False) -> None:
+    """Log the errors that end threads as `thread.failed`, and those that Python ignores, as in `__del__`, as `error.ignored`.
+
+    Python prints their tracebacks, whose text may be a person's message; without tracebacks, class and place are logged.
+    """
+
+    def say(event: str, kind: type[BaseException], error: BaseException | None) -> None:
+        at = "?" if error is None else place_of(error)
+        log.error(event, error=kind.__name__, at=at, exc_info=error if with_tracebacks else None)
+
+    def thread_failed(failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_type is not SystemExit:  # which ends a thread in silence, as `threading` documents
+            say("thread.failed", failed.exc_type, failed.exc_value)
+
+    def error_ignored(ignored: Any) -> None:
+        say("error.ignored", ignored.exc_type, ignored.exc_value)
+
+    threading.excepthook = thread_failed
+    sys.unraisablehook = error_ignored

@@ -33,7 +33,7 @@ from linqbot.emulator.endpoints import (
     v2,
 )
 from linqbot.emulator.endpoints.endpoint import ApiRequest, Handler
-from linqbot.emulator.engine import media_check
+from linqbot.emulator.engine.send_policy import check_media
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
 from linqbot.emulator.model.documents import iso, new_id
@@ -246,7 +246,7 @@ class Api:
         if (broken := rules.check(endpoint.name, body, values, ids)) is not None:
             raise ApiError(broken.status, broken.code, broken.message)
         if body and self._world.has_network:
-            await media_check.check(body, self._world.public_url)
+            await check_media(body, self._world.public_url)
         ids.update({name: value.lower() for name, value in ids.items() if name.endswith("_id")})
         return HANDLERS[endpoint.name](self._world, ApiRequest(ids, query, request.headers, body))
 

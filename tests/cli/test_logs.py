@@ -18,7 +18,7 @@ import pytest
 import structlog
 from fakes import delivery, text_body
 
-from linqbot.cli import log_stream, logs
+from linqbot.cli import logs
 from linqbot.client.call import ApiResponse, prepare
 from linqbot.linq.events.parse import parse
 from linqbot.linq.signatures import Secret
@@ -168,7 +168,7 @@ class UnreadPipe:
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[UnreadPipe]:
     if not hasattr(select, "poll"):
         pytest.skip("this system has no poll()")
-    monkeypatch.setattr(log_stream, "PATIENCE_MS", 0)
+    monkeypatch.setattr(logs, "PATIENCE_MS", 0)
     reading, writing = os.pipe()
     with os.fdopen(writing, "w", buffering=1, encoding="utf-8") as log:
         yield UnreadPipe(reading, log)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from linqbot.cli.uncaught import log_uncaught
+from linqbot.cli.logs import log_uncaught
 
 
 @pytest.fixture(autouse=True)

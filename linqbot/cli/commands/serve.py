@@ -13,8 +13,8 @@ from typing import Final, get_args
 import click
 
 from linqbot.cli import logs
+from linqbot.cli.logs import log_uncaught
 from linqbot.cli.output import file_argument, json_option, print_started
-from linqbot.cli.uncaught import log_uncaught
 from linqbot.client.call import prepare
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError

@@ -23,8 +23,8 @@ from linqbot.cli.dev.inside import Inside
 from linqbot.cli.dev.processes import end_with_parent, end_without_traceback
 from linqbot.cli.dev.reporting import Observations, TurnLines, TurnReports
 from linqbot.cli.dev.turn_report import ObservedTurn, authors_traceback, file_name, message_of, wall_time
+from linqbot.cli.logs import log_uncaught
 from linqbot.cli.output import printable_lines
-from linqbot.cli.uncaught import log_uncaught
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqbotError
 from linqbot.frames import authors_frame

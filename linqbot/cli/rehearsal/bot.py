@@ -17,8 +17,8 @@ from starlette.routing import BaseRoute, Route
 
 from linqbot.cli import failure, logs
 from linqbot.cli.dev.processes import end_with_parent, end_without_traceback, guarded, inherited
+from linqbot.cli.logs import log_uncaught
 from linqbot.cli.rehearsal.memory import live_bytes
-from linqbot.cli.uncaught import log_uncaught
 from linqbot.errors import LinqbotError
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.linq.events.parse import EVENT_TYPES

@@ -5,20 +5,34 @@ of buckets has a comment about its choice.
 
 The event loop counts in plain dicts, several times for each delivery, and a scrape reads them in its thread. A metric of
 prometheus_client would take a lock and check itself each time, which costs many times as much.
+
+Every set of values of a label is bounded, because each value makes a time series that stays forever. A label never holds
+a chat, a handle, an id or a text: look for these in traces and logs.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, Info
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client import CollectorRegistry, Gauge, Info, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+from linqbot.client.call import Call
+from linqbot.clock import Clock
+from linqbot.errors import StorageError
+from linqbot.events import Delivery
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.events import EVENT_CLASSES
+from linqbot.storage.backend import Storage
+from linqbot.storage.upkeep import Tally
 
 STORE_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """A group commit takes one fsync: under 1 ms on an SSD, tens of ms on a hard or network disk. Linq waits seconds."""
@@ -123,3 +137,101 @@ class Metrics:
         self.busy = 0
         busy = Gauge("linqbot_turns_busy", "Turns that are running.", registry=self.registry)
         busy.set_function(lambda: self.busy)
+
+
+OTHER = "other"
+NONE = "none"
+MAX_VALUES = 200
+
+_DOCUMENTED = frozenset(EVENT_CLASSES)
+
+
+class Bounded:
+    """Turns values into labels: the first values stay as they are, and later ones become `other`.
+
+    For sets that are small in a healthy program but cannot be listed here: handlers, classes of errors, Linq's codes.
+
+    Args:
+        max_values: Maximum number of labels, in addition to `other`.
+    """
+
+    def __init__(self, max_values: int = MAX_VALUES) -> None:
+        self._max_values = max_values
+        self._known: set[str] = set()
+
+    def __call__(self, value: object) -> str:
+        """Return the label of a value; `none` for None."""
+        if value is None:
+            return NONE
+        label = str(value)
+        if label in self._known:
+            return label
+        if len(self._known) >= self._max_values:
+            return OTHER
+        self._known.add(label)
+        return label
+
+
+def event_type(delivery: Delivery) -> str:
+    """Return the type of an event that Linq documents or linqbot made, such as `linqbot.send`; otherwise `other`."""
+    # Only ids made by linqbot begin with "i.", so a webhook cannot claim to be one of these events.
+    is_known = delivery.type in _DOCUMENTED or delivery.id.startswith("i.")
+    return delivery.type if is_known else OTHER
+
+
+def call_name(call: Call) -> str:
+    """Return the name of a call to one of Linq's endpoints, such as `chats.create`; otherwise `other`."""
+    return call.name if call.name in ENDPOINTS else OTHER
+
+
+TIMEOUT_S: Final = 2.0
+"""Seconds that a scrape waits for the storage."""
+
+FRESH_S: Final = 1.0
+"""Seconds for which a result of the storage is used again."""
+
+
+class InboxCollector(Collector):
+    """Collects the gauges that `refresh` read last. Call `refresh` first, because a collector cannot await.
+
+    A scrape reads the storage at most once per second. If the storage does not answer, the scrape lacks these gauges,
+    but it still has all counters.
+    """
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._tally: Tally | None = None
+        self._refreshed_at = -FRESH_S
+        self._unread = 0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def refresh(self) -> None:
+        """Read the storage, unless it was read less than `FRESH_S` ago. A storage that does not answer is no error."""
+        async with self._one_at_a_time:
+            if time.monotonic() - self._refreshed_at < FRESH_S:
+                return
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    self._tally = await self._storage.tally()
+            except (StorageError, TimeoutError):
+                self._tally = None
+                self._unread += 1
+            self._refreshed_at = time.monotonic()
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(
+            "linqbot_inbox_unread", "Scrapes during which the storage did not answer.", value=self._unread
+        )
+        if (tally := self._tally) is None:
+            return
+        yield GaugeMetricFamily(
+            "linqbot_inbox_deliveries", "Deliveries that are stored and not finished.", value=tally.waiting
+        )
+        age_s = 0.0 if tally.oldest_at is None else max(0.0, self._clock.now() - tally.oldest_at)
+        yield GaugeMetricFamily(
+            "linqbot_inbox_oldest_seconds", "Age of the oldest delivery that is not finished; 0 for none.", value=age_s
+        )
+        yield GaugeMetricFamily(
+            "linqbot_dead_letters", "Dead letters: deliveries that were given up.", value=tally.dead
+        )

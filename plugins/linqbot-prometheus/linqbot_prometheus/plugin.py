@@ -22,9 +22,7 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError
 from linqbot.events import Delivery
 from linqbot.hookspecs import Reason, Running, TurnReport
-from linqbot_prometheus.inbox import InboxCollector
-from linqbot_prometheus.labels import Bounded, call_name, event_type
-from linqbot_prometheus.metrics import Metrics
+from linqbot_prometheus.metrics import Bounded, InboxCollector, Metrics, call_name, event_type
 
 
 class Prometheus:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from linqbot_prometheus.inbox import InboxCollector
-from linqbot_prometheus.metrics import Metrics
+from linqbot_prometheus.metrics import InboxCollector, Metrics
 from prometheus_client import Metric, ProcessCollector
 
 from linqbot import errors

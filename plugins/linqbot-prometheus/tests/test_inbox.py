@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-import linqbot_prometheus.inbox as inbox_module
+import linqbot_prometheus.metrics as inbox_module
 import pytest
-from linqbot_prometheus.inbox import InboxCollector
+from linqbot_prometheus.metrics import InboxCollector
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from linqbot_prometheus.labels import Bounded, call_name, event_type
+from linqbot_prometheus.metrics import Bounded, call_name, event_type
 
 from linqbot.client.call import Call
 from linqbot.events import Delivery
