@@ -171,7 +171,7 @@ async def test_a_dropped_answer_is_lost_after_the_work_and_a_dropped_request_bef
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/messages"
-    for drop, messages in (("request", 1), (True, 2)):
+    for drop, messages in (("request", 1), ("answer", 2)):
         await act(api, "faults", on="api", match="POST /v3/chats", drop=drop)
         with pytest.raises(httpx.ReadError):
             await api.post(path, json=SEND)

@@ -16,7 +16,7 @@ from linqbot.emulator.acts.conversation import Body, parsed_time
 from linqbot.emulator.emulator import BotRunner, Emulator
 from linqbot.emulator.model.answers import conflict, invalid
 from linqbot.emulator.model.documents import iso
-from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.model.faults import Fault, Lost, Place
 
 
 class OnEmulator(Body, ABC):
@@ -34,9 +34,7 @@ class OnEmulator(Body, ABC):
 class AddFault(OnEmulator):
     """Make the next matching calls, deliveries, messages or chat changes go wrong. The answer has the fault's `id`."""
 
-    on: Literal["api", "delivery", "message", "chat"] = Field(
-        description="A call to the API, a webhook, the fate of a sent message, or the change of a chat."
-    )
+    on: Place = Field(description="A call to the API, a webhook, the fate of a sent message, or the change of a chat.")
     match: str = Field(
         "",
         description="A part of `METHOD /v3/path` or of the endpoint's name, such as `chats.messages.send`; or of the "
@@ -49,31 +47,20 @@ class AddFault(OnEmulator):
     code: int | None = Field(None, description="Linq's error code, in the answer or in the event.")
     retry_after: Annotated[int, Field(ge=0)] | None = Field(None, description="Seconds, in the answer.")
     delay_ms: Annotated[int, Field(ge=0)] = Field(0, description="Milliseconds on the emulator's clock.")
-    drop: Literal["answer", "request", "connection"] | bool = Field(
-        False,
-        description="`request` breaks the connection of a call before anything is done, `answer` (or true) after it; both "
-        "in the middle of an answer. `connection` does nothing and closes the connection without sending a byte. "
-        "A dropped delivery is not repeated.",
+    drop: Lost | None = Field(
+        None,
+        description="`request` breaks the connection of a call before anything is done, `answer` after it; both in the "
+        "middle of an answer. `connection` does nothing and closes the connection without sending a byte. A delivery "
+        "with either is not repeated.",
     )
-    lose: bool = Field(False, description="Short for `drop: answer`.")
     duplicate: bool = Field(False, description="Deliver twice.")
     reorder: bool = Field(False, description="Deliver after the next event of the same chat.")
-    kind: Literal["lose", "delay", "duplicate", "reorder"] | None = Field(
-        None, description="Short for the field of this meaning; `delay` is a second if `delay_ms` is left out."
-    )
     times: Annotated[int, Field(ge=1)] | None = Field(
         1, description="How many matches the fault is for; null lasts until the fault is removed."
     )
 
     async def perform(self, emulator: Emulator) -> dict[str, Any]:
-        drop = "answer" if self.drop is True or self.lose or self.kind == "lose" else self.drop or None
-        asked = self.model_dump(exclude={"lose", "kind"}) | {
-            "drop": drop,
-            "delay_ms": self.delay_ms or (1000 if self.kind == "delay" else 0),
-            "duplicate": self.duplicate or self.kind == "duplicate",
-            "reorder": self.reorder or self.kind == "reorder",
-        }
-        return {"id": emulator.add_fault(Fault(**asked))}
+        return {"id": emulator.add_fault(Fault(**self.model_dump()))}
 
 
 class SetClock(OnEmulator):
