@@ -144,9 +144,8 @@ def bisect(
     """Find the plugin that breaks EVENT for the bot in FILE, or the plugins that break it only together.
 
     EVENT is a type, such as message.received, or the id of a stored delivery: see linqbot waiting list. The event is
-    handled repeatedly, each time with half of the suspected plugins; nothing is sent. It counts as broken if its turn is
-    not acked, if a plugin fails, or if fewer calls are made than without plugins. The exit code is 1 if a plugin is to
-    blame.
+    handled repeatedly, each time without one more of the plugins; nothing is sent. It counts as broken if its turn is not
+    acked, if a plugin fails, or if fewer calls are made than without plugins. The exit code is 1 if a plugin is to blame.
     """
     logs.configure("critical", "auto")
     settings = from_env(storage=storage)
