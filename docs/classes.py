@@ -81,9 +81,9 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("written", "sentences", "Sentences", "speaking", "in_language", "ENGLISH", "CODES"),
     ),
     "filters": (
-        "Filters and ready-made middleware",
+        "Filters, opening hours and ready-made middleware",
         "linqbot",
-        (*FILTERS, "limit_per_person", "texts_in_log"),
+        (*FILTERS, "Hours", "limit_per_person", "texts_in_log"),
     ),
     "parts": ("Messages and their parts", "linqbot", PARTS),
     "events": (

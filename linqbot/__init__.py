@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         replies_to_bot,
         to_line,
     )
+    from linqbot.bot.hours import Hours
     from linqbot.bot.lifecycle import Resource
     from linqbot.bot.ready_made import AllowFile, limit_per_person, texts_in_log
     from linqbot.bot.router import Router
@@ -113,6 +114,7 @@ __all__ = [
     "Handle",
     "History",
     "HistoryEntry",
+    "Hours",
     "InlineSticker",
     "LinkPart",
     "LinqApiError",
@@ -209,6 +211,7 @@ _HOMES = {
     "ChatContext": "linqbot.bot.chat_context",
     "Failure": "linqbot.engine.failure",
     **dict.fromkeys(("History", "HistoryEntry"), "linqbot.features.history"),
+    "Hours": "linqbot.bot.hours",
     "Resource": "linqbot.bot.lifecycle",
     "AllowFile": "linqbot.bot.ready_made",
     "limit_per_person": "linqbot.bot.ready_made",

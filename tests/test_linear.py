@@ -113,6 +113,9 @@ USES: dict[str, str] = {
     r"[.?!…](?=\s+[A-Z\"'`(])": "search",
     r"[1-5]\d\d": "fullmatch",
     r"[.:]": "split",
+    r"(?<![\d.:/-])(\d{1,2})(?:[:.](\d{2})|h(\d{2})?)? ?([ap]m)? ?(?:-|\u2013|to|until) ?"
+    r"(\d{1,2})(?:[:.](\d{2})|h(\d{2})?)? ?([ap]m)?(?![\d:/-]|\.\d)|\bclosed\b": "findall",
+    r"[\s,&\u2013-]": "split",
     r"[\w.-]{1,64}": "fullmatch",
     r"[\d\s().-]+": "fullmatch",
     r"^ *[|+]-? ?": "sub",

@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 from linqbot.errors import BotError
 from linqbot.features.asking.answers import choice_of, sentence_of
 from linqbot.language.spoken import sentences, spoken
-from linqbot.language.writing import written
+from linqbot.language.writing import day_in_words
 from linqbot.linq.text.sentences import is_one_of
 from linqbot.parse.dates import date_time, day
 from linqbot.parse.numbers import number
@@ -231,8 +231,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return sentences().yes if value else sentences().no
     if isinstance(value, date):
-        if spoken().words is not None:
-            return written(value)
-        at = f" {value:%H:%M}" if isinstance(value, datetime) else ""
-        return f"{value:%A} {value.day} {value:%B %Y}{at}"
+        return day_in_words(value)
     return str(value.value if isinstance(value, Enum) else value)

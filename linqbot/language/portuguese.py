@@ -58,6 +58,8 @@ SENTENCES: Final = Sentences(
     may_skip="Também pode dizer: {skip}.",
     is_it_right="Está certo? Diga sim, ou diga o que mudar.",
     name_what_to_change="Diga sim se estiver certo, ou diga o que mudar: {choices}.",
+    hours_example="Por favor, escreva por exemplo: horário seg-sex 9-18, fechado 24 de dezembro, aberto sábado 9-12 ou esgotado hoje.",
+    closed_then="A essa hora está fechado. Por favor, escolha outra, a partir de {opening}.",
     day_at_time="{day} às {time}",
     sorry="Desculpe, agora não posso responder. Por favor, tente de novo daqui a alguns minutos.",
     one_moment="Um momento …",
@@ -123,6 +125,10 @@ WORDS: Final = Words(
         "dozen": "dúzia,dúzias",
         "hundred": "cem,cento,centenas",
         "thousand": "mil,milhares",
+        "opening hours": "horário,horários",
+        "sold out": "esgotado,lotado",
+        "closed": "fechado",
+        "open": "aberto",
         UNREAD: "milhão,milhões,mil milhões,bilhão,bilhões,bilião,biliões",
         "monday": "segunda,segundas,segundas-feiras,2a feira",
         "tuesday": "terça,terças,terças-feiras",
@@ -133,4 +139,5 @@ WORDS: Final = Words(
     numbers=("pt", "pt_BR"),
     more_numbers={"duas": 2, "catorze": 14, "quatorze": 14, "ambos": 2},
     rewrites=((r"\b(\d{1,2})(?:o|°)(?!\w)", r"\1th"), (r"\bprimeiro\b(?= de)", "1th")),
+    finishes=((r"(?<!\d )\bsecond\b(?= ?[-\u2013,] ?[a-z]| \d| closed)", "monday"),),  # seg-sex
 )

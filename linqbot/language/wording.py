@@ -73,6 +73,10 @@ class Sentences:
     is_it_right: str
     name_what_to_change: str  # {choices}
 
+    # Opening hours: `Hours`
+    hours_example: str
+    closed_then: str  # {opening}
+
     day_at_time: str  # {day} {time}: of `written`
 
     # Agents: `linqbot_agent`
@@ -93,6 +97,7 @@ MEANINGS: Final = (
     *("second", "minute", "hour", "day", "in", "from now"),
     *("and", "at", "about", "the", "of", "please", "a", ""),
     *("half", "quarter", "half to", "past", "to", "minus", "dozen", "hundred", "thousand"),
+    *("opening hours", "sold out", "closed", "open"),
 )
 """The English words into which a text is translated, so that one grammar reads the texts of all languages.
 

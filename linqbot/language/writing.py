@@ -30,6 +30,25 @@ def written(value: date | time | int, *, language: str | None = None) -> str:
         return _time(value) if isinstance(value, time) else _number(value)
 
 
+def day_in_words(value: date) -> str:
+    """Return a day, or a day with its time, in the language of the turn; in English without the extra `languages`."""
+    if spoken().words is not None:
+        return written(value)
+    at = f" {value:%H:%M}" if isinstance(value, datetime) else ""
+    return f"{value:%A} {value.day} {value:%B %Y}{at}"
+
+
+def short_weekday(number: int) -> str:
+    """Return the short name of a weekday, such as `Mon` for 0, in the language of the turn."""
+    if (words := spoken().words) is None:
+        return f"{date(2001, 1, 1 + number):%a}"
+    from babel.dates import get_day_names
+
+    # In Japanese the short name is one character, which means other things, too.
+    text: str = get_day_names("abbreviated" if words.has_spaces else "wide", locale=spoken().code)[number]
+    return text
+
+
 def amount(cents: int, currency: str) -> str:
     """Return an amount of money, such as `$12.50`, in the language of the turn."""
     if spoken().words is None:

@@ -139,10 +139,18 @@ def day(text: str, *, timezone: str, now: datetime | None = None, language: str 
         `await ctx.ask("Which day?", kind=partial(parse.day, timezone="Europe/Paris"))`
     """
     with speaking(language):
-        return _day(*_read(text, timezone, now))
+        return translated_day(*_read(text, timezone, now))
 
 
-def _day(plain: str, now: datetime) -> date:
+def translated_day(plain: str, now: datetime) -> date:
+    """Return the day that a text names; see `day`.
+
+    Args:
+        plain: The text in English, in lower case.
+        now: The present, in the person's time zone.
+    Raises:
+        ValueError: as for `day`.
+    """
     if _WEEK.fullmatch(plain):
         raise ValueError(sentences().which_day)
     if _LENGTH.fullmatch(plain):

@@ -224,24 +224,29 @@ def _in_order(text: str) -> Iterator[time | frozenset[int]]:
         yield from _in_order(before)
         yield clock
         yield from _in_order(after)
-    elif weekdays := _weekdays(text):
-        yield frozenset(weekdays)
+    elif days := weekdays(text):
+        yield frozenset(days)
 
 
-def _weekdays(rest: str) -> set[int]:
-    weekdays: set[int] = set()
+def weekdays(rest: str) -> set[int]:
+    """Return the weekdays that a text in lower case names, one by one or as a range; Monday is 0.
+
+    Raises:
+        ValueError: it has another word.
+    """
+    found: set[int] = set()
     for match in _RANGE.finditer(rest):
         first, last = WEEKDAYS[match[1]], WEEKDAYS[match[2]]
-        weekdays |= {day % 7 for day in range(first, last + 1 + (7 if last < first else 0))}
+        found |= {day % 7 for day in range(first, last + 1 + (7 if last < first else 0))}
     for word in re.findall(r"[^\s,;&]+", _RANGE.sub(" ", rest)):
         if word in WEEKDAYS:
-            weekdays.add(WEEKDAYS[word])
+            found.add(WEEKDAYS[word])
         elif word in ("weekday", "weekdays", "workday", "workdays"):
-            weekdays |= {0, 1, 2, 3, 4}
+            found |= {0, 1, 2, 3, 4}
         elif word in ("weekend", "weekends"):
-            weekdays |= {5, 6}
+            found |= {5, 6}
         elif word in ("day", "days", "daily", "everyday"):
-            weekdays |= set(range(7))
+            found |= set(range(7))
         elif word not in ("at", "and", "the", "of", "time"):
             raise ValueError(sentences().rhythm)
-    return weekdays
+    return found

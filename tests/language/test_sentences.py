@@ -176,6 +176,7 @@ ELSEWHERE = {
     "message",  # any message answers a question for one
     "two_dates",  # French writes the day first
     "day_at_time",  # of `written`
+    *("hours_example", "closed_then"),  # of `Hours`
     *("yes", "no", "may_skip", "is_it_right", "name_what_to_change"),  # of forms
     *("sorry", "one_moment", "more", "may_i"),  # of agents
     *("used_up_hour", "used_up_day", "used_up_week", "used_up_month"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -22,6 +23,7 @@ from linqbot import (
     Handle,
     History,
     HistoryEntry,
+    Hours,
     MessageEdited,
     MessageReceived,
     Paid,
@@ -397,3 +399,19 @@ async def asks(message: MessageReceived, ctx: Context) -> None:
     await ctx.pay(1250, "2 soups", currency="eur")  # type: ignore[arg-type]
     await ctx.ask("Sure?", yes="thumb")  # type: ignore[call-overload]
     await ctx.ask("Name?", timeout="1h")  # type: ignore[call-overload]
+
+
+HOURS = Hours("mon-fri 9-18", timezone="Europe/Paris", closed=["2027-01-01", date(2027, 5, 1)])
+
+
+@bot.on_message("book", when=HOURS.open)
+@bot.on_message(when=HOURS.closed)
+async def in_hours(message: MessageReceived, ctx: Context) -> None:
+    now = await HOURS.current(ctx)
+    assert_type(now, Hours)
+    assert_type(now.next_opening(ctx.now()), datetime | None)
+    assert_type(now.check(ctx.now()), datetime)
+
+
+bot.on_reaction("love", when=HOURS.open)
+bot.on_message(HOURS.open)  # type: ignore[type-var]

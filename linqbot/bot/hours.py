@@ -1,0 +1,418 @@
+"""Opening hours: rules such as `mon-fri 9-18`, closed days, and what the owner changes by a text.
+
+`Hours` holds the author's rules. What the owner has changed is a value of the bot's state, so it outlives restarts and holds
+for all processes; `Hours.current` returns the hours with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final, NamedTuple, TypeAlias
+
+from pydantic import BaseModel
+
+from linqbot.bot.context import Context
+from linqbot.bot.filters import from_handle
+from linqbot.bot.router import Router
+from linqbot.errors import BotError
+from linqbot.language.spoken import CODES, language_of, sentences, spoken
+from linqbot.language.writing import day_in_words, short_weekday
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.nearest import nearest_name
+from linqbot.parse.dates import WEEKDAYS, instant, translated_day, zone
+from linqbot.parse.numbers import check_length
+from linqbot.parse.recurrences import weekdays
+from linqbot.parse.translation import DAYS, clocks, english, forms
+
+_SPAN: Final = re.compile(
+    r"(?<![\d.:/-])(\d{1,2})(?:[:.](\d{2})|h(\d{2})?)? ?([ap]m)? ?(?:-|\u2013|to|until) ?"
+    r"(\d{1,2})(?:[:.](\d{2})|h(\d{2})?)? ?([ap]m)?(?![\d:/-]|\.\d)|\bclosed\b"
+)
+_FROM_TO: Final = (" - ", " \u2013 ", " to ", " until ")
+_FROM_TO_DATES: Final = (" at ", " the ")
+"""Between two dates in digits, in texts that were translated: `of 24 december the 2 january`."""
+_EXAMPLE: Final = "Write it like: mon-fri 9-18, sat 9-12 14-16, sun closed."
+_SOLD_OUT: Final = "sold out"
+_COMMANDS: Final = {
+    "opening hours": ("opening hours", "hours"),
+    _SOLD_OUT: (_SOLD_OUT, "fully booked"),
+    "closed": ("closed",),
+    "open": ("open",),
+}
+"""What the owner's texts begin or end with, in English; `Words.meanings` has the words of other languages."""
+_LONGEST_DAYS: Final = 400
+"""Days that are searched for an opening, and that the owner may close at once."""
+_NAME: Final = "Hours"
+"""The name of the state that holds the owner's changes."""
+_A_DAY: Final = timedelta(days=1)
+_MARKS: Final = " .,:!。！は"
+
+
+class Span(NamedTuple):
+    """The minutes of a day, from midnight, at which it opens and closes. A night ends after minute 1440."""
+
+    opens: int
+    closes: int
+
+    def __str__(self) -> str:
+        return f"{self.opens // 60}:{self.opens % 60:02}-{_closing(self) // 60}:{self.closes % 60:02}"
+
+
+Spans: TypeAlias = tuple[Span, ...]
+_CLOSED: Final[Spans] = ()
+
+
+class ChangedHours(BaseModel):
+    """The changes of the owner, as stored: spans such as `9:00-18:00`, or `closed`, or `sold out` for a day."""
+
+    week: dict[str, str] = {}
+    days: dict[date, str] = {}
+
+
+class Hours:
+    """Opening hours in a time zone, on whose clocks they stay when these are changed.
+
+    Args:
+        week: Days and times: `mon-fri 9-18`, `sat 9-12 14-16`, `fri 18-2` for a night, `0-24` for each day. Of two rules for a
+            day the later counts. Days that no rule names are closed.
+        timezone: The IANA name of the time zone, such as `Europe/Paris`.
+        closed: Days on which it is closed: dates, or texts such as `2027-01-01`.
+        changed: What the owner has changed. `current` gives it.
+    Raises:
+        BotError: a rule, a day or the time zone is none.
+
+    Example:
+        `@bot.on_message(when=hours.closed)`
+    """
+
+    def __init__(
+        self, *week: str, timezone: str, closed: Iterable[date | str] = (), changed: ChangedHours | None = None
+    ) -> None:
+        if not week or isinstance(closed, str):
+            raise BotError('Hours() takes rules and a list of days: Hours("mon-fri 9-18", closed=["2027-01-01"], …).')
+        try:
+            self._zone = zone(timezone)
+        except ValueError as error:
+            raise BotError(f"Hours(timezone=…): {error}") from error
+        self._rules, self._timezone, self._closed = week, timezone, frozenset(map(_date, closed))
+        changed = changed or ChangedHours()
+        self._week: dict[int, Spans] = {}
+        for rule in week:
+            self._week |= _rules(rule)
+        self._week |= {WEEKDAYS[name]: _spans(text) for name, text in changed.week.items()}
+        self._days = dict.fromkeys(self._closed, _CLOSED) | {day: _spans(text) for day, text in changed.days.items()}
+        self._sold_out = frozenset(day for day, text in changed.days.items() if text == _SOLD_OUT)
+
+    async def open(self, event: Event, ctx: Context) -> bool:
+        """Return True if it is open now: for `when=`."""
+        return (await self.current(ctx)).is_open(ctx.now())
+
+    async def closed(self, event: Event, ctx: Context) -> bool:
+        """Return True if it is closed now: for `when=`."""
+        return not await self.open(event, ctx)
+
+    async def current(self, ctx: Context) -> Hours:
+        """Return these hours with what the owner has changed, from yesterday on."""
+        yesterday = ctx.now(self._zone).date() - _A_DAY
+        changed = await ctx.state.bot(ChangedHours, name=_NAME)
+        changed = ChangedHours(
+            week=changed.week, days={day: text for day, text in changed.days.items() if day >= yesterday}
+        )
+        closed = [day for day in self._closed if day >= yesterday]
+        return Hours(*self._rules, timezone=self._timezone, closed=closed, changed=changed)
+
+    def is_open(self, at: datetime) -> bool:
+        """Return True if it is open at a moment.
+
+        Args:
+            at: A time with a time zone.
+        Raises:
+            ValueError: `at` has no time zone.
+        """
+        return self._day_of(at) is not None
+
+    def is_sold_out(self, at: datetime) -> bool:
+        """Return True if the owner has written `sold out` for the day of a moment, which is then closed."""
+        return at.astimezone(self._zone).date() in self._sold_out
+
+    def next_opening(self, at: datetime) -> datetime | None:
+        """Return the first moment from `at` on at which it is open, in its time zone; None if that is over a year away.
+
+        Args:
+            at: A time with a time zone. If it is open then, this is the answer.
+        Raises:
+            ValueError: `at` has no time zone.
+        """
+        at = _with_zone(at)
+        first = at.astimezone(self._zone).date() - _A_DAY
+        for n in range(_LONGEST_DAYS):
+            for opens, closes in self._moments(first + n * _A_DAY):
+                if closes > at:
+                    return max(opens, at).astimezone(self._zone)
+        return None
+
+    def check(self, at: datetime) -> datetime:
+        """Return a moment at which it is open: a check of an asked time, also as a pydantic validator.
+
+        Raises:
+            ValueError: it is closed then; the text is a sentence for the person.
+
+        Example:
+            `await ctx.ask("When?", kind=lambda text: hours.check(date_time(text, timezone=ZONE, now=ctx.now())))`
+        """
+        if self.is_open(at):
+            return at
+        opening = self.next_opening(at)
+        raise ValueError(sentences().closed_then.format(opening="–" if opening is None else day_in_words(opening)))
+
+    def changed_by(self, *handles: str) -> Router:
+        """Return the handlers for texts by which the owner changes these hours; give them to `bot.include`.
+
+        The owner writes `hours sat 9-14`, `closed 24 dec - 2 jan`, `open sunday 9-12`, `sold out today`, or `hours` to read
+        them. A bot with another language understands its words, too. A bot has one `Hours` that is changed.
+
+        Args:
+            handles: The people who may change them.
+        Raises:
+            BotError: no handles were given, or one that no person can have.
+        """
+        router = Router()
+
+        @router.on_message(from_handle(*handles), _is_command)
+        async def change_hours(message: MessageReceived, ctx: Context) -> str:
+            hours, changed = await self.current(ctx), await ctx.state.bot(ChangedHours, name=_NAME)
+            try:
+                hours.change(changed, message.text, ctx.now())
+            except BotError:
+                return sentences().hours_example
+            except ValueError as error:
+                return str(error)
+            return str(await self.current(ctx))
+
+        return router
+
+    def __str__(self) -> str:
+        """Return the hours in the language of the turn, a line for each group of equal days."""
+        week = [self._week.get(number, _CLOSED) for number in range(7)]
+        first = [number for number in range(7) if number == 0 or week[number] != week[number - 1]]
+        lines = []
+        for start, end in zip(first, [*first[1:], 7], strict=True):
+            last = f"–{short_weekday(end - 1)}" if end - start > 1 else ""
+            lines.append(f"{short_weekday(start)}{last} {_shown(week[start])}")
+        for day, spans in sorted(self._days.items()):
+            lines.append(f"{day_in_words(day)}: {_said(_SOLD_OUT) if day in self._sold_out else _shown(spans)}")
+        return "\n".join(lines)
+
+    def change(self, changed: ChangedHours, text: str, now: datetime) -> None:
+        """Change what is stored about these hours as the owner's text says.
+
+        Raises:
+            BotError: the text is none of the commands.
+            ValueError: its day cannot be understood; the text is a sentence for the owner.
+        """
+        check_length(text)
+        command, rest = _command(text)
+        changed.days = {day: spans for day, spans in changed.days.items() if day in self._days}  # not those long past
+        if command == "opening hours":
+            if rest:
+                changed.week |= {DAYS[number][:3]: _stored(spans) for number, spans in _rules(rest).items()}
+            return
+        spans = _CLOSED
+        if command == "open" and (found := _SPAN.search(rest)) is not None:
+            rest, spans = rest[: found.start()], _spans(rest[found.start() :])
+        for day in self._days_in(rest or "today", now):
+            usual = spans or self._week.get(day.weekday(), _CLOSED)
+            if command == "open" and not usual:
+                raise BotError("It is closed on this weekday, so the text must say from when till when it is open.")
+            changed.days[day] = _stored(usual) if command == "open" else command
+
+    def _days_in(self, text: str, now: datetime) -> list[date]:
+        """Return the days that the owner means, such as `24 dec - 2 jan`. In the night, today is the day it began."""
+        today = self._day_of(now) or now.astimezone(self._zone).date()
+        first, last = _range(text)
+        begins = self._day_after(first, today)
+        ends = begins if last is None else self._day_after(last, begins)
+        if (ends - begins).days >= _LONGEST_DAYS:
+            raise BotError("These are too many days.")
+        return [begins + n * _A_DAY for n in range((ends - begins).days + 1)]
+
+    def _day_after(self, text: str, today: date) -> date:
+        return translated_day(text, datetime.combine(today, time(12), self._zone))
+
+    def _day_of(self, at: datetime) -> date | None:
+        """Return the day whose hours a moment is in, which is the day before in the night; None if it is closed then."""
+        at = _with_zone(at)
+        today = at.astimezone(self._zone).date()
+        for day in (today - _A_DAY, today):
+            if any(opens <= at < closes for opens, closes in self._moments(day)):
+                return day
+        return None
+
+    def _moments(self, day: date) -> Iterator[tuple[datetime, datetime]]:
+        """Yield from when until when it is open on a day, in UTC: Python compares times of one zone by their wall time."""
+        midnight = datetime.combine(day, time())
+        for span in self._days.get(day, self._week.get(day.weekday(), _CLOSED)):
+            opens, closes = (instant(midnight + timedelta(minutes=each), self._zone).astimezone(UTC) for each in span)
+            if opens < closes:  # else both are in an hour that the clocks skip
+                yield opens, closes
+
+
+def _with_zone(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("This time has no time zone. Give one: ctx.now().")
+    return at.astimezone(UTC)
+
+
+def _rules(rule: str) -> dict[int, Spans]:
+    """Return the spans of each weekday that a rule names; Monday is 0.
+
+    Raises:
+        BotError: it is no such rule.
+    """
+    found: dict[int, Spans] = {}
+    days: set[int] = set()
+    text, end = " ".join(str(rule).casefold().split()), 0
+    for match in _SPAN.finditer(text):
+        named = _weekdays(rule, text[end : match.start()])
+        if named or not days or match[0] == "closed":
+            if not named and end:
+                raise BotError(f"Hours({rule!r}) does not say which days are closed. {_EXAMPLE}")
+            days = named or set(range(7))
+            found |= dict.fromkeys(days, _CLOSED)
+        if match[0] != "closed":
+            span = _span(rule, match)
+            found |= {day: tuple(sorted((*found[day], span))) for day in days}
+        end = match.end()
+    rest = _weekdays(rule, text[end:])
+    if not found or rest:
+        raise BotError(f"Hours({rule!r}) has no times of day for some of its days. {_EXAMPLE}")
+    return found
+
+
+def _weekdays(rule: str, text: str) -> set[int]:
+    text = text.replace("every", "").replace(":", " ").replace(";", " ").replace(".", " ")
+    try:
+        return weekdays(text)
+    except ValueError:
+        words = [word for word in re.split(r"[\s,&\u2013-]", text) if word and word not in WEEKDAYS]
+        near = nearest_name(words[0], WEEKDAYS) if words else None
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise BotError(f"Hours({rule!r}) has a word that is no day.{hint} {_EXAMPLE}") from None
+
+
+def _span(rule: str, match: re.Match[str]) -> Span:
+    opens, closes = _minute(match.groups()[:4]), _minute(match.groups()[4:])
+    if opens is None or closes is None or opens >= 1440:
+        raise BotError(f"Hours({rule!r}): {match[0]!r} has a time that no clock shows. {_EXAMPLE}")
+    if closes > opens:
+        return Span(opens, closes)
+    if opens < 720:  # nearly always 5 in the afternoon is meant
+        later = closes + 720 if opens < closes + 720 <= 1440 else 1440
+        raise BotError(f"Hours({rule!r}): {match[0]!r} ends before it begins. Did you mean {Span(opens, later)}?")
+    return Span(opens, closes + 1440)
+
+
+def _minute(given: tuple[str | None, ...]) -> int | None:
+    """Return the minute of the day of a time's hour, its minutes in two forms, and am or pm; None if there is no such time."""
+    hour, minute = int(given[0] or 0), int(given[1] or given[2] or 0)
+    if given[3] is not None:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if given[3] == "pm" else 0)
+    return hour * 60 + minute if minute < 60 and hour * 60 + minute <= 1440 else None
+
+
+def _closing(span: Span) -> int:
+    return span.closes if span.closes <= 1440 else span.closes - 1440
+
+
+def _spans(text: str) -> Spans:
+    """Return the spans of a stored text, or of an owner's.
+
+    Raises:
+        BotError: it has none.
+    """
+    return _CLOSED if text in ("closed", _SOLD_OUT) else _rules(text)[0]
+
+
+def _stored(spans: Spans) -> str:
+    return " ".join(map(str, spans)) or "closed"
+
+
+def _shown(spans: Spans) -> str:
+    return ", ".join(str(each).replace("-", "–") for each in spans) or _said("closed")
+
+
+def _said(word: str) -> str:
+    """Return the first word for closed or sold out in the language of the turn."""
+    words = spoken().words
+    return word if words is None else words.meanings[word].split(",")[0]
+
+
+def _date(given: date | str) -> date:
+    if isinstance(given, date):
+        return given.date() if isinstance(given, datetime) else given
+    try:
+        return date.fromisoformat(given)
+    except (TypeError, ValueError):
+        pass
+    parts = str(given).replace("/", "-").replace(".", "-").split("-")
+    hint = "-".join(each.zfill(2) for each in parts) if len(parts) == 3 and len(parts[0]) == 4 else "2027-01-01"
+    raise BotError(f"Hours(closed=[{given!r}]) is no date. Write it like {hint!r}, or give a date.")
+
+
+def _is_command(message: MessageReceived) -> bool:
+    """Return True if a text begins or ends with a command in any language: filters do not know that of the turn."""
+    known = [spoken for code in CODES[1:] if (spoken := language_of(code).words) is not None]
+    in_english = [each for words in _COMMANDS.values() for each in words]
+    return _cut(message.text.casefold().strip(_MARKS), in_english) is not None or any(
+        _cut(
+            words.plain(message.text).strip(_MARKS),
+            [*forms((each for command in _COMMANDS for each in words.meanings[command].split(",")), words)],
+            has_spaces=words.has_spaces,
+        )
+        is not None
+        for words in known
+    )
+
+
+def _command(text: str) -> tuple[str, str]:
+    """Return the command that a text gives, and the rest of it in the English that the parsers read.
+
+    Raises:
+        BotError: it gives none in the language of the turn.
+    """
+    for command, words in _COMMANDS.items():
+        if (found := _cut(understood(text), words)) is not None:
+            return command, found
+    raise BotError("This text is no change of the hours.")
+
+
+def understood(text: str) -> str:
+    """Return a text in the language of the turn as the rules are written: in English and lower case."""
+    return " ".join(clocks(english(text)).casefold().split()).strip(_MARKS)
+
+
+def _range(text: str) -> tuple[str, str | None]:
+    """Return the first and the last day that a text names; None if it names one."""
+    for between in (*_FROM_TO, *_FROM_TO_DATES):
+        first, _, last = text.partition(between)
+        are_dates = first.removeprefix("of ")[:1].isdigit() and last[:1].isdigit()
+        if last and (are_dates or between in _FROM_TO):
+            return first, last
+    return text, None
+
+
+def _cut(text: str, words: Collection[str], *, has_spaces: bool = True) -> str | None:
+    """Return a text without the word that it begins or ends with; None if it has none of these there."""
+    for word in words:
+        rest = text.removeprefix(word)
+        if rest != text and not (has_spaces and rest[:1].isalpha()):
+            return rest.strip(_MARKS)
+        rest = text.removesuffix(word)
+        if rest != text and not (has_spaces and rest[-1:].isalpha()):
+            return rest.strip(_MARKS)
+    return None

@@ -1,0 +1,325 @@
+"""Opening hours: the author's rules, the owner's changes, and the clocks of any zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AfterValidator, BaseModel
+
+from linqbot import Bot, BotError, Context, Hours, MessageReceived
+from linqbot.bot.hours import ChangedHours, understood
+from linqbot.language import CODES, speaking
+from linqbot.parse import date_time
+from linqbot.parse.translation import DAYS
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+OWNER, OTHER = "+14155550199", "+14155550142"
+PARIS = "Europe/Paris"
+WEDNESDAY = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SALON = Hours("tue-fri 9-12:30, 14-18", "sat 10am-4pm", timezone=PARIS, closed=["2026-12-25", date(2027, 1, 1)])
+
+
+def test_rules_say_when_it_is_open(subtests: pytest.Subtests) -> None:
+    for rules, shown in [
+        (["mon-fri 9-18"], "Mon–Fri 9:00–18:00|Sat–Sun closed"),
+        (["daily 9-18:30", "sun closed"], "Mon–Sat 9:00–18:30|Sun closed"),
+        (["weekdays 9am-12pm 1:30pm-5pm", "weekend 10 to 4pm"], "Mon–Fri 9:00–12:00, 13:30–17:00|Sat–Sun 10:00–16:00"),
+        (["Fri & Sat 18-2, Sun 0-24"], "Mon–Thu closed|Fri–Sat 18:00–2:00|Sun 0:00–24:00"),
+        (["9h–17h30"], "Mon–Sun 9:00–17:30"),
+        (["every monday 8.30-12; tue: 14-15 and 9-10."], "Mon 8:30–12:00|Tue 9:00–10:00, 14:00–15:00|Wed–Sun closed"),
+        (["sat-mon 9-12"], "Mon 9:00–12:00|Tue–Fri closed|Sat–Sun 9:00–12:00"),
+    ]:
+        with subtests.test(rules=rules):
+            assert str(Hours(*rules, timezone="UTC")) == shown.replace("|", "\n")
+
+
+def test_a_wrong_rule_is_refused_with_the_nearest_right_form(subtests: pytest.Subtests) -> None:
+    for rule, says in [
+        ("mon-fri 9-5", "'9-5' ends before it begins. Did you mean 9:00-17:00?"),
+        ("mno 9-18", "Did you mean 'mon'?"),
+        ("mon-fri", "no times of day for some of its days. Write it like: mon-fri 9-18"),
+        ("mon 9-18, tue", "no times of day for some of its days"),
+        ("mon 9-25", "'9-25' has a time that no clock shows"),
+        ("mon 13pm-14", "has a time that no clock shows"),
+        ("mon 9-12 lunch", "has a word that is no day"),
+        ("", "Write it like: mon-fri 9-18"),
+    ]:
+        with subtests.test(rule=rule), pytest.raises(BotError) as refused:
+            Hours(rule, timezone="UTC")
+        assert says in str(refused.value)
+    for closed, says in [("2027-1-1", "'2027-01-01'"), ("1 January", "Write it like '2027-01-01'"), (7, "is no date")]:
+        with subtests.test(closed=closed), pytest.raises(BotError, match=says):
+            Hours("9-18", timezone="UTC", closed=[closed])  # type: ignore[list-item]
+    with pytest.raises(BotError, match="IANA name"):
+        Hours("9-18", timezone="Europe/Pari")
+    with pytest.raises(BotError, match="takes rules and a list of days"):
+        Hours("9-18", timezone="UTC", closed="2027-01-01")
+    with pytest.raises(ValueError, match="has no time zone"):
+        SALON.is_open(datetime(2026, 11, 25))  # noqa: DTZ001
+
+
+def test_the_next_opening_leaves_out_nights_closed_days_and_pauses(subtests: pytest.Subtests) -> None:
+    bar = Hours("fri-sat 18-2", timezone=PARIS)
+    for hours, at, opening in [
+        (SALON, "2026-11-25 10:00", "2026-11-25 10:00"),  # open then
+        (SALON, "2026-11-25 12:30", "2026-11-25 14:00"),
+        (SALON, "2026-11-25 18:00", "2026-11-26 09:00"),
+        (SALON, "2026-11-28 16:00", "2026-12-01 09:00"),
+        (SALON, "2026-12-25 10:00", "2026-12-26 10:00"),
+        (bar, "2026-11-29 01:59", "2026-11-29 01:59"),
+        (bar, "2026-11-29 02:00", "2026-12-04 18:00"),
+    ]:
+        with subtests.test(at=at):
+            zone = ZoneInfo(PARIS)
+            found = hours.next_opening(datetime.fromisoformat(at).replace(tzinfo=zone))
+            assert found == datetime.fromisoformat(opening).replace(tzinfo=zone)
+    assert Hours("mon closed", timezone=PARIS).next_opening(WEDNESDAY) is None
+
+
+ZONES = [
+    *(PARIS, "America/New_York", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Tehran", "Asia/Kathmandu"),
+    *("Africa/Casablanca", "Pacific/Apia", "America/St_Johns", "Asia/Beirut", "Pacific/Auckland", "UTC"),
+]
+
+
+@pytest.mark.slow
+@given(
+    st.sampled_from(ZONES),
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 47), st.integers(1, 47)), min_size=1, max_size=5),
+    st.integers(0, 365 * 24 * 60),
+)
+def test_hours_stay_on_the_clocks_of_their_zone_all_year(
+    zone: str, spans: list[tuple[int, int, int]], minute: int
+) -> None:
+    """Every half an hour of a week, the hours say what the clock on the wall says, also on days when it is changed."""
+    rules = dict[int, str]()
+    walls = dict[int, set[int]]()  # the half hours of the week in which it is open
+    for weekday, opens, length in spans:
+        closes = opens + length if opens >= 24 else min(opens + length, 48)
+        rules[weekday] = f"{DAYS[weekday]} {opens // 2}:{opens % 2 * 30:02}-{closes // 2 % 24}:{closes % 2 * 30:02}"
+        rules[weekday] = rules[weekday].replace("-0:00", "-24:00")
+        walls[weekday] = {(weekday * 48 + each) % 336 for each in range(opens, closes)}
+    hours = Hours(*rules.values(), timezone=zone)
+    is_open = set[int]().union(*walls.values())
+    start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
+    for half_hours in range(0, 336, 11):
+        at = start + timedelta(minutes=30 * half_hours)
+        wall = at.astimezone(ZoneInfo(zone))
+        offsets = {
+            (at + timedelta(hours=each)).astimezone(ZoneInfo(zone)).utcoffset() for each in (-3, -2, -1, 0, 1, 2, 3)
+        }
+        if len(offsets) == 1:  # far from a change, the clock on the wall decides alone
+            assert hours.is_open(at) == (wall.weekday() * 48 + wall.hour * 2 + wall.minute // 30 in is_open)
+        opening = hours.next_opening(at)
+        assert opening is not None
+        assert hours.is_open(opening)
+        assert opening == at if hours.is_open(at) else not hours.is_open(opening - timedelta(seconds=1))
+        between = (opening.astimezone(UTC) - at) / 7
+        assert hours.is_open(at) or not any(hours.is_open(at + each * between) for each in range(7))
+
+
+def test_a_day_has_its_hours_when_the_clocks_skip_or_repeat_some() -> None:
+    night = Hours("sun 1-4", timezone=PARIS)
+    for day, real in [("2026-03-29", 2), ("2026-10-25", 4), ("2026-11-01", 3)]:
+        midnight = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(hours=2)
+        minutes = [midnight + timedelta(minutes=each) for each in range(0, 600, 10)]
+        assert sum(map(night.is_open, minutes)) == real * 6
+
+
+def salon(language: str = "en") -> Bot:
+    bot = Bot(language=language)
+    bot.include(SALON.changed_by(OWNER))
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> str:
+        hours = await SALON.current(ctx)
+        at = await ctx.ask("When?", kind=lambda text: hours.check(date_time(text, timezone=PARIS, now=ctx.now())))
+        return f"Booked: {at:%a %d %H:%M}"
+
+    @bot.on_message("stored")
+    async def show(message: MessageReceived, ctx: Context) -> str:
+        return (await ctx.state.bot(ChangedHours, name="Hours")).model_dump_json()
+
+    @bot.on_message("form")
+    async def form(message: MessageReceived, ctx: Context) -> str:
+        hours = await SALON.current(ctx)
+
+        class Visit(BaseModel):
+            at: Annotated[datetime, AfterValidator(hours.check)]
+
+        return f"Booked: {(await ctx.form(Visit, timezone=PARIS, review=False)).at:%a %d %H:%M}"
+
+    @bot.on_message(when=SALON.closed)
+    async def closed(message: MessageReceived, ctx: Context) -> str:
+        hours = await SALON.current(ctx)
+        why = "Sold out" if hours.is_sold_out(ctx.now()) else "Closed"
+        return f"{why} until {hours.next_opening(ctx.now()):%a %d %H:%M}"
+
+    @bot.on_message(when=SALON.open)
+    def welcome(message: MessageReceived, ctx: Context) -> str:
+        return "Welcome!"
+
+    return bot
+
+
+async def stored(phone: Phone) -> ChangedHours:
+    await phone.replies()
+    await phone.text("stored")
+    return ChangedHours.model_validate_json(str(await phone.next_reply()))
+
+
+async def test_outside_of_the_hours_the_authors_reply_is_sent() -> None:
+    async with talking(salon(), start=WEDNESDAY) as guest:
+        for minutes, answer in [(0, "Closed until Wed 25 14:00"), (61, "Welcome!"), (300, "Closed until Thu 26 09:00")]:
+            await guest.advance(minutes * 60)
+            await guest.text("hello")
+            assert await guest.next_reply() == answer
+
+
+async def test_the_owner_changes_the_hours_by_texts_that_outlive_a_restart() -> None:
+    async with talking(salon(), start=WEDNESDAY) as guest:
+        owner = guest.person(OWNER)
+        usual = "Mon closed\nTue–Fri 9:00–12:30, 14:00–18:00\nSat 10:00–16:00\nSun closed"
+        ahead = "\nFriday 25 December 2026: closed\nFriday 1 January 2027: closed"
+        await owner.text("hours")
+        assert await owner.next_reply() == usual + ahead
+        await guest.advance(3 * 3600)
+        await owner.text("Sold out today!")
+        assert await owner.next_reply() == f"{usual}\nWednesday 25 November 2026: sold out{ahead}"
+        await owner.text("closed thu - fri")
+        await owner.replies()
+        await guest.restart(down_s=60)
+        await guest.text("hello")
+        assert await guest.next_reply() == "Sold out until Sat 28 10:00"
+        await owner.text("open friday 10-12")
+        await owner.replies()
+        await guest.text("hello")
+        assert await guest.next_reply() == "Sold out until Fri 27 10:00"
+        await owner.text("open today")
+        await owner.replies()
+        await guest.text("hello")
+        assert await guest.next_reply() == "Welcome!"
+        await owner.text("hours mon 9-11, sat closed")
+        assert str(await owner.next_reply()).startswith(
+            "Mon 9:00–11:00\nTue–Fri 9:00–12:30, 14:00–18:00\nSat–Sun closed\n"
+        )
+        await owner.text("open 25 dec")  # a day that the author has closed
+        assert "Friday 25 December 2026: 9:00–12:30, 14:00–18:00" in str(await owner.next_reply())
+        for text in ("open sunday", "hours mon 9-5", "hours soon", "closed 24 dec - 24 nov 2029"):
+            await owner.text(text)
+            assert await owner.next_reply() == (
+                "Please write like: hours mon-fri 9-18, closed 24 dec, open saturday 9-12, or sold out today."
+            )
+        await owner.text("closed soon")
+        assert await owner.next_reply() == "Please give a day, such as Friday, tomorrow or 24 Dec."
+        await guest.advance(3 * 86_400)
+        await owner.text("closed monday")  # what is past is forgotten
+        await owner.replies()
+        assert min((await stored(owner)).days) == date(2026, 11, 27)
+
+
+async def test_no_other_person_changes_the_hours() -> None:
+    async with talking(salon(), handle=OTHER, start=WEDNESDAY + timedelta(hours=2)) as guest:
+        for text in ("closed today", "sold out", "hours mon-fri 9-18"):
+            await guest.text(text)
+            assert await guest.next_reply() == "Welcome!"
+
+
+async def test_an_asked_time_is_in_the_hours() -> None:
+    async with talking(salon(), start=WEDNESDAY) as guest:
+        owner = guest.person(OWNER)
+        await owner.text("closed friday")
+        await owner.replies()
+        for word, question in (("book", "When?"), ("form", "At?")):
+            await guest.text(word)
+            assert await guest.next_reply() == question
+            await guest.text("friday 10:00")
+            assert str(await guest.next_reply()).startswith(
+                "We are closed then. Please choose another time, from Saturday 28 November 2026 10:00 on."
+            )
+            await guest.text("saturday 10:30")
+            assert await guest.next_reply() == "Booked: Sat 28 10:30"
+
+
+async def test_a_night_belongs_to_the_day_on_which_it_began() -> None:
+    bar, bot = Hours("fri-sat 18-3", timezone="UTC"), Bot()
+    bot.include(bar.changed_by(OWNER))
+
+    @bot.on_message(when=bar.open)
+    def welcome(message: MessageReceived, ctx: Context) -> str:
+        return "Welcome!"
+
+    @bot.on_message
+    def closed(message: MessageReceived, ctx: Context) -> str:
+        return "Closed."
+
+    async with talking(bot, start=datetime(2026, 11, 28, 1, tzinfo=UTC)) as guest:
+        await guest.text("hello")
+        owner = guest.person(OWNER)
+        await owner.text("sold out")
+        await owner.replies()
+        await guest.text("hello")
+        await guest.advance(18 * 3600)
+        await guest.text("hello")
+        assert await guest.replies() == ["Welcome!", "Closed.", "Welcome!"]
+
+
+@pytest.mark.slow
+async def test_a_change_is_made_once_wherever_the_bot_is_killed() -> None:
+    async for phone in killed_between_calls(salon(), change_hours):
+        assert await stored(phone) == ChangedHours(week={"sat": "9:00-14:00"}, days={date(2026, 11, 25): "sold out"})
+
+
+async def change_hours(phone: Phone) -> None:
+    owner = phone.person(OWNER)
+    await owner.text("hours sat 9-14")
+    await owner.text("sold out today")
+    await owner.replies()
+
+
+COMMANDS = {
+    "en": ("hours sat 9-14, sun closed", "closed 24 dec - 2 jan", "friday closed.", "open sunday 9am to 1pm", "fully booked"),
+    "de": ("Öffnungszeiten Sa 9-14 Uhr, So geschlossen", "geschlossen vom 24.12. bis 2.1.", "Freitag geschlossen", "geöffnet Sonntag 9-13", "ausverkauft heute"),
+    "es": ("horario sáb 9-14, dom cerrado", "cerrado del 24 de diciembre al 2 de enero", "cerrado el viernes", "abierto domingo 9h-13h", "agotado hoy"),
+    "fr": ("Horaires sam 9h-14h, dim fermé", "fermé du 24 décembre au 2 janvier", "fermé vendredi", "ouvert dimanche 9h-13h", "Complet aujourd’hui !"),
+    "it": ("orari sab 9-14, dom chiuso", "chiuso dal 24 dicembre al 2 gennaio", "chiuso venerdì", "aperto domenica 9-13", "tutto esaurito oggi"),
+    "ja": ("営業時間 土曜日 9:00-14:00、日曜日 休み", "休み 12月24日 - 1月2日", "金曜日は休み", "営業 日曜日 9時-13時", "今日は売り切れ"),
+    "nl": ("openingstijden za 9-14, zo gesloten", "gesloten van 24 december tot 2 januari", "vrijdag gesloten", "open zondag 9-13", "uitverkocht vandaag"),
+    "pt": ("horário sáb 9-14, dom fechado", "fechado de 24 de dezembro a 2 de janeiro", "fechado sexta", "aberto domingo 9-13", "esgotado hoje"),
+}  # fmt: skip
+
+
+async def test_the_owner_writes_in_the_language_of_the_bot(subtests: pytest.Subtests) -> None:
+    assert {*COMMANDS} == {*CODES}
+    for language, texts in COMMANDS.items():
+        with subtests.test(language=language):
+            async with talking(salon(language), start=WEDNESDAY) as phone:
+                owner = phone.person(OWNER)
+                for text in texts:
+                    await owner.text(text)
+                    await owner.replies()
+                assert await stored(phone) == ChangedHours(
+                    week={"sat": "9:00-14:00", "sun": "closed"},
+                    days={
+                        **{date(2026, 12, 24) + timedelta(days=each): "closed" for each in range(10)},
+                        date(2026, 11, 27): "closed",
+                        date(2026, 11, 29): "9:00-13:00",
+                        date(2026, 11, 25): "sold out",
+                    },
+                )
+
+
+@pytest.mark.slow
+@given(st.sampled_from(CODES), st.lists(st.tuples(st.integers(0, 6), st.integers(0, 11)), min_size=1, max_size=4))
+def test_shown_hours_are_understood_in_their_language(language: str, spans: list[tuple[int, int]]) -> None:
+    hours = Hours(*(f"{DAYS[day]} {opens}-{opens + 1} 13-14:30" for day, opens in spans), timezone="UTC")
+    with speaking(language):
+        read = Hours(*map(understood, str(hours).splitlines()), timezone="UTC")
+        assert str(read) == str(hours)
