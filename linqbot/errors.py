@@ -25,6 +25,7 @@
       FetchFailed           media that could not be fetched
       Refused               outbound middleware vetoed a call; nothing was sent
         Muted                 the call is for a chat in which the bot is muted; nothing was sent
+        Withheld              the bot's own manners forbid the call; nothing was sent
       NoVerdict             a required plugin failed instead of deciding; nothing was sent, the turn is deferred
       LinqApiError          Linq answered with an error: status, code, message, doc_url, trace_id
         AmbiguousCall         a call that must not be repeated was cut off; the operator decides
@@ -279,6 +280,16 @@ class Muted(Refused):
     """
 
     lqb = "LQB3012"
+
+
+class Withheld(Refused):
+    """The bot's own manners forbid a call, so it was not made. `ctx.reply` returns `status="refused"`.
+
+    Why: `Bot(allow_to=…)` names the people who may get messages, and the call is for someone else.
+    To do: `linqbot waiting list --withheld` shows each such call with its reason. To let it through, change the option.
+    """
+
+    lqb = "LQB3013"
 
 
 class NoVerdict(LinqbotError):

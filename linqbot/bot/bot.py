@@ -32,6 +32,9 @@ class Bot(Router):
         allow: The people who may talk to the bot: a list of handles, which are phone numbers in E.164 form, e-mail
             addresses, or the short codes and names of senders; or a plain function that takes the event and returns
             True. Other people get no reply, no read receipt and no dots. None allows all people.
+        allow_to: The people whom the bot may write to, as handles. Everything that it would send to others, or show them, is
+            refused, in groups with others too: `Sent.status` is `refused`. For a bot that is tried on real lines. None allows
+            all people.
         max_age_s: Messages older than this many seconds reach only handlers with `late=True`. None sets no limit.
         gather_s: Seconds that a message waits for further ones of the same person, so that what is written in a burst is
             one message, such as a text, photos and a link that come as several events. Each further message extends the
@@ -58,7 +61,7 @@ class Bot(Router):
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
         BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `gather_s` is not a number from
-            0 to 60, `allow` is neither a list of handles nor a plain function, `plugins` is no list, one of the
+            0 to 60, `allow` is neither a list of handles nor a plain function, `allow_to` is no list of handles, `plugins` is no list, one of the
             texts is none, or linqbot does not speak a language.
     """
 
@@ -69,6 +72,7 @@ class Bot(Router):
         typing: bool = True,
         groups: Groups = "addressed",
         allow: Collection[str] | Callable[[Event], bool] | None = None,
+        allow_to: Collection[str] | None = None,
         max_age_s: float | None = DAY_S,
         gather_s: float | None = None,
         loop_breaker: bool = True,
@@ -83,8 +87,6 @@ class Bot(Router):
         check_max_age_s(max_age_s)
         if groups not in ("addressed", "all", "never"):
             raise BotError(f"Bot(groups={groups!r}) is not known. It is one of 'addressed', 'all', 'never'.")
-        if isinstance(allow, str):
-            raise BotError(f"Bot(allow=…) takes a list of handles: allow=[{allow!r}].")
         if isinstance(plugins, str) or not isinstance(plugins, Iterable):
             raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")
         _check_option(
@@ -102,6 +104,7 @@ class Bot(Router):
         self.on_ask_cancelled = on_ask_cancelled
         self.plugins = tuple(plugins)
         self.allow = _allowing(allow)
+        self.allow_to = None if allow_to is None else _handles(allow_to, "allow_to")
         self.languages: Languages | None = None
         if language is not None or sentences is not None:
             from linqbot.bot.languages import Languages
@@ -119,17 +122,24 @@ def _check_option(option: str, text: object, instead: str) -> None:
 
 def _allowing(allow: Collection[str] | Callable[[Event], bool] | None) -> Callable[[Event], bool] | None:
     if isinstance(allow, Collection):
-        return _among(allow)
+        allowed = _handles(allow, "allow")
+        # Events without an actor, such as the status of a line, come from Linq itself and are allowed. Those of the bot's own
+        # line say that its messages were sent, delivered and read.
+        return lambda event: event.actor is None or event.is_own or event.actor.casefold() in allowed
     if allow is None or (callable(allow) and not inspect.iscoroutinefunction(allow)):
         return allow
     # An `async def` would admit all people: its coroutine counts as True.
     raise BotError(f"Bot(allow=…) takes a list of handles, or a plain function of the event, not {allow!r}.")
 
 
-def _among(handles: Collection[Any]) -> Callable[[Event], bool]:
-    for handle in handles:
-        check_handle(handle, "Bot(allow=…)")
-    allowed = frozenset(handle.casefold() for handle in handles)
-    # Events without an actor, such as the status of a line, come from Linq itself and are allowed. Those of the bot's own
-    # line say that its messages were sent, delivered and read.
-    return lambda event: event.actor is None or event.is_own or event.actor.casefold() in allowed
+def _handles(given: Any, option: str) -> frozenset[str]:
+    """Return the handles of an option, in lower case.
+
+    Raises:
+        BotError: it is no list of handles.
+    """
+    if isinstance(given, str) or not isinstance(given, Collection):
+        raise BotError(f"Bot({option}=…) takes a list of handles: {option}=[{given!r}].")
+    for handle in given:
+        check_handle(handle, f"Bot({option}=…)")
+    return frozenset(handle.casefold() for handle in given)

@@ -56,6 +56,7 @@ from linqbot.storage.state import StateReader
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
     from linqbot.features.asking.session import AskSession
+    from linqbot.features.manners import Gate
     from linqbot.language.spoken import Language
 
 
@@ -260,6 +261,14 @@ class Dispatcher:
     def features(self, turns: Turns) -> Features:
         """Return what the turns of this bot are made of."""
         return Features(turns)
+
+    def gate(self, turns: Turns) -> Gate | None:
+        """Return what decides about each call of the bot; None if the bot asks for no manners."""
+        if self._bot.allow_to is None:
+            return None
+        from linqbot.features.manners import Gate
+
+        return Gate(turns, self._bot.allow_to)
 
     def never_awaited(
         self, coroutines: Iterable[UnawaitedCoroutine], ctx: Context | None, delivery_id: str

@@ -35,7 +35,7 @@ from linqbot.content.message_split import (
 from linqbot.content.sent import OPTED_OUT, Sent, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
-from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, RateLimited, Refused
+from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, RateLimited, Refused, Withheld
 from linqbot.linq.types.content import Card
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import (
@@ -80,6 +80,9 @@ def stopped_by(error: Refused | LinqApiError, log: Any) -> str | None:
     if isinstance(error, Muted):
         log.info("send.muted")
         return "muted"
+    if isinstance(error, Withheld):
+        log.info("send.withheld", reason=str(error))
+        return "refused"
     if isinstance(error, Refused):
         log.info("send.refused", plugin=error.plugin, reason=str(error))
         return "refused"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path, prepare
-from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, Muted, RateLimited
+from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, Muted, RateLimited, Withheld
 from linqbot.linq.types.message import MessageContent, Part
 from linqbot.storage.journal import JournalEntry
 
@@ -234,14 +234,23 @@ MUTED_CALL: Final = b'{"muted":true}'
 call, also when the mute is over."""
 
 
-def refuse_if_muted_then(entry: JournalEntry, call: Call) -> None:
-    """Refuse a call that was refused in an earlier run because the bot was muted.
+def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
+    """Refuse a call that was refused in an earlier run because the bot was muted, or by its manners.
 
     Raises:
-        Muted: it was.
+        Muted, Withheld: it was.
     """
-    if entry.status == "refused" and entry.answer == MUTED_CALL:
+    if entry.status != "refused" or entry.answer is None:
+        return
+    if entry.answer == MUTED_CALL:
         raise muted(call)
+    if (reason := from_json(entry.answer).get("withheld")) is not None:
+        raise Withheld(reason)
+
+
+def withheld_json(error: Withheld) -> bytes:
+    """Return what the journal keeps of a call that the bot's manners forbid. No later run makes it."""
+    return to_json({"withheld": str(error)})
 
 
 def muted(call: Call) -> Muted:

@@ -27,7 +27,7 @@ from linqbot.engine.call_lookup import (
     error_of,
     find,
     outcome_of,
-    refuse_if_muted_then,
+    refuse_if_stopped_then,
 )
 from linqbot.engine.slots import digest, step_around
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone
@@ -99,7 +99,7 @@ class EarlierRuns:
         if known is None or known.status == "attempting":
             log.info("send.skipped", turn=turn, slot=slot, call=call.name)
             raise CallSkipped(call.name)
-        refuse_if_muted_then(known, call)
+        refuse_if_stopped_then(known, call)
         return outcome_of(known, call)
 
     async def perform(self, journal: TurnJournal, call: Call, slot: str, run: Run) -> ApiResponse:
@@ -118,7 +118,7 @@ class EarlierRuns:
             return await journal.make(call, match.slot, run)
         journal.come_to(known.slot)
         if known.status == "refused":
-            refuse_if_muted_then(known, call)
+            refuse_if_stopped_then(known, call)
             if call.refusal_stands and is_refusal(refusal := error_of(known, call)):
                 raise refusal
             # Linq sent nothing under the key of a refused call, so a corrected call may use the key.

@@ -34,6 +34,7 @@ from linqbot.errors import (
     StateUnreadable,
     StorageUnavailable,
     TurnDeferred,
+    Withheld,
 )
 from linqbot.frames import place_of
 from linqbot.linq.events.parse import EventNotUnderstood
@@ -200,7 +201,7 @@ def decide(
     if isinstance(cause, Refused):
         why = readable(str(cause))
         log.info("turn.refused", delivery=lease.delivery.id, plugin=cause.plugin, reason=why)
-        by = "a mute" if isinstance(cause, Muted) else cause.plugin or "outbound middleware"
+        by = refused_by(cause)
         return DeadLetter(f"A call was refused by {by}: {why}", failure.handler)
     if failure.is_final or isinstance(cause, Ambiguous | AmbiguousCall | EventNotUnderstood):
         # No retry can help: the operator decides, or a later release understands the event.
@@ -230,14 +231,23 @@ _OTHER_CONFLICTS: Final = (2015, 2018, 2023)
 iMessage, and a mention in a direct chat."""
 
 
-def unreachable(error: BaseException | None) -> Literal["opted_out", "left", "muted"] | None:
-    """Return why the chat of a send takes no messages of the bot: the person opted out, its line has left the group, or a mute.
+def refused_by(error: Refused) -> str:
+    """Return the name of what has refused a call."""
+    if isinstance(error, Muted):
+        return "a mute"
+    return "the bot's manners" if isinstance(error, Withheld) else error.plugin or "outbound middleware"
+
+
+def unreachable(error: BaseException | None) -> Literal["opted_out", "left", "muted", "withheld"] | None:
+    """Return why a send is not made: the person opted out, its line has left the group, a mute, or the bot's manners.
 
     Returns:
         None if the send was refused for another reason.
     """
     if isinstance(error, Muted):
         return "muted"
+    if isinstance(error, Withheld):
+        return "withheld"
     if not isinstance(error, LinqApiError):
         return None
     if error.code == OPTED_OUT:

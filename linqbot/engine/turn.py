@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from linqbot.bot.turn_context import TurnContext
     from linqbot.engine.worker import Worker
     from linqbot.features.catalog import Features
+    from linqbot.features.manners import Gate
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -103,6 +104,7 @@ class Turns:
         log_turns: True logs a line for each turn that is acked. Turns that fail are always logged.
         shared_since: The Unix time at which this process began to share the storage with others; infinite if it is alone.
         serving_since: The Unix time at which this process began to serve.
+        gate: Decides about each call before it is made; None for a bot that asks for no manners.
     """
 
     dispatcher: Dispatcher
@@ -119,9 +121,11 @@ class Turns:
     shared_since: float = math.inf
     serving_since: float = 0.0
     features: Features = field(init=False)
+    gate: Gate | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.features = self.dispatcher.features(self)
+        self.gate = self.dispatcher.gate(self)
 
     async def run(self, lease: Lease, owner: Worker | None = None) -> None:
         """Handle a leased delivery and finish it, however long the storage is away."""

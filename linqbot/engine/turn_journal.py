@@ -32,6 +32,7 @@ from linqbot.engine.call_lookup import (
     ids_in,
     lacks_target,
     muted,
+    withheld_json,
 )
 from linqbot.engine.earlier_runs import EarlierRuns
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
@@ -46,6 +47,7 @@ from linqbot.errors import (
     StateConflict,
     Suspended,
     TurnDeferred,
+    Withheld,
 )
 from linqbot.frames import place_of_caller
 from linqbot.hookspecs import TurnCall, TurnReport
@@ -494,7 +496,9 @@ class TurnJournal:
             if call.safety in ("hint", "read"):
                 if call.safety == "hint" and self._storage.mutes and await self._is_muted(call):
                     return ApiResponse(204)
-                return await self._make_unjournalled(call, self._outbound.wrap(run))
+                gate = None if call.safety == "read" else self._turns.gate
+                shown = run if gate is None else gate.guarded(self, run)
+                return await self._make_unjournalled(call, self._outbound.wrap(shown))
             if self.is_suspended:
                 raise Suspended("The handler waits for an answer.")
             within = _within.get()
@@ -573,15 +577,20 @@ class TurnJournal:
         people = body.get("to")
         if isinstance(people, list) and len(people) == 1:
             return any(mute.person == str(people[0]).casefold() for mute in mutes)
-        chat: str | None = None
-        if call.path.startswith(_CHATS):
-            chat = call.path.removeprefix(_CHATS).partition("/")[0]
-        elif call.path.startswith(_MESSAGES):
-            message_id = call.path.removeprefix(_MESSAGES).partition("/")[0]
-            entry = await self._storage.entry_of(message_id) if mutes else None
-            # A message that is not on record is nearly always one of the chat that is handled.
-            chat = chat_of_lane(self.lane) if entry is None else entry.chat_id
+        if not mutes:
+            return False
+        chat = await self.chat_of(call)
         return any(mute.chat_id == chat for mute in mutes)
+
+    async def chat_of(self, call: Call) -> str | None:
+        """Return the id of the chat that a call is for; None if it names none."""
+        if call.path.startswith(_CHATS):
+            return call.path.removeprefix(_CHATS).partition("/")[0]
+        if call.path.startswith(_MESSAGES):
+            entry = await self._storage.entry_of(call.path.removeprefix(_MESSAGES).partition("/")[0])
+            # A message that is not on record is nearly always one of the chat that is handled.
+            return chat_of_lane(self.lane) if entry is None else entry.chat_id
+        return None
 
     async def _refuse_after_opt_out(self, call: Call, opted_out_chat: str) -> None:
         """Refuse a call, as Linq would, that may show something to a person who has opted out.
@@ -680,11 +689,14 @@ class TurnJournal:
             LinqApiError: Linq refused the call.
             MessageGone: its message was deleted before the answer arrived.
             Muted: the bot is muted in the chat that the call is for.
+            Withheld: the bot's manners forbid the call.
         """
         if self._storage.mutes and await self._is_muted(call):
             if not repeated:
                 await self.note_outcome(entry, "refused", MUTED_CALL, at_once=True)
             raise muted(call)
+        if (gate := self._turns.gate) is not None:
+            run = gate.guarded(self, run, entry.key)
         try:
             answer = await call_with_retries(call, run, self._turns.rate_limit, self._turns.clock, may_be_made=repeated)
         except CallNotMade:
@@ -692,23 +704,38 @@ class TurnJournal:
                 # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
                 await self.note_outcome(entry, "refused", NOT_MADE)
             raise
+        except Withheld as error:
+            if not repeated:
+                await self.note_outcome(entry, "refused", withheld_json(error), at_once=True)
+            raise
         except LinqApiError as error:
-            if isinstance(error, LinqUnavailable) or error.status is None:
-                raise
-            is_gone = repeated and error.status == 404 and entry.safety == "keyed"
-            if is_gone and not (call.refusal_stands and await lacks_target(call, run)):
-                # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
-                await self.note_outcome(entry, "accepted", GONE)
-                raise MessageGone(call.name) from error
-            if (done := await change_made(call, entry, error, run)) is None:
-                await self.note_outcome(entry, "refused", error_json(error), at_once=call.refusal_stands)
-                raise
-            answer = done
+            answer = await self._made_despite(error, call, entry, run, repeated=repeated)
         await self.note_outcome(entry, "accepted", answer.to_json(), answer)
         self._made.append((call, answer))
         if self._report is not None:
             self._report.calls.append(TurnCall(call, answer))
         return answer
+
+    async def _made_despite(
+        self, error: LinqApiError, call: Call, entry: JournalEntry, run: Run, *, repeated: bool
+    ) -> ApiResponse:
+        """Return the answer of a refused call that an attempt before has made.
+
+        Raises:
+            LinqApiError: none has: Linq refused the call.
+            MessageGone: its message was deleted before the answer arrived.
+        """
+        if isinstance(error, LinqUnavailable) or error.status is None:
+            raise error
+        is_gone = repeated and error.status == 404 and entry.safety == "keyed"
+        if is_gone and not (call.refusal_stands and await lacks_target(call, run)):
+            # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
+            await self.note_outcome(entry, "accepted", GONE)
+            raise MessageGone(call.name) from error
+        if (done := await change_made(call, entry, error, run)) is None:
+            await self.note_outcome(entry, "refused", error_json(error), at_once=call.refusal_stands)
+            raise error
+        return done
 
     def note_answered(self, call: Call, answer: ApiResponse) -> None:
         """Note a call that the journal answers, because an earlier run has made it."""

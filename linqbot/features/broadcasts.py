@@ -17,7 +17,7 @@ from pydantic_core import from_json, to_json
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.content.sent import OPTED_OUT
-from linqbot.engine.failure import readable
+from linqbot.engine.failure import readable, refused_by
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.parts import Turn
 from linqbot.errors import (
@@ -26,7 +26,6 @@ from linqbot.errors import (
     LinqApiError,
     LinqUnavailable,
     MessageGone,
-    Muted,
     RateLimited,
     Refused,
     RuleBroken,
@@ -192,8 +191,7 @@ class BroadcastSend:
                 with suppress(MessageGone):
                     chat_id, _ = await send_to(client, chat_id, self.line, self.to, message)
         except Refused as error:
-            by = "Mute" if isinstance(error, Muted) else error.plugin or "Outbound middleware"
-            return self._ended("refused", f"{by}: {error}")
+            return self._ended("refused", f"{refused_by(error)}: {error}")
         except RuleBroken as error:
             return self._ended("refused", str(error))
         except LinqApiError as error:

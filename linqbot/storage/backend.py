@@ -20,9 +20,10 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
-from linqbot.storage import broadcasts, conversations, journal, mutes, operations, state, timers, upkeep
+from linqbot.storage import broadcasts, conversations, decisions, journal, mutes, operations, state, timers, upkeep
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.storage.decisions import Decision, Verdict
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import StorageMemory
@@ -448,6 +449,26 @@ class Storage(ABC):
     async def stored_mutes(self) -> list[Mute]:
         """Return the mutes as they are stored, with those that have ended a short time ago."""
         return await self._read(mutes.stored)
+
+    # Decisions
+
+    async def decide(self, decision: Decision) -> None:
+        """Store a decision durably, in place of an earlier one about the same call.
+
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        await self._write(lambda tx: decisions.write(tx, decision))
+
+    async def decisions(
+        self, *, person: str | None = None, verdict: Verdict | None = None, limit: int = 100
+    ) -> list[Decision]:
+        """Return decisions, the newest first.
+
+        Args:
+            person: Only those about this handle, in lower case.
+        """
+        return await self._read(lambda db: decisions.newest(db, person, verdict, limit))
 
     # State
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, is_lane_of_receipts, lane_of_chat
-from linqbot.storage import broadcasts, mutes, state
+from linqbot.storage import broadcasts, decisions, mutes, state
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.mutes import Mute
 from linqbot.storage.upkeep import Forgotten
@@ -81,20 +81,20 @@ class Person:
 
     def __init__(self, handle: str, chats: Collection[str]) -> None:
         self.chats = set(chats)
-        self._handle = handle.casefold()
+        self.handle = handle.casefold()
         self._turns: set[str] = set()
         self._messages: set[str] = set()
 
     @property
     def scopes(self) -> set[str]:
-        return {f"person:{self._handle}", *(f"chat:{chat}".lower() for chat in self.chats)}
+        return {f"person:{self.handle}", *(f"chat:{chat}".lower() for chat in self.chats)}
 
     @property
     def lanes(self) -> set[str]:
         return {lane_of_chat(chat) for chat in self.chats}
 
     def is_of(self, mute: Mute) -> bool:
-        return mute.person == self._handle or mute.chat_id in self.chats
+        return mute.person == self.handle or mute.chat_id in self.chats
 
     async def find(self, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
         """Find the records that concern the person.
@@ -120,14 +120,14 @@ class Person:
         found = False
         for document in documents:
             data = decode(document) if document and self._may_be_in(document) else None
-            if any(value.casefold() == self._handle for value in _strings(data, without=_WRITTEN)):
+            if any(value.casefold() == self.handle for value in _strings(data, without=_WRITTEN)):
                 found = True
                 self.chats.update(_direct_chats(data))
         return found
 
     def _may_be_in(self, document: bytes) -> bool:
         # Decoding is a hundred times slower. JSON may write any letter as \uXXXX.
-        return not self._handle.isascii() or self._handle.encode() in document.lower() or b"\\u" in document
+        return not self.handle.isascii() or self.handle.encode() in document.lower() or b"\\u" in document
 
     def _is_linked_to(self, record: StoredRecord) -> bool:
         return (
@@ -218,12 +218,12 @@ async def forget(
 
 
 async def _search(db: Readable, person: Person) -> tuple[Found, bool]:
-    """Return the records that concern a person, and True if there is state or a mute of the person, from one snapshot."""
+    """Return the records that concern a person, and True if other tables have rows of the person, from one snapshot."""
     sql = "SELECT 1 FROM state WHERE lower(scope) = ANY($1) LIMIT 1"
     async with db.snapshot():
         found = await person.find(lambda: _records(db))
-        is_muted = any(map(person.is_of, await mutes.stored(db)))
-        return found, is_muted or await db.value(sql, list(person.scopes)) is not None
+        has_more = any(map(person.is_of, await mutes.stored(db))) or await decisions.has(db, person.handle)
+        return found, has_more or await db.value(sql, list(person.scopes)) is not None
 
 
 async def _records(db: Readable) -> AsyncIterator[StoredRecord]:
@@ -264,6 +264,7 @@ async def _erase(
     muted = {mute.chat_id for mute in await mutes.stored(tx) if person.is_of(mute)}
     if muted:
         await mutes.remove(tx, muted)
+    await decisions.forget(tx, person.handle)
     entries = "DELETE FROM journal WHERE turn = ANY($2) AND key = ANY($1)"
     return Forgotten(
         waiting=await forget_waiting(tx, keys["delivery"]),

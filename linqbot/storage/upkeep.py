@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import conversations, journal, mutes
+from linqbot.storage import conversations, decisions, journal, mutes
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
 
@@ -242,6 +242,7 @@ async def purge(tx: Writable, known: str) -> None:
     entries = await journal.purge(tx, _PURGE_ROWS)
     await conversations.purge(tx)
     await mutes.purge(tx)
+    await decisions.purge(tx)
     if max(len(done), seen, entries) < _PURGE_ROWS:
         tx.changes.purge_at = tx.now + _PURGE_EVERY_S
 

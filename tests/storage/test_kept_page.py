@@ -31,8 +31,8 @@ NEUTRAL = """
     crashes_before_progress created_at dead_lettered_at delivery delivery_count delivery_id digest
     due ended_at first_at grace_s handler id key kind leased line lock max_concurrent_suspects
     message_id message_key n name next_at not_before off_the_record outcome owner padding per_minute
-    progress put_back received_at replay safety seq settled slot started_at status texts token turn
-    type until value waits
+    progress purpose put_back received_at replay safety seq settled slot started_at status texts token turn
+    type until value verdict waits
 """
 """Columns without personal data: ids, times, counts, words of linqbot, and names that a bot's author chooses."""
 

@@ -3,8 +3,8 @@
     uv run --all-packages python tests/support/released_storage.py tests/data/storage/0.2.0.db.gz
 
 `.ci/release` runs it for the version that it releases. A bot is served until it has a waiting delivery, a dead letter, a kept
-one, an open question, a scheduled message, a muted chat, and a broadcast that
-has reached one of two people.
+one, an open question, a scheduled message, a muted chat, a refused
+send, and a broadcast that has reached one of two people.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Guest(BaseModel):
     visits: int = 0
 
 
-bot = Bot(read=False, typing=False, max_age_s=None)
+bot = Bot(read=False, typing=False, max_age_s=None, allow_to=[PERSON, FRIEND])
 door = Door()
 
 
@@ -92,6 +92,7 @@ async def july(message: MessageReceived, ctx: Context) -> None:
 
 @bot.on_message("rest")
 async def rest(message: MessageReceived, ctx: Context) -> None:
+    await ctx.bot.send("Hello.", to="+14155550199", line=LINE)  # refused
     await ctx.mute(reason="Dana answers")
 
 

@@ -59,7 +59,7 @@ _LOOK_EVERY_S: Final = 0.5
 _BAR: Final = 40
 
 
-_Kind: TypeAlias = Literal["deliveries", "dead", "scheduled", "questions", "broadcasts", "ambiguous"]
+_Kind: TypeAlias = Literal["deliveries", "dead", "scheduled", "questions", "broadcasts", "ambiguous", "withheld"]
 _FLAGS: Final[dict[str, str]] = {
     "deliveries": "List the deliveries that wait to be handled, in their order.",
     "dead": "List dead letters: deliveries that were given up. The newest is first.",
@@ -67,6 +67,7 @@ _FLAGS: Final[dict[str, str]] = {
     "questions": "List the open questions of ctx.ask, the oldest first.",
     "broadcasts": "List all broadcasts, the newest first.",
     "ambiguous": "List the calls and steps (ctx.once) of which it is unknown if they were done.",
+    "withheld": "List the decisions of the bot's manners about sends, the newest first, with their reasons.",
 }
 
 
@@ -99,7 +100,7 @@ async def list_(
         listing = _LISTINGS[kind]
         rows = await listing.rows(storage, wanted)
         return Result(rows, [listing.shown(row) for row in rows], listing.empty)
-    names = [name for name in _FLAGS if name != "ambiguous" and used <= _LISTINGS[name].takes]
+    names = [name for name in _FLAGS if name not in ("ambiguous", "withheld") and used <= _LISTINGS[name].takes]
     if not names:
         raise click.UsageError(f"{' and '.join(f'--{name}' for name in sorted(used))} choose nothing together.")
     found = {name: await _LISTINGS[name].rows(storage, wanted) for name in names}
@@ -182,6 +183,22 @@ async def _ambiguous(storage: Storage, wanted: _Wanted) -> list[_Row]:
     return [{"id": entry.turn, **_entry(entry), "key": entry.key} for entry in found]
 
 
+async def _withheld(storage: Storage, wanted: _Wanted) -> list[_Row]:
+    found = await storage.decisions(limit=wanted.limit)
+    return [
+        {
+            "at": iso_time(each.at),
+            "verdict": each.verdict,
+            "purpose": each.purpose,
+            "person": each.person,
+            "line": each.line,
+            "reason": each.reason,
+            "id": each.turn,
+        }
+        for each in found
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Listing:
     rows: Callable[[Storage, _Wanted], Awaitable[list[_Row]]]
@@ -204,6 +221,7 @@ _LISTINGS: Final = {
     "questions": _Listing(_questions, {"chat", "handler"}, "open question", "No question is open."),
     "broadcasts": _Listing(_broadcasts, set(), "broadcast", "There are no broadcasts."),
     "ambiguous": _Listing(_ambiguous, set(), "call", "Nothing is ambiguous."),
+    "withheld": _Listing(_withheld, set(), "decision", "No send was withheld."),
 }
 
 

@@ -11,6 +11,9 @@ from typing import Literal, TypeAlias
 
 BroadcastStatus: TypeAlias = Literal["running", "paused", "cancelled", "done"]
 
+Purpose: TypeAlias = Literal["reply", "requested", "promotional"]
+"""Why a message is sent: in answer to an event, because the person asked for it before, or because the bot wants to."""
+
 RecipientOutcome: TypeAlias = Literal["pending", "under_way", "sent", "opted_out", "refused", "failed", "cancelled"]
 """`pending` until the person's turn comes, `under_way` while it is sent. The others are final."""
 
