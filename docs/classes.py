@@ -55,9 +55,9 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ),
     ),
     "bot": (
-        "Bot, Router, Failure, Resource and Running",
+        "Bot, Router, Manners, Failure, Resource and Running",
         "linqbot",
-        ("Bot", "Router", "Failure", "Resource", "Running", "AllowFile"),
+        ("Bot", "Router", "Manners", "Failure", "Resource", "Running", "AllowFile"),
     ),
     "context": (
         "Context, Sent, Scheduled and Broadcast",

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     )
     from linqbot.features.asking.question import AskedBefore, Declined, Expired, Location, Paid, VoteResult
     from linqbot.features.history import History, HistoryEntry
+    from linqbot.features.manners.options import Manners
     from linqbot.features.state import State, Tally
     from linqbot.hookspecs import Running, hookimpl
     from linqbot.linq.events.event import Event, UnknownEvent
@@ -121,6 +122,7 @@ __all__ = [
     "LinqUnavailable",
     "LinqbotError",
     "Location",
+    "Manners",
     "MediaPart",
     "Mention",
     "Message",
@@ -219,6 +221,7 @@ _HOMES = {
     "Router": "linqbot.bot.router",
     "Scheduled": "linqbot.linq.types.proactive",
     "Sent": "linqbot.content.sent",
+    "Manners": "linqbot.features.manners.options",
     **dict.fromkeys(("State", "Tally"), "linqbot.features.state"),
     "Client": "linqbot.client.client",
     **dict.fromkeys(

@@ -285,11 +285,20 @@ class Muted(Refused):
 class Withheld(Refused):
     """The bot's own manners forbid a call, so it was not made. `ctx.reply` returns `status="refused"`.
 
-    Why: `Bot(allow_to=…)` names the people who may get messages, and the call is for someone else.
-    To do: `linqbot waiting list --withheld` shows each such call with its reason. To let it through, change the option.
+    Why: `Bot(allow_to=…)` names the people who may get messages, and the call is for someone else; or `Bot(manners=…)`
+        lets promotional messages wait, or limits their number.
+    To do: `linqbot waiting list --withheld` shows each such call with its reason. To let it through, change the option, or
+        the `purpose=` of the send.
+
+    Attributes:
+        until: The Unix time at which the call will be made, because it waits; None if it is not made at all.
     """
 
     lqb = "LQB3013"
+
+    def __init__(self, message: str, *, until: float | None = None) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 class NoVerdict(LinqbotError):

@@ -17,6 +17,7 @@ from linqbot.options import DAY_S, check_handle, check_max_age_s, check_text
 
 if TYPE_CHECKING:
     from linqbot.bot.languages import LanguageChoice, Languages
+    from linqbot.features.manners.options import Manners
 
 Groups: TypeAlias = Literal["addressed", "all", "never"]
 
@@ -35,6 +36,7 @@ class Bot(Router):
         allow_to: The people whom the bot may write to, as handles. Everything that it would send to others, or show them, is
             refused, in groups with others too: `Sent.status` is `refused`. For a bot that is tried on real lines. None allows
             all people.
+        manners: Rules for messages that people did not ask for: see `Manners`. None has no rules.
         max_age_s: Messages older than this many seconds reach only handlers with `late=True`. None sets no limit.
         gather_s: Seconds that a message waits for further ones of the same person, so that what is written in a burst is
             one message, such as a text, photos and a link that come as several events. Each further message extends the
@@ -73,6 +75,7 @@ class Bot(Router):
         groups: Groups = "addressed",
         allow: Collection[str] | Callable[[Event], bool] | None = None,
         allow_to: Collection[str] | None = None,
+        manners: Manners | None = None,
         max_age_s: float | None = DAY_S,
         gather_s: float | None = None,
         loop_breaker: bool = True,
@@ -104,6 +107,12 @@ class Bot(Router):
         self.on_ask_cancelled = on_ask_cancelled
         self.plugins = tuple(plugins)
         self.allow = _allowing(allow)
+        if manners is not None:
+            from linqbot.features.manners.options import Manners
+
+            if not isinstance(manners, Manners):
+                raise BotError('Bot(manners=…) takes Manners: manners=Manners(quiet_hours="21-8").')
+        self.manners = manners
         self.allow_to = None if allow_to is None else _handles(allow_to, "allow_to")
         self.languages: Languages | None = None
         if language is not None or sentences is not None:

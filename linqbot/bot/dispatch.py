@@ -56,7 +56,7 @@ from linqbot.storage.state import StateReader
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
     from linqbot.features.asking.session import AskSession
-    from linqbot.features.manners import Gate
+    from linqbot.features.manners.gate import Gate
     from linqbot.language.spoken import Language
 
 
@@ -264,11 +264,11 @@ class Dispatcher:
 
     def gate(self, turns: Turns) -> Gate | None:
         """Return what decides about each call of the bot; None if the bot asks for no manners."""
-        if self._bot.allow_to is None:
+        if self._bot.allow_to is None and self._bot.manners is None:
             return None
-        from linqbot.features.manners import Gate
+        from linqbot.features.manners.gate import Gate
 
-        return Gate(turns, self._bot.allow_to)
+        return Gate(turns, self._bot.allow_to, self._bot.manners)
 
     def never_awaited(
         self, coroutines: Iterable[UnawaitedCoroutine], ctx: Context | None, delivery_id: str

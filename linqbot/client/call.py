@@ -20,6 +20,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.errors import RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS, KeyPlace, Safety
+from linqbot.linq.types.proactive import Purpose
 
 KEY_HEADER = "Idempotency-Key"
 
@@ -40,6 +41,7 @@ class Call:
         label: The name that the author of the bot gave the call within a turn; not sent. See `Client.named`.
         refusal_stands: True if something else is sent when Linq refuses the call's content. Then no later run of the
             turn makes the call again, because Linq might accept it. Not sent.
+        purpose: Why it is made; None for the purpose of its turn. Not sent.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Call:
     key_in: tuple[KeyPlace, ...] = ()
     label: str | None = field(default=None, repr=False, compare=False)
     refusal_stands: bool = field(default=False, repr=False, compare=False)
+    purpose: Purpose | None = field(default=None, repr=False, compare=False)
 
     @property
     def key(self) -> str | None:
@@ -87,6 +90,7 @@ class Call:
             self.key_in,
             self.label,
             self.refusal_stands,
+            self.purpose,
         )
 
     def to_json(self) -> bytes:

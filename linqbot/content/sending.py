@@ -75,14 +75,14 @@ def with_standing_refusal(client: Client) -> Client:
 def stopped_by(error: Refused | LinqApiError, log: Any) -> str | None:
     """Return the status of a send that was not made on purpose, and log the reason; None for any other error.
 
-    The status is `muted`, `refused`, `skipped` or `opted_out`: see `Sent`.
+    The status is `muted`, `refused`, `waiting`, `skipped` or `opted_out`: see `Sent`.
     """
     if isinstance(error, Muted):
         log.info("send.muted")
         return "muted"
     if isinstance(error, Withheld):
         log.info("send.withheld", reason=str(error))
-        return "refused"
+        return "refused" if error.until is None else "waiting"
     if isinstance(error, Refused):
         log.info("send.refused", plugin=error.plugin, reason=str(error))
         return "refused"

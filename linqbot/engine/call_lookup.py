@@ -244,13 +244,14 @@ def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
         return
     if entry.answer == MUTED_CALL:
         raise muted(call)
-    if (reason := from_json(entry.answer).get("withheld")) is not None:
-        raise Withheld(reason)
+    known = from_json(entry.answer)
+    if (reason := known.get("withheld")) is not None:
+        raise Withheld(reason, until=known["until"])
 
 
 def withheld_json(error: Withheld) -> bytes:
     """Return what the journal keeps of a call that the bot's manners forbid. No later run makes it."""
-    return to_json({"withheld": str(error)})
+    return to_json({"withheld": str(error), "until": error.until})
 
 
 def muted(call: Call) -> Muted:

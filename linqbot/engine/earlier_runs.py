@@ -132,8 +132,8 @@ class EarlierRuns:
             return answer
         if stored.safety == "once":
             return await self._look_up(journal, stored, known, run)
-        # The journal does not keep this field: it is the code that makes the call now which has a replacement for it.
-        stored = replace(stored, refusal_stands=call.refusal_stands)
+        # The journal does not keep these fields, which the code that makes the call now has.
+        stored = replace(stored, refusal_stands=call.refusal_stands, purpose=call.purpose)
         return await journal.attempt(stored, known, run, repeated=True)
 
     async def _make_displaced(self, journal: TurnJournal, call: Call, run: Run) -> None:

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from linqbot.bot.turn_context import TurnContext
     from linqbot.engine.worker import Worker
     from linqbot.features.catalog import Features
-    from linqbot.features.manners import Gate
+    from linqbot.features.manners.gate import Gate
 
 log = structlog.get_logger("linqbot.worker")
 

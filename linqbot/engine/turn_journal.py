@@ -53,6 +53,7 @@ from linqbot.frames import place_of_caller
 from linqbot.hookspecs import TurnCall, TurnReport
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.message import text_of
+from linqbot.linq.types.proactive import Purpose
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
@@ -158,6 +159,8 @@ class TurnJournal:
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
             is made in this run.
         origin: The people and the chat of the turn, as JSON: see `engine/parts.py`. Set before the first call.
+        purpose: Why the turn sends, if that is on record; None if its delivery says it.
+        sends_for: The turn whose call has waited until now; None if the turn makes its own calls.
         state: The state that the handler changed. Set when the handler has succeeded.
         recipients: The outcome of the person to whom the turn has sent a broadcast.
         cancelled: The ids of timers that the commit that ends the turn deletes, before it stores those of scheduled sends.
@@ -175,6 +178,8 @@ class TurnJournal:
     deferred: TurnDeferred | None = None
     origin: bytes | None = None
     state: Sequence[StateWrite] = ()
+    purpose: Purpose | None = None
+    sends_for: str | None = None
     recipients: Sequence[RecipientUpdate] = ()
     is_interrupted = False
     is_suspended = False
@@ -266,6 +271,10 @@ class TurnJournal:
     @property
     def lane(self) -> str:
         return self._lease.delivery.lane
+
+    @property
+    def delivery_type(self) -> str:
+        return self._lease.delivery.type
 
     @property
     def is_in_own_task(self) -> bool:

@@ -30,11 +30,12 @@ from linqbot.errors import (
     Refused,
     RuleBroken,
     TurnDeferred,
+    Withheld,
 )
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import EventNotUnderstood
 from linqbot.linq.types.message import MessageContent, SentMessage
-from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
+from linqbot.linq.types.proactive import Broadcast, Purpose, RecipientOutcome
 from linqbot.options import check_number, check_text
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import SEND_ID, NewBroadcast, RecipientUpdate
@@ -172,6 +173,7 @@ class BroadcastSend:
     line: str
     to: str
     messages: Sequence[Mapping[str, Any]]  # in Linq's form
+    purpose: Purpose = "promotional"
 
     @property
     def origin(self) -> bytes:
@@ -190,6 +192,10 @@ class BroadcastSend:
             for message in self.messages:
                 with suppress(MessageGone):
                     chat_id, _ = await send_to(client, chat_id, self.line, self.to, message)
+        except Withheld as error:
+            if error.until is not None:
+                return RecipientUpdate(self.broadcast, self.n, "pending", str(error), error.until)
+            return self._ended("refused", str(error))
         except Refused as error:
             return self._ended("refused", f"{refused_by(error)}: {error}")
         except RuleBroken as error:
@@ -223,7 +229,12 @@ def broadcast_send(delivery: Delivery) -> BroadcastSend | None:
     try:
         body = from_json(delivery.body)
         return BroadcastSend(
-            str(body["broadcast"]), int(body["n"]), str(body["from"]), str(body["to"]), list(body["messages"])
+            str(body["broadcast"]),
+            int(body["n"]),
+            str(body["from"]),
+            str(body["to"]),
+            list(body["messages"]),
+            body.get("purpose", "promotional"),
         )
     except (ValueError, TypeError, KeyError):
         # Without the error as its cause, because it may quote the text of the message.
@@ -252,7 +263,7 @@ async def send_to_person(_: Turns, turn: Turn) -> None:
     """
     to_person = broadcast_send(turn.lease.delivery)
     assert to_person is not None
-    turn.journal.origin = to_person.origin
+    turn.journal.origin, turn.journal.purpose = to_person.origin, to_person.purpose
     with turn.deadline:
         turn.journal.recipients = (await to_person.send(turn.client),)
 
@@ -260,7 +271,7 @@ async def send_to_person(_: Turns, turn: Turn) -> None:
 def give_up_person(delivery: Delivery, commit: Commit) -> None:
     """Add the outcome of a person whose delivery became a dead letter: it must not keep the broadcast from ending."""
     if isinstance(outcome := commit.outcome, DeadLetter):
-        name, _, n = delivery.id.removeprefix(SEND_ID).rpartition(".")
+        name, _, n = delivery.id.removeprefix(SEND_ID).partition("~")[0].rpartition(".")
         # Of a failure only the class of the error: its message may quote a text, and the outcome is kept for ever.
         reason = (outcome.kind or "an error") if outcome.failed else outcome.error
         commit.recipients = (RecipientUpdate(name, int(n), "failed", reason[:LONGEST_REASON]),)

@@ -30,7 +30,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.types.proactive import Scheduled
+from linqbot.linq.types.proactive import Purpose, Scheduled
 from linqbot.options import check_number, check_timezone
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry, with_result
@@ -215,6 +215,8 @@ class DueSend:
     # The people and the chat of the turn that scheduled them, as JSON: see `origin_of`. Under `scheduled` it names the
     # send, so that an answer to its message finds it: see `answered_schedule`.
     origin: bytes
+    purpose: Purpose  # why it is sent
+    turn: str | None = None  # the turn whose call has waited, because of the bot's manners
 
     def check(self, served_at: float) -> None:
         """Check that the send was not due too long before a server could make it.
@@ -331,7 +333,10 @@ def due_send(delivery: Delivery) -> DueSend | None:
         origin["scheduled"] = {"id": payload.get("series", scheduled_id), "due": due} | {
             name: payload[name] for name in ("tag", "every") if name in payload
         }
-        return DueSend(scheduled_id, calls, due, float(payload["grace_s"]), to_json(origin))
+        purpose = payload.get("purpose", "requested")
+        return DueSend(
+            scheduled_id, calls, due, float(payload["grace_s"]), to_json(origin), purpose, payload.get("turn")
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # The message of the error is left out, because it may quote the text of the send.
         raise SendMissed(f"The stored send cannot be read ({type(error).__name__}).") from None
@@ -359,7 +364,7 @@ async def send_due(turns: Turns, turn: Turn) -> None:
     # has stopped since, it is unknown for how long none ran.
     if not journal.unmatched():
         due.check(max(delivery.received_at, turns.serving_since))
-    journal.origin = due.origin
+    journal.origin, journal.purpose, journal.sends_for = due.origin, due.purpose, due.turn
     with turn.deadline:
         for call in due.calls:
             with suppress(MessageGone):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,7 @@ from linqbot.features.broadcasts import (
 from linqbot.features.schedules import check_name
 from linqbot.linq.rules.message import first_message
 from linqbot.linq.types.message import MessageContent, SentMessage, text_of
-from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
+from linqbot.linq.types.proactive import Broadcast, Purpose, Recipient, RecipientOutcome
 from linqbot.storage.broadcasts import NewBroadcast
 
 if TYPE_CHECKING:
@@ -71,7 +72,13 @@ class BotContext:
         self._uploads = uploads
 
     async def send(
-        self, *content: Content, to: str, line: str | None = None, cards: bool = True, key: str | None = None
+        self,
+        *content: Content,
+        to: str,
+        line: str | None = None,
+        cards: bool = True,
+        key: str | None = None,
+        purpose: Purpose | None = None,
     ) -> Sent:
         """Send to a person, in the direct chat with them. If there is none, the first message opens it.
 
@@ -87,8 +94,11 @@ class BotContext:
                 line.
             cards: As for `ctx.reply`.
             key: As for `ctx.reply`.
+            purpose: `promotional` messages obey `Bot(manners=…)`, `requested` ones and a `reply` only the person's STOP. None
+                is `promotional` in an `@bot.every` handler, `requested` in an `on_post` or `on_broadcast_done` handler,
+                and `reply` elsewhere.
         Returns:
-            The messages that Linq accepted, and the status.
+            The messages that Linq accepted, and the status: `waiting` if the message will be sent later.
         Raises:
             BotError: the account has no line, or has several and none was given; `to` is not one handle; or there is no
                 content, or of a type that cannot be sent.
@@ -111,7 +121,8 @@ class BotContext:
             stopped_by(error, self._log)
             return Sent((), "refused")
         sender = line or self._line or await self._only_line()
-        client = self._client if key is None else self._client.named(key)
+        client = self._sending(key, purpose)
+        status = "accepted"
         chat_id, sent, contents = "", list[SentMessage](), list[MessageContent]()
         for message in messages:
             try:
@@ -119,8 +130,11 @@ class BotContext:
             except MessageGone:
                 continue
             except (Refused, LinqApiError) as error:
-                if (status := stopped_by(error, self._log)) is not None:
-                    return Sent(tuple(sent), status, _client=client, _contents=tuple(contents))
+                if (stopped := stopped_by(error, self._log)) == "waiting":
+                    status = stopped
+                    continue  # each message waits by itself
+                if stopped is not None:
+                    return Sent(tuple(sent), stopped, _client=client, _contents=tuple(contents))
                 # Only Linq knows if the chat is new, so R52 is not checked before. Its answer does not name the rule.
                 may_be_first = not chat_id and not isinstance(error, Refused) and error.status == 400
                 broken = first_message(message.to_json_object()) if may_be_first else None
@@ -132,7 +146,14 @@ class BotContext:
                 self._note_sent(chat_id, text_of(parts), files_of(parts))
             sent.append(accepted)
             contents.append(message)
-        return Sent(tuple(sent), _client=client, _contents=tuple(contents))
+        return Sent(tuple(sent), status, _client=client, _contents=tuple(contents))
+
+    def _sending(self, key: str | None, purpose: Purpose | None) -> Client:
+        """Return the client for the calls of one send."""
+        client = self._client if key is None else self._client.named(key)
+        if purpose is None:
+            return client
+        return client.wrapped(lambda run: lambda call: run(replace(call, purpose=purpose)))
 
     async def broadcast(
         self,
@@ -141,6 +162,7 @@ class BotContext:
         name: str,
         per_minute: float = PER_MINUTE,
         line: str | None = None,
+        purpose: Purpose = "promotional",
     ) -> Broadcast:
         """Send to many people, one after the other, and return at once.
 
@@ -158,6 +180,7 @@ class BotContext:
             per_minute: The number of people in a minute, at most.
             line: Our number to write from, E.164. None is the line of the event's chat, or else the account's only
                 line.
+            purpose: `requested` for what people asked for, such as that a class is cancelled. See `send`.
         Returns:
             The broadcast, with the number of people for each outcome so far.
         Raises:
@@ -177,7 +200,7 @@ class BotContext:
         messages = bubbles(await self._uploads.resolved(content), opens_chat=True)
         sender = line or self._line or await self._only_line()
         stored = await checked_messages(messages, self._client, sender)
-        new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now())
+        new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now(), purpose=purpose)
         people = await people_of(audience)
         return await self._broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))
 

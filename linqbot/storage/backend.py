@@ -23,7 +23,7 @@ from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.storage import broadcasts, conversations, decisions, journal, mutes, operations, state, timers, upkeep
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.decisions import Decision, Verdict
+from linqbot.storage.decisions import Decision, Standing, Verdict
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import StorageMemory
@@ -469,6 +469,10 @@ class Storage(ABC):
             person: Only those about this handle, in lower case.
         """
         return await self._read(lambda db: decisions.newest(db, person, verdict, limit))
+
+    async def standing(self, key: str, turn: str, person: str | None, *, since: float) -> Standing:
+        """Return what was decided about a call, and about its person since a time."""
+        return await self._read(lambda db: decisions.standing(db, key, turn, person, since))
 
     # State
 

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from pydantic_core import from_json, to_json
 
 from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
-from linqbot.linq.types.proactive import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
+from linqbot.linq.types.proactive import Broadcast, BroadcastStatus, Purpose, Recipient, RecipientOutcome
 from linqbot.storage.dialect import Readable, Writable
 
 SEND_ID: Final = "i.broadcast."
@@ -52,6 +52,7 @@ class NewBroadcast:
         off_the_record: True if the line keeps nothing (zero retention).
         lane: The lane of the turn that begins it. The report joins this lane, so it waits for the end of the turn. Empty for
             a lane of its own. Deleted when the broadcast has ended.
+        purpose: Why it is sent.
     """
 
     name: str
@@ -61,33 +62,43 @@ class NewBroadcast:
     created_at: float
     off_the_record: bool = False
     lane: str = ""
+    purpose: Purpose = "promotional"
 
-    def delivery(self, n: int, handle: str, now: float) -> Delivery:
+    def delivery(self, n: int, handle: str, now: float, *, waited_until: float | None = None) -> Delivery:
         """Return the delivery that sends the broadcast to one person. Its lane has no other delivery.
 
         The body holds the handle as a value, so that `Storage.forget` finds it.
+
+        Args:
+            waited_until: The time until which the person's row has waited, for an id of its own; None if it has not.
         """
         body: dict[str, object] = {"broadcast": self.name, "n": n, "from": self.line, "to": handle}
+        body["purpose"] = self.purpose
         body["messages"] = from_json(self.content)
         if self.off_the_record:
             body["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
         place = f"{self.name}.{n}"
-        return Delivery(f"{SEND_ID}{place}", f"b:{place}", "linqbot.broadcast", to_json(body), now)
+        again = "" if waited_until is None else f"~{waited_until:.0f}"
+        return Delivery(f"{SEND_ID}{place}{again}", f"b:{place}", "linqbot.broadcast", to_json(body), now)
 
 
 class RecipientUpdate(NamedTuple):
-    """The outcome of a person, which the commit that ends the person's turn stores. No effect if the row is erased."""
+    """The outcome of a person, which the commit that ends the person's turn stores. No effect if the row is erased.
+
+    `pending` puts the row back, to be sent from `not_before` (Unix seconds) on, unless the broadcast was cancelled meanwhile.
+    """
 
     broadcast: str
     n: int
     outcome: RecipientOutcome
     reason: str | None = None
+    not_before: float = 0.0
 
 
 class BroadcastStep(NamedTuple):
     """A thing to do with a broadcast, not before `at` (Unix seconds).
 
-    `send` makes the first pending person a delivery. `end` notes that each person has an outcome, and makes the
+    `send` makes the first pending person whose time has come a delivery. `end` notes that each person has an outcome, and makes the
     delivery for `on_broadcast_done`.
     """
 
@@ -113,12 +124,12 @@ def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:
     return Delivery(delivery_id, lane or f"b:{broadcast.name}", BROADCAST_DONE_TYPE, body, now)
 
 
-_FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record, lane"
-_STORED = "status, name, line, per_minute, content, created_at, off_the_record, lane"
+_FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record, lane, purpose"
+_STORED = "status, name, line, per_minute, content, created_at, off_the_record, lane, purpose"
 
 
 async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
-    facts = (new.name, new.line, new.per_minute, new.content, new.created_at, new.off_the_record, new.lane)
+    facts = (new.name, new.line, new.per_minute, new.content, new.created_at, new.off_the_record, new.lane, new.purpose)
     is_new = await tx.insert(
         f"broadcast ({_STORED})",
         [("running", *facts)],
@@ -151,10 +162,21 @@ async def order(tx: Writable, name: str, order: Order) -> bool:
 
 async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
     # PostgreSQL cannot hold U+0000.
-    rows = [
-        (each.outcome, each.reason and each.reason.replace("\0", "\ufffd"), tx.now, each.broadcast, each.n)
-        for each in updates
+    reasons = [(each, each.reason and each.reason.replace("\0", "\ufffd")) for each in updates]
+    rows = [(each.outcome, why, tx.now, each.broadcast, each.n) for each, why in reasons if each.outcome != "pending"]
+    waits = [
+        (why, each.not_before + tx.ahead_s, each.broadcast, each.n)
+        for each, why in reasons
+        if each.outcome == "pending"
     ]
+    if waits:
+        await _lock(tx)  # else a cancellation in this moment would leave the row out
+        sql = """UPDATE recipient SET reason = $1, at = $2, outcome = (
+                     SELECT CASE WHEN status = 'cancelled' THEN 'cancelled' ELSE 'pending' END
+                     FROM broadcast WHERE broadcast.n = recipient.broadcast)
+                 WHERE broadcast = (SELECT n FROM broadcast WHERE name = $3) AND n = $4"""
+        await tx.run_each(sql, waits)
+        tx.changes.broadcasts = True
     if rows:
         sql = """UPDATE recipient SET outcome = $1, reason = $2, at = $3
                  WHERE broadcast = (SELECT n FROM broadcast WHERE name = $4) AND n = $5"""
@@ -220,9 +242,12 @@ async def _lock(tx: Writable) -> None:
 
 async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
     """Return what to do next, at most one person for each line."""
-    # Those that have not ended, and those whose line must still wait because of them.
+    # Those that have not ended, and those whose line must still wait because of them. The time of a pending row is the one
+    # until which it waits.
     sql = """SELECT name, line, status, next_at, ended_at IS NOT NULL,
-                 EXISTS (SELECT 1 FROM recipient WHERE broadcast = broadcast.n AND outcome = 'pending'),
+                 CASE WHEN EXISTS (SELECT 1 FROM recipient WHERE broadcast = broadcast.n AND outcome = 'pending' AND at IS NULL)
+                     THEN 0.0
+                     ELSE (SELECT min(at) FROM recipient WHERE broadcast = broadcast.n AND outcome = 'pending') END,
                  (SELECT count(*) FROM recipient WHERE broadcast = broadcast.n AND outcome = 'under_way')
              FROM broadcast
              WHERE ended_at IS NULL OR next_at > $1 ORDER BY n"""
@@ -234,22 +259,24 @@ async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
         under_way[line] += running
     steps: list[BroadcastStep] = []
     served: set[str] = set()
-    for name, line, status, _, has_ended, has_pending, running in found:
+    for name, line, status, _, has_ended, waits_until, running in found:
         if has_ended:
             continue
-        if not has_pending:
+        if waits_until is None:
             if not running:
                 steps.append(BroadcastStep(0.0, name, "end"))
         elif status == "running" and line not in served:
-            served.add(line)
+            if waits_until <= now:
+                served.add(line)  # one that only waits does not keep the next one waiting
             if under_way[line] < AT_ONCE:
-                steps.append(BroadcastStep(free_at[line], name, "send"))
+                steps.append(BroadcastStep(max(free_at[line], waits_until), name, "send"))
     return steps
 
 
 def _read(row: Any) -> tuple[int, BroadcastStatus, NewBroadcast]:
-    n, status, name, line, per_minute, content, created_at, off_the_record, lane = row
-    return n, status, NewBroadcast(name, line, per_minute, content, created_at, bool(off_the_record), lane)
+    n, status, name, line, per_minute, content, created_at, off_the_record, lane, purpose = row
+    new = NewBroadcast(name, line, per_minute, content, created_at, bool(off_the_record), lane, purpose)
+    return n, status, new
 
 
 async def _report(db: Readable, n: int, status: BroadcastStatus, new: NewBroadcast) -> Broadcast:
@@ -270,9 +297,10 @@ async def _end(tx: Writable, n: int, status: BroadcastStatus, new: NewBroadcast,
 
 
 async def _send(tx: Writable, n: int, new: NewBroadcast, now: float) -> Delivery:
-    sql = "SELECT n, handle FROM recipient WHERE broadcast = $1 AND outcome = 'pending' ORDER BY n LIMIT 1"
-    person, handle = (await tx.fetch(sql, n))[0]
+    sql = """SELECT n, handle, at FROM recipient
+             WHERE broadcast = $1 AND outcome = 'pending' AND coalesce(at, 0) <= $2 ORDER BY n LIMIT 1"""
+    person, handle, waited_until = (await tx.fetch(sql, n, now + tx.ahead_s))[0]
     sql = "UPDATE recipient SET outcome = 'under_way', at = $1 WHERE broadcast = $2 AND n = $3"
     await tx.run(sql, now, n, person)
     await tx.run("UPDATE broadcast SET next_at = $1 WHERE n = $2", now + tx.ahead_s + 60.0 / new.per_minute, n)
-    return new.delivery(person, handle, now)
+    return new.delivery(person, handle, now, waited_until=waited_until)

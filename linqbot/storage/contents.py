@@ -49,7 +49,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
         "mute": "lane until person reason",
         "decision": "key at verdict purpose reason turn person line",
-        "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane content",
+        "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane purpose content",
         "recipient": "broadcast n handle outcome reason at",
     }.items()
 }

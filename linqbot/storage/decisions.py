@@ -6,7 +6,7 @@ Only a bot that asks for manners has rows. They are kept for 30 days.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.linq.types.proactive import Purpose
 from linqbot.storage.dialect import Readable, Writable, where
@@ -46,6 +46,28 @@ async def write(tx: Writable, made: Decision) -> None:
     row = (made.key, made.at + tx.ahead_s, made.verdict, made.purpose, made.reason, made.turn, made.person, made.line)
     await tx.run("DELETE FROM decision WHERE key = $1", made.key)
     await tx.insert(f"decision ({_COLUMNS})", [row])
+
+
+class Standing(NamedTuple):
+    """The recent decisions about a person.
+
+    Attributes:
+        is_sent: True if the call that is asked about, or another promotional one of its turn to the person, was let through.
+        turns: The number of other turns that have sent the person a promotional message.
+    """
+
+    is_sent: bool
+    turns: int
+
+
+async def standing(db: Readable, key: str, turn: str, person: str | None, since: float) -> Standing:
+    sql = """SELECT EXISTS (SELECT 1 FROM decision WHERE key = $1 AND verdict = 'sent')
+                 OR EXISTS (SELECT 1 FROM decision
+                            WHERE person = $2 AND turn = $4 AND verdict = 'sent' AND purpose = 'promotional'),
+                 (SELECT count(DISTINCT turn) FROM decision
+                  WHERE person = $2 AND at > $3 AND verdict = 'sent' AND purpose = 'promotional' AND turn <> $4)"""
+    ((is_sent, turns),) = await db.fetch(sql, key, person, since + db.ahead_s, turn)
+    return Standing(bool(is_sent), turns)
 
 
 async def newest(db: Readable, person: str | None, verdict: Verdict | None, limit: int) -> list[Decision]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
+from pydantic import BaseModel
 from structlog.testing import capture_logs
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Bot, Context, Manners, MessageReceived, ScheduleDue, link
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.usefixtures("phone_for")
 
-ANN, BOB = "+14155550142", "+14155550143"
+ANN, BOB, CHIARA, MAIL = "+14155550142", "+14155550143", "+393123456789", "dan@example.com"
+LINE = "+12025550100"
+JULY, URL = "The menu of July is out.", "https://example.com"
 
 
 def on_trial() -> Bot:
@@ -64,3 +70,96 @@ async def test_nothing_is_sent_to_others_wherever_the_bot_is_killed() -> None:
     async for phone in killed_between_calls(on_trial(), scenario, handle=ANN):
         assert phone.messages == ["hello", "Bob: refused", "Here: accepted"], phone.killed
         assert phone.person(BOB).messages == [], phone.killed
+
+
+class Guest(BaseModel):
+    timezone: str = ""
+
+
+def polite(**options: Any) -> Bot:
+    """Return a bot that writes to people on its own: each day at 9:00 UTC, and when the owner says `july`."""
+    bot = Bot(manners=Manners(quiet_hours="21-8", **options))
+
+    @bot.every("09:00")
+    async def morning(schedule: ScheduleDue, ctx: Context) -> None:
+        statuses.append((await ctx.bot.send("Good morning!", link(URL), to=ANN, line=LINE)).status)
+        await ctx.bot.send("Sales of yesterday.", to=BOB, line=LINE, purpose="requested")
+
+    @bot.on_message("july")
+    async def july(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.broadcast([CHIARA, MAIL, ANN], "The menu of July is out.", name="july")
+
+    @bot.on_message("I am in Tokyo")
+    async def move(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.person(Guest)).timezone = "Asia/Tokyo"
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    statuses: list[str] = []
+    return bot
+
+
+async def advance_to(phone: Phone, when: datetime) -> None:
+    await phone.advance(when.timestamp() - phone.now)
+
+
+def at(hour: int, day: int = 25) -> datetime:
+    return datetime(2026, 11, day, hour, tzinfo=UTC)
+
+
+async def test_promotional_messages_wait_for_the_end_of_the_quiet_hours_of_each_person() -> None:
+    async with talking(polite(timezone="Europe/London"), handle=ANN, start=at(20, 24)) as phone:  # 12:00 in California
+        chiara, mail = phone.person(CHIARA), phone.person(MAIL)
+        await phone.text("july")  # 21:00 in Rome, 20:00 in London
+        await phone.advance(120)
+        assert (await phone.replies(), await mail.replies()) == ([JULY], [JULY])
+        assert await chiara.replies() == []
+        await advance_to(phone, at(7) - timedelta(minutes=1))
+        assert await chiara.replies() == []
+        await phone.advance(120)
+        assert await chiara.replies() == [JULY]
+
+
+async def test_replies_and_what_was_asked_for_do_not_wait() -> None:
+    async with talking(polite(), handle=ANN, start=at(8)) as phone:  # midnight in California
+        bob = phone.person(BOB)
+        await phone.text("hello")
+        assert await phone.replies() == ["hello"]
+        await advance_to(phone, at(9) + timedelta(minutes=1))
+        assert (await phone.replies(), await bob.replies()) == ([], ["Sales of yesterday."])
+        await advance_to(phone, at(16) + timedelta(minutes=1))
+        assert await phone.replies() == ["Good morning!", URL]
+
+
+async def test_the_time_zone_that_the_bot_knows_of_a_person_counts() -> None:
+    async with talking(polite(), handle=ANN, start=at(8)) as phone:
+        await phone.text("I am in Tokyo")
+        await advance_to(phone, at(9) + timedelta(minutes=1))  # 18:00 there
+        assert await phone.replies() == ["Good morning!", URL]
+
+
+async def test_a_person_gets_one_promotional_message_a_day() -> None:
+    async with talking(polite(), handle=ANN, start=at(15)) as phone:
+        await phone.text("I am in Tokyo")
+        await advance_to(phone, at(23))  # 8:00 there
+        await phone.text("july")
+        await phone.advance(600)
+        assert await phone.replies() == [JULY]
+        await advance_to(phone, at(9, 26) + timedelta(minutes=1))
+        assert await phone.replies() == []
+        await advance_to(phone, at(9, 27) + timedelta(minutes=1))
+        assert await phone.replies() == ["Good morning!", URL]
+
+
+async def test_what_waits_is_sent_once_wherever_the_bot_is_killed() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("july")
+        await advance_to(phone, at(9) + timedelta(minutes=1))
+        await advance_to(phone, at(18))
+
+    bot = polite(per_day=2)
+    async for phone in killed_between_calls(bot, scenario, handle=ANN, start=at(8, 25)):
+        assert sorted(phone.messages) == sorted(["july", JULY, "Good morning!", URL]), phone.killed
+        assert phone.person(CHIARA).messages == [JULY], phone.killed

@@ -82,6 +82,7 @@ async def test_the_next_person_becomes_a_delivery_when_the_pace_allows_it(
         "n": 1,
         "from": LINE,
         "to": PEOPLE[0],
+        "purpose": "promotional",
         "messages": [{"parts": [{"type": "text", "value": "hi"}]}],
     }
     clock.advance(3)
@@ -158,6 +159,48 @@ async def test_the_outcome_of_a_person_is_not_stored_when_the_lease_is_lost(
     assert [one.outcome for one in await storage.recipients("july")] == ["under_way"]
     await end(storage, again)
     assert [one.outcome for one in await storage.recipients("july")] == ["sent"]
+
+
+async def test_a_person_who_must_wait_is_reached_later_and_keeps_no_other_waiting(
+    storage: Storage, clock: MovableClock
+) -> None:
+    await storage.start_broadcast(new(), PEOPLE[:2])
+    await storage.start_broadcast(new("august"), PEOPLE[2:])
+    await storage.advance_broadcasts(clock.now())
+    waits = RecipientUpdate("july", 1, "pending", "quiet hours", NOON + 3600)
+    await storage.finish(await under_way(storage), Commit(Ack(), recipients=[waits]))
+    for name in ("july.2", "august.1"):
+        clock.advance(3)
+        await storage.advance_broadcasts(clock.now())
+        lease = await under_way(storage)
+        assert lease.delivery.id == f"i.broadcast.{name}"
+        await end(storage, lease)
+    await storage.advance_broadcasts(clock.now())  # the end of the second one
+    await storage.finish(await under_way(storage), Commit(Ack()))
+    assert facts(await storage.broadcast("july")) == {"status": "running", "people": 2, "sent": 1, "pending": 1}
+    (waiting,) = await storage.recipients("july", outcome="pending")
+    assert (waiting.n, waiting.reason) == (1, "quiet hours")
+    assert await storage.next_broadcast() == pytest.approx(NOON + 3600, abs=1)
+    clock.advance(3600)
+    await storage.advance_broadcasts(clock.now())
+    lease = await under_way(storage)
+    assert lease.delivery.id.startswith("i.broadcast.july.1~")
+    await end(storage, lease)
+    await storage.advance_broadcasts(clock.now())
+    assert facts(await storage.broadcast("july")) == {"status": "done", "people": 2, "sent": 2}
+
+
+async def test_a_person_who_must_wait_is_not_reached_after_a_cancellation(
+    storage: Storage, clock: MovableClock
+) -> None:
+    await storage.start_broadcast(new(), PEOPLE[:1])
+    await storage.advance_broadcasts(clock.now())
+    lease = await under_way(storage)
+    await storage.order_broadcast("july", "cancel")
+    waits = RecipientUpdate("july", 1, "pending", "quiet hours", NOON + 3600)
+    await storage.finish(lease, Commit(Ack(), recipients=[waits]))
+    await storage.advance_broadcasts(clock.now())
+    assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 1, "cancelled": 1}
 
 
 async def test_a_broadcast_to_nobody_ends_at_once(storage: Storage, clock: MovableClock) -> None:

@@ -57,8 +57,8 @@ class Recipient:
 
     Attributes:
         n: The position in the broadcast, from 1.
-        reason: The reason for `refused` and `failed`; None for other outcomes.
-        at: The time of the outcome, in UTC; None while it is `pending`.
+        reason: The reason for `refused` and `failed`, and for a wait; None for other outcomes.
+        at: The time of the outcome, in UTC; while it is `pending`, the time until which it waits, or None.
     """
 
     n: int

@@ -1,0 +1,203 @@
+"""The gate: decides about each call before it is made, whatever part of the bot makes it.
+
+`Bot(allow_to=…)` and `Bot(manners=…)` ask for it; other bots do not load this module. A call that is forbidden raises Withheld,
+and a row of `storage/decisions.py` says why: `linqbot waiting list --withheld`. `engine/turn_journal.py` asks the gate before
+each attempt. A promotional call that may be made later becomes a timer, or a row of its broadcast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from pydantic_core import from_json, to_json
+
+from linqbot.client.call import ApiResponse, Call, Run, prepare
+from linqbot.errors import Withheld
+from linqbot.features.later import KIND, zone
+from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
+from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.proactive import SCHEDULE_TYPE
+from linqbot.linq.types.proactive import Purpose
+from linqbot.options import DAY_S
+from linqbot.storage.decisions import Decision, Verdict
+from linqbot.storage.timers import Timer
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
+
+_PAYERS: Final = "/v3/payments/handles/"
+_NAMED: Final = ("handle", "payer_handle")
+"""The fields of a body that name a person whom a call reaches."""
+
+_BROADCAST: Final = "linqbot.broadcast"
+_CHATS: Final = 100_000
+"""Largest number of direct chats whose people are remembered."""
+
+_PURPOSES: Final[Mapping[str, Purpose]] = {
+    SCHEDULE_TYPE: "promotional",
+    POST_TYPE: "requested",
+    BROADCAST_DONE_TYPE: "requested",
+}
+"""The purposes of what handlers send, by the type of the event; of all others it is `reply`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A call that the gate is asked about."""
+
+    call: Call
+    journal: TurnJournal
+    key: str  # its idempotency key
+    people: Sequence[str]  # the handles of the people whom it reaches, in lower case
+    chat_id: str | None
+    purpose: Purpose
+
+    @property
+    def person(self) -> str | None:
+        return self.people[0] if len(self.people) == 1 else None
+
+    @property
+    def turn(self) -> str:
+        return self.journal.sends_for or self.journal.turn
+
+
+class Gate:
+    """Decides about the calls of a bot.
+
+    Args:
+        allow_to: The handles that may get something, in lower case; None for all.
+        manners: The rules for promotional messages; None for no rules.
+    """
+
+    def __init__(self, turns: Turns, allow_to: frozenset[str] | None, manners: Manners | None) -> None:
+        self._turns = turns
+        self._allow_to = allow_to
+        self._manners = manners
+        quiet = manners.quiet_hours if manners is not None else None
+        self._quiet = None if quiet is None else QuietHours.read(quiet)
+        # Held while what was sent is counted and noted: two turns may write to a person at once.
+        self._counting = asyncio.Lock()
+        # The people of direct chats, by chat: they never change.
+        self._direct: dict[str, str] = {}
+
+    def guarded(self, journal: TurnJournal, run: Run, key: str = "") -> Run:
+        """Return `run`, which asks the gate before each attempt of a call.
+
+        Args:
+            key: The idempotency key of the call; empty for a hint, which is left out without a word.
+        """
+
+        async def ask(call: Call) -> ApiResponse:
+            purpose = call.purpose or journal.purpose or _PURPOSES.get(journal.delivery_type, "reply")
+            if self._allow_to is None and (purpose != "promotional" or not key):
+                return await run(call)
+            chat_id = await journal.chat_of(call)
+            people = [each.casefold() for each in await self._people(call, chat_id, journal, run)]
+            asked = _Asked(call, journal, key, people, chat_id, purpose)
+            if self._allow_to is not None and not self._allow_to.issuperset(people):
+                if not key:
+                    return ApiResponse(204)
+                raise await self._withhold(asked, "Bot(allow_to=…) does not name the person.")
+            if self._manners is not None and people and key and purpose == "promotional":
+                async with self._counting:
+                    await self._check_promotional(asked, self._manners)
+            return await run(call)
+
+        return ask
+
+    async def _check_promotional(self, asked: _Asked, manners: Manners) -> None:
+        """Check that a promotional call may be made now, and note that it is made.
+
+        Raises:
+            Withheld: it may not.
+            StorageUnavailable: that cannot be found out, so it must not be made.
+        """
+        now = self._turns.clock.now()
+        known = await self._turns.storage.standing(asked.key, asked.turn, asked.person, since=now - DAY_S)
+        if known.is_sent:
+            return  # an attempt before, or an earlier part of the message, may have reached Linq
+        if manners.per_day is not None and known.turns >= manners.per_day:
+            raise await self._withhold(asked, f"The person had {known.turns} promotional messages within 24 hours.")
+        at = now if self._quiet is None else await self._allowed_at(now, asked.people, manners, self._quiet)
+        if at > now:
+            shown = datetime.fromtimestamp(at, UTC)
+            raise await self._withhold(asked, f"Quiet hours of the person, until {shown:%Y-%m-%d %H:%M} UTC.", until=at)
+        await self._note(asked, "sent", "Allowed.")
+
+    async def _allowed_at(self, now: float, people: Sequence[str], manners: Manners, quiet: QuietHours) -> float:
+        """Return when a message to people is allowed in all their zones; in the bot's zone alone if there is no such time."""
+        zones = [each for person in people for each in await self._zones(person)]
+        own = zone(manners.timezone)
+        at = quiet.allowed_at(now, zones or [own])
+        if at is None:
+            at = quiet.allowed_at(now, [own])
+        assert at is not None, "the quiet hours are no whole day"
+        return at
+
+    async def _zones(self, person: str) -> Sequence[tzinfo]:
+        """Return the time zones of a person: the one in the bot's state of the person, or else those of the number."""
+        for value in (await self._turns.storage.load(f"person:{person}")).values():
+            state = from_json(value)
+            if isinstance(state, dict) and (stated := zone_named(state.get("timezone"))) is not None:
+                return (stated,)
+        return zones_of_number(person)
+
+    async def _withhold(self, asked: _Asked, reason: str, *, until: float | None = None) -> Withheld:
+        """Store that a call is not made, or not now, and return the error."""
+        if until is not None and asked.journal.delivery_type != _BROADCAST:
+            await self._turns.storage.schedule(self._timer(asked, until))
+        await self._note(asked, "refused" if until is None else "waits", reason)
+        return Withheld(reason, until=until)
+
+    async def _note(self, asked: _Asked, verdict: Verdict, reason: str) -> None:
+        line = (asked.call.body or {}).get("from")
+        now = self._turns.clock.now()
+        made = Decision(asked.key, now, verdict, asked.purpose, reason, asked.turn, asked.person, line)
+        await self._turns.storage.decide(made)
+
+    def _timer(self, asked: _Asked, due: float) -> Timer:
+        """Return a scheduled send of one call. The call keeps its idempotency key, which also names the timer."""
+        lane = f"send:{asked.people[0]}" if asked.chat_id is None else lane_of_chat(asked.chat_id)
+        origin = {"handles": asked.people, "chat_id": asked.chat_id, "is_group": len(asked.people) > 1}
+        payload = {"calls": [from_json(asked.call.to_json())], "due": due, "grace_s": DAY_S, "origin": origin}
+        payload |= {"purpose": asked.purpose, "turn": asked.turn}
+        if asked.journal.off_the_record:
+            payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+        return Timer(asked.key, due, lane, KIND, to_json(payload), DAY_S)
+
+    async def _people(self, call: Call, chat_id: str | None, journal: TurnJournal, run: Run) -> list[str]:
+        """Return the handles of the people whom a call reaches; none if it reaches no person, such as a change of a line.
+
+        Raises:
+            LinqApiError: Linq did not say who is in the chat.
+        """
+        if call.name.startswith("blocked_handles."):
+            return []
+        body = call.body or {}
+        people = [str(each) for each in body.get("to") or ()]
+        people += [str(body[name]) for name in _NAMED if body.get(name)]
+        if call.path.startswith(_PAYERS):
+            people.append(unquote(call.path.removeprefix(_PAYERS).partition("/")[0]))
+        if chat_id is not None:
+            people += await self._members(chat_id, journal, run)
+        return people
+
+    async def _members(self, chat_id: str, journal: TurnJournal, run: Run) -> list[str]:
+        """Return the people in a chat: those of the event in a direct chat, otherwise those that Linq names now."""
+        origin = {} if journal.origin is None else from_json(journal.origin)
+        if origin.get("chat_id") == chat_id and origin.get("is_group") is False:
+            return [str(each) for each in origin["handles"]]
+        if chat_id in self._direct:
+            return [self._direct[chat_id]]
+        chat = (await run(prepare("chats.retrieve", path={"chat_id": chat_id}))).data
+        people = [str(each["handle"]) for each in chat.get("handles") or () if not each.get("is_me")]
+        if chat.get("is_group") is False and len(people) == 1 and len(self._direct) < _CHATS:
+            self._direct[chat_id] = people[0]
+        return people

@@ -1,0 +1,134 @@
+"""The manners that an author chooses: `Bot(manners=Manners(quiet_hours="21-8"))`.
+
+Nothing here needs a storage or a call. Next step: `gate.py` decides about each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from linqbot.errors import BotError
+from linqbot.features.later import zone
+from linqbot.options import check_timezone
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """The manners of a bot before each message that its people did not ask for: its promotional messages.
+
+    Those are broadcasts, and what `@bot.every` handlers send, unless `purpose=` says otherwise. Replies, reminders and what
+    events of your own systems cause are not held back.
+
+    Args:
+        quiet_hours: The hours in which no promotional message is sent, such as `21-8` or `20:30-9:00`. It waits until the
+            hours are over where the person is: in the time zone that is the value of a field `timezone` of a model that the
+            bot keeps about the person with `ctx.state`; or else in all zones of the phone number; or else in `timezone`. None
+            is any hour. Needs the extra `manners`.
+        timezone: The IANA name of the bot's time zone, for people whose zone is not known, such as those with an e-mail
+            address.
+        per_day: The largest number of promotional messages to a person within 24 hours. Further ones are refused. None is any
+            number.
+    Raises:
+        BotError: a value cannot be used, or `phonenumbers` is missing.
+    """
+
+    quiet_hours: str | None = None
+    timezone: str = "UTC"
+    per_day: int | None = 1
+
+    def __post_init__(self) -> None:
+        check_timezone("Manners", self.timezone)
+        zone(self.timezone)
+        if self.per_day is not None and (type(self.per_day) is not int or self.per_day < 1):
+            raise BotError(f"Manners(per_day={self.per_day!r}) takes a whole number from 1, or None.")
+        if self.quiet_hours is not None:
+            QuietHours.read(self.quiet_hours)
+            _load()
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """The hours of each day from `begin` on and before `end`, which may be on the next day."""
+
+    begin: time
+    end: time
+
+    @classmethod
+    def read(cls, text: str) -> QuietHours:
+        """Return the hours that a text such as `21-8` or `20:30-9:00` means.
+
+        Raises:
+            BotError: it means none.
+        """
+        try:
+            begin, end = (_time(each) for each in text.split("-"))
+        except (AttributeError, ValueError) as error:
+            raise BotError(f"Manners(quiet_hours={text!r}) takes hours such as '21-8' or '20:30-9:00'.") from error
+        if begin == end:
+            raise BotError(f"Manners(quiet_hours={text!r}) is the whole day. Give hours such as '21-8'.")
+        return cls(begin, end)
+
+    def allowed_at(self, now: float, zones: Sequence[tzinfo]) -> float | None:
+        """Return the first time from `now` on, in Unix seconds, that is quiet in none of the zones; None if there is none."""
+        at = now
+        while at < now + 2 * 86_400.0:
+            later = max(self._end(at, each) for each in zones)
+            if later == at:
+                return at
+            at = later
+        return None
+
+    def _end(self, at: float, where: tzinfo) -> float:
+        """Return when the quiet hours around a time end in a zone; the time itself if it is not quiet."""
+        local = datetime.fromtimestamp(at, where)
+        clock, over_night = local.time(), self.begin > self.end
+        is_late = clock >= self.begin
+        if not ((is_late or clock < self.end) if over_night else (is_late and clock < self.end)):
+            return at
+        day = local.date() + timedelta(days=over_night and is_late)
+        # The clock may be set back in these hours: then the end of its second round counts.
+        end = datetime.combine(day, self.end, where).replace(fold=local.fold).timestamp()
+        return max(end, at + 1)
+
+
+def _time(text: str) -> time:
+    hour, _, minute = text.strip().partition(":")
+    return time(0 if hour == "24" else int(hour), int(minute or 0))
+
+
+def zone_named(name: object) -> tzinfo | None:
+    """Return the time zone of an IANA name; None if there is none of this name."""
+    try:
+        return ZoneInfo(name) if isinstance(name, str) and name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _load() -> None:
+    try:
+        import phonenumbers.timezone  # noqa: F401
+    except ImportError as error:
+        raise BotError(
+            "Manners(quiet_hours=…): phonenumbers is missing, which knows the time zones of phone numbers. Install it: pip "
+            "install 'linqbot[manners]'"
+        ) from error
+
+
+@lru_cache(1024)
+def zones_of_number(handle: str) -> tuple[tzinfo, ...]:
+    """Return the time zones in which a phone number may be; none for an e-mail address, and for an unknown number."""
+    import phonenumbers
+    from phonenumbers.timezone import time_zones_for_number
+
+    if not handle.startswith("+"):
+        return ()
+    try:
+        names = time_zones_for_number(phonenumbers.parse(handle))
+    except phonenumbers.NumberParseException:
+        return ()
+    found = [zone_named(name) for name in names]
+    return tuple(each for each in found if each is not None)
