@@ -122,6 +122,9 @@ class Settings(BaseModel):
     keep_days: float = Field(
         0.0, ge=0, description="Days to keep handled deliveries and sent texts, for replay; 0 erases them at once"
     )
+    keep_outcomes_days: float = Field(
+        7.0, ge=0, description="Days to keep what became of each delivery, with ids only; 0 keeps nothing"
+    )
     role: Role = Field(
         "all",
         description="all; or receive, to only store webhooks for others, or work, to only handle them (PostgreSQL)",
@@ -288,7 +291,9 @@ class Settings(BaseModel):
         if plugins is None and scheme(self.storage) not in builtin_storages.register_storage():
             plugins = self.load_plugins()
         found = None if plugins is None else openers(plugins)
-        return open_storage(self.storage, clock=clock, serving=serving, keep_days=self.keep_days, openers=found)
+        storage = open_storage(self.storage, clock=clock, serving=serving, keep_days=self.keep_days, openers=found)
+        storage.keep_outcomes_days = self.keep_outcomes_days
+        return storage
 
 
 def variable(name: str) -> str:

@@ -309,6 +309,7 @@ class Dispatcher:
             ctx.deadline.give_extra_time()
             with ctx.deadline:
                 await self._speaking(partial(handler, error))(event, ctx)
+            ctx.recovered = f"{type(error).__name__} was handled by {handler_name(handler)}"
             if (watcher := turn_watcher.get()) is not None:
                 watcher.handled_error(error, handler_name(handler))
         finally:
@@ -392,7 +393,7 @@ class Dispatcher:
         is_asked = ctx.side is not None and not ctx.side.takes_any_handler
         if (reason := self._reason_to_ignore(event, is_side=is_asked)) is not None:
             self._log_once(f"ignored: {reason}", "event.ignored", event, reason=reason)
-            self._report(event, reason=reason)
+            self._report(event, ctx, reason=reason)
             return
         if ctx.is_opt_out:
             await self._opt_out(event, ctx)
@@ -400,23 +401,23 @@ class Dispatcher:
         now = self._clock.now()
         sent_at = _sent_at(event, now)
         if self._is_loop(event, sent_at, now):
-            self._report(event, reason=handlers.LOOP)
+            self._report(event, ctx, reason=handlers.LOOP)
             return
         is_late = self._is_late(event, ctx, sent_at, now)
         chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, is_asked=is_asked)
         if chosen is not None:
             route, handle, fit = chosen
-            self._report(event, chosen=route, is_late=is_late)
+            self._report(event, ctx, chosen=route, is_late=is_late)
             await self._handle(event, ctx, route, handle, fit)
             if ctx.side is not None and not ctx.has_ended_questions:
                 await ctx.side.ask_again(ctx)
             return
         if event.muted:
-            self._report(event, reason=handlers.MUTED)
+            self._report(event, ctx, reason=handlers.MUTED)
             return
         if is_late and ctx.rerun is not None:
             ctx.is_outdated = not self._is_late(event, ctx, sent_at, ctx.rerun.delivery.received_at)
-        self._report(event, is_late=is_late)
+        self._report(event, ctx, is_late=is_late)
         self._log_unhandled(event)
 
     async def _answers(self, event: Event, ctx: TurnContext, side: AskSession) -> bool:
@@ -440,14 +441,18 @@ class Dispatcher:
         Args:
             is_asked: True if only handlers with `during_ask=True` may take it.
         """
+        ctx.missed = missed = []
         for place, (route, handle) in enumerate(self._routes_for(type(event))):
-            if (is_late and not route.late) or (is_asked and not route.during_ask):
-                continue
-            if event.muted and not takes_muted(route.filters):
-                continue
-            fit = route.fits(event)
-            if fit and (route.when is None or await self._agrees(route, place, event, ctx)):
-                return route, handle, fit
+            if is_late and not route.late:
+                missed.append((route.name, handlers.LATE))
+            elif is_asked and not route.during_ask:
+                missed.append((route.name, "during_ask"))
+            elif event.muted and not takes_muted(route.filters):
+                missed.append((route.name, "muted"))
+            elif fit := route.fits(event, missed):
+                if route.when is None or await self._agrees(route, place, event, ctx):
+                    return route, handle, fit
+                missed.append((route.name, "when"))
         return None
 
     async def _agrees(self, route: Route, place: int, event: Event, ctx: TurnContext) -> bool:
@@ -484,53 +489,56 @@ class Dispatcher:
     async def _opt_out(self, event: Event, ctx: TurnContext) -> None:
         for route, handle in self._compiled:
             if route.opt_out:
-                self._report(event, chosen=route)
+                self._report(event, ctx, chosen=route)
                 # Without a read receipt and typing dots: the person does not want to hear of the bot.
                 ctx.note_handler(route.name, None, route.attempts, route.at)
                 await handle(event, ctx)
                 ctx.check_state()
                 return
-        self._report(event, reason=handlers.OPTED_OUT)
+        self._report(event, ctx, reason=handlers.OPTED_OUT)
 
     async def _resume(self, event: Event, ctx: TurnContext, resumption: AskSession) -> None:
         """Run the handler of an open question again, after an event that answers or ends the question."""
         # A timeout or a payment names no person, and the handler must learn of it.
         if event.actor is not None and not self._allows(event):
             self._log_once("ignored: sender", "event.ignored", event, reason=handlers.NOT_ALLOWED)
-            self._report(event, reason=handlers.NOT_ALLOWED)
+            self._report(event, ctx, reason=handlers.NOT_ALLOWED)
             return
         now = self._clock.now()
         if self._is_loop(event, _sent_at(event, now), now):
-            self._report(event, reason=handlers.LOOP)
+            self._report(event, ctx, reason=handlers.LOOP)
             return
         route, handle = self._named[resumption.handler]
-        self._report(event, chosen=route, is_resumed=True)
+        self._report(event, ctx, chosen=route, is_resumed=True)
         await self._handle(event, ctx, route, handle, route.fits(resumption.root))
 
     def _report(
         self,
         event: Event,
+        ctx: TurnContext,
         *,
         chosen: Route | None = None,
         reason: str | None = None,
         is_late: bool = False,
         is_resumed: bool = False,
     ) -> None:
-        """Notify the plugins that observe routing; without any this costs one look at an attribute.
+        """Note why no handler takes an event, and notify the plugins that observe routing.
 
         Args:
             chosen: The route that takes the event.
             reason: Why no route was tried.
             is_resumed: True if no filter has chosen the route, because it goes on after its question.
         """
-        if (routed := self._plugins.routed) is None:
+        routed = self._plugins.routed
+        if routed is None and chosen is not None:
             return
         routes = [] if reason else [route for route, _ in self._routes_for(type(event))]
         if chosen is None:
-            tried = handlers.tried(routes, event, is_late=is_late)
-            why = reason or handlers.reason(routes, is_late=is_late)
-            routed(event, None, None, tried, why)
+            ctx.passed_over = why = reason or handlers.reason(routes, is_late=is_late)
+            if routed is not None:
+                routed(event, None, None, handlers.tried(routes, event, is_late=is_late), why)
         else:
+            assert routed is not None
             before = routes[: routes.index(chosen)] if chosen in routes and not is_resumed else []
             tried = handlers.tried(before, event, is_late=is_late)
             routed(event, chosen.name, chosen.at, tried, None)

@@ -23,6 +23,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.filters import AWAITING_FILTER, Filter, Fit, is_maker, name_of, takes
 from linqbot.content.message_split import Sendable
 from linqbot.content.sent import Sent
+from linqbot.engine import turn_record
 from linqbot.engine.failure import Failure
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function, place_of_thread
@@ -94,12 +95,18 @@ class Route:
     opt_out: bool = False
     when: When[Any] | None = None
 
-    def fits(self, event: Event) -> Fit:
-        """Return the last match of a regular expression, or else True, if every filter fits; False if one does not."""
+    def fits(self, event: Event, missed: list[tuple[str, str]] | None = None) -> Fit:
+        """Return the last match of a regular expression, or else True, if every filter fits; False if one does not.
+
+        Args:
+            missed: Gets the name of the handler and of the filter that does not fit.
+        """
         found: Fit = True
         for fits in self.filters:
             fit = fits(event)
             if not fit:
+                if missed is not None:
+                    missed.append((self.name, name_of(fits)))
                 return False
             if fit is not True:
                 found = fit
@@ -346,7 +353,7 @@ def _annotation_of_event(handler: Any) -> Any:
 
 # Why no handler takes an event. Each is a clause with a subject and a verb: the page and the terminal of `linqbot dev` show
 # it after "No handler took it: ", and logs have it as `reason`.
-NO_HANDLER: Final = "the bot has no handler for this event type"
+NO_HANDLER: Final = turn_record.NO_HANDLER
 NO_FILTER: Final = "no filter fits"
 TOO_OLD: Final = "the message came too late"
 OWN_ECHO: Final = "the bot caused this event itself"
@@ -354,8 +361,10 @@ NOT_ALLOWED: Final = "the sender is not allowed"
 IN_GROUP: Final = "the bot takes no events of groups"
 NOT_ADDRESSED: Final = "the message neither mentions the bot nor replies to it"
 LOOP: Final = "two bots answer each other"
-OPTED_OUT: Final = "the person opted out"
-MUTED: Final = "the bot is muted in this chat"
+OPTED_OUT: Final = turn_record.OPTED_OUT
+MUTED: Final = turn_record.MUTED
+LATE: Final = "takes late messages"
+"""The name of the condition that a late message meets in no other handler than those with `late`."""
 
 
 def tried(routes: Iterable[Route], event: Event, *, is_late: bool) -> tuple[Tried, ...]:
@@ -367,7 +376,7 @@ def tried(routes: Iterable[Route], event: Event, *, is_late: bool) -> tuple[Trie
     found: list[Tried] = []
     for route in routes:
         if is_late and not route.late:
-            found.append(Tried(route.name, route.at, "takes late messages", fits=False))
+            found.append(Tried(route.name, route.at, LATE, fits=False))
             continue
         for predicate in route.filters:
             fits = _fits(predicate, event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from linqbot.bot.context import Context
@@ -26,12 +27,20 @@ class TurnContext(Context):
             fit of its filters.
         is_answer: True if no handler with `during_ask=True` takes the event, so that it answers the open question.
         is_outdated: True if the message became too old for its handlers after an earlier run had begun.
+        passed_over: Why no handler takes the event; None if one does, or if middleware has ended the event.
+        missed: The handlers that did not take the event, in order, each with its filter that did not fit.
+        has_begun: True once a handler has begun.
+        recovered: The error that ended the handler, and the error handler that took it; None without one.
     """
 
     rerun: Lease | None = None
     chosen: tuple[Any, Any, Any] | None = None
     is_answer = False
     is_outdated = False
+    passed_over: str | None = None
+    missed: Sequence[tuple[str, str]] = ()
+    has_begun = False
+    recovered: str | None = None
 
     @property
     def is_opt_out(self) -> bool:
@@ -46,7 +55,7 @@ class TurnContext(Context):
         self.attempts = attempts
 
     def enter_handler(self) -> None:
-        self.is_handling = True
+        self.is_handling = self.has_begun = True
         self._record.enter_handler()
         if self._state is not None:
             self._state.enter_handler()

@@ -90,6 +90,7 @@ class Turn:
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
         overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
         report: The report for plugins; None if no plugin observes turns.
+        why: The reason for the record of the turn: why it has failed, or why it has ended without a handler.
     """
 
     lease: Lease
@@ -114,6 +115,7 @@ class Turn:
     given_up: bool = False
     overlap: TurnOverlap | None = None
     report: TurnReport | None = None
+    why: str | None = None
 
     @property
     def handler(self) -> str | None:

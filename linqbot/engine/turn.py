@@ -21,6 +21,7 @@ import structlog
 from linqbot.client.alarms import Alarms
 from linqbot.client.client import Client
 from linqbot.clock import Clock
+from linqbot.engine import turn_record
 from linqbot.engine.conflicts import StateQueue
 from linqbot.engine.deadline import Deadline
 from linqbot.engine.failure import (
@@ -67,7 +68,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import parse
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.journal import RECEIPTS, JournalEntry
 from linqbot.storage.timers import Timer
 
@@ -122,10 +123,12 @@ class Turns:
     serving_since: float = 0.0
     features: Features = field(init=False)
     gate: Gate | None = field(init=False)
+    keeps_records: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.features = self.dispatcher.features(self)
         self.gate = self.dispatcher.gate(self)
+        self.keeps_records = self.storage.keep_outcomes_days > 0
 
     async def run(self, lease: Lease, owner: Worker | None = None) -> None:
         """Handle a leased delivery and finish it, however long the storage is away."""
@@ -230,6 +233,7 @@ class Turns:
                 and self.dispatcher.has_no_handler(lease.delivery.type)
                 and not is_opt_out_message(lease.delivery)
             ):
+                turn.why = turn_record.NO_HANDLER
                 return Ack()
             if turn.marks & RAN:
                 turn.opening.known = await self.storage.entries(lease.delivery.id, lease.replay)
@@ -378,6 +382,7 @@ class Turns:
         if turn.ctx is None and (why := unreachable(error)) is not None:
             # A person who opts out means it. A group that was left may be a mistake, or another conflict that Linq added.
             (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
+            turn.why = {"opted_out": turn_record.OPTED_OUT, "left": turn_record.LEFT, "muted": turn_record.MUTED}[why]
             return Ack()
         return self._failed(turn, error)
 
@@ -444,6 +449,7 @@ class Turns:
             # Linq would refuse the same scheduled send again, so a retry is useless.
             is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
         )
+        turn.why = turn_record.reason_of(failure)
         if turn.report is not None:
             turn.report.event, turn.report.handler = ctx.event if ctx else None, failure.handler
             turn.report.error = failure.error
@@ -472,7 +478,7 @@ class Turns:
 
     async def _finish(self, turn: Turn, outcome: Outcome) -> Stored:
         """Store the end of a turn, however long the storage is away, and return the outcome that was stored."""
-        commit, delivery_id = turn.commit(outcome), turn.lease.delivery.id
+        commit, delivery_id = self._commit(turn, outcome), turn.lease.delivery.id
         is_logged = has_failed = False
         while True:
             try:
@@ -483,7 +489,7 @@ class Turns:
                 return "lost"
             except StateConflict as error:
                 self._note_conflict(turn, error)
-                commit = turn.commit(self._judged(turn.lease, turn.journal.failure_of(error)))
+                commit = self._commit(turn, self._judged(turn.lease, turn.journal.failure_of(error)))
             except StorageError as error:
                 if isinstance(error, StorageUnavailable) or turn.is_bare:
                     # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.
@@ -497,13 +503,21 @@ class Turns:
                 log.error("turn.unwritable", delivery=delivery_id, error=str(error))
                 if has_failed:
                     turn = self._bare(turn.lease)
-                    commit = turn.commit(self._judged(turn.lease, error))
+                    commit = self._commit(turn, self._judged(turn.lease, error))
                 else:
-                    commit = turn.commit(DeadLetter(f"Its outcome could not be stored: {readable(str(error))}"))
+                    turn.why = "StorageError"
+                    commit = self._commit(turn, DeadLetter(f"Its outcome could not be stored: {readable(str(error))}"))
                     commit.entries = []
                 has_failed = True
             else:
                 return commit.outcome
+
+    def _commit(self, turn: Turn, outcome: Outcome) -> Commit:
+        """Return the commit that ends a turn with an outcome, with its record for operators."""
+        commit = turn.commit(outcome)
+        if self.keeps_records:
+            commit.record = turn_record.record_of(turn, outcome)
+        return commit
 
 
 def is_end_of_ask(error: BaseException) -> bool:

@@ -37,6 +37,7 @@ from linqbot.engine.call_lookup import (
 from linqbot.engine.earlier_runs import EarlierRuns
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
 from linqbot.engine.slots import OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
+from linqbot.engine.turn_record import failed_call
 from linqbot.errors import (
     BotError,
     LinqApiError,
@@ -70,6 +71,9 @@ if TYPE_CHECKING:
     from linqbot.features.stream_journal import StreamJournal
 
 log = structlog.get_logger("linqbot.worker")
+
+_MOST_FAILED: Final = 20
+"""Most failed calls that the record of a run has."""
 
 _MESSAGES: Final = "/v3/messages/"
 _CHATS: Final = "/v3/chats/"
@@ -171,6 +175,7 @@ class TurnJournal:
         is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
             are answered from their entries; a call without one is not made.
         incoming_calls: The calls of `ctx.incoming()`; None if no handler of the bot takes messages that come while it runs.
+        failed_calls: The calls of this run that were refused or failed, for its record.
         opted_out_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message is
             made, as if Linq had refused it, except with `override_optout` (R71).
     """
@@ -186,6 +191,7 @@ class TurnJournal:
     is_past = False
     incoming_calls: IncomingCalls | None = None
     opted_out_chat: str | None = None
+    failed_calls: Sequence[dict[str, Any]] = ()
     _earlier: EarlierRuns | None = None
     _scheduler: TurnScheduler | None = None
     # Set once the handler uses state, or if an earlier run has stored some with a call.
@@ -625,8 +631,10 @@ class TurnJournal:
 
     def note_failure(self, error: Exception | TurnDeferred, call: Call | None = None) -> None:
         """Note a call or an upload that was deferred or failed, so that code that swallows its error does not lose the call."""
-        if self._report is not None and call is not None:
-            self._report.calls.append(TurnCall(call, error=error))
+        if call is not None:
+            self.failed_calls = [*self.failed_calls, failed_call(call.name, error)][:_MOST_FAILED]
+            if self._report is not None:
+                self._report.calls.append(TurnCall(call, error=error))
         running = asyncio.current_task()
         task = None if running is self._task else running
         if not isinstance(error, TurnDeferred):

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from linqbot.clock import Clock
+from linqbot.engine import turn_record
 from linqbot.engine.parts import MUTED, RAN, Part, Turn
 from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery, decode
@@ -57,11 +58,11 @@ class Mutes(Part):
         if not (turn.marks & MUTED and delivery.is_own):
             return None
         kind = delivery.id.split(".", 2)[1]
-        if kind == "repeat":
-            return Ack()
-        if kind not in _WAITING_KINDS or _is_cancellation(delivery):
-            return None
-        waits(turn, delivery, self._turns.clock)
+        if kind != "repeat":
+            if kind not in _WAITING_KINDS or _is_cancellation(delivery):
+                return None
+            waits(turn, delivery, self._turns.clock)
+        turn.why = turn_record.MUTED
         return Ack()
 
     async def begin(self, turn: Turn) -> None:

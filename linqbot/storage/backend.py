@@ -20,7 +20,19 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
-from linqbot.storage import broadcasts, conversations, decisions, journal, mutes, operations, state, timers, upkeep
+from linqbot.options import DAY_S
+from linqbot.storage import (
+    broadcasts,
+    conversations,
+    decisions,
+    journal,
+    mutes,
+    operations,
+    outcomes,
+    state,
+    timers,
+    upkeep,
+)
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.decisions import Decision, Standing, Verdict
@@ -30,6 +42,7 @@ from linqbot.storage.indexes import StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.mutes import Mute
 from linqbot.storage.operations import LaneSteps, OpQueue
+from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
@@ -54,6 +67,8 @@ class Storage(ABC):
     Attributes:
         settled: The types of receipts that nothing in this process wants as events. `put` stores what such a receipt reports
             in the journal, and the delivery has no turn. Set it before the storage is opened.
+        keep_outcomes_days: Days for which it is kept what became of each delivery, with ids only; 0 keeps nothing. Set it before
+            the storage is opened.
         mutes: The mutes by chat, from memory, with those that have ended a short time ago. Only for the process that serves.
     """
 
@@ -73,6 +88,14 @@ class Storage(ABC):
 
     @abstractmethod
     async def __aexit__(self, *exc: object) -> None: ...
+
+    @property
+    def keep_outcomes_days(self) -> float:
+        return self._memory.keep_outcomes_s / DAY_S
+
+    @keep_outcomes_days.setter
+    def keep_outcomes_days(self, days: float) -> None:
+        self._memory.keep_outcomes_s = days * DAY_S
 
     @property
     def install(self) -> str:
@@ -263,7 +286,8 @@ class Storage(ABC):
             LeaseLost: the lease is over; nothing was written.
             StorageUnavailable: nothing was written, and the lease is still held.
         """
-        await self._queue.submit(operations.JoinOp(lease, joined, ids, again))
+        is_recorded = self._memory.keep_outcomes_s > 0
+        await self._queue.submit(operations.JoinOp(lease, joined, ids, again, is_recorded))
 
     async def note_progress(self, lease: Lease, progress: int) -> int:
         """Note how far the turn of a delivery has come that has crashed, and return its crashes before it came that far.
@@ -473,6 +497,22 @@ class Storage(ABC):
     async def standing(self, key: str, turn: str, person: str | None, *, since: float) -> Standing:
         """Return what was decided about a call, and about its person since a time."""
         return await self._read(lambda db: decisions.standing(db, key, turn, person, since))
+
+    # Outcomes
+
+    async def outcomes(
+        self, chats: Collection[str], *, since: float | None = None, until: float | None = None, limit: int = 500
+    ) -> list[OutcomeRow]:
+        """Return what became of the deliveries of chats, in the order in which their turns ended; of too many, the newest.
+
+        Args:
+            since, until: Unix seconds of the time of acceptance; `until` is excluded.
+        """
+        return await self._read(lambda db: outcomes.of_chats(db, chats, since, until, limit))
+
+    async def outcomes_of(self, ids: Collection[str]) -> list[OutcomeRow]:
+        """Return what became of deliveries and of messages with these ids. It reads all outcomes."""
+        return await self._read(lambda db: outcomes.of_ids(db, ids))
 
     # State
 

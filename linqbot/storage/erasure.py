@@ -17,8 +17,14 @@ from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from linqbot.linq.events.delivery import decode
-from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, is_lane_of_receipts, lane_of_chat
-from linqbot.storage import broadcasts, decisions, mutes, state
+from linqbot.linq.events.lane import (
+    chat_of_lane,
+    chat_of_receipts,
+    is_lane_of_receipts,
+    lane_of_chat,
+    lane_of_receipts,
+)
+from linqbot.storage import broadcasts, decisions, mutes, outcomes, state
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.mutes import Mute
 from linqbot.storage.upkeep import Forgotten
@@ -92,6 +98,10 @@ class Person:
     @property
     def lanes(self) -> set[str]:
         return {lane_of_chat(chat) for chat in self.chats}
+
+    async def lanes_of_outcomes(self, db: Readable) -> list[str]:
+        receipts = (lane_of_receipts(chat) for chat in self.chats)
+        return [*self.lanes, *receipts, *await outcomes.lanes_naming(db, self.handle)]
 
     def is_of(self, mute: Mute) -> bool:
         return mute.person == self.handle or mute.chat_id in self.chats
@@ -218,12 +228,17 @@ async def forget(
 
 
 async def _search(db: Readable, person: Person) -> tuple[Found, bool]:
-    """Return the records that concern a person, and True if other tables have rows of the person, from one snapshot."""
+    """Return the records that concern a person, and True if there is more about the person, from one snapshot.
+
+    That is state, a mute, a decision, or outcomes of deliveries.
+    """
     sql = "SELECT 1 FROM state WHERE lower(scope) = ANY($1) LIMIT 1"
+    ended = "SELECT 1 FROM outcome WHERE lane = ANY($1) LIMIT 1"
     async with db.snapshot():
         found = await person.find(lambda: _records(db))
         has_more = any(map(person.is_of, await mutes.stored(db))) or await decisions.has(db, person.handle)
-        return found, has_more or await db.value(sql, list(person.scopes)) is not None
+        has_more = has_more or await db.value(sql, list(person.scopes)) is not None
+        return found, has_more or await db.value(ended, await person.lanes_of_outcomes(db)) is not None
 
 
 async def _records(db: Readable) -> AsyncIterator[StoredRecord]:
@@ -274,4 +289,5 @@ async def _erase(
         timers=await tx.run("DELETE FROM timer WHERE id = ANY($1)", list(keys["timer"])),
         conversations=await tx.run("DELETE FROM conversation WHERE id = ANY($1)", list(keys["conversation"])),
         state=await tx.run("DELETE FROM state WHERE lower(scope) = ANY($1)", list(person.scopes)),
+        outcomes=await tx.run("DELETE FROM outcome WHERE lane = ANY($1)", await person.lanes_of_outcomes(tx)),
     )

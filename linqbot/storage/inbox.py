@@ -14,6 +14,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Rearm, Timer
 
@@ -143,6 +144,7 @@ class Commit:
         ended: Ids of conversations to delete, before `conversations` are stored.
         has_all_entries: True if the turn has no entries on record besides `entries`. It saves the backend a search.
         recipients: Outcomes of people that a broadcast goes to.
+        record: What is kept for operators of how the run ended; None keeps nothing.
     """
 
     outcome: Outcome
@@ -156,6 +158,7 @@ class Commit:
     ended: list[str] = field(default_factory=list)
     has_all_entries: bool = False
     recipients: Sequence[RecipientUpdate] = ()
+    record: OutcomeRow | None = None
 
 
 @dataclass(frozen=True, slots=True)

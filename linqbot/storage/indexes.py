@@ -25,10 +25,12 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from linqbot.linq.events.delivery import Delivery
+from linqbot.options import DAY_S
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.mutes import Mute
+from linqbot.storage.outcomes import KEEP_OUTCOMES_DAYS
 
 
 @dataclass(slots=True, eq=False)
@@ -473,6 +475,9 @@ class StorageMemory(ABC):
         # See `Storage.has_made_scheduled_sends`. It stays True when the last of these entries is deleted.
         self.has_own_entries = False
         self.purge_at = 0.0  # time before which no purge needs to run
+        self.keep_outcomes_s = (
+            KEEP_OUTCOMES_DAYS * DAY_S
+        )  # seconds for which outcomes are kept; see `Storage.keep_outcomes_days`
 
     @abstractmethod
     def release(self, leases: Iterable[Lease]) -> object:

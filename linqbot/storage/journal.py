@@ -230,14 +230,16 @@ async def forget_texts(tx: Writable, turns: Iterable[str]) -> None:
         await _redact(tx, await tx.fetch("SELECT n, call, answer FROM journal WHERE texts AND turn = ANY($1)", over))
 
 
-async def purge(tx: Writable, limit: int) -> int:
+async def purge(tx: Writable, limit: int, keep_s: float) -> int:
     """Delete old journal entries, and the texts in younger ones, at most `limit` of each.
 
+    Args:
+        keep_s: Seconds for which entries are kept, if that is longer than `ENTRIES_KEPT_S`.
     Returns:
         The greater of the two numbers of rows; less than `limit` if nothing is left to do.
     """
     old = "SELECT n FROM journal WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED"
-    if gone := [n for (n,) in await tx.fetch(old, tx.now - max(ENTRIES_KEPT_S, tx.keep_s), limit)]:
+    if gone := [n for (n,) in await tx.fetch(old, tx.now - max(ENTRIES_KEPT_S, keep_s), limit)]:
         await tx.run("DELETE FROM journal WHERE n = ANY($1)", gone)
     with_texts = """SELECT n, call, answer FROM journal WHERE texts AND ended_at < $1
                     ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED"""

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import broadcasts, conversations, journal, timers, upkeep
+from linqbot.storage import broadcasts, conversations, journal, outcomes, timers, upkeep
 from linqbot.storage.dialect import Writable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, InboxLimits, Lease, Retry, lease_over
 from linqbot.storage.indexes import StorageMemory
@@ -98,6 +98,7 @@ class JoinOp(Op[None]):
     joined: Delivery
     ids: Sequence[str]
     again: bool
+    is_recorded: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -263,6 +264,14 @@ class OpQueue(ABC):
                 op.future.set_result(op.result)
             else:
                 op.future.set_exception(op.error)
+        if error is None and self._memory.keep_outcomes_s:
+            self._record_duplicates(batch)
+
+    def _record_duplicates(self, batch: list[Op[Any]]) -> None:
+        """Store the outcomes of deliveries that were known, in a transaction of their own: they had no other one."""
+        known = [op.delivery for op in batch if type(op) is PutOp and op.result is False]
+        if known and (found := [row for each in known if (row := outcomes.duplicate(each)) is not None]):
+            self.post(WorkOp(lambda tx: outcomes.write(tx, found)))
 
 
 def _for_one(error: Exception) -> StorageError:
@@ -334,7 +343,7 @@ async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMem
         if kind in ops:
             await lanes.steps[kind](tx, ops[kind])
     if purging and tx.now >= memory.purge_at:
-        await upkeep.purge(tx, lanes.old_ids)
+        await upkeep.purge(tx, lanes.old_ids, memory.keep_outcomes_s)
     if tx.changes.received_at is not None:
         await upkeep.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
 
@@ -391,6 +400,7 @@ async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[Finis
     commits = [op.commit for op in ended.values()]
     await conversations.write(tx, [each for each in commits if each.ended or each.conversations])
     await broadcasts.update(tx, [update for commit in commits for update in commit.recipients])
+    await outcomes.write(tx, [commit.record for commit in commits if commit.record is not None])
     gone = {seq: op for seq, op in ended.items() if not isinstance(op.commit.outcome, Retry | Defer)}
     if gone:
         await _remove(tx, gone, ending, lanes)

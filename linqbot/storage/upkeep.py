@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import conversations, decisions, journal, mutes
+from linqbot.storage import conversations, decisions, journal, mutes, outcomes
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
 
@@ -79,6 +79,7 @@ class Forgotten:
     state: int = 0  # values of state
     conversations: int = 0  # conversations that waited for an answer, or had ended a short time ago
     recipients: int = 0  # rows of the person in broadcasts
+    outcomes: int = 0  # outcomes of deliveries
     # Ids of deliveries that are being handled now and could not be erased. They stay until their turns end, with their
     # journal entries and whatever these turns store. Call `forget` again then, with `chats`.
     left: tuple[str, ...] = ()
@@ -90,7 +91,7 @@ class Forgotten:
 
     def __add__(self, later: Forgotten) -> Forgotten:
         """Return the sum of the counts, with `left` and `wiped` of the later call."""
-        counts = ("waiting", "done", "dead", "entries", "timers", "state", "conversations", "recipients")
+        counts = ("waiting", "done", "dead", "entries", "timers", "state", "conversations", "recipients", "outcomes")
         sums = {name: getattr(self, name) + getattr(later, name) for name in counts}
         return replace(later, chats=tuple(sorted({*self.chats, *later.chats})), **sums)
 
@@ -233,17 +234,18 @@ async def _take_kept(
     return [found[one] for one in taken]
 
 
-async def purge(tx: Writable, known: str) -> None:
+async def purge(tx: Writable, known: str, outcomes_s: float) -> None:
     """Delete old rows, a few at a time, in the transaction of other operations."""
     old = "SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED"
     if done := [n for (n,) in await tx.fetch(old, tx.now - tx.keep_s, _PURGE_ROWS)]:
         await tx.run("DELETE FROM done WHERE n = ANY($1)", done)
     seen = await tx.run(known, tx.now - SEEN_KEPT_S - SOON_S, _PURGE_ROWS)
-    entries = await journal.purge(tx, _PURGE_ROWS)
+    entries = await journal.purge(tx, _PURGE_ROWS, max(tx.keep_s, outcomes_s))
+    ended = await outcomes.purge(tx, outcomes_s, _PURGE_ROWS)
     await conversations.purge(tx)
     await mutes.purge(tx)
     await decisions.purge(tx)
-    if max(len(done), seen, entries) < _PURGE_ROWS:
+    if max(len(done), seen, entries, ended) < _PURGE_ROWS:
         tx.changes.purge_at = tx.now + _PURGE_EVERY_S
 
 

@@ -28,6 +28,7 @@ from linqbot.storage.decisions import Decision
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.mutes import Mute
 from linqbot.storage.open import open_storage
+from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.upkeep import SQLiteContents
@@ -74,7 +75,8 @@ async def fill(storage: Storage) -> None:
     sent = [entry("w.1", "0", status="accepted", answer=b'{"a":1}', message_id="out-1"), entry("w.1", "1")]
     await storage.finish(first, Commit(Ack(), sent, state, conversations=[asked]))
     again = await lease(delivery("c:2", name="w.2"))
-    await storage.finish(again, Commit(Retry(now + 3600, "no\0answer")))
+    row = OutcomeRow("w.2", "c:2", "t", "m", "t", now, "retry", "bot:x", "KeyError", 1, 1, 1, 0.5, "[]", "[]")
+    await storage.finish(again, Commit(Retry(now + 3600, "no\0answer"), record=row))
     await storage.put(delivery("c:2", name="w.2b", message_key="m.2b"))
     later = await lease(delivery("c:5", name="w.5"))
     await storage.finish(later, Commit(Defer(now - 5, "Linq is away")))

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, MUTED, RAN, Again, Opening, Part, Turn, opts_out
 from linqbot.engine.watcher import turn_watcher
@@ -476,7 +477,7 @@ class Asks(Part):
             return None
         from linqbot.features.mute import waits
 
-        clock = self._turns.clock
+        clock, turn.why = self._turns.clock, turn_record.MUTED
         waits(turn, order(asked.conversation, asked.question.n, outcome, name=delivery.id, now=clock.now()), clock)
         return Ack()
 

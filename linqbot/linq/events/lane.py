@@ -54,6 +54,11 @@ def is_lane_of_receipts(lane: str) -> bool:
     return lane.startswith(_RECEIPTS)
 
 
+def lane_of_receipts(chat_id: str) -> str:
+    """Return the lane of the receipts and typing events of a chat."""
+    return _RECEIPTS + chat_id
+
+
 def chat_of_receipts(lane: str) -> str | None:
     """Return the id of the chat whose receipts and typing events share a lane; None for every other lane."""
     is_of_chat = lane.startswith(_RECEIPTS) and not lane.startswith(_RECEIPTS_OF_MESSAGE)

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
-from linqbot.storage import conversations, journal, mutes, operations, upkeep
+from linqbot.storage import conversations, journal, mutes, operations, outcomes, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import may_run
@@ -363,6 +363,8 @@ async def _join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
         await tx.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
         if op.again:
             await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
+        if op.is_recorded:
+            await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
         sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
         rows = await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
         tx.changes.joined.append((head, op.joined, await _end_deleted(tx, rows), op.again))
@@ -408,13 +410,16 @@ def _lanes_and_tokens(leases: Sequence[Lease]) -> tuple[list[str], list[int]]:
 
 def _entries(statement: Statement, rows: Sequence[tuple[Any, ...]]) -> str:
     """Return the SQL of a table `u` of rows of the journal, each with the token of its lease."""
-    kinds = [statement.tx.memory.types["journal", name] for name in (*journal.COLUMNS.split(", "), "texts")] + [
-        "bigint"
-    ]
+    return _with_tokens(statement, "journal", f"{journal.COLUMNS}, texts", rows)
+
+
+def _with_tokens(statement: Statement, table: str, names: str, rows: Sequence[tuple[Any, ...]]) -> str:
+    """Return the SQL of a table `u` of these columns of a table, each row with the token of its lease."""
+    kinds = [*(statement.tx.memory.types[table, name] for name in names.split(", ")), "bigint"]
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in kinds]
     typed = zip(statement.values(*columns).split(", "), kinds, strict=True)
     arrays = ", ".join(f"{parameter}::{kind}[]" for parameter, kind in typed)
-    return f"unnest({arrays}) AS u ({journal.COLUMNS}, texts, token)"
+    return f"unnest({arrays}) AS u ({names}, token)"
 
 
 def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
@@ -479,6 +484,21 @@ def add_ends(statement: Statement, ops: Collection[FinishOp]) -> None:
         f"""INSERT INTO journal ({journal.COLUMNS}, texts, ended_at)
             SELECT {journal.COLUMNS}, texts, {statement.values(tx.now)}::float8 FROM ended, {_entries(statement, rows)}
             WHERE u.token <> ALL (ended.over) {journal.REPLACE}""",  # noqa: S608 - constant texts
+    )
+
+
+def add_outcomes(statement: Statement, ops: Collection[FinishOp]) -> None:
+    """Store what is kept for operators of turns that `add_ends` has ended just before."""
+    tx, kept = statement.tx, [op for op in ops if op.commit.record is not None]
+    if not kept:
+        return
+    rows = outcomes.rows(tx.now, [op.commit.record for op in kept if op.commit.record is not None])
+    given = [(*row, op.lease.token) for row, op in zip(rows, kept, strict=True)]
+    statement.write(
+        "recorded",
+        f"""INSERT INTO outcome ({outcomes.COLUMNS})
+            SELECT {outcomes.COLUMNS} FROM ended, {_with_tokens(statement, "outcome", outcomes.COLUMNS, given)}
+            WHERE u.token <> ALL (ended.over)""",  # noqa: S608 - constant texts
     )
 
 

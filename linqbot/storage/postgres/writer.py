@@ -112,6 +112,7 @@ class PostgresWriter(OpQueue):
             lanes.add_begins(statement, begins)
         if ends := of(ops, operations.FinishOp):
             lanes.add_ends(statement, ends)
+            lanes.add_outcomes(statement, ends)
         for arrivals in lanes.rounds(of(ops, operations.PutOp)):
             grown = {first.delivery.lane for first, *_ in arrivals}
             news = self._payload(TransactionChanges(work=True, lanes=grown))

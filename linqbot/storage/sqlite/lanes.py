@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from linqbot.errors import LaneFull
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import journal, operations, upkeep
+from linqbot.storage import journal, operations, outcomes, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import LaneLease, Row
@@ -255,6 +255,8 @@ async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
         behind = tx.index.lanes.behind(op.lease.delivery.lane, tx.index.lanes.depth)
         rows = await tx.fetch("SELECT seq, id FROM delivery WHERE seq = ANY($1)", behind)
         gone = [seq for seq, one in rows if one in op.ids]
+        if op.is_recorded:
+            await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
         await _delete(tx, gone, gone)
         await tx.run("UPDATE body SET body = $1 WHERE seq = $2", op.joined.body, head)
         if op.again:

@@ -1,0 +1,131 @@
+"""The record of a run: the row that the commit which ends it keeps for operators, in `storage/outcomes.py`.
+
+A row has ids, times and names. Why a turn failed is said by the class of its error and its place, by Linq's status and code, or by
+a sentence that the log has too: the message of any other error may quote a person.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from linqbot.errors import (
+    Ambiguous,
+    LinqApiError,
+    NoVerdict,
+    Refused,
+    StorageError,
+    TurnDeferred,
+)
+from linqbot.linq.events.lane import token
+from linqbot.linq.events.parse import EventNotUnderstood
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Outcome, Retry
+from linqbot.storage.outcomes import QUIET, OutcomeRow, Result, message_of
+
+if TYPE_CHECKING:
+    from linqbot.engine.failure import TurnFailure
+    from linqbot.engine.parts import Turn
+
+_UNSEEN: Final = ("i.doctor.", "i.own_change.")
+"""Prefixes of the ids of deliveries that no person has caused, and no code of the bot."""
+
+NO_HANDLER: Final = "the bot has no handler for this event type"
+OPTED_OUT: Final = "the person opted out"
+LEFT: Final = "the bot's line is not in the group"
+MUTED: Final = "the bot is muted in this chat"
+MIDDLEWARE: Final = "middleware ended the event before its handler"
+_MOST_TRIED: Final = 40
+_LONGEST: Final = 500
+
+
+def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
+    """Return the row of a run that ends with an outcome; None if it needs none."""
+    lease, ctx = turn.lease, turn.ctx
+    delivery, handler = lease.delivery, None if ctx is None else ctx.handler
+    if isinstance(outcome, Ack):
+        if handler is None and (delivery.type in QUIET or delivery.id.startswith(_UNSEEN)):
+            return None
+    elif not isinstance(outcome, DeadLetter) and lease.delivery_count & (lease.delivery_count + 1):
+        return None  # only a few rows of a turn that runs again and again
+    message_id, trace_id, tried, calls = message_of(delivery), None, None, None
+    if ctx is not None:
+        event = ctx.event
+        message_id, trace_id = message_id or token(event.message_id), token(event.trace_id)
+        if ctx.missed:
+            tried = json.dumps(ctx.missed[:_MOST_TRIED])
+        if turn.journal.failed_calls:
+            calls = json.dumps(turn.journal.failed_calls)
+    result, why, failed = _result(turn, outcome)
+    return OutcomeRow(
+        delivery.id,
+        delivery.lane,
+        delivery.type,
+        message_id,
+        trace_id,
+        delivery.received_at,
+        result,
+        handler,
+        why,
+        lease.replay,
+        lease.delivery_count + 1,
+        lease.attempts + failed,
+        round((time.perf_counter() - turn.began) * 1000, 1),
+        tried,
+        calls,
+    )
+
+
+def _result(turn: Turn, outcome: Outcome) -> tuple[Result, str | None, bool]:
+    """Return what became of the delivery, why, and True if its handler has failed."""
+    if isinstance(outcome, DeadLetter):
+        return "dead_letter", short(turn.why or outcome.kind or outcome.error), outcome.failed
+    if isinstance(outcome, Retry):
+        return "retry", short(turn.why or outcome.error), True
+    if isinstance(outcome, Defer):
+        return "deferred", short(turn.why or outcome.reason), False
+    ctx, why = turn.ctx, turn.why
+    if why is None and ctx is not None and not (turn.kind is not None and turn.kind.run is not None):
+        why = ctx.passed_over or (None if ctx.has_begun else MIDDLEWARE)
+        if why is None:
+            return "handled", ctx.recovered, False
+    result: Result = "handled" if why is None else "muted" if why == MUTED else "ignored"
+    return result, why, False
+
+
+def reason_of(failure: TurnFailure) -> str:
+    """Return why a run has failed, without what a person may have written."""
+    error = failure.error
+    if isinstance(error, LinqApiError):
+        return said_by_linq(error)
+    if isinstance(error, _SPEAKING):
+        return str(error)
+    return f"{type(error).__name__} at {failure.place}"
+
+
+_SPEAKING: Final = (Ambiguous, EventNotUnderstood, NoVerdict, Refused, StorageError, TurnDeferred)
+"""The errors whose messages are linqbot's, or the words of a plugin."""
+
+
+def said_by_linq(error: LinqApiError) -> str:
+    numbers = [str(each) for each in (error.status, error.code) if each is not None]
+    answer = f"Linq answered {error.call} with {'/'.join(numbers)}" if numbers else f"Linq did not answer {error.call}"
+    return f"{answer} (trace {error.trace_id})" if error.trace_id else answer
+
+
+def failed_call(name: str, error: BaseException) -> dict[str, Any]:
+    """Return what is kept of a call that was refused or failed."""
+    facts: dict[str, Any] = {"call": name}
+    if isinstance(error, LinqApiError):
+        facts |= {"status": error.status, "code": error.code, "trace_id": error.trace_id}
+    elif isinstance(error, Refused):
+        facts |= {"plugin": error.plugin, "why": short(str(error))}
+    else:
+        facts |= {"error": type(error).__name__}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def short(text: str) -> str:
+    """Return the first line of a text, of limited length, in a form that every storage can keep."""
+    line = text.partition("\n")[0][:_LONGEST]
+    return line if line.isprintable() else ascii(line)[1:-1]
