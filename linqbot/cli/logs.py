@@ -21,7 +21,6 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final, TextIO, cast
 
-import structlog
 from pydantic_core import to_json
 
 from linqbot import tracebacks
@@ -34,6 +33,7 @@ from linqbot.frames import place_of
 # fails, and None in `sys.modules` is Python's documented way to make an import fail. The entry is removed at once, so
 # that a bot can still import rich.
 sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+import structlog  # noqa: E402
 from structlog.typing import EventDict, ExcInfo, WrappedLogger  # noqa: E402
 
 if sys.modules["rich"] is None:
