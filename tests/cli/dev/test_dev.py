@@ -1,4 +1,4 @@
-"""The output of `linqbot dev`: handlers that block the loop, each traceback once, and otherwise almost nothing."""
+"""The ends of `linqbot dev`, and its addresses in JSON."""
 
 from __future__ import annotations
 
@@ -12,78 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from emulator_control import replies, text
 
-BOT = """
-import time
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot()
-
-
-def nap() -> None:
-    time.sleep(0.6)
-
-
-@bot.on_message("slow")
-async def slow(message: MessageReceived, ctx: Context) -> None:
-    nap()
-    await ctx.reply("late")
-
-
-@bot.on_message("boom")
-async def boom(message: MessageReceived, ctx: Context) -> None:
-    raise ValueError("again")
-
-
-@bot.on_message
-def fast(message: MessageReceived, ctx: Context) -> str:
-    time.sleep(0.5)
-    return "fast"
-"""
-
-
-def warnings(said: str, event: str) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    return [row for row in rows if row.get("event") == event]
-
-
-@pytest.mark.slow
-def test_dev_logs_little_names_the_handler_that_blocks_the_loop_and_shows_an_error_once(
-    tmp_path: Path, command: Callable[..., Any], port: int
-) -> None:
-    (tmp_path / "bot.py").write_text(BOT)
-    page = f"http://127.0.0.1:{port}"
-    dev = command("dev", "bot.py", "--port", str(port), LINQBOT_LOG_FORMAT="json")
-    dev.until(lambda: f"Text your bot: {page}" in dev.said())
-    assert dev.said().split() == ["Text", "your", "bot:", page]
-    text(page, "fast")
-    text(page, "slow")
-    dev.until(lambda: replies(page) == ["fast", "late"])
-    (blocked,) = dev.until(lambda: warnings(dev.said(), "loop.blocked"))
-    assert (blocked["handler"], blocked["at"]) == ("bot:slow", "bot.py:9")
-    assert "def instead of async def" in blocked["what_to_do"]
-    text(page, "boom")
-    dev.until(lambda: dev.said().count("ValueError at bot.py:20: again → again in") == 2)
-    assert dev.said().count('    raise ValueError("again")') == 1
-    assert "turn.failed" not in dev.said()
-    assert dev.stop() == 0
-
-
-@pytest.mark.slow
-def test_dev_with_json_prints_its_addresses_on_one_line(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
-    (tmp_path / "bot.py").write_text(BOT)
-    dev = command("dev", "bot.py", "--port", str(port), "--json")
-    dev.until(lambda: "\n" in dev.said())
-    started = json.loads(dev.said())
-    assert (started["bot"], started["phone"], started["reloaded"]) == ("bot.py", f"http://127.0.0.1:{port}", False)
-    (tmp_path / "bot.py").write_text(BOT + "1 / 0\n")
-    dev.until(lambda: dev.said().count("\n") == 2)
-    assert json.loads(dev.said().splitlines()[1])["error"]["code"] == "LQB5002"
-    (tmp_path / "bot.py").write_text(BOT)
-    dev.until(lambda: dev.said().count("\n") == 3)
-    assert json.loads(dev.said().splitlines()[2])["reloaded"] is True
-    assert dev.stop() == 0
+BOT = "from linqbot import Bot, MessageReceived\nbot = Bot()\n\n@bot.on_message\ndef fast(message: MessageReceived) -> str:\n    return ''\n"
 
 
 def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(

@@ -12,7 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+from cli.conftest import Command
 from emulator_control import ANN, replies
+from ports import free_port
 
 from linqbot.cli.dev.runner import KEPT, StorageCopies
 
@@ -47,8 +49,9 @@ async def number(message: MessageReceived, ctx: Context) -> None:
 class Page:
     """Acts as the page of a running `linqbot dev` does."""
 
-    def __init__(self, url: str, dev: Any) -> None:
+    def __init__(self, url: str, dev: Any, file: Path) -> None:
         self.url = url
+        self.file = file
         self.until: Callable[[Callable[[], Any]], Any] = dev.until
         self.said: Callable[[], str] = dev.said
         self._http = httpx.Client(base_url=url, timeout=60)
@@ -60,6 +63,12 @@ class Page:
         answer = self._http.post(f"/emulator/{path}", json=body)
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
+
+    def save(self, code: str) -> None:
+        """Save the bot's file, and wait until the bot has started with it."""
+        starts = self.said().count("Reloaded.")
+        self.file.write_text(code)
+        self.until(lambda: self.said().count("Reloaded.") > starts)
 
     def get(self, path: str, **query: str) -> Any:
         return self._http.get(f"/emulator/{path}", params=query).raise_for_status().json()
@@ -76,18 +85,28 @@ class Page:
         return dict(self.get("stored", chat_id=chat_id))
 
 
-@pytest.fixture
-def page(tmp_path: Path, command: Callable[..., Any], port: int) -> Iterator[Page]:
-    (tmp_path / "bot.py").write_text(BOT)
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    folder, port = tmp_path_factory.mktemp("dev"), free_port()
+    (folder / "bot.py").write_text(BOT)
     url = f"http://127.0.0.1:{port}"
-    dev = command("dev", "bot.py", "--port", str(port))
+    dev = Command(folder, "dev", "bot.py", "--port", str(port))
     dev.until(lambda: f"Text your bot: {url}" in dev.said())
-    running = Page(url, dev)
+    running = Page(url, dev, folder / "bot.py")
     yield running
     running.close()
+    dev.stop()
+
+
+@pytest.fixture
+def page(served: Page) -> Page:
+    """A page without conversations, in real time, whose bot has just started."""
+    served.post("reset", 204)
+    return served
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_the_bots_clock_moves_along_and_scheduled_sends_come_at_their_times(page: Page) -> None:
     chat_id = page.write("remind me", "I will")["chat_id"]
     scheduled = page.until(lambda: page.stored(chat_id)["scheduled"])
@@ -115,17 +134,19 @@ def time_of(iso: str) -> float:
 
 
 @pytest.mark.slow
-def test_a_saved_file_starts_the_bot_with_the_moved_clock(page: Page, tmp_path: Path) -> None:
+@pytest.mark.process
+def test_a_saved_file_starts_the_bot_with_the_moved_clock(page: Page) -> None:
     page.post("clock", advance_s=86_400)
-    (tmp_path / "bot.py").write_text(BOT.replace("I will", "I shall"))
-    page.until(lambda: "Reloaded" in page.said())
+    page.save(BOT.replace("I will", "I shall"))
     chat_id = page.write("remind me", "I shall")["chat_id"]
     page.until(lambda: page.stored(chat_id)["scheduled"])
     last = page.stored(chat_id)["scheduled"][-1]["due"]
     assert abs(time.time() + 2 * 86_400 - time_of(last)) < 120
+    page.save(BOT)
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_restarting_from_a_message_rewinds_emulator_storage_and_clock(page: Page) -> None:
     chat_id = page.write("remind me", "I will")["chat_id"]
     first = page.until(lambda: page.stored(chat_id)["scheduled"])
@@ -150,6 +171,7 @@ def test_restarting_from_a_message_rewinds_emulator_storage_and_clock(page: Page
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_deliver_again_is_ignored_and_run_again_sends_everything_again(page: Page) -> None:
     written = page.write("one", "one 1")
     page.post("deliver-again", 202, message_id=written["message_id"])
@@ -162,6 +184,7 @@ def test_deliver_again_is_ignored_and_run_again_sends_everything_again(page: Pag
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_dead_letters_and_waiting_retries_of_a_chat_are_shown(page: Page) -> None:
     chat_id = page.write("boom")["chat_id"]
     waiting = page.until(lambda: page.stored(chat_id)["waiting"])
@@ -174,6 +197,7 @@ def test_dead_letters_and_waiting_retries_of_a_chat_are_shown(page: Page) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_a_reset_empties_the_emulator_and_the_bots_storage_and_returns_to_real_time(page: Page) -> None:
     chat_id = page.write("remind me", "I will")["chat_id"]
     page.post("clock", advance_s=60)
@@ -186,19 +210,21 @@ def test_a_reset_empties_the_emulator_and_the_bots_storage_and_returns_to_real_t
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_what_the_bot_does_while_it_does_not_run_is_said_and_a_restart_needs_no_running_bot(
-    page: Page, tmp_path: Path
+    page: Page,
 ) -> None:
     written = page.write("one", "one 1")
-    (tmp_path / "bot.py").write_text("1 / 0\n")
+    page.file.write_text("1 / 0\n")
     page.until(lambda: page.stored(written["chat_id"]) == {"available": True, "is_running": False})
     page.post("run-again", 409, message_id=written["message_id"])
     page.post("restart", 201, message_id=written["message_id"])
-    (tmp_path / "bot.py").write_text(BOT)
+    page.save(BOT)
     page.until(lambda: replies(page.url) == ["one 1"])
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_nobody_without_the_key_reads_what_the_bot_stores(page: Page) -> None:
     (subscription,) = page.get("state")["subscriptions"]
     bot = subscription["target_url"].partition("/webhooks")[0]

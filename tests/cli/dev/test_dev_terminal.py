@@ -45,6 +45,12 @@ async def boom(message: MessageReceived, ctx: Context) -> None:
 async def die(message: MessageReceived, ctx: Context) -> None:
     import os
     os._exit(7)
+
+
+@bot.on_message("crash", attempts=1)
+async def crash(message: MessageReceived, ctx: Context) -> None:
+    import ctypes
+    ctypes.string_at(0)
 """
 MISTAKES = """
 from linqbot import Bot, Context, MessageReceived
@@ -66,18 +72,6 @@ async def misspelt(message: MessageReceived, ctx: Context) -> None:
 async def slow(message: MessageReceived, ctx: Context) -> None:
     import time
     time.sleep(2.5)
-"""
-CRASHING = """
-import ctypes
-
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot(typing=False)
-
-
-@bot.on_message
-async def crash(message: MessageReceived, ctx: Context) -> None:
-    ctypes.string_at(0)
 """
 ABOVE = "from linqbot import Bot, Context, MessageReceived, contains\nbot = Bot()\n"
 PLAIN = "async def f(message: MessageReceived, ctx: Context) -> None: ..."
@@ -179,7 +173,12 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
         each.close()
 
 
-def test_each_message_is_one_line_and_events_without_a_handler_are_none(terminal: Callable[..., Terminal]) -> None:
+def test_each_message_is_one_line_events_without_a_handler_are_none_and_ctrl_c_says_nothing(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    # A file that is named as a module of Python does not keep the bot from starting.
+    for name in ("json.py", "asyncio.py", "click.py"):
+        (tmp_path / name).write_text("raise ImportError('This is not the module that was meant.')\n")
     dev = terminal()
     chat = text(dev.page, "hi")
     dev.until(lambda: replies(dev.page) == ["Hello!"])
@@ -187,7 +186,7 @@ def test_each_message_is_one_line_and_events_without_a_handler_are_none(terminal
     assert httpx.post(f"{dev.page}/emulator/typing", json=typing).is_success
     text(dev.page, "what?")
     assert dev.until(lambda: dev.turns[1:]) == [
-        f'{ANN} "what?" → no handler took it: no filter fits (tried bot:greet, bot:boom, bot:die)'
+        f'{ANN} "what?" → no handler took it: no filter fits (tried bot:greet, bot:boom, bot:die, bot:crash)'
     ]
     assert dev.turns[0] == f'{ANN} "hi" → bot:greet N ms → "Hello!" (confetti)'
     assert "\x1b[" in dev.raw.partition("what?")[2]
@@ -196,9 +195,16 @@ def test_each_message_is_one_line_and_events_without_a_handler_are_none(terminal
     first, second = dev.until(lambda: (found := dev.state()["observations"])[1:] and found)
     assert (first["outcome"], first["handler"], first["file"], first["line"]) == ("acked", "bot:greet", "bot.py", 7)
     assert (second["outcome"], second["reason"]) == ("not_handled", "no filter fits")
+    before = dev.screen
+    with httpx.stream("GET", f"{dev.page}/emulator/stream") as stream:
+        assert next(stream.iter_text()).startswith(": hello")
+        assert dev.press_ctrl_c() == 0
+    assert dev.screen == before
 
 
-def test_an_error_shows_its_traceback_once_and_a_line_for_each_attempt(terminal: Callable[..., Terminal]) -> None:
+def test_an_error_shows_its_traceback_once_and_a_process_that_ends_is_shown_with_the_reason(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
     dev = terminal(NO_COLOR="1")
     text(dev.page, "boom")
     error = f'{ANN} "boom" → bot:boom N ms → ValueError at bot.py:14: no such dish'
@@ -213,9 +219,18 @@ def test_an_error_shows_its_traceback_once_and_a_line_for_each_attempt(terminal:
     assert (
         retried["error"].items() >= {"file": "bot.py", "line": 14, "code": 'raise ValueError("no such dish")'}.items()
     )
+    text(dev.page, "die")
+    found = dev.until(lambda: (bot := dev.state()["bot"]) and bot["status"] == "stopped" and bot)
+    assert found["message"] == "The bot's process ended with exit code 7. The terminal may show why."
+    dev.until(lambda: "exit code 7" in dev.screen)
+    (tmp_path / "bot.py").write_text(BOT.replace("os._exit(7)", "pass"))
+    dev.until(lambda: "Reloaded." in dev.screen)
+    text(dev.page, "crash")
+    dev.until(lambda: "because of signal 11 (SIGSEGV: an error in a compiled library)" in dev.screen)
+    assert 'bot.py", line 26 in crash' in dev.screen
 
 
-def test_a_forgotten_await_is_shown_with_its_line_and_a_misspelt_effect_with_a_folded_traceback(
+def test_a_forgotten_await_a_misspelt_effect_and_a_blocked_loop_are_shown_with_their_lines(
     terminal: Callable[..., Terminal], tmp_path: Path
 ) -> None:
     dev = terminal("--no-reload", mistakes=MISTAKES)
@@ -237,39 +252,40 @@ def test_a_forgotten_await_is_shown_with_its_line_and_a_misspelt_effect_with_a_f
     (forgot, _) = dev.until(lambda: (found := dev.state()["observations"])[1:] and found)
     assert (forgot["outcome"], forgot["error"]["type"]) == ("dead_lettered", "NeverAwaited")
     assert (forgot["error"]["file"], forgot["error"]["line"]) == ("bot.py", line)
+    text(dev.page, "slow")
+    dev.until(lambda: "loop.blocked" in dev.screen)
+    assert "bot:slow" in dev.screen.rpartition("loop.blocked")[2]
+    assert "def instead of async def" in dev.screen
 
 
-def test_the_page_learns_that_a_file_does_not_load_and_a_reload_delivers_what_the_bot_now_handles(
+def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_while_messages_wait(
     terminal: Callable[..., Terminal], tmp_path: Path
 ) -> None:
     dev = terminal()
-    always = {"message.sent", "message.delivered", "message.read", "message.failed", *ANSWERS}
+    file, always = (
+        tmp_path / "bot.py",
+        {"message.sent", "message.delivered", "message.read", "message.failed", *ANSWERS},
+    )
+    text(dev.page, "hi")
+    dev.until(lambda: replies(dev.page) == ["Hello!"])
+
+    def fails(code: str, number: int) -> str:
+        file.write_text(code)
+        dev.until(lambda: dev.screen.count("did not start. Correct it and save") == number)
+        return dev.screen.split("did not start. Correct it and save")[number - 1]
 
     def delivered() -> set[str]:
         return set(dev.state()["subscriptions"][0]["subscribed_events"])
 
     assert dev.state()["bot"]["status"] == "loaded"
     assert delivered() == {"message.received"} | always
-    (tmp_path / "bot.py").write_text(BOT + "broken(\n")
-    found = dev.until(lambda: (bot := dev.state()["bot"])["status"] == "failed" and bot)
-    assert (found["file"], found["line"]) == ("bot.py", BOT.count("\n") + 1)
-    assert found["message"] == "SyntaxError: '(' was never closed"
-    assert "importlib" not in found["traceback"]
-    dev.until(lambda: "did not start. Correct it and save" in dev.screen)
-    (tmp_path / "bot.py").write_text(BOT + EDITED)
-    dev.until(lambda: dev.screen.count("Text your bot") == 2)
-    assert dev.state()["bot"]["status"] == "loaded"
-    assert delivered() == {"message.received", "message.edited"} | always
-
-
-def test_the_bots_port_stays_open_through_a_reload_and_messages_wait_for_the_corrected_bot(
-    terminal: Callable[..., Terminal], tmp_path: Path
-) -> None:
-    dev = terminal()
     target = httpx.URL(dev.state()["subscriptions"][0]["target_url"])
     assert target.port is not None
-    (tmp_path / "bot.py").write_text(BOT + "broken(\n")
-    dev.until(lambda: "did not start. Correct it and save" in dev.screen)
+    fails(BOT + "broken(\n", 1)
+    found = dev.state()["bot"]
+    assert (found["status"], found["file"], found["line"]) == ("failed", "bot.py", BOT.count("\n") + 1)
+    assert found["message"] == "SyntaxError: '(' was never closed"
+    assert "importlib" not in found["traceback"]
     # No other program can take the port, and nothing waits for an answer of a bot that does not run.
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("127.0.0.1", target.port))
@@ -277,64 +293,24 @@ def test_the_bots_port_stays_open_through_a_reload_and_messages_wait_for_the_cor
         httpx.get(f"http://127.0.0.1:{target.port}/livez", timeout=60)
     text(dev.page, "hi")
     dev.until(lambda: "closed the connection" in dev.screen)
-    (tmp_path / "bot.py").write_text(BOT)
-    dev.until(lambda: replies(dev.page) == ["Hello!"])
-    assert "in use" not in dev.screen
-    assert "refused" not in dev.screen
-
-
-def test_a_file_named_as_a_module_of_python_does_not_keep_the_bot_from_starting(
-    terminal: Callable[..., Terminal], tmp_path: Path
-) -> None:
-    for name in ("json.py", "asyncio.py", "click.py"):
-        (tmp_path / name).write_text("raise ImportError('This is not the module that was meant.')\n")
-    dev = terminal()
-    text(dev.page, "hi")
-    dev.until(lambda: replies(dev.page) == ["Hello!"])
-    assert "Traceback" not in dev.screen
-
-
-def test_a_mistake_in_a_saved_file_is_named_and_a_corrected_file_is_served(
-    terminal: Callable[..., Terminal], tmp_path: Path
-) -> None:
-    dev = terminal()
-    for number, (code, says) in enumerate(DO_NOT_START.items(), 1):
-        (tmp_path / "bot.py").write_text(ABOVE + code + "\n")
-        dev.until(lambda: dev.screen.count("did not start. Correct it and save") == number)  # noqa: B023
-        *_, said = dev.screen.split("did not start. Correct it and save")[:number]
+    for number, (code, says) in enumerate(DO_NOT_START.items(), 2):
+        said = fails(ABOVE + code + "\n", number)
         for words in says:
             assert words in " ".join(said.split()), said
-    free = "def direct(message: MessageReceived) -> bool: return True\n@bot.on_message(direct | contains('hi'))\n"
-    (tmp_path / "bot.py").write_text(ABOVE + free + PLAIN + "\n")
+    file.write_text(BOT.replace("Hello!", "Welcome!") + EDITED)
+    dev.until(lambda: replies(dev.page) == ["Hello!", "Welcome!"])
     dev.until(lambda: dev.screen.count("Text your bot") == 2)
-    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+    assert dev.state()["bot"]["status"] == "loaded"
+    assert delivered() == {"message.received", "message.edited"} | always
+    assert "in use" not in dev.screen
+    assert "refused" not in dev.screen
+    free = "def direct(message: MessageReceived) -> bool: return True\n@bot.on_message(direct | contains('hi'))\n"
+    file.write_text(ABOVE + free + PLAIN + "\n@bot.on_message('cancel')\nasync def g(message, ctx): ...\n")
+    dev.until(lambda: dev.screen.count("Text your bot") == 3)
+    assert "a person who writes CANCEL opts out" in dev.screen
+    assert "@bot.on_opt_out" in dev.screen
+    file.write_text("from linqbot import Bot\nbot = Bot()\n")
     dev.until(lambda: "bot.py has no handler for messages yet: add @bot.on_message." in dev.screen)
-
-
-def test_a_bot_whose_process_ends_is_shown_in_the_terminal_and_on_the_page(terminal: Callable[..., Terminal]) -> None:
-    dev = terminal()
-    text(dev.page, "die")
-    found = dev.until(lambda: (bot := dev.state()["bot"]) and bot["status"] == "stopped" and bot)
-    assert found["message"] == "The bot's process ended with exit code 7. The terminal may show why."
-    dev.until(lambda: "exit code 7" in dev.screen)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="Windows has other words for the end of a process")
-def test_a_crash_in_a_compiled_library_is_shown_with_the_line_that_called_it(
-    terminal: Callable[..., Terminal],
-) -> None:
-    dev = terminal(mistakes=CRASHING)
-    text(dev.page, "die")
-    dev.until(lambda: "because of signal 11 (SIGSEGV: an error in a compiled library)" in dev.screen)
-    assert 'bot.py", line 11 in crash' in dev.screen
-
-
-def test_ctrl_c_with_an_open_page_ends_dev_without_a_word(terminal: Callable[..., Terminal]) -> None:
-    dev = terminal()
-    with httpx.stream("GET", f"{dev.page}/emulator/stream") as stream:
-        assert next(stream.iter_text()).startswith(": hello")
-        assert dev.press_ctrl_c() == 0
-    assert dev.screen.strip().splitlines() == [f"Text your bot: {dev.page}"]
 
 
 def test_ctrl_c_while_the_bots_file_is_imported_ends_dev_without_a_word(tmp_path: Path) -> None:
@@ -357,7 +333,7 @@ def test_ctrl_c_while_the_bots_process_imports_linqbot_ends_dev_without_a_word(t
     dev.close()
 
 
-def test_with_json_each_turn_is_a_line_of_json_without_texts(
+def test_with_json_the_start_each_turn_and_each_reload_is_a_line_of_json_without_texts(
     tmp_path: Path, command: Callable[..., Any], port: int
 ) -> None:
     (tmp_path / "bot.py").write_text(BOT)
@@ -367,10 +343,17 @@ def test_with_json_each_turn_is_a_line_of_json_without_texts(
     text(page, "hi")
     text(page, "what?")
     dev.until(lambda: dev.said().count("\n") == 3)
-    _, first, second = map(json.loads, dev.said().splitlines())
+    started, first, second = map(json.loads, dev.said().splitlines())
+    assert (started["bot"], started["phone"], started["reloaded"]) == ("bot.py", page, False)
     assert (first["turn"]["handler"], first["turn"]["replies"]) == ("bot:greet", 1)
     assert second["turn"]["reason"] == "no filter fits"
     assert "what?" not in dev.said()
+    (tmp_path / "bot.py").write_text(BOT + "1 / 0\n")
+    dev.until(lambda: any("error" in json.loads(line) for line in dev.said().splitlines()))
+    assert json.loads(dev.said().splitlines()[3])["error"]["code"] == "LQB5002"
+    (tmp_path / "bot.py").write_text(BOT)
+    dev.until(lambda: '"reloaded": true' in dev.said())
+    assert all(map(json.loads, dev.said().splitlines()))
     assert dev.stop() == 0
 
 
@@ -400,30 +383,20 @@ def served(folder: Path, command: Callable[..., Any], source: str, **environ: st
     return bot, page
 
 
-def test_serve_logs_the_line_that_blocks_the_event_loop(tmp_path: Path, command: Callable[..., Any]) -> None:
-    bot, page = served(tmp_path, command, MISTAKES)
+def test_serve_logs_each_turn_the_line_that_blocks_the_event_loop_and_words_by_which_people_opt_out(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    bot, page = served(tmp_path, command, MISTAKES + "\n@bot.on_message('cancel')\nasync def g(message, ctx): ...\n")
+    assert "a person who writes CANCEL opts out" in bot.said()
     text(page, "slow")
     bot.until(lambda: "loop.blocked" in bot.said())
+    bot.until(lambda: "turn.acked" in bot.said())
     assert bot.stop() == 0
     rows = [json.loads(line) for line in bot.said().splitlines()]
     (blocked,) = [row for row in rows if row.get("event") == "loop.blocked"]
     assert (blocked["handler"], blocked["at"], blocked["longer_than_ms"]) == ("bot:slow", "bot.py:20", 1000)
-
-
-@pytest.mark.parametrize("is_on", [True, False])
-def test_serve_logs_a_line_for_each_turn_unless_that_is_switched_off(
-    tmp_path: Path, command: Callable[..., Any], *, is_on: bool
-) -> None:
-    bot, page = served(tmp_path, command, BOT, LINQBOT_LOG_TURNS=str(is_on).lower())
-    text(page, "hi")
-    bot.until(lambda: replies(page) == ["Hello!"])
-    httpx.post(f"{page}/emulator/flush")
-    assert bot.stop() == 0
-    rows = [json.loads(line) for line in bot.said().splitlines()]
     acked = [row for row in rows if row.get("event") == "turn.acked"]
-    assert [(row["handler"], row["type"], row["attempt"]) for row in acked] == (
-        [("bot:greet", "message.received", 1)] if is_on else []
-    )
+    assert [(row["handler"], row["type"], row["attempt"]) for row in acked] == [("bot:slow", "message.received", 1)]
     assert ANN not in bot.said()
 
 

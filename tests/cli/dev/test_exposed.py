@@ -73,13 +73,6 @@ def test_files_of_the_emulator_are_under_the_name_that_was_given(command: Callab
     assert emulator.stop() == 0
 
 
-def test_without_a_host_there_is_no_warning(command: Callable[..., Any], port: int) -> None:
-    emulator = command("dev", "--no-bot", "--port", str(port))
-    emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
-    assert emulator.said() == f"Linq emulator on http://127.0.0.1:{port}\n"
-    assert emulator.stop() == 0
-
-
 def test_a_malformed_host_is_refused(subtests: pytest.Subtests) -> None:
     for value in ["http://mybox", "mybox:4010", "*", "", "my box", "[mybox]:1", ".."]:
         with subtests.test(value=value):
