@@ -382,24 +382,6 @@ def test_a_rotation_under_load_refuses_and_loses_no_delivery(account: Account, c
     assert "whsec_" not in bot.said()
 
 
-@pytest.mark.slow
-def test_after_a_rotation_the_old_secret_is_no_longer_accepted(account: Account, command: Callable[..., Any]) -> None:
-    account.done("sync", "bot.py", "--url", account.url)
-    (old_secret,) = account.kept().values()
-    bot = serve(account, command)
-    account.done("rotate", "--overlap", "0")
-    trigger = {"LINQ_WEBHOOK_SECRET": old_secret, "LINQ_WEBHOOK_SECRET_FILE": str(account.folder / "none")}
-
-    def is_refused() -> bool:
-        sent = CliRunner().invoke(
-            main, ["trigger", "message.read", "--url", account.url], env=account.environ | trigger
-        )
-        return ": 401 in" in sent.output
-
-    bot.until(is_refused)
-    assert bot.stop() == 0
-
-
 def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Account, command: Callable[..., Any]) -> None:
     made = account.api("POST", body={"target_url": account.url, "subscribed_events": ["message.received"]})
     account.environ["LINQ_WEBHOOK_SECRET"] = made["signing_secret"]
@@ -438,36 +420,45 @@ def test_a_bot_that_is_down_or_reads_another_file_stops_the_rotation_without_los
     assert bot.stop() == 0
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
+@pytest.mark.slow
+def test_a_rotation_interrupted_anywhere_continues_when_run_again_and_the_old_secret_ends(
+    account: Account, command: Callable[..., Any], subtests: pytest.Subtests
+) -> None:
+    account.done("sync", "bot.py", "--url", account.url)
+    (first_secret,) = account.kept().values()
+    bot = serve(account, command)
+    for broken in (
         {"match": "POST /v3/webhook-subscriptions", "drop": "answer"},
         {"match": "PUT /v3/webhook-subscriptions", "status": 400},
         {"match": "DELETE /v3/webhook-subscriptions", "status": 400},
         {"match": "DELETE /v3/webhook-subscriptions", "drop": "answer", "times": 5},
-    ],
-    ids=lambda how: f"{how['match'].split()[0]}-{how.get('status') or how['drop']}",
-)
-def test_a_rotation_interrupted_anywhere_continues_when_run_again(
-    account: Account, command: Callable[..., Any], broken: dict[str, Any]
-) -> None:
-    account.done("sync", "bot.py", "--url", account.url)
-    (old,) = account.subscriptions()
-    bot = serve(account, command)
-    account.fault(on="api", **broken)
-    first = account.run("rotate", "--overlap", "0")
-    httpx.delete(f"{account.linq}/emulator/faults").raise_for_status()
-    account.text("in between")
-    bot.until(lambda: account.replies() == ["You said: in between"])
-    if first.exit_code:
-        account.done("rotate", "--overlap", "0", "--url", account.url)
-    (new,) = account.subscriptions()
-    assert new["id"] != old["id"]
-    assert new["subscribed_events"] == old["subscribed_events"]
-    assert list(account.kept()) == [new["id"]]
-    account.text("after")
-    bot.until(lambda: account.replies() == ["You said: in between", "You said: after"])
+    ):
+        with subtests.test(broken=broken):
+            (old,) = account.subscriptions()
+            said = account.replies()
+            account.fault(on="api", **broken)
+            first = account.run("rotate", "--overlap", "0")
+            httpx.delete(f"{account.linq}/emulator/faults").raise_for_status()
+            account.text("in between")
+            bot.until(lambda said=said: account.replies() == [*said, "You said: in between"])
+            if first.exit_code:
+                account.done("rotate", "--overlap", "0", "--url", account.url)
+            (new,) = account.subscriptions()
+            assert new["id"] != old["id"]
+            assert new["subscribed_events"] == old["subscribed_events"]
+            assert list(account.kept()) == [new["id"]]
+            account.text("after")
+            bot.until(lambda said=said: account.replies() == [*said, "You said: in between", "You said: after"])
     assert {a["status"] for one in account.deliveries() for a in one["attempts"]} == {200}
+    trigger = {"LINQ_WEBHOOK_SECRET": first_secret, "LINQ_WEBHOOK_SECRET_FILE": str(account.folder / "none")}
+
+    def is_refused() -> bool:
+        sent = CliRunner().invoke(
+            main, ["trigger", "message.read", "--url", account.url], env=account.environ | trigger
+        )
+        return ": 401 in" in sent.output
+
+    bot.until(is_refused)
     assert bot.stop() == 0
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from cli.practice import KEY
 from click.testing import CliRunner
 from emulator_control import ANN, replies, text
@@ -27,32 +28,20 @@ from ports import free_port
 from signed import SECRET, linq
 
 from linqbot.cli.main import main
+from linqbot.ops.bot_file import log_opt_outs
+from linqbot.ops.dry_runs.dry_deploy import loaded
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-FIRST_WORDS = {"intake_form": "table", "facilitator": "summary"}
-"""What to write to an example that does not answer every text."""
 
 
-@pytest.mark.slow
-def test_every_example_runs_under_dev(
-    tmp_path: Path, command: Callable[..., Any], port: int, subtests: pytest.Subtests
+def test_every_example_is_loaded_as_dev_loads_it_and_offers_no_word_by_which_people_opt_out(
+    monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
-    page, file = f"http://127.0.0.1:{port}", tmp_path / "bot.py"
-    first, *others = sorted(EXAMPLES.glob("*.py"))
-    shutil.copy(first, file)
-    dev = command("dev", "bot.py", "--port", str(port))
-    dev.until(lambda: "Text your bot: " in dev.said())
-    for number, path in enumerate((first, *others)):
-        with subtests.test(example=path.stem):
-            if number:
-                starts = dev.said().count("Text your bot: ")
-                file.write_text(path.read_text())
-                dev.until(lambda starts=starts: dev.said().count("Text your bot: ") > starts)
-            before = len(replies(page))
-            text(page, FIRST_WORDS.get(path.stem, "party"), **{"from": f"+1415555{number:04}"})
-            dev.until(lambda before=before: len(replies(page)) > before)
-    assert dev.stop() == 0
-    assert "opts out" not in dev.said()
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for path in sorted(EXAMPLES.glob("*.py")):
+        with subtests.test(example=path.stem), structlog.testing.capture_logs() as lines, loaded(str(path)) as bot:
+            log_opt_outs(bot)
+            assert lines == []
 
 
 @pytest.mark.slow
