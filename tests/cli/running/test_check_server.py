@@ -60,7 +60,7 @@ def test_with_a_secret_from_the_environment_only_the_one_address_of_the_account_
 
 
 @pytest.mark.slow
-def test_a_wrong_secret_that_doctor_and_server_share_is_found_and_rotate_corrects_it(
+def test_a_wrong_secret_that_doctor_and_server_share_is_found_also_after_a_restart_and_rotate_corrects_it(
     practice: Practice, command: Callable[..., Any]
 ) -> None:
     practice.sync()
@@ -76,6 +76,11 @@ def test_a_wrong_secret_that_doctor_and_server_share_is_found_and_rotate_correct
     assert the(findings, "LQB6045").fix.endswith(f"linqbot connect rotate --url {practice.url}")
     record = practice.folder / "linqbot.db-refused.json"
     assert record.stat().st_mode & 0o077 == 0
+    assert bot.stop() == 0
+    assert problems(practice.doctor()) == ["failure LQB6045"]
+    bot = serve(practice, command)
+    assert problems(practice.doctor()) == ["failure LQB6045"]
+    # The file is then newer than the refusals: the server may know the right secret.
     assert practice.run("connect", "rotate", "--overlap", "0").exit_code == 0, practice.outputs[-1]
     assert problems(practice.doctor()) == []
     text_the_bot(practice)
@@ -83,30 +88,19 @@ def test_a_wrong_secret_that_doctor_and_server_share_is_found_and_rotate_correct
     assert bot.stop() == 0
 
 
-@pytest.mark.slow
-def test_the_record_of_refusals_outlives_the_server(practice: Practice, command: Callable[..., Any]) -> None:
-    practice.sync()
-    right = (practice.folder / ".linqbot" / "webhook-secret").read_text()
-    (practice.folder / ".linqbot" / "webhook-secret").write_text(
-        f"whsec_{'QUJD' * 10} {practice.subscription()['id']}\n"
-    )
-    bot = serve(practice, command)
-    text_the_bot(practice)
-    bot.until(lambda: "delivery.forged" in bot.said())
-    assert bot.stop() == 0
-    assert problems(practice.doctor()) == ["failure LQB6045"]
-    bot = serve(practice, command)
-    assert problems(practice.doctor()) == ["failure LQB6045"]
-    # The file is newer than the refusals: the server may know the right secret now.
-    (practice.folder / ".linqbot" / "webhook-secret").write_text(right)
-    assert problems(practice.doctor()) == []
-
-
-def test_a_stranger_who_names_no_subscription_is_no_problem_once_a_delivery_was_accepted(
+def test_doctor_and_rotation_set_off_no_alarm_for_forgeries_and_a_stranger_one_until_a_delivery_was_accepted(
     practice: Practice, command: Callable[..., Any]
 ) -> None:
     practice.sync()
     bot = serve(practice, command)
+    record, before = practice.folder / "linqbot.db-refused.json", bot.said()
+    assert problems(practice.doctor()) == []
+    assert practice.run("connect", "rotate", "--overlap", "0").exit_code == 0
+    assert problems(practice.doctor()) == []
+    added = bot.said().removeprefix(before)
+    assert "forged" not in added
+    assert "warning" not in added
+    assert json.loads(record.read_text())["refused"] == []
     forged = {
         "webhook-id": "1",
         "webhook-timestamp": "1",
@@ -115,7 +109,6 @@ def test_a_stranger_who_names_no_subscription_is_no_problem_once_a_delivery_was_
     }
     for _ in range(3):
         assert httpx.post(practice.url, content=b"{}", headers=forged).status_code == 401
-    record = practice.folder / "linqbot.db-refused.json"
     bot.until(lambda: '"count": 3' in record.read_text())
     findings = practice.doctor()
     assert problems(findings) == ["warning LQB6046"]
@@ -125,6 +118,9 @@ def test_a_stranger_who_names_no_subscription_is_no_problem_once_a_delivery_was_
     assert problems(findings) == []
     assert "not from Linq" in next(each.what for each in findings if each.check == "refused")
     assert json.loads(record.read_text())["refused"][0]["subscription_id"] is None
+    # A bot with another storage is no other program.
+    practice.environ["LINQBOT_STORAGE"] = "memory://"
+    assert problems(practice.doctor()) == ["warning LQB6083"]
 
 
 def test_deliveries_that_could_not_be_stored_are_reported(practice: Practice) -> None:
@@ -140,22 +136,6 @@ def test_deliveries_that_could_not_be_stored_are_reported(practice: Practice) ->
     assert problems(practice.doctor()) == []
     record.write_text('{"refused": [{"reason": "?"}]}')
     assert problems(practice.doctor()) == []
-
-
-def test_neither_the_doctor_nor_a_rotation_sets_off_the_alarm_for_forgeries(
-    practice: Practice, command: Callable[..., Any]
-) -> None:
-    practice.sync()
-    bot = serve(practice, command)
-    before = bot.said()
-    assert problems(practice.doctor()) == []
-    assert practice.run("connect", "rotate", "--overlap", "0").exit_code == 0
-    assert problems(practice.doctor()) == []
-    assert bot.stop() == 0
-    added = bot.said().removeprefix(before)
-    assert "forged" not in added
-    assert "warning" not in added
-    assert json.loads((practice.folder / "linqbot.db-refused.json").read_text())["refused"] == []
 
 
 def test_a_rotation_works_behind_a_private_authority_that_this_machine_trusts(
@@ -179,16 +159,6 @@ def test_a_port_that_another_program_uses_is_found(practice: Practice) -> None:
         findings = practice.doctor("--url", practice.url)
         assert problems(findings) == ["failure LQB6075", "failure LQB6060"]
         assert f"127.0.0.1:{practice.environ['LINQBOT_PORT']}" in the(findings, "LQB6075").what
-
-
-@pytest.mark.slow
-def test_a_port_that_a_bot_with_another_storage_uses_is_no_other_program(
-    practice: Practice, command: Callable[..., Any]
-) -> None:
-    practice.sync()
-    serve(practice, command)
-    practice.environ["LINQBOT_STORAGE"] = "memory://"
-    assert problems(practice.doctor()) == ["warning LQB6083"]
 
 
 @pytest.mark.slow
