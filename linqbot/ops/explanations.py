@@ -1,8 +1,4 @@
-"""Explanations of all codes: linqbot's own (`LQB…`), Linq's error codes, and Linq's rules.
-
-This module only collects the texts. Those of linqbot are in the docstrings of the error classes and in
-`ops/doctor/codes.py`, those of Linq in `linqbot.linq.rules`. `linqbot explain` prints them.
-"""
+"""Explanations of all codes: linqbot's own (`LQB…`), Linq's error codes, and Linq's rules, collected from where they stand."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Messages and tapbacks as a phone shows them, and the chat that they are in.
-
-Each message is a string, so that a test can compare it with a text. A chat has its id, and the acts of the bot that the
-test has not taken yet.
-"""
+"""Messages and tapbacks as a phone shows them, each a string that a test can compare with a text, and their chat."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The pytest plugin: the fixture `phone_for`, and async tests that need no other plugin.
-
-pytest imports this module in every run, so it imports nothing heavy. Other modules are imported when a test uses the
-fixture.
-"""
+"""The pytest plugin, which pytest imports in every run, so that it imports nothing heavy at its top."""
 
 from __future__ import annotations
 

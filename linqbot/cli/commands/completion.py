@@ -1,8 +1,4 @@
-"""`linqbot completion`: print the script that lets a shell complete linqbot's command lines.
-
-The script asks `linqbot` itself for each completion: commands and options come from click, arguments from
-`cli/completions.py`.
-"""
+"""`linqbot completion`: print the script that lets a shell complete linqbot's command lines, by asking `linqbot` itself."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""`linqbot replay`: run a bot on stored deliveries without sending, compare new code with what was done, or handle again.
-
-`ops/dry_runs/dry_run.py` runs the handlers; `replay_diff.py` prints a comparison. With --live the server handles the
-deliveries again.
-"""
+"""`linqbot replay`: run a bot on stored deliveries without sending, compare new code with what was done, or handle again."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The parts of a chat beyond messages: polls, shared locations, its background, and the cards that Linq offers.
-
-A poll is created in a chat and then addressed by the id of its message. The cards, called experiences, are only listed
-here: a bot sends one as `message.experience`.
-"""
+"""The parts of a chat beyond messages: polls, shared locations, its background, and the cards that Linq offers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Acts that are no messages: of a person on a group, a poll, a payment or a share, and of Linq or the account's team.
-
-Linq and the team, on its dashboard, change lines, opt-outs and payment providers. `Report` emits an event that nothing
-in the emulator has caused, such as a phone call. Acts with messages are in `conversation.py`.
-"""
+"""Acts that are no messages: of a person on a group, a poll, a payment or a share, and of Linq or the account's team."""
 
 from __future__ import annotations
 

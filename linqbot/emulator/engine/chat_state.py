@@ -1,8 +1,4 @@
-"""Changes of chats: opening, joining, leaving, renaming, and typing dots.
-
-The endpoints of the bot (`endpoints/chats`) and the acts of a person (`acts`) both use these functions, so that both
-change the state, emit the webhook and update the page in the same way.
-"""
+"""Changes of chats: opening, joining, leaving, renaming, typing dots. The bot's endpoints and people's acts both use these."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The answers of the API: an `EndpointResponse`, or an `ApiError` in Linq's error envelope.
-
-Endpoints and acts return and raise these; `emulator/api.py` turns them into HTTP. Every error has a new trace id and
-the address of the page about its code.
-"""
+"""The answers of the API, which endpoints and acts return or raise: an `EndpointResponse`, or an `ApiError` in Linq's envelope."""
 
 from __future__ import annotations
 

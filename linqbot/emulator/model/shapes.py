@@ -1,8 +1,4 @@
-"""The JSON of lines, chats, messages, polls, files and payments, as Linq's API and the emulator's page show it.
-
-A record shows itself, see `documents.py`; here is what it does not hold as it is shown. Webhooks show the same objects
-with small differences, see `payloads.py`.
-"""
+"""What the API and the page show of lines, chats, messages, polls and payments beyond their records; see `documents.py`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Everything that the emulator remembers: its records, the feed of all changes, and the timers of its clock.
-
-The feed sends named JSON events to any number of readers, such as the page. The timers run receipts, retries and the
-end of typing dots at their times. Next step: `statefile.py` reads and writes the state as JSON.
-"""
+"""Everything that the emulator remembers: its records, the feed of all changes, and the timers of its clock."""
 
 from __future__ import annotations
 

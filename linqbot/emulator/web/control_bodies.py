@@ -1,8 +1,4 @@
-"""The bodies of the control API that are not acts: faults, clock, webhooks again, reset, and the reports of a bot.
-
-Those of the first kinds act on the emulator as a whole, and on the bot too if a program runs it next to the emulator. All
-others are in `emulator/acts`.
-"""
+"""The bodies of the control API that are not acts: faults, clock, webhooks again, reset, and the reports of a bot."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Polls, shared locations and experiences, as Linq's API and its webhook events carry them.
-
-Locations are in GeoJSON. Experiences are ready-made cards that Linq offers, with their actions and fields. To send one:
-`Experience` in `message.py`.
-"""
+"""Polls, shared locations (in GeoJSON) and experiences, as Linq's API and its webhook events carry them."""
 
 from __future__ import annotations
 

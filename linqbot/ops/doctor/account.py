@@ -1,8 +1,4 @@
-"""Checks of the account at Linq: the token, the lines, the bot's subscriptions, and the difference between the clocks.
-
-Each check asks Linq through the `DoctorContext`, which remembers the responses, and returns findings with codes of
-`codes.py`. Nothing is changed at Linq.
-"""
+"""Checks of the account at Linq: the token, the lines, the bot's subscriptions, the clock. Nothing is changed at Linq."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The problems that `linqbot check` can find, by their codes: what each means, its causes, what to do about it.
-
-The checks decide which problem there is (`account.py`, `machine.py`, `public.py`). `linqbot explain` prints these texts
-too.
-"""
+"""The problems that `linqbot check` can find, by their codes: what each means, its causes, what to do about it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Checks of the path from Linq to the bot: the public address, its certificate, the proxies in front of the bot.
-
-A test event is sent to the public address (`probe.py`). If no bot is served here yet, a temporary server answers it
-(`probe.py`).
-"""
+"""Checks of the path from Linq to the bot: the public address, its certificate, the proxies in front of the bot."""
 
 from __future__ import annotations
 
