@@ -1,0 +1,119 @@
+"""examples/salon.py: an appointment from the first word to the reminder, in English and French."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from linqbot import Bot
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+WEDNESDAY = datetime(2026, 11, 25, 9, tzinfo=UTC)
+OWNER, DAY = "+14155550199", 86_400
+
+
+@pytest.fixture
+def bot(example: Callable[[str], Bot]) -> Bot:
+    return example("salon")
+
+
+async def talk(phone: Phone, *lines: str) -> None:
+    """Let a person write each line before a `|`, and check that the answer begins with what follows."""
+    for line in lines:
+        text, _, answer = line.partition("|")
+        await phone.text(text)
+        assert [str(each) for each in await phone.replies()][-1].startswith(answer), line
+
+
+async def test_an_appointment_in_english(bot: Bot) -> None:
+    async with talking(bot, start=WEDNESDAY, service="SMS") as phone:
+        await talk(
+            phone,
+            "hi|Welcome!",
+            "book|With whom?\n1. Mia",
+            "menu|With whom?",  # after the prices, the question again
+            "mia|On which day?",
+            "next week|Which day? Please give a day",
+            "friday|At which time?\n1. 09:00",
+            "10:00|Booked with Mia: Friday, November 27, 2026 at 10:00",
+        )
+        await phone.advance(2 * DAY)
+        assert await phone.replies() == ["Tomorrow at 10:00 with Mia!"]
+        other = phone.person("+14155550143", service="SMS")
+        await talk(other, "book|With", "noah|On", "saturday|At", "13:00|Booked with Noah: Saturday")
+        await talk(other, "cancel my appointment|Cancelled.")
+        await phone.advance(2 * DAY)
+        assert await other.replies() == []
+        await talk(phone, "book|With", "noah|On", "sunday|Nothing is free on that day.")
+
+
+async def test_an_appointment_in_french(bot: Bot) -> None:
+    async with talking(bot, start=WEDNESDAY, handle="+33612345678", service="SMS") as phone:
+        await talk(
+            phone,
+            "Bonjour|Bienvenue !",
+            "Réserver !|Avec qui ?",
+            "Noah|Quel jour ?",
+            "bientôt|Merci de donner un jour, par exemple vendredi",
+            "après-demain|À quelle heure ?",
+            "14:00|Réservé avec Noah : vendredi 27 novembre 2026 à 14:00.",
+        )
+        await phone.advance(2 * DAY)
+        assert await phone.replies() == ["Demain à 14:00 avec Noah !"]
+        await talk(phone, "annuler|Annulé.")
+
+
+async def test_of_guests_who_want_the_same_stylist_at_the_same_time_one_gets_it(bot: Bot) -> None:
+    async with talking(bot, start=WEDNESDAY, service="SMS") as phone:
+        guests = [phone, phone.person("+14155550143", service="SMS"), phone.person("+33612345678", service="SMS")]
+        for text in ("book", "mia", "friday"):
+            for guest in guests:
+                await guest.text("réserver" if text == "book" and guest is guests[2] else text)
+            await phone.quiet()
+        for guest in guests:
+            await guest.replies()
+        phone.slow_next("POST /v3/chats", delay_s=0.1, times=3)
+        await asyncio.gather(*(guest.text("10:00") for guest in guests))
+        answers = [str(each)[:7] for guest in guests for each in await guest.replies()]
+        assert len([each for each in answers if each in ("Booked ", "Réservé")]) == 1
+        assert len([each for each in answers if each in ("That ha", "C’est d")]) == 2
+
+
+async def test_the_owner_closes_a_day_and_guests_read_it_in_their_language(bot: Bot) -> None:
+    async with talking(bot, start=WEDNESDAY, service="SMS") as phone:
+        french, owner = phone.person("+33612345678", service="SMS"), phone.person(OWNER, service="SMS")
+        await talk(owner, "closed friday|Mon closed\nTue–Fri 9:00–18:00")
+        await talk(phone, "book|With", "Mia|On", "friday|Nothing is free on that day.")
+        await talk(owner, "sold out|Mon closed")
+        await talk(phone, "hello|We are closed.")
+        await french.text("Bonjour")
+        assert "\nvendredi 27 novembre 2026: fermé\n" in str(await french.next_reply())
+
+
+async def test_a_person_answers_also_in_the_middle_of_a_question(bot: Bot) -> None:
+    async with talking(bot, start=WEDNESDAY) as phone:
+        await phone.text("book")
+        await phone.text("I want to talk to a person")
+        assert [str(each) for each in await phone.replies()][-1] == "One moment, Dana answers you here."
+        assert "asks for you" in str(await phone.person(OWNER).next_reply())
+        await phone.text("Is Mia in today?")
+        assert await phone.replies() == []
+        await phone.advance(1801)
+        await talk(phone, "hello|Welcome!")
+
+
+async def appointment(phone: Phone) -> None:
+    await talk(phone, "book|With", "mia|On", "friday|At", "10:00|Booked")
+    await phone.advance(2 * DAY)
+
+
+@pytest.mark.slow
+async def test_an_appointment_is_made_once_wherever_the_bot_is_killed(bot: Bot) -> None:
+    async for phone in killed_between_calls(bot, appointment, start=WEDNESDAY, service="SMS"):
+        texts = [str(each) for each in phone.messages if each.from_bot]
+        assert [each[:8] for each in texts] == ["With who", "On which", "At which", "Booked w", "Tomorrow"]
