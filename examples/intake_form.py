@@ -8,9 +8,9 @@ import secrets
 
 from pydantic import BaseModel
 
-from linqbot import AskCancelled, Bot, Context, MessageReceived
+from linqbot import Bot, Context, MessageReceived
 
-bot = Bot()
+bot = Bot(on_ask_cancelled="Another time, then.")
 
 
 class Guest(BaseModel):
@@ -46,15 +46,11 @@ async def verified_email(ctx: Context) -> str:
 
 
 @bot.on_message("table")
-async def table(message: MessageReceived, ctx: Context) -> None:
+async def table(message: MessageReceived, ctx: Context) -> str:
     guest = await ctx.state.person(Guest)
-    try:
-        guest.name = guest.name or await ctx.ask("Your name?")
-        guest.email = guest.email or await verified_email(ctx)
-        people = await ctx.ask("How many people?", choices=["2", "4", "6"])
-        sure = await ctx.ask(f"A table for {people}, {guest.name}. Book it?", yes="like")
-    except AskCancelled as ended:
-        await ctx.reply("Too many wrong answers." if ended.reason == "invalid" else "Another time, then.")
-        return
+    guest.name = guest.name or await ctx.ask("Your name?")
+    guest.email = guest.email or await verified_email(ctx)
+    people = await ctx.ask("How many people?", choices=["2", "4", "6"])
+    sure = await ctx.ask(f"A table for {people}, {guest.name}. Book it?", yes="like")
     guest.tables += sure
-    await ctx.reply(f"Booked. See you soon, {guest.name}!" if sure else "Not booked.")
+    return f"Booked. See you soon, {guest.name}!" if sure else "Not booked."

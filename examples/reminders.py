@@ -28,11 +28,9 @@ async def show(message: MessageReceived, ctx: Context) -> str:
     return "\n".join(map(shown, await ctx.scheduled())) or "You have no reminders."
 
 
-async def end(what: str | None, ctx: Context) -> str:
-    found = [each for each in await ctx.scheduled() if each.tag == what]
-    for reminder in found:
-        await ctx.cancel(reminder)
-    return f"I will not remind you to {what} again." if found else f"You have no reminder to {what}."
+async def end(what: str, ctx: Context) -> str:
+    is_ended = await ctx.cancel(tag=what)
+    return f"I will not remind you to {what} again." if is_ended else f"You have no reminder to {what}."
 
 
 @bot.on_message(regex(r"^cancel .+"))
@@ -55,4 +53,4 @@ async def snooze(message: MessageReceived, ctx: Context) -> str:
 
 @bot.on_reaction("like")
 async def done(reaction: ReactionAdded, ctx: Context) -> str | None:
-    return await end(reaction.answers.tag, ctx) if reaction.answers else None
+    return await end(reaction.answers.tag, ctx) if reaction.answers and reaction.answers.tag else None

@@ -99,7 +99,7 @@ async def test_wrong_answers_may_be_given_again_but_only_two_wrong_codes(bot: Bo
             "I have mailed you a code. Which one?",
             "That is not the code. Please look again.",
             "That is not the code. Please look again.",
-            "Too many wrong answers.",
+            "Another time, then.",
         ]
         await phone.text("table")
         assert await phone.next_reply() == "Your e-mail address?"
