@@ -218,11 +218,13 @@ class Hours:
         changed.days = {day: spans for day, spans in changed.days.items() if day in self._days}  # not those long past
         if command == "opening hours":
             if rest:
-                changed.week |= {DAYS[number][:3]: _stored(spans) for number, spans in _rules(rest).items()}
+                changed.week |= {
+                    DAYS[number][:3]: _stored(spans) for number, spans in _rules(rest, guesses=True).items()
+                }
             return
         spans = _CLOSED
         if command == "open" and (found := _SPAN.search(rest)) is not None:
-            rest, spans = rest[: found.start()], _spans(rest[found.start() :])
+            rest, spans = rest[: found.start()], _rules(rest[found.start() :], guesses=True)[0]
         for day in self._days_in(rest or "today", now):
             usual = spans or self._week.get(day.weekday(), _CLOSED)
             if command == "open" and not usual:
@@ -266,9 +268,11 @@ def _with_zone(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def _rules(rule: str) -> dict[int, Spans]:
+def _rules(rule: str, *, guesses: bool = False) -> dict[int, Spans]:
     """Return the spans of each weekday that a rule names; Monday is 0.
 
+    Args:
+        guesses: True takes `9-5` for `9-17`: for an owner, who is shown what was understood.
     Raises:
         BotError: it is no such rule.
     """
@@ -283,7 +287,7 @@ def _rules(rule: str) -> dict[int, Spans]:
             days = named or set(range(7))
             found |= dict.fromkeys(days, _CLOSED)
         if match[0] != "closed":
-            span = _span(rule, match)
+            span = _span(rule, match, guesses=guesses)
             found |= {day: tuple(sorted((*found[day], span))) for day in days}
         end = match.end()
     rest = _weekdays(rule, text[end:])
@@ -303,15 +307,17 @@ def _weekdays(rule: str, text: str) -> set[int]:
         raise BotError(f"Hours({rule!r}) has a word that is no day.{hint} {_EXAMPLE}") from None
 
 
-def _span(rule: str, match: re.Match[str]) -> Span:
+def _span(rule: str, match: re.Match[str], *, guesses: bool) -> Span:
     opens, closes = _minute(match.groups()[:4]), _minute(match.groups()[4:])
     if opens is None or closes is None or opens >= 1440:
         raise BotError(f"Hours({rule!r}): {match[0]!r} has a time that no clock shows. {_EXAMPLE}")
     if closes > opens:
         return Span(opens, closes)
     if opens < 720:  # nearly always 5 in the afternoon is meant
-        later = closes + 720 if opens < closes + 720 <= 1440 else 1440
-        raise BotError(f"Hours({rule!r}): {match[0]!r} ends before it begins. Did you mean {Span(opens, later)}?")
+        likely = Span(opens, closes + 720 if opens < closes + 720 else 1440)
+        if not guesses:
+            raise BotError(f"Hours({rule!r}): {match[0]!r} ends before it begins. Did you mean {likely}?")
+        return likely
     return Span(opens, closes + 1440)
 
 

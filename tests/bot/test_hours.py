@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from pydantic import AfterValidator, BaseModel
 
 from linqbot import Bot, BotError, Context, Hours, MessageReceived
 from linqbot.bot.hours import ChangedHours, understood
-from linqbot.language import CODES, speaking
+from linqbot.language import CODES, sentences, speaking
 from linqbot.parse import date_time
 from linqbot.parse.translation import DAYS
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -210,9 +211,11 @@ async def test_the_owner_changes_the_hours_by_texts_that_outlive_a_restart() -> 
         assert str(await owner.next_reply()).startswith(
             "Mon 9:00–11:00\nTue–Fri 9:00–12:30, 14:00–18:00\nSat–Sun closed\n"
         )
+        await owner.text("hours mon 9-5")  # as many people write
+        assert str(await owner.next_reply()).startswith("Mon 9:00–17:00\n")
         await owner.text("open 25 dec")  # a day that the author has closed
         assert "Friday 25 December 2026: 9:00–12:30, 14:00–18:00" in str(await owner.next_reply())
-        for text in ("open sunday", "hours mon 9-5", "hours soon", "closed 24 dec - 24 nov 2029"):
+        for text in ("open sunday", "hours mon 9-25", "hours soon", "closed 24 dec - 24 nov 2029"):
             await owner.text(text)
             assert await owner.next_reply() == (
                 "Please write like: hours mon-fri 9-18, closed 24 dec, open saturday 9-12, or sold out today."
@@ -273,7 +276,7 @@ async def test_a_night_belongs_to_the_day_on_which_it_began() -> None:
 
 @pytest.mark.slow
 async def test_a_change_is_made_once_wherever_the_bot_is_killed() -> None:
-    async for phone in killed_between_calls(salon(), change_hours):
+    async for phone in killed_between_calls(salon(), change_hours, start=WEDNESDAY):
         assert await stored(phone) == ChangedHours(week={"sat": "9:00-14:00"}, days={date(2026, 11, 25): "sold out"})
 
 
@@ -314,6 +317,21 @@ async def test_the_owner_writes_in_the_language_of_the_bot(subtests: pytest.Subt
                         date(2026, 11, 25): "sold out",
                     },
                 )
+
+
+def test_the_texts_that_a_sentence_names_are_understood(subtests: pytest.Subtests) -> None:
+    for language in CODES:
+        with speaking(language):
+            example = sentences().hours_example
+            named = re.findall("「(.+?)」", example) or re.split(
+                r", | (?:or|oder|ou|of|o) ", example.partition(":")[2].strip(" .").replace(", or ", ", ")
+            )
+            assert len(named) == 4
+            for text in named:
+                with subtests.test(language=language, text=text):
+                    changed = ChangedHours()
+                    SALON.change(changed, text, WEDNESDAY)
+                    assert changed != ChangedHours()
 
 
 @pytest.mark.slow
