@@ -18,7 +18,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EventNotUnderstood, parse
-from linqbot.linq.rules.message import is_opt_out
+from linqbot.linq.rules.message import Keyword, keyword
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.storage.inbox import Commit, Lease, Outcome
 
@@ -234,9 +234,17 @@ class Points(NamedTuple):
     end: Sequence[Callable[[Turn, Commit], None]]
 
 
+def keyword_of(event: Event) -> Keyword | None:
+    """Return the meaning of a person's message in a direct chat that is STOP, START, HELP or the like; None for other events."""
+    if not isinstance(event, MessageReceived) or event.is_group:
+        return None
+    found = keyword(event.text)
+    return None if found is None or event.is_own else found
+
+
 def opts_out(event: Event) -> bool:
     """Return True if an event is a message by which a person opts out."""
-    return isinstance(event, MessageReceived) and not event.is_group and is_opt_out(event.text) and not event.is_own
+    return keyword_of(event) == "stop"
 
 
 def is_opt_out_message(delivery: Delivery) -> bool:

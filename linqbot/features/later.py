@@ -25,7 +25,7 @@ from linqbot.engine.failure import SendMissed, unreachable
 from linqbot.engine.parts import Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.errors import BotError, LinqApiError, MessageGone
-from linqbot.features.schedules import REPEAT, REPEAT_ID, Rhythm, every_of, last_due
+from linqbot.features.schedules import REPEAT, REPEAT_ID, Rhythm, every_of, last_due, next_due
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.worker")
 
 KIND = "send"
+STOPPED: Final = "stopped"
+"""The kind of the timers of recurring sends to a person who has opted out. They never fire."""
 
 _ALL: Final = 1_000_000
 """Reads all sends of a chat: one that is left out cannot be cancelled, and would go to a person who has opted out."""
@@ -300,6 +302,23 @@ async def sends_of(chat_id: str, stored: Storage) -> dict[str, Timer]:
     return {timer.id: timer for timer in (*waiting, *repeated) if timer.kind in (KIND, REPEAT)}
 
 
+def stopped(timer: Timer) -> Timer:
+    """Return a timer that keeps a recurring send and never fires."""
+    return Timer(timer.id, LAST, timer.lane, STOPPED, timer.payload, timer.grace_s)
+
+
+async def started_again(chat_id: str, stored: Storage, now: float) -> list[Timer]:
+    """Return the timers of the recurring sends of a chat that were stopped, with their next due times.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    found = await stored.scheduled(lane=lane_of_chat(chat_id), limit=_ALL)
+    kept = [timer for timer in found if timer.kind == STOPPED]
+    due = [(timer, next_due(timer.payload, now)) for timer in kept]
+    return [Timer(each.id, at, each.lane, REPEAT, each.payload, each.grace_s) for each, at in due if at is not None]
+
+
 def _scheduled(scheduled_id: str, due: float, payload: dict[str, Any]) -> Scheduled:
     every = payload.get("every")
     return Scheduled(
@@ -357,7 +376,8 @@ async def send_due(turns: Turns, turn: Turn) -> None:
     delivery, journal = turn.lease.delivery, turn.journal
     due = due_send(delivery)
     assert due is not None
-    if is_recurring_send(delivery) and await turns.storage.timer(due.id) is None:
+    known = await turns.storage.timer(due.id) if is_recurring_send(delivery) else None
+    if is_recurring_send(delivery) and (known is None or known.kind != REPEAT):
         log.info("send.cancelled", delivery=delivery.id)
         return
     # A send that has begun, and one that a server made a delivery in time, goes on however long Linq is away. If the server

@@ -1,7 +1,8 @@
 """The end of a turn in which the person of a direct chat opts out: the bot says no more of what it still wanted to say.
 
 The commit cancels the scheduled sends of the chat, whatever the outcome, and each open question ends by a delivery of
-its own, so that its handler runs as after a timeout.
+its own, so that its handler runs as after a timeout. Recurring sends stop: they are stored as timers that never fire, until the
+person writes START.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from linqbot.engine.parts import Part, Turn, is_opt_out_message, opts_out
+from linqbot.engine.parts import Part, Turn, is_opt_out_message, keyword_of
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.inbox import Commit
 
@@ -26,11 +27,15 @@ class OptOuts(Part):
 
     async def begin(self, turn: Turn) -> None:
         # The type of the delivery, because the notice of a dead letter stands for a message too.
-        is_message = turn.lease.delivery.type == "message.received"
-        if is_message and opts_out(turn.event) and turn.event.chat_id is not None:
-            turn.journal.opted_out_chat = turn.event.chat_id
+        if turn.lease.delivery.type != "message.received" or (word := keyword_of(turn.event)) is None:
+            return
+        chat_id = turn.event.chat_id
+        if word == "stop" and chat_id is not None:
+            turn.journal.opted_out_chat = chat_id
             if not turn.lease.crashes:
-                turn.ends.append(await _opt_out(turn.event.chat_id, self._turns))
+                turn.ends.append(await _opt_out(chat_id, self._turns))
+        elif word == "start" and chat_id is not None:
+            turn.ends.append(await _start_again(chat_id, self._turns))
 
 
 class OptOutsAfterCrash(Part):
@@ -50,21 +55,47 @@ async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], Non
     """
     from linqbot.features.asking.question import OpenQuestion
     from linqbot.features.asking.records import cancelled
-    from linqbot.features.later import sends_of
+    from linqbot.features.later import sends_of, stopped
 
     storage, now = turns.storage, turns.clock.now()
     sends = await sends_of(chat_id, storage)
+    paused = [stopped(each) for each in sends.values() if each.is_recurring]
     waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
     found = [await storage.conversation(each) for each in waiting]  # with the events that began them
     open_questions = [(each[0], OpenQuestion.read(each[0].question)) for each in found if each is not None]
     known = [(conversation, question) for conversation, question in open_questions if question is not None]
     ended = [cancelled(conversation, question, "opted_out", now) for conversation, question in known]
-    log.info("chat.opted_out", chat_id=chat_id, cancelled_sends=len(sends), ended_questions=len(ended))
+    log.info(
+        "chat.opted_out",
+        chat_id=chat_id,
+        cancelled_sends=len(sends),
+        paused_sends=len(paused),
+        ended_questions=len(ended),
+    )
 
     def end(_: object, commit: Commit) -> None:
         commit.cancelled += [*sends, *(question.timer for _, question in known)]
         commit.conversations += [conversation for conversation, _ in ended]
-        commit.timers += [timer for _, timer in ended]
+        commit.timers += [*(timer for _, timer in ended), *paused]
         commit.ended += [conversation.id for conversation, question in open_questions if question is None]
+
+    return end
+
+
+async def _start_again(chat_id: str, turns: Turns) -> Callable[[object, Commit], None]:
+    """Return what adds to the commit that ends the turn when the person of a direct chat writes START.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    from linqbot.features.later import started_again
+
+    found = await started_again(chat_id, turns.storage, turns.clock.now())
+    if found:
+        log.info("chat.started_again", chat_id=chat_id, recurring_sends=len(found))
+
+    def end(_: object, commit: Commit) -> None:
+        commit.cancelled += [timer.id for timer in found]
+        commit.timers += found
 
     return end

@@ -144,7 +144,7 @@ async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Sc
     for schedule in wanted.values():
         await _store(storage, clock, schedule)
     for timer in await storage.recurring(REPEAT):
-        if await _is_orphan(storage, timer) and (due := _next_due(timer.payload, clock.now())) is not None:
+        if await _is_orphan(storage, timer) and (due := next_due(timer.payload, clock.now())) is not None:
             await storage.cancel(timer.id)
             await storage.schedule(Timer(timer.id, due, timer.lane, timer.kind, timer.payload, timer.grace_s))
 
@@ -152,7 +152,7 @@ async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Sc
 async def _store(storage: Storage, clock: Clock, schedule: Schedule) -> None:
     payload, after, step_s = _payload(schedule), clock.now(), 1.0
     # More than one try only if the clock was set back: then the next due times may have had their deliveries already.
-    while (due := _next_due(payload, after)) is not None:
+    while (due := next_due(payload, after)) is not None:
         if await storage.schedule(Timer(schedule.name, due, f"s:{schedule.name}", SCHEDULE, payload, 0.0)):
             log.debug("schedule.waits", schedule=schedule.name, due=datetime.fromtimestamp(due, UTC).isoformat())
             return
@@ -161,7 +161,7 @@ async def _store(storage: Storage, clock: Clock, schedule: Schedule) -> None:
 
 
 def _waits_too_long(timer: Timer, now: float) -> bool:
-    due = _next_due(timer.payload, now)
+    due = next_due(timer.payload, now)
     return due is not None and not timer.is_parked and timer.due > due
 
 
@@ -203,7 +203,7 @@ def rearm(delivery: Delivery, commit: Commit) -> None:
         return
     timer_id, tick = _timer_and_tick(delivery)
     # From the time at which the timer fired, which every run of the turn knows: earlier due times are merged into it.
-    due = _next_due(delivery.body, max(delivery.received_at, float(tick)))
+    due = next_due(delivery.body, max(delivery.received_at, float(tick)))
     if due is None:
         log.error("schedule.ended", delivery=delivery.id, why="Its rhythm has no further time, or cannot be read.")
     else:
@@ -232,7 +232,7 @@ def _payload(schedule: Schedule) -> bytes:
     return to_json({"event_type": SCHEDULE_TYPE, "data": data})
 
 
-def _next_due(payload: bytes, after: float) -> float | None:
+def next_due(payload: bytes, after: float) -> float | None:
     """Return the first due time after a time, both in Unix seconds; None if the rhythm has none or cannot be read."""
     from linqbot.parse.recurrences import recurrence
 

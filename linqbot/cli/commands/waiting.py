@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _Row = dict[str, Any]
 _MOST: Final = 10_000
 _CANCELLED: Final[QuestionEnd] = {"outcome": "cancelled", "reason": "operator"}
-_CANCELLABLE: Final = ("send", "repeat")
+_CANCELLABLE: Final = ("send", "repeat", "stopped")
 """The kinds of timers that are scheduled sends. The others belong to linqbot or to the bot's code."""
 _COUNTS: Final = ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
 _LOOK_EVERY_S: Final = 0.5

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from linqbot.linq.rules.values import (
     WEB,
@@ -527,9 +527,25 @@ OFFER_OTHERS: Final = (
 _LONGEST: Final = max(map(len, OPT_OUT_WORDS))
 
 
-def is_opt_out(text: str) -> bool:
-    """Return True if the whole text is one of Linq's opt-out words (R69)."""
+_STARTS: Final = frozenset({"START", "UNSTOP"})
+_HELPS: Final = frozenset({"HELP", "INFO"})
+
+Keyword: TypeAlias = Literal["stop", "start", "help"]
+"""The meaning of a word that people write to any business by text message."""
+
+
+def keyword(text: str) -> Keyword | None:
+    """Return the meaning of a text that is one of Linq's opt-out words (R69), or START, UNSTOP, HELP or INFO; None for others."""
     word = text.strip()
     if len(word) > _LONGEST:
-        return False
-    return word in _EXACT or word.upper() in _ANY_CASE
+        return None
+    if word in _EXACT or word.upper() in _ANY_CASE:
+        return "stop"
+    if word in _STARTS:
+        return "start"
+    return "help" if word in _HELPS else None
+
+
+def is_opt_out(text: str) -> bool:
+    """Return True if the whole text is one of Linq's opt-out words (R69)."""
+    return keyword(text) == "stop"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from linqbot.engine.parts import opts_out
 from linqbot.errors import AskCancelled, LinqApiError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.testing import talking
+from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -216,9 +217,17 @@ async def test_scheduled_sends_of_the_chat_are_cancelled_and_those_of_others_sta
     assert len(await talk.storage.scheduled()) == 4
     with capture_logs() as logs:
         await talk.say("STOP")
-    assert {timer.lane for timer in await talk.storage.scheduled()} == {f"c:{OTHER_CHAT}"}
+    kinds = sorted((timer.lane, timer.kind) for timer in await talk.storage.scheduled())
+    assert kinds == sorted([(f"c:{CHAT}", "stopped"), (f"c:{OTHER_CHAT}", "repeat"), (f"c:{OTHER_CHAT}", "send")])
     assert [each for each in logs if each["event"] == "chat.opted_out"] == [
-        {"event": "chat.opted_out", "log_level": "info", "chat_id": CHAT, "cancelled_sends": 2, "ended_questions": 0}
+        {
+            "event": "chat.opted_out",
+            "log_level": "info",
+            "chat_id": CHAT,
+            "cancelled_sends": 2,
+            "paused_sends": 1,
+            "ended_questions": 0,
+        }
     ]
     assert PERSON not in str(logs)
     await talk.pass_time(7 * 86_400)
@@ -260,7 +269,7 @@ async def test_a_recurring_send_that_is_due_when_the_person_opts_out_does_not_re
     talk.clock.advance(3600)
     await talk.storage.fire(talk.clock.now())
     await talk.run()
-    assert await talk.storage.scheduled() == []
+    assert [timer.kind for timer in await talk.storage.scheduled()] == ["stopped"]
     talk.linq.calls.clear()
     await talk.pass_time(86_400)
     assert talk.linq.calls == []
@@ -337,3 +346,37 @@ async def test_a_bot_without_message_handlers_cancels_too(talk: Talk) -> None:
     await talk.put(text_body("STOP"))
     await talk.run()
     assert await talk.storage.scheduled() == []
+
+
+def daily() -> Bot:
+    bot = Bot()
+
+    @bot.on_message("hi")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Once.", after_s=3600)
+        await ctx.send_later("Daily.", every="day 09:00", timezone="UTC", tag="daily")
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{message.text}: {[each.tag for each in await ctx.scheduled()]}")
+
+    return bot
+
+
+async def test_start_brings_back_the_recurring_sends_that_stop_has_paused() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("hi")
+        await phone.text("STOP")
+        await phone.advance(2 * 86_400)
+        await phone.text("hello")
+        assert await phone.next_reply() == "hello: []"
+        await phone.advance(86_400)
+        await phone.text("START")
+        assert await phone.next_reply() == "START: []"  # the end of this turn brings it back
+        await phone.text("hello")
+        assert await phone.next_reply() == "hello: ['daily']"
+        await phone.advance(86_400)
+        assert await phone.replies() == ["Daily."]
+
+    async for phone in killed_between_calls(daily(), scenario, start=datetime(2026, 11, 20, 8, tzinfo=UTC)):
+        assert sum(each == "Daily." for each in phone.messages) == 1, phone.killed
