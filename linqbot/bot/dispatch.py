@@ -19,7 +19,7 @@ import structlog
 from linqbot.bot import from_plugins, handlers
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.filters import Fit, covers, name_of, takes_muted
+from linqbot.bot.filters import Fit, TextFilter, covers, name_of, takes_muted
 from linqbot.bot.handlers import (
     DeadLetterRoute,
     ErrorHandler,
@@ -38,7 +38,7 @@ from linqbot.content.message_split import files_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.engine.deadline import DEADLINE_S
 from linqbot.engine.failure import ChoiceFailed, Failure
-from linqbot.engine.parts import Turn, opts_out
+from linqbot.engine.parts import Turn, keyword_of, opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, BotError, NeverAwaited, NoVerdict
 from linqbot.features.catalog import Features
@@ -49,6 +49,7 @@ from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, ScheduleDue
+from linqbot.linq.text.sentences import is_one_of
 from linqbot.linq.types.content import running_turn
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateReader
@@ -341,6 +342,16 @@ class Dispatcher:
         """Return True if the bot has a handler for events of this class in muted chats."""
         return any(takes_muted(route.filters) for route, _ in self._routes_for(type(event)))
 
+    def takes_keyword(self, event: Event) -> bool:
+        """Return True if linqbot answers an event: START or HELP, unless a handler of the bot is for this text."""
+        if self._bot.manners is None or keyword_of(event) not in ("start", "help"):
+            return False
+        assert isinstance(event, MessageReceived)
+        texts = (
+            each for route, _ in self._routes_for(type(event)) for each in route.filters if isinstance(each, TextFilter)
+        )
+        return not any(is_one_of(event.text, [word.casefold() for word in each.words]) for each in texts)
+
     def has_route_for(self, event: Event) -> bool:
         """Return True if the filters of a handler take an event."""
         return any(route.fits(event) for route, _ in self._routes_for(type(event)))
@@ -395,8 +406,8 @@ class Dispatcher:
             self._log_once(f"ignored: {reason}", "event.ignored", event, reason=reason)
             self._report(event, ctx, reason=reason)
             return
-        if ctx.is_opt_out:
-            await self._opt_out(event, ctx)
+        if ctx.is_opt_out or (self._bot.manners is not None and self.takes_keyword(event)):
+            await self._take_keyword(event, ctx)
             return
         now = self._clock.now()
         sent_at = _sent_at(event, now)
@@ -486,7 +497,12 @@ class Dispatcher:
         await handle(event, ctx)
         ctx.check_state()
 
-    async def _opt_out(self, event: Event, ctx: TurnContext) -> None:
+    async def _take_keyword(self, event: Event, ctx: TurnContext) -> None:
+        """Handle STOP with the bot's `on_opt_out` handler, and answer START and HELP."""
+        if not ctx.is_opt_out:
+            self._report(event, reason=handlers.KEYWORD)
+            await self._speaking(_answer_keyword)(event, ctx)
+            return
         for route, handle in self._compiled:
             if route.opt_out:
                 self._report(event, ctx, chosen=route)
@@ -705,6 +721,13 @@ class Dispatcher:
             (before if is_first else self._routers).append(router)
         self._compiled[:0] = first
         self._routers[:0] = before
+
+
+async def _answer_keyword(event: Event, ctx: Context) -> None:
+    from linqbot.language.spoken import sentences
+
+    said = sentences()
+    await ctx.send(said.started if keyword_of(event) == "start" else said.help, key="keyword")
 
 
 def _chosen(choose: Callable[[], T]) -> T:

@@ -360,6 +360,7 @@ OWN_ECHO: Final = "the bot caused this event itself"
 NOT_ALLOWED: Final = "the sender is not allowed"
 IN_GROUP: Final = "the bot takes no events of groups"
 NOT_ADDRESSED: Final = "the message neither mentions the bot nor replies to it"
+KEYWORD: Final = "linqbot answers this word"
 LOOP: Final = "two bots answer each other"
 OPTED_OUT: Final = turn_record.OPTED_OUT
 MUTED: Final = turn_record.MUTED

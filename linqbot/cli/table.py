@@ -79,6 +79,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "person": {
         "show": "Show what a bot has stored with ctx.state; export it as JSON.",
         "edit": "Edit a stored value in your editor.",
+        "consent": "List, export or import who agreed to promotional messages.",
         "forget": "Erase everything that is stored about a person.",
     },
     "storage": {

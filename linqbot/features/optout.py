@@ -27,7 +27,12 @@ class OptOuts(Part):
 
     async def begin(self, turn: Turn) -> None:
         # The type of the delivery, because the notice of a dead letter stands for a message too.
-        if turn.lease.delivery.type != "message.received" or (word := keyword_of(turn.event)) is None:
+        if turn.lease.delivery.type != "message.received":
+            return
+        word = keyword_of(turn.event)
+        if self._turns.gate is not None:
+            await self._turns.gate.hear(turn, word)
+        if word is None:
             return
         chat_id = turn.event.chat_id
         if word == "stop" and chat_id is not None:

@@ -27,7 +27,9 @@ from linqbot.features.schedules import check_name
 from linqbot.linq.rules.message import first_message
 from linqbot.linq.types.message import MessageContent, SentMessage, text_of
 from linqbot.linq.types.proactive import Broadcast, Purpose, Recipient, RecipientOutcome
+from linqbot.options import check_handle
 from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.consents import Consent, ConsentKind
 
 if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession
@@ -70,6 +72,7 @@ class BotContext:
         self._note_sent = note_sent
         self._log = log
         self._uploads = uploads
+        self._consents = 0  # the number of those that this run has recorded
 
     async def send(
         self,
@@ -203,6 +206,30 @@ class BotContext:
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now(), purpose=purpose)
         people = await people_of(audience)
         return await self._broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))
+
+    async def record_consent(self, person: str, *, given: bool, how: str) -> None:
+        """Add a row to the ledger of consents: a person agrees to promotional messages, or does not want them any more.
+
+        It is stored at once, whatever becomes of the handler, and counts for a bot with `Bot(manners=…)`.
+
+        Args:
+            person: The handle of the person.
+            given: True if the person agrees.
+            how: Your words for where and how, such as `box in the booking form`.
+        Raises:
+            BotError: `person` is no handle, or `how` is empty.
+            StorageUnavailable: nothing was stored; the turn runs again.
+
+        Example: `await ctx.bot.record_consent(message.sender.handle, given=True, how="said yes in the chat")`
+        """
+        check_handle(person, "record_consent(…)")
+        if not isinstance(how, str) or not how.strip():
+            raise BotError("record_consent(how=…) takes a text that says how the person agreed or withdrew.")
+        journal, self._consents = self._broadcaster.journal, self._consents + 1
+        key = f"{journal.turn}.{journal.replay}.{self._consents}"
+        what: ConsentKind = "given" if given else "withdrawn"
+        made = Consent(key, person.casefold(), self._clock.now(), what, how)
+        await self._broadcaster.stored.note_consent(made)
 
     async def mute(self, chat_id: str, *, for_s: float | None = None, reason: str | None = None) -> None:
         """Mute the bot in any chat: see `Context.mute`.

@@ -77,6 +77,10 @@ class Sentences:
     hours_example: str
     closed_then: str  # {opening}
 
+    # START and HELP: `Bot(manners=…)`
+    started: str
+    help: str
+
     day_at_time: str  # {day} {time}: of `written`
 
     # Agents: `linqbot_agent`

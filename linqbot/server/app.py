@@ -177,6 +177,7 @@ def create_app(
         record=refusals,
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
         schedules=[schedule.name for schedule in dispatcher.schedules],
+        on_arrival=None if turns.gate is None else turns.gate.on_arrival,
     )
     added_routes = health.routes(plugins, environment)
     checks = health.Checks(plugins, environment)

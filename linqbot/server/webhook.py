@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, TypeAlias
 
 import structlog
@@ -65,6 +65,7 @@ class WebhookEndpoint:
         record: Record of refused deliveries for `linqbot check`; None keeps none.
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
         schedules: Names of the bot's schedules. `linqbot trigger` may run only these.
+        on_arrival: Called with each delivery before it is stored. If it raises a StorageError, the delivery is refused.
 
     Attributes:
         is_open: True while deliveries are accepted.
@@ -90,6 +91,7 @@ class WebhookEndpoint:
         record: RefusalRecord | None = None,
         closed_because: str = NOT_RUNNING,
         schedules: Collection[str] = (),
+        on_arrival: Callable[[Delivery], Awaitable[None]] | None = None,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -107,6 +109,7 @@ class WebhookEndpoint:
         self._record = record
         self._closed_because = closed_because
         self._schedules = schedules
+        self._on_arrival = on_arrival
         self._closed_was_logged = False
         self._bounded_log = BoundedLog(log)
         self.is_open = False
@@ -239,6 +242,8 @@ class WebhookEndpoint:
         """Store a delivery. Linq delivers it again if the storage fails."""
         began = time.perf_counter()
         try:
+            if self._on_arrival is not None:
+                await self._on_arrival(delivery)
             is_new = await self._inbox.put(delivery)
         except StorageError as error:
             kind = type(error).__name__

@@ -23,6 +23,7 @@ from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.options import DAY_S
 from linqbot.storage import (
     broadcasts,
+    consents,
     conversations,
     decisions,
     journal,
@@ -34,6 +35,7 @@ from linqbot.storage import (
     upkeep,
 )
 from linqbot.storage.broadcasts import NewBroadcast, Order
+from linqbot.storage.consents import Consent, ConsentState
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.decisions import Decision, Standing, Verdict
 from linqbot.storage.dialect import Readable, Writable
@@ -513,6 +515,34 @@ class Storage(ABC):
     async def outcomes_of(self, ids: Collection[str]) -> list[OutcomeRow]:
         """Return what became of deliveries and of messages with these ids. It reads all outcomes."""
         return await self._read(lambda db: outcomes.of_ids(db, ids))
+
+    # Consents
+
+    async def note_consent(self, consent: Consent) -> bool:
+        """Add a row to the ledger, durably. Return False if a row of its key is there.
+
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        return await self._write(lambda tx: consents.note(tx, consent))
+
+    async def consent_of(self, person: str) -> ConsentState:
+        """Return the state of a handle, in lower case, in the ledger.
+
+        Raises:
+            StorageUnavailable: the ledger cannot be read.
+        """
+        return await self._read(lambda db: consents.of(db, person))
+
+    async def consents(
+        self, *, person: str | None = None, after: int = 0, limit: int = 500
+    ) -> list[tuple[int, Consent]]:
+        """Return rows of the ledger with their numbers, in the order in which they were stored.
+
+        Args:
+            after: The number after which to begin: that of the last row of the previous call.
+        """
+        return await self._read(lambda db: consents.in_order(db, person, after, limit))
 
     # State
 

@@ -50,6 +50,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "mute": "lane until person reason",
         "outcome": """delivery lane type message_id trace_id received_at outcome handler why replay runs attempts ms tried calls
              ended_at""",
+        "consent": "key person at what how",
         "decision": "key at verdict purpose reason turn person line",
         "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane purpose content",
         "recipient": "broadcast n handle outcome reason at",

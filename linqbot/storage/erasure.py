@@ -24,7 +24,7 @@ from linqbot.linq.events.lane import (
     lane_of_chat,
     lane_of_receipts,
 )
-from linqbot.storage import broadcasts, decisions, mutes, outcomes, state
+from linqbot.storage import broadcasts, consents, decisions, mutes, outcomes, state
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.mutes import Mute
 from linqbot.storage.upkeep import Forgotten
@@ -230,13 +230,14 @@ async def forget(
 async def _search(db: Readable, person: Person) -> tuple[Found, bool]:
     """Return the records that concern a person, and True if there is more about the person, from one snapshot.
 
-    That is state, a mute, a decision, or outcomes of deliveries.
+    That is state, a mute, a decision, a consent, or outcomes of deliveries.
     """
     sql = "SELECT 1 FROM state WHERE lower(scope) = ANY($1) LIMIT 1"
     ended = "SELECT 1 FROM outcome WHERE lane = ANY($1) LIMIT 1"
     async with db.snapshot():
         found = await person.find(lambda: _records(db))
         has_more = any(map(person.is_of, await mutes.stored(db))) or await decisions.has(db, person.handle)
+        has_more = has_more or await consents.has(db, person.handle)
         has_more = has_more or await db.value(sql, list(person.scopes)) is not None
         return found, has_more or await db.value(ended, await person.lanes_of_outcomes(db)) is not None
 
@@ -280,6 +281,7 @@ async def _erase(
     if muted:
         await mutes.remove(tx, muted)
     await decisions.forget(tx, person.handle)
+    await consents.forget(tx, person.handle)
     entries = "DELETE FROM journal WHERE turn = ANY($2) AND key = ANY($1)"
     return Forgotten(
         waiting=await forget_waiting(tx, keys["delivery"]),

@@ -177,6 +177,7 @@ ELSEWHERE = {
     "two_dates",  # French writes the day first
     "day_at_time",  # of `written`
     *("hours_example", "closed_then"),  # of `Hours`
+    *("started", "help"),  # see `tests/features/test_consent.py`
     *("yes", "no", "may_skip", "is_it_right", "name_what_to_change"),  # of forms
     *("sorry", "one_moment", "more", "may_i"),  # of agents
     *("used_up_hour", "used_up_day", "used_up_week", "used_up_month"),

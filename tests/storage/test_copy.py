@@ -22,6 +22,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.ops.stored_contents import check, copy, migrate
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.consents import Consent
 from linqbot.storage.contents import TABLES, Row
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.decisions import Decision
@@ -85,6 +86,7 @@ async def fill(storage: Storage) -> None:
     await storage.schedule(Timer("t-1", now + 60, "c:1", "send", b'{"text":"later"}', 30.0))
     await storage.schedule(Timer("t-2", now + 60, "c:1", "send", PRIVATE, 30.0))
     await storage.mute(Mute("9", now + 60, "+14155550142", "Dana answers"))
+    await storage.note_consent(Consent("k", "+14155550142", now, "given", "a form"))
     await storage.decide(Decision("k", now, "refused", "reply", "Not allowed.", "w.1", "+14155550142", "+1"))
     await storage.start_broadcast(NewBroadcast("july", "+1", 20, b"[]", now), ["+2", "ann@example.com"])
     await storage.advance_broadcasts(now)

@@ -32,7 +32,7 @@ NEUTRAL = """
     due ended_at first_at grace_s handler id key kind leased line lock max_concurrent_suspects
     message_id message_key ms n name next_at not_before off_the_record outcome owner padding per_minute
     progress purpose put_back received_at replay runs safety seq settled slot started_at status texts token trace_id tried turn
-    type until value verdict waits why
+    type until value verdict waits what why
 """
 """Columns without personal data: ids, times, counts, words of linqbot, and names that a bot's author chooses."""
 

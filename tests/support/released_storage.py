@@ -93,6 +93,7 @@ async def july(message: MessageReceived, ctx: Context) -> None:
 @bot.on_message("rest")
 async def rest(message: MessageReceived, ctx: Context) -> None:
     await ctx.bot.send("Hello.", to="+14155550199", line=LINE)  # refused
+    await ctx.bot.record_consent(PERSON, given=True, how="said so")
     await ctx.mute(reason="Dana answers")
 
 

@@ -170,6 +170,7 @@ async def writes_first(message: MessageReceived, ctx: Context) -> None:
     assert_type(await ctx.bot.broadcast(["+14155550142"], "Hi", name="july", per_minute=20), Broadcast)
     assert_type(await ctx.bot.broadcast(["+14155550142"], "Hi", name="june", purpose="requested"), Broadcast)
     assert_type(await ctx.bot.send("Hi", to="+14155550142", purpose="promotional"), Sent)
+    assert_type(await ctx.bot.record_consent("+14155550142", given=True, how="said so"), None)
     assert_type(await ctx.bot.find_broadcast("july"), Broadcast | None)
     assert_type([person.handle async for person in ctx.bot.recipients("july")], list[str])
 

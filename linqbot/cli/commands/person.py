@@ -12,6 +12,7 @@ import shlex
 import time
 from collections.abc import Collection
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -20,7 +21,7 @@ from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
 from linqbot.cli.output import FiniteRange, printable, printable_json
 from linqbot.client.client import Client
 from linqbot.errors import StorageError
-from linqbot.ops import stored_contents
+from linqbot.ops import consents, stored_contents
 from linqbot.settings import Settings, from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Forgotten
@@ -117,6 +118,27 @@ async def _edit(storage: Storage, scope: str, name: str, value: str | None, *, c
             if not asked("Edit again?", default=True):
                 raise click.Abort from None
     return False
+
+
+async def consent(
+    storage: Storage,
+    file: Annotated[Path | None, Arg("[FILE]", required=False)] = None,
+    person: Annotated[str | None, Opt("Only rows of this person.", metavar="HANDLE")] = None,
+) -> Result:
+    """List the ledger of consents, or import the rows of FILE: CSV, or JSON as --json prints it.
+
+    The fields are person (a handle), what (given, withdrawn, or stopped for STOP), at (an ISO time with a zone), and how (words). Of
+    several rows of a person, the one with the latest time counts. A row that is there already is not added again.
+    """
+    if file is None:
+        rows = [row async for row in consents.exported(storage, person)]
+        return Result(rows, rows, "No consent is on record.")
+    try:
+        found = consents.read(file.read_text(encoding="utf-8-sig"), time.time())
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{file}: {error}") from None
+    new = sum([await storage.note_consent(each) for each in found])
+    return Result({"rows": len(found), "new": new}, f"{new} of {len(found)} rows are new.")
 
 
 async def forget(

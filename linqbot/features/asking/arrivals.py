@@ -195,8 +195,9 @@ class Arriving:
             event = parse(self.delivery)
         except EventNotUnderstood:
             return NOTHING
-        if (event.is_own and event.echoes) or opts_out(event):
-            return NOTHING  # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
+        # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
+        if (event.is_own and event.echoes) or opts_out(event) or self.dispatcher.takes_keyword(event):
+            return NOTHING
         person = (event.actor or "").casefold()
         # A question to this person comes before a question to anyone.
         asked = sorted(

@@ -17,14 +17,23 @@ from urllib.parse import unquote
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, prepare
-from linqbot.errors import Withheld
+from linqbot.content.sent import OPTED_OUT
+from linqbot.engine.failure import STORAGE_PAUSE_S
+from linqbot.engine.parts import Turn, is_opt_out_message
+from linqbot.engine.rate_limit import CallNotMade
+from linqbot.errors import LinqApiError, StorageUnavailable, Withheld
 from linqbot.features.later import KIND, zone
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
-from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE
+from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
+from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import parse
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
+from linqbot.linq.rules.message import Keyword
 from linqbot.linq.types.proactive import Purpose
 from linqbot.options import DAY_S
+from linqbot.storage.consents import Consent, ConsentKind
 from linqbot.storage.decisions import Decision, Verdict
 from linqbot.storage.timers import Timer
 
@@ -37,6 +46,8 @@ _NAMED: Final = ("handle", "payer_handle")
 """The fields of a body that name a person whom a call reaches."""
 
 _BROADCAST: Final = "linqbot.broadcast"
+_BEHIND: Final = 100
+"""Number of deliveries behind a message that are looked at for STOP."""
 _CHATS: Final = 100_000
 """Largest number of direct chats whose people are remembered."""
 
@@ -95,22 +106,96 @@ class Gate:
         """
 
         async def ask(call: Call) -> ApiResponse:
-            purpose = call.purpose or journal.purpose or _PURPOSES.get(journal.delivery_type, "reply")
-            if self._allow_to is None and (purpose != "promotional" or not key):
-                return await run(call)
-            chat_id = await journal.chat_of(call)
-            people = [each.casefold() for each in await self._people(call, chat_id, journal, run)]
-            asked = _Asked(call, journal, key, people, chat_id, purpose)
-            if self._allow_to is not None and not self._allow_to.issuperset(people):
-                if not key:
-                    return ApiResponse(204)
-                raise await self._withhold(asked, "Bot(allow_to=…) does not name the person.")
-            if self._manners is not None and people and key and purpose == "promotional":
-                async with self._counting:
-                    await self._check_promotional(asked, self._manners)
+            try:
+                await self._check(call, journal, run, key)
+            except StorageUnavailable as error:
+                # Without the ledger and what was sent, nothing is sent.
+                raise CallNotMade(str(error), after_s=STORAGE_PAUSE_S) from error
+            except (Withheld, LinqApiError):
+                if key:
+                    raise
+                return ApiResponse(204)
             return await run(call)
 
         return ask
+
+    async def _check(self, call: Call, journal: TurnJournal, run: Run, key: str) -> None:
+        """Check that a call may be made.
+
+        Raises:
+            Withheld: it must not, or not now.
+            LinqApiError: the person has opted out, as Linq would say; or Linq did not say who is in the chat.
+            StorageUnavailable: it cannot be found out.
+        """
+        purpose = call.purpose or journal.purpose or _PURPOSES.get(journal.delivery_type, "reply")
+        needs_all = self._allow_to is not None or purpose == "promotional"
+        chat_id = await journal.chat_of(call)
+        people = [each.casefold() for each in await self._people(call, chat_id, journal, run, needs_all=needs_all)]
+        asked = _Asked(call, journal, key, people, chat_id, purpose)
+        if self._allow_to is not None and not self._allow_to.issuperset(people):
+            raise await self._withhold(asked, "Bot(allow_to=…) does not name the person.")
+        if self._manners is None or not people:
+            return
+        if asked.person is not None:
+            await self._check_consent(asked, asked.person, self._manners)
+        if key and purpose == "promotional":
+            async with self._counting:
+                await self._check_promotional(asked, self._manners)
+
+    async def _check_consent(self, asked: _Asked, person: str, manners: Manners) -> None:
+        """Check that a person has not opted out, and that a promotional message has the person's consent.
+
+        Raises:
+            LinqApiError: the person has opted out.
+            Withheld: the message is promotional, and has no consent.
+        """
+        state = await self._turns.storage.consent_of(person)
+        if state.is_stopped and not (asked.call.body or {}).get("override_optout"):
+            if asked.key:
+                await self._note(asked, "refused", "The person has opted out.")
+            said = "The person has opted out of messages."
+            raise LinqApiError(said, status=403, code=OPTED_OUT, call=asked.call.name)
+        if asked.purpose != "promotional":
+            return
+        if state.consent is not None and state.consent.what != "given":
+            raise await self._withhold(asked, "The person has withdrawn the consent to promotional messages.")
+        if state.consent is None and manners.needs_consent:
+            raise await self._withhold(asked, "No consent of the person is on record.")
+
+    async def on_arrival(self, delivery: Delivery) -> None:
+        """Note in the ledger that a person opts out, before the delivery is stored: from now on no call to the person begins.
+
+        Raises:
+            StorageUnavailable: nothing was stored; the delivery must not be stored either.
+        """
+        if self._manners is not None and is_opt_out_message(delivery):
+            await self._note_word(parse(delivery), "stopped")
+
+    async def hear(self, turn: Turn, word: Keyword | None) -> None:
+        """Note in the ledger what a message says: STOP, START, or anything else of a person who has opted out before.
+
+        Args:
+            word: The meaning of a message that is one of these words.
+        """
+        event, storage = turn.event, self._turns.storage
+        if self._manners is None or not isinstance(event, MessageReceived) or event.is_own or not event.actor:
+            return
+        if word == "stop":  # a message that was fetched after a downtime has not come by `on_arrival`
+            await self._note_word(event, "stopped")
+        elif word == "start":
+            await self._note_word(event, "given")
+        elif (state := await storage.consent_of(event.actor.casefold())).is_stopped and state.last is not None:
+            delivery = turn.lease.delivery
+            behind = await storage.following(delivery.lane, _BEHIND)
+            if state.last.at <= delivery.received_at and not any(map(is_opt_out_message, behind)):
+                await self._note_word(event, "wrote", at=delivery.received_at)
+
+    async def _note_word(self, event: Event, what: ConsentKind, *, at: float | None = None) -> None:
+        assert isinstance(event, MessageReceived)
+        how = what if what == "wrote" else event.text.strip()
+        at = self._turns.clock.now() if at is None else at
+        person = (event.actor or "").casefold()
+        await self._turns.storage.note_consent(Consent(f"{what}:{event.id}", person, at, what, how))
 
     async def _check_promotional(self, asked: _Asked, manners: Manners) -> None:
         """Check that a promotional call may be made now, and note that it is made.
@@ -150,7 +235,9 @@ class Gate:
         return zones_of_number(person)
 
     async def _withhold(self, asked: _Asked, reason: str, *, until: float | None = None) -> Withheld:
-        """Store that a call is not made, or not now, and return the error."""
+        """Store that a call is not made, or not now, and return the error. A hint leaves no row."""
+        if not asked.key:
+            return Withheld(reason)
         if until is not None and asked.journal.delivery_type != _BROADCAST:
             await self._turns.storage.schedule(self._timer(asked, until))
         await self._note(asked, "refused" if until is None else "waits", reason)
@@ -172,9 +259,13 @@ class Gate:
             payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
         return Timer(asked.key, due, lane, KIND, to_json(payload), DAY_S)
 
-    async def _people(self, call: Call, chat_id: str | None, journal: TurnJournal, run: Run) -> list[str]:
+    async def _people(
+        self, call: Call, chat_id: str | None, journal: TurnJournal, run: Run, *, needs_all: bool
+    ) -> list[str]:
         """Return the handles of the people whom a call reaches; none if it reaches no person, such as a change of a line.
 
+        Args:
+            needs_all: False leaves out the people in the group of the event.
         Raises:
             LinqApiError: Linq did not say who is in the chat.
         """
@@ -186,14 +277,16 @@ class Gate:
         if call.path.startswith(_PAYERS):
             people.append(unquote(call.path.removeprefix(_PAYERS).partition("/")[0]))
         if chat_id is not None:
-            people += await self._members(chat_id, journal, run)
+            people += await self._members(chat_id, journal, run, needs_all=needs_all)
         return people
 
-    async def _members(self, chat_id: str, journal: TurnJournal, run: Run) -> list[str]:
+    async def _members(self, chat_id: str, journal: TurnJournal, run: Run, *, needs_all: bool) -> list[str]:
         """Return the people in a chat: those of the event in a direct chat, otherwise those that Linq names now."""
         origin = {} if journal.origin is None else from_json(journal.origin)
         if origin.get("chat_id") == chat_id and origin.get("is_group") is False:
             return [str(each) for each in origin["handles"]]
+        if origin.get("chat_id") == chat_id and not needs_all:
+            return []
         if chat_id in self._direct:
             return [self._direct[chat_id]]
         chat = (await run(prepare("chats.retrieve", path={"chat_id": chat_id}))).data

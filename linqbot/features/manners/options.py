@@ -20,6 +20,9 @@ from linqbot.options import check_timezone
 class Manners:
     """The manners of a bot before each message that its people did not ask for: its promotional messages.
 
+    A person who writes STOP gets nothing from then on, whatever is under way, and is answered again after a further message.
+    Promotional messages go on only after START. HELP and START are answered, in the language of the bot.
+
     Those are broadcasts, and what `@bot.every` handlers send, unless `purpose=` says otherwise. Replies, reminders and what
     events of your own systems cause are not held back.
 
@@ -32,6 +35,9 @@ class Manners:
             address.
         per_day: The largest number of promotional messages to a person within 24 hours. Further ones are refused. None is any
             number.
+        needs_consent: True sends promotional messages only to people whose consent is on record: who wrote START, whose consent
+            was noted with `ctx.bot.record_consent`, or imported with `linqbot person consent`. False sends them to all who have
+            not withdrawn it.
     Raises:
         BotError: a value cannot be used, or `phonenumbers` is missing.
     """
@@ -39,6 +45,7 @@ class Manners:
     quiet_hours: str | None = None
     timezone: str = "UTC"
     per_day: int | None = 1
+    needs_consent: bool = False
 
     def __post_init__(self) -> None:
         check_timezone("Manners", self.timezone)

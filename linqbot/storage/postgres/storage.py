@@ -47,7 +47,9 @@ T = TypeVar("T")
 
 DAY_S: Final = 24 * 3600.0
 
-_WITH_TEXTS: Final = "delivery, body, seen, done, dead, timer, conversation, journal, state, recipient, mute, decision"
+_WITH_TEXTS: Final = (
+    "delivery, body, seen, done, dead, timer, conversation, journal, state, recipient, mute, decision, consent"
+)
 
 CLOSE_S: Final = 5.0
 """Seconds in which the last operations must be written when the storage closes. A supervisor may kill a process that takes

@@ -161,3 +161,41 @@ def test_a_list_is_stored_only_where_a_list_was_stored(path: Path) -> None:
     assert run("edit", "bot", "Tables", "--value", "[1, 2]").exit_code == 0
     assert [row.value for row in stored(path) if row.name == "Tables"] == [b"[1,2]"]
     assert "a JSON list" in run("edit", "bot", "Tables", "--value", "{}").output
+
+
+def test_the_ledger_of_consents_is_imported_listed_and_exported(path: Path, tmp_path: Path) -> None:
+    assert run("consent").output == "No consent is on record.\n"
+    file = tmp_path / "list.csv"
+    rows = f"person,what,at,how\n{ANN},given,2026-03-01T09:00:00+01:00,a form\nBob@example.com,stopped,2026-04-01T09:00:00Z,STOP\n"
+    file.write_text(f"\ufeff{rows}", encoding="utf-8")
+    for new in (2, 0):
+        assert run("consent", str(file)).output == f"{new} of 2 rows are new.\n"
+    assert ANN in run("consent").output
+    exported = run("consent", "--json").output
+    assert json.loads(exported) == [
+        {"person": ANN, "what": "given", "at": "2026-03-01T08:00:00+00:00", "how": "a form"},
+        {"person": "bob@example.com", "what": "stopped", "at": "2026-04-01T09:00:00+00:00", "how": "STOP"},
+    ]
+    assert [row["how"] for row in json.loads(run("consent", "--json", "--person", ANN).output)] == ["a form"]
+    file.write_text(exported)
+    assert run("consent", str(file)).output == "0 of 2 rows are new.\n"
+
+
+def test_rows_that_cannot_be_used_are_named_and_nothing_is_imported(
+    path: Path, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    good = f"{ANN},given,2026-03-01T09:00:00Z,a form"
+    for wrong in (
+        "415 555,given,2026-03-01T09:00:00Z,a form",
+        f"{ANN},perhaps,2026-03-01T09:00:00Z,a form",
+        f"{ANN},given,2026-03-01T09:00:00,no zone",
+        f"{ANN},given,2999-03-01T09:00:00Z,not yet",
+        f"{ANN},given,yesterday,no time",
+        ANN,
+    ):
+        with subtests.test(wrong=wrong):
+            file = tmp_path / "list.csv"
+            file.write_text(f"person,what,at,how\n{good}\n{wrong}\n")
+            failed = run("consent", str(file))
+            assert (failed.exit_code, "Row 2" in failed.output) == (2, True), failed.output
+    assert run("consent").output == "No consent is on record.\n"

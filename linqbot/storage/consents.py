@@ -1,0 +1,85 @@
+"""Consents: the ledger of who agreed to promotional messages, or did not, when, and how. Rows are added and never changed.
+
+The row with the latest time counts. `features/manners/` says what each means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+
+from linqbot.storage.dialect import Readable, Writable, where
+
+ConsentKind: TypeAlias = Literal["given", "withdrawn", "stopped", "wrote"]
+
+KINDS: Final = get_args(ConsentKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A row of the ledger.
+
+    Attributes:
+        key: Unique. A second row with the same key is not stored.
+        person: A handle in lower case.
+        at: Unix seconds.
+        what: `given` or `withdrawn`: the consent to promotional messages. `stopped`: the person wrote STOP, and gets nothing.
+            `wrote`: the person wrote something else after that, and gets replies again.
+        how: The word that the person wrote, or words of the bot's author.
+    """
+
+    key: str
+    person: str
+    at: float
+    what: ConsentKind
+    how: str
+
+
+class ConsentState(NamedTuple):
+    """The state of a person in the ledger.
+
+    Attributes:
+        last: The last row of all; None if there is none.
+        consent: The last row that is no `wrote`.
+    """
+
+    last: Consent | None = None
+    consent: Consent | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.last is not None and self.last.what == "stopped"
+
+
+_COLUMNS = "key, person, at, what, how"
+
+
+async def note(tx: Writable, consent: Consent) -> bool:
+    row = (consent.key, consent.person, consent.at + tx.ahead_s, consent.what, consent.how)
+    return await tx.insert(f"consent ({_COLUMNS})", [row], "ON CONFLICT (key) DO NOTHING") > 0
+
+
+async def of(db: Readable, person: str) -> ConsentState:
+    sql = f"""SELECT {_COLUMNS} FROM consent WHERE person = $1 AND (what <> 'wrote' OR $2)
+              ORDER BY at DESC, n DESC LIMIT 1"""  # noqa: S608 - constant text
+    last, consent = [await db.fetch(sql, person, with_wrote) for with_wrote in (True, False)]
+    return ConsentState(_here(db, last[0]) if last else None, _here(db, consent[0]) if consent else None)
+
+
+async def in_order(db: Readable, person: str | None, after: int, limit: int) -> list[tuple[int, Consent]]:
+    which, values = where(("n > $", after), ("person = $", person), first=2)
+    sql = f"SELECT n, {_COLUMNS} FROM consent {which} ORDER BY n LIMIT $1"  # noqa: S608 - constant text
+    return [(n, _here(db, row)) for n, *row in await db.fetch(sql, limit, *values)]
+
+
+async def has(db: Readable, person: str) -> bool:
+    return await db.value("SELECT 1 FROM consent WHERE person = $1 LIMIT 1", person) is not None
+
+
+async def forget(tx: Writable, person: str) -> None:
+    await tx.run("DELETE FROM consent WHERE person = $1", person)
+
+
+def _here(db: Readable, row: Any) -> Consent:
+    key, person, at, what, how = row
+    return Consent(key, person, at - db.ahead_s, what, how)
