@@ -134,7 +134,7 @@ class Lanes:
         """Return True if there is a free lane; a suspect may still have to wait for others."""
         self._settle_times(now, monotonic)
         for free in (self._free_suspects, self._free):
-            if (lane := self._next(free)) is not None:
+            if free and (lane := self._next(free)) is not None:
                 self._set_free(lane)
                 return True
         return False

@@ -338,7 +338,7 @@ class Place:
     def __init__(self, path: Path) -> None:
         self.lost: str | None = None
         self._path = path
-        self._opened: dict[Path, os.stat_result] = {}
+        self._opened: dict[str, os.stat_result] = {}
         self._changing = threading.Lock()
 
     def opening(self) -> None:
@@ -359,7 +359,7 @@ class Place:
         Raises:
             StorageUnavailable: there is no file at a path, or another one.
         """
-        lost = next((why for path, was in self._opened.items() if (why := self._moved(path, was))), None)
+        lost = self._find_lost()
         with self._changing:
             before, self.lost = self.lost, lost
         if lost and not before:
@@ -371,22 +371,33 @@ class Place:
 
     def _remember(self, path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
-            self._opened[path] = path.stat()
+            self._opened[str(path)] = path.stat()
 
-    def _moved(self, path: Path, was: os.stat_result) -> str | None:
-        """Return what happened to a file and what to do about it; None if the file is in its place."""
-        try:
-            # os.stat: Path.stat takes twice as long, and this runs for every commit.
-            now = os.stat(path)  # noqa: PTH116
-        except FileNotFoundError:
+    def _find_lost(self) -> str | None:
+        """Return what happened to a file that is not in its place, and what to do about it; None if all are."""
+        for path, was in self._opened.items():
+            try:
+                # os.stat: Path.stat takes twice as long, and this runs for every commit.
+                now = os.stat(path)  # noqa: PTH116
+            except OSError as error:
+                return self._lost(path, error)
+            if not _is_same(now, was):
+                return self._lost(path)
+        return None
+
+    def _lost(self, path: str, error: OSError | None = None) -> str:
+        """Return what happened to a file and what to do about it.
+
+        Args:
+            error: The reason why the file cannot be looked at; None if another file is in its place.
+        """
+        if isinstance(error, FileNotFoundError):
             what = "is gone: it was deleted or moved, or something was mounted over it"
             to_do = "Put the same file back; if that cannot be, start linqbot again."
-        except OSError as error:
+        elif error is not None:
             what = f"cannot be looked at: {error.strerror}"
             to_do = "Let linqbot see it again."
         else:
-            if _is_same(now, was):
-                return None
             what = "is not the file that linqbot opened: it was replaced"
             # SQLite applies a -wal to any file next to it. Applied to an older file, it does damage.
             wal, shm = (self._path.name + suffix for suffix in _SUFFIXES)
@@ -394,7 +405,7 @@ class Place:
                 "Put the former file back; or stop linqbot and start it again, which alone uses the file that is there "
                 f"now. If that is an older copy, such as a backup, move {wal} and {shm} away before the start."
             )
-        if path != self._path:
+        if path != str(self._path):
             # When SQLite closes, it moves the content of an unlinked -wal into the file, if that is in its place.
             to_do = f"Stop linqbot with SIGTERM, not SIGKILL, which completes {self._path.name}, and start it again."
         return f"The storage file {path} {what}. Nothing is stored until it is back. {to_do}"

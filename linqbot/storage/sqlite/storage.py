@@ -293,7 +293,7 @@ class SQLiteStorage(SQLiteMethods):
             self._queue.has_reloaded = False
             self._memory.watched.note(None)
             self._memory.changed.set()
-        if changes is not None and changes.has_news and not self._serving:
+        if not self._serving and changes is not None and changes.has_news:
             self._lock.wake_holder()
         if changes is not None and changes.leaves_text:
             self._wal.due()

@@ -105,7 +105,7 @@ class Index(StorageMemory):
             else:
                 self.lanes.add(delivery.lane, seq)
             self.recent.add(seq, Row(delivery, delivery_count=int(is_leased)))
-        self.watched.note([delivery.lane for _, delivery in changes.accepted])
+        self.watched.note(delivery.lane for _, delivery in changes.accepted)
         for reorder in changes.orders:
             reorder()
         if changes.capacity is not None:
@@ -251,7 +251,7 @@ def _insert_piece(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, .
     # has seven.
     missing = (None,) * len(rows)
     columns = list(zip(*rows, strict=True))
-    given = tuple([column != missing for column in columns])
+    given = tuple(map(missing.__ne__, columns))
     values = zip(*compress(columns, given), strict=True)
     db.execute(_insert(into, given, len(rows), on_conflict), tuple(chain.from_iterable(values)))
 

@@ -232,28 +232,28 @@ class SQLiteWriter(Writer):
         """Open the transaction. Return False if another process is writing or has written, so that it takes longer.
 
         Raises:
-            StorageUnavailable: the file cannot be read or written, or with `wait` it is not at its path.
+            sqlite3.Error: the file cannot be read or written.
+            StorageUnavailable: with `wait`, the file is not at its path.
         """
-        with self._translated():
-            if wait:
-                try:
-                    self._begin_slowly()
-                finally:
-                    self.is_reloading = False
-                return True
-            # Until the thread has opened the transaction, and perhaps reloaded the index there.
-            self.is_reloading = True
-            if self.place.lost:
-                return False
+        if wait:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if primary_code(error) == sqlite3.SQLITE_BUSY:
-                    return False
+                self._begin_slowly()
+            finally:
                 self.is_reloading = False
-                raise
-            self.is_reloading = self._data_version() != self._version
-            return not self.is_reloading
+            return True
+        # Until the thread has opened the transaction, and perhaps reloaded the index there.
+        self.is_reloading = True
+        if self.place.lost:
+            return False
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if primary_code(error) == sqlite3.SQLITE_BUSY:
+                return False
+            self.is_reloading = False
+            raise
+        self.is_reloading = self._data_version() != self._version
+        return not self.is_reloading
 
     def write(self, batch: list[Op[Any]]) -> bool:
         """Run the statements of the batch; see `run`. False: no row changed and no 200 depends on this transaction."""
@@ -268,8 +268,7 @@ class SQLiteWriter(Writer):
 
         Then empty the WAL if that was asked for, but not if the file was replaced: its WAL is still needed then.
         """
-        with self._translated():
-            self._db.execute("COMMIT")
+        self._db.execute("COMMIT")
         if self._to_check:
             try:
                 self.place.check()
@@ -347,12 +346,13 @@ class SQLiteWriter(Writer):
 
     async def _write(self, batch: list[Op[Any]]) -> None:
         try:
-            if not self.begin(wait=False):
-                await self._in_thread(partial(self.begin, wait=True))
-            if self.write(batch):
-                await self._in_thread(self.commit)
-            else:
-                self.commit()
+            with self._translated():
+                if not self.begin(wait=False):
+                    await self._in_thread(partial(self.begin, wait=True))
+                if self.write(batch):
+                    await self._in_thread(self.commit)
+                else:
+                    self.commit()
             changes = self._follow()
         except Exception:
             self.roll_back()
