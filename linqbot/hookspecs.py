@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from linqbot.features.posts import Poster
     from linqbot.linq.events.delivery import Delivery
     from linqbot.linq.events.event import Event
+    from linqbot.linq.types.proactive import ChatHandoff
     from linqbot.storage.backend import Opener, Storage
 
 GROUP: Final = "linqbot"
@@ -365,6 +366,26 @@ def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s
         error: Error of a call that failed. Log only its class, `status` and `code`: its message may quote a person.
         took_s: Seconds that the call took, including retries of the client; 0 if `from_journal`.
         from_journal: The call was made in an earlier run of the turn. Linq was not called again.
+    """
+
+
+@hookspec
+def handed_over(handoff: ChatHandoff, text: str) -> None:
+    """A chat was handed over with `ctx.handoff`, and its owner could be written to: for a help desk, which opens a ticket.
+
+    Called in the task of the turn, and again if the process dies just then: `handoff.id` is the same.
+
+    Args:
+        text: What the owner got: the summary and the last messages. Do not log it.
+    """
+
+
+@hookspec
+def handed_back(handoff: ChatHandoff) -> None:
+    """A handoff has ended, and both people were notified. `handoff.ended` says how.
+
+    Called in the task of the turn, and again if the process dies just then. A handoff that could not begin, because its owner
+    could not be written to, ends with `unreachable` and without `handed_over`.
     """
 
 

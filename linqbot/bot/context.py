@@ -1184,6 +1184,46 @@ class Context:
         """
         await self.bot.unmute(self.chat_id)
 
+    async def handoff(
+        self,
+        *,
+        to: str,
+        say: Content,
+        summary: str = "",
+        back_after_s: float = 3600.0,
+        taken_within_s: float = 600.0,
+        name: str | None = None,
+        owner_name: str | None = None,
+    ) -> bool:
+        """Hand the event's direct chat over to a person of yours, who answers there by way of the bot, from their own phone.
+
+        The owner gets the summary and the last messages, in their direct chat with the bot. From now on the bot is muted here,
+        as by `mute`: texts and files of the person go to the owner, and those of the owner to the person. A 👍 or ✔ of the
+        owner on a message, or `#done`, ends it, and so does the time. Both are notified.
+
+        Args:
+            to: The handle of the owner.
+            say: The words to the person, such as "Dana answers you here."
+            summary: The words to the owner about what is wanted.
+            back_after_s: Seconds without a message of the owner after which the bot answers again.
+            taken_within_s: Seconds in which the owner must write for the first time. Otherwise the person is notified that no
+                one can answer, and the bot answers again.
+            name: The name of the person, as the owner reads it; None is their handle.
+            owner_name: The name of the owner, as the person reads it before each text; None shows none.
+        Returns:
+            False if the owner cannot be written to. Then the person is notified as if no one had answered.
+        Raises:
+            BotError: the event belongs to no direct chat, the chat is handed over already, or an argument cannot be.
+            LinqUnavailable: Linq did not answer; the turn is deferred.
+            StorageUnavailable: it could not be stored; the turn runs again.
+
+        Example: `await ctx.handoff(to=OWNER, say="Dana answers you here.", owner_name="Dana")`
+        """
+        from linqbot.features.handoff import Terms, hand_over
+
+        terms = Terms(to, say, summary, back_after_s, taken_within_s, name, owner_name)
+        return await hand_over(self, self._record, self.bot.mutes, terms)
+
     async def mark_read(self) -> None:
         """Mark the chat as read. Best effort: a failure is logged and never raised."""
         try:

@@ -500,7 +500,7 @@ class Dispatcher:
     async def _take_keyword(self, event: Event, ctx: TurnContext) -> None:
         """Handle STOP with the bot's `on_opt_out` handler, and answer START and HELP."""
         if not ctx.is_opt_out:
-            self._report(event, reason=handlers.KEYWORD)
+            self._report(event, ctx, reason=handlers.KEYWORD)
             await self._speaking(_answer_keyword)(event, ctx)
             return
         for route, handle in self._compiled:

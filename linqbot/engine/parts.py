@@ -177,7 +177,9 @@ RECEIPT: Final = 16
 """It is a receipt for a message of ours."""
 MUTED: Final = 32
 """The bot may be muted in the chat of the delivery: a mute that is over stays on record for a while."""
-ALL: Final = 63
+HANDED: Final = 64
+"""It may be a message or a tapback of a chat that is handed over, or of the owner of one."""
+ALL: Final = 127
 
 
 Again: TypeAlias = Callable[[Turn], Awaitable[Turn]]

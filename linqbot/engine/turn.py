@@ -229,7 +229,8 @@ class Turns:
                 return outcome
         if turn.opening.arrival is None:
             if (
-                lease.delivery.type not in NEEDED
+                turn.kind is kind
+                and lease.delivery.type not in NEEDED
                 and self.dispatcher.has_no_handler(lease.delivery.type)
                 and not is_opt_out_message(lease.delivery)
             ):

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from linqbot.features.state import TurnState
     from linqbot.features.state_journal import StateJournal
     from linqbot.features.stream_journal import StreamJournal
+    from linqbot.plugins.registry import Plugins
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -178,6 +179,7 @@ class TurnJournal:
         failed_calls: The calls of this run that were refused or failed, for its record.
         opted_out_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message is
             made, as if Linq had refused it, except with `override_optout` (R71).
+        passes_mutes: True makes calls also in chats in which the bot is muted: they are those of the person who answers there.
     """
 
     deferred: TurnDeferred | None = None
@@ -191,6 +193,7 @@ class TurnJournal:
     is_past = False
     incoming_calls: IncomingCalls | None = None
     opted_out_chat: str | None = None
+    passes_mutes = False
     failed_calls: Sequence[dict[str, Any]] = ()
     _earlier: EarlierRuns | None = None
     _scheduler: TurnScheduler | None = None
@@ -359,6 +362,10 @@ class TurnJournal:
         if self._scheduler is None:
             self._scheduler = self._turns.features.scheduler(self, self._storage)
         return self._scheduler
+
+    @property
+    def plugins(self) -> Plugins:
+        return self._outbound.plugins
 
     @property
     def broadcaster(self) -> TurnBroadcaster:
@@ -587,6 +594,8 @@ class TurnJournal:
 
     async def _is_muted(self, call: Call) -> bool:
         """Return True if the bot is muted in the chat that a call is for."""
+        if self.passes_mutes:
+            return False
         now, body = self._turns.clock.now(), call.body or {}
         mutes = [mute for mute in self._storage.mutes.values() if mute.until > now]
         people = body.get("to")

@@ -10,7 +10,19 @@ from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from linqbot.engine.parts import ALL, ANSWERS_WITHOUT_CHAT, ASKED, CRASHED, MUTED, RAN, RECEIPT, TAKEN, Kind, Points
+from linqbot.engine.parts import (
+    ALL,
+    ANSWERS_WITHOUT_CHAT,
+    ASKED,
+    CRASHED,
+    HANDED,
+    MUTED,
+    RAN,
+    RECEIPT,
+    TAKEN,
+    Kind,
+    Points,
+)
 from linqbot.features import schedules
 from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
 from linqbot.features.own_changes import are_awaited
@@ -29,6 +41,7 @@ if TYPE_CHECKING:
 PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
     # Before questions: in a muted chat they wait.
     ("mute:Mutes", lambda _: MUTED | RAN),
+    ("handoff:Handoffs", lambda _: HANDED | RAN),
     # Its meaning for a question decides if a handler runs at all.
     ("asking.arrivals:Asks", lambda _: ASKED),
     ("optout:OptOutsAfterCrash", lambda _: CRASHED),
@@ -41,6 +54,9 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
     ("notices:Notices", lambda dispatcher: ALL if dispatcher.has_notices else 0),
 )
 """The parts, each with the marks of which a lease must have one for the part to be called: `ALL` for every lease, 0 for none."""
+
+
+_RELAYED: Final = ("message.received", "reaction.added")
 
 
 def marks_of(lease: Lease, storage: Storage) -> int:
@@ -56,6 +72,8 @@ def marks_of(lease: Lease, storage: Storage) -> int:
         marks |= ASKED
     if storage.mutes and chat_id is not None and chat_id in storage.mutes:
         marks |= MUTED
+    if storage.mutes and delivery.type in _RELAYED and any(mute.handoff for mute in storage.mutes.values()):
+        marks |= HANDED
     if delivery.type in RECEIPTS:
         marks |= RECEIPT
     elif delivery.id.startswith((ORDER_PREFIX, FOUND_ID)):
@@ -94,6 +112,7 @@ _KINDS: Final = {
     "broadcast": Kind(run=_late("broadcasts:send_to_person"), end=_late("broadcasts:give_up_person")),
     "post": Kind(open=_late("posts:check_handled")),
     "post_to": Kind(run=_late("posts:forward")),
+    "handoff": Kind(run=_late("handoff:hand_back")),
     "outage": Kind(run=_late("notices:say_outage")),
     "dead_letter": Kind(run=_late("notices:notify_dead_letter")),
 }

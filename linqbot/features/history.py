@@ -70,16 +70,21 @@ class History(Sequence[HistoryEntry]):
         self._entries = tuple(entries)
         self.is_group = is_group
 
-    def as_text(self) -> str:
+    def as_text(self, *, me: str = ME, them: str = THEM) -> str:
         """Return the conversation as text for a prompt: a line for each message, such as `me: Hello!`.
 
         In a direct chat the other side is `them`; in groups people are labelled with their handles. A file is shown as
         its name in brackets.
-        """
-        return "\n".join(f"{self._label(entry)}: {_shown(entry)}" for entry in self._entries)
 
-    def _label(self, entry: HistoryEntry) -> str:
-        return entry.speaker if self.is_group or entry.speaker == ME else THEM
+        Args:
+            me, them: Other names for the two sides.
+        """
+        return "\n".join(f"{self._label(entry, me, them)}: {_shown(entry)}" for entry in self._entries)
+
+    def _label(self, entry: HistoryEntry, me: str, them: str) -> str:
+        if entry.speaker == ME:
+            return me
+        return entry.speaker if self.is_group else them
 
     @overload
     def __getitem__(self, index: int) -> HistoryEntry: ...

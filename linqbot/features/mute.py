@@ -16,6 +16,8 @@ While a chat is muted:
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from linqbot.clock import Clock
@@ -24,6 +26,8 @@ from linqbot.engine.parts import MUTED, RAN, Part, Turn
 from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.types.chat import Chat
+from linqbot.linq.types.proactive import HandoffEnd
 from linqbot.options import DAY_S, check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession
     from linqbot.storage.backend import Storage
 
-_WAITING_KINDS: Final = frozenset({"ask", "dead_letter", "post", "send"})
+_WAITING_KINDS: Final = frozenset({"ask", "dead_letter", "handoff", "post", "send"})
 """The kinds of deliveries of a chat that wait until a mute is over. A recurring send goes on with its next due time."""
 
 _TAKEN: Final = "linqbot muted"
@@ -66,7 +70,7 @@ class Mutes(Part):
         return Ack()
 
     async def begin(self, turn: Turn) -> None:
-        if not turn.marks & MUTED or turn.lease.delivery.is_own:
+        if not turn.marks & MUTED or turn.kind is not None:
             return
         if turn.asking is not None and self._turns.dispatcher.takes_muted(turn.event):
             # On record, because a further run must have the same handler, also when this one has ended the mute.
@@ -102,38 +106,53 @@ class TurnMutes:
     """Begins and ends mutes for the handler of one turn. Each is recorded, so a further run of the turn repeats none."""
 
     def __init__(self, stored: Storage, client: Client, clock: Clock, asking: AskSession) -> None:
-        self._stored = stored
-        self._client = client
-        self._clock = clock
-        self._asking = asking
+        self.stored = stored
+        self.client = client
+        self.clock = clock
+        self.asking = asking
         self._count = 0
 
     async def mute(self, chat_id: str, *, for_s: float | None, reason: str | None) -> None:
         _check(for_s, reason)
 
         async def store() -> bool:
-            person = await self._person_in(chat_id)
-            until = FOREVER if for_s is None else self._clock.now() + for_s
-            await self._stored.mute(Mute(chat_id, until, person, reason))
+            person = person_of(await self.client.chats.retrieve(chat_id))
+            until = FOREVER if for_s is None else self.clock.now() + for_s
+            await self.stored.change_mute(chat_id, partial(prolonged, to=Mute(chat_id, until, person, reason)))
             return True
 
-        await self._asking.recorded(self._name("mute"), store, kind=bool)
+        await self.asking.recorded(self.name("mute"), store, kind=bool)
 
     async def unmute(self, chat_id: str) -> None:
         async def remove() -> bool:
-            return await self._stored.unmute(chat_id)
+            now = self.clock.now()
+            return await self.stored.change_mute(chat_id, partial(ended, how="unmuted", now=now)) is None
 
-        await self._asking.recorded(self._name("unmute"), remove, kind=bool)
+        await self.asking.recorded(self.name("unmute"), remove, kind=bool)
 
-    async def _person_in(self, chat_id: str) -> str | None:
-        """Return the handle of the person in a direct chat, in lower case; None in a group."""
-        chat = await self._client.chats.retrieve(chat_id)
-        people = [each.handle for each in chat.handles if not each.is_me]
-        return people[0].casefold() if len(people) == 1 and not chat.is_group else None
-
-    def _name(self, verb: str) -> str:
+    def name(self, verb: str) -> str:
         self._count += 1
         return f"linqbot {verb} {self._count}"
+
+
+def person_of(chat: Chat) -> str | None:
+    """Return the handle of the person in a direct chat, in lower case; None for a group."""
+    people = [each.handle for each in chat.handles if not each.is_me]
+    return people[0].casefold() if len(people) == 1 and not chat.is_group else None
+
+
+def prolonged(mute: Mute | None, *, to: Mute) -> Mute:
+    """Return what becomes of a chat's mute when the chat is muted: a handoff goes on, at least as long."""
+    if mute is None or mute.handoff is None or mute.handoff.ended is not None:
+        return to
+    return replace(mute, until=max(mute.until, to.until))
+
+
+def ended(mute: Mute | None, *, how: HandoffEnd, now: float) -> Mute | None:
+    """Return what becomes of a mute that ends. A handoff stays on record until the turn of its timer has said so."""
+    if mute is None or mute.handoff is None or mute.handoff.ended is not None:
+        return None if mute is None or mute.handoff is None else mute
+    return replace(mute, until=now, handoff=replace(mute.handoff, ended=how))
 
 
 def _check(for_s: float | None, reason: str | None) -> None:

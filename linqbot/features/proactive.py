@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
@@ -125,11 +125,22 @@ class BotContext:
             return Sent((), "refused")
         sender = line or self._line or await self._only_line()
         client = self._sending(key, purpose)
+        return await self._send(messages, client, "", sender, to.strip())
+
+    async def send_in(self, chat_id: str, *content: Content) -> Sent:
+        """Send into a chat that is known to be there, as `send` does. Called by linqbot itself."""
+        messages = bubbles(await self._uploads.resolved(content))
+        return await self._send(messages, self._client, chat_id, "", "")
+
+    async def _send(
+        self, messages: Iterable[MessageContent], client: Client, chat_id: str, sender: str, to: str
+    ) -> Sent:
+        """Send messages into a chat, or to a person if `chat_id` is empty, until one is refused."""
         status = "accepted"
-        chat_id, sent, contents = "", list[SentMessage](), list[MessageContent]()
+        sent, contents = list[SentMessage](), list[MessageContent]()
         for message in messages:
             try:
-                chat_id, accepted = await send_to(client, chat_id, sender, to.strip(), message)
+                chat_id, accepted = await send_to(client, chat_id, sender, to, message)
             except MessageGone:
                 continue
             except (Refused, LinqApiError) as error:
@@ -239,7 +250,7 @@ class BotContext:
             LinqApiError: Linq has no such chat.
             StorageUnavailable: nothing was stored; the turn runs again.
         """
-        await self._mutes.mute(chat_id, for_s=for_s, reason=reason)
+        await self.mutes.mute(chat_id, for_s=for_s, reason=reason)
 
     async def unmute(self, chat_id: str) -> None:
         """End the mute of any chat: see `Context.unmute`.
@@ -247,10 +258,11 @@ class BotContext:
         Raises:
             StorageUnavailable: nothing was changed; the turn runs again.
         """
-        await self._mutes.unmute(chat_id)
+        await self.mutes.unmute(chat_id)
 
     @cached_property
-    def _mutes(self) -> TurnMutes:
+    def mutes(self) -> TurnMutes:
+        """The mutes of the turn. Used by linqbot itself; an author uses `mute`."""
         from linqbot.features.mute import TurnMutes
 
         return TurnMutes(self._broadcaster.stored, self._client, self._clock, self._asking())

@@ -63,6 +63,15 @@ SENTENCES: Final = Sentences(
     started="Vous recevez de nouveau nos messages. STOP y met fin.",
     help="Vous écrivez à un service automatique. STOP met fin à ses messages, START les reprend.",
     day_at_time="{day} à {time}",
+    handoff="{name} souhaite parler à une personne. Ce que vous écrivez ici est transmis à {name}. Un 👍 sur l’un de ces "
+    "messages, ou #done, rend la conversation au bot.",
+    which_person="Ce message n’a pas été transmis. Merci de répondre à un message de la personne à qui il est destiné : {names}."
+    "Ce message n’a pas été transmis. Merci de répondre à un message de la personne à qui il est destiné : {names}.",
+    not_delivered="Ce message n’a pas pu être remis à {name}.",
+    handoff_over="Ce message n’a pas été transmis, car le bot répond de nouveau à {name}.",
+    handed_back="Le bot répond de nouveau à {name}.",
+    bot_is_back="Vous parlez de nouveau avec le bot.",
+    no_one_answers="Désolé, personne ne peut vous répondre pour le moment. Vous parlez de nouveau avec le bot.",
     sorry="Désolé, je ne peux pas répondre pour le moment. Merci de réessayer dans quelques minutes.",
     one_moment="Un instant …",
     more="J’ai encore à dire. Est-ce que je continue ?",

@@ -83,6 +83,15 @@ class Sentences:
 
     day_at_time: str  # {day} {time}: of `written`
 
+    # A person answers: `ctx.handoff`. The first five are for the owner.
+    handoff: str  # {name}
+    which_person: str  # {names}
+    not_delivered: str  # {name}
+    handoff_over: str  # {name}
+    handed_back: str  # {name}
+    bot_is_back: str
+    no_one_answers: str
+
     # Agents: `linqbot_agent`
     sorry: str
     one_moment: str

@@ -69,6 +69,8 @@ class Plugins:
         self.taken: Notify | None = None
         self.routed: Notify | None = None
         self.sent: Notify | None = None
+        self.handed_over: Notify | None = None
+        self.handed_back: Notify | None = None
         self.turn_ended: Notify | None = None
         self.watch: Watch = watch or (lambda _, __: nullcontext())
         self._is_watched = watch is not None
@@ -311,7 +313,9 @@ class Impl:
     slow_calls: int = 0
 
 
-OBSERVED: Final = ("received", "stored", "refused", "taken", "routed", "sent", "turn_ended")
+OBSERVED: Final = (
+    "received", "stored", "refused", "taken", "routed", "sent", "handed_over", "handed_back", "turn_ended",
+)  # fmt: skip
 """Hooks that are called while a delivery is handled. They must be plain functions."""
 
 SLOW_S: Final = 0.05

@@ -472,6 +472,14 @@ class Storage(ABC):
         """
         return await self._write(lambda tx: mutes.remove(tx, [chat_id])) > 0
 
+    async def change_mute(self, chat_id: str, to: Callable[[Mute | None], Mute | None]) -> Mute | None:
+        """Store what a function makes of the mute of a chat, and return it. None is no mute. It sees the stored one.
+
+        Raises:
+            StorageUnavailable: nothing was changed.
+        """
+        return await self._write(lambda tx: mutes.change(tx, chat_id, to))
+
     async def stored_mutes(self) -> list[Mute]:
         """Return the mutes as they are stored, with those that have ended a short time ago."""
         return await self._read(mutes.stored)

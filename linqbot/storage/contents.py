@@ -47,7 +47,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "state": "scope name value person",
         "timer": "id due lane kind payload grace_s",
         "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
-        "mute": "lane until person reason",
+        "mute": "lane until person reason handoff",
         "outcome": """delivery lane type message_id trace_id received_at outcome handler why replay runs attempts ms tried calls
              ended_at""",
         "consent": "key person at what how",

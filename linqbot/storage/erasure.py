@@ -104,7 +104,8 @@ class Person:
         return [*self.lanes, *receipts, *await outcomes.lanes_naming(db, self.handle)]
 
     def is_of(self, mute: Mute) -> bool:
-        return mute.person == self.handle or mute.chat_id in self.chats
+        owner = None if mute.handoff is None else mute.handoff.owner
+        return self.handle in (mute.person, owner) or mute.chat_id in self.chats
 
     async def find(self, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
         """Find the records that concern the person.

@@ -6,15 +6,21 @@ fire before the mute ends (`timers.py`), so that questions and scheduled sends w
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from pydantic_core import from_json, to_json
+
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
+from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.storage.dialect import Readable, Writable
 
 FOREVER: Final = 1e13
 """The `until` of a mute without an end. It is later than every time that a bot can give."""
+
+_HANDOFF_KEPT_S: Final = 86_400.0
+"""Seconds for which a handoff that is over is kept, for the turn that says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +31,28 @@ class Mute:
         until: Unix seconds at which the mute ends; FOREVER without an end.
         person: The handle of the person in a direct chat, in lower case; None in a group, or if it is not known.
         reason: The words of the bot's author; None if there are none.
+        handoff: The person of yours who answers in the chat by way of the bot; None if the bot is only silent.
     """
 
     chat_id: str
     until: float
     person: str | None = None
     reason: str | None = None
+    handoff: ChatHandoff | None = None
+
+    def is_handed_over(self, now: float) -> bool:
+        """Return True if a person of yours answers in the chat by way of the bot."""
+        return self.handoff is not None and self.handoff.ended is None and self.until > now
 
 
-_COLUMNS = "lane, until, person, reason"
+_COLUMNS = "lane, until, person, reason, handoff"
 
 
 async def write(tx: Writable, mute: Mute) -> None:
     """Store a mute. It replaces the one of its chat."""
     await remove(tx, [mute.chat_id])
-    row = (lane_of_chat(mute.chat_id), mute.until + tx.ahead_s, mute.person, mute.reason)
+    handoff = None if mute.handoff is None else to_json(asdict(mute.handoff)).decode()
+    row = (lane_of_chat(mute.chat_id), mute.until + tx.ahead_s, mute.person, mute.reason, handoff)
     await tx.insert(f"mute ({_COLUMNS})", [row])
     tx.changes.mutes[mute.chat_id] = mute
 
@@ -50,6 +63,19 @@ async def remove(tx: Writable, chats: Collection[str]) -> int:
     tx.changes.mutes.update(dict.fromkeys(chats))
     tx.changes.timers = tx.changes.news = True
     return gone
+
+
+async def change(tx: Writable, chat_id: str, to: Callable[[Mute | None], Mute | None]) -> Mute | None:
+    """Store what a function makes of the mute of a chat, and return it. None is no mute."""
+    sql = f"SELECT {_COLUMNS} FROM mute WHERE lane = $1 FOR UPDATE"  # noqa: S608 - constant text
+    before = next((_mute(tx, row) for row in await tx.fetch(sql, lane_of_chat(chat_id))), None)
+    if (after := to(before)) is before:
+        return after
+    if after is not None:
+        await write(tx, after)
+    elif before is not None:
+        await remove(tx, [chat_id])
+    return after
 
 
 async def stored(db: Readable) -> list[Mute]:
@@ -70,11 +96,15 @@ async def read_all(tx: Writable, known: Collection[str]) -> None:
 
 async def purge(tx: Writable) -> None:
     """Delete the mutes that are over."""
-    over = await tx.fetch("SELECT lane FROM mute WHERE until < $1", tx.now)
+    sql = "SELECT lane FROM mute WHERE until < $1 AND (handoff IS NULL OR until < $2)"
+    over = await tx.fetch(sql, tx.now, tx.now - _HANDOFF_KEPT_S)
     if chats := [chat for (lane,) in over if (chat := chat_of_lane(lane)) is not None]:
         await remove(tx, chats)
 
 
 def _mute(db: Readable, row: Any) -> Mute:
-    lane, until, person, reason = row
-    return Mute(chat_of_lane(lane) or "", until if until >= FOREVER else until - db.ahead_s, person, reason)
+    lane, until, person, reason, handoff = row
+    until = until if until >= FOREVER else until - db.ahead_s
+    return Mute(
+        chat_of_lane(lane) or "", until, person, reason, None if handoff is None else ChatHandoff(**from_json(handoff))
+    )

@@ -18,7 +18,7 @@ from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
 
-FRIEND = "+14155550199"
+FRIEND, OWNER = "+14155550199", "+14155550198"
 
 
 def bot_with_everything() -> Bot:
@@ -48,6 +48,8 @@ async def handle(message: MessageReceived, ctx: Context) -> None:
             await ctx.chat.add(FRIEND)
         case "steer":
             await ctx.reply(f"{len([each async for each in ctx.incoming()])} more")
+        case "person":
+            await ctx.handoff(to=OWNER, say="One moment.")
         case "retry":
             first_run: list[str] = []
             await ctx.once("note", first_run.append)
@@ -62,7 +64,7 @@ async def handle(message: MessageReceived, ctx: Context) -> None:
 
 def shape(commit: Commit) -> list[Any]:
     """Return what a commit stores, without ids and times."""
-    entries = sorted((entry.slot, entry.safety, entry.status) for entry in commit.entries)
+    entries = sorted((entry.slot.split()[0], entry.safety, entry.status) for entry in commit.entries)
     timers = sorted(timer.kind for timer in commit.timers)
     conversations = sorted(each.status for each in commit.conversations)
     counts = [len(each) for each in (commit.state, commit.cancelled, commit.ended, commit.recipients, commit.rearmed)]
@@ -90,6 +92,9 @@ async def commits_of_a_day() -> list[list[Any]]:
             for text in ("hello", "bring"):
                 await group.text(text)
                 await group.advance(1)
+            for text in ("person", "hello"):
+                await phone.text(text)
+            await phone.person(OWNER).text("#done")
             await phone.text("later")
             await phone.text("ask")
             await phone.opt_out()
@@ -109,7 +114,7 @@ async def test_a_turn_with_every_part_commits_the_same_as_one_with_the_parts_tha
 
 async def test_parts_that_commute_may_be_called_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     made = await commits_of_a_day()
-    names = ("asking.arrivals:Asks", "lookups:Lookups")
+    names = ("mute:Mutes", "handoff:Handoffs", "asking.arrivals:Asks", "lookups:Lookups")
     first = [row for row in PARTS if row[0] in names]
     free = [row for row in PARTS if row[0] not in names]
     different = []

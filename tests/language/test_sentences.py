@@ -179,6 +179,8 @@ ELSEWHERE = {
     *("hours_example", "closed_then"),  # of `Hours`
     *("started", "help"),  # see `tests/features/test_consent.py`
     *("yes", "no", "may_skip", "is_it_right", "name_what_to_change"),  # of forms
+    # Of handoffs: see tests/features/test_handoff.py
+    *("handoff", "which_person", "not_delivered", "handoff_over", "handed_back", "bot_is_back", "no_one_answers"),
     *("sorry", "one_moment", "more", "may_i"),  # of agents
     *("used_up_hour", "used_up_day", "used_up_week", "used_up_month"),
 }

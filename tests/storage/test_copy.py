@@ -19,6 +19,7 @@ from storage.conftest import delivery, entry
 
 from linqbot.errors import ConfigError, StorageError
 from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.ops.stored_contents import check, copy, migrate
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
@@ -88,6 +89,8 @@ async def fill(storage: Storage) -> None:
     await storage.mute(Mute("9", now + 60, "+14155550142", "Dana answers"))
     await storage.note_consent(Consent("k", "+14155550142", now, "given", "a form"))
     await storage.decide(Decision("k", now, "refused", "reply", "Not allowed.", "w.1", "+14155550142", "+1"))
+    handoff = ChatHandoff("h", "8", "+1", "+2", "+3", "Ann", None, "fr", 60.0, taken=True)
+    await storage.mute(Mute("8", now + 60, "+1", handoff=handoff))
     await storage.start_broadcast(NewBroadcast("july", "+1", 20, b"[]", now), ["+2", "ann@example.com"])
     await storage.advance_broadcasts(now)
     await asyncio.gather(*(storage.put(delivery(f"c:many-{n % 7}", name=f"w.many-{n}")) for n in range(300)))

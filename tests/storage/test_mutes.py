@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from storage.conftest import NOON, delivery, handle
 
 from linqbot.clock import MovableClock
+from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -15,6 +17,7 @@ from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
 
+HANDOFF = ChatHandoff("h", "1", "+14155550142", "+14155550149", "+12025550100", "Ann", "Dana", None, 60.0)
 MUTE = Mute("1", NOON + 3600, "+14155550142", "Dana takes over")
 
 
@@ -33,6 +36,16 @@ async def test_a_mute_is_stored_and_replaced_and_ended(storage: Storage) -> None
     assert await storage.unmute("1")
     assert not await storage.unmute("1")
     assert (dict(storage.mutes), await storage.stored_mutes()) == ({"2": other}, [other])
+
+
+async def test_a_mute_is_changed_as_it_is_stored(storage: Storage) -> None:
+    handed = replace(MUTE, handoff=HANDOFF)
+    assert await storage.change_mute("1", lambda mute: None) is None
+    assert await storage.change_mute("1", lambda mute: handed if mute is None else None) == handed
+    assert await storage.change_mute("1", lambda mute: mute) == handed
+    assert (dict(storage.mutes), await storage.stored_mutes()) == ({"1": handed}, [handed])
+    assert await storage.change_mute("1", lambda mute: None) is None
+    assert (dict(storage.mutes), await storage.stored_mutes()) == ({}, [])
 
 
 async def test_a_mute_survives_a_restart(closed_storage: Storage) -> None:
@@ -68,17 +81,21 @@ async def test_the_timers_go_on_when_the_mute_is_ended(storage: Storage, clock: 
 
 
 async def test_a_mute_that_is_over_is_deleted_some_time(storage: Storage, clock: MovableClock) -> None:
-    await storage.mute(MUTE)
-    clock.advance(3700)
-    await handle(storage, delivery("c:2"))
-    clock.advance(3700)
-    await handle(storage, delivery("c:2"))
-    assert (dict(storage.mutes), await storage.stored_mutes()) == ({}, [])
+    handed = Mute("2", MUTE.until, handoff=HANDOFF)
+    for each in (MUTE, handed):
+        await storage.mute(each)
+    for left in ([handed], []):
+        clock.advance(86_500 - 3600 * len(left))
+        await handle(storage, delivery("c:2"))
+        clock.advance(3700)
+        await handle(storage, delivery("c:2"))
+        assert (list(storage.mutes.values()), await storage.stored_mutes()) == (left, left)
 
 
 async def test_a_forgotten_person_leaves_no_mute(storage: Storage) -> None:
     group, kept = Mute("2", FOREVER), Mute("3", FOREVER, "+14155550143")
-    for each in (MUTE, group, kept):
+    answers = Mute("4", FOREVER, handoff=replace(HANDOFF, owner="+14155550142"))
+    for each in (MUTE, group, kept, answers):
         await storage.mute(each)
     await storage.forget("+14155550142", chats=["2"])
     assert (dict(storage.mutes), await storage.stored_mutes()) == ({"3": kept}, [kept])

@@ -158,6 +158,7 @@ async def changes(message: MessageReceived, ctx: Context) -> None:
     assert_type(await ctx.chat.remove("+14155550142"), None)
     assert_type(await ctx.chat.leave(), None)
     ctx.end_questions()
+    assert_type(await ctx.handoff(to="+14155550143", say="Dana answers you here.", owner_name="Dana"), bool)
     assert_type(await ctx.mute(for_s=60, reason="a person answers"), None)
     assert_type(await ctx.unmute(), None)
     assert_type(await ctx.bot.mute("9e1f", for_s=60), None)

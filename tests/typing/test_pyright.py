@@ -15,8 +15,8 @@ from linqbot.bot.chat_context import ChatContext
 from linqbot.features.proactive import BotContext
 
 HERE = Path(__file__).parent
-OF_THE_PARTS = {"fetch_media", "recorded", "save_media", "show_card", "show_typing_when_slow"}
-"""Methods that parts of messages and plugins call, and no author."""
+OF_THE_PARTS = {"fetch_media", "mutes", "recorded", "save_media", "send_in", "show_card", "show_typing_when_slow"}
+"""Names that linqbot itself and plugins use, and no author."""
 
 
 def test_each_verb_of_the_context_is_used_in_the_snippets() -> None:

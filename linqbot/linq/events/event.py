@@ -17,7 +17,7 @@ from linqbot.linq.types.data import Data
 from linqbot.nearest import missing
 
 OF_CONTEXT: Final = frozenset({
-    "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "end_questions", "fetch_media", "form", "history",
+    "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "end_questions", "fetch_media", "form", "handoff", "history",
     "incoming", "language", "location", "log", "mark_read", "match", "mute", "now", "once", "pay", "plugins", "preview", "react",
     "recall", "recorded", "remind",
     "reply", "reschedule", "resuming", "save_media", "scheduled", "send", "send_later", "sender", "show_card",

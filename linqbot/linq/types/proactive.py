@@ -1,11 +1,11 @@
-"""A broadcast with its recipients, as `ctx.bot.broadcast` returns it, and a scheduled send of `ctx.send_later`.
+"""A broadcast with its recipients, as `ctx.bot.broadcast` returns it, a scheduled send of `ctx.send_later`, and a handoff.
 
-The storage keeps broadcasts, and an answer to a scheduled send names that send.
+The storage keeps broadcasts and handoffs, and an answer to a scheduled send names that send.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -16,6 +16,10 @@ Purpose: TypeAlias = Literal["reply", "requested", "promotional"]
 
 RecipientOutcome: TypeAlias = Literal["pending", "under_way", "sent", "opted_out", "refused", "failed", "cancelled"]
 """`pending` until the person's turn comes, `under_way` while it is sent. The others are final."""
+
+HandoffEnd: TypeAlias = Literal["owner", "time", "not_taken", "unreachable", "unmuted"]
+"""The owner gave the chat back; wrote nothing more for long enough; wrote nothing at all in time; could not be written to; the
+bot's code called `unmute`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +88,34 @@ class Scheduled:
     due: datetime
     tag: str | None = None
     every: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatHandoff:
+    """A direct chat in which a person of yours, its owner, answers by way of the bot. Its repr shows no handles and names.
+
+    Attributes:
+        id: Identifies the handoff.
+        chat_id: The chat that is handed over.
+        person: The handle of the person in it.
+        owner: The handle of the person who answers.
+        line: Your line in both chats.
+        name: The name of the person, as the owner reads it.
+        owner_name: The name of the owner, as the person reads it; None shows none.
+        language: The code of the language in which linqbot speaks to both; None is English.
+        back_after_s: The seconds without a message of the owner after which the bot answers again.
+        taken: True once the owner has written.
+        ended: How it has ended; None while it lasts, and when its time is over.
+    """
+
+    id: str
+    chat_id: str
+    person: str = field(repr=False)
+    owner: str = field(repr=False)
+    line: str = field(repr=False)
+    name: str = field(repr=False)
+    owner_name: str | None = field(repr=False)
+    language: str | None
+    back_after_s: float
+    taken: bool = False
+    ended: HandoffEnd | None = None

@@ -1,0 +1,476 @@
+"""Handoffs: a person of yours, the owner, answers in a chat by way of the bot. `ctx.handoff` begins one.
+
+The chat is muted meanwhile, and the handoff is stored with its mute (`mute.py`). The owner reads and writes in their own direct
+chat with the bot. What the person writes is sent there, and what the owner writes is sent to the person.
+
+A text of the owner is sent only if it is certain for whom it is. A reply to a message is for the person of that message. Without
+a reply there must be one handoff only: none other is open to this owner, or was a short time ago, and the bot has no question
+open to the owner. Otherwise the owner is asked to reply to a message.
+
+However the mute ends, the timer of the handoff fires then, and says so to both: a timer of a muted chat waits. The row is stored
+before the owner is written to, because the answer may come at once. Its time is short until the owner has written, so a handoff
+that nothing comes of ends, also if the bot crashes while it begins it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
+from linqbot.content.message_split import Content, bubbles
+from linqbot.content.sent import Sent
+from linqbot.engine.parts import MUTED, RAN, Kind, Part, Turn, opts_out
+from linqbot.errors import BotError, LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused, RuleBroken
+from linqbot.features.broadcasts import send_to
+from linqbot.features.mute import ended, person_of, waits
+from linqbot.language.spoken import sentences, speaking, spoken
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.message import MessageReceived, ReactionAdded
+from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.types.message import LinkPart, MediaPart, TextPart
+from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
+from linqbot.options import DAY_S, check_handle, check_number, check_text
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.mutes import Mute
+from linqbot.storage.timers import Timer
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+    from linqbot.client.client import Client
+    from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.features.mute import TurnMutes
+
+log = structlog.get_logger("linqbot.worker")
+
+KIND: Final = "handoff"
+
+_LABEL: Final = "linqbot handoff "
+"""The beginning of the labels of the calls that write to an owner. The chat that is handed over follows, so that a reply finds it."""
+
+_RELAY: Final = "linqbot relay"
+"""The step that says where the texts of an event go."""
+
+_DONE: Final = "#done"
+_CHECK_MARKS: Final = frozenset({"✔", "✔️", "✅", "☑", "☑️", "✓"})
+_MESSAGES: Final = 10
+"""The number of messages of the chat that the owner gets."""
+_ME: Final = "🤖"
+"""The speaker of the bot's own messages there."""
+
+_AMBIGUOUS_S: Final = 600.0
+"""Seconds after the end of a handoff in which the owner may still write to its person, not knowing that it is over."""
+_GRACE_S: Final = 365 * DAY_S
+
+
+# What an author calls
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The arguments of `Context.handoff`."""
+
+    to: str
+    say: Content
+    summary: str
+    back_after_s: float
+    taken_within_s: float
+    name: str | None
+    owner_name: str | None
+
+    def check(self) -> None:
+        """Check the arguments.
+
+        Raises:
+            BotError: one of them cannot be.
+        """
+        check_handle(self.to, "ctx.handoff(to=…)")
+        for option in ("summary", "name", "owner_name"):
+            check_text(f"ctx.handoff({option}=…)", getattr(self, option))
+        for option in ("back_after_s", "taken_within_s"):
+            check_number("handoff", option, seconds := getattr(self, option))
+            if not 0 < seconds <= 365 * DAY_S:
+                raise BotError(f"handoff({option}={seconds!r}) takes a number of seconds, of a year at most.")
+
+
+async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms: Terms) -> bool:
+    """Hand the chat of an event over; see `Context.handoff`."""
+    terms.check()
+    begin = partial(_begin, ctx, journal, mutes, terms)
+    handoff = ChatHandoff(**await mutes.asking.recorded(mutes.name("handoff"), begin, kind=dict))
+    said = sentences().handoff.format(name=handoff.name)
+    before = await ctx.history(_MESSAGES)
+    content = [f"{said}\n\n{terms.summary}" if terms.summary else said, before.as_text(me=_ME, them=handoff.name)]
+    to, label = handoff.owner, f"{_LABEL}{handoff.chat_id}"
+    journal.passes_mutes = True
+    try:
+        is_reached = await _reaches(
+            ctx.bot.send(*filter(None, content), to=to, line=handoff.line, cards=False, key=label)
+        )
+        if is_reached:
+            await ctx.send(terms.say)
+    finally:
+        journal.passes_mutes = False
+
+    async def note() -> bool:
+        now = mutes.clock.now()
+        change = partial(_until, of=handoff.id, until=now + terms.taken_within_s)
+        if not is_reached:
+            change = partial(_ended, of=handoff.id, how="unreachable", now=now)
+        await mutes.stored.change_mute(handoff.chat_id, change)
+        if is_reached and (handed_over := journal.plugins.handed_over) is not None:
+            handed_over(handoff, "\n\n".join(content))
+        return is_reached
+
+    return await mutes.asking.recorded(mutes.name("handed over"), note, kind=bool)
+
+
+async def _begin(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms: Terms) -> dict[str, Any]:
+    """Store a handoff with its mute, and the timer that says when it is over. Return its fields."""
+    chat_id, now, owner = ctx.chat_id, mutes.clock.now(), terms.to.strip().casefold()
+    chat = await mutes.client.chats.retrieve(chat_id)
+    line = next((each.handle for each in chat.handles if each.is_me), ctx.event.line)
+    if (person := person_of(chat)) is None or line is None:
+        raise BotError(
+            "ctx.handoff() is for direct chats. Into a group, bring the person who answers: ctx.chat.add(…)."
+        )
+    if owner == person:
+        raise BotError("ctx.handoff(to=…) is the person of this chat. Try it from another phone.")
+    handoff = ChatHandoff(
+        hashlib.sha256(f"{journal.turn}|{journal.replay}|{chat_id}".encode()).hexdigest()[:32],
+        chat_id,
+        person,
+        owner,
+        line,
+        terms.name or person,
+        terms.owner_name,
+        spoken().stored,
+        terms.back_after_s,
+    )
+
+    def to(mute: Mute | None) -> Mute:
+        if mute is not None and mute.is_handed_over(now):
+            return mute
+        return Mute(chat_id, now + terms.taken_within_s, person, handoff=handoff)
+
+    stored = await mutes.stored.change_mute(chat_id, to)
+    if stored is None or stored.handoff is None or stored.handoff.id != handoff.id:
+        raise BotError("This chat is handed over already. ctx.unmute() ends that.")
+    payload = {"id": handoff.id, "chat_id": chat_id, "handles": [person, owner]}
+    await mutes.stored.schedule(Timer(handoff.id, now, lane_of_chat(chat_id), KIND, to_json(payload), _GRACE_S))
+    return _fields(handoff)
+
+
+# Its part of a turn
+
+_Where: TypeAlias = dict[str, Any]
+"""Where a message goes, as JSON: `owner` has the fields of the handoff whose owner gets it, and `to` those of the one whose person
+gets it; with `done`, it ends the handoff. `which` has the names of people of which the owner must choose one, and `over` the name
+of the person whose handoff is over, both with `language`."""
+
+
+class Handoffs(Part):
+    """Takes the messages of a chat that is handed over, and those of its owner, before questions and handlers do."""
+
+    async def open(self, turn: Turn) -> None:
+        delivery, storage = turn.lease.delivery, self._turns.storage
+        known = await storage.entries(delivery.id, turn.lease.replay) if turn.marks & RAN else []
+        steps = [entry.status for entry in known if entry.slot.endswith(f"step:{_RELAY}")]
+        if known and len(known) > len(steps):
+            # The turn has begun, and goes on as it began: the sends of a relay come after its step.
+            if "accepted" not in steps:
+                return
+            where: list[_Where] | None = []
+        elif "accepted" in steps:
+            where = []
+        else:
+            try:
+                event = parse(delivery)
+            except EventNotUnderstood:
+                return
+            where = await self._where(event)
+        if where is None:
+            return
+        turn.marks |= MUTED  # questions wait
+        turn.kind = Kind(run=partial(_relay, where=where))
+
+    async def _where(self, event: Event) -> list[_Where] | None:
+        """Return where the messages of an event go; None if they are for the bot."""
+        if event.is_own or event.actor is None or opts_out(event):
+            return None
+        turns, now = self._turns, self._turns.clock.now()
+        mute = turns.storage.mutes.get(event.chat_id or "")
+        if mute is not None and mute.is_handed_over(now):
+            assert mute.handoff is not None
+            if event.actor.casefold() == mute.handoff.person and isinstance(event, MessageReceived):
+                return [{"owner": _fields(mute.handoff)}]
+            return None
+        mine = [each for each in turns.storage.mutes.values() if _is_owner(event, each)]
+        return await self._where_of_owner(event, mine) if mine else None
+
+    async def _where_of_owner(self, event: Event, mine: Sequence[Mute]) -> list[_Where] | None:
+        """Return where the messages of an owner go; None if they are for the bot.
+
+        Args:
+            mine: The handoffs of this owner, with those that are over.
+        """
+        now = self._turns.clock.now()
+        if isinstance(event, ReactionAdded):
+            found = _of_message(await self._turns.storage.entry_of(event.message_id or ""), mine)
+            if found is None or not _is_check_mark(event) or not found.is_handed_over(now):
+                return None
+            return [_to(found, is_done=True)]
+        if not isinstance(event, MessageReceived) or event.is_group:
+            return None
+        where = [await self._where_text(each, mine) for each in event.burst or (event,)]
+        if any(where):
+            open_ = [each for each in mine if each.is_handed_over(now)]
+            unclear = _which(open_) if open_ else next(filter(None, where))
+            return [each or unclear for each in where]
+        return None
+
+    async def _where_text(self, message: MessageReceived, mine: Sequence[Mute]) -> _Where | None:
+        """Return where one message of an owner goes; None if it is for the bot."""
+        storage, now = self._turns.storage, self._turns.clock.now()
+        is_done = message.text.strip().casefold() == _DONE
+        entry = None
+        if message.reply_to is not None and (entry := await storage.entry_of(message.reply_to.message_id)) is not None:
+            found = _of_message(entry, mine)
+            return None if found is None else _to(found, is_done=is_done)
+        sent_at = now if message.sent_at is None else min(message.sent_at.timestamp(), now)
+        recent = [each for each in mine if each.until > sent_at - _AMBIGUOUS_S and not _is_given_back(each)]
+        open_ = [each for each in recent if each.is_handed_over(now)]
+        asked = any(each.status == "waiting" for each in storage.conversations_in(message.chat_id))
+        if open_ and (len(recent) > 1 or asked):
+            return _which(open_)
+        if open_:
+            return _to(open_[0], is_done=is_done)
+        # The owner wrote before they could know that it is over.
+        missed = [each for each in recent if each.until > sent_at]
+        return _over(missed[0].handoff) if missed else None
+
+
+def _to(mute: Mute, *, is_done: bool) -> _Where:
+    assert mute.handoff is not None
+    return {"to": _fields(mute.handoff), "done": is_done}
+
+
+def _which(open_: Sequence[Mute]) -> _Where:
+    handoffs = [each.handoff for each in open_ if each.handoff is not None]
+    return {"which": ", ".join(each.name for each in handoffs), "language": handoffs[0].language}
+
+
+def _over(handoff: ChatHandoff | None) -> _Where | None:
+    return None if handoff is None else {"over": handoff.name, "language": handoff.language}
+
+
+def _is_owner(event: Event, mute: Mute) -> bool:
+    handoff = mute.handoff
+    if handoff is None or event.actor is None or event.actor.casefold() != handoff.owner:
+        return False
+    return event.line in (None, handoff.line)
+
+
+def _is_given_back(mute: Mute) -> bool:
+    """Return True if the owner has ended the handoff, and so writes to its person no more."""
+    return mute.handoff is not None and mute.handoff.ended == "owner"
+
+
+def _is_check_mark(event: ReactionAdded) -> bool:
+    return event.reaction_type == "like" or event.custom_emoji in _CHECK_MARKS
+
+
+def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | None:
+    """Return the handoff for which a message was written to its owner, by the label of the call."""
+    _, found, chat_id = ("", "", "") if entry is None else entry.slot.rpartition(_LABEL)
+    return next((mute for mute in mutes if found and mute.chat_id == chat_id), None)
+
+
+async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
+    """Send the messages of a person to the owner, or those of an owner to their people.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now; the turn is deferred.
+        StorageError: the turn runs again.
+    """
+    ctx = await turns.prepare(turn, turn.lease.delivery)
+    turn.journal.passes_mutes = True
+    messages = turn.event.burst if isinstance(turn.event, MessageReceived) else ()
+
+    async def find() -> list[_Where]:
+        return [await _prolonged(each, turns) for each in where]
+
+    with turn.deadline:
+        for each, event in zip(await ctx.recorded(_RELAY, find, kind=list), messages or (turn.event,), strict=False):
+            if "owner" in each:
+                await _to_owner(turns, ctx, ChatHandoff(**each["owner"]), turn.event)
+            else:
+                await _to_person(turns, ctx, each, event)
+
+
+async def _prolonged(where: _Where, turns: Turns) -> _Where:
+    """Return where a message goes, and let the handoff of its owner go on, unless it has ended just now."""
+    if "to" not in where:
+        return where
+    handoff = ChatHandoff(**where["to"])
+    until = turns.clock.now() + handoff.back_after_s
+    mute = await turns.storage.change_mute(handoff.chat_id, partial(_until, of=handoff.id, until=until, taken=True))
+    is_open = mute is not None and mute.until == until and mute.handoff is not None and mute.handoff.id == handoff.id
+    return where if is_open else {"over": handoff.name, "language": handoff.language}
+
+
+def _until(mute: Mute | None, *, of: str, until: float, taken: bool = False) -> Mute | None:
+    """Return what becomes of the mute of a handoff that goes on until a time; unchanged if it has ended, or is another one."""
+    if mute is None or mute.handoff is None or mute.handoff.id != of or mute.handoff.ended is not None:
+        return mute
+    return replace(mute, until=until, handoff=replace(mute.handoff, taken=mute.handoff.taken or taken))
+
+
+async def _to_owner(turns: Turns, ctx: Context, handoff: ChatHandoff, event: Event) -> None:
+    """Send a message of the person to the owner. If the owner cannot be written to, the handoff ends."""
+    is_reached = await _forwarded(
+        event,
+        handoff.name,
+        lambda content: ctx.bot.send(*content, to=handoff.owner, line=handoff.line, key=f"{_LABEL}{handoff.chat_id}"),
+    )
+    if not is_reached:
+        await _end(turns, handoff, "unreachable")
+
+
+async def _to_person(turns: Turns, ctx: Context, where: _Where, event: Event) -> None:
+    """Send a message of an owner to the person that it is for, or say to the owner why not."""
+    handoff = ChatHandoff(**where["to"]) if "to" in where else None
+    if handoff is not None and where["done"]:
+        await _end(turns, handoff, "owner")
+        return
+    if handoff is not None and await _forwarded(
+        event, handoff.owner_name, lambda content: ctx.bot.send_in(handoff.chat_id, *content)
+    ):
+        return
+    language = where["language"] if handoff is None else handoff.language
+    with speaking(turns.dispatcher.language_named(language)):
+        said = sentences()
+        if handoff is not None:
+            text = said.not_delivered.format(name=handoff.name)
+        elif "over" in where:
+            text = said.handoff_over.format(name=where["over"])
+        else:
+            text = said.which_person.format(names=where["which"])
+    await ctx.send(text)
+
+
+def _ended(mute: Mute | None, *, of: str, how: HandoffEnd, now: float) -> Mute | None:
+    """Return what becomes of the mute of a handoff that ends; unchanged if it is another one."""
+    is_same = mute is not None and mute.handoff is not None and mute.handoff.id == of
+    return ended(mute, how=how, now=now) if is_same else mute
+
+
+async def _end(turns: Turns, handoff: ChatHandoff, how: HandoffEnd) -> None:
+    change = partial(_ended, of=handoff.id, how=how, now=turns.clock.now())
+    await turns.storage.change_mute(handoff.chat_id, change)
+
+
+async def _forwarded(event: Event, name: str | None, send: Callable[[Sequence[Content]], Awaitable[Sent]]) -> bool:
+    """Send the texts and files of a message, with the name of who wrote it. Return False if they did not arrive."""
+    assert isinstance(event, MessageReceived)
+    text = "\n".join(part.value for part in event.parts if isinstance(part, TextPart | LinkPart) and part.value)
+    files = [part for part in event.parts if isinstance(part, MediaPart)]
+    content: list[Content] = []
+    if name is not None:
+        content.append(f"{name}: {text}" if text else f"{name}:")
+    elif text:
+        content.append(text)
+    try:
+        return await _reaches(send([*content, *files]))
+    except (FetchFailed, FetchRefused, RuleBroken) as error:
+        if not files:
+            raise
+        log.warning("handoff.file_missing", event_id=event.event_id, error=type(error).__name__)
+    shown = " ".join(f"[{part.filename or part.mime_type or '…'}]" for part in files)
+    return await _reaches(send(["\n".join([*map(str, content), shown])]))
+
+
+async def _reaches(sending: Awaitable[Sent]) -> bool:
+    """Return True if Linq accepts a send, and False if it refuses it, so that a repetition is useless.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
+    """
+    try:
+        return (await sending).status == "accepted"
+    except LinqApiError as error:
+        if isinstance(error, LinqUnavailable | RateLimited) or error.status in (None, 401):
+            raise
+        log.warning("handoff.not_sent", status=error.status, code=error.code)
+        return False
+
+
+# Its kind of deliveries
+
+
+async def hand_back(turns: Turns, turn: Turn) -> None:
+    """Say to the person and to the owner that a handoff is over.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now; the turn is deferred.
+    """
+    timer = from_json(turn.lease.delivery.body)
+    mute = turns.storage.mutes.get(timer["chat_id"])
+    if mute is None or mute.handoff is None or mute.handoff.id != timer["id"]:
+        return
+    mute = await turns.storage.change_mute(timer["chat_id"], partial(_closed, of=timer["id"], now=turns.clock.now()))
+    if mute is None or mute.handoff is None or mute.handoff.id != timer["id"]:
+        return
+    if mute.handoff.ended is None:  # its owner has written just now
+        waits(turn, turn.lease.delivery, turns.clock)
+        return
+    handoff, how = mute.handoff, mute.handoff.ended
+    journal, client = turn.journal, turn.client
+    journal.origin = to_json({"handles": timer["handles"], "chat_id": handoff.chat_id, "is_group": False})
+    journal.passes_mutes = True
+    with turn.deadline, speaking(turns.dispatcher.language_named(handoff.language)):
+        said = sentences()
+        await _say(
+            client, handoff.chat_id, said.no_one_answers if how in ("not_taken", "unreachable") else said.bot_is_back
+        )
+        if how != "unreachable":
+            owner = client.named(f"{_LABEL}{handoff.chat_id}")
+            await _say(owner, "", said.handed_back.format(name=handoff.name), handoff)
+    if (handed_back := turns.outbound.plugins.handed_back) is not None:
+        handed_back(handoff)
+
+
+def _closed(mute: Mute | None, *, of: str, now: float) -> Mute | None:
+    """Return what becomes of the mute of a handoff whose time is over; unchanged if it goes on, or is another one."""
+    handoff = None if mute is None else mute.handoff
+    if mute is None or handoff is None or handoff.id != of or handoff.ended is not None or mute.until > now:
+        return mute
+    return replace(mute, handoff=replace(handoff, ended="time" if handoff.taken else "not_taken"))
+
+
+async def _say(client: Client, chat_id: str, text: str, to_owner: ChatHandoff | None = None) -> None:
+    line, owner = ("", "") if to_owner is None else (to_owner.line, to_owner.owner)
+    try:
+        for message in bubbles((text,)):
+            with suppress(MessageGone):
+                chat_id, _ = await send_to(client, chat_id, line, owner, message)
+    except Refused as error:
+        log.info("handoff.not_said", plugin=error.plugin, reason=str(error))
+    except LinqApiError as error:
+        if isinstance(error, LinqUnavailable | RateLimited) or error.status in (None, 401):
+            raise
+        log.warning("handoff.not_said", status=error.status, code=error.code)
+
+
+def _fields(handoff: ChatHandoff) -> dict[str, Any]:
+    fields: dict[str, Any] = from_json(to_json(handoff))
+    return fields

@@ -1,0 +1,212 @@
+"""A handoff: a person of yours answers by way of the bot. What each writes reaches the other, once, and no one else."""
+
+from __future__ import annotations
+
+import pytest
+
+from linqbot import AskTimeout, Bot, Context, MessageReceived
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.usefixtures("phone_for")
+
+ANN, BOB, OWNER = "+14155550142", "+14155550144", "+14155550143"
+SAID = "Dana answers you here."
+BACK = "You are talking to the bot again."
+NO_ONE = "Sorry, no one can answer you right now. You are talking to the bot again."
+WAITS = "This was not sent. Please reply to a message of the person it is for: "
+
+
+def desk() -> Bot:
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message("human", during_ask=True)
+    async def human(message: MessageReceived, ctx: Context) -> None:
+        name = "Bob" if message.actor == BOB else "Ann"
+        reached = await ctx.handoff(
+            to=OWNER, say=SAID, summary="A haircut.", back_after_s=1800, name=name, owner_name="Dana"
+        )
+        assert (await ctx.reply("Not now.")).status == ("muted" if reached else "accepted")
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        try:
+            day = await ctx.ask("Which day?", timeout_s=60)
+        except AskTimeout:
+            day = "no day"
+        await ctx.reply(f"Booked: {day}.")
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"You said: {message.text}")
+
+    return bot
+
+
+def intro(name: str) -> str:
+    return (
+        f"{name} would like to talk to a person. What you write here goes to {name}. A 👍 on one of these messages, or #done, gives "
+        "the chat back to the bot.\n\nA haircut."
+    )
+
+
+async def test_the_person_and_the_owner_talk_until_the_owner_is_done() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await phone.text("Hello")
+        await phone.next_reply()
+        await phone.text("human")
+        assert await phone.replies() == [SAID]
+        assert await owner.replies() == [intro("Ann"), "Ann: Hello\n🤖: You said: Hello\nAnn: human"]
+        await phone.text("Is Mia in?")
+        assert await owner.replies() == ["Ann: Is Mia in?"]
+        await owner.text("Yes, all day.")
+        assert await phone.replies() == ["Dana: Yes, all day."]
+        await phone.media(b"\x89PNG", "hair.png", text="Like this")
+        (photo,) = await owner.replies()
+        assert (photo, len(photo.media)) == ("Ann: Like this", 1)
+        await owner.media(b"\x89PNG", "so.png")
+        (photo,) = await phone.replies()
+        assert (photo, len(photo.media)) == ("Dana:", 1)
+        await owner.text("#Done")
+        assert await phone.replies() == [BACK]
+        assert await owner.replies() == ["The bot answers Ann again."]
+        await phone.text("Thanks")
+        await owner.text("What now?")
+        assert (await phone.replies(), await owner.replies()) == (["You said: Thanks"], ["You said: What now?"])
+
+
+async def test_the_time_ends_it_after_the_last_message_of_the_owner() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await phone.text("human")
+        await owner.text("I am here.")
+        assert await phone.replies() == [SAID, "Dana: I am here."]
+        await phone.advance(1700)
+        await owner.text("Still here.")
+        await phone.advance(1700)
+        assert await phone.replies() == ["Dana: Still here."]
+        await phone.advance(200)
+        assert await phone.replies() == [BACK]
+        assert (await owner.replies())[-1] == "The bot answers Ann again."
+
+
+async def test_a_person_whom_no_one_answers_is_notified() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        await phone.text("human")
+        await phone.text("Hello?")
+        assert await phone.replies() == [SAID]
+        await phone.advance(601)
+        assert await phone.replies() == [NO_ONE]
+        assert [*map(str, await phone.person(OWNER).replies())][-2:] == ["Ann: Hello?", "The bot answers Ann again."]
+
+
+async def test_a_person_is_notified_if_the_owner_cannot_be_written_to() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await owner.text("Hello")
+        await owner.next_reply()
+        await owner.opt_out()
+        await phone.text("human")
+        assert await phone.replies() == ["Not now.", NO_ONE]
+
+
+async def test_a_tapback_ends_the_handoff_of_its_person() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner, bob = phone.person(OWNER), phone.person(BOB)
+        await phone.text("human")
+        await bob.text("human")
+        await phone.text("It is Ann.")
+        *_, ann_wrote = await owner.replies()
+        await owner.react(ann_wrote, "like")
+        assert await phone.replies() == [SAID, BACK]
+        await bob.quiet()
+
+
+async def test_a_text_reaches_no_one_if_it_may_be_for_another_person() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner, bob = phone.person(OWNER), phone.person(BOB)
+        await phone.text("human")
+        await bob.text("human")
+        assert (await phone.replies(), await bob.replies()) == ([SAID], [SAID])
+        await bob.text("It is Bob.")
+        *_, bob_wrote = await owner.replies()
+        await owner.text("Come at ten.")
+        assert await owner.replies() == [f"{WAITS}Ann, Bob."]
+        await owner.reply(bob_wrote, "Come at ten.")
+        assert await bob.replies() == ["Dana: Come at ten."]
+        await phone.advance(601)  # no one has answered Ann
+        assert await phone.replies() == [NO_ONE]
+        await owner.replies()
+        await owner.text("At eleven, Ann?")
+        assert await owner.replies() == [f"{WAITS}Bob."]
+        await phone.advance(601)
+        await owner.text("Bob, are you here?")
+        assert await bob.replies() == ["Dana: Bob, are you here?"]
+        await bob.text("Yes.")
+        await owner.reply(bob_wrote, "#done")
+        assert await bob.replies() == [BACK]
+        await owner.replies()
+        await owner.reply(bob_wrote, "Bye, Bob.")
+        assert await owner.replies() == ["This was not sent, because the bot answers Bob again."]
+        await phone.quiet()
+
+
+async def test_a_question_waits_for_the_end_and_takes_no_text_of_the_handoff() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await phone.text("book")
+        assert await phone.next_reply() == "Which day?"
+        await phone.text("human")
+        assert await phone.next_reply() == SAID
+        await phone.text("Is Mia in?")
+        await phone.advance(120)  # longer than the question waits
+        await owner.text("Yes.")
+        assert await phone.next_reply() == "Dana: Yes."
+        await owner.text("#done")
+        assert {*map(str, await phone.replies())} == {BACK, "Booked: no day."}
+
+
+async def test_both_are_spoken_to_in_the_language_of_the_person_and_in_the_words_of_the_author() -> None:
+    bot = Bot(
+        language=lambda event, ctx: "fr" if event.actor == ANN else None, sentences={"fr": {"bot_is_back": "À moi."}}
+    )
+
+    @bot.on_message("un humain")
+    async def human(message: MessageReceived, ctx: Context) -> None:
+        await ctx.handoff(to=OWNER, say="Dana vous répond ici.")
+
+    async with talking(bot, handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await phone.text("un humain")
+        assert (await owner.next_reply()).startswith(f"{ANN} souhaite parler à une personne.")
+        phone.fail_next("POST /v3/chats/", status=400, code=1005)
+        await owner.text("Oui ?")
+        assert (await owner.replies())[-1] == f"Ce message n’a pas pu être remis à {ANN}."
+        await owner.text("#done")
+        assert await owner.replies() == [f"Le bot répond de nouveau à {ANN}."]
+        assert (await phone.replies())[-1] == "À moi."
+
+
+@pytest.mark.slow
+async def test_nothing_is_lost_or_doubled_wherever_the_bot_is_killed() -> None:
+    async def scenario(phone: Phone) -> None:
+        owner = phone.person(OWNER)
+        await phone.text("book")
+        await phone.next_reply()
+        await phone.text("human")
+        await phone.next_reply()
+        await phone.text("Is Mia in?")
+        await owner.replies()
+        await owner.text("Yes.")
+        await phone.next_reply()
+        await owner.text("#done")
+        await phone.next_reply()
+        await phone.text("Friday")
+        await phone.next_reply()
+
+    async for phone in killed_between_calls(desk(), scenario, handle=ANN):
+        said = ["book", "Which day?", "human", SAID, "Is Mia in?", "Dana: Yes.", BACK, "Friday", "Booked: Friday."]
+        assert phone.messages == said, phone.killed
+        before = "Ann: book\n🤖: Which day?\nAnn: human"
+        heard = [intro("Ann"), before, "Ann: Is Mia in?", "Yes.", "#done", "The bot answers Ann again."]
+        assert phone.person(OWNER).messages == heard, phone.killed
