@@ -90,6 +90,13 @@ ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]
     DeadLetter: "dead_letter",
 }
 """The names of outcomes in reports of turns."""
+_WHY_UNREACHABLE: Final = {
+    "opted_out": turn_record.OPTED_OUT,
+    "left": turn_record.LEFT,
+    "muted": turn_record.MUTED,
+    "withheld": turn_record.WITHHELD,
+}
+"""The reasons in the record of a turn whose send was not made."""
 STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
 """The error of a handler that ignores its cancellation."""
 Stored: TypeAlias = Outcome | Literal["lost"]
@@ -383,7 +390,7 @@ class Turns:
         if turn.ctx is None and (why := unreachable(error)) is not None:
             # A person who opts out means it. A group that was left may be a mistake, or another conflict that Linq added.
             (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
-            turn.why = {"opted_out": turn_record.OPTED_OUT, "left": turn_record.LEFT, "muted": turn_record.MUTED}[why]
+            turn.why = _WHY_UNREACHABLE[why]
             return Ack()
         return self._failed(turn, error)
 

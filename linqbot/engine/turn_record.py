@@ -34,6 +34,7 @@ NO_HANDLER: Final = "the bot has no handler for this event type"
 OPTED_OUT: Final = "the person opted out"
 LEFT: Final = "the bot's line is not in the group"
 MUTED: Final = "the bot is muted in this chat"
+WITHHELD: Final = "the bot's manners withheld the send"
 MIDDLEWARE: Final = "middleware ended the event before its handler"
 _MOST_TRIED: Final = 40
 _LONGEST: Final = 500

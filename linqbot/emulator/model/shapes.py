@@ -1,4 +1,4 @@
-"""What the API and the page show of lines, chats, messages, polls and payments beyond their records; see `documents.py`."""
+"""Shapes in which the API and the page show lines, chats, messages, polls and payments; see `documents.py`."""
 
 from __future__ import annotations
 
