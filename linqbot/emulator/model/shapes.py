@@ -1,4 +1,4 @@
-"""Shapes in which the API and the page show lines, chats, messages, polls and payments; see `documents.py`."""
+"""The JSON of lines, chats, messages, polls, files and payments beyond what their records hold, see `documents.py`."""
 
 from __future__ import annotations
 
