@@ -298,10 +298,7 @@ class Sender:
         """Return a pool over the real network: keep-alive, verified TLS, and the proxy from the environment."""
         return Pool(
             Connector(
-                origin,
-                connect_timeout_s=self._connect_timeout_s,
-                proxy=environment_proxy(origin),
-                addresses=addresses,
+                origin, connect_timeout_s=self._connect_timeout_s, proxy=environment_proxy(origin), addresses=addresses
             )
         )
 

@@ -146,10 +146,7 @@ def _message(world: World, item: Json) -> None:
     reactions = [_reaction(world, chat, one, index, created) for index, part in enumerate(parts) for one in _in(part)]
     message = read(
         MessageRecord,
-        {
-            **item,
-            "from_handle": chat.me if is_from_me else _known(world, chat, given, created),
-        },
+        {**item, "from_handle": chat.me if is_from_me else _known(world, chat, given, created)},
         parts=[read_part(part, world.state.lines) for part in parts],
         poll=_poll(world, chat, poll, created) if poll else None,
         reactions=reactions + [_reaction(world, chat, one, 0, created) for one in _in(poll)],

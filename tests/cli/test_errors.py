@@ -243,12 +243,7 @@ def test_a_file_that_is_nearly_a_bots_file_is_named_with_the_way_out(
 
 @pytest.mark.parametrize(
     "command",
-    [
-        ["connect", "sync", "--dry-run"],
-        ["check", "--only", "plugins"],
-        ["plugins", "trace"],
-        ["plugins", "bisect"],
-    ],
+    [["connect", "sync", "--dry-run"], ["check", "--only", "plugins"], ["plugins", "trace"], ["plugins", "bisect"]],
 )
 def test_what_a_bot_prints_is_not_in_the_json(folder: Path, command: list[str]) -> None:
     (folder / "bot.py").write_text(

@@ -154,11 +154,7 @@ def test_text_parts_are_joined_by_newlines(example: Any, understood: Any) -> Non
 
 
 def test_mentions_of_all_parts_count_in_the_whole_text(example: Any, understood: Any) -> None:
-    first = {
-        "type": "text",
-        "value": "🎂 for @Sam",
-        "mentions": [{"handle": OTHER, "is_me": False, "range": [7, 11]}],
-    }
+    first = {"type": "text", "value": "🎂 for @Sam", "mentions": [{"handle": OTHER, "is_me": False, "range": [7, 11]}]}
     second = {
         "type": "text",
         "value": "🎉🎉 @Linq come",

@@ -109,10 +109,7 @@ def test_the_registry_holds_linqs_75_types_and_agrees_with_the_classes() -> None
 VIEWS: list[tuple[str, tuple[object, ...]]] = [
     # chat_id, line, actor, is_group, message_id, service, is_own
     ("message.received", (DIRECT, LINE, DANA, False, "35179424-9c87-5f09-a3f3-60d07a9171ab", "iMessage", False)),
-    (
-        "message.received.group",
-        (GROUP, LINE, OTHER, True, "ec2ae92f-d23a-503f-bd58-12e8e2de4ad5", "iMessage", False),
-    ),
+    ("message.received.group", (GROUP, LINE, OTHER, True, "ec2ae92f-d23a-503f-bd58-12e8e2de4ad5", "iMessage", False)),
     ("message.sent", (DIRECT, LINE, LINE, False, "ec030248-f588-5721-961a-ba349197f3f5", "iMessage", True)),
     ("message.failed", (DIRECT, None, None, None, "5c4fc2fe-7b39-5f24-837c-2be07e8d475a", "iMessage", True)),
     ("message.edited", (DIRECT, LINE, LINE, False, "ec030248-f588-5721-961a-ba349197f3f5", None, True)),
@@ -668,9 +665,7 @@ KEYS = st.sampled_from(
     ]
 )
 DATA = st.recursive(
-    JSON,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
-    max_leaves=20,
+    JSON, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6), max_leaves=20
 )
 
 

@@ -33,7 +33,7 @@ async def reply(message: MessageReceived, ctx: Context) -> None:
 
 async def reply_on_several_lines(message: MessageReceived, ctx: Context) -> None:
     ctx.reply(  # type: ignore[unused-coroutine]
-        "hello",
+        "hello"
     )
 
 

@@ -184,9 +184,7 @@ async def test_an_error_that_ends_with_a_question_mark_gets_no_full_stop() -> No
 
 
 @pytest.mark.parametrize("returned", [5, ""])
-async def test_a_failure_without_a_line_of_the_author_names_the_handler_as_the_log_does(
-    returned: Any,
-) -> None:
+async def test_a_failure_without_a_line_of_the_author_names_the_handler_as_the_log_does(returned: Any) -> None:
     bot = Bot()
 
     @bot.on_message

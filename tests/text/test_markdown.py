@@ -68,11 +68,7 @@ def test_bold_gone_and_a_link() -> None:
     said = markdown("**bold** ~~gone~~ [site](https://x.test)")
     assert said.text == "bold gone site (https://x.test)"
     assert [link.url for link in said.links] == ["https://x.test"]
-    assert styled("**bold** ~~gone~~ *slanted*") == {
-        "bold": ["bold"],
-        "strikethrough": ["gone"],
-        "italic": ["slanted"],
-    }
+    assert styled("**bold** ~~gone~~ *slanted*") == {"bold": ["bold"], "strikethrough": ["gone"], "italic": ["slanted"]}
 
 
 def test_ranges_count_utf16_code_units() -> None:

@@ -37,8 +37,7 @@ from linqbot.testing import samples
 
 Reads: TypeAlias = Annotated[bool, Opt("Allow handlers and plugins to read from Linq and to fetch media.")]
 Timeout: TypeAlias = Annotated[
-    float,
-    Opt("Seconds that one simulation of the event may take.", "--timeout", type=FiniteRange(0, min_open=True)),
+    float, Opt("Seconds that one simulation of the event may take.", "--timeout", type=FiniteRange(0, min_open=True))
 ]
 
 

@@ -52,11 +52,7 @@ def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> t
     "--people", "count", default=50, show_default=True, type=click.IntRange(0, 1000), help="Number of built-in people."
 )
 @click.option(
-    "--minutes",
-    default=10.0,
-    show_default=True,
-    type=FiniteRange(0, min_open=True),
-    help="Length of the rehearsal.",
+    "--minutes", default=10.0, show_default=True, type=FiniteRange(0, min_open=True), help="Length of the rehearsal."
 )
 @click.option(
     "--faults",

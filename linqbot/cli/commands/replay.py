@@ -11,16 +11,7 @@ from typing import Annotated, Any
 import click
 
 from linqbot.cli import completions, logs
-from linqbot.cli.deliveries import (
-    Chat,
-    EventType,
-    Since,
-    Until,
-    deliveries,
-    put_back,
-    refuse_missing,
-    warn_of_old_code,
-)
+from linqbot.cli.deliveries import Chat, EventType, Since, Until, deliveries, put_back, refuse_missing, warn_of_old_code
 from linqbot.cli.failure import ReplayFailed
 from linqbot.cli.kit import Arg, Confirm, Json, Opt, Result, StorageUrl
 from linqbot.cli.output import bot_files, printable, printable_lines

@@ -25,16 +25,7 @@ from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.ops.bot_file import no_file
 from linqbot.ops.dry_runs.chosen_turns import ChosenTurns, chosen_turns
-from linqbot.ops.dry_runs.dry_deploy import (
-    KINDS,
-    NEEDS_PRESENT,
-    Change,
-    Compared,
-    Group,
-    Report,
-    dry_deploy,
-    loaded,
-)
+from linqbot.ops.dry_runs.dry_deploy import KINDS, NEEDS_PRESENT, Change, Compared, Group, Report, dry_deploy, loaded
 from linqbot.settings import Settings, from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection

@@ -136,11 +136,7 @@ async def everything(
 
     Only for the process that serves: its memory knows the open questions of a chat.
     """
-    of_all = {
-        "available": True,
-        "scheduled": await _scheduled(storage),
-        "bot_state": await _state(storage, BOT),
-    }
+    of_all = {"available": True, "scheduled": await _scheduled(storage), "bot_state": await _state(storage, BOT)}
     if chat_id is None:
         return of_all
     lane = lane_of_chat(chat_id)

@@ -120,13 +120,7 @@ def _form(form: Form) -> dict[str, Any]:
 
 def _message(shown: PreviewMessage) -> dict[str, Any]:
     parts = [part.model_dump(mode="json", exclude_none=True) for part in shown.parts]
-    return {
-        "kind": shown.kind,
-        "text": shown.text,
-        "files": list(shown.files),
-        "parts": parts,
-        "effect": shown.effect,
-    }
+    return {"kind": shown.kind, "text": shown.text, "files": list(shown.files), "parts": parts, "effect": shown.effect}
 
 
 _OUTCOMES: Final[Mapping[End, str]] = {

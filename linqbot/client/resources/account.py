@@ -161,12 +161,7 @@ class ContactCards(ApiResource):
             LinqUnavailable: 500/2022 the card was not completed: call again. 503/4004 wait a while, then call again.
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/create
         """
-        body = {
-            "phone_number": phone_number,
-            "first_name": first_name,
-            "last_name": last_name,
-            "image_url": image_url,
-        }
+        body = {"phone_number": phone_number, "first_name": first_name, "last_name": last_name, "image_url": image_url}
         return await self._read(ContactCard, "contact_card.create", body=body)
 
     async def retrieve(self, *, phone_number: str | None = None) -> Cards:

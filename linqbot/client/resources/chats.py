@@ -68,12 +68,7 @@ class Chats(ApiResource):
         return await self._read(ChatCreatedResponse, "chats.create", body=body)
 
     def list_chats(
-        self,
-        *,
-        cursor: str | None = None,
-        from_: str | None = None,
-        limit: int | None = None,
-        to: str | None = None,
+        self, *, cursor: str | None = None, from_: str | None = None, limit: int | None = None, to: str | None = None
     ) -> Listing[Chat]:
         """List chats.
 
@@ -239,11 +234,7 @@ class ChatMessages(ApiResource):
     __slots__ = ()
 
     async def send(
-        self,
-        chat_id: str,
-        *,
-        message: MessageContent | Mapping[str, Any],
-        override_optout: bool | None = None,
+        self, chat_id: str, *, message: MessageContent | Mapping[str, Any], override_optout: bool | None = None
     ) -> MessageSentResponse:
         """Send a message into a chat. Safe to repeat: messages with equal `message.idempotency_key`s are sent once.
 

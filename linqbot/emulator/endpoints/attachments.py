@@ -31,10 +31,7 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
         "upload_url": f"{world.public_url}/uploads/{attachment.id}?token={attachment.upload_token}",
         "download_url": shapes.attachment_url(world.public_url, attachment),
         "http_method": "PUT",
-        "required_headers": {
-            "Content-Type": attachment.content_type,
-            "Content-Length": str(attachment.size_bytes),
-        },
+        "required_headers": {"Content-Type": attachment.content_type, "Content-Length": str(attachment.size_bytes)},
         "expires_at": iso(attachment.expires_at),
     }
     return EndpointResponse(201, answer)

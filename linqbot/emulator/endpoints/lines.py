@@ -134,11 +134,7 @@ def retrieve_audit(world: World, request: ApiRequest) -> EndpointResponse:
         raise not_found("reputation audit")
     shape: JsonObject = {"audit_id": audit.id, "status": "pending", "phone": audit.line}
     if audit.report is not None:
-        shape |= {
-            "status": "complete",
-            "generated_at": iso(audit.created_at + TAKES_S),
-            "report": audit.report,
-        }
+        shape |= {"status": "complete", "generated_at": iso(audit.created_at + TAKES_S), "report": audit.report}
     return EndpointResponse(200, shape)
 
 

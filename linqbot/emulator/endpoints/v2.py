@@ -29,12 +29,7 @@ def list_chats(world: World, query: QueryParams) -> EndpointResponse:
         return refused(400, "bad_request", "page is 1 or more, per_page 1 to 100")
     found = [chat for chat in reversed(world.state.chats.values()) if chat.line == line]
     shown = found[(page - 1) * per_page : page * per_page]
-    meta = {
-        "page": page,
-        "total_pages": -(-len(found) // per_page),
-        "total_count": len(found),
-        "per_page": per_page,
-    }
+    meta = {"page": page, "total_pages": -(-len(found) // per_page), "total_count": len(found), "per_page": per_page}
     return EndpointResponse(200, {"data": [_chat(chat) for chat in shown], "meta": meta})
 
 

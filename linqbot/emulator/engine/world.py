@@ -128,6 +128,5 @@ class World:
     def show_typing(self, chat: ChatRecord, handle: str, state: str) -> None:
         """Send a change of typing dots to the page. `state` is `started` or `stopped`."""
         self.feed.publish(
-            "typing",
-            lambda: {"chat_id": chat.id, "handle": handle, "is_me": handle == chat.line, "state": state},
+            "typing", lambda: {"chat_id": chat.id, "handle": handle, "is_me": handle == chat.line, "state": state}
         )

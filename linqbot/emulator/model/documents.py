@@ -40,9 +40,7 @@ def seconds(text: str) -> float:
 
 
 Time: TypeAlias = Annotated[
-    float,
-    BeforeValidator(lambda value: seconds(value) if isinstance(value, str) else value),
-    PlainSerializer(iso),
+    float, BeforeValidator(lambda value: seconds(value) if isinstance(value, str) else value), PlainSerializer(iso)
 ]
 _PRIVATE, _UNSAVED = "private", "unsaved"
 Private: TypeAlias = Annotated[T, _PRIVATE]

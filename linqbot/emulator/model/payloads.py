@@ -226,13 +226,7 @@ def group_change(chat: ChatRecord, by: Member, old: str | None, new: str | None,
 
 def account(summary: str, at: float, **what_changed: Any) -> JsonObject:
     """Return the data of an event about the account, for a change made through the API."""
-    return {
-        "summary": summary,
-        "occurred_at": iso(at),
-        "actor": {"type": "api"},
-        "origin": "api",
-        **what_changed,
-    }
+    return {"summary": summary, "occurred_at": iso(at), "actor": {"type": "api"}, "origin": "api", **what_changed}
 
 
 def by_team(summary: str, at: float, **what_changed: Any) -> JsonObject:

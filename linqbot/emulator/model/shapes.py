@@ -133,10 +133,7 @@ def poll_option(option: PollOptionRecord) -> JsonObject:
 def poll_state(message: MessageRecord) -> JsonObject:
     assert message.poll is not None
     voters = {voter for option in message.poll.options for voter in option.voters}
-    return {
-        "options": [poll_option(option) for option in message.poll.options],
-        "total_voters": len(voters),
-    }
+    return {"options": [poll_option(option) for option in message.poll.options], "total_voters": len(voters)}
 
 
 def poll_envelope(message: MessageRecord) -> JsonObject:

@@ -326,18 +326,11 @@ def upload_type(value: Any, at: str) -> Broken | None:
 
 
 _OPERATION = one_of("R80", ("add", "remove"))
-_CARD: Mapping[str, Check] = {
-    "phone_number": phone,
-    "first_name": filled_text,
-    "last_name": text,
-    "image_url": text,
-}
+_CARD: Mapping[str, Check] = {"phone_number": phone, "first_name": filled_text, "last_name": text, "image_url": text}
 
 
 _OPTION = an_object(Schema(("text",), {"text": filled_text}))
-_PLACEMENT = an_object(
-    Schema(values={"x": unit_place, "y": unit_place, "scale": number, "rotation": number}),
-)
+_PLACEMENT = an_object(Schema(values={"x": unit_place, "y": unit_place, "scale": number, "rotation": number}))
 
 
 _SUBSCRIPTION: Mapping[str, Check] = {
@@ -378,8 +371,7 @@ _BODIES: Final[Mapping[str, Schema]] = {
     ),
     "chats.update": Schema(values={"display_name": text, "group_chat_icon": https("R4")}),
     "chats.send_voicememo": Schema(
-        values={"voice_memo_url": https("R68"), "attachment_id": uuid, "override_optout": flag},
-        across=(voice_memo,),
+        values={"voice_memo_url": https("R68"), "attachment_id": uuid, "override_optout": flag}, across=(voice_memo,)
     ),
     "chats.participants.add": _only_handle(),
     "chats.participants.remove": _only_handle(),
@@ -388,10 +380,7 @@ _BODIES: Final[Mapping[str, Schema]] = {
         ("poll",),
         {
             "poll": an_object(
-                Schema(
-                    ("options",),
-                    {"options": list_of(_OPTION, least=2, rule="R86"), "idempotency_key": filled_text},
-                )
+                Schema(("options",), {"options": list_of(_OPTION, least=2, rule="R86"), "idempotency_key": filled_text})
             )
         },
     ),

@@ -229,12 +229,7 @@ def _key(message: JsonObject) -> Broken | None:
     return None if key is None else filled_text(key, "message.idempotency_key")
 
 
-_CONTENT: tuple[Across, ...] = (
-    _either_parts_or_experience,
-    _number_of_parts,
-    _every_part,
-    _experience,
-)
+_CONTENT: tuple[Across, ...] = (_either_parts_or_experience, _number_of_parts, _every_part, _experience)
 _SEVERAL_PARTS: tuple[Across, ...] = (_cards_stand_alone, _no_two_texts_in_a_row, _few_media_by_url)
 _OPTIONS: tuple[Across, ...] = (_service, _only_on_imessage, _effect, _reply_to, _key)
 

@@ -14,7 +14,7 @@ from linqbot.linq.text.graphemes import is_border
 
 _END: Final = re.compile(
     r"(?<![.!?…])([.!?…]++)[\"'”’»)\]*_~`]*+(?: ?[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]++)?+(?=\s|\Z)"
-    r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+",
+    r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+"
 )
 """The marks at the end of a sentence, with closing brackets, quotation marks, marks of Markdown, and an emoji."""
 _MARKS: Final = ".!?…。！？ \u00a0\u202f"

@@ -20,14 +20,7 @@ from linqbot.engine.call_lookup import content_of
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.engine.turn_journal import journal_key
 from linqbot.features.asking.admission import ORDER_PREFIX
-from linqbot.features.asking.records import (
-    AskRecord,
-    QuestionEnd,
-    explains_refusal,
-    order_of,
-    part_name,
-    record_of,
-)
+from linqbot.features.asking.records import AskRecord, QuestionEnd, explains_refusal, order_of, part_name, record_of
 from linqbot.features.asking.steps import steps_on_record
 from linqbot.features.later import due_send
 from linqbot.linq.events.delivery import Delivery

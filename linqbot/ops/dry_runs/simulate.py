@@ -103,10 +103,7 @@ async def simulate(
         drain_s=0,
         max_body_bytes=max(len(delivery.body), 1),
     )
-    async with (
-        running(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as linq,
-    ):
+    async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as linq:
         await linq.post(WEBHOOK_PATH, content=delivery.body, headers=_headers(delivery, secret))
         try:
             async with asyncio.timeout(timeout_s):

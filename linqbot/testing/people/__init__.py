@@ -18,19 +18,7 @@ if TYPE_CHECKING:
     from linqbot.testing.people.persona import Correct, Dialogue, Inject, Pause, Persona, Say, Tap
     from linqbot.testing.people.rehearsing import rehearse
 
-__all__ = [
-    "KINDS",
-    "Correct",
-    "Dialogue",
-    "Inject",
-    "Pause",
-    "Persona",
-    "Say",
-    "Tap",
-    "Violation",
-    "crowd",
-    "rehearse",
-]
+__all__ = ["KINDS", "Correct", "Dialogue", "Inject", "Pause", "Persona", "Say", "Tap", "Violation", "crowd", "rehearse"]
 
 _HOMES = {
     "Correct": "linqbot.testing.people.persona",

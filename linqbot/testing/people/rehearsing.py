@@ -42,10 +42,7 @@ PATIENCE_S: Final = 60.0
 
 
 async def rehearse(
-    phone: Phone,
-    *people: Persona | Iterable[Persona],
-    secrets: Collection[str] = (),
-    patience_s: float = PATIENCE_S,
+    phone: Phone, *people: Persona | Iterable[Persona], secrets: Collection[str] = (), patience_s: float = PATIENCE_S
 ) -> list[Violation]:
     """Let people talk to the bot, one after the other, and return the rules that the bot has broken.
 
@@ -271,12 +268,7 @@ class Actor:
             self._add(Fault("delivery", self._visit.handle, duplicate=True))
         written = self._emulator.do(
             Write.model_validate(
-                {
-                    "from": self._visit.handle,
-                    "to": self._line(),
-                    "parts": parts,
-                    "reply_to": said.id if said else None,
-                }
+                {"from": self._visit.handle, "to": self._line(), "parts": parts, "reply_to": said.id if said else None}
             )
         )
         performed.message_id = written["message_id"]

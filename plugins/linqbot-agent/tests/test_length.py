@@ -108,11 +108,7 @@ async def test_the_model_learns_what_the_person_has_read(stream: bool) -> None:
 
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         requests.append(messages)
-        return [
-            calls(tool("look", "c1"), narration=LONG),
-            says(LONG),
-            says("Yes."),
-        ][len(requests) - 1]
+        return [calls(tool("look", "c1"), narration=LONG), says(LONG), says("Yes.")][len(requests) - 1]
 
     bot = Bot(plugins=[LinqAgent(max_messages=3, memory="person")])
     agent = Agent(streamed(respond, lambda: clock[-1]), tools=[look])

@@ -19,12 +19,7 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 
 README = Path(__file__).parent.parent / "README.md"
 PLUGIN = files("linqbot_prometheus")
-SUFFIXES = {
-    "counter": ["_total"],
-    "gauge": [""],
-    "histogram": ["_bucket", "_count", "_sum"],
-    "info": ["_info"],
-}
+SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"], "info": ["_info"]}
 
 
 @pytest.fixture

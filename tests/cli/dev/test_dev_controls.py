@@ -211,9 +211,7 @@ def test_a_reset_empties_the_emulator_and_the_bots_storage_and_returns_to_real_t
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_what_the_bot_does_while_it_does_not_run_is_said_and_a_restart_needs_no_running_bot(
-    page: Page,
-) -> None:
+def test_what_the_bot_does_while_it_does_not_run_is_said_and_a_restart_needs_no_running_bot(page: Page) -> None:
     written = page.write("one", "one 1")
     page.file.write_text("1 / 0\n")
     page.until(lambda: page.stored(written["chat_id"]) == {"available": True, "is_running": False})

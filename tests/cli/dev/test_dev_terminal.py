@@ -364,11 +364,7 @@ def served(folder: Path, command: Callable[..., Any], source: str, **environ: st
     emulator.until(lambda: "\n" in emulator.said())
     linq = json.loads(emulator.said())
     page = linq["api"].removesuffix("/api/partner")
-    environ |= {
-        "LINQ_API_V3_API_KEY": "token",
-        "LINQ_API_V3_BASE_URL": linq["api"],
-        "LINQ_WEBHOOK_SECRET": "",
-    }
+    environ |= {"LINQ_API_V3_API_KEY": "token", "LINQ_API_V3_BASE_URL": linq["api"], "LINQ_WEBHOOK_SECRET": ""}
     emulator.until(lambda: httpx.get(f"{page}/emulator/state").is_success)
     port = free_port()
     webhook = f"http://127.0.0.1:{port}/webhooks/linq?version=2026-02-03"

@@ -205,13 +205,7 @@ def opened(chromium: Browser, shared: Shared) -> Iterator[Page]:
     assert said == []
 
 
-WHOLE = [
-    "I am +1…0142, or a…@example.com",
-    "You are +1…0142.",
-    "picture",
-    "",
-    "fail",
-]
+WHOLE = ["I am +1…0142, or a…@example.com", "You are +1…0142.", "picture", "", "fail"]
 
 
 @pytest.mark.slow
