@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
-from linqbot import Bot, Client
-from linqbot.server.app import create_app, running
+from linqbot import Bot
 from linqbot.storage.open import open_storage
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -126,14 +127,15 @@ async def test_the_feeds_show_the_bookings_to_those_who_know_the_secret(
     url = f"sqlite:///{tmp_path}/bookings.db"
     async with talking(bot, start=WEDNESDAY, storage=url) as guest:
         await books(guest, "Ann O'Neil", "10:00")
-    app = create_app(bot, client=Client("token"), storage=open_storage(url), secrets=["whsec_" + "QUFB" * 8])
-    reader = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1/plugins/calendar/")
-    async with reader, running(app):
-        assert (await reader.get("guess.ics")).status_code == 404
-        sheet = list(csv.reader((await reader.get("s3cret.csv")).text.splitlines()))
-        calendar = (await reader.get("s3cret.ics")).text
-        monkeypatch.delenv("CALENDAR_SECRET")
-        assert (await reader.get(".ics")).status_code == 404
+    async with open_storage(url) as storage:
+        routes = sys.modules["bookings"].Calendar().register_routes(SimpleNamespace(storage=storage))
+        transport = httpx.ASGITransport(Starlette(routes=routes))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/") as reader:
+            assert (await reader.get("guess.ics")).status_code == 404
+            sheet = list(csv.reader((await reader.get("s3cret.csv")).text.splitlines()))
+            calendar = (await reader.get("s3cret.ics")).text
+            monkeypatch.delenv("CALENDAR_SECRET")
+            assert (await reader.get(".ics")).status_code == 404
     assert sheet == [["at", "name", "guest"], ["2026-11-27 10:00", "Ann O'Neil", f"tel:{guest.handle}"]]
     assert "DTSTART:20261127T090000Z\r\n" in calendar
     assert "SUMMARY:Ann O'Neil\r\n" in calendar
