@@ -7,7 +7,7 @@ for all processes; `Hours.current` returns the hours with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple, TypeAlias
 
@@ -136,7 +136,7 @@ class Hours:
 
     def is_sold_out(self, at: datetime) -> bool:
         """Return True if the owner has written `sold out` for the day of a moment, which is then closed."""
-        return at.astimezone(self._zone).date() in self._sold_out
+        return _with_zone(at).astimezone(self._zone).date() in self._sold_out
 
     def next_opening(self, at: datetime) -> datetime | None:
         """Return the first moment from `at` on at which it is open, in its time zone; None if that is over a year away.
@@ -196,14 +196,13 @@ class Hours:
 
     def __str__(self) -> str:
         """Return the hours in the language of the turn, a line for each group of equal days."""
-        week = [self._week.get(number, _CLOSED) for number in range(7)]
-        first = [number for number in range(7) if number == 0 or week[number] != week[number - 1]]
-        lines = []
-        for start, end in zip(first, [*first[1:], 7], strict=True):
-            last = f"–{short_weekday(end - 1)}" if end - start > 1 else ""
-            lines.append(f"{short_weekday(start)}{last} {_shown(week[start])}")
-        for day, spans in sorted(self._days.items()):
-            lines.append(f"{day_in_words(day)}: {_said(_SOLD_OUT) if day in self._sold_out else _shown(spans)}")
+        week = {number: _shown(self._week.get(number, _CLOSED)) for number in range(7)}
+        days = {
+            day.toordinal(): _said(_SOLD_OUT) if day in self._sold_out else _shown(spans)
+            for day, spans in self._days.items()
+        }
+        lines = [f"{first}{last} {says}" for first, last, says in _runs(week, "–", short_weekday)]
+        lines += [f"{first}{last}: {says}" for first, last, says in _runs(days, " – ", _date_in_words)]
         return "\n".join(lines)
 
     def change(self, changed: ChangedHours, text: str, now: datetime) -> None:
@@ -225,11 +224,12 @@ class Hours:
         spans = _CLOSED
         if command == "open" and (found := _SPAN.search(rest)) is not None:
             rest, spans = rest[: found.start()], _rules(rest[found.start() :], guesses=True)[0]
-        for day in self._days_in(rest or "today", now):
-            usual = spans or self._week.get(day.weekday(), _CLOSED)
-            if command == "open" and not usual:
+        days = dict.fromkeys(self._days_in(rest or "today", now), command)
+        if command == "open":
+            days = {day: _stored(spans or self._week.get(day.weekday(), _CLOSED)) for day in days}
+            if "closed" in days.values():
                 raise BotError("It is closed on this weekday, so the text must say from when till when it is open.")
-            changed.days[day] = _stored(usual) if command == "open" else command
+        changed.days |= days
 
     def _days_in(self, text: str, now: datetime) -> list[date]:
         """Return the days that the owner means, such as `24 dec - 2 jan`. In the night, today is the day it began."""
@@ -350,6 +350,20 @@ def _stored(spans: Spans) -> str:
 
 def _shown(spans: Spans) -> str:
     return ", ".join(str(each).replace("-", "–") for each in spans) or _said("closed")
+
+
+def _date_in_words(ordinal: int) -> str:
+    return day_in_words(date.fromordinal(ordinal))
+
+
+def _runs(says: Mapping[int, str], to: str, name: Callable[[int], str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the first and the last day of each run of days of which the same is said, as names, and what it is."""
+    start = None
+    for number, text in sorted(says.items()):
+        start = number if start is None else start
+        if says.get(number + 1) != text:
+            yield name(start), "" if start == number else f"{to}{name(number)}", text
+            start = None
 
 
 def _said(word: str) -> str:

@@ -195,6 +195,10 @@ async def test_the_owner_changes_the_hours_by_texts_that_outlive_a_restart() -> 
         await owner.text("Sold out today!")
         assert await owner.next_reply() == f"{usual}\nWednesday 25 November 2026: sold out{ahead}"
         await owner.text("closed thu - fri")
+        assert "\nThursday 26 November 2026 – Friday 27 November 2026: closed\nFriday 25" in str(
+            await owner.next_reply()
+        )
+        await owner.text("open fri - sun")  # Sundays have no hours, so nothing is changed
         await owner.replies()
         await guest.restart(down_s=60)
         await guest.text("hello")
