@@ -75,11 +75,8 @@ bot.include(staff)
 async def free(day: date, ctx: Context) -> dict[str, datetime]:
     now, diary = await hours.current(ctx), await ctx.state.bot(Diary)
     starts = [datetime.combine(day, time(hour), ZONE).astimezone(UTC) for hour in range(24)]
-    return {
-        f"{at.astimezone(ZONE):%H:%M}": at
-        for at in starts
-        if at > ctx.now() and now.is_open(at) and at not in diary.slots
-    }
+    starts = [at for at in starts if at > ctx.now() and now.is_open(at) and at not in diary.slots]
+    return {f"{at.astimezone(ZONE):%H:%M}": at for at in starts}
 
 
 @bot.on_message("book")
@@ -88,9 +85,8 @@ async def book(message: MessageReceived, ctx: Context) -> str:
     name = await ctx.ask("Your name?", kind=Name)
     while slots := await free(day, ctx):
         at = slots[await ctx.ask("At which time?", choices=list(slots))]
-        if (
-            at in (await free(day, ctx)).values()
-        ):  # The slot and its check are one value: two guests cannot both have it.
+        # The check and the booking are of one value of state, so two guests cannot both have the slot.
+        if at in (await free(day, ctx)).values():
             diary = await ctx.state.bot(Diary)
             diary.slots[at] = Booking(guest=message.sender.handle, name=name)
             return f"{name}, you are booked on {shown(at)}."
@@ -151,12 +147,8 @@ def shown(at: datetime) -> str:
 
 def as_csv(slots: list[tuple[datetime, Booking]]) -> str:
     out = io.StringIO()
-    csv.writer(out).writerows(
-        [
-            ("at", "name", "guest"),
-            *((f"{at.astimezone(ZONE):%Y-%m-%d %H:%M}", each.name, f"tel:{each.guest}") for at, each in slots),
-        ]
-    )
+    rows = [(f"{at.astimezone(ZONE):%Y-%m-%d %H:%M}", each.name, f"tel:{each.guest}") for at, each in slots]
+    csv.writer(out).writerows([("at", "name", "guest"), *rows])
     return out.getvalue()
 
 
