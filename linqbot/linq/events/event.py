@@ -4,7 +4,7 @@ Events are frozen data without methods that act; acting is done with the Context
 its subject (`message.py`, `chat.py`, …). `parse.py` selects the class and creates the event from a Delivery.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: pydantic would compile the annotations of all fields again for each class.
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -5,7 +5,7 @@ by the shape of the data and not by its label, because Linq sometimes labels one
 tapback or a sticker, on a message or on a poll.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: see `event.py`.
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -137,11 +137,11 @@ class MessageReceived(MessageEvent):
     direction: str = "inbound"
     replies_to_me: bool = False
     answers: Scheduled | None = None
-    burst: tuple[MessageReceived, ...] = ()
+    burst: tuple["MessageReceived", ...] = ()
     edited: bool = False
 
     @classmethod
-    def joined(cls, messages: Sequence[MessageReceived]) -> MessageReceived:
+    def joined(cls, messages: Sequence["MessageReceived"]) -> "MessageReceived":
         """Return one message that stands for several of a person, in the order in which they were written."""
         first, last = messages[0], messages[-1]
         if first is last:
@@ -156,7 +156,7 @@ class MessageReceived(MessageEvent):
             }
         )
 
-    def with_edit(self, edit: MessageEdited) -> MessageReceived:
+    def with_edit(self, edit: "MessageEdited") -> "MessageReceived":
         """Return this message with the new text of an edited part. Linq does not say where its mentions are now."""
         parts = list(self.parts)
         if edit.index < len(parts) and isinstance(part := parts[edit.index], TextPart):

@@ -1,6 +1,6 @@
 """A chat: its participants, called handles, its health, and the responses of calls that change it."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: see `events/event.py`.
 
 from datetime import datetime
 from typing import Literal, TypeAlias

@@ -3,7 +3,7 @@
 All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "🎂" has length 2.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: see `events/event.py`.
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -62,7 +62,7 @@ class Effect(Data):
     type: str | None = None
 
     @classmethod
-    def named(cls, name: str) -> Effect:
+    def named(cls, name: str) -> "Effect":
         """Return the effect called `name`, with the type that Linq requires with it."""
         return cls(name=name, type="bubble" if name in BUBBLE_EFFECTS else "screen")
 
