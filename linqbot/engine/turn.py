@@ -203,7 +203,7 @@ class Turns:
         if handler is None and delivery.type in RECEIPTS:
             return
         ms = round((time.perf_counter() - turn.began) * 1000, 1)
-        log.info(
+        log.bind().info(  # bound first: see `WebhookEndpoint`
             "turn.acked",
             delivery=delivery.id,
             type=delivery.type,

@@ -124,7 +124,9 @@ class Lanes:
         self.depth += 1
         lane = self._lanes[name] = _Lane(name)
         lane.queue.append(seq)
-        return self._lease(lane, math.inf).token
+        token = next(self._tokens)
+        self._set_leased(lane, token, math.inf)
+        return token
 
     def prolong(self, token: int, until: float) -> None:
         """Set the end of a lease, in seconds of the monotonic clock."""
