@@ -15,8 +15,7 @@ import asyncio
 from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -24,8 +23,7 @@ _LONGEST_NAME: Final = 60
 _branch: ContextVar[Branch | None] = ContextVar("linqbot_branch", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class UnawaitedCoroutine:
+class UnawaitedCoroutine(NamedTuple):
     """A coroutine that the code of a turn made and never awaited.
 
     Attributes:

@@ -12,7 +12,6 @@ import inspect
 import threading
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, get_args
 
 import anyio
@@ -61,8 +60,7 @@ class DeadLetterRoute(NamedTuple):
     at: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """A registered handler, with its event class, its filters and its limits.
 
     Attributes:

@@ -8,12 +8,10 @@ The module `linqbot.cli.commands.<name>` has the function of a command, which `l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     title: str
     commands: Mapping[str, str]  # each command with its line of help
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias, TypeGuard, cast
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, TypeGuard, cast
 from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
@@ -203,8 +203,7 @@ _POSITION: Final = threading.Lock()
 a thread, and such a file has one position."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A file to upload.
 
     Attributes:

@@ -193,7 +193,7 @@ class CardShared(BaseModel, defer_build=True):
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ContentSender:
     """Sends content of all kinds into a chat, for one send of a turn.
 

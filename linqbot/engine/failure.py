@@ -12,7 +12,7 @@ import random
 import re
 import traceback
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import structlog
 
@@ -112,8 +112,7 @@ class OfOtherRelease(TurnDeferred):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """The limits and pauses for failed turns.
 
     Attributes:
@@ -153,8 +152,7 @@ class RetryPolicy:
         return pause * random.uniform(0.75, 1.0)  # noqa: S311 - the chance spreads load; it protects no secret
 
 
-@dataclass(frozen=True, slots=True)
-class TurnFailure:
+class TurnFailure(NamedTuple):
     """An error that ended a turn, with facts about the handler that ran.
 
     Attributes:

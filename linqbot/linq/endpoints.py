@@ -7,8 +7,7 @@ types. An endpoint without a method can be called too: `client.run(prepare(…))
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Safety: TypeAlias = Literal["keyed", "natural", "once", "hint", "read"]
 """The safety class of a call: what may be done after a crash or a lost response.
@@ -21,8 +20,7 @@ KeyPlace: TypeAlias = Literal["message", "poll", "header"]
 """The place of an idempotency key: the field `idempotency_key` of this object in the body, or the header."""
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One row of the table.
 
     Attributes:

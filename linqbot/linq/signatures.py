@@ -32,7 +32,7 @@ _PREFIX = "whsec_"
 _PROBE = "probe,"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Secret:
     """A signing secret, decoded once. Its repr shows neither of its fields.
 
@@ -46,7 +46,7 @@ class Secret:
     _keyed: hmac.HMAC = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_keyed", hmac.new(self.key, digestmod="sha256"))
+        self._keyed = hmac.new(self.key, digestmod="sha256")
 
     def signature(self, content: bytes) -> bytes:
         # A copy of the keyed state: `hmac.digest` would prepare the key again for each delivery, and let go of the GIL.

@@ -13,15 +13,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from linqbot.storage.open import path_of
 from linqbot.storage.sqlite.serving_lock import ServingLock
 
 
-@dataclass(frozen=True, slots=True)
-class OldCode:
+class OldCode(NamedTuple):
     pid: int
     started_at: float  # start of the server, in Unix seconds
     changed: tuple[str, ...]  # names of the files that were changed or deleted since

@@ -212,7 +212,7 @@ def _checks(given: Mapping[str, Check]) -> dict[str, Check]:
     return checks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Health:
     """The health checks of one process.
 

@@ -32,7 +32,7 @@ _HEAD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SecretEntry:
     """A secret in the file.
 

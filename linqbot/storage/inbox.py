@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.linq.events.delivery import Delivery
@@ -55,12 +55,12 @@ def lease_over(lease: Lease) -> LeaseLost:
     return LeaseLost(f"The lease on {lease.delivery.id} is over. Nothing was written.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Ack:
     """Done: delete the delivery, remember its id."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Retry:
     """The handler failed: run it again, not before `at` (Unix seconds). Its lane waits; other lanes go on."""
 
@@ -68,7 +68,7 @@ class Retry:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Defer:
     """The handler is not at fault, so no attempt is counted: run it again, not before `at` (Unix seconds)."""
 
@@ -76,7 +76,7 @@ class Defer:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class DeadLetter:
     """Give up: keep the delivery as a dead letter with the reason. Its lane goes on.
 
@@ -161,8 +161,7 @@ class Commit:
     record: OutcomeRow | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeadDelivery:
+class DeadDelivery(NamedTuple):
     """A dead letter, with the reason. Its journal entries are kept, so that a retry does not repeat their calls.
 
     Attributes:

@@ -301,7 +301,7 @@ _BEFORE_BEGIN: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp)
 _AFTER_FINISH: Final[Sequence[type[Op[Any]]]] = (PutOp, PutReceiptOp, OrderOp, WorkOp, TakeOp)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LaneSteps:
     """The steps of a transaction that each backend has for itself."""
 

@@ -27,7 +27,7 @@ PARKED_S: Final = 1e12
 """Added to the due time of a recurring timer that fired, until its turn ends. Every time a bot can give is smaller."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Timer:
     """A delivery that is due later.
 

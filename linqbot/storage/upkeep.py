@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
@@ -24,8 +24,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """A callback with the work done and the total work. It is called from time to time, from another thread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A delivery in the inbox, without its body."""
 
     id: str
@@ -52,8 +51,7 @@ class Tally:
     dead: int  # number of dead letters
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """A selection of deliveries: those that match every field. None matches any value.
 
     Attributes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 PORTS: Final = {"https": 443, "http": 80}
@@ -61,8 +61,7 @@ class UnsafeURL(ValueError):
     """A URL that the client does not follow. The message quotes nothing of the URL: queries carry signatures."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Scheme, host and port of a URL. The host is lower-case; an IPv6 address has no brackets."""
 
     scheme: str

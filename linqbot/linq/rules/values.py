@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from linqbot.nearest import nearest_name
@@ -183,12 +182,11 @@ def missing(at: str) -> Broken:
     return Broken("R3", 400, 1001, f"{at} is missing. It is required.")
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(NamedTuple):
     """The schema of a JSON object: required fields are checked first, then each value, then rules across fields."""
 
     required: tuple[str, ...] = ()
-    values: Mapping[str, Check] = field(default_factory=dict)
+    values: Mapping[str, Check] = NOTHING
     across: tuple[Across, ...] = ()
 
     def broken(self, given: JsonObject, at: str = "") -> Broken | None:

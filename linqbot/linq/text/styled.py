@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
 from linqbot.linq.text.graphemes import border_before, borders_around
 from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
@@ -27,15 +27,13 @@ _STYLES: Final[dict[str | None, TextStyle]] = {style: style for style in get_arg
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     start: int
     end: int
     name: TextStyle
 
 
-@dataclass(frozen=True, slots=True)
-class TextLink:
+class TextLink(NamedTuple):
     """A web address between two indexes.
 
     Attributes:
@@ -94,7 +92,7 @@ class StyledText:
             if each.start < end and each.end > start
         )
         links = (
-            replace(each, start=each.start - start, end=each.end - start)
+            each._replace(start=each.start - start, end=each.end - start)
             for each in self.links
             if start <= each.start and each.end <= end
         )
@@ -153,7 +151,7 @@ def joined(texts: Sequence[StyledText], gaps: Iterable[str]) -> StyledText:
         said += gap
         at = len(said)
         styles += [Style(style.start + at, style.end + at, style.name) for style in each.styles]
-        links += [replace(link, start=link.start + at, end=link.end + at) for link in each.links]
+        links += [link._replace(start=link.start + at, end=link.end + at) for link in each.links]
         said += each.text
     return StyledText(said, tuple(styles), tuple(links), all(each.cards for each in texts))
 

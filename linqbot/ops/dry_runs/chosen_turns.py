@@ -188,11 +188,11 @@ async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str])
         oldest = page[0] if page else None
     if oldest is None:
         return []
-    before = replace(selection, ids=None, type=None, since=oldest.received_at - LOOK_BACK_S)
+    before = selection._replace(ids=None, type=None, since=oldest.received_at - LOOK_BACK_S)
     until = oldest.received_at + (0.0 if selection.ids is None and selection.type is None else LOOK_BACK_S)
     if selection.ids is not None and selection.lane is None:
-        before = replace(before, lane=oldest.lane)
-    found = await storage.replayable(replace(before, until=until))
+        before = before._replace(lane=oldest.lane)
+    found = await storage.replayable(before._replace(until=until))
     known = set(meant)
     return [each for each in found if each not in known]
 
