@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from linqbot.bot.router import Router
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
-from linqbot.options import DAY_S, check_handle, check_max_age_s, check_text
+from linqbot.options import DAY_S, check_handle, check_max_age_s, check_number, check_text
 
 if TYPE_CHECKING:
     from linqbot.bot.languages import LanguageChoice, Languages
@@ -45,6 +45,8 @@ class Bot(Router):
         loop_breaker: True stops answering another bot, because two bots that answer each other never stop. A chat
             counts as such a loop if its messages repeat or quote the bot, and either the bot's replies repeat too or
             the messages arrive faster than a person can write.
+        mute_s: Seconds for which the bot is muted in a chat after a text of yours that it did not send, such as from Linq's
+            dashboard: see `Context.mute`. 0 never mutes it by itself.
         on_trouble: A text such as "One moment, please.", for a person whose message cannot be answered now, because Linq is
             away, or who gets no answer, because the bot has given the message up. It is said once until a handler
             succeeds in this chat again, also after a restart. Not for a dead letter that an `on_dead_letter`
@@ -62,7 +64,7 @@ class Bot(Router):
             installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
-        BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `gather_s` is not a number from
+        BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `mute_s` is not one from 0, `gather_s` is not a number from
             0 to 60, `allow` is neither a list of handles nor a plain function, `allow_to` is no list of handles, `plugins` is no list, one of the
             texts is none, or linqbot does not speak a language.
     """
@@ -79,6 +81,7 @@ class Bot(Router):
         max_age_s: float | None = DAY_S,
         gather_s: float | None = None,
         loop_breaker: bool = True,
+        mute_s: float = 1800.0,
         on_trouble: str | None = None,
         on_ask_timeout: str | None = None,
         on_ask_cancelled: str | None = None,
@@ -88,6 +91,9 @@ class Bot(Router):
     ) -> None:
         super().__init__(gather_s=gather_s)
         check_max_age_s(max_age_s)
+        check_number("Bot", "mute_s", mute_s)
+        if not 0 <= mute_s <= 365 * DAY_S:
+            raise BotError(f"Bot(mute_s={mute_s!r}) takes a number of seconds, of a year at most; 0 never mutes.")
         if groups not in ("addressed", "all", "never"):
             raise BotError(f"Bot(groups={groups!r}) is not known. It is one of 'addressed', 'all', 'never'.")
         if isinstance(plugins, str) or not isinstance(plugins, Iterable):
@@ -102,6 +108,7 @@ class Bot(Router):
         self.groups: Groups = groups
         self.max_age_s = max_age_s
         self.loop_breaker = loop_breaker
+        self.mute_s = mute_s
         self.on_trouble = on_trouble
         self.on_ask_timeout = on_ask_timeout
         self.on_ask_cancelled = on_ask_cancelled

@@ -18,6 +18,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path, prepare
 from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, Muted, RateLimited, Withheld
+from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.message import MessageContent, Part
 from linqbot.storage.journal import JournalEntry
 
@@ -252,6 +253,12 @@ def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
 def withheld_json(error: Withheld) -> bytes:
     """Return what the journal keeps of a call that the bot's manners forbid. No later run makes it."""
     return to_json({"withheld": str(error), "until": error.until})
+
+
+def person_of(chat: Chat) -> str | None:
+    """Return the handle of the person in a direct chat, in lower case; None for a group."""
+    people = [each.handle for each in chat.handles if not each.is_me]
+    return people[0].casefold() if len(people) == 1 and not chat.is_group else None
 
 
 def muted(call: Call) -> Muted:

@@ -32,6 +32,7 @@ from linqbot.engine.call_lookup import (
     ids_in,
     lacks_target,
     muted,
+    person_of,
     withheld_json,
 )
 from linqbot.engine.earlier_runs import EarlierRuns
@@ -58,6 +59,7 @@ from linqbot.linq.types.proactive import Purpose
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
+from linqbot.storage.mutes import Mute
 from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:
@@ -600,11 +602,25 @@ class TurnJournal:
         mutes = [mute for mute in self._storage.mutes.values() if mute.until > now]
         people = body.get("to")
         if isinstance(people, list) and len(people) == 1:
-            return any(mute.person == str(people[0]).casefold() for mute in mutes)
+            to = str(people[0]).casefold()
+            return any([await self._person_of(mute) == to for mute in mutes])
         if not mutes:
             return False
         chat = await self.chat_of(call)
         return any(mute.chat_id == chat for mute in mutes)
+
+    async def _person_of(self, mute: Mute) -> str:
+        """Return the person in a muted direct chat; empty for a group. Linq is asked once if it is not known."""
+        if mute.person is not None:
+            return mute.person
+        try:
+            person = person_of(await self._turns.client.chats.retrieve(mute.chat_id)) or ""
+        except LinqApiError as error:
+            if error.status != 404:
+                raise
+            person = ""
+        await self._storage.change_mute(mute.chat_id, lambda old: old and replace(old, person=person))
+        return person
 
     async def chat_of(self, call: Call) -> str | None:
         """Return the id of the chat that a call is for; None if it names none."""

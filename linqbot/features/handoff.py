@@ -27,10 +27,11 @@ from pydantic_core import from_json, to_json
 from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
 from linqbot.content.message_split import Content, bubbles
 from linqbot.content.sent import Sent
+from linqbot.engine.call_lookup import person_of
 from linqbot.engine.parts import MUTED, RAN, Kind, Part, Turn, opts_out
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused, RuleBroken
 from linqbot.features.broadcasts import send_to
-from linqbot.features.mute import ended, person_of, waits
+from linqbot.features.mute import ended, waits
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
@@ -59,6 +60,9 @@ _LABEL: Final = "linqbot handoff "
 
 _RELAY: Final = "linqbot relay"
 """The step that says where the texts of an event go."""
+
+_HANDED_OVER: Final = "it belongs to a handoff (ctx.handoff)"
+"""The reason why no handler takes an event."""
 
 _DONE: Final = "#done"
 _CHECK_MARKS: Final = frozenset({"✔", "✔️", "✅", "☑", "☑️", "✓"})
@@ -304,6 +308,8 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
     """
     ctx = await turns.prepare(turn, turn.lease.delivery)
     turn.journal.passes_mutes = True
+    if (routed := turns.outbound.plugins.routed) is not None:
+        routed(turn.event, None, None, (), _HANDED_OVER)
     messages = turn.event.burst if isinstance(turn.event, MessageReceived) else ()
 
     async def find() -> list[_Where]:

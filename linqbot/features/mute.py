@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Final
 
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
+from linqbot.engine.call_lookup import person_of
 from linqbot.engine.parts import MUTED, RAN, Part, Turn
 from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import chat_of_lane
-from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.proactive import HandoffEnd
 from linqbot.options import DAY_S, check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
-from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.mutes import FOREVER, Mute, longer
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
@@ -116,9 +116,10 @@ class TurnMutes:
         _check(for_s, reason)
 
         async def store() -> bool:
-            person = person_of(await self.client.chats.retrieve(chat_id))
+            person = person_of(await self.client.chats.retrieve(chat_id)) or ""
             until = FOREVER if for_s is None else self.clock.now() + for_s
-            await self.stored.change_mute(chat_id, partial(prolonged, to=Mute(chat_id, until, person, reason)))
+            mute = Mute(chat_id, until, person, reason)
+            await self.stored.change_mute(chat_id, lambda old: mute if old is None else replaced(old, mute))
             return True
 
         await self.asking.recorded(self.name("mute"), store, kind=bool)
@@ -135,17 +136,9 @@ class TurnMutes:
         return f"linqbot {verb} {self._count}"
 
 
-def person_of(chat: Chat) -> str | None:
-    """Return the handle of the person in a direct chat, in lower case; None for a group."""
-    people = [each.handle for each in chat.handles if not each.is_me]
-    return people[0].casefold() if len(people) == 1 and not chat.is_group else None
-
-
-def prolonged(mute: Mute | None, *, to: Mute) -> Mute:
-    """Return what becomes of a chat's mute when the chat is muted: a handoff goes on, at least as long."""
-    if mute is None or mute.handoff is None or mute.handoff.ended is not None:
-        return to
-    return replace(mute, until=max(mute.until, to.until))
+def replaced(old: Mute, new: Mute) -> Mute:
+    """Return the mute in place of another one of its chat. A handoff goes on, at least as long."""
+    return longer(old, new) if old.handoff is not None and old.handoff.ended is None else new
 
 
 def ended(mute: Mute | None, *, how: HandoffEnd, now: float) -> Mute | None:

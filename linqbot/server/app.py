@@ -39,6 +39,7 @@ from linqbot.hookspecs import Running
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.server import health
+from linqbot.server.by_hand import MuteByHand
 from linqbot.server.health import Health, Readiness, depth_of
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
@@ -178,6 +179,7 @@ def create_app(
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
         schedules=[schedule.name for schedule in dispatcher.schedules],
         on_arrival=None if turns.gate is None else turns.gate.on_arrival,
+        by_hand=MuteByHand(storage, clock, bot.mute_s) if bot.mute_s else None,
     )
     added_routes = health.routes(plugins, environment)
     checks = health.Checks(plugins, environment)

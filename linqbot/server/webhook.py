@@ -30,6 +30,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, schedule_name
 from linqbot.linq.signatures import SIGNED_HEADERS, Verified, is_probe, verify
 from linqbot.plugins.registry import Plugins
+from linqbot.server.by_hand import SENT, is_by_hand
 from linqbot.server.refusals import BoundedLog, RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
 from linqbot.storage.backend import Storage
@@ -66,6 +67,7 @@ class WebhookEndpoint:
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
         schedules: Names of the bot's schedules. `linqbot trigger` may run only these.
         on_arrival: Called with each delivery before it is stored. If it raises a StorageError, the delivery is refused.
+        by_hand: Called with the delivery of a message that a person of yours wrote in a chat, before it is stored; None ignores it.
 
     Attributes:
         is_open: True while deliveries are accepted.
@@ -92,6 +94,7 @@ class WebhookEndpoint:
         closed_because: str = NOT_RUNNING,
         schedules: Collection[str] = (),
         on_arrival: Callable[[Delivery], Awaitable[None]] | None = None,
+        by_hand: Callable[[Delivery], Awaitable[None]] | None = None,
     ) -> None:
         self._inbox = inbox
         self._secrets = secrets
@@ -110,6 +113,7 @@ class WebhookEndpoint:
         self._closed_because = closed_because
         self._schedules = schedules
         self._on_arrival = on_arrival
+        self._by_hand = by_hand
         self._closed_was_logged = False
         self._bounded_log = BoundedLog(log)
         self.is_open = False
@@ -244,6 +248,8 @@ class WebhookEndpoint:
         try:
             if self._on_arrival is not None:
                 await self._on_arrival(delivery)
+            if delivery.type == SENT and self._by_hand is not None and is_by_hand(delivery):
+                await self._by_hand(delivery)  # before the 200: from then on no call begins in its chat
             is_new = await self._inbox.put(delivery)
         except StorageError as error:
             kind = type(error).__name__

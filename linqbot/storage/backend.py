@@ -480,6 +480,14 @@ class Storage(ABC):
         """
         return await self._write(lambda tx: mutes.change(tx, chat_id, to))
 
+    async def mute_by_hand(self, mute: Mute, message_id: str) -> bool:
+        """Mute a chat because of a message of ours, unless a turn has sent it. Return True if this mute is stored.
+
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        return await self._write(lambda tx: mutes.by_hand(tx, mute, message_id))
+
     async def stored_mutes(self) -> list[Mute]:
         """Return the mutes as they are stored, with those that have ended a short time ago."""
         return await self._read(mutes.stored)

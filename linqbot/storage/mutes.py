@@ -7,13 +7,14 @@ fire before the mute ends (`timers.py`), so that questions and scheduled sends w
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.types.proactive import ChatHandoff
+from linqbot.storage import journal
 from linqbot.storage.dialect import Readable, Writable
 
 FOREVER: Final = 1e13
@@ -29,7 +30,7 @@ class Mute:
 
     Attributes:
         until: Unix seconds at which the mute ends; FOREVER without an end.
-        person: The handle of the person in a direct chat, in lower case; None in a group, or if it is not known.
+        person: The handle of the person in a direct chat, in lower case; empty in a group; None if it is not known yet.
         reason: The words of the bot's author; None if there are none.
         handoff: The person of yours who answers in the chat by way of the bot; None if the bot is only silent.
     """
@@ -76,6 +77,21 @@ async def change(tx: Writable, chat_id: str, to: Callable[[Mute | None], Mute | 
     elif before is not None:
         await remove(tx, [chat_id])
     return after
+
+
+async def by_hand(tx: Writable, mute: Mute, message_id: str) -> bool:
+    """Mute a chat because of a message of ours, unless a turn has sent it. A mute that lasts longer stays."""
+    if await journal.has_sent(tx, message_id):
+        return False
+    after = await change(tx, mute.chat_id, lambda old: mute if old is None else longer(old, mute))
+    return after is mute
+
+
+def longer(old: Mute, new: Mute) -> Mute:
+    """Return the one of two mutes of a chat that ends later. A handoff that goes on stays, and ends no earlier than both."""
+    if old.handoff is not None and old.handoff.ended is None:
+        return old if old.until >= new.until else replace(old, until=new.until)
+    return old if old.until >= new.until else new
 
 
 async def stored(db: Readable) -> list[Mute]:

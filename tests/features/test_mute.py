@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
-from linqbot import AskTimeout, Bot, Context, MessageReceived, muted
+import pytest
+from pydantic import BaseModel
+
+from linqbot import AskTimeout, Bot, BotError, BroadcastDone, Context, MessageReceived, Posted, muted, voice_memo
+from linqbot.events import MessageSent
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.usefixtures("phone_for")
+
+
+class Parcel(BaseModel):
+    number: int
+
 
 ANN, OWNER = "+14155550142", "+14155550143"
 
@@ -97,6 +108,7 @@ async def test_a_scheduled_send_waits_until_the_mute_is_over() -> None:
         assert await phone.replies() == ["It is time."]
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_or_doubled_wherever_the_bot_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("person")
@@ -137,3 +149,156 @@ def asking() -> Bot:
         await ctx.reply(f"Booked: {await ctx.ask('Book it?', yes='like')}.")
 
     return bot
+
+
+async def by_hand(phone: Phone, text: str | None = "I take over.", **data: Any) -> None:
+    """Report a message of the line that no program has sent, as one that is written on Linq's dashboard."""
+    chat = {"id": phone.chat_id, "is_group": False, "owner_handle": {"handle": phone.line, "is_me": True}}
+    parts = [] if text is None else [{"type": "text", "value": text}]
+    sent_at = datetime.fromtimestamp(phone.now, UTC).isoformat()
+    message = {"id": str(uuid4()), "chat": chat, "direction": "outbound", "parts": parts, "sent_at": sent_at}
+    await phone.event("message.sent", {**message, "idempotency_key": None, **data})
+
+
+@pytest.mark.parametrize("takes_sent", [False, True])
+async def test_a_text_that_a_person_writes_on_the_dashboard_mutes_the_bot(takes_sent: bool) -> None:
+    bot = desk()
+    if takes_sent:
+
+        @bot.on(MessageSent)
+        async def note(message: MessageSent, ctx: Context) -> None:
+            ctx.log.info("sent")
+
+    async with talking(bot, handle=ANN, copies=2) as phone:
+        await phone.text("hello")
+        await phone.next_reply()
+        await by_hand(phone)
+        await phone.text("and now?")
+        await phone.quiet()
+        await phone.advance(1799)
+        await phone.text("and now?")
+        await phone.quiet()
+        await phone.advance(2)
+        await phone.text("hello")
+        assert await phone.replies() == ["hello"]
+
+
+async def test_a_text_by_hand_mutes_a_handler_that_runs_and_sends_to_the_person_from_elsewhere() -> None:
+    bot = Bot()
+
+    @bot.on_message("slow")
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One moment.")
+        await by_hand(phone)
+        await ctx.reply("Here it is.")
+
+    @bot.on_message("write to Ann")
+    async def write(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.bot.send("News!", to=ANN)
+        await ctx.reply(sent.status)
+        again = await ctx.bot.send("News!", to=ANN)
+        await ctx.reply(again.status)
+
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("slow")
+        assert await phone.replies() == ["One moment."]
+        await phone.person(OWNER).text("write to Ann")
+        assert await phone.person(OWNER).replies() == ["muted", "muted"]
+        await phone.quiet()
+
+
+async def test_what_programs_send_does_not_mute_the_bot_and_neither_does_a_bot_that_is_not_to() -> None:
+    async def hears(phone: Phone) -> bool:
+        await phone.text("hello")
+        return "hello" in await phone.replies()
+
+    bot = Bot()
+    bot.on_message("hello")(echoes)
+
+    @bot.on_message("speak")
+    async def speak(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(voice_memo(b"ID3", filename="hello.mp3"))
+
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("speak")
+        await phone.replies()
+        assert await hears(phone)
+        await phone.client.chats.messages.send(
+            phone.chat_id, message={"parts": [{"type": "text", "value": "From a program."}]}
+        )
+        assert await hears(phone)
+        await by_hand(phone, None)  # a voice memo, or a line with zero retention
+        assert await hears(phone)
+        await by_hand(phone, sent_at="2020-01-01T00:00:00Z")
+        assert await hears(phone)
+    never = Bot(mute_s=0)
+    never.on_message("hello")(echoes)
+    async with talking(never, handle=ANN) as phone:
+        assert await hears(phone)
+        await by_hand(phone)
+        assert await hears(phone)
+    with pytest.raises(BotError, match="mute_s=-1"):
+        Bot(mute_s=-1)
+
+
+async def test_what_ends_a_wait_and_what_comes_from_outside_counts_after_the_mute() -> None:
+    bot = Bot(groups="all")
+
+    @bot.on_message("mute this")
+    async def quiet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.mute(for_s=600)
+
+    @bot.on_message("soup")
+    async def soup(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Paid." if await ctx.pay(1250, "A soup", timeout_s=60) else "Not paid.")
+
+    @bot.on_message("lunch")
+    async def lunch(message: MessageReceived, ctx: Context) -> None:
+        result = await ctx.vote(["Thai", "Pizza"], until=1)
+        await ctx.reply(f"{result.winner}!")
+
+    @bot.on_post("order.shipped")
+    async def shipped(post: Posted, ctx: Context) -> None:
+        await ctx.send(f"Parcel {post.read(Parcel).number} is on its way.")
+
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("soup")
+        await phone.text("lunch")
+        *_, choices = await phone.replies()
+        await phone.text("mute this")
+        await phone.pay()
+        await phone.vote(choices, "Thai")
+        await phone.post("order.shipped", {"number": 17})
+        await phone.advance(300)  # longer than the payment is awaited
+        await phone.quiet()
+        await phone.advance(301)
+        assert {*map(str, await phone.replies())} == {"Paid.", "Thai!", "Parcel 17 is on its way."}
+
+
+async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:
+    bot = Bot()
+    bot.on_message("hello")(echoes)
+
+    @bot.on_message("news")
+    async def news(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.broadcast([ANN, OWNER], "News!", name="news")
+
+    @bot.on_broadcast_done
+    async def done(event: BroadcastDone, ctx: Context) -> None:
+        refused = [each async for each in ctx.bot.recipients(event.name, "refused")]
+        await ctx.bot.send(f"{refused[0].handle}: {refused[0].reason}", to=OWNER, line=phone.line)
+
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("hello")
+        await phone.next_reply()
+        await by_hand(phone)
+        await phone.person(OWNER).text("news")
+        await phone.advance(60)
+        heard = [*map(str, await phone.person(OWNER).replies())]
+        assert heard[0] == "News!"
+        assert heard[1].startswith(f"{ANN}: Mute: The bot is muted")
+        await phone.quiet()
+
+
+async def echoes(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(message.text)

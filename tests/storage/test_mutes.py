@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from storage.conftest import NOON, delivery, handle
+from storage.conftest import NOON, delivery, entry, handle
 
 from linqbot.clock import MovableClock
 from linqbot.linq.types.proactive import ChatHandoff
@@ -46,6 +46,19 @@ async def test_a_mute_is_changed_as_it_is_stored(storage: Storage) -> None:
     assert (dict(storage.mutes), await storage.stored_mutes()) == ({"1": handed}, [handed])
     assert await storage.change_mute("1", lambda mute: None) is None
     assert (dict(storage.mutes), await storage.stored_mutes()) == ({}, [])
+
+
+async def test_a_message_by_hand_mutes_for_its_time_unless_a_turn_has_sent_it(storage: Storage) -> None:
+    await storage.settle(entry("w.1", status="accepted", message_id="ours"))
+    assert not await storage.mute_by_hand(MUTE, "ours")
+    assert await storage.mute_by_hand(MUTE, "by hand")
+    shorter, longer = replace(MUTE, until=NOON + 60), replace(MUTE, until=NOON + 7200)
+    assert not await storage.mute_by_hand(shorter, "by hand")
+    assert dict(storage.mutes) == {"1": MUTE}
+    handed = replace(MUTE, handoff=HANDOFF)
+    await storage.mute(handed)
+    await storage.mute_by_hand(longer, "by hand")
+    assert dict(storage.mutes) == {"1": replace(handed, until=longer.until)}
 
 
 async def test_a_mute_survives_a_restart(closed_storage: Storage) -> None:
