@@ -243,7 +243,7 @@ def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
     """
     if entry.status != "refused" or entry.answer is None:
         return
-    if entry.answer == MUTED_CALL:
+    if was_muted(entry):
         raise muted(call)
     known = from_json(entry.answer)
     if (reason := known.get("withheld")) is not None:
@@ -253,6 +253,11 @@ def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
 def withheld_json(error: Withheld) -> bytes:
     """Return what the journal keeps of a call that the bot's manners forbid. No later run makes it."""
     return to_json({"withheld": str(error), "until": error.until})
+
+
+def was_muted(entry: JournalEntry) -> bool:
+    """Return True if a call was not made because the bot was muted."""
+    return entry.status == "refused" and entry.answer == MUTED_CALL
 
 
 def person_of(chat: Chat) -> str | None:

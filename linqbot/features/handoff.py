@@ -37,9 +37,10 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.rules.values import is_handle
 from linqbot.linq.types.message import LinkPart, MediaPart, TextPart
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
-from linqbot.options import DAY_S, check_handle, check_number, check_text
+from linqbot.options import DAY_S, check_number, check_text
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute
 from linqbot.storage.timers import Timer
@@ -53,12 +54,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("linqbot.worker")
 
-KIND: Final = "handoff"
+HANDOFF_KIND: Final = "handoff"
 
 _LABEL: Final = "linqbot handoff "
 """The beginning of the labels of the calls that write to an owner. The chat that is handed over follows, so that a reply finds it."""
 
-_RELAY: Final = "linqbot relay"
+RELAY_STEP: Final = "linqbot relay"
 """The step that says where the texts of an event go."""
 
 _HANDED_OVER: Final = "it belongs to a handoff (ctx.handoff)"
@@ -97,7 +98,8 @@ class Terms:
         Raises:
             BotError: one of them cannot be.
         """
-        check_handle(self.to, "ctx.handoff(to=…)")
+        if not isinstance(self.to, str) or not is_handle(self.to.strip()):
+            raise BotError("ctx.handoff(to=…) takes the handle of one person: '+14155550142', or an e-mail address.")
         for option in ("summary", "name", "owner_name"):
             check_text(f"ctx.handoff({option}=…)", getattr(self, option))
         for option in ("back_after_s", "taken_within_s"):
@@ -109,8 +111,10 @@ class Terms:
 async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms: Terms) -> bool:
     """Hand the chat of an event over; see `Context.handoff`."""
     terms.check()
-    begin = partial(_begin, ctx, journal, mutes, terms)
-    handoff = ChatHandoff(**await mutes.asking.recorded(mutes.name("handoff"), begin, kind=dict))
+    step = mutes.name(HANDOFF_KIND)
+    made_by = f"{journal.turn}|{journal.replay}|{step}"
+    begin = partial(_begin, ctx, mutes, terms, hashlib.sha256(made_by.encode()).hexdigest()[:32])
+    handoff = ChatHandoff(**await mutes.asking.recorded(step, begin, kind=dict))
     said = sentences().handoff.format(name=handoff.name)
     before = await ctx.history(_MESSAGES)
     content = [f"{said}\n\n{terms.summary}" if terms.summary else said, before.as_text(me=_ME, them=handoff.name)]
@@ -122,14 +126,18 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
         )
         if is_reached:
             await ctx.send(terms.say)
+    except RuleBroken:  # a mistake in the words, with which every further run fails too
+        change = partial(_ended, of=handoff.id, how="unreachable", now=mutes.clock.now())
+        await mutes.stored.change_mute(handoff.chat_id, change)
+        raise
     finally:
         journal.passes_mutes = False
 
     async def note() -> bool:
         now = mutes.clock.now()
-        change = partial(_until, of=handoff.id, until=now + terms.taken_within_s)
-        if not is_reached:
-            change = partial(_ended, of=handoff.id, how="unreachable", now=now)
+        goes_on = partial(_until, of=handoff.id, until=now + terms.taken_within_s)
+        fails = partial(_ended, of=handoff.id, how="unreachable", now=now)
+        change = goes_on if is_reached else fails
         await mutes.stored.change_mute(handoff.chat_id, change)
         if is_reached and (handed_over := journal.plugins.handed_over) is not None:
             handed_over(handoff, "\n\n".join(content))
@@ -138,7 +146,7 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
     return await mutes.asking.recorded(mutes.name("handed over"), note, kind=bool)
 
 
-async def _begin(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms: Terms) -> dict[str, Any]:
+async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) -> dict[str, Any]:
     """Store a handoff with its mute, and the timer that says when it is over. Return its fields."""
     chat_id, now, owner = ctx.chat_id, mutes.clock.now(), terms.to.strip().casefold()
     chat = await mutes.client.chats.retrieve(chat_id)
@@ -150,7 +158,7 @@ async def _begin(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms: Te
     if owner == person:
         raise BotError("ctx.handoff(to=…) is the person of this chat. Try it from another phone.")
     handoff = ChatHandoff(
-        hashlib.sha256(f"{journal.turn}|{journal.replay}|{chat_id}".encode()).hexdigest()[:32],
+        handoff_id,
         chat_id,
         person,
         owner,
@@ -170,7 +178,7 @@ async def _begin(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms: Te
     if stored is None or stored.handoff is None or stored.handoff.id != handoff.id:
         raise BotError("This chat is handed over already. ctx.unmute() ends that.")
     payload = {"id": handoff.id, "chat_id": chat_id, "handles": [person, owner]}
-    await mutes.stored.schedule(Timer(handoff.id, now, lane_of_chat(chat_id), KIND, to_json(payload), _GRACE_S))
+    await mutes.stored.schedule(Timer(handoff.id, now, lane_of_chat(chat_id), HANDOFF_KIND, to_json(payload), _GRACE_S))
     return _fields(handoff)
 
 
@@ -188,7 +196,7 @@ class Handoffs(Part):
     async def open(self, turn: Turn) -> None:
         delivery, storage = turn.lease.delivery, self._turns.storage
         known = await storage.entries(delivery.id, turn.lease.replay) if turn.marks & RAN else []
-        steps = [entry.status for entry in known if entry.slot.endswith(f"step:{_RELAY}")]
+        steps = [entry.status for entry in known if entry.slot.endswith(f"step:{RELAY_STEP}")]
         if known and len(known) > len(steps):
             # The turn has begun, and goes on as it began: the sends of a relay come after its step.
             if "accepted" not in steps:
@@ -316,7 +324,9 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
         return [await _prolonged(each, turns) for each in where]
 
     with turn.deadline:
-        for each, event in zip(await ctx.recorded(_RELAY, find, kind=list), messages or (turn.event,), strict=False):
+        for each, event in zip(
+            await ctx.recorded(RELAY_STEP, find, kind=list), messages or (turn.event,), strict=False
+        ):
             if "owner" in each:
                 await _to_owner(turns, ctx, ChatHandoff(**each["owner"]), turn.event)
             else:

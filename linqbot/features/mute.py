@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final
 
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
-from linqbot.engine.call_lookup import person_of
 from linqbot.engine.parts import MUTED, RAN, Part, Turn
 from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery, decode
@@ -41,8 +40,11 @@ if TYPE_CHECKING:
 _WAITING_KINDS: Final = frozenset({"ask", "dead_letter", "handoff", "post", "send"})
 """The kinds of deliveries of a chat that wait until a mute is over. A recurring send goes on with its next due time."""
 
-_TAKEN: Final = "linqbot muted"
-"""The step that says that a handler of muted chats may have taken the event."""
+MUTED_STEP: Final = "linqbot muted"
+"""The step that says that the chat was muted when the event was handled."""
+
+MUTING: Final = ("linqbot mute ", "linqbot unmute ")
+"""The beginnings of the names of the steps that begin and end mutes."""
 
 _GRACE_S: Final = 365 * DAY_S
 
@@ -57,8 +59,8 @@ class Mutes(Part):
             turn.marks &= ~MUTED
         if turn.marks & RAN and (known := await self._turns.storage.entries(delivery.id, lease.replay)):
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
-            is_taken = any(entry.slot.endswith(f"step:{_TAKEN}") for entry in known)
-            turn.marks = turn.marks | MUTED if is_taken else turn.marks & ~MUTED
+            was_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in known)
+            turn.marks = turn.marks | MUTED if was_muted else turn.marks & ~MUTED
         if not (turn.marks & MUTED and delivery.is_own):
             return None
         kind = delivery.id.split(".", 2)[1]
@@ -72,9 +74,9 @@ class Mutes(Part):
     async def begin(self, turn: Turn) -> None:
         if not turn.marks & MUTED or turn.kind is not None:
             return
-        if turn.asking is not None and self._turns.dispatcher.takes_muted(turn.event):
-            # On record, because a further run must have the same handler, also when this one has ended the mute.
-            await turn.asking().recorded(_TAKEN, _true, kind=bool)
+        if turn.asking is not None:
+            # On record: a further run must have the same handler, also when this one has ended the mute, and so must a dry run.
+            await turn.asking().recorded(MUTED_STEP, _true, kind=bool)
         turn.event = turn.event.model_copy(update={"muted": True})
 
 
@@ -116,9 +118,8 @@ class TurnMutes:
         _check(for_s, reason)
 
         async def store() -> bool:
-            person = person_of(await self.client.chats.retrieve(chat_id)) or ""
             until = FOREVER if for_s is None else self.clock.now() + for_s
-            mute = Mute(chat_id, until, person, reason)
+            mute = Mute(chat_id, until, reason=reason)
             await self.stored.change_mute(chat_id, lambda old: mute if old is None else replaced(old, mute))
             return True
 

@@ -247,7 +247,6 @@ class BotContext:
 
         Raises:
             BotError: `for_s` is not a number of seconds.
-            LinqApiError: Linq has no such chat.
             StorageUnavailable: nothing was stored; the turn runs again.
         """
         await self.mutes.mute(chat_id, for_s=for_s, reason=reason)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from linqbot import AskTimeout, Bot, Context, MessageReceived
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot import AskTimeout, Bot, BotError, Context, MessageReceived, ReactionAdded, media, muted
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.usefixtures("phone_for")
 
@@ -185,6 +185,123 @@ async def test_both_are_spoken_to_in_the_language_of_the_person_and_in_the_words
         await owner.text("#done")
         assert await owner.replies() == [f"Le bot répond de nouveau à {ANN}."]
         assert (await phone.replies())[-1] == "À moi."
+
+
+async def test_a_burst_of_the_owner_is_passed_on_message_by_message_and_may_end_it() -> None:
+    bot = Bot(gather_s=2)
+
+    @bot.on_message("human")
+    async def human(message: MessageReceived, ctx: Context) -> None:
+        await ctx.handoff(to=OWNER, say=SAID, name="Ann" if message.actor == ANN else "Bob")
+
+    async with talking(bot, handle=ANN) as phone:
+        owner, bob = phone.person(OWNER), phone.person(BOB)
+        await phone.text("human")
+        assert await phone.replies() == [SAID]
+        await bob.text("human")
+        assert await bob.replies() == [SAID]
+        *_, to_bob = await owner.replies()
+        await owner.reply(to_bob, "Hello, Bob.")
+        await owner.text("Hello, you.")
+        await owner.reply(to_bob, "#done")
+        assert await bob.replies() == ["Hello, Bob.", BACK]
+        assert f"{WAITS}Ann, Bob." in await owner.replies()
+        await phone.quiet()
+
+
+async def test_a_text_of_the_owner_is_not_passed_on_while_the_bot_asks_the_owner_something() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await owner.text("book")
+        question = await owner.next_reply()
+        await phone.text("human")
+        await phone.next_reply()
+        *_, from_ann = await owner.replies()
+        await owner.text("Friday")
+        assert await owner.replies() == [f"{WAITS}Ann."]
+        await owner.reply(question, "Friday")
+        assert await owner.replies() == ["Booked: Friday."]
+        await owner.reply(from_ann, "Come on Friday.")
+        assert await phone.replies() == ["Dana: Come on Friday."]
+
+
+async def test_unmute_ends_a_handoff_and_a_mute_does_not() -> None:
+    bot = desk()
+
+    @bot.on_reaction("love", muted)
+    async def quiet(reaction: ReactionAdded, ctx: Context) -> None:
+        await ctx.mute(for_s=1)
+        await ctx.bot.send("Still yours.", to=OWNER)
+
+    @bot.on_reaction("laugh", muted)
+    async def end(reaction: ReactionAdded, ctx: Context) -> None:
+        await ctx.unmute()
+
+    async with talking(bot, handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await phone.text("human")
+        said = await phone.next_reply()
+        await phone.react(said, "love")
+        assert (await owner.replies())[-1] == "Still yours."
+        await phone.advance(10)
+        await phone.quiet()
+        await phone.react(said, "laugh")
+        assert await phone.replies() == [BACK]
+        assert await owner.replies() == ["The bot answers Ann again."]
+
+
+async def test_a_person_who_opts_out_is_written_to_no_more_and_the_owner_learns_it() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await phone.text("human")
+        await phone.next_reply()
+        await phone.opt_out()
+        await owner.replies()
+        await owner.text("Are you there?")
+        assert await owner.replies() == ["This could not be delivered to Ann."]
+        await phone.quiet()
+
+
+async def test_a_handoff_that_cannot_be_is_an_error() -> None:
+    bot = Bot(groups="all")
+    found: list[str] = []
+
+    @bot.on_message("human")
+    async def human(message: MessageReceived, ctx: Context) -> None:
+        for change in ({"to": "Dana"}, {"back_after_s": 0}, {"taken_within_s": True}, {"to": ANN}, {}, {}):
+            try:
+                await ctx.handoff(**{"to": OWNER, "say": SAID, **change})  # type: ignore[arg-type]
+            except BotError as error:
+                found.append(str(error))
+
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("human")
+        assert await phone.replies() == [SAID]
+        beginnings = (
+            "ctx.handoff(to=…) takes the handle",
+            "handoff(back_after_s=0)",
+            "handoff(taken_within_s=…) takes",
+        )
+        ends = ("ctx.handoff(to=…) is the person", "This chat is handed over already.")
+        for text, wanted in zip(found, [*beginnings, *ends], strict=True):
+            assert text.startswith(wanted)
+        found.clear()
+        await phone.group(BOB).text("human")
+        assert found[-1].startswith("ctx.handoff() is for direct chats.")
+
+
+async def test_words_that_cannot_be_sent_leave_no_one_waiting() -> None:
+    bot = Bot()
+
+    @bot.on_message("human")
+    async def human(message: MessageReceived, ctx: Context) -> None:
+        await ctx.handoff(to=OWNER, say=media("http://example.com/dana.jpg"))
+
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("human")
+        with pytest.raises(HandlerFailed):
+            await phone.quiet()
+        assert await phone.replies() == [NO_ONE]
 
 
 @pytest.mark.slow

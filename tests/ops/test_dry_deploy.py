@@ -20,13 +20,16 @@ from simulated_crash import begun
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.filters import contains
+from linqbot.bot.filters import contains, muted
 from linqbot.client.call import ApiResponse
 from linqbot.content.streaming import PaceName
 from linqbot.errors import LinqApiError
+from linqbot.features.handoff import RELAY_STEP
 from linqbot.linq.events.delivery import Joined
 from linqbot.linq.events.message import MessageReceived
 from linqbot.ops.dry_runs.dry_deploy import loaded
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.upkeep import Selection
 
 pytestmark = pytest.mark.anyio
 
@@ -359,6 +362,43 @@ async def test_a_history_of_which_less_is_kept_than_asked_for_cannot_be_compared
 
     report = await day.compared(count_silently, limit=1)
     assert the_group(report).kind == "different answer"
+
+
+async def test_a_muted_chat_is_muted_in_a_dry_run_too(day: Day) -> None:
+    def desk(first: str) -> Bot:
+        bot = Bot(read=False, typing=False)
+
+        @bot.on_message("mute")
+        async def mute(message: MessageReceived, ctx: Context) -> None:
+            await ctx.reply(first)
+            await ctx.mute(reason="asked for")
+            await ctx.reply("Not now.")
+
+        @bot.on_message("#done", muted)
+        async def done(message: MessageReceived, ctx: Context) -> None:
+            sent = await ctx.reply("Not yet.")
+            await ctx.unmute()
+            await ctx.reply(f"I am back: {sent.status}")
+
+        bot.on_message(echo)
+        return bot
+
+    day.bot = desk("Dana comes.")
+    await day.say("mute", "hello", "#done", "hello")
+    assert (await day.compared(desk("Dana comes."))).counts == {"same": 4}
+    report = await day.compared(desk("Ben comes."))
+    assert report.counts == {"same": 3, "different answer": 1}
+    assert texts(the_group(report)) == [("Dana comes.", "Ben comes.")]
+
+
+async def test_a_message_of_a_handoff_cannot_be_compared(day: Day) -> None:
+    day.deploy(echo)
+    await day.say("hello")
+    (handled,) = await day.storage.replayable(Selection(since=0.0))
+    step = JournalEntry(handled, 0, f"^:step:{RELAY_STEP}", "k", "step", b"{}", "accepted", day.clock.now(), b"[]")
+    await day.storage.settle(step)
+    report = await day.compared(echo)
+    assert report.counts == {"could not be compared": 1}
 
 
 async def test_a_call_that_linq_refused_is_refused_again(day: Day) -> None:

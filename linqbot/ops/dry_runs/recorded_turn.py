@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
-from linqbot.engine.call_lookup import content_of
+from linqbot.engine.call_lookup import content_of, was_muted
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.engine.turn_journal import journal_key
 from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.records import AskRecord, QuestionEnd, explains_refusal, order_of, part_name, record_of
 from linqbot.features.asking.steps import steps_on_record
+from linqbot.features.handoff import HANDOFF_KIND, RELAY_STEP
 from linqbot.features.later import due_send
+from linqbot.features.mute import MUTED_STEP
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived
@@ -136,8 +138,9 @@ class RecordedTurn:
 
     @property
     def call_entries(self) -> list[JournalEntry]:
-        """The entries of API calls. What middleware did for the answers is not among them: a dry run has no answers."""
-        calls = [entry for entry in self.entries if entry.safety not in RECORDED]
+        """The entries of API calls. What middleware did for the answers is not among them: a dry run has no answers. Neither is
+        what was not made because the bot was muted."""
+        calls = [entry for entry in self.entries if entry.safety not in RECORDED and not was_muted(entry)]
         return [entry for entry in calls if not is_outside_of_answer(entry.slot)]
 
     @property
@@ -152,6 +155,17 @@ class RecordedTurn:
     def results(self) -> dict[str, JournalEntry]:
         """The entries of what is no API call and has a result, by slot."""
         return {entry.slot: entry for entry in self.entries if entry.safety == "step" and entry.status == "accepted"}
+
+    @property
+    def muted(self) -> JournalEntry | None:
+        """The entry that says that the chat was muted; None if it was not."""
+        return next((entry for slot, entry in self.results.items() if slot.endswith(f"step:{MUTED_STEP}")), None)
+
+    @property
+    def is_of_handoff(self) -> bool:
+        """True if linqbot has handled the delivery for `ctx.handoff`, and no handler of the bot."""
+        is_relayed = any(slot.endswith(f"step:{RELAY_STEP}") for slot in self.results)
+        return is_relayed or self.delivery.id.startswith(f"i.{HANDOFF_KIND}.")
 
     @property
     def steps(self) -> dict[str, JournalEntry]:

@@ -14,6 +14,7 @@ from linqbot.features.asking.records import order, record_of
 from linqbot.features.later import CANCEL, KIND
 from linqbot.features.schedules import REPEAT
 from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.storage import conversations
@@ -21,6 +22,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.inbox import Ack, Commit, Lease, Outcome
 from linqbot.storage.journal import RECORDED, JournalEntry
+from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
@@ -52,6 +54,9 @@ class Scratch(MemoryStorage):
         for entry in turn.results.values():
             if from_json(entry.call).get("verb") in (CANCEL, "scheduled"):
                 await self.settle(entry)
+        if turn.muted is not None and (chat_id := chat_of_lane(turn.delivery.lane)) is not None:
+            await self.mute(Mute(chat_id, FOREVER))
+            await self.settle(turn.muted)
         if turn.conversations:
             commit = Commit(Ack(), conversations=list(turn.conversations))
             await self._operate(lambda tx: conversations.write(tx, [commit]))

@@ -117,13 +117,13 @@ class TapeOfThen(Tape):
     def __init__(self, run: DryTurn, scratch: Scratch, kept: KeptChats, *, reads: bool) -> None:
         super().__init__(reads=reads)
         self._run = run
-        self._scratch = scratch
+        self.scratch = scratch
         self._kept = kept
         self._matcher = JournalMatcher(run.turn.call_entries)
 
     async def change(self, call: Call) -> ApiResponse:
         self._run.refuse_after_end()
-        slot = self._scratch.begun_slot
+        slot = self.scratch.begun_slot
         entry = None
         if not is_outside_of_answer(slot):  # what middleware did for the answers is not compared
             entry = self._matcher.match(slot, call, is_named=call.label is not None).entry

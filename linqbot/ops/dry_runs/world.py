@@ -40,6 +40,8 @@ from linqbot.features.asking.arrivals import NOTHING, Arrival, Arriving
 from linqbot.features.asking.session import AskSession
 from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import Features
+from linqbot.features.handoff import HANDOFF_KIND
+from linqbot.features.mute import MUTING
 from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
@@ -53,6 +55,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadLetter, Defer
+from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.state import StateReader
 
 T = TypeVar("T")
@@ -108,6 +111,9 @@ class DryWorld:
             run.doubt("it is not on record if the bot itself made this change of the group")
         if notices.is_outage_notice(turn.delivery):
             run.missing = "if the outage was over when its notice was due"
+            return run
+        if turn.is_of_handoff:
+            run.missing = "the handoff to which it belongs (ctx.handoff)"
             return run
         scratch = await self._scratch(run)
         tape = TapeOfThen(run, scratch, self._kept, reads=self._reads)
@@ -251,7 +257,7 @@ class _Dispatcher(Dispatcher):
         assert turn.asking is not None
         seen = copy(turn)
         seen.client = turn.client.wrapped(read_of_bot)
-        seen.asking = _SessionOfThen(turn.asking, turn.journal, self.run)
+        seen.asking = _SessionOfThen(turn.asking, turn.journal, self.run, self.tape.scratch)
         self.run.ctx = super().context(seen, state_store)
         return self.run.ctx
 
@@ -284,10 +290,10 @@ class _Features(Features):
 class _SessionOfThen(TurnSession):
     """Makes a session whose steps are answered from the record."""
 
-    def __init__(self, present: TurnSession, journal: TurnJournal, run: DryTurn) -> None:
+    def __init__(self, present: TurnSession, journal: TurnJournal, run: DryTurn, scratch: Scratch) -> None:
         self.session = present.session
         self._present = present
-        self._of_then = journal, run
+        self._of_then = journal, run, scratch
 
     def __call__(self) -> AskSession:
         return cast("AskSession", _StepsOfThen(self._present(), *self._of_then))
@@ -296,10 +302,11 @@ class _SessionOfThen(TurnSession):
 class _StepsOfThen:
     """Answers the steps of a turn from its record. All else is done by the asker of the engine."""
 
-    def __init__(self, asker: AskSession, journal: TurnJournal, run: DryTurn) -> None:
+    def __init__(self, asker: AskSession, journal: TurnJournal, run: DryTurn, scratch: Scratch) -> None:
         self._asker = asker
         self._journal = journal
         self._run = run
+        self._scratch = scratch
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._asker, name)
@@ -308,8 +315,11 @@ class _StepsOfThen:
         return await self._asker.once(name, lambda _: self._run.recall_step(name, self._journal), **how)
 
     async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
-        if self._run.step_on_record(name, self._journal) is not None:
+        # A mute changes only the scratch storage.
+        if not name.startswith(MUTING) and self._run.step_on_record(name, self._journal) is not None:
             found: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
+            if isinstance(found, dict) and name.startswith(f"linqbot {HANDOFF_KIND} "):
+                await self._scratch.mute(Mute(found["chat_id"], FOREVER))
             return found
         if name.startswith("fetch:"):
             return cast("T", UPLOADED)  # a file that was received would be downloaded first
