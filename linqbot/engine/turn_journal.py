@@ -168,6 +168,7 @@ class TurnJournal:
         origin: The people and the chat of the turn, as JSON: see `engine/parts.py`. Set before the first call.
         purpose: Why the turn sends, if that is on record; None if its delivery says it.
         sends_for: The turn whose call has waited until now; None if the turn makes its own calls.
+        from_line: The line that the last call to a handle has named.
         state: The state that the handler changed. Set when the handler has succeeded.
         recipients: The outcome of the person to whom the turn has sent a broadcast.
         cancelled: The ids of timers that the commit that ends the turn deletes, before it stores those of scheduled sends.
@@ -189,6 +190,7 @@ class TurnJournal:
     state: Sequence[StateWrite] = ()
     purpose: Purpose | None = None
     sends_for: str | None = None
+    from_line: str | None = None
     recipients: Sequence[RecipientUpdate] = ()
     is_interrupted = False
     is_suspended = False

@@ -268,10 +268,16 @@ async def send_to_person(_: Turns, turn: Turn) -> None:
         turn.journal.recipients = (await to_person.send(turn.client),)
 
 
+def place_of_person(delivery_id: str) -> tuple[str, int]:
+    """Return the name of the broadcast of a delivery, and the number of its person."""
+    name, _, n = delivery_id.removeprefix(SEND_ID).partition("~")[0].rpartition(".")
+    return name, int(n)
+
+
 def give_up_person(delivery: Delivery, commit: Commit) -> None:
     """Add the outcome of a person whose delivery became a dead letter: it must not keep the broadcast from ending."""
     if isinstance(outcome := commit.outcome, DeadLetter):
-        name, _, n = delivery.id.removeprefix(SEND_ID).partition("~")[0].rpartition(".")
+        name, n = place_of_person(delivery.id)
         # Of a failure only the class of the error: its message may quote a text, and the outcome is kept for ever.
         reason = (outcome.kind or "an error") if outcome.failed else outcome.error
-        commit.recipients = (RecipientUpdate(name, int(n), "failed", reason[:LONGEST_REASON]),)
+        commit.recipients = (RecipientUpdate(name, n, "failed", reason[:LONGEST_REASON]),)

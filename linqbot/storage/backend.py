@@ -512,9 +512,24 @@ class Storage(ABC):
         """
         return await self._read(lambda db: decisions.newest(db, person, verdict, limit))
 
-    async def standing(self, key: str, turn: str, person: str | None, *, since: float) -> Standing:
-        """Return what was decided about a call, and about its person since a time."""
-        return await self._read(lambda db: decisions.standing(db, key, turn, person, since))
+    async def standing(
+        self, key: str, turn: str, person: str, *, since: float, line: str | None = None, line_limit: int = 1_000_000
+    ) -> Standing:
+        """Return what was decided about a call of a turn, and about its person and its line since a time.
+
+        Args:
+            line_limit: The number of messages since then that fill the limit of the line.
+        """
+        ask = partial(decisions.standing, since=since, line=line, line_limit=line_limit)
+        return await self._read(lambda db: ask(db, key, turn, person))
+
+    async def hear(self, person: str, at: float) -> None:
+        """Note that a person, a handle in lower case, has written.
+
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        await self._write(lambda tx: decisions.hear(tx, person, at))
 
     # Outcomes
 

@@ -1,6 +1,7 @@
 """Decisions: a row for each send that the bot's manners have looked at, with its reason; see `features/manners.py`.
 
-Only a bot that asks for manners has rows. They are kept for 30 days.
+Only a bot that asks for manners has rows. They are kept for 30 days; the last time at which a person was heard, until the person is
+forgotten.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from linqbot.linq.types.proactive import Purpose
 from linqbot.storage.dialect import Readable, Writable, where
 
-Verdict: TypeAlias = Literal["sent", "waits", "refused"]
+Verdict: TypeAlias = Literal["sent", "waits", "refused", "heard"]
+"""`heard` is no decision: it notes when a person has written."""
 
 _KEPT_S: Final = 30 * 86_400.0
 
@@ -49,29 +51,64 @@ async def write(tx: Writable, made: Decision) -> None:
 
 
 class Standing(NamedTuple):
-    """The recent decisions about a person.
+    """The recent decisions about a person and a line. Only promotional messages count.
 
     Attributes:
-        is_sent: True if the call that is asked about, or another promotional one of its turn to the person, was let through.
-        turns: The number of other turns that have sent the person a promotional message.
+        is_call_sent: True if the call that is asked about was let through before.
+        is_turn_sent: True if another call of its turn to the person was.
+        turns: The number of other turns that have sent the person something since a time.
+        unanswered: The number of other turns that have since the person was last heard.
+        is_heard: True if the person has ever written.
+        first_at: The time of the first one to the person that is on record, in Unix seconds; None if there is none.
+        line_since: The time of the oldest message of the line that fills its limit, in Unix seconds; None if it is not full.
     """
 
-    is_sent: bool
+    is_call_sent: bool
+    is_turn_sent: bool
     turns: int
+    unanswered: int
+    is_heard: bool
+    first_at: float | None
+    line_since: float | None
 
 
-async def standing(db: Readable, key: str, turn: str, person: str | None, since: float) -> Standing:
-    sql = """SELECT EXISTS (SELECT 1 FROM decision WHERE key = $1 AND verdict = 'sent')
-                 OR EXISTS (SELECT 1 FROM decision
-                            WHERE person = $2 AND turn = $4 AND verdict = 'sent' AND purpose = 'promotional'),
-                 (SELECT count(DISTINCT turn) FROM decision
-                  WHERE person = $2 AND at > $3 AND verdict = 'sent' AND purpose = 'promotional' AND turn <> $4)"""
-    ((is_sent, turns),) = await db.fetch(sql, key, person, since + db.ahead_s, turn)
-    return Standing(bool(is_sent), turns)
+_PROMOTED: Final = "verdict = 'sent' AND purpose = 'promotional'"
+_STANDING: Final = f"""
+    SELECT EXISTS (SELECT 1 FROM decision WHERE key = $1 AND verdict = 'sent'),
+        EXISTS (SELECT 1 FROM decision WHERE person = $2 AND turn = $4 AND {_PROMOTED}),
+        (SELECT count(DISTINCT turn) FROM decision WHERE person = $2 AND at > $3 AND turn <> $4 AND {_PROMOTED}),
+        (SELECT count(DISTINCT turn) FROM decision WHERE person = $2 AND turn <> $4 AND {_PROMOTED}
+             AND at > coalesce((SELECT at FROM decision WHERE key = $5), 0)),
+        EXISTS (SELECT 1 FROM decision WHERE key = $5),
+        (SELECT min(at) FROM decision WHERE person = $2 AND {_PROMOTED}),
+        (SELECT at FROM decision WHERE line = $6 AND at > $3 AND {_PROMOTED} ORDER BY at DESC LIMIT 1 OFFSET $7)
+"""  # noqa: S608 - constant text
+
+
+async def standing(
+    db: Readable, key: str, turn: str, person: str, *, since: float, line: str | None, line_limit: int
+) -> Standing:
+    values = (key, person, since + db.ahead_s, turn, _heard_key(person), line, line_limit - 1)
+    ((is_call_sent, is_turn_sent, turns, unanswered, is_heard, *times),) = await db.fetch(_STANDING, *values)
+    first_at, line_since = (None if at is None else at - db.ahead_s for at in times)
+    return Standing(bool(is_call_sent), bool(is_turn_sent), turns, unanswered, bool(is_heard), first_at, line_since)
+
+
+async def hear(tx: Writable, person: str, at: float) -> None:
+    """Note that a person has written, in a row that replaces the last one, unless it would change nothing."""
+    key = _heard_key(person)
+    last = await tx.value("SELECT at FROM decision WHERE key = $1", key)
+    since = f"SELECT 1 FROM decision WHERE person = $1 AND at > $2 AND {_PROMOTED} LIMIT 1"  # noqa: S608 - constant text
+    if last is None or await tx.value(since, person, last) is not None:
+        await write(tx, Decision(key, at, "heard", "reply", "The person wrote.", "", person))
+
+
+def _heard_key(person: str) -> str:
+    return f"heard:{person}"
 
 
 async def newest(db: Readable, person: str | None, verdict: Verdict | None, limit: int) -> list[Decision]:
-    which, values = where(("person = $", person), ("verdict = $", verdict), first=2)
+    which, values = where(("person = $", person), ("verdict = $", verdict), ("verdict <> $", "heard"), first=2)
     sql = f"SELECT {_COLUMNS} FROM decision {which} ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
     return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
 
@@ -86,7 +123,7 @@ async def forget(tx: Writable, person: str) -> None:
 
 async def purge(tx: Writable) -> None:
     """Delete the decisions that are too old."""
-    await tx.run("DELETE FROM decision WHERE at < $1", tx.now - _KEPT_S)
+    await tx.run("DELETE FROM decision WHERE at < $1 AND verdict <> 'heard'", tx.now - _KEPT_S)
 
 
 def _here(db: Readable, row: Any) -> Decision:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, Manners, MessageReceived, ScheduleDue, link
+from linqbot.emulator.acts.chat_acts import ChangeLine
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.usefixtures("phone_for")
@@ -163,3 +164,91 @@ async def test_what_waits_is_sent_once_wherever_the_bot_is_killed() -> None:
     async for phone in killed_between_calls(bot, scenario, handle=ANN, start=at(8, 25)):
         assert sorted(phone.messages) == sorted(["july", JULY, "Good morning!", URL]), phone.killed
         assert phone.person(CHIARA).messages == [JULY], phone.killed
+
+
+def campaign(**options: Any) -> Bot:
+    bot = Bot(manners=Manners(per_day=None, **options))
+
+    @bot.on_message("how is it")
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        found = await ctx.bot.find_broadcast("news-1")
+        assert found is not None
+        await ctx.reply(f"{found.status}, {found.pending} pending, {found.refused} refused")
+
+    @bot.on_message("hello")
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+
+    @bot.on_message
+    async def news(message: MessageReceived, ctx: Context) -> None:
+        content = ("News!", link(URL)) if message.text == "link" else ("News!",)
+        name = f"news-{len(sent) + 1}"
+        sent.append(name)
+        await ctx.bot.broadcast([BOB, CHIARA], *content, name=name, per_minute=60)
+
+    sent: list[str] = []
+    return bot
+
+
+async def test_a_person_who_does_not_answer_gets_two_promotional_messages() -> None:
+    async with talking(campaign(), handle=ANN) as phone:
+        bob, chiara = phone.person(BOB), phone.person(CHIARA)
+        for n in range(3):
+            await phone.text("news")
+            await phone.advance(60)
+            await bob.text("hello") if n == 1 else None
+        assert [sum(each == "News!" for each in person.messages) for person in (bob, chiara)] == [3, 2]
+
+
+async def test_a_person_who_never_wrote_gets_no_link() -> None:
+    async with talking(campaign(), handle=ANN) as phone:
+        bob, chiara = phone.person(BOB), phone.person(CHIARA)
+        await bob.text("hello")
+        await phone.text("link")
+        await phone.advance(60)
+        assert bob.messages == ["hello", "hello", "News!", URL]
+        assert chiara.messages == ["News!"]
+        await chiara.text("hello")
+        await phone.text("link")
+        await phone.advance(60)
+        assert chiara.messages == ["News!", "hello", "hello", "News!", URL]
+
+
+async def test_a_person_with_a_chat_from_before_may_get_a_link() -> None:
+    old = Bot()
+
+    @old.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    async with talking(old, handle=ANN) as phone:
+        bob = phone.person(BOB)
+        await bob.text("hello")
+        await phone.advance(60)
+        await phone.restart(bot=campaign())
+        await phone.text("link")
+        await phone.advance(60)
+        assert bob.messages == ["hello", "hello", "News!", URL]
+
+
+async def test_a_line_with_its_limit_of_the_day_goes_on_the_next_day() -> None:
+    async with talking(campaign(per_line=1), handle=ANN) as phone:
+        bob, chiara = phone.person(BOB), phone.person(CHIARA)
+        await phone.text("news")
+        await phone.advance(3600)
+        await phone.text("hello")
+        assert (bob.messages, chiara.messages, await phone.replies()) == (["News!"], [], ["hello"])
+        await phone.advance(86_400)
+        assert chiara.messages == ["News!"]
+
+
+async def test_a_line_at_risk_pauses_broadcasts_and_keeps_replies() -> None:
+    async with talking(campaign(), handle=ANN) as phone:
+        bob, chiara = phone.person(BOB), phone.person(CHIARA)
+        phone.emulator.do(ChangeLine(phone_number=phone.line, reputation="AT_RISK"))
+        await phone.text("news")
+        await phone.text("hello")
+        await phone.advance(3600)
+        assert (bob.messages, chiara.messages, await phone.replies()) == ([], [], ["hello"])
+        await phone.text("how is it")
+        assert await phone.replies() == ["paused, 2 pending, 0 refused"]

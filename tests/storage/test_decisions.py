@@ -9,7 +9,7 @@ from storage.conftest import NOON, delivery, handle
 
 from linqbot.clock import MovableClock
 from linqbot.storage.backend import Storage
-from linqbot.storage.decisions import Decision, Standing, Verdict
+from linqbot.storage.decisions import Decision, Verdict
 
 pytestmark = pytest.mark.anyio
 
@@ -27,23 +27,50 @@ async def test_decisions_are_listed_newest_first_and_one_for_each_call(storage: 
     assert await storage.decisions(verdict="refused") == [GROUP]
 
 
-async def test_what_was_sent_to_a_person_is_counted_by_turn(storage: Storage) -> None:
-    rows: list[tuple[str, Verdict, str]] = [("k-1", "sent", "w.1"), ("k-2", "sent", "w.1"), ("k-3", "refused", "w.2")]
+PERSON = "+14155550142"
+
+
+async def promote(storage: Storage, *rows: tuple[str, Verdict, str], at: float = NOON) -> None:
     for key, verdict, turn in rows:
-        await storage.decide(replace(ANN, key=key, verdict=verdict, purpose="promotional", turn=turn))
+        await storage.decide(replace(ANN, key=key, at=at, verdict=verdict, purpose="promotional", turn=turn))
+
+
+async def test_what_was_sent_to_a_person_is_counted_by_turn(storage: Storage) -> None:
+    await promote(storage, ("k-1", "sent", "w.1"), ("k-2", "sent", "w.1"), ("k-3", "refused", "w.2"))
     await storage.decide(replace(ANN, key="k-4", verdict="sent", turn="w.4"))  # a reply
-    found = {
-        (key, turn): await storage.standing(key, turn, ANN.person, since=NOON - 1)
-        for key, turn in (("k-1", "w.1"), ("k-9", "w.1"), ("k-3", "w.2"), ("k-9", "w.9"))
-    }
-    assert found == {
-        ("k-1", "w.1"): Standing(is_sent=True, turns=0),
-        ("k-9", "w.1"): Standing(is_sent=True, turns=0),
-        ("k-3", "w.2"): Standing(is_sent=False, turns=1),
-        ("k-9", "w.9"): Standing(is_sent=False, turns=1),
-    }
-    assert await storage.standing("k-9", "w.9", ANN.person, since=NOON + 1) == Standing(is_sent=False, turns=0)
-    assert await storage.standing("k-9", "w.9", None, since=NOON - 1) == Standing(is_sent=False, turns=0)
+    asked = (("k-1", "w.1"), ("k-9", "w.1"), ("k-3", "w.2"), ("k-9", "w.9"))
+    found = [(await storage.standing(key, turn, PERSON, since=NOON - 1))[:4] for key, turn in asked]
+    assert found == [(True, True, 0, 0), (False, True, 0, 0), (False, False, 1, 1), (False, False, 1, 1)]
+    assert (await storage.standing("k-9", "w.9", PERSON, since=NOON + 1))[:4] == (False, False, 0, 1)
+    assert (await storage.standing("k-9", "w.9", "+1", since=NOON - 1))[:4] == (False, False, 0, 0)
+
+
+async def test_what_a_person_has_not_answered_is_counted(storage: Storage) -> None:
+    async def unanswered() -> tuple[int, bool]:
+        known = await storage.standing("k-9", "w.9", PERSON, since=NOON)
+        return known.unanswered, known.is_heard
+
+    await promote(storage, ("k-1", "sent", "w.1"))
+    assert await unanswered() == (1, False)
+    await storage.hear(PERSON, NOON + 10)
+    assert await unanswered() == (0, True)
+    await promote(storage, ("k-2", "sent", "w.2"), at=NOON + 20)
+    assert await unanswered() == (1, True)
+    await storage.hear(PERSON, NOON + 30)
+    assert await unanswered() == (0, True)
+    assert {each.verdict for each in await storage.decisions()} == {"sent"}
+
+
+async def test_a_line_is_full_from_the_oldest_message_that_fills_its_limit(storage: Storage) -> None:
+    for n in range(3):
+        await promote(storage, (f"k-{n}", "sent", f"w.{n}"), at=NOON + n)
+
+    async def since(limit: int, line: str | None = ANN.line) -> float | None:
+        known = await storage.standing("k-9", "w.9", "+1", since=NOON - 1, line=line, line_limit=limit)
+        return known.line_since
+
+    assert [await since(limit) for limit in (2, 3, 4)] == [pytest.approx(NOON + 1), pytest.approx(NOON), None]
+    assert (await since(1, "+12025550109"), await since(1, None)) == (None, None)
 
 
 async def test_a_forgotten_person_leaves_no_decision(storage: Storage) -> None:

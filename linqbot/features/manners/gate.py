@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, prepare
@@ -22,6 +23,7 @@ from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.engine.parts import Turn, is_opt_out_message
 from linqbot.engine.rate_limit import CallNotMade
 from linqbot.errors import LinqApiError, StorageUnavailable, Withheld
+from linqbot.features.broadcasts import place_of_person
 from linqbot.features.later import KIND, zone
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
@@ -30,16 +32,18 @@ from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
-from linqbot.linq.rules.message import Keyword
+from linqbot.linq.rules.message import Keyword, has_address
 from linqbot.linq.types.proactive import Purpose
 from linqbot.options import DAY_S
 from linqbot.storage.consents import Consent, ConsentKind
-from linqbot.storage.decisions import Decision, Verdict
+from linqbot.storage.decisions import Decision, Standing, Verdict
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
+
+log = structlog.get_logger("linqbot.worker")
 
 _PAYERS: Final = "/v3/payments/handles/"
 _NAMED: Final = ("handle", "payer_handle")
@@ -48,6 +52,11 @@ _NAMED: Final = ("handle", "payer_handle")
 _BROADCAST: Final = "linqbot.broadcast"
 _BEHIND: Final = 100
 """Number of deliveries behind a message that are looked at for STOP."""
+_LOOK_EVERY_S: Final = 300.0
+"""Seconds for which the reputations of lines are remembered."""
+_CLOCKS_S: Final = 5.0
+"""Seconds by which Linq's clock may be behind ours."""
+_UNLIMITED: Final = 1_000_000_000
 _CHATS: Final = 100_000
 """Largest number of direct chats whose people are remembered."""
 
@@ -75,6 +84,10 @@ class _Asked:
         return self.people[0] if len(self.people) == 1 else None
 
     @property
+    def line(self) -> str | None:
+        return (self.call.body or {}).get("from") or self.journal.from_line
+
+    @property
     def turn(self) -> str:
         return self.journal.sends_for or self.journal.turn
 
@@ -97,6 +110,9 @@ class Gate:
         self._counting = asyncio.Lock()
         # The people of direct chats, by chat: they never change.
         self._direct: dict[str, str] = {}
+        # The reputations of the lines, by number, and when Linq was asked for them.
+        self._standings: dict[str, str | None] = {}
+        self._looked_at = -_LOOK_EVERY_S
 
     def guarded(self, journal: TurnJournal, run: Run, key: str = "") -> Run:
         """Return `run`, which asks the gate before each attempt of a call.
@@ -132,6 +148,7 @@ class Gate:
         chat_id = await journal.chat_of(call)
         people = [each.casefold() for each in await self._people(call, chat_id, journal, run, needs_all=needs_all)]
         asked = _Asked(call, journal, key, people, chat_id, purpose)
+        journal.from_line = asked.line
         if self._allow_to is not None and not self._allow_to.issuperset(people):
             raise await self._withhold(asked, "Bot(allow_to=…) does not name the person.")
         if self._manners is None or not people:
@@ -140,7 +157,7 @@ class Gate:
             await self._check_consent(asked, asked.person, self._manners)
         if key and purpose == "promotional":
             async with self._counting:
-                await self._check_promotional(asked, self._manners)
+                await self._check_promotional(asked, self._manners, run)
 
     async def _check_consent(self, asked: _Asked, person: str, manners: Manners) -> None:
         """Check that a person has not opted out, and that a promotional message has the person's consent.
@@ -184,7 +201,10 @@ class Gate:
             await self._note_word(event, "stopped")
         elif word == "start":
             await self._note_word(event, "given")
-        elif (state := await storage.consent_of(event.actor.casefold())).is_stopped and state.last is not None:
+        await storage.hear(event.actor.casefold(), turn.lease.delivery.received_at)
+        if word in ("stop", "start"):
+            return
+        if (state := await storage.consent_of(event.actor.casefold())).is_stopped and state.last is not None:
             delivery = turn.lease.delivery
             behind = await storage.following(delivery.lane, _BEHIND)
             if state.last.at <= delivery.received_at and not any(map(is_opt_out_message, behind)):
@@ -197,24 +217,86 @@ class Gate:
         person = (event.actor or "").casefold()
         await self._turns.storage.note_consent(Consent(f"{what}:{event.id}", person, at, what, how))
 
-    async def _check_promotional(self, asked: _Asked, manners: Manners) -> None:
+    async def _check_promotional(self, asked: _Asked, manners: Manners, run: Run) -> None:
         """Check that a promotional call may be made now, and note that it is made.
 
         Raises:
             Withheld: it may not.
+            LinqApiError: Linq did not say how the line is, or if there is a chat with the person.
             StorageUnavailable: that cannot be found out, so it must not be made.
         """
         now = self._turns.clock.now()
-        known = await self._turns.storage.standing(asked.key, asked.turn, asked.person, since=now - DAY_S)
-        if known.is_sent:
-            return  # an attempt before, or an earlier part of the message, may have reached Linq
+        known = await self._turns.storage.standing(
+            asked.key,
+            asked.turn,
+            asked.person or "",
+            since=now - DAY_S,
+            line=asked.line,
+            line_limit=manners.per_line or _UNLIMITED,
+        )
+        if known.is_call_sent:
+            return  # an attempt before may have reached Linq
+        if asked.person is not None and not known.is_heard and _has_more_than_text(asked.call):
+            await self._check_acquainted(asked, asked.person, known, run)
+        if not known.is_turn_sent:  # else the person has the beginning of the message
+            await self._check_limits(asked, manners, known, now)
+            await self._check_line(asked, run, now)
+            at = now if self._quiet is None else await self._allowed_at(now, asked.people, manners, self._quiet)
+            if at > now:
+                raise await self._withhold(asked, f"Quiet hours of the person, until {_shown(at)}.", until=at)
+        await self._note(asked, "sent", "Allowed.")
+
+    async def _check_limits(self, asked: _Asked, manners: Manners, known: Standing, now: float) -> None:
+        """Check the numbers of messages to the person and from the line.
+
+        Raises:
+            Withheld: they are too large.
+        """
         if manners.per_day is not None and known.turns >= manners.per_day:
             raise await self._withhold(asked, f"The person had {known.turns} promotional messages within 24 hours.")
-        at = now if self._quiet is None else await self._allowed_at(now, asked.people, manners, self._quiet)
-        if at > now:
-            shown = datetime.fromtimestamp(at, UTC)
-            raise await self._withhold(asked, f"Quiet hours of the person, until {shown:%Y-%m-%d %H:%M} UTC.", until=at)
-        await self._note(asked, "sent", "Allowed.")
+        if manners.unanswered is not None and known.unanswered >= manners.unanswered:
+            raise await self._withhold(asked, f"The person has not answered {known.unanswered} promotional messages.")
+        if known.line_since is not None:
+            free_at = max(known.line_since + DAY_S, now + 1)
+            reason = (
+                f"The line has sent {manners.per_line} promotional messages within 24 hours, until {_shown(free_at)}."
+            )
+            raise await self._withhold(asked, reason, until=free_at)
+
+    async def _check_acquainted(self, asked: _Asked, person: str, known: Standing, run: Run) -> None:
+        """Check that the first message that a person gets is a text without a link.
+
+        Raises:
+            Withheld: it is not, and the person has never written.
+        """
+        # A chat from before the first message of this kind.
+        first_at = (self._turns.clock.now() if known.first_at is None else known.first_at) - _CLOCKS_S
+        listed = await run(prepare("chats.list_chats", query=(("to", person), ("limit", "100"))))
+        chats = [each for each in listed.data.get("chats") or () if not each.get("is_group")]
+        if not any(datetime.fromisoformat(each["created_at"]).timestamp() < first_at for each in chats):
+            raise await self._withhold(asked, "The person has never written, and the message has a link or a file.")
+        await self._turns.storage.hear(person, first_at)
+
+    async def _check_line(self, asked: _Asked, run: Run, now: float) -> None:
+        """Check that the line is in good standing. A broadcast is paused otherwise, until an operator resumes it.
+
+        Raises:
+            Withheld: it is not.
+        """
+        if self._looked_at < now - _LOOK_EVERY_S:
+            lines = (await run(prepare("phone_numbers.list"))).data.get("phone_numbers") or ()
+            standings = {each["phone_number"]: (each.get("reputation") or {}).get("status") for each in lines}
+            self._standings, self._looked_at = standings, now
+        standing = self._standings.get(asked.line or "")
+        if standing not in ("AT_RISK", "CRITICAL"):
+            return
+        reason = f"The line is {standing}: linqbot check."
+        if asked.journal.delivery_type != _BROADCAST:
+            raise await self._withhold(asked, reason)
+        name, _ = place_of_person(asked.journal.delivery_id)
+        if await self._turns.storage.order_broadcast(name, "pause"):
+            log.warning("broadcast.paused", broadcast=name, reason=reason, to_do=f"linqbot waiting resume {name}")
+        raise await self._withhold(asked, reason, until=now)
 
     async def _allowed_at(self, now: float, people: Sequence[str], manners: Manners, quiet: QuietHours) -> float:
         """Return when a message to people is allowed in all their zones; in the bot's zone alone if there is no such time."""
@@ -244,9 +326,8 @@ class Gate:
         return Withheld(reason, until=until)
 
     async def _note(self, asked: _Asked, verdict: Verdict, reason: str) -> None:
-        line = (asked.call.body or {}).get("from")
         now = self._turns.clock.now()
-        made = Decision(asked.key, now, verdict, asked.purpose, reason, asked.turn, asked.person, line)
+        made = Decision(asked.key, now, verdict, asked.purpose, reason, asked.turn, asked.person, asked.line)
         await self._turns.storage.decide(made)
 
     def _timer(self, asked: _Asked, due: float) -> Timer:
@@ -294,3 +375,13 @@ class Gate:
         if chat.get("is_group") is False and len(people) == 1 and len(self._direct) < _CHATS:
             self._direct[chat_id] = people[0]
         return people
+
+
+def _has_more_than_text(call: Call) -> bool:
+    """Return True if a call sends anything but texts without web addresses."""
+    parts: Sequence[Mapping[str, Any]] = ((call.body or {}).get("message") or {}).get("parts") or ({},)
+    return any(part.get("type") != "text" or has_address(part.get("value") or "") for part in parts)
+
+
+def _shown(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

@@ -38,6 +38,10 @@ class Manners:
         needs_consent: True sends promotional messages only to people whose consent is on record: who wrote START, whose consent
             was noted with `ctx.bot.record_consent`, or imported with `linqbot person consent`. False sends them to all who have
             not withdrawn it.
+        unanswered: The largest number of promotional messages to a person who has not written since. Further ones are
+            refused. None is any number.
+        per_line: The largest number of promotional messages from a line within 24 hours. Further ones wait. None is any
+            number; Linq recommends to send and receive at most 7,000 a day.
     Raises:
         BotError: a value cannot be used, or `phonenumbers` is missing.
     """
@@ -46,12 +50,16 @@ class Manners:
     timezone: str = "UTC"
     per_day: int | None = 1
     needs_consent: bool = False
+    unanswered: int | None = 2
+    per_line: int | None = 7000
 
     def __post_init__(self) -> None:
         check_timezone("Manners", self.timezone)
         zone(self.timezone)
-        if self.per_day is not None and (type(self.per_day) is not int or self.per_day < 1):
-            raise BotError(f"Manners(per_day={self.per_day!r}) takes a whole number from 1, or None.")
+        for name in ("per_day", "unanswered", "per_line"):
+            limit = getattr(self, name)
+            if limit is not None and (type(limit) is not int or limit < 1):
+                raise BotError(f"Manners({name}={limit!r}) takes a whole number from 1, or None.")
         if self.quiet_hours is not None:
             QuietHours.read(self.quiet_hours)
             _load()
