@@ -27,7 +27,6 @@ import pytest
 import linqbot
 from linqbot import parse as parsers
 from linqbot.bot.filters import contains, exact, mentions_bot, replies_to_bot
-from linqbot.cli.commands.waiting import without_messages
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.http.addresses import Origin, UnsafeURL, bare_name, disposed_name, target
 from linqbot.client.http.connection import Connection
@@ -47,6 +46,7 @@ from linqbot.linq.text.markdown import markdown
 from linqbot.linq.text.pieces import SLICE, Cutter
 from linqbot.linq.text.styled import Style, StyledText
 from linqbot.linq.types.message import MessageSentResponse
+from linqbot.ops.why import without_messages
 from linqbot.parse.numbers import LONGEST_TEXT
 from linqbot.storage.dialect import drive
 from linqbot.storage.erasure import Person, StoredRecord

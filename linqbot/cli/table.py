@@ -37,6 +37,7 @@ SECTIONS: Final = (
     Section(
         "Look after it",
         {
+            "why": "Say what became of a person's messages, and why.",
             "waiting": "List what waits or was given up; retry, answer, cancel.",
             "replay": "Run a bot on stored deliveries without sending; compare code.",
             "person": "Show, edit and erase what is stored about a person.",

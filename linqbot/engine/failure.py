@@ -65,7 +65,7 @@ class Failure:
     """The reason why an event was given up: the first argument of an `on_dead_letter` handler.
 
     Attributes:
-        reason: The reason as `linqbot waiting show` prints it, such as a traceback. It may quote a person's text, so do not
+        reason: The reason as `linqbot why --body` prints it, such as a traceback. It may quote a person's text, so do not
             log or send it.
         handler: The name of the handler that failed, as `module:name`; None if no handler was at fault.
         attempts: The number of failed runs.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from linqbot.errors import (
     Ambiguous,
     LinqApiError,
+    Muted,
     NoVerdict,
     Refused,
     StorageError,
@@ -68,6 +69,7 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
         result,
         handler,
         why,
+        None if turn.opening.turn == delivery.id else turn.opening.turn,
         lease.replay,
         lease.delivery_count + 1,
         lease.attempts + failed,
@@ -120,7 +122,9 @@ def failed_call(name: str, error: BaseException) -> dict[str, Any]:
     if isinstance(error, LinqApiError):
         facts |= {"status": error.status, "code": error.code, "trace_id": error.trace_id}
     elif isinstance(error, Refused):
-        facts |= {"plugin": error.plugin, "why": short(str(error))}
+        # A mute is no plugin, although its error passes through the plugins' middleware.
+        by = "a mute" if isinstance(error, Muted) else error.plugin or "outbound middleware"
+        facts |= {"by": by, "why": short(str(error))}
     else:
         facts |= {"error": type(error).__name__}
     return {name: value for name, value in facts.items() if value is not None}

@@ -323,7 +323,7 @@ class Gaps:
         """
         return [
             message
-            async for message in _newest(self._client, chat.id, since)
+            async for message in newest(self._client, chat.id, since)
             if not message.is_from_me and sent_at(message) >= since
         ]
 
@@ -353,7 +353,7 @@ def sent_at(message: Message) -> float:
     return at.timestamp() if at is not None else 0.0
 
 
-async def _newest(client: Client, chat_id: str, since: float) -> AsyncIterator[Message]:
+async def newest(client: Client, chat_id: str, since: float) -> AsyncIterator[Message]:
     """Yield a chat's messages, back to `since` if the pages go from new to old.
 
     Linq does not document the order of the list. So reading stops early only if a page is seen to go from new to old.

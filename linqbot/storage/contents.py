@@ -48,8 +48,8 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "timer": "id due lane kind payload grace_s",
         "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
         "mute": "lane until person reason handoff",
-        "outcome": """delivery lane type message_id trace_id received_at outcome handler why replay runs attempts ms tried calls
-             ended_at""",
+        "outcome": """delivery lane type message_id trace_id received_at outcome handler why turn replay runs attempts ms tried
+             calls ended_at""",
         "consent": "key person at what how",
         "decision": "key at verdict purpose reason turn person line",
         "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane purpose content",

@@ -43,6 +43,8 @@ class OutcomeRow(NamedTuple):
         trace_id: Linq's id of the event, for its support; None if it is not known.
         handler: The handler that took it; for `joined` and `duplicate` None.
         why: The reason, for all but `handled`; for `joined` the id of the delivery that it joined.
+        turn: The turn that has the journal entries of its calls; None if it is its own. An answer goes on with the turn of the
+            delivery that has asked.
         runs: Number of leases of the delivery, this one included.
         attempts: Number of failed runs, this one included.
         ms: Milliseconds of the last run.
@@ -62,6 +64,7 @@ class OutcomeRow(NamedTuple):
     outcome: Result
     handler: str | None = None
     why: str | None = None
+    turn: str | None = None
     replay: int = 0
     runs: int = 0
     attempts: int = 0

@@ -40,7 +40,7 @@ def test_arguments_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("linqbot explain r9", ["R9", "R90", "R91", "R92", "R93", "R94", "R95", "R96"]),
         ("linqbot send +1 --effect la", ["lasers"]),
         ("linqbot completion ", ["bash", "zsh", "fish"]),
-        ("linqbot waiting show w", []),
+        ("linqbot why w", []),
     ]
     for line, wanted in rows:
         with subtests.test(line=line):
@@ -65,7 +65,7 @@ def test_ids_of_waiting_deliveries_are_completed(tmp_path: Path, monkeypatch: py
             await storage.put(delivery)
 
     asyncio.run(stored())
-    assert offered("linqbot waiting show w") == ["w.one"]
+    assert offered("linqbot why w") == ["w.one"]
     assert offered("linqbot waiting retry w") == []
 
 

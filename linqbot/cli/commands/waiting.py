@@ -1,16 +1,13 @@
 """`linqbot waiting`: all that waits in the storage or was given up, and what an operator does with it.
 
 That is: deliveries, dead letters, scheduled sends, open questions of `ctx.ask`, and broadcasts. The commands work next to a
-running server, which notices what they change. None prints what people wrote, except `show --body`; the texts of questions
-are the bot's. An answer or the end of a question waits in the lane of its chat like a message, so it never runs at the same
+running server, which notices what they change. None prints what people wrote; the texts of questions are the bot's. An answer or the end of a question waits in the lane of its chat like a message, so it never runs at the same
 time as a handler of the chat.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -32,12 +29,13 @@ from linqbot.cli.deliveries import (
     warn_of_old_code,
 )
 from linqbot.cli.kit import Arg, Confirm, Flags, Limit, Opt, Result
-from linqbot.cli.output import iso_time, print_facts, print_table, printable, printable_json, progress_bar
+from linqbot.cli.output import iso_time, print_facts, print_table, printable, progress_bar
 from linqbot.errors import StorageError
 from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import RecipientOutcome
 from linqbot.ops import broadcasts
+from linqbot.ops.why import without_messages
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
@@ -229,23 +227,17 @@ _LISTINGS: Final = {
 
 
 async def show(
-    id: Annotated[str, Arg("ID", complete=completions.waiting)],  # noqa: A002 - the name of the argument
+    id: Annotated[str, Arg("ID")],  # noqa: A002 - the name of the argument
     storage: Storage,
-    body: Annotated[
-        bool,
-        Opt("Of a delivery: also print what was received and the text of an error. Both may hold people's messages."),
-    ] = False,
     watch: Annotated[bool, Opt("Of a broadcast: wait until it has ended, with a progress bar.")] = False,
     outcome: Annotated[RecipientOutcome | None, Opt("Of a broadcast: also list the people with this outcome.")] = None,
 ) -> Result:
-    """Show what has this ID: a delivery, with the calls that were made for it; a question, a scheduled send, a broadcast.
+    """Show what has this ID: a question, a scheduled send, or a broadcast, whose ID is its name.
 
-    The ID of a broadcast is its name.
+    Of a delivery, see: linqbot why ID.
     """
     if watch or outcome is not None:
         return await _show_broadcast(storage, id, watch=watch, outcome=outcome)
-    if (delivery := await _description(storage, id, body=body)) is not None:
-        return Result(delivery, _delivery_for_people(delivery))
     if (asked := await storage.conversation(id)) is not None:
         return Result(_question(asked[0]))
     if (timer := await storage.timer(id)) is not None:
@@ -254,59 +246,9 @@ async def show(
     if await storage.broadcast(id) is not None:
         return await _show_broadcast(storage, id)
     raise StorageError(
-        f"There is no delivery, question, scheduled send or broadcast {id}. Handled deliveries are kept only with history "
-        "on. To see what there is: linqbot waiting list"
+        f"There is no question, scheduled send or broadcast {id}. To see what there is: linqbot waiting list. Of a delivery: "
+        f"linqbot why {id}"
     )
-
-
-async def _description(storage: Storage, delivery_id: str, *, body: bool) -> _Row | None:
-    found = await storage.delivery(delivery_id)
-    if found is None:
-        return None
-    row: _Row = {
-        "id": found.id,
-        "type": found.type,
-        "lane": found.lane,
-        "received_at": iso_time(found.received_at),
-        "state": "done",
-        "error": None,
-    }
-    letter = await storage.dead_letter(delivery_id)
-    waiting = await storage.waiting(delivery_id=delivery_id)
-    if waiting:
-        (each,) = waiting
-        row |= {"state": each.state, "attempts": each.attempts, "crashes": each.crashes, "replay": each.replay}
-        row |= {"not_before": iso_time(each.not_before), "error": each.error}
-    elif letter:
-        row |= {"state": "dead", "attempts": letter.attempts, "crashes": letter.crashes, "replay": letter.replay}
-        row |= {"dead_lettered_at": iso_time(letter.dead_lettered_at), "handler": letter.handler}
-        row["error"] = letter.error if body else without_messages(letter.error)
-    row["journal"] = [_entry(entry) for entry in await _entries(storage, delivery_id, row.get("replay"))]
-    if body:
-        decoded = decode(found.body)
-        row["body"] = found.body.decode("utf-8", "replace") if decoded is None else decoded
-    return row
-
-
-def _delivery_for_people(row: _Row) -> _Row:
-    shown = row | {"journal": "".join(f"\n  {_line(entry)}" for entry in row["journal"])}
-    if "body" in row:
-        shown["body"] = printable_json(row["body"], indent=1)
-    return shown | {"error": row["error"] and f"\n{row['error']}"}
-
-
-async def _entries(storage: Storage, delivery_id: str, last_replay: int | None) -> list[JournalEntry]:
-    """Return the journal entries of the delivery and of all its replays.
-
-    Without `last_replay`, when it left inbox and dead letters, entries are read until a replay has none.
-    """
-    found: list[JournalEntry] = []
-    for number in itertools.count():
-        entries = await storage.entries(delivery_id, number)
-        if number > (last_replay or 0) and not entries:
-            return found
-        found += entries
-    return found
 
 
 def _entry(entry: JournalEntry) -> _Row:
@@ -320,11 +262,6 @@ def _entry(entry: JournalEntry) -> _Row:
         "message_id": entry.message_id,
         "first_at": iso_time(entry.first_at),
     }
-
-
-def _line(entry: _Row) -> str:
-    parts = (entry["call"], entry["status"], entry["delivery"], entry["message_id"], entry["first_at"])
-    return f"{entry['replay']}/{entry['slot']} " + " ".join(part for part in parts if part)
 
 
 def _question(conversation: Conversation) -> _Row:
@@ -560,35 +497,3 @@ def _duration(seconds: float) -> str:
     if minutes < 1:
         return f"{max(1, round(seconds))} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-# --- errors -----------------------------------------------------------------------------------------------------------
-
-_CHAINS = ("The above exception was the direct cause", "During handling of the above exception")
-_IN_A_GROUP = re.compile(r"^ *[|+]-? ?")
-
-
-def without_messages(error: str) -> str:
-    """Return a stored error without the messages of exceptions, which may quote what a person wrote.
-
-    A traceback keeps its frames and the types of its exceptions. An error without a traceback is linqbot's own sentence,
-    and is returned unchanged.
-    """
-    if "Traceback (most recent call last)" not in error:
-        return error
-    kept: list[str] = []
-    in_frames = False
-    for line in error.splitlines():
-        inner = _IN_A_GROUP.sub("", line)
-        if "Traceback (most recent call last):" in line and not in_frames:
-            in_frames = True
-            kept.append(line)
-        elif in_frames and inner.startswith("  "):
-            kept.append(line)
-        elif in_frames:
-            # The first word is the exception's type. The rest, which may have any number of lines, is its message.
-            in_frames = False
-            kept.append(re.split(r"[^\w.]", inner, maxsplit=1)[0])
-        elif line.startswith(_CHAINS):
-            kept.append(line)
-    return "\n".join(kept)

@@ -56,7 +56,7 @@ class EventNotUnderstood(LinqbotError):
     """An authentic event of a known type lacks a required field. Its bytes are kept.
 
     Why: Linq has changed this payload, or the subscription uses another payload version than linqbot reads.
-    To do: Upgrade linqbot, then run `linqbot waiting retry`; nothing is lost until then. `linqbot waiting show ID --body`
+    To do: Upgrade linqbot, then run `linqbot waiting retry`; nothing is lost until then. `linqbot why ID --body`
         shows the body.
 
     Attributes:

@@ -7,6 +7,7 @@ import json
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import CHAT, delivery, text_body
 
-from linqbot.cli.commands.waiting import without_messages
 from linqbot.cli.main import main
 from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
+from linqbot.ops.why import without_messages
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -84,7 +85,7 @@ def data(*arguments: str, code: int = 0, **how: Any) -> Any:
 
 
 def _done(*arguments: str, code: int, **how: Any) -> Result:
-    words = arguments if arguments[0] in ("replay", "storage") else ("waiting", *arguments)
+    words = arguments if arguments[0] in ("replay", "storage", "why") else ("waiting", *arguments)
     result = run(*words, **how)
     assert result.exit_code == code, result.output
     return result
@@ -148,7 +149,7 @@ def test_dead_letters_are_listed_with_the_type_of_their_error_only() -> None:
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_show_prints_messages_only_with_body(as_json: list[str]) -> None:
+def test_why_prints_messages_only_with_body(as_json: list[str]) -> None:
     dead = said()
     stored((dead, DeadLetter(TRACEBACK, "bot:greet", failed=True)))
 
@@ -161,13 +162,13 @@ def test_show_prints_messages_only_with_body(as_json: list[str]) -> None:
             await storage.settle_receipt(Receipt("k0", "msg-0", "read"))
 
     asyncio.run(send())
-    output = shown("show", dead.id, *as_json)
-    for words in (dead.id, "dead", "bot.py", "line 7, in greet", "KeyError", "shop.NoOrder", "bot:greet"):
+    output = shown("why", dead.id, *as_json)
+    for words in (dead.id, "given up", "bot.py", "line 7, in greet", "KeyError", "shop.NoOrder", "bot:greet"):
         assert words in output
     for words in ("chats.messages.send", "accepted", "read", "ambiguous", "msg-0", "msg-1"):
         assert words in output
     assert WORDS not in output
-    assert WORDS in shown("show", dead.id, "--body", *as_json)
+    assert WORDS in shown("why", dead.id, "--body", *as_json)
 
 
 OBEYED = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
@@ -175,14 +176,14 @@ OBEYED = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_show_escapes_what_a_terminal_would_obey(as_json: list[str]) -> None:
+def test_why_escapes_what_a_terminal_would_obey(as_json: list[str]) -> None:
     dead = said(f"hello{OBEYED}👨\u200d👩 Ünn")
     stored((dead, DeadLetter(f"{TRACEBACK}ValueError: {OBEYED}", "bot:greet", failed=True)))
-    output = shown("show", dead.id, "--body", *as_json)
+    output = shown("why", dead.id, "--body", *as_json)
     assert all(line.replace("\u200d", "").isprintable() for line in output.split("\n"))
     assert "Ünn" in output
     if as_json:
-        assert json.loads(output)["error"].endswith(OBEYED)
+        assert json.loads(output)["cases"][0]["error"].endswith(OBEYED)
 
 
 def test_a_dry_run_escapes_what_a_terminal_would_obey_in_a_traceback(folder: Path) -> None:
@@ -207,16 +208,21 @@ def test_an_ambiguous_call_is_listed_with_the_delivery_to_look_at() -> None:
     asyncio.run(cut_off())
     (row,) = data("list", "--ambiguous")
     assert (row["id"], row["call"], row["key"]) == (dead.id, "chats.messages.send", "k0")
-    assert data("show", row["id"])["state"] == "dead"
+    assert data("why", row["id"])["cases"][0]["state"] == "dead"
 
 
-def test_show_finds_waiting_and_handled_deliveries() -> None:
-    waits, done = said(chat="a"), said(chat="b")
-    stored((done, Ack()), (waits, None), (Delivery("w.raw", "x:1", "", b"\xff raw", NOON), None))
-    assert (data("show", waits.id)["state"], data("show", done.id)["state"]) == ("ready", "done")
-    assert "body" not in data("show", done.id)
-    assert data("show", "w.raw", "--body")["body"] == "� raw"
-    assert "There is no delivery, question, scheduled send or broadcast w.unknown" in shown("show", "w.unknown", code=1)
+def test_why_finds_waiting_deliveries_of_any_lane() -> None:
+    waits = said(chat="a")
+    stored((waits, None), (Delivery("w.raw", "x:1", "", b"\xff raw", NOON), None))
+    (found,) = data("why", waits.id)["cases"]
+    assert (found["state"], "body" in found) == ("ready", False)
+    assert data("why", "w.raw", "--body")["cases"][0]["body"] == "� raw"
+    at = datetime.fromtimestamp(NOON, UTC)
+    assert data("why", "a", "--at", f"{at:%Y-%m-%dT%H:%M}")["cases"] == [found]
+    assert data("why", "a", "--at", f"{at:%H:%M}")["cases"] == []  # of the last 24 hours
+    assert "is no time" in shown("why", "a", "--at", "soon", code=2)
+    assert "There is no delivery w.unknown" in shown("why", "w.unknown", code=1)
+    assert "There is no question, scheduled send or broadcast w.unknown" in shown("show", "w.unknown", code=1)
 
 
 def test_retry_puts_back_dead_letters_by_id_or_by_filter() -> None:

@@ -11,6 +11,7 @@ CREATE TABLE outcome (
     outcome     text NOT NULL,
     handler     text,
     why         text,
+    turn        text,
     replay      integer NOT NULL,
     runs        integer NOT NULL,
     attempts    integer NOT NULL,

@@ -1,0 +1,124 @@
+"""`linqbot why`: what became of the messages of a person or a chat, and why. The logic is in `ops/why.py`."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from datetime import time as clock
+from typing import Annotated, Any
+
+import click
+
+from linqbot.cli import completions
+from linqbot.cli.kit import Arg, Opt, Result
+from linqbot.cli.output import parse_time, printable, printable_json, printable_lines
+from linqbot.client.client import Client
+from linqbot.ops import why as ops
+from linqbot.ops.why import Case, Findings, clock_time
+from linqbot.settings import from_env
+from linqbot.storage.backend import Storage
+from linqbot.storage.mutes import FOREVER
+
+_MOST_SHOWN = 12
+
+
+def _at(value: str) -> float:
+    """Read a time: a time of day of the last 24 hours, which is UTC if it names no zone, or one that `parse_time` reads.
+
+    Raises:
+        click.BadParameter: the text is neither.
+    """
+    try:
+        of_day = clock.fromisoformat(value)
+    except ValueError:
+        return parse_time(value)
+    zone = of_day.tzinfo or UTC
+    now = datetime.now(zone)
+    at = datetime.combine(now.date(), of_day.replace(tzinfo=zone))
+    return (at if at <= now else at - timedelta(days=1)).timestamp()
+
+
+async def why(
+    who: Annotated[str, Arg("WHO", complete=completions.waiting)],
+    storage: Storage,
+    *,
+    at: Annotated[
+        float | None,
+        Opt(
+            "Only what came within ten minutes of this time: 10:42 (UTC), 2026-11-05T17:30, or 2h ago.",
+            None,
+            "TIME",
+            _at,
+        ),
+    ] = None,
+    body: Annotated[
+        bool,
+        Opt(
+            "Also print what was received, and the whole errors, of what waits or was given up. Both may hold messages."
+        ),
+    ] = False,
+    ask_linq: Annotated[
+        bool, Opt("Ask Linq for messages, if LINQ_API_V3_API_KEY is set. On by default.", "--ask-linq/--no-ask-linq")
+    ] = True,
+) -> Result:
+    """Say what became of the messages of WHO, and why: a handle, or the id of a chat, a message or a delivery.
+
+    Linq is asked for its list of messages, and the storage for what became of each delivery, for what waits, for the calls that
+    were made, for open questions and for mutes. What people wrote is not shown, except with --body. Times are in UTC.
+    """
+    settings = from_env(storage=click.get_current_context().params["storage"])
+    storage.keep_outcomes_days = settings.keep_outcomes_days
+    now = time.time()
+    if settings.api_key and ask_linq:
+        async with Client(settings.api_key, base_url=settings.base_url) as client:
+            found = await ops.look(storage, client, who, now=now, at=at, bodies=body)
+    else:
+        found = await ops.look(storage, None, who, now=now, at=at, bodies=body)
+    return Result(found.to_json(), lambda: _show(found))
+
+
+def _show(found: Findings) -> None:
+    for note in found.notes:
+        click.secho(note, fg="yellow", err=True)
+    for mute in found.mutes:
+        until = "" if mute.until >= FOREVER else f" until {clock_time(mute.until)}"
+        click.echo(printable(f"chat {mute.chat_id} is muted{until}{f': {mute.reason}' if mute.reason else ''}"))
+    for asked in found.questions:
+        since = f"{asked.handler} waits for an answer since {clock_time(asked.asked_at)}"
+        click.echo(printable(f"chat {asked.chat_id}: {since}: linqbot waiting show {asked.id}"))
+    cases = found.cases[-_MOST_SHOWN:]
+    if len(cases) < len(found.cases):
+        click.echo(f"{len(found.cases) - len(cases)} earlier ones are not shown: --at, or --json")
+    for case in cases:
+        _show_case(case, several=len(found.chats) > 1)
+    if not cases:
+        click.echo("Nothing came in this time." if found.chats else "Nothing is known of it.")
+
+
+def _show_case(case: Case, *, several: bool) -> None:
+    what = "message" if case.type == "message.received" else case.type
+    name = case.message_id if what == "message" else next(iter(case.ids), "")
+    where = f"  chat {case.chat_id}" if several and case.chat_id else ""
+    click.secho(printable(f"{clock_time(case.at)}  {what} {name}{where}"), bold=True)
+    click.echo(printable(f"  {case.answer}"))
+    facts = case.to_json()
+    if tried := [f"{handler} ({missed})" for row in facts["outcomes"][-1:] for handler, missed in row["tried"]]:
+        click.echo(printable(f"  tried     {', '.join(tried)}"))
+    for call in case.calls:
+        click.echo(printable(f"  call      {_call(call)}"))
+    if case.error and "\n" in case.error:
+        click.echo(printable_lines(f"  error\n{case.error}"))
+    if case.body is not None:
+        click.echo(f"  body\n{printable_json(case.body, indent=1)}")
+    ids = [*case.ids, *([f"trace {facts['trace_id']}"] if facts["trace_id"] else [])]
+    if ids:
+        click.echo(printable(f"  delivery  {', '.join(ids)}"))
+
+
+def _call(call: dict[str, Any]) -> str:
+    answer = call.get("answer") or {}
+    said = "/".join(str(answer[name]) for name in ("status", "code") if name in answer)
+    trace = f"trace {answer['trace_id']}" if "trace_id" in answer else None
+    return " ".join(
+        filter(None, (call["call"], call["status"], said, call.get("delivery"), call.get("message_id"), trace))
+    )

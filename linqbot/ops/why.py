@@ -1,0 +1,495 @@
+"""Why the bot answered as it did, or not at all: what Linq lists of a chat, next to what became of each delivery.
+
+The storage has the outcomes of some days (`storage/outcomes.py`), what waits, dead letters, journal entries, questions and
+mutes. Linq has the messages, and the chats of a person. No text of a person is shown, unless bodies are asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from linqbot.client.client import Client
+from linqbot.errors import KeyMissing, LinqApiError, StorageError
+from linqbot.features.gaps import newest, sent_at
+from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
+from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
+from linqbot.linq.types.message import Message
+from linqbot.options import DAY_S
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.outcomes import OutcomeRow, message_of
+from linqbot.storage.upkeep import Waiting
+
+LOOK_BACK_S: Final = 2 * DAY_S
+"""Seconds before now for which a chat is looked at, unless a time is named."""
+
+AROUND_S: Final = 600.0
+"""Seconds before and after a time that is named."""
+
+_MOST_CHATS: Final = 50
+_MOST: Final = 500
+
+
+@dataclass(slots=True)
+class Case:
+    """A message or another event of a chat, with all that is known of it.
+
+    Attributes:
+        at: Unix seconds: when it was sent, or else received.
+        chat_id: None for a delivery of no chat.
+        ids: The ids of its deliveries; empty if none arrived.
+        listed: True if Linq lists the message; None if Linq was not asked for it.
+        rows: Its outcomes, the oldest first.
+        waiting: Its delivery, if that waits; `behind` is the head of its lane, if that is another one.
+        dead: Its dead letter.
+        error: Why its last run has failed; without messages of exceptions, unless bodies are asked for.
+        body: What was received, if bodies are asked for and it waits or was given up.
+        known: True if its id is known, although nothing says what became of it.
+        answer: What became of it, in a sentence. It is set last.
+    """
+
+    at: float
+    chat_id: str | None
+    type: str
+    message_id: str | None = None
+    ids: list[str] = field(default_factory=list)
+    listed: bool | None = None
+    rows: list[OutcomeRow] = field(default_factory=list)
+    waiting: Waiting | None = None
+    behind: Waiting | None = None
+    dead: DeadDelivery | None = None
+    error: str | None = None
+    body: Any = None
+    known: bool = False
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    answer: str = ""
+
+    @property
+    def last(self) -> OutcomeRow | None:
+        """The row that says what became of it: a copy that came later says nothing."""
+        return next((row for row in reversed(self.rows) if row.outcome != "duplicate"), None)
+
+    @property
+    def is_received(self) -> bool:
+        return bool(self.ids or self.known)
+
+    def to_json(self) -> dict[str, Any]:
+        waits, counted = self.waiting, self.waiting or self.dead
+        return {
+            "at": self.at,
+            "chat": self.chat_id,
+            "type": self.type,
+            "message_id": self.message_id,
+            "deliveries": self.ids,
+            "listed": self.listed,
+            "received": self.is_received,
+            "answer": self.answer,
+            "trace_id": next((row.trace_id for row in self.rows if row.trace_id), None),
+            "state": "dead" if self.dead is not None else None if waits is None else waits.state,
+            "not_before": None if waits is None else waits.not_before,
+            "attempts": None if counted is None else counted.attempts,
+            "crashes": None if counted is None else counted.crashes,
+            "error": self.error,
+            **({} if self.body is None else {"body": self.body}),
+            "calls": self.calls,
+            "outcomes": [
+                {**row._asdict(), "tried": json.loads(row.tried or "[]"), "calls": json.loads(row.calls or "[]")}
+                for row in self.rows
+            ],
+        }
+
+
+@dataclass(slots=True)
+class Findings:
+    """The answer to the question about a person, a chat, a message or a delivery.
+
+    Attributes:
+        chats: The ids of the chats that were looked at; `lanes` are those of a delivery.
+        notes: Sentences about what could not be looked at.
+    """
+
+    chats: list[str] = field(default_factory=list)
+    lanes: list[str] = field(default_factory=list)
+    mutes: list[Mute] = field(default_factory=list)
+    questions: list[Conversation] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        mutes = [asdict(mute) | {"until": None if mute.until >= FOREVER else mute.until} for mute in self.mutes]
+        asked = ("id", "chat_id", "handler", "status", "asked_at", "until")
+        questions = [{name: getattr(each, name) for name in asked} for each in self.questions]
+        cases = [each.to_json() for each in self.cases]
+        return {"chats": self.chats, "mutes": mutes, "questions": questions, "cases": cases, "notes": self.notes}
+
+
+async def look(
+    storage: Storage, client: Client | None, who: str, *, now: float, at: float | None = None, bodies: bool = False
+) -> Findings:
+    """Find out what became of the messages of a person or a chat, or of one message or delivery.
+
+    Args:
+        client: Asks Linq; None asks only the storage.
+        who: A handle, or the id of a chat, a message, a delivery or an event.
+        at: Unix seconds: only what came around this time. None: of the last two days.
+        bodies: True also returns what was received, and the messages of errors. Both may quote people.
+    Raises:
+        StorageError: it is not known who that is.
+        KeyMissing: it is a handle, and Linq cannot be asked.
+    """
+    found = Findings()
+    only = await _choose(storage, client, who, found)
+    since, until = (now - LOOK_BACK_S, now + DAY_S) if at is None else (at - AROUND_S, at + AROUND_S)
+    if only is not None:
+        since, until = 0.0, now + DAY_S
+    cases = _Cases(since, until, bodies=bodies)
+    for row in only if only is not None else await storage.outcomes(found.chats, since=since, until=until, limit=_MOST):
+        cases.add_row(row)
+    for lane in dict.fromkeys([*map(lane_of_chat, found.chats), *found.lanes]):
+        await _add_stored(storage, cases, lane)
+    if client is not None:
+        for chat_id in found.chats:
+            await _add_listed(client, cases, chat_id, found)
+    wanted = {who, f"{LINQ_DELIVERY}{who}"}
+    chosen = [each for each in cases.all if only is None or wanted & {each.message_id, *each.ids}]
+    silent = [each for each in chosen if not each.ids and each.message_id]
+    seen = await storage.seen([f"m.{each.message_id}" for each in silent]) if silent else {}
+    first = await storage.first_activity()
+    for each in chosen:
+        each.known = f"m.{each.message_id}" in seen
+        each.calls = await _calls(storage, each, cases.statuses)
+        each.answer = answer_of(each, keep_days=storage.keep_outcomes_days, now=now, first_at=first)
+    found.cases = sorted(chosen, key=lambda each: each.at)
+    found.mutes = [each for each in await storage.stored_mutes() if each.chat_id in found.chats and each.until > now]
+    for chat_id in found.chats:
+        found.questions += [each for each in await storage.conversations(chat_id=chat_id) if each.status == "waiting"]
+    return found
+
+
+async def _choose(storage: Storage, client: Client | None, who: str, found: Findings) -> list[OutcomeRow] | None:
+    """Set the chats that are asked about. Return the outcomes of one message or delivery, if that is asked about."""
+    if "@" in who or who.startswith("+"):
+        if client is None:
+            raise KeyMissing(
+                "The chats of a person are asked of Linq, and LINQ_API_V3_API_KEY is not set. Set it, or name a chat."
+            )
+        chats = [chat async for chat in client.chats.list_chats(to=who, limit=100)]
+        chats.sort(key=lambda chat: chat.updated_at.timestamp() if chat.updated_at else 0.0, reverse=True)
+        if not chats:
+            raise StorageError(f"Linq lists no chat with {who}, so no message came from there. Check the handle.")
+        found.chats = [chat.id for chat in chats[:_MOST_CHATS]]
+        return None
+    rows = await storage.outcomes_of([who, f"{LINQ_DELIVERY}{who}"])
+    delivery = await storage.delivery(who) or await storage.delivery(f"{LINQ_DELIVERY}{who}")
+    lanes = {row.lane for row in rows} | ({delivery.lane} if delivery is not None else set())
+    if lanes:
+        chats_of = {chat_of_lane(lane) or chat_of_receipts(lane) for lane in lanes}
+        found.chats, found.lanes = sorted(chat for chat in chats_of if chat is not None), sorted(lanes)
+        return rows
+    if who.startswith((LINQ_DELIVERY, OWN_DELIVERY)):
+        raise StorageError(
+            f"There is no delivery {who}. What became of one is kept for {storage.keep_outcomes_days:g} days."
+        )
+    if await storage.outcomes([who], limit=1) or await storage.waiting(lane=lane_of_chat(who), limit=1):
+        found.chats = [who]
+        return None
+    if client is None:
+        found.notes.append("Linq was not asked, because LINQ_API_V3_API_KEY is not set.")
+        found.chats = [who]
+        return None
+    try:
+        found.chats = [(await client.chats.retrieve(who)).id]
+    except LinqApiError as error:
+        if error.status != 404:
+            raise
+        return await _choose_message(client, who, found)
+    return None
+
+
+async def _choose_message(client: Client, who: str, found: Findings) -> list[OutcomeRow]:
+    try:
+        found.chats = [(await client.messages.retrieve(who)).chat_id]
+    except LinqApiError as error:
+        if error.status != 404:
+            raise
+        raise StorageError(
+            f"Neither the storage nor Linq knows a chat, a message or a delivery {who}. Check the id."
+        ) from error
+    return []
+
+
+class _Cases:
+    """The cases of some time, by message or by delivery."""
+
+    def __init__(self, since: float, until: float, *, bodies: bool) -> None:
+        self._bodies = bodies
+        self.since = since
+        self._until = until
+        self._found: dict[str, Case] = {}
+        self.statuses: dict[str, str | None] = {}  # of the messages that the bot has sent
+
+    def covers(self, at: float) -> bool:
+        return self.since <= at < self._until
+
+    @property
+    def all(self) -> list[Case]:
+        return list(self._found.values())
+
+    def of(self, key: str, at: float, chat_id: str | None, kind: str, message_id: str | None) -> Case:
+        return self._found.setdefault(key, Case(at, chat_id, kind, message_id))
+
+    def of_delivery(self, delivery: Delivery, error: str | None) -> Case:
+        """Return the case of a delivery that is stored."""
+        key, chat_id = delivery.message_key or delivery.id, chat_of_lane(delivery.lane)
+        case = self.of(key, delivery.received_at, chat_id, delivery.type, message_of(delivery))
+        case.ids = [delivery.id, *(one for one in case.ids if one != delivery.id)]
+        case.error = error and (error if self._bodies else without_messages(error))
+        if self._bodies:
+            decoded = decode(delivery.body)
+            case.body = delivery.body.decode("utf-8", "replace") if decoded is None else decoded
+        return case
+
+    def add_row(self, row: OutcomeRow) -> None:
+        is_message = row.type == "message.received" and row.message_id is not None
+        key = f"m.{row.message_id}" if is_message else row.delivery
+        chat_id = chat_of_lane(row.lane) or chat_of_receipts(row.lane)
+        case = self.of(key, row.received_at, chat_id, row.type, row.message_id)
+        case.rows.append(row)
+        if row.delivery not in case.ids:
+            case.ids.append(row.delivery)
+
+
+async def _add_stored(storage: Storage, cases: _Cases, lane: str) -> None:
+    """Add what waits in a lane, and what was given up there."""
+    waiting = await storage.waiting(lane=lane, limit=_MOST)
+    for each in waiting:
+        if cases.covers(each.received_at) and (delivery := await storage.delivery(each.id)) is not None:
+            case = cases.of_delivery(delivery, each.error)
+            case.waiting, case.behind = each, waiting[0] if each is not waiting[0] else None
+    for letter in await storage.dead_letters(lane=lane, limit=_MOST):
+        if cases.covers(letter.delivery.received_at):
+            cases.of_delivery(letter.delivery, letter.error).dead = letter
+
+
+async def _add_listed(client: Client, cases: _Cases, chat_id: str, found: Findings) -> None:
+    """Add the messages that Linq lists of a chat."""
+    messages: list[Message] = []
+    try:
+        async for message in newest(client, chat_id, cases.since):
+            if cases.covers(sent_at(message)) and len(messages) < _MOST:
+                messages.append(message)
+    except LinqApiError as error:
+        found.notes.append(f"Linq did not list the messages of the chat {chat_id}: {_short(error)}.")
+        return
+    for message in messages:
+        if message.is_from_me:
+            cases.statuses[message.id] = message.delivery_status
+            continue
+        case = cases.of(f"m.{message.id}", sent_at(message), chat_id, "message.received", message.id)
+        case.listed, case.at = True, sent_at(message)
+
+
+async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) -> list[dict[str, Any]]:
+    """Return the calls of a case, those included that were refused."""
+    calls: list[dict[str, Any]] = []
+    turns = {(row.turn or row.delivery, replay) for row in case.rows for replay in range(row.replay + 1)}
+    turns |= {(each, 0) for each in case.ids}
+    for turn, replay in sorted(turns):
+        for entry in await storage.entries(turn, replay):
+            if turn in case.ids or _is_of(entry, case.rows):
+                calls += _entry(entry, statuses)
+    last = case.last
+    kept = {(each["call"], "refused") for each in calls if each["status"] == "refused"}
+    for failed in json.loads(last.calls or "[]") if last is not None else ():
+        if (failed["call"], "refused") in kept:
+            known = next(each for each in calls if (each["call"], each["status"]) == (failed["call"], "refused"))
+            known["answer"] = failed
+        else:
+            calls.append({"call": failed["call"], "status": "refused", "answer": failed})
+    return calls
+
+
+def _is_of(entry: JournalEntry, rows: Sequence[OutcomeRow]) -> bool:
+    """Return True if a call of a conversation was made by one of these runs."""
+    return any(row.ended_at - (row.ms or 0.0) / 1000 - 1 <= entry.first_at <= row.ended_at + 1 for row in rows)
+
+
+def _entry(entry: JournalEntry, statuses: dict[str, str | None]) -> list[dict[str, Any]]:
+    call = decode(entry.call) or {}
+    if entry.safety == "step" or (call.get("noun") == "ctx" and entry.safety != "ask"):
+        return []
+    name = "ctx.ask" if entry.safety == "ask" else f"{call.get('noun')}.{call.get('verb')}"
+    row: dict[str, Any] = {"call": name, "status": entry.status, "message_id": entry.message_id}
+    return [row | {"delivery": entry.delivery or statuses.get(entry.message_id or ""), "at": entry.first_at}]
+
+
+# --- sentences --------------------------------------------------------------------------------------------------------
+
+
+def answer_of(case: Case, *, keep_days: float, now: float, first_at: float | None) -> str:
+    """Return what became of a message or event, in a sentence or two."""
+    last = case.last
+    if case.waiting is not None:
+        return _waits(case.waiting, case.behind)
+    if last is not None:
+        return _ended(case, last)
+    if case.dead is not None:
+        last_line = without_messages(case.dead.error).rstrip().rpartition("\n")[2]
+        by = f" in the handler {case.dead.handler}" if case.dead.handler else ""
+        return f"It was given up{by}: {_stop(last_line)} Handle it again: linqbot waiting retry {case.dead.delivery.id}"
+    if case.rows or case.known:
+        return "It was received before, and what became of it then is not on record."
+    if now - case.at > keep_days * DAY_S:
+        return f"It is older than {keep_days:g} days, for which it is kept what became of a delivery."
+    is_early = first_at is None or case.at < first_at - 60
+    before = "It was sent before the bot received its first webhook."
+    return (
+        before if is_early else "It was never received: Linq lists it, and no webhook of it arrived. See: linqbot check"
+    )
+
+
+def _waits(waiting: Waiting, behind: Waiting | None) -> str:
+    until = "" if waiting.not_before is None else f" It runs again at {clock_time(waiting.not_before)}."
+    match waiting.state:
+        case "leased":
+            return "A handler is working on it."
+        case "gathering":
+            return "It waits for further messages of the person: Bot(gather_s=…)."
+        case "retrying":
+            return f"Its handler has failed {_times(waiting.attempts)}: {waiting.error}.{until}"
+        case "deferred":
+            return f"It is deferred: {_stop(waiting.error)}{until}"
+    if behind is None:
+        return "It waits for a process that serves the bot."
+    reason = f": {behind.error}" if behind.error else ""
+    return f"It waits behind {behind.id} of its chat, which is {behind.state}{reason}."
+
+
+def _ended(case: Case, last: OutcomeRow) -> str:
+    why = _stop(last.why)
+    by = f"The handler {last.handler}" if last.handler else "linqbot"
+    match last.outcome:
+        case "joined":
+            return f"It became a part of the message before it, and was answered with that: linqbot why {last.why}"
+        case "dead_letter":
+            again = f" Handle it again: linqbot waiting retry {last.delivery}" if case.dead is not None else ""
+            by = f" in the handler {last.handler}" if last.handler else ""
+            after = f" after {_times(last.attempts)}" if last.attempts else ""
+            return f"It was given up{by}{after}: {why}{again}"
+        case "muted" | "ignored":
+            return f"No handler took it: {why}"
+        case "retry" | "deferred":
+            return f"It was to run again, and what became of it is not on record: {why}"
+    return " ".join(filter(None, (f"{by} took it{_lateness(case, last)}.", last.why and why, _said(case))))
+
+
+def _said(case: Case) -> str:
+    """Return what the handler has sent."""
+    refused = next((each["answer"] for each in case.calls if each.get("answer")), None)
+    sent = [each for each in case.calls if each.get("message_id")]
+    parts = []
+    if refused is not None:
+        parts.append(refusal(refused))
+    if any(each["call"] == "ctx.ask" and each["status"] == "attempting" for each in case.calls):
+        parts.append("It has asked a question, and waits for the answer.")
+    if not sent and refused is None and not case.calls:
+        parts.append("It sent nothing.")
+    if bad := [each for each in sent if each["delivery"] in ("failed", "sent", "pending", "queued", None)]:
+        states = ", ".join(sorted({each["delivery"] or "without a receipt yet" for each in bad}))
+        parts.append(
+            f"{len(bad)} of its {len(sent)} messages {'is' if len(bad) == 1 else 'are'} not delivered: {states}."
+        )
+    if len({row.replay for row in case.rows}) > 1:
+        parts.append("It was handled again by an operator, which sent everything again.")
+    return " ".join(parts)
+
+
+def refusal(answer: dict[str, Any]) -> str:
+    """Return why a call was refused, in a sentence."""
+    if "why" in answer:
+        return f"Of its calls, {answer['by']} refused {answer['call']}: {_stop(answer['why'])}"
+    if "status" in answer:
+        from linqbot.ops.explanations import of_linq  # few answers need it
+
+        known = of_linq().get(str(answer.get("code")))
+        means = f": {known.summary}" if known is not None else "."
+        return f"Linq refused {answer['call']} with {answer['status']}/{answer.get('code')}{means}"
+    return f"{answer['call']} was not made: {answer.get('error')}."
+
+
+def _lateness(case: Case, last: OutcomeRow) -> str:
+    """Return how late the handler began, and why, if it was late."""
+    waited_s = last.ended_at - last.received_at - (last.ms or 0.0) / 1000
+    facts = []
+    if last.received_at - case.at > 60:
+        facts.append(f"Linq delivered it {_duration(last.received_at - case.at)} after it was sent")
+    if waited_s > 5:
+        facts.append(f"{_duration(waited_s)} after it was received")
+    if last.attempts:
+        facts.append(f"in run {last.attempts + 1}")
+    earlier = next((row.why for row in reversed(case.rows[:-1]) if row.outcome in ("retry", "deferred")), None)
+    if earlier is not None:
+        facts.append(f"before that: {earlier.removesuffix('.')}")
+    return f" ({'; '.join(facts)})" if facts else ""
+
+
+def clock_time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _stop(text: str | None) -> str:
+    return f"{(text or 'no reason is on record').removesuffix('.')}."
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def _short(error: LinqApiError) -> str:
+    return "/".join(str(each) for each in (error.status, error.code) if each is not None) or type(error).__name__
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+_CHAINS = ("The above exception was the direct cause", "During handling of the above exception")
+_IN_A_GROUP = re.compile(r"^ *[|+]-? ?")
+
+
+def without_messages(error: str) -> str:
+    """Return a stored error without the messages of exceptions, which may quote what a person wrote.
+
+    A traceback keeps its frames and the types of its exceptions. An error without a traceback is linqbot's own sentence,
+    and is returned unchanged.
+    """
+    if "Traceback (most recent call last)" not in error:
+        return error
+    kept: list[str] = []
+    in_frames = False
+    for line in error.splitlines():
+        inner = _IN_A_GROUP.sub("", line)
+        if "Traceback (most recent call last):" in line and not in_frames:
+            in_frames = True
+            kept.append(line)
+        elif in_frames and inner.startswith("  "):
+            kept.append(line)
+        elif in_frames:
+            # The first word is the exception's type. The rest, which may have any number of lines, is its message.
+            in_frames = False
+            kept.append(re.split(r"[^\w.]", inner, maxsplit=1)[0])
+        elif line.startswith(_CHAINS):
+            kept.append(line)
+    return "\n".join(kept)

@@ -1,0 +1,358 @@
+"""`linqbot why` names the reason of a silence, and of an answer that a person doubts, on the day after."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres_server import empty_storage_url
+
+from linqbot import Bot, Context, MessageReceived, Refused, Router, contains, in_group, muted
+from linqbot.bot.router import Next
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.clock import MovableClock
+from linqbot.emulator.model.faults import Fault
+from linqbot.hookspecs import hookimpl
+from linqbot.linq.events.event import Event
+from linqbot.ops.why import look
+from linqbot.storage.backend import Storage
+from linqbot.storage.open import open_storage
+from linqbot.testing import HandlerFailed, Phone, talking
+
+pytestmark = pytest.mark.anyio
+
+STRANGER, SECRET, DAY = "+14155550999", "my secret", 86_400
+
+
+class Night:
+    """A plugin that allows no message about the night."""
+
+    name = "night"
+
+    @hookimpl
+    def register_outbound(self) -> list[Any]:
+        def wrap(run: Run) -> Run:
+            async def asked(call: Call) -> ApiResponse:
+                if "night" in str(call.body):
+                    raise Refused("it is night")
+                return await run(call)
+
+            return asked
+
+        return [wrap]
+
+
+def desk() -> Bot:  # noqa: C901 - one handler for each way in which a message can end
+    bot = Bot(allow=lambda event: event.actor != STRANGER, plugins=[Night()], max_age_s=600, typing=False, read=False)
+
+    @bot.use
+    def swallow(after: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None:
+            if not (isinstance(event, MessageReceived) and event.text == "swallowed"):
+                await after(event, ctx)
+
+        return handle
+
+    @bot.on_message("back", muted)
+    async def back(message: MessageReceived, ctx: Context) -> None:
+        await ctx.unmute()
+        await ctx.reply("Back.")
+
+    @bot.on_message("maybe", when=never)
+    async def maybe(message: MessageReceived, ctx: Context) -> None: ...
+
+    @bot.on_message("menu")
+    async def menu(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Soup.")
+
+    @bot.on_message("nothing")
+    async def nothing(message: MessageReceived, ctx: Context) -> None: ...
+
+    @bot.on_message("broken")
+    async def broken(message: MessageReceived, ctx: Context) -> None:
+        raise KeyError(SECRET)
+
+    @bot.on_message("wrong")
+    async def wrong(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.chats.retrieve("20000000-0000-4000-8000-000000000000")
+
+    @bot.on_message("clumsy")
+    async def clumsy(message: MessageReceived, ctx: Context) -> None:
+        raise ZeroDivisionError
+
+    @bot.on_error(ZeroDivisionError)
+    async def sorry(error: ZeroDivisionError, event: Event, ctx: Context) -> None:
+        await ctx.reply("Sorry.")
+
+    @bot.on_message("quiet")
+    async def quiet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.mute(for_s=100 * DAY, reason="Dana answers")
+        await ctx.reply("You do not see this.")
+
+    @bot.on_message("night")
+    async def night(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Good night.")
+
+    @bot.on_message("night call")
+    async def night_call(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.chats.messages.send(ctx.chat_id, message={"parts": [{"type": "text", "value": "night"}]})
+
+    @bot.on_message("name")
+    async def name(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Hello, {await ctx.ask('Your name?', timeout_s=9 * DAY)}.")
+
+    @bot.on_message("later")
+    async def later(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("It is time.", after_s=3600)
+
+    @bot.on_message("once more")
+    async def once_more(message: MessageReceived, ctx: Context) -> None:
+        failures.append(1)
+        if len(failures) < 3:
+            raise OSError
+        await ctx.reply("Now.")
+
+    bursts = Router(gather_s=3)
+
+    @bursts.on_message(contains("photo"))
+    async def burst(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Thanks.")
+
+    bot.include(bursts)
+
+    @bot.on_message("together", in_group)
+    async def together(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello, all.")
+
+    failures: list[int] = []
+    return bot
+
+
+async def never(message: MessageReceived, ctx: Context) -> bool:
+    return False
+
+
+Act = Callable[[Phone], Awaitable[str | None]]
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A silence, or an answer to doubt. `act` returns the id by which `why` is asked; None asks by the handle."""
+
+    act: Act
+    says: str  # in the answer, or among what was tried
+    kind: str = "message.received"
+
+
+SILENCES: list[Plant] = []
+DOUBTS: list[Plant] = []
+WAITING: list[Plant] = []
+"""Silences that are asked about at once, because they end."""
+
+
+def plant(plants: list[Plant], says: str, kind: str = "message.received") -> Callable[[Act], Act]:
+    def keep(act: Act) -> Act:
+        plants.append(Plant(act, says, kind))
+        return act
+
+    return keep
+
+
+def texts(*words: str) -> Act:
+    """Return what writes these words, and asks about the last message."""
+
+    async def act(phone: Phone) -> str | None:
+        for word in words:
+            bubble = await phone.text(word)
+            await phone.errors()
+        return bubble.id
+
+    return act
+
+
+def failing(times: int, text: str = "menu", **how: Any) -> Act:
+    async def act(phone: Phone) -> str | None:
+        phone.fail_next("chats.messages.send", times=times, **how)
+        return await texts(text)(phone)
+
+    return act
+
+
+async def pass_time(phone: Phone, seconds: float) -> None:
+    with suppress(HandlerFailed):
+        await phone.advance(seconds)
+
+
+def lost(phone: Phone, **how: Any) -> None:
+    phone.emulator.add_fault(Fault("delivery", "message.received", **how))
+
+
+plant(SILENCES, "no filter fits")(texts("hello?"))
+plant(SILENCES, "middleware ended the event")(texts("swallowed"))
+plant(SILENCES, "maybe (when)")(texts("maybe"))
+plant(SILENCES, "took it. It sent nothing.")(texts("nothing"))
+plant(SILENCES, "the bot is muted in this chat")(texts("quiet", "hello?"))
+plant(SILENCES, "a mute refused chats.messages.send")(texts("quiet"))
+plant(SILENCES, "the person opted out")(texts("menu", "STOP"))
+plant(SILENCES, "night refused chats.messages.send: it is night.")(texts("night"))
+plant(SILENCES, ": it is night. Handle it again")(texts("night call"))
+plant(SILENCES, "Linq answered chats.retrieve with 404/2001")(texts("wrong"))
+plant(SILENCES, "It has asked a question, and waits for the answer.")(texts("name"))
+plant(SILENCES, "KeyError at test_why.py")(texts("broken"))
+plant(SILENCES, "Linq refused chats.messages.send with 403/2024: ")(failing(1, status=403, code=2024))
+plant(SILENCES, "two bots answer each other")(texts(*["menu"] * 12))
+plant(WAITING, "It is deferred: chats.messages.send was answered 429")(failing(9, status=429, retry_after_s=600))
+plant(WAITING, "It waits behind w.")(texts("menu"))
+plant(WAITING, "Its handler has failed once: KeyError at")(texts("broken"))
+
+
+@plant(SILENCES, "before the bot received its first webhook")
+async def first_of_all(phone: Phone) -> str | None:
+    phone.emulator.add_fault(Fault("delivery", drop="request", times=9))
+    bubble = await phone.text("menu")
+    await pass_time(phone, 120)
+    return bubble.id
+
+
+@plant(SILENCES, "It was never received")
+async def never_received(phone: Phone) -> str | None:
+    await texts("menu")(phone)
+    lost(phone, drop="request")
+    return await texts("menu")(phone)
+
+
+@plant(SILENCES, "the sender is not allowed")
+async def not_allowed(phone: Phone) -> str | None:
+    return await texts("menu")(phone.person(STRANGER))
+
+
+@plant(SILENCES, "neither mentions the bot nor replies")
+async def not_addressed(phone: Phone) -> str | None:
+    return await texts("menu")(phone.group("+14155550998"))
+
+
+@plant(SILENCES, "came too late")
+async def too_late(phone: Phone) -> str | None:
+    return (await phone.text("menu", late_s=4000)).id
+
+
+@plant(SILENCES, "no handler for this event type", "reaction.added")
+async def tapback(phone: Phone) -> None:
+    await phone.text("menu")
+    await phone.react(await phone.next_reply(), "love")
+
+
+@plant(SILENCES, "the person opted out", "linqbot.send")
+async def scheduled(phone: Phone) -> None:
+    await texts("later")(phone)
+    phone.fail_next("chats.messages.send", status=403, code=2024)
+    await pass_time(phone, 3601)
+
+
+@plant(SILENCES, "It became a part of the message before it")
+async def burst_end(phone: Phone) -> str | None:
+    await phone.text("photo")
+    return (await phone.text("a second photo")).id
+
+
+@plant(SILENCES, "The bot has no handler for the post", "linqbot.post")
+async def post(phone: Phone) -> None:
+    await texts("menu")(phone)
+    await phone.post("order.shipped", {})
+    await phone.errors()
+
+
+plant(DOUBTS, "maybe (exact('maybe'))")(texts("menu"))
+plant(DOUBTS, "ZeroDivisionError was handled by")(texts("clumsy"))
+plant(DOUBTS, "in run 3")(texts("once more"))
+plant(DOUBTS, ".back took it")(texts("quiet", "back"))
+plant(DOUBTS, ".name took it.")(texts("name", "Ada"))
+
+
+@plant(DOUBTS, "before that: chats.messages.send was answered 503")
+async def deferred(phone: Phone) -> str | None:
+    bubble = await failing(99, status=503)(phone)
+    phone.emulator.clear_faults()
+    await pass_time(phone, 3600)
+    return bubble
+
+
+@plant(DOUBTS, "1 of its 1 messages is not delivered: failed")
+async def not_delivered(phone: Phone) -> str | None:
+    phone.fail_next_message()
+    return await texts("menu")(phone)
+
+
+@plant(DOUBTS, "Linq delivered it 5 min after it was sent")
+async def slow_webhook(phone: Phone) -> str | None:
+    lost(phone, delay_ms=300_000)
+    bubble = await texts("menu")(phone)
+    await pass_time(phone, 301)
+    return bubble
+
+
+@plant(DOUBTS, "known: duplicate")
+async def twice(phone: Phone) -> str | None:
+    phone.double_next("message.received")
+    return await texts("menu")(phone)
+
+
+@plant(DOUBTS, ".burst took it")
+async def burst_begin(phone: Phone) -> str | None:
+    bubble = await phone.text("photo")
+    await phone.text("a second photo")
+    return bubble.id
+
+
+async def explained(storage: Storage, phone: Phone, who: str, kind: str, *, at: float | None = None) -> str:
+    """Return what `why` says of the last case of a kind: by handle of those of a direct chat."""
+    found = await look(storage, phone.client, who, now=phone.now, at=at)
+    case = [each for each in found.cases if each.type == kind][-1]
+    assert SECRET not in repr(found.to_json())
+    known = [row.outcome for row in case.rows if row.outcome == "duplicate"]
+    facts = case.to_json()["outcomes"][-1:]
+    tried = [f"{handler.rpartition('.')[2]} ({missed})" for row in facts for handler, missed in row["tried"]]
+    return "\n".join([case.answer, *tried, *(f"known: {each}" for each in known)])
+
+
+@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
+async def test_every_silence_and_every_doubt_of_yesterday_has_its_reason(backend: str, tmp_path: Path) -> None:
+    assert (len(SILENCES) + len(WAITING), len(DOUBTS)) == (26, 10)
+    url = f"sqlite:///{tmp_path}/bot.db" if backend == "sqlite" else empty_storage_url("why")
+    people = (f"+141555502{n:02}" for n in range(99))
+    asked: list[tuple[Plant, str, float]] = []
+    wrong: list[str] = []
+    async with talking(desk(), storage=url) as phone:
+        for each in sorted(SILENCES, key=lambda one: one.act is not first_of_all) + DOUBTS:
+            one = phone.person(next(people))
+            who = await each.act(one)
+            await one.errors()
+            phone.emulator.clear_faults()
+            asked.append((each, who or one.handle, phone.now))
+            await pass_time(phone, 30)
+        await pass_time(phone, DAY)
+        await phone.errors()
+
+        async def check(each: Plant, who: str, at: float | None = None) -> None:
+            async with open_storage(url, serving=False, clock=MovableClock(phone.now, frozen=True)) as storage:
+                said = await explained(storage, phone, who, each.kind, at=at)
+            if each.says not in said:
+                wrong.append(f"{each.says!r} is missing in: {said}")
+
+        for each, who, at in asked:
+            await check(each, who, at)
+        for each in WAITING:
+            one = phone.person(next(people))
+            if "behind" in each.says:
+                await failing(9, status=429, retry_after_s=600)(one)
+            await check(each, await each.act(one) or "")
+            phone.emulator.clear_faults()
+        await pass_time(phone, 8 * DAY)
+        await phone.errors()
+        await check(Plant(texts(), "older than 7 days"), asked[3][1])
+        await phone.errors()
+    assert not wrong, "\n\n".join(wrong)
