@@ -49,9 +49,8 @@ async def book(message: MessageReceived, ctx: Context) -> str:
     if at not in (await free(day, stylist, ctx)).values():
         return say(ctx, "That has just been taken. Write: book", "C’est déjà pris. Écrivez : réserver")
     diary = await ctx.state.bot(Diary)
-    diary.taken = {
-        slot: who for slot, who in diary.taken.items() if slot >= f"{ctx.now(ZONE):%F}"
-    }  # not those long past
+    today = f"{ctx.now(ZONE):%F}"
+    diary.taken = {slot: who for slot, who in diary.taken.items() if slot >= today}  # not those long past
     diary.taken[f"{at:%F %H:%M} {stylist}"] = message.sender.handle
     reminder = say(ctx, f"Tomorrow at {at:%H:%M} with {stylist}!", f"Demain à {at:%H:%M} avec {stylist} !")
     await ctx.remind(reminder, at=at, before="1 day at 18:00", timezone=ZONE.key, tag="appointment")
@@ -67,11 +66,9 @@ async def cancel(message: MessageReceived, ctx: Context) -> str:
 
 
 @bot.on_message(contains("a person", "une personne"), during_ask=True)
-async def person(message: MessageReceived, ctx: Context) -> None:  # the place of a handoff
-    ctx.end_questions()
-    await ctx.bot.send(f"{message.sender.handle} asks for you: {message.text}", to=OWNER)
-    await ctx.reply(say(ctx, "One moment, Dana answers you here.", "Un instant, Dana vous répond ici."))
-    await ctx.mute(for_s=1800)
+async def person(message: MessageReceived, ctx: Context) -> None:
+    answer = say(ctx, "One moment, Dana answers you here.", "Un instant, Dana vous répond ici.")
+    await ctx.handoff(to=OWNER, say=answer, owner_name="Dana", back_after_s=1800)
 
 
 @bot.on_message(when=hours.closed)

@@ -100,11 +100,16 @@ async def test_a_person_answers_also_in_the_middle_of_a_question(bot: Bot) -> No
         await phone.text("book")
         await phone.text("I want to talk to a person")
         assert [str(each) for each in await phone.replies()][-1] == "One moment, Dana answers you here."
-        assert "asks for you" in str(await phone.person(OWNER).next_reply())
+        owner = phone.person(OWNER)
+        assert "I want to talk to a person" in str((await owner.replies())[-1])
         await phone.text("Is Mia in today?")
-        assert await phone.replies() == []
-        await phone.advance(1801)
-        await talk(phone, "hello|Welcome!")
+        assert str(await owner.next_reply()).endswith("Is Mia in today?")
+        await owner.text("She is!")
+        assert str(await phone.next_reply()) == "Dana: She is!"
+        await owner.text("#done")
+        await phone.advance(1)
+        assert len(await phone.replies()) == 1  # the bot is back
+        await talk(phone, "mia|On which day?")
 
 
 async def appointment(phone: Phone) -> None:
