@@ -72,7 +72,10 @@ class Mutes(Part):
         return Ack()
 
     async def begin(self, turn: Turn) -> None:
-        if not turn.marks & MUTED or turn.kind is not None:
+        delivery, is_relayed = turn.lease.delivery, turn.kind is not None and turn.kind.run is not None
+        # A message that was missed is put in by linqbot, and is a message all the same.
+        is_own = delivery.is_own and delivery.type != "message.received"
+        if not turn.marks & MUTED or is_own or is_relayed:
             return
         if turn.asking is not None:
             # On record: a further run must have the same handler, also when this one has ended the mute, and so must a dry run.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, NOW, PERSON, envelope, poll_vote, tapback, text_body
+from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_vote, tapback, text_body
 from pydantic import BaseModel
 from simulated_crash import crash
 
@@ -22,6 +23,7 @@ from linqbot.linq.events.account import ContactCardReceived
 from linqbot.linq.events.chat import LocationSharingStarted, TypingStarted
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.types.message import MediaPart
+from linqbot.storage.mutes import FOREVER, Mute
 
 pytestmark = pytest.mark.anyio
 
@@ -1022,3 +1024,15 @@ async def test_a_list_that_is_taken_before_a_question_gets_the_answer(talk: Talk
         await talk.say(text)
     assert talk.said[-1] == "1 Ada Lovelace"
     assert await talk.storage.load(f"person:{PERSON}") == {"Guest": b'{"visits":1,"names":["Ada","Lovelace"]}'}
+
+
+async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Booked: {await ctx.ask('When?')}")
+
+    talk.deploy(book)
+    await talk.say("book")
+    await talk.storage.mute(Mute(CHAT, FOREVER))
+    await talk.storage.put(replace(delivery(text_body("Friday")), id="i.reconciled.1"))
+    await talk.run()
+    assert (talk.said, talk.open_questions()) == (["When?"], ["waiting"])
