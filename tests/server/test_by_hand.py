@@ -1,0 +1,37 @@
+"""A text of ours without a key is written by a person, in both payload versions; everything else may be of a program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linqbot.linq.events.delivery import Delivery
+from linqbot.server.by_hand import is_by_hand
+
+EVENTS = Path(__file__).parents[1] / "data" / "events"
+VERSIONS = ("message.sent.json", "message.sent.v2025-01-01.json")
+
+
+def delivery(name: str, **changes: Any) -> Delivery:
+    """Return the delivery of a sample, with changes of its data."""
+    body = json.loads((EVENTS / name).read_text())
+    body["data"] |= changes
+    return Delivery.from_webhook(json.dumps(body).encode(), webhook_id="1", received_at=0.0)
+
+
+def test_only_a_text_without_a_key_is_by_hand(subtests: pytest.Subtests) -> None:
+    photo = {"parts": [{"type": "media", "id": "1", "url": "https://example.com/a.jpg"}]}
+    rows = {
+        **{f"{name} with a key": (delivery(name), False) for name in VERSIONS},
+        **{f"{name} without": (delivery(name, idempotency_key=None), True) for name in VERSIONS},
+        "a photo": (delivery(VERSIONS[0], idempotency_key=None, **photo), False),
+        "no parts": (delivery(VERSIONS[0], idempotency_key=None, parts=None), False),
+        "zero retention": (delivery("message.sent.zero_retention.json"), False),
+        "no JSON": (Delivery.from_webhook(b"?", webhook_id="1", received_at=0.0), False),
+    }
+    for row, (given, wanted) in rows.items():
+        with subtests.test(row):
+            assert is_by_hand(given) is wanted
