@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
     # Before questions: in a muted chat they wait.
     ("mute:Mutes", lambda _: MUTED | RAN),
-    ("handoff:Handoffs", lambda _: HANDED | RAN),
+    ("handoff:Handoffs", lambda _: HANDED),
     # Its meaning for a question decides if a handler runs at all.
     ("asking.arrivals:Asks", lambda _: ASKED),
     ("optout:OptOutsAfterCrash", lambda _: CRASHED),

@@ -20,8 +20,9 @@ from linqbot.storage.dialect import Readable, Writable
 FOREVER: Final = 1e13
 """The `until` of a mute without an end. It is later than every time that a bot can give."""
 
-_HANDOFF_KEPT_S: Final = 86_400.0
-"""Seconds for which a handoff that is over is kept, for the turn that says so."""
+_HANDOFF_KEPT_S: Final = 2 * 86_400.0
+"""Seconds for which a handoff that is over is kept: for the turn that says so, and for messages that were being passed on, whose
+turns Linq may defer for a day."""
 
 
 @dataclass(frozen=True, slots=True)
