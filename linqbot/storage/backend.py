@@ -529,7 +529,8 @@ class Storage(ABC):
         Raises:
             StorageUnavailable: nothing was stored.
         """
-        await self._write(lambda tx: decisions.hear(tx, person, at))
+        if await self._read(lambda db: decisions.is_news(db, person)):  # else a write for each message
+            await self._write(lambda tx: decisions.hear(tx, person, at))
 
     # Outcomes
 

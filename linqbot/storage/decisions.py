@@ -94,13 +94,16 @@ async def standing(
     return Standing(bool(is_call_sent), bool(is_turn_sent), turns, unanswered, bool(is_heard), first_at, line_since)
 
 
-async def hear(tx: Writable, person: str, at: float) -> None:
-    """Note that a person has written, in a row that replaces the last one, unless it would change nothing."""
-    key = _heard_key(person)
-    last = await tx.value("SELECT at FROM decision WHERE key = $1", key)
+async def is_news(db: Readable, person: str) -> bool:
+    """Return True if it changes something that a person writes now: the first time, and after a promotional message."""
+    last = await db.value("SELECT at FROM decision WHERE key = $1", _heard_key(person))
     since = f"SELECT 1 FROM decision WHERE person = $1 AND at > $2 AND {_PROMOTED} LIMIT 1"  # noqa: S608 - constant text
-    if last is None or await tx.value(since, person, last) is not None:
-        await write(tx, Decision(key, at, "heard", "reply", "The person wrote.", "", person))
+    return last is None or await db.value(since, person, last) is not None
+
+
+async def hear(tx: Writable, person: str, at: float) -> None:
+    """Note that a person has written, in a row that replaces the last one."""
+    await write(tx, Decision(_heard_key(person), at, "heard", "reply", "The person wrote.", "", person))
 
 
 def _heard_key(person: str) -> str:

@@ -33,6 +33,7 @@ class Shop:
         self.bot = bot = Bot(manners=Manners(**options), loop_breaker=False)
         self.seen: list[str] = []
         self.phone: Phone | None = None  # of the person who writes STOP
+        self.before: list[str] = []  # what the person writes before that
         self.made_at_stop = 0
         self.storage: Storage | None = None
 
@@ -81,6 +82,8 @@ class Shop:
         if self.phone is not None:
             assert self.storage is not None
             phone, self.phone = self.phone, None
+            for text in self.before:
+                await phone.text(text)
             await phone.opt_out()
             while not await self.storage.consents():
                 await asyncio.sleep(0)
@@ -108,6 +111,19 @@ async def test_no_call_begins_after_stop_is_stored_while_a_handler_runs(subtests
                 assert phone.messages == [text, *said]
                 assert shop.seen == seen
                 assert (made(phone), await phone.dead_letters()) == (shop.made_at_stop, [])
+
+
+async def test_stop_counts_although_what_was_written_before_it_is_handled_later() -> None:
+    shop = Shop()
+    async with talking(shop.bot, handle=ANN) as phone:
+        shop.phone, shop.before = phone, ["START", "hello"]
+        await phone.text("order")
+        await phone.advance(60)
+        assert phone.messages == ["order", "One moment.", "START", "hello", "STOP"]
+        assert shop.storage is not None
+        assert (await shop.storage.consent_of(ANN)).is_stopped
+        await phone.text("hello again")
+        assert await phone.replies() == ["One moment.", "hello again"]
 
 
 async def test_stop_ends_a_form_and_a_broadcast_in_the_middle() -> None:

@@ -125,6 +125,8 @@ class Gate:
             try:
                 await self._check(call, journal, run, key)
             except StorageUnavailable as error:
+                if not key:
+                    return ApiResponse(204)
                 # Without the ledger and what was sent, nothing is sent.
                 raise CallNotMade(str(error), after_s=STORAGE_PAUSE_S) from error
             except (Withheld, LinqApiError):
@@ -186,7 +188,7 @@ class Gate:
             StorageUnavailable: nothing was stored; the delivery must not be stored either.
         """
         if self._manners is not None and is_opt_out_message(delivery):
-            await self._note_word(parse(delivery), "stopped")
+            await self._note_word(parse(delivery), "stopped", self._turns.clock.now())
 
     async def hear(self, turn: Turn, word: Keyword | None) -> None:
         """Note in the ledger what a message says: STOP, START, or anything else of a person who has opted out before.
@@ -197,23 +199,23 @@ class Gate:
         event, storage = turn.event, self._turns.storage
         if self._manners is None or not isinstance(event, MessageReceived) or event.is_own or not event.actor:
             return
+        # The time of its arrival: a STOP that waits behind it is later, and is in the ledger already.
+        person, delivery, at = event.actor.casefold(), turn.lease.delivery, turn.lease.delivery.received_at
+        await storage.hear(person, at)
         if word == "stop":  # a message that was fetched after a downtime has not come by `on_arrival`
-            await self._note_word(event, "stopped")
-        elif word == "start":
-            await self._note_word(event, "given")
-        await storage.hear(event.actor.casefold(), turn.lease.delivery.received_at)
-        if word in ("stop", "start"):
+            await self._note_word(event, "stopped", at)
             return
-        if (state := await storage.consent_of(event.actor.casefold())).is_stopped and state.last is not None:
-            delivery = turn.lease.delivery
-            behind = await storage.following(delivery.lane, _BEHIND)
-            if state.last.at <= delivery.received_at and not any(map(is_opt_out_message, behind)):
-                await self._note_word(event, "wrote", at=delivery.received_at)
+        last = (await storage.consent_of(person)).last
+        if last is not None and last.at > at:
+            return
+        if word != "start" and (last is None or last.what != "stopped"):
+            return
+        if not any(map(is_opt_out_message, await storage.following(delivery.lane, _BEHIND))):
+            await self._note_word(event, "given" if word == "start" else "wrote", at)
 
-    async def _note_word(self, event: Event, what: ConsentKind, *, at: float | None = None) -> None:
+    async def _note_word(self, event: Event, what: ConsentKind, at: float) -> None:
         assert isinstance(event, MessageReceived)
         how = what if what == "wrote" else event.text.strip()
-        at = self._turns.clock.now() if at is None else at
         person = (event.actor or "").casefold()
         await self._turns.storage.note_consent(Consent(f"{what}:{event.id}", person, at, what, how))
 
