@@ -88,7 +88,7 @@ class Door:
 
     async def idle(self) -> None:
         """Wait until all accepted deliveries are handled."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             while await self.waiting():
                 await asyncio.sleep(0.05)
 
