@@ -16,8 +16,10 @@ from linqbot.linq.events.event import Event
 from linqbot.options import DAY_S, check_handle, check_max_age_s, check_number, check_text
 
 if TYPE_CHECKING:
+    from linqbot.bot.filters import Filter
     from linqbot.bot.languages import LanguageChoice, Languages
     from linqbot.features.manners.options import Manners
+    from linqbot.linq.events.message import MessageReceived
 
 Groups: TypeAlias = Literal["addressed", "all", "never"]
 
@@ -47,6 +49,10 @@ class Bot(Router):
             the messages arrive faster than a person can write.
         mute_s: Seconds for which the bot is muted in a chat after a text of yours that it did not send, such as from Linq's
             dashboard: see `Context.mute`. 0 never mutes it by itself.
+        owner: The handle of the person who may mute the bot from their phone.
+        mute_word: A text with which the owner mutes the bot in all chats, such as "bot off"; None is none. It is no word that
+            opts out at Linq, such as STOP. `linqbot mute --all` does the same.
+        unmute_word: The text with which the owner ends that.
         on_trouble: A text such as "One moment, please.", for a person whose message cannot be answered now, because Linq is
             away, or who gets no answer, because the bot has given the message up. It is said once until a handler
             succeeds in this chat again, also after a restart. Not for a dead letter that an `on_dead_letter`
@@ -65,8 +71,8 @@ class Bot(Router):
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
         BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `mute_s` is not one from 0, `gather_s` is not a number from
-            0 to 60, `allow` is neither a list of handles nor a plain function, `allow_to` is no list of handles, `plugins` is no list, one of the
-            texts is none, or linqbot does not speak a language.
+            0 to 60, `allow` is neither a list of handles nor a plain function, `allow_to` is no list of handles, `plugins` is no list, `owner` is no
+            handle, one of the words or texts is none, or linqbot does not speak a language.
     """
 
     def __init__(
@@ -82,6 +88,9 @@ class Bot(Router):
         gather_s: float | None = None,
         loop_breaker: bool = True,
         mute_s: float = 1800.0,
+        owner: str | None = None,
+        mute_word: str | None = None,
+        unmute_word: str = "bot on",
         on_trouble: str | None = None,
         on_ask_timeout: str | None = None,
         on_ask_cancelled: str | None = None,
@@ -121,6 +130,12 @@ class Bot(Router):
                 raise BotError('Bot(manners=…) takes Manners: manners=Manners(quiet_hours="21-8").')
         self.manners = manners
         self.allow_to = None if allow_to is None else _handles(allow_to, "allow_to")
+        self.owner = owner
+        self.owner_words: Filter[MessageReceived] | None = None
+        if owner is not None or mute_word is not None:
+            from linqbot.bot.owner_words import add_words
+
+            self.owner_words = add_words(self, owner, mute_word, unmute_word)
         self.languages: Languages | None = None
         if language is not None or sentences is not None:
             from linqbot.bot.languages import Languages

@@ -342,6 +342,11 @@ class Dispatcher:
         """Return True if the bot has a handler for events of this class in muted chats."""
         return any(takes_muted(route.filters) for route, _ in self._routes_for(type(event)))
 
+    def is_owner_word(self, event: Event) -> bool:
+        """Return True for a text by which the owner of the bot mutes it everywhere, or ends that."""
+        words = self._bot.owner_words
+        return words is not None and isinstance(event, MessageReceived) and bool(words(event))
+
     def takes_keyword(self, event: Event) -> bool:
         """Return True if linqbot answers an event: START or HELP, unless a handler of the bot is for this text."""
         if self._bot.manners is None or keyword_of(event) not in ("start", "help"):

@@ -85,14 +85,31 @@ class FiniteRange(click.FloatRange):
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
+def _seconds(value: str) -> float | None:
+    found = re.fullmatch(r"(\d+)([smhd])", value)
+    return None if found is None else float(int(found[1]) * _UNITS[found[2]])
+
+
+def parse_duration(value: str) -> float:
+    """Read a duration such as 90s, 15m, 2h or 7d, and return its seconds.
+
+    Raises:
+        click.BadParameter: the text is none.
+    """
+    seconds = _seconds(value)
+    if not seconds:
+        raise click.BadParameter(f"{value!r} is no duration. Write 90s, 15m, 2h or 7d.")
+    return seconds
+
+
 def parse_time(value: str) -> float:
     """Read a time: ISO 8601, which is UTC if it names no zone, or how long ago it was, such as 90s, 15m, 2h or 7d.
 
     Returns:
         Unix seconds.
     """
-    if ago := re.fullmatch(r"(\d+)([smhd])", value):
-        return time.time() - int(ago[1]) * _UNITS[ago[2]]
+    if (ago := _seconds(value)) is not None:
+        return time.time() - ago
     try:
         at = datetime.fromisoformat(value)
     except ValueError:

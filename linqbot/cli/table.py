@@ -38,6 +38,8 @@ SECTIONS: Final = (
         "Look after it",
         {
             "why": "Say what became of a person's messages, and why.",
+            "mute": "Make the bot silent for a person or everywhere; list the mutes.",
+            "unmute": "Let it speak again, and answer what came meanwhile.",
             "waiting": "List what waits or was given up; retry, answer, cancel.",
             "replay": "Run a bot on stored deliveries without sending; compare code.",
             "person": "Show, edit and erase what is stored about a person.",

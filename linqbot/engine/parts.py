@@ -21,6 +21,7 @@ from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.linq.rules.message import Keyword, keyword
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.storage.inbox import Commit, Lease, Outcome
+from linqbot.storage.timers import PROACTIVE
 
 if TYPE_CHECKING:
     from linqbot.bot.turn_context import TurnContext
@@ -182,6 +183,8 @@ HANDED: Final = 64
 ALL: Final = 127
 
 
+_PROACTIVE: Final = PROACTIVE | {"broadcast"}
+
 Again: TypeAlias = Callable[[Turn], Awaitable[Turn]]
 """The end of a run after which its turn begins again: returns the turn that goes on."""
 
@@ -242,6 +245,11 @@ def keyword_of(event: Event) -> Keyword | None:
         return None
     found = keyword(event.text)
     return None if found is None or event.is_own else found
+
+
+def proactive_kind(delivery: Delivery) -> bool:
+    """Return True for a delivery of linqbot by which the bot speaks first, such as a scheduled send."""
+    return delivery.is_own and delivery.id.split(".", 2)[1] in _PROACTIVE
 
 
 def opts_out(event: Event) -> bool:

@@ -36,6 +36,7 @@ from linqbot.engine.call_lookup import (
     withheld_json,
 )
 from linqbot.engine.earlier_runs import EarlierRuns
+from linqbot.engine.parts import proactive_kind
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
 from linqbot.engine.slots import OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
 from linqbot.engine.turn_record import failed_call
@@ -53,13 +54,13 @@ from linqbot.errors import (
 )
 from linqbot.frames import place_of_caller
 from linqbot.hookspecs import TurnCall, TurnReport
-from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.linq.types.message import text_of
 from linqbot.linq.types.proactive import Purpose
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
-from linqbot.storage.mutes import Mute
+from linqbot.storage.mutes import Mute, mute_of
 from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:
@@ -598,18 +599,23 @@ class TurnJournal:
 
     async def _is_muted(self, call: Call) -> bool:
         """Return True if the bot is muted in the chat that a call is for."""
+        now, body, mutes = self._turns.clock.now(), call.body or {}, self._storage.mutes
         if self.passes_mutes:
-            return False
-        now, body = self._turns.clock.now(), call.body or {}
-        mutes = [mute for mute in self._storage.mutes.values() if mute.until > now]
-        people = body.get("to")
-        if isinstance(people, list) and len(people) == 1:
-            to = str(people[0]).casefold()
-            return any([await self._person_of(mute) == to for mute in mutes])
+            mutes = {chat: mute for chat, mute in mutes.items() if mute.stops_handoffs}
         if not mutes:
             return False
+        people = body.get("to")
+        if isinstance(people, list) and len(people) == 1:
+            # It opens a chat or finds it, so the bot speaks first.
+            if mute_of(mutes, None, now, is_proactive=True) is not None:
+                return True
+            to, found = str(people[0]).casefold(), [mute for mute in mutes.values() if mute.until > now]
+            return any([await self._person_of(mute) == to for mute in found if mute.chat_id != EVERY_CHAT])
         chat = await self.chat_of(call)
-        return any(mute.chat_id == chat for mute in mutes)
+        if chat is None and not people:
+            return False
+        is_proactive = chat != chat_of_lane(self.lane) or proactive_kind(self._lease.delivery)
+        return mute_of(mutes, chat, now, is_proactive=is_proactive) is not None
 
     async def _person_of(self, mute: Mute) -> str:
         """Return the person in a muted direct chat; empty for a group. Linq is asked once if it is not known."""

@@ -28,7 +28,7 @@ from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
 from linqbot.features.own_changes import are_awaited
 from linqbot.features.state_journal import StateJournal
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
-from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Lease
 from linqbot.storage.journal import RECEIPTS
@@ -70,7 +70,7 @@ def marks_of(lease: Lease, storage: Storage) -> int:
     chat_id = chat_of_lane(delivery.lane)
     if storage.conversations_in(chat_id) if chat_id is not None else delivery.type in ANSWERS_WITHOUT_CHAT:
         marks |= ASKED
-    if storage.mutes and chat_id is not None and chat_id in storage.mutes:
+    if storage.mutes and chat_id is not None and (chat_id in storage.mutes or EVERY_CHAT in storage.mutes):
         marks |= MUTED
     if storage.mutes and delivery.type in _RELAYED and any(mute.handoff for mute in storage.mutes.values()):
         marks |= HANDED

@@ -338,7 +338,7 @@ class Gaps:
         handled_at = max((sent_at(message) for message in messages if has_left.get(_key(message))), default=0.0)
         missed = sorted((message for message in messages if _key(message) not in has_left), key=sent_at)
         return [
-            _delivery(chat, message, now, is_history=self._is_history(message, handled_at, now)) for message in missed
+            delivery_of(chat, message, now, is_history=self._is_history(message, handled_at, now)) for message in missed
         ]
 
     def _is_history(self, message: Message, handled_at: float, now: float) -> bool:
@@ -370,7 +370,8 @@ def _key(message: Message) -> str:
     return f"m.{message.id}"
 
 
-def _delivery(chat: Chat, message: Message, now: float, *, is_history: bool) -> Delivery:
+def delivery_of(chat: Chat, message: Message, now: float, *, is_history: bool) -> Delivery:
+    """Return the delivery of a message whose webhook did not arrive, or is not kept."""
     owner = next((handle for handle in chat.handles if handle.is_me), None)
     at = datetime.fromtimestamp(now, UTC).isoformat()
     data: dict[str, Any] = message.to_json_object() | {

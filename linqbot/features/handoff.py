@@ -27,11 +27,12 @@ from pydantic_core import from_json, to_json
 from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
 from linqbot.content.message_split import Content, bubbles
 from linqbot.content.sent import Sent
+from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.parts import MUTED, RAN, Kind, Part, Turn, opts_out
-from linqbot.errors import BotError, LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused, RuleBroken
+from linqbot.errors import BotError, LinqApiError, LinqUnavailable, MessageGone, Muted, RateLimited, Refused, RuleBroken
 from linqbot.features.broadcasts import send_to
-from linqbot.features.mute import ended, waits
+from linqbot.features.mute import waits
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
@@ -42,7 +43,7 @@ from linqbot.linq.types.message import LinkPart, MediaPart, TextPart
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S, check_number, check_text
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.mutes import Mute
+from linqbot.storage.mutes import Mute, ended, mute_of
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) 
     def to(mute: Mute | None) -> Mute:
         if mute is not None and mute.is_handed_over(now):
             return mute
-        return Mute(chat_id, now + terms.taken_within_s, person, handoff=handoff)
+        return Mute(chat_id, now + terms.taken_within_s, person, handoff=handoff, since=now)
 
     stored = await mutes.stored.change_mute(chat_id, to)
     if stored is None or stored.handoff is None or stored.handoff.id != handoff.id:
@@ -220,6 +221,8 @@ class Handoffs(Part):
         if event.is_own or event.actor is None or opts_out(event):
             return None
         turns, now = self._turns, self._turns.clock.now()
+        if mute_of(turns.storage.mutes, None, now) is not None or turns.dispatcher.is_owner_word(event):
+            return None
         mute = turns.storage.mutes.get(event.chat_id or "")
         if mute is not None and mute.is_handed_over(now):
             assert mute.handoff is not None
@@ -259,7 +262,7 @@ class Handoffs(Part):
             found = _of_message(entry, mine)
             return None if found is None else _to(found, is_done=is_done)
         sent_at = now if message.sent_at is None else min(message.sent_at.timestamp(), now)
-        recent = [each for each in mine if each.until > sent_at - _AMBIGUOUS_S and not _is_given_back(each)]
+        recent = [each for each in mine if _over_at(each) > sent_at - _AMBIGUOUS_S and not _is_given_back(each)]
         open_ = [each for each in recent if each.is_handed_over(now)]
         asked = any(each.status == "waiting" for each in storage.conversations_in(message.chat_id))
         if open_ and (len(recent) > 1 or asked):
@@ -267,7 +270,7 @@ class Handoffs(Part):
         if open_:
             return _to(open_[0], is_done=is_done)
         # The owner wrote before they could know that it is over.
-        missed = [each for each in recent if each.until > sent_at]
+        missed = [each for each in recent if _over_at(each) > sent_at]
         return _over(missed[0].handoff) if missed else None
 
 
@@ -290,6 +293,11 @@ def _is_owner(event: Event, mute: Mute) -> bool:
     if handoff is None or event.actor is None or event.actor.casefold() != handoff.owner:
         return False
     return event.line in (None, handoff.line)
+
+
+def _over_at(mute: Mute) -> float:
+    """Return when a handoff ends or has ended, in Unix seconds: a later mute of the chat may last longer."""
+    return mute.until if mute.handoff is None or mute.handoff.over_at is None else mute.handoff.over_at
 
 
 def _is_given_back(mute: Mute) -> bool:
@@ -324,13 +332,15 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
         return [await _prolonged(each, turns) for each in where]
 
     with turn.deadline:
-        for each, event in zip(
-            await ctx.recorded(RELAY_STEP, find, kind=list), messages or (turn.event,), strict=False
-        ):
-            if "owner" in each:
-                await _to_owner(turns, ctx, ChatHandoff(**each["owner"]), turn.event)
-            else:
-                await _to_person(turns, ctx, each, event)
+        relayed = await ctx.recorded(RELAY_STEP, find, kind=list)
+        try:
+            for each, event in zip(relayed, messages or (turn.event,), strict=False):
+                if "owner" in each:
+                    await _to_owner(turns, ctx, ChatHandoff(**each["owner"]), turn.event)
+                else:
+                    await _to_person(turns, ctx, each, event)
+        except Muted:
+            turn.why = turn_record.MUTED
 
 
 async def _prolonged(where: _Where, turns: Turns) -> _Where:
@@ -406,13 +416,24 @@ async def _forwarded(event: Event, name: str | None, send: Callable[[Sequence[Co
     elif text:
         content.append(text)
     try:
-        return await _reaches(send([*content, *files]))
+        return await _relayed(send([*content, *files]))
     except (FetchFailed, FetchRefused, RuleBroken) as error:
         if not files:
             raise
         log.warning("handoff.file_missing", event_id=event.event_id, error=type(error).__name__)
     shown = " ".join(f"[{part.filename or part.mime_type or '…'}]" for part in files)
-    return await _reaches(send(["\n".join([*map(str, content), shown])]))
+    return await _relayed(send(["\n".join([*map(str, content), shown])]))
+
+
+async def _relayed(sending: Awaitable[Sent]) -> bool:
+    """Return what `_reaches` returns for a message of the person or the owner.
+
+    Raises:
+        Muted: the whole bot has been muted meanwhile, or the chat by an operator.
+    """
+    if (status := await _status(sending)) == "muted":
+        raise Muted("The bot is muted. linqbot unmute --catch-up has the message handled.")
+    return status == "accepted"
 
 
 async def _reaches(sending: Awaitable[Sent]) -> bool:
@@ -421,13 +442,17 @@ async def _reaches(sending: Awaitable[Sent]) -> bool:
     Raises:
         LinqUnavailable, RateLimited: Linq does not answer now.
     """
+    return await _status(sending) == "accepted"
+
+
+async def _status(sending: Awaitable[Sent]) -> str:
     try:
-        return (await sending).status == "accepted"
+        return (await sending).status
     except LinqApiError as error:
         if isinstance(error, LinqUnavailable | RateLimited) or error.status in (None, 401):
             raise
         log.warning("handoff.not_sent", status=error.status, code=error.code)
-        return False
+        return "refused"
 
 
 # Its kind of deliveries

@@ -12,24 +12,25 @@ While a chat is muted:
   just before the mute, or was put into the lane, waits as a timer again. A scheduled send that waited for longer than its
   `grace_s` is given up.
 - A broadcast leaves the person out: the outcome is `refused`.
+
+The mute of all chats, `linqbot mute --all`, means the same everywhere, and broadcasts wait until it is over. A mute that is only
+proactive stops what the bot says first, and lets it answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
-from linqbot.engine.parts import MUTED, RAN, Part, Turn
+from linqbot.engine.parts import MUTED, RAN, Part, Turn, proactive_kind
 from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.lane import chat_of_lane
-from linqbot.linq.types.proactive import HandoffEnd
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.options import DAY_S, check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
-from linqbot.storage.mutes import FOREVER, Mute, longer
+from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class Mutes(Part):
 
     async def open(self, turn: Turn) -> Ack | None:
         delivery, lease = turn.lease.delivery, turn.lease
-        mute = self._turns.storage.mutes.get(chat_of_lane(delivery.lane) or "")
-        if mute is None or mute.until <= self._turns.clock.now():
+        chat_id, now = chat_of_lane(delivery.lane), self._turns.clock.now()
+        is_proactive = proactive_kind(delivery)
+        if mute_of(self._turns.storage.mutes, chat_id, now, is_proactive=is_proactive) is None:
             turn.marks &= ~MUTED
         if turn.marks & RAN and (known := await self._turns.storage.entries(delivery.id, lease.replay)):
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
@@ -121,8 +123,9 @@ class TurnMutes:
         _check(for_s, reason)
 
         async def store() -> bool:
-            until = FOREVER if for_s is None else self.clock.now() + for_s
-            mute = Mute(chat_id, until, reason=reason)
+            now = self.clock.now()
+            until, person = FOREVER if for_s is None else now + for_s, "" if chat_id == EVERY_CHAT else None
+            mute = Mute(chat_id, until, person, reason, since=now)
             await self.stored.change_mute(chat_id, lambda old: mute if old is None else replaced(old, mute))
             return True
 
@@ -143,13 +146,6 @@ class TurnMutes:
 def replaced(old: Mute, new: Mute) -> Mute:
     """Return the mute in place of another one of its chat. A handoff goes on, at least as long."""
     return longer(old, new) if old.handoff is not None and old.handoff.ended is None else new
-
-
-def ended(mute: Mute | None, *, how: HandoffEnd, now: float) -> Mute | None:
-    """Return what becomes of a mute that ends. A handoff stays on record until the turn of its timer has said so."""
-    if mute is None or mute.handoff is None or mute.handoff.ended is not None:
-        return None if mute is None or mute.handoff is None else mute
-    return replace(mute, until=now, handoff=replace(mute.handoff, ended=how))
 
 
 def _check(for_s: float | None, reason: str | None) -> None:

@@ -83,12 +83,14 @@ class Sentences:
 
     day_at_time: str  # {day} {time}: of `written`
 
-    # A person answers: `ctx.handoff`. The first five are for the owner.
+    # A person answers: `ctx.handoff`. The first seven are for the owner.
     handoff: str  # {name}
     which_person: str  # {names}
     not_delivered: str  # {name}
     handoff_over: str  # {name}
     handed_back: str  # {name}
+    bot_is_off: str  # {word}: to `mute_word=` of a Bot
+    bot_is_on: str  # to `unmute_word=`
     bot_is_back: str
     no_one_answers: str
 

@@ -17,7 +17,7 @@ from linqbot.client.client import Client
 from linqbot.errors import KeyMissing, LinqApiError, StorageError
 from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
-from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.linq.types.message import Message
 from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
@@ -168,7 +168,8 @@ async def look(
         each.calls = await _calls(storage, each, cases.statuses)
         each.answer = answer_of(each, keep_days=storage.keep_outcomes_days, now=now, first_at=first)
     found.cases = sorted(chosen, key=lambda each: each.at)
-    found.mutes = [each for each in await storage.stored_mutes() if each.chat_id in found.chats and each.until > now]
+    chats = {*found.chats, EVERY_CHAT}
+    found.mutes = [each for each in await storage.stored_mutes() if each.chat_id in chats and each.until > now]
     for chat_id in found.chats:
         found.questions += [each for each in await storage.conversations(chat_id=chat_id) if each.status == "waiting"]
     return found
@@ -384,7 +385,9 @@ def _ended(case: Case, last: OutcomeRow) -> str:
             by = f" in the handler {last.handler}" if last.handler else ""
             after = f" after {_times(last.attempts)}" if last.attempts else ""
             return f"It was given up{by}{after}: {why}{again}"
-        case "muted" | "ignored":
+        case "muted":
+            return f"No handler took it: {why} Such messages are handled with: linqbot unmute --catch-up"
+        case "ignored":
             return f"No handler took it: {why}"
         case "retry" | "deferred":
             return f"It was to run again, and what became of it is not on record: {why}"
@@ -407,7 +410,7 @@ def _said(case: Case) -> str:
         parts.append(
             f"{len(bad)} of its {len(sent)} messages {'is' if len(bad) == 1 else 'are'} not delivered: {states}."
         )
-    if len({row.replay for row in case.rows}) > 1:
+    if len({row.replay for row in case.rows if row.outcome in ("handled", "dead_letter")}) > 1:
         parts.append("It was handled again by an operator, which sent everything again.")
     return " ".join(parts)
 

@@ -53,8 +53,9 @@ class MuteByHand:
             StorageError: it could not be stored.
         """
         receipt, chat_id = Receipt.of(delivery), chat_of_receipts(delivery.lane)
-        until = min(delivery.sent_at, self.clock.now()) + self.mute_s
+        since = min(delivery.sent_at, self.clock.now())
+        until = since + self.mute_s
         if receipt is None or receipt.message_id is None or chat_id is None or until <= self.clock.now():
             return
-        if await self.storage.mute_by_hand(Mute(chat_id, until), receipt.message_id):
+        if await self.storage.mute_by_hand(Mute(chat_id, until, since=since), receipt.message_id):
             log.info("chat.muted", chat_id=chat_id, why="A person has written there.", for_s=self.mute_s)

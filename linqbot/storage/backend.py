@@ -457,20 +457,32 @@ class Storage(ABC):
     # Mutes
 
     async def mute(self, mute: Mute) -> None:
-        """Mute a chat durably, in place of the mute that it has. Its timers do not fire until the mute ends.
+        """Mute a chat durably, in place of the mute that it has. Its timers do not fire until the mute ends. A handoff of the chat ends.
 
         Raises:
             StorageUnavailable: nothing was stored.
         """
-        await self._write(lambda tx: mutes.write(tx, mute))
+        await self._write(lambda tx: mutes.begin(tx, mute))
 
-    async def unmute(self, chat_id: str) -> bool:
-        """End the mute of a chat. Return True if a mute was stored.
+    async def unmute(self, *chats: str, catch_up: Sequence[tuple[Delivery, int]] = ()) -> bool:
+        """End the mutes of chats, with their handoffs. Return True if one was stored.
 
+        Args:
+            catch_up: Deliveries to be handled again in the same commit, each with the number of its replay: messages that
+                came while the chat was muted.
         Raises:
             StorageUnavailable: nothing was changed.
         """
-        return await self._write(lambda tx: mutes.remove(tx, [chat_id])) > 0
+        if not catch_up:
+            return await self._write(lambda tx: mutes.end(tx, chats)) > 0
+        # Not a first run: else a message would be too old for its handlers.
+        moved = [(delivery, replay, 1) for delivery, replay in catch_up]
+
+        async def work(tx: Writable) -> bool:
+            await upkeep.put_again(tx, moved, self._lanes.number)
+            return await mutes.end(tx, chats) > 0
+
+        return await self._operate(work)
 
     async def change_mute(self, chat_id: str, to: Callable[[Mute | None], Mute | None]) -> Mute | None:
         """Store what a function makes of the mute of a chat, and return it. None is no mute. It sees the stored one.
@@ -543,6 +555,10 @@ class Storage(ABC):
             since, until: Unix seconds of the time of acceptance; `until` is excluded.
         """
         return await self._read(lambda db: outcomes.of_chats(db, chats, since, until, limit))
+
+    async def muted_since(self, since: float) -> list[OutcomeRow]:
+        """Return the outcomes of messages that no handler took since a time, because of a mute, and that were not handled later."""
+        return await self._read(lambda db: outcomes.muted_since(db, since))
 
     async def outcomes_of(self, ids: Collection[str]) -> list[OutcomeRow]:
         """Return what became of deliveries and of messages with these ids. It reads all outcomes."""

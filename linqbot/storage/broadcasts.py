@@ -20,11 +20,15 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from pydantic_core import from_json, to_json
 
 from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
+from linqbot.linq.events.lane import EVERY_CHAT, lane_of_chat
 from linqbot.linq.types.proactive import Broadcast, BroadcastStatus, Purpose, Recipient, RecipientOutcome
 from linqbot.storage.dialect import Readable, Writable
 
 SEND_ID: Final = "i.broadcast."
 """Prefix of the ids of deliveries that send a broadcast to one person."""
+
+_NEVER: Final = 1e12
+"""Later than every time at which a step can be due, in Unix seconds."""
 
 AT_ONCE: Final = 5
 """Largest number of people under way for one line. While Linq is away, no more turns pile up, and so no burst follows."""
@@ -252,6 +256,9 @@ async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
              FROM broadcast
              WHERE ended_at IS NULL OR next_at > $1 ORDER BY n"""
     found = await db.fetch(sql, now)
+    # No further person gets a broadcast while all chats are muted.
+    muted = "SELECT until FROM mute WHERE lane = $1 AND until > $2"
+    held_until = (await db.value(muted, lane_of_chat(EVERY_CHAT), now) or 0.0) if found else 0.0
     free_at: defaultdict[str, float] = defaultdict(float)
     under_way: Counter[str] = Counter()
     for _, line, _, next_at, _, _, running in found:
@@ -265,11 +272,11 @@ async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
         if waits_until is None:
             if not running:
                 steps.append(BroadcastStep(0.0, name, "end"))
-        elif status == "running" and line not in served:
+        elif status == "running" and line not in served and held_until < _NEVER:
             if waits_until <= now:
                 served.add(line)  # one that only waits does not keep the next one waiting
             if under_way[line] < AT_ONCE:
-                steps.append(BroadcastStep(max(free_at[line], waits_until), name, "send"))
+                steps.append(BroadcastStep(max(free_at[line], waits_until, held_until), name, "send"))
     return steps
 
 

@@ -47,7 +47,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "state": "scope name value person",
         "timer": "id due lane kind payload grace_s",
         "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
-        "mute": "lane until person reason handoff",
+        "mute": "lane until person reason handoff only_proactive since",
         "outcome": """delivery lane type message_id trace_id received_at outcome handler why turn replay runs attempts ms tried
              calls ended_at""",
         "consent": "key person at what how",
@@ -86,7 +86,7 @@ _CONTRADICTIONS: Final = {
     "recipients belong to no broadcast": """SELECT count(*) FROM recipient
         WHERE NOT EXISTS (SELECT 1 FROM broadcast WHERE broadcast.n = recipient.broadcast)""",
 }
-_BOOLEANS: Final = frozenset({"put_back", "off_the_record", "texts"})
+_BOOLEANS: Final = frozenset({"put_back", "off_the_record", "only_proactive", "texts"})
 
 
 @dataclass(frozen=True, slots=True)

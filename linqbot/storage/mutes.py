@@ -1,19 +1,20 @@
 """Mutes: the chats in which the bot is silent, because a person has taken over.
 
-Each mute is one row, and all of them are in memory, by chat: a turn of a chat costs no read. A timer whose lane is muted does not
-fire before the mute ends (`timers.py`), so that questions and scheduled sends wait. `features/mute.py` says what a mute means.
+Each mute is one row, and all of them are in memory, by chat: a turn of a chat costs no read. The mute of all chats is the row of
+the chat `EVERY_CHAT`. A timer whose lane is muted does not fire before the mute ends (`timers.py`), so that questions and scheduled
+sends wait. `features/mute.py` says what a mute means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
-from linqbot.linq.types.proactive import ChatHandoff
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
+from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.storage import journal
 from linqbot.storage.dialect import Readable, Writable
 
@@ -34,6 +35,9 @@ class Mute:
         person: The handle of the person in a direct chat, in lower case; empty in a group; None if it is not known yet.
         reason: The words of the bot's author; None if there are none.
         handoff: The person of yours who answers in the chat by way of the bot; None if the bot is only silent.
+        only_proactive: True mutes only what no person has asked for just now: scheduled sends, broadcasts, posts, and sends to
+            another chat than the one that is answered.
+        since: Unix seconds at which it began.
     """
 
     chat_id: str
@@ -41,22 +45,49 @@ class Mute:
     person: str | None = None
     reason: str | None = None
     handoff: ChatHandoff | None = None
+    only_proactive: bool = False
+    since: float = 0.0
 
     def is_handed_over(self, now: float) -> bool:
         """Return True if a person of yours answers in the chat by way of the bot."""
         return self.handoff is not None and self.handoff.ended is None and self.until > now
 
+    @property
+    def stops_handoffs(self) -> bool:
+        """True if no handoff passes it: it is the mute of all chats, or it began after the handoff of its chat."""
+        has_ended_one = self.handoff is not None and self.handoff.ended is not None
+        return (self.chat_id == EVERY_CHAT or has_ended_one) and not self.only_proactive
 
-_COLUMNS = "lane, until, person, reason, handoff"
+
+def mute_of(mutes: Mapping[str, Mute], chat_id: str | None, now: float, *, is_proactive: bool = False) -> Mute | None:
+    """Return the mute that is in force in a chat; None if there is none.
+
+    Args:
+        chat_id: None asks for the mute of all chats only.
+        is_proactive: True if the bot speaks first there.
+    """
+    for key in (chat_id, EVERY_CHAT):
+        mute = None if key is None else mutes.get(key)
+        if mute is not None and mute.until > now and (is_proactive or not mute.only_proactive):
+            return mute
+    return None
+
+
+COLUMNS: Final = "lane, until, person, reason, handoff, only_proactive, since"
 
 
 async def write(tx: Writable, mute: Mute) -> None:
-    """Store a mute. It replaces the one of its chat."""
+    """Store a mute. It replaces the one of its chat, and has begun with that one."""
+    lane = lane_of_chat(mute.chat_id)
+    earlier = await tx.value("SELECT since FROM mute WHERE lane = $1 AND until > $2", lane, tx.now)
+    if earlier is not None:
+        mute = replace(mute, since=min(mute.since, earlier - tx.ahead_s))
     await remove(tx, [mute.chat_id])
     handoff = None if mute.handoff is None else to_json(asdict(mute.handoff)).decode()
-    row = (lane_of_chat(mute.chat_id), mute.until + tx.ahead_s, mute.person, mute.reason, handoff)
-    await tx.insert(f"mute ({_COLUMNS})", [row])
+    until, since = mute.until + tx.ahead_s, mute.since + tx.ahead_s
+    await tx.insert(f"mute ({COLUMNS})", [(lane, until, mute.person, mute.reason, handoff, mute.only_proactive, since)])
     tx.changes.mutes[mute.chat_id] = mute
+    tx.changes.broadcasts |= mute.chat_id == EVERY_CHAT
 
 
 async def remove(tx: Writable, chats: Collection[str]) -> int:
@@ -64,12 +95,13 @@ async def remove(tx: Writable, chats: Collection[str]) -> int:
     gone = await tx.run("DELETE FROM mute WHERE lane = ANY($1)", [lane_of_chat(chat) for chat in chats])
     tx.changes.mutes.update(dict.fromkeys(chats))
     tx.changes.timers = tx.changes.news = True
+    tx.changes.broadcasts |= EVERY_CHAT in chats
     return gone
 
 
 async def change(tx: Writable, chat_id: str, to: Callable[[Mute | None], Mute | None]) -> Mute | None:
     """Store what a function makes of the mute of a chat, and return it. None is no mute."""
-    sql = f"SELECT {_COLUMNS} FROM mute WHERE lane = $1 FOR UPDATE"  # noqa: S608 - constant text
+    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = $1 FOR UPDATE"  # noqa: S608 - constant text
     before = next((_mute(tx, row) for row in await tx.fetch(sql, lane_of_chat(chat_id))), None)
     if (after := to(before)) is before:
         return after
@@ -78,6 +110,23 @@ async def change(tx: Writable, chat_id: str, to: Callable[[Mute | None], Mute | 
     elif before is not None:
         await remove(tx, [chat_id])
     return after
+
+
+async def begin(tx: Writable, mute: Mute) -> None:
+    """Store a mute in place of the one of its chat. It ends a handoff of the chat, which says so when the mute is over."""
+    now = tx.now - tx.ahead_s
+    await change(tx, mute.chat_id, lambda old: mute if old is None else _ending_handoff(old, mute, now))
+
+
+async def end(tx: Writable, chats: Collection[str]) -> int:
+    """End the mutes of chats, and return the number of those that were stored. Handoffs end with them."""
+    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
+    found = [_mute(tx, row) for row in await tx.fetch(sql, [lane_of_chat(chat) for chat in chats])]
+    await remove(tx, chats)
+    for mute in found:
+        if (left := ended(mute, how="unmuted", now=tx.now - tx.ahead_s)) is not None:
+            await write(tx, left)
+    return len(found)
 
 
 async def by_hand(tx: Writable, mute: Mute, message_id: str) -> bool:
@@ -95,15 +144,36 @@ def longer(old: Mute, new: Mute) -> Mute:
     return old if old.until >= new.until else new
 
 
+def ended(mute: Mute | None, *, how: HandoffEnd, now: float) -> Mute | None:
+    """Return what becomes of a mute that ends. A handoff stays on record until the turn of its timer has said so."""
+    if mute is None or mute.handoff is None:
+        return None
+    if mute.handoff.ended is not None:
+        return mute if mute.until <= now else replace(mute, until=now)
+    return replace(mute, until=now, handoff=replace(mute.handoff, ended=how))
+
+
+def _ending_handoff(old: Mute, new: Mute, now: float) -> Mute:
+    if old.handoff is None or new.handoff is not None:
+        return new
+    over_at = min(old.until, now) if old.handoff.over_at is None else old.handoff.over_at
+    return replace(new, handoff=replace(old.handoff, ended=old.handoff.ended or "unmuted", over_at=over_at))
+
+
 async def stored(db: Readable) -> list[Mute]:
-    return [_mute(db, row) for row in await db.fetch(f"SELECT {_COLUMNS} FROM mute ORDER BY lane")]  # noqa: S608 - constant text
+    return [_mute(db, row) for row in await db.fetch(f"SELECT {COLUMNS} FROM mute ORDER BY lane")]  # noqa: S608 - constant text
 
 
 async def read(tx: Writable, chats: Collection[str]) -> None:
-    """Read the mutes of chats for the memory of this process: another process may have changed them."""
-    sql = f"SELECT {_COLUMNS} FROM mute WHERE lane = ANY($1)"  # noqa: S608 - constant text
-    found = [_mute(tx, row) for row in await tx.fetch(sql, [lane_of_chat(chat) for chat in chats])]
-    tx.changes.read_mutes |= {**dict.fromkeys(chats), **{mute.chat_id: mute for mute in found}}
+    """Read the mutes of chats, and that of all, for the memory of this process: another process may have changed them."""
+    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = ANY($1)"  # noqa: S608 - constant text
+    note_read(tx, chats, await tx.fetch(sql, [lane_of_chat(chat) for chat in (*chats, EVERY_CHAT)]))
+
+
+def note_read(tx: Writable, chats: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Note for the memory of this process the mutes of chats, and that of all, as they were read."""
+    tx.changes.read_mutes |= dict.fromkeys((*chats, EVERY_CHAT))
+    tx.changes.read_mutes |= {mute.chat_id: mute for mute in (_mute(tx, row) for row in rows)}
 
 
 async def read_all(tx: Writable, known: Collection[str]) -> None:
@@ -120,8 +190,7 @@ async def purge(tx: Writable) -> None:
 
 
 def _mute(db: Readable, row: Any) -> Mute:
-    lane, until, person, reason, handoff = row
+    lane, until, person, reason, handoff, only_proactive, since = row
     until = until if until >= FOREVER else until - db.ahead_s
-    return Mute(
-        chat_of_lane(lane) or "", until, person, reason, None if handoff is None else ChatHandoff(**from_json(handoff))
-    )
+    handed = None if handoff is None else ChatHandoff(**from_json(handoff))
+    return Mute(chat_of_lane(lane) or "", until, person, reason, handed, bool(only_proactive), since - db.ahead_s)

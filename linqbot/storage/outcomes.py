@@ -126,6 +126,17 @@ async def of_ids(db: Readable, ids: Collection[str]) -> list[OutcomeRow]:
     return [OutcomeRow(*row) for row in await db.fetch(sql, list(ids))]
 
 
+async def muted_since(db: Readable, since: float) -> list[OutcomeRow]:
+    """Return the outcomes of messages that ended as muted since then, in the order of their receipt."""
+    sql = f"""SELECT {COLUMNS} FROM outcome AS muted
+              WHERE outcome = 'muted' AND type = 'message.received' AND message_id IS NOT NULL AND ended_at >= $1
+                  AND NOT EXISTS (SELECT 1 FROM outcome AS later WHERE later.lane = muted.lane AND later.n > muted.n
+                                      AND later.delivery = muted.delivery)
+                  AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.id = muted.delivery)
+              ORDER BY received_at, n"""  # noqa: S608 - constant text
+    return [OutcomeRow(*row) for row in await db.fetch(sql, since + db.ahead_s)]
+
+
 async def lanes_naming(db: Readable, handle: str) -> list[str]:
     """Return the lanes of outcomes that name a person, in lower case: those of a few events hold a handle."""
     lanes = await db.fetch("SELECT DISTINCT lane FROM outcome WHERE lane >= 'p:' AND lane < 'p;'")

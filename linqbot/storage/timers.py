@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.lane import EVERY_CHAT, lane_of_chat
 from linqbot.storage.dialect import Readable, Writable, where
 
 if TYPE_CHECKING:  # it imports this module
@@ -22,6 +23,9 @@ OUTAGE: Final = "outage"
 
 RECURRING: Final = frozenset({"schedule", "repeat", OUTAGE})
 """The kinds of timers that stay stored when they fire. Those of an outage are due once, the others again later."""
+
+PROACTIVE: Final = frozenset({"send", "repeat", "post", "post_to"})
+"""The kinds of timers by which the bot speaks first."""
 
 PARKED_S: Final = 1e12
 """Added to the due time of a recurring timer that fired, until its turn ends. Every time a bot can give is smaller."""
@@ -87,6 +91,9 @@ class Rearm(NamedTuple):
 
 
 _COLUMNS = "id, due, lane, kind, payload, grace_s"
+_MUTED = f"""(mute.lane = timer.lane OR (mute.lane = '{lane_of_chat(EVERY_CHAT)}' AND substr(timer.lane, 1, 2) = '{lane_of_chat("")}'))
+    AND (NOT mute.only_proactive OR timer.kind IN ({", ".join(f"'{kind}'" for kind in sorted(PROACTIVE))}))"""
+"""The SQL that says that a mute concerns a timer."""
 
 
 async def schedule(tx: Writable, timer: Timer) -> bool:
@@ -139,7 +146,7 @@ async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:
     """
     there = now + tx.ahead_s
     sql = f"""SELECT n, {_COLUMNS} FROM timer
-              WHERE due <= $1 AND lane NOT IN (SELECT lane FROM mute WHERE until > $1)
+              WHERE due <= $1 AND NOT EXISTS (SELECT 1 FROM mute WHERE until > $1 AND {_MUTED})
               ORDER BY due, n LIMIT $2 FOR UPDATE SKIP LOCKED"""  # noqa: S608 - constant text
     timers = {n: Timer(*row) for n, *row in await tx.fetch(sql, there, limit)}
     if not timers:
@@ -156,12 +163,13 @@ async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:
 async def earliest(db: Readable) -> float | None:
     """Return when the earliest timer fires; None if there is none. Those of a muted chat fire when the mute has ended."""
     # The first line reads one row by the index of `due`, however many timers there are.
-    sql = """SELECT min(at) FROM (
-                 SELECT * FROM (SELECT due AS at FROM timer WHERE due < $1 AND lane NOT IN (SELECT lane FROM mute)
+    sql = f"""SELECT min(at) FROM (
+                 SELECT * FROM (SELECT due AS at FROM timer WHERE due < $1 AND NOT EXISTS (SELECT 1 FROM mute WHERE {_MUTED})
                                 ORDER BY due LIMIT 1) AS free
                  UNION ALL
-                 SELECT min(CASE WHEN due > until THEN due ELSE until END)
-                 FROM mute JOIN timer ON timer.lane = mute.lane WHERE due < $1 AND until < $1) AS found"""
+                 SELECT max(CASE WHEN due > until THEN due ELSE until END)
+                 FROM mute JOIN timer ON {_MUTED} WHERE due < $1 GROUP BY timer.n) AS found
+              WHERE at < $1"""  # noqa: S608 - constant text
     due = await db.value(sql, PARKED_S)
     return None if due is None else float(due)
 

@@ -196,7 +196,19 @@ async def put_back(
         number: Returns numbers at the tails of their lanes, and remembers their ids.
         again: True for a new replay: its number rises, and no run of it has been made.
     """
-    moved = await _take_kept(tx, ids, places, again=again)
+    return await put_again(tx, await _take_kept(tx, ids, places, again=again), number)
+
+
+async def put_again(
+    tx: Writable,
+    moved: Sequence[tuple[Delivery, int, int]],
+    number: Callable[[Any, Sequence[Delivery]], Awaitable[Sequence[int]]],
+) -> int:
+    """Put deliveries that have left the inbox back to the tails of their lanes, and return their number.
+
+    Args:
+        moved: Each with its `replay` and its `delivery_count`.
+    """
     if not moved:
         return 0
     seqs = await number(tx, [delivery for delivery, _, _ in moved])

@@ -115,7 +115,7 @@ def test_without_arguments_it_lists_the_commands_in_sections() -> None:
 
 
 def test_there_are_few_commands_to_know() -> None:
-    assert len(COMMANDS) - len(GROUPS) + sum(map(len, GROUPS.values())) <= 32
+    assert len(COMMANDS) - len(GROUPS) + sum(map(len, GROUPS.values())) <= 35
 
 
 def test_the_version_is_printed() -> None:
@@ -195,6 +195,9 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("waiting", "cancel"), {}, USAGE),
     (("waiting", "show", "nothing"), {}, (1, "LQB4001")),
     (("why", "w.nothing"), {}, (1, "LQB4001")),
+    (("unmute", "--all"), {}, (1, "LQB4001")),
+    (("unmute",), {}, USAGE),
+    (("mute", "--all", "--for", "soon"), {}, USAGE),
     (("waiting", "show", "nothing", "--watch"), {}, (1, "LQB4001")),
     (("waiting", "pause", "nothing"), {}, (1, "LQB4001")),
     (("waiting", "resume", "nothing"), {}, (1, "LQB4001")),
@@ -284,6 +287,9 @@ RESULTS: list[tuple[tuple[str, ...], type]] = [
     (("check", "--only", "plugins"), list),
     (("connect", "sync", "bot.py", "--dry-run"), dict),
     (("person", "forget", "ann@example.com", "--yes", "--no-ask-linq"), dict),
+    (("mute", "--all", "--for", "2h", "--reason", "Dana answers"), list),
+    (("mute",), list),
+    (("unmute", "--all"), dict),
     (("waiting", "list"), dict),
     (("why", "20000000-0000-4000-8000-000000000000", "--no-ask-linq"), dict),
     (("waiting", "list", "--deliveries"), list),

@@ -296,7 +296,7 @@ async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:
         await phone.advance(60)
         heard = [*map(str, await phone.person(OWNER).replies())]
         assert heard[0] == "News!"
-        assert heard[1].startswith(f"{ANN}: Mute: The bot is muted")
+        assert heard[1].startswith(f"{ANN}: a mute: The bot is muted")
         await phone.quiet()
 
 

@@ -86,7 +86,7 @@ async def fill(storage: Storage) -> None:
     await storage.finish(dead, Commit(DeadLetter("no\0way", "bot:x")))
     await storage.schedule(Timer("t-1", now + 60, "c:1", "send", b'{"text":"later"}', 30.0))
     await storage.schedule(Timer("t-2", now + 60, "c:1", "send", PRIVATE, 30.0))
-    await storage.mute(Mute("9", now + 60, "+14155550142", "Dana answers"))
+    await storage.mute(Mute("9", now + 60, "+14155550142", "Dana answers", only_proactive=True, since=now))
     await storage.note_consent(Consent("k", "+14155550142", now, "given", "a form"))
     await storage.decide(Decision("k", now, "refused", "reply", "Not allowed.", "w.1", "+14155550142", "+1"))
     handoff = ChatHandoff("h", "8", "+1", "+2", "+3", "Ann", None, "fr", 60.0, taken=True)

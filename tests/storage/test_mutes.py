@@ -9,6 +9,7 @@ import pytest
 from storage.conftest import NOON, delivery, entry, handle
 
 from linqbot.clock import MovableClock
+from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER, Mute
@@ -61,6 +62,22 @@ async def test_a_message_by_hand_mutes_for_its_time_unless_a_turn_has_sent_it(st
     assert dict(storage.mutes) == {"1": replace(handed, until=longer.until)}
 
 
+async def test_a_handoff_ends_with_its_mute_and_by_a_later_one_and_stays_on_record(storage: Storage) -> None:
+    for by_mute in (False, True):
+        await storage.mute(replace(MUTE, handoff=HANDOFF))
+        if by_mute:
+            await storage.mute(Mute("1", FOREVER))
+            (found,) = storage.mutes.values()
+            assert (found.until, found.stops_handoffs, found.is_handed_over(NOON)) == (FOREVER, True, False)
+        assert await storage.unmute("1")
+        (found,) = await storage.stored_mutes()
+        assert found == storage.mutes["1"]
+        assert found.handoff is not None
+        assert found.handoff.ended == "unmuted"
+        assert found.until == pytest.approx(NOON, abs=1)
+        await storage.change_mute("1", lambda _: None)
+
+
 async def test_a_mute_survives_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await storage.mute(MUTE)
@@ -91,6 +108,37 @@ async def test_the_timers_go_on_when_the_mute_is_ended(storage: Storage, clock: 
     assert await storage.fire(clock.now()) == 0
     await storage.unmute("1")
     assert await storage.fire(clock.now()) == 1
+
+
+async def test_the_mute_of_all_chats_holds_every_timer_of_a_chat(storage: Storage, clock: MovableClock) -> None:
+    for name, lane in (("here", "c:1"), ("there", "c:2"), ("tick", "s:tick")):
+        await storage.schedule(timer(name, NOON + 10, lane))
+    await storage.mute(Mute(EVERY_CHAT, NOON + 3600))
+    await storage.mute(Mute("2", NOON + 7200))
+    clock.advance(60)
+    assert await storage.fire(clock.now()) == 1
+    assert await storage.next_timer() == pytest.approx(NOON + 3600, abs=1)
+    clock.advance(3600)
+    assert await storage.fire(clock.now()) == 1
+    assert await storage.next_timer() == pytest.approx(NOON + 7200, abs=1)
+    assert {each.id for each in await storage.waiting()} == {"i.send.tick", "i.send.here"}
+
+
+async def test_a_proactive_mute_holds_sends_alone(storage: Storage, clock: MovableClock) -> None:
+    await storage.schedule(timer("here", NOON + 10))
+    await storage.schedule(Timer("asked", NOON + 20, "c:1", "ask", b"{}", 0.0))
+    await storage.mute(Mute("1", FOREVER, only_proactive=True))
+    assert await storage.next_timer() == pytest.approx(NOON + 20, abs=1)
+    clock.advance(60)
+    assert await storage.fire(clock.now()) == 1
+    assert await storage.next_timer() is None
+
+
+async def test_a_mute_that_is_prolonged_has_begun_with_the_first(storage: Storage) -> None:
+    await storage.mute(Mute("1", NOON + 60, since=NOON - 60))
+    await storage.mute(Mute("1", FOREVER, since=NOON))
+    (found,) = await storage.stored_mutes()
+    assert found.since == pytest.approx(NOON - 60)
 
 
 async def test_a_mute_that_is_over_is_deleted_some_time(storage: Storage, clock: MovableClock) -> None:

@@ -13,6 +13,7 @@ from linqbot.cli import completions
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import parse_time, printable, printable_json, printable_lines
 from linqbot.client.client import Client
+from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import why as ops
 from linqbot.ops.why import Case, Findings, clock_time
 from linqbot.settings import from_env
@@ -82,7 +83,8 @@ def _show(found: Findings) -> None:
         click.secho(note, fg="yellow", err=True)
     for mute in found.mutes:
         until = "" if mute.until >= FOREVER else f" until {clock_time(mute.until)}"
-        click.echo(printable(f"chat {mute.chat_id} is muted{until}{f': {mute.reason}' if mute.reason else ''}"))
+        where = "Every chat" if mute.chat_id == EVERY_CHAT else f"chat {mute.chat_id}"
+        click.echo(printable(f"{where} is muted{until}{f': {mute.reason}' if mute.reason else ''}"))
     for asked in found.questions:
         since = f"{asked.handler} waits for an answer since {clock_time(asked.asked_at)}"
         click.echo(printable(f"chat {asked.chat_id}: {since}: linqbot waiting show {asked.id}"))

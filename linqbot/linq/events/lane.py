@@ -20,6 +20,9 @@ LONGEST_TOKEN = 128
 CHAT_OF_PAYMENT = "linqbot_chat"
 """The key in the metadata of a payment request by which `ctx.pay` names the chat that waits for the payment."""
 
+EVERY_CHAT = "*"
+"""Stands for all chats where the id of a chat is expected."""
+
 _CHAT = "c:"
 _RECEIPTS = "r:"
 _RECEIPTS_OF_MESSAGE = "r:m:"

@@ -106,6 +106,7 @@ class ChatHandoff:
         back_after_s: The seconds without a message of the owner after which the bot answers again.
         taken: True once the owner has written.
         ended: How it has ended; None while it lasts, and when its time is over.
+        over_at: Unix seconds at which a mute by an operator has ended it; None if none has.
     """
 
     id: str
@@ -119,3 +120,4 @@ class ChatHandoff:
     back_after_s: float
     taken: bool = False
     ended: HandoffEnd | None = None
+    over_at: float | None = None

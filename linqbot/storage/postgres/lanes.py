@@ -15,13 +15,14 @@ one process, finally alone, so that only the poison message is dead-lettered.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
 from linqbot.storage import conversations, journal, mutes, operations, outcomes, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
@@ -42,6 +43,7 @@ from linqbot.storage.operations import (
 from linqbot.storage.postgres.transaction import Held, InboxRoom, Statement, Taken, Transaction
 from linqbot.storage.upkeep import DELIVERY
 
+_NO_MUTES: Final = "[]"
 _UNLIMITED: Final = 2**31 - 1
 _INBOX_FULL: Final = -2
 _LANE_FULL: Final = -1
@@ -296,7 +298,7 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[
         if (chat_id := chat_of_lane(lane)) is None:
             continue
         # Another process may have written or ended a conversation or the mute of the chat.
-        if asks or chat_id in tx.memory.mutes:
+        if asks or chat_id in tx.memory.mutes or EVERY_CHAT in tx.memory.mutes:
             asking.append(chat_id)
         else:
             tx.changes.refreshed[chat_id] = []
@@ -432,9 +434,16 @@ def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
                 op.error = lease_over(op.lease)
                 tx.changes.ended_leases.add(op.lease.token)
         journal.note_own(tx, [entry for op, entry in begun if op.error is None])
+        # Another process may have muted the chat since this one heard of it. The call that begins must know.
+        if found[0]["mutes"] != _NO_MUTES or tx.memory.mutes:
+            read = [[row[name] for name in mutes.COLUMNS.split(", ")] for row in json.loads(found[0]["mutes"])]
+            mutes.note_read(tx, filter(None, map(chat_of_lane, lanes)), read)
 
-    values = statement.values(*_lanes_and_tokens([op.lease for op in ops if op.lease is not None]))
-    statement.step("begun", f"ARRAY(SELECT token FROM leases_of({values})) AS held", "held", note)  # noqa: S608
+    lanes, tokens = _lanes_and_tokens([op.lease for op in ops if op.lease is not None])
+    held = f"ARRAY(SELECT token FROM leases_of({statement.values(lanes, tokens)})) AS held"  # noqa: S608 - constant text
+    muted = f"""(SELECT coalesce(json_agg(m), '{_NO_MUTES}')::text FROM mute m
+                 WHERE lane = ANY({statement.values([*lanes, lane_of_chat(EVERY_CHAT)])}::text[])) AS mutes"""  # noqa: S608
+    statement.step("begun", f"{held}, {muted}", "held, mutes", note)
     rows = [(*journal.row(entry, texts=True)[:-1], None if op.lease is None else op.lease.token) for op, entry in begun]
     # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error.
     statement.write(

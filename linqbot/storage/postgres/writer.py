@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from linqbot.errors import StorageError
-from linqbot.storage import journal, operations
+from linqbot.linq.events.lane import chat_of_lane
+from linqbot.storage import journal, mutes, operations
 from linqbot.storage.operations import Op, OpQueue, OpsByKind, of
 from linqbot.storage.postgres import lanes
 from linqbot.storage.postgres.address import (
@@ -128,6 +129,8 @@ class PostgresWriter(OpQueue):
         lanes.lock(locks, ops)
         await locks.run()
         await operations.run(tx, ops, lanes.LANES, self._memory, purging=self._memory.serving)
+        if begins := [op.lease for op in of(ops, operations.BeginOp) if op.lease is not None]:
+            await mutes.read(tx, [chat for lease in begins if (chat := chat_of_lane(lease.delivery.lane)) is not None])
         # The lanes go on, but not in this process.
         tx.changes.work |= self._memory.leaving
         if (payload := self._payload(tx.changes)) is not None:

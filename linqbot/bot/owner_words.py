@@ -1,0 +1,64 @@
+"""The owner's words: a text of the owner mutes the bot in all chats, and another one ends that, from any phone.
+
+`Bot(owner="+14155550100", mute_word="bot off")`. The words count in the owner's direct chat alone. They are handlers in front of the
+bot's own, so what they do is journalled as any turn, and they are taken in a muted chat too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from linqbot.bot.filters import Filter, exact, from_handle, in_direct, muted
+from linqbot.errors import BotError
+from linqbot.language.spoken import sentences
+from linqbot.linq.events.lane import EVERY_CHAT
+from linqbot.linq.rules.message import is_opt_out
+from linqbot.options import check_handle, check_text
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+    from linqbot.bot.router import Router
+    from linqbot.linq.events.message import MessageReceived
+
+
+def add_words(
+    router: Router, owner: str | None, mute_word: str | None, unmute_word: str
+) -> Filter[MessageReceived] | None:
+    """Add the handlers of the owner's words to a bot, and return the filter for them: they reach the bot also in a handoff.
+
+    Raises:
+        BotError: the owner is no handle, or a word is none: it is empty, the same as the other one, or opts out at Linq.
+    """
+    if owner is not None:
+        check_handle(owner, "Bot(owner=…)")
+    if mute_word is None:
+        return None
+    if owner is None:
+        raise BotError('Bot(mute_word=…) needs the handle of the person who may write it: Bot(owner="+1…").')
+    for option, word in (("mute_word", mute_word), ("unmute_word", unmute_word)):
+        check_text(f"Bot({option}=…)", word)
+        if not isinstance(word, str) or not word.strip():
+            raise BotError(f'Bot({option}=…) takes a word or a few, such as "bot off".')
+        if is_opt_out(word) or is_opt_out(word.upper()):
+            raise BotError(f"Bot({option}={word!r}) opts out of messages at Linq. Choose another word.")
+    if mute_word.strip().casefold() == unmute_word.strip().casefold():
+        raise BotError("Bot(mute_word=…) and Bot(unmute_word=…) are the same word.")
+    by_owner = from_handle(owner) & in_direct & (muted | ~muted)
+    router.on_message(exact(mute_word) & by_owner, during_ask=True)(_mute(unmute_word))
+    router.on_message(exact(unmute_word) & by_owner, during_ask=True)(end_mute_of_all)
+    return exact(mute_word, unmute_word) & by_owner
+
+
+def _mute(unmute_word: str) -> Callable[[MessageReceived, Context], Awaitable[None]]:
+    async def mute_all(message: MessageReceived, ctx: Context) -> None:
+        # First the answer: it would not be sent after the mute.
+        await ctx.reply(sentences().bot_is_off.format(word=unmute_word))
+        await ctx.bot.mute(EVERY_CHAT, reason="the owner's word")
+
+    return mute_all
+
+
+async def end_mute_of_all(message: MessageReceived, ctx: Context) -> None:
+    await ctx.bot.unmute(EVERY_CHAT)
+    await ctx.reply(sentences().bot_is_on)

@@ -1,0 +1,167 @@
+"""Mutes for operators: make the bot silent in a chat, for a person or everywhere, and end that.
+
+Next to a running server, which notices it before its next call. `features/mute.py` says what a mute means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from linqbot.client.client import Client
+from linqbot.engine.call_lookup import person_of
+from linqbot.errors import KeyMissing, LinqApiError, StorageError
+from linqbot.features.gaps import delivery_of, sent_at
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
+from linqbot.linq.types.chat import Chat
+from linqbot.storage.backend import Storage
+from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.outcomes import OutcomeRow
+
+_PASSES = 3
+"""Most searches for messages to catch up with: some come while the first are being fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmuted:
+    """The end of mutes: the chats, and the numbers of messages that are handled now, and that Linq does not have any more."""
+
+    chats: Sequence[str]
+    caught_up: int = 0
+    gone: int = 0
+
+
+async def mute(
+    storage: Storage,
+    client: Client | None,
+    who: str | None,
+    *,
+    now: float,
+    for_s: float | None = None,
+    reason: str | None = None,
+    only_proactive: bool = False,
+) -> list[Mute]:
+    """Mute the bot for a person or in a chat, and return the mutes.
+
+    Args:
+        client: Asks Linq for the chats of a person.
+        who: A handle, or the id of a chat; None for all chats.
+        for_s: Seconds until it answers again; None mutes it until `unmute`.
+        only_proactive: True lets it answer.
+    Raises:
+        KeyMissing: it is a handle, and Linq cannot be asked.
+        StorageError: Linq lists no direct chat with the person.
+    """
+    until = FOREVER if for_s is None else now + for_s
+    people = {EVERY_CHAT: ""} if who is None else await _chats(client, who)
+    made = [
+        Mute(chat, until, person, reason, only_proactive=only_proactive, since=now) for chat, person in people.items()
+    ]
+    for each in made:
+        await storage.mute(each)
+    return made
+
+
+async def unmute(storage: Storage, client: Client | None, who: str | None, *, now: float, catch_up: bool) -> Unmuted:
+    """End the mutes of a person or a chat.
+
+    Args:
+        who: A handle, or the id of a chat; None for all mutes.
+        catch_up: True has the messages handled that came meanwhile, in their order. Linq is asked for their texts.
+    Raises:
+        KeyMissing: Linq must be asked, and cannot be.
+        LinqApiError: Linq does not answer now; the mute stays.
+        StorageError: nothing is muted.
+    """
+    stored = await storage.stored_mutes()
+    wanted = None if who is None else set(await _chats(client, who)) if _is_handle(who) else {who}
+    ending = [each for each in stored if (wanted is None or each.chat_id in wanted) and each.until > now]
+    if not ending:
+        everywhere = any(each.chat_id == EVERY_CHAT and each.until > now for each in stored)
+        hint = "All chats are muted: linqbot unmute --all" if everywhere else "List the mutes with: linqbot mute"
+        raise StorageError(f"The bot is not muted {'anywhere' if who is None else f'for {who} alone'}. {hint}")
+    chats = [each.chat_id for each in ending]
+    if not catch_up:
+        await storage.unmute(*chats)
+        return Unmuted(chats)
+    if client is None:
+        raise KeyMissing(
+            "The messages that came meanwhile are asked of Linq, and LINQ_API_V3_API_KEY is not set. Set it, or leave out "
+            "--catch-up."
+        )
+    missed = _Missed(client, now)
+    for _ in range(_PASSES):
+        rows = await storage.muted_since(min(each.since for each in ending))
+        deliveries = await missed.deliveries([row for row in rows if _is_of(row, ending)])
+        # With the end of the mute: handled before it, they would be muted again, and after it, a crash would lose them.
+        await storage.unmute(*chats, catch_up=deliveries)
+        if not deliveries:
+            break
+    return Unmuted(chats, missed.count, missed.gone)
+
+
+def _is_of(row: OutcomeRow, ending: Sequence[Mute]) -> bool:
+    """Return True if a message came while one of these mutes was in force."""
+    chats = (chat_of_lane(row.lane), EVERY_CHAT)
+    return any(each.chat_id in chats and row.ended_at >= each.since for each in ending)
+
+
+class _Missed:
+    """Fetches the messages that came while the bot was muted, as deliveries."""
+
+    def __init__(self, client: Client, now: float) -> None:
+        self._client = client
+        self._now = now
+        self._chats: dict[str, Chat] = {}
+        self._tried: set[str] = set()
+        self.count = self.gone = 0
+
+    async def deliveries(self, rows: Sequence[OutcomeRow]) -> list[tuple[Delivery, int]]:
+        found = []
+        for row in rows:
+            if row.delivery in self._tried:
+                continue
+            self._tried.add(row.delivery)
+            made = await self._delivery(row)
+            if made is None:
+                self.gone += 1
+            else:
+                self.count += 1
+                # As a replay: the turn that was muted has left journal entries.
+                found.append((made, row.replay + 1))
+        return found
+
+    async def _delivery(self, row: OutcomeRow) -> Delivery | None:
+        chat_id, message_id = chat_of_lane(row.lane), row.message_id
+        assert chat_id is not None
+        assert message_id is not None
+        try:
+            if chat_id not in self._chats:
+                self._chats[chat_id] = await self._client.chats.retrieve(chat_id)
+            message = await self._client.messages.retrieve(message_id)
+        except LinqApiError as error:
+            if error.status not in (404, 410):
+                raise
+            return None
+        made = delivery_of(self._chats[chat_id], message, self._now, is_history=False)
+        # Its age counts from when it was sent, so that it is not too old for its handlers.
+        return replace(made, id=row.delivery, lane=row.lane, received_at=sent_at(message) or row.received_at)
+
+
+async def _chats(client: Client | None, who: str) -> dict[str, str | None]:
+    """Return the direct chats of a handle, or the chat with this id, each with its person."""
+    if not _is_handle(who):
+        return {who: None if client is None else person_of(await client.chats.retrieve(who)) or ""}
+    if client is None:
+        raise KeyMissing(
+            "The chats of a person are asked of Linq, and LINQ_API_V3_API_KEY is not set. Set it, or name a chat."
+        )
+    chats = {chat.id: who.casefold() async for chat in client.chats.list_chats(to=who, limit=100) if not chat.is_group}
+    if not chats:
+        raise StorageError(f"Linq lists no direct chat with {who}. Check the handle, or name a chat.")
+    return dict(chats)
+
+
+def _is_handle(who: str) -> bool:
+    return "@" in who or who.startswith("+")
