@@ -17,7 +17,7 @@ import pytest
 from cli.practice import KEY, Practice
 from ports import free_port
 
-OURS = {"linqbot-opentelemetry", "linqbot-prometheus"}
+OURS = {"linqbot-opentelemetry", "linqbot-prometheus", "linqbot-sentry"}
 PATIENCE_S = 180.0
 """A machine at work on other things may need a minute for a second's work."""
 
