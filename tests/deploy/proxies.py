@@ -120,7 +120,10 @@ def caddy(folder: Path, upstream: str) -> Iterator[Proxy]:
     run = [*command, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
     with _running(run, folder, port, environ):
         _until(lambda: root.exists() and "END CERTIFICATE" in root.read_text())
-        yield Proxy("caddy", port, ssl.create_default_context(cafile=root))
+        trust = ssl.create_default_context(cafile=root)
+        # The certificate of the site is made after that of the authority.
+        _until(lambda: _has_certificate(port, trust))
+        yield Proxy("caddy", port, trust)
 
 
 PROXIES = {"nginx": nginx, "caddy": caddy}
@@ -142,6 +145,17 @@ def _running(command: list[str], folder: Path, port: int, environ: dict[str, str
 def _takes_connections(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _has_certificate(port: int, trust: ssl.SSLContext) -> bool:
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), 30) as probe,
+            trust.wrap_socket(probe, server_hostname=DOMAIN),
+        ):
+            return True
+    except ssl.SSLError:
+        return False
 
 
 def _until(ready: Callable[[], bool], is_running: Callable[[], bool | str] = lambda: True) -> None:
