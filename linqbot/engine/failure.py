@@ -231,6 +231,7 @@ iMessage, and a mention in a direct chat."""
 
 def refused_by(error: Refused) -> str:
     """Return the name of what has refused a call."""
+    # Neither is a plugin, although the errors pass through the plugins' middleware.
     if isinstance(error, Muted):
         return "a mute"
     return "the bot's manners" if isinstance(error, Withheld) else error.plugin or "outbound middleware"

@@ -10,22 +10,14 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from linqbot.errors import (
-    Ambiguous,
-    LinqApiError,
-    Muted,
-    NoVerdict,
-    Refused,
-    StorageError,
-    TurnDeferred,
-)
-from linqbot.linq.events.lane import token
+from linqbot.engine.failure import TurnFailure, refused_by
+from linqbot.errors import Ambiguous, LinqApiError, NoVerdict, Refused, StorageError, TurnDeferred
+from linqbot.linq.events.lane import is_lane_of_receipts, token
 from linqbot.linq.events.parse import EventNotUnderstood
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Outcome, Retry
-from linqbot.storage.outcomes import QUIET, OutcomeRow, Result, message_of
+from linqbot.storage.outcomes import OutcomeRow, Result, message_of
 
 if TYPE_CHECKING:
-    from linqbot.engine.failure import TurnFailure
     from linqbot.engine.parts import Turn
 
 _UNSEEN: Final = ("i.doctor.", "i.own_change.")
@@ -46,7 +38,7 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
     lease, ctx = turn.lease, turn.ctx
     delivery, handler = lease.delivery, None if ctx is None else ctx.handler
     if isinstance(outcome, Ack):
-        if handler is None and (delivery.type in QUIET or delivery.id.startswith(_UNSEEN)):
+        if handler is None and (is_lane_of_receipts(delivery.lane) or delivery.id.startswith(_UNSEEN)):
             return None
     elif not isinstance(outcome, DeadLetter) and lease.delivery_count & (lease.delivery_count + 1):
         return None  # only a few rows of a turn that runs again and again
@@ -101,13 +93,13 @@ def reason_of(failure: TurnFailure) -> str:
     error = failure.error
     if isinstance(error, LinqApiError):
         return said_by_linq(error)
-    if isinstance(error, _SPEAKING):
+    if isinstance(error, _WITHOUT_TEXTS):
         return str(error)
     return f"{type(error).__name__} at {failure.place}"
 
 
-_SPEAKING: Final = (Ambiguous, EventNotUnderstood, NoVerdict, Refused, StorageError, TurnDeferred)
-"""The errors whose messages are linqbot's, or the words of a plugin."""
+_WITHOUT_TEXTS: Final = (Ambiguous, EventNotUnderstood, NoVerdict, Refused, StorageError, TurnDeferred)
+"""The errors whose messages quote no person: they are linqbot's, or the words of a plugin."""
 
 
 def said_by_linq(error: LinqApiError) -> str:
@@ -122,9 +114,7 @@ def failed_call(name: str, error: BaseException) -> dict[str, Any]:
     if isinstance(error, LinqApiError):
         facts |= {"status": error.status, "code": error.code, "trace_id": error.trace_id}
     elif isinstance(error, Refused):
-        # A mute is no plugin, although its error passes through the plugins' middleware.
-        by = "a mute" if isinstance(error, Muted) else error.plugin or "outbound middleware"
-        facts |= {"by": by, "why": short(str(error))}
+        facts |= {"by": refused_by(error), "why": short(str(error))}
     else:
         facts |= {"error": type(error).__name__}
     return {name: value for name, value in facts.items() if value is not None}

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.lane import lane_of_chat, lane_of_receipts
+from linqbot.linq.events.lane import is_lane_of_receipts, lane_of_chat, lane_of_receipts
 from linqbot.storage.dialect import Readable, Writable
 
 KEEP_OUTCOMES_DAYS: Final = 7.0
@@ -25,13 +25,6 @@ Result: TypeAlias = Literal["handled", "ignored", "muted", "joined", "duplicate"
 `handled`: a handler took it, or linqbot itself. `ignored` and `muted`: no handler took it. `joined`: it became a part of another
 delivery. `duplicate`: it was known. After `retry` and `deferred` it runs again. `dead_letter`: it was given up.
 """
-
-QUIET: Final = frozenset({
-    "message.sent", "message.delivered", "message.read", "message.failed",
-    "poll.sent", "poll.delivered", "poll.read", "poll.failed",
-    "chat.typing_indicator.started", "chat.typing_indicator.stopped",
-})  # fmt: skip
-"""The types of events of which only those that a handler took have a row."""
 
 
 class OutcomeRow(NamedTuple):
@@ -98,7 +91,7 @@ async def write_joined(tx: Writable, lane: str, ids: Collection[str], joined: st
 
 def duplicate(delivery: Delivery) -> OutcomeRow | None:
     """Return the outcome of a delivery that was known; None if it needs no row."""
-    if delivery.type in QUIET:
+    if is_lane_of_receipts(delivery.lane):
         return None
     facts = (delivery.id, delivery.lane, delivery.type, message_of(delivery), None, delivery.received_at)
     return OutcomeRow(*facts, "duplicate", why="Linq had delivered it before.")

@@ -74,3 +74,18 @@ async def test_each_way_in_which_a_turn_ends_is_on_record(tmp_path: Path) -> Non
     assert json.loads(found[1].tried or "") == [[f"{module}{name}", f"exact('{name}')"] for name in names]
     assert all(each.trace_id and each.message_id and each.ms is not None for each in found)
     assert SECRET not in repr(found)
+
+
+async def test_a_send_that_the_manners_withheld_is_on_record_as_theirs(tmp_path: Path) -> None:
+    url, bot = f"sqlite:///{tmp_path}/bot.db", Bot(allow_to=[ANN])
+
+    @bot.on_message
+    async def tell(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.send(SECRET, to="+14155550143")
+
+    async with talking(bot, handle=ANN, storage=url) as phone:
+        await phone.text("hello")
+        await phone.quiet()
+        (found,) = [each for each in await outcomes(url, phone) if each.type == "message.received"]
+    (call,) = json.loads(found.calls or "[]")
+    assert call == {"call": "chats.create", "by": "the bot's manners", "why": "Bot(allow_to=…) does not name the person."}
