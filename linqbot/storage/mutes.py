@@ -15,13 +15,14 @@ from pydantic_core import from_json, to_json
 
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
+from linqbot.options import DAY_S
 from linqbot.storage import journal
 from linqbot.storage.dialect import Readable, Writable
 
 FOREVER: Final = 1e13
 """The `until` of a mute without an end. It is later than every time that a bot can give."""
 
-_HANDOFF_KEPT_S: Final = 2 * 86_400.0
+_HANDOFF_KEPT_S: Final = 2 * DAY_S
 """Seconds for which a handoff that is over is kept: for the turn that says so, and for messages that were being passed on, whose
 turns Linq may defer for a day."""
 
@@ -77,14 +78,10 @@ COLUMNS: Final = "lane, until, person, reason, handoff, only_proactive, since"
 
 
 async def write(tx: Writable, mute: Mute) -> None:
-    """Store a mute. It replaces the one of its chat, and has begun with that one."""
-    lane = lane_of_chat(mute.chat_id)
-    earlier = await tx.value("SELECT since FROM mute WHERE lane = $1 AND until > $2", lane, tx.now)
-    if earlier is not None:
-        mute = replace(mute, since=min(mute.since, earlier - tx.ahead_s))
+    """Store a mute. It replaces the one of its chat."""
     await remove(tx, [mute.chat_id])
     handoff = None if mute.handoff is None else to_json(asdict(mute.handoff)).decode()
-    until, since = mute.until + tx.ahead_s, mute.since + tx.ahead_s
+    until, since, lane = mute.until + tx.ahead_s, mute.since + tx.ahead_s, lane_of_chat(mute.chat_id)
     await tx.insert(f"mute ({COLUMNS})", [(lane, until, mute.person, mute.reason, handoff, mute.only_proactive, since)])
     tx.changes.mutes[mute.chat_id] = mute
     tx.changes.broadcasts |= mute.chat_id == EVERY_CHAT
@@ -100,12 +97,17 @@ async def remove(tx: Writable, chats: Collection[str]) -> int:
 
 
 async def change(tx: Writable, chat_id: str, to: Callable[[Mute | None], Mute | None]) -> Mute | None:
-    """Store what a function makes of the mute of a chat, and return it. None is no mute."""
+    """Store what a function makes of the mute of a chat, and return it. None is no mute.
+
+    A mute that replaces one that is in force has begun with it.
+    """
     sql = f"SELECT {COLUMNS} FROM mute WHERE lane = $1 FOR UPDATE"  # noqa: S608 - constant text
     before = next((_mute(tx, row) for row in await tx.fetch(sql, lane_of_chat(chat_id))), None)
     if (after := to(before)) is before:
         return after
-    if after is not None:
+    if after is not None and before is not None and before.until > tx.now - tx.ahead_s:
+        await write(tx, replace(after, since=min(before.since, after.since)))
+    elif after is not None:
         await write(tx, after)
     elif before is not None:
         await remove(tx, [chat_id])
