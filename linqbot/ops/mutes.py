@@ -15,6 +15,7 @@ from linqbot.features.gaps import delivery_of, sent_at
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.linq.types.chat import Chat
+from linqbot.ops.why import chats_with, is_handle
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.outcomes import OutcomeRow
@@ -75,7 +76,7 @@ async def unmute(storage: Storage, client: Client | None, who: str | None, *, no
         StorageError: nothing is muted.
     """
     stored = await storage.stored_mutes()
-    wanted = None if who is None else set(await _chats(client, who)) if _is_handle(who) else {who}
+    wanted = None if who is None else set(await _chats(client, who)) if is_handle(who) else {who}
     ending = [each for each in stored if (wanted is None or each.chat_id in wanted) and each.until > now]
     if not ending:
         everywhere = any(each.chat_id == EVERY_CHAT and each.until > now for each in stored)
@@ -151,17 +152,11 @@ class _Missed:
 
 async def _chats(client: Client | None, who: str) -> dict[str, str | None]:
     """Return the direct chats of a handle, or the chat with this id, each with its person."""
-    if not _is_handle(who):
+    if not is_handle(who):
         return {who: None if client is None else person_of(await client.chats.retrieve(who)) or ""}
-    if client is None:
-        raise KeyMissing(
-            "The chats of a person are asked of Linq, and LINQ_API_V3_API_KEY is not set. Set it, or name a chat."
-        )
-    chats = {chat.id: who.casefold() async for chat in client.chats.list_chats(to=who, limit=100) if not chat.is_group}
+    chats: dict[str, str | None] = {
+        chat.id: who.casefold() for chat in await chats_with(client, who) if not chat.is_group
+    }
     if not chats:
         raise StorageError(f"Linq lists no direct chat with {who}. Check the handle, or name a chat.")
-    return dict(chats)
-
-
-def _is_handle(who: str) -> bool:
-    return "@" in who or who.startswith("+")
+    return chats

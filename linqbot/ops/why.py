@@ -18,6 +18,7 @@ from linqbot.errors import KeyMissing, LinqApiError, StorageError
 from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, chat_of_receipts, lane_of_chat
+from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.message import Message
 from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
@@ -175,14 +176,28 @@ async def look(
     return found
 
 
+def is_handle(who: str) -> bool:
+    """Return True for a handle, and False for the id of a chat, a message or a delivery."""
+    return "@" in who or who.startswith("+")
+
+
+async def chats_with(client: Client | None, handle: str) -> list[Chat]:
+    """Return the chats of a person, as Linq lists them.
+
+    Raises:
+        KeyMissing: there is no client to ask.
+    """
+    if client is None:
+        raise KeyMissing(
+            "The chats of a person are asked of Linq, and LINQ_API_V3_API_KEY is not set. Set it, or name a chat."
+        )
+    return [chat async for chat in client.chats.list_chats(to=handle, limit=100)]
+
+
 async def _choose(storage: Storage, client: Client | None, who: str, found: Findings) -> list[OutcomeRow] | None:
     """Set the chats that are asked about. Return the outcomes of one message or delivery, if that is asked about."""
-    if "@" in who or who.startswith("+"):
-        if client is None:
-            raise KeyMissing(
-                "The chats of a person are asked of Linq, and LINQ_API_V3_API_KEY is not set. Set it, or name a chat."
-            )
-        chats = [chat async for chat in client.chats.list_chats(to=who, limit=100)]
+    if is_handle(who):
+        chats = await chats_with(client, who)
         chats.sort(key=lambda chat: chat.updated_at.timestamp() if chat.updated_at else 0.0, reverse=True)
         if not chats:
             raise StorageError(f"Linq lists no chat with {who}, so no message came from there. Check the handle.")
