@@ -31,7 +31,7 @@ class OptOuts(Part):
             return
         word = keyword_of(turn.event)
         if self._turns.gate is not None:
-            await self._turns.gate.hear(turn, word)
+            await self._turns.gate.note_message(turn, word)
         if word is None:
             return
         chat_id = turn.event.chat_id

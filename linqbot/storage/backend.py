@@ -457,7 +457,7 @@ class Storage(ABC):
     # Mutes
 
     async def mute(self, mute: Mute) -> None:
-        """Mute a chat durably, in place of the mute that it has. Its timers do not fire until the mute ends. A handoff of the chat ends.
+        """Mute a chat durably, in place of the mute that it has, and end its handoff. Its timers do not fire until the mute ends.
 
         Raises:
             StorageUnavailable: nothing was stored.
@@ -525,24 +525,24 @@ class Storage(ABC):
         return await self._read(lambda db: decisions.newest(db, person, verdict, limit))
 
     async def standing(
-        self, key: str, turn: str, person: str, *, since: float, line: str | None = None, line_limit: int = 1_000_000
+        self, key: str, turn: str, person: str, *, since: float, line: str | None = None, line_limit: int | None = None
     ) -> Standing:
         """Return what was decided about a call of a turn, and about its person and its line since a time.
 
         Args:
-            line_limit: The number of messages since then that fill the limit of the line.
+            line_limit: The number of messages since then that fill the limit of the line; None for no limit.
         """
         ask = partial(decisions.standing, since=since, line=line, line_limit=line_limit)
         return await self._read(lambda db: ask(db, key, turn, person))
 
-    async def hear(self, person: str, at: float) -> None:
+    async def note_wrote(self, person: str, at: float) -> None:
         """Note that a person, a handle in lower case, has written.
 
         Raises:
             StorageUnavailable: nothing was stored.
         """
         if await self._read(lambda db: decisions.is_news(db, person)):  # else a write for each message
-            await self._write(lambda tx: decisions.hear(tx, person, at))
+            await self._write(lambda tx: decisions.note_wrote(tx, person, at))
 
     # Outcomes
 

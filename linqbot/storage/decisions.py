@@ -1,7 +1,7 @@
-"""Decisions: a row for each send that the bot's manners have looked at, with its reason; see `features/manners.py`.
+"""Decisions: a row for each send that the bot's manners have looked at, with its reason; see `features/manners/gate.py`.
 
-Only a bot that asks for manners has rows. They are kept for 30 days; the last time at which a person was heard, until the person is
-forgotten.
+Only a bot that asks for manners has rows. They are kept for 30 days. The row that says when a person has written last is kept until
+the person is forgotten.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.linq.types.proactive import Purpose
+from linqbot.options import DAY_S
 from linqbot.storage.dialect import Readable, Writable, where
 
-Verdict: TypeAlias = Literal["sent", "waits", "refused", "heard"]
-"""`heard` is no decision: it notes when a person has written."""
+Verdict: TypeAlias = Literal["sent", "waits", "refused", "wrote"]
+"""`wrote` is no decision: it notes when a person has written."""
 
-_KEPT_S: Final = 30 * 86_400.0
+_KEPT_S: Final = 30 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class Standing(NamedTuple):
         is_call_sent: True if the call that is asked about was let through before.
         is_turn_sent: True if another call of its turn to the person was.
         turns: The number of other turns that have sent the person something since a time.
-        unanswered: The number of other turns that have since the person was last heard.
-        is_heard: True if the person has ever written.
+        unanswered: The number of other turns that have since the person has written last.
+        has_written: True if the person has ever written.
         first_at: The time of the first one to the person that is on record, in Unix seconds; None if there is none.
         line_since: The time of the oldest message of the line that fills its limit, in Unix seconds; None if it is not full.
     """
@@ -67,7 +68,7 @@ class Standing(NamedTuple):
     is_turn_sent: bool
     turns: int
     unanswered: int
-    is_heard: bool
+    has_written: bool
     first_at: float | None
     line_since: float | None
 
@@ -86,32 +87,34 @@ _STANDING: Final = f"""
 
 
 async def standing(
-    db: Readable, key: str, turn: str, person: str, *, since: float, line: str | None, line_limit: int
+    db: Readable, key: str, turn: str, person: str, *, since: float, line: str | None, line_limit: int | None
 ) -> Standing:
-    values = (key, person, since + db.ahead_s, turn, _heard_key(person), line, line_limit - 1)
-    ((is_call_sent, is_turn_sent, turns, unanswered, is_heard, *times),) = await db.fetch(_STANDING, *values)
+    if line_limit is None:
+        line, line_limit = None, 1
+    values = (key, person, since + db.ahead_s, turn, _wrote_key(person), line, line_limit - 1)
+    ((is_call_sent, is_turn_sent, turns, unanswered, has_written, *times),) = await db.fetch(_STANDING, *values)
     first_at, line_since = (None if at is None else at - db.ahead_s for at in times)
-    return Standing(bool(is_call_sent), bool(is_turn_sent), turns, unanswered, bool(is_heard), first_at, line_since)
+    return Standing(bool(is_call_sent), bool(is_turn_sent), turns, unanswered, bool(has_written), first_at, line_since)
 
 
 async def is_news(db: Readable, person: str) -> bool:
     """Return True if it changes something that a person writes now: the first time, and after a promotional message."""
-    last = await db.value("SELECT at FROM decision WHERE key = $1", _heard_key(person))
+    last = await db.value("SELECT at FROM decision WHERE key = $1", _wrote_key(person))
     since = f"SELECT 1 FROM decision WHERE person = $1 AND at > $2 AND {_PROMOTED} LIMIT 1"  # noqa: S608 - constant text
     return last is None or await db.value(since, person, last) is not None
 
 
-async def hear(tx: Writable, person: str, at: float) -> None:
+async def note_wrote(tx: Writable, person: str, at: float) -> None:
     """Note that a person has written, in a row that replaces the last one."""
-    await write(tx, Decision(_heard_key(person), at, "heard", "reply", "The person wrote.", "", person))
+    await write(tx, Decision(_wrote_key(person), at, "wrote", "reply", "The person wrote.", "", person))
 
 
-def _heard_key(person: str) -> str:
-    return f"heard:{person}"
+def _wrote_key(person: str) -> str:
+    return f"wrote:{person}"
 
 
 async def newest(db: Readable, person: str | None, verdict: Verdict | None, limit: int) -> list[Decision]:
-    which, values = where(("person = $", person), ("verdict = $", verdict), ("verdict <> $", "heard"), first=2)
+    which, values = where(("person = $", person), ("verdict = $", verdict), ("verdict <> $", "wrote"), first=2)
     sql = f"SELECT {_COLUMNS} FROM decision {which} ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
     return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
 
@@ -126,7 +129,7 @@ async def forget(tx: Writable, person: str) -> None:
 
 async def purge(tx: Writable) -> None:
     """Delete the decisions that are too old."""
-    await tx.run("DELETE FROM decision WHERE at < $1 AND verdict <> 'heard'", tx.now - _KEPT_S)
+    await tx.run("DELETE FROM decision WHERE at < $1 AND verdict <> 'wrote'", tx.now - _KEPT_S)
 
 
 def _here(db: Readable, row: Any) -> Decision:

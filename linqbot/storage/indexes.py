@@ -477,9 +477,8 @@ class StorageMemory(ABC):
         # See `Storage.has_made_scheduled_sends`. It stays True when the last of these entries is deleted.
         self.has_own_entries = False
         self.purge_at = 0.0  # time before which no purge needs to run
-        self.keep_outcomes_s = (
-            KEEP_OUTCOMES_DAYS * DAY_S
-        )  # seconds for which outcomes are kept; see `Storage.keep_outcomes_days`
+        # Seconds for which outcomes are kept; see `Storage.keep_outcomes_days`.
+        self.keep_outcomes_s = KEEP_OUTCOMES_DAYS * DAY_S
 
     @abstractmethod
     def release(self, leases: Iterable[Lease]) -> object:

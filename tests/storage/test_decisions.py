@@ -48,15 +48,15 @@ async def test_what_was_sent_to_a_person_is_counted_by_turn(storage: Storage) ->
 async def test_what_a_person_has_not_answered_is_counted(storage: Storage) -> None:
     async def unanswered() -> tuple[int, bool]:
         known = await storage.standing("k-9", "w.9", PERSON, since=NOON)
-        return known.unanswered, known.is_heard
+        return known.unanswered, known.has_written
 
     await promote(storage, ("k-1", "sent", "w.1"))
     assert await unanswered() == (1, False)
-    await storage.hear(PERSON, NOON + 10)
+    await storage.note_wrote(PERSON, NOON + 10)
     assert await unanswered() == (0, True)
     await promote(storage, ("k-2", "sent", "w.2"), at=NOON + 20)
     assert await unanswered() == (1, True)
-    await storage.hear(PERSON, NOON + 30)
+    await storage.note_wrote(PERSON, NOON + 30)
     assert await unanswered() == (0, True)
     assert {each.verdict for each in await storage.decisions()} == {"sent"}
 

@@ -56,7 +56,6 @@ _LOOK_EVERY_S: Final = 300.0
 """Seconds for which the reputations of lines are remembered."""
 _CLOCKS_S: Final = 5.0
 """Seconds by which Linq's clock may be behind ours."""
-_UNLIMITED: Final = 1_000_000_000
 _CHATS: Final = 100_000
 """Largest number of direct chats whose people are remembered."""
 
@@ -190,7 +189,7 @@ class Gate:
         if self._manners is not None and is_opt_out_message(delivery):
             await self._note_word(parse(delivery), "stopped", self._turns.clock.now())
 
-    async def hear(self, turn: Turn, word: Keyword | None) -> None:
+    async def note_message(self, turn: Turn, word: Keyword | None) -> None:
         """Note in the ledger what a message says: STOP, START, or anything else of a person who has opted out before.
 
         Args:
@@ -201,7 +200,7 @@ class Gate:
             return
         # The time of its arrival: a STOP that waits behind it is later, and is in the ledger already.
         person, delivery, at = event.actor.casefold(), turn.lease.delivery, turn.lease.delivery.received_at
-        await storage.hear(person, at)
+        await storage.note_wrote(person, at)
         if word == "stop":  # a message that was fetched after a downtime has not come by `on_arrival`
             await self._note_word(event, "stopped", at)
             return
@@ -234,11 +233,11 @@ class Gate:
             asked.person or "",
             since=now - DAY_S,
             line=asked.line,
-            line_limit=manners.per_line or _UNLIMITED,
+            line_limit=manners.per_line,
         )
         if known.is_call_sent:
             return  # an attempt before may have reached Linq
-        if asked.person is not None and not known.is_heard and _has_more_than_text(asked.call):
+        if asked.person is not None and not known.has_written and _has_more_than_text(asked.call):
             await self._check_acquainted(asked, asked.person, known, run)
         if not known.is_turn_sent:  # else the person has the beginning of the message
             await self._check_limits(asked, manners, known, now)
@@ -277,7 +276,7 @@ class Gate:
         chats = [each for each in listed.data.get("chats") or () if not each.get("is_group")]
         if not any(datetime.fromisoformat(each["created_at"]).timestamp() < first_at for each in chats):
             raise await self._withhold(asked, "The person has never written, and the message has a link or a file.")
-        await self._turns.storage.hear(person, first_at)
+        await self._turns.storage.note_wrote(person, first_at)
 
     async def _check_line(self, asked: _Asked, run: Run, now: float) -> None:
         """Check that the line is in good standing. A broadcast is paused otherwise, until an operator resumes it.

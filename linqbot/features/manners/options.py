@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from linqbot.errors import BotError
 from linqbot.features.later import zone
-from linqbot.options import check_timezone
+from linqbot.options import DAY_S, check_timezone
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class QuietHours:
     def allowed_at(self, now: float, zones: Sequence[tzinfo]) -> float | None:
         """Return the first time from `now` on, in Unix seconds, that is quiet in none of the zones; None if there is none."""
         at = now
-        while at < now + 2 * 86_400.0:
+        while at < now + 2 * DAY_S:
             later = max(self._end(at, each) for each in zones)
             if later == at:
                 return at

@@ -28,7 +28,7 @@ would hardly overlap in a test, and a handler that tells before it records would
 
 _WRITES: Final = frozenset({
     "begin", "settle", "settle_receipt", "write_state", "schedule", "cancel", "fire", "start_broadcast",
-    "order_broadcast", "advance_broadcasts", "join", "note_progress", "decide", "note_consent", "hear",
+    "order_broadcast", "advance_broadcasts", "join", "note_progress", "decide", "note_consent", "note_wrote",
     "mute", "change_mute", "mute_by_hand", "unmute",
 })  # fmt: skip
 """The methods of a storage that write, without those that `WatchedStorage` defines."""
