@@ -648,12 +648,9 @@ class TurnJournal:
         """
         if (call.body or {}).get("override_optout"):
             return
-        is_muted = call.path.startswith(f"/v3/chats/{opted_out_chat}")
-        if call.path.startswith(_MESSAGES):
-            entry = await self._storage.entry_of(call.path.removeprefix(_MESSAGES).partition("/")[0])
-            # A message that is not on record may be one of the person's own.
-            is_muted = entry is None or entry.chat_id in (None, opted_out_chat)
-        if is_muted:
+        chat = await self.chat_of(call)
+        # A message whose chat is not on record may be one in this chat.
+        if chat == opted_out_chat or (chat is None and call.path.startswith(_MESSAGES)):
             raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
 
     async def _ask_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
