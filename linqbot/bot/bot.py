@@ -70,9 +70,10 @@ class Bot(Router):
             installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
-        BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `mute_s` is not one from 0, `gather_s` is not a number from
-            0 to 60, `allow` is neither a list of handles nor a plain function, `allow_to` is no list of handles, `plugins` is no list, `owner` is no
-            handle, one of the words or texts is none, or linqbot does not speak a language.
+        BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `mute_s` is a number below 0,
+            `gather_s` is not a number from 0 to 60, `allow` is neither a list of handles nor a plain function, `allow_to` is no
+            list of handles, `plugins` is no list, `owner` is no handle, one of the words or texts is none, or linqbot does not
+            speak a language.
     """
 
     def __init__(
@@ -130,7 +131,6 @@ class Bot(Router):
                 raise BotError('Bot(manners=…) takes Manners: manners=Manners(quiet_hours="21-8").')
         self.manners = manners
         self.allow_to = None if allow_to is None else _handles(allow_to, "allow_to")
-        self.owner = owner
         self.owner_words: Filter[MessageReceived] | None = None
         if owner is not None or mute_word is not None:
             from linqbot.bot.owner_words import add_words

@@ -41,7 +41,8 @@ class Sent:
         messages: The messages that Linq accepted, one per bubble. A message that was deleted before its answer arrived
             is missing.
         status: `accepted`; `opted_out` if Linq refused because the person opted out of messages; `refused` if a plugin
-            or the bot's manners refused the send; `waiting` if it is made later, because of `Bot(manners=…)`; `muted` if the bot is muted in the chat; `skipped` if the send is new in a part of a conversation that an answer has ended.
+            or the bot's manners refused the send; `waiting` if it is made later, because of `Bot(manners=…)`; `muted` if the
+            bot is muted in the chat; `skipped` if the send is new in a part of a conversation that an answer has ended.
         degraded: What the person did not get as it was written, because Linq refused it or their service does not have
             it: `thread`, `effect`, `voice_memo`, `poll`, `sticker`, `app_card`, `contact_card`, `location_request`. The
             answer itself was sent in a plainer form.

@@ -1,8 +1,8 @@
 """`linqbot waiting`: all that waits in the storage or was given up, and what an operator does with it.
 
 That is: deliveries, dead letters, scheduled sends, open questions of `ctx.ask`, and broadcasts. The commands work next to a
-running server, which notices what they change. None prints what people wrote; the texts of questions are the bot's. An answer or the end of a question waits in the lane of its chat like a message, so it never runs at the same
-time as a handler of the chat.
+running server, which notices what they change. None prints what people wrote; the texts of questions are the bot's. An answer or
+the end of a question waits in the lane of its chat like a message, so it never runs at the same time as a handler of the chat.
 """
 
 from __future__ import annotations

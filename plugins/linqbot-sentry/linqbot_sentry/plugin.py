@@ -56,7 +56,7 @@ class Sentry:
                 sentry_sdk.capture_exception(report.error)
             else:
                 # The reason is not sent: it may be a traceback.
-                sentry_sdk.capture_message("A delivery was given up. See: linqbot waiting show")
+                sentry_sdk.capture_message("A delivery was given up. See: linqbot why")
 
     @hookimpl
     async def stopped(self) -> None:
@@ -75,7 +75,7 @@ class Sentry:
 
 
 def _tags(report: TurnReport) -> dict[str, str | int]:
-    """Return what identifies the turn: ids, names of code and numbers, as in `linqbot waiting`."""
+    """Return what identifies the turn: ids, names of code and numbers, as in `linqbot why`."""
     tags: dict[str, str | int | None] = {
         "linqbot.delivery": report.delivery.id,
         "linqbot.outcome": report.outcome,
