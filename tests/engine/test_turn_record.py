@@ -88,4 +88,8 @@ async def test_a_send_that_the_manners_withheld_is_on_record_as_theirs(tmp_path:
         await phone.quiet()
         (found,) = [each for each in await outcomes(url, phone) if each.type == "message.received"]
     (call,) = json.loads(found.calls or "[]")
-    assert call == {"call": "chats.create", "by": "the bot's manners", "why": "Bot(allow_to=…) does not name the person."}
+    assert call == {
+        "call": "chats.create",
+        "by": "the bot's manners",
+        "why": "Bot(allow_to=…) does not name the person.",
+    }
