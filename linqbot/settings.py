@@ -7,7 +7,7 @@ plain arguments and never see a Settings object. Next step: `server/app.py` make
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -252,7 +252,6 @@ class Settings(BaseModel):
         self,
         given: Iterable[object] = (),
         *,
-        without: Collection[str] = (),
         watch: Watch | None = None,
         lenient: bool = False,
         built_in: Iterable[object] = (),
@@ -271,7 +270,6 @@ class Settings(BaseModel):
             discover=True,
             allowed=self.plugins,
             required=self.required_plugins,
-            without=without,
             built_in=[builtin_storages, *built_in],
             watch=watch,
             lenient=lenient,

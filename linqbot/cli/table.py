@@ -44,7 +44,7 @@ SECTIONS: Final = (
             "replay": "Run a bot on stored deliveries without sending; compare code.",
             "person": "Show, edit and erase what is stored about a person.",
             "storage": "Back up, clean up, migrate and copy the storage.",
-            "plugins": "Trace an event through plugins; find the one that breaks it.",
+            "plugins": "Trace an event through the plugins.",
             "send": "Send one message.",
             "post": "Put an event of yours into a chat, for the bot's on_post handler.",
         },
@@ -88,10 +88,6 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "purge": "Delete old dead letters.",
         "migrate": "Bring the schema up to date, or create the storage.",
         "copy": "Copy everything to another storage, also to PostgreSQL and back.",
-    },
-    "plugins": {
-        "trace": "Show which plugin is called, in which order and for how long.",
-        "bisect": "Find the plugin that breaks an event.",
     },
 }
 """The commands of each group, with their lines of help."""

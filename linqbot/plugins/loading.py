@@ -35,7 +35,6 @@ def load(
     discover: bool = False,
     allowed: Collection[str] | None = None,
     required: Collection[str] = (),
-    without: Collection[str] = (),
     built_in: Iterable[object] = (),
     watch: Watch | None = None,
     lenient: bool = False,
@@ -50,7 +49,6 @@ def load(
         allowed: Names of the installed plugins that may be loaded; None allows all. Plugins of the bot's code are
             always allowed.
         required: Names of plugins without which nothing may be sent.
-        without: Names of plugins to leave out, even if another argument names them. They are not required then.
         built_in: Modules and objects of linqbot that implement hooks.
         watch, lenient, timer: See `Plugins`.
     Returns:
@@ -66,10 +64,10 @@ def load(
     entries = [entry for entry in installed if discover or entry.name in wanted]
     known = {*own, *(entry.name for entry in installed)}
     _refuse_missing(named, "The bot names", known)
-    _refuse_missing(set(required) - set(without), "LINQBOT_REQUIRED_PLUGINS names", known)
+    _refuse_missing(required, "LINQBOT_REQUIRED_PLUGINS names", known)
     # A misspelt name would leave out the plugin that was meant, without a word.
     _refuse_missing(allowed or (), "LINQBOT_PLUGINS names", known)
-    if allowed is not None and (barred := sorted(named - own.keys() - set(allowed) - set(without))):
+    if allowed is not None and (barred := sorted(named - own.keys() - set(allowed))):
         raise ConfigError(
             f"The bot names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or take it out of the bot."
         )
@@ -78,14 +76,14 @@ def load(
     for part in built_in:
         _add(plugins, Plugin(name_of(part), is_built_in=True), partial(_identity, part))
     for name, target in own.items():
-        _add(plugins, _admitted(Plugin(name, required=name in required), None, without), partial(_identity, target))
+        _add(plugins, Plugin(name, required=name in required), partial(_identity, target))
     for entry in entries:
         plugin = Plugin(entry.name, *((entry.dist.name, entry.dist.version) if entry.dist else ()))
         if any(other.name == entry.name for other in plugins.every):
             plugin.status, plugin.why = "left out", "another plugin has its name"
         else:
             plugin.required = entry.name in required
-            _admitted(plugin, allowed, without)
+            _admit(plugin, allowed)
         _add(plugins, plugin, entry.load, own=own)
     plugins.connect()
     return plugins
@@ -131,18 +129,16 @@ def _refuse_missing(names: Collection[str], who: str, known: Collection[str]) ->
         raise ConfigError(f"{who} the plugin {name}, which is not installed. {hint}")
 
 
-def _admitted(plugin: Plugin, allowed: Collection[str] | None, without: Collection[str]) -> Plugin:
-    """Return the plugin, marked as left out if it must not be loaded."""
-    if plugin.name in without:
-        plugin.required, plugin.status, plugin.why = False, "left out", "left out of this run"
-    elif allowed is not None and plugin.name not in allowed:
-        plugin.status, plugin.why = "left out", "LINQBOT_PLUGINS does not name it"
-        if plugin.required:
-            raise ConfigError(
-                f"The plugin {plugin.name} is required, but LINQBOT_PLUGINS does not name it. Add it there, or take it "
-                "out of LINQBOT_REQUIRED_PLUGINS."
-            )
-    return plugin
+def _admit(plugin: Plugin, allowed: Collection[str] | None) -> None:
+    """Mark the plugin as left out if it must not be loaded."""
+    if allowed is None or plugin.name in allowed:
+        return
+    plugin.status, plugin.why = "left out", "LINQBOT_PLUGINS does not name it"
+    if plugin.required:
+        raise ConfigError(
+            f"The plugin {plugin.name} is required, but LINQBOT_PLUGINS does not name it. Add it there, or take it "
+            "out of LINQBOT_REQUIRED_PLUGINS."
+        )
 
 
 def _add(

@@ -243,7 +243,7 @@ def test_a_file_that_is_nearly_a_bots_file_is_named_with_the_way_out(
 
 @pytest.mark.parametrize(
     "command",
-    [["connect", "sync", "--dry-run"], ["check", "--only", "plugins"], ["plugins", "trace"], ["plugins", "bisect"]],
+    [["connect", "sync", "--dry-run"], ["check", "--only", "plugins"], ["plugins"]],
 )
 def test_what_a_bot_prints_is_not_in_the_json(folder: Path, command: list[str]) -> None:
     (folder / "bot.py").write_text(
@@ -269,7 +269,7 @@ def test_a_time_that_is_no_finite_number_is_a_usage_error(subtests: pytest.Subte
         ["person", "forget", "+14155550142", "--wait"],
         ["rehearse", "bot.py", "--minutes"],
         ["rehearse", "bot.py", "--patience"],
-        ["plugins", "trace", "bot.py", "message.received", "--timeout"],
+        ["plugins", "bot.py", "message.received", "--timeout"],
         ["connect", "rotate", "--overlap"],
     ]
     numbers: list[str] = ["nan", "inf", "-inf"]

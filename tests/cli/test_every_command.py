@@ -217,7 +217,7 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("connect", "list"), {"LINQ_API_V3_API_KEY": ""}, NO_KEY),
     (("connect", "sync", "--event", "message.recieved"), {}, USAGE),
     (("check", "--only", "everything"), {}, USAGE),
-    (("plugins", "trace", "bot.py", "message.recieved"), {}, (1, "LQB4001")),
+    (("plugins", "bot.py", "message.recieved"), {}, (1, "LQB4001")),
     (("new",), {}, USAGE),
     (("new", "my bot"), {}, USAGE),
     (("new", "bot.py/x"), {}, SETTING),

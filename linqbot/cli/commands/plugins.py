@@ -1,6 +1,6 @@
-"""`linqbot plugins`: trace an event through the plugins, find the plugin that breaks an event.
+"""`linqbot plugins`: trace an event through the plugins.
 
-`ops/dry_runs/simulate.py` simulates the events; this module records and prints the trace.
+`ops/dry_runs/simulate.py` simulates the event; this module records and prints the trace.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext, redirec
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import click
 from pydantic_core import to_json
@@ -31,14 +31,9 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name
 from linqbot.ops.bot_file import load_bot
-from linqbot.ops.dry_runs.simulate import OBSERVER_NAME, Bisection, Observer, Simulation, simulate
+from linqbot.ops.dry_runs.simulate import OBSERVER_NAME, Observer, Simulation, simulate
 from linqbot.settings import Settings, from_env
 from linqbot.testing import samples
-
-Reads: TypeAlias = Annotated[bool, Opt("Allow handlers and plugins to read from Linq and to fetch media.")]
-Timeout: TypeAlias = Annotated[
-    float, Opt("Seconds that one simulation of the event may take.", "--timeout", type=FiniteRange(0, min_open=True))
-]
 
 
 @dataclass(slots=True)
@@ -90,13 +85,15 @@ class Trace:
         return traced
 
 
-def trace(
+def plugins(
     file: Annotated[str, Arg("FILE", complete=bot_files)],
     event: Annotated[str, Arg("EVENT", complete=completions.event_types)],
     storage: StorageUrl,
     *,
-    reads: Reads = False,
-    timeout_s: Timeout = 60.0,
+    reads: Annotated[bool, Opt("Allow handlers and plugins to read from Linq and to fetch media.")] = False,
+    timeout_s: Annotated[
+        float, Opt("Seconds that the event may take.", "--timeout", type=FiniteRange(0, min_open=True))
+    ] = 60.0,
 ) -> Result:
     """Show which plugin is called, in which order and for how long, while the bot in FILE handles EVENT.
 
@@ -112,14 +109,14 @@ def trace(
 
     async def work() -> Simulation:
         delivery = await _delivery(event, storage)
-        plugins = settings.load_plugins(
+        loaded = settings.load_plugins(
             [*bot.plugins, observer],
             watch=lambda who, what: nullcontext() if who == OBSERVER_NAME else trace.watch(who, what),
             lenient=True,
         )
         async with _linq(settings, reads=reads) as client:
             return await simulate(
-                bot, plugins, observer, delivery, client, reads=reads, timeout_s=timeout_s, wrap=trace.calls
+                bot, loaded, observer, delivery, client, reads=reads, timeout_s=timeout_s, wrap=trace.calls
             )
 
     with redirect_stdout(sys.stderr):
@@ -130,43 +127,6 @@ def trace(
     steps = [asdict(step) for step in trace.steps]
     data = outcome | {"calls": calls, "faults": done.faults, "steps": steps}
     return Result(data, partial(_print_trace, trace.steps, outcome, calls, done.faults))
-
-
-def bisect(
-    file: Annotated[str, Arg("FILE", complete=bot_files)],
-    event: Annotated[str, Arg("EVENT", complete=completions.event_types)],
-    storage: StorageUrl,
-    *,
-    reads: Reads = False,
-    timeout_s: Timeout = 60.0,
-) -> Result:
-    """Find the plugin that breaks EVENT for the bot in FILE, or the plugins that break it only together.
-
-    EVENT is a type, such as message.received, or the id of a stored delivery: see linqbot waiting list. The event is
-    handled repeatedly, each time without one more of the plugins; nothing is sent. It counts as broken if its turn is not
-    acked, if a plugin fails, or if fewer calls are made than without plugins. The exit code is 1 if a plugin is to blame.
-    """
-    logs.configure("critical", "auto")
-    settings = from_env(storage=storage)
-    with redirect_stdout(sys.stderr):
-        bot = load_bot(file)
-
-    def report(names: Sequence[str], why: str | None) -> None:
-        click.echo(f"with {', '.join(names) or 'none'}: {printable(why or 'ok')}", err=True)
-
-    async def work() -> tuple[list[str], str]:
-        delivery = await _delivery(event, storage)
-        async with _linq(settings, reads=reads) as client:
-            return await Bisection(settings, bot, delivery, client, reads=reads, timeout_s=timeout_s).run(report)
-
-    with redirect_stdout(sys.stderr):
-        to_blame, why = asyncio.run(work())
-    shown = printable(why)
-    if len(to_blame) > 1:
-        shown = f"{', '.join(to_blame[:-1])} and {to_blame[-1]} break it together, but not alone: {shown}"
-    elif to_blame:
-        shown = f"{to_blame[0]} breaks it: {shown}"
-    return Result({"to_blame": to_blame, "why": why}, shown, exit_code=int(bool(to_blame)))
 
 
 async def _delivery(event: str, storage: str | None) -> Delivery:
