@@ -75,6 +75,9 @@ MESSAGES = "message.received"
     type=click.Path(dir_okay=False, path_type=Path),
     help="Begin with the people, groups and lines of this JSON or TOML file: see docs/testing.md.",
 )
+@click.option(
+    "--terminal", is_flag=True, help="Also talk to the bot here: each line is a text, and the end of the lines ends it."
+)
 @json_option
 @click.pass_context
 def command(
@@ -90,6 +93,7 @@ def command(
     api_key: str | None,
     state: Path | None,
     world: Path | None,
+    terminal: bool,
     as_json: bool,
 ) -> None:
     """Try the bot in FILE, by default bot.py, on an emulated phone in the browser. No account, no token, no tunnel.
@@ -101,6 +105,8 @@ def command(
     """
     if world is not None and (public_url is not None or state is not None):
         raise click.UsageError("--world goes with neither --public-url nor --state: they have a world of their own.")
+    if terminal and (no_bot or public_url is not None or as_json):
+        raise click.UsageError("--terminal goes with none of --no-bot, --public-url and --json.")
     declared = None if world is None else read_world(world)
     if no_bot:
         if public_url is not None:
@@ -147,6 +153,7 @@ def command(
                     [host, *names],
                     declared=declared,
                     reload=reload,
+                    terminal=terminal,
                 )
             )
 
@@ -169,6 +176,7 @@ async def _dev(
     *,
     declared: DeclaredWorld | None,
     reload: bool,
+    terminal: bool,
 ) -> None:
     emulator = Emulator(public_url=bot.emulator, declared=declared)
     subscription = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", (MESSAGES,))
@@ -190,19 +198,10 @@ async def _dev(
         await asyncio.wait({up, server}, return_when=asyncio.FIRST_COMPLETED)
         if server.done():
             return
-        if (events := up.result()) is not None:
-            _print_ready(bot, events)
-        elif bot.is_ending():
-            pass  # Ctrl-C has ended the bot's process too
-        elif not reload:
-            assert bot.process is not None
-            if bot.process.returncode not in _EXIT_CODES:
-                raise ConfigError(
-                    f"The process of {bot.file} ended with exit code {bot.process.returncode} while it started."
-                )
-            sys.exit(bot.process.returncode)  # it has printed its error
-        else:
-            _print_not_started(bot)
+        _print_started(bot, up.result(), reload=reload)
+        if terminal:
+            await _talk(emulator, server)
+            serving.should_exit = True
         await server
     finally:
         await _cancelled(up)
@@ -214,6 +213,34 @@ async def _dev(
             # Ctrl-C came before the server took the signals.
             serving.should_exit = True
             await server
+
+
+def _print_started(bot: BotProcess, events: list[str] | None, *, reload: bool) -> None:
+    """Say that the bot has started, or that it has not: then wait for a correction, or end."""
+    if events is not None:
+        _print_ready(bot, events)
+    elif bot.is_ending():
+        pass  # Ctrl-C has ended the bot's process too
+    elif not reload:
+        assert bot.process is not None
+        if bot.process.returncode not in _EXIT_CODES:
+            raise ConfigError(
+                f"The process of {bot.file} ended with exit code {bot.process.returncode} while it started."
+            )
+        sys.exit(bot.process.returncode)  # it has printed its error
+    else:
+        _print_not_started(bot)
+
+
+async def _talk(emulator: Emulator, server: asyncio.Task[None]) -> None:
+    """Let the author talk to the bot in the terminal, until the end of what is typed or of the server."""
+    from linqbot.cli.dev.terminal import converse  # few ask for it
+
+    talk = asyncio.create_task(converse(emulator))
+    await asyncio.wait({talk, server}, return_when=asyncio.FIRST_COMPLETED)
+    if talk.done():
+        talk.result()
+    await _cancelled(talk)
 
 
 async def _cancelled(task: asyncio.Task[Any]) -> None:

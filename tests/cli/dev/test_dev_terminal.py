@@ -147,6 +147,9 @@ class Terminal:
     def state(self) -> dict[str, Any]:
         return dict(httpx.get(f"{self.page}/emulator/state").json())
 
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
     def press_ctrl_c(self) -> int:
         """Send the signal that Ctrl-C sends to all processes of a terminal, and return the exit code."""
         os.killpg(self.process.pid, signal.SIGINT)
@@ -200,6 +203,43 @@ def test_each_message_is_one_line_events_without_a_handler_are_none_and_ctrl_c_s
         assert next(stream.iter_text()).startswith(": hello")
         assert dev.press_ctrl_c() == 0
     assert dev.screen == before
+
+
+TALKING = """
+from linqbot import Bot, Context, MessageReceived, poll
+
+bot = Bot(typing=False)
+
+
+@bot.on_message("book")
+async def book(message: MessageReceived, ctx: Context) -> None:
+    people = await ctx.ask("How many?", kind=int)
+    await ctx.reply(f"A table for {people}.\\nSee you!")
+
+
+@bot.on_message("when")
+async def when(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(poll("At 7", "At 8"))
+"""
+
+
+def test_with_terminal_each_line_is_a_text_and_the_answers_are_printed_until_ctrl_d(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    dev = terminal("--terminal", mistakes=TALKING)
+    dev.type("book\n")
+    dev.until(lambda: "\nHow many?\n" in dev.screen)
+    dev.type("4\n")
+    dev.until(lambda: "\nA table for 4.\nSee you!\n" in dev.screen)
+    dev.type("\x04")
+    assert dev.process.wait(30) == 0
+    # From a pipe, standard output has the answers only, and each line waits for the turn of the line before it.
+    line = [sys.executable, "-P", "-m", "linqbot", "dev", "--terminal", "--port", "0"]
+    said = subprocess.run(
+        line, cwd=tmp_path, input="book\n5\n\nwhen", capture_output=True, text=True, timeout=120, check=True
+    )
+    assert said.stdout == "How many?\nA table for 5.\nSee you!\n[ ] At 7\n[ ] At 8\n"
+    assert said.stderr.count(" → bot:") == 3
 
 
 def test_an_error_shows_its_traceback_once_and_a_process_that_ends_is_shown_with_the_reason(
