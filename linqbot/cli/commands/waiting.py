@@ -8,7 +8,6 @@ the end of a question waits in the lane of its chat like a message, so it never 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +40,6 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
 
 if TYPE_CHECKING:
-    from linqbot.features.asking.records import QuestionEnd
     from linqbot.linq.types.proactive import Broadcast, Recipient
     from linqbot.storage.broadcasts import Order
     from linqbot.storage.conversations import Conversation
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
 
 _Row = dict[str, Any]
 _MOST: Final = 10_000
-_CANCELLED: Final[QuestionEnd] = {"outcome": "cancelled", "reason": "operator"}
 _CANCELLABLE: Final = ("send", "repeat", "stopped")
 """The kinds of timers that are scheduled sends. The others belong to linqbot or to the bot's code."""
 _COUNTS: Final = ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
@@ -328,7 +325,9 @@ async def retry(
 
 async def answer(id: str, text: str, storage: Storage) -> Result:  # noqa: A002 - the name of the argument
     """Answer the question with this ID, as if the person had written TEXT."""
-    await _order(storage, id, {"outcome": "answered", "text": text}, "answer")
+    from linqbot.ops import questions  # imports the engine, which lists do not need
+
+    await questions.answer(storage, id, text)
     return Result({"answered": id})
 
 
@@ -342,10 +341,12 @@ async def cancel(
 
     The handler of a question gets AskCancelled with the reason "operator". No further person gets a broadcast.
     """
+    from linqbot.ops import questions  # imports the engine, which lists do not need
+
     if (id is None) == (chat is None):
         raise click.UsageError("Give an ID, or --chat. See: linqbot waiting list")
     if id is None:
-        ended = await _cancel_in(storage, str(chat))
+        ended = await questions.cancel_in(storage, str(chat))
         return Result({"cancelled": ended}, f"cancelled    {', '.join(ended) or 'no question'}")
     timer = await storage.timer(id)
     if timer is not None and timer.kind in _CANCELLABLE:
@@ -361,47 +362,8 @@ async def cancel(
         raise StorageError(
             f"{id} is no scheduled send but a timer of the kind {timer.kind}. Change the bot's code instead."
         )
-    await _order(storage, id, _CANCELLED, "cancel")
+    await questions.cancel(storage, id)
     return Result({"cancelled": id})
-
-
-async def _cancel_in(storage: Storage, chat: str) -> list[str]:
-    """End the questions of a chat that a text would answer, and return the ids of their conversations."""
-    from linqbot.features.asking.question import OpenQuestion
-    from linqbot.features.asking.records import order
-
-    ended, now = [], time.time()
-    for each in await storage.conversations(chat_id=chat, limit=_MOST):
-        question = OpenQuestion.read(each.question)
-        if each.status == "waiting" and question is not None and question.takes_words:
-            await storage.put(order(each, question.n, _CANCELLED, name=f"cancel.{now:.3f}", now=now))
-            ended.append(each.id)
-    return ended
-
-
-async def _order(storage: Storage, conversation_id: str, end: QuestionEnd, kind: Literal["answer", "cancel"]) -> None:
-    # Imported here: the worker takes a while to import, and lists do not need it.
-    from linqbot.features.asking.question import OpenQuestion
-    from linqbot.features.asking.records import order
-
-    found = await storage.conversation(conversation_id)
-    if found is None or found[0].status != "waiting":
-        what = "question has" if kind == "answer" else "open question, scheduled send or broadcast has"
-        raise StorageError(f"No {what} the id {conversation_id}. See: linqbot waiting list --questions")
-    conversation, _ = found
-    question = OpenQuestion.read(conversation.question)
-    if question is None:
-        raise StorageError(
-            f"The question of conversation {conversation_id} cannot be read: another release of linqbot may have "
-            "stored it. Upgrade linqbot, or leave it: the next message of its chat ends it."
-        )
-    if kind == "answer" and not question.takes_words:
-        raise StorageError(
-            f"Conversation {conversation_id} waits for {question.waits_for}, which no text can stand for. It can be "
-            "ended: linqbot waiting cancel"
-        )
-    now = time.time()
-    await storage.put(order(conversation, question.n, end, name=f"{kind}.{now:.3f}", now=now))
 
 
 # --- broadcasts -------------------------------------------------------------------------------------------------------
