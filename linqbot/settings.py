@@ -131,6 +131,19 @@ class Settings(BaseModel):
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
+    page_port: int = Field(8001, ge=0, le=65535, description="Port of the operator's page, with --page")
+    page_password: str | None = Field(
+        None, repr=False, description="Hash of the password with which operators log in to the page"
+    )
+    page_reader_password: str | None = Field(
+        None, repr=False, description="Hash of the password of those who only look at the page"
+    )
+    page_user_header: str | None = Field(
+        None, description="Header in which a trusted proxy names who uses the page; it needs no password then"
+    )
+    page_operators: List = Field(
+        (), description="Who may act on the page, of those that the proxy names, comma-separated; the others only look"
+    )
     trusted_proxies: Proxies = Field(
         (),
         description="Addresses or networks of proxies whose X-Forwarded-* headers are trusted, comma-separated; unix: for sockets",

@@ -142,6 +142,28 @@ class Server(uvicorn.Server):
         self.server_state.log.end()
 
 
+class SideServer(Server):
+    """A server next to the main one of a process, in a task of its event loop, for an app without a lifespan.
+
+    Signals and systemd are the main one's.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self.config.lifespan = "off"
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await uvicorn.Server.startup(self, sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await uvicorn.Server.shutdown(self, sockets)
+        self.server_state.log.end()
+
+
 def most_connections() -> int:
     """Return the maximum number of connections. Half of the files that this process may open are left to the bot."""
     try:

@@ -556,6 +556,21 @@ class Storage(ABC):
         """
         return await self._read(lambda db: outcomes.of_chats(db, chats, since, until, limit))
 
+    async def recent_outcomes(self, *, limit: int) -> list[OutcomeRow]:
+        """Return the newest outcomes of all chats, the newest first."""
+        return await self._read(lambda db: outcomes.recent(db, limit))
+
+    async def outcome_counts(
+        self, *, since: float, width_s: float
+    ) -> list[tuple[int, str, int, float | None, float | None]]:
+        """Count the outcomes of spans of `width_s` seconds, by kind.
+
+        Returns:
+            For each: the number of its span after `since`, its outcome, the count, and the mean and the most milliseconds
+            of their runs. Only the newest 200,000 outcomes are counted.
+        """
+        return await self._read(lambda db: outcomes.counts(db, since, width_s))
+
     async def muted_since(self, since: float) -> list[OutcomeRow]:
         """Return the outcomes of messages that no handler took since a time, because of a mute, and that were not handled later."""
         return await self._read(lambda db: outcomes.muted_since(db, since))

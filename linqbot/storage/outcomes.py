@@ -27,6 +27,10 @@ delivery. `duplicate`: it was known. After `retry` and `deferred` it runs again.
 """
 
 
+MOST_COUNTED: Final = 200_000
+"""The newest outcomes, of which a day's are counted."""
+
+
 class OutcomeRow(NamedTuple):
     """The end of a run of a delivery, or of a delivery that had no run.
 
@@ -111,6 +115,23 @@ async def of_chats(
     lanes = [lane for chat in chats for lane in (lane_of_chat(chat), lane_of_receipts(chat))]
     found = await db.fetch(sql, lanes, since or 0.0, 1e13 if until is None else until, limit)
     return [OutcomeRow(*row) for row in reversed(found)]
+
+
+async def recent(db: Readable, limit: int) -> list[OutcomeRow]:
+    """Return the newest outcomes of all chats, the newest first."""
+    sql = f"SELECT {COLUMNS} FROM outcome ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
+    return [OutcomeRow(*row) for row in await db.fetch(sql, limit)]
+
+
+async def counts(db: Readable, since: float, width_s: float) -> list[tuple[int, str, int, float | None, float | None]]:
+    """Return the numbers of outcomes by time and kind, with the mean and the longest milliseconds of their runs.
+
+    A time is a number of spans of `width_s` after `since`. Only the newest outcomes are counted.
+    """
+    sql = """SELECT CAST(round((ended_at - $1::float8) / $2::float8 - 0.5) AS integer), outcome, count(*), avg(ms), max(ms)
+             FROM outcome WHERE n > (SELECT max(n) FROM outcome) - $3 AND ended_at >= $1::float8 GROUP BY 1, 2"""
+    rows = await db.fetch(sql, since + db.ahead_s, width_s, MOST_COUNTED)
+    return [(int(at), outcome, count, mean, longest) for at, outcome, count, mean, longest in rows]
 
 
 async def of_ids(db: Readable, ids: Collection[str]) -> list[OutcomeRow]:

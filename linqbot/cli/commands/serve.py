@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Final, get_args
 
 import click
@@ -52,8 +53,9 @@ class _WithSettings(click.Command):
     type=click.Choice(get_args(Role)),
     help="all, or the part that this process does of a bot in PostgreSQL; overrides LINQBOT_ROLE.",
 )
+@click.option("--page", is_flag=True, help="Also serve the operator's page, on LINQBOT_PAGE_PORT.")
 @json_option
-def command(*, file: str, host: str | None, port: int | None, role: Role | None, as_json: bool) -> None:
+def command(*, file: str, host: str | None, port: int | None, role: Role | None, page: bool, as_json: bool) -> None:
     """Run the bot in FILE: bot.py, which is the default, bot.py:name or package.module:name.
 
     Webhooks arrive at /webhooks/linq. The health checks are /livez and /readyz.
@@ -80,8 +82,11 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
     log_opt_outs(bot)
     app = settings.create_app(bot, on_drain=say_waiting)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
-    checks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
-    with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
+    tasks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
+    with (
+        systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound,
+        _page_of(settings) if page else nullcontext() as serve_page,
+    ):
 
         def ready() -> None:
             # Only now: a start that fails has no address.
@@ -95,7 +100,9 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
                 else:
                     click.echo(f"linqbot serves {file} on {webhook}", err=True)
             note_code(settings.storage, file)
-            checks.append(asyncio.get_running_loop().create_task(_check_key(settings)))
+            tasks.append(asyncio.get_running_loop().create_task(_check_key(settings)))
+            if serve_page is not None:
+                tasks.append(serve_page())
 
         uvicorn_server.run(
             loop_watch.watched(app),
@@ -104,6 +111,21 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             when_ready=ready,
             drain_s=settings.drain_s,
         )
+
+
+@contextmanager
+def _page_of(settings: Settings) -> Iterator[Callable[[], asyncio.Task[None]]]:
+    """Bind the port of the operator's page, and yield what begins to serve it."""
+    from linqbot.ops.page.serving import access_of, serve_page
+
+    access = access_of(settings)
+    with uvicorn_server.listen(settings.host, settings.page_port) as bound:
+
+        def begin() -> asyncio.Task[None]:
+            click.echo(f"The operator's page is on {uvicorn_server.address(bound)}", err=True)
+            return asyncio.get_running_loop().create_task(serve_page(settings, access, bound))
+
+        yield begin
 
 
 async def _check_key(settings: Settings) -> None:

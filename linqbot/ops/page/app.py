@@ -1,0 +1,317 @@
+"""The operator's page: what a bot does, what went wrong, and what an operator does about it. Each view is one HTML page.
+
+It has no scripts. Forms are sent to this origin only, with a token of their session, and lead back to the page they are on.
+`linqbot serve --page` serves it on a port of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs, quote, urlsplit
+
+import structlog
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from linqbot.client.client import Client
+from linqbot.clock import Clock
+from linqbot.errors import LinqApiError, LinqbotError
+from linqbot.linq.events.lane import EVERY_CHAT
+from linqbot.linq.types.message import MessageContent, TextPart
+from linqbot.ops import mutes, questions, why
+from linqbot.ops.page import views
+from linqbot.ops.page.access import COOKIE, SESSION_S, Access, Session
+from linqbot.storage.backend import Storage
+
+log = structlog.get_logger("linqbot.page")
+
+HERE: Final = Path(__file__).parent
+MAX_FORM_BYTES: Final = 64 * 1024
+MUTES: Final = {"3600": "1 hour", "86400": "1 day", "": "until unmuted"}
+"""For how long the page mutes, in seconds."""
+
+_HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+Form: TypeAlias = Mapping[str, str]
+View: TypeAlias = Callable[["OperatorsPage", Request, Session], Awaitable[Response]]
+Act: TypeAlias = Callable[["OperatorsPage", str, Form], Awaitable[str]]
+
+
+def create_page(storage: Storage, client: Client | None, access: Access, clock: Clock) -> Starlette:
+    """Return the app of the page.
+
+    Args:
+        storage: The storage of the bot; open, and served by this process or another one.
+        client: Asks Linq for names and lines, and sends what an operator writes; open. None does neither.
+    """
+    page = OperatorsPage(storage, client, access, clock, views.Names(client))
+    return Starlette(
+        routes=[
+            Route("/style.css", _style),
+            Route("/login", page.log_in_page),
+            Route("/login", page.log_in, methods=["POST"]),
+            Route("/logout", page.log_out, methods=["POST"]),
+            Route("/", page.seen(_chats)),
+            Route("/chats/{id}", page.seen(_chat)),
+            Route("/why", page.seen(_why)),
+            Route("/troubles", page.seen(_troubles)),
+            Route("/lines", page.seen(_lines)),
+            Route("/day", page.seen(_day)),
+            *(Route(path, page.done(act), methods=["POST"]) for path, act in _ACTS.items()),
+        ]
+    )
+
+
+@dataclass(slots=True)
+class OperatorsPage:
+    storage: Storage
+    client: Client | None
+    access: Access
+    clock: Clock
+    names: views.Names
+    said: dict[str, str] = field(default_factory=dict)  # what became of the last form of a session, until it is shown
+
+    def shown(self, template: str, session: Session | None, *, status: int = 200, **facts: Any) -> Response:
+        said = "" if session is None else self.said.pop(session.form_token, "")
+        facts |= {"session": session, "now": self.clock.now(), "said": said, "mutes": MUTES}
+        return HTMLResponse(_TEMPLATES.get_template(template).render(facts), status, _HEADERS)
+
+    def seen(self, view: View) -> Callable[[Request], Awaitable[Response]]:
+        """Return an endpoint that shows a view to those who may see it."""
+
+        async def endpoint(request: Request) -> Response:
+            session = self.access.session(request)
+            if session is None:
+                return RedirectResponse(f"/login?to={quote(_path_of(request))}", 303, _HEADERS)
+            try:
+                return await view(self, request, session)
+            except LinqbotError as error:
+                return self.shown("error.html", session, status=404, error=str(error))
+
+        return endpoint
+
+    def done(self, act: Act) -> Callable[[Request], Awaitable[Response]]:
+        """Return an endpoint that does something for an operator, and leads back with a sentence."""
+
+        async def endpoint(request: Request) -> Response:
+            session = self.access.session(request)
+            form = await _form(request)
+            if session is None or form is None or not self._is_own(request, session, form):
+                return PlainTextResponse("This form is not one of yours. Open the page again.", 403, _HEADERS)
+            if session.role != "operator":
+                return PlainTextResponse("You may look, and not act.", 403, _HEADERS)
+            target = request.path_params.get("id", "")
+            try:
+                said = await act(self, target, form)
+            except LinqApiError as error:
+                said = f"Linq refused it: {error.status or ''} {error.code or type(error).__name__}."
+            except LinqbotError as error:
+                said = str(error)
+            log.info("page.acted", path=request.url.path, who=session.name)
+            self.said[session.form_token] = said
+            back = form.get("back", "/")
+            return RedirectResponse(back if _is_path(back) else "/", 303, _HEADERS)
+
+        return endpoint
+
+    def _is_own(self, request: Request, session: Session, form: Form) -> bool:
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+            return False
+        return self.access.is_of_form(session, form.get("token", ""))
+
+    # Sessions
+
+    async def log_in_page(self, request: Request) -> Response:
+        if self.access.session(request) is not None or not self.access.has_passwords:
+            return RedirectResponse("/", 303, _HEADERS) if self.access.session(request) else _unknown()
+        return self.shown("login.html", None, to=request.query_params.get("to", "/"), wrong=False)
+
+    async def log_in(self, request: Request) -> Response:
+        form = await _form(request) or {}
+        to = form.get("to", "/")
+        cookie = await self.access.log_in(form.get("password", ""))
+        if cookie is None:
+            log.warning("page.login_refused", client=request.client.host if request.client else None)
+            return self.shown("login.html", None, status=403, to=to, wrong=True)
+        answer = RedirectResponse(to if _is_path(to) else "/", 303, _HEADERS)
+        is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
+        answer.set_cookie(COOKIE, cookie, int(SESSION_S), httponly=True, samesite="strict", secure=is_secure)
+        return answer
+
+    async def log_out(self, _: Request) -> Response:
+        answer = RedirectResponse("/login", 303, _HEADERS)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+
+def _unknown() -> Response:
+    return PlainTextResponse("The proxy before this page has not said who you are.", 403, _HEADERS)
+
+
+async def _style(_: Request) -> Response:
+    return Response(_STYLE, media_type="text/css", headers={"cache-control": "no-cache"})
+
+
+async def _form(request: Request) -> Form | None:
+    """Return the fields of a form; None if it is no form, or too long."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_FORM_BYTES:
+            return None
+    try:
+        return {name: values[-1] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
+    except ValueError:
+        return None
+
+
+def _path_of(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _is_path(path: str) -> bool:
+    """Return True for a path of this page, so that no form leads to another site."""
+    return path.startswith("/") and not path.startswith(("//", "/\\"))
+
+
+# --- what is seen -----------------------------------------------------------------------------------------------------
+
+
+async def _chats(page: OperatorsPage, request: Request, session: Session) -> Response:
+    found = await views.chats(page.storage, page.names, now=page.clock.now())
+    only = request.query_params.get("only", "")
+    return page.shown("chats.html", session, chats=found, only=only)
+
+
+async def _chat(page: OperatorsPage, request: Request, session: Session) -> Response:
+    found = await views.chat(page.storage, page.names, request.path_params["id"], now=page.clock.now())
+    once = secrets.token_hex(16)  # a form that is sent twice sends one message
+    return page.shown("chat.html", session, chat=found, once=once)
+
+
+async def _why(page: OperatorsPage, request: Request, session: Session) -> Response:
+    who = request.query_params.get("who", "").strip()
+    found = await why.look(page.storage, page.client, who, now=page.clock.now())
+    return page.shown("why.html", session, who=who, found=found, refusal=why.refusal)
+
+
+async def _troubles(page: OperatorsPage, _: Request, session: Session) -> Response:
+    return page.shown("troubles.html", session, troubles=await views.troubles(page.storage))
+
+
+async def _lines(page: OperatorsPage, _: Request, session: Session) -> Response:
+    return page.shown("lines.html", session, found=await views.lines(page.client))
+
+
+async def _day(page: OperatorsPage, _: Request, session: Session) -> Response:
+    bars = await views.day(page.storage, now=page.clock.now())
+    tally = await page.storage.tally()
+    return page.shown("day.html", session, bars=bars, tally=tally)
+
+
+# --- what is done -----------------------------------------------------------------------------------------------------
+
+
+async def _mute(page: OperatorsPage, chat_id: str, form: Form) -> str:
+    for_s = form.get("for", "")
+    if for_s not in MUTES:
+        raise LinqbotError("Choose how long.")
+    await mutes.mute(
+        page.storage,
+        page.client,
+        chat_id or None,
+        now=page.clock.now(),
+        for_s=float(for_s) if for_s else None,
+        reason=form.get("reason") or None,
+    )
+    return f"The bot is muted, {MUTES[for_s] if not for_s else 'for ' + MUTES[for_s]}."
+
+
+async def _unmute(page: OperatorsPage, chat_id: str, form: Form) -> str:
+    ended = await mutes.unmute(
+        page.storage, page.client, chat_id or EVERY_CHAT, now=page.clock.now(), catch_up="catch_up" in form
+    )
+    return f"The bot answers again{f', and handles {ended.caught_up} messages that came meanwhile' if ended.caught_up else ''}."
+
+
+async def _send(page: OperatorsPage, chat_id: str, form: Form) -> str:
+    text = form.get("text", "").strip()
+    if page.client is None or not text:
+        raise LinqbotError("Write a text." if page.client else "LINQ_API_V3_API_KEY is not set.")
+    message = MessageContent(parts=(TextPart(value=text),), idempotency_key=form.get("once"))
+    await page.client.chats.messages.send(chat_id, message=message)
+    return "Sent."
+
+
+async def _answer(page: OperatorsPage, question_id: str, form: Form) -> str:
+    await questions.answer(page.storage, question_id, form.get("text", ""))
+    return "The question is answered."
+
+
+async def _retry(page: OperatorsPage, delivery_id: str, _: Form) -> str:
+    return _retried(await page.storage.retry([delivery_id]))
+
+
+async def _retry_all(page: OperatorsPage, key: str, _: Form) -> str:
+    ids = [one.delivery.id for each in await views.troubles(page.storage) if each.key == key for one in each.letters]
+    return _retried(await page.storage.retry(ids[::-1]))
+
+
+def _retried(count: int) -> str:
+    return f"{count} deliver{'y is' if count == 1 else 'ies are'} handled again."
+
+
+_ACTS: Final[Mapping[str, Act]] = {
+    "/mute": _mute,
+    "/unmute": _unmute,
+    "/chats/{id}/mute": _mute,
+    "/chats/{id}/unmute": _unmute,
+    "/chats/{id}/send": _send,
+    "/questions/{id}/answer": _answer,
+    "/deliveries/{id}/retry": _retry,
+    "/troubles/{id}/retry": _retry_all,
+}
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+def _clock(at: float | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _ago(at: float | None, now: float) -> str:
+    if at is None:
+        return ""
+    seconds = max(0.0, now - at)
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return "just now"
+
+
+_TEMPLATES: Final = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {"clock": _clock, "ago": _ago, "path": lambda text: quote(text, safe="")}
+_STYLE: Final = (HERE / "templates" / "style.css").read_text()

@@ -1,0 +1,289 @@
+"""The views of the operator's page, read from the storage in a few statements; Linq is asked for the names of chats and lines.
+
+No view needs Linq: without it, chats have ids in place of names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from linqbot.client.client import Client
+from linqbot.errors import LinqApiError
+from linqbot.features.asking.question import OpenQuestion
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.types.line import PhoneNumber
+from linqbot.ops import why
+from linqbot.options import DAY_S
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.outcomes import OutcomeRow
+from linqbot.storage.upkeep import Waiting
+
+RECENT: Final = 2_000
+"""Outcomes among which the chats are looked for that were active last."""
+
+MOST: Final = 500
+SHOWN: Final = 200
+"""Outcomes of one chat."""
+
+BARS: Final = 96
+"""Bars of the graphs of a day, of 15 minutes each."""
+
+_NAMES_S: Final = 60.0
+
+
+class Names:
+    """The names of chats, as Linq lists them: asked again after a minute."""
+
+    def __init__(self, client: Client | None) -> None:
+        self._client = client
+        self._known: dict[str, str] = {}
+        self._asked_at = -_NAMES_S
+        self.trouble: str | None = None if client is not None else "LINQ_API_V3_API_KEY is not set."
+
+    async def of(self, chats: Sequence[str], now: float) -> dict[str, str]:
+        if (
+            self._client is not None
+            and now - self._asked_at >= _NAMES_S
+            and any(one not in self._known for one in chats)
+        ):
+            self._asked_at = now
+            try:
+                listed = await self._client.chats.list_chats(limit=100)
+            except LinqApiError as error:
+                self.trouble = f"Linq does not list chats: {error.status or ''} {error.code or type(error).__name__}."
+            else:
+                self.trouble = None
+                self._known |= {chat.id: chat.display_name or chat.id for chat in listed.items}
+        return {one: self._known.get(one, one) for one in chats}
+
+
+@dataclass(slots=True)
+class ChatRow:
+    """A chat in the list of chats.
+
+    Attributes:
+        last_at: Unix seconds of the latest event; None if none is on record.
+        silent_since: Of the oldest message since the bot took the last one; None if it took the latest.
+    """
+
+    id: str
+    name: str = ""
+    last_at: float | None = None
+    silent_since: float | None = None
+    waiting: int = 0
+    failed: int = 0
+    is_asking: bool = False
+    is_muted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatList:
+    rows: Sequence[ChatRow]
+    muted_everywhere: Mute | None
+    trouble: str | None  # why Linq does not give names
+
+
+class _Rows(dict[str, ChatRow]):
+    def __missing__(self, chat_id: str) -> ChatRow:
+        row = self[chat_id] = ChatRow(chat_id)
+        return row
+
+    def of_lane(self, lane: str) -> ChatRow:
+        return self[chat_of_lane(lane) or ""]
+
+
+async def chats(storage: Storage, names: Names, *, now: float) -> ChatList:
+    """Return the chats that were active last, and all in which something waits, failed, is asked or is muted."""
+    rows = _Rows()
+    for outcome in reversed(await storage.recent_outcomes(limit=RECENT)):
+        _note(rows.of_lane(outcome.lane), outcome)
+    for waits in await storage.waiting(limit=MOST):
+        row = rows.of_lane(waits.lane)
+        row.waiting += 1
+        row.last_at = max(row.last_at or 0.0, waits.received_at)
+    for letter in await storage.dead_letters(limit=MOST):
+        rows.of_lane(letter.delivery.lane).failed += 1
+    for conversation in await storage.conversations(limit=MOST):
+        rows[conversation.chat_id].is_asking |= conversation.status == "waiting"
+    mutes = {each.chat_id: each for each in await storage.stored_mutes() if each.until > now}
+    everywhere = mutes.pop(EVERY_CHAT, None)
+    for chat_id in mutes:
+        rows[chat_id].is_muted = True
+    rows.pop("", None)  # what belongs to no chat
+    named = await names.of(list(rows), now)
+    for row in rows.values():
+        row.name = named[row.id]
+    return ChatList(sorted(rows.values(), key=lambda each: -(each.last_at or 0.0)), everywhere, names.trouble)
+
+
+def _note(row: ChatRow, outcome: OutcomeRow) -> None:
+    row.last_at = max(row.last_at or 0.0, outcome.received_at)
+    if outcome.outcome == "handled":
+        row.silent_since = None
+    elif outcome.type == "message.received" and outcome.outcome in ("ignored", "muted", "dead_letter"):
+        row.silent_since = row.silent_since or outcome.received_at
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A delivery of a chat, and what became of it."""
+
+    row: OutcomeRow
+    answer: str
+    text: str | None  # of a message whose content is kept
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    id: str
+    text: str
+    handler: str
+    asked_at: float
+    takes_words: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFacts:
+    id: str
+    name: str
+    mute: Mute | None
+    muted_everywhere: Mute | None
+    questions: Sequence[AskedQuestion]
+    waiting: Sequence[Waiting]
+    dead: Sequence[DeadDelivery]
+    ended: Sequence[Ended]  # the newest first
+
+    @property
+    def is_muted_for_good(self) -> bool:
+        return self.mute is not None and self.mute.until >= FOREVER
+
+
+async def chat(storage: Storage, names: Names, chat_id: str, *, now: float) -> ChatFacts:
+    lane = lane_of_chat(chat_id)
+    mutes = {each.chat_id: each for each in await storage.stored_mutes() if each.until > now}
+    asked = []
+    for each in await storage.conversations(chat_id=chat_id):
+        question = OpenQuestion.read(each.question)
+        if each.status == "waiting" and question is not None:
+            asked.append(AskedQuestion(each.id, question.text or "", each.handler, each.asked_at, question.takes_words))
+    dead = await storage.dead_letters(lane=lane)
+    cases: dict[str, why.Case] = {}
+    for outcome in await storage.outcomes([chat_id], limit=SHOWN):
+        case = cases.setdefault(
+            outcome.message_id or outcome.delivery,
+            why.Case(outcome.received_at, chat_id, outcome.type, outcome.message_id),
+        )
+        case.rows.append(outcome)
+        case.ids.append(outcome.delivery)
+    texts = await _texts(storage, [case.ids[-1] for case in cases.values()])
+    ended = [
+        Ended(
+            case.last or case.rows[-1],
+            why.answer_of(case, keep_days=storage.keep_outcomes_days, now=now, first_at=None),
+            texts.get(case.ids[-1]),
+        )
+        for case in cases.values()
+    ]
+    return ChatFacts(
+        chat_id,
+        (await names.of([chat_id], now))[chat_id],
+        mutes.get(chat_id),
+        mutes.get(EVERY_CHAT),
+        asked,
+        await storage.waiting(lane=lane),
+        dead,
+        sorted(ended, key=lambda each: -each.row.ended_at),
+    )
+
+
+async def _texts(storage: Storage, ids: Sequence[str]) -> dict[str, str]:
+    """Return the texts of the messages among deliveries whose contents are kept."""
+    found = {}
+    async for page in storage.pages(ids):
+        for delivery in page:
+            with suppress(EventNotUnderstood):
+                event = parse(delivery)
+                if isinstance(event, MessageReceived):
+                    found[delivery.id] = event.text
+    return found
+
+
+@dataclass(slots=True)
+class Cause:
+    """Dead letters of one cause: a handler, and the last line of its error without what a person may have written."""
+
+    key: str
+    handler: str | None
+    error: str
+    letters: list[DeadDelivery] = field(default_factory=list)  # the newest first
+
+
+async def troubles(storage: Storage) -> list[Cause]:
+    """Return the dead letters by their cause, the one with the newest dead letter first."""
+    found: dict[str, Cause] = {}
+    for letter in await storage.dead_letters(limit=MOST):
+        error = why.without_messages(letter.error).rstrip().rpartition("\n")[2]
+        key = hashlib.sha256(f"{letter.handler} {error}".encode()).hexdigest()[:16]
+        found.setdefault(key, Cause(key, letter.handler, error)).letters.append(letter)
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class LineList:
+    lines: Sequence[PhoneNumber]
+    trouble: str | None
+
+
+async def lines(client: Client | None) -> LineList:
+    if client is None:
+        return LineList((), "LINQ_API_V3_API_KEY is not set.")
+    try:
+        return LineList(tuple([line async for line in client.phone_numbers.list()]), None)
+    except LinqApiError as error:
+        return LineList((), f"Linq does not list lines: {error.status or ''} {error.code or type(error).__name__}.")
+
+
+@dataclass(slots=True)
+class Bar:
+    """The turns that ended in a quarter of an hour."""
+
+    at: float
+    counts: Counter[str] = field(default_factory=Counter)  # by outcome
+    slowest_ms: float = 0.0
+    mean_ms: float = 0.0
+
+    @property
+    def taken(self) -> int:
+        return self.counts["handled"]
+
+    @property
+    def failed(self) -> int:
+        return self.counts["retry"] + self.counts["dead_letter"]
+
+    @property
+    def others(self) -> int:
+        return self.counts.total() - self.taken - self.failed
+
+
+async def day(storage: Storage, *, now: float) -> list[Bar]:
+    """Return the bars of the last day, the oldest first."""
+    width_s = DAY_S / BARS
+    first = now - now % width_s - DAY_S + width_s
+    bars = [Bar(first + n * width_s) for n in range(BARS)]
+    for n, outcome, count, mean_ms, slowest_ms in await storage.outcome_counts(since=first, width_s=width_s):
+        if 0 <= n < BARS:
+            bar = bars[n]
+            bar.counts[outcome] += count
+            if outcome == "handled":
+                bar.mean_ms = mean_ms or 0.0
+            bar.slowest_ms = max(bar.slowest_ms, slowest_ms or 0.0)
+    return bars

@@ -1,0 +1,282 @@
+"""The operator's page: what it shows, what an operator does with it, and whom it keeps out."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.clock import MovableClock
+from linqbot.ops.page.access import COOKIE, Access, hashed
+from linqbot.ops.page.app import create_page
+from linqbot.storage.backend import Storage
+from linqbot.storage.open import open_storage
+from linqbot.storage.sqlite.transaction import SQLiteReader
+from linqbot.testing import Phone, talking
+
+pytestmark = pytest.mark.anyio
+
+HASHES = {"operator": hashed("let me act"), "reader": hashed("let me look")}
+PAGE, PROXY, STRANGER = "http://page", "10.0.0.9", "10.0.0.10"
+
+
+def desk() -> Bot:
+    bot = Bot(typing=False, read=False)
+
+    @bot.on_message("hi")
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello!")
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"A table for {await ctx.ask('How many?', kind=int)}.")
+
+    @bot.on_message("boom", attempts=1)
+    async def boom(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError("a secret")
+
+    return bot
+
+
+class Operator:
+    """A browser without pictures, of one person."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+
+    async def log_in(self, password: str) -> int:
+        return (await self.http.post("/login", data={"password": password, "to": "/day"})).status_code
+
+    async def see(self, path: str) -> str:
+        shown = await self.http.get(path)
+        assert shown.status_code == 200, shown.text
+        assert "script" not in shown.text
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", shown.text))
+
+    async def token(self, path: str = "/") -> dict[str, str]:
+        fields = re.findall(r'name="(token|back|once)" value="([^"]*)"', (await self.http.get(path)).text)
+        return dict(fields)
+
+    async def do(self, path: str, view: str, **fields: str) -> str:
+        """Send a form of a view, and return what the view says then."""
+        done = await self.http.post(path, data={**await self.token(view), **fields})
+        assert done.status_code == 303, done.text
+        said = re.search(r'role="status">([^<]*)<', (await self.http.get(done.headers["location"])).text)
+        assert said is not None
+        return said[1]
+
+
+class Office:
+    """A bot, its phone, and the page next to it."""
+
+    def __init__(self, phone: Phone, storage: Storage, clock: MovableClock) -> None:
+        self.phone, self.storage, self.clock = phone, storage, clock
+        access = Access(clock, HASHES, user_header="x-user", proxies=[PROXY], operators=["Dana"])  # type: ignore[arg-type]
+        self.app = create_page(storage, phone.client, access, clock)
+
+    @asynccontextmanager
+    async def browser(self, *, peer: str = STRANGER, **headers: str) -> AsyncIterator[Operator]:
+        transport = httpx.ASGITransport(self.app, client=(peer, 1))
+        async with httpx.AsyncClient(transport=transport, base_url=PAGE, headers=headers) as http:
+            yield Operator(http)
+
+    @asynccontextmanager
+    async def operator(self, password: str = "let me act") -> AsyncIterator[Operator]:
+        async with self.browser() as one:
+            assert await one.log_in(password) == 303
+            yield one
+
+    async def fill(self) -> dict[str, str]:
+        """Let one event of each kind happen, and return the chats by what was written."""
+        chats = {}
+        for n, text in enumerate(("hi", "what", "book", "boom")):
+            person = self.phone.person(f"+1415555030{n}")
+            await person.text(text)
+            await (person.errors() if text == "boom" else person.quiet())
+            chats[text] = person.chat_id
+        return chats
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    url = f"sqlite:///{tmp_path}/bot.db"
+    async with talking(desk(), storage=url) as phone:
+        clock = MovableClock(phone.now, frozen=True)
+        async with open_storage(url, serving=False, clock=clock) as storage:
+            yield Office(phone, storage, clock)
+
+
+async def test_each_view_shows_what_happens(office: Office) -> None:
+    chats = await office.fill()
+    async with office.operator("let me look") as reader:
+        shown = await reader.see("/")
+        assert re.search(r"\+14155550303 just now 1 failed silent, just now", shown), shown
+        assert "+14155550302 just now asking" in shown
+        assert "+14155550300 just now +" in shown or "+14155550300 just now " in shown
+        only = await reader.see("/?only=is_asking")
+        assert "+14155550302" in only
+        assert "+14155550303" not in only
+        assert "No handler took it: no filter fits." in await reader.see(f"/chats/{chats['what']}")
+        assert "How many?" in await reader.see(f"/chats/{chats['book']}")
+        shown = await reader.see("/troubles")
+        assert "ValueError 1 given up in" in shown
+        assert "a secret" not in shown
+        assert "It was given up in the handler" in await reader.see("/why?who=%2B14155550303")
+        assert "Check the handle." in (await reader.http.get("/why?who=%2B14155550399")).text
+        assert "1 given up" in await reader.see("/day")
+        assert "+12025550100 iMessage HEALTHY" in await reader.see("/lines")
+        assert "Mute" not in await reader.see(f"/chats/{chats['hi']}")
+
+
+async def test_an_operator_mutes_answers_retries_and_writes(office: Office) -> None:
+    chats = await office.fill()
+    async with office.operator() as operator:
+        view = f"/chats/{chats['hi']}"
+        assert await operator.do(f"{view}/mute", view, **{"for": "3600", "reason": "Dana answers"}) == (
+            "The bot is muted, for 1 hour."
+        )
+        assert "The bot is muted here until" in await operator.see(view)
+        once = await operator.token(view)
+        for _ in range(2):
+            await operator.http.post(f"{view}/send", data={**once, "text": "Dana here."})
+        guest = office.phone.person("+14155550300")
+        assert [bubble for bubble in guest.messages if bubble.from_bot] == ["Hello!", "Dana here."]
+        await guest.text("hi")
+        await guest.quiet()
+        assert await operator.do(f"{view}/unmute", view, catch_up="on") == (
+            "The bot answers again, and handles 1 messages that came meanwhile."
+        )
+        await guest.text("hi")
+        assert (await guest.replies())[-2:] == ["Hello!", "Hello!"]
+        view = f"/chats/{chats['book']}"
+        ((question, _),) = re.findall(r'/questions/([^/]+)/(answer)"', (await operator.http.get(view)).text)
+        assert await operator.do(f"/questions/{question}/answer", view, text="4") == "The question is answered."
+        assert await operator.do("/mute", "/", **{"for": ""}) == "The bot is muted, until unmuted."
+        assert "The bot is muted in all chats" in await operator.see("/")
+        assert await operator.do("/unmute", "/") == "The bot answers again."
+        (key,) = re.findall(r"/troubles/(\w+)/retry", (await operator.http.get("/troubles")).text)
+        assert await operator.do(f"/troubles/{key}/retry", "/troubles") == "1 delivery is handled again."
+        assert await operator.do("/unmute", "/") == (
+            "The bot is not muted for * alone. List the mutes with: linqbot mute"
+        )
+    await office.phone.person("+14155550302").text("thanks")
+    assert "A table for 4." in office.phone.person("+14155550302").messages
+    assert [str(error) for error in await office.phone.errors()] == ["a secret"]
+
+
+async def test_no_forged_form_does_anything(office: Office) -> None:
+    chats = await office.fill()
+    letter = (await office.storage.dead_letters())[0].delivery.id
+    (asked,) = await office.storage.conversations()
+    fields = {"for": "", "text": "4", "back": "/"}
+    paths = [
+        "/mute",
+        "/unmute",
+        *(f"/chats/{chats['hi']}/{act}" for act in ("mute", "unmute", "send")),
+        f"/questions/{asked.id}/answer",
+        f"/deliveries/{letter}/retry",
+        "/troubles/0/retry",
+    ]
+    async with office.operator() as operator, office.operator() as other, office.operator("let me look") as reader:
+        token, others, readers = [
+            (await one.token(f"/chats/{chats['hi']}")).get("token", "") for one in (operator, other, reader)
+        ]
+        assert token
+        assert others != token
+        async with office.browser() as stranger, office.browser(**{"x-user": "Dana"}) as forger:
+            forged: list[tuple[Operator, dict[str, str], dict[str, str]]] = [
+                (stranger, {"token": token}, {}),
+                (forger, {"token": token}, {}),
+                (operator, {}, {}),
+                (operator, {"token": others}, {}),
+                (operator, {"token": "x" + token}, {}),
+                (operator, {"token": token}, {"origin": "http://evil.example"}),
+                (operator, {"token": token}, {"origin": "null"}),
+                (reader, {"token": readers or token}, {}),
+            ]
+            for path in paths:
+                for one, given, headers in forged:
+                    answer = await one.http.post(path, data=fields | given, headers=headers)
+                    assert answer.status_code == 403, (path, given, headers)
+                assert (await operator.http.get(path, params={"token": token} | fields)).status_code in (404, 405)
+            office.clock.stop_at(office.clock.now() + 13 * 3600)
+            for path in paths:
+                assert (await operator.http.post(path, data=fields | {"token": token})).status_code == 403
+    assert await office.storage.stored_mutes() == []
+    assert len(await office.storage.dead_letters()) == 1
+    assert [each.status for each in await office.storage.conversations()] == ["waiting"]
+    assert [str(one) for one in office.phone.person("+14155550300").messages] == ["hi", "Hello!"]
+
+
+async def test_wrong_passwords_let_no_one_in_and_too_many_close_the_door_for_a_minute(office: Office) -> None:
+    async with office.browser() as guesser:
+        assert (await guesser.http.get("/troubles?x=1")).headers["location"] == "/login?to=/troubles%3Fx%3D1"
+        assert [await guesser.log_in(f"guess {n}") for n in range(10)] == [403] * 10
+        assert await guesser.log_in("let me act") == 403
+        office.clock.stop_at(office.clock.now() + 61)
+        entered = await guesser.http.post("/login", data={"password": "let me act", "to": "//evil.example"})
+        assert (entered.status_code, entered.headers["location"]) == (303, "/")
+        kept = entered.headers["set-cookie"]
+        assert "HttpOnly" in kept
+        assert "SameSite=strict" in kept
+        guesser.http.cookies.set(COOKIE, guesser.http.cookies[COOKIE].replace("operator", "reader", 1))
+        assert (await guesser.http.get("/")).headers["location"] == "/login?to=/"
+
+
+async def test_a_trusted_proxy_says_who_acts_and_who_looks(office: Office) -> None:
+    for name, peer, acts in (("Dana", PROXY, True), ("Eve", PROXY, False), ("Dana", STRANGER, None)):
+        async with office.browser(peer=peer, **{"x-user": name}) as one:
+            shown = await one.http.get("/")
+            assert shown.status_code == (303 if acts is None else 200)
+            assert ("Mute the bot everywhere" in shown.text) is bool(acts)
+
+
+@pytest.mark.slow
+async def test_ten_thousand_chats_take_few_statements_with_an_index(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats, now = await office.fill(), office.clock.now()
+    rows = [
+        (
+            f"w.{n}",
+            f"c:chat-{n % 10_000}",
+            "message.received",
+            f"m{n}",
+            now - n,
+            now - n,
+            "handled",
+            "bot:greet",
+            0,
+            1,
+            0,
+            5.0,
+        )
+        for n in range(100_000)
+    ]
+    columns = "delivery, lane, type, message_id, received_at, ended_at, outcome, handler, replay, runs, attempts, ms"
+    with sqlite3.connect(tmp_path / "bot.db") as db:
+        db.executemany(f"INSERT INTO outcome ({columns}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows[::-1])
+    db.close()
+    plans: list[tuple[str, str]] = []
+    fetch = SQLiteReader.fetch
+
+    async def noted(self: SQLiteReader, sql: str, *values: Any) -> Any:
+        plans.append((sql, " ".join(step for *_, step in await fetch(self, f"EXPLAIN QUERY PLAN {sql}", *values))))
+        return await fetch(self, sql, *values)
+
+    monkeypatch.setattr(SQLiteReader, "fetch", noted)
+    async with office.operator() as operator:
+        for view in ("/", f"/chats/{chats['hi']}", "/chats/chat-7", "/troubles", "/day", "/lines"):
+            plans.clear()
+            await operator.see(view)
+            assert len(plans) <= 10, view
+            for sql, plan in plans:
+                reads_all = re.search(r"SCAN (outcome|delivery|dead_letter|done|body)", plan)
+                assert reads_all is None or "LIMIT" in sql, (sql, plan)
