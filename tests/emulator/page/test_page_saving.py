@@ -233,8 +233,9 @@ def test_a_shared_conversation_is_stepped_through_with_keys_and_buttons(opened: 
 @pytest.mark.slow
 def test_a_shared_conversation_plays_pauses_and_changes_its_speed(opened: Page) -> None:
     shown = opened.locator(".msg .bubble:visible")
-    opened.clock.install()
+    opened.clock.install(time=0)
     opened.reload()
+    opened.clock.pause_at(3_600_000)  # from here on, time passes only by `run_for`
     opened.keyboard.press("Space")
     expect(shown).to_have_count(0)
     opened.clock.run_for(1000)
