@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from linqbot.bot.bot import Bot
     from linqbot.plugins.registry import Plugins, Watch
+    from linqbot.server.telling import Telling
     from linqbot.storage.backend import Storage
 
 
@@ -76,6 +77,20 @@ def _checked_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Proxies = Annotated[List, AfterValidator(_checked_proxies)]
+
+
+def _checked_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
+    from linqbot.server.telling import check_target  # only if there are any
+
+    for number, each in enumerate(targets, 1):
+        try:
+            check_target(each)
+        except ValueError as error:
+            raise PydanticCustomError("target", f"entry {number} {error}") from None
+    return targets
+
+
+Targets = Annotated[List, AfterValidator(_checked_targets)]
 
 
 def _without_version(value: Any) -> Any:
@@ -163,6 +178,11 @@ class Settings(BaseModel):
         3600.0,
         ge=0,
         description="Maximum age, in seconds, of messages that are answered although Linq gave up on them",
+    )
+    tell: Targets = Field(
+        (),
+        repr=False,
+        description="Where you learn once of each kind of trouble, comma-separated: https://… for a webhook",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged")
     log_tracebacks: bool = Field(False, description="Log tracebacks of failed handlers; they may quote messages")
@@ -259,7 +279,16 @@ class Settings(BaseModel):
             post_secrets=self.post_secrets,
             role=self.role,
             on_drain=on_drain,
+            telling=self.telling(),
         )
+
+    def telling(self) -> Telling | None:
+        """Return where the owner learns of troubles; None if no setting says so."""
+        if not self.tell:
+            return None
+        from linqbot.server.telling import Telling
+
+        return Telling(self.tell)
 
     def load_plugins(
         self,

@@ -7,12 +7,13 @@ ASGI runs no lifespan for a mounted app, so the other app must run it with `asyn
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.applications import Starlette
@@ -49,6 +50,9 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import RECEIPTS
 
+if TYPE_CHECKING:
+    from linqbot.server.telling import Telling
+
 log = structlog.get_logger("linqbot.server")
 
 WEBHOOK_PATH = "/webhooks/linq"
@@ -83,6 +87,7 @@ def create_app(
     post_secrets: Sequence[str] = (),
     role: Role = "all",
     on_drain: Callable[[int], object] | None = None,
+    telling: Telling | None = None,
 ) -> Starlette:
     """Return an ASGI app that receives Linq's webhooks and runs `bot` on them.
 
@@ -110,6 +115,7 @@ def create_app(
         role: `receive` only stores deliveries, `work` only handles them and answers webhooks with 503. Both need a storage
             that several processes share, and each other.
         on_drain: Called when the app stops while handlers run, with their number. They then have `drain_s` to finish.
+        telling: Where the owner learns that the bot is in trouble; None sends nothing.
     Raises:
         ConfigError: there is no secret, or a secret is not base64; a required plugin failed; or the storage cannot be shared
             with processes of other roles.
@@ -117,11 +123,7 @@ def create_app(
             a class.
     """
     _check_kinds(bot, client, storage, secrets)
-    if role != "all" and not storage.is_shared:
-        raise ConfigError(
-            f"The role {role} needs a storage that several processes share, and this one is served by one process. Set "
-            "LINQBOT_STORAGE to a postgresql:// URL, or leave out the role."
-        )
+    _check_role(role, storage)
     known = KnownSecrets(secrets, SecretFile(secret_file) if secret_file else None)
     clock = clock or SystemClock()
     retry_policy = retry_policy or RetryPolicy()
@@ -204,7 +206,8 @@ def create_app(
                 webhook.is_open = True
             log.info("bot.started", role=role, waiting=await storage.depth())
             try:
-                yield
+                async with _watched(telling, environment):
+                    yield
             finally:
                 webhook.close()
                 if receives:
@@ -246,6 +249,23 @@ class _App(Starlette):
             if scope["type"] == "lifespan" and "state" in scope:
                 scope["state"][ENDPOINTS] = dict.fromkeys(WEBHOOK_PATHS, self._webhook)
             await super().__call__(scope, receive, send)
+
+
+@asynccontextmanager
+async def _watched(telling: Telling | None, environment: Running) -> AsyncIterator[None]:
+    """Look for troubles while the block runs."""
+    if telling is None:
+        yield
+        return
+    from linqbot.server.telling import TroubleWatch  # few bots have it
+
+    watch = TroubleWatch(telling, environment.client, environment.storage, environment.clock)
+    task = asyncio.get_running_loop().create_task(watch.run(), name="linqbot troubles")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 def _post_routes(
@@ -294,3 +314,11 @@ def _check_kinds(bot: object, client: object, storage: object, secrets: object) 
             raise BotError(f"create_app({name}=…) takes {kind}, not {shown}.")
     if isinstance(secrets, str):
         raise ConfigError("create_app(secrets=…) takes a list of secrets, not one text. Write: secrets=[…]")
+
+
+def _check_role(role: Role, storage: Storage) -> None:
+    if role != "all" and not storage.is_shared:
+        raise ConfigError(
+            f"The role {role} needs a storage that several processes share, and this one is served by one process. Set "
+            "LINQBOT_STORAGE to a postgresql:// URL, or leave out the role."
+        )

@@ -750,6 +750,18 @@ class Storage(ABC):
         read.
         """
 
+    # Troubles
+
+    async def change_troubles(self, to: Callable[[str | None], tuple[str, T]]) -> T:
+        """Store durably what a function makes of the record of troubles, and return its other result.
+
+        One process changes the record at a time. The function may be called twice, and must not raise.
+
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        return await self._write(lambda tx: upkeep.change_fact(tx, upkeep.TROUBLES, to))
+
     # Upkeep
 
     async def waiting(

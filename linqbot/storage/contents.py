@@ -61,7 +61,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
 The order of the rows: `meta` by key, `seen` by id, `state` by scope and name, `mute` by lane, each compared by byte; `recipient` by broadcast
 and n; `delivery` in the order of the inbox; all others in the order in which they were stored.
 
-`meta` has only the rows `active_at`, `first_active_at` and `install`. `delivery.leased` is 1 if a process died during the turn.
+`meta` has only the rows `active_at`, `first_active_at`, `install` and `troubles`. `delivery.leased` is 1 if a process died during the turn.
 `seen.delivery_id` is None if the delivery has left the inbox. `recipient.broadcast` is the name of the broadcast.
 """
 
@@ -71,7 +71,7 @@ PAGE: Final = 200
 
 _SELECTS: Final = {
     # These keys have the same order in every language.
-    "meta": "SELECT {} FROM meta WHERE key IN ('active_at', 'first_active_at', 'install') ORDER BY key",
+    "meta": "SELECT {} FROM meta WHERE key IN ('active_at', 'first_active_at', 'install', 'troubles') ORDER BY key",
     "delivery": "SELECT {} FROM delivery JOIN body USING (seq) ORDER BY seq",
     "state": "SELECT {} FROM state ORDER BY scope, name",
     "mute": "SELECT {} FROM mute ORDER BY lane",

@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import conversations, decisions, journal, mutes, outcomes
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
+
+T = TypeVar("T")
 
 WaitingState: TypeAlias = Literal["ready", "leased", "gathering", "retrying", "deferred"]
 
@@ -102,6 +104,9 @@ UNWIPED: Final = "unwiped"
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 """The columns of a `Delivery`, in the order of its fields."""
+
+TROUBLES: Final = "troubles"
+"""The key of the open troubles and of what the owner knows about them; see `server/troubles.py`."""
 
 _KEPT_IN = ("done", "dead")
 _PURGE_EVERY_S = 60.0
@@ -278,6 +283,16 @@ async def fact(db: Readable, key: str) -> str | None:
 async def write_fact(tx: Writable, key: str, value: str) -> None:
     sql = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
     await tx.run(sql, key, value)
+
+
+async def change_fact(tx: Writable, key: str, to: Callable[[str | None], tuple[str, T]]) -> T:
+    """Store what a function makes of a fact, and return its other result. Other transactions that change the fact wait."""
+    await tx.lock([f"fact\0{key}"])
+    before = await fact(tx, key)
+    after, result = to(before)
+    if after != before:
+        await write_fact(tx, key, after)
+    return result
 
 
 async def remove_fact(tx: Writable, key: str) -> None:

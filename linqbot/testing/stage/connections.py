@@ -29,7 +29,7 @@ would hardly overlap in a test, and a handler that tells before it records would
 _WRITES: Final = frozenset({
     "begin", "settle", "settle_receipt", "write_state", "schedule", "cancel", "fire", "start_broadcast",
     "order_broadcast", "advance_broadcasts", "join", "note_progress", "decide", "note_consent", "note_wrote",
-    "mute", "change_mute", "mute_by_hand", "unmute",
+    "mute", "change_mute", "mute_by_hand", "unmute", "change_troubles",
 })  # fmt: skip
 """The methods of a storage that write, without those that `WatchedStorage` defines."""
 
