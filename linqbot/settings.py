@@ -93,6 +93,19 @@ def _checked_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
 Targets = Annotated[List, AfterValidator(_checked_targets)]
 
 
+def _checked_smtp_url(url: str) -> str:
+    from linqbot.server.telling import check_smtp_url
+
+    try:
+        check_smtp_url(url)
+    except ValueError as error:
+        raise PydanticCustomError("smtp", f"it {error}") from None
+    return url
+
+
+SmtpUrl = Annotated[str, AfterValidator(_checked_smtp_url)]
+
+
 def _without_version(value: Any) -> Any:
     # Linq's pages show the address with /v3, which the client adds itself.
     return value.rstrip("/").removesuffix("/v3") if isinstance(value, str) else value
@@ -182,7 +195,12 @@ class Settings(BaseModel):
     tell: Targets = Field(
         (),
         repr=False,
-        description="Where you learn once of each kind of trouble, comma-separated: https://… for a webhook",
+        description="Where you learn once of each trouble: sms:+1…, mailto:…@… or https://… for a webhook, comma-separated",
+    )
+    smtp_url: SmtpUrl | None = Field(
+        None,
+        repr=False,
+        description="Server for e-mails to mailto: addresses: smtps://USER:PASSWORD@HOST?from=ADDRESS, or smtp:// for STARTTLS",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged")
     log_tracebacks: bool = Field(False, description="Log tracebacks of failed handlers; they may quote messages")
@@ -283,12 +301,20 @@ class Settings(BaseModel):
         )
 
     def telling(self) -> Telling | None:
-        """Return where the owner learns of troubles; None if no setting says so."""
+        """Return where the owner learns of troubles; None if no setting says so.
+
+        Raises:
+            ConfigError: there is no server for e-mails.
+        """
         if not self.tell:
             return None
         from linqbot.server.telling import Telling
 
-        return Telling(self.tell)
+        if self.smtp_url is None and any(each.startswith("mailto:") for each in self.tell):
+            raise SettingWrong(
+                "LINQBOT_TELL has a mailto: address, and LINQBOT_SMTP_URL is not set. Set it to smtps://USER:PASSWORD@HOST"
+            )
+        return Telling(self.tell, self.smtp_url)
 
     def load_plugins(
         self,

@@ -1,4 +1,4 @@
-"""Tells the owner of a bot about its troubles, by a webhook. It works without Prometheus.
+"""Tells the owner of a bot about its troubles, by a text, an e-mail or a webhook. It works without Prometheus.
 
 A task looks once a minute: it never runs on the way of an event, and a target that does not answer delays nothing. `troubles.py`
 decides what is said.
@@ -10,25 +10,32 @@ import asyncio
 import hashlib
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
 from pydantic_core import to_json
 
+from linqbot.client.call import prepare
 from linqbot.client.client import Client
-from linqbot.client.http.addresses import UnsafeURL, target
-from linqbot.client.http.connector import Connector, environment_proxy
+from linqbot.client.http.addresses import LOOPBACK, UnsafeURL, target
+from linqbot.client.http.connector import Connector, environment_proxy, trust
 from linqbot.client.http.http11 import Request, RequestHeaders, reason_of
 from linqbot.client.http.pool import Pool
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqbotError, StorageError
 from linqbot.interrupts import RunningTask
+from linqbot.linq.rules.values import E164
 from linqbot.options import DAY_S
 from linqbot.server.troubles import TroubleFacts, TroubleMessage, TroubleRecord, claim, follow, note_sent, read_record
 from linqbot.storage.backend import Storage
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 log = structlog.get_logger("linqbot.server")
 
@@ -41,16 +48,31 @@ ASK_EVERY_S: Final = 300.0
 SEND_S: Final = 30.0
 """Seconds that one message may take. It is shorter than the wait before its second attempt."""
 
+MAIL_S: Final = 10.0
+"""Seconds that the server for e-mails may take for each of its answers."""
+
+ONLY_BY_TEXT: Final = "If the line or the API key breaks, no text can say so. Add an e-mail or a webhook to LINQBOT_TELL: mailto:… or https://…"
+
+_NOT_IN_ADDRESS: Final = frozenset(' @"(),:;<>[\\]')
+
 
 @dataclass(frozen=True, slots=True)
 class Telling:
     """The targets that the owner's messages go to. Some are secrets, so its repr shows none.
 
     Attributes:
-        targets: `https://…`: a webhook that gets JSON by POST.
+        targets: `sms:+1…` gets a text, `mailto:…` an e-mail, and `https://…` JSON by POST.
+        smtp_url: The server for e-mails: `smtps://USER:PASSWORD@HOST`, or `smtp://…` for STARTTLS. `?from=…` is the sender's
+            address, if the user is none.
     """
 
     targets: tuple[str, ...] = field(default=(), repr=False)
+    smtp_url: str | None = field(default=None, repr=False)
+
+    @property
+    def is_only_by_linq(self) -> bool:
+        """True if no message can say that a line or the key is broken."""
+        return bool(self.targets) and all(map(_is_by_linq, self.targets))
 
 
 class NotSent(Exception):
@@ -63,10 +85,32 @@ def check_target(given: str) -> None:
     Raises:
         ValueError: it is none. The text quotes nothing of it.
     """
-    try:
+    if not _is_target(given):
+        raise ValueError("is neither sms:+1…, mailto:…@…, nor https://…")
+
+
+def _is_target(given: str) -> bool:
+    scheme, _, address = given.partition(":")
+    if scheme == "sms":
+        return E164.fullmatch(address) is not None
+    if scheme == "mailto":
+        return _is_mail_address(address)
+    with suppress(UnsafeURL):
         target(given)
-    except UnsafeURL:
-        raise ValueError("is no https://… address of a webhook") from None
+        return True
+    return False
+
+
+def check_smtp_url(given: str) -> None:
+    """Check the address of a server for e-mails.
+
+    Raises:
+        ValueError: it is none. The text quotes nothing of it.
+    """
+    try:
+        _mail_server(given)
+    except ValueError:
+        raise ValueError("is not smtps://USER:PASSWORD@HOST, or smtp://… for STARTTLS") from None
 
 
 class TroubleWatch:
@@ -80,6 +124,7 @@ class TroubleWatch:
         self._client = client
         self._storage = storage
         self._clock = clock
+        self._telling = telling
         self._targets = {_id_of(each): each for each in telling.targets}
         self._asked_at = -ASK_EVERY_S
         self._key_refused: bool | None = None
@@ -87,6 +132,8 @@ class TroubleWatch:
     async def run(self) -> None:
         """Look until the task is cancelled."""
         task = RunningTask()
+        if self._telling.is_only_by_linq:
+            log.warning("troubles.only_by_text", to_do=ONLY_BY_TEXT)
         while True:
             try:
                 await self.look()
@@ -105,7 +152,7 @@ class TroubleWatch:
             StorageUnavailable: the record cannot be read or written.
         """
         found = await self._found()
-        reached = dict.fromkeys(self._targets, False)
+        reached = {target_id: _is_by_linq(given) for target_id, given in self._targets.items()}
 
         def change(record: TroubleRecord) -> list[TroubleMessage]:
             follow(record, found)
@@ -158,7 +205,36 @@ class TroubleWatch:
             await self._change(partial(note_sent, message=message))
 
     async def _send(self, given: str, message: TroubleMessage) -> None:
-        await _post(given, _as_json(message), {"Content-Type": "application/json", "Idempotency-Key": message.id})
+        scheme, _, address = given.partition(":")
+        text = f"{_here()}: {message.text}"
+        if scheme == "sms":
+            await self._text(address, message, text)
+        elif scheme == "mailto":
+            mail = _mail(address, message, text, self._storage.install)
+            # In a thread, which ends by its own time limits if the bot stops meanwhile.
+            await asyncio.to_thread(_send_mail, self._telling.smtp_url or "", mail)
+        else:
+            headers = {"Content-Type": "application/json", "Idempotency-Key": message.id}
+            await _post(given, _as_json(message, text), headers)
+
+    async def _text(self, person: str, message: TroubleMessage, text: str) -> None:
+        # The line of the chat with the owner, or a healthy one.
+        line = (await self._client.available_number.retrieve(to=[person])).phone_number
+        body = {"from": line, "to": [person], "message": {"parts": [{"type": "text", "value": text}]}}
+        made = "\0".join((self._storage.install, message.id, message.target, line))
+        key = hashlib.blake2b(made.encode(), digest_size=16).hexdigest()
+        await self._client.run(prepare("chats.create", body=body).with_key(key))
+
+
+def _is_by_linq(given: str) -> bool:
+    return given.startswith("sms:")
+
+
+def _is_mail_address(address: str) -> bool:
+    name, _, host = address.partition("@")
+    return (
+        bool(name and host) and address.isascii() and address.isprintable() and _NOT_IN_ADDRESS.isdisjoint(name + host)
+    )
 
 
 def _id_of(given: str) -> str:
@@ -166,12 +242,12 @@ def _id_of(given: str) -> str:
     return hashlib.blake2b(given.encode(), digest_size=4).hexdigest()
 
 
-def _as_json(message: TroubleMessage) -> bytes:
+def _as_json(message: TroubleMessage, text: str) -> bytes:
     body: dict[str, Any] = {
         "id": message.id,
         "trouble": message.name,
         "state": "began" if message.ended_at is None else "over",
-        "text": f"{_here()}: {message.text}",
+        "text": text,
         "since": _iso(message.since),
         "ended_at": None if message.ended_at is None else _iso(message.ended_at),
     }
@@ -185,6 +261,70 @@ def _here() -> str:
 
 def _iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _mail(address: str, message: TroubleMessage, text: str, install: str) -> EmailMessage:
+    from email.message import EmailMessage  # few bots send e-mails
+
+    mail = EmailMessage()
+    over = "" if message.ended_at is None else ", over"
+    mail["Subject"] = f"{_here()}: {message.name.replace('_', ' ')}{over}"
+    mail["To"] = address
+    mail["Date"] = datetime.now(UTC)
+    mail["Message-ID"] = f"<{message.id.replace(' ', '.')}.{message.target}@{install[:16]}.linqbot>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(f"{text}\n\nSince {_iso(message.since)}\n")
+    return mail
+
+
+class _MailServer(NamedTuple):
+    is_tls: bool  # from the first byte
+    host: str
+    port: int
+    user: str
+    password: str
+    sender: str
+
+
+def _mail_server(url: str) -> _MailServer:
+    """Read the address of a server for e-mails.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(url)
+    user, is_tls = unquote(parts.username or ""), parts.scheme == "smtps"
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError
+    default = user if _is_mail_address(user) else f"linqbot@{parts.hostname}"
+    sender = dict(parse_qsl(parts.query)).get("from", default)
+    if not _is_mail_address(sender):
+        raise ValueError
+    port = parts.port or (465 if is_tls else 587)
+    return _MailServer(is_tls, parts.hostname, port, user, unquote(parts.password or ""), sender)
+
+
+def _send_mail(url: str, mail: EmailMessage) -> None:
+    """Send an e-mail.
+
+    Raises:
+        OSError: the server cannot be reached, or did not take it; SMTPException is one.
+    """
+    from smtplib import SMTP, SMTP_SSL
+
+    server = _mail_server(url)
+    mail["From"] = server.sender
+    address = server.host, server.port
+    with (
+        SMTP_SSL(*address, timeout=MAIL_S, context=trust()) if server.is_tls else SMTP(*address, timeout=MAIL_S) as smtp
+    ):
+        smtp.ehlo()
+        # A password goes to another machine only if it is encrypted: without STARTTLS there, this is an error.
+        if not server.is_tls and server.host not in LOOPBACK and (server.user or smtp.has_extn("starttls")):
+            smtp.starttls(context=trust())
+        if server.user:
+            smtp.login(server.user, server.password)
+        smtp.send_message(mail)
 
 
 async def _post(url: str, content: bytes | None, headers: Mapping[str, str]) -> None:

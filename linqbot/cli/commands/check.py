@@ -52,6 +52,7 @@ _Name: TypeAlias = Literal[
     "delivery",
     "proxies",
     "words",
+    "tell",
     "rows",
     "plugins",
 ]
@@ -67,6 +68,7 @@ _CHECKS: Final[dict[_Name, Callable[[DoctorContext], Coroutine[Any, Any, Sequenc
     "delivery": public.reach,
     "proxies": public.proxies,
     "words": machine.words,
+    "tell": machine.tell,
 }
 _MARKS: Final[dict[Status, tuple[str, str | None]]] = {
     "ok": ("ok", "green"),

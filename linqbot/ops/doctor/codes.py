@@ -352,4 +352,9 @@ CODES: Final[dict[str, DoctorCode]] = {
         "A disk or a copy has failed, another program has changed the rows, or an older release of linqbot has written them.",
         "For an old schema: linqbot storage migrate. Otherwise serve the latest backup, and keep the damaged storage.",
     ),
+    "LQB6094": DoctorCode(
+        "Nothing can tell you that the line or the API key is broken.",
+        "LINQBOT_TELL names only texts, which go over a line and with the key, or it lacks what an e-mail needs.",
+        "Add an e-mail or a webhook to LINQBOT_TELL: mailto:… with LINQBOT_SMTP_URL, or https://…",
+    ),
 }

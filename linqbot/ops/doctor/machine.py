@@ -172,6 +172,24 @@ async def words(context: DoctorContext) -> Sequence[Finding]:
     return [warning("words", "LQB6092", each) for each in opt_outs]
 
 
+async def tell(context: DoctorContext) -> Sequence[Finding]:
+    """Check that the owner can learn of each kind of trouble."""
+    try:
+        telling = context.settings.telling()
+    except ConfigError as error:
+        return [failure("tell", "LQB6094", str(error))]
+    if telling is None:
+        return []
+    if telling.is_only_by_linq:
+        return [warning("tell", "LQB6094", "LINQBOT_TELL names only texts.")]
+    return [ok("tell", f"You learn of troubles by {_count_of(telling.targets)}.")]
+
+
+def _count_of(targets: Sequence[str]) -> str:
+    names = {"sms": "a text", "mailto": "an e-mail"}
+    return ", ".join(dict.fromkeys(names.get(each.partition(":")[0], "a webhook") for each in targets))
+
+
 def _room(path: Path, how: SQLiteCheckup) -> list[Finding]:
     left = f"{how.free_bytes / 2**30:.1f} GiB are free on the disk of {path.name}."
     if how.free_bytes < TOO_LITTLE_BYTES:

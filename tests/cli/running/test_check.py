@@ -487,6 +487,20 @@ def test_words_of_the_bot_by_which_people_opt_out_are_found(practice: Practice) 
     ]
 
 
+def test_an_owner_who_can_only_get_texts_is_warned(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    practice.sync()
+    for given, found in [
+        ("sms:+14155550142", ["warning LQB6094"]),
+        ("sms:+14155550142,mailto:ann@a.test", ["failure LQB6094"]),  # without LINQBOT_SMTP_URL
+        ("sms:+14155550142,https://a.test/hook", []),
+    ]:
+        with subtests.test(given):
+            monkeypatch.setenv("LINQBOT_TELL", given)
+            assert problems(practice.doctor()) == found
+
+
 def test_an_unusable_storage_is_found(practice: Practice, subtests: pytest.Subtests) -> None:
     practice.sync()
     for url, problem in [
