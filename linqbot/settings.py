@@ -202,6 +202,11 @@ class Settings(BaseModel):
         repr=False,
         description="Server for e-mails to mailto: addresses: smtps://USER:PASSWORD@HOST?from=ADDRESS, or smtp:// for STARTTLS",
     )
+    silence_min: float = Field(
+        0.0,
+        ge=0,
+        description="Minutes without a webhook that LINQBOT_TELL reports until the usual ones of two weeks are known; 0 for none",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged")
     log_tracebacks: bool = Field(False, description="Log tracebacks of failed handlers; they may quote messages")
     full_tracebacks: bool = Field(False, description="Show linqbot's own frames in tracebacks too")
@@ -314,7 +319,7 @@ class Settings(BaseModel):
             raise SettingWrong(
                 "LINQBOT_TELL has a mailto: address, and LINQBOT_SMTP_URL is not set. Set it to smtps://USER:PASSWORD@HOST"
             )
-        return Telling(self.tell, self.smtp_url)
+        return Telling(self.tell, self.smtp_url, self.silence_min)
 
     def load_plugins(
         self,

@@ -50,6 +50,9 @@ log = structlog.get_logger("linqbot.worker")
 CATCH_UP_TYPE: Final = "linqbot.catch_up"
 """The type of the delivery that orders a worker to fetch missed messages."""
 
+RECONCILED_ID: Final = "i.reconciled."
+"""The beginning of the id of a message that was fetched."""
+
 _LANE: Final = "catch_up"
 
 SHORT_GAP_S: Final = 20 * 60.0
@@ -137,6 +140,9 @@ class Gaps:
         answer_for_s: The age in seconds up to which a missed message is handled like any other, although Linq has given
             up delivering it. An older one is history, and so is one after which a later message of the chat was
             handled. Only handlers with `late=True` get history.
+
+    Attributes:
+        lost: Number of messages that this process had to fetch after Linq had given up delivering them.
     """
 
     def __init__(
@@ -147,6 +153,7 @@ class Gaps:
         self._clock = clock
         self._wait_s = wait_s
         self._answer_for_s = answer_for_s
+        self.lost = 0
         # The time of the bot's first webhook, once it is known. Messages sent before it are not fetched.
         self._first_at = 0.0
         # Messages sent since this time may be missing; None while none can be.
@@ -250,7 +257,7 @@ class Gaps:
                 listed = await self._listed(chat, since)
                 answers = await missed_answers(self._client, chat, questions, since, self._clock.now())
             missed = [*await self._missed(chat, listed), *answers]
-            await self._storage.put_in_order(lane, missed, lease)
+            self._count(missed, await self._storage.put_in_order(lane, missed, lease))
         except StorageUnavailable as error:
             log.warning("order.waits", delivery=lease.delivery.id, error=str(error))
             return None
@@ -310,10 +317,18 @@ class Gaps:
         missed = await self._missed(chat, await self._listed(chat, since))
         answers = await missed_answers(self._client, chat, questions, since, self._clock.now())
         count = await self._storage.put_in_order(lane, [*missed, *answers])
+        self._count(missed, count)
         if not questions:
             # The timeout of a question may be leased already, so that it was not sorted. Its own turn asks again.
             self.note_completed(lane, began)
         return count
+
+    def _count(self, missed: Sequence[Delivery], stored: int) -> None:
+        """Count messages that were stored, at most so many."""
+        given_up_at = self._clock.now() - LINQ_RETRIES_S
+        self.lost += min(
+            stored, sum(each.id.startswith(RECONCILED_ID) and each.sent_at < given_up_at for each in missed)
+        )
 
     async def _listed(self, chat: Chat, since: float) -> list[Message]:
         """Return the chat's inbound messages that were sent since a time (Unix seconds).
@@ -392,7 +407,7 @@ def delivery_of(chat: Chat, message: Message, now: float, *, is_history: bool) -
     delivery = Delivery.from_webhook(to_json(body), webhook_id="", received_at=now)
     # The id has a form that no webhook can have. The message key still matches the copy that Linq delivers itself.
     return Delivery(
-        id=f"i.reconciled.{message.id}",
+        id=f"{RECONCILED_ID}{message.id}",
         lane=delivery.lane,
         type=delivery.type,
         body=delivery.body,

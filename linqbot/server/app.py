@@ -206,7 +206,7 @@ def create_app(
                 webhook.is_open = True
             log.info("bot.started", role=role, waiting=await storage.depth())
             try:
-                async with _watched(telling, environment):
+                async with _watched(telling, environment, refusals, gaps):
                     yield
             finally:
                 webhook.close()
@@ -252,14 +252,17 @@ class _App(Starlette):
 
 
 @asynccontextmanager
-async def _watched(telling: Telling | None, environment: Running) -> AsyncIterator[None]:
+async def _watched(
+    telling: Telling | None, environment: Running, refusals: RefusalRecord, gaps: Gaps
+) -> AsyncIterator[None]:
     """Look for troubles while the block runs."""
     if telling is None:
         yield
         return
     from linqbot.server.telling import TroubleWatch  # few bots have it
 
-    watch = TroubleWatch(telling, environment.client, environment.storage, environment.clock)
+    client, storage, clock = environment.client, environment.storage, environment.clock
+    watch = TroubleWatch(telling, client, storage, clock, refusals=refusals, gaps=gaps)
     task = asyncio.get_running_loop().create_task(watch.run(), name="linqbot troubles")
     try:
         yield

@@ -80,9 +80,13 @@ class RefusalRecord:
         path: The file; None only counts.
         clock: Wall time.
         later: Calls a function after a number of seconds. By default a timer of the running event loop does.
+
+    Attributes:
+        forged: Number of deliveries without a valid signature that this process has refused.
     """
 
     def __init__(self, path: Path | None, clock: Clock, *, later: Later | None = None) -> None:
+        self.forged = 0
         self._path = path
         self._clock = clock
         self._later = later or _later
@@ -106,6 +110,7 @@ class RefusalRecord:
 
     def note(self, reason: Reason, subscription_id: str | None = None) -> None:
         now = self._clock.now()
+        self.forged += reason == "forged"
         each = self._refused.get((reason, subscription_id))
         if each is None:
             each = self._refused[reason, subscription_id] = RefusalCount(reason, subscription_id, 0, now, now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,9 +28,12 @@ from linqbot.client.http.http11 import Request, RequestHeaders, reason_of
 from linqbot.client.http.pool import Pool
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqbotError, StorageError
+from linqbot.features.gaps import Gaps
 from linqbot.interrupts import RunningTask
 from linqbot.linq.rules.values import E164
+from linqbot.linq.types.line import PhoneNumber
 from linqbot.options import DAY_S
+from linqbot.server.refusals import RefusalRecord
 from linqbot.server.troubles import TroubleFacts, TroubleMessage, TroubleRecord, claim, follow, note_sent, read_record
 from linqbot.storage.backend import Storage
 
@@ -43,7 +46,7 @@ T = TypeVar("T")
 
 LOOK_EVERY_S: Final = 60.0
 ASK_EVERY_S: Final = 300.0
-"""Seconds between two looks, and the least between two questions to Linq: does it accept the key?"""
+"""Seconds between two looks, and the least between two questions to Linq: does it accept the key, and how are the lines?"""
 
 SEND_S: Final = 30.0
 """Seconds that one message may take. It is shorter than the wait before its second attempt."""
@@ -64,10 +67,12 @@ class Telling:
         targets: `sms:+1…` gets a text, `mailto:…` an e-mail, and `https://…` JSON by POST.
         smtp_url: The server for e-mails: `smtps://USER:PASSWORD@HOST`, or `smtp://…` for STARTTLS. `?from=…` is the sender's
             address, if the user is none.
+        silence_min: Minutes without a webhook that are a trouble while two weeks are not known; 0 for none.
     """
 
     targets: tuple[str, ...] = field(default=(), repr=False)
     smtp_url: str | None = field(default=None, repr=False)
+    silence_min: float = 0.0
 
     @property
     def is_only_by_linq(self) -> bool:
@@ -118,16 +123,22 @@ class TroubleWatch:
 
     Args:
         client: The client of calls outside of a turn.
+        refusals, gaps: Count forged deliveries, and messages that had to be fetched.
     """
 
-    def __init__(self, telling: Telling, client: Client, storage: Storage, clock: Clock) -> None:
+    def __init__(
+        self, telling: Telling, client: Client, storage: Storage, clock: Clock, *, refusals: RefusalRecord, gaps: Gaps
+    ) -> None:
         self._client = client
         self._storage = storage
         self._clock = clock
         self._telling = telling
         self._targets = {_id_of(each): each for each in telling.targets}
+        self._refusals = refusals
+        self._gaps = gaps
+        self._since = clock.now()
         self._asked_at = -ASK_EVERY_S
-        self._key_refused: bool | None = None
+        self._counted = (0, 0)  # what the record knows of the two counts
 
     async def run(self) -> None:
         """Look until the task is cancelled."""
@@ -151,7 +162,7 @@ class TroubleWatch:
         Raises:
             StorageUnavailable: the record cannot be read or written.
         """
-        found = await self._found()
+        found, counts = await self._found()
         reached = {target_id: _is_by_linq(given) for target_id, given in self._targets.items()}
 
         def change(record: TroubleRecord) -> list[TroubleMessage]:
@@ -159,29 +170,49 @@ class TroubleWatch:
             return claim(record, reached, found.now)
 
         messages = await self._change(change)
+        self._counted = counts
         await asyncio.gather(*(self._tell(message) for message in messages))
 
-    async def _found(self) -> TroubleFacts:
+    async def _found(self) -> tuple[TroubleFacts, tuple[int, int]]:
+        """Return the facts, and the counts that they are up to."""
         now, dead = self._clock.now(), 0
         if await self._storage.dead_letters(since=now - DAY_S, limit=1):
             dead = (await self._storage.tally()).dead
+        key_refused, lines = None, None
         if now - self._asked_at >= ASK_EVERY_S:
             self._asked_at = now
-            await self._ask()
-        return TroubleFacts(now, dead, self._key_refused)
+            key_refused, lines = await self._ask()
+        forged, lost = counts = self._refusals.forged, self._gaps.lost
+        found = TroubleFacts(
+            now,
+            dead,
+            key_refused,
+            lines,
+            forged - self._counted[0],
+            lost - self._counted[1],
+            await self._storage.last_activity(),
+            self._since,
+            self._telling.silence_min * 60,
+        )
+        return found, counts
 
-    async def _ask(self) -> None:
-        """Ask Linq if it accepts the key. If it does not answer, it is not known."""
-        self._key_refused = None
+    async def _ask(self) -> tuple[bool | None, dict[str, str | None] | None]:
+        """Ask Linq if it accepts the key, and how each line is. What it does not answer is not known."""
         try:
             async with asyncio.timeout(SEND_S):
-                await self._client.phone_numbers.list()
+                every = [line async for line in self._client.phone_numbers.list()]
+                return False, {line.phone_number: await self._problem(line, every) for line in every}
         except LinqApiError as error:
-            self._key_refused = True if error.status in (401, 403) else None
+            return (True if error.status in (401, 403) else None), None
         except (LinqbotError, TimeoutError):
-            pass
-        else:
-            self._key_refused = False
+            return None, None
+
+    async def _problem(self, line: PhoneNumber, every: Sequence[PhoneNumber]) -> str | None:
+        """Return the trouble of a line in words; None if there is none."""
+        if not await can_send(self._client, line, every):
+            return "is not allowed to send now"
+        standing = line.reputation.status if line.reputation else ""
+        return f"is {standing}" if standing in ("AT_RISK", "CRITICAL") else None
 
     async def _change(self, to: Callable[[TroubleRecord], T]) -> T:
         def change(text: str | None) -> tuple[str, T]:
@@ -224,6 +255,20 @@ class TroubleWatch:
         made = "\0".join((self._storage.install, message.id, message.target, line))
         key = hashlib.blake2b(made.encode(), digest_size=16).hexdigest()
         await self._client.run(prepare("chats.create", body=body).with_key(key))
+
+
+async def can_send(client: Client, line: PhoneNumber, every: Sequence[PhoneNumber]) -> bool:
+    """Return True if Linq lets a line send.
+
+    Linq's list of lines does not say so. But Linq names a line to send from on request, and lines can be excluded: this
+    asks with all other lines excluded. Linq says 400 if these are all that may send, and 409 or 503 if none may.
+    """
+    others = [each.phone_number for each in every if each is not line]
+    try:
+        await client.available_number.retrieve(exclude_from=others or None)
+    except LinqApiError as error:
+        return error.status not in {400, 409, 503}
+    return True
 
 
 def _is_by_linq(given: str) -> bool:

@@ -7,6 +7,7 @@ several processes, and a process that was restarted, send a message once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -16,6 +17,17 @@ from pydantic import BaseModel, ValidationError
 from linqbot.options import DAY_S
 
 KEY: Final = "key"
+LINE: Final = "line "
+"""The name of a trouble with a line is this and its number."""
+
+SILENCE: Final = "silence"
+
+HOUR_S: Final = 3600.0
+WEEK_H: Final = 7 * 24
+TIMES_LONGEST: Final = 3.0
+SHORTEST_SILENCE_S: Final = 900.0
+"""A silence is a trouble after this multiple of the longest one of that hour in the last two weeks, at the earliest after so many
+seconds: the time of the last webhook is known to a minute."""
 
 SHORTEST_WAIT_S: Final = 60.0
 LONGEST_WAIT_S: Final = 3600.0
@@ -45,10 +57,23 @@ class OpenTrouble(BaseModel):
     sent: dict[str, Sending] = {}
 
 
+class Sign(BaseModel):
+    """Events that are a trouble for a day: the time of the last one, and their number."""
+
+    at: float
+    count: int = 0
+
+
 class TroubleRecord(BaseModel):
-    """The record of troubles, as the storage keeps it."""
+    """The record of troubles, as the storage keeps it.
+
+    Attributes:
+        hours: The longest time without a webhook in each of the last hours, in minutes, by the number of the hour since 1970.
+    """
 
     troubles: dict[str, OpenTrouble] = {}
+    signs: dict[str, Sign] = {}
+    hours: dict[int, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +83,22 @@ class TroubleFacts:
     Attributes:
         dead: Number of dead letters; 0 if none of them is from the last 24 hours.
         key_refused: True if Linq has refused the API key.
+        lines: The trouble of each line of the account in words; None for a line that has none.
+        forged, lost: Number of forged deliveries, and of messages that had to be fetched, since the last look of this process.
+        heard_at: Time of the last webhook, in Unix seconds.
+        watched_since: Time since which this process looks. A silence before is not known.
+        silence_s: Seconds of silence that are a trouble while the usual one is not known; 0 for none.
     """
 
     now: float
     dead: int | None = None
     key_refused: bool | None = None
+    lines: Mapping[str, str | None] | None = None
+    forged: int = 0
+    lost: int = 0
+    heard_at: float | None = None
+    watched_since: float | None = None
+    silence_s: float = 0.0
 
 
 class TroubleMessage(NamedTuple):
@@ -96,17 +132,14 @@ def read_record(text: str | None) -> TroubleRecord:
 
 def follow(record: TroubleRecord, found: TroubleFacts) -> None:
     """Begin and end the troubles of a record, as the facts say."""
-    for name, what in _judged(found):
+    for name, what in [*_judged(found), *_events(record, found), *_lines(record, found), *_silence(record, found)]:
         trouble = record.troubles.get(name)
         if what is None:
             if trouble is not None and trouble.ended_at is None:
                 trouble.ended_at = found.now
                 trouble.sent = {target: Sending() for target in trouble.sent}
-        elif trouble is None:
+        elif trouble is None or trouble.ended_at is not None:
             record.troubles[name] = OpenTrouble(since=found.now, what=what)
-        elif trouble.ended_at is not None:
-            # A target that has not learned that it was over needs no second message; `claim` sends the first one again.
-            trouble.ended_at, trouble.sent = None, {}
 
 
 def claim(record: TroubleRecord, targets: Mapping[str, bool], now: float) -> list[TroubleMessage]:
@@ -119,7 +152,7 @@ def claim(record: TroubleRecord, targets: Mapping[str, bool], now: float) -> lis
     """
     messages = []
     for name, trouble in list(record.troubles.items()):
-        is_open, is_of_linq = trouble.ended_at is None, name == KEY
+        is_open, is_of_linq = trouble.ended_at is None, name.startswith((KEY, LINE))
         reached = [each for each, is_by_linq in targets.items() if not (is_by_linq and is_of_linq)]
         for target in reached:
             if is_open:
@@ -131,7 +164,9 @@ def claim(record: TroubleRecord, targets: Mapping[str, bool], now: float) -> lis
             sending.again_at = now + min(SHORTEST_WAIT_S * 2 ** min(sending.tries, 9), LONGEST_WAIT_S)
             sending.tries += 1
             messages.append(TroubleMessage(target, name, trouble.since, trouble.ended_at, trouble.what))
-        if not is_open and all(trouble.sent[each].is_done for each in reached if each in trouble.sent):
+        # Another process may know other targets. A target that is known to none any more is forgotten after a day.
+        is_said = all(each.is_done for each in trouble.sent.values())
+        if trouble.ended_at is not None and (is_said or trouble.ended_at <= now - DAY_S):
             del record.troubles[name]
     return messages
 
@@ -155,8 +190,68 @@ def _judged(found: TroubleFacts) -> Iterator[tuple[str, str | None]]:
         yield KEY, what if found.key_refused else None
 
 
+def _events(record: TroubleRecord, found: TroubleFacts) -> Iterator[tuple[str, str | None]]:
+    """Note events, and yield the troubles that they are until a day has passed without one."""
+    for name, count, things, words in (
+        (
+            "forged",
+            found.forged,
+            "webhook",
+            "without a valid signature of Linq came. If the secret was changed, none is accepted.",
+        ),
+        ("lost", found.lost, "message", "had to be fetched, because Linq could not deliver the webhook."),
+    ):
+        sign = record.signs.get(name)
+        if count:
+            sign = record.signs[name] = Sign(at=found.now, count=count + (sign.count if sign else 0))
+        if sign is None or sign.at <= found.now - DAY_S:
+            record.signs.pop(name, None)
+            yield name, None
+        else:
+            yield name, f"{sign.count} {things}{'' if sign.count == 1 else 's'} {words} See: linqbot check"
+
+
+def _lines(record: TroubleRecord, found: TroubleFacts) -> Iterator[tuple[str, str | None]]:
+    if found.lines is None:
+        return
+    for number, what in found.lines.items():
+        yield LINE + number, what and f"The line {number} {what}. See: linqbot check"
+    for name in record.troubles:
+        if name.startswith(LINE) and name.removeprefix(LINE) not in found.lines:
+            yield name, None  # the account has it no more
+
+
+def _silence(record: TroubleRecord, found: TroubleFacts) -> Iterator[tuple[str, str | None]]:
+    """Note how long no webhook has come, and yield if that is a trouble."""
+    if found.watched_since is None:
+        return
+    now, hour = found.now, int(found.now // HOUR_S)
+    silent_s = now - max(found.heard_at or 0.0, found.watched_since)
+    limit_s = silence_limit_s(record, now) or found.silence_s
+    # No more than the limit: after an outage, a silence is noticed a week later too.
+    minutes = math.ceil((min(silent_s, limit_s) if limit_s else silent_s) / 60)
+    record.hours[hour] = max(record.hours.get(hour, 0), minutes)
+    record.hours = {each: longest for each, longest in record.hours.items() if each >= hour - 2 * WEEK_H - 24}
+    trouble = record.troubles.get(SILENCE)
+    if trouble is not None and trouble.ended_at is None:
+        # A process that was started since has not been silent for so long.
+        if found.heard_at is not None and found.heard_at > trouble.since:
+            yield SILENCE, None
+    elif limit_s and silent_s >= limit_s:
+        yield SILENCE, f"No webhook has come for {_shown(silent_s)}. See: linqbot check"
+
+
+def silence_limit_s(record: TroubleRecord, now: float) -> float | None:
+    """Return the seconds of silence that are a trouble in this hour of the week; None if two weeks of it are not known."""
+    hour = int(now // HOUR_S)
+    known = [record.hours[each] for each in (hour - WEEK_H, hour - 2 * WEEK_H) if each in record.hours]
+    if not known or min(record.hours) > hour - 2 * WEEK_H:
+        return None
+    return max(TIMES_LONGEST * 60 * max(known), SHORTEST_SILENCE_S)
+
+
 def _shown(seconds: float) -> str:
-    for unit, name in ((DAY_S, "days"), (3600.0, "hours"), (60.0, "minutes")):
+    for unit, name in ((DAY_S, "days"), (HOUR_S, "hours"), (60.0, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds:.0f} seconds"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import httpx
 import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
@@ -26,10 +27,13 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
+from linqbot.features.gaps import Gaps
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.rules.message import has_address
 from linqbot.server.app import create_app, running
+from linqbot.server.refusals import RefusalRecord
 from linqbot.server.telling import Telling, TroubleWatch
+from linqbot.server.troubles import TroubleFacts, TroubleRecord, claim, follow, read_record
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, DeadLetter
@@ -65,6 +69,8 @@ class Linq:
 
     def __init__(self) -> None:
         self.error: LinqApiError | None = None
+        self.reputation = "HEALTHY"
+        self.may_send = True
         self.sent: list[Call] = []
         self.client = Client("key-that-must-not-show").wrapped(lambda _: self.run)
 
@@ -73,8 +79,11 @@ class Linq:
             raise self.error
         match call.name:
             case "phone_numbers.list":
-                return ApiResponse(200, {"phone_numbers": [{"id": "1", "phone_number": LINE}]})
+                line = {"id": "1", "phone_number": LINE, "reputation": {"status": self.reputation}}
+                return ApiResponse(200, {"phone_numbers": [line]})
             case "available_number.retrieve":
+                if not self.may_send:
+                    raise LinqUnavailable("no line can send", status=503)
                 return ApiResponse(200, {"phone_number": LINE, "vcf_url": "https://x.test"})
             case "chats.create":
                 self.sent.append(call)
@@ -158,58 +167,126 @@ async def mails_served(host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = 
         yield mails
 
 
+def watching(telling: Telling, linq: Linq, storage: Storage, clock: MovableClock) -> TroubleWatch:
+    refusals, gaps = RefusalRecord(None, clock), Gaps(linq.client, storage, clock)
+    return TroubleWatch(telling, linq.client, storage, clock, refusals=refusals, gaps=gaps)
+
+
 async def give_up(storage: Storage, name: str) -> None:
     await storage.put(Delivery(name, f"c:{name}", "message.received", b'{"text": "secret words"}', NOW))
     (lease,) = await storage.take(1, lease_s=60)
     await storage.finish(lease, Commit(DeadLetter("ValueError: secret words")))
 
 
-async def test_each_trouble_is_said_once_and_so_is_its_end(make_storage: MakeStorage, clock: MovableClock) -> None:
-    linq = Linq()
-    async with make_storage() as storage, hook_served() as hook:
-        watch = TroubleWatch(Telling((hook.url,)), linq.client, storage, clock)
+async def heard(storage: Storage, at: float) -> None:
+    await storage.put(Delivery(f"w.{at}", "c:heard", "message.received", b"{}", at))
 
-        async def said() -> list[tuple[str, str]]:
-            for _ in range(3):
-                await watch.look()
-                clock.advance(300)
-            return hook.said()
+
+async def remember_hours(storage: Storage, now: float) -> None:
+    """Let the storage remember two weeks in which a webhook came every ten minutes, and the week to come."""
+    hour = int(now // 3600)
+
+    def change(text: str | None) -> tuple[str, None]:
+        record = read_record(text)
+        record.hours = dict.fromkeys(range(hour - 2 * 168, hour + 168), 10)
+        return record.model_dump_json(), None
+
+    await storage.change_troubles(change)
+
+
+async def test_each_trouble_and_its_end_is_said_once_by_each_way(
+    make_storage: MakeStorage, clock: MovableClock
+) -> None:
+    linq = Linq()
+    async with make_storage() as storage, hook_served() as hook, mails_served() as mails:
+        targets = (hook.url, "mailto:ann@a.test", "sms:+14155550142")
+        telling = Telling(targets, f"smtp://127.0.0.1:{mails.port}")
+        refusals, gaps = RefusalRecord(None, clock), Gaps(linq.client, storage, clock)
+        watch = TroubleWatch(telling, linq.client, storage, clock, refusals=refusals, gaps=gaps)
 
         async def refuse(*, status: int | None) -> None:
             linq.error = None if status is None else LinqApiError("no", status=status)
+
+        async def flag(*, reputation: str = "HEALTHY", may_send: bool = True) -> None:
+            linq.reputation, linq.may_send = reputation, may_send
+
+        async def forge() -> None:
+            refusals.note("forged")
+            refusals.note("busy")
+
+        async def lose() -> None:
+            gaps.lost += 3
+
+        async def a_day() -> None:
+            clock.advance(86_400)
+
+        async def fall_silent() -> None:
+            await remember_hours(storage, clock.now())
+            await heard(storage, clock.now())
+            clock.advance(29 * 60)
+            await watch.look()
+            assert hook.got == []
+            clock.advance(60)
 
         rows: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
             ("dead_letters", lambda: give_up(storage, "w.1"), lambda: storage.retry(["w.1"])),
             ("key", lambda: refuse(status=401), lambda: refuse(status=None)),
             ("key", lambda: refuse(status=403), lambda: refuse(status=None)),
+            ("forged", forge, a_day),
+            (f"line {LINE}", lambda: flag(reputation="AT_RISK"), flag),
+            (f"line {LINE}", lambda: flag(may_send=False), flag),
+            ("lost", lose, a_day),
+            ("silence", fall_silent, lambda: heard(storage, clock.now())),
         ]
-        assert await said() == []
         for name, begin, end in rows:
-            await begin()
-            assert await said() == [(name, "began")], name
-            await end()
-            assert await said() == [(name, "over")], name
+            for change, state in ((begin, "began"), (end, "over")):
+                await change()
+                for _ in range(3):
+                    await watch.look()
+                    clock.advance(300 if name != "silence" else 60)
+                assert hook.said() == [(name, state)]
+                subject = name.replace("_", " ") + ", over" * (state == "over")
+                assert mails.subjects() == [subject]
+                # What says that the line or the key is broken never goes over that line.
+                texts = linq.texts()
+                assert len(texts) == (0 if name.startswith(("key", "line ")) else 1), (name, texts)
+                assert not any(map(has_address, texts)), "the first message of a chat must not have a link"
 
 
-async def test_a_text_and_an_email_say_it_too_but_no_text_says_that_the_key_is_refused(clock: MovableClock) -> None:
-    async with MemoryStorage(clock=clock) as storage, mails_served() as mails:
-        linq, smtp = Linq(), f"smtp://127.0.0.1:{mails.port}"
-        watch = TroubleWatch(Telling(("sms:+14155550142", "mailto:ann@a.test"), smtp), linq.client, storage, clock)
+def test_a_silence_is_measured_by_the_same_hour_of_the_last_two_weeks() -> None:
+    record, now, said = TroubleRecord(), NOW - NOW % 3600, list[tuple[float, bool]]()
+    for minute in range(17 * 24 * 60):
+        at, hour, day = now + minute * 60, minute // 60 % 24, minute // (24 * 60)
+        # By day a webhook each 20 minutes, by night none; and none at all from 9 to 12 o'clock of the last day but one.
+        by_day = 8 <= hour < 22
+        silent = day == 15 and 9 <= hour < 12
+        if minute == 0 or (by_day and not silent and minute % 20 == 0):
+            heard_at = at
+        before = "silence" in record.troubles
+        follow(record, TroubleFacts(at, heard_at=heard_at, watched_since=now))
+        claim(record, {}, at)
+        if before != ("silence" in record.troubles):
+            said.append((minute / 60 - 24 * day, not before))
+    began, over = said
+    assert began[1], "it began"
+    # The last webhook came at 8:40. Three times 20 minutes are over at 9:40, but the hour before counts the night.
+    assert 9.6 < began[0] <= 9.7
+    assert over == (12.0, False)
+    assert len(record.hours) <= 15 * 24 + 1
 
-        async def said() -> tuple[list[str], list[str]]:
-            for _ in range(3):
-                await watch.look()
-                clock.advance(300)
-            return [each.partition(": ")[2].partition(".")[0] for each in linq.texts()], mails.subjects()
 
-        await give_up(storage, "w.1")
-        assert await said() == (["A delivery was given up"], ["dead letters"])
-        await storage.retry(["w.1"])
-        assert await said() == (["Over after 15 minutes: A delivery was given up"], ["dead letters, over"])
-        linq.error = LinqApiError("no", status=401)
-        assert await said() == ([], ["key"])
-        linq.error = None
-        assert await said() == ([], ["key, over"])
+def test_without_two_weeks_a_setting_says_how_long_a_silence_is_a_trouble() -> None:
+    for silence_s, begins in ((0.0, False), (3600.0, True)):
+        record = TroubleRecord()
+        for minute in range(61):
+            at = NOW + minute * 60
+            follow(record, TroubleFacts(at, heard_at=NOW - 86_400, watched_since=NOW, silence_s=silence_s))
+            assert ("silence" in record.troubles) == (begins and minute == 60)
+        # A process that was started meanwhile does not end it, and a webhook does.
+        follow(record, TroubleFacts(at + 60, heard_at=NOW - 86_400, watched_since=at, silence_s=silence_s))
+        assert (record.troubles.get("silence") is not None) == begins
+        follow(record, TroubleFacts(at + 120, heard_at=at + 90, watched_since=at, silence_s=silence_s))
+        assert all(each.ended_at is not None for each in record.troubles.values())
 
 
 async def test_a_text_is_sent_with_the_same_key_again(clock: MovableClock) -> None:
@@ -217,7 +294,7 @@ async def test_a_text_is_sent_with_the_same_key_again(clock: MovableClock) -> No
         linq = Linq()
         await give_up(storage, "w.1")
         for _ in range(2):  # the first process dies before it has noted the message
-            watch = TroubleWatch(Telling(("sms:+14155550142",)), linq.client, storage, clock)
+            watch = watching(Telling(("sms:+14155550142",)), linq, storage, clock)
             with patch("linqbot.server.telling.note_sent"):
                 await watch.look()
             clock.advance(60)
@@ -240,7 +317,7 @@ async def test_a_password_goes_to_another_machine_only_if_it_is_encrypted(
     for context, number in ((None, 0), (tls, 1)):
         async with MemoryStorage(clock=clock) as storage, mails_served("127.0.0.2", tls=context) as mails:
             smtp = f"smtp://ann:pass%20word@127.0.0.2:{mails.port}?from=bot@a.test"
-            watch = TroubleWatch(Telling(("mailto:ann@a.test",), smtp), Linq().client, storage, clock)
+            watch = watching(Telling(("mailto:ann@a.test",), smtp), Linq(), storage, clock)
             await give_up(storage, "w.1")
             with capture_logs() as logs:
                 await watch.look()
@@ -251,7 +328,7 @@ async def test_a_password_goes_to_another_machine_only_if_it_is_encrypted(
 
 async def test_a_dead_letter_of_yesterday_is_no_news(clock: MovableClock) -> None:
     async with MemoryStorage(clock=clock) as storage, hook_served() as hook:
-        watch = TroubleWatch(Telling((hook.url,)), Linq().client, storage, clock)
+        watch = watching(Telling((hook.url,)), Linq(), storage, clock)
         await give_up(storage, "w.1")
         await watch.look()
         assert hook.got[0]["text"].endswith(": A delivery was given up. See: linqbot waiting list --dead")
@@ -266,11 +343,11 @@ async def test_processes_and_restarts_tell_one_trouble_once(make_storage: MakeSt
     async with hook_served() as hook:
         telling = Telling((hook.url,))
         async with make_storage() as one:
-            watches = [TroubleWatch(telling, Linq().client, one, clock)]
+            watches = [watching(telling, Linq(), one, clock)]
             other = make_storage() if isinstance(one, PostgresStorage) else one
             if other is not one:
                 await other.__aenter__()
-                watches.append(TroubleWatch(telling, Linq().client, other, clock))
+                watches.append(watching(telling, Linq(), other, clock))
             await give_up(one, "w.1")
             for _ in range(3):
                 await asyncio.gather(*(each.look() for each in watches * 2))
@@ -281,7 +358,7 @@ async def test_processes_and_restarts_tell_one_trouble_once(make_storage: MakeSt
             if isinstance(one, MemoryStorage):
                 return
         async with make_storage() as again:
-            watch = TroubleWatch(telling, Linq().client, again, clock)
+            watch = watching(telling, Linq(), again, clock)
             await watch.look()
             await again.retry(["w.1"])
             await watch.look()
@@ -292,7 +369,7 @@ async def test_a_target_that_refuses_is_tried_again_ever_more_rarely_and_keeps_n
     clock: MovableClock,
 ) -> None:
     async with MemoryStorage(clock=clock) as storage, hook_served() as hook, hook_served() as other:
-        watch = TroubleWatch(Telling((hook.url, other.url)), Linq().client, storage, clock)
+        watch = watching(Telling((hook.url, other.url)), Linq(), storage, clock)
         await give_up(storage, "w.1")
         hook.status, tries = 500, list[int]()
         with capture_logs() as logs:
@@ -320,7 +397,7 @@ async def test_a_target_that_refuses_is_tried_again_ever_more_rarely_and_keeps_n
 async def test_a_linq_that_is_away_says_nothing_about_the_key(clock: MovableClock) -> None:
     async with MemoryStorage(clock=clock) as storage, hook_served() as hook:
         linq = Linq()
-        watch = TroubleWatch(Telling((hook.url,)), linq.client, storage, clock)
+        watch = watching(Telling((hook.url,)), linq, storage, clock)
         for error in (LinqApiError("no", status=401), LinqUnavailable("away"), LinqApiError("no", status=401), None):
             linq.error = error
             await watch.look()
@@ -334,14 +411,16 @@ async def test_a_served_bot_tells_without_being_asked(clock: MovableClock) -> No
         linq.error = LinqApiError("no", status=401)
         telling = Telling((hook.url,))
         app = create_app(Bot(), client=linq.client, storage=storage, secrets=[SECRET], clock=clock, telling=telling)
-        async with running(app):
+        transport = httpx.ASGITransport(app=app)
+        async with running(app), httpx.AsyncClient(transport=transport, base_url="http://bot") as http:
             while not hook.got:
                 await asyncio.sleep(0.01)
             linq.error = None
-            while len(hook.got) < 2:
+            assert (await http.post("/webhooks/linq", content=b"{}")).status_code == 401
+            while len(hook.got) < 3:
                 clock.advance(60)
                 await asyncio.sleep(0.01)
-        assert hook.said() == [("key", "began"), ("key", "over")]
+        assert hook.said() == [("key", "began"), ("forged", "began"), ("key", "over")]
 
 
 def test_settings_name_what_cannot_be_a_target(subtests: pytest.Subtests) -> None:

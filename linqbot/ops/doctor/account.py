@@ -12,6 +12,7 @@ from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
 from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_pending, version_of
+from linqbot.server.telling import can_send
 from linqbot.settings import how_to_set_key
 
 SKEW_WORTH_REPORTING_S: Final = 30.0
@@ -64,28 +65,14 @@ async def lines(context: DoctorContext) -> Sequence[Finding]:
 async def _line(context: DoctorContext, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> Finding:
     number, standing = line.phone_number, line.reputation.status if line.reputation else "unknown"
     state = f"{number} ({line.line_type or 'line'}) is {standing}"
-    if not await _can_send(context, line, all_lines):
+    assert context.client is not None
+    if not await can_send(context.client, line, all_lines):
         return failure("line", "LQB6023", f"{state}, and Linq does not let it send now.")
     if standing == "CRITICAL":
         return failure("line", "LQB6021", f"{state}: the carriers are about to flag it.")
     if standing == "AT_RISK":
         return warning("line", "LQB6022", f"{state}.")
     return ok("line", f"{state}, and may send.")
-
-
-async def _can_send(context: DoctorContext, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> bool:
-    """Return True if Linq lets the line send.
-
-    Linq's list of lines does not say so. But Linq names a line to send from on request, and lines can be excluded: this
-    asks with all other lines excluded. Linq says 400 if these are all that may send, and 409 or 503 if none may.
-    """
-    assert context.client is not None
-    others = [each.phone_number for each in all_lines if each is not line]
-    try:
-        await context.client.available_number.retrieve(exclude_from=others or None)
-    except LinqApiError as error:
-        return error.status not in {400, 409, 503}
-    return True
 
 
 async def subscription(context: DoctorContext) -> Sequence[Finding]:
