@@ -93,6 +93,19 @@ def _checked_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
 Targets = Annotated[List, AfterValidator(_checked_targets)]
 
 
+def _checked_url(url: str) -> str:
+    from linqbot.server.telling import check_url
+
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise PydanticCustomError("url", f"it {error}") from None
+    return url
+
+
+Url = Annotated[str, AfterValidator(_checked_url)]
+
+
 def _checked_smtp_url(url: str) -> str:
     from linqbot.server.telling import check_smtp_url
 
@@ -201,6 +214,9 @@ class Settings(BaseModel):
         None,
         repr=False,
         description="Server for e-mails to mailto: addresses: smtps://USER:PASSWORD@HOST?from=ADDRESS, or smtp:// for STARTTLS",
+    )
+    heartbeat_url: Url | None = Field(
+        None, repr=False, description="Gets a GET each minute while the bot is well; a service of yours expects it"
     )
     silence_min: float = Field(
         0.0,
@@ -311,7 +327,7 @@ class Settings(BaseModel):
         Raises:
             ConfigError: there is no server for e-mails.
         """
-        if not self.tell:
+        if not self.tell and self.heartbeat_url is None:
             return None
         from linqbot.server.telling import Telling
 
@@ -319,7 +335,11 @@ class Settings(BaseModel):
             raise SettingWrong(
                 "LINQBOT_TELL has a mailto: address, and LINQBOT_SMTP_URL is not set. Set it to smtps://USER:PASSWORD@HOST"
             )
-        return Telling(self.tell, self.smtp_url, self.silence_min)
+        return Telling(self.tell, self.smtp_url, self.heartbeat_url, self.silence_min)
+
+    def without_telling(self) -> Settings:
+        """Return the same settings for a bot that is only tried out: it tells its owner nothing, and sends no heartbeat."""
+        return self.model_copy(update={"tell": (), "heartbeat_url": None})
 
     def load_plugins(
         self,

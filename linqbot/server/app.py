@@ -115,7 +115,7 @@ def create_app(
         role: `receive` only stores deliveries, `work` only handles them and answers webhooks with 503. Both need a storage
             that several processes share, and each other.
         on_drain: Called when the app stops while handlers run, with their number. They then have `drain_s` to finish.
-        telling: Where the owner learns that the bot is in trouble; None sends nothing.
+        telling: Where the owner learns that the bot is in trouble, and who gets a heartbeat; None sends nothing.
     Raises:
         ConfigError: there is no secret, or a secret is not base64; a required plugin failed; or the storage cannot be shared
             with processes of other roles.
@@ -206,7 +206,7 @@ def create_app(
                 webhook.is_open = True
             log.info("bot.started", role=role, waiting=await storage.depth())
             try:
-                async with _watched(telling, environment, refusals, gaps):
+                async with _watched(telling, environment, refusals, gaps, probes):
                     yield
             finally:
                 webhook.close()
@@ -253,7 +253,7 @@ class _App(Starlette):
 
 @asynccontextmanager
 async def _watched(
-    telling: Telling | None, environment: Running, refusals: RefusalRecord, gaps: Gaps
+    telling: Telling | None, environment: Running, refusals: RefusalRecord, gaps: Gaps, probes: Health
 ) -> AsyncIterator[None]:
     """Look for troubles while the block runs."""
     if telling is None:
@@ -262,7 +262,7 @@ async def _watched(
     from linqbot.server.telling import TroubleWatch  # few bots have it
 
     client, storage, clock = environment.client, environment.storage, environment.clock
-    watch = TroubleWatch(telling, client, storage, clock, refusals=refusals, gaps=gaps)
+    watch = TroubleWatch(telling, client, storage, clock, refusals=refusals, gaps=gaps, is_ready=probes.is_ready)
     task = asyncio.get_running_loop().create_task(watch.run(), name="linqbot troubles")
     try:
         yield

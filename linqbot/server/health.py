@@ -233,17 +233,7 @@ class Health:
 
     async def readyz(self, _: Request) -> JSONResponse:
         """Answer 200 if the process does its part of the work, else 503 with the reason."""
-        reason = self._not_running()
-        results: Mapping[str, object] = {}
-        waiting = None
-        if reason is None:
-            results, all_required_ok = await self.checks.run()
-            reason = await self.readiness.problem() or self.worker.failing
-            if reason is None and not all_required_ok:
-                reason = "A health check of a required plugin failed; see checks."
-            waiting = await depth_of(self.storage)
-            if reason is None and waiting is None:
-                reason = "The storage cannot be read; see the log."
+        reason, results, waiting = await self._examined()
         report: dict[str, object] = {
             "ready": reason is None,
             "role": self.role,
@@ -256,6 +246,24 @@ class Health:
             failing = [plugin.name for plugin in self.plugins.every if plugin.status == "failing"]
             report |= {"plugins": statuses, "checks": results, "failing": failing}
         return JSONResponse(report, 503 if reason else 200)
+
+    async def is_ready(self) -> bool:
+        """Return True if `/readyz` answers 200."""
+        return (await self._examined())[0] is None
+
+    async def _examined(self) -> tuple[str | None, Mapping[str, object], int | None]:
+        """Return the reason why the process is not ready, the results of the plugins' checks, and the number of deliveries."""
+        reason = self._not_running()
+        if reason is not None:
+            return reason, {}, None
+        results, all_required_ok = await self.checks.run()
+        reason = await self.readiness.problem() or self.worker.failing
+        if reason is None and not all_required_ok:
+            reason = "A health check of a required plugin failed; see checks."
+        waiting = await depth_of(self.storage)
+        if reason is None and waiting is None:
+            reason = "The storage cannot be read; see the log."
+        return reason, results, waiting
 
     def _not_running(self) -> str | None:
         """Return the reason why this process does not do its part now; None if it does."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,7 +34,16 @@ from linqbot.linq.rules.values import E164
 from linqbot.linq.types.line import PhoneNumber
 from linqbot.options import DAY_S
 from linqbot.server.refusals import RefusalRecord
-from linqbot.server.troubles import TroubleFacts, TroubleMessage, TroubleRecord, claim, follow, note_sent, read_record
+from linqbot.server.troubles import (
+    KEY,
+    TroubleFacts,
+    TroubleMessage,
+    TroubleRecord,
+    claim,
+    follow,
+    note_sent,
+    read_record,
+)
 from linqbot.storage.backend import Storage
 
 if TYPE_CHECKING:
@@ -67,11 +76,14 @@ class Telling:
         targets: `sms:+1…` gets a text, `mailto:…` an e-mail, and `https://…` JSON by POST.
         smtp_url: The server for e-mails: `smtps://USER:PASSWORD@HOST`, or `smtp://…` for STARTTLS. `?from=…` is the sender's
             address, if the user is none.
+        heartbeat_url: Gets a GET each minute while the bot is well, so that a service which expects it notices that the process
+            is dead.
         silence_min: Minutes without a webhook that are a trouble while two weeks are not known; 0 for none.
     """
 
     targets: tuple[str, ...] = field(default=(), repr=False)
     smtp_url: str | None = field(default=None, repr=False)
+    heartbeat_url: str | None = field(default=None, repr=False)
     silence_min: float = 0.0
 
     @property
@@ -106,6 +118,18 @@ def _is_target(given: str) -> bool:
     return False
 
 
+def check_url(given: str) -> None:
+    """Check the address of a web server.
+
+    Raises:
+        ValueError: it is none. The text quotes nothing of it.
+    """
+    try:
+        target(given)
+    except UnsafeURL:
+        raise ValueError("is not https://…") from None
+
+
 def check_smtp_url(given: str) -> None:
     """Check the address of a server for e-mails.
 
@@ -124,10 +148,19 @@ class TroubleWatch:
     Args:
         client: The client of calls outside of a turn.
         refusals, gaps: Count forged deliveries, and messages that had to be fetched.
+        is_ready: Returns True while the process does its part of the work.
     """
 
     def __init__(
-        self, telling: Telling, client: Client, storage: Storage, clock: Clock, *, refusals: RefusalRecord, gaps: Gaps
+        self,
+        telling: Telling,
+        client: Client,
+        storage: Storage,
+        clock: Clock,
+        *,
+        refusals: RefusalRecord,
+        gaps: Gaps,
+        is_ready: Callable[[], Awaitable[bool]],
     ) -> None:
         self._client = client
         self._storage = storage
@@ -136,6 +169,8 @@ class TroubleWatch:
         self._targets = {_id_of(each): each for each in telling.targets}
         self._refusals = refusals
         self._gaps = gaps
+        self._is_ready = is_ready
+        self._beats = True  # False while the last heartbeat has failed
         self._since = clock.now()
         self._asked_at = -ASK_EVERY_S
         self._counted = (0, 0)  # what the record knows of the two counts
@@ -146,6 +181,7 @@ class TroubleWatch:
         if self._telling.is_only_by_linq:
             log.warning("troubles.only_by_text", to_do=ONLY_BY_TEXT)
         while True:
+            began = self._clock.now()
             try:
                 await self.look()
             except StorageError as error:
@@ -154,10 +190,10 @@ class TroubleWatch:
                 if task.is_ended_by(error):
                     raise
                 log.error("troubles.failed", error=type(error).__name__)
-            await self._clock.wait_until(self._clock.now() + LOOK_EVERY_S)
+            await self._clock.wait_until(began + LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Look once, and send the messages that are due.
+        """Look once, and send the messages that are due, and the heartbeat if the bot is well.
 
         Raises:
             StorageUnavailable: the record cannot be read or written.
@@ -165,13 +201,30 @@ class TroubleWatch:
         found, counts = await self._found()
         reached = {target_id: _is_by_linq(given) for target_id, given in self._targets.items()}
 
-        def change(record: TroubleRecord) -> list[TroubleMessage]:
+        def change(record: TroubleRecord) -> tuple[list[TroubleMessage], bool]:
             follow(record, found)
-            return claim(record, reached, found.now)
+            key = record.troubles.get(KEY)
+            return claim(record, reached, found.now), key is None or key.ended_at is not None
 
-        messages = await self._change(change)
+        messages, has_key = await self._change(change)
         self._counted = counts
-        await asyncio.gather(*(self._tell(message) for message in messages))
+        sends = [self._tell(message) for message in messages]
+        if self._telling.heartbeat_url is not None and has_key:
+            sends.append(self._beat(self._telling.heartbeat_url))
+        await asyncio.gather(*sends)
+
+    async def _beat(self, url: str) -> None:
+        if not await self._is_ready():
+            return
+        before, self._beats = self._beats, False
+        try:
+            async with asyncio.timeout(SEND_S):
+                await _post(url, None, {})
+        except Exception as error:  # noqa: BLE001 - troubles must be said all the same
+            if before:
+                log.warning("heartbeat.not_sent", error=_reason(error))
+        else:
+            self._beats = True
 
     async def _found(self) -> tuple[TroubleFacts, tuple[int, int]]:
         """Return the facts, and the counts that they are up to."""
@@ -229,8 +282,7 @@ class TroubleWatch:
             async with asyncio.timeout(SEND_S):
                 await self._send(given, message)
         except Exception as error:  # noqa: BLE001 - the messages to the other targets must be sent
-            reason = str(error) if isinstance(error, NotSent) else reason_of(error)
-            log.warning("trouble.not_sent", **facts, error=reason)
+            log.warning("trouble.not_sent", **facts, error=_reason(error))
         else:
             log.info("trouble.sent", **facts, over=message.ended_at is not None)
             await self._change(partial(note_sent, message=message))
@@ -280,6 +332,10 @@ def _is_mail_address(address: str) -> bool:
     return (
         bool(name and host) and address.isascii() and address.isprintable() and _NOT_IN_ADDRESS.isdisjoint(name + host)
     )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, NotSent) else reason_of(error)
 
 
 def _id_of(given: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import ssl
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -102,13 +104,16 @@ class Hook:
     def __init__(self) -> None:
         self.status = 200
         self.got: list[dict[str, Any]] = []
+        self.beats: list[str] = []
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.partition("content-length: ")[2].partition("\r")[0] or 0)
         body = await reader.readexactly(length)
-        if self.status == 200:
+        if head.startswith("get "):
+            self.beats.append(head.split()[1])
+        elif self.status == 200:
             self.got.append(json.loads(body))
         writer.write(b"HTTP/1.1 %d x\r\ncontent-length: 0\r\n\r\n" % self.status)
         writer.close()
@@ -167,9 +172,19 @@ async def mails_served(host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = 
         yield mails
 
 
-def watching(telling: Telling, linq: Linq, storage: Storage, clock: MovableClock) -> TroubleWatch:
+async def always() -> bool:
+    return True
+
+
+def watching(
+    telling: Telling,
+    linq: Linq,
+    storage: Storage,
+    clock: MovableClock,
+    is_ready: Callable[[], Awaitable[bool]] = always,
+) -> TroubleWatch:
     refusals, gaps = RefusalRecord(None, clock), Gaps(linq.client, storage, clock)
-    return TroubleWatch(telling, linq.client, storage, clock, refusals=refusals, gaps=gaps)
+    return TroubleWatch(telling, linq.client, storage, clock, refusals=refusals, gaps=gaps, is_ready=is_ready)
 
 
 async def give_up(storage: Storage, name: str) -> None:
@@ -202,7 +217,7 @@ async def test_each_trouble_and_its_end_is_said_once_by_each_way(
         targets = (hook.url, "mailto:ann@a.test", "sms:+14155550142")
         telling = Telling(targets, f"smtp://127.0.0.1:{mails.port}")
         refusals, gaps = RefusalRecord(None, clock), Gaps(linq.client, storage, clock)
-        watch = TroubleWatch(telling, linq.client, storage, clock, refusals=refusals, gaps=gaps)
+        watch = TroubleWatch(telling, linq.client, storage, clock, refusals=refusals, gaps=gaps, is_ready=always)
 
         async def refuse(*, status: int | None) -> None:
             linq.error = None if status is None else LinqApiError("no", status=status)
@@ -423,6 +438,81 @@ async def test_a_served_bot_tells_without_being_asked(clock: MovableClock) -> No
         assert hook.said() == [("key", "began"), ("forged", "began"), ("key", "over")]
 
 
+async def test_the_heartbeat_is_sent_while_the_bot_is_well(clock: MovableClock) -> None:
+    async with MemoryStorage(clock=clock) as storage, hook_served() as hook:
+        linq, ready = Linq(), True
+
+        async def is_ready() -> bool:
+            return ready
+
+        watch = watching(Telling(heartbeat_url=hook.url + "?bot=1"), linq, storage, clock, is_ready)
+
+        async def beats() -> int:
+            before = len(hook.beats)
+            await watch.look()
+            clock.advance(300)
+            return len(hook.beats) - before
+
+        await give_up(storage, "w.1")
+        assert await beats() == 1, "a dead letter does not stop it"
+        ready = False
+        assert await beats() == 0
+        ready = True
+        linq.error = LinqApiError("no", status=401)
+        assert await beats() == 0
+        linq.error = LinqUnavailable("away")
+        assert await beats() == 0, "the key is still refused, as far as is known"
+        linq.error = None
+        assert await beats() == 1
+        hook.status = 500
+        with capture_logs() as logs:
+            assert [await beats() for _ in range(3)] == [1, 1, 1]
+        assert [each["event"] for each in logs] == ["heartbeat.not_sent"]
+        assert "secret" not in repr(logs)
+        assert {*hook.beats} == {"/secret-path?bot=1"}
+
+
+_SERVED = """
+import asyncio, sys
+from linqbot.bot.bot import Bot
+from linqbot.client.client import Client
+from linqbot.server import telling
+from linqbot.server.app import create_app, running
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+telling.LOOK_EVERY_S = 0.01
+
+async def main():
+    app = create_app(
+        Bot(),
+        client=Client("key", base_url="http://127.0.0.1:9", max_retries=0),
+        storage=SQLiteStorage(sys.argv[1]),
+        secrets=["whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="],
+        telling=telling.Telling(heartbeat_url=sys.argv[2]),
+    )
+    async with running(app):
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.process
+async def test_a_process_that_is_killed_sends_no_more_heartbeats(tmp_path: Path) -> None:
+    async with hook_served() as hook, asyncio.timeout(120):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _SERVED, str(tmp_path / "bot.db"), hook.url
+        )
+        while len(hook.beats) < 3:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        # Connections are accepted in their order: behind this one there is none of the dead process.
+        async with httpx.AsyncClient() as http:
+            await http.get(hook.url.replace("secret-path", "last"))
+        assert hook.beats[-1] == "/last"
+
+
 def test_settings_name_what_cannot_be_a_target(subtests: pytest.Subtests) -> None:
     assert from_env({}).telling() is None
     given = "https://a.example/hidden, sms:+14155550142,mailto:ann@a.test"
@@ -432,6 +522,7 @@ def test_settings_name_what_cannot_be_a_target(subtests: pytest.Subtests) -> Non
     telling = settings.telling()
     assert telling is not None
     assert not telling.is_only_by_linq
+    assert settings.without_telling().telling() is None
     with pytest.raises(ConfigError, match="LINQBOT_SMTP_URL is not set"):
         from_env({"LINQBOT_TELL": given}).telling()
     for wrong in (
@@ -447,6 +538,10 @@ def test_settings_name_what_cannot_be_a_target(subtests: pytest.Subtests) -> Non
             with pytest.raises(ConfigError, match=r"LINQBOT_TELL does not fit: entry 2 is neither sms:\+1") as refused:
                 from_env({"LINQBOT_TELL": f"https://a.example/x,{wrong.replace(',', ' ')}"})
             assert "hidden" not in str(refused.value)
+    with pytest.raises(ConfigError, match="LINQBOT_HEARTBEAT_URL does not fit: it is not https") as refused:
+        from_env({"LINQBOT_HEARTBEAT_URL": "hidden"})
+    assert "hidden" not in str(refused.value)
+    assert from_env({"LINQBOT_HEARTBEAT_URL": "https://a.example/x"}).telling() is not None
     for wrong in ("https://hidden", "smtp://", "smtp://a@b?from=hidden", "smtp://hidden:port"):
         with subtests.test(wrong):
             with pytest.raises(ConfigError, match="LINQBOT_SMTP_URL does not fit: it is not smtps") as refused:

@@ -88,7 +88,7 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
         if observations is not None:
             observations.post(lambda: report)
 
-    settings = from_env()
+    settings = from_env().without_telling()
     lines = TurnLines(has_page=bool(emulator), full_tracebacks=settings.full_tracebacks)
     end_with_parent()
     style = "json" if as_json else settings.log_format

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
     end_without_traceback()
     end_with_parent()
     try:
-        settings = from_env()
+        settings = from_env().without_telling()
         logs.configure(
             settings.log_level,
             "json",

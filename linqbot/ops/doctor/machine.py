@@ -178,7 +178,7 @@ async def tell(context: DoctorContext) -> Sequence[Finding]:
         telling = context.settings.telling()
     except ConfigError as error:
         return [failure("tell", "LQB6094", str(error))]
-    if telling is None:
+    if telling is None or not telling.targets:
         return []
     if telling.is_only_by_linq:
         return [warning("tell", "LQB6094", "LINQBOT_TELL names only texts.")]
