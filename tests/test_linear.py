@@ -49,7 +49,7 @@ from linqbot.linq.types.message import MessageSentResponse
 from linqbot.ops.why import without_messages
 from linqbot.parse.numbers import LONGEST_TEXT
 from linqbot.storage.dialect import drive
-from linqbot.storage.erasure import Person, StoredRecord
+from linqbot.storage.personal import Person, StoredRecord
 
 SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20)
 MOST_TIMES_LONGER = 12

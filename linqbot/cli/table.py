@@ -78,7 +78,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "resume": "Resume a paused broadcast.",
     },
     "person": {
-        "show": "Show what a bot has stored with ctx.state; export it as JSON.",
+        "show": "Show or export all that is kept of a person; ctx.state of a chat.",
         "edit": "Edit a stored value in your editor.",
         "consent": "List, export or import who agreed to promotional messages.",
         "forget": "Erase everything that is stored about a person.",

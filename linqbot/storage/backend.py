@@ -47,7 +47,7 @@ from linqbot.storage.operations import LaneSteps, OpQueue
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
-from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
+from linqbot.storage.upkeep import Exported, Forgotten, Progress, Selection, Tally, Waiting
 
 T = TypeVar("T")
 
@@ -869,22 +869,29 @@ class Storage(ABC):
             )
         return purged
 
+    async def export(self, handle: str, *, chats: Collection[str] = ()) -> Exported:
+        """Return all that is kept of a person: each row that `forget` would erase. For the arguments see there."""
+        # Imported late: most bots that serve never call it.
+        from linqbot.storage import personal
+
+        return await personal.export(handle, chats, self._survey)
+
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person: deliveries, journal entries, timers, state and rows in broadcasts, from storage and disk.
+        """Erase a person from storage and disk.
 
         The following is erased: each record that holds the handle as a value in its JSON, what the turns of these
-        deliveries sent or scheduled, everything in direct chats with the person, and the receipts of answers to them.
-        Deliveries, journal entries and timers show which direct chats are theirs, as long as they are kept: entries
-        for a week, timers until they are due. A chat with no record left is only found if `chats` contains it.
+        deliveries sent or scheduled, everything in direct chats with the person, and the receipts of answers to them;
+        `personal.KEPT` says it for each table. Deliveries, journal entries and timers show which direct chats are theirs, as
+        long as they are kept: entries for a week, timers until they are due. A chat with no record left is only found if `chats`
+        contains it.
 
         Args:
             handle: As Linq writes it: E.164, or an e-mail address in any case.
             chats: Ids of direct chats that are known to be with the person.
         """
-        # Imported late: most bots that serve never call it.
-        from linqbot.storage import erasure
+        from linqbot.storage import personal
 
-        forgotten = await erasure.forget(handle, chats, self._survey, self._operate, self._lanes.forget)
+        forgotten = await personal.forget(handle, chats, self._survey, self._operate, self._lanes.forget)
         return replace(forgotten, wiped=await self._wipe())
 
     async def _survey(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:

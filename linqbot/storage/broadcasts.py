@@ -151,7 +151,7 @@ async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
 
 async def order(tx: Writable, name: str, order: Order) -> bool:
     allowed, status = ALLOWED[order]
-    await _lock(tx)
+    await lock(tx)
     rows = await tx.fetch("SELECT n, status FROM broadcast WHERE name = $1 AND ended_at IS NULL", name)
     if not rows or rows[0][1] not in allowed:
         return False
@@ -174,7 +174,7 @@ async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
         if each.outcome == "pending"
     ]
     if waits:
-        await _lock(tx)  # else a cancellation in this moment would leave the row out
+        await lock(tx)  # else a cancellation in this moment would leave the row out
         sql = """UPDATE recipient SET reason = $1, at = $2, outcome = (
                      SELECT CASE WHEN status = 'cancelled' THEN 'cancelled' ELSE 'pending' END
                      FROM broadcast WHERE broadcast.n = recipient.broadcast)
@@ -190,7 +190,7 @@ async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
 
 async def advance(tx: Writable, now: float) -> list[Delivery]:
     """Carry out the steps that are due, and return the deliveries to store; see `Storage.advance_broadcasts`."""
-    await _lock(tx)
+    await lock(tx)
     due: list[Delivery] = []
     for step in await _steps(tx, now + tx.ahead_s):
         if step.at <= now + tx.ahead_s:
@@ -232,15 +232,8 @@ async def recipients(
     ]
 
 
-async def forget(tx: Writable, handle: str) -> int:
-    """Delete the rows of a person, and return their number."""
-    await _lock(tx)
-    gone = await tx.run("DELETE FROM recipient WHERE lower(handle) = lower($1)", handle)
-    tx.changes.broadcasts |= gone > 0
-    return gone
-
-
-async def _lock(tx: Writable) -> None:
+async def lock(tx: Writable) -> None:
+    """Keep the steps of broadcasts waiting until the end of this transaction."""
     await tx.lock(["broadcasts"])
 
 

@@ -72,14 +72,6 @@ async def in_order(db: Readable, person: str | None, after: int, limit: int) -> 
     return [(n, _here(db, row)) for n, *row in await db.fetch(sql, limit, *values)]
 
 
-async def has(db: Readable, person: str) -> bool:
-    return await db.value("SELECT 1 FROM consent WHERE person = $1 LIMIT 1", person) is not None
-
-
-async def forget(tx: Writable, person: str) -> None:
-    await tx.run("DELETE FROM consent WHERE person = $1", person)
-
-
 def _here(db: Readable, row: Any) -> Consent:
     key, person, at, what, how = row
     return Consent(key, person, at - db.ahead_s, what, how)

@@ -22,7 +22,7 @@ from pydantic_core import from_json, to_json
 from linqbot.errors import StorageError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import upkeep
-from linqbot.storage.dialect import Writable
+from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.timers import Timer
 
 Role: TypeAlias = Literal["check", "migrate", "source", "target"]
@@ -69,15 +69,29 @@ PAGE: Final = 200
 """Rows that are read or written at once."""
 
 
-_SELECTS: Final = {
-    # These keys have the same order in every language.
-    "meta": "SELECT {} FROM meta WHERE key IN ('active_at', 'first_active_at', 'install', 'troubles') ORDER BY key",
-    "delivery": "SELECT {} FROM delivery JOIN body USING (seq) ORDER BY seq",
-    "state": "SELECT {} FROM state ORDER BY scope, name",
-    "mute": "SELECT {} FROM mute ORDER BY lane",
-    "recipient": """SELECT name, recipient.n, handle, outcome, reason, at
-        FROM recipient LEFT JOIN broadcast ON broadcast.n = broadcast ORDER BY broadcast, recipient.n""",
+_FROM: Final = {
+    "delivery": "delivery JOIN body USING (seq)",
+    "recipient": "recipient LEFT JOIN broadcast ON broadcast.n = broadcast",
 }
+_ORDER: Final = {
+    "meta": "key",
+    "delivery": "seq",
+    "state": "scope, name",
+    "mute": "lane",
+    "recipient": "broadcast, recipient.n",
+}
+_NAMED: Final = {("recipient", "broadcast"): "name", ("recipient", "n"): "recipient.n"}
+
+
+def select(table: str, db: Readable, condition: str) -> str:
+    """Return the SQL that reads the rows of a table in order, in its `TABLES`; not for `seen`."""
+    columns = (
+        f"{db.is_leased} AS leased" if name == "leased" else _NAMED.get((table, name), name) for name in TABLES[table]
+    )
+    source, order = _FROM.get(table, table), _ORDER.get(table, "n")
+    return f"SELECT {', '.join(columns)} FROM {source} WHERE {condition} ORDER BY {order}"  # noqa: S608 - constant text
+
+
 _CONTRADICTIONS: Final = {
     "waiting deliveries have no body": """SELECT count(*) FROM delivery
         WHERE NOT EXISTS (SELECT 1 FROM body WHERE body.seq = delivery.seq)""",
@@ -282,9 +296,11 @@ class Contents(ABC):
             )
 
     def _select(self, table: str) -> str:
-        columns = (f"{self._tx.is_leased} AS leased" if name == "leased" else name for name in TABLES[table])
-        sql = self._seen if table == "seen" else _SELECTS.get(table, f"SELECT {{}} FROM {table} ORDER BY n")  # noqa: S608
-        return sql.format(", ".join(columns))
+        if table == "seen":
+            return self._seen
+        # These keys have the same order in every language.
+        facts = "key IN ('active_at', 'first_active_at', 'install', 'troubles')"
+        return select(table, self._tx, facts if table == "meta" else "true")
 
     async def _add(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
         match table:

@@ -119,14 +119,6 @@ async def newest(db: Readable, person: str | None, verdict: Verdict | None, limi
     return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
 
 
-async def has(db: Readable, person: str) -> bool:
-    return await db.value("SELECT 1 FROM decision WHERE person = $1 LIMIT 1", person) is not None
-
-
-async def forget(tx: Writable, person: str) -> None:
-    await tx.run("DELETE FROM decision WHERE person = $1", person)
-
-
 async def purge(tx: Writable) -> None:
     """Delete the decisions that are too old."""
     await tx.run("DELETE FROM decision WHERE at < $1 AND verdict <> 'wrote'", tx.now - _KEPT_S)

@@ -8,8 +8,9 @@ the server notices the changes.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from linqbot.errors import ConfigError
@@ -68,18 +69,23 @@ class Selection(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
-    """Counts of what was erased about a person."""
+class Exported:
+    """All that is kept of a person.
 
-    waiting: int = 0  # deliveries in the inbox; `done` are those kept after their ack
-    done: int = 0
-    dead: int = 0
-    entries: int = 0  # journal entries
-    timers: int = 0
-    state: int = 0  # values of state
-    conversations: int = 0  # conversations that waited for an answer, or had ended a short time ago
-    recipients: int = 0  # rows of the person in broadcasts
-    outcomes: int = 0  # outcomes of deliveries
+    Attributes:
+        rows: The rows of each table, in the columns of `contents.TABLES`.
+        chats: Ids of the direct chats with the person that are known.
+    """
+
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    chats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The counts of what was erased about a person."""
+
+    rows: Counter[str] = field(default_factory=Counter)  # number of rows by table
     # Ids of deliveries that are being handled now and could not be erased. They stay until their turns end, with their
     # journal entries and whatever these turns store. Call `forget` again then, with `chats`.
     left: tuple[str, ...] = ()
@@ -91,9 +97,7 @@ class Forgotten:
 
     def __add__(self, later: Forgotten) -> Forgotten:
         """Return the sum of the counts, with `left` and `wiped` of the later call."""
-        counts = ("waiting", "done", "dead", "entries", "timers", "state", "conversations", "recipients", "outcomes")
-        sums = {name: getattr(self, name) + getattr(later, name) for name in counts}
-        return replace(later, chats=tuple(sorted({*self.chats, *later.chats})), **sums)
+        return replace(later, rows=self.rows + later.rows, chats=tuple(sorted({*self.chats, *later.chats})))
 
 
 COPYING: Final = "copying"

@@ -87,7 +87,7 @@ async def test_a_send_scheduled_for_a_person_in_a_group_is_removed_and_not_sent(
         for sender, text in ((PERSON, WORDS), (BOB, "others stay")):
             await handled(storage, delivery(text_body(text, chat=GROUP, sender=sender, is_group=True)))
         forgotten = await storage.forget(PERSON)
-        assert (forgotten.timers, forgotten.chats, forgotten.left, forgotten.wiped) == (1, (), (), True)
+        assert (forgotten.rows["timer"], forgotten.chats, forgotten.left, forgotten.wiped) == (1, (), (), True)
         assert WORDS.encode() not in on_disk(path)
         assert PERSON.encode() not in on_disk(path)
         clock.advance(60)
@@ -105,7 +105,7 @@ async def test_a_direct_chat_is_found_by_its_timer_after_its_deliveries_are_gone
     async with serving(path, clock, Linq(), remind) as storage:
         await handled(storage, delivery(text_body(WORDS)))
         forgotten = await storage.forget(PERSON)
-        assert (forgotten.timers, forgotten.chats) == (1, (CHAT,))
+        assert (forgotten.rows["timer"], forgotten.chats) == (1, (CHAT,))
         assert await storage.scheduled() == []
         for one in (WORDS, PERSON, CHAT):
             assert one.encode() not in on_disk(path)
@@ -121,7 +121,7 @@ async def test_a_direct_chat_is_found_by_the_journal_after_its_deliveries_are_go
         await handled(storage, delivery(text_body("hi")))
         assert CHAT.encode() in on_disk(path)
         forgotten = await storage.forget(PERSON)
-        assert (forgotten.entries, forgotten.chats) == (1, (CHAT,))
+        assert (forgotten.rows["journal"], forgotten.chats) == (1, (CHAT,))
         for one in (WORDS, PERSON, CHAT):
             assert one.encode() not in on_disk(path)
 
@@ -141,7 +141,7 @@ async def test_data_that_a_turn_stores_during_a_forget_is_removed_by_the_next_on
         await storage.put(one)
         await runs.wait()
         first = await storage.forget(PERSON)
-        assert (first.left, first.chats, first.timers) == ((one.id,), (CHAT,), 0)
+        assert (first.left, first.chats, first.rows["timer"]) == ((one.id,), (CHAT,), 0)
         go.set()
 
         async def is_over() -> bool:
@@ -149,7 +149,7 @@ async def test_data_that_a_turn_stores_during_a_forget_is_removed_by_the_next_on
 
         await until(is_over)
         second = await storage.forget(PERSON)
-        assert (second.left, second.timers) == ((), 1)
+        assert (second.left, second.rows["timer"]) == ((), 1)
         assert await storage.scheduled() == []
         for word in (WORDS, PERSON, CHAT):
             assert word.encode() not in on_disk(path)
@@ -165,7 +165,7 @@ async def test_a_scheduled_send_that_was_too_late_still_belongs_to_the_person(pa
             return bool(await storage.dead_letters())
 
         await until(is_dead)
-        assert (await storage.forget(PERSON)).dead == 1
+        assert (await storage.forget(PERSON)).rows["dead"] == 1
         assert WORDS.encode() not in on_disk(path)
 
 
@@ -179,7 +179,7 @@ async def test_the_journal_entry_of_a_due_send_belongs_to_the_person(path: Path,
             return bool(linq.calls) and await storage.depth() == 0
 
         await until(is_sent)
-        assert (await storage.forget(PERSON)).entries == 1
+        assert (await storage.forget(PERSON)).rows["journal"] == 1
         assert CHAT.encode() not in on_disk(path)
 
 

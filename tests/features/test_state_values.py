@@ -347,5 +347,5 @@ async def test_the_state_of_a_direct_chat_is_erased_with_the_person(storage: Mem
     (lease,) = await storage.take(1, lease_s=1)
     await storage.finish(lease, Commit(Ack()))
     forgotten = await storage.forget("+14155550142")
-    assert (forgotten.state, forgotten.chats) == (1, ("direct",))
+    assert (forgotten.rows["state"], forgotten.chats) == (1, ("direct",))
     assert [row.scope for row in await storage.state_rows()] == ["chat:group"]

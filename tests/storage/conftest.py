@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from postgres_server import empty_storage_url
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
+from linqbot.storage.contents import TABLES, Row
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
+from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.upkeep import SQLiteContents
 
 NOON = 1_800_000_000.0
 
@@ -77,6 +81,20 @@ async def is_woken(storage: Storage) -> bool:
     done, _ = await asyncio.wait([waiting], timeout=0.05)
     waiting.cancel()
     return bool(done)
+
+
+async def rows_of(url: str) -> dict[str, list[Row]]:
+    """Return all rows of a storage by table. A process may be using it."""
+    contents = (
+        PostgresContents(url) if url.startswith("postgres") else SQLiteContents(Path(url.removeprefix("sqlite:///")))
+    )
+    found: dict[str, list[Row]] = {table: [] for table in TABLES}
+    async with contents:
+        for table, rows in found.items():
+            async with aclosing(contents.pages(table)) as pages:
+                async for page in pages:
+                    rows.extend(page)
+    return found
 
 
 @pytest.fixture

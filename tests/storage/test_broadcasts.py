@@ -302,7 +302,7 @@ async def test_a_forgotten_person_leaves_every_broadcast(storage: Storage, clock
     await storage.start_broadcast(new("august"), PEOPLE)
     await storage.advance_broadcasts(clock.now())
     forgotten = await storage.forget("ann@example.com")
-    assert (forgotten.recipients, forgotten.waiting, forgotten.left) == (2, 1, ())
+    assert (forgotten.rows["recipient"], forgotten.rows["delivery"], forgotten.left) == (2, 1, ())
     assert [one.handle for one in await storage.recipients("july")] == PEOPLE[:2]
     assert await storage.take(10, lease_s=60) == []
     clock.advance(3)

@@ -168,7 +168,7 @@ async def test_a_forgotten_person_leaves_no_conversation(storage: Storage) -> No
         Commit(Ack(), [replace(entry("w.root"), safety="ask")], conversations=[asked(root=root)]),
     )
     forgotten = await storage.forget("+14155550142")
-    assert (forgotten.conversations, forgotten.entries) == (1, 1)
+    assert (forgotten.rows["conversation"], forgotten.rows["journal"]) == (1, 1)
     assert storage.conversations_in("1") == ()
     assert await storage.conversations() == []
     assert await storage.entries("w.root") == []

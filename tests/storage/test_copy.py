@@ -7,7 +7,7 @@ import json
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from postgres_server import execute, server_url
-from storage.conftest import delivery, entry
+from storage.conftest import delivery, entry, rows_of
 
 from linqbot.errors import ConfigError, StorageError
 from linqbot.linq.events.delivery import Delivery
@@ -24,16 +24,14 @@ from linqbot.ops.stored_contents import check, copy, migrate
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.consents import Consent
-from linqbot.storage.contents import TABLES, Row
+from linqbot.storage.contents import TABLES
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.decisions import Decision
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.mutes import Mute
 from linqbot.storage.open import open_storage
 from linqbot.storage.outcomes import OutcomeRow
-from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.upkeep import SQLiteContents
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
@@ -120,19 +118,6 @@ def fill_every_column(path: Path) -> None:
             UPDATE seen SET at = n FROM (SELECT seq AS s, row_number() OVER () AS n FROM seen) WHERE seq = s;
             """
         )
-
-
-async def rows_of(url: str) -> dict[str, list[Row]]:
-    contents = (
-        PostgresContents(url) if url.startswith("postgres") else SQLiteContents(Path(url.removeprefix("sqlite:///")))
-    )
-    found: dict[str, list[Row]] = {table: [] for table in TABLES}
-    async with contents:
-        for table, rows in found.items():
-            async with aclosing(contents.pages(table)) as pages:
-                async for page in pages:
-                    rows.extend(page)
-    return found
 
 
 async def test_a_copy_of_a_copy_is_equal_row_by_row_on_every_backend(full: str, tmp_path: Path) -> None:

@@ -102,8 +102,8 @@ async def test_a_forgotten_person_has_no_outcomes(storage: Storage) -> None:
     for lane in ("c:1", "r:1", f"p:+1999:{ANN}", "c:2", "p:+1999:+14155550143"):
         each = delivery(lane)
         await handle(storage, each, commit=Commit(Ack(), record=row(each)))
-    assert (await storage.forget(ANN, chats=["1"])).outcomes == 3
-    assert (await storage.forget(ANN, chats=["1"])).outcomes == 0
+    assert (await storage.forget(ANN, chats=["1"])).rows["outcome"] == 3
+    assert (await storage.forget(ANN, chats=["1"])).rows["outcome"] == 0
     assert await storage.outcomes(["1"]) == []
     assert len(await storage.outcomes_of(["m"])) == 2
 

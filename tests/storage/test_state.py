@@ -133,5 +133,5 @@ async def test_the_chat_of_a_forgotten_person_is_found_by_its_state(storage: Sto
         await storage.write_state([StateWrite(scope, "a", b"[]")])
     await storage.write_state([StateWrite("person:ann@example.com", "a", b"{}")])
     forgotten = await storage.forget("ann@example.com")
-    assert (forgotten.state, forgotten.chats) == (2, ("1",))
+    assert (forgotten.rows["state"], forgotten.chats) == (2, ("1",))
     assert [row.scope for row in await storage.state_rows()] == ["chat:2", "chat:3"]

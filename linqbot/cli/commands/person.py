@@ -1,34 +1,32 @@
 """`linqbot person`: show, edit and erase what is stored about a person, a chat or the bot.
 
 Next to a running server: a turn that runs while its state is edited runs again with the new value. The logic is in
-`ops/stored_contents.py` and `storage/erasure.py`.
+`ops/person.py` and `ops/stored_contents.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shlex
 import time
 from collections.abc import Collection
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import click
 
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
-from linqbot.cli.output import FiniteRange, printable, printable_json
-from linqbot.client.client import Client
+from linqbot.cli.output import FiniteRange, print_facts, printable, printable_json
 from linqbot.errors import StorageError
-from linqbot.ops import consents, stored_contents
-from linqbot.settings import Settings, from_env
+from linqbot.features.state import PERSON
+from linqbot.ops import consents, person, stored_contents
+from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
-from linqbot.storage.upkeep import Forgotten
+from linqbot.storage.personal import KEPT
 
 _Row = dict[str, Any]
-_LOOK_EVERY_S = 0.2
-_FOR_PROGRAMS = {"left", "chats", "wiped"}
+_NOTHING = "Nothing is kept of this person."
 
 
 def scope_of(value: str) -> str:
@@ -54,16 +52,55 @@ def _handle(_: click.Context, __: click.Parameter, value: str) -> str:
     return handle
 
 
+Chats: TypeAlias = Annotated[tuple[str, ...], Opt("Id of a direct chat with this person; repeatable.", "--chat")]
+AskLinq: TypeAlias = Annotated[
+    bool,
+    Opt(
+        "Ask Linq for the person's direct chats, if LINQ_API_V3_API_KEY is set. On by default.",
+        "--ask-linq/--no-ask-linq",
+    ),
+]
+
+
 async def show(
     who: Annotated[str | None, Arg("[WHO]", scope_of, required=False)],
     storage: Storage,
-    name: Annotated[str | None, Opt("Only values of this name, such as Guest.")] = None,
+    name: Annotated[str | None, Opt("Only values of ctx.state of this name, such as Guest.")] = None,
+    *,
+    chats: Chats,
+    ask_linq: AskLinq = True,
 ) -> Result:
-    """Show what is stored about WHO: a handle, the id of a chat, or bot.
+    """Show all that is kept of the person WHO, a handle; with --json, export it.
 
-    Without WHO, it lists the names and sizes of all values, but not their content. With --json, the values are always
-    part of it: this exports them.
+    That is what linqbot person forget erases, with people's own words. Of the id of a chat, or of bot, it shows the values of
+    ctx.state. Without WHO, it lists the names and sizes of all values.
     """
+    if who is None or name is not None or not who.startswith(PERSON):
+        return await _show_state(storage, who, name)
+    handle = who.removeprefix(PERSON)
+    found = await person.export(storage, handle, await _chats(handle, chats, ask_linq=ask_linq))
+    return Result(found, partial(_show_tables, found["tables"]) if any(found["tables"].values()) else _NOTHING)
+
+
+def _show_tables(tables: dict[str, list[_Row]]) -> None:
+    for table, rows in tables.items():
+        for row in rows:
+            click.secho(f"{table}  {KEPT[table].about}", bold=True)
+            print_facts({key: _words(value) for key, value in row.items()}, as_json=False)
+            click.echo()
+    click.echo(", ".join(f"{len(rows)} in {table}" for table, rows in tables.items() if rows))
+
+
+def _words(value: Any) -> Any:
+    return printable_json(value) if isinstance(value, dict | list) and value else value
+
+
+async def _chats(handle: str, given: Collection[str], *, ask_linq: bool) -> set[str]:
+    settings = from_env(storage=click.get_current_context().params["storage"])
+    return {*given, *(await person.chats_of(settings, handle) if ask_linq else ())}
+
+
+async def _show_state(storage: Storage, who: str | None, name: str | None) -> Result:
     rows: list[_Row] = []
     sizes: list[_Row] = []
     async for row in stored_contents.rows(storage, who, name):
@@ -146,14 +183,8 @@ async def forget(
     storage: Storage,
     confirm: Confirm,
     *,
-    chats: Annotated[tuple[str, ...], Opt("Id of a direct chat with this person; repeatable.", "--chat")],
-    ask_linq: Annotated[
-        bool,
-        Opt(
-            "Ask Linq for the person's direct chats, if LINQ_API_V3_API_KEY is set. On by default.",
-            "--ask-linq/--no-ask-linq",
-        ),
-    ] = True,
+    chats: Chats,
+    ask_linq: AskLinq = True,
     wait_s: Annotated[
         float,
         Opt(
@@ -166,15 +197,16 @@ async def forget(
 ) -> Result:
     """Erase what is stored about the person with HANDLE, a phone number in E.164 or an e-mail address.
 
-    Deletes their deliveries, journal entries, timers, state and rows in broadcasts. The storage file is rewritten, so
+    Deletes what linqbot person show prints of them. The storage file is rewritten, so
     that the deleted bytes are gone too; meanwhile a running server cannot write, and Linq delivers later. Nothing is
     deleted at Linq. The command waits for handlers that are working on a message of this person. The exit code is 1 if
     data is left.
     """
     confirm(f"Erase everything stored about {handle}? It cannot be undone")
     url = click.get_current_context().params["storage"]
-    forgotten = await _forget(storage, from_env(storage=url), handle, set(chats), ask_linq=ask_linq, wait_s=wait_s)
-    row = asdict(forgotten)
+    known = await _chats(handle, chats, ask_linq=ask_linq)
+    forgotten = await person.forget(storage, handle, known, wait_s=wait_s)
+    row = {"rows": dict(forgotten.rows), **{name: getattr(forgotten, name) for name in ("left", "chats", "wiped")}}
     again = _again(handle, forgotten.chats, ask_linq=ask_linq, storage=url)
     failure = None
     if forgotten.left:
@@ -188,31 +220,7 @@ async def forget(
             "The file could not be rewritten, so deleted bytes are still in it. Other programs kept it busy, or its disk "
             f"has no room for a copy of it. Run this again: {again}"
         )
-    shown = {name: value for name, value in row.items() if name not in _FOR_PROGRAMS}
-    return Result(row, shown, failure=failure)
-
-
-async def _forget(
-    storage: Storage, settings: Settings, handle: str, chats: set[str], *, ask_linq: bool, wait_s: float
-) -> Forgotten:
-    # The storage knows only the chats of the last days. Linq knows all of them.
-    if settings.api_key and ask_linq:
-        async with Client(settings.api_key, base_url=settings.base_url) as client:
-            chats |= {chat.id async for chat in client.chats.list_chats(to=handle) if not chat.is_group}
-    until = time.monotonic() + wait_s
-    forgotten = await storage.forget(handle, chats=chats)
-    while forgotten.left and await _ended(storage, forgotten.left, until):
-        # The chats are passed on: the turns that have ended may have removed the records that name them.
-        forgotten += await storage.forget(handle, chats=forgotten.chats)
-    return forgotten
-
-
-async def _ended(storage: Storage, ids: Collection[str], until: float) -> bool:
-    while [each for one in ids for each in await storage.waiting(delivery_id=one) if each.state == "leased"]:
-        if time.monotonic() >= until:
-            return False
-        await asyncio.sleep(_LOOK_EVERY_S)
-    return True
+    return Result(row, dict(forgotten.rows) or _NOTHING, failure=failure)
 
 
 def _again(handle: str, chats: Collection[str], *, ask_linq: bool, storage: str | None) -> str:

@@ -150,7 +150,7 @@ RARE = {
     "linqbot.linq.events.chat",
     "linqbot.linq.events.payment",
     "linqbot.linq.events.poll",
-    "linqbot.storage.erasure",
+    "linqbot.storage.personal",
     "linqbot.storage.postgres",
     "linqbot.storage.sqlite.upkeep",
     "linqbot.testing",

@@ -1,4 +1,4 @@
-"""`linqbot person forget`: asks for confirmation, erases a person's data, and prints the counts."""
+"""`linqbot person show` prints all that is kept of a person. `forget` asks for confirmation, erases it, and prints the counts."""
 
 from __future__ import annotations
 
@@ -58,10 +58,23 @@ def test_a_person_is_erased_after_confirmation(folder: Path) -> None:
     done = forget(PERSON, "--json", "--yes")
     assert done.exit_code == 0
     counts = json.loads(done.output)
-    assert {name: counts[name] for name in ("dead", "state", "left", "chats", "wiped")} == {
-        "dead": 1, "state": 1, "left": [], "chats": [CHAT], "wiped": True,
-    }  # fmt: skip
+    assert counts == {"rows": {"dead": 1, "state": 1}, "left": [], "chats": [CHAT], "wiped": True}
     assert WORDS.encode() not in on_disk(folder)
+
+
+def test_all_that_is_kept_of_a_person_is_shown_before_it_is_erased(folder: Path) -> None:
+    stored()
+    shown = CliRunner().invoke(main, ["person", "show", PERSON]).output
+    assert re.search(rf"^scope +chat:{CHAT}\nname +said\nvalue +{WORDS}$", shown, re.MULTILINE)
+    assert re.search(r"^1 in dead, 1 in state$", shown, re.MULTILINE)
+    exported = json.loads(CliRunner().invoke(main, ["person", "show", PERSON, "--json"]).output)
+    assert (exported["person"], exported["chats"]) == (PERSON, [CHAT])
+    (dead,) = exported["tables"]["dead"]
+    assert dead["body"]["data"]["parts"][0]["value"] == WORDS
+    assert dead["dead_lettered_at"].startswith("20")
+    counts = {table: len(rows) for table, rows in exported["tables"].items() if rows}
+    assert json.loads(forget(PERSON, "--yes", "--json").output)["rows"] == counts
+    assert "Nothing is kept" in CliRunner().invoke(main, ["person", "show", PERSON]).output
 
 
 def test_the_text_output_counts_what_was_erased(folder: Path) -> None:
@@ -74,9 +87,9 @@ def test_the_text_output_counts_what_was_erased(folder: Path) -> None:
 def test_a_chat_whose_messages_are_gone_can_be_named(folder: Path) -> None:
     stored(chat="known-to-the-operator")
     asyncio.run(_purge())
-    assert json.loads(forget(PERSON, "--yes", "--json").output)["state"] == 0
+    assert json.loads(forget(PERSON, "--yes", "--json").output)["rows"] == {}
     named = forget(PERSON, "--yes", "--json", "--chat", "known-to-the-operator")
-    assert json.loads(named.output)["state"] == 1
+    assert json.loads(named.output)["rows"] == {"state": 1}
 
 
 async def _purge() -> None:
@@ -94,8 +107,8 @@ def test_linq_is_asked_for_the_persons_chats(folder: Path, command: Callable[...
     stored(chat=chat)
     asyncio.run(_purge())
     environ = {"LINQ_API_V3_API_KEY": "token", "LINQ_API_V3_BASE_URL": f"{linq}/api/partner"}
-    assert json.loads(forget(PERSON, "--yes", "--json", "--no-ask-linq", env=environ).output)["state"] == 0
-    assert json.loads(forget(PERSON, "--yes", "--json", env=environ).output)["state"] == 1
+    assert json.loads(forget(PERSON, "--yes", "--json", "--no-ask-linq", env=environ).output)["rows"] == {}
+    assert json.loads(forget(PERSON, "--yes", "--json", env=environ).output)["rows"] == {"state": 1}
 
 
 def test_if_a_handler_takes_too_long_the_command_to_run_again_names_the_chats_found(folder: Path) -> None:
@@ -114,7 +127,7 @@ def test_if_a_handler_takes_too_long_the_command_to_run_again_names_the_chats_fo
     assert "1 delivery is being handled now" in first.output
     assert f"linqbot person forget {PERSON} --chat {CHAT} --no-ask-linq" in first.output
     assert second.exit_code == 0
-    assert json.loads(second.output)["entries"] == 1
+    assert json.loads(second.output)["rows"] == {"journal": 1}
     assert CHAT.encode() not in on_disk(folder)
 
 
@@ -138,7 +151,7 @@ def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: P
     result = asyncio.run(work())
     assert result.exit_code == 0
     counts = json.loads(result.output)
-    assert (counts["waiting"], counts["timers"], counts["left"]) == (1, 1, [])
+    assert (counts["rows"]["delivery"], counts["rows"]["timer"], counts["left"]) == (1, 1, [])
     assert WORDS.encode() not in on_disk(folder)
 
 

@@ -20,8 +20,8 @@ from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
+from linqbot.storage.personal import Found, Person, StoredRecord
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -100,7 +100,7 @@ async def test_a_command_sees_leased_deliveries_and_erases_all_others(path: Path
         (lease,) = await server.take(1, lease_s=60)
         assert [each.state for each in await command.waiting()] == ["leased", "ready", "ready"]
         forgotten = await command.forget(ANN)
-        assert (forgotten.waiting, forgotten.left, forgotten.wiped) == (2, ("w.ann-0",), True)
+        assert (forgotten.rows["delivery"], forgotten.left, forgotten.wiped) == (2, ("w.ann-0",), True)
         await server.finish(lease, Commit(Ack()))
         assert await server.take(1, lease_s=60) == []
         assert await server.put(from_ann(9)) is True
@@ -234,7 +234,7 @@ async def test_the_handle_of_a_forgotten_recipient_is_in_no_file(path: Path) -> 
     people = [f"+1415555{n:04}" for n in range(300)]
     async with SQLiteStorage(path) as storage:
         await storage.start_broadcast(new, people)
-        assert (await storage.forget(people[142])).recipients == 1
+        assert (await storage.forget(people[142])).rows["recipient"] == 1
         assert people[142].encode() not in bytes_of(path)
         assert people[143].encode() in bytes_of(path)
 
@@ -249,7 +249,7 @@ async def test_forget_reports_a_file_that_was_too_busy_to_be_written_again(
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM done").fetchone()
         forgotten = await storage.forget(ANN)
-        assert (forgotten.done, forgotten.wiped) == (1, False)
+        assert (forgotten.rows["done"], forgotten.wiped) == (1, False)
         reader.close()
         assert (await storage.forget(ANN)).wiped
         assert MARKER not in bytes_of(path)
@@ -264,7 +264,7 @@ async def test_a_purge_and_a_forget_that_lack_room_to_write_the_file_again_say_s
     async with SQLiteStorage(path) as storage:  # with an empty WAL
         with largest_file(200_000):
             forgotten = await storage.forget(ANN)
-            assert (forgotten.dead, forgotten.wiped) == (1, False)
+            assert (forgotten.rows["dead"], forgotten.wiped) == (1, False)
             with pytest.raises(StorageUnavailable, match=r"or its disk has no room for a copy of it\. Purge again\.$"):
                 await storage.purge(before=2 * NOON)
         assert (await storage.forget(ANN)).wiped
@@ -293,7 +293,12 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
         await storage.put(from_ann(2))
         forgotten = await storage.forget(ANN)
         assert searches[0].left == {"w.ann-1"}
-        assert (forgotten.waiting, forgotten.done, forgotten.timers, forgotten.left) == (1, 1, 1, ())
+        assert (forgotten.rows["delivery"], forgotten.rows["done"], forgotten.rows["timer"], forgotten.left) == (
+            1,
+            1,
+            1,
+            (),
+        )
         assert MARKER not in bytes_of(path)
 
 
@@ -315,7 +320,7 @@ async def test_forget_reports_what_is_left_when_records_are_added_faster_than_er
 
         monkeypatch.setattr(Person, "find", after_one_more_message)
         forgotten = await storage.forget(ANN)
-        assert (forgotten.waiting, forgotten.left) == (5, ("w.ann-6",))
+        assert (forgotten.rows["delivery"], forgotten.left) == (5, ("w.ann-6",))
 
 
 async def test_purged_bytes_are_in_no_file_even_while_the_server_runs(path: Path) -> None:

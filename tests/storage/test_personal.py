@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from storage.conftest import NOON, MakeStorage, entry, handle, leased
+from postgres_server import empty_storage_url
+from storage.conftest import NOON, MakeStorage, entry, handle, leased, rows_of
 
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.storage.backend import Storage
-from linqbot.storage.erasure import Person
+from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.consents import Consent
+from linqbot.storage.contents import TABLES, Row
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.decisions import Decision
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
+from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.open import open_storage
+from linqbot.storage.outcomes import OutcomeRow
+from linqbot.storage.personal import KEPT, Person
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Selection
@@ -63,7 +75,7 @@ async def test_a_person_is_forgotten_everywhere_and_other_people_are_not(storage
         in_chat = entry("w.other", f"{name}-sent", status="accepted", answer=b"{}")
         await storage.settle(replace(in_chat, chat_id=chat))
     assert await storage.forget(ANN) == Forgotten(
-        waiting=2, done=1, dead=1, entries=3, timers=2, state=2, chats=("ann-chat",)
+        Counter(delivery=2, done=1, dead=1, journal=3, timer=2, state=2), chats=("ann-chat",)
     )
     assert await everything(storage) == {"w.b-done", "w.b-dead", "w.b-wait", "w.b-behind"}
     assert await storage.depth() == 2
@@ -92,10 +104,10 @@ async def test_deliveries_being_handled_are_left_and_reported(storage: Storage) 
     await storage.put(said("1", ANN, "chat"))
     lease = await leased(storage, said("2", ANN, "chat"))
     await storage.begin(entry("w.1", call=json.dumps({"to": ANN}).encode()))
-    assert await storage.forget(ANN) == Forgotten(waiting=1, left=("w.1",), chats=("chat",))
+    assert await storage.forget(ANN) == Forgotten(Counter(delivery=1), left=("w.1",), chats=("chat",))
     assert len(await storage.entries("w.1")) == 1
     await storage.finish(lease, Commit(Ack()))
-    assert await storage.forget(ANN) == Forgotten(done=1, entries=1, chats=("chat",))
+    assert await storage.forget(ANN) == Forgotten(Counter(done=1, journal=1), chats=("chat",))
 
 
 async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage) -> None:
@@ -133,7 +145,7 @@ async def test_records_of_a_direct_chat_are_erased_even_without_the_handle(stora
     read = {"event_id": "r", "event_type": "message.read", "data": {"chat": {"id": "chat"}, "id": "m"}}
     await storage.put(Delivery.from_webhook(json.dumps(read).encode(), webhook_id="", received_at=NOON))
     await storage.put(said("1", ANN, "chat"))
-    assert (await storage.forget(ANN)).waiting == 2
+    assert (await storage.forget(ANN)).rows["delivery"] == 2
 
 
 async def test_records_that_only_mention_the_direct_chat_are_erased(storage: Storage) -> None:
@@ -143,7 +155,7 @@ async def test_records_that_only_mention_the_direct_chat_are_erased(storage: Sto
     await storage.begin(entry("w.own", "0", call=b'{"path": "/v3/chats/chat/messages"}'))
     await storage.begin(entry("w.own", "1", call=b'{"path": "/v3/chats/chat-2/messages"}'))
     forgotten = await storage.forget(ANN)
-    assert (forgotten.waiting, forgotten.entries) == (2, 1)
+    assert (forgotten.rows["delivery"], forgotten.rows["journal"]) == (2, 1)
     assert await everything(storage) == {"w.other"}
     assert [one.slot for one in await storage.entries("w.own")] == ["1"]
 
@@ -155,7 +167,7 @@ async def test_receipts_of_answers_to_the_person_in_a_group_are_erased_and_other
     for name in ("a", "b"):
         receipt = json.dumps({"data": {"id": f"sent-{name}", "parts": [{"value": "you said hi"}]}}).encode()
         await storage.put(Delivery(f"w.receipt-{name}", "r:group", "message.delivered", receipt, NOON))
-    assert (await storage.forget(ANN)).waiting == 1
+    assert (await storage.forget(ANN)).rows["delivery"] == 1
     assert await everything(storage) == {"w.b", "w.receipt-b"}
 
 
@@ -164,7 +176,7 @@ async def test_entries_of_a_running_turn_of_another_person_stay_until_it_ends(st
     await storage.begin(entry("w.b", call=json.dumps({"body": {"to": [ANN]}}).encode()))
     assert await storage.forget(ANN) == Forgotten(left=("w.b",))
     await storage.finish(lease, Commit(Ack()))
-    assert await storage.forget(ANN) == Forgotten(entries=1)
+    assert await storage.forget(ANN) == Forgotten(Counter(journal=1))
     assert await everything(storage) == {"w.b"}
 
 
@@ -174,7 +186,61 @@ async def test_chats_passed_by_the_caller_are_erased_too(storage: Storage) -> No
         Delivery("w.1", "c:chat", "", b"", NOON),
         commit=Commit(Ack(), state=[StateWrite("chat:chat", "x", b"1")]),
     )
-    assert await storage.forget(ANN, chats=["chat"]) == Forgotten(done=1, state=1, chats=("chat",))
+    assert await storage.forget(ANN, chats=["chat"]) == Forgotten(Counter(done=1, state=1), chats=("chat",))
+
+
+async def fill(storage: Storage, name: str, person: str, chat: str) -> None:
+    """Store rows about a person in every table that can have some."""
+    asks = said(f"{name}-asks", person, chat)
+    asked = Conversation(
+        asks.id, 0, chat, person, "bot:form", "waiting", NOON, NOON + 60, b'{"text":"?"}', root=asks.body
+    )
+    record = OutcomeRow(asks.id, asks.lane, asks.type, f"of-{name}", None, NOON, "handled", tried='[["bot:a","b"]]')
+    sent = replace(entry(asks.id, status="accepted", answer=b"{}"), chat_id=chat)
+    state = [StateWrite(f"chat:{chat}", "x", b'{"a":1}'), StateWrite(f"person:{person}", "x", b"[1]")]
+    await handle(storage, asks, commit=Commit(Ack(), [sent], state, conversations=[asked], record=record))
+    await handle(storage, said(f"{name}-dead", person, chat), commit=Commit(DeadLetter("Boom")))
+    await storage.schedule(Timer(f"{name}-later", NOON + 60, f"c:{chat}", "send", b'{"text":"hi"}', 1))
+    handoff = ChatHandoff(name, chat, person, LINE, LINE, name, None, "fr", 60.0)
+    await storage.mute(Mute(chat, FOREVER, person, "busy", handoff))
+    await storage.note_consent(Consent(name, person, NOON, "given", "a form"))
+    await storage.decide(Decision(name, NOON, "refused", "reply", "Not allowed.", "w.1", person, LINE))
+    await storage.start_broadcast(NewBroadcast(name, LINE, 60, b"[]", NOON, lane=f"c:{chat}"), [person])
+
+
+@pytest.fixture(params=["sqlite", "memory", pytest.param("postgres", marks=pytest.mark.process)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    urls = {"sqlite": f"sqlite:///{tmp_path}/bot.db", "memory": "memory://"}
+    return urls.get(request.param) or empty_storage_url("personal")
+
+
+async def test_an_export_holds_every_row_that_forget_removes(url: str, clock: MovableClock) -> None:
+    async def rows() -> dict[str, list[Row]]:
+        return {} if url == "memory://" else await rows_of(url)  # only its own process can read a storage in memory
+
+    people = (("a", ANN, "ann-chat"), ("b", BOB, "bob-chat"))
+    async with open_storage(url, clock=clock, keep_days=9) as storage:
+        for name, person, chat in people:
+            await fill(storage, name, person, chat)
+        for name, person, chat in people:
+            await storage.put(said(f"{name}-wait", person, chat))
+        before, exported, others = await rows(), await storage.export(ANN), await storage.export(BOB)
+        forgotten, after = await storage.forget(ANN), await rows()
+        assert [table for table, found in exported.rows.items() if not found] == []
+        assert {table: len(found) for table, found in exported.rows.items()} == forgotten.rows
+        for table in before.keys() - HOLD_NOTHING:
+            gone = [row for row in before[table] if row not in after[table]]
+            assert [tuple(row.values()) for row in exported.rows.get(table, ())] == gone
+        assert not any((await storage.export(ANN)).rows.values())
+        assert await storage.export(BOB) == others
+
+
+HOLD_NOTHING = {"meta", "seen"}
+"""Tables of `TABLES` without personal data. What `forget` erases leaves `seen` as an id of no delivery."""
+
+
+def test_each_table_says_how_the_rows_of_a_person_are_found() -> None:
+    assert KEPT.keys() | HOLD_NOTHING == TABLES.keys(), "Say in KEPT how a person is found in the new table."
 
 
 def names(handle: str, document: Any) -> bool:

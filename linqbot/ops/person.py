@@ -1,0 +1,74 @@
+"""All that is kept of a person, for operators: shown, exported and erased. `storage/personal.py` finds it.
+
+Next to a running server. A turn about the person that runs meanwhile keeps its rows until it has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from linqbot.client.client import Client
+from linqbot.ops.stored_contents import decoded
+from linqbot.settings import Settings
+from linqbot.storage.backend import Storage
+from linqbot.storage.mutes import FOREVER
+from linqbot.storage.upkeep import Forgotten
+
+_LOOK_EVERY_S: Final = 0.2
+_TIMES: Final = frozenset({"at", "due", "since", "until", "not_before"})
+"""Columns with times, next to those whose names end in `_at`."""
+
+_JSON: Final = frozenset({"carrier", "handoff", "tried", "calls"})
+"""Columns with JSON as text. All bytes are JSON."""
+
+
+async def chats_of(settings: Settings, handle: str) -> set[str]:
+    """Ask Linq for the direct chats of a person. The storage knows only those of the last days.
+
+    Without a key none is returned.
+    """
+    if not settings.api_key:
+        return set()
+    async with Client(settings.api_key, base_url=settings.base_url) as client:
+        return {chat.id async for chat in client.chats.list_chats(to=handle) if not chat.is_group}
+
+
+async def export(storage: Storage, handle: str, chats: Collection[str]) -> dict[str, Any]:
+    """Return all that is kept of a person, as JSON."""
+    found = await storage.export(handle, chats=chats)
+    tables = {table: [_readable(row) for row in rows] for table, rows in found.rows.items()}
+    return {"person": handle, "chats": list(found.chats), "tables": tables}
+
+
+async def forget(storage: Storage, handle: str, chats: Collection[str], *, wait_s: float) -> Forgotten:
+    """Erase a person, and wait for handlers that are working on a message of the person."""
+    until = time.monotonic() + wait_s
+    forgotten = await storage.forget(handle, chats=chats)
+    while forgotten.left and await _ended(storage, forgotten.left, until):
+        # The chats are passed on: the turns that have ended may have removed the records that name them.
+        forgotten += await storage.forget(handle, chats=forgotten.chats)
+    return forgotten
+
+
+async def _ended(storage: Storage, ids: Collection[str], until: float) -> bool:
+    while [each for one in ids for each in await storage.waiting(delivery_id=one) if each.state == "leased"]:
+        if time.monotonic() >= until:
+            return False
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return True
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _value(name, value) for name, value in row.items()}
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, float) and (name in _TIMES or name.endswith("_at")):
+        return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds") if 0 < value < FOREVER else None
+    if isinstance(value, bytes) or (value and name in _JSON):
+        return decoded(value if isinstance(value, bytes) else value.encode()) if value else None
+    return value

@@ -1,0 +1,381 @@
+"""Personal data: the rows of each table that concern a person are found, to be exported or to be erased.
+
+`KEPT` says for each table how they are found, so what an export shows is what `forget` erases. A record with JSON documents
+concerns the person if one of them contains their handle as a value. A text that people write does not count, such as
+a message of another person that is this handle. The records also show which direct chats are with the person. Records of
+these chats, of turns about the person, and of messages that answer the person concern them too.
+
+The search reads all such records, from one snapshot. Only the deletion is a write transaction. The next search finds what a
+turn stores between the two.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from linqbot.linq.events.delivery import decode
+from linqbot.linq.events.lane import (
+    chat_of_lane,
+    chat_of_receipts,
+    is_lane_of_receipts,
+    lane_of_chat,
+    lane_of_receipts,
+)
+from linqbot.storage import broadcasts, mutes, outcomes, state
+from linqbot.storage.contents import TABLES, select
+from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.upkeep import Exported, Forgotten
+
+Keys: TypeAlias = Mapping[str, Collection[str]]
+"""The keys of the records that were found, by table; for `turn` the turns of the journal entries among them."""
+
+
+class Kept(NamedTuple):
+    """The way in which the rows of a person are found in a table.
+
+    Attributes:
+        about: Words for the rows.
+        condition: The condition of their rows, in SQL.
+        values: Returns the values of its parameters.
+        records: SQL for the records to search, if the person is found by their contents: key, lane, chat, turn, message id, whether
+            it is leased, and documents in JSON. The condition is then true for the keys that are found.
+        erase: The beginning of the statement that erases the rows, if it is no DELETE.
+    """
+
+    about: str
+    condition: str
+    values: Callable[[Person, Keys], tuple[Collection[str], ...]]
+    records: str = ""
+    erase: str = ""
+
+
+def _searched(about: str, columns: str, table: str, *, key: str = "id", source: str = "") -> Kept:
+    records = f"SELECT {key}, {columns} FROM {source or table}"  # noqa: S608 - constant text
+    return Kept(about, f"{key} = ANY($1)", lambda _, keys: (keys[table],), records)
+
+
+KEPT: Final[Mapping[str, Kept]] = {
+    "delivery": _searched(
+        "a webhook that waits",
+        "lane, NULL, NULL, NULL, {leased}, body",
+        "delivery",
+        source="delivery JOIN body USING (seq)",
+    ),
+    "done": _searched("a webhook that was handled", "lane, NULL, NULL, NULL, false, body", "done"),
+    "dead": _searched("a webhook that was given up", "lane, NULL, NULL, NULL, false, body", "dead"),
+    "journal": _searched(
+        "a call to Linq, or a step of the bot",
+        "'', chat_id, turn, message_id, false, call, answer, origin",
+        "journal",
+        key="key",
+    )._replace(condition="turn = ANY($2) AND key = ANY($1)", values=lambda _, keys: (keys["journal"], keys["turn"])),
+    "timer": _searched("a scheduled send, or a timeout", "lane, NULL, NULL, NULL, false, payload", "timer"),
+    "conversation": _searched("a question", "'', chat_id, id, NULL, false, root, question", "conversation"),
+    "mute": _searched(
+        "a mute, or who answers by hand",
+        """lane, NULL, NULL, NULL, false, handoff, '"' || person || '"'""",
+        "mute",
+        key="lane",
+    ),
+    "state": Kept("a value of ctx.state", "lower(scope) = ANY($1)", lambda person, _: (person.scopes,)),
+    "recipient": Kept("a message to many", "lower(handle) = ANY($1)", lambda person, _: ([person.handle],)),
+    "decision": Kept("why a message was sent or not", "person = ANY($1)", lambda person, _: ([person.handle],)),
+    "consent": Kept("a consent, or its end", "person = ANY($1)", lambda person, _: ([person.handle],)),
+    "outcome": Kept("what became of a webhook", "lane = ANY($1)", lambda person, _: (person.lanes_of_outcomes,)),
+    # It is not theirs, but names their chat until it ends.
+    "broadcast": Kept(
+        "a broadcast that a message of theirs began",
+        "lane = ANY($1)",
+        lambda person, _: (person.lanes,),
+        erase="UPDATE broadcast SET lane = ''",
+    ),
+}
+"""The tables with rows of people, in the order in which an export shows them. All others hold nothing of a person."""
+
+_WRITTEN = frozenset({"value", "text", "filename", "first_name", "last_name"})
+"""Keys of texts that people write: those of parts and polls, the names of files and on contact cards."""
+
+_MANY = 50
+"""From this number of ids on, searching the decoded document is faster than searching its bytes."""
+
+
+class StoredRecord(NamedTuple):
+    """A stored record, in the form in which `Person.find` searches it."""
+
+    table: str
+    key: str  # the id; for a journal entry its idempotency key, for a mute its lane
+    lane: str  # empty for a journal entry and a conversation
+    documents: tuple[bytes | str | None, ...]  # JSON documents that may contain a handle
+    chat: str | None = None  # for a conversation, and for a journal entry whose call wrote to a chat
+    turn: str | None = None  # for a journal entry or a conversation
+    message_id: str | None = None  # for a journal entry only
+    leased: bool = False  # True for a delivery that is being handled
+
+
+@dataclass(slots=True)
+class Found:
+    """The records that concern a person.
+
+    Attributes:
+        keys: Their keys by table.
+        turns: The turn of each journal entry in `keys`.
+        has_rows: True if a table that is not searched has rows of the person.
+    """
+
+    keys: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    turns: dict[str, str | None] = field(default_factory=dict)
+    has_rows: bool = False
+    # Ids of all deliveries that are being handled, also of those that do not concern the person.
+    leased: set[str] = field(default_factory=set)
+
+    @property
+    def left(self) -> set[str]:
+        """Ids of deliveries that are being handled, so that records about the person cannot be erased yet."""
+        return self.leased & {*self.keys["delivery"], *self.turns.values()}
+
+    @property
+    def all(self) -> Keys:
+        return self._with_entries(self.turns)
+
+    @property
+    def erasable(self) -> Keys:
+        """The keys that can be erased now.
+
+        The records of a running turn are excluded: its journal entries prevent it from sending twice after a crash.
+        """
+        entries = {key: turn for key, turn in self.turns.items() if turn not in self.leased}
+        return self._with_entries(entries) | {"delivery": self.keys["delivery"] - self.leased}
+
+    def _with_entries(self, turns: Mapping[str, str | None]) -> dict[str, Collection[str]]:
+        named = {turn for turn in turns.values() if turn is not None}
+        return {**{table: self.keys[table] for table in KEPT}, "journal": set(turns), "turn": named}
+
+
+class Person:
+    """A person whose data is looked for, with the chats, turns and messages found so far.
+
+    Args:
+        handle: E.164, or an e-mail address in any case.
+        chats: Ids of direct chats that are known to be with the person.
+    """
+
+    def __init__(self, handle: str, chats: Collection[str]) -> None:
+        self.chats = set(chats)
+        self.handle: str = handle.casefold()
+        self.named_lanes: set[str] = set()  # lanes that hold the handle
+        self._turns: set[str] = set()
+        self._messages: set[str] = set()
+
+    @property
+    def scopes(self) -> set[str]:
+        return {f"person:{self.handle}", *(f"chat:{chat}".lower() for chat in self.chats)}
+
+    @property
+    def lanes(self) -> set[str]:
+        return {lane_of_chat(chat) for chat in self.chats}
+
+    @property
+    def lanes_of_outcomes(self) -> set[str]:
+        return self.lanes | {lane_of_receipts(chat) for chat in self.chats} | self.named_lanes
+
+    async def find(self, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
+        """Find the records that concern the person.
+
+        `records` is called several times, because each record that is found may link to others.
+        """
+        found = Found()
+        async for record in records():
+            if record.leased:
+                found.leased.add(record.key)
+            if self.is_named_in(*record.documents):
+                self._add(record, found)
+        known = -1
+        while known != (known := len(self.chats) + len(self._turns) + len(self._messages)):
+            if known:
+                async for record in records():
+                    if record.key not in found.keys[record.table] and self._is_linked_to(record):
+                        self._add(record, found)
+        return found
+
+    def is_named_in(self, *documents: bytes | str | None) -> bool:
+        """Return True if a string in a JSON document equals the handle, and remember the direct chats in it."""
+        found = False
+        for document in map(_encoded, documents):
+            data = decode(document) if self._may_be_in(document) else None
+            if any(value.casefold() == self.handle for value in _strings(data, without=_WRITTEN)):
+                found = True
+                self.chats.update(_direct_chats(data))
+        return found
+
+    def _may_be_in(self, document: bytes) -> bool:
+        # Decoding is a hundred times slower. JSON may write any letter as \uXXXX.
+        return not self.handle.isascii() or self.handle.encode() in document.lower() or b"\\u" in document
+
+    def _is_linked_to(self, record: StoredRecord) -> bool:
+        return (
+            not self.chats.isdisjoint({record.chat, chat_of_lane(record.lane), chat_of_receipts(record.lane)})
+            or record.turn in self._turns
+            or any(_mentions(document, self.chats) for document in record.documents)
+            # Receipts quote the message that they are about, also in groups.
+            or (
+                is_lane_of_receipts(record.lane)
+                and any(_mentions(document, self._messages) for document in record.documents)
+            )
+        )
+
+    def _add(self, record: StoredRecord, found: Found) -> None:
+        found.keys[record.table].add(record.key)
+        if record.table == "journal":
+            found.turns[record.key] = record.turn
+        elif record.table not in ("timer", "mute"):
+            self._turns.add(record.key)
+        if record.message_id is not None:
+            self._messages.add(record.message_id)
+
+
+def _encoded(document: bytes | str | None) -> bytes:
+    return document.encode() if isinstance(document, str) else document or b""
+
+
+def _mentions(given: bytes | str | None, ids: set[str]) -> bool:
+    """Return True if a string in a JSON document is one of the ids, or a path through one."""
+    document = _encoded(given)
+    if not document or not ids:
+        return False
+    if len(ids) < _MANY and not any(one.encode() in document for one in ids):
+        return False
+    return any(not ids.isdisjoint(value.split("/")) for value in _strings(decode(document)))
+
+
+def _strings(data: Any, *, without: Collection[str] = ()) -> Iterator[str]:
+    """Yield every string value, but those of the keys `without`, and those inside objects with `is_me`.
+
+    The bot's own line is in every chat, so matching its number would erase all data.
+    """
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, list):
+        for value in data:
+            yield from _strings(value, without=without)
+    elif isinstance(data, dict) and data.get("is_me") is not True:
+        for key, value in data.items():
+            if key not in without or not isinstance(value, str):
+                yield from _strings(value, without=without)
+
+
+def _direct_chats(data: Any) -> Iterator[str]:
+    """Yield the ids of the chats that a document marks as no groups, at any depth."""
+    if isinstance(data, dict):
+        chat = data.get("chat_id") or data.get("id")
+        if data.get("is_group") is False and isinstance(chat, str):
+            yield chat
+    if isinstance(data, dict | list):
+        for value in data.values() if isinstance(data, dict) else data:
+            yield from _direct_chats(value)
+
+
+_ROUNDS = 5
+"""Maximum number of searches. If the last one still finds something, records are added faster than they are erased."""
+
+_PAGE = 500
+
+Read: TypeAlias = Callable[[Callable[[Readable], Any]], Awaitable[Any]]
+
+
+async def export(handle: str, chats: Collection[str], read: Read) -> Exported:
+    """Return the rows of a person, from one snapshot; see `Storage.export`."""
+    person = await _person(handle, chats, read)
+
+    async def rows(db: Readable) -> dict[str, list[dict[str, Any]]]:
+        async with db.snapshot():
+            found = await _find(db, person)
+            return {
+                table: [
+                    dict(zip(TABLES[table], row, strict=True))
+                    for row in await db.fetch(select(table, db, kept.condition), *_values(kept, person, found.all))
+                ]
+                for table, kept in KEPT.items()
+            }
+
+    return Exported(await read(rows), tuple(sorted(person.chats)))
+
+
+async def forget(
+    handle: str,
+    chats: Collection[str],
+    read: Read,
+    operate: Callable[[Callable[[Any], Any]], Awaitable[Any]],
+    forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]],
+) -> Forgotten:
+    """Erase what concerns a person, until a search finds nothing more; see `Storage.forget`."""
+    person = await _person(handle, chats, read)
+    forgotten = Forgotten()
+    for _ in range(_ROUNDS):
+        found = await read(lambda db: _search(db, person))
+        if not any(found.erasable.values()) and not found.has_rows:
+            break
+        forgotten += await operate(partial(_erase, person, found, forget_waiting))
+    else:
+        found = await read(lambda db: _search(db, person))
+    left = found.left.union(*found.erasable.values())
+    return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)))
+
+
+async def _person(handle: str, chats: Collection[str], read: Read) -> Person:
+    return Person(handle, {*chats, *await read(lambda db: state.chats_with(db, handle.casefold()))})
+
+
+async def _search(db: Readable, person: Person) -> Found:
+    async with db.snapshot():
+        return await _find(db, person)
+
+
+async def _find(db: Readable, person: Person) -> Found:
+    found = await person.find(lambda: _records(db))
+    person.named_lanes.update(await outcomes.lanes_naming(db, person.handle))
+    for table, kept in KEPT.items():
+        sql = f"SELECT 1 FROM {table} WHERE {kept.condition} LIMIT 1"  # noqa: S608 - constant text
+        if not kept.records and await db.value(sql, *_values(kept, person, {})) is not None:
+            found.has_rows = True
+    return found
+
+
+async def _records(db: Readable) -> AsyncIterator[StoredRecord]:
+    for table, kept in KEPT.items():
+        if kept.records:
+            async for page in db.pages(kept.records.format(leased=db.is_leased), _PAGE):
+                for key, lane, chat, turn, message_id, leased, *documents in page:
+                    yield StoredRecord(table, key, lane, tuple(documents), chat, turn, message_id, bool(leased))
+
+
+def _values(kept: Kept, person: Person, keys: Keys) -> list[list[str]]:
+    return [list(each) for each in kept.values(person, keys)]
+
+
+async def _erase(
+    person: Person, found: Found, forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]], tx: Writable
+) -> Forgotten:
+    # Since the search, other deliveries may have been leased. Those that are not cannot be until the commit.
+    sql = "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE"
+    await tx.fetch(sql, sorted(found.keys["delivery"]))
+    leased = {one for (one,) in await tx.fetch(f"SELECT id FROM delivery WHERE {tx.is_leased}")}  # noqa: S608
+    keys = replace(found, leased=leased).erasable
+    await broadcasts.lock(tx)
+    asked = await tx.fetch("SELECT id, chat_id FROM conversation WHERE id = ANY($1)", list(keys["conversation"]))
+    tx.changes.forget_conversations((chat_id, one) for one, chat_id in asked)
+    tx.changes.timers |= bool(keys["timer"])
+    chats = [chat_of_lane(lane) or "" for lane in keys["mute"]]
+    # The inbox and the mutes are also in memory.
+    rows = Counter(
+        delivery=await forget_waiting(tx, keys["delivery"]), mute=await mutes.remove(tx, chats) if chats else 0
+    )
+    for table, kept in KEPT.items():
+        if table not in rows:
+            sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"  # noqa: S608 - constant text
+            rows[table] = await tx.run(sql, *_values(kept, person, keys))
+    tx.changes.broadcasts |= rows["recipient"] > 0
+    return Forgotten(+rows)
