@@ -13,14 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
 from pydantic_core import to_json
 
-from linqbot.client.call import prepare
 from linqbot.client.client import Client
 from linqbot.client.http.addresses import LOOPBACK, UnsafeURL, target
 from linqbot.client.http.connector import Connector, environment_proxy, trust
@@ -174,6 +172,7 @@ class TroubleWatch:
         self._since = clock.now()
         self._asked_at = -ASK_EVERY_S
         self._counted = (0, 0)  # what the record knows of the two counts
+        self._unnoted: list[TroubleMessage] = []  # messages that were sent, which the record may not know
 
     async def run(self) -> None:
         """Look until the task is cancelled."""
@@ -268,12 +267,18 @@ class TroubleWatch:
         return f"is {standing}" if standing in ("AT_RISK", "CRITICAL") else None
 
     async def _change(self, to: Callable[[TroubleRecord], T]) -> T:
+        sent = list(self._unnoted)
+
         def change(text: str | None) -> tuple[str, T]:
             record = read_record(text)
+            for message in sent:
+                note_sent(record, message)
             result = to(record)
             return record.model_dump_json(exclude_defaults=True), result
 
-        return await self._storage.change_troubles(change)
+        result = await self._storage.change_troubles(change)
+        self._unnoted = [each for each in self._unnoted if each not in sent]
+        return result
 
     async def _tell(self, message: TroubleMessage) -> None:
         given = self._targets[message.target]
@@ -285,7 +290,8 @@ class TroubleWatch:
             log.warning("trouble.not_sent", **facts, error=_reason(error))
         else:
             log.info("trouble.sent", **facts, over=message.ended_at is not None)
-            await self._change(partial(note_sent, message=message))
+            self._unnoted.append(message)
+            await self._change(lambda _: None)
 
     async def _send(self, given: str, message: TroubleMessage) -> None:
         scheme, _, address = given.partition(":")
@@ -301,12 +307,12 @@ class TroubleWatch:
             await _post(given, _as_json(message, text), headers)
 
     async def _text(self, person: str, message: TroubleMessage, text: str) -> None:
-        # The line of the chat with the owner, or a healthy one.
-        line = (await self._client.available_number.retrieve(to=[person])).phone_number
-        body = {"from": line, "to": [person], "message": {"parts": [{"type": "text", "value": text}]}}
-        made = "\0".join((self._storage.install, message.id, message.target, line))
+        made = "\0".join((self._storage.install, message.id, message.target))
         key = hashlib.blake2b(made.encode(), digest_size=16).hexdigest()
-        await self._client.run(prepare("chats.create", body=body).with_key(key))
+        # From the line that Linq chooses: that of the chat with the owner, or else the best one.
+        await self._client.messages.create(
+            to=[person], message={"parts": [{"type": "text", "value": text}]}, idempotency_key=key
+        )
 
 
 async def can_send(client: Client, line: PhoneNumber, every: Sequence[PhoneNumber]) -> bool:
@@ -335,6 +341,8 @@ def _is_mail_address(address: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, LinqApiError):
+        return f"Linq answered {error.status}/{error.code}"
     return str(error) if isinstance(error, NotSent) else reason_of(error)
 
 
@@ -356,7 +364,7 @@ def _as_json(message: TroubleMessage, text: str) -> bytes:
 
 
 def _here() -> str:
-    # Without its domain: a name with dots is a link, and the first message of a chat must have none.
+    # Without its domain: a name with dots would be shown as a link.
     return f"linqbot on {platform.node().partition('.')[0] or 'this machine'}"
 
 
