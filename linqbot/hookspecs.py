@@ -108,6 +108,7 @@ class Running:
         clock: Clock that retries and timers use.
         post: Puts an event from outside into a chat's lane: `await running.post("order.shipped", {…}, id=…, person=…)`.
         handled: Event classes that the handlers take, those of plugins included.
+        lost: Returns the number of messages that this process had to fetch, because Linq had given up delivering their webhooks.
     """
 
     bot: Bot
@@ -116,6 +117,7 @@ class Running:
     clock: Clock
     post: Poster
     handled: frozenset[type[Event]] = frozenset()
+    lost: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,13 @@ def create_app(
     # The failure of a send is logged by its turn.
     storage.settled = [name for name, status in RECEIPTS.items() if status != "failed" and not dispatcher.wants(name)]
     environment = Running(
-        bot, observed.wrapped(outbound.wrap), storage, clock, Poster(storage, clock), dispatcher.handled
+        bot,
+        observed.wrapped(outbound.wrap),
+        storage,
+        clock,
+        Poster(storage, clock),
+        dispatcher.handled,
+        lambda: gaps.lost,
     )
     turns = Turns(
         dispatcher,
@@ -221,7 +227,7 @@ def create_app(
                 await refusals.close()
                 log.info("bot.stopped", waiting=await depth_of(storage))
 
-    probes = Health(role, webhook, worker, readiness, checks, storage, plugins)
+    probes = Health(role, webhook, worker, readiness, checks, environment, plugins)
     routes = [
         *(Route(path, webhook) for path in WEBHOOK_PATHS),
         Route("/livez", probes.livez),

@@ -225,7 +225,7 @@ class Health:
     worker: Worker
     readiness: Readiness
     checks: Checks
-    storage: Storage
+    running: Running
     plugins: Plugins
 
     async def livez(self, _: Request) -> PlainTextResponse:
@@ -239,6 +239,7 @@ class Health:
             "role": self.role,
             "busy": self.worker.busy,
             "waiting": waiting,
+            "lost": self.running.lost(),
         }
         if reason is not None:
             report["reason"] = reason
@@ -260,7 +261,7 @@ class Health:
         reason = await self.readiness.problem() or self.worker.failing
         if reason is None and not all_required_ok:
             reason = "A health check of a required plugin failed; see checks."
-        waiting = await depth_of(self.storage)
+        waiting = await depth_of(self.running.storage)
         if reason is None and waiting is None:
             reason = "The storage cannot be read; see the log."
         return reason, results, waiting

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fakes import settled
 from gap_harness import LINE, Harness
@@ -203,6 +204,9 @@ async def test_a_message_that_linq_gave_up_on_is_answered_in_order_if_it_is_rece
     harness.text("b")
     await harness.settle()
     assert harness.said() == said
+    assert harness.way.app is not None
+    async with httpx.AsyncClient(transport=harness.way.app, base_url="http://bot") as http:
+        assert (await http.get("/readyz")).json()["lost"] == 1
 
 
 async def test_a_stop_while_linq_is_asked_releases_the_message(harness: Harness) -> None:

@@ -209,7 +209,8 @@ async def returning_an_error() -> Any:
 
 async def test_without_plugins_readyz_says_nothing_of_them() -> None:
     async with served() as client:
-        assert (await client.get("/readyz")).json() == {"ready": True, "role": "all", "busy": 0, "waiting": 0}
+        ready = {"ready": True, "role": "all", "busy": 0, "waiting": 0, "lost": 0}
+        assert (await client.get("/readyz")).json() == ready
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import Final
@@ -198,9 +198,10 @@ class InboxCollector(Collector):
     but it still has all counters.
     """
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
+    def __init__(self, storage: Storage, clock: Clock, lost: Callable[[], int]) -> None:
         self._storage = storage
         self._clock = clock
+        self._lost = lost
         self._tally: Tally | None = None
         self._refreshed_at = -FRESH_S
         self._unread = 0
@@ -220,6 +221,11 @@ class InboxCollector(Collector):
             self._refreshed_at = time.monotonic()
 
     def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(
+            "linqbot_messages_lost",
+            "Messages that were fetched, because Linq had given up delivering their webhooks.",
+            value=self._lost(),
+        )
         yield CounterMetricFamily(
             "linqbot_inbox_unread", "Scrapes during which the storage did not answer.", value=self._unread
         )

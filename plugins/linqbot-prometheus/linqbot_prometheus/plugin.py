@@ -56,7 +56,7 @@ class Prometheus:
         if self._inbox is not None:
             # The object is used in another app, for example in the next test: show that app's inbox instead.
             self.registry.unregister(self._inbox)
-        self._inbox = InboxCollector(running.storage, running.clock)
+        self._inbox = InboxCollector(running.storage, running.clock, running.lost)
         self.registry.register(self._inbox)
         return [Route("/metrics", _Endpoint(self.registry, self._inbox).scrape, methods=["GET"])]
 

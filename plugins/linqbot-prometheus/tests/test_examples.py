@@ -26,7 +26,7 @@ SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_cou
 async def families() -> list[Metric]:
     metrics = Metrics(version="1")
     ProcessCollector(registry=metrics.registry)
-    inbox = InboxCollector(MemoryStorage(), SystemClock())
+    inbox = InboxCollector(MemoryStorage(), SystemClock(), lambda: 0)
     metrics.registry.register(inbox)
     await inbox.refresh()
     return list(metrics.registry.collect())

@@ -38,7 +38,7 @@ class Asked:
 
 
 def collector(storage: Asked) -> InboxCollector:
-    return InboxCollector(cast("Storage", storage), MovableClock(NOON, frozen=True))
+    return InboxCollector(cast("Storage", storage), MovableClock(NOON, frozen=True), lambda: 7)
 
 
 def values(inbox: InboxCollector) -> dict[str, float]:
@@ -53,6 +53,7 @@ async def test_the_age_of_the_oldest_delivery_is_in_seconds() -> None:
     inbox = collector(Asked(lambda: Tally(3, NOON - 90, 2)))
     await inbox.refresh()
     assert values(inbox) == {
+        "linqbot_messages_lost_total": 7,
         "linqbot_inbox_unread_total": 0,
         "linqbot_inbox_deliveries": 3,
         "linqbot_inbox_oldest_seconds": 90,
@@ -70,7 +71,7 @@ async def test_many_scrapes_at_once_read_the_storage_once() -> None:
 async def test_a_storage_that_cannot_answer_costs_a_scrape_its_gauges_only() -> None:
     inbox = collector(Asked(unavailable))
     await inbox.refresh()
-    assert values(inbox) == {"linqbot_inbox_unread_total": 1}
+    assert values(inbox) == {"linqbot_messages_lost_total": 7, "linqbot_inbox_unread_total": 1}
 
 
 async def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,4 +80,4 @@ async def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.Monkey
     storage.hangs = True
     inbox = collector(storage)
     await inbox.refresh()
-    assert values(inbox) == {"linqbot_inbox_unread_total": 1}
+    assert values(inbox) == {"linqbot_messages_lost_total": 7, "linqbot_inbox_unread_total": 1}
