@@ -166,6 +166,10 @@ class Settings(BaseModel):
     keep_outcomes_days: float = Field(
         7.0, ge=0, description="Days to keep what became of each delivery, with ids only; 0 keeps nothing"
     )
+    operator: str | None = Field(
+        None,
+        description="Name of the operator in the log of what is done by command; unset for the user of the machine",
+    )
     role: Role = Field(
         "all",
         description="all; or receive, to only store webhooks for others, or work, to only handle them (PostgreSQL)",

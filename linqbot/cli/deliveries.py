@@ -1,8 +1,9 @@
-"""Stored deliveries, as `linqbot waiting` and `linqbot replay` choose them and put them back for the server to handle."""
+"""Stored deliveries, as commands choose them and put them back for the server to handle; and the log of what operators do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, TypeAlias
 
 import click
@@ -12,6 +13,7 @@ from linqbot.cli.kit import Opt, time_option
 from linqbot.cli.output import iso_time, progress_bar
 from linqbot.errors import StorageError
 from linqbot.settings import from_env
+from linqbot.storage.acts import OperatorAct
 
 
 def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -61,6 +63,18 @@ async def put_back(act: Callable[[Sequence[str]], Any], ids: Sequence[str], labe
             count += await act(batch)
             advance(len(batch))
     return count
+
+
+def act_row(act: OperatorAct) -> dict[str, Any]:
+    return asdict(act) | {"at": iso_time(act.at)}
+
+
+def act_for_people(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row of the log, or of a receipt."""
+    to = row["target"]
+    if row["counts"] is not None:
+        to = ", ".join(f"{count} {table}" for table, count in row["counts"].items()) or "nothing was kept"
+    return {"at": row["at"], "who": row["who"], "did": row["what"], "to": to, "reason": row["reason"]}
 
 
 def warn_of_old_code() -> None:

@@ -1,7 +1,7 @@
 """Commands made of functions: their parameters become arguments and options, and the result that they return is printed.
 
 The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. A plain `str` is an argument. Some
-names have a meaning of their own: `storage` is opened if it is a `Storage`, and only named if it is a `StorageUrl` (options
+names have a meaning of their own: `by` is the operator, for the log (options --as and --reason); `storage` is opened if it is a `Storage`, and only named if it is a `StorageUrl` (options
 --storage and --dev); `confirm` asks the person (option --yes); `as_json` is True with --json, which every command takes.
 The table of the commands is `linqbot/cli/table.py`.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import signal
 import threading
 import types
@@ -23,6 +24,7 @@ import click
 
 from linqbot.cli.output import bot_files, find_bot, json_option, parse_time, print_facts, print_table
 from linqbot.cli.storage_option import chosen_storage, dev_option, hint, open_configured_storage, storage_option
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 
 if TYPE_CHECKING:
@@ -96,6 +98,22 @@ class Confirm:
             raise click.Abort
 
 
+def operator(who: str | None, reason: str | None) -> By:
+    """Return the operator who runs a command; without a name, that of the settings, or the user of the operating system."""
+    # Imported here: few commands need it.
+    import getpass
+
+    from linqbot.settings import from_env
+
+    who = who or from_env().operator
+    if not who:
+        try:
+            who = getpass.getuser()
+        except (KeyError, OSError):  # a container may run as a number that has no name
+            who = f"user {os.getuid()}"
+    return By(who, reason)
+
+
 _URL: Final = "storage url"
 _JSON: Final = "json"
 StorageUrl: TypeAlias = Annotated[str | None, _URL]
@@ -122,6 +140,10 @@ def command_of(function: Callable[..., Any], name: str) -> click.Command:
     given = hints.values()
     if Confirm in given:
         click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")(command)
+    if By in given:
+        as_help = "Your name in the log; without it, that of LINQBOT_OPERATOR, or your user name on this machine."
+        click.option("--as", "who_acts", metavar="NAME", help=as_help)(command)
+        click.option("--reason", metavar="WORDS", help="Why, for the log: linqbot waiting list --log.")(command)
     if Storage in given or StorageUrl in given:
         storage_option(command)
         dev_option(command)
@@ -168,11 +190,18 @@ def _kind(hint: Any) -> tuple[Any, bool]:
     return click.Path(path_type=Path) if hint is Path else hint, False
 
 
+def _fill(hints: Mapping[str, Any], given: dict[str, Any]) -> None:
+    """Put what the names with a meaning of their own stand for in the place of their options."""
+    if hints.get("confirm") is Confirm:
+        given["confirm"] = Confirm(yes=given.pop("yes"))
+    if hints.get("by") is By:
+        given["by"] = operator(given.pop("who_acts"), given.pop("reason"))
+
+
 def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: bool, **given: Any) -> None:
     if "as_json" in hints:
         given["as_json"] = as_json
-    if hints.get("confirm") is Confirm:
-        given["confirm"] = Confirm(yes=given.pop("yes"))
+    _fill(hints, given)
     url, is_opened = chosen_storage(given), hints.get("storage") is Storage
     if given.pop("dev", False):
         given["storage"] = click.get_current_context().params["storage"] = url

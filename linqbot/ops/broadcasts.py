@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from linqbot.errors import StorageError
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import ALLOWED, Order
 
@@ -56,8 +57,8 @@ async def wait_for_end(
         await pause()
 
 
-async def carry_out(storage: Storage, name: str, order: Order) -> Broadcast:
-    if not await storage.order_broadcast(name, order):
+async def carry_out(storage: Storage, name: str, order: Order, by: By) -> Broadcast:
+    if not await storage.order_broadcast(name, order, by=by):
         raise _not_allowed(await find(storage, name), order)
     return await find(storage, name)
 

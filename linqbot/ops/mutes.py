@@ -16,6 +16,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.linq.types.chat import Chat
 from linqbot.ops.why import chats_with, is_handle
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.outcomes import OutcomeRow
@@ -38,9 +39,9 @@ async def mute(
     client: Client | None,
     who: str | None,
     *,
+    by: By,
     now: float,
     for_s: float | None = None,
-    reason: str | None = None,
     only_proactive: bool = False,
 ) -> list[Mute]:
     """Mute the bot for a person or in a chat, and return the mutes.
@@ -48,6 +49,7 @@ async def mute(
     Args:
         client: Asks Linq for the chats of a person.
         who: A handle, or the id of a chat; None for all chats.
+        by: The operator, with the reason of the mutes.
         for_s: Seconds until it answers again; None mutes it until `unmute`.
         only_proactive: True lets it answer.
     Raises:
@@ -57,18 +59,22 @@ async def mute(
     until = FOREVER if for_s is None else now + for_s
     people = {EVERY_CHAT: ""} if who is None else await _chats(client, who)
     made = [
-        Mute(chat, until, person, reason, only_proactive=only_proactive, since=now) for chat, person in people.items()
+        Mute(chat, until, person, by.reason, only_proactive=only_proactive, since=now)
+        for chat, person in people.items()
     ]
     for each in made:
-        await storage.mute(each)
+        await storage.mute(each, by=by)
     return made
 
 
-async def unmute(storage: Storage, client: Client | None, who: str | None, *, now: float, catch_up: bool) -> Unmuted:
+async def unmute(
+    storage: Storage, client: Client | None, who: str | None, *, by: By, now: float, catch_up: bool
+) -> Unmuted:
     """End the mutes of a person or a chat.
 
     Args:
         who: A handle, or the id of a chat; None for all mutes.
+        by: The operator, for the log.
         catch_up: True has the messages handled that came meanwhile, in their order. Linq is asked for their texts.
     Raises:
         KeyMissing: Linq must be asked, and cannot be.
@@ -84,7 +90,7 @@ async def unmute(storage: Storage, client: Client | None, who: str | None, *, no
         raise StorageError(f"The bot is not muted {'anywhere' if who is None else f'for {who} alone'}. {hint}")
     chats = [each.chat_id for each in ending]
     if not catch_up:
-        await storage.unmute(*chats)
+        await storage.unmute(*chats, by=by)
         return Unmuted(chats)
     if client is None:
         raise KeyMissing(
@@ -96,7 +102,7 @@ async def unmute(storage: Storage, client: Client | None, who: str | None, *, no
         rows = await storage.muted_since(min(each.since for each in ending))
         deliveries = await missed.deliveries([row for row in rows if _is_of(row, ending)])
         # With the end of the mute: handled before it, they would be muted again, and after it, a crash would lose them.
-        await storage.unmute(*chats, catch_up=deliveries)
+        await storage.unmute(*chats, catch_up=deliveries, by=by)
         if not deliveries:
             break
     return Unmuted(chats, missed.count, missed.gone)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from linqbot.client.client import Client
 from linqbot.ops.stored_contents import decoded
 from linqbot.settings import Settings
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER
 from linqbot.storage.upkeep import Forgotten
@@ -37,20 +38,20 @@ async def chats_of(settings: Settings, handle: str) -> set[str]:
         return {chat.id async for chat in client.chats.list_chats(to=handle) if not chat.is_group}
 
 
-async def export(storage: Storage, handle: str, chats: Collection[str]) -> dict[str, Any]:
+async def export(storage: Storage, handle: str, chats: Collection[str], by: By) -> dict[str, Any]:
     """Return all that is kept of a person, as JSON."""
-    found = await storage.export(handle, chats=chats)
+    found = await storage.export(handle, chats=chats, by=by)
     tables = {table: [_readable(row) for row in rows] for table, rows in found.rows.items()}
     return {"person": handle, "chats": list(found.chats), "tables": tables}
 
 
-async def forget(storage: Storage, handle: str, chats: Collection[str], *, wait_s: float) -> Forgotten:
+async def forget(storage: Storage, handle: str, chats: Collection[str], by: By, *, wait_s: float) -> Forgotten:
     """Erase a person, and wait for handlers that are working on a message of the person."""
     until = time.monotonic() + wait_s
-    forgotten = await storage.forget(handle, chats=chats)
+    forgotten = await storage.forget(handle, chats=chats, by=by)
     while forgotten.left and await _ended(storage, forgotten.left, until):
         # The chats are passed on: the turns that have ended may have removed the records that name them.
-        forgotten += await storage.forget(handle, chats=forgotten.chats)
+        forgotten += await storage.forget(handle, chats=forgotten.chats, by=by)
     return forgotten
 
 

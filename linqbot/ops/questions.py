@@ -11,6 +11,7 @@ from typing import Final
 from linqbot.errors import StorageError
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import QuestionEnd, order
+from linqbot.storage.acts import By, What
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 
@@ -18,7 +19,7 @@ _CANCELLED: Final[QuestionEnd] = {"outcome": "cancelled", "reason": "operator"}
 _MOST: Final = 10_000
 
 
-async def answer(storage: Storage, conversation_id: str, text: str) -> None:
+async def answer(storage: Storage, conversation_id: str, text: str, by: By) -> None:
     """Answer a question as if the person had written the text.
 
     Raises:
@@ -30,26 +31,26 @@ async def answer(storage: Storage, conversation_id: str, text: str) -> None:
             f"Conversation {conversation_id} waits for {question.waits_for}, which no text can stand for. It can be "
             "ended: linqbot waiting cancel"
         )
-    await _order(storage, conversation, question, {"outcome": "answered", "text": text}, "answer")
+    await _order(storage, conversation, question, {"outcome": "answered", "text": text}, by)
 
 
-async def cancel(storage: Storage, conversation_id: str) -> None:
+async def cancel(storage: Storage, conversation_id: str, by: By) -> None:
     """End a question. Its handler gets AskCancelled with the reason "operator".
 
     Raises:
         StorageError: no question of this id is open.
     """
     conversation, question = await _open(storage, conversation_id, "open question, scheduled send or broadcast has")
-    await _order(storage, conversation, question, _CANCELLED, "cancel")
+    await _order(storage, conversation, question, _CANCELLED, by)
 
 
-async def cancel_in(storage: Storage, chat: str) -> list[str]:
+async def cancel_in(storage: Storage, chat: str, by: By) -> list[str]:
     """End the questions of a chat that a text would answer, and return the ids of their conversations."""
     ended = []
     for each in await storage.conversations(chat_id=chat, limit=_MOST):
         question = OpenQuestion.read(each.question)
         if each.status == "waiting" and question is not None and question.takes_words:
-            await _order(storage, each, question, _CANCELLED, "cancel")
+            await _order(storage, each, question, _CANCELLED, by)
             ended.append(each.id)
     return ended
 
@@ -67,6 +68,7 @@ async def _open(storage: Storage, conversation_id: str, what: str) -> tuple[Conv
     return found[0], question
 
 
-async def _order(storage: Storage, of: Conversation, question: OpenQuestion, end: QuestionEnd, kind: str) -> None:
+async def _order(storage: Storage, of: Conversation, question: OpenQuestion, end: QuestionEnd, by: By) -> None:
     now = time.time()
-    await storage.put(order(of, question.n, end, name=f"{kind}.{now:.3f}", now=now))
+    kind: What = "answer" if end["outcome"] == "answered" else "cancel"
+    await storage.put_order(order(of, question.n, end, name=f"{kind}.{now:.3f}", now=now), kind, of.id, by=by)

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.features.state import CHAT, PERSON
 from linqbot.nearest import nearest_name
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.contents import TABLES, Contents, CopyMark, Digest, Role, SchemaState
 from linqbot.storage.open import open_storage, path_of, scheme
@@ -188,19 +189,20 @@ async def found(store: Storage, scope: str, name: str) -> bytes:
     raise StorageError(f"No state {name} is stored there. {hint} To store a new value, add --create.")
 
 
-async def replace_state(store: Storage, scope: str, name: str, *, before: bytes | None, after: str) -> bool:
+async def replace_state(store: Storage, scope: str, name: str, *, before: bytes | None, after: str, by: By) -> bool:
     """Store an edited value, and return False if it is the same as before.
 
     Args:
         before: The value that was edited; None if there was none.
         after: JSON text.
+        by: The operator, for the log.
     """
     # Only a pydantic.RootModel is stored as a list, and what is stored tells that it is one.
     kind: type = list if before is not None and isinstance(decoded(before), list) else dict
     value = compact(after, kind)
     if before is not None and value == compact(before.decode(), kind):
         return False
-    await store.write_state([StateWrite(scope, name, value, expected=before)])
+    await store.write_state([StateWrite(scope, name, value, expected=before)], by=by)
     return True
 
 

@@ -22,6 +22,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.options import DAY_S
 from linqbot.storage import (
+    acts,
     broadcasts,
     consents,
     conversations,
@@ -34,6 +35,7 @@ from linqbot.storage import (
     timers,
     upkeep,
 )
+from linqbot.storage.acts import THE_BOT, ActedOn, By, OperatorAct
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.consents import Consent, ConsentState
 from linqbot.storage.conversations import Conversation, ConversationSummary
@@ -456,31 +458,36 @@ class Storage(ABC):
 
     # Mutes
 
-    async def mute(self, mute: Mute) -> None:
+    async def mute(self, mute: Mute, *, by: By | None = None) -> None:
         """Mute a chat durably, in place of the mute that it has, and end its handoff. Its timers do not fire until the mute ends.
 
+        Args:
+            by: The operator, for the log.
         Raises:
             StorageUnavailable: nothing was stored.
         """
-        await self._write(lambda tx: mutes.begin(tx, mute))
+        target = ActedOn(mute.chat_id, mute.chat_id)
+        await self._write(lambda tx: acts.noting(tx, mutes.begin(tx, mute), by, "mute", target))
 
-    async def unmute(self, *chats: str, catch_up: Sequence[tuple[Delivery, int]] = ()) -> bool:
+    async def unmute(self, *chats: str, catch_up: Sequence[tuple[Delivery, int]] = (), by: By | None = None) -> bool:
         """End the mutes of chats, with their handoffs. Return True if one was stored.
 
         Args:
             catch_up: Deliveries to be handled again in the same commit, each with the number of its replay: messages that
                 came while the chat was muted.
+            by: The operator, for the log.
         Raises:
             StorageUnavailable: nothing was changed.
         """
+        targets = [ActedOn(chat, chat) for chat in chats]
         if not catch_up:
-            return await self._write(lambda tx: mutes.end(tx, chats)) > 0
+            return await self._write(lambda tx: acts.noting(tx, mutes.end(tx, chats), by, "unmute", *targets)) > 0
         # Not a first run: else a message would be too old for its handlers.
         moved = [(delivery, replay, 1) for delivery, replay in catch_up]
 
         async def work(tx: Writable) -> bool:
             await upkeep.put_again(tx, moved, self._lanes.number)
-            return await mutes.end(tx, chats) > 0
+            return await acts.noting(tx, mutes.end(tx, chats), by, "unmute", *targets) > 0
 
         return await self._operate(work)
 
@@ -589,6 +596,16 @@ class Storage(ABC):
         """
         return await self._write(lambda tx: consents.note(tx, consent))
 
+    async def import_consents(self, rows: Sequence[Consent], *, by: By) -> int:
+        """Add rows to the ledger, durably and all at once, and return the number of those whose key was not there.
+
+        Args:
+            by: The operator, for the log.
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        return await self._operate(lambda tx: consents.add(tx, rows, by))
+
     async def consent_of(self, person: str) -> ConsentState:
         """Return the state of a handle, in lower case, in the ledger.
 
@@ -631,14 +648,17 @@ class Storage(ABC):
         """
         return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
 
-    async def write_state(self, writes: Sequence[StateWrite]) -> None:
-        """Write values outside of a turn, for operators.
+    async def write_state(self, writes: Sequence[StateWrite], *, by: By | None = None) -> None:
+        """Write values outside of a turn.
 
+        Args:
+            by: The operator, for the log.
         Raises:
             StateConflict: another value than the expected one is stored; nothing was written.
             StorageUnavailable: nothing was written.
         """
-        await self._operate(lambda tx: state.write_now(tx, writes))
+        targets = [ActedOn(write.name, state.about(write.scope, self.install)) for write in writes]
+        await self._operate(lambda tx: acts.noting(tx, state.write_now(tx, writes), by, "edit", *targets))
 
     # Timers
 
@@ -650,13 +670,14 @@ class Storage(ABC):
         """
         return await self._write(lambda tx: timers.schedule_now(tx, timer))
 
-    async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
+    async def cancel(self, timer_id: str, record: JournalEntry | None = None, *, by: By | None = None) -> bool:
         """Delete a timer. Return True if it was still waiting.
 
         Args:
             record: A journal entry to store in the same commit, as accepted, with the result as its answer.
+            by: The operator, for the log.
         """
-        return await self._write(lambda tx: operations.cancel(tx, timer_id, record))
+        return await self._write(lambda tx: operations.cancel(tx, timer_id, record, by))
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first. Recurring timers that fired are left out until rearmed."""
@@ -721,17 +742,21 @@ class Storage(ABC):
         """
         return await self._read(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
 
-    async def order_broadcast(self, name: str, order: Order) -> bool:
-        """Pause, resume or cancel a broadcast, for operators. `cancel` makes `pending` rows `cancelled`.
+    async def order_broadcast(self, name: str, order: Order, *, by: By | None = None) -> bool:
+        """Pause, resume or cancel a broadcast. `cancel` makes `pending` rows `cancelled`.
 
         People under way are not affected.
 
+        Args:
+            by: The operator, for the log.
         Returns:
             False if the broadcast is in no status of `ALLOWED` for this order; nothing was changed.
         Raises:
             StorageUnavailable: nothing was changed.
         """
-        return await self._operate(lambda tx: broadcasts.order(tx, name, order))
+        return await self._operate(
+            lambda tx: acts.noting(tx, broadcasts.order(tx, name, order), by, order, ActedOn(name))
+        )
 
     async def advance_broadcasts(self, now: float) -> int:
         """Carry out each step of broadcasts that is due, in one commit, and return their number.
@@ -813,15 +838,20 @@ class Storage(ABC):
         """Return the calls and steps of which it is unknown if they were done, the oldest first."""
         return await self._read(lambda db: journal.ambiguous(db, limit))
 
-    async def retry(self, ids: Sequence[str]) -> int:
+    async def retry(self, ids: Sequence[str], *, by: By | None = None) -> int:
         """Put dead letters back into the inbox, in this order, and return their number.
 
         Each goes to the tail of its lane, behind later deliveries, because the lane has gone on. It starts with no
         attempts and no crashes. Its replay number stays the same and its journal entries are kept, so nothing that
         Linq accepted is sent again. Ids that belong to no dead letter, or to a delivery in the inbox, are ignored.
         Backlog limits do not apply.
+
+        Args:
+            by: The operator, for the log.
         """
-        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead"], self._lanes.number, again=False))
+        return await self._operate(
+            lambda tx: upkeep.put_back(tx, ids, ["dead"], self._lanes.number, again=False, by=by)
+        )
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
         """Return the ids of dead letters and of deliveries kept after their ack, in the order of acceptance.
@@ -840,13 +870,13 @@ class Storage(ABC):
         for start in range(0, len(ids), size):
             yield await self._read(partial(upkeep.page, ids=ids[start : start + size]))
 
-    async def replay_live(self, ids: Sequence[str]) -> int:
+    async def replay_live(self, ids: Sequence[str], *, by: By | None = None) -> int:
         """Put replayable deliveries into the inbox again, in this order, and return their number.
 
         It works like `retry`, but raises the replay number: the calls get new keys, so everything is really sent again.
         """
         return await self._operate(
-            lambda tx: upkeep.put_back(tx, ids, ["dead", "done"], self._lanes.number, again=True)
+            lambda tx: upkeep.put_back(tx, ids, ["dead", "done"], self._lanes.number, again=True, by=by)
         )
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
@@ -869,15 +899,56 @@ class Storage(ABC):
             )
         return purged
 
-    async def export(self, handle: str, *, chats: Collection[str] = ()) -> Exported:
-        """Return all that is kept of a person: each row that `forget` would erase. For the arguments see there."""
+    async def put_order(self, delivery: Delivery, what: acts.What, target: str, *, by: By) -> None:
+        """Store a delivery by which an operator acts on a question, and the act in the log, in one commit.
+
+        Args:
+            target: The id of the question.
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        of = acts.of_lane(target, delivery.lane)
+        await self._write(lambda tx: acts.noting(tx, operations.put_now(tx, self._lanes, delivery), by, what, of))
+
+    async def note_act(self, what: acts.What, of: ActedOn, *, by: By) -> None:
+        """Store an act of an operator that changes nothing else in the storage."""
+        await self._write(lambda tx: acts.note(tx, by, what, [of]))
+
+    async def acts(
+        self,
+        *,
+        about: str | None = None,
+        handle: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+    ) -> list[OperatorAct]:
+        """Return what operators have done, the newest first.
+
+        Args:
+            about: Only acts on this chat.
+            handle: Only acts on this person, such as receipts.
+            since, until: Unix seconds; `until` is excluded.
+        """
+        of = about if handle is None else acts.digest_of(self.install, handle)
+        which = ("about = $", of), ("at >= $", since), ("at < $", until)
+        return await self._read(lambda db: acts.newest(db, limit, *which))
+
+    async def export(self, handle: str, *, chats: Collection[str] = (), by: By = THE_BOT) -> Exported:
+        """Return all that is kept of a person: each row that `forget` would erase. Store a receipt.
+
+        For the arguments see `forget`.
+        """
         # Imported late: most bots that serve never call it.
         from linqbot.storage import personal
 
-        return await personal.export(handle, chats, self._survey)
+        person = personal.Person(handle, chats, acts.digest_of(self.install, handle))
+        found = await personal.export(person, self._survey)
+        await self._write(lambda tx: personal.note(tx, person, by, "export", found.counts))
+        return found
 
-    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person from storage and disk.
+    async def forget(self, handle: str, *, chats: Collection[str] = (), by: By = THE_BOT) -> Forgotten:
+        """Erase a person from storage and disk. Each commit that erases stores a receipt.
 
         The following is erased: each record that holds the handle as a value in its JSON, what the turns of these
         deliveries sent or scheduled, everything in direct chats with the person, and the receipts of answers to them;
@@ -888,10 +959,12 @@ class Storage(ABC):
         Args:
             handle: As Linq writes it: E.164, or an e-mail address in any case.
             chats: Ids of direct chats that are known to be with the person.
+            by: The operator, for the receipts.
         """
         from linqbot.storage import personal
 
-        forgotten = await personal.forget(handle, chats, self._survey, self._operate, self._lanes.forget)
+        person = personal.Person(handle, chats, acts.digest_of(self.install, handle))
+        forgotten = await personal.forget(person, by, self._survey, self._operate, self._lanes.forget)
         return replace(forgotten, wiped=await self._wipe())
 
     async def _survey(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:

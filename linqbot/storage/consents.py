@@ -5,9 +5,12 @@ The row with the latest time counts. `features/manners/` says what each means.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
+from linqbot.storage import acts
+from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.dialect import Readable, Writable, where
 
 ConsentKind: TypeAlias = Literal["given", "withdrawn", "stopped", "wrote"]
@@ -57,6 +60,13 @@ _COLUMNS = "key, person, at, what, how"
 async def note(tx: Writable, consent: Consent) -> bool:
     row = (consent.key, consent.person, consent.at + tx.ahead_s, consent.what, consent.how)
     return await tx.insert(f"consent ({_COLUMNS})", [row], "ON CONFLICT (key) DO NOTHING") > 0
+
+
+async def add(tx: Writable, rows: Sequence[Consent], by: By) -> int:
+    """Add rows, and return the number of those whose key was not there. A row in the log has it too."""
+    new = sum([await note(tx, row) for row in rows])
+    await acts.note(tx, by, "consent", [ActedOn("")], {"consent": new})
+    return new
 
 
 async def of(db: Readable, person: str) -> ConsentState:

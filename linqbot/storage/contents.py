@@ -52,6 +52,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
              calls ended_at""",
         "consent": "key person at what how",
         "decision": "key at verdict purpose reason turn person line",
+        "act": "at who what target about reason counts",
         "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane purpose content",
         "recipient": "broadcast n handle outcome reason at",
     }.items()

@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import broadcasts, conversations, journal, outcomes, timers, upkeep
+from linqbot.storage import acts, broadcasts, conversations, journal, outcomes, timers, upkeep
+from linqbot.storage.acts import By
 from linqbot.storage.dialect import Writable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, InboxLimits, Lease, Retry, lease_over
 from linqbot.storage.indexes import StorageMemory
@@ -492,8 +493,15 @@ async def advance(tx: Writable, lanes: LaneSteps, now: float) -> int:
     return len(due)
 
 
-async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None) -> bool:
+async def put_now(tx: Writable, lanes: LaneSteps, delivery: Delivery) -> None:
+    await lanes.store(tx, [delivery])
+
+
+async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None, by: By | None) -> bool:
+    timer = None if by is None else await timers.find(tx, timer_id)
     is_gone = await timers.cancel(tx, timer_id)
+    if by is not None and timer is not None:
+        await acts.note(tx, by, "cancel", [acts.of_lane(timer_id, timer.lane)])
     tx.changes.leaves_text |= is_gone
     if record is not None:
         await journal.settle(tx, [with_result(record, is_gone)])

@@ -25,7 +25,8 @@ from linqbot.linq.events.lane import (
     lane_of_chat,
     lane_of_receipts,
 )
-from linqbot.storage import broadcasts, mutes, outcomes, state
+from linqbot.storage import acts, broadcasts, mutes, outcomes, state
+from linqbot.storage.acts import ActedOn, By, What
 from linqbot.storage.contents import TABLES, select
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.upkeep import Exported, Forgotten
@@ -92,6 +93,13 @@ KEPT: Final[Mapping[str, Kept]] = {
         "lane = ANY($1)",
         lambda person, _: (person.lanes,),
         erase="UPDATE broadcast SET lane = ''",
+    ),
+    # Receipts stay.
+    "act": Kept(
+        "what an operator has done",
+        "about = ANY($1) AND counts IS NULL",
+        lambda person, _: ({*person.chats, person.digest},),
+        erase="UPDATE act SET target = '', about = NULL, reason = NULL",
     ),
 }
 """The tables with rows of people, in the order in which an export shows them. All others hold nothing of a person."""
@@ -161,10 +169,12 @@ class Person:
     Args:
         handle: E.164, or an e-mail address in any case.
         chats: Ids of direct chats that are known to be with the person.
+        digest: The digest of the handle in the log of acts.
     """
 
-    def __init__(self, handle: str, chats: Collection[str]) -> None:
-        self.chats = set(chats)
+    def __init__(self, handle: str, chats: Collection[str], digest: str = "") -> None:
+        self.chats: set[str] = set(chats)
+        self.digest: str = digest
         self.handle: str = handle.casefold()
         self.named_lanes: set[str] = set()  # lanes that hold the handle
         self._turns: set[str] = set()
@@ -286,9 +296,9 @@ _PAGE = 500
 Read: TypeAlias = Callable[[Callable[[Readable], Any]], Awaitable[Any]]
 
 
-async def export(handle: str, chats: Collection[str], read: Read) -> Exported:
+async def export(person: Person, read: Read) -> Exported:
     """Return the rows of a person, from one snapshot; see `Storage.export`."""
-    person = await _person(handle, chats, read)
+    await _add_chats(person, read)
 
     async def rows(db: Readable) -> dict[str, list[dict[str, Any]]]:
         async with db.snapshot():
@@ -304,29 +314,35 @@ async def export(handle: str, chats: Collection[str], read: Read) -> Exported:
     return Exported(await read(rows), tuple(sorted(person.chats)))
 
 
+async def note(tx: Writable, person: Person, by: By, what: What, counts: Mapping[str, int]) -> None:
+    """Store a receipt."""
+    await acts.note(tx, by, what, [ActedOn("", person.digest)], counts)
+
+
 async def forget(
-    handle: str,
-    chats: Collection[str],
+    person: Person,
+    by: By,
     read: Read,
     operate: Callable[[Callable[[Any], Any]], Awaitable[Any]],
     forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]],
 ) -> Forgotten:
     """Erase what concerns a person, until a search finds nothing more; see `Storage.forget`."""
-    person = await _person(handle, chats, read)
+    await _add_chats(person, read)
     forgotten = Forgotten()
-    for _ in range(_ROUNDS):
+    for n in range(_ROUNDS):
         found = await read(lambda db: _search(db, person))
-        if not any(found.erasable.values()) and not found.has_rows:
+        # The first round stores a receipt, also if nothing is kept.
+        if n and not any(found.erasable.values()) and not found.has_rows:
             break
-        forgotten += await operate(partial(_erase, person, found, forget_waiting))
+        forgotten += await operate(partial(_erase, person, by, found, forget_waiting))
     else:
         found = await read(lambda db: _search(db, person))
     left = found.left.union(*found.erasable.values())
     return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)))
 
 
-async def _person(handle: str, chats: Collection[str], read: Read) -> Person:
-    return Person(handle, {*chats, *await read(lambda db: state.chats_with(db, handle.casefold()))})
+async def _add_chats(person: Person, read: Read) -> None:
+    person.chats |= await read(lambda db: state.chats_with(db, person.handle))
 
 
 async def _search(db: Readable, person: Person) -> Found:
@@ -357,7 +373,7 @@ def _values(kept: Kept, person: Person, keys: Keys) -> list[list[str]]:
 
 
 async def _erase(
-    person: Person, found: Found, forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]], tx: Writable
+    person: Person, by: By, found: Found, forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]], tx: Writable
 ) -> Forgotten:
     # Since the search, other deliveries may have been leased. Those that are not cannot be until the commit.
     sql = "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE"
@@ -378,4 +394,5 @@ async def _erase(
             sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"  # noqa: S608 - constant text
             rows[table] = await tx.run(sql, *_values(kept, person, keys))
     tx.changes.broadcasts |= rows["recipient"] > 0
+    await note(tx, person, by, "forget", +rows)
     return Forgotten(+rows)

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from linqbot.errors import StateConflict
-from linqbot.storage import journal
+from linqbot.storage import acts, journal
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.journal import JournalEntry
 
@@ -160,6 +160,12 @@ async def write_now(tx: Writable, writes: Sequence[StateWrite]) -> None:
     if (error := batch.add(writes)) is not None:
         raise error
     await batch.write()
+
+
+def about(scope: str, install: str) -> str | None:
+    """Return the chat or the digest of the person that a scope belongs to, for the log; None for the whole bot."""
+    kind, _, of = scope.partition(":")
+    return {"chat": of, "person": acts.digest_of(install, of)}.get(kind)
 
 
 async def load(db: Readable, scope: str) -> dict[str, bytes]:

@@ -15,7 +15,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import conversations, decisions, journal, mutes, outcomes
+from linqbot.storage import acts, conversations, decisions, journal, mutes, outcomes
+from linqbot.storage.acts import By
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
 
@@ -79,6 +80,11 @@ class Exported:
 
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
     chats: tuple[str, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The number of rows by table."""
+        return +Counter({table: len(found) for table, found in self.rows.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +201,7 @@ async def put_back(
     number: Callable[[Any, Sequence[Delivery]], Awaitable[Sequence[int]]],
     *,
     again: bool,
+    by: By | None = None,
 ) -> int:
     """Move kept deliveries to the tails of their lanes, in this order, and return their number.
 
@@ -204,8 +211,11 @@ async def put_back(
         places: The tables from which they are removed; the first that holds an id is used.
         number: Returns numbers at the tails of their lanes, and remembers their ids.
         again: True for a new replay: its number rises, and no run of it has been made.
+        by: The operator, for the log.
     """
-    return await put_again(tx, await _take_kept(tx, ids, places, again=again), number)
+    moved = await _take_kept(tx, ids, places, again=again)
+    targets = [acts.of_lane(delivery.id, delivery.lane) for delivery, _, _ in moved]
+    return await acts.noting(tx, put_again(tx, moved, number), by, "replay" if again else "retry", *targets)
 
 
 async def put_again(

@@ -15,6 +15,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import KeyMissing, StorageError
 from linqbot.ops import mutes
 from linqbot.ops.why import look
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage
 from linqbot.testing import Phone, talking
@@ -22,6 +23,7 @@ from linqbot.testing import Phone, talking
 pytestmark = pytest.mark.anyio
 
 ANN, BOB, OWNER = "+14155550142", "+14155550143", "+14155550144"
+BY = By("dana", "Dana answers")
 BACKENDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.process)]
 
 
@@ -77,11 +79,11 @@ class Desk:
     async def mute(self, who: str | None, *, for_s: float | None = None, only_proactive: bool = False) -> None:
         async with self.operator() as storage:
             client, now = self.phone.client, self.phone.now
-            await mutes.mute(storage, client, who, now=now, for_s=for_s, only_proactive=only_proactive)
+            await mutes.mute(storage, client, who, by=BY, now=now, for_s=for_s, only_proactive=only_proactive)
 
     async def unmute(self, who: str | None, *, catch_up: bool = False) -> mutes.Unmuted:
         async with self.operator() as storage:
-            ended = await mutes.unmute(storage, self.phone.client, who, now=self.phone.now, catch_up=catch_up)
+            ended = await mutes.unmute(storage, self.phone.client, who, by=BY, now=self.phone.now, catch_up=catch_up)
         # The running process notices the change at its next write at the latest.
         await self.phone.person("+14155550399").text("0")
         return ended
@@ -205,17 +207,17 @@ def test_a_word_that_cannot_be_is_refused(how: dict[str, Any], says: str) -> Non
 async def test_wrong_orders_say_what_to_do(desk: Desk) -> None:
     async with desk.operator() as storage:
         with pytest.raises(KeyMissing, match="name a chat"):
-            await mutes.mute(storage, None, ANN, now=desk.phone.now)
+            await mutes.mute(storage, None, ANN, by=BY, now=desk.phone.now)
         with pytest.raises(StorageError, match="lists no direct chat"):
-            await mutes.mute(storage, desk.phone.client, "+19995550100", now=desk.phone.now)
+            await mutes.mute(storage, desk.phone.client, "+19995550100", by=BY, now=desk.phone.now)
         with pytest.raises(StorageError, match="not muted anywhere"):
-            await mutes.unmute(storage, None, None, now=desk.phone.now, catch_up=False)
-        await mutes.mute(storage, None, None, now=desk.phone.now)
+            await mutes.unmute(storage, None, None, by=BY, now=desk.phone.now, catch_up=False)
+        await mutes.mute(storage, None, None, by=BY, now=desk.phone.now)
         with pytest.raises(StorageError, match="unmute --all"):
-            await mutes.unmute(storage, None, "some-chat", now=desk.phone.now, catch_up=False)
+            await mutes.unmute(storage, None, "some-chat", by=BY, now=desk.phone.now, catch_up=False)
         with pytest.raises(KeyMissing, match="catch-up"):
-            await mutes.unmute(storage, None, None, now=desk.phone.now, catch_up=True)
-        await mutes.unmute(storage, None, None, now=desk.phone.now, catch_up=False)
+            await mutes.unmute(storage, None, None, by=BY, now=desk.phone.now, catch_up=True)
+        await mutes.unmute(storage, None, None, by=BY, now=desk.phone.now, catch_up=False)
 
 
 async def test_a_handoff_passes_nothing_on_while_all_chats_are_muted(desk: Desk) -> None:

@@ -166,6 +166,10 @@ async def test_an_operator_mutes_answers_retries_and_writes(office: Office) -> N
         assert await operator.do("/unmute", "/") == (
             "The bot is not muted for * alone. List the mutes with: linqbot mute"
         )
+        done = [(each.who, each.what, each.reason) for each in (await office.storage.acts())[::-1]]
+        assert done[:3] == [("operator", "mute", "Dana answers"), *[("operator", "send", None)] * 2]
+        assert [what for _, what, _ in done[3:]] == ["unmute", "answer", "mute", "unmute", "retry"]
+        assert "mute " + chats["hi"] + ": Dana answers" in await operator.see("/log")
     await office.phone.person("+14155550302").text("thanks")
     assert "A table for 4." in office.phone.person("+14155550302").messages
     assert [str(error) for error in await office.phone.errors()] == ["a secret"]

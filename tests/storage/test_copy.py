@@ -21,6 +21,7 @@ from linqbot.errors import ConfigError, StorageError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.ops.stored_contents import check, copy, migrate
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.consents import Consent
@@ -85,7 +86,8 @@ async def fill(storage: Storage) -> None:
     await storage.schedule(Timer("t-1", now + 60, "c:1", "send", b'{"text":"later"}', 30.0))
     await storage.schedule(Timer("t-2", now + 60, "c:1", "send", PRIVATE, 30.0))
     await storage.mute(Mute("9", now + 60, "+14155550142", "Dana answers", only_proactive=True, since=now))
-    await storage.note_consent(Consent("k", "+14155550142", now, "given", "a form"))
+    await storage.import_consents([Consent("k", "+14155550142", now, "given", "a form")], by=By("dana", "ticket 12"))
+    await storage.write_state([StateWrite("chat:7", "a", b"1")], by=By("dana"))
     await storage.decide(Decision("k", now, "refused", "reply", "Not allowed.", "w.1", "+14155550142", "+1"))
     handoff = ChatHandoff("h", "8", "+1", "+2", "+3", "Ann", None, "fr", 60.0, taken=True)
     await storage.mute(Mute("8", now + 60, "+1", handoff=handoff))

@@ -27,7 +27,7 @@ ROWS = [
 
 ONLY_POSTGRES = set(re.findall(r"^\| `(\w+)` \| [^|]*\(PostgreSQL", PAGE, re.MULTILINE))
 NEUTRAL = """
-    acked_at asked_at at attempts broadcast calls carrier crashed_with_others crashes
+    acked_at asked_at counts at attempts broadcast calls carrier crashed_with_others crashes
     crashes_before_progress created_at dead_lettered_at delivery delivery_count delivery_id digest
     due ended_at first_at grace_s handler id key kind leased line lock max_concurrent_suspects
     message_id message_key ms n name next_at not_before off_the_record only_proactive outcome owner padding per_minute

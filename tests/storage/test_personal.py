@@ -16,6 +16,7 @@ from storage.conftest import NOON, MakeStorage, entry, handle, leased, rows_of
 from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import ChatHandoff
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.consents import Consent
@@ -206,6 +207,7 @@ async def fill(storage: Storage, name: str, person: str, chat: str) -> None:
     await storage.note_consent(Consent(name, person, NOON, "given", "a form"))
     await storage.decide(Decision(name, NOON, "refused", "reply", "Not allowed.", "w.1", person, LINE))
     await storage.start_broadcast(NewBroadcast(name, LINE, 60, b"[]", NOON, lane=f"c:{chat}"), [person])
+    await storage.write_state([StateWrite(f"person:{person}", "y", b"{}")], by=By("dana", "asked by phone"))
 
 
 @pytest.fixture(params=["sqlite", "memory", pytest.param("postgres", marks=pytest.mark.process)])

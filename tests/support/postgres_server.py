@@ -22,7 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-_TABLES = "delivery, body, seen, dead, done, journal, state, timer, conversation, process, broadcast, recipient, mute, decision, consent, outcome"
+_TABLES = "delivery, body, seen, dead, done, journal, state, timer, conversation, process, broadcast, recipient, mute, decision, consent, outcome, act"
 # The first process of a test run chooses the folder, and the processes that it starts inherit it. Only the first stops the
 # server: another one may end while the next one is about to use the server for the first time.
 _owns_server = "LINQBOT_TESTS_POSTGRES" not in os.environ

@@ -18,6 +18,7 @@ from linqbot.client.client import Client
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import mutes
 from linqbot.settings import from_env
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER, Mute
 
@@ -38,12 +39,12 @@ async def linq() -> AsyncIterator[Client | None]:
 async def mute(
     who: Who,
     storage: Storage,
+    by: By,
     *,
     everywhere: Annotated[bool, Opt("In all chats.", "--all")] = False,
     for_s: Annotated[
         float | None, Opt("How long, such as 30m, 2h or 1d. Without it, until unmute.", "--for", "TIME", parse_duration)
     ] = None,
-    reason: Annotated[str | None, Opt("Words that linqbot mute and linqbot why show.")] = None,
     only_proactive: Annotated[
         bool, Opt("Only what the bot says first: scheduled sends, broadcasts, posts. It still answers.")
     ] = False,
@@ -51,7 +52,7 @@ async def mute(
     """Mute the bot for WHO, a handle or the id of a chat. Without WHO and --all, list the mutes.
 
     Nothing more is sent there, also by turns that run now. Messages are received, and end as muted; questions, scheduled sends and
-    broadcasts wait. A running server notices it before its next call.
+    broadcasts wait. A running server notices it before its next call. Mutes are listed with their --reason.
     """
     if who is not None and everywhere:
         raise click.UsageError("Name WHO, or give --all.")
@@ -60,9 +61,7 @@ async def mute(
         rows = [_row(each) for each in await storage.stored_mutes() if each.until > now]
         return Result(rows, rows, "The bot is muted nowhere.")
     async with linq() as client:
-        made = await mutes.mute(
-            storage, client, who, now=now, for_s=for_s, reason=reason, only_proactive=only_proactive
-        )
+        made = await mutes.mute(storage, client, who, by=by, now=now, for_s=for_s, only_proactive=only_proactive)
     rows = [_row(each) for each in made]
     return Result(rows, rows)
 

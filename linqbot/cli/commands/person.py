@@ -16,12 +16,14 @@ from typing import Annotated, Any, TypeAlias
 
 import click
 
+from linqbot.cli.deliveries import act_for_people, act_row
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
-from linqbot.cli.output import FiniteRange, print_facts, printable, printable_json
+from linqbot.cli.output import FiniteRange, print_facts, print_table, printable, printable_json
 from linqbot.errors import StorageError
 from linqbot.features.state import PERSON
 from linqbot.ops import consents, person, stored_contents
 from linqbot.settings import from_env
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.personal import KEPT
 
@@ -67,6 +69,7 @@ async def show(
     storage: Storage,
     name: Annotated[str | None, Opt("Only values of ctx.state of this name, such as Guest.")] = None,
     *,
+    by: By,
     chats: Chats,
     ask_linq: AskLinq = True,
 ) -> Result:
@@ -78,17 +81,20 @@ async def show(
     if who is None or name is not None or not who.startswith(PERSON):
         return await _show_state(storage, who, name)
     handle = who.removeprefix(PERSON)
-    found = await person.export(storage, handle, await _chats(handle, chats, ask_linq=ask_linq))
-    return Result(found, partial(_show_tables, found["tables"]) if any(found["tables"].values()) else _NOTHING)
+    found = await person.export(storage, handle, await _chats(handle, chats, ask_linq=ask_linq), by)
+    receipts = [act_row(each) for each in await storage.acts(handle=handle) if each.counts is not None]
+    return Result(found | {"receipts": receipts}, partial(_show_all, found["tables"], receipts))
 
 
-def _show_tables(tables: dict[str, list[_Row]]) -> None:
+def _show_all(tables: dict[str, list[_Row]], receipts: list[_Row]) -> None:
     for table, rows in tables.items():
         for row in rows:
             click.secho(f"{table}  {KEPT[table].about}", bold=True)
             print_facts({key: _words(value) for key, value in row.items()}, as_json=False)
             click.echo()
-    click.echo(", ".join(f"{len(rows)} in {table}" for table, rows in tables.items() if rows))
+    click.echo(", ".join(f"{len(rows)} in {table}" for table, rows in tables.items() if rows) or _NOTHING)
+    click.echo("\nExports and erasures of this person:")
+    print_table([act_for_people(row) for row in receipts], as_json=False, empty="")
 
 
 def _words(value: Any) -> Any:
@@ -122,6 +128,7 @@ async def edit(
     who: Annotated[str, Arg("WHO", scope_of)],
     name: Annotated[str, Arg("NAME", check=_name)],
     storage: Storage,
+    by: By,
     *,
     value: Annotated[str | None, Opt("Store this value, without an editor.", metavar="JSON")] = None,
     create: Annotated[bool, Opt("Store a value that does not exist yet.")] = False,
@@ -131,25 +138,25 @@ async def edit(
     The editor is that of $VISUAL or $EDITOR. What you save must be a JSON object. It is stored only if no turn has
     changed the value meanwhile.
     """
-    is_changed = await _edit(storage, who, name, value, create=create)
+    is_changed = await _edit(storage, who, name, value, by, create=create)
     shown = f"Stored {name} of {who}." if is_changed else "Nothing was changed."
     return Result({"scope": who, "name": name, "changed": is_changed}, shown)
 
 
-async def _edit(storage: Storage, scope: str, name: str, value: str | None, *, create: bool) -> bool:
+async def _edit(storage: Storage, scope: str, name: str, value: str | None, by: By, *, create: bool) -> bool:
     if create:
         before = (await storage.load(scope)).get(name)
     else:
         before = await stored_contents.found(storage, scope, name)
     if value is not None:
         try:
-            return await stored_contents.replace_state(storage, scope, name, before=before, after=value)
+            return await stored_contents.replace_state(storage, scope, name, before=before, after=value, by=by)
         except ValueError as error:
             raise click.UsageError(f"--value: {error}") from None
     text: str | None = printable_json(stored_contents.decoded(before or b"{}"), indent=2) + "\n"
     while (text := click.edit(text, extension=".json")) is not None:
         try:
-            return await stored_contents.replace_state(storage, scope, name, before=before, after=text)
+            return await stored_contents.replace_state(storage, scope, name, before=before, after=text, by=by)
         except ValueError as error:
             click.secho(str(error), fg="red", err=True)
             if not asked("Edit again?", default=True):
@@ -159,6 +166,7 @@ async def _edit(storage: Storage, scope: str, name: str, value: str | None, *, c
 
 async def consent(
     storage: Storage,
+    by: By,
     file: Annotated[Path | None, Arg("[FILE]", required=False)] = None,
     person: Annotated[str | None, Opt("Only rows of this person.", metavar="HANDLE")] = None,
 ) -> Result:
@@ -174,7 +182,7 @@ async def consent(
         found = consents.read(file.read_text(encoding="utf-8-sig"), time.time())
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{file}: {error}") from None
-    new = sum([await storage.note_consent(each) for each in found])
+    new = await storage.import_consents(found, by=by)
     return Result({"rows": len(found), "new": new}, f"{new} of {len(found)} rows are new.")
 
 
@@ -182,6 +190,7 @@ async def forget(
     handle: Annotated[str, Arg("HANDLE", check=_handle)],
     storage: Storage,
     confirm: Confirm,
+    by: By,
     *,
     chats: Chats,
     ask_linq: AskLinq = True,
@@ -205,7 +214,7 @@ async def forget(
     confirm(f"Erase everything stored about {handle}? It cannot be undone")
     url = click.get_current_context().params["storage"]
     known = await _chats(handle, chats, ask_linq=ask_linq)
-    forgotten = await person.forget(storage, handle, known, wait_s=wait_s)
+    forgotten = await person.forget(storage, handle, known, by, wait_s=wait_s)
     row = {"rows": dict(forgotten.rows), **{name: getattr(forgotten, name) for name in ("left", "chats", "wiped")}}
     again = _again(handle, forgotten.chats, ask_linq=ask_linq, storage=url)
     failure = None

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import traceback
 from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from typing import Annotated, Any
 
 import click
@@ -19,6 +20,7 @@ from linqbot.cli.storage_option import open_configured_storage
 from linqbot.errors import StorageError
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.settings import Settings, from_env
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
 
@@ -28,6 +30,7 @@ def replay(
     storage: StorageUrl,
     confirm: Confirm,
     as_json: Json,
+    by: By,
     *,
     ids: Annotated[tuple[str, ...], Opt("Only this delivery; repeatable.", "--id", complete=completions.dead)],
     chat: Chat = None,
@@ -79,7 +82,7 @@ def replay(
     if handler is not None or limit is not None or allow_different:
         raise click.UsageError("--handler, --limit and --allow-different go with --against or --diff.")
     if live:
-        count = asyncio.run(_live(storage, selection, confirm))
+        count = asyncio.run(_live(storage, selection, confirm, by))
         return Result({"replayed": count}, f"{deliveries(count)} queued again.")
     if file is None:
         raise click.UsageError("Give the FILE with the bot to try, or --live to let the server handle the deliveries.")
@@ -93,12 +96,12 @@ def replay(
     return Result(rows, lambda: None, failure=ReplayFailed(why) if failed else None)
 
 
-async def _live(url: str | None, selection: Selection, confirm: Confirm) -> int:
+async def _live(url: str | None, selection: Selection, confirm: Confirm, by: By) -> int:
     async with open_configured_storage(url) as inbox:
         chosen = await _replayable(inbox, selection)
         confirm(f"Handle {deliveries(len(chosen))} again, for real? People get answers again")
         warn_of_old_code()
-        return await put_back(inbox.replay_live, chosen, "Queueing")
+        return await put_back(partial(inbox.replay_live, by=by), chosen, "Queueing")
 
 
 async def _dry_run(

@@ -11,12 +11,14 @@ from linqbot.cli.commands.mute import Who, linq
 from linqbot.cli.kit import Opt, Result
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import mutes
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 
 
 async def unmute(
     who: Who,
     storage: Storage,
+    by: By,
     *,
     everywhere: Annotated[bool, Opt("End all mutes.", "--all")] = False,
     catch_up: Annotated[bool, Opt("Have the messages handled that came meanwhile. Linq is asked for them.")] = False,
@@ -28,7 +30,7 @@ async def unmute(
     if (who is None) != everywhere:
         raise click.UsageError("Name WHO, or give --all.")
     async with linq() as client:
-        ended = await mutes.unmute(storage, client, who, now=time.time(), catch_up=catch_up)
+        ended = await mutes.unmute(storage, client, who, by=by, now=time.time(), catch_up=catch_up)
     chats = ["all" if chat == EVERY_CHAT else chat for chat in ended.chats]
     row = {"unmuted": chats, "caught_up": ended.caught_up, "gone": ended.gone}
     return Result(row, row | {"unmuted": ", ".join(chats)})

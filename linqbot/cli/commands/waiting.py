@@ -22,6 +22,8 @@ from linqbot.cli.deliveries import (
     Lane,
     Since,
     Until,
+    act_for_people,
+    act_row,
     deliveries,
     put_back,
     refuse_missing,
@@ -35,6 +37,7 @@ from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import RecipientOutcome
 from linqbot.ops import broadcasts
 from linqbot.ops.why import without_messages
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
@@ -54,7 +57,7 @@ _LOOK_EVERY_S: Final = 0.5
 _BAR: Final = 40
 
 
-_Kind: TypeAlias = Literal["deliveries", "dead", "scheduled", "questions", "broadcasts", "ambiguous", "withheld"]
+_Kind: TypeAlias = Literal["deliveries", "dead", "scheduled", "questions", "broadcasts", "ambiguous", "withheld", "log"]
 _FLAGS: Final[dict[str, str]] = {
     "deliveries": "List the deliveries that wait to be handled, in their order.",
     "dead": "List dead letters: deliveries that were given up. The newest is first.",
@@ -63,6 +66,7 @@ _FLAGS: Final[dict[str, str]] = {
     "broadcasts": "List all broadcasts, the newest first.",
     "ambiguous": "List the calls and steps (ctx.once) of which it is unknown if they were done.",
     "withheld": "List the decisions of the bot's manners about sends, the newest first, with their reasons.",
+    "log": "List what operators have done, the newest first: who, when and why.",
 }
 
 
@@ -95,7 +99,7 @@ async def list_(
         listing = _LISTINGS[kind]
         rows = await listing.rows(storage, wanted)
         return Result(rows, [listing.shown(row) for row in rows], listing.empty)
-    names = [name for name in _FLAGS if name not in ("ambiguous", "withheld") and used <= _LISTINGS[name].takes]
+    names = [name for name in _FLAGS if name not in ("ambiguous", "withheld", "log") and used <= _LISTINGS[name].takes]
     if not names:
         raise click.UsageError(f"{' and '.join(f'--{name}' for name in sorted(used))} choose nothing together.")
     found = {name: await _LISTINGS[name].rows(storage, wanted) for name in names}
@@ -194,6 +198,12 @@ async def _withheld(storage: Storage, wanted: _Wanted) -> list[_Row]:
     ]
 
 
+async def _log(storage: Storage, wanted: _Wanted) -> list[_Row]:
+    of = wanted.selection
+    found = await storage.acts(about=wanted.chat, since=of.since, until=of.until, limit=wanted.limit)
+    return [act_row(each) for each in found]
+
+
 @dataclass(frozen=True, slots=True)
 class _Listing:
     rows: Callable[[Storage, _Wanted], Awaitable[list[_Row]]]
@@ -217,6 +227,7 @@ _LISTINGS: Final = {
     "broadcasts": _Listing(_broadcasts, set(), "broadcast", "There are no broadcasts."),
     "ambiguous": _Listing(_ambiguous, set(), "call", "Nothing is ambiguous."),
     "withheld": _Listing(_withheld, set(), "decision", "No send was withheld."),
+    "log": _Listing(_log, {"chat", "since", "until"}, "act", "No operator has done anything.", act_for_people),
 }
 
 
@@ -304,6 +315,7 @@ def _timer(timer: Timer) -> _Row:
 async def retry(
     ids: Annotated[tuple[str, ...], Arg("[ID]...", complete=completions.dead, required=False)],
     storage: Storage,
+    by: By,
     *,
     everything: Annotated[bool, Opt("All dead letters.", "--all")] = False,
     chat: Chat = None,
@@ -319,15 +331,15 @@ async def retry(
     chosen = await storage.replayable(selection, dead_only=True)
     refuse_missing(ids, chosen, "is not a dead letter. See: linqbot waiting list --dead.")
     warn_of_old_code()
-    count = await put_back(storage.retry, chosen, "Putting back")
+    count = await put_back(partial(storage.retry, by=by), chosen, "Putting back")
     return Result({"retried": count}, f"{deliveries(count)} put back.")
 
 
-async def answer(id: str, text: str, storage: Storage) -> Result:  # noqa: A002 - the name of the argument
+async def answer(id: str, text: str, storage: Storage, by: By) -> Result:  # noqa: A002 - the name of the argument
     """Answer the question with this ID, as if the person had written TEXT."""
     from linqbot.ops import questions  # imports the engine, which lists do not need
 
-    await questions.answer(storage, id, text)
+    await questions.answer(storage, id, text, by)
     return Result({"answered": id})
 
 
@@ -335,6 +347,7 @@ async def cancel(
     id: Annotated[str | None, Arg("[ID]", required=False)],  # noqa: A002 - the name of the argument
     storage: Storage,
     confirm: Confirm,
+    by: By,
     chat: Annotated[str | None, Opt("End all questions of this chat that a text would answer, instead of one.")] = None,
 ) -> Result:
     """End what has this ID: a question, a scheduled send, or a broadcast, whose ID is its name.
@@ -346,41 +359,41 @@ async def cancel(
     if (id is None) == (chat is None):
         raise click.UsageError("Give an ID, or --chat. See: linqbot waiting list")
     if id is None:
-        ended = await questions.cancel_in(storage, str(chat))
+        ended = await questions.cancel_in(storage, str(chat), by)
         return Result({"cancelled": ended}, f"cancelled    {', '.join(ended) or 'no question'}")
     timer = await storage.timer(id)
     if timer is not None and timer.kind in _CANCELLABLE:
         confirm(f"Cancel the scheduled send {id} of {iso_time(timer.due)}?")
-        if not await storage.cancel(id):
+        if not await storage.cancel(id, by=by):
             raise StorageError(f"The scheduled send {id} was due meanwhile. Nothing was cancelled.")
         return Result({"cancelled": id})
     if await storage.broadcast(id) is not None:
         await broadcasts.check(storage, id, "cancel")
         confirm(f"Cancel the broadcast {id}? It cannot be resumed")
-        return await _carry_out(storage, id, "cancel")
+        return await _carry_out(storage, id, "cancel", by)
     if timer is not None:
         raise StorageError(
             f"{id} is no scheduled send but a timer of the kind {timer.kind}. Change the bot's code instead."
         )
-    await questions.cancel(storage, id)
+    await questions.cancel(storage, id, by)
     return Result({"cancelled": id})
 
 
 # --- broadcasts -------------------------------------------------------------------------------------------------------
 
 
-async def pause(name: str, storage: Storage) -> Result:
+async def pause(name: str, storage: Storage, by: By) -> Result:
     """Pause the broadcast NAME. What is being sent now is still sent."""
-    return await _carry_out(storage, name, "pause")
+    return await _carry_out(storage, name, "pause", by)
 
 
-async def resume(name: str, storage: Storage) -> Result:
+async def resume(name: str, storage: Storage, by: By) -> Result:
     """Resume the paused broadcast NAME at the next person."""
-    return await _carry_out(storage, name, "resume")
+    return await _carry_out(storage, name, "resume", by)
 
 
-async def _carry_out(storage: Storage, name: str, order: Order) -> Result:
-    row = _broadcast(await broadcasts.carry_out(storage, name, order))
+async def _carry_out(storage: Storage, name: str, order: Order, by: By) -> Result:
+    row = _broadcast(await broadcasts.carry_out(storage, name, order, by))
     return Result(row, _without_zeros(row))
 
 

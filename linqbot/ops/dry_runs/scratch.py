@@ -18,6 +18,7 @@ from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.storage import conversations
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.inbox import Ack, Commit, Lease, Outcome
@@ -147,10 +148,10 @@ class Scratch(MemoryStorage):
 
     # Timers
 
-    async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
+    async def cancel(self, timer_id: str, record: JournalEntry | None = None, *, by: By | None = None) -> bool:
         if timer_id and record is not None:
             self._run.doubt("it is not on record if a scheduled send was still waiting to be cancelled")
-        return await super().cancel(timer_id, record)
+        return await super().cancel(timer_id, record, by=by)
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         if self._run.ctx is not None:

@@ -29,6 +29,7 @@ from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops import mutes, questions, why
 from linqbot.ops.page import views
 from linqbot.ops.page.access import COOKIE, SESSION_S, Access, Session
+from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.backend import Storage
 
 log = structlog.get_logger("linqbot.page")
@@ -49,7 +50,7 @@ _HEADERS: Final = {
 
 Form: TypeAlias = Mapping[str, str]
 View: TypeAlias = Callable[["OperatorsPage", Request, Session], Awaitable[Response]]
-Act: TypeAlias = Callable[["OperatorsPage", str, Form], Awaitable[str]]
+Act: TypeAlias = Callable[["OperatorsPage", str, Form, By], Awaitable[str]]
 
 
 def create_page(storage: Storage, client: Client | None, access: Access, clock: Clock) -> Starlette:
@@ -72,6 +73,7 @@ def create_page(storage: Storage, client: Client | None, access: Access, clock: 
             Route("/troubles", page.seen(_troubles)),
             Route("/lines", page.seen(_lines)),
             Route("/day", page.seen(_day)),
+            Route("/log", page.seen(_log)),
             *(Route(path, page.done(act), methods=["POST"]) for path, act in _ACTS.items()),
         ]
     )
@@ -117,7 +119,7 @@ class OperatorsPage:
                 return PlainTextResponse("You may look, and not act.", 403, _HEADERS)
             target = request.path_params.get("id", "")
             try:
-                said = await act(self, target, form)
+                said = await act(self, target, form, By(session.name, form.get("reason") or None))
             except LinqApiError as error:
                 said = f"Linq refused it: {error.status or ''} {error.code or type(error).__name__}."
             except LinqbotError as error:
@@ -219,6 +221,10 @@ async def _lines(page: OperatorsPage, _: Request, session: Session) -> Response:
     return page.shown("lines.html", session, found=await views.lines(page.client))
 
 
+async def _log(page: OperatorsPage, _: Request, session: Session) -> Response:
+    return page.shown("log.html", session, acts=await page.storage.acts(limit=views.SHOWN))
+
+
 async def _day(page: OperatorsPage, _: Request, session: Session) -> Response:
     bars = await views.day(page.storage, now=page.clock.now())
     tally = await page.storage.tally()
@@ -228,7 +234,7 @@ async def _day(page: OperatorsPage, _: Request, session: Session) -> Response:
 # --- what is done -----------------------------------------------------------------------------------------------------
 
 
-async def _mute(page: OperatorsPage, chat_id: str, form: Form) -> str:
+async def _mute(page: OperatorsPage, chat_id: str, form: Form, by: By) -> str:
     for_s = form.get("for", "")
     if for_s not in MUTES:
         raise LinqbotError("Choose how long.")
@@ -236,41 +242,42 @@ async def _mute(page: OperatorsPage, chat_id: str, form: Form) -> str:
         page.storage,
         page.client,
         chat_id or None,
+        by=by,
         now=page.clock.now(),
         for_s=float(for_s) if for_s else None,
-        reason=form.get("reason") or None,
     )
     return f"The bot is muted, {MUTES[for_s] if not for_s else 'for ' + MUTES[for_s]}."
 
 
-async def _unmute(page: OperatorsPage, chat_id: str, form: Form) -> str:
+async def _unmute(page: OperatorsPage, chat_id: str, form: Form, by: By) -> str:
     ended = await mutes.unmute(
-        page.storage, page.client, chat_id or EVERY_CHAT, now=page.clock.now(), catch_up="catch_up" in form
+        page.storage, page.client, chat_id or EVERY_CHAT, by=by, now=page.clock.now(), catch_up="catch_up" in form
     )
     return f"The bot answers again{f', and handles {ended.caught_up} messages that came meanwhile' if ended.caught_up else ''}."
 
 
-async def _send(page: OperatorsPage, chat_id: str, form: Form) -> str:
+async def _send(page: OperatorsPage, chat_id: str, form: Form, by: By) -> str:
     text = form.get("text", "").strip()
     if page.client is None or not text:
         raise LinqbotError("Write a text." if page.client else "LINQ_API_V3_API_KEY is not set.")
+    await page.storage.note_act("send", ActedOn(chat_id, chat_id), by=by)
     message = MessageContent(parts=(TextPart(value=text),), idempotency_key=form.get("once"))
     await page.client.chats.messages.send(chat_id, message=message)
     return "Sent."
 
 
-async def _answer(page: OperatorsPage, question_id: str, form: Form) -> str:
-    await questions.answer(page.storage, question_id, form.get("text", ""))
+async def _answer(page: OperatorsPage, question_id: str, form: Form, by: By) -> str:
+    await questions.answer(page.storage, question_id, form.get("text", ""), by)
     return "The question is answered."
 
 
-async def _retry(page: OperatorsPage, delivery_id: str, _: Form) -> str:
-    return _retried(await page.storage.retry([delivery_id]))
+async def _retry(page: OperatorsPage, delivery_id: str, _: Form, by: By) -> str:
+    return _retried(await page.storage.retry([delivery_id], by=by))
 
 
-async def _retry_all(page: OperatorsPage, key: str, _: Form) -> str:
+async def _retry_all(page: OperatorsPage, key: str, _: Form, by: By) -> str:
     ids = [one.delivery.id for each in await views.troubles(page.storage) if each.key == key for one in each.letters]
-    return _retried(await page.storage.retry(ids[::-1]))
+    return _retried(await page.storage.retry(ids[::-1], by=by))
 
 
 def _retried(count: int) -> str:

@@ -48,7 +48,7 @@ T = TypeVar("T")
 DAY_S: Final = 24 * 3600.0
 
 _WITH_TEXTS: Final = (
-    "delivery, body, seen, done, dead, timer, conversation, journal, state, recipient, mute, decision, consent"
+    "delivery, body, seen, done, dead, timer, conversation, journal, state, recipient, mute, decision, consent, act"
 )
 
 CLOSE_S: Final = 5.0

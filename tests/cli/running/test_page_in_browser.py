@@ -75,7 +75,7 @@ def test_an_operator_works_with_the_page(tmp_path: Path, command: Callable[..., 
                 examine(shown)
                 shown.get_by_label("Password").fill("let me act")
                 shown.get_by_role("button", name="Log in").click()
-                for view in ("Chats", "Troubles", "Day", "Lines"):
+                for view in ("Chats", "Troubles", "Day", "Lines", "Log"):
                     shown.get_by_role("link", name=view).click()
                     expect(shown.get_by_role("heading", name=view, level=1)).to_be_visible()
                     examine(shown)

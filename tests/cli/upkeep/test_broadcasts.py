@@ -15,6 +15,7 @@ from linqbot.cli.main import main
 from linqbot.clock import MovableClock
 from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
 from linqbot.ops import broadcasts
+from linqbot.storage.acts import By
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -171,12 +172,12 @@ async def test_a_server_notices_what_a_command_changes(tmp_path: Path) -> None:
         await server.start_broadcast(new("july"), PEOPLE)
         assert await server.next_broadcast() == 0.0
         async with SQLiteStorage(path, serving=False) as command:
-            await broadcasts.carry_out(command, "july", "pause")
+            await broadcasts.carry_out(command, "july", "pause", By("ann"))
             async with asyncio.timeout(30):
                 while await server.next_broadcast() is not None:
                     await server.changed()
             assert await server.advance_broadcasts(NOON) == 0
-            await broadcasts.carry_out(command, "july", "resume")
+            await broadcasts.carry_out(command, "july", "resume", By("ann"))
             assert await command.next_broadcast() == 0.0
             async with asyncio.timeout(30):
                 while await server.next_broadcast() is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import re
 import stat
 import sys
 from collections.abc import Callable
@@ -49,6 +51,29 @@ def stored(path: Path) -> list[StateRow]:
             return await storage.state_rows()
 
     return asyncio.run(read())
+
+
+def test_the_log_says_who_did_what_and_why(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def log() -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(CliRunner().invoke(main, ["waiting", "list", "--log", "--json"]).output)
+        return rows
+
+    run("edit", "bot", "Menu", "--value", '{"soup": 4}', "--as", "Eve", "--reason", "new menu")
+    monkeypatch.setenv("LINQBOT_OPERATOR", "Dana")
+    run("edit", "c-1", "Table", "--value", '{"seats": 5}')
+    monkeypatch.delenv("LINQBOT_OPERATOR")
+    run("forget", ANN, "--yes", "--reason", "ticket 12")
+    facts = ("who", "what", "target", "about", "reason", "counts")
+    (receipt, *others) = [tuple(row[name] for name in facts) for row in log()]
+    assert others == [("Dana", "edit", "Table", "c-1", None, None), ("Eve", "edit", "Menu", None, "new menu", None)]
+    assert receipt[:3] == (getpass.getuser(), "forget", "")
+    assert receipt[4:] == ("ticket 12", {"state": 1})
+    assert ANN not in str(log())
+    (line, *_) = CliRunner().invoke(main, ["waiting", "list", "--log", "--chat", "c-1"]).output.splitlines()[1:]
+    assert re.fullmatch(r"\S+Z  Dana  edit  Table", line.strip())
+    shown = run("show", ANN).output
+    assert "Nothing is kept of this person." in shown
+    assert re.search(rf"Z  {getpass.getuser()}  forget  1 state +ticket 12$", shown, re.MULTILINE)
 
 
 @pytest.fixture
