@@ -1,0 +1,33 @@
+"""The record of troubles: one change at a time, which survives a restart and is copied."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from linqbot.storage.backend import Storage
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.upkeep import SQLiteContents
+
+pytestmark = pytest.mark.anyio
+
+
+def append(text: str | None) -> tuple[str, int]:
+    return f"{text or ''}x", len(text or "")
+
+
+async def test_changes_are_made_one_after_the_other(storage: Storage) -> None:
+    seen = await asyncio.gather(*(storage.change_troubles(append) for _ in range(20)))
+    assert sorted(seen) == list(range(20))
+    assert await storage.change_troubles(lambda text: (text or "", text)) == "x" * 20
+
+
+async def test_the_record_survives_a_restart_and_is_copied(tmp_path: Path) -> None:
+    for length in range(2):
+        async with SQLiteStorage(tmp_path / "bot.db") as storage:
+            assert await storage.change_troubles(append) == length
+    async with SQLiteContents(tmp_path / "bot.db") as contents:
+        rows = [row async for page in contents.pages("meta") for row in page]
+    assert ("troubles", "xx") in rows
