@@ -356,7 +356,7 @@ class AskCancelled(AskEnded):
 
     Why: The person wrote a cancel word, opted out with a word such as STOP, or gave no valid answer in all tries; or
         the operator ended the question with `linqbot waiting cancel`; or the person replied to another message of the bot, whose
-        handler asks them something else; or a plugin refused to send it; or the chat does not
+        handler asks them something else; or a plugin refused to send it, or the bot is muted in the chat; or the chat does not
         support it, such as a request for a location in a group or on SMS.
     To do: Nothing, or catch the error to say something. `reason` tells the cases apart.
 

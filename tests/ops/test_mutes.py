@@ -23,6 +23,7 @@ from linqbot.testing import Phone, talking
 pytestmark = pytest.mark.anyio
 
 ANN, BOB, OWNER = "+14155550142", "+14155550143", "+14155550144"
+PEOPLE = [f"+1415555032{n}" for n in range(4)]
 BY = By("dana", "Dana answers")
 BACKENDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.process)]
 
@@ -34,10 +35,11 @@ async def human(message: MessageReceived, ctx: Context) -> None:
 class Desk:
     """A bot, its phone, and the operator's commands. A text such as "3 2" gets three replies, and a mute after two."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str) -> None:  # noqa: C901 - a handler for each kind of turn
         self.url = url
         self.bot = bot = Bot(max_age_s=600, owner=OWNER, mute_word="bot off")
         self.phone: Phone
+        self.muted_at = ""  # the step of a handler at which an operator mutes the bot everywhere
 
         @bot.on_message("name")
         async def name(message: MessageReceived, ctx: Context) -> None:
@@ -52,6 +54,18 @@ class Desk:
         @bot.on_message("july")
         async def july(message: MessageReceived, ctx: Context) -> None:
             await ctx.bot.broadcast([ANN, BOB], "July is out.", name="july", per_minute=60)
+
+        @bot.on_message("table")
+        async def table(message: MessageReceived, ctx: Context) -> None:
+            await self.step("begun")
+            people = await ctx.ask("How many?", kind=int, timeout_s=6000)
+            await self.step("answered")
+            await ctx.reply(f"For {people}.")
+            await self.step("replied")
+
+        @bot.on_message("august")
+        async def august(message: MessageReceived, ctx: Context) -> None:
+            await ctx.bot.broadcast(PEOPLE, "August is out.", name=f"august-{message.message_id}", per_minute=60)
 
         @bot.on_message("tell bob")
         async def tell(message: MessageReceived, ctx: Context) -> None:
@@ -75,6 +89,11 @@ class Desk:
         clock = MovableClock(self.phone.now, frozen=True)
         async with open_storage(self.url, serving=False, clock=clock) as storage:
             yield storage
+
+    async def step(self, name: str) -> None:
+        if name == self.muted_at:
+            self.muted_at = ""  # the handler runs again from its start when the answer comes
+            await self.mute(None)
 
     async def mute(self, who: str | None, *, for_s: float | None = None, only_proactive: bool = False) -> None:
         async with self.operator() as storage:
@@ -134,6 +153,48 @@ async def test_messages_of_days_are_caught_up_with_in_order_once(desk: Desk) -> 
     await desk.mute(ANN)
     assert (await desk.unmute(ANN, catch_up=True)).caught_up == 0
     assert await desk.phone.replies() == []
+
+
+async def test_a_mute_between_any_two_steps_of_a_question_sends_nothing_and_loses_nothing(desk: Desk) -> None:
+    for n, (step, said) in enumerate(
+        (
+            ("begun", []),
+            ("asked", ["How many?"]),
+            ("answered", ["How many?"]),
+            ("replied", ["How many?", "For 4."]),
+        )
+    ):
+        desk.muted_at, guest = step, desk.phone.person(f"+1415555031{n}")
+        await guest.text("table")
+        if step == "asked":
+            await guest.quiet()
+            await desk.mute(None)
+        await guest.text("4")
+        assert await guest.replies() == said, step
+        await guest.text("5")
+        await guest.quiet()
+        await desk.unmute(None)
+        assert await guest.replies() == [], step
+        # A question that was asked is still open, and one that was never sent takes no message.
+        await guest.text("1")
+        assert await guest.replies() == (["For 1."] if step == "asked" else ["0"]), step
+
+
+async def test_a_mute_after_any_person_of_a_broadcast_sends_nothing_until_it_is_over(desk: Desk) -> None:
+    def got() -> int:
+        return sum(one.from_bot for each in PEOPLE for one in desk.phone.person(each).messages)
+
+    for sent in range(1, 5):
+        before = got()
+        await desk.phone.text("august")
+        await desk.phone.advance(sent - 1)
+        await desk.mute(None)
+        assert got() == before + sent
+        await desk.phone.advance(60)
+        assert got() == before + sent
+        await desk.unmute(None)
+        await desk.phone.advance(60)
+        assert got() == before + 4
 
 
 async def test_what_waits_goes_on_after_the_mute_of_all(desk: Desk) -> None:

@@ -87,7 +87,7 @@ _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
     "operator": "The operator ended the question.",
     "opted_out": "The person has opted out of messages.",
     "replaced": "The person began something else, in which they are asked another question.",
-    "refused": "A plugin refused to send the question.",
+    "refused": "The question was not sent: a plugin refused it, or the bot is muted in the chat.",
     "unsupported": "This chat does not support it: locations are shared in direct iMessage chats only.",
 }
 
@@ -409,7 +409,7 @@ async def send_choices(question: Question, n: int, ctx: Context) -> tuple[list[S
     has_poll = question.fits_poll and service in (None, "iMessage")
     messages = question.messages(numbered=bool(question.choices) and not has_poll, service=service)
     texts = [await ctx.reply(*messages, key=label)] if messages else []
-    if not has_poll or any(sent.status in ("opted_out", "refused") for sent in texts):
+    if not has_poll or any(refusal_of(sent) for sent in texts):
         return texts, None, {}
     made = await _poll(question, label, ctx)
     if made is None:
@@ -436,7 +436,7 @@ async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict
 def refusal_of(sent: Sent) -> Literal["opted_out", "refused"] | None:
     if sent.status == "opted_out":
         return "opted_out"
-    return "refused" if sent.status == "refused" else None
+    return "refused" if sent.status in ("refused", "muted") else None
 
 
 def _ids(sent: Sent) -> tuple[str, ...]:
