@@ -1,0 +1,426 @@
+"""The rows that each rule refuses and lets through: messages, their parts, and other requests. Texts have their own file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from rules.asking import (
+    ANN,
+    CARD,
+    CDN,
+    CLIP,
+    EXPERIENCE,
+    ID,
+    IDENTITY,
+    LINE,
+    LINK,
+    MAIL,
+    MEDIA,
+    TEXT,
+    app,
+    body,
+    broke,
+    send,
+)
+
+from linqbot.linq.rules import CONTENT_TYPES, Broken, check, first_message
+
+Ask = Callable[[Any], Broken | None]
+
+
+class Rule(NamedTuple):
+    """A rule, and what it refuses; no rule refuses what is allowed. `seen_as` is another rule that is broken first."""
+
+    name: str
+    ask: Ask
+    refused: Sequence[Any]
+    allowed: Sequence[Any] = ()
+    code: int = 1005
+    status: int = 400
+    seen_as: str = ""
+
+
+def by(endpoint: str, name: str) -> Ask:
+    """Ask about the values of one field of a request."""
+    return lambda value: body(endpoint, **{name: value})
+
+
+def of(endpoint: str, **good: Any) -> Ask:
+    """Ask about the fields of a request, which replace or complete the good ones."""
+    return lambda fields: body(endpoint, **{**good, **fields})
+
+
+def parts(given: Sequence[Any]) -> Broken | None:
+    return send(*given)
+
+
+def media(url: Any) -> Broken | None:
+    return send({"type": "media", "url": url})
+
+
+def link(length: int) -> Broken | None:
+    return send({"type": "link", "value": "https://example.com/".ljust(length, "a")})
+
+
+def identity(change: Any) -> Broken | None:
+    return app(app={**IDENTITY, **change})
+
+
+def layout(shown: Any) -> Broken | None:
+    return app(layout=shown)
+
+
+def react(fields: Any) -> Broken | None:
+    return body("messages.add_reaction", **{"operation": "add", "type": "love", **fields})
+
+
+def sticker(fields: Any) -> Broken | None:
+    return react({"type": "sticker", **fields})
+
+
+def to_people(message: Any) -> Ask:
+    """Ask about pairs of an endpoint and the recipients of a message."""
+    return lambda row: body(row[0], from_=LINE, to=row[1], message=message)
+
+
+def upload(size: Any, kind: Any = "image/png") -> Broken | None:
+    return body("attachments.create", filename="a.png", content_type=kind, size_bytes=size)
+
+
+def poll(options: Any) -> Broken | None:
+    return body("chats.polls.create", poll={"options": options})
+
+
+def excluding(lines: Any) -> Broken | None:
+    return body("messages.create", to=[ANN], message={"parts": [LINK]}, exclude_from=lines)
+
+
+def both(to: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    return [("chats.create", to), ("messages.create", to)]
+
+
+message = by("chats.messages.send", "message")
+PEOPLE = [f"+1205253{n:04}" for n in range(32)]
+UPLOAD = {"type": "media", "attachment_id": ID}
+HOSTED = [{"type": "media", "url": CDN}, {"type": "media", "url": "https://s3.example.com/x?X-Amz-Signature=abc"}]
+LOOKALIKE = {"type": "media", "url": "https://linqapp.com.example.com/x"}
+OTHER_SERVICES = [{"preferred_service": "SMS"}, {"preferred_service": "RCS"}]
+PLACES = [{"x": 1.1}, {"y": -2}, {"x": "0"}, {"scale": "big"}, {"scale": float("nan")}, {"rotation": True}]
+CAPTIONS = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_title")
+EMPTY_LAYOUTS = [{}, {"image_title": "x"}, {"caption": ""}, {"subtitle": "x"}]
+IMAGE = {"image_url": "https://x.y/z.png"}
+HOOK = {"target_url": "https://example.com/hook?version=2026-02-03", "subscribed_events": ["message.received"]}
+NO_HOOKS = [
+    {"target_url": "http://example.com/hook"},
+    {"target_url": "example.com"},
+    {"subscribed_events": []},
+    {"subscribed_events": ["message received"]},
+    {"subscribed_events": ["message.received", "message"]},
+]
+
+MESSAGES = [
+    Rule(
+        "R19",
+        message,
+        [{}, {"parts": [TEXT], "experience": EXPERIENCE}, {"parts": None}],
+        [{"experience": EXPERIENCE}],
+        1004,
+    ),
+    Rule("R20", parts, [[], [UPLOAD] * 101], [[UPLOAD] * 100], 1004),
+    Rule("R21", parts, [[MEDIA] * 41, [LOOKALIKE] * 41], [[MEDIA] * 40 + [UPLOAD] * 20 + HOSTED * 20], 1004),
+    Rule("R22", parts, [[TEXT, TEXT], [TEXT, MEDIA, MEDIA, TEXT, TEXT]], [[TEXT, MEDIA, TEXT, MEDIA]], 1004),
+    Rule("R23", parts, [[LINK, TEXT], [LINK, MEDIA], [LINK, LINK], [TEXT, LINK], [MEDIA, LINK]], [[LINK]], 1004),
+    Rule("R24", parts, [[CARD, TEXT], [CARD, MEDIA], [CARD, LINK], [TEXT, CARD], [MEDIA, CARD]], [[CARD]], 1004),
+    Rule("R25", parts, [[CLIP, TEXT], [CLIP, MEDIA], [CLIP, LINK], [TEXT, CLIP], [MEDIA, CLIP]], [[CLIP]], 1004),
+    Rule("R32", lambda one: send(TEXT, preferred_service=one), ["imessage"], ["iMessage", "SMS", "RCS", None]),
+    Rule(
+        "R33",
+        lambda effect: send(TEXT, effect=effect),
+        [
+            {"name": "confeti", "type": "screen"},
+            {"name": "slam", "type": "screen"},
+            {"name": "confetti", "type": "bubble"},
+            {"name": "confetti", "type": "sound"},
+            {"name": "unknown"},
+            {"name": 5},
+        ],
+        [{"name": "confetti", "type": "screen"}, {"name": "slam"}, {"type": "bubble", "name": "loud"}],
+    ),
+    Rule("R40", lambda more: send(CARD, **more), OTHER_SERVICES, [{"preferred_service": "iMessage"}], 2018, 409),
+    Rule("R41", lambda more: send(CLIP, **more), OTHER_SERVICES, code=2028),
+    Rule("R42", lambda more: message({"experience": EXPERIENCE, **more}), OTHER_SERVICES, code=2018, status=409),
+    Rule("R40", lambda more: send(LINK, **more), [], OTHER_SERVICES),
+    Rule(
+        "R42",
+        lambda experience: message({"experience": experience}),
+        [
+            {"action": "open"},
+            {"name": "link"},
+            {"name": "", "action": "open"},
+            {**EXPERIENCE, "params": []},
+            {**EXPERIENCE, "params": {"checkout_url": "http://x.y"}},
+        ],
+    ),
+    Rule("R42", to_people({"experience": EXPERIENCE}), both([ANN, MAIL]), both([ANN])),
+    Rule("R49", to_people({"parts": [{**TEXT, "mention": ANN}]}), both([ANN]), both([ANN, MAIL]), 2023, 409),
+    Rule("R51", to_people({"parts": [TEXT]}), both(PEOPLE), both(PEOPLE[:31])),
+    Rule("R51", to_people({"parts": [TEXT]}), both([]), code=1001),
+    Rule(
+        "R52",
+        lambda value: first_message({"parts": [MEDIA, {"type": "text", "value": value}]}),
+        ["see https://example.com", "HTTP://X.Y", "(www.example.com)"],
+        ["hello", "www", "http", "a/b", "see https:// there"],
+    ),
+    Rule("R52", first_message, [{"parts": [LINK]}], [{"experience": EXPERIENCE}]),
+    # The chat may exist already.
+    Rule("R52", to_people({"parts": [{"type": "text", "value": "see https://example.com"}]}), [], both([ANN])[:1]),
+    Rule(
+        "R53",
+        lambda extra: first_message({"parts": [TEXT], **extra}),
+        [{"effect": {"name": "slam"}}, {"reply_to": {"message_id": ID}}],
+    ),
+]
+
+PARTS = [
+    Rule("R4", lambda change: app(**change), [{"fallback_text": 5}, {"interactive": "yes"}]),
+    Rule("R4", layout, [{"caption": "Hi", **IMAGE, name: ["Hi"]} for name in CAPTIONS]),
+    Rule(
+        "R4", by("messages.update_app_card", "layout"), [{"caption": "Hi", **IMAGE, name: ["Hi"]} for name in CAPTIONS]
+    ),
+    Rule("R4", lambda caption: send({**CLIP, "caption": caption}), [5], ["Order"]),
+    Rule(
+        "R25", lambda url: send({**CLIP, "value": url}), ["http://example.com", "example.com", "https://", 5], code=1004
+    ),
+    Rule("R26", link, [2049], [2048], 1004),
+    Rule("R26", lambda url: send({"type": "link", "value": url}), [], ["http://example.com"]),
+    Rule(
+        "R28",
+        lambda one: send({"type": "media", **one}),
+        [{}, {"url": "https://x.y/z", "attachment_id": ID}],
+        code=1004,
+    ),
+    Rule(
+        "R29",
+        media,
+        [
+            "http://example.com/a.png",
+            "ftp://x/y",
+            "data:image/png;base64,AA",
+            "https:///a",
+            "https://a b",
+            "",
+            5,
+            "http://127.0.0.1.example.com/",
+            "http://localhost.evil/",
+            "http://127.0.0.1@evil/",
+            "http://127.0.0.1:80@evil/",
+        ],
+        # The emulator's own machine is fine, and no other host passes for it.
+        [
+            "HTTPS://example.com",
+            "https://x.y?a=b",
+            "http://127.0.0.1:4010/f.png",
+            "http://localhost/f",
+            "http://[::1]:4010",
+        ],
+        1004,
+    ),
+    Rule(
+        "R35",
+        identity,
+        [
+            {"team_id": "abcde12345"},
+            {"team_id": "ABC"},
+            {"team_id": None},
+            {"bundle_id": "a:b"},
+            {"bundle_id": ""},
+            {"name": ""},
+            {"name": None},
+        ],
+        code=1004,
+    ),
+    Rule("R36", layout, EMPTY_LAYOUTS, code=1004),
+    Rule("R36", by("messages.update_app_card", "layout"), EMPTY_LAYOUTS, code=1004),
+    Rule(
+        "R37",
+        layout,
+        [{"caption": "x", "image_title": "y"}, {"caption": "x", "image_subtitle": "y"}],
+        [{**IMAGE, "image_title": "y"}, {**IMAGE, "image_subtitle": "y"}],
+        1004,
+    ),
+    Rule(
+        "R38",
+        lambda url: layout({"image_url": url}),
+        ["image.png", "data:image/png;base64,AA", 5],
+        ["http://x.y/z.png"],
+        5007,
+    ),
+    Rule(
+        "R39",
+        lambda url: app(url=url),
+        ["http://x.y", "x", "https://x.y/".ljust(2049, "a"), "data:".ljust(16385, "a"), 5],
+        ["https://x.y/".ljust(2048, "a"), "data:".ljust(16384, "a")],
+        1004,
+    ),
+]
+
+REQUESTS = [
+    Rule("R16", excluding, [[LINE, MAIL]], [[LINE]], 1002),
+    Rule("R16", excluding, [LINE], seen_as="R4"),
+    Rule("R17", lambda kind: check("available_number.retrieve", None, {"type": kind}), ["SMS"], ["imessage"]),
+    Rule("R18", by("phone_numbers.update", "forwarding_number"), ["911"], [None, "", LINE], 1002),
+    Rule("R18", of("phone_numbers.update"), [{}], code=1001, seen_as="R3"),
+    Rule(
+        "R66",
+        of("chats.background.set"),
+        [
+            {"type": "plain"},
+            {"type": "color"},
+            {"type": "color", "variant": "red"},
+            {"type": "color", "variant": "custom"},
+            {"type": "color", "shades": ["#fff", "#000000"]},
+            {"type": "color", "shades": ["#ffffff"]},
+            {"type": "dynamic"},
+            {"type": "dynamic", "style": "sky"},
+            {"type": "dynamic", "style": "water", "variant": "dusk"},
+            {"type": "photo"},
+            {"type": "photo", "image_url": "http://x.y/z.png"},
+        ],
+        [
+            {"type": "color", "variant": "mango"},
+            {"type": "color", "variant": "custom", "shades": ["#ffffff", "000000"]},
+            {"type": "dynamic", "style": "aurora", "variant": "pink"},
+            {"type": "photo", **IMAGE},
+        ],
+    ),
+    Rule(
+        "R68",
+        of("chats.send_voicememo"),
+        [{}, {"voice_memo_url": "https://x.y/z", "attachment_id": ID}, {"voice_memo_url": "http://x.y/z"}],
+        [{"attachment_id": ID}],
+    ),
+    Rule(
+        "R76",
+        by("blocked_handles.block", "handle"),
+        ["12", "123456789", "a-b", "", "Sender Name 12", 5],
+        [ANN, MAIL, "123", "12345678", "LINQ", "My Bank 1"],
+    ),
+    Rule("R76", by("blocked_handles.unblock", "handle"), [], [ANN, MAIL, "123", "12345678", "LINQ", "My Bank 1"]),
+    Rule("R79", lambda order: check("messages.list_messages_thread", None, {"order": order}), ["down"], ["desc"]),
+    Rule(
+        "R80",
+        react,
+        [{"operation": "toggle"}, {"type": "heart"}, {"type": "custom"}, {"type": "custom", "custom_emoji": ""}],
+        [{}, {"operation": "remove"}, {"type": "custom", "custom_emoji": "🎂", "part_index": 1}],
+    ),
+    Rule("R81", react, [{"type": "love", "emoji": "🎂"}, {"type": "love", "placement": {"x": 0}}]),
+    Rule(
+        "R81",
+        sticker,
+        [
+            {},
+            {"emoji": "🎂", "attachment_id": ID},
+            {"emoji": "cake"},
+            {"emoji": "🎂 🎂"},
+            {"emoji": "🎂🎂"},
+            {"emoji": "cake 🎂"},
+            {"emoji": "é"},
+            {"emoji": ""},
+            {"url": "http://x.y"},
+        ],
+        [
+            *({"emoji": one} for one in ("1️⃣", "👩‍👩‍👧‍👦", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "🇫🇷", "👍🏽", "❤️")),
+            {"url": CDN},
+            {"attachment_id": ID, "placement": {"scale": 99}},
+        ],
+    ),
+    Rule("R82", sticker, [{"operation": "remove", "emoji": "🎂"}]),
+    Rule("R83", lambda place: sticker({"emoji": "🎂", "placement": place}), PLACES),
+    Rule("R83", by("messages.update_sticker_placement", "placement"), PLACES),
+    Rule(
+        "R85",
+        of("messages.update_app_card", layout={"caption": "x"}, url="https://x.y"),
+        [{"experience": EXPERIENCE}],
+        [{}],
+    ),
+    Rule("R86", poll, [[{"text": "a"}]], [[{"text": "a"}, {"text": "b"}]]),
+    Rule("R86", poll, [[{"text": "a"}, {}]], code=1001, seen_as="R3"),
+    Rule("R86", poll, [[{"text": "a"}, {"text": ""}]], seen_as="R4"),
+    Rule("R86", by("messages.poll.add_options", "options"), [[]]),
+    Rule("R88", lambda how: body("messages.poll.vote", operation=how, option_id="o1"), ["set"], ["add"]),
+    Rule("R90", of("chats.location.stop"), [{}], [{"handle": ANN}], 1001, seen_as="R3"),
+    Rule("R91", upload, [0, -1, 100 * 2**20 + 1, "5", True], [1, 100 * 2**20]),
+    Rule(
+        "R92",
+        lambda kind: upload(1, kind),
+        ["audio/flac", "audio/ogg", "application/x-msdownload", "image", 5],
+        sorted(CONTENT_TYPES),
+    ),
+    Rule("R94", of("contact_card.create", phone_number=LINE), [{}], [{"first_name": "Ann"}], 1001, seen_as="R3"),
+    Rule("R94", of("contact_card.create", first_name="Ann"), [{"phone_number": "x"}], code=1002, seen_as="R7"),
+    Rule(
+        "R94",
+        lambda query: check("contact_card.update", {"first_name": "Ann"}, query),
+        [{}],
+        [{"phone_number": LINE}],
+        1001,
+        seen_as="R3",
+    ),
+    Rule("R95", of("webhook_subscriptions.create", **HOOK), NO_HOOKS, [{}]),
+    Rule("R95", of("webhook_subscriptions.update"), NO_HOOKS),
+    Rule("R96", by("capability.check_RCS", "address"), [MAIL]),
+    Rule("R96", by("capability.check_i_message", "address"), [], [MAIL]),
+    Rule(
+        "R96",
+        of("payment_requests.create", amount=50, currency="usd"),
+        [
+            {"amount": 49},
+            {"currency": "eur"},
+            {"mode": "gift"},
+            {"rail": "cash"},
+            {"mode": "subscription", "amount": 50, "price_id": "p"},
+            {"price_id": "price_1"},
+            {"quantity": 2},
+            {"discount": {"coupon": "a"}},
+            {"trial_end": "2027-01-01T00:00:00Z"},
+            {"trial_period_days": 2},
+            {"rail": "natural", "from_": LINE},
+            {"metadata": {str(n): "x" for n in range(50)}},
+            {"metadata": {"linq_id": "x"}},
+        ],
+        [{}],
+    ),
+    Rule(
+        "R96",
+        of("payment_requests.create", mode="subscription", price_id="p"),
+        [
+            {"trial_end": "2027-01-01T00:00:00Z", "trial_period_days": 2},
+            {"discount": {"coupon": "a", "promotion_code": "b"}},
+        ],
+        [{}],
+    ),
+]
+
+RULES = [*MESSAGES, *PARTS, *REQUESTS]
+
+
+def test_each_rule_refuses_its_rows_and_no_rule_refuses_the_others(subtests: pytest.Subtests) -> None:
+    for rule in RULES:
+        for row in rule.refused:
+            with subtests.test(rule=rule.name, refused=repr(row)[:200]):
+                assert broke(rule.ask(row), rule.seen_as or rule.name, rule.code, rule.status)
+        for row in rule.allowed:
+            with subtests.test(rule=rule.name, allowed=repr(row)[:200]):
+                assert rule.ask(row) is None
+    assert len(CONTENT_TYPES) == 51
+
+
+def test_a_near_miss_is_answered_with_what_to_write() -> None:
+    for broken, hint in (
+        (send(TEXT, preferred_service="imessage"), "Did you mean iMessage?"),
+        (react({"type": "❤️"}), 'react("custom", custom_emoji="❤️")'),
+    ):
+        assert broken is not None
+        assert hint in broken.message
