@@ -1,4 +1,4 @@
-"""The contract of the inbox, with every backend."""
+"""The contract of the inbox, with every backend, as far as `test_inbox_model.py` does not hold it already."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linqbot.branch import begin_turn, follow_tasks
 from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Lease, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Lease, Retry
 
 pytestmark = pytest.mark.anyio
 
@@ -35,18 +35,6 @@ async def test_a_delivery_is_taken_unchanged(storage: Storage) -> None:
     assert (lease.attempts, lease.crashes, lease.is_first_run) == (0, 0, True)
 
 
-async def test_a_second_delivery_of_the_same_event_is_dropped(storage: Storage) -> None:
-    assert await storage.put(delivery(name="w.1"))
-    assert await storage.put(delivery(name="w.1")) is False
-    assert await storage.depth() == 1
-
-
-async def test_a_copy_of_a_message_under_another_event_is_dropped(storage: Storage) -> None:
-    assert await storage.put(delivery(message_key="m.7"))
-    assert await storage.put(delivery(message_key="m.7")) is False
-    assert await storage.depth() == 1
-
-
 async def test_one_of_fifty_simultaneous_copies_is_stored(storage: Storage) -> None:
     stored = await asyncio.gather(*(storage.put(delivery(name="w.same")) for _ in range(50)))
     assert stored.count(True) == 1
@@ -67,31 +55,11 @@ async def test_duplicates_among_other_deliveries_are_dropped_alone(storage: Stor
     assert ids(await take(storage)) == ["w.1", "w.2", "w.5", "w.3"]
 
 
-async def test_duplicates_are_known_for_a_day_after_the_ack(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(delivery(name="w.1", message_key="m.1"))
-    clock.advance(10 * SEEN_KEPT_S)
-    await storage.finish(await leased(storage, limit=10), ACK)
-    clock.advance(SEEN_KEPT_S - 1)
-    assert await storage.put(delivery(name="w.1")) is False
-    assert await storage.put(delivery(name="w.2", message_key="m.1")) is False
-
-
 async def test_duplicates_are_forgotten_after_a_day(storage: Storage, clock: MovableClock) -> None:
     await storage.finish(await leased(storage, delivery(name="w.1", message_key="m.1"), limit=10), ACK)
     clock.advance(SEEN_KEPT_S + 61)
     await storage.put(delivery())
     assert await storage.put(delivery(name="w.1", message_key="m.1")) is True
-
-
-async def test_lane_is_handled_one_at_a_time_in_order_of_acceptance(storage: Storage) -> None:
-    for name in ("w.a", "w.b", "w.c"):
-        await storage.put(delivery(name=name))
-    for name in ("w.a", "w.b", "w.c"):
-        lease = await leased(storage, limit=10)
-        assert lease.delivery.id == name
-        assert await take(storage) == []
-        await storage.finish(lease, ACK)
-    assert await take(storage) == []
 
 
 async def test_concurrent_puts_are_accepted_in_the_order_in_which_they_began(storage: Storage) -> None:
@@ -103,58 +71,11 @@ async def test_concurrent_puts_are_accepted_in_the_order_in_which_they_began(sto
         await storage.finish(lease, ACK)
 
 
-async def test_many_lanes_are_leased_at_once_oldest_first(storage: Storage) -> None:
-    for name, lane in (("w.1", "c:b"), ("w.2", "c:b"), ("w.3", "c:a"), ("w.4", "c:c")):
-        await storage.put(delivery(lane, name=name))
-    assert ids(await take(storage, 2)) == ["w.1", "w.3"]
-    assert ids(await take(storage, 2)) == ["w.4"]
-    assert await take(storage, 2) == []
-
-
-async def test_a_take_with_limit_zero_returns_nothing(storage: Storage) -> None:
-    await storage.put(delivery())
-    assert await take(storage, 0) == []
-    assert len(await take(storage, 1)) == 1
-
-
 async def test_takes_at_the_same_time_never_share_a_lane(storage: Storage) -> None:
     for n in range(4):
         await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
     taken = await asyncio.gather(*(take(storage, 1) for _ in range(6)))
     assert sorted(lease.delivery.id for leases in taken for lease in leases) == ["w.0", "w.1", "w.2", "w.3"]
-
-
-async def test_a_retry_blocks_its_own_lane_until_its_time_and_no_other(storage: Storage, clock: MovableClock) -> None:
-    await storage.put(delivery("c:1", name="w.1"))
-    await storage.finish(
-        await leased(storage, delivery("c:1", name="w.2"), limit=10), Commit(Retry(at=clock.now() + 30, error="Boom"))
-    )
-    assert await take(storage) == []
-    assert await storage.next_due() == clock.now() + 30
-    await storage.put(delivery("c:2", name="w.3"))
-    assert ids(await take(storage)) == ["w.3"]
-    clock.advance(30)
-    lease = await leased(storage, limit=10)
-    assert (lease.delivery.id, lease.attempts, lease.crashes) == ("w.1", 1, 0)
-    assert lease.is_first_run is False
-
-
-async def test_a_deferral_counts_no_attempt_but_the_next_run_is_not_the_first(
-    storage: Storage, clock: MovableClock
-) -> None:
-    await storage.finish(
-        await leased(storage, delivery(), limit=10), Commit(Defer(at=clock.now() + 5, reason="Linq is away"))
-    )
-    assert await take(storage) == []
-    clock.advance(5)
-    lease = await leased(storage, limit=10)
-    assert (lease.attempts, lease.crashes, lease.delivery_count) == (0, 0, 1)
-    assert lease.is_first_run is False
-
-
-async def test_a_time_already_past_is_due_at_once(storage: Storage, clock: MovableClock) -> None:
-    await storage.finish(await leased(storage, delivery(), limit=10), Commit(Retry(at=clock.now() - 1, error="Boom")))
-    assert (await leased(storage, limit=10)).attempts == 1
 
 
 async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(storage: Storage, clock: MovableClock) -> None:
@@ -181,41 +102,11 @@ async def test_dead_letters_come_newest_first_and_limited(storage: Storage) -> N
     assert [letter.delivery.id for letter in await storage.dead_letters(limit=2)] == ["w.2", "w.1"]
 
 
-async def test_finish_under_a_used_lease_is_lost(storage: Storage) -> None:
-    lease = await leased(storage, delivery(), limit=10)
-    await storage.finish(lease, ACK)
-    with pytest.raises(LeaseLost):
-        await storage.finish(lease, ACK)
-
-
 async def test_of_two_finishes_at_once_one_is_lost(storage: Storage) -> None:
     lease = await leased(storage, delivery(), limit=10)
     outcomes = await asyncio.gather(storage.finish(lease, ACK), storage.finish(lease, ACK), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [type(None), LeaseLost]
     assert await storage.depth() == 0
-
-
-async def test_a_lane_whose_lease_ran_out_is_leased_again_and_counts_a_crash(
-    storage: Storage, clock: MovableClock
-) -> None:
-    old = await leased(storage, delivery(), limit=10)
-    clock.advance(59)
-    assert await take(storage) == []
-    clock.advance(1)
-    new = await leased(storage, limit=10)
-    assert (new.delivery.id, new.crashes, new.attempts) == (old.delivery.id, 1, 0)
-    assert new.is_first_run is False
-    with pytest.raises(LeaseLost):
-        await storage.finish(old, ACK)
-    assert await storage.depth() == 1
-    await storage.finish(new, ACK)
-
-
-async def test_a_late_finish_is_valid_until_the_lane_is_leased_again(storage: Storage, clock: MovableClock) -> None:
-    lease = await leased(storage, delivery(), limit=10)
-    clock.advance(3600)
-    await storage.finish(lease, ACK)
-    assert await take(storage) == []
 
 
 async def test_a_late_finish_counts_no_crash_for_the_next_delivery(storage: Storage, clock: MovableClock) -> None:
@@ -226,17 +117,6 @@ async def test_a_late_finish_counts_no_crash_for_the_next_delivery(storage: Stor
     await storage.finish(lease, ACK)
     follower = await leased(storage, limit=10)
     assert (follower.delivery.id, follower.crashes, follower.is_first_run) == ("w.next", 0, True)
-
-
-async def test_leases_that_ran_out_are_counted_across_a_restart(closed_storage: Storage, clock: MovableClock) -> None:
-    async with closed_storage as storage:
-        await storage.put(delivery())
-        for crashes in (0, 1, 2):
-            assert (await leased(storage, limit=10)).crashes == crashes
-            clock.advance(60)
-    async with closed_storage as storage:
-        lease = await leased(storage, limit=10)
-        assert (lease.crashes, lease.delivery_count) == (3, 3)
 
 
 async def test_crashes_are_counted_since_the_turn_last_went_on(closed_storage: Storage) -> None:
@@ -260,16 +140,6 @@ async def test_a_turn_whose_lease_is_over_notes_no_progress(storage: Storage, cl
     assert await storage.note_progress(new, 7) == 1
 
 
-async def test_the_end_of_a_lease_is_announced_as_due(storage: Storage, clock: MovableClock) -> None:
-    assert await storage.next_due() is None
-    await storage.put(delivery())
-    assert await storage.next_due() is None
-    lease = await leased(storage, limit=10)
-    assert await storage.next_due() == clock.now() + 60
-    await storage.finish(lease, ACK)
-    assert await storage.next_due() is None
-
-
 @pytest.mark.parametrize("lease_s", [1e10, 1e300])
 async def test_a_lease_may_be_longer_than_any_process_lives(storage: Storage, lease_s: float) -> None:
     await storage.put(delivery("c:1"))
@@ -279,17 +149,6 @@ async def test_a_lease_may_be_longer_than_any_process_lives(storage: Storage, le
     for lease in (first, second):
         await storage.finish(lease, Commit(Ack()))
     assert await storage.depth() == 0
-
-
-async def test_the_earliest_of_several_waits_is_due_first(storage: Storage, clock: MovableClock) -> None:
-    for n, seconds in enumerate((40, 20, 30)):
-        await storage.finish(
-            await leased(storage, delivery(f"c:{n}"), limit=10), Commit(Retry(at=clock.now() + seconds, error="Boom"))
-        )
-    assert await storage.next_due() == clock.now() + 20
-    clock.advance(20)
-    assert len(await take(storage)) == 1
-    assert await storage.next_due() == clock.now() + 10
 
 
 async def test_changed_waits_for_a_put(storage: Storage) -> None:
@@ -317,17 +176,6 @@ async def test_a_duplicate_changes_nothing(storage: Storage) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     waiting.cancel()
-
-
-async def test_a_full_lane_refuses_deliveries_and_others_do_not(storage: Storage) -> None:
-    for n in range(5):
-        await storage.put(delivery("c:full", name=f"w.{n}"))
-    with pytest.raises(LaneFull):
-        await storage.put(delivery("c:full", name="w.late"))
-    assert await storage.put(delivery("c:other"))
-    assert await storage.put(delivery("c:full", name="w.0")) is False
-    await storage.finish(await leased(storage), ACK)
-    assert await storage.put(delivery("c:full", name="w.late"))
 
 
 async def test_a_copy_of_a_refused_delivery_is_refused_too(storage: Storage) -> None:
@@ -365,16 +213,6 @@ async def test_a_lane_accepts_no_more_of_concurrent_puts_than_fit(storage: Stora
     assert all(isinstance(outcome, StorageBusy) for outcome in outcomes[5:])
 
 
-async def test_depth_counts_deliveries_that_are_stored_and_not_finished(storage: Storage) -> None:
-    await storage.put(delivery("c:1"))
-    await storage.put(delivery("c:2"))
-    assert await storage.depth() == 2
-    lease, _ = await take(storage)
-    assert await storage.depth() == 2
-    await storage.finish(lease, ACK)
-    assert await storage.depth() == 1
-
-
 async def test_a_lease_that_is_not_finished_when_the_storage_closes_counts_as_a_crash(
     closed_storage: Storage, clock: MovableClock
 ) -> None:
@@ -396,25 +234,6 @@ async def test_a_lease_that_is_not_finished_when_the_storage_closes_counts_as_a_
         clock.advance(10)
         again = await leased(storage, limit=10)
         assert (again.delivery.id, again.attempts) == ("w.3", 1)
-
-
-async def test_several_unfinished_leases_count_no_crash_at_first(closed_storage: Storage) -> None:
-    async with closed_storage as storage:
-        for n in range(3):
-            await storage.put(delivery(f"c:{n}"))
-        await take(storage)
-    async with closed_storage as storage:
-        assert [lease.crashes for lease in await take(storage)] == [0, 0, 0]
-
-
-async def test_duplicates_are_known_after_a_restart(closed_storage: Storage) -> None:
-    async with closed_storage as storage:
-        await storage.finish(await leased(storage, delivery(name="w.1", message_key="m.1"), limit=10), ACK)
-        await storage.put(delivery(name="w.2"))
-    async with closed_storage as storage:
-        assert await storage.put(delivery(name="w.1")) is False
-        assert await storage.put(delivery(name="w.2")) is False
-        assert await storage.put(delivery(message_key="m.1")) is False
 
 
 async def test_a_cancelled_put_is_stored_or_not_but_never_half(storage: Storage) -> None:

@@ -34,30 +34,6 @@ async def test_a_timer_becomes_a_delivery_of_its_lane_when_it_is_due(storage: St
     assert (await storage.scheduled(), await storage.next_timer()) == ([], None)
 
 
-async def test_a_due_timer_waits_behind_the_deliveries_of_its_lane(storage: Storage, clock: MovableClock) -> None:
-    await storage.schedule(timer(after_s=30))
-    lease = await leased(storage, delivery("c:1"))
-    clock.advance(30)
-    await storage.fire(clock.now())
-    assert await storage.take(10, lease_s=60) == []
-    await storage.finish(lease, Commit(Ack()))
-    (due,) = await storage.take(10, lease_s=60)
-    assert due.delivery.id == "i.send.t"
-
-
-async def test_due_timers_fire_oldest_first_up_to_the_limit(storage: Storage, clock: MovableClock) -> None:
-    for name, after_s in (("late", 30), ("early", 10), ("also early", 10), ("later", 40)):
-        await storage.schedule(timer(name, after_s))
-    assert [one.id for one in await storage.scheduled()] == ["early", "also early", "late", "later"]
-    assert await storage.next_timer() == NOON + 10
-    clock.advance(35)
-    assert await storage.fire(clock.now(), limit=2) == 2
-    assert await storage.next_timer() == NOON + 30
-    assert await storage.fire(clock.now(), limit=2) == 1
-    assert [each.id for each in await storage.waiting()] == ["i.send.early", "i.send.also early", "i.send.late"]
-    assert await storage.next_timer() == NOON + 40
-
-
 async def test_scheduled_timers_are_listed_by_lane_and_limited(storage: Storage) -> None:
     for n in range(3):
         await storage.schedule(timer(f"a{n}", n, "c:a"))
@@ -83,17 +59,6 @@ async def test_a_timer_that_fired_is_not_scheduled_again_for_a_day(storage: Stor
     clock.advance(62)
     await storage.put(delivery())
     assert await storage.schedule(timer("t")) is True
-
-
-async def test_cancelling_is_true_only_while_it_waits(storage: Storage, clock: MovableClock) -> None:
-    await storage.schedule(timer("t", 0))
-    assert await storage.cancel("never") is False
-    assert await storage.cancel("t") is True
-    assert await storage.cancel("t") is False
-    assert (await storage.fire(clock.now()), await storage.next_timer()) == (0, None)
-    assert await storage.schedule(timer("t", 0)) is True
-    await storage.fire(clock.now())
-    assert await storage.cancel("t") is False
 
 
 async def test_a_cancellation_is_on_record_with_its_result(storage: Storage) -> None:
@@ -132,14 +97,6 @@ async def test_timers_of_a_lost_lease_are_not_stored(storage: Storage, clock: Mo
     with pytest.raises(LeaseLost):
         await storage.finish(lost, Commit(Ack(), timers=[timer("t")], cancelled=["kept"]))
     assert [one.id for one in await storage.scheduled()] == ["kept"]
-
-
-async def test_a_full_lane_accepts_due_timers(storage: Storage, clock: MovableClock) -> None:
-    for _ in range(5):
-        await storage.put(delivery("c:1"))
-    await storage.schedule(timer("t", 0))
-    assert await storage.fire(clock.now()) == 1
-    assert await storage.depth() == 6
 
 
 async def test_changed_returns_when_an_earliest_timer_is_stored(storage: Storage) -> None:
