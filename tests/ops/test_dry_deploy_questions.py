@@ -66,14 +66,6 @@ async def test_an_answer_that_the_new_code_refuses_ends_its_run(day: Day) -> Non
     assert group.kind == "different answer"
 
 
-async def test_refused_answers_and_a_word_that_ends_the_question_are_part_of_the_conversation(day: Day) -> None:
-    day.deploy(booking())
-    await day.say("book", "many", "4", "never mind", "book", "2", service="SMS")
-    report = await day.compared(booking())
-    assert report.counts == {"same": 2}
-    assert report.answers == 4
-
-
 async def test_a_conversation_that_began_earlier_runs_too(day: Day) -> None:
     day.deploy(booking())
     await day.say("book", "4", service="SMS")
@@ -157,25 +149,6 @@ async def test_a_new_question_differs(day: Day) -> None:
     assert texts(group) == [(None, "Ada, your age?")]
 
 
-async def test_a_message_that_another_handler_took_while_a_question_was_open_is_the_same(day: Day) -> None:
-    def bot(dish: str) -> Bot:
-        made = Bot(read=False, typing=False)
-
-        @made.on_message("menu", during_ask=True)
-        def menu(message: MessageReceived, ctx: Context) -> str:
-            return dish
-
-        made.on_message(booking())
-        return made
-
-    day.bot = bot("Soup.")
-    await day.say("book", "menu", "4", "Friday", service="SMS")
-    report = await day.compared(day.bot)
-    assert report.counts == {"same": 2}
-    group = the_group(await day.compared(bot("Fish.")))
-    assert texts(group) == [("Soup.", "Fish.")]
-
-
 async def test_a_handler_of_a_conversation_sees_the_state_of_then(day: Day) -> None:
     class Guest(BaseModel):
         visits: int = 0
@@ -243,25 +216,6 @@ def deciding(menu: str = "Soup.", **question: Any) -> Bot:
     return bot
 
 
-async def test_a_message_that_leaves_the_question_open_is_a_turn_of_its_own(day: Day) -> None:
-    day.bot = deciding(side_questions=True)
-    await day.say("book", "menu", "what else", "yes")
-    assert day.said[:3] == ["Book it?", "Soup. menu", "Book it?"]
-    report = await day.compared(day.bot)
-    assert (report.counts, report.answers) == ({"same": 3}, 1)
-    group = the_group(await day.compared(deciding("Fish.", side_questions=True)))
-    assert (group.kind, group.count) == ("different answer", 2)
-    assert texts(group) == [("Soup. menu", "Fish. menu")]
-
-
-@pytest.mark.parametrize("repeat", [True, False])
-async def test_the_question_is_repeated_as_its_handler_has_asked_it(day: Day, repeat: bool) -> None:
-    day.bot = deciding(side_questions=True, repeat=repeat)
-    await day.say("book", "menu")
-    assert day.said.count("Book it?") == 1 + repeat
-    assert (await day.compared(day.bot)).counts == {"same": 2}
-
-
 async def test_a_question_with_an_effect_is_repeated_without_it(day: Day) -> None:
     bot = day.bot = Bot(read=False, typing=False)
 
@@ -277,48 +231,6 @@ async def test_a_question_with_an_effect_is_repeated_without_it(day: Day) -> Non
     await day.say("hi", "menu")
     assert day.said == ["Your name?", "Soup.", "Your name?"]
     assert (await day.compared(bot)).counts == {"same": 2}
-
-
-@pytest.mark.parametrize("question", [{"side_questions": True}, {}])
-async def test_a_word_that_ends_the_question_belongs_to_it_even_if_the_handler_stays_silent(
-    day: Day, question: dict[str, Any]
-) -> None:
-    day.bot = deciding(cancel=["enough"], **question)
-    await day.say("book", "Enough", "menu", "never mind")
-    assert day.said == ["Book it?", "Soup. menu", "Soup. never mind"]
-    report = await day.compared(day.bot)
-    assert (report.counts, report.answers) == ({"same": 3}, 1)
-    group = the_group(await day.compared(deciding("Fish.", cancel=["enough"], **question)))
-    assert (group.kind, group.count) == ("different answer", 2)
-
-
-async def test_a_word_that_ends_the_question_comes_before_a_handler_that_takes_every_message(day: Day) -> None:
-    bot = day.bot = Bot(read=False, typing=False)
-
-    @bot.on_message("book")
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("How many?", kind=int)
-
-    @bot.on_message(during_ask=True)
-    def other(message: MessageReceived, ctx: Context) -> str:
-        return f"Other: {message.text}"
-
-    await day.say("book", "4", "never mind")
-    assert day.said == ["How many?", "Other: 4", "How many?"]
-    report = await day.compared(bot)
-    assert (report.counts, report.answers) == ({"same": 2}, 1)
-
-
-async def test_an_answer_that_is_no_choice_belongs_to_the_question(day: Day) -> None:
-    def bot(menu: str) -> Bot:
-        return deciding(menu, yes=None, choices=["Friday", "Saturday"])
-
-    day.bot = bot("Soup.")
-    await day.say("book", "Monday", "2", "menu", service="SMS")
-    assert day.said[1].startswith("Please answer with one of these")
-    report = await day.compared(day.bot)
-    assert (report.counts, report.answers) == ({"same": 2}, 2)
-    assert texts(the_group(await day.compared(bot("Fish.")))) == [("Soup. menu", "Fish. menu")]
 
 
 async def test_a_vote_for_a_choice_is_an_answer_or_goes_to_its_handler(day: Day) -> None:
@@ -347,26 +259,6 @@ async def test_a_vote_for_a_choice_is_an_answer_or_goes_to_its_handler(day: Day)
     assert (await day.compared(day.bot, selection=Selection(since=since))).counts == {"same": 2}
 
 
-async def test_a_tapback_is_an_answer_or_a_turn_of_its_own(day: Day) -> None:
-    def bot(word: str) -> Bot:
-        made = deciding()
-
-        @made.on_reaction
-        async def tapped(event: ReactionAdded, ctx: Context) -> None:
-            await ctx.send(f"{word} {event.reaction_type}")
-
-        return made
-
-    day.bot = bot("Oh,")
-    await day.say("book")
-    await day.receive(tapback("love", "sent-1"), tapback("like", "other"), tapback("like", "sent-1"))
-    assert day.said == ["Book it?", "Oh, love", "Oh, like", "Booked."]
-    report = await day.compared(day.bot)
-    assert (report.counts, report.answers) == ({"same": 3}, 1)
-    group = the_group(await day.compared(bot("My,")))
-    assert (group.kind, group.count) == ("different answer", 2)
-
-
 async def test_a_tapback_that_a_handler_takes_instead_leaves_the_question_open(day: Day) -> None:
     bot = day.bot = deciding()
 
@@ -380,66 +272,6 @@ async def test_a_tapback_that_a_handler_takes_instead_leaves_the_question_open(d
     assert day.said[2:] == ["Oh, like", "Book it?", "Oh, dislike", "Book it?", "Oh, love"]
     report = await day.compared(bot)
     assert (report.counts, report.answers) == ({"same": 4}, 1)
-
-
-async def test_another_person_who_may_decide_answers_and_may_also_talk(day: Day) -> None:
-    day.bot = deciding(also=[BOB])
-    await day.say("book", is_group=True)
-    await day.say("who pays?", is_group=True, sender=BOB)
-    await day.say("maybe", is_group=True)
-    await day.say("yes", is_group=True, sender=BOB)
-    assert day.said[0:2] == ["Book it?", "Soup. who pays?"]
-    assert day.said[-1] == "Booked."
-    report = await day.compared(day.bot)
-    assert (report.counts, report.answers) == ({"same": 2}, 2)
-    assert the_group(await day.compared(deciding("Fish.", also=[BOB]))).cause == "other words in a message"
-
-
-async def test_a_yes_of_a_person_who_is_not_asked_is_a_turn_of_its_own(day: Day) -> None:
-    day.bot = deciding()
-    await day.say("book", is_group=True)
-    await day.say("yes", is_group=True, sender=BOB)
-    report = await day.compared(day.bot)
-    assert (report.counts, report.answers) == ({"same": 2}, 0)
-    assert the_group(await day.compared(deciding("Fish."))).cause == "other words in a message"
-
-
-async def test_a_question_to_anyone_is_answered_by_anyone(day: Day) -> None:
-    bot = day.bot = deciding(who="anyone")
-    await day.say("book", is_group=True)
-    await day.say("maybe", is_group=True, sender=BOB)
-    await day.say("no", is_group=True, sender=BOB)
-    assert day.said[-1] == "Not booked."
-    report = await day.compared(bot)
-    assert (report.counts, report.answers) == ({"same": 1}, 2)
-
-
-async def test_the_first_message_after_a_timeout_knows_of_the_question(day: Day) -> None:
-    def bot(late: str) -> Bot:
-        made = Bot(read=False, typing=False)
-
-        @made.on_message("book")
-        async def book(message: MessageReceived, ctx: Context) -> None:
-            await ctx.ask("How many?", kind=int, key="people", timeout_s=3600)
-
-        @made.on_message
-        def other(message: MessageReceived, ctx: Context) -> str:
-            if (asked := ctx.after_ask) is None:
-                return f"Routed: {message.text}"
-            return f"{late}: {asked.question} {asked.key} {asked.handler.rpartition('.')[2]} {asked.asked_at:%H:%M}"
-
-        return made
-
-    day.bot = bot("Too late")
-    await day.say("book", "many")
-    await day.pass_time(3600)
-    await day.say("4", "5")
-    assert day.said[2].startswith("Too late: How many? people book ")
-    assert day.said[3] == "Routed: 5"
-    report = await day.compared(day.bot)
-    assert (report.counts, report.answers) == ({"same": 3}, 2)
-    group = the_group(await day.compared(bot("Late")))
-    assert (group.kind, group.count) == ("different answer", 1)
 
 
 async def test_a_message_that_waited_while_the_question_was_asked_belongs_to_it(day: Day) -> None:
@@ -543,46 +375,6 @@ async def test_votes_of_a_group_belong_to_the_handler_that_waits_for_them(day: D
     assert [group.cause for group in report.groups] == [
         "not recorded: what chats.retrieve returned (with --reads, Linq is asked now)"
     ]
-
-
-async def test_a_handler_that_cannot_ask_while_another_question_is_open_fails_as_then(day: Day) -> None:
-    bot = day.bot = Bot(read=False, typing=False)
-
-    @bot.on_message("help", during_ask=True)
-    async def helping(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("With what?")
-
-    @bot.on_reaction
-    async def tapped(event: ReactionAdded, ctx: Context) -> None:
-        await ctx.ask("Why?")
-
-    bot.on_message(booking())
-    await day.say("book", "help")
-    await day.receive(tapback("love", "sent-1"))
-    assert len(await day.storage.dead_letters()) == 2
-    assert (await day.compared(bot)).counts == {"same": 3}
-
-
-async def test_a_message_after_an_answer_at_which_the_handler_failed_is_a_turn_of_its_own(day: Day) -> None:
-    def bot(menu: str) -> Bot:
-        made = Bot(read=False, typing=False)
-
-        @made.on_message("book")
-        async def book(message: MessageReceived, ctx: Context) -> None:
-            await ctx.ask("Your name?")
-            raise ValueError
-
-        @made.on_message
-        def other(message: MessageReceived, ctx: Context) -> str | None:
-            return None if message.text == "hush" else menu
-
-        return made
-
-    day.bot = bot("Soup.")
-    await day.say("book", "Ada", "hush", "menu")
-    report = await day.compared(day.bot)
-    assert (report.counts, report.answers) == ({"same": 3}, 1)
-    assert texts(the_group(await day.compared(bot("Fish.")))) == [("Soup.", "Fish.")]
 
 
 async def test_a_message_that_new_code_would_take_as_an_answer_cannot_be_compared(day: Day) -> None:

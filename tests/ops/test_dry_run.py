@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from dry_deploys import Day
+from dry_deploys import Day, replayed
 from fakes import CHAT, LINE, PERSON, handle, poll_vote, tapback, text_body
 
 from linqbot.bot.bot import Bot
@@ -19,28 +19,12 @@ from linqbot.errors import Refused
 from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.poll import PollVoteAdded
-from linqbot.ops.dry_runs.chosen_turns import chosen_turns
-from linqbot.ops.dry_runs.dry_run import DryRun
 from linqbot.ops.dry_runs.simulate import Simulation
-from linqbot.plugins.loading import load
-from linqbot.storage.upkeep import Selection
 
 pytestmark = pytest.mark.anyio
 
 BOB = "+14155550143"
 PEOPLE = ["+14155552001", "+14155552002"]
-
-
-async def replayed(day: Day) -> list[Simulation]:
-    """Replay every delivery that is kept, as the command does. Nothing reaches Linq, which is checked."""
-    made = len(day.linq.calls)
-    selection = Selection(since=0.0)
-    chosen = await chosen_turns(day.storage, selection, looked=lambda done, of: None)
-    dry = DryRun(day.bot, day.linq.client, day.storage, chosen, reads=False, plugins=load(day.bot.plugins))
-    ids = await day.storage.replayable(selection)
-    found = [each async for each in dry.replay(ids)]
-    assert len(day.linq.calls) == made
-    return found
 
 
 def texts(done: Simulation) -> list[str]:
@@ -200,21 +184,6 @@ async def test_an_answer_is_not_handled_as_a_message_of_its_own(day: Day) -> Non
     assert later.began_with is None
 
 
-async def test_a_refused_answer_is_no_message_of_its_own(day: Day) -> None:
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        people = await ctx.ask("How many?", kind=int)
-        await ctx.reply(f"{people} people.")
-
-    day.deploy(ask)
-    await day.say("hi", "a few", "4", "again")
-    (first, refused, answer, later) = await replayed(day)
-    assert texts(first) == ["How many?", "4 people."]
-    assert [(each.handler, each.calls) for each in (refused, answer)] == [(None, [])] * 2
-    assert [each.began_with for each in (first, refused, answer, later)] == [None, *[first.delivery.id] * 2, None]
-    assert "a refused answer" in (refused.note or "")
-    assert texts(later) == ["How many?"]
-
-
 async def test_an_answer_that_a_predicate_did_not_take_aside_is_no_message_of_its_own(day: Day) -> None:
     bot = day.bot = Bot(read=False, typing=False)
 
@@ -260,24 +229,6 @@ async def test_a_counted_vote_is_no_message_of_its_own(day: Day) -> None:
     assert [(each.handler, each.calls) for each in (counted, last)] == [(None, [])] * 2
     assert [each.began_with for each in (counted, last)] == [first.delivery.id] * 2
     assert "a vote that was counted" in (counted.note or "")
-
-
-async def test_a_side_question_is_answered_and_the_open_question_repeated(day: Day) -> None:
-    bot = day.bot = Bot(read=False, typing=False)
-
-    @bot.on_message("prices", during_ask=True)
-    async def prices(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Soup is 8.")
-
-    @bot.on_message
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"Hello {await ctx.ask('Your name?')}.")
-
-    await day.say("hi", "prices", "Ada")
-    (_, side, answer) = await replayed(day)
-    assert (side.handler or "").endswith("prices")
-    assert texts(side) == ["Soup is 8.", "Your name?"]
-    assert answer.handler is None
 
 
 async def test_a_late_answer_knows_the_question_that_had_timed_out(day: Day) -> None:
