@@ -259,23 +259,6 @@ async def test_the_request_on_the_wire_is_exactly_what_linq_reads() -> None:
     assert server.header("content-type", 1) == "application/json"
 
 
-async def test_connections_are_kept_and_used_again() -> None:
-    async with served() as server, client_at(server.port) as client:
-        for _ in range(5):
-            await client.chats.retrieve(CHAT)
-        assert server.connections == 1
-
-
-async def test_a_connection_the_server_closed_meanwhile_costs_nothing() -> None:
-    async with served() as server, client_at(server.port) as client:
-        await client.chats.retrieve(CHAT)
-        server.writers[0].close()
-        await server.writers[0].wait_closed()
-        server.answers = [plain(202, SENT)]
-        await client.chats.messages.send(CHAT, message=CONTENT)
-        assert server.connections == 2
-
-
 async def test_a_call_that_meets_a_connection_just_closed_is_repeated_at_once_if_it_may_be() -> None:
     clock = Waits()
     async with served() as server, client_at(server.port, clock=clock) as client:
@@ -423,26 +406,6 @@ async def test_an_answer_that_is_no_http_is_ours_to_name(reply: bytes) -> None:
         with pytest.raises(LinqUnavailable) as caught:
             await task
         assert KEY not in repr(caught.value) + str(caught.value)
-
-
-async def test_an_answer_that_drips_is_ended_by_the_time_limit() -> None:
-    async with served() as server, client_at(server.port, timeout_s=0.5, max_retries=0) as client:
-        server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"]
-        with pytest.raises(LinqUnavailable, match="no complete response"):
-            await client.chats.retrieve(CHAT)
-        assert (await client.chats.retrieve(CHAT)).id == CHAT
-
-
-async def test_a_cancelled_call_leaves_a_working_client() -> None:
-    async with served() as server, client_at(server.port) as client:
-        server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"]
-        task = asyncio.create_task(client.chats.retrieve(CHAT))
-        await server.came.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert (await client.chats.retrieve(CHAT)).id == CHAT
-        assert server.connections == 2
 
 
 async def test_the_bearer_goes_to_no_other_origin() -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from num2words import num2words  # type: ignore[import-untyped]
 
 from linqbot import parse
 
@@ -70,56 +71,17 @@ def test_a_text_without_one_whole_number_is_refused_with_a_sentence(subtests: py
 
 @given(st.integers(0, 999_999))
 def test_every_number_in_words_is_read_back(value: int) -> None:
-    assert parse.number(in_english(value)) == value
+    assert parse.number(num2words(value).replace(",", "")) == value
 
 
-def in_english(value: int) -> str:
-    small = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ]
-    tens = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-    if value < 20:
-        return small[value]
-    if value < 100:
-        return tens[value // 10 - 2] + (f"-{small[value % 10]}" if value % 10 else "")
-    unit, name = (1000, "thousand") if value >= 1000 else (100, "hundred")
-    rest = f" {'and ' if unit == 100 else ''}{in_english(value % unit)}" if value % unit else ""
-    return f"{in_english(value // unit)} {name}{rest}"
-
-
-def test_yes_is_understood(subtests: pytest.Subtests) -> None:
-    rows = ["yes", "Yes!", "yeah", "sure", "OK.", "yes please", "👍", "👍🏽👍🏽", "yes yes", "✔️", "oui"]
-    for text in rows:
+def test_yes_and_no_are_understood(subtests: pytest.Subtests) -> None:
+    rows = dict.fromkeys(
+        ("yes", "Yes!", "yeah", "sure", "OK.", "yes please", "👍", "👍🏽👍🏽", "yes yes", "✔️", "oui"), True
+    )
+    rows |= dict.fromkeys(("no", "Nope", "no, thanks", "👎🏿", "No no no", "Don’t", "nein"), False)
+    for text, meant in rows.items():
         with subtests.test(text=text):
-            assert parse.yes_no(text) is True
-
-
-def test_no_is_understood(subtests: pytest.Subtests) -> None:
-    for text in ("no", "Nope", "no, thanks", "👎🏿", "No no no", "Don’t", "nein"):
-        with subtests.test(text=text):
-            assert parse.yes_no(text) is False
-
-
-def test_an_answer_that_is_neither_is_refused(subtests: pytest.Subtests) -> None:
+            assert parse.yes_no(text) is meant
     for text in ("", "maybe", "yes but later", "yes no", "not sure", "👍👎"):
         with subtests.test(text=text), pytest.raises(ValueError, match="Please answer yes or no"):
             parse.yes_no(text)
@@ -149,33 +111,20 @@ def test_a_duration_is_read(subtests: pytest.Subtests) -> None:
             assert parse.duration(text) == timedelta(minutes=minutes)
 
 
-def test_what_is_no_duration_is_refused(subtests: pytest.Subtests) -> None:
-    rows = ["", "90", "soon", "1 month", "1h90", "20 min ago", "5 apples", "and", "1 h foo 3 min"]
-    for text in rows:
-        with (
-            subtests.test(text=text),
-            pytest.raises(ValueError, match="Please give a length of time, such as 20 min, 1h30 or 2 days"),
-        ):
+def test_what_is_no_duration_is_refused_with_a_sentence(subtests: pytest.Subtests) -> None:
+    rows = dict.fromkeys(
+        ("", "90", "soon", "1 month", "1h90", "20 min ago", "5 apples", "and", "1 h foo 3 min"),
+        "Please give a length of time, such as 20 min, 1h30 or 2 days",
+    )
+    rows |= dict.fromkeys(("0 min", "999999999 weeks"), "between a second and a hundred years")
+    rows |= {
+        "1,000 seconds": "1,000 could be 1000 or 1. Please write it like this.",
+        "in 1.500 hours": "1.500 could be 1500 or 1.5. Please write it like this.",
+        "2 h 10,000 s": "10,000 could be 10000 or 10. Please write it like this.",
+    }
+    for text, sentence in rows.items():
+        with subtests.test(text=text), pytest.raises(ValueError, match=re.escape(sentence)):
             parse.duration(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("1,000 seconds", "1,000 could be 1000 or 1. Please write it like this."),
-        ("in 1.500 hours", "1.500 could be 1500 or 1.5. Please write it like this."),
-        ("2 h 10,000 s", "10,000 could be 10000 or 10. Please write it like this."),
-    ],
-)
-def test_a_number_that_is_a_thousand_in_one_country_and_one_in_another_is_refused(text: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(sentence)):
-        parse.duration(text)
-
-
-@pytest.mark.parametrize("text", ["0 min", "999999999 weeks"])
-def test_a_duration_out_of_bounds_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="between a second and a hundred years"):
-        parse.duration(text)
 
 
 WORDS = (  # noqa: SIM905 - a list of 43 strings is harder to read
