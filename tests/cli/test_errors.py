@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from linqbot.cli.main import main
-from linqbot.cli.table import COMMANDS
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 GOOD = {"LINQ_API_V3_API_KEY": "token-that-must-not-show", "LINQ_WEBHOOK_SECRET": SECRET}
@@ -73,24 +72,6 @@ def test_an_env_file_without_the_token_is_not_named(folder: Path, text: str) -> 
     assert ".env" not in said
 
 
-@pytest.mark.parametrize(
-    ("spec", "file", "says"),
-    [
-        ("nobot.py", None, "There is no file nobot.py"),
-        ("bot.py", "x = 1", "has no Bot at its top level. Add: bot = Bot()"),
-        ("bot.py", ECHO + "other = Bot()", "has several Bots. Name one: bot.py:bot"),
-        ("bot.py:bat", ECHO, "has no Bot called 'bat'. It has: bot"),
-        ("nothing.there:bot", None, "There is no module nothing.there"),
-    ],
-)
-def test_serve_explains_why_it_finds_no_bot(folder: Path, spec: str, file: str | None, says: str) -> None:
-    if file is not None:
-        (folder / "bot.py").write_text(file)
-    result = run("serve", spec, **GOOD)
-    assert result.exit_code == 2
-    assert says in result.output
-
-
 def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
     folder: Path, subtests: pytest.Subtests
 ) -> None:
@@ -118,34 +99,58 @@ def test_bot_py_is_taken_if_no_file_or_its_folder_is_named(folder: Path) -> None
         assert (missing.exit_code, "There is no bot.py in this folder." in missing.output) == (2, True), command
 
 
-def test_the_folder_of_a_package_may_be_named_as_a_module(folder: Path) -> None:
-    (folder / "shop_of_a_test").mkdir()
-    (folder / "shop_of_a_test" / "__init__.py").write_text(ECHO)
-    assert run("connect", "sync", "--dry-run", "shop_of_a_test:bot").exit_code == 0
+WRONG_HANDLER = ECHO + "@bot.on_message(5)\nasync def greet(message, ctx): ...\n"
+EXTRA_ARGUMENT = ECHO + "@bot.on_message\nasync def greet(message, ctx, extra): ...\n"
+MAKER = "from linqbot import Bot\ndef bot_of(): return Bot()\n"
+NO_BOT: list[tuple[str, str, str, int, list[str]]] = [
+    # the file with its content, the bot that is named, the exit code, and words of the error
+    ("bot.py", ECHO, "nobot.py", 2, ["There is no file nobot.py"]),
+    ("bot.py", "x = 1", "bot.py", 2, ["has no Bot at its top level. Add: bot = Bot()"]),
+    ("bot.py", ECHO + "other = Bot()", "bot.py", 2, ["has several Bots. Name one: bot.py:bot"]),
+    ("bot.py", ECHO, "bot.py:bat", 2, ["has no Bot called 'bat'. It has: bot"]),
+    ("bot.py", ECHO, "nothing.there:bot", 2, ["There is no module nothing.there"]),
+    ("echo", MAKER, "echo", 2, ["echo cannot be imported as Python. Its name must end in .py"]),
+    ("linqbot.py", MAKER, "linqbot.py", 2, ["the file itself has this name. Call it bot.py."]),
+    ("make.py", MAKER, "make.py:bot_of", 2, ["bot_of is a function. Call it at the top level: bot = bot_of()"]),
+    ("bot.py", EXTRA_ARGUMENT, "bot.py", 1, ["takes 3 arguments", "def greet(event: MessageReceived, ctx: Context)"]),
+    ("bot.py", WRONG_HANDLER, "bot.py", 1, ["Error: bot.py, line 3: 5 is not a filter."]),
+    ("wrong_bot.py", WRONG_HANDLER, "wrong_bot", 1, ["Error: wrong_bot.py, line 3: 5 is not a filter."]),
+    ("bot.py", f"{ECHO}bot = Bot(", "bot.py", 1, ["bot.py cannot be imported", "SyntaxError", "line 3"]),
+    ("bot.py", f"{ECHO}@bot.on_mesage", "bot.py", 1, ["bot.py cannot be imported", "SyntaxError", "line 3"]),
+    ("bot.py", f"{ECHO}bot.on_mesage", "bot.py", 1, ["Did you mean on_message?", "line 3"]),
+    ("bot.py", f"{ECHO}1 / 0", "bot.py", 1, ["ZeroDivisionError", "line 3"]),
+    ("shop/bot.py", f"from .words import HELLO\n{ECHO}", "shop/bot.py", 1, ["without the dot", ": shop.bot"]),
+    *(
+        (
+            f"shop/{name}.py",
+            f"{ECHO}{line}",
+            f"shop.{name}:bot",
+            1,
+            [f"shop.{name} cannot be imported.", f'{name}.py", line 3'],
+        )
+        for name, line in (
+            ("divides", "1 / 0"),
+            ("unclosed", "bot = Bot("),
+            ("imports_nothing", "import shop_that_is_missing"),
+            ("imports_bott", "from linqbot import Bott"),
+        )
+    ),
+]
 
 
-def test_a_handler_with_wrong_arguments_is_an_error(folder: Path) -> None:
-    (folder / "bot.py").write_text(ECHO + "@bot.on_message\nasync def greet(message, ctx, extra): ...\n")
-    result = run("serve", "bot.py", **GOOD)
-    assert result.exit_code == 1
-    assert "takes 3 arguments" in result.output
-    assert "async def greet(event: MessageReceived, ctx: Context)" in result.output
-
-
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [("bot = Bot(", "SyntaxError"), ("@bot.on_mesage", "SyntaxError"), ("bot.on_mesage", "Did you mean on_message?"), ("1 / 0", "ZeroDivisionError")],
-)  # fmt: skip
-def test_a_file_that_cannot_be_imported_shows_its_own_lines_only(folder: Path, line: str, says: str) -> None:
-    (folder / "bot.py").write_text(ECHO + line + "\n")
-    result = run("serve", "bot.py", **GOOD)
-    assert result.exit_code == 1
-    assert "bot.py cannot be imported" in result.output
-    assert says in result.output
-    assert "line 3" in result.output
-    assert "nearest.py" not in result.output
-    assert "importlib" not in result.output
-    assert "click" not in result.output
+def test_why_no_bot_is_found_is_explained_with_its_own_lines_only(folder: Path, subtests: pytest.Subtests) -> None:
+    (folder / "shop").mkdir()
+    (folder / "shop" / "__init__.py").write_text(ECHO)
+    assert run("connect", "sync", "--dry-run", "shop:bot").exit_code == 0
+    for file, content, spec, exit_code, says in NO_BOT:
+        with subtests.test(spec=spec, content=content):
+            (folder / file).write_text(content)
+            for command in (["serve"], ["connect", "sync", "--dry-run"]):
+                result = run(*command, spec, **GOOD)
+                assert result.exit_code == exit_code
+                assert [words for words in says if words not in result.output] == []
+                for of_ours in ("nearest.py", "importlib", "click", "linqbot/ops"):
+                    assert of_ours not in result.output
 
 
 ABOVE = "from linqbot import Bot, Context, MessageReceived, contains\nbot = Bot()\n"
@@ -186,59 +191,6 @@ def test_a_file_that_ends_the_process_is_an_error_and_no_success(folder: Path, s
     assert f"{spec} cannot be imported" in result.output
     assert "line 4" in result.output
     assert 'if __name__ == "__main__":' in result.output
-
-
-@pytest.mark.parametrize("line", ["1 / 0", "bot = Bot(", "import shop_that_is_missing", "from linqbot import Bott"])
-def test_a_module_that_cannot_be_imported_shows_its_own_lines_only(folder: Path, line: str) -> None:
-    (folder / "shop").mkdir()
-    (folder / "shop" / "__init__.py").touch()
-    (folder / "shop" / "bot_of_a_shop.py").write_text(f"{ECHO}{line}\n")
-    result = run("connect", "sync", "--dry-run", "shop.bot_of_a_shop:bot")
-    assert result.exit_code == 1
-    assert "Error: shop.bot_of_a_shop cannot be imported." in result.output
-    assert 'bot_of_a_shop.py", line 3' in result.output
-    assert "linqbot/ops" not in result.output
-    assert "importlib" not in result.output
-
-
-@pytest.mark.parametrize("spec", ["bot.py", "mistaken_bot"])
-def test_a_mistake_in_a_handler_is_shown_with_its_line(folder: Path, spec: str) -> None:
-    (folder / f"{spec.removesuffix('.py')}.py").write_text(
-        ECHO + "@bot.on_message(5)\nasync def greet(message, ctx): ...\n"
-    )
-    result = run("connect", "sync", "--dry-run", spec)
-    assert result.exit_code == 1
-    assert f"Error: {spec.removesuffix('.py')}.py, line 3: 5 is not a filter." in result.output
-
-
-def test_a_relative_import_of_a_file_is_explained(folder: Path) -> None:
-    (folder / "shop").mkdir()
-    (folder / "shop" / "bot.py").write_text("from .words import HELLO\n" + ECHO)
-    result = run("connect", "sync", "--dry-run", "shop/bot.py")
-    assert result.exit_code == 1
-    assert "Write the import without the dot" in result.output
-    assert f"from the folder {folder.resolve()}: shop.bot" in result.output
-
-
-@pytest.mark.parametrize(
-    ("file", "spec", "says"),
-    [
-        ("echo", "echo", "echo cannot be imported as Python. Its name must end in .py"),
-        (
-            "linqbot.py",
-            "linqbot.py",
-            "linqbot.py cannot import linqbot: the file itself has this name. Call it bot.py.",
-        ),
-        ("make.py", "make.py:bot_of", "bot_of is a function. Call it at the top level: bot = bot_of()"),
-    ],
-)
-def test_a_file_that_is_nearly_a_bots_file_is_named_with_the_way_out(
-    folder: Path, file: str, spec: str, says: str
-) -> None:
-    (folder / file).write_text("from linqbot import Bot\ndef bot_of(): return Bot()\n")
-    result = run("connect", "sync", "--dry-run", spec)
-    assert result.exit_code == 2
-    assert says in result.output
 
 
 @pytest.mark.parametrize(
@@ -330,15 +282,6 @@ def test_a_settings_file_is_read_and_its_mistakes_are_named(folder: Path) -> Non
     assert "linqbot.toml cannot be read as TOML" in result.output
 
 
-def test_every_command_has_help(subtests: pytest.Subtests) -> None:
-    rows: list[list[str]] = [[], *([name] for name in COMMANDS)]
-    for command in rows:
-        with subtests.test(command=command):
-            result = run(*command, "--help")
-            assert result.exit_code == 0
-            assert "Usage:" in result.output
-
-
 def test_the_help_of_serve_lists_the_variable_of_every_setting() -> None:
     output = click.unstyle(run("serve", "--help").output)
     for name in ("LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE", "LINQBOT_TRUSTED_PROXIES"):
@@ -349,15 +292,3 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     result = run("srve")
     assert result.exit_code == 2
     assert "serve" in result.output
-
-
-def test_send_without_a_text_is_a_usage_error() -> None:
-    result = run("send", "+14155550142", **GOOD)
-    assert result.exit_code == 2
-    assert "--text" in result.output
-
-
-def test_send_without_a_token_is_an_error() -> None:
-    result = run("send", "+14155550142", "--text", "hi")
-    assert result.exit_code == 2
-    assert "LINQ_API_V3_API_KEY is not set" in result.output
