@@ -8,21 +8,19 @@ from pathlib import Path
 
 import pytest
 import structlog
+from engine_turns import turns_of
 from fakes import CHAT, NOW, Linq, delivery, settled, text_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_handler import bot_of
 
-from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.branch import follow_tasks
 from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
 from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.failure import RetryPolicy
-from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.slots import digest
-from linqbot.engine.turn import Turns
 from linqbot.errors import BotError
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
@@ -48,16 +46,8 @@ class Twice:
         async def handler(message: MessageReceived, ctx: Context) -> None:
             await handle(ctx, next(count))
 
-        bot = Bot(read=False, typing=False)
-        bot.on_message(handler)
-        turns = Turns(
-            Dispatcher(bot, self.clock),
-            self.linq.client,
-            self.storage,
-            self.clock,
-            SendRateLimit(self.clock),
-            RetryPolicy(attempts=runs, first_s=0),
-        )
+        bot = bot_of(handler, read=False, typing=False)
+        turns = turns_of(bot, self.linq, self.storage, self.clock, retry_policy=RetryPolicy(attempts=runs, first_s=0))
         await self.storage.put(delivery(text_body()))
         for _ in range(runs):
             (lease,) = await self.storage.take(1, lease_s=1000)

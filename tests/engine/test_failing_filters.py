@@ -194,8 +194,7 @@ async def test_a_filter_that_fails_while_a_question_is_open_is_retried_and_leave
     bot = talk.deploy(plugins=[plugin])
     bot.on_message(unless_bad(fault), lambda message: message.text == "help", during_ask=True)(say)
     bot.on_message(asking)
-    await talk.say("hello")
-    await talk.say("bad")
+    await talk.say("hello", "bad")
     assert [each.attempts for each in await talk.storage.waiting()] == [1]
     for _ in range(4):
         await talk.pass_time(60)
@@ -226,8 +225,7 @@ async def test_a_vote_that_allow_cannot_judge_is_retried_and_not_counted(fault: 
     talk.linq.will_answer("chats.polls.create", ApiResponse(201, poll))
     await talk.say("lunch", is_group=True)
     is_broken = True
-    await talk.put(poll_vote("t"))
-    await talk.run()
+    await talk.receive(poll_vote("t"))
     assert [each.attempts for each in await talk.storage.waiting()] == [1]
     is_broken = False
     await talk.pass_time(60)

@@ -8,18 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from engine_turns import turns_of
 from fakes import NOW, Linq, delivery, settled, text_body
 from reference_cycles import counting_cycles
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
-from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.hookspecs import hookimpl
 from linqbot.linq.events.event import Event
@@ -70,14 +67,7 @@ def worker_of(
     bot: Bot, linq: Linq, storage: MemoryStorage, clock: MovableClock, plugins: Sequence[object] = ()
 ) -> Worker:
     loaded = load(plugins)
-    turns = Turns(
-        Dispatcher(bot, clock, plugins=loaded),
-        linq.client,
-        storage,
-        clock,
-        SendRateLimit(clock),
-        outbound=Outbound(loaded),
-    )
+    turns = turns_of(bot, linq, storage, clock, plugins=loaded)
     return Worker(turns, storage, clock, concurrency=4)
 
 

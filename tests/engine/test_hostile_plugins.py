@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from engine_turns import turns_of
 from fakes import CHAT, NOW, Linq, delivery, settled, text_body
 
 from linqbot.bot.bot import Bot
@@ -307,13 +308,7 @@ async def test_an_invalid_time_schedules_nothing(how: dict[str, Any]) -> None:
         assert await ctx.scheduled() == []
         await ctx.reply("not understood")
 
-    turns = Turns(
-        Dispatcher(bot, harness.clock),
-        harness.linq.client,
-        harness.storage,
-        harness.clock,
-        SendRateLimit(harness.clock),
-    )
+    turns = turns_of(bot, harness.linq, harness.storage, harness.clock)
     await harness.storage.put(delivery(text_body()))
     (lease,) = await harness.storage.take(1, lease_s=1000)
     await turns.run(lease)
@@ -336,13 +331,7 @@ async def test_keys_of_scheduled_sends_never_collide_with_numbers_and_are_used_o
         with pytest.raises(BotError, match="called twice"):
             await ctx.send_later("again", after_s=4, key="0")
 
-    turns = Turns(
-        Dispatcher(bot, harness.clock),
-        harness.linq.client,
-        harness.storage,
-        harness.clock,
-        SendRateLimit(harness.clock),
-    )
+    turns = turns_of(bot, harness.linq, harness.storage, harness.clock)
     await harness.storage.put(delivery(text_body()))
     (lease,) = await harness.storage.take(1, lease_s=1000)
     await turns.run(lease)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -46,16 +47,15 @@ async def test_it_is_made_once_wherever_the_bot_is_killed() -> None:
 
 
 async def test_a_charge_that_the_customer_approved_is_collected_by_the_same_call() -> None:
-    bot, statuses = Bot(), []
+    statuses = []
 
-    @bot.on_message
     async def charge(message: MessageReceived, ctx: Context) -> None:
         payment = await ctx.client.payments.create(
             handle=message.sender.handle, amount_cents=900, currency="usd", idempotency_key="order-1"
         )
         statuses.append((payment.id, payment.status))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(charge)) as phone:
         await phone.text("connect me")
         await phone.quiet()
         await phone.text("again")
@@ -65,16 +65,15 @@ async def test_a_charge_that_the_customer_approved_is_collected_by_the_same_call
 
 
 async def test_a_key_with_half_a_character_is_refused_with_what_to_do() -> None:
-    bot, refused = Bot(), []
+    refused = []
 
-    @bot.on_message
     async def answer(message: MessageReceived, ctx: Context) -> None:
         for call in (lambda: ctx.send_later("x", after_s=60, key="a\ud800"), lambda: ctx.reply("x", key="a\ud800")):
             with pytest.raises(BotError) as caught:
                 await call()
             refused.append(str(caught.value))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer)) as phone:
         await phone.text("hi")
         assert await phone.replies() == []
     assert refused == [r"key='\ud800': half of a character cannot be stored. Give another key."] * 2

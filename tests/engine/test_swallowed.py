@@ -12,15 +12,13 @@ from typing import Any
 
 import pytest
 import structlog
+from engine_turns import turns_of
 from fakes import CHAT, NOW, Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, RateLimited
 from linqbot.linq.events.message import MessageReceived
@@ -43,9 +41,7 @@ class Harness:
         self.handler: Any = None
         self.bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
         self.bot.on_message(self._handle)
-        turns = Turns(
-            Dispatcher(self.bot, self.clock), self.linq.client, self.storage, self.clock, SendRateLimit(self.clock)
-        )
+        turns = turns_of(self.bot, self.linq, self.storage, self.clock)
         self.worker = Worker(turns, self.storage, self.clock)
 
     async def _handle(self, message: MessageReceived, ctx: Context) -> Any:

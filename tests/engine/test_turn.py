@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import structlog
 from fakes import CHAT, LINE, delivery, envelope, handle, settled, text_body
+from one_handler import bot_of
 from simulated_crash import Life, begun, crash
 
 from linqbot.bot.bot import Bot
@@ -40,8 +41,7 @@ class Harness(Life):
     """A bot with one handler, its storage, and a frozen clock."""
 
     def turns(self, handle: Handle, **retry_policy: Any) -> Turns:
-        bot = Bot(read=False, typing=False, groups="all")
-        bot.on_message(handle)
+        bot = bot_of(handle, read=False, typing=False, groups="all")
         return Turns(
             Dispatcher(bot, self.clock, deadline_s=retry_policy.get("deadline_s", 900)),
             self.linq.client,

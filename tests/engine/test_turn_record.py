@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.bot.router import Next
@@ -77,13 +78,12 @@ async def test_each_way_in_which_a_turn_ends_is_on_record(tmp_path: Path) -> Non
 
 
 async def test_a_send_that_the_manners_withheld_is_on_record_as_theirs(tmp_path: Path) -> None:
-    url, bot = f"sqlite:///{tmp_path}/bot.db", Bot(allow_to=[ANN])
+    url = f"sqlite:///{tmp_path}/bot.db"
 
-    @bot.on_message
     async def tell(message: MessageReceived, ctx: Context) -> None:
         await ctx.bot.send(SECRET, to="+14155550143")
 
-    async with talking(bot, handle=ANN, storage=url) as phone:
+    async with talking(bot_of(tell, allow_to=[ANN]), handle=ANN, storage=url) as phone:
         await phone.text("hello")
         await phone.quiet()
         (found,) = [each for each in await outcomes(url, phone) if each.type == "message.received"]

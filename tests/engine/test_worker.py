@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import pytest
+from engine_turns import turns_of
 from fakes import NOW, Linq, delivery, settled, text_body
 from structlog.testing import capture_logs
 
@@ -14,8 +15,6 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.engine.worker import AlarmClock, Worker
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.features.bursts import Bursts
@@ -34,7 +33,7 @@ async def working(
 ) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Worker]]:
     clock = MovableClock(NOW, frozen=True)
     async with kind(clock=clock) as storage:
-        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
+        turns = turns_of(bot, Linq(), storage, clock)
         worker = Worker(turns, storage, clock, concurrency=concurrency)
         worker.start()
         try:
@@ -160,7 +159,7 @@ class HeldTimer(MemoryStorage):
 async def test_a_worker_waits_between_looks_at_a_due_timer_that_another_process_holds() -> None:
     clock = MovableClock(NOW, frozen=True)
     async with HeldTimer(clock=clock) as storage:
-        turns = Turns(Dispatcher(Bot(), clock), Linq().client, storage, clock, SendRateLimit(clock))
+        turns = turns_of(Bot(), Linq(), storage, clock)
         worker = Worker(turns, storage, clock)
         worker.start()
         for looks in (1, 2, 3):
@@ -271,7 +270,7 @@ async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_a
 
     clock = MovableClock(NOW, frozen=True)
     async with MemoryStorage(clock=clock) as storage:
-        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
+        turns = turns_of(bot, Linq(), storage, clock)
         worker = Worker(turns, storage, clock, admit=[BrokenBursts(storage, clock, error).admit])
         worker.start()
         with capture_logs() as logs:

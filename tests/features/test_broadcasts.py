@@ -90,23 +90,6 @@ async def test_the_same_name_is_the_same_broadcast() -> None:
         assert len(sending.done) == 1
 
 
-async def test_a_handler_that_fails_after_it_has_begun_the_broadcast_does_not_begin_it_again() -> None:
-    failures = iter([RuntimeError("Boom")])
-
-    async def act(ctx: Context) -> None:
-        await july()(ctx)
-        for error in failures:
-            raise error
-
-    sending = Sending(act)
-    async with talking(sending.bot) as phone:
-        await phone.text("go")
-        with pytest.raises(HandlerFailed, match="Boom"):
-            await phone.advance(60)
-        await phone.advance(60)
-        assert got(phone) == [1] * 6
-
-
 @pytest.mark.slow
 async def test_wherever_the_bot_is_killed_each_person_gets_it_once_and_one_report_comes() -> None:
     async def scenario(phone: Phone) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fakes import NOW, delivery, settled, text_body
+from one_handler import bot_of
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived, Router
@@ -139,14 +140,11 @@ async def test_messages_of_different_people_in_a_group_are_not_joined() -> None:
 
 
 async def test_an_answer_to_a_question_does_not_wait_for_more() -> None:
-    bot = Bot(gather_s=30)
-
-    @bot.on_message
     async def form(message: MessageReceived, ctx: Context) -> None:
         name = await ctx.ask("Your name?")
         await ctx.reply(f"Hi {name}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(form, gather_s=30)) as phone:
         await phone.text("hello")
         assert await phone.next_reply() == "Your name?"
         await phone.text("Ada")

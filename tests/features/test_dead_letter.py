@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
+from engine_turns import turns_of
 from fakes import CHAT, NOW, PERSON, delivery, envelope, handle, text_body
 from simulated_crash import Life, begun, crash
 
@@ -21,8 +22,6 @@ from linqbot.bot.router import Router
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.engine.failure import Failure, RetryPolicy
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.errors import BotError, LinqApiError
 from linqbot.features import notices
 from linqbot.linq.events.event import Event
@@ -62,11 +61,8 @@ class Harness(Life):
             await self.storage.fire(self.clock.now())
         leases = await self.storage.take(1, lease_s=1000)
         for lease in leases:
-            dispatcher = Dispatcher(self.bot, self.clock)
-            limit = SendRateLimit(self.clock)
-            await Turns(dispatcher, self.linq.client, self.storage, self.clock, limit, RetryPolicy(attempts=1)).run(
-                lease
-            )
+            turns = turns_of(self.bot, self.linq, self.storage, self.clock, retry_policy=RetryPolicy(attempts=1))
+            await turns.run(lease)
         return bool(leases)
 
     async def turns(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from direct_dispatch import context_of
 from fakes import CHAT, NOW, PERSON, Linq, delivery, envelope, message
+from one_handler import bot_of
 
 from linqbot import Bot, Context, History, MessageReceived, ReactionAdded
 from linqbot.bot.dispatch import Dispatcher
@@ -120,10 +121,8 @@ async def test_media_tapbacks_replies_and_edits_are_there() -> None:
 
 
 async def test_messages_of_this_turn_follow_the_current_one_and_linq_is_asked_once() -> None:
-    bot = Bot()
     found: list[str] = []
 
-    @bot.on_message
     async def talk(message: MessageReceived, ctx: Context) -> None:
         found.append((await ctx.history()).as_text())
         await ctx.reply("one", "two")
@@ -131,7 +130,7 @@ async def test_messages_of_this_turn_follow_the_current_one_and_linq_is_asked_on
         await ctx.client.chats.messages.send(ctx.chat_id, message={"parts": [{"type": "text", "value": "three"}]})
         found.append((await ctx.history(2)).as_text())
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(talk)) as phone:
         await phone.text("hi")
         await phone.quiet()
         assert found == ["them: hi", "them: hi\nme: one\nme: two", "me: two\nme: three"]
@@ -139,12 +138,10 @@ async def test_messages_of_this_turn_follow_the_current_one_and_linq_is_asked_on
 
 
 async def test_messages_that_arrived_later_are_left_out_also_in_a_second_run() -> None:
-    bot = Bot()
     found: list[list[str]] = []
     go_on = asyncio.Event()
     runs = 0
 
-    @bot.on_message
     async def slow(message: MessageReceived, ctx: Context) -> None:
         nonlocal runs
         runs += 1
@@ -156,7 +153,7 @@ async def test_messages_that_arrived_later_are_left_out_also_in_a_second_run() -
         if runs == 1:
             raise ZeroDivisionError
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(slow)) as phone:
         # All at one emulated time, so that only the order of the list tells them apart.
         for text in ("one", "two", "three"):
             await phone.text(text)
@@ -205,15 +202,13 @@ async def test_a_tapback_sees_the_messages_up_to_its_time() -> None:
 
 
 async def test_on_a_line_with_zero_retention_the_own_messages_of_this_turn_have_their_text() -> None:
-    bot = Bot()
     found: list[str] = []
 
-    @bot.on_message
     async def talk(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("hello")
         found.append((await ctx.history()).as_text())
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(talk)) as phone:
         phone.emulator.state.lines[phone.line].zero_retention = True
         await phone.text("hi")
         await phone.quiet()
@@ -246,10 +241,8 @@ async def texts(
 
 
 async def test_each_part_of_a_conversation_sees_what_was_said_before_its_answer_however_often_it_runs() -> None:
-    bot = Bot()
     found: dict[int, list[str]] = {1: [], 2: [], 3: []}
 
-    @bot.on_message
     async def form(message: MessageReceived, ctx: Context) -> None:
         found[1].append((await ctx.history()).as_text())
         await ctx.reply("Welcome!")
@@ -260,7 +253,7 @@ async def test_each_part_of_a_conversation_sees_what_was_said_before_its_answer_
         await ctx.reply("Noted.")
         found[3].append((await ctx.history()).as_text())
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(form)) as phone:
         for text in ("hi", "Ada", "large", "3"):
             await phone.text(text)
             await phone.quiet()
@@ -332,14 +325,13 @@ async def test_the_repr_of_an_entry_shows_no_text_and_no_handle() -> None:
 
 
 async def test_each_message_of_a_burst_is_there_once_in_its_place() -> None:
-    bot, seen = Bot(gather_s=2), list[History]()
+    seen = list[History]()
 
-    @bot.on_message
     async def note(message: MessageReceived, ctx: Context) -> None:
         seen.append(await ctx.history(4))
         await ctx.reply("Noted.")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(note, gather_s=2)) as phone:
         await phone.text("hey")
         await phone.next_reply()
         for text in ("one", "two", "three"):

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from one_handler import bot_of
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.features.loops import CHATS, PAUSE_S, Loop, LoopBreaker
@@ -607,13 +608,12 @@ async def test_every_photo_is_handled_and_the_same_one_is_a_loop() -> None:
 
 @pytest.mark.anyio
 async def test_another_picture_under_the_same_text_is_another_answer() -> None:
-    bot, numbers = Bot(), itertools.count()
+    numbers = itertools.count()
 
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("Here it is:", MediaPart(url=f"https://example.com/{next(numbers)}.jpg"))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(show)) as phone:
         for _ in range(20):
             await phone.text("cat, please")
             assert await phone.next_reply() == "Here it is:"
@@ -622,13 +622,10 @@ async def test_another_picture_under_the_same_text_is_another_answer() -> None:
 
 @pytest.mark.anyio
 async def test_a_tapback_is_a_reply_too() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def love(message: MessageReceived, ctx: Context) -> None:
         await ctx.react("love")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(love)) as phone:
         said = []
         for _ in range(5):
             said.append(await phone.text("Thank you for your reaction!"))
@@ -638,9 +635,8 @@ async def test_a_tapback_is_a_reply_too() -> None:
 
 @pytest.mark.anyio
 async def test_a_handler_that_fails_is_run_again_and_is_no_loop() -> None:
-    bot, runs = Bot(), itertools.count(1)
+    runs = itertools.count(1)
 
-    @bot.on_message
     async def fails(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("One moment.")
         if next(runs) == 4:
@@ -649,7 +645,7 @@ async def test_a_handler_that_fails_is_run_again_and_is_no_loop() -> None:
 
     done: list[str] = []
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(fails)) as phone:
         for _ in range(3):
             await phone.text("go")
             await phone.advance(2)

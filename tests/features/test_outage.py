@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from engine_turns import turns_of
 from fakes import NOW, PERSON, Linq, delivery, text_body
 
 from linqbot import Bot, BotError, Context, Failure, LinqUnavailable, MessageReceived
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.events import TypingEvent
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -210,8 +208,7 @@ async def test_a_crash_at_any_point_says_it_once_and_loses_no_answer(gives_up: b
 async def test_a_message_that_crashes_the_process_is_mentioned_if_the_bot_would_answer_the_person(sender: str) -> None:
     linq, clock = Linq(), MovableClock(NOW, frozen=True)
     async with MemoryStorage(clock=clock) as storage:
-        dispatcher = Dispatcher(troubled(Kitchen(), allow=[PERSON]), clock)
-        turns = Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock))
+        turns = turns_of(troubled(Kitchen(), allow=[PERSON]), linq, storage, clock)
         await storage.put(delivery(text_body("soup", sender=sender)))
         (lease,) = await storage.take(1, lease_s=1000)
         await turns.run(replace(lease, crashes=5))

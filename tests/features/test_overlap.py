@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from one_handler import bot_of
 from postgres_server import empty_storage_url
 from pydantic import BaseModel
 
@@ -27,6 +28,14 @@ class Work:
     async def __call__(self) -> None:
         self.begun.set()
         await self.end.wait()
+
+    async def overtaken(self, phone: Phone, first: str, *later: str) -> None:
+        """Write `first`, and the later texts while its handler works; then let the work end."""
+        await phone.text(first)
+        await self.begun.wait()
+        for text in later:
+            await phone.text(text)
+        self.end.set()
 
 
 async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what_was_not_sent() -> None:
@@ -158,19 +167,15 @@ async def test_a_handler_that_has_sent_a_poll_and_a_file_at_a_url_is_restarted_t
 
 
 async def test_a_queued_message_waits_for_the_end_of_the_handler() -> None:
-    bot, work = Bot(), Work()
+    work = Work()
 
-    @bot.on_message
     async def answer(message: MessageReceived, ctx: Context) -> None:
         if message.text == "one":
             await work()
         await ctx.reply(message.text)
 
-    async with talking(bot) as phone:
-        await phone.text("one")
-        await work.begun.wait()
-        await phone.text("two")
-        work.end.set()
+    async with talking(bot_of(answer)) as phone:
+        await work.overtaken(phone, "one", "two")
         assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
 
 
@@ -188,10 +193,7 @@ async def test_a_message_for_another_handler_interrupts_nothing() -> None:
         await ctx.reply("answer")
 
     async with talking(bot) as phone:
-        await phone.text("one")
-        await work.begun.wait()
-        await phone.text("help")
-        work.end.set()
+        await work.overtaken(phone, "one", "help")
         assert [await phone.next_reply(), await phone.next_reply()] == ["answer", "helping"]
     assert runs == ["one"]
 
@@ -210,10 +212,7 @@ async def test_a_message_that_fits_the_handler_only_alone_interrupts_nothing() -
         await ctx.reply(f"I do not understand {message.text!r}.")
 
     async with talking(bot) as phone:
-        await phone.text("more")
-        await work.begun.wait()
-        await phone.text("more")
-        work.end.set()
+        await work.overtaken(phone, "more", "more")
         assert await phone.replies() == ["one more", "one more"]
     assert runs == ["more", "more"]
 
@@ -258,10 +257,7 @@ async def test_a_turn_that_has_made_a_step_is_not_restarted() -> None:
         await ctx.reply(message.text)
 
     async with talking(bot) as phone:
-        await phone.text("one")
-        await work.begun.wait()
-        await phone.text("two")
-        work.end.set()
+        await work.overtaken(phone, "one", "two")
         assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
     assert len(made) == 2
 
@@ -281,10 +277,7 @@ async def test_a_turn_that_has_stored_state_with_a_call_is_not_restarted() -> No
             await work()
 
     async with talking(bot) as phone:
-        await phone.text("one")
-        await work.begun.wait()
-        await phone.text("two")
-        work.end.set()
+        await work.overtaken(phone, "one", "two")
         assert await phone.replies() == ["Number 1.", "Number 2."]
         assert (await phone.state(Count)).texts == ["one", "two"]
 
@@ -374,11 +367,7 @@ async def test_a_steered_handler_takes_later_messages_and_the_rest_is_handled_af
         await ctx.reply(" ".join(words))
 
     async with talking(bot) as phone:
-        await phone.text("one")
-        await work.begun.wait()
-        await phone.text("two")
-        await phone.text("three")
-        work.end.set()
+        await work.overtaken(phone, "one", "two", "three")
         assert await phone.next_reply() == "one two three"
         await phone.text("four")
         assert await phone.next_reply() == "four"
@@ -505,10 +494,7 @@ async def test_what_a_step_on_record_has_taken_gets_no_turn_of_its_own() -> None
         await ctx.reply(" ".join(words))
 
     async with talking(bot) as phone:
-        await phone.text("one")
-        await work.begun.wait()
-        await phone.text("two")
-        work.end.set()
+        await work.overtaken(phone, "one", "two")
         await phone.errors()
         await phone.advance(10)
         assert [str(reply) for reply in await phone.replies()] == ["one two"]
@@ -624,10 +610,7 @@ async def test_a_question_after_fewer_calls_leaves_the_messages_of_the_failed_ru
         await ctx.reply(" ".join(words))
 
     async with talking(bot) as phone:
-        await phone.text("one")
-        await work.begun.wait()
-        await phone.text("two")
-        work.end.set()
+        await work.overtaken(phone, "one", "two")
         await phone.errors()
         await phone.advance(10)
         assert await phone.next_reply() == "Which?"
@@ -679,11 +662,7 @@ async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(
         await ctx.reply(" ".join(sorted(word for words in taken for word in words)))
 
     async with talking(bot, storage=f"sqlite:///{tmp_path}/bot.db") as phone:
-        await phone.text("one")
-        await work.begun.wait()
-        await phone.text("two")
-        await phone.text("three")
-        work.end.set()
+        await work.overtaken(phone, "one", "two", "three")
         assert await phone.next_reply() == "three two"
 
 
@@ -752,14 +731,11 @@ def test_misuse_is_refused_when_the_handler_is_registered() -> None:
 
 
 async def test_incoming_without_steer_says_how_to_register_the_handler() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def answer(message: MessageReceived, ctx: Context) -> None:
         async for _ in ctx.incoming():
             pass
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer)) as phone:
         await phone.text("hi")
         (error,) = await phone.errors()
         assert 'overlap="steer"' in str(error)
@@ -798,10 +774,7 @@ async def test_a_message_that_a_when_decides_about_waits_for_its_own_turn() -> N
         took.extend([message.text, *[each.text async for each in ctx.incoming()]])
 
     async with talking(bot) as phone:
-        await phone.text("weather?")
-        await work.begun.wait()
-        await phone.text("lol")
-        work.end.set()
+        await work.overtaken(phone, "weather?", "lol")
         await phone.quiet()
     assert took == ["weather?"]
 
@@ -823,10 +796,7 @@ async def test_a_steered_handler_goes_on_after_its_question_however_it_ends(answ
         await ctx.reply(f"{' '.join(words)}: {sure}")
 
     async with talking(bot) as phone:
-        await phone.text("soup")
-        await work.begun.wait()
-        await phone.text("for two")
-        work.end.set()
+        await work.overtaken(phone, "soup", "for two")
         question = await phone.next_reply()
         if answer == "a tapback":
             await phone.react(question, "like")

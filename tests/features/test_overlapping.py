@@ -7,15 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from engine_turns import turns_of
 from fakes import NOW, Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
@@ -95,7 +93,7 @@ async def working(
     bot: Bot, storage: MemoryStorage, clock: MovableClock, linq: Linq | None = None
 ) -> AsyncIterator[None]:
     """Run a bot, and advance the clock, until its deliveries are handled."""
-    turns = Turns(Dispatcher(bot, clock), (linq or Linq()).client, storage, clock, SendRateLimit(clock))
+    turns = turns_of(bot, linq or Linq(), storage, clock)
     worker = Worker(turns, storage, clock)
     worker.start()
     try:
@@ -115,9 +113,7 @@ async def steering(handler: Handler, *, fails: bool) -> AsyncIterator[Losing]:
     bot = Bot(read=False, typing=False)
     bot.on_message(overlap="steer")(handler)
     async with Losing(clock, fails=fails) as storage:
-        worker = Worker(
-            Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock)), storage, clock
-        )
+        worker = Worker(turns_of(bot, Linq(), storage, clock), storage, clock)
         worker.start()
         try:
             await storage.put(delivery(text_body("one")))
@@ -336,7 +332,7 @@ async def handle_after_a_failed_run_has_taken(storage: MemoryStorage, clock: Mov
         seen.append(message.text)
 
     async with storage:
-        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
+        turns = turns_of(bot, Linq(), storage, clock)
         worker = Worker(turns, storage, clock)
         worker.start()
         await storage.put(delivery(text_body("one")))

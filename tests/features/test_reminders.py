@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from one_handler import bot_of
 from structlog.testing import capture_logs
 
 from linqbot import Bot, BotError, Context, MessageReceived, ReactionAdded, Scheduled, parse, regex
@@ -197,9 +198,8 @@ async def test_a_reminder_that_could_not_recur_is_refused(subtests: pytest.Subte
         ({"every": "hour", "timezone": "UTC", "after_s": 5}, "Give send_later one of at=, after_s= and every=."),
         ({"every": parse.recurrence("hour"), "timezone": "UTC"}, "every= has a time zone already"),
     ]
-    bot, runs = Bot(), list[str]()
+    runs = list[str]()
 
-    @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
         runs.append(message.text)
         for given, problem in rows:
@@ -208,21 +208,20 @@ async def test_a_reminder_that_could_not_recur_is_refused(subtests: pytest.Subte
                     await ctx.send_later("hi", **given)  # type: ignore[arg-type]
                 assert problem in str(refused.value)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(remind)) as phone:
         await phone.text("hi")
         await phone.quiet()
     assert runs == ["hi"]
 
 
 async def test_a_rhythm_that_a_person_wrote_can_be_passed_on() -> None:
-    bot, made = Bot(), list[Scheduled]()
+    made = list[Scheduled]()
 
-    @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
         rhythm = parse.recurrence(message.text, timezone="Europe/Paris")
         made.append(await ctx.send_later("hi", every=rhythm))
 
-    async with talking(bot, start=THURSDAY) as phone:
+    async with talking(bot_of(remind), start=THURSDAY) as phone:
         await phone.text("every Monday at 19:30")
         await phone.quiet()
     assert (made[0].every, made[0].due) == ("every Monday at 19:30", datetime(2026, 11, 23, 18, 30, tzinfo=UTC))
@@ -460,15 +459,13 @@ async def test_a_reminder_is_sent_some_time_before_the_event_by_the_calendar_of_
         (THURSDAY.astimezone(PARIS), "a minute", None, None),
     ]
     made: list[str | None] = []
-    bot = Bot()
 
-    @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
         for at, before, timezone, _ in rows:
             reminder = await ctx.remind("Tomorrow!", at=at, before=before, timezone=timezone, tag="table")
             made.append(None if reminder is None else f"{reminder.due.astimezone(UTC):%Y-%m-%dT%H:%M}")
 
-    async with talking(bot, start=THURSDAY) as phone:
+    async with talking(bot_of(remind), start=THURSDAY) as phone:
         await phone.text("hi")
         await phone.quiet()
     assert made == [due for *_, due in rows]
@@ -486,9 +483,8 @@ async def test_a_reminder_whose_time_cannot_be_known_is_refused() -> None:
         ({"before": "1 day", "timezone": "Paris"}, "There is no time zone 'Paris'"),
         ({"before": "1 day", "at": "tomorrow"}, "takes a datetime"),
     ]
-    bot, wrong = Bot(), list[str]()
+    wrong = list[str]()
 
-    @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
         for given, problem in rows:
             try:
@@ -499,7 +495,7 @@ async def test_a_reminder_whose_time_cannot_be_known_is_refused() -> None:
             else:
                 wrong.append(f"{given} was taken")
 
-    async with talking(bot, start=THURSDAY) as phone:
+    async with talking(bot_of(remind), start=THURSDAY) as phone:
         await phone.text("hi")
         await phone.quiet()
     assert wrong == []

@@ -12,14 +12,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from engine_turns import turns_of
 from fakes import CHAT, NOW, Linq, delivery, text_body
+from one_handler import bot_of
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, LinqApiError, RuleBroken, TurnDeferred
 from linqbot.features.later import due_at
@@ -51,9 +50,7 @@ class Harness:
     def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot, keep_days: float) -> None:
         self.clock, self.linq = clock, linq
         self.storage = Taking(folder / "bot.db", clock=clock, keep_days=keep_days)
-        turns = Turns(
-            Dispatcher(bot, clock), linq.client, self.storage, clock, SendRateLimit(clock), serving_since=clock.now()
-        )
+        turns = turns_of(bot, linq, self.storage, clock, serving_since=clock.now())
         self.worker = Worker(turns, self.storage, clock)
 
     async def text(self, text: str = "hello", **changes: Any) -> None:
@@ -298,14 +295,11 @@ async def test_a_time_that_passes_before_the_handler_succeeds_is_no_error_of_the
 
 
 async def test_a_handler_that_goes_on_after_an_answer_does_not_check_again_what_it_scheduled_before() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def plan(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("It is time.", at=datetime.fromisoformat(message.text))
         await ctx.reply(await ctx.ask("Anything else?"))
 
-    async with talking(bot, start=datetime(2030, 1, 1, tzinfo=UTC)) as phone:
+    async with talking(bot_of(plan), start=datetime(2030, 1, 1, tzinfo=UTC)) as phone:
         await phone.text("2030-01-01T01:00:00Z")
         await phone.advance(3600)
         assert await phone.replies() == ["Anything else?", "It is time."]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from clock_changes import clock_changes
+from engine_turns import turns_of
 from fakes import Linq
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -300,8 +301,7 @@ async def rolling_update(
         began_at = clock.now()
 
         async def run_in_process_with(bot: Bot) -> None:
-            dispatcher = Dispatcher(bot, clock)
-            turns = Turns(dispatcher, Linq().client, storage, clock, SendRateLimit(clock), shared_since=began_at)
+            turns = turns_of(bot, Linq(), storage, clock, shared_since=began_at)
             for lease in await storage.take(1, lease_s=60):
                 await turns.run(lease)
 

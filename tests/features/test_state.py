@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from engine_turns import turns_of
 from fakes import NOW, Linq, delivery, settled, text_body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from one_handler import bot_of
 from pydantic import BaseModel
 from simulated_crash import Crashable, crash
 from structlog.testing import capture_logs
 
-from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.engine import failure
 from linqbot.engine.conflicts import StateQueue
-from linqbot.engine.failure import RetryPolicy
-from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import StateConflict
@@ -57,9 +55,8 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 def turns(storage: Storage, linq: Linq, handle: Handle, clock: MovableClock | None = None) -> Turns:
     clock = clock or MovableClock(NOW, frozen=True)
-    bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
-    bot.on_message(handle)
-    return Turns(Dispatcher(bot, clock), linq.client, storage, clock, SendRateLimit(clock), RetryPolicy())
+    bot = bot_of(handle, read=False, typing=False, groups="all", max_age_s=None)
+    return turns_of(bot, linq, storage, clock)
 
 
 def chat_id(n: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fakes import delivery, envelope, message
+from one_handler import bot_of
 from pydantic import BaseModel, Field, computed_field
 
 from linqbot.bot.bot import Bot
@@ -52,15 +53,12 @@ async def end(state: TurnState, storage: MemoryStorage) -> list[StateWrite]:
 
 
 async def test_a_person_is_remembered_from_message_to_message() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def greet(message: MessageReceived, ctx: Context) -> None:
         guest = await ctx.state.person(Guest)
         guest.visits += 1
         await ctx.reply(f"Visit {guest.visits}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(greet)) as phone:
         for text in ("hi", "hi", "hi"):
             await phone.text(text)
         assert await phone.replies() == ["Visit 1", "Visit 2", "Visit 3"]
@@ -69,9 +67,6 @@ async def test_a_person_is_remembered_from_message_to_message() -> None:
 
 
 async def test_in_a_group_each_sender_has_their_own_state_and_the_chat_has_one() -> None:
-    bot = Bot(groups="all")
-
-    @bot.on_message
     async def count(message: MessageReceived, ctx: Context) -> None:
         guest, table, total = (
             await ctx.state.person(Guest),
@@ -81,7 +76,7 @@ async def test_in_a_group_each_sender_has_their_own_state_and_the_chat_has_one()
         guest.visits, table.seats, total.seats = guest.visits + 1, table.seats + 1, total.seats + 1
         await ctx.send(f"{guest.visits} {table.seats} {total.seats}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(count, groups="all")) as phone:
         ann = phone.person("Ann@Example.com")
         group = phone.group(ann)
         await group.text("one")
@@ -124,10 +119,8 @@ async def test_defaults_that_differ_from_turn_to_turn_are_stored_with_the_first_
 
 
 async def test_a_failed_turn_saves_nothing_and_its_next_run_begins_with_the_old_value() -> None:
-    bot = Bot()
     seen: list[int] = []
 
-    @bot.on_message
     async def greet(message: MessageReceived, ctx: Context) -> None:
         guest = await ctx.state.person(Guest)
         guest.visits += 1
@@ -135,7 +128,7 @@ async def test_a_failed_turn_saves_nothing_and_its_next_run_begins_with_the_old_
         if len(seen) == 1:
             raise ZeroDivisionError
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(greet)) as phone:
         await phone.text("hi")
         assert [type(error) for error in await phone.errors()] == [ZeroDivisionError]
         assert await phone.state(Guest) == Guest()
@@ -162,15 +155,12 @@ async def test_an_error_handler_does_not_save_what_the_failed_handler_changed() 
 
 
 async def test_a_line_with_zero_retention_stores_nothing() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def greet(message: MessageReceived, ctx: Context) -> None:
         guest = await ctx.state.person(Guest)
         guest.visits += 1
         await ctx.reply(f"Visit {guest.visits}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(greet)) as phone:
         phone.emulator.state.lines[phone.line].zero_retention = True
         await phone.text("hi")
         await phone.text("hi")
@@ -179,14 +169,11 @@ async def test_a_line_with_zero_retention_stores_nothing() -> None:
 
 
 async def test_a_line_with_zero_retention_tells_nothing_that_hangs_on_a_shared_value_it_cannot_store() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def count(message: MessageReceived, ctx: Context) -> None:
         (await ctx.state.bot(Guest)).visits += 1
         await ctx.reply("Counted.")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(count)) as phone:
         phone.emulator.state.lines[phone.line].zero_retention = True
         await phone.text("hi")
         with pytest.raises(HandlerFailed, match="zero retention, so the change is not stored"):
@@ -317,13 +304,10 @@ async def test_a_value_that_could_not_be_read_again_is_not_stored(
 
 
 async def test_a_handler_that_leaves_such_a_value_fails() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def greet(message: MessageReceived, ctx: Context) -> None:
         (await ctx.state.person(Guest)).visits = "many"  # type: ignore[assignment]
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(greet)) as phone:
         await phone.text("hi")
         (error,) = await phone.errors()
         assert "visits: Input should be a valid integer" in str(error)

@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_turns import turns_of
 from fakes import NOW, Linq, delivery, text_body
 from simulated_crash import Life, begun, crash
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call
-from linqbot.engine.failure import RetryPolicy
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, StreamStalled
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
@@ -91,14 +88,7 @@ class Harness(Life):
         """Run the turn. Return True if the process crashed."""
         bot = Bot(read=False, typing=False, groups="all")
         bot.on_message(handle)
-        turns = Turns(
-            Dispatcher(bot, self.clock),
-            self.linq.client,
-            self.storage,
-            self.clock,
-            SendRateLimit(self.clock),
-            RetryPolicy(),
-        )
+        turns = turns_of(bot, self.linq, self.storage, self.clock)
         (lease,) = await self.storage.take(1, lease_s=1000)
         return await self.crashable.run(turns.run(lease))
 

@@ -7,21 +7,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+from engine_turns import turns_of
 from fakes import CHAT, delivery, text_body
 from simulated_crash import Life
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.engine.failure import RetryPolicy
-from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.linq.events.delivery import Delivery
 from linqbot.plugins.loading import load
 
 
 class Talk(Life):
-    """A bot and its storage. `say` delivers a message and runs the turns until nothing is ready."""
+    """A bot and its storage. `say` delivers messages, and runs the turns after each until nothing is ready."""
 
     def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
         super().__init__(folder, stack)
@@ -41,21 +38,32 @@ class Talk(Life):
         await self.storage.put(arrived)
         return arrived
 
-    async def say(self, text: str = "hello", **changes: Any) -> None:
-        await self.put(text_body(text, **changes))
+    async def receive(self, body: bytes) -> None:
+        await self.put(body)
         await self.run()
+
+    async def say(self, *texts: str, **changes: Any) -> None:
+        for text in texts:
+            await self.receive(text_body(text, **changes))
+
+    async def error_of(self, *texts: str) -> str:
+        """Say the texts to a bot that gives up at its first failure, and return the error that it gave up with."""
+        self.attempts = 1
+        known = {letter.delivery.id for letter in await self.storage.dead_letters()}
+        await self.say(*texts)
+        (error,) = (each.error for each in await self.storage.dead_letters() if each.delivery.id not in known)
+        return error
 
     async def run(self) -> None:
         """Run turns until no delivery is ready."""
         plugins = load(self.bot.plugins)
-        turns = Turns(
-            Dispatcher(self.bot, self.clock, plugins=plugins),
-            self.linq.client,
+        turns = turns_of(
+            self.bot,
+            self.linq,
             self.storage,
             self.clock,
-            SendRateLimit(self.clock),
-            RetryPolicy(attempts=self.attempts),
-            outbound=Outbound(plugins),
+            plugins=plugins,
+            retry_policy=RetryPolicy(attempts=self.attempts),
             shared_since=self.shared_since,
         )
         while True:

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from engine_turns import turns_of
 from fakes import Linq, delivery, text_body
 
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
 from linqbot.clock import SystemClock
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.ops.bot_file import load_bot
 from linqbot.storage.open import open_storage
 
@@ -68,7 +66,7 @@ def handled(*texts: str) -> list[str]:
     async def work() -> None:
         clock = SystemClock()
         async with open_storage("sqlite:///linqbot.db", keep_days=2) as storage:
-            turns = Turns(Dispatcher(load_bot("bot.py"), clock), Linq().client, storage, clock, SendRateLimit(clock))
+            turns = turns_of(load_bot("bot.py"), Linq(), storage, clock)
             for text in texts:
                 arrived = delivery(text_body(text))
                 ids.append(arrived.id)

@@ -15,14 +15,12 @@ import pytest
 from cli.practice import LINE, Practice, serve
 from click.testing import CliRunner, Result
 from emulator_control import replies
+from engine_turns import turns_of
 from fakes import CHAT, Linq, delivery, text_body
 from postgres_server import empty_storage_url
 
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
 from linqbot.clock import SystemClock
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.ops.bot_file import load_bot
 from linqbot.storage.open import open_storage
 
@@ -78,7 +76,7 @@ def handled(*texts: str, storage: str = "sqlite:///linqbot.db", keep_days: float
     async def work() -> None:
         clock = SystemClock()
         async with open_storage(storage, keep_days=keep_days) as opened:
-            turns = Turns(Dispatcher(load_bot("bot.py"), clock), Linq().client, opened, clock, SendRateLimit(clock))
+            turns = turns_of(load_bot("bot.py"), Linq(), opened, clock)
             for text in texts:
                 await opened.put(delivery(text_body(text)))
                 (lease,) = await opened.take(1, lease_s=60)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from asking_talk import Talk
@@ -47,21 +48,11 @@ async def test_a_handler_asks_and_goes_on_with_the_answer(talk: Talk) -> None:
     assert await talk.storage.scheduled() == []
 
 
-async def test_a_question_survives_a_restart(talk: Talk) -> None:
-    talk.deploy(greet)
-    await talk.say("hi")
-    await talk.restart()
-    await talk.say("Ada")
-    assert talk.said == ["Welcome!", "Your name?", "Hello Ada, you said hi."]
-    await talk.say("again")
-    assert talk.said[3:] == ["Welcome!", "Your name?"]
-
-
 # Ends
 
 
 async def test_a_timeout_ends_the_handler_without_an_error(talk: Talk) -> None:
-    talk.deploy(greet)
+    talk.deploy(greet, allow=lambda event: event.actor == PERSON)
     await talk.say("hi")
     await talk.pass_time(86_399)
     assert talk.open_questions() == ["waiting"]
@@ -69,13 +60,6 @@ async def test_a_timeout_ends_the_handler_without_an_error(talk: Talk) -> None:
     assert talk.said == ["Welcome!", "Your name?"]
     assert talk.open_questions() == ["timed_out"]
     assert await talk.storage.dead_letters() == []
-
-
-async def test_a_timeout_reaches_the_handler_of_a_bot_that_allows_one_person_by_a_function(talk: Talk) -> None:
-    talk.deploy(greet, allow=lambda event: event.actor == PERSON)
-    await talk.say("hi")
-    await talk.pass_time(86_400)
-    assert talk.open_questions() == ["timed_out"]
 
 
 async def test_a_handler_may_catch_a_timeout_and_ask_something_else(talk: Talk) -> None:
@@ -136,9 +120,7 @@ async def test_a_late_answer_is_an_ordinary_message_that_names_the_question(talk
     talk.deploy(ask)
     await talk.say("hi")
     await talk.pass_time(61)
-    await talk.say("Ada")
-    await talk.say("and now an answer")
-    await talk.say("and another message")
+    await talk.say("Ada", "and now an answer", "and another message")
     # "hi" and its timeout, "Ada" and the answer to its own question, and the last message.
     assert [each is not None for each in seen] == [False, False, True, True, False]
     late = seen[2]
@@ -165,8 +147,7 @@ async def test_a_handler_may_catch_a_cancelled_question(talk: Talk) -> None:
             await ctx.reply(f"Fine: {error.reason}")
 
     talk.deploy(polite)
-    await talk.say("hi")
-    await talk.say("Stop it …")
+    await talk.say("hi", "Stop it …")
     assert talk.said == ["Your name?", "Fine: word"]
 
 
@@ -212,8 +193,7 @@ async def test_an_invalid_answer_is_refused_with_a_sentence_and_may_be_given_aga
         await ctx.reply(f"A table for {people + 0}.")
 
     talk.deploy(count)
-    await talk.say("hi")
-    await talk.say("many")
+    await talk.say("hi", "many")
     await talk.restart()
     await talk.say("3")
     assert talk.said == ["How many?", "Please answer with a whole number.", "A table for 3."]
@@ -229,8 +209,7 @@ async def test_after_the_last_try_the_question_is_cancelled(talk: Talk) -> None:
         await ctx.reply("Thanks.")
 
     talk.deploy(count)
-    for text in ("hi", "many", "very many", "because"):
-        await talk.say(text)
+    await talk.say("hi", "many", "very many", "because")
     assert talk.said == ["How many?", "Please answer with a whole number.", "invalid", "And why?", "Thanks."]
 
 
@@ -244,8 +223,7 @@ async def test_a_functions_own_words_are_shown(talk: Talk) -> None:
         await ctx.reply(f"{await ctx.ask('An even number?', kind=even) / 2}")
 
     talk.deploy(count)
-    for text in ("hi", "3", "4"):
-        await talk.say(text)
+    await talk.say("hi", "3", "4")
     assert talk.said == ["An even number?", "Only even numbers, please.", "2.0"]
 
 
@@ -263,14 +241,11 @@ async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:
         await talk.say("hi")
         assert talk.said[-1] == "Which day?"
         if answer == "vote":
-            await talk.put(poll_vote("s", poll="another"))
-            await talk.run()
+            await talk.receive(poll_vote("s", poll="another"))
             assert talk.said[-1] == "Which day?"
-            await talk.put(poll_vote("added"))
-            await talk.run()
+            await talk.receive(poll_vote("added"))
             assert talk.said[-1] == "Please answer with one of these: Friday, Saturday."
-            await talk.put(poll_vote("s"))
-            await talk.run()
+            await talk.receive(poll_vote("s"))
         else:
             await talk.say(answer)
         assert talk.said[-1] == "Saturday it is."
@@ -322,8 +297,7 @@ async def test_choices_are_a_poll_also_if_the_api_key_was_wrong_at_first(talk: T
     await talk.pass_time(60)
     assert talk.said == ["Which day?"]
     assert talk.linq.names() == ["chats.messages.send", "chats.polls.create", "chats.polls.create"]
-    await talk.put(poll_vote("s"))
-    await talk.run()
+    await talk.receive(poll_vote("s"))
     assert talk.said == ["Which day?", "Saturday"]
 
 
@@ -339,11 +313,9 @@ async def test_yes_or_no_by_words_or_tapback(talk: Talk, answer: str, value: boo
     if answer in ("like", "dislike"):
         await talk.put(tapback("laugh", "sent-1"))
         await talk.put(tapback(answer, "another message"))
-        await talk.put(tapback(answer, "sent-1", sender="+15550001111"))
-        await talk.run()
+        await talk.receive(tapback(answer, "sent-1", sender="+15550001111"))
         assert talk.said == ["Book it?"]
-        await talk.put(tapback(answer, "sent-1"))
-        await talk.run()
+        await talk.receive(tapback(answer, "sent-1"))
     else:
         await talk.say(answer)
     assert talk.said == ["Book it?", str(value)]
@@ -356,8 +328,7 @@ async def test_an_emoji_that_looks_like_a_tapback_answers_like_one(talk: Talk, e
 
     talk.deploy(book)
     await talk.say("hi")
-    await talk.put(tapback("custom", "sent-1", emoji=emoji))
-    await talk.run()
+    await talk.receive(tapback("custom", "sent-1", emoji=emoji))
     assert talk.said == ["Book it?", *said]
 
 
@@ -367,11 +338,9 @@ async def test_a_photo_answers_a_question_for_a_file(talk: Talk) -> None:
         await ctx.reply(photo.filename or "?")
 
     talk.deploy(look)
-    await talk.say("hi")
-    await talk.say("no")
+    await talk.say("hi", "no")
     media = {"type": "media", "filename": "cat.jpg", "mime_type": "image/jpeg", "url": "https://x.test/1"}
-    await talk.put(text_body(parts=[media]))
-    await talk.run()
+    await talk.receive(text_body(parts=[media]))
     assert talk.said == ["A photo, please.", "Please answer with a photo or a file.", "cat.jpg"]
 
 
@@ -384,8 +353,7 @@ async def test_a_shared_location_answers(talk: Talk, chat: str | None) -> None:
     talk.deploy(find)
     await talk.say("hi")
     body = {"chat_id": chat, "shared_by": PERSON, "shared_with": LINE, "began_at": "2026-11-05T17:33:20.000Z"}
-    await talk.put(envelope("location.sharing.started", body))
-    await talk.run()
+    await talk.receive(envelope("location.sharing.started", body))
     assert talk.said == ["Where are you?", f"Thanks {PERSON}."]
 
 
@@ -399,12 +367,10 @@ async def test_a_contact_card_answers_although_it_names_no_chat(talk: Talk) -> N
     talk.deploy(meet)
     await talk.say("hi")
     card = {"sender_handle": PERSON, "owner_handle": LINE, "first_name": "Ada"}
-    await talk.put(envelope("contact_card.received", card))
-    await talk.run()
+    await talk.receive(envelope("contact_card.received", card))
     await talk.say("bye")
     assert talk.said == ["Your card?", "Thanks Ada.", "And now?", "Bye Ada."]
-    await talk.put(envelope("contact_card.received", card))
-    await talk.run()
+    await talk.receive(envelope("contact_card.received", card))
     assert await talk.storage.dead_letters() == []
 
 
@@ -453,29 +419,6 @@ async def test_a_question_to_another_person_and_to_anyone(talk: Talk) -> None:
 # Side questions
 
 
-async def test_a_side_handler_answers_while_the_question_stays_open(talk: Talk) -> None:
-    bot = talk.deploy()
-
-    @bot.on_message("help", during_ask=True)
-    async def helping(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("This is help.")
-
-    bot.on_message(greet)
-    await talk.say("help")
-    await talk.say("hi")
-    await talk.say("Help")
-    await talk.restart()
-    await talk.say("Ada")
-    assert talk.said == [
-        "This is help.",
-        "Welcome!",
-        "Your name?",
-        "This is help.",
-        "Your name?",
-        "Hello Ada, you said hi.",
-    ]
-
-
 async def test_a_question_need_not_be_repeated(talk: Talk) -> None:
     bot = talk.deploy()
 
@@ -487,8 +430,7 @@ async def test_a_question_need_not_be_repeated(talk: Talk) -> None:
     async def ask(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(await ctx.ask("Your name?", repeat=False))
 
-    for text in ("hi", "help", "Ada"):
-        await talk.say(text)
+    await talk.say("hi", "help", "Ada")
     assert talk.said == ["Your name?", "This is help.", "Ada"]
 
 
@@ -524,8 +466,7 @@ async def test_a_swallowed_suspension_and_a_task_group_still_suspend(talk: Talk)
         await ctx.reply("Done.")
 
     talk.deploy(swallowing)
-    for text in ("hi", "1", "2"):
-        await talk.say(text)
+    await talk.say("hi", "1", "2")
     assert talk.said[0] == "One?"
     assert sorted(talk.said[1:3]) == ["In a task.", "Two?"]
     assert talk.said[3:] == ["Done."]
@@ -543,8 +484,7 @@ async def test_past_sends_return_their_messages_and_other_calls_their_answers(ta
         ids.append((await ctx.reply("Three")).id)
 
     talk.deploy(look)
-    await talk.say("hi")
-    await talk.say("2")
+    await talk.say("hi", "2")
     assert ids[0] == ids[1]
     assert len(set(ids)) == 2
     assert talk.linq.names().count("messages.add_reaction") == 1
@@ -563,8 +503,7 @@ async def test_a_refused_call_is_refused_again_in_the_past(talk: Talk) -> None:
 
     talk.deploy(look)
     talk.linq.will_answer("chats.messages.send", LinqApiError("no", status=400, code=1234))
-    await talk.say("hi")
-    await talk.say("2")
+    await talk.say("hi", "2")
     assert paths == [1234, 1234]
 
 
@@ -578,8 +517,7 @@ async def test_the_context_is_that_of_each_part(talk: Talk) -> None:
 
     bot = talk.deploy()
     bot.on_message(regex(r"say (?P<word>\w+)"))(look)
-    await talk.say("say hello")
-    await talk.say("1")
+    await talk.say("say hello", "1")
     assert seen == [(True, True, True, "hello")]
 
 
@@ -595,8 +533,7 @@ async def test_middleware_wraps_each_part_with_its_event(talk: Talk) -> None:
 
         return handle
 
-    await talk.say("hi")
-    await talk.say("Ada")
+    await talk.say("hi", "Ada")
     assert seen == [("message.received", "hi", False), ("message.received", "Ada", True)]
 
 
@@ -611,8 +548,7 @@ async def test_an_event_that_middleware_keeps_leaves_the_question_open(talk: Tal
 
         return handle
 
-    for text in ("hi", "blocked", "Ada"):
-        await talk.say(text)
+    await talk.say("hi", "blocked", "Ada")
     assert talk.said[-1] == "Hello Ada, you said hi."
 
 
@@ -670,8 +606,7 @@ async def test_a_result_that_is_too_large_to_be_recorded_says_what_to_do(talk: T
         await ctx.reply(f"{len(await ctx.once('picture', work, kind=str, retry=message.text == 'again'))}")
 
     talk.deploy(agent)
-    await talk.say("once")
-    await talk.say("again")
+    await talk.say("once", "again")
     letters = await talk.storage.dead_letters()
     assert "The step 'picture' was made, but its result has 300002 bytes" in letters[0].error
     assert "return their path or id from ctx.once" in letters[0].error
@@ -722,8 +657,7 @@ async def test_a_handler_that_fails_after_an_answer_ends_the_conversation(talk: 
         await ctx.reply(f"Hello {name}")
 
     talk.deploy(fails)
-    await talk.say("hi")
-    await talk.say("Ada")
+    await talk.say("hi", "Ada")
     assert talk.open_questions() == ["waiting"]
     await talk.pass_time(2)
     (letter,) = await talk.storage.dead_letters()
@@ -760,9 +694,7 @@ async def test_only_what_a_message_may_concern_is_read(talk: Talk, monkeypatch: 
             raise ValueError
 
     talk.deploy(ask)
-    await talk.say("hi")
-    await talk.say("boom")
-    await talk.say("hi")
+    await talk.say("hi", "boom", "hi")
     assert talk.open_questions() == ["failed", "waiting"]
     reads: list[str] = []
     read = talk.storage.conversation
@@ -798,50 +730,49 @@ async def test_an_answer_that_kills_the_process_ends_the_conversation(talk: Talk
 # Mistakes
 
 
-async def error_of(talk: Talk, *texts: str) -> str:
-    talk.attempts = 1
-    for text in texts:
-        await talk.say(text)
-    return (await talk.storage.dead_letters())[0].error
+Wait: TypeAlias = Callable[[Context], Coroutine[Any, Any, Any]]
+WAITS: dict[str, Wait] = {
+    "ask": lambda ctx: ctx.ask("Your name?"),
+    "pay": lambda ctx: ctx.pay(500, "Tea"),
+    "location": lambda ctx: ctx.location(),
+    "vote": lambda ctx: ctx.vote(["a", "b"]),
+}
 
 
-async def test_a_plain_def_cannot_ask(talk: Talk) -> None:
+def misuses(verb: str, wait: Wait) -> list[tuple[Callable[..., Any], str]]:
+    """Return handlers that may not wait where they do, and words of the error of each."""
+
     def plain(message: MessageReceived, ctx: Context) -> None:
-        ctx.ask("Your name?").close()
+        wait(ctx).close()
 
-    talk.deploy(plain)
-    assert "plain def" in await error_of(talk, "hi")
-
-
-async def test_a_task_cannot_ask_and_so_not_twice_at_once(talk: Talk) -> None:
     async def twice(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.gather(ctx.ask("One?"), ctx.ask("Two?"))
+        await asyncio.gather(wait(ctx), wait(ctx))
 
-    talk.deploy(twice)
-    assert "one after the other" in await error_of(talk, "hi")
-    assert talk.said == []
+    async def in_a_step(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", lambda key: wait(ctx))
 
-
-async def test_a_step_cannot_ask(talk: Talk) -> None:
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        await ctx.once("order", lambda key: ctx.ask("What?"))
-
-    talk.deploy(order)
-    assert "called in the step 'order'" in await error_of(talk, "hi")
-    assert talk.said == []
-
-
-async def test_a_step_cannot_ask_after_a_step_inside_of_it(talk: Talk) -> None:
-    async def order(message: MessageReceived, ctx: Context) -> None:
+    async def after_a_step_in_a_step(message: MessageReceived, ctx: Context) -> None:
         async def make(key: str) -> None:
             await ctx.once("price", len)
-            await ctx.ask("What?")
+            await wait(ctx)
 
         await ctx.once("order", make)
 
-    talk.deploy(order)
-    assert "called in the step 'order'" in await error_of(talk, "hi")
-    assert talk.said == []
+    return [
+        (plain, f"await ctx.{verb}(…)"),
+        (twice, f"ctx.{verb}() was called in a task"),
+        (in_a_step, "called in the step 'order'"),
+        (after_a_step_in_a_step, "called in the step 'order'"),
+    ]
+
+
+async def test_only_the_handler_itself_may_wait_for_a_person(talk: Talk, subtests: pytest.Subtests) -> None:
+    for verb, wait in WAITS.items():
+        for handler, problem in misuses(verb, wait):
+            with subtests.test(verb=verb, handler=handler.__name__):
+                talk.deploy(handler)
+                assert problem in await talk.error_of("hi")
+    assert talk.linq.names() == []
 
 
 def selling(dish: str) -> Any:
@@ -855,7 +786,7 @@ async def test_a_handler_whose_name_another_one_has_cannot_ask(talk: Talk) -> No
     bot = talk.deploy()
     bot.on_message("soup")(selling("soup"))
     bot.on_message("cake")(selling("cake"))
-    problem = await error_of(talk, "cake")
+    problem = await talk.error_of("cake")
     assert "Several handlers are called" in problem
     assert "selling.<locals>.order" in problem
     assert talk.said == []
@@ -868,8 +799,7 @@ async def test_handlers_of_a_factory_ask_if_each_has_a_name(talk: Talk) -> None:
         order.__qualname__ = f"order_{dish}"
         bot.on_message(dish)(order)
         bot.on_message(f"{dish}!")(order)
-    await talk.say("cake")
-    await talk.say("2")
+    await talk.say("cake", "2")
     assert talk.said == ["How many?", "cake: 2"]
 
 
@@ -881,7 +811,7 @@ async def test_a_side_handler_cannot_ask(talk: Talk) -> None:
         await ctx.ask("With what?")
 
     bot.on_message(greet)
-    assert "during_ask" in await error_of(talk, "hi", "help")
+    assert "during_ask" in await talk.error_of("hi", "help")
     assert talk.open_questions() == ["waiting"]
 
 
@@ -894,8 +824,7 @@ async def test_a_person_is_not_asked_two_questions_at_a_time(talk: Talk) -> None
 
     talk.attempts = 1
     await talk.say("hi")
-    await talk.put(tapback("love", "sent-1"))
-    await talk.run()
+    await talk.receive(tapback("love", "sent-1"))
     assert "has already asked" in (await talk.storage.dead_letters())[0].error
     assert talk.said == ["Welcome!", "Your name?"]
 
@@ -909,8 +838,7 @@ async def test_a_handler_that_ends_the_open_question_first_may_ask(talk: Talk) -
         await ctx.send(f"Because: {await ctx.ask('Why?')}")
 
     await talk.say("hi")
-    await talk.put(tapback("love", "sent-1"))
-    await talk.run()
+    await talk.receive(tapback("love", "sent-1"))
     await talk.say("It is nice")
     assert talk.said == ["Welcome!", "Your name?", "Why?", "Because: It is nice"]
     assert talk.open_questions() == []
@@ -924,8 +852,7 @@ async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk)
         await ctx.ask("Well?")
 
     talk.attempts = 1
-    await talk.put(envelope("chat.typing_indicator.started", {"chat_id": CHAT, "chat": {"id": CHAT}}))
-    await talk.run()
+    await talk.receive(envelope("chat.typing_indicator.started", {"chat_id": CHAT, "chat": {"id": CHAT}}))
     assert "runs next to the chat's other handlers" in (await talk.storage.dead_letters())[0].error
 
 
@@ -967,7 +894,7 @@ async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytes
         await ctx.ask("Well?", **rows[0][0])
 
     talk.deploy(ask)
-    assert "yes= without kind=" in await error_of(talk, "hi")
+    assert "yes= without kind=" in await talk.error_of("hi")
     assert (runs, talk.said) == (["hi"], [])
 
 
@@ -992,16 +919,14 @@ async def test_state_is_changed_once_in_each_part(talk: Talk) -> None:
         await ctx.reply(f"{guest.visits} {' '.join(guest.names)}")
 
     talk.deploy(visit)
-    await talk.say("hi")
-    await talk.say("Ada")
+    await talk.say("hi", "Ada")
     stored = await talk.storage.load(f"person:{PERSON}")
     assert [*stored.values()] == [b'{"visits":1,"names":["Ada"]}']
     await talk.restart()
     await talk.say("Lovelace")
     assert talk.said[-1] == "1 Ada Lovelace"
     assert seen == [0, 0, 0]
-    for text in ("hi", "Grace", "Hopper"):
-        await talk.say(text)
+    await talk.say("hi", "Grace", "Hopper")
     assert talk.said[-1] == "2 Ada Lovelace Grace Hopper"
     assert seen[3:] == [1, 1, 1]
 
@@ -1020,8 +945,7 @@ async def test_a_list_that_is_taken_before_a_question_gets_the_answer(talk: Talk
     bot = talk.deploy()
     bot.on_message("side", during_ask=True)(count)
     bot.on_message(form)
-    for text in ("hi", "Ada", "side", "Lovelace"):
-        await talk.say(text)
+    await talk.say("hi", "Ada", "side", "Lovelace")
     assert talk.said[-1] == "1 Ada Lovelace"
     assert await talk.storage.load(f"person:{PERSON}") == {"Guest": b'{"visits":1,"names":["Ada","Lovelace"]}'}
 

@@ -54,16 +54,14 @@ async def retry(talk: Talk) -> None:
 
 async def test_a_retried_answer_counts_for_its_own_question_and_not_for_a_newer_one(talk: Talk) -> None:
     shop = Shop(talk)
-    await talk.say("old")
-    await talk.say("Ada")
+    await talk.say("old", "Ada")
     assert talk.open_questions() == ["failed"]
     shop.is_broken = False
     await talk.say("new")
     assert talk.said == ["old: name?", "new: name?"]
     assert sorted(talk.open_questions()) == ["failed", "waiting"]
     await talk.restart()
-    await talk.say("Grace")
-    await talk.say("Paris")
+    await talk.say("Grace", "Paris")
     assert talk.said[2:] == ["new: town?", "new: Grace of Paris."]
     await retry(talk)
     assert talk.said[4:] == ["old: town?"]
@@ -75,16 +73,14 @@ async def test_a_retried_answer_counts_for_its_own_question_and_not_for_a_newer_
 
 async def test_a_retry_waits_for_the_end_of_a_newer_question(talk: Talk) -> None:
     shop = Shop(talk)
-    await talk.say("old")
-    await talk.say("Ada")
+    await talk.say("old", "Ada")
     shop.is_broken = False
     await talk.say("new")
     await retry(talk)
     (letter,) = await talk.storage.dead_letters()
     assert "has already asked in this chat" in letter.error
     assert sorted(talk.open_questions()) == ["failed", "waiting"]
-    await talk.say("Grace")
-    await talk.say("Paris")
+    await talk.say("Grace", "Paris")
     await retry(talk)
     await talk.say("London")
     assert talk.said == [
@@ -106,8 +102,7 @@ async def test_a_retried_invalid_answer_is_refused_and_its_question_times_out_li
         return text
 
     shop = Shop(talk, kind=picky, timeout_s=60)
-    await talk.say("old")
-    await talk.say("Ada")
+    await talk.say("old", "Ada")
     await talk.pass_time(100)
     assert talk.open_questions() == ["failed"]
     shop.is_broken = False
@@ -149,8 +144,7 @@ async def test_a_message_that_an_operator_puts_back_is_no_answer(talk: Talk, how
 
     talk.attempts = 1
     talk.deploy(note)
-    await talk.say("early")
-    await talk.say("ask")
+    await talk.say("early", "ask")
     broken.clear()
     (letter,) = await talk.storage.dead_letters()
     await (talk.storage.retry if how == "retry" else talk.storage.replay_live)([letter.delivery.id])
@@ -212,8 +206,6 @@ def failing_end(talk: Talk, monkeypatch: pytest.MonkeyPatch, how: str) -> Callab
 
 async def test_an_ordinary_message_after_a_dead_answer_is_routed_whatever_the_reason(talk: Talk) -> None:
     Shop(talk)
-    await talk.say("old")
-    await talk.say("Ada")
-    await talk.put(text_body("new"))
-    await talk.run()
+    await talk.say("old", "Ada")
+    await talk.receive(text_body("new"))
     assert talk.said == ["old: name?", "new: name?"]

@@ -42,8 +42,7 @@ async def test_an_answer_is_found_by_its_key_whatever_the_words_and_the_place(ta
     talk.deploy(
         form("a = await ctx.ask('Name?', key='name')\nb = await ctx.ask('Town?', key='town')\nawait ctx.reply(a + b)")
     )
-    await talk.say("hi")
-    await talk.say("Ada")
+    await talk.say("hi", "Ada")
     talk.deploy(
         form("b = await ctx.ask('City?', key='town')\na = await ctx.ask('Who?', key='name')\nawait ctx.reply(a + b)")
     )
@@ -57,12 +56,10 @@ FOOD = ["Thai", "Pizza", *(f"Soup {n}" for n in range(12))]
 
 async def test_an_answer_in_words_is_no_vote_under_the_same_key(talk: Talk) -> None:
     talk.deploy(form("a = await ctx.ask('Lunch?', key='lunch')\nb = await ctx.ask('When?')\nawait ctx.reply(a + b)"))
-    await talk.say("hi")
-    await talk.say("Thai")
+    await talk.say("hi", "Thai")
     vote = f"a = await ctx.vote({FOOD}, 'Lunch?', key='lunch', until=1)"
     talk.deploy(form(f"{vote}\nb = await ctx.ask('When?')\nawait ctx.reply(f'{{a.winner}} {{b}}')"))
-    await talk.say("noon")
-    await talk.say("Pizza")
+    await talk.say("noon", "Pizza")
     assert talk.said[-1] == "Pizza noon"
     assert await talk.storage.dead_letters() == []
 
@@ -90,15 +87,13 @@ async def test_words_that_change_from_run_to_run_are_the_same_question_in_unchan
         await ctx.reply(f"{first} {second}")
 
     talk.deploy(ask)
-    for text in ("hi", "Ada", "Paris"):
-        await talk.say(text)
+    await talk.say("hi", "Ada", "Paris")
     assert talk.said == ["Run 0: name?", "Run 2: town?", "Ada Paris"]
 
 
 async def test_an_answer_that_todays_code_refuses_is_asked_again(talk: Talk) -> None:
     talk.deploy(form("a = await ctx.ask('Age?')\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"))
-    await talk.say("hi")
-    await talk.say("old")
+    await talk.say("hi", "old")
     talk.deploy(form("a = await ctx.ask('Age?', kind=int)\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"))
     await talk.say("Paris")
     assert talk.said == ["Age?", "Town?", "Age?"]
@@ -219,8 +214,7 @@ async def test_a_handler_with_another_name_may_ask_whom_the_handler_that_is_gone
     talk.deploy(form("await ctx.ask('Name?')"))
     await talk.say("hi")
     talk.deploy(renamed)
-    await talk.say("Ada")
-    await talk.say("Ada, as I said")
+    await talk.say("Ada", "Ada, as I said")
     assert talk.said == ["Name?", "Your name?", "Hello Ada, as I said"]
     await talk.pass_time(86_400)
     assert await talk.storage.dead_letters() == []
@@ -340,8 +334,7 @@ def served(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Talk]:
 async def test_the_operator_sees_questions_and_answers_one(served: Callable[[], Talk]) -> None:
     talk = served()
     talk.deploy(form("a = await ctx.ask('How many?', kind=int)\nawait ctx.reply(f'Got {a + 1}.')"))
-    await talk.say("hi")
-    await talk.say("many")
+    await talk.say("hi", "many")
     (row,) = await cli("waiting", "list", "--questions")
     assert row["question"] == "How many?"
     assert (row["handler"], row["status"], row["invalid_answers"]) == ("bot:form", "waiting", 1)

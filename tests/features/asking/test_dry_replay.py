@@ -84,8 +84,7 @@ async def test_a_dead_answer_says_how_to_continue_its_conversation(talk: Talk) -
 
     talk.attempts = 1
     talk.deploy(ask)
-    await talk.say("hi")
-    await talk.say("Ada")
+    await talk.say("hi", "Ada")
     done = await replayed(talk)
     assert texts(done) == ["Ada: your name?"]
     assert done.error is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -50,8 +49,7 @@ def locates(talk: Talk, *features: dict[str, Any], times: int = 1) -> None:
 
 
 async def share(talk: Talk, **changes: Any) -> None:
-    await talk.put(shared(**changes))
-    await talk.run()
+    await talk.receive(shared(**changes))
 
 
 def asked(talk: Talk) -> int:
@@ -190,8 +188,7 @@ async def test_a_refusal_of_linqs_ends_the_wait(talk: Talk, error: tuple[int, in
 
 async def test_a_second_request_takes_the_place_of_the_first(talk: Talk) -> None:
     talk.deploy(near)
-    await talk.say("near")
-    await talk.say("near")
+    await talk.say("near", "near")
     locates(talk, at(48.85, 2.35))
     await share(talk)
     assert talk.said == ["Where are you?", "Where are you?", "You are at 48.85 2.35."]
@@ -201,19 +198,3 @@ async def test_a_second_request_takes_the_place_of_the_first(talk: Talk) -> None
 
 
 # Mistakes
-
-
-async def test_a_plain_def_and_a_task_cannot_ask_for_a_location(talk: Talk) -> None:
-    async def twice(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.gather(ctx.location(), ctx.location())
-
-    def plain(message: MessageReceived, ctx: Context) -> None:
-        ctx.location().close()
-
-    talk.attempts = 1
-    for handler, problem in ((twice, "ctx.location() was called in a task"), (plain, "await ctx.location(…)")):
-        talk.deploy(handler)
-        await talk.say("hi")
-        letters = await talk.storage.dead_letters()
-        assert problem in letters[-1].error or problem in letters[0].error
-    assert asked(talk) == 0

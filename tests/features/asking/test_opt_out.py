@@ -88,8 +88,7 @@ async def test_the_bots_own_handler_may_record_it(talk: Talk) -> None:
     async def never(message: MessageReceived, ctx: Context) -> None:
         seen.append("never")
 
-    await talk.say("hi")
-    await talk.say("STOP")
+    await talk.say("hi", "STOP")
     assert seen == ["STOP opted_out ['later']"]
     assert talk.said == ["Hello.", "One person less."]
     assert await talk.storage.scheduled() == []
@@ -200,8 +199,7 @@ async def test_the_message_after_stop_is_no_answer(talk: Talk) -> None:
     talk.deploy(ask)
     await talk.say("hi")
     await talk.put(text_body("STOP"))
-    await talk.put(text_body("back again"))
-    await talk.run()
+    await talk.receive(text_body("back again"))
     assert heard == ["hi", "back again", "hi"]
     assert talk.open_questions() == ["waiting"]
 
@@ -251,8 +249,7 @@ async def test_what_is_scheduled_because_a_person_opts_out_is_not_sent_although_
         await ctx.send_later("Do you miss us?", after_s=3600)
         await ctx.send_later("Daily.", every="day 09:00", timezone="UTC")
 
-    await talk.say("hi")
-    await talk.say("STOP")
+    await talk.say("hi", "STOP")
     assert await talk.storage.scheduled() == []
     await talk.say("back again")
     await talk.pass_time(7 * 86_400)
@@ -288,8 +285,7 @@ async def test_it_holds_although_the_bots_handler_fails_or_kills_the_process(tal
 
     talk.deploy(ask).on_opt_out(fails)
     talk.attempts = 2
-    await talk.say("hi")
-    await talk.say("STOP")
+    await talk.say("hi", "STOP")
     assert await talk.storage.scheduled() == []
     await talk.pass_time(2)
     assert talk.open_questions() == []
@@ -343,8 +339,7 @@ async def test_a_bot_without_message_handlers_cancels_too(talk: Talk) -> None:
     await talk.say("hi")
     talk.deploy()
     await talk.put(text_body("no handler takes this"))
-    await talk.put(text_body("STOP"))
-    await talk.run()
+    await talk.receive(text_body("STOP"))
     assert await talk.storage.scheduled() == []
 
 

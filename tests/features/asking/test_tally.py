@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
+from one_handler import bot_of
 from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
@@ -57,9 +58,6 @@ async def test_a_step_of_a_turn_that_is_given_up_counts_once(talk: Talk) -> None
 
 @pytest.mark.slow
 async def test_a_step_counts_once_wherever_the_bot_is_killed() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def order(message: MessageReceived, ctx: Context) -> None:
         await ctx.once("price", lambda _: 5, retry=True, tally=SPENT)
         if await ctx.ask("More?", yes="like"):
@@ -72,7 +70,7 @@ async def test_a_step_counts_once_wherever_the_bot_is_killed() -> None:
         await phone.text("yes")
         assert await phone.replies() == ["Done."]
 
-    async for phone in killed_between_calls(bot, scenario):
+    async for phone in killed_between_calls(bot_of(order), scenario):
         assert (await phone.state(Spent)).cents == 7, phone.killed
 
 
@@ -117,9 +115,8 @@ async def test_a_value_that_is_changed_meanwhile_is_read_again_and_nothing_is_lo
 
 
 async def test_two_steps_at_the_same_time_in_two_chats_both_count() -> None:
-    bot, both = Bot(groups="all"), asyncio.Barrier(2)
+    both = asyncio.Barrier(2)
 
-    @bot.on_message
     async def order(message: MessageReceived, ctx: Context) -> None:
         async def price(_: str) -> int:
             await both.wait()
@@ -127,7 +124,7 @@ async def test_two_steps_at_the_same_time_in_two_chats_both_count() -> None:
 
         await ctx.once("price", price, tally=SPENT)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(order, groups="all")) as phone:
         group = phone.group("+14155550143")
         await phone.text("hi")
         await group.text("hi")

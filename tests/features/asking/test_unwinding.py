@@ -192,8 +192,7 @@ async def test_middleware_is_no_part_of_the_conversation_and_counts_each_message
 
         return count
 
-    for text in ("hi", "1", "2"):
-        await talk.say(text)
+    await talk.say("hi", "1", "2")
     assert await stored(talk, Menu, "bot") == Menu(soups=3)
     assert await stored(talk) == Form(ends=1, words=["begun", "1", "2", "ended"])
 

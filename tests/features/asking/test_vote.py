@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -45,8 +44,7 @@ def prepare(talk: Talk, *people: str, times: int = 1) -> None:
 
 async def votes(talk: Talk, *changes: bytes) -> None:
     for body in changes:
-        await talk.put(body)
-        await talk.run()
+        await talk.receive(body)
 
 
 async def begin(talk: Talk, *people: str, **changes: Any) -> None:
@@ -222,24 +220,6 @@ async def test_a_person_who_leaves_is_not_waited_for_although_the_handler_of_tha
 
 
 # Mistakes
-
-
-async def test_a_plain_def_and_a_task_cannot_let_people_vote(talk: Talk) -> None:
-    async def twice(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.gather(ctx.vote(["a", "b"]), ctx.vote(["c", "d"]))
-
-    def plain(message: MessageReceived, ctx: Context) -> None:
-        ctx.vote(["a", "b"]).close()
-
-    talk.attempts = 1
-    problems = []
-    for handler in (twice, plain):
-        talk.deploy(handler)
-        await talk.say("hi")
-    problems = sorted(letter.error for letter in await talk.storage.dead_letters())
-    assert any("ctx.vote() was called in a task" in problem for problem in problems)
-    assert any("await ctx.vote(…)" in problem for problem in problems)
-    assert talk.said == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""The turns of a bot without a server: what `serve` puts together, with a fake Linq."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fakes import Linq
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import Clock
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.backend import Storage
+
+
+def turns_of(
+    bot: Bot, linq: Linq, storage: Storage, clock: Clock, *, plugins: Plugins | None = None, **more: Any
+) -> Turns:
+    """Return what runs turns of the bot; `more` are other fields of `Turns`."""
+    loaded = plugins or Plugins()
+    dispatcher = Dispatcher(bot, clock, plugins=loaded)
+    return Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock), outbound=Outbound(loaded), **more)
