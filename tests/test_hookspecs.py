@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import pytest
+from one_handler import bot_of
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -161,16 +162,14 @@ async def test_each_taken_is_followed_by_one_turn_ended_with_the_same_report_als
 
 async def test_a_call_that_linq_refuses_is_observed_with_its_error() -> None:
     every = Every()
-    bot = Bot(plugins=[every])
 
-    @bot.on_message
     async def ask(message: MessageReceived, ctx: Context) -> None:
         with pytest.raises(LinqApiError):
             await ctx.client.chats.retrieve("00000000-0000-4000-8000-000000000000")
         with pytest.raises(LinqApiError):
             await ctx.client.chats.update("00000000-0000-4000-8000-000000000000", display_name="Us")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(ask, plugins=[every])) as phone:
         await phone.text("hi")
     failed = [facts for facts in every.of("sent") if facts["error"] is not None]
     assert [(one["call"].name, one["error"].status, one["answer"]) for one in failed] == [

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import tracebacks
-from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.linq.events.message import MessageReceived
 from linqbot.testing import HandlerFailed, talking
@@ -42,8 +42,7 @@ def in_a_thread(message: MessageReceived, ctx: Context) -> str:
 async def error_of(handler: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, *, full: bool) -> BaseException:
     """Run a handler on a phone, and return the error that a failed wait shows as its cause."""
     monkeypatch.setenv(tracebacks.FULL, "1" if full else "")
-    bot = Bot()
-    bot.on_message(handler)
+    bot = bot_of(handler)
     async with talking(bot) as phone:
         await phone.text("hi")
         with pytest.raises(HandlerFailed) as failed:

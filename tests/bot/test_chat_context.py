@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken, hookimpl, regex
 from linqbot.client.call import ApiResponse, Call, Run
@@ -195,11 +196,9 @@ async def test_a_change_by_an_interrupted_run_reaches_no_handler_either() -> Non
 async def test_the_picture_of_a_group_is_uploaded_once_also_when_the_handler_is_killed_and_runs_again(
     tmp_path: Path,
 ) -> None:
-    bot = Bot(groups="all")
     path = tmp_path / "icon.png"
     path.write_bytes(b"icon")
 
-    @bot.on_message
     async def decorate(message: MessageReceived, ctx: Context) -> None:
         await ctx.chat.set_icon(path)
         with path.open("rb") as opened:
@@ -213,7 +212,7 @@ async def test_the_picture_of_a_group_is_uploaded_once_also_when_the_handler_is_
         groups.append(phone.group(BOB, EVE))
         await groups[-1].text("hi")
 
-    async for phone in killed_between_calls(bot, scenario):
+    async for phone in killed_between_calls(bot_of(decorate, groups="all"), scenario):
         assert await groups[-1].replies() == ["Done."]
         assert (groups[-1].chat.group_chat_icon or "").endswith("/other.png")
         # Only a kill between an upload and its record repeats the upload.
@@ -221,15 +220,12 @@ async def test_the_picture_of_a_group_is_uploaded_once_also_when_the_handler_is_
 
 
 async def test_bytes_without_a_name_and_a_file_in_a_direct_chat_are_refused_before_an_upload() -> None:
-    bot = Bot(groups="all")
-
-    @bot.on_message
     async def decorate(message: MessageReceived, ctx: Context) -> None:
         with pytest.raises(BotError, match="filename=" if message.is_group else "is for groups"):
             await ctx.chat.set_icon(b"icon")
         await ctx.reply("Refused.")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(decorate, groups="all")) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "Refused."
         group = phone.group(BOB, EVE)
@@ -240,13 +236,10 @@ async def test_bytes_without_a_name_and_a_file_in_a_direct_chat_are_refused_befo
 
 @pytest.mark.parametrize("verb", ["rename", "add", "remove", "set_icon", "leave"])
 async def test_changes_of_groups_are_refused_in_a_direct_chat(verb: str) -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def change(message: MessageReceived, ctx: Context) -> None:
         await getattr(ctx.chat, verb)(*([] if verb == "leave" else [DAN]))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(change)) as phone:
         await phone.text("hi")
         (error,) = await phone.errors()
         assert isinstance(error, BotError)
@@ -255,10 +248,8 @@ async def test_changes_of_groups_are_refused_in_a_direct_chat(verb: str) -> None
 
 
 async def test_a_mistake_says_what_to_do() -> None:
-    bot = Bot()
     said: list[str] = []
 
-    @bot.on_message
     async def change(message: MessageReceived, ctx: Context) -> None:
         for wrong in (
             lambda: ctx.chat.set_background("mago"),  # type: ignore[call-overload]
@@ -274,7 +265,7 @@ async def test_a_mistake_says_what_to_do() -> None:
             except (BotError, RuleBroken, AttributeError) as error:
                 said.append(str(error))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(change)) as phone:
         await phone.group(BOB, EVE).by(BOB).text("hi", mention=True)
         await phone.quiet()
     assert [each.split(".")[0] if each.startswith("There") else each[:40] for each in said] == [
@@ -327,14 +318,11 @@ class NoNames:
 
 
 async def test_a_change_that_a_plugin_refuses_is_not_made_and_the_handler_goes_on() -> None:
-    bot = Bot(groups="all", plugins=[NoNames])
-
-    @bot.on_message
     async def rename(message: MessageReceived, ctx: Context) -> None:
         await ctx.chat.rename("Dinner")
         await ctx.reply("Done.")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(rename, groups="all", plugins=[NoNames])) as phone:
         group = phone.group(BOB)
         await group.text("rename")
         assert await group.replies() == ["Done."]

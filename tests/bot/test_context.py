@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from direct_dispatch import context_of
 from fakes import CHAT, NOW, Linq, delivery, envelope, message, settled
+from one_handler import bot_of
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -196,8 +197,7 @@ async def test_what_a_verb_cannot_take_is_named_with_what_it_takes() -> None:
             await ctx.history("5")
         await ctx.reply("done")
 
-    bot = Bot()
-    bot.on_message(use)
+    bot = bot_of(use)
     async with talking(bot) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "done"

@@ -10,6 +10,7 @@ import pytest
 import structlog
 from direct_dispatch import context_of
 from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message, settled
+from one_handler import bot_of
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -144,12 +145,10 @@ async def test_what_a_handler_returns_is_sent_unless_it_is_a_message_that_was_se
         return 5
 
     for handler in (text, reply):
-        bot = Bot()
-        bot.on_message(handler)
+        bot = bot_of(handler)
         assert (await handled(bot, message())).said() == ["hello"]
     for handler, problem in ((nothing, "There is nothing to send"), (number, "object of type int cannot be sent")):
-        bot = Bot()
-        bot.on_message(handler)
+        bot = bot_of(handler)
         with pytest.raises(BotError, match=problem):
             await handled(bot, message())
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from direct_dispatch import context_of
 from fakes import NOW, PERSON, Linq, delivery, envelope, message, settled
+from one_handler import bot_of
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -95,8 +96,7 @@ async def test_no_filter_fits() -> None:
 async def test_a_message_that_reaches_no_handler_has_the_reason(
     how: dict[str, Any], event: dict[str, Any], reason: str
 ) -> None:
-    bot = Bot(**how)
-    bot.on_message(rest)
+    bot = bot_of(rest, **how)
     (found,) = await routed(bot, message("hi", **event))
     assert (found["handler"], found["reason"]) == (None, reason)
 
@@ -111,8 +111,7 @@ async def test_a_handler_that_takes_no_late_messages_is_shown_as_tried() -> None
 
 
 async def test_an_event_type_without_a_handler_is_reported_the_first_time() -> None:
-    bot = Bot()
-    bot.on_message(rest)
+    bot = bot_of(rest)
     loved = parse(delivery(envelope("reaction.added", {"message_id": "m", "from": PERSON, "reaction_type": "love"})))
     (found,) = await routed(bot, loved)
     assert (found["reason"], found["tried"]) == ("the bot has no handler for this event type", ())
@@ -133,8 +132,7 @@ async def test_a_filter_that_fails_only_the_second_time_does_not_fail_the_turn()
 
 
 async def test_nothing_is_reported_about_an_event_that_middleware_ended() -> None:
-    bot = Bot()
-    bot.on_message(rest)
+    bot = bot_of(rest)
 
     @bot.use
     def ends(after: Next) -> Next:

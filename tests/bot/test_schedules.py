@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, MessageReceived, Router, RuleBroken, ScheduleDue
 from linqbot.bot.dispatch import Dispatcher
@@ -183,14 +184,11 @@ def test_a_handler_for_another_event_is_refused() -> None:
 
 
 async def test_a_message_handler_writes_to_another_person_from_the_line_of_its_chat() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def relay(message: MessageReceived, ctx: Context) -> None:
         sent = await ctx.bot.send(f"{message.text}!", to="+14155550199")
         await ctx.reply(f"{sent.status} {len(sent.messages)}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(relay)) as phone:
         other = phone.person("+14155550199")
         await phone.text("hi")
         assert await phone.next_reply() == "accepted 1"
@@ -201,9 +199,8 @@ async def test_a_message_handler_writes_to_another_person_from_the_line_of_its_c
 
 
 async def test_writing_first_begins_with_a_text_without_an_address() -> None:
-    bot, rules = Bot(), list[str]()
+    rules = list[str]()
 
-    @bot.on_message
     async def invite(message: MessageReceived, ctx: Context) -> None:
         sent = await ctx.bot.send("Hello Bob. The menu: https://x.test/menu", to="+14155550199")
         assert len(sent.messages) == 2
@@ -212,7 +209,7 @@ async def test_writing_first_begins_with_a_text_without_an_address() -> None:
                 await ctx.bot.send(text, to="+14155550177")
             rules.append(broken.value.rule)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(invite)) as phone:
         other = phone.person("+14155550199")
         await phone.text("hi")
         assert await other.next_reply() == "Hello Bob. The menu:"
@@ -244,16 +241,13 @@ async def test_writing_first_needs_a_line_if_there_are_several_and_one_person() 
 
 
 async def test_writing_first_without_content_is_an_error() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def relay(message: MessageReceived, ctx: Context) -> None:
         found: list[str] = []
         with pytest.raises(BotError, match="There is nothing to send"):
             await ctx.bot.send(*found, to="+14155550199")
         await ctx.reply("refused")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(relay)) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "refused"
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from one_handler import bot_of
 from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, parse
@@ -36,8 +37,7 @@ async def test_each_person_is_understood_in_the_language_that_a_function_chooses
         (ENGLISH, "two or three", "Please give one whole number", "twenty-one", "en: 21"),
     ]
     for handle, unclear, refusal, answer, said in rows:
-        bot = Bot(language=of_number)
-        bot.on_message(ask_how_many)
+        bot = bot_of(ask_how_many, language=of_number)
         with subtests.test(handle=handle):
             async with talking(bot, handle=handle, service="SMS") as phone:
                 await phone.text("hi")
@@ -54,16 +54,13 @@ async def test_a_function_may_read_the_language_from_state() -> None:
     async def chosen(event: Any, ctx: Context) -> str:
         return (await ctx.state.person(Person)).language
 
-    bot = Bot(language=chosen)
-
-    @bot.on_message
     async def answer(message: MessageReceived, ctx: Context) -> None:
         if len(message.text) == 2:
             (await ctx.state.person(Person)).language = message.text
         else:
             await ctx.reply(sentences().yes_or_no)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, language=chosen)) as phone:
         for text in ("hello", "it", "hello"):
             await phone.text(text)
         assert await phone.replies() == ["Please answer yes or no.", "Per favore, rispondi sì o no."]
@@ -76,9 +73,6 @@ async def test_a_person_may_choose_the_language_in_a_conversation() -> None:
     async def chosen(event: Any, ctx: Context) -> str:
         return (await ctx.state.person(Person)).language
 
-    bot = Bot(language=lambda event, ctx: None if event.actor is None or event.is_own else chosen(event, ctx))
-
-    @bot.on_message
     async def ask(message: MessageReceived, ctx: Context) -> None:
         person = await ctx.state.person(Person)
         person.language = await ctx.ask("Language?", choices=["fr", "de"])
@@ -87,7 +81,10 @@ async def test_a_person_may_choose_the_language_in_a_conversation() -> None:
             agrees = await ctx.ask("!", yes="like")
         await ctx.reply(f"{people} {agrees}")
 
-    async with talking(bot, service="SMS") as phone:
+    async with talking(
+        bot_of(ask, language=lambda event, ctx: None if event.actor is None or event.is_own else chosen(event, ctx)),
+        service="SMS",
+    ) as phone:
         for text in ("hi", "fr", "beaucoup", "trente", "d'accord"):
             await phone.text(text)
             await phone.quiet()
@@ -154,13 +151,10 @@ async def test_another_person_who_may_decide_says_yes_in_the_language_of_the_que
 
 
 async def test_the_price_of_a_payment_is_written_in_the_language() -> None:
-    bot = Bot(language="fr")
-
-    @bot.on_message
     async def pay(message: MessageReceived, ctx: Context) -> None:
         await ctx.pay(1250, "2 soupes")
 
-    async with talking(bot, service="SMS") as phone:
+    async with talking(bot_of(pay, language="fr"), service="SMS") as phone:
         await phone.text("soupe")
         assert "2 soupes: 12,50" in (await phone.next_reply()).replace("\u00a0", " ")
 
@@ -190,13 +184,10 @@ async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest
 
 
 async def test_a_choice_may_be_numbered_in_full_width_digits() -> None:
-    bot = Bot(language="ja")
-
-    @bot.on_message
     async def ask(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(await ctx.ask("?", choices=["赤", "青"]))
 
-    async with talking(bot, service="SMS") as phone:
+    async with talking(bot_of(ask, language="ja"), service="SMS") as phone:
         await phone.text("hi")
         await phone.text("２")
         assert (await phone.replies())[-1] == "青"
@@ -276,13 +267,10 @@ def test_a_missing_library_is_named_when_the_bot_is_made(monkeypatch: pytest.Mon
 
 
 async def test_a_function_that_returns_no_language_fails_the_turn_with_the_reason() -> None:
-    bot = Bot(language=lambda event, ctx: "klingon")
-
-    @bot.on_message
     async def never(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("never")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(never, language=lambda event, ctx: "klingon")) as phone:
         await phone.text("hi")
         assert any("does not speak 'klingon'" in str(error) for error in await phone.errors())
         assert await phone.replies() == []

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
+from one_handler import bot_of
 from pydantic import Field, HttpUrl
 
 from linqbot import AskCancelled, Bot, Context, MediaPart, MessageReceived, ReactionAdded, parse, poll
@@ -242,9 +243,6 @@ async def test_a_french_bot_says_no_sentence_in_english(french: Bot, subtests: p
 
 
 async def test_waits_polls_and_lists_of_a_french_bot_have_no_sentence_in_english(subtests: pytest.Subtests) -> None:
-    bot = Bot(language="fr", groups="all")
-
-    @bot.on_message
     async def everything(message: MessageReceived, ctx: Context) -> None:
         await ctx.remind("Demain !", at=FRIDAY + timedelta(days=2), before="1 day")
         try:
@@ -256,7 +254,7 @@ async def test_waits_polls_and_lists_of_a_french_bot_have_no_sentence_in_english
         await ctx.pay(1250, "2 soupes", timeout_s=60)
         await ctx.reply("Trop tard.")
 
-    async with talking(bot, start=FRIDAY, service="SMS") as phone:
+    async with talking(bot_of(everything, language="fr", groups="all"), start=FRIDAY, service="SMS") as phone:
         await phone.text("bonjour")
         await phone.text("2")
         await phone.quiet()

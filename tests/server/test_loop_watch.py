@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from one_handler import bot_of
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Context, MessageReceived
 from linqbot.bot import dispatch
 from linqbot.frames import stack_of
 from linqbot.plugins import guard, registry
@@ -58,15 +59,14 @@ def test_the_culprit_is_the_function_of_the_author_or_of_a_plugin_that_is_runnin
 
 @pytest.mark.anyio
 async def test_a_handler_that_runs_is_recognised() -> None:
-    bot, found = Bot(), list[loop_watch.Culprit | None]()
+    found = list[loop_watch.Culprit | None]()
 
-    @bot.on_message
     async def slow(message: MessageReceived, ctx: Context) -> None:
         frame = inspect.currentframe()
         assert frame is not None
         found.append(loop_watch.culprit(stack_of(frame)))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(slow)) as phone:
         await phone.text("hi")
         await phone.quiet()
     (culprit,) = found

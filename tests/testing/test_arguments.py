@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, cast
 
 import pytest
+from one_handler import bot_of
 from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, MessageReceived, RuleBroken, markdown
@@ -168,9 +169,7 @@ async def test_half_of_a_character_is_an_error_at_the_call() -> None:
         "pay": lambda ctx: ctx.pay(500, HALF),
     }
     found: dict[str, str] = {}
-    bot = Bot()
 
-    @bot.on_message
     async def try_all(message: MessageReceived, ctx: Context) -> str:
         for name, call in calls.items():
             try:
@@ -179,7 +178,7 @@ async def test_half_of_a_character_is_an_error_at_the_call() -> None:
                 found[name] = str(error)
         return "Done."
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(try_all)) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "Done."
     assert [name for name in calls if not re.search("half of a character|half an emoji", found.get(name, ""))] == []

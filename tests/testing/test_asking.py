@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import AskCancelled, AskTimeout, Bot, BotError, Context, MessageReceived, markdown, regex
 from linqbot.events import ReactionRemoved
@@ -362,10 +363,8 @@ async def test_a_handler_ends_the_open_questions_of_the_chat_without_a_word() ->
 
 
 async def test_a_bot_that_is_removed_from_a_group_ends_its_questions_there_without_a_word() -> None:
-    bot = Bot(groups="all")
     ended: list[str] = []
 
-    @bot.on_message
     async def book(message: MessageReceived, ctx: Context) -> None:
         try:
             await ctx.ask("Your name?", timeout_s=600)
@@ -373,7 +372,7 @@ async def test_a_bot_that_is_removed_from_a_group_ends_its_questions_there_witho
             ended.append(type(error).__name__)
             await ctx.send("Too late.")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(book, groups="all")) as phone:
         group = phone.group("+14155550143")
         await group.text("book")
         assert await group.replies() == ["Your name?"]

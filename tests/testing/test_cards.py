@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from one_handler import bot_of
 from pydantic import BaseModel
 
 from linqbot import AppPart, Bot, BotError, Card, Context, MessageReceived, RuleBroken, app_card
@@ -69,9 +70,6 @@ async def test_a_card_changes_in_later_turns_and_keeps_what_is_not_changed() -> 
 
 
 async def test_an_empty_text_removes_what_a_card_shows_but_not_its_address() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def change(message: MessageReceived, ctx: Context) -> None:
         parcel = app_card(APP, caption="Parcel 7", subcaption="Packed", url="https://example.com/7", fallback_text="7")
         card = await ctx.card(parcel)
@@ -80,7 +78,7 @@ async def test_an_empty_text_removes_what_a_card_shows_but_not_its_address() -> 
         await card.update(subcaption="", fallback_text="")
         assert (card.layout, card.fallback_text) == ({"caption": "Parcel 7"}, None)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(change)) as phone:
         await phone.text("order")
         await phone.quiet()
         url = "https://example.com/7"

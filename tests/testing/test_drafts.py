@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import (
     Bot,
@@ -54,12 +55,10 @@ def said(phone: Phone) -> list[str]:
 
 
 async def test_files_from_everywhere_share_one_message(tmp_path: Path) -> None:
-    bot = Bot()
     (tmp_path / "menu.png").write_bytes(PNG)
     # Some file systems have names that are not UTF-8. Python reads the byte E9 as a lone surrogate.
     (tmp_path / "caf\udce9.png").write_bytes(PNG + b"3")
 
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         opened = io.BytesIO(b"Name,Time\n")
         with tempfile.NamedTemporaryFile() as temporary:
@@ -75,7 +74,7 @@ async def test_files_from_everywhere_share_one_message(tmp_path: Path) -> None:
             sticker(PNG, filename="yum.png"),
         )
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(show)) as phone:
         await phone.text("menu")
         assert await phone.replies() == ["", "Today:"]
         assert said(phone) == ["|temporary.png|caf?.png", "Today:|menu.png|soup.png|times.csv|trout.jpg|yum.png"]
@@ -83,16 +82,15 @@ async def test_files_from_everywhere_share_one_message(tmp_path: Path) -> None:
 
 
 async def test_one_opened_file_is_sent_to_several_chats_at_a_time() -> None:
-    bot, content = Bot(), bytes(range(256)) * 4096
+    content = bytes(range(256)) * 4096
     opened = io.BytesIO(b"before" + content)
     opened.seek(len(b"before"))
     film = media(opened, filename="film.mp4")
 
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(film)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(show)) as phone:
         people = [phone.person(f"+1415555020{number}") for number in range(8)]
         await asyncio.gather(*(person.text("film") for person in people))
         for person in people:
@@ -101,13 +99,10 @@ async def test_one_opened_file_is_sent_to_several_chats_at_a_time() -> None:
 
 
 async def test_a_file_name_with_half_an_emoji_is_refused_at_once_as_a_text_with_one_is() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(media(PNG, filename="half\ud83d.png"))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(show)) as phone:
         await phone.text("menu")
         with pytest.raises(HandlerFailed, match=r"RuleBroken .* R2: .* half an emoji .* given up"):
             await phone.quiet()
@@ -120,9 +115,6 @@ def test_a_file_opened_for_reading_text_is_refused_where_it_is_given() -> None:
 
 @pytest.mark.slow
 async def test_a_file_is_uploaded_once_and_sent_once_wherever_the_bot_is_killed() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         logo = media(PNG, filename="logo.png")
         await ctx.reply("Here:", logo)
@@ -132,7 +124,7 @@ async def test_a_file_is_uploaded_once_and_sent_once_wherever_the_bot_is_killed(
     async def ask(phone: Phone) -> None:
         await phone.text("logo?")
 
-    async for phone in killed_between_calls(bot, ask):
+    async for phone in killed_between_calls(bot_of(show), ask):
         assert said(phone) == ["Here:|logo.png", "|logo.png", "Bye"]
         # Once more only if the upload was cut off before it was recorded.
         was_recorded = phone.killed is None or phone.killed.endswith(("messages.send", "storage.finish"))
@@ -161,8 +153,7 @@ async def with_card(phone: Phone) -> None:
 
 
 async def test_acts_come_in_their_order_on_imessage() -> None:
-    bot = Bot()
-    bot.on_message(everything)
+    bot = bot_of(everything)
     async with talking(bot) as phone:
         await with_card(phone)
         await phone.text("hi")
@@ -205,9 +196,6 @@ async def test_the_first_message_has_the_thread_and_the_last_the_effect_wherever
 
 @pytest.mark.slow
 async def test_acts_never_come_twice_wherever_the_bot_is_killed() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(voice_memo(b"memo", filename="memo.m4a"), poll("Thai", "Pizza"), contact_card())
 
@@ -215,7 +203,7 @@ async def test_acts_never_come_twice_wherever_the_bot_is_killed() -> None:
         await with_card(phone)
         await phone.text("hi")
 
-    async for phone in killed_between_calls(bot, talk, copies=3):
+    async for phone in killed_between_calls(bot_of(show), talk, copies=3):
         shown = [bubble for bubble in phone.messages if bubble.from_bot]
         assert sum(bool(bubble.votes) for bubble in shown) == 1
         # Linq knows no idempotency key for these, so a call that was cut off is not made again.
@@ -227,8 +215,7 @@ async def test_acts_never_come_twice_wherever_the_bot_is_killed() -> None:
 
 
 async def test_sms_gets_plainer_forms_and_sent_says_which() -> None:
-    bot = Bot()
-    bot.on_message(everything)
+    bot = bot_of(everything)
 
     async with talking(bot, service="SMS") as phone:
         await with_card(phone)
@@ -238,15 +225,12 @@ async def test_sms_gets_plainer_forms_and_sent_says_which() -> None:
 
 
 async def test_an_app_card_is_text_and_a_memo_without_words_a_file_on_rcs() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         card = app_card(APP, caption="Parcel 7", subcaption="On its way", url="https://example.com/7")
         sent = await ctx.reply(card, voice_memo(b"memo", filename="memo.m4a"), sticker(PNG, filename="yum.png"))
         results.append(sent)
 
-    async with talking(bot, service="RCS") as phone:
+    async with talking(bot_of(show), service="RCS") as phone:
         await phone.text("hi")
         await phone.quiet()
         assert said(phone) == ["Parcel 7\nOn its way\nhttps://example.com/7|memo.m4a|yum.png"]
@@ -257,15 +241,12 @@ async def test_an_app_card_is_text_and_a_memo_without_words_a_file_on_rcs() -> N
 async def test_an_app_card_in_a_question_and_in_a_scheduled_send_is_text_too_where_there_are_no_cards(
     service: Service,
 ) -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         card = app_card(APP, caption="Parcel 7")
         await ctx.send_later(card, sticker(PNG, filename="yum.png"), after_s=60)
         await ctx.ask(card)
 
-    async with talking(bot, service=service) as phone:
+    async with talking(bot_of(show), service=service) as phone:
         await phone.text("hi")
         await phone.advance(60)
         cards = ["", "", "|yum.png"] if service == "iMessage" else ["Parcel 7", "Parcel 7|yum.png"]
@@ -274,9 +255,6 @@ async def test_an_app_card_in_a_question_and_in_a_scheduled_send_is_text_too_whe
 
 @pytest.mark.slow
 async def test_what_linq_refuses_is_sent_in_a_plainer_form_wherever_the_bot_is_killed() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         sent = await ctx.reply(voice_memo(b"memo", text="Hello!", filename="memo.m4a"), poll("Thai", "Pizza"))
         results.append(sent)
@@ -288,7 +266,7 @@ async def test_what_linq_refuses_is_sent_in_a_plainer_form_wherever_the_bot_is_k
         await phone.text("hi")
         await phone.quiet()
 
-    async for phone in killed_between_calls(bot, talk):
+    async for phone in killed_between_calls(bot_of(show), talk):
         texts = [bubble for bubble in phone.messages if bubble.from_bot]
         if phone.killed is None:
             assert texts == ["Hello!", "1. Thai\n2. Pizza"]
@@ -306,15 +284,12 @@ async def test_what_linq_refuses_is_sent_in_a_plainer_form_wherever_the_bot_is_k
 async def test_a_file_that_linq_cannot_fetch_is_uploaded_wherever_the_bot_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bot = Bot()
-
     async def fetched(self: Client, url: str, path: Path, *, max_bytes: int) -> Saved:
         await asyncio.to_thread(path.write_bytes, PNG)
         return Saved(path, len(PNG), "image/png", None)
 
     monkeypatch.setattr(Client, "fetch_to", fetched)
 
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("Big:", media("https://example.com/wall%20paper.png"), effect="slam")
 
@@ -322,7 +297,7 @@ async def test_a_file_that_linq_cannot_fetch_is_uploaded_wherever_the_bot_is_kil
         phone.fail_next("chats.messages.send", status=400, code=5007)
         await phone.text("hi")
 
-    async for phone in killed_between_calls(bot, talk):
+    async for phone in killed_between_calls(bot_of(show), talk):
         assert said(phone) == ["Big:|wall paper.png"]
         assert phone.messages[-1].effect == "slam"
         if phone.killed is None:
@@ -337,13 +312,11 @@ async def test_a_file_that_linq_cannot_fetch_keeps_the_name_and_the_type_that_we
         return Saved(path, 4, "application/octet-stream", None)
 
     monkeypatch.setattr(Client, "fetch_to", fetched)
-    bot = Bot()
 
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(media("https://example.com/get?id=1", filename="sofa.png", content_type="image/png"))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(show)) as phone:
         phone.fail_next("chats.messages.send", status=400, code=5007)
         await phone.text("hi")
         await phone.next_reply()
@@ -362,9 +335,8 @@ class NothingLeaves:
 
 
 async def test_a_plugin_that_vetoes_an_upload_vetoes_the_send() -> None:
-    bot, statuses = Bot(plugins=[NothingLeaves()], groups="all"), list[str]()
+    statuses = list[str]()
 
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         logo = media(PNG, filename="logo.png")
         statuses.append((await ctx.reply("Here:", logo, poll("Thai", "Pizza"))).status)
@@ -372,7 +344,7 @@ async def test_a_plugin_that_vetoes_an_upload_vetoes_the_send() -> None:
         await ctx.chat.set_icon(PNG, filename="logo.png")
         statuses.append("end")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(show, plugins=[NothingLeaves()], groups="all")) as phone:
         await phone.group("+14155550143").text("logo?")
         await phone.quiet()
         assert statuses == ["refused", "refused", "end"]
@@ -380,13 +352,10 @@ async def test_a_plugin_that_vetoes_an_upload_vetoes_the_send() -> None:
 
 
 async def test_the_contact_card_is_shared_once_a_day() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def greet(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("Hello!", contact_card())
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(greet)) as phone:
         await phone.text("no card yet")
         assert await phone.replies() == ["Hello!"]
         await with_card(phone)
@@ -422,16 +391,13 @@ async def test_a_contact_card_that_another_process_has_shared_holds_up_no_answer
 
 
 async def test_a_contact_card_that_a_handler_shares_holds_up_none_of_its_later_runs() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def greet(message: MessageReceived, ctx: Context) -> None:
         await ctx.client.contact_card.create(phone_number=str(message.line), first_name="Harbor")
         await ctx.client.chats.share_contact_card(ctx.chat_id)
         answers = [await ctx.ask(question) for question in ("Name?", "Dish?", "Drink?", "Time?")]
         await ctx.reply(", ".join(answers))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(greet)) as phone:
         for text in ("hi", "Ada", "Soup", "Tea", "Eight"):
             await phone.text(text)
             await phone.next_reply()
@@ -470,9 +436,6 @@ async def test_files_can_be_returned_asked_scheduled_and_sent_to_others() -> Non
 @pytest.mark.parametrize("step", ["POST /v3/attachments", "PUT /uploads"])
 @pytest.mark.parametrize("verb", ["reply", "ask", "send_later", "bot.send", "set_icon"])
 async def test_an_outage_in_an_upload_defers_the_turn_whatever_the_handler_catches(step: str, verb: str) -> None:
-    bot = Bot(groups="all")
-
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         logo = media(PNG, filename="logo.png")
         try:
@@ -490,7 +453,7 @@ async def test_an_outage_in_an_upload_defers_the_turn_whatever_the_handler_catch
         except Exception:  # noqa: BLE001
             await ctx.reply("I have no logo.")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(show, groups="all")) as phone:
         group = phone.group("+14155550143")
         phone.fail_next(step, status=503, times=3)
         await group.text("logo?")
@@ -503,15 +466,12 @@ async def test_an_outage_in_an_upload_defers_the_turn_whatever_the_handler_catch
 
 
 async def test_an_outage_in_an_upload_defers_the_turn_even_if_the_handler_catches_every_exception() -> None:
-    bot = Bot(read=False)
-
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         with contextlib.suppress(BaseException):
             await ctx.reply(media(PNG, filename="logo.png"))
         await ctx.reply("There it is.")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(show, read=False)) as phone:
         phone.fail_next("POST /v3/attachments", status=503, times=3)
         await phone.text("logo?")
         assert await phone.replies() == []

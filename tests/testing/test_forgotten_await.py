@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import structlog
+from one_handler import bot_of
 from pydantic import BaseModel
 
-from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.linq.events.message import MessageReceived
@@ -85,12 +85,6 @@ def line_of(function: Callable[..., Any], offset: int = 1) -> str:
     return f"{FILE}:{function.__code__.co_firstlineno + offset}"
 
 
-def bot_with(handler: Any) -> Bot:
-    bot = Bot()
-    bot.on_message(handler)
-    return bot
-
-
 @pytest.mark.parametrize(
     ("handler", "at", "call"),
     [
@@ -106,7 +100,7 @@ def bot_with(handler: Any) -> Bot:
 async def test_a_call_without_await_fails_the_test_with_its_line_and_the_remedy(
     handler: Any, at: str, call: str
 ) -> None:
-    async with talking(bot_with(handler)) as phone:
+    async with talking(bot_of(handler)) as phone:
         await phone.text("hi")
         with pytest.raises(HandlerFailed) as failed:
             await phone.next_reply()
@@ -117,7 +111,7 @@ async def test_a_call_without_await_fails_the_test_with_its_line_and_the_remedy(
 
 
 async def test_an_edit_without_await_fails_the_turn() -> None:
-    async with talking(bot_with(edit)) as phone:
+    async with talking(bot_of(edit)) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "hello"
         with pytest.raises(HandlerFailed, match=r"never awaited sent\.edit\(\)\. Write: await sent\.edit"):
@@ -125,7 +119,7 @@ async def test_an_edit_without_await_fails_the_turn() -> None:
 
 
 async def test_a_call_that_was_kept_in_a_variable_is_named_with_its_handler() -> None:
-    async with talking(bot_with(kept_in_a_variable)) as phone:
+    async with talking(bot_of(kept_in_a_variable)) as phone:
         await phone.text("hi")
         with pytest.raises(HandlerFailed) as failed:
             await phone.next_reply()
@@ -134,7 +128,7 @@ async def test_a_call_that_was_kept_in_a_variable_is_named_with_its_handler() ->
 
 
 async def test_a_plain_def_is_told_to_return_the_text() -> None:
-    async with talking(bot_with(in_a_plain_def)) as phone:
+    async with talking(bot_of(in_a_plain_def)) as phone:
         await phone.text("hi")
         with pytest.raises(HandlerFailed) as failed:
             await phone.next_reply()
@@ -146,7 +140,7 @@ async def test_a_plain_def_is_told_to_return_the_text() -> None:
 
 async def test_a_function_of_the_author_that_was_never_awaited_is_named_and_the_turn_goes_on() -> None:
     with structlog.testing.capture_logs() as logs:
-        async with talking(bot_with(own_function)) as phone:
+        async with talking(bot_of(own_function)) as phone:
             await phone.text("hi")
             with pytest.raises(NothingCame) as nothing:
                 await phone.next_reply()
@@ -161,7 +155,7 @@ async def test_a_call_that_an_async_def_returns_without_await_is_named() -> None
     async def greet(message: MessageReceived, ctx: Context) -> Any:
         return ctx.reply("hello")
 
-    async with talking(bot_with(greet)) as phone:
+    async with talking(bot_of(greet)) as phone:
         await phone.text("hi")
         with pytest.raises(HandlerFailed, match=r"Context.reply\(…\) cannot be sent: it was called without await"):
             await phone.next_reply()
@@ -171,13 +165,13 @@ async def test_a_call_that_a_plain_def_returns_is_awaited() -> None:
     def greet(message: MessageReceived, ctx: Context) -> Any:
         return ctx.reply("hello")
 
-    async with talking(bot_with(greet)) as phone:
+    async with talking(bot_of(greet)) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "hello"
 
 
 async def test_middleware_that_awaits_nothing_is_named() -> None:
-    bot = bot_with(helper_of_two)
+    bot = bot_of(helper_of_two)
 
     @bot.use
     def noisy(handle: Next) -> Next:
@@ -202,7 +196,7 @@ async def helper_of_two(message: MessageReceived, ctx: Context) -> None:
 
 async def test_the_log_has_the_line_and_no_traceback() -> None:
     with structlog.testing.capture_logs() as logs:
-        async with talking(bot_with(reply)) as phone:
+        async with talking(bot_of(reply)) as phone:
             await phone.text("hi")
             await phone.errors()
     (line,) = [entry for entry in logs if entry["event"] == "turn.dead_lettered"]
@@ -213,7 +207,7 @@ async def test_the_log_has_the_line_and_no_traceback() -> None:
 async def test_outside_of_turns_python_warns_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr(warnings, "showwarning", lambda message, *_: shown.append(str(message)))
-    async with talking(bot_with(helper_of_two)) as phone:
+    async with talking(bot_of(helper_of_two)) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "hello"
         helper(None)  # type: ignore[unused-coroutine, arg-type]
@@ -222,7 +216,7 @@ async def test_outside_of_turns_python_warns_as_before(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("others", [0, 1])
 async def test_middleware_that_does_not_await_the_next_handler_fails_the_test(others: int) -> None:
-    bot = bot_with(helper_of_two)
+    bot = bot_of(helper_of_two)
 
     @bot.use
     def forgetful(next_: Next) -> Next:

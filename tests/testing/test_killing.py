@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import Ambiguous, Bot, Context, MessageReceived, ScheduleDue
 from linqbot.linq.events.message import MessageDelivered
@@ -65,9 +66,7 @@ async def test_each_point_of_a_turn_has_one_run() -> None:
 
 async def test_what_a_handler_does_without_a_record_is_found_done_twice() -> None:
     shop: list[str] = []
-    bot = Bot()
 
-    @bot.on_message
     async def order(message: MessageReceived, ctx: Context) -> None:
         shop.append(message.text)
         await ctx.reply("Ordered.")
@@ -77,7 +76,7 @@ async def test_what_a_handler_does_without_a_record_is_found_done_twice() -> Non
         await phone.text("soup")
         assert await phone.next_reply() == "Ordered."
 
-    doubled = [phone.killed async for phone in killed_between_calls(bot, scenario) if len(shop) > 1]
+    doubled = [phone.killed async for phone in killed_between_calls(bot_of(order), scenario) if len(shop) > 1]
     assert doubled == [
         "before storage.begin",
         "after storage.begin",
@@ -89,9 +88,7 @@ async def test_what_a_handler_does_without_a_record_is_found_done_twice() -> Non
 
 async def test_what_is_recorded_by_once_is_done_at_most_once() -> None:
     shop: list[str] = []
-    bot = Bot()
 
-    @bot.on_message
     async def order(message: MessageReceived, ctx: Context) -> None:
         try:
             await ctx.once("order", shop.append)
@@ -106,7 +103,7 @@ async def test_what_is_recorded_by_once_is_done_at_most_once() -> None:
         assert await phone.next_reply() in ("Ordered.", "I do not know.")
 
     unknown = set()
-    async for phone in killed_between_calls(bot, scenario):
+    async for phone in killed_between_calls(bot_of(order), scenario):
         assert len(phone.messages) == 2
         if phone.messages[1] == "Ordered.":
             assert len(shop) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, ReactionAdded
 from linqbot.emulator.model.answers import ApiError
@@ -125,13 +126,10 @@ async def test_a_sticker_lies_where_it_was_put_and_payment_requests_are_found_in
 
 
 async def test_several_people_have_chats_of_their_own() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"{message.text}, {message.sender.handle[-1]}")
 
-    async with talking(bot) as ann:
+    async with talking(bot_of(echo)) as ann:
         bob = ann.person(BOB, service="SMS")
         await ann.text("hi")
         await bob.text("yo")
@@ -184,9 +182,8 @@ async def test_a_mention_marks_a_piece_of_the_text_as_a_person_does() -> None:
 
 
 async def test_waits_return_the_bot_s_tapbacks_threads_and_typing() -> None:
-    bot, go = Bot(), asyncio.Event()
+    go = asyncio.Event()
 
-    @bot.on_message
     async def work(message: MessageReceived, ctx: Context) -> None:
         async with ctx.typing():
             await go.wait()
@@ -194,7 +191,7 @@ async def test_waits_return_the_bot_s_tapbacks_threads_and_typing() -> None:
             await ctx.react("custom", custom_emoji="🎂")
             await ctx.reply("done", effect="slam", thread=True)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(work)) as phone:
         said = await phone.text("please")
         await phone.next_typing()
         assert phone.is_shown_typing
@@ -211,13 +208,10 @@ async def test_waits_return_the_bot_s_tapbacks_threads_and_typing() -> None:
 
 
 async def test_api_calls_can_be_looked_at() -> None:
-    bot = Bot(read=False)
-
-    @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(message.text)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(echo, read=False)) as phone:
         await phone.text("hi")
         await phone.quiet()
         (call,) = phone.calls
@@ -230,13 +224,10 @@ async def test_api_calls_can_be_looked_at() -> None:
 
 
 async def test_stop_blocks_the_bot_until_the_person_writes_again() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("heard")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(echo)) as phone:
         await phone.opt_out()
         assert await phone.replies() == []
         await phone.text("hello again")
@@ -256,14 +247,11 @@ async def test_a_message_of_a_blocked_person_is_not_stored() -> None:
 
 
 async def test_a_message_that_the_bot_deletes_at_once_is_what_the_person_wrote() -> None:
-    bot = Bot(typing=False)
-
-    @bot.on_message
     async def delete(message: MessageReceived, ctx: Context) -> None:
         await ctx.client.messages.delete(message.id)
         await ctx.reply("It is gone.", thread=True)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(delete, typing=False)) as phone:
         said = await phone.text("my password is 1234")
         reply = await phone.next_reply()
         assert (said, said.from_bot, reply, reply.thread) == ("my password is 1234", False, "It is gone.", None)
@@ -291,14 +279,11 @@ async def test_an_act_that_linq_would_not_allow_is_refused() -> None:
 
 
 async def test_a_file_the_bot_uploads_shows_on_the_phone() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def draw(message: MessageReceived, ctx: Context) -> None:
         upload = await ctx.client.attachments.upload(b"\x89PNG", filename="a.png")
         await ctx.reply(MediaPart(attachment_id=upload.attachment_id))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(draw)) as phone:
         await phone.text("draw")
         drawing = await phone.next_reply()
         assert drawing == ""

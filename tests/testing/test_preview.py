@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import (
-    Bot,
     Capabilities,
     Context,
     MessageReceived,
@@ -29,9 +29,8 @@ def looks(preview: Preview, service: str) -> list[tuple[str, str, tuple[str, ...
 
 
 async def test_the_forms_of_a_preview_are_those_that_are_sent() -> None:
-    bot, seen = Bot(), list[Preview]()
+    seen = list[Preview]()
 
-    @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         content = (
             markdown("**Lunch** at https://example.com/menu"),
@@ -47,7 +46,7 @@ async def test_the_forms_of_a_preview_are_those_that_are_sent() -> None:
         lost = set(sent.degraded) - {"contact_card"}  # this line has none
         assert lost == set(preview.on(message.service).degraded)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(show)) as phone:
         await phone.text("hi")
         on_imessage = (
             [(str(bubble), bubble.effect) for bubble in phone.messages[1:] if bubble] if await phone.replies() else []
@@ -83,13 +82,12 @@ def test_rcs_and_sms_show_parts_without_styles_and_cards() -> None:
 
 
 async def test_linq_is_asked_once_per_person_and_doubts_are_not_kept() -> None:
-    bot, found = Bot(), list[Capabilities]()
+    found = list[Capabilities]()
 
-    @bot.on_message
     async def look(message: MessageReceived, ctx: Context) -> None:
         found.append(await ctx.capabilities())
 
-    async with talking(bot, service="SMS") as phone:
+    async with talking(bot_of(look), service="SMS") as phone:
         phone.fail_next("capability.check_RCS", status=503, code=4010, times=3)  # each attempt of the first question
         for _ in range(3):
             await phone.text("hi")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, MediaPart, MessageReceived, has_media
 from linqbot.client.http.media_fetch import FetchFailed
@@ -19,15 +20,12 @@ OWNER = "+14155550199"
 
 
 async def test_a_handler_fetches_a_file_and_its_content_says_what_it_is() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def look(message: MessageReceived, ctx: Context) -> None:
         [part] = message.media
         file = await part.fetch()
         await ctx.reply(f"{file.mime_type} {len(file.content)} {part.is_heic} {part.is_voice_memo} {file.unavailable}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(look)) as phone:
         await phone.media(HEIC, "IMG_1.HEIC")
         assert await phone.next_reply() == f"image/heic {len(HEIC)} True False None"
         await phone.media(HEIC, "renamed.jpg")
@@ -39,14 +37,11 @@ async def test_a_handler_fetches_a_file_and_its_content_says_what_it_is() -> Non
 
 
 async def test_a_handler_saves_a_file_and_limits_are_kept(tmp_path: Path) -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def keep(message: MessageReceived, ctx: Context) -> None:
         saved = await message.media[0].save(tmp_path / "kept", max_bytes=20)
         await ctx.reply(saved.unavailable or f"{saved.size_bytes} bytes of {saved.mime_type}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(keep)) as phone:
         await phone.media(CAF, "Audio.caf")
         assert await phone.next_reply() == f"{len(CAF)} bytes of audio/x-caf"
         assert (tmp_path / "kept").read_bytes() == CAF
@@ -56,9 +51,8 @@ async def test_a_handler_saves_a_file_and_limits_are_kept(tmp_path: Path) -> Non
 
 
 async def test_a_file_that_is_gone_has_a_reason_and_an_expired_address_is_asked_for_again() -> None:
-    bot, server = Bot(), list[Emulator]()
+    server = list[Emulator]()
 
-    @bot.on_message
     async def look(message: MessageReceived, ctx: Context) -> None:
         [part] = message.media
         expired = part.model_copy(update={"url": f"{part.url}".replace(f"{part.id}", "expired")})
@@ -67,7 +61,7 @@ async def test_a_file_that_is_gone_has_a_reason_and_an_expired_address_is_asked_
         gone = await expired.fetch()
         await ctx.reply(f"{found.content!r} {found.unavailable}", f"{gone.content!r} {gone.unavailable}", cards=False)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(look)) as phone:
         server.append(phone.emulator)
         await phone.media(b"photo", "a.jpg")
         found, gone = await phone.replies()
@@ -97,14 +91,11 @@ async def test_a_test_can_make_files_unavailable() -> None:
 
 
 async def test_a_file_is_read_although_its_server_fails_for_a_moment() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def look(message: MessageReceived, ctx: Context) -> None:
         file = await message.media[0].fetch()
         await ctx.reply(file.unavailable or file.content.decode(), cards=False)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(look)) as phone:
         phone.fail_next("GET /attachments", status=503)
         phone.drop_next("/attachments")
         await phone.media(b"photo", "a.jpg")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from one_handler import bot_of
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageReceived
@@ -67,10 +68,9 @@ async def test_state_questions_and_scheduled_sends_survive(storage: str) -> None
 
 
 async def test_a_handler_that_was_cut_off_runs_again_and_its_cleanup_sends_nothing(storage: str) -> None:
-    bot, never = Bot(), asyncio.Event()
+    never = asyncio.Event()
     runs: list[int] = []
 
-    @bot.on_message
     async def work(message: MessageReceived, ctx: Context) -> None:
         runs.append(len(runs))
         await ctx.reply("Working …")
@@ -84,7 +84,7 @@ async def test_a_handler_that_was_cut_off_runs_again_and_its_cleanup_sends_nothi
         finally:
             await ctx.reply("Cleaned up.")
 
-    async with talking(bot, storage=storage) as phone:
+    async with talking(bot_of(work), storage=storage) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "Working …"
         await phone.restart()
@@ -191,13 +191,10 @@ async def test_a_restart_in_a_busy_bot_loses_and_repeats_nothing(storage: str) -
 
 
 async def test_a_restart_ends_while_something_has_just_become_due() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(message.text)
 
-    async with talking(bot) as phone, asyncio.timeout(30):
+    async with talking(bot_of(echo)) as phone, asyncio.timeout(30):
         for n in range(6):
             phone.drop_next("read")
             await phone.text(f"{n}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, MessageReceived, ReplyTo, Sent, poll
 from linqbot.client.call import ApiResponse
@@ -17,9 +18,6 @@ GONE = "11111111-2222-4333-8444-555555555555"
 
 @pytest.mark.slow
 async def test_a_message_is_edited_and_deleted_once_wherever_the_bot_is_killed() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def work(message: MessageReceived, ctx: Context) -> None:
         sent = await ctx.reply("One moment …", "Two")
         assert await sent.edit("Done.")
@@ -31,20 +29,19 @@ async def test_a_message_is_edited_and_deleted_once_wherever_the_bot_is_killed()
     async def ask(phone: Phone) -> None:
         await phone.text("hi")
 
-    async for phone in killed_between_calls(bot, ask):
+    async for phone in killed_between_calls(bot_of(work), ask):
         said = [bubble for bubble in phone.messages if bubble.from_bot]
         assert said == ["Done.", "Three", "Bye"]
         assert [bubble.is_edited for bubble in said] == [True, True, False]
 
 
 async def test_the_messages_of_a_send_are_those_that_linq_accepted() -> None:
-    bot, results = Bot(), list[Sent]()
+    results = list[Sent]()
 
-    @bot.on_message
     async def work(message: MessageReceived, ctx: Context) -> None:
         results.append(await ctx.reply("One", MessageContent(parts=(TextPart(value="Two"),))))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(work)) as phone:
         await phone.text("hi")
         await phone.quiet()
     (sent,) = results
@@ -62,9 +59,8 @@ def test_a_send_whose_answer_cannot_be_read_has_a_repr() -> None:
 
 
 async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
-    bot, edited = Bot(), list[bool]()
+    edited = list[bool]()
 
-    @bot.on_message
     async def work(message: MessageReceived, ctx: Context) -> None:
         sent = await ctx.reply("Hello")
         edited.append(await sent.edit("Hello!"))
@@ -72,7 +68,7 @@ async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
         with pytest.raises(BotError, match="no message with a text"):
             await votes.edit("C")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(work)) as phone:
         phone.fail_next("chats.messages.send", status=403, code=2024)
         await phone.text("hi")
         await phone.quiet()
@@ -82,9 +78,8 @@ async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
 
 
 async def test_a_message_that_is_deleted_is_not_edited_and_that_is_no_error() -> None:
-    bot, edited = Bot(), list[bool]()
+    edited = list[bool]()
 
-    @bot.on_message
     async def work(message: MessageReceived, ctx: Context) -> None:
         sent = await ctx.reply("One moment …")
         await sent.delete()
@@ -92,7 +87,7 @@ async def test_a_message_that_is_deleted_is_not_edited_and_that_is_no_error() ->
         name = await ctx.ask("Your name?")
         edited.append(await sent.edit(f"Done, {name}."))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(work)) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "Your name?"
         await phone.text("Ada")
@@ -102,9 +97,8 @@ async def test_a_message_that_is_deleted_is_not_edited_and_that_is_no_error() ->
 
 @pytest.mark.slow
 async def test_a_refused_thread_and_effect_do_not_cost_the_answer_wherever_the_bot_is_killed() -> None:
-    bot, results = Bot(), list[Sent]()
+    results = list[Sent]()
 
-    @bot.on_message
     async def answer(message: MessageReceived, ctx: Context) -> None:
         lost = MessageContent(parts=(TextPart(value="Two"),), reply_to=ReplyTo(message_id=GONE))
         results.append(await ctx.reply("One", lost, "Three", effect="confetti"))
@@ -112,7 +106,7 @@ async def test_a_refused_thread_and_effect_do_not_cost_the_answer_wherever_the_b
     async def ask(phone: Phone) -> None:
         await phone.text("hi")
 
-    async for phone in killed_between_calls(bot, ask):
+    async for phone in killed_between_calls(bot_of(answer), ask):
         said = [bubble for bubble in phone.messages if bubble.from_bot]
         assert said == ["One", "Two", "Three"]
         assert [bubble.effect for bubble in said] == [None, None, "confetti"]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 import structlog
+from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, hookimpl, in_group
 from linqbot.bot.router import Next
@@ -44,14 +45,11 @@ async def test_a_reply_compares_with_its_text() -> None:
 
 
 async def test_each_reply_comes_once_and_in_order() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def many(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("one", "two")
         await ctx.reply("three")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(many)) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "one"
         assert await phone.replies() == ["two", "three"]
@@ -59,14 +57,11 @@ async def test_each_reply_comes_once_and_in_order() -> None:
 
 
 async def test_a_plain_handler_answers_from_its_thread() -> None:
-    bot = Bot()
-
-    @bot.on_message
     def plain(message: MessageReceived, ctx: Context) -> str:
         time.sleep(0.02)
         return "from a thread"
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(plain)) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "from a thread"
 
@@ -121,13 +116,12 @@ async def test_a_failed_wait_shows_that_the_group_did_not_address_the_bot() -> N
 
 
 async def test_a_wait_ends_when_a_handler_waits_for_something_else_for_too_long() -> None:
-    bot, go = Bot(), asyncio.Event()
+    go = asyncio.Event()
 
-    @bot.on_message
     async def stuck(message: MessageReceived, ctx: Context) -> None:
         await go.wait()
 
-    async with talking(bot, handler_timeout_s=0.02) as phone:
+    async with talking(bot_of(stuck), handler_timeout_s=0.02) as phone:
         await phone.text("hi")
         with pytest.raises(NothingCame, match=r"still at work after 0.02 s of real time"):
             await phone.next_reply()
@@ -135,9 +129,6 @@ async def test_a_wait_ends_when_a_handler_waits_for_something_else_for_too_long(
 
 
 async def test_a_process_that_stood_still_is_no_handler_that_works_for_too_long() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def paused(message: MessageReceived, ctx: Context) -> None:
         await asyncio.sleep(0.05)
         time.sleep(1)  # noqa: ASYNC251 - as if the machine were suspended while the test waits
@@ -145,7 +136,7 @@ async def test_a_process_that_stood_still_is_no_handler_that_works_for_too_long(
             await asyncio.sleep(0)
         await ctx.reply("hi")
 
-    async with talking(bot, handler_timeout_s=0.8) as phone:
+    async with talking(bot_of(paused), handler_timeout_s=0.8) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "hi"
 
@@ -172,26 +163,20 @@ async def test_what_a_handler_raises_fails_the_test_with_its_traceback() -> None
 
 
 async def test_an_error_that_ends_with_a_question_mark_gets_no_full_stop() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def broken(message: MessageReceived, ctx: Context) -> None:
         raise AttributeError("linqbot.parse has no date. Did you mean day?")
 
     with pytest.raises(HandlerFailed, match=r"Did you mean day\? It runs again"):
-        async with talking(bot) as phone:
+        async with talking(bot_of(broken)) as phone:
             await phone.text("hi")
 
 
 @pytest.mark.parametrize("returned", [5, ""])
 async def test_a_failure_without_a_line_of_the_author_names_the_handler_as_the_log_does(returned: Any) -> None:
-    bot = Bot()
-
-    @bot.on_message
     def answers_wrongly(message: MessageReceived, ctx: Context) -> Any:
         return returned
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answers_wrongly)) as phone:
         await phone.text("hi")
         with structlog.testing.capture_logs() as logs, pytest.raises(HandlerFailed) as failed:
             await phone.next_reply()
@@ -201,9 +186,6 @@ async def test_a_failure_without_a_line_of_the_author_names_the_handler_as_the_l
 
 
 async def test_expected_failures_are_returned_by_errors() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def fails_twice(message: MessageReceived, ctx: Context) -> None:
         tries.append(message.text)
         if len(tries) < 3:
@@ -211,7 +193,7 @@ async def test_expected_failures_are_returned_by_errors() -> None:
         await ctx.reply("at last")
 
     tries: list[str] = []
-    async with talking(bot) as phone:
+    async with talking(bot_of(fails_twice)) as phone:
         await phone.text("hi")
         assert [type(error) for error in await phone.errors()] == [ValueError]
         with pytest.raises(HandlerFailed):
@@ -314,16 +296,13 @@ def test_another_event_loop_is_an_error_that_says_what_to_do() -> None:
 
 
 async def test_time_passes_only_by_advance_and_everything_happens_at_its_time() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
         # Each is far later than the other's time limit: a clock that jumped would miss the first.
         await ctx.send_later("in an hour", after_s=3600, grace_s=60)
         await ctx.send_later("tomorrow", after_s=86_400, grace_s=60)
 
     start = datetime(2030, 1, 1, tzinfo=UTC)
-    async with asyncio.timeout(60), talking(bot, start=start) as phone:
+    async with asyncio.timeout(60), talking(bot_of(remind), start=start) as phone:
         assert phone.now == start.timestamp()
         await phone.text("remind me")
         assert await phone.replies() == []
@@ -387,13 +366,10 @@ async def test_a_fault_names_an_endpoint_and_leaves_the_others_alone() -> None:
 
 
 async def test_in_one_advance_linq_repeats_each_failed_delivery_at_its_time() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"{ctx.now():%H:%M:%S}")
 
-    async with talking(bot, start=datetime(2030, 1, 1, tzinfo=UTC)) as phone:
+    async with talking(bot_of(echo), start=datetime(2030, 1, 1, tzinfo=UTC)) as phone:
         phone.fail_next_delivery("message.received", times=6)
         await phone.text("hi")
         await phone.advance(600)
@@ -402,16 +378,15 @@ async def test_in_one_advance_linq_repeats_each_failed_delivery_at_its_time() ->
 
 
 async def test_a_message_is_marked_as_read_once_however_often_its_handler_runs() -> None:
-    bot, runs = Bot(), list[str]()
+    runs = list[str]()
 
-    @bot.on_message
     async def flaky(message: MessageReceived, ctx: Context) -> None:
         runs.append(message.text)
         if len(runs) < 3:
             raise ValueError("not yet")
         await ctx.reply("done")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(flaky)) as phone:
         await phone.text("hi")
         for _ in range(2):
             await phone.errors()
@@ -468,13 +443,12 @@ async def test_an_event_that_comes_twice_is_answered_once() -> None:
 
 @pytest.mark.parametrize("version", ["2025-01-01", "2026-02-03"])
 async def test_both_payload_versions_can_be_asked_for(version: str) -> None:
-    bot, seen = Bot(), []
+    seen = []
 
-    @bot.on_message
     async def note(message: MessageReceived, ctx: Context) -> None:
         seen.append(message.webhook_version)
 
-    async with talking(bot, version=version) as phone:
+    async with talking(bot_of(note), version=version) as phone:
         await phone.text("hi")
         await phone.quiet()
     assert seen == [version]
@@ -497,13 +471,12 @@ async def test_two_waits_at_once_each_get_their_own() -> None:
 
 
 async def test_a_wait_ends_with_typing_dots_that_linqbot_shows_by_itself() -> None:
-    bot, go = Bot(), asyncio.Event()
+    go = asyncio.Event()
 
-    @bot.on_message
     async def slow(message: MessageReceived, ctx: Context) -> None:
         await go.wait()
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(slow)) as phone:
         await phone.text("hi")
         await phone.next_typing()
         go.set()
@@ -519,13 +492,10 @@ async def test_a_plugin_that_was_disabled_shows(fails: bool) -> None:
             if fails:
                 raise KeyError(report.outcome)
 
-    bot = Bot(plugins=[Audit])
-
-    @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(message.text)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(echo, plugins=[Audit])) as phone:
         assert await phone.plugins() == {"audit": "active"}
         await phone.text("hi")
         assert await phone.next_reply() == "hi"

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import pytest
+from one_handler import bot_of
 
 from linqbot import Bot, Context, MessageReceived, contains, markdown, poll
 from linqbot.bot.router import Next
@@ -126,15 +127,12 @@ async def test_a_handler_that_does_not_return_is_shown_while_it_runs() -> None:
         shown.append(f"{turn.to_json()['outcome']}: {click.unstyle(line(turn)).partition(' → ')[2]}")
         returns.set()
 
-    bot = Bot(plugins=[TurnReports(show, lambda _: None, long_s=0)])
-
-    @bot.on_message
     async def hang(message: MessageReceived, ctx: Context) -> None:
         await returns.wait()
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(hang, plugins=[TurnReports(show, lambda _: None, long_s=0)])) as phone:
         await text(phone, "hi")
-    line_of_wait = hang.__code__.co_firstlineno + 2
+    line_of_wait = hang.__code__.co_firstlineno + 1
     assert [re.sub(r"\S*<locals>\.|\d+(?= ms)", _simple, each) for each in shown] == [
         f"running: hang N ms → still running at test_dev_turns.py:{line_of_wait}",
         "acked: hang N ms → sent nothing",

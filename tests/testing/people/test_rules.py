@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import Bot, Context, Event, MessageReceived
 from linqbot.testing import killed_between_calls, talking
@@ -82,13 +83,10 @@ async def test_an_answer_that_comes_later_is_an_answer() -> None:
 
 
 async def test_a_tapback_on_the_message_is_an_answer() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def like(message: MessageReceived, ctx: Context) -> None:
         await ctx.react("like")
 
-    assert await found(bot, ann(Say("hi"), Say("thanks"))) == []
+    assert await found(bot_of(like), ann(Say("hi"), Say("thanks"))) == []
 
 
 async def test_a_burst_that_is_joined_needs_one_answer() -> None:
@@ -130,9 +128,6 @@ async def test_an_answer_with_other_content_than_expected_is_found() -> None:
 
 
 async def test_a_question_that_is_open_is_answered_by_the_next_message() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def book(message: MessageReceived, ctx: Context) -> None:
         if await ctx.ask("Book it?", yes="like"):
             await ctx.reply("Booked.")
@@ -140,85 +135,71 @@ async def test_a_question_that_is_open_is_answered_by_the_next_message() -> None
             await ctx.reply("Then not.")
 
     talk = ann(Say("a table"), Tap("like", expects="answer"), Say("a table"), Say("no", contains="then not"))
-    assert await found(bot, talk) == []
+    assert await found(bot_of(book), talk) == []
 
 
 async def test_a_handler_that_fails_for_ever_is_given_up_and_found() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def fail(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("wait")
         raise ValueError("the kitchen is closed")
 
-    (one,) = await found(bot, ann(Say("hi")))
+    (one,) = await found(bot_of(fail), ann(Say("hi")))
     assert (one.rule, one.expected) == ("given-up", "message.received is handled")
     assert "ValueError" in one.happened
 
 
 async def test_a_handler_that_fails_once_breaks_no_rule() -> None:
-    bot, tries = Bot(), list[str]()
+    tries = list[str]()
 
-    @bot.on_message
     async def flaky(message: MessageReceived, ctx: Context) -> None:
         tries.append(message.text)
         if len(tries) % 2:
             raise ValueError
         await ctx.reply("done")
 
-    assert await found(bot, ann(Say("hi"), Say("again"))) == []
+    assert await found(bot_of(flaky), ann(Say("hi"), Say("again"))) == []
 
 
 # --- doubled, out of order --------------------------------------------------------------------------------------------
 
 
 async def test_a_message_that_is_sent_twice_is_found() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def twice(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("hello")
         await ctx.reply("hello")
 
-    (one,) = await found(bot, ann(Say("hi")))
+    (one,) = await found(bot_of(twice), ann(Say("hi")))
     assert (one.rule, one.expected, one.happened) == ("doubled", "'hello' at most once", "twice")
 
 
 async def test_the_same_answer_to_several_messages_is_no_repetition() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def greet(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("Write: menu")
 
     talk = ann(Say("hi"), Say("one", waits=False), Say("two", waits=False), Say("three"), Say("four"))
-    assert await found(bot, talk) == []
+    assert await found(bot_of(greet), talk) == []
 
 
 async def test_one_answer_twice_is_found_among_the_answers_to_a_burst() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def twice(message: MessageReceived, ctx: Context) -> None:
         for _ in range(2 if "second" in message.text else 1):
             await ctx.reply(f"You said: {message.text}")
 
     talk = ann(Say("the first one", waits=False), Say("the second one", waits=False), Say("the third one"))
-    (one,) = await found(bot, talk)
+    (one,) = await found(bot_of(twice), talk)
     assert (one.rule, one.message) == ("doubled", "'the second one'")
 
 
 async def test_answers_in_another_order_than_the_messages_are_found() -> None:
-    bot, held = Bot(), list[str]()
+    held = list[str]()
 
-    @bot.on_message
     async def swap(message: MessageReceived, ctx: Context) -> None:
         held.append(message.text)
         if len(held) == 2:
             await ctx.reply(f"You said: {held[1]}")
             await ctx.reply(f"You said: {held[0]}")
 
-    (one,) = await found(bot, ann(Say("the first one", waits=False), Say("the second one")))
+    (one,) = await found(bot_of(swap), ann(Say("the first one", waits=False), Say("the second one")))
     assert (one.rule, one.message) == ("order", "'the first one'")
 
 
@@ -226,15 +207,14 @@ async def test_answers_in_another_order_than_the_messages_are_found() -> None:
 
 
 async def test_a_text_of_another_person_is_found() -> None:
-    bot, last = Bot(), ["nothing"]
+    last = ["nothing"]
 
-    @bot.on_message
     async def remember(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"Before that I heard: {last[0]}")
         last[0] = message.text
 
     bob = Persona("Bob", [Say("my code is tulip-4821")])
-    (one,) = await found(bot, bob, ann(Say("hi")))
+    (one,) = await found(bot_of(remember), bob, ann(Say("hi")))
     assert (one.rule, one.person, one.other) == ("leak", "Ann", "Bob")
     assert one.expected == "no text of another person in a message"
 
@@ -254,13 +234,10 @@ async def test_texts_that_several_people_write_are_not_private() -> None:
     ],
 )
 async def test_what_belongs_inside_the_program_is_found_unless_the_person_wrote_it(said: str, what: str) -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def leak(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(said)
 
-    (one,) = await found(bot, ann(Say("hi")), secrets=["live_5f2a9c11d0"])
+    (one,) = await found(bot_of(leak), ann(Say("hi")), secrets=["live_5f2a9c11d0"])
     assert (one.rule, one.expected) == ("leak", f"no {what} in a message")
     if what == "secret":
         assert "live_5f2a9c11d0" not in str(one)
@@ -342,14 +319,11 @@ async def test_a_person_can_talk_while_the_bot_is_killed_at_every_point() -> Non
 
 
 async def test_a_handler_that_never_ends_leaves_the_message_unanswered() -> None:
-    bot = Bot(read=False, typing=False)
-
-    @bot.on_message
     async def hang(message: MessageReceived, ctx: Context) -> None:
         await asyncio.Event().wait()
 
     violations = list[Violation]()
     with pytest.raises(AssertionError, match="still at work"):
-        async with talking(bot, handler_timeout_s=0.05) as phone:
+        async with talking(bot_of(hang, read=False, typing=False), handler_timeout_s=0.05) as phone:
             violations = await rehearse(phone, ann(Say("hi")))
     assert [one.happened for one in violations] == ["no message, and the bot has not finished"]
