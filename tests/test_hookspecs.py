@@ -229,13 +229,10 @@ class Adds:
 
 
 async def test_everything_that_a_plugin_adds_is_used() -> None:
-    bot = Bot(plugins=[Adds()])
-
-    @bot.on_message("loud")
     async def loud(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(str(ctx.plugins["shout"]))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(loud, "loud", plugins=[Adds()])) as phone:
         await phone.text("ping")
         assert await phone.next_reply() == "pong"
         await phone.text("loud")

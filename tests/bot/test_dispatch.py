@@ -339,13 +339,10 @@ async def test_every_example_event_can_be_dispatched() -> None:
 
 
 async def test_a_handler_without_a_match_says_so_when_it_asks_for_one() -> None:
-    bot = Bot()
-
-    @bot.on_message(exact("menu") | regex(r"menu (?P<day>\w+)"))
     async def menu(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(ctx.match["day"])
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(menu, exact("menu") | regex(r"menu (?P<day>\w+)"))) as phone:
         await phone.text("menu friday")
         assert await phone.next_reply() == "friday"
         await phone.text("menu")

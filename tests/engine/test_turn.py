@@ -58,6 +58,14 @@ class Harness(Life):
     async def run(self, handle: Handle, **retry_policy: Any) -> None:
         await self.turns(handle, **retry_policy).run(await self.lease())
 
+    async def pass_time_until_due(self) -> float:
+        """Let the time pass until something is due, and return how long it was."""
+        due = await self.storage.next_due()
+        assert due is not None
+        pause = due - self.clock.now()
+        self.clock.advance(pause)
+        return pause
+
     async def run_and_crash(self, handle: Handle) -> None:
         """Run a turn in which the process crashes, then restart."""
         assert await self.crashable.run(self.run(handle))
@@ -216,14 +224,10 @@ async def test_the_stored_call_is_repeated_even_if_the_handler_words_it_differen
     await put(harness)
     words = iter(["first thought", "second thought"])
 
-    async def crash_once(_: Call) -> None:
-        harness.linq.before = None
-        await crash()
-
     async def fickle(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(next(words))
 
-    harness.linq.before = crash_once
+    harness.linq.before = lambda _: crash()
     await harness.run_and_crash(fickle)
     await harness.run(fickle)
     assert harness.linq.said() == ["first thought"]
@@ -232,15 +236,11 @@ async def test_the_stored_call_is_repeated_even_if_the_handler_words_it_differen
 async def test_a_deletion_that_was_made_before_its_answer_was_lost_is_no_error(harness: Harness) -> None:
     await put(harness)
 
-    async def crash_once(_: Call) -> None:
-        harness.linq.before = None
-        await crash()
-
     async def tidy(message: MessageReceived, ctx: Context) -> None:
         await ctx.client.messages.delete(CHAT)
         await ctx.reply("Deleted.")
 
-    harness.linq.before = crash_once
+    harness.linq.before = lambda _: crash()
     await harness.run_and_crash(tidy)
     harness.linq.will_answer("messages.delete", LinqApiError("gone", status=404, code=2002))
     await harness.run(tidy)
@@ -301,10 +301,7 @@ async def test_a_call_that_may_not_be_repeated_is_looked_up(
         statuses.append(sent.voice_memo.status)
         await ctx.reply("and so on")
 
-    async def crash_there(_: Call) -> None:
-        await crash()
-
-    harness.linq.before = crash_there
+    harness.linq.before = lambda _: crash()
     await harness.run_and_crash(memo)
     harness.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": newest, "next_cursor": None}))
     await harness.run(memo)
@@ -338,9 +335,7 @@ async def test_a_call_that_linq_has_certainly_not_made_is_made_when_linq_is_back
     harness.linq.before = away
     for _ in range(2):
         await harness.run(memo)
-        due = await harness.storage.next_due()
-        assert due is not None
-        harness.clock.advance(due - harness.clock.now())
+        await harness.pass_time_until_due()
     harness.linq.before = None
     await harness.run(memo)
     assert harness.linq.names() == ["chats.send_voicememo"]
@@ -380,13 +375,10 @@ async def test_a_crash_in_the_second_attempt_of_a_call_that_was_not_made_at_firs
     async def away(_: Call) -> None:
         raise RateLimited("slow down", status=429, retry_after_s=90)
 
-    async def crash_there(_: Call) -> None:
-        await crash()
-
     harness.linq.before = away
     await harness.run(memo)
     harness.clock.advance(90)
-    harness.linq.before = crash_there
+    harness.linq.before = lambda _: crash()
     await harness.run_and_crash(memo)
     harness.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": [], "next_cursor": None}))
     await harness.run(memo)
@@ -403,10 +395,7 @@ async def test_a_failing_handler_is_retried_with_back_off_and_then_dead_lettered
     pauses = []
     for _ in range(2):
         await turns.run(await harness.lease())
-        due = await harness.storage.next_due()
-        assert due is not None
-        pauses.append(due - harness.clock.now())
-        harness.clock.advance(due - harness.clock.now())
+        pauses.append(await harness.pass_time_until_due())
     assert 3 <= pauses[0] <= 4
     assert 6 <= pauses[1] <= 8
     await turns.run(await harness.lease())
@@ -584,9 +573,7 @@ async def test_an_outage_of_linq_defers_the_turn_and_counts_no_attempt(harness: 
     turns = harness.turns(three, attempts=1)
     for _ in range(4):
         await turns.run(await harness.lease())
-        due = await harness.storage.next_due()
-        assert due is not None
-        harness.clock.advance(due - harness.clock.now())
+        await harness.pass_time_until_due()
     harness.linq.before = None
     await turns.run(await harness.lease())
     assert harness.linq.said() == ["one", "two", "three"]
@@ -710,11 +697,7 @@ async def test_a_refused_send_raises_and_may_be_corrected(harness: Harness) -> N
 async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(harness: Harness) -> None:
     await put(harness)
 
-    async def crash_once(_: Call) -> None:
-        harness.linq.before = None
-        await crash()
-
-    harness.linq.before = crash_once
+    harness.linq.before = lambda _: crash()
     await harness.run_and_crash(three)
     harness.linq.will_answer("chats.messages.send", LinqApiError("gone", status=404, code=2002))
     await harness.run(three)
@@ -845,10 +828,7 @@ async def test_a_reply_to_the_bot_in_a_group_is_recognized(harness: Harness) -> 
 async def test_receipts_are_stored_and_settle_a_send_whose_answer_was_lost(harness: Harness) -> None:
     arrived = await put(harness)
 
-    async def crash_there(_: Call) -> None:
-        await crash()
-
-    harness.linq.before = crash_there
+    harness.linq.before = lambda _: crash()
     await harness.run_and_crash(three)
     (lost,) = await harness.storage.entries(arrived.id)
     assert lost.status == "attempting"

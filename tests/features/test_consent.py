@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from one_handler import bot_of
 from pydantic import BaseModel
 
 from linqbot import Bot, Broadcast, Context, Manners, MessageReceived, Running
@@ -189,13 +190,10 @@ async def test_help_and_start_are_answered_also_while_a_question_is_open() -> No
 
 
 async def test_a_handler_for_help_comes_first() -> None:
-    bot = Bot(manners=Manners(), language="fr")
-
-    @bot.on_message("help")
     async def own(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("Ask me anything.")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(own, "help", manners=Manners(), language="fr")) as phone:
         for text in ("HELP", "START"):
             await phone.text(text)
         assert await phone.replies() == ["Ask me anything.", "Vous recevez de nouveau nos messages. STOP y met fin."]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from one_handler import bot_of
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from linqbot import AskCancelled, Bot, BotError, Context, MessageReceived
@@ -192,9 +193,6 @@ async def test_a_deploy_that_adds_a_field_asks_for_it_and_for_nothing_twice() ->
 
 
 async def test_the_cancel_word_and_the_handler_decide_what_an_unfinished_form_means() -> None:
-    bot = Bot()
-
-    @bot.on_message("book")
     async def book(message: MessageReceived, ctx: Context) -> str:
         try:
             await ctx.form(Guest, cancel=["stop it"])
@@ -202,7 +200,7 @@ async def test_the_cancel_word_and_the_handler_decide_what_an_unfinished_form_me
             return error.reason
         return "filled in"
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(book, "book")) as phone:
         assert await filled_in(phone, "Ann", "stop it") == ["What is your name?", "For how many?", "word"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from one_handler import bot_of
 
 from linqbot import AskTimeout, Bot, BotError, Context, MessageReceived, ReactionAdded, media, muted
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
@@ -188,13 +189,10 @@ async def test_both_are_spoken_to_in_the_language_of_the_person_and_in_the_words
 
 
 async def test_a_burst_of_the_owner_is_passed_on_message_by_message_and_may_end_it() -> None:
-    bot = Bot(gather_s=2)
-
-    @bot.on_message("human")
     async def human(message: MessageReceived, ctx: Context) -> None:
         await ctx.handoff(to=OWNER, say=SAID, name="Ann" if message.actor == ANN else "Bob")
 
-    async with talking(bot, handle=ANN) as phone:
+    async with talking(bot_of(human, "human", gather_s=2), handle=ANN) as phone:
         owner, bob = phone.person(OWNER), phone.person(BOB)
         await phone.text("human")
         assert await phone.replies() == [SAID]
@@ -263,10 +261,8 @@ async def test_a_person_who_opts_out_is_written_to_no_more_and_the_owner_learns_
 
 
 async def test_a_handoff_that_cannot_be_is_an_error() -> None:
-    bot = Bot(groups="all")
     found: list[str] = []
 
-    @bot.on_message("human")
     async def human(message: MessageReceived, ctx: Context) -> None:
         for change in ({"to": "Dana"}, {"back_after_s": 0}, {"taken_within_s": True}, {"to": ANN}, {}, {}):
             try:
@@ -274,7 +270,7 @@ async def test_a_handoff_that_cannot_be_is_an_error() -> None:
             except BotError as error:
                 found.append(str(error))
 
-    async with talking(bot, handle=ANN) as phone:
+    async with talking(bot_of(human, "human", groups="all"), handle=ANN) as phone:
         await phone.text("human")
         assert await phone.replies() == [SAID]
         beginnings = (
@@ -291,13 +287,10 @@ async def test_a_handoff_that_cannot_be_is_an_error() -> None:
 
 
 async def test_words_that_cannot_be_sent_leave_no_one_waiting() -> None:
-    bot = Bot()
-
-    @bot.on_message("human")
     async def human(message: MessageReceived, ctx: Context) -> None:
         await ctx.handoff(to=OWNER, say=media("http://example.com/dana.jpg"))
 
-    async with talking(bot, handle=ANN) as phone:
+    async with talking(bot_of(human, "human"), handle=ANN) as phone:
         await phone.text("human")
         with pytest.raises(HandlerFailed):
             await phone.quiet()

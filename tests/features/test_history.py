@@ -342,9 +342,8 @@ async def test_each_message_of_a_burst_is_there_once_in_its_place() -> None:
 
 
 async def test_an_answer_that_a_newer_message_interrupted_stands_between_the_two() -> None:
-    bot, seen, wrote_more = Bot(), list[History](), asyncio.Event()
+    seen, wrote_more = list[History](), asyncio.Event()
 
-    @bot.on_message(overlap="restart")
     async def note(message: MessageReceived, ctx: Context) -> None:
         if ctx.already_sent:
             seen.append(await ctx.history())
@@ -352,7 +351,7 @@ async def test_an_answer_that_a_newer_message_interrupted_stands_between_the_two
         await ctx.reply("Let me look.")
         await wrote_more.wait()
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(note, overlap="restart")) as phone:
         await phone.text("A table")
         await phone.next_reply()
         await phone.text("for two")

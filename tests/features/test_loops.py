@@ -657,14 +657,13 @@ async def test_a_handler_that_fails_is_run_again_and_is_no_loop() -> None:
 
 @pytest.mark.anyio
 async def test_the_same_words_of_several_people_of_a_group_are_no_loop() -> None:
-    bot, heard = Bot(groups="all"), set[str]()
+    heard = set[str]()
 
-    @bot.on_message("in")
     async def count(message: MessageReceived, ctx: Context) -> None:
         heard.add(str(message.actor))
         await ctx.send("Noted!")
 
-    async with talking(bot) as ann:
+    async with talking(bot_of(count, "in", groups="all")) as ann:
         people = [ann.person(f"+141555502{n}") for n in range(10, 19)]
         group = ann.group(*people)
         for each in people:

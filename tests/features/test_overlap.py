@@ -39,9 +39,8 @@ class Work:
 
 
 async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what_was_not_sent() -> None:
-    bot, work, runs = Bot(), Work(), []
+    work, runs = Work(), []
 
-    @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         runs.append((message.text, list(ctx.already_sent)))
         await ctx.reply(f"Let me see: {message.text.splitlines()[-1]}")
@@ -51,7 +50,7 @@ async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what
         assert mine == [*ctx.already_sent, f"Let me see: {message.text.splitlines()[-1]}"]
         await ctx.reply(f"done with {len(message.burst) or 1}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="restart")) as phone:
         await phone.text("a table for two")
         assert await phone.next_reply() == "Let me see: a table for two"
         await work.begun.wait()
@@ -126,9 +125,8 @@ async def test_an_edit_of_another_message_or_in_another_mode_waits() -> None:
 
 
 async def test_what_was_sent_before_a_restart_is_known_after_a_question_too() -> None:
-    bot, go, sent = Bot(), asyncio.Event(), list[list[str]]()
+    go, sent = asyncio.Event(), list[list[str]]()
 
-    @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         sent.append([*ctx.already_sent])
         if not ctx.already_sent:
@@ -137,7 +135,7 @@ async def test_what_was_sent_before_a_restart_is_known_after_a_question_too() ->
         await ctx.ask("Which day?")
         sent.append([*ctx.already_sent])
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="restart")) as phone:
         await phone.text("for two")
         await phone.next_reply()
         await phone.text("no, three")
@@ -149,16 +147,15 @@ async def test_what_was_sent_before_a_restart_is_known_after_a_question_too() ->
 
 
 async def test_a_handler_that_has_sent_a_poll_and_a_file_at_a_url_is_restarted_too() -> None:
-    bot, work = Bot(), Work()
+    work = Work()
 
-    @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         if not message.burst:
             await ctx.reply("Lunch?", media("https://example.com/menu.png"), poll("Thai", "Pizza"))
             await work()
         await ctx.reply(f"{len(message.burst)} messages")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="restart")) as phone:
         await phone.text("lunch")
         await work.begun.wait()
         await phone.text("for two")
@@ -218,9 +215,8 @@ async def test_a_message_that_fits_the_handler_only_alone_interrupts_nothing() -
 
 
 async def test_a_protected_section_ends_before_the_restart() -> None:
-    bot, work, booked = Bot(), Work(), []
+    work, booked = Work(), []
 
-    @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         if not ctx.already_sent:
             async with ctx.uninterrupted():
@@ -230,7 +226,7 @@ async def test_a_protected_section_ends_before_the_restart() -> None:
             await ctx.reply("not sent")
         await ctx.reply(f"{len(message.burst)} messages")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="restart")) as phone:
         await phone.text("one")
         assert await phone.next_reply() == "booking"
         await work.begun.wait()
@@ -243,32 +239,30 @@ async def test_a_protected_section_ends_before_the_restart() -> None:
 
 
 async def test_a_turn_that_has_made_a_step_is_not_restarted() -> None:
-    bot, work, made = Bot(), Work(), []
+    work, made = Work(), []
 
     async def order(key: str) -> str:
         made.append(key)
         return "order"
 
-    @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         await ctx.once("order", order)
         if message.text == "one":
             await work()
         await ctx.reply(message.text)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="restart")) as phone:
         await work.overtaken(phone, "one", "two")
         assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
     assert len(made) == 2
 
 
 async def test_a_turn_that_has_stored_state_with_a_call_is_not_restarted() -> None:
-    bot, work = Bot(), Work()
+    work = Work()
 
     class Count(BaseModel):
         texts: list[str] = []
 
-    @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         count = await ctx.state.person(Count)
         count.texts.append(message.text)
@@ -276,16 +270,15 @@ async def test_a_turn_that_has_stored_state_with_a_call_is_not_restarted() -> No
         if len(count.texts) == 1:
             await work()
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="restart")) as phone:
         await work.overtaken(phone, "one", "two")
         assert await phone.replies() == ["Number 1.", "Number 2."]
         assert (await phone.state(Count)).texts == ["one", "two"]
 
 
 async def test_a_turn_is_restarted_after_a_step_that_may_be_made_again() -> None:
-    bot, work, made = Bot(), Work(), []
+    work, made = Work(), []
 
-    @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         def think(key: str) -> str:
             made.append(key)
@@ -296,7 +289,7 @@ async def test_a_turn_is_restarted_after_a_step_that_may_be_made_again() -> None
             await work()
         await ctx.reply(text)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="restart")) as phone:
         await phone.text("one")
         await work.begun.wait()
         await phone.text("two")
@@ -305,9 +298,8 @@ async def test_a_turn_is_restarted_after_a_step_that_may_be_made_again() -> None
 
 
 async def test_a_step_of_a_run_that_was_killed_keeps_the_next_run_from_being_restarted() -> None:
-    bot, work, made, runs = Bot(), Work(), list[str](), list[str]()
+    work, made, runs = Work(), list[str](), list[str]()
 
-    @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         runs.append(message.text)
         # The newer message is noticed before the second run comes to its step.
@@ -318,7 +310,7 @@ async def test_a_step_of_a_run_that_was_killed_keeps_the_next_run_from_being_res
             await work()
         await ctx.reply(message.text)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="restart")) as phone:
         await phone.text("one")
         await work.begun.wait()
         await phone.text("two")
@@ -329,17 +321,16 @@ async def test_a_step_of_a_run_that_was_killed_keeps_the_next_run_from_being_res
 
 
 async def test_someone_who_keeps_writing_gets_an_answer_after_three_restarts() -> None:
-    bot, runs = Bot(), []
+    runs = []
     running: list[Work] = []
 
-    @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         runs.append(len(message.burst) or 1)
         running.append(Work())
         await running[-1]()
         await ctx.reply(f"{len(message.burst) or 1} messages")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="restart")) as phone:
         for number in range(5):
             await phone.text(str(number))
             async with asyncio.timeout(10):
@@ -356,9 +347,8 @@ async def test_someone_who_keeps_writing_gets_an_answer_after_three_restarts() -
 
 
 async def test_a_steered_handler_takes_later_messages_and_the_rest_is_handled_afterwards() -> None:
-    bot, work = Bot(), Work()
+    work = Work()
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         words = [message.text]
         if message.text == "one":
@@ -366,7 +356,7 @@ async def test_a_steered_handler_takes_later_messages_and_the_rest_is_handled_af
         words += [later.text async for later in ctx.incoming()]
         await ctx.reply(" ".join(words))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="steer")) as phone:
         await work.overtaken(phone, "one", "two", "three")
         assert await phone.next_reply() == "one two three"
         await phone.text("four")
@@ -412,10 +402,9 @@ async def test_a_steered_handler_takes_an_edit_as_the_message_with_its_new_text(
 
 
 async def test_a_steered_handler_that_fails_gets_the_same_messages_at_the_same_calls() -> None:
-    bot, seen = Bot(), []
+    seen = []
     steps = [Work(), Work()]
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         heard = []
         for step in steps:
@@ -426,7 +415,7 @@ async def test_a_steered_handler_that_fails_gets_the_same_messages_at_the_same_c
             raise RuntimeError("the model failed")
         await ctx.reply("done")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="steer")) as phone:
         await phone.text("one")
         await steps[0].begun.wait()
         await phone.text("two")
@@ -479,9 +468,8 @@ async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_
 
 
 async def test_what_a_step_on_record_has_taken_gets_no_turn_of_its_own() -> None:
-    bot, work, answered = Bot(), Work(), list[list[str]]()
+    work, answered = Work(), list[list[str]]()
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         async def ask_model(key: str) -> list[str]:
             await work()
@@ -493,7 +481,7 @@ async def test_what_a_step_on_record_has_taken_gets_no_turn_of_its_own() -> None
             raise RuntimeError("the model failed")
         await ctx.reply(" ".join(words))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="steer")) as phone:
         await work.overtaken(phone, "one", "two")
         await phone.errors()
         await phone.advance(10)
@@ -503,9 +491,8 @@ async def test_what_a_step_on_record_has_taken_gets_no_turn_of_its_own() -> None
 
 @pytest.mark.parametrize("killed", [False, True])
 async def test_what_a_step_inside_of_another_has_taken_is_taken_once(killed: bool) -> None:
-    bot, works, answered = Bot(), [Work(), Work()], list[list[str]]()
+    works, answered = [Work(), Work()], list[list[str]]()
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         async def ask_model(key: str) -> list[str]:
             await works[0]()
@@ -523,7 +510,7 @@ async def test_what_a_step_inside_of_another_has_taken_is_taken_once(killed: boo
             raise RuntimeError("the model failed")
         await ctx.reply(" ".join(words))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="steer")) as phone:
         await phone.text("one")
         await works[0].begun.wait()
         await phone.text("two")
@@ -539,10 +526,9 @@ async def test_what_a_step_inside_of_another_has_taken_is_taken_once(killed: boo
 
 @pytest.mark.parametrize("when", ["before the step", "behind the step"])
 async def test_calls_beside_a_step_on_record_get_the_same_messages_again(when: str) -> None:
-    bot, seen = Bot(), list[list[list[str]]]()
+    seen = list[list[list[str]]]()
     works = [Work(), Work()]
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         async def take(work: Work) -> list[str]:
             await work()
@@ -557,7 +543,7 @@ async def test_calls_beside_a_step_on_record_get_the_same_messages_again(when: s
             raise RuntimeError("the model failed")
         await ctx.reply("done")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="steer")) as phone:
         await phone.text("one")
         for word, work in zip(("two", "three"), works, strict=True):
             await work.begun.wait()
@@ -570,9 +556,8 @@ async def test_calls_beside_a_step_on_record_get_the_same_messages_again(when: s
 
 
 async def test_a_step_on_record_that_took_nothing_leaves_later_messages_to_the_next_call() -> None:
-    bot, seen = Bot(), list[list[list[str]]]()
+    seen = list[list[list[str]]]()
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         async def take(key: str) -> list[str]:
             return [later.text async for later in ctx.incoming()]
@@ -583,7 +568,7 @@ async def test_a_step_on_record_that_took_nothing_leaves_later_messages_to_the_n
         seen[-1].append(await take(""))
         await ctx.reply("done")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="steer")) as phone:
         await phone.text("one")
         await phone.errors()
         await phone.text("two")
@@ -593,9 +578,8 @@ async def test_a_step_on_record_that_took_nothing_leaves_later_messages_to_the_n
 
 
 async def test_a_question_after_fewer_calls_leaves_the_messages_of_the_failed_run_to_their_own_turns() -> None:
-    bot, work, runs = Bot(), Work(), list[list[str]]()
+    work, runs = Work(), list[list[str]]()
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         words = [message.text]
         runs.append(words)
@@ -609,7 +593,7 @@ async def test_a_question_after_fewer_calls_leaves_the_messages_of_the_failed_ru
             words.append(await ctx.ask("Which?"))
         await ctx.reply(" ".join(words))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="steer")) as phone:
         await work.overtaken(phone, "one", "two")
         await phone.errors()
         await phone.advance(10)
@@ -619,10 +603,8 @@ async def test_a_question_after_fewer_calls_leaves_the_messages_of_the_failed_ru
 
 
 async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_answer() -> None:
-    bot = Bot()
     works = [Work(), Work()]
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         words = [message.text]
 
@@ -638,7 +620,7 @@ async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_
         await take()
         await ctx.reply(" ".join(words))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, overlap="steer")) as phone:
         await phone.text("one")
         for work, word, question in zip(works, ("two", "four"), ("Question 0?", "Question 1?"), strict=True):
             await work.begun.wait()
@@ -650,9 +632,8 @@ async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_
 
 
 async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(tmp_path: Path) -> None:
-    bot, work = Bot(), Work()
+    work = Work()
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         async def take() -> list[str]:
             return [later.text async for later in ctx.incoming()]
@@ -661,7 +642,7 @@ async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(
         taken = await asyncio.gather(take(), take())
         await ctx.reply(" ".join(sorted(word for words in taken for word in words)))
 
-    async with talking(bot, storage=f"sqlite:///{tmp_path}/bot.db") as phone:
+    async with talking(bot_of(answer, overlap="steer"), storage=f"sqlite:///{tmp_path}/bot.db") as phone:
         await work.overtaken(phone, "one", "two", "three")
         assert await phone.next_reply() == "three two"
 
@@ -669,9 +650,6 @@ async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["restart", "steer"])
 async def test_a_kill_at_any_point_neither_drops_a_message_nor_sends_a_bubble_twice(mode: OverlapMode) -> None:
-    bot = Bot()
-
-    @bot.on_message(overlap=mode)
     async def answer(message: MessageReceived, ctx: Context) -> None:
         words = message.text.split("\n")
         await ctx.reply(f"seen {words[-1]}")
@@ -685,7 +663,7 @@ async def test_a_kill_at_any_point_neither_drops_a_message_nor_sends_a_bubble_tw
         await phone.text("b")
         await phone.text("c")
 
-    async for phone in killed_between_calls(bot, scenario):
+    async for phone in killed_between_calls(bot_of(answer, overlap=mode), scenario):
         said = [str(reply) for reply in await phone.replies()]
         assert len(said) == len(set(said)), said
         answered = [word for reply in said if reply.startswith("answered") for word in reply.split()[1:]]
@@ -743,16 +721,15 @@ async def test_incoming_without_steer_says_how_to_register_the_handler() -> None
 
 @pytest.mark.parametrize("mode", ["restart", "steer"])
 async def test_in_a_group_what_is_not_for_the_bot_is_not_taken(mode: OverlapMode) -> None:
-    bot, work, took = Bot(), Work(), list[str]()
+    work, took = Work(), list[str]()
 
-    @bot.on_message(overlap=mode)
     async def weather(message: MessageReceived, ctx: Context) -> None:
         took.append(message.text)
         await work()
         if ctx.takes_incoming:
             took.extend([each.text async for each in ctx.incoming()])
 
-    async with talking(bot) as ann:
+    async with talking(bot_of(weather, overlap=mode)) as ann:
         group = ann.group("+14155550143", "cat@example.com")
         await group.text("@bot weather?", mention=True)
         await work.begun.wait()
@@ -763,17 +740,16 @@ async def test_in_a_group_what_is_not_for_the_bot_is_not_taken(mode: OverlapMode
 
 
 async def test_a_message_that_a_when_decides_about_waits_for_its_own_turn() -> None:
-    bot, work, took = Bot(), Work(), list[str]()
+    work, took = Work(), list[str]()
 
     async def is_serious(message: MessageReceived, ctx: Context) -> bool:
         return message.text != "lol"
 
-    @bot.on_message(overlap="steer", when=is_serious)
     async def weather(message: MessageReceived, ctx: Context) -> None:
         await work()
         took.extend([message.text, *[each.text async for each in ctx.incoming()]])
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(weather, overlap="steer", when=is_serious)) as phone:
         await work.overtaken(phone, "weather?", "lol")
         await phone.quiet()
     assert took == ["weather?"]
@@ -781,9 +757,8 @@ async def test_a_message_that_a_when_decides_about_waits_for_its_own_turn() -> N
 
 @pytest.mark.parametrize("answer", ["a tapback", "a message", "nothing"])
 async def test_a_steered_handler_goes_on_after_its_question_however_it_ends(answer: str) -> None:
-    bot, work = Bot(), Work()
+    work = Work()
 
-    @bot.on_message(overlap="steer")
     async def order(message: MessageReceived, ctx: Context) -> None:
         if not work.end.is_set():
             await work()
@@ -795,7 +770,7 @@ async def test_a_steered_handler_goes_on_after_its_question_however_it_ends(answ
         words += [each.text async for each in ctx.incoming()]
         await ctx.reply(f"{' '.join(words)}: {sure}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(order, overlap="steer")) as phone:
         await work.overtaken(phone, "soup", "for two")
         question = await phone.next_reply()
         if answer == "a tapback":

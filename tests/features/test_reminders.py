@@ -170,14 +170,11 @@ async def test_a_reminder_ends_when_its_chat_is_gone() -> None:
 
 
 async def test_sends_to_a_group_that_the_bot_has_left_end_without_a_dead_letter() -> None:
-    bot = Bot(groups="all")
-
-    @bot.on_message("remind us")
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("once", after_s=600)
         await ctx.send_later("again", every="15 min", timezone="UTC")
 
-    async with talking(bot, start=THURSDAY) as ann:
+    async with talking(bot_of(remind, "remind us", groups="all"), start=THURSDAY) as ann:
         group = ann.group("+14155550143", "+14155550144")
         await group.text("remind us")
         await group.remove(ann.line)

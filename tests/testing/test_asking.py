@@ -206,16 +206,14 @@ async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_i
 
 async def replies_to(answer: str, asked: dict[str, Any]) -> Sequence[str]:
     """Ask a question with these options and return the replies after the answer."""
-    bot = Bot()
 
-    @bot.on_message("ask")
     async def ask(message: MessageReceived, ctx: Context) -> None:
         try:
             await ctx.reply(str(await ctx.ask("Which?", **asked)))
         except AskCancelled:
             await ctx.reply("cancelled")
 
-    async with talking(bot, service="SMS") as phone:
+    async with talking(bot_of(ask, "ask"), service="SMS") as phone:
         await phone.text("ask")
         await phone.replies()
         await phone.text(answer)
@@ -248,13 +246,10 @@ async def test_an_answer_means_what_a_person_means(subtests: pytest.Subtests) ->
 
 
 async def test_an_address_alone_is_a_text() -> None:
-    bot = Bot()
-
-    @bot.on_message("ask")
     async def ask(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(markdown(f"`{await ctx.ask('Your website?')}`"))
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(ask, "ask")) as phone:
         await phone.text("ask")
         await phone.replies()
         await phone.link("https://x.example")

@@ -109,9 +109,6 @@ async def test_a_part_cannot_be_fetched_outside_of_a_handler() -> None:
 
 @pytest.mark.slow
 async def test_a_received_file_is_sent_on_although_its_address_has_expired() -> None:
-    bot = Bot()
-
-    @bot.on_message(has_media)
     async def pass_on(message: MessageReceived, ctx: Context) -> None:
         [part] = message.media
         expired = part.model_copy(update={"url": f"{part.url}".replace(f"{part.id}", "expired")})
@@ -120,7 +117,7 @@ async def test_a_received_file_is_sent_on_although_its_address_has_expired() -> 
         await ctx.send_later("Do you remember?", expired, after_s=7200)
         assert await ctx.ask(expired) == "yes"
 
-    async for phone in killed_between_calls(bot, _passing_on):
+    async for phone in killed_between_calls(bot_of(pass_on, has_media), _passing_on):
         files = [[part for part in each.message.parts if isinstance(part, MediaPart)] for each in phone.messages]
         assert [part.filename for parts in files for part in parts] == ["a.jpg"] * 4, phone.killed
         uploads = [call for call in phone.calls if call.name == "attachments.create" and call.is_accepted]
@@ -146,16 +143,13 @@ def _file(bubble: Bubble) -> MediaPart:
 
 
 async def test_sending_on_a_file_that_is_gone_is_an_error_that_says_so() -> None:
-    bot = Bot()
-
-    @bot.on_message(has_media)
     async def pass_on(message: MessageReceived, ctx: Context) -> None:
         try:
             await ctx.reply(message.media[0])
         except FetchFailed as error:
             await ctx.reply(str(error), cards=False)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(pass_on, has_media)) as phone:
         phone.fail_next("GET /attachments", status=404, times=50)
         await phone.media(b"photo", "a.jpg")
         assert "responded with 404. The URL may have expired" in await phone.next_reply()

@@ -94,7 +94,7 @@ async def test_a_handler_that_was_cut_off_runs_again_and_its_cleanup_sends_nothi
 
 
 async def test_tasks_of_the_old_run_end_with_it() -> None:
-    bot, go = Bot(), asyncio.Event()
+    go = asyncio.Event()
     ended: list[object] = []
 
     async def speak_later(ctx: Context) -> None:
@@ -104,12 +104,11 @@ async def test_tasks_of_the_old_run_end_with_it() -> None:
         finally:
             ended.append(asyncio.current_task())
 
-    @bot.on_message("start")
     async def start(message: MessageReceived, ctx: Context) -> None:
         tasks.append(asyncio.create_task(speak_later(ctx)))
 
     tasks: list[asyncio.Task[None]] = []
-    async with talking(bot) as phone:
+    async with talking(bot_of(start, "start")) as phone:
         await phone.text("start")
         await phone.quiet()
         await phone.restart()

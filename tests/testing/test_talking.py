@@ -91,12 +91,9 @@ async def test_quiet_is_after_delivery_receipts() -> None:
 
 
 async def test_a_failed_wait_shows_what_happened() -> None:
-    bot = Bot()
-
-    @bot.on_message("other")
     async def other(message: MessageReceived, ctx: Context) -> None: ...
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(other, "other")) as phone:
         await phone.text("hi")
         with pytest.raises(NothingCame, match="No reply came") as caught:
             await phone.next_reply()
@@ -270,13 +267,10 @@ async def test_a_broken_body_also_shows_what_a_handler_raised_before() -> None:
 
 
 async def test_a_wait_that_fails_says_if_the_bot_wrote_in_another_chat() -> None:
-    bot = Bot()
-
-    @bot.on_message(in_group)
     async def here(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("here")
 
-    async with talking(bot) as ann:
+    async with talking(bot_of(here, in_group)) as ann:
         group = ann.group("+14155550143")
         await group.text("anybody?", mention=True)
         with pytest.raises(NothingCame) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from one_handler import bot_of
 from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, MessageReceived, in_group
@@ -14,17 +15,16 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_predicate_is_asked_after_the_filters_and_silence_shows_nothing() -> None:
-    bot, asked = Bot(groups="all"), list[str]()
+    asked = list[str]()
 
     async def is_question(message: MessageReceived, ctx: Context) -> bool:
         asked.append(message.text)
         return message.text.endswith("?")
 
-    @bot.on_message(in_group, when=is_question)
     async def answer(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("42")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(answer, in_group, when=is_question, groups="all")) as phone:
         group = phone.group("+14155550155")
         await group.text("so nice here")
         assert await group.replies() == []
@@ -95,13 +95,12 @@ async def test_each_decorator_of_events_asks_its_predicate() -> None:
 
 @pytest.mark.slow
 async def test_a_predicate_that_changes_its_mind_does_not_change_the_handler_after_a_crash() -> None:
-    bot, moods = Bot(), list[bool]()
+    moods = list[bool]()
 
     async def moody(message: MessageReceived, ctx: Context) -> bool:
         moods.append(not moods)  # True at first, False when it is asked again
         return moods[-1]
 
-    @bot.on_message(when=moody)
     async def answer(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("One")
         name = await ctx.ask("Two?")
@@ -113,7 +112,7 @@ async def test_a_predicate_that_changes_its_mind_does_not_change_the_handler_aft
         if await phone.replies():
             await phone.text("Ada")
 
-    async for phone in killed_between_calls(bot, talk):
+    async for phone in killed_between_calls(bot_of(answer, when=moody), talk):
         said = [message for message in phone.messages if message.from_bot]
         # Killed before the decision was stored, the predicate is asked again; then nothing was said before.
         assert said in (["One", "Two?", "Three, Ada"], [])

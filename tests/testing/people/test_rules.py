@@ -59,13 +59,10 @@ async def test_a_bot_that_answers_everything_breaks_no_rule() -> None:
 
 
 async def test_a_message_without_an_answer_is_found_with_its_text() -> None:
-    bot = Bot()
-
-    @bot.on_message("hi")
     async def hello(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("hello")
 
-    (one,) = await found(bot, ann(Say("hi"), Say("who are you?"), Say("hi")))
+    (one,) = await found(bot_of(hello, "hi"), ann(Say("hi"), Say("who are you?"), Say("hi")))
     assert (one.rule, one.person, one.message) == ("unanswered", "Ann", "'who are you?'")
     assert (one.expected, one.happened) == ("an answer", "no message")
     assert "who are you?" in str(one)
@@ -95,24 +92,20 @@ async def test_a_burst_that_is_joined_needs_one_answer() -> None:
 
 
 async def test_a_message_after_the_answer_to_the_one_before_needs_an_answer_of_its_own() -> None:
-    bot = Bot()
-
-    @bot.on_message("first")
     async def first(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("one")
 
-    assert rules(await found(bot, ann(Say("first", waits=False), Pause(1), Say("second")))) == ["unanswered"]
+    assert rules(await found(bot_of(first, "first"), ann(Say("first", waits=False), Pause(1), Say("second")))) == [
+        "unanswered"
+    ]
 
 
 async def test_a_bot_may_be_silent_where_no_answer_is_expected() -> None:
-    bot = Bot()
-
-    @bot.on_message("hi")
     async def hello(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("hello")
 
     talk = ann(Say("thanks", expects="silence"), Say("whatever", expects="anything"), Say("hi"))
-    assert await found(bot, talk) == []
+    assert await found(bot_of(hello, "hi"), talk) == []
     (one,) = await found(echo(), ann(Say("thanks", expects="silence")))
     assert (one.rule, one.happened) == ("unexpected", "'You said: thanks'")
 
