@@ -69,7 +69,11 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "linqbot",
         ("Paid", "Declined", "Expired", "Location", "VoteResult"),
     ),
-    "remembering": ("State and history", "linqbot", ("State", "Tally", "History", "HistoryEntry")),
+    "remembering": (
+        "State, history and steps of a model",
+        "linqbot",
+        ("State", "Tally", "History", "HistoryEntry", "Draft", "ModelStep"),
+    ),
     "parse": (
         "Parsers",
         "linqbot.parse",

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from linqbot.features.asking.question import AskedBefore, Declined, Expired, Location, Paid, VoteResult
     from linqbot.features.history import History, HistoryEntry
     from linqbot.features.manners.options import Manners
+    from linqbot.features.model_steps import Draft, ModelStep
     from linqbot.features.state import State, Tally
     from linqbot.hookspecs import Running, hookimpl
     from linqbot.linq.events.event import Event, UnknownEvent
@@ -105,6 +106,7 @@ __all__ = [
     "Client",
     "Context",
     "Declined",
+    "Draft",
     "Effect",
     "Event",
     "Experience",
@@ -130,6 +132,7 @@ __all__ = [
     "MessageEdited",
     "MessageGone",
     "MessageReceived",
+    "ModelStep",
     "Paid",
     "Posted",
     "Preview",
@@ -222,6 +225,7 @@ _HOMES = {
     "Scheduled": "linqbot.linq.types.proactive",
     "Sent": "linqbot.content.sent",
     "Manners": "linqbot.features.manners.options",
+    **dict.fromkeys(("Draft", "ModelStep"), "linqbot.features.model_steps"),
     **dict.fromkeys(("State", "Tally"), "linqbot.features.state"),
     "Client": "linqbot.client.client",
     **dict.fromkeys(

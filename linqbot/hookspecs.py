@@ -372,6 +372,24 @@ def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s
 
 
 @hookspec
+def stepped(
+    name: str, error: BaseException | None, took_s: float, from_journal: bool, usage: Mapping[str, int]
+) -> None:
+    """A step of `ctx.once` or `ctx.model_step` has ended. linqbot's own steps, such as uploads, count too.
+
+    Called in the task that made the step. Not called for a step that was cut off, such as when the bot stops.
+
+    Args:
+        name: Name of the step, as the author gave it.
+        error: Error with which the step failed; None if it has a result. Log only its class: its message may quote a person.
+        took_s: Seconds that the step took; 0 if `from_journal`.
+        from_journal: The step was made in an earlier run of the turn. Its result is from the record.
+        usage: `input_tokens` and `output_tokens` of a step that has asked a language model, if its result has a `usage` or
+            `usage_metadata` with them.
+    """
+
+
+@hookspec
 def handed_over(handoff: ChatHandoff, text: str) -> None:
     """A chat was handed over with `ctx.handoff`, and its owner could be written to: for a help desk, which opens a ticket.
 

@@ -74,7 +74,8 @@ def hi(**how: Any) -> Bot:
     async def answer(message: MessageReceived, ctx: Context) -> None:
         if message.text == "fail":
             raise ValueError(message.text)
-        await ctx.reply(f"hi {message.text}")
+        name = await ctx.once("name", lambda _: message.text, kind=str)
+        await ctx.reply(f"hi {name}")
 
     return bot
 
@@ -91,7 +92,7 @@ async def test_one_turn_calls_every_observing_hook_in_order() -> None:
     ]
     assert of_message[0] == "started"
     assert of_message[-1] == "stopped"
-    assert of_message[of_message.index("sent") - 2 :][:4] == ["taken", "routed", "sent", "turn_ended"]
+    assert of_message[of_message.index("sent") - 3 :][:5] == ["taken", "routed", "stepped", "sent", "turn_ended"]
     for name, facts in every.calls:
         assert facts.keys() == inspect.signature(HOOKS[name]).parameters.keys(), name
 

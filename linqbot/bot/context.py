@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from linqbot.features.asking.question import Location, PaymentResult, Question, VoteResult
     from linqbot.features.asking.session import AskSession
     from linqbot.features.history import History, HistoryReader
+    from linqbot.features.model_steps import Draft, ModelStep
     from linqbot.features.proactive import BotContext
     from linqbot.parse.recurrences import Recurrence
 
@@ -1066,6 +1067,66 @@ class Context:
         return await self._asking().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
         )
+
+    @overload
+    async def model_step(
+        self,
+        name: str,
+        source: Callable[[Draft], Awaitable[object]],
+        *,
+        kind: type[T],
+        say: Callable[[T], str] | None = ...,
+        stream: Callable[..., Awaitable[object]] | None = ...,
+        tally: Tally[Any] | None = ...,
+    ) -> ModelStep[T]: ...
+
+    @overload
+    async def model_step(
+        self,
+        name: str,
+        source: Callable[[Draft], Awaitable[object]],
+        *,
+        say: Callable[[Any], str] | None = ...,
+        stream: Callable[..., Awaitable[object]] | None = ...,
+        tally: Tally[Any] | None = ...,
+    ) -> ModelStep[Any]: ...
+
+    async def model_step(
+        self,
+        name: str,
+        source: Callable[[Draft], Awaitable[object]],
+        *,
+        kind: Any = None,
+        say: Callable[[Any], str] | None = None,
+        stream: Callable[..., Awaitable[object]] | None = None,
+        tally: Tally[Any] | None = None,
+    ) -> ModelStep[Any]:
+        """Ask a language model once, record its response, and say its text while the model writes it.
+
+        The response is stored before `model_step` returns. A turn that runs again gets it from the record, and the model is
+        not asked again. If a crash, or the provider, cuts a response that is being said, the source is called again with
+        what the person has read of it, and the model goes on behind that. A request that was cut off is made again.
+
+        Args:
+            name: The name of the step, which is used once in a run of the handler.
+            source: A function that asks the model. It takes a `Draft`, writes the pieces of the text to it as they come,
+                and returns the response. A source that writes nothing has its text said when the response is on record.
+            kind: As for `once`.
+            say: A function that returns the text of a response, which is said. None says nothing.
+            stream: The function that says it, called like `stream`, such as `partial(ctx.stream, cards=False)`.
+            tally: As for `once`.
+        Returns:
+            The response, and what was said before it.
+        Raises:
+            BotError: see `once` and `stream`.
+            TurnDeferred: the provider has cut the response for the first time. The turn runs again at once.
+
+        Example:
+            `step = await ctx.model_step("answer", lambda draft: model.answer(prompt, draft), say=str)`
+        """
+        from linqbot.features.model_steps import Saying
+
+        return await Saying(self, name, source, kind, say, stream or self.stream, tally).done()
 
     @overload
     def recall(self, name: str, *, kind: type[T]) -> T | None: ...

@@ -69,6 +69,7 @@ class Plugins:
         self.taken: Notify | None = None
         self.routed: Notify | None = None
         self.sent: Notify | None = None
+        self.stepped: Notify | None = None
         self.handed_over: Notify | None = None
         self.handed_back: Notify | None = None
         self.turn_ended: Notify | None = None
@@ -314,7 +315,7 @@ class Impl:
 
 
 OBSERVED: Final = (
-    "received", "stored", "refused", "taken", "routed", "sent", "handed_over", "handed_back", "turn_ended",
+    "received", "stored", "refused", "taken", "routed", "sent", "stepped", "handed_over", "handed_back", "turn_ended",
 )  # fmt: skip
 """Hooks that are called while a delivery is handled. They must be plain functions."""
 

@@ -21,6 +21,7 @@ from linqbot import (
     Client,
     Context,
     Declined,
+    Draft,
     Event,
     Expired,
     Handle,
@@ -28,6 +29,7 @@ from linqbot import (
     Location,
     MediaPart,
     MessageReceived,
+    ModelStep,
     Paid,
     Preview,
     Scheduled,
@@ -48,6 +50,11 @@ bot = Bot(gather_s=2, on_trouble="One moment, please.")
 class Guest(BaseModel):
     visits: int = 0
     card: Card = Card()
+
+
+async def answered(draft: Draft) -> Guest:
+    draft.write("" if draft.said else "One.")
+    return Guest()
 
 
 @bot.on_message(overlap="steer")
@@ -133,6 +140,8 @@ async def asks(message: MessageReceived, ctx: Context) -> None:
         assert_type(await ctx.once("order", lambda key: {"key": key}, kind=Guest), Guest)
         tally = Tally(Guest, lambda guest, price: assert_type(guest, Guest))
         assert_type(await ctx.once("price", lambda key: 5, kind=int, tally=tally), int)
+        step = await ctx.model_step("answer", answered, kind=Guest, say=lambda guest: str(guest.visits), tally=tally)
+        assert_type(step, ModelStep[Guest])
     except Ambiguous:
         return
     assert_type(ctx.recall("order", kind=Guest), Guest | None)

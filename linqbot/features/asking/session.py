@@ -87,7 +87,7 @@ class AskSession:
         self._lease = lease
         self._opening = opening
         self._arrival = opening.arrival or NOTHING
-        self._steps = steps = Steps(journal, turns.storage, turns.clock, len(opening.known))
+        self._steps = steps = Steps(journal, turns.storage, turns.clock, len(opening.known), turns.outbound.plugins)
         self.once, self.recall = steps.once, steps.recall
         # The conversation that the turn continues; None if the handler begins with this turn.
         self._conversation = conversation = opening.conversation

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -34,6 +35,7 @@ from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
+    from linqbot.plugins.registry import Plugins
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -73,8 +75,9 @@ class Steps:
         holds_input: True if the run has come to a step that must not be made again with other input.
     """
 
-    def __init__(self, journal: TurnJournal, storage: Storage, clock: Clock, known: int) -> None:
+    def __init__(self, journal: TurnJournal, storage: Storage, clock: Clock, known: int, plugins: Plugins) -> None:
         self._journal = journal
+        self._plugins = plugins
         self._storage = storage
         self._clock = clock
         self._entries = known
@@ -118,8 +121,10 @@ class Steps:
         if entry is not None:
             self._journal.come_to(slot)
         if entry is not None and entry.status == "accepted":
+            self._notify(name, answer=entry.answer)
             return self._recorded(name, entry, kind)
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
+        began = time.perf_counter()
         self.under_way.append(name)
         try:
             with self._journal.slots.in_step(name) as effects:
@@ -134,6 +139,7 @@ class Steps:
             self._journal.keep(replace(entry, status="refused", answer=to_json({"error": type(error).__name__})))
             if isinstance(error, TurnDeferred):
                 self._journal.note_failure(error)
+            self._notify(name, began, error=error)
             raise
         finally:
             self.under_way.remove(name)
@@ -147,7 +153,21 @@ class Steps:
         else:
             # Shielded: what was made counts, even if a newer message interrupts the handler just now.
             await asyncio.shield(recording(typed(name, data, kind), partial(self._settle_with, accepted)))
+        self._notify(name, began, answer=data)
         return typed(name, data, kind)
+
+    def _notify(
+        self,
+        name: str,
+        began: float | None = None,
+        *,
+        error: BaseException | None = None,
+        answer: bytes | None = None,
+    ) -> None:
+        """Notify the plugins that observe steps. `began` is None if the step is on record."""
+        if (stepped := self._plugins.stepped) is not None:
+            took_s = 0.0 if began is None else time.perf_counter() - began
+            stepped(name, error, took_s, began is None, _usage_of(from_json(answer or b"null")))
 
     async def _begun(
         self, name: str, slot: str, entry: JournalEntry | None, *, retry: bool, restartable: bool
@@ -273,6 +293,17 @@ def _data(name: str, result: object) -> bytes:
             "their path or id from ctx.once."
         )
     return data
+
+
+def _usage_of(response: object) -> dict[str, int]:
+    """Return the tokens of a recorded response, as far as it names them like the SDKs of providers do."""
+    if not isinstance(response, dict):
+        return {}
+    usage = response.get("usage") or response.get("usage_metadata")
+    found = usage.items() if isinstance(usage, dict) else ()
+    return {
+        name: count for name, count in found if name in ("input_tokens", "output_tokens") and isinstance(count, int)
+    }
 
 
 def typed(name: str, data: bytes, kind: Any) -> Any:

@@ -18,7 +18,7 @@ from linqbot.nearest import missing
 
 OF_CONTEXT: Final = frozenset({
     "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "end_questions", "fetch_media", "form", "handoff", "history",
-    "incoming", "language", "location", "log", "mark_read", "match", "mute", "now", "once", "pay", "plugins", "preview", "react",
+    "incoming", "language", "location", "log", "mark_read", "match", "model_step", "mute", "now", "once", "pay", "plugins", "preview", "react",
     "recall", "recorded", "remind",
     "reply", "reschedule", "resuming", "save_media", "scheduled", "send", "send_later", "sender", "show_card",
     "show_typing_when_slow", "state", "stream", "takes_incoming", "typing", "uninterrupted", "unmute", "vote",

@@ -15,9 +15,9 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import NativeOutput, PromptedOutput
 from pydantic_core import to_json
 
-from linqbot import BotError, Event, MessageEdited, MessageReceived
+from linqbot import BotError, Draft, Event, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Decision, People, PersonNeeded, ToolGuard, answer_of, decision
-from linqbot_agent.bubbles import Bubbles, OutputChecks, say_rest
+from linqbot_agent.bubbles import OutputChecks
 from linqbot_agent.durability import ModelFailed, Result, Run, completed
 from linqbot_agent.entries import Entries, with_cut_texts
 from linqbot_agent.links import KnownLinks
@@ -37,7 +37,8 @@ _LONGEST: Final = MOST_BYTES // 8
 async def answered(
     agent: AbstractAgent[Any, Any], settings: Settings, prompt: Prompt | None, *, deps: object
 ) -> Answer:
-    run = Run(settings, Entries(settings.ctx, settings.name), _bubbles(agent, settings))
+    _check_output(agent, settings)
+    run = Run(settings, Entries(settings.ctx, settings.name))
     # An edit is no message of the chat: the edited message is a part of the history.
     past = await remembered(settings, run, with_current=prompt is not None or isinstance(settings.event, MessageEdited))
     given = _prompt(settings.event, settings.ctx.already_sent) if prompt is None else prompt
@@ -45,13 +46,13 @@ async def answered(
     result = await _completed(agent, run, given, asked, settings, deps=deps, history=past.messages)
     outputs, said = outputs_of(result.output), ""
     text = text_of(outputs)
-    if run.bubbles is not None and not result.is_called:
+    if settings.stream and not result.is_called:
         outputs, said = [], text
     memory = settings.turn.options.memory
     answer = Answer(
         outputs=outputs,
         said=said,
-        bubbles=run.bubbles.keys if run.bubbles is not None else [],
+        bubbles=run.entries.said,
         steps=run.entries.steps,
         work=work_of(result.messages) if memory == "chat" else [],
         talk=_talk(settings, result.messages, text) if memory == "person" else [],
@@ -96,8 +97,6 @@ async def _completed(
             ask = decision if needed.is_approval else answer_of
             asked.said[needed.call_id] = await ask(needed.call_id, needed.question, settings)
         run.entries.begin_again()
-        if run.bubbles is not None:
-            run.bubbles.begin_part()
 
 
 async def repeated(
@@ -112,13 +111,18 @@ async def repeated(
         for step in answer.steps[number] if answer.steps else ():
             # The messages that it has taken, and the sends that it has scheduled, belong to the turn in this run too.
             settings.ctx.recall(step)
-        for key in answer.bubbles[number] if answer.bubbles else ():
-            await say_rest(key, "", settings.speech)
+        for step in answer.bubbles[number] if answer.bubbles else ():
+            # All of it was said, so only its messages are repeated.
+            await settings.ctx.model_step(step, _not_asked, say=lambda _: "", stream=settings.speech.stream)
         if number < len(answer.asked):
             # A conversation goes on behind its last question, so the handler must come to each of them.
             call_id, question = answer.asked[number]
             await (answer_of if call_id in answer.questions else decision)(call_id, question, settings)
     await _keep(answer, settings)
+
+
+async def _not_asked(_: Draft) -> None:
+    """Stand for the request of a response that is on record."""
 
 
 async def cut(answer: Answer, settings: Settings) -> str:
@@ -157,17 +161,14 @@ def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
     return [*guards, KnownLinks(asks_again=not settings.stream)] if turn.options.known_links else guards
 
 
-def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | None:
-    """Return the bubbles of a run that says what the model writes; None for a run that says its output only."""
-    if not settings.stream:
-        return None
+def _check_output(agent: AbstractAgent[Any, Any], settings: Settings) -> None:
+    """Check that what the model writes may be said as it is."""
     types = agent.output_type if isinstance(agent.output_type, Sequence) else [agent.output_type]
-    if any(isinstance(each, NativeOutput | PromptedOutput) for each in types):
+    if settings.stream and any(isinstance(each, NativeOutput | PromptedOutput) for each in types):
         raise BotError(
             "run(stream=True) says what the model writes, and with NativeOutput or PromptedOutput it writes JSON. Give the "
             "types themselves as output_type, or leave out stream=True."
         )
-    return Bubbles(settings.ctx, settings.speech)
 
 
 def _prompt(event: Event, already_sent: Sequence[str]) -> str:

@@ -1,17 +1,13 @@
-"""Bubbles while the model writes: each response of a model is a stream of `ctx.stream`, before it is on record.
+"""Bubbles while the model writes: the texts of its responses, as `ctx.model_step` says them.
 
-A kill in the middle of a response leaves bubbles that no record covers, and a second attempt would word them
-differently. So what an attempt has said is recorded as cut off before the next attempt begins. The model is shown it
-and goes on behind it, and the next attempt is a stream of its own. A stream ends only when its response is on record.
 `OutputChecks` asks the model again if it wants to send nothing, or a file that it was not shown. This module imports
 pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from pydantic_ai import RunContext
@@ -34,46 +30,30 @@ from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.output import OutputContext
 from pydantic_core import to_jsonable_python
 
-from linqbot import Context
-from linqbot.errors import TurnDeferred
+from linqbot import Draft
 from linqbot_agent.links import shown_by_others
 from linqbot_agent.progress import text_comes
-from linqbot_agent.saying import Media, Speech
-from linqbot_agent.written import visible
+from linqbot_agent.saying import Media
+from linqbot_agent.written import GO_ON, visible
 
-GO_ON: Final = (
-    "[You were cut off here, and the person has read what you wrote. Go on behind it. Repeat nothing, and do not mention "
-    "the interruption.]"
-)
 TOO_LONG: Final = "[This was too long, so the person has read only its beginning.]"
 _PARAGRAPH: Final = "\n\n"
-_DAY_S: Final = 86_400.0
-"""The time limit of the request ends a silent model earlier."""
-
 Change: TypeAlias = Callable[[str], str]
 """Changes what a model has written before it is said. It is given whole lines."""
 
-Ask: TypeAlias = Callable[[Sequence[ModelMessage]], Awaitable[ModelResponse]]
-"""Makes a request to the model with further messages at its end, or answers it from the record."""
-
-
-class _Stopped(Exception):
-    """The response that was being said has failed."""
-
 
 class WrittenText:
-    """The text that the model writes, piece by piece.
+    """Gives what the model writes to the draft of its response, piece by piece.
 
-    pydantic-ai keeps it in reference cycles of a run, so it must not hold the bubbles, whose context holds the whole turn.
+    pydantic-ai keeps it in reference cycles of a run, so it must not hold a context, which holds the whole turn.
     """
 
     def __init__(self) -> None:
-        # The texts of the response that is being written.
-        self.chunks: asyncio.Queue[str | _Stopped | None] = asyncio.Queue()
-        self.has_begun = False  # True if it has a text
+        self.draft = Draft()
+        self.change: Change | None = None  # None says everything as the model writes it
 
     async def take(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
-        has_text, part = False, -1
+        draft, line, part = self.draft, "", -1
         async for event in events:
             if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
                 text = event.part.content
@@ -83,169 +63,34 @@ class WrittenText:
                 continue
             if not (text := visible(text)):
                 continue
-            if has_text and event.index != part:
+            if part not in (-1, event.index):
                 text = _PARAGRAPH + text
             text_comes()
-            has_text = self.has_begun = True
             part = event.index
-            self.chunks.put_nowait(text)
+            if self.change is not None:
+                # Line by line, as an address may come in several chunks.
+                *ended, line = (line + text).split("\n")
+                text = "".join(f"{self.change(each)}\n" for each in ended)
+            draft.write(text)
+        if self.change is not None:
+            draft.write(self.change(line))
 
 
-class Bubbles:
-    def __init__(self, ctx: Context, speech: Speech) -> None:
-        self._ctx = ctx
-        self._speech = speech
-        self.written = WrittenText()
-        self.keys: list[list[str]] = [[]]  # for each part of the run, which a question ends, the keys of its streams
-        # The name of the first attempt of a response, while the model writes it.
-        self._under_way: str | None = None
-
-    def begin_part(self) -> None:
-        self.keys.append([])
-
-    async def say(self, place: str, ask: Ask, *, is_recorded: bool, change: Change | None = None) -> ModelResponse:
-        """Return a response of the model, and say it: while the model writes it, or from the record.
-
-        Args:
-            place: The name of the request, the same whenever the turn runs again.
-            is_recorded: True if the response is on record.
-            change: None says everything as the model writes it. The response itself stays as it is.
-        """
-        cuts: list[str] = []
-        while (cut := self._ctx.recall(f"{place}/cut{len(cuts)}", kind=str)) is not None:
-            await self._say_rest(f"{place}/{len(cuts)}", "")
-            cuts.append(cut)
-        while True:
-            key = f"{place}/{len(cuts)}"
-            if is_recorded:
-                response = await ask(())
-                await self._say_rest(key, _changed(_text(response), change))
-                break
-            found = await self._attempt(key, f"{place}/cut{len(cuts)}", ask, cuts, change)
-            if isinstance(found, ModelResponse):
-                response = found
-                break
-            cuts.append(found)
-        # The end of a stream has ended the dots.
-        self._ctx.show_typing_when_slow()
-        if self._speech.is_cut:
-            response = replace(response, parts=[*response.parts, TextPart(TOO_LONG)])
-        if not cuts:
-            return response
-        said = TextPart("".join(cut + _PARAGRAPH for cut in cuts))
-        return replace(response, parts=[said, *response.parts])
-
-    async def _attempt(
-        self, key: str, cut_name: str, ask: Ask, cuts: Sequence[str], change: Change | None
-    ) -> ModelResponse | str:
-        """Say a response while the model writes it. If an earlier run was cut off at this, return what it has said."""
-        self._note(key)
-        chunks = self.written.chunks = asyncio.Queue[str | _Stopped | None]()
-        self.written.has_begun = False
-        so_far: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-        async def source(said: str) -> AsyncIterator[str]:
-            if said:
-                await self._ctx.once(cut_name, lambda _: said, kind=str, retry=True, restartable=True)
-            so_far.set_result(said)
-            if not said:
-                async for text in _as_changed(_taken_from(chunks), change):
-                    yield text
-
-        saying = asyncio.create_task(self._speech.stream(source, stall_s=_DAY_S, key=key))
-        try:
-            waited: list[asyncio.Future[Any]] = [saying, so_far]
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if so_far.done() and (said := so_far.result()):
-                await saying
-                return said
-            self._under_way = None if cuts else cut_name
-            try:
-                response = await ask(_go_on(cuts))
-            except SaidNothing as silence:
-                if not cuts:
-                    raise
-                response = silence.response  # there was nothing to add
-            self._under_way = None
-            chunks.put_nowait(None)
-            await saying
-        except Exception:
-            # What is finished was said. The rest of a response that has failed is dropped.
-            chunks.put_nowait(_Stopped())
-            await asyncio.wait([saying])
-            if not saying.cancelled():
-                saying.exception()
-            raise
-        finally:
-            saying.cancel()
-        return response
-
-    async def go_on(self) -> None:
-        """Let the turn run again if the provider has cut a response that was being said, as after a crash. Once for each."""
-        if self._under_way is None or not self.written.has_begun:
-            return
-        name = f"{self._under_way}/again"
-        if self._ctx.recall(name) is None:
-            await self._ctx.once(name, lambda _: True, retry=True, restartable=True)
-            raise TurnDeferred("The provider has cut a response of the model.", after_s=0.0)
-
-    async def _say_rest(self, key: str, text: str) -> None:
-        """Say what was not said yet of a text that is on record. Repeat the messages of earlier runs in any case."""
-        if any(key in keys for keys in self.keys):
-            # The run has begun again after a question.
-            return
-        self._note(key)
-        await say_rest(key, text, self._speech)
-
-    def _note(self, key: str) -> None:
-        self.keys[-1].append(key)
+def go_on(said: str) -> list[ModelMessage]:
+    """Return the messages that let a model go on behind what it has said before it was cut off."""
+    return [ModelResponse(parts=[TextPart(said)]), ModelRequest(parts=[UserPromptPart(GO_ON)])] if said else []
 
 
-async def _taken_from(chunks: asyncio.Queue[str | _Stopped | None]) -> AsyncIterator[str]:
-    while (chunk := await chunks.get()) is not None:
-        if isinstance(chunk, _Stopped):
-            raise chunk
-        yield chunk
-
-
-async def _as_changed(chunks: AsyncIterator[str], change: Change | None) -> AsyncIterator[str]:
-    """Yield a text piece by piece; with a change, line by line, as an address may come in several chunks."""
-    if change is None:
-        async for chunk in chunks:
-            yield chunk
-        return
-    line = ""
-    async for chunk in chunks:
-        *ended, line = (line + chunk).split("\n")
-        for each in ended:
-            yield f"{change(each)}\n"
-    yield change(line)
-
-
-def _changed(text: str, change: Change | None) -> str:
+def text_of_response(recorded: Any, change: Change | None) -> str:
+    """Return the text of a response on record."""
+    texts = (part["content"] for each in segments_of(recorded) for part in each["parts"] if part["part_kind"] == "text")
+    text = _PARAGRAPH.join(visible(text) for text in texts if text)
     return text if change is None else "\n".join(map(change, text.split("\n")))
 
 
-async def say_rest(key: str, text: str, speech: Speech) -> None:
-    """Say what was not said yet of a text that is on record, under the key of its stream."""
-
-    async def whole() -> AsyncIterator[str]:
-        if text:
-            yield text
-
-    await speech.stream(whole(), key=key)
-
-
-def _go_on(cuts: Sequence[str]) -> list[ModelMessage]:
-    if not cuts:
-        return []
-    return [ModelResponse(parts=[TextPart(_PARAGRAPH.join(cuts))]), ModelRequest(parts=[UserPromptPart(GO_ON)])]
-
-
-def _text(response: ModelResponse) -> str:
-    return _PARAGRAPH.join(
-        visible(part.content) for part in response.parts if isinstance(part, TextPart) and part.content
-    )
+def segments_of(recorded: Any) -> list[Any]:
+    """Return the responses of which one on record consists: of several, if the provider has suspended it."""
+    return recorded.get("segments") or [recorded]
 
 
 class SaidNothing(BaseException):

@@ -49,16 +49,17 @@ from pydantic_ai.exceptions import (
     RetryModelRequest,
     ToolFailed,
 )
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart, UserPromptPart
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RunUsage
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 
-from linqbot import BotError, Context, Refused, Tally
-from linqbot_agent.bubbles import Bubbles, SaidNothing
+from linqbot import BotError, Context, Draft, Refused, Tally
+from linqbot.errors import TurnDeferred
+from linqbot_agent.bubbles import TOO_LONG, Change, SaidNothing, WrittenText, go_on, segments_of, text_of_response
 from linqbot_agent.budget import Use, Used
-from linqbot_agent.entries import MOST_BYTES, Entries, ResultNotRecorded
+from linqbot_agent.entries import MOST_BYTES, Entries, ResultNotRecorded, Step, with_cut_texts
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import shown_to_model, without_invented
 from linqbot_agent.memory import LEFT_OUT, lessened, next_level, pictures_in
@@ -124,15 +125,17 @@ def _is_refusal(error: Exception) -> bool:
 class Run:
     settings: Settings
     entries: Entries
-    bubbles: Bubbles | None  # says what the model writes while it writes; None says only the output
-    # The name of the present request to the model: without the model's id, so that another model goes on with the
-    # record. A streamed request is made in the context of another task, so it is no context variable.
-    request: str = ""
+    # The name under which the present request to the model is recorded: without the model's id, so that another model goes
+    # on with the record. A streamed request is made in the context of another task, so it is no context variable.
+    place: str = ""
+    written: WrittenText = field(default_factory=WrittenText)
+    answers: list[Any] = field(default_factory=list)  # what the provider has answered to the present request, as JSON
+    recorded: Sequence[Any] = ()  # the answers on record to the present request
     model_error: Exception | None = None  # the last error of a request to the model
+    deferred: TurnDeferred | None = None  # set if the provider has cut a response that was being said
     model: str = ""  # the name of the model of the present request
     level: int = 0  # see `lessened`; it rises when the provider refuses a request, for the rest of the run
     messages: list[ModelMessage] = field(default_factory=list)  # all messages of the present request
-    place: str = ""  # the name under which the present attempt of that request is recorded
     # The digests of the pictures without which the provider no longer refused a request.
     unreadable: list[str] = field(default_factory=list)
 
@@ -142,8 +145,9 @@ class Run:
         return f"{self.settings.event.event_id}/{self.settings.name}"
 
     @property
-    def step(self) -> str:
-        return f"{self.request}-{self.level}" if self.level else self.request
+    def refused(self) -> str:
+        """The name under which is recorded that the provider has refused the present attempt of the present request."""
+        return f"{self.place}-{self.level}/refused"
 
 
 _run: ContextVar[Run | None] = ContextVar("linqbot_agent_run", default=None)
@@ -176,9 +180,9 @@ async def completed(
     except SaidNothing as silence:
         return Result(None, silence.messages, False)
     except Exception as error:
+        if run.deferred is not None:
+            raise run.deferred from error
         if isinstance(error, AgentRunError) or error is run.model_error:
-            if run.bubbles is not None:
-                await run.bubbles.go_on()
             raise ModelFailed(error, run.model) from error
         raise
     finally:
@@ -231,9 +235,9 @@ class LinqDurability(BaseDurabilityCapability[Any]):
 
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         base, run = super().wrap_model_request, _run.get()
-        if run is not None:
-            await _add_incoming(request_context, ctx, run.settings.ctx, run.entries)
-        new = [message for message in request_context.messages if message.run_id == ctx.run_id]
+        if run is None:
+            return await base(ctx, request_context=request_context, handler=handler)
+        await _add_incoming(request_context, ctx, run.settings.ctx, run.entries)
 
         async def ask(further: Sequence[ModelMessage]) -> ModelResponse:
             context = request_context
@@ -241,22 +245,15 @@ class LinqDurability(BaseDurabilityCapability[Any]):
                 context = replace(request_context, messages=[*request_context.messages, *further])
             return await base(ctx, request_context=context, handler=handler)
 
-        if run is None:
-            return await ask(())
         run.model = ctx.model.model_name
-        run.request = f"{AGENT}__model.request@{digest(new)}"
-        place = run.entries.next_step(run.request)
-        while (level := run.settings.ctx.recall(f"{run.entries.next_step(run.step)}/refused", kind=int)) is not None:
+        new = [message for message in request_context.messages if message.run_id == ctx.run_id]
+        name, change = f"{AGENT}__model.request@{digest(new)}", None
+        run.place = run.entries.next_step(name)
+        while (level := run.settings.ctx.recall(run.refused, kind=int)) is not None:
             run.level = level
-        if run.bubbles is None:
-            response = await ask(())
-        else:
-            change = None
-            if run.settings.turn.options.known_links:
-                shown = shown_to_model(request_context.messages, ctx.run_id)
-                change = partial(without_invented, shown=shown)
-            is_recorded = run.entries.is_recorded(run.entries.next_step(run.step))
-            response = await run.bubbles.say(place, ask, is_recorded=is_recorded, change=change)
+        if run.settings.stream and run.settings.turn.options.known_links:
+            change = partial(without_invented, shown=shown_to_model(request_context.messages, ctx.run_id))
+        response = await _Request(run, ask).response(name, change)
         if run.level == 1:
             run.unreadable = [picture_digest(each) for each in pictures_in(run.messages)]
         return response
@@ -266,7 +263,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     ) -> ModelRequestContext:
         """Leave out of an attempt that for which the provider has refused earlier ones."""
         if (run := _run.get()) is not None:
-            run.messages, run.place = request_context.messages, run.entries.next_step(run.step)
+            run.messages = request_context.messages
             request_context.messages = lessened(run.messages, ctx.run_id, run.level)
         return await super().prepare_model_request(ctx, request_context)
 
@@ -276,12 +273,10 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         """Let a request that the provider refuses be made again with less. The decision is recorded first."""
         run = _run.get()
         level = next_level(run.messages, ctx.run_id, run.level) if run is not None and _is_refusal(error) else None
-        if run is None or level is None or (run.bubbles is not None and run.bubbles.written.has_begun):
+        if run is None or level is None or run.written.draft.has_text:
             raise error
         run.settings.ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
-        run.level = await run.settings.ctx.once(
-            f"{run.place}/refused", lambda _: level, kind=int, retry=True, restartable=True
-        )
+        run.level = await run.settings.ctx.once(run.refused, lambda _: level, kind=int, retry=True, restartable=True)
         raise RetryModelRequest from error
 
     async def wrap_tool_execute(
@@ -329,20 +324,97 @@ class _Steps(JournalCallableOperationBackend[None]):
         run = _run.get()
         if run is None or isinstance(operation_id, EventStreamHandlerId):
             return await body()
-        make, is_recorded, asks, tally = body, True, isinstance(operation_id, ModelRequestId), None
-        if asks:
-            name, request = run.step, f"{run.id}/{run.entries.next_step(run.step)}"
-            make, tally = _asked(run, body, request), booked(run, request)
-        elif isinstance(operation_id, ToolsetCallToolId):
-            name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
-            tally = run.settings.turn.account.tally_of_tool(tool_use)
-        step = await run.entries.step(
-            name, partial(_fitting, make), is_recorded=is_recorded, restartable=asks, tally=tally
-        )
+        if isinstance(operation_id, ModelRequestId):
+            step = await _answer(run, body)
+        else:
+            is_recorded, tally = True, None
+            if isinstance(operation_id, ToolsetCallToolId):
+                name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
+                tally = run.settings.turn.account.tally_of_tool(tool_use)
+            step = await run.entries.step(name, partial(_fitting, body), is_recorded=is_recorded, tally=tally)
         record_durable_unit(executed=step.is_made)
         if step.is_made:
             _count(run.settings.turn.counts, operation_id, step.result)
         return step.result
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request to the model, with the hooks of the agent around it. Only the answer of the provider is recorded."""
+
+    run: Run
+    ask: Callable[[Sequence[ModelMessage]], Awaitable[ModelResponse]]  # takes messages to add at the end
+    # What the hooks have made of the answer: an error, if one has raised it.
+    outcome: ModelResponse | Exception | SaidNothing | None = None
+
+    async def response(self, name: str, change: Change | None) -> ModelResponse:
+        """Return the response, which is said if the run says what the model writes.
+
+        Args:
+            change: Changes each line of the text that is said.
+        """
+        run, say, stream = self.run, None, None
+        run.written.change = change
+        speech = run.settings.speech
+        if run.settings.stream:
+            say, stream = partial(text_of_response, change=change), speech.stream
+        tally = booked(run, f"{run.id}/{run.place}")
+        try:
+            step = await run.entries.model_step(name, self._made, say=say, stream=stream, tally=tally)
+        except TurnDeferred as deferred:
+            run.deferred = deferred
+            raise
+        if not step.is_made:
+            await self._answered((), segments_of(step.response))
+        found = self.outcome
+        if isinstance(found, SaidNothing) and step.said:
+            found = found.response  # there was nothing to add
+        if not isinstance(found, ModelResponse):
+            assert found is not None
+            raise found
+        before = [TextPart(f"{step.said}\n\n")] if step.said else []
+        after = [TextPart(TOO_LONG)] if say is not None and speech.is_cut else []
+        return replace(found, parts=[*before, *found.parts, *after]) if before or after else found
+
+    async def _made(self, draft: Draft) -> object:
+        self.run.written.draft = draft
+        await self._answered(go_on(draft.said))
+        if not self.run.answers:  # a hook has answered in place of the model
+            return to_jsonable_python(self.outcome)
+        return _as_one(self.run.answers)
+
+    async def _answered(self, further: Sequence[ModelMessage], recorded: Sequence[Any] = ()) -> None:
+        self.run.answers, self.run.recorded, self.run.model_error = [], recorded, None
+        try:
+            self.outcome = await self.ask(further)
+        except asyncio.CancelledError:
+            # pydantic-ai cancels this task when a response is cut that it has begun to read.
+            if self.run.model_error is None:
+                raise
+            raise self.run.model_error from None
+        except (Exception, SaidNothing) as error:
+            if not self.run.answers:
+                raise
+            self.outcome = error
+
+
+async def _answer(run: Run, body: Callable[[], Awaitable[object]]) -> Step:
+    """Return the answer of the provider to the present request: the next one on record, or one that is made now."""
+    if is_made := len(run.answers) >= len(run.recorded):
+        answer = with_cut_texts(await _fitting(partial(_asked, run, body)))
+    else:
+        answer = run.recorded[len(run.answers)]
+    run.answers.append(answer)
+    return Step(answer, is_made)
+
+
+def _as_one(answers: Sequence[Any]) -> Any:
+    """Return the answers to a request, of which there are several if the provider has suspended it, as one response."""
+    if len(answers) == 1:
+        return answers[0]
+    tokens = ("input_tokens", "output_tokens")
+    usage = {name: sum(each["usage"].get(name, 0) for each in answers) for name in tokens}
+    return {**answers[-1], "usage": usage, "segments": list(answers)}
 
 
 async def _fitting(make: Callable[[], Awaitable[object]]) -> object:
@@ -381,23 +453,19 @@ def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> Non
 
 
 def _durability(run: Run | None, models: Mapping[str, Model] | None = None) -> LinqDurability:
-    hear = run.bubbles.written.take if run is not None and run.bubbles is not None else None
+    hear = run.written.take if run is not None and run.settings.stream else None
     return LinqDurability(name=AGENT, models=models, event_stream_handler=hear)
 
 
-def _asked(run: Run, body: Callable[[], Awaitable[object]], request: str) -> Callable[[], Awaitable[object]]:
-    """Return a request of a model with a time limit. Its error is kept, to tell it from the error of a tool."""
-
-    async def ask() -> object:
-        async with run.settings.turn.account.reserving(request, for_s=run.settings.timeout_s):
-            try:
-                async with asyncio.timeout(run.settings.timeout_s):
-                    return await body()
-            except Exception as error:
-                run.model_error = error
-                raise
-
-    return ask
+async def _asked(run: Run, body: Callable[[], Awaitable[object]]) -> object:
+    """Make a request to a model, with a time limit. Its error is kept, to tell it from the error of a tool."""
+    async with run.settings.turn.account.reserving(f"{run.id}/{run.place}", for_s=run.settings.timeout_s):
+        try:
+            async with asyncio.timeout(run.settings.timeout_s):
+                return await body()
+        except Exception as error:
+            run.model_error = error
+            raise
 
 
 def digest(messages: Sequence[ModelMessage]) -> str:

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
-from linqbot import BotError, Context, Tally
+from linqbot import BotError, Context, Draft, ModelStep, Tally
 
 MOST_BYTES: Final = 255 << 10
 """The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
@@ -56,6 +57,7 @@ class Entries:
         has_unrecorded: True if a step was not recorded.
         steps: For each part of the run, which a question ends, the names of the recorded steps that may have done something:
             all but requests to the model.
+        said: For each part of the run, the names of the steps whose responses were said while the model wrote them.
     """
 
     def __init__(self, ctx: Context, name: str) -> None:
@@ -65,22 +67,45 @@ class Entries:
         self._results: dict[str, Any] = {}
         self.has_unrecorded = False
         self.steps: list[list[str]] = [[]]
+        self.said: list[list[str]] = [[]]
 
     def begin_again(self) -> None:
         """Let the agent run again from its start, with the results so far: a question has ended a part of the run."""
         self._counts.clear()
         self.steps.append([])
+        self.said.append([])
 
     def next_step(self, name: str) -> str:
         """Return the name under which the next step of this kind is recorded."""
         place = self._place(name)
         return f"{place}#{self._counts[place]}"
 
-    def is_recorded(self, step: str) -> bool:
-        return step in self._results or self._ctx.recall(step) is not None
-
     def _place(self, name: str) -> str:
         return f"{_step.get((self._name, ''))[0]}/{name}"
+
+    def _begun(self, name: str) -> str:
+        step = self.next_step(name)
+        self._counts[self._place(name)] += 1
+        return step
+
+    async def model_step(
+        self,
+        name: str,
+        source: Callable[[Draft], Awaitable[object]],
+        *,
+        say: Callable[[Any], str] | None = None,
+        stream: Callable[..., Awaitable[object]] | None = None,
+        tally: Tally[Any] | None = None,
+    ) -> ModelStep[Any]:
+        """Return the response of a model, from the record or made now; see `Context.model_step`."""
+        step = self._begun(name)
+        if step in self._results:
+            return replace(self._results[step], is_made=False)
+        made = await self._ctx.model_step(step, source, say=say, stream=stream, tally=tally)
+        self._results[step] = made
+        if say is not None:
+            self.said[-1].append(step)
+        return made
 
     async def step(
         self,
@@ -88,7 +113,6 @@ class Entries:
         make: Callable[[], Awaitable[object]],
         *,
         is_recorded: bool = True,
-        restartable: bool = False,
         tally: Tally[Any] | None = None,
     ) -> Step:
         """Return the recorded result of a step, or make the step and record its result, as JSON that is cut if it is too long.
@@ -97,10 +121,9 @@ class Entries:
 
         Args:
             is_recorded: False makes the step in each run of the handler, once.
-            restartable, tally: See `Context.once`.
+            tally: See `Context.once`.
         """
-        step = self.next_step(name)
-        self._counts[self._place(name)] += 1
+        step = self._begun(name)
         if step in self._results:
             return Step(self._results[step], is_made=False)
         is_made = False
@@ -112,9 +135,8 @@ class Entries:
                 return with_cut_texts(await make())
 
         if is_recorded:
-            self._results[step] = await self._ctx.once(step, make_it, retry=True, restartable=restartable, tally=tally)
-            if not restartable:
-                self.steps[-1].append(step)
+            self._results[step] = await self._ctx.once(step, make_it, retry=True, tally=tally)
+            self.steps[-1].append(step)
         else:
             self.has_unrecorded = True
             self._results[step] = await make()

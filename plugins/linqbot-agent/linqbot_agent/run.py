@@ -157,7 +157,7 @@ class Summary(BaseModel):
 class Answer(BaseModel):
     outputs: list[Output]  # the things to say
     said: str = ""  # the text that was said while the model wrote it
-    bubbles: list[list[str]] = []  # see `Bubbles.keys`
+    bubbles: list[list[str]] = []  # see `Entries.said`
     steps: list[list[str]] = []  # see `Entries.steps`
     work: list[Any] = []  # what the tools did; see `remembering.work_of`
     # The questions for approval that were asked in the run: the id of each call, and the text.
@@ -264,7 +264,7 @@ async def run(
             if (notice := await turn.account.notice()) is not None:
                 await ctx.reply(notice, key=f"{name}/notice")
             return None
-        (await _trouble(ctx)).said_at = None
+        (await trouble(ctx)).said_at = None
         await say(answer.outputs, speech, ctx, settings.event, key=name)
         text = answer.said or text_of(answer.outputs)
         if not speech.is_cut or not text:
@@ -298,13 +298,13 @@ def _importing() -> Future[ModuleType]:
 
 async def apologise(ctx: Context, text: str | None, *, key: str) -> None:
     """Say that the person gets no answer, at most once an hour until an agent answers this person again."""
-    trouble, now = await _trouble(ctx), ctx.now("UTC").timestamp()
-    if text is not None and (trouble.said_at is None or now >= trouble.said_at + _PAUSE_S):
-        trouble.said_at = now
+    last, now = await trouble(ctx), ctx.now("UTC").timestamp()
+    if text is not None and (last.said_at is None or now >= last.said_at + _PAUSE_S):
+        last.said_at = now
         await ctx.reply(in_language(text, "sorry"), key=key)
 
 
-async def _trouble(ctx: Context) -> Trouble:
+async def trouble(ctx: Context) -> Trouble:
     # An event without a person, such as a schedule, is one of its chat.
     about = ctx.state.person if ctx.event.actor and not ctx.event.is_own else ctx.state.chat
     return await about(Trouble, name=TROUBLE)

@@ -19,6 +19,10 @@ from typing import Final
 
 from linqbot import HistoryEntry, LinkPart, MediaPart, MessageEdited, MessageReceived
 
+GO_ON: Final = (
+    "[You were cut off here, and the person has read what you wrote. Go on behind it. Repeat nothing, and do not mention "
+    "the interruption.]"
+)
 _LINE_BREAKS: Final = "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _UNSEEN: Final = (
     *(letter for letter in map(chr, (*range(0x20), *range(0x7F, 0xA0))) if letter not in f"\t\n{_LINE_BREAKS}"),

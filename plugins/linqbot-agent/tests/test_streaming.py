@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from linqbot_agent import LinqAgent, Tapback, run
-from linqbot_agent.bubbles import GO_ON
+from linqbot_agent.written import GO_ON
 from pydantic_ai import Agent, ModelRetry, NativeOutput, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse

@@ -1,6 +1,6 @@
 """Attributes of spans: those of OpenTelemetry's semantic conventions, 1.27 and later, and linqbot's own, `linqbot.*`.
 
-They hold only ids, numbers and names of code. They never hold a text, a handle or an idempotency key. They hold the
+They hold only ids, numbers and names of code, the author's names of steps among them. They never hold a text, a handle or an idempotency key. They hold the
 template of a call's path, not the path, which may contain a phone number. They hold an error's class and Linq's
 numbers, not its message, which may quote a person. They hold nothing that the sender of a webhook says about itself,
 such as its user agent.
@@ -9,6 +9,7 @@ such as its user agent.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -102,6 +103,11 @@ def of_answer(answer: ApiResponse | None, error: BaseException | None) -> Attrib
         return {} if answer is None else {"http.response.status_code": answer.status}
     attributes = of_error(error)
     return attributes | {"error.type": str(attributes.get("http.response.status_code", attributes["error.type"]))}
+
+
+def of_step(name: str, usage: Mapping[str, int]) -> Attributes:
+    """Return the attributes of a step of `ctx.once` or `ctx.model_step`, with the tokens of a language model."""
+    return {"linqbot.step": name, **{f"gen_ai.usage.{kind}": count for kind, count in usage.items()}}
 
 
 def error_name(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The plugin: spans for each webhook, for each turn of a delivery, and for each call to Linq.
+"""The plugin: spans for each webhook, for each turn of a delivery, for each call to Linq, and for each step.
 
 The spans of one delivery are one trace, also across a restart. The context of the webhook's span is stored with the
 delivery, in its carrier, as W3C traceparent; every turn continues from this context.
@@ -136,6 +136,23 @@ class OpenTelemetry:
         )
         span.set_attributes(attributes.of_answer(answer, error))
         if error is not None:
+            span.set_status(StatusCode.ERROR, attributes.error_name(error))
+        span.end(end)
+
+    @hookimpl
+    def stepped(
+        self, name: str, error: BaseException | None, took_s: float, from_journal: bool, usage: Mapping[str, int]
+    ) -> None:
+        if (tracer := self._tracer) is None:
+            return
+        facts = attributes.of_step(name, usage)
+        if from_journal:
+            trace.get_current_span().add_event("linqbot.remembered", facts)
+            return
+        end = time.time_ns()
+        span = tracer.start_span(f"step {name}", attributes=facts, start_time=end - int(took_s * 1e9))
+        if error is not None:
+            span.set_attributes(attributes.of_error(error))
             span.set_status(StatusCode.ERROR, attributes.error_name(error))
         span.end(end)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from app_with_emulator import ANN, LINE, run_app
@@ -16,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from linqbot import Bot, Context, MessageReceived, Running
+from linqbot import Bot, Context, Draft, MessageReceived, Running
 from linqbot.client.call import prepare
 from linqbot.emulator.model.faults import Fault
 from linqbot.engine.failure import RetryPolicy
@@ -255,6 +256,46 @@ async def test_a_trace_goes_on_after_a_restart(spans: Spans, tmp_path: Path) -> 
     _, done = spans.named(TURN)
     assert done.context.trace_id == interrupted.context.trace_id == int(TRACE, 16)
     assert done.parent == interrupted.parent
+
+
+async def test_a_step_is_a_span_with_the_tokens_of_a_model_and_a_remembered_one_is_none(
+    spans: Spans, tmp_path: Path
+) -> None:
+    bot, runs = bot_of(spans), list[int]()
+
+    async def ask(draft: Draft) -> dict[str, Any]:
+        return {"text": "Hi", "usage": {"input_tokens": 7, "output_tokens": 2}}
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        runs.append(1)
+        step = await ctx.model_step("answer", ask)
+
+        def pay(key: str) -> None:
+            if len(runs) == 1:
+                raise OSError(message.text)
+
+        await ctx.once("pay", pay)
+        await ctx.reply(step.response["text"])
+
+    async with run_app(bot, tmp_path, retry_policy=NOW) as there:
+        chat = there.text("Hello")
+        await there.quiet()
+        assert there.replies(chat) == ["Hi"]
+    asked, failed, paid = spans.one("step answer"), *spans.named("step pay")
+    assert asked.attributes == {
+        "linqbot.step": "answer",
+        "gen_ai.usage.input_tokens": 7,
+        "gen_ai.usage.output_tokens": 2,
+    }
+    assert (failed.status.status_code, failed.attributes) == (
+        StatusCode.ERROR,
+        {"linqbot.step": "pay", "error.type": "OSError"},
+    )
+    assert paid.status.status_code == StatusCode.UNSET
+    again = spans.named(TURN)[-1]
+    assert [event.name for event in again.events] == ["linqbot.remembered"]
+    assert all(span.parent is not None for span in (asked, failed, paid))
 
 
 async def test_a_refused_call_is_an_error_with_linqs_number_and_the_turn_is_none(spans: Spans, tmp_path: Path) -> None:
