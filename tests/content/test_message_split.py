@@ -32,15 +32,9 @@ def kinds(*content: Content) -> list[list[str]]:
     return [[part.type for part in message.parts or ()] for message in bubbles(content)]
 
 
-def test_text_and_media_share_a_message() -> None:
+def test_text_and_media_share_a_message_and_a_link_is_alone_in_its_own() -> None:
     assert kinds("look", PHOTO, "nice") == [["text", "media", "text"]]
-
-
-def test_two_texts_are_two_messages() -> None:
     assert kinds("a", "b") == [["text"], ["text"]]
-
-
-def test_a_link_is_alone_in_its_message() -> None:
     assert kinds("see", LINK, "and", PHOTO) == [["text"], ["link"], ["text", "media"]]
 
 
@@ -63,6 +57,9 @@ def test_the_first_message_answers_and_the_last_one_has_the_effect() -> None:
 def values(*content: Content, **options: Any) -> list[tuple[str, str]]:
     parts = (part for message in bubbles(content, **options) for part in message.parts or ())
     return [(part.type, part.value) for part in parts if isinstance(part, TextPart | LinkPart)]
+
+
+FOUR = "https://a.test https://b.test https://c.test https://d.test"
 
 
 def test_the_card_of_an_address_follows_its_text(subtests: pytest.Subtests) -> None:
@@ -102,15 +99,13 @@ def test_the_card_of_an_address_follows_its_text(subtests: pytest.Subtests) -> N
         (markdown("- See https://x.test"), [("text", "• See"), ("link", "https://x.test")]),
         (markdown("`https://x.test`"), [("text", "https://x.test")]),
         (TextPart(value="See https://x.test"), [("text", "See https://x.test")]),
+        (markdown("See https://x.test", cards=False), [("text", "See https://x.test")]),
+        (FOUR, [("text", FOUR)]),  # more than three get no cards
+        (link("https://x.test"), [("link", "https://x.test")]),
     ]
     for text, expected in rows:
         with subtests.test(text=text):
             assert values(text) == expected
-
-
-def test_a_list_of_more_than_three_addresses_gets_no_cards() -> None:
-    text = "https://a.test https://b.test https://c.test https://d.test"
-    assert values(text) == [("text", text)]
 
 
 @pytest.mark.parametrize("options", [{"cards": False}, {"service": "SMS"}, {"service": "RCS"}])
@@ -118,14 +113,6 @@ def test_there_are_no_cards_if_they_are_unwanted_or_do_not_exist(options: Any) -
     assert values("See https://x.test", **options) == [("text", "See https://x.test")]
     said = markdown("See [us](https://x.test)")
     assert values(said, **options) == [("text", "See us (https://x.test)")]
-
-
-def test_a_markdown_text_without_cards_has_none() -> None:
-    assert values(markdown("See https://x.test", cards=False)) == [("text", "See https://x.test")]
-
-
-def test_a_link_is_a_card() -> None:
-    assert values("See", link("https://x.test")) == [("text", "See"), ("link", "https://x.test")]
 
 
 @pytest.mark.parametrize("service", ["SMS", "RCS"])

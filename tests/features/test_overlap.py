@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -401,32 +403,61 @@ async def test_a_steered_handler_takes_an_edit_as_the_message_with_its_new_text(
     assert edits == ["for five"]
 
 
-async def test_a_steered_handler_that_fails_gets_the_same_messages_at_the_same_calls() -> None:
-    seen = []
-    steps = [Work(), Work()]
+async def take(kind: str, number: int, work: Work, ctx: Context) -> list[str]:
+    """Take the messages that have come when the work ends: in a call, in a step, or in a step inside of another."""
+
+    async def step(key: str = "") -> list[str]:
+        await work()
+        return [later.text async for later in ctx.incoming()]
+
+    match kind:
+        case "a call":
+            return await step()
+        case "a step":
+            return await ctx.once(f"step {number}", step, kind=list[str])
+        case _:
+            return await ctx.once(
+                f"outer {number}", lambda key: ctx.once(f"step {number}", step), kind=list[str], retry=True
+            )
+
+
+async def taken_in_each_run(kinds: Sequence[str], arrivals: Sequence[bool], *, killed: bool) -> list[list[list[str]]]:
+    """Let a steered handler take messages twice, and fail or be killed at its end. Return what each run took."""
+    works, runs = [Work() for _ in kinds], list[list[list[str]]]()
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
-        heard = []
-        for step in steps:
-            await step()
-            heard.append([later.text async for later in ctx.incoming()])
-        seen.append(heard)
-        if len(seen) == 1:
+        runs.append([await take(kind, number, works[number], ctx) for number, kind in enumerate(kinds)])
+        if len(runs) == 1:
+            if killed:
+                await asyncio.Event().wait()
             raise RuntimeError("the model failed")
         await ctx.reply("done")
 
     async with talking(bot_of(answer, overlap="steer")) as phone:
         await phone.text("one")
-        await steps[0].begun.wait()
-        await phone.text("two")
-        steps[0].end.set()
-        await steps[1].begun.wait()
-        await phone.text("three")
-        steps[1].end.set()
-        assert [str(error) for error in await phone.errors()] == ["the model failed"]
+        for number, (work, arrives) in enumerate(zip(works, arrivals, strict=True)):
+            await work.begun.wait()
+            if arrives:
+                await phone.text(f"later {number}")
+            work.end.set()
+        while not runs:
+            await asyncio.sleep(0)
+        if killed:
+            await phone.restart()
+        else:
+            assert [str(error) for error in await phone.errors()] == ["the model failed"]
         await phone.advance(10)
-        assert await phone.next_reply() == "done"
-    assert seen == [[["two"], ["three"]]] * 2
+        assert [str(reply) for reply in await phone.replies()] == ["done"]
+    return runs
+
+
+@pytest.mark.slow
+async def test_the_next_run_gets_the_same_messages_at_the_same_calls(subtests: pytest.Subtests) -> None:
+    ways = ("a call", "a step", "a step in a step")
+    for kinds, arrivals, killed in product(product(ways, repeat=2), product((True, False), repeat=2), (False, True)):
+        with subtests.test(kinds=kinds, arrivals=arrivals, killed=killed):
+            came = [[f"later {number}"] if arrives else [] for number, arrives in enumerate(arrivals)]
+            assert await taken_in_each_run(kinds, arrivals, killed=killed) == [came] * 2
 
 
 @pytest.mark.parametrize("storage", ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.process)])
@@ -467,28 +498,6 @@ async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_
     assert runs == [["one", "2", "three"], ["one"], ["two"], ["2"], ["three"], ["four"]]
 
 
-async def test_what_a_step_on_record_has_taken_gets_no_turn_of_its_own() -> None:
-    work, answered = Work(), list[list[str]]()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        async def ask_model(key: str) -> list[str]:
-            await work()
-            return [message.text, *[later.text async for later in ctx.incoming()]]
-
-        words = await ctx.once("model", ask_model)
-        answered.append(words)
-        if len(answered) == 1:
-            raise RuntimeError("the model failed")
-        await ctx.reply(" ".join(words))
-
-    async with talking(bot_of(answer, overlap="steer")) as phone:
-        await work.overtaken(phone, "one", "two")
-        await phone.errors()
-        await phone.advance(10)
-        assert [str(reply) for reply in await phone.replies()] == ["one two"]
-    assert answered == [["one", "two"]] * 2
-
-
 @pytest.mark.parametrize("killed", [False, True])
 async def test_what_a_step_inside_of_another_has_taken_is_taken_once(killed: bool) -> None:
     works, answered = [Work(), Work()], list[list[str]]()
@@ -522,37 +531,6 @@ async def test_what_a_step_inside_of_another_has_taken_is_taken_once(killed: boo
         await phone.advance(10)
         assert [str(reply) for reply in await phone.replies()] == ["one two"]
     assert answered == [["one", "two"]] * 2
-
-
-@pytest.mark.parametrize("when", ["before the step", "behind the step"])
-async def test_calls_beside_a_step_on_record_get_the_same_messages_again(when: str) -> None:
-    seen = list[list[list[str]]]()
-    works = [Work(), Work()]
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        async def take(work: Work) -> list[str]:
-            await work()
-            return [later.text async for later in ctx.incoming()]
-
-        if when == "before the step":
-            taken = [await take(works[0]), await ctx.once("model", lambda _: take(works[1]))]
-        else:
-            taken = [await ctx.once("model", lambda _: take(works[0])), await take(works[1])]
-        seen.append(taken)
-        if len(seen) == 1:
-            raise RuntimeError("the model failed")
-        await ctx.reply("done")
-
-    async with talking(bot_of(answer, overlap="steer")) as phone:
-        await phone.text("one")
-        for word, work in zip(("two", "three"), works, strict=True):
-            await work.begun.wait()
-            await phone.text(word)
-            work.end.set()
-        await phone.errors()
-        await phone.advance(10)
-        assert [str(reply) for reply in await phone.replies()] == ["done"]
-    assert seen == [[["two"], ["three"]]] * 2
 
 
 async def test_a_step_on_record_that_took_nothing_leaves_later_messages_to_the_next_call() -> None:
