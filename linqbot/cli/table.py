@@ -24,6 +24,7 @@ SECTIONS: Final = (
             "dev": "Try a bot on an emulated phone in the browser, with no account.",
             "rehearse": "Let simulated people talk to a bot while things go wrong.",
             "trigger": "Send a signed event of any type to a bot.",
+            "mcp": "Let a coding agent see what a bot does, text it and act.",
         },
     ),
     Section(

@@ -167,7 +167,8 @@ def test_every_command_has_json_output(subtests: pytest.Subtests) -> None:
     for path in EVERY:
         with subtests.test(path=path):
             command = found(path)
-            if not isinstance(command, click.Group):
+            # The output of `linqbot mcp` is a protocol in JSON.
+            if not isinstance(command, click.Group) and path != ("mcp",):
                 assert "--json" in {name for param in command.params for name in param.opts}
 
 

@@ -1,0 +1,181 @@
+"""`linqbot mcp`: the commands of operators as tools of an MCP server, for a coding agent or an assistant.
+
+A tool runs a command of linqbot with `--json`, so that it says what the command says. Standard output is the protocol's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import click
+import httpx
+from pydantic_core import from_json
+
+from linqbot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import MCPServer
+
+JsonObject: TypeAlias = dict[str, Any]
+
+PAGE: Final = "http://127.0.0.1:4010"
+PERSON: Final = "+14155550142"
+"""The first person of the phone page."""
+
+
+@click.command("mcp")
+@click.option("--allow-writes", is_flag=True, help="Also offer the tools that mute, retry, answer and send.")
+@click.option(
+    "--dev",
+    is_flag=True,
+    help="Of the linqbot dev that runs in this folder; an agent texts its bot and moves its clock.",
+)
+@click.option("--page", metavar="URL", default=PAGE, show_default=True, help="With --dev: where the phone page is.")
+def command(*, allow_writes: bool, dev: bool, page: str) -> None:
+    """Serve an MCP server on standard input and output, with the commands of operators as tools.
+
+    A coding agent starts it, such as with: claude mcp add linqbot -- linqbot mcp --dev
+    """
+    try:
+        from mcp.server.mcpserver import MCPServer
+    except ImportError as error:
+        raise ConfigError("linqbot mcp needs a further package: pip install 'linqbot[mcp]'") from error
+    server = MCPServer(
+        "linqbot", instructions="Tools to find out what a chatbot did and why, by Linq's ids and handles."
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # the server shows the log of all modules
+    run = _Runs(dev=dev, page=page)
+    _offer_reads(server, run)
+    if allow_writes:
+        _offer_writes(server, run)
+    if dev:
+        _offer_phone(server, page)
+    server.run("stdio")
+
+
+class _Runs:
+    """Runs commands of linqbot, with the storage and the Linq of `linqbot dev` if `dev` is True."""
+
+    def __init__(self, *, dev: bool, page: str) -> None:
+        self._storage = ("--dev",) if dev else ()
+        self._environ = dict(os.environ)
+        if dev:
+            self._environ |= {"LINQ_API_V3_API_KEY": "dev", "LINQ_API_V3_BASE_URL": f"{page}/api/partner"}
+
+    async def __call__(self, *words: str, stored: bool = True) -> JsonObject:
+        """Run a command. Return its JSON, or its error in JSON with what to do."""
+        line = (*words, *(self._storage if stored else ()), "--json")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "linqbot", *line),
+            env=self._environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, said = await process.communicate()
+        if not out.strip():
+            return {"exit_code": process.returncode, "error": said.decode()}
+        found = from_json(out)
+        return found if isinstance(found, dict) else {"rows": found}
+
+
+def _given(**options: str | None) -> Sequence[str]:
+    return [word for name, value in options.items() if value is not None for word in (f"--{name}", value)]
+
+
+def _offer_reads(server: MCPServer, run: _Runs) -> None:
+    @server.tool()
+    async def why(who: str, at: str | None = None) -> JsonObject:
+        """Say what became of a person's messages and why: handlers tried, calls, refusals, mutes, open questions.
+
+        Args:
+            who: A handle such as +14155550142, or the id of a chat, a message or a delivery.
+            at: Only around this time, such as 10:42 or 2026-11-26T10:42.
+        """
+        return await run("why", who, *_given(at=at))
+
+    @server.tool()
+    async def waiting(kind: str | None = None) -> JsonObject:
+        """List what waits or was given up.
+
+        Args:
+            kind: deliveries, dead, scheduled, questions, broadcasts, ambiguous, withheld or log; None is a summary.
+        """
+        return await run("waiting", "list", *([f"--{kind}"] if kind else []))
+
+    @server.tool()
+    async def mutes() -> JsonObject:
+        """List where the bot is muted."""
+        return await run("mute")
+
+    @server.tool()
+    async def explain(code: str) -> JsonObject:
+        """Explain an error code of linqbot (LQB…) or of Linq: its meaning, its causes, and what to do."""
+        return await run("explain", code, stored=False)
+
+
+def _offer_writes(server: MCPServer, run: _Runs) -> None:
+    @server.tool()
+    async def mute(who: str, for_time: str | None = None, reason: str | None = None) -> JsonObject:
+        """Make the bot silent.
+
+        Args:
+            who: A handle, the id of a chat, or all.
+            for_time: Such as 30m, 2h or 1d; None is until unmute.
+        """
+        return await run("mute", "--all" if who == "all" else who, *_given(**{"for": for_time}, reason=reason))
+
+    @server.tool()
+    async def unmute(who: str, catch_up: bool = False) -> JsonObject:
+        """Let the bot speak again for a handle, a chat or all; with catch_up it answers what came meanwhile."""
+        return await run("unmute", "--all" if who == "all" else who, *(["--catch-up"] if catch_up else []))
+
+    @server.tool()
+    async def retry(delivery: str) -> JsonObject:
+        """Have a dead letter handled again."""
+        return await run("waiting", "retry", delivery)
+
+    @server.tool()
+    async def answer(question: str, text: str) -> JsonObject:
+        """Answer an open question in place of the person."""
+        return await run("waiting", "answer", question, text)
+
+    @server.tool()
+    async def send(to: str, text: str) -> JsonObject:
+        """Send a message to a handle."""
+        return await run("send", to, "--text", text, stored=False)
+
+
+def _offer_phone(server: MCPServer, page: str) -> None:
+    http = httpx.AsyncClient(base_url=f"{page}/emulator", trust_env=False, timeout=60)
+
+    async def state() -> JsonObject:
+        found: JsonObject = (await http.get("/state")).json()
+        return found
+
+    @server.tool()
+    async def text(text: str, person: str = PERSON) -> JsonObject:
+        """Text the bot as a person, on the emulated phone. Read the answer with conversation."""
+        line = (await state())["lines"][0]["phone_number"]
+        body = {"from": person, "to": line, "parts": [{"type": "text", "value": text}]}
+        written: JsonObject = (await http.post("/inbound", json=body)).json()
+        return written
+
+    @server.tool()
+    async def conversation(person: str = PERSON) -> JsonObject:
+        """Return the messages with a person, and for each turn its handler, the filters that were tried, and errors."""
+        found = await state()
+        handles = {chat["id"] for chat in found["chats"] if any(one["handle"] == person for one in chat["handles"])}
+        messages = [each for chat in found["chats"] if chat["id"] in handles for each in chat["messages"]]
+        return {"messages": messages, "turns": [each for each in found["observations"] if each["chat_id"] in handles]}
+
+    @server.tool()
+    async def move_clock(seconds: float) -> JsonObject:
+        """Move the clock of the bot and of the emulator: what is due meanwhile happens."""
+        shown: JsonObject = (await http.post("/clock", json={"advance_s": seconds})).json()
+        return shown

@@ -1,0 +1,67 @@
+"""`linqbot mcp` with the official client of the protocol, over standard input and output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emulator_control import replies
+from ports import free_port
+
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.anyio]
+
+mcp = pytest.importorskip("mcp", reason="The package mcp is not installed.")
+
+BOT = """
+from linqbot import Bot, Context, MessageReceived
+bot = Bot(typing=False)
+
+@bot.on_message("menu")
+async def menu(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Soup.")
+
+@bot.on_message("boom", attempts=1)
+async def boom(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError
+"""
+
+
+async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Path, command: Callable[..., Any]) -> None:
+    from mcp import Client, StdioServerParameters
+
+    (tmp_path / "bot.py").write_text(BOT)
+    page = f"http://127.0.0.1:{free_port()}"
+    dev = command("dev", "bot.py", "--port", page.rpartition(":")[2])
+    dev.until(lambda: "Text your bot" in dev.said())
+    line = ["-m", "linqbot", "mcp", "--dev", "--allow-writes", "--page", page]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LINQ_", "LINQBOT_"))}
+    server = StdioServerParameters(command=sys.executable, args=line, env=environ, cwd=tmp_path)
+    async with Client(server) as agent:
+
+        async def call(tool: str, **arguments: Any) -> Any:
+            result = await agent.call_tool(tool, arguments)
+            assert not result.is_error, result
+            return result.structured_content
+
+        for text in ("menu", "what", "boom"):
+            await call("text", text=text)
+        dev.until(lambda: dev.said().count(" → ") == 3)
+        assert replies(page) == ["Soup."]
+        turns = (await call("conversation"))["turns"]
+        assert [turn["reason"] for turn in turns if turn["outcome"] == "not_handled"] == ["no filter fits"]
+        found = await call("why", who="+14155550142")
+        said = [case["answer"] for case in found["cases"] if case["type"] == "message.received"]
+        assert "No handler took it: no filter fits." in said
+        (letter,) = (await call("waiting", kind="dead"))["rows"]
+        assert await call("retry", delivery=letter["id"]) == {"retried": 1}
+        assert "is not a dead letter" in str(await call("retry", delivery="w.unknown"))
+        assert (await call("mute", who="all", for_time="1h", reason="dinner"))["rows"][0]["reason"] == "dinner"
+        assert len((await call("mutes"))["rows"]) == 1
+        await call("unmute", who="all")
+        assert (await call("explain", code="LQB4001"))["code"] == "LQB4001"
+        before = (await call("move_clock", seconds=0))["now"]
+        assert (await call("move_clock", seconds=3600))["now"] > before
