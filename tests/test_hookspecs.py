@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.router import Router
 from linqbot.client.call import Run
 from linqbot.errors import LinqApiError
-from linqbot.hookspecs import Running, TurnReport, hookimpl
+from linqbot.hookspecs import PersonalData, Running, TurnReport, hookimpl
 from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.registry import LIFECYCLE, OBSERVED
 from linqbot.testing import HandlerFailed, talking
@@ -218,6 +218,13 @@ class Adds:
     @hookimpl
     def register_commands(self) -> Iterable[click.Command]:
         return [click.Command("adds")]
+
+    @hookimpl
+    def register_personal_data(self) -> PersonalData:
+        async def nothing(handle: str, chats: Collection[str]) -> dict[str, Any]:
+            return {}
+
+        return PersonalData(nothing, nothing)
 
     @hookimpl
     def register_routes(self, running: Running) -> Iterable[Route]:

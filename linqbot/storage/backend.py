@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
@@ -944,8 +944,19 @@ class Storage(ABC):
 
         person = personal.Person(handle, chats, acts.digest_of(self.install, handle))
         found = await personal.export(person, self._survey)
-        await self._write(lambda tx: personal.note(tx, person, by, "export", found.counts))
+        await self.note_receipt(handle, "export", found.counts, by=by)
         return found
+
+    async def note_receipt(
+        self, handle: str, what: Literal["export", "forget"], counts: Mapping[str, int], *, by: By
+    ) -> None:
+        """Store a receipt of what was exported or erased outside the storage.
+
+        Args:
+            counts: The number of rows by table.
+        """
+        of = [ActedOn("", acts.digest_of(self.install, handle))]
+        await self._write(lambda tx: acts.note(tx, by, what, of, counts))
 
     async def forget(self, handle: str, *, chats: Collection[str] = (), by: By = THE_BOT) -> Forgotten:
         """Erase a person from storage and disk. Each commit that erases stores a receipt.

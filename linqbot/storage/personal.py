@@ -26,7 +26,7 @@ from linqbot.linq.events.lane import (
     lane_of_receipts,
 )
 from linqbot.storage import acts, broadcasts, mutes, outcomes, state
-from linqbot.storage.acts import ActedOn, By, What
+from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.contents import TABLES, select
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.upkeep import Exported, Forgotten
@@ -314,11 +314,6 @@ async def export(person: Person, read: Read) -> Exported:
     return Exported(await read(rows), tuple(sorted(person.chats)))
 
 
-async def note(tx: Writable, person: Person, by: By, what: What, counts: Mapping[str, int]) -> None:
-    """Store a receipt."""
-    await acts.note(tx, by, what, [ActedOn("", person.digest)], counts)
-
-
 async def forget(
     person: Person,
     by: By,
@@ -394,5 +389,5 @@ async def _erase(
             sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"  # noqa: S608 - constant text
             rows[table] = await tx.run(sql, *_values(kept, person, keys))
     tx.changes.broadcasts |= rows["recipient"] > 0
-    await note(tx, person, by, "forget", +rows)
+    await acts.note(tx, by, "forget", [ActedOn("", person.digest)], +rows)
     return Forgotten(+rows)

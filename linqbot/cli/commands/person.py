@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeAlias
 
 import click
 
+from linqbot.cli import logs
 from linqbot.cli.deliveries import act_for_people, act_row
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
 from linqbot.cli.output import FiniteRange, print_facts, print_table, printable, printable_json
@@ -81,15 +82,28 @@ async def show(
     if who is None or name is not None or not who.startswith(PERSON):
         return await _show_state(storage, who, name)
     handle = who.removeprefix(PERSON)
-    found = await person.export(storage, handle, await _chats(handle, chats, ask_linq=ask_linq), by)
+    keepers = _keepers()
+    found = await person.export(storage, keepers, handle, await _chats(handle, chats, ask_linq=ask_linq), by)
     receipts = [act_row(each) for each in await storage.acts(handle=handle) if each.counts is not None]
-    return Result(found | {"receipts": receipts}, partial(_show_all, found["tables"], receipts))
+    failure = _failure(keepers, f"More may be kept of {handle}")
+    return Result(found | {"receipts": receipts}, partial(_show_all, found["tables"], receipts), failure=failure)
+
+
+def _keepers() -> person.Keepers:
+    logs.configure("error", "auto")
+    return person.Keepers(from_env(storage=click.get_current_context().params["storage"]))
+
+
+def _failure(keepers: person.Keepers, what: str) -> StorageError | None:
+    if not keepers.problems:
+        return None
+    return StorageError(f"{what}: the plugin {'; the plugin '.join(keepers.problems)}. Correct it, and run this again.")
 
 
 def _show_all(tables: dict[str, list[_Row]], receipts: list[_Row]) -> None:
     for table, rows in tables.items():
         for row in rows:
-            click.secho(f"{table}  {KEPT[table].about}", bold=True)
+            click.secho(f"{table}  {KEPT[table].about if table in KEPT else 'of a plugin'}", bold=True)
             print_facts({key: _words(value) for key, value in row.items()}, as_json=False)
             click.echo()
     click.echo(", ".join(f"{len(rows)} in {table}" for table, rows in tables.items() if rows) or _NOTHING)
@@ -213,11 +227,12 @@ async def forget(
     """
     confirm(f"Erase everything stored about {handle}? It cannot be undone")
     url = click.get_current_context().params["storage"]
+    keepers = _keepers()
     known = await _chats(handle, chats, ask_linq=ask_linq)
-    forgotten = await person.forget(storage, handle, known, by, wait_s=wait_s)
+    forgotten = await person.forget(storage, keepers, handle, known, by, wait_s=wait_s)
     row = {"rows": dict(forgotten.rows), **{name: getattr(forgotten, name) for name in ("left", "chats", "wiped")}}
     again = _again(handle, forgotten.chats, ask_linq=ask_linq, storage=url)
-    failure = None
+    failure = _failure(keepers, f"Data of {handle} may be left")
     if forgotten.left:
         count = len(forgotten.left)
         failure = StorageError(

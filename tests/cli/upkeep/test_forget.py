@@ -13,6 +13,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 from fakes import CHAT, NOW, PERSON, delivery, text_body
+from plugin_packages import install_plugin
 
 from linqbot.cli.main import main
 from linqbot.settings import Settings
@@ -176,3 +177,57 @@ def test_a_number_without_its_country_is_a_usage_error(handle: str) -> None:
     result = forget(handle, "--yes")
     assert result.exit_code == 2
     assert "is not a handle" in result.output
+
+
+TICKETS = """
+import json
+from pathlib import Path
+from linqbot import hookimpl
+from linqbot.hookspecs import PersonalData
+
+FILE = Path("tickets.json")
+
+@hookimpl
+def register_personal_data():
+    return PersonalData(export, forget)
+
+async def export(handle, chats):
+    return {"tickets": json.loads(FILE.read_text()).get(handle, []), "chats": [{"id": chat} for chat in chats]}
+
+async def forget(handle, chats):
+    kept = json.loads(FILE.read_text())
+    gone = kept.pop(handle, [])
+    FILE.write_text(json.dumps(kept))
+    return {"tickets": len(gone), "chats": len(chats)}
+"""
+
+
+def test_what_a_plugin_keeps_is_exported_and_erased_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "site").mkdir()
+    install_plugin(folder / "site", "desk", TICKETS)
+    monkeypatch.syspath_prepend(folder / "site")
+    stored()
+    (folder / "tickets.json").write_text(json.dumps({PERSON: [{"ticket": 7}], "+1999": [{"ticket": 8}]}))
+    exported = json.loads(CliRunner().invoke(main, ["person", "show", PERSON, "--json"]).output)
+    assert exported["tables"]["desk.tickets"] == [{"ticket": 7}]
+    assert exported["tables"]["desk.chats"] == [{"id": CHAT}]
+    assert re.search(r"^ticket +7$", CliRunner().invoke(main, ["person", "show", PERSON]).output, re.MULTILINE)
+    erased = json.loads(forget(PERSON, "--yes", "--json").output)["rows"]
+    assert erased == {"dead": 1, "state": 1, "desk.tickets": 1, "desk.chats": 1}
+    assert json.loads((folder / "tickets.json").read_text()) == {"+1999": [{"ticket": 8}]}
+    (newest, *_) = json.loads(CliRunner().invoke(main, ["person", "show", "--json", PERSON]).output)["receipts"][1:]
+    assert (newest["what"], newest["counts"]) == ("forget", {"desk.tickets": 1, "desk.chats": 1})
+
+
+def test_a_plugin_that_fails_is_named_and_all_else_is_erased(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "site").mkdir()
+    install_plugin(folder / "site", "desk", TICKETS)  # there is no file of tickets
+    install_plugin(folder / "site", "gone", "import does_not_exist")
+    monkeypatch.syspath_prepend(folder / "site")
+    stored()
+    done = forget(PERSON, "--yes", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["rows"] == {"dead": 1, "state": 1}
+    assert "gone is disabled: loading it raised ModuleNotFoundError" in done.output
+    assert "the plugin desk failed: forget raised FileNotFoundError" in done.output
+    assert WORDS.encode() not in on_disk(folder)
