@@ -296,7 +296,7 @@ async def test_an_operator_sees_what_is_kept_of_a_person_and_forgets_it(tmp_path
     assert found.exit_code == 0, found.output
     assert "My secret 4" in found.output
     assert "They like soup." in found.output
-    assert {row["name"] for row in json.loads(found.output)} == {TALK, SUMMARIES}
+    assert {row["name"] for row in json.loads(found.output)["tables"]["state"]} == {TALK, SUMMARIES}
     forgotten = await command("person", "forget", handle, "--yes", "--storage", url)
     assert forgotten.exit_code == 0, forgotten.output
     stored = b"".join([await path.read_bytes() async for path in anyio.Path(tmp_path).iterdir()])
