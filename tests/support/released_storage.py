@@ -28,7 +28,9 @@ from pydantic import BaseModel
 from linqbot import Bot, Client, Context, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.server.app import create_app, running
+from linqbot.storage.acts import By
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.state import StateWrite
 
 FRIEND = "+14155550143"
 CHATS = {
@@ -155,6 +157,7 @@ async def write(path: Path) -> None:
             )
 
         await until(is_complete)
+        await storage.write_state([StateWrite("bot", "Menu", b'{"soup":3}')], by=By("dana", "new menu"))
 
 
 def main(target: Path) -> None:
