@@ -1,4 +1,7 @@
-"""LLM agents in the chats of a linqbot. `LinqAgent` is the plugin, and `run` answers a message with an agent."""
+"""LLM agents in the chats of a linqbot. `LinqAgent` is the plugin, and `run` answers a message with an agent of pydantic-ai.
+
+`linqbot_agent.anthropic`, `.openai` and `.langgraph` have a `run` for agents of other frameworks.
+"""
 
 from linqbot_agent.budget import Budget
 from linqbot_agent.entries import ResultNotRecorded, idempotency_key

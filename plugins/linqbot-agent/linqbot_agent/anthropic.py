@@ -1,0 +1,137 @@
+"""`run`: answers a message with a model of Anthropic and tools, in a loop on the `anthropic` SDK."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import EllipsisType
+from typing import Any, TypeAlias
+
+from anthropic import AsyncAnthropic, beta_async_tool, beta_tool
+from anthropic.lib.tools import BetaAsyncFunctionTool, BetaFunctionTool, ToolError
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from linqbot import BotError, Context
+from linqbot_agent.loops import Loop, Message, go_on, running
+
+Tool: TypeAlias = Callable[..., Any] | BetaAsyncFunctionTool[Any] | BetaFunctionTool[Any]
+"""A function whose docstring describes it, or what `beta_tool` and `beta_async_tool` of the SDK make of one."""
+
+
+class TooManyRequests(Exception):
+    """The model has called tools again and again, and given no answer."""
+
+
+async def run(
+    client: AsyncAnthropic,
+    ctx: Context,
+    *,
+    model: str,
+    tools: Iterable[Tool] = (),
+    stream: bool = False,
+    max_tokens: int = 4096,
+    max_requests: int = 50,
+    timeout_s: float = 60.0,
+    sorry: str | EllipsisType | None = ...,
+    **options: Any,
+) -> str | None:
+    """Answer the event's message with a model of Anthropic, in the event's chat.
+
+    Each response of the model and each call of a tool is recorded before the next one begins. If the turn runs again,
+    recorded ones are not repeated. A request or a call that was cut off is made again: see `idempotency_key`.
+
+    Args:
+        client: The client of the SDK, or one for another platform, such as `AsyncAnthropicBedrock`.
+        model, max_tokens: As for `client.messages.create`.
+        tools: The tools. They run one after the other. One that raises `ToolError` of the SDK lets the model try again.
+        stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
+        max_requests: The most requests to the model. After that the person hears `sorry`.
+        timeout_s: The longest time of one request, in seconds.
+        sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+        options: Further arguments of `client.messages.create`, such as `system`.
+    Returns:
+        The text that was said; None if the model failed, or the person has used up the budget.
+    Raises:
+        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, or a tool is none.
+
+    Example: `await run(client, ctx, model="claude-sonnet-4-5", system="You take bookings.", tools=[book])`
+    """
+    known = {tool.name: tool for tool in map(_as_tool, tools)}
+    request = {"model": model, "max_tokens": max_tokens, **options}
+    if known:
+        request["tools"] = [tool.to_dict() for tool in known.values()]
+    async with running(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, failures=(TooManyRequests,)) as loop:
+        messages = await loop.conversation()
+        start = len(messages)
+        for _ in range(max_requests):
+            response = await _response(client, loop, request, messages, messages[start:])
+            calls = [block for block in response["content"] if block["type"] == "tool_use"]
+            results = [await _result(loop, known, call) for call in calls]
+            if results:
+                messages.append({"role": "user", "content": results})
+            elif response["stop_reason"] != "pause_turn":
+                return "\n\n".join(loop.speech.said)
+        raise TooManyRequests(f"{max_requests} requests, and no answer")
+    return None
+
+
+async def _response(
+    client: AsyncAnthropic, loop: Loop, request: Mapping[str, Any], messages: list[Message], new: Sequence[Message]
+) -> Any:
+    """Return the next response as JSON, and add it to the messages."""
+
+    async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
+        whole: Any = {**request, "messages": [*messages, *further]}
+        if not loop.stream:
+            return _recorded(await client.messages.create(**whole))
+        async with client.messages.stream(**whole) as stream:
+            async for text in stream.text_stream:
+                write(text)
+            return _recorded(await stream.get_final_message())
+
+    step = await loop.ask(new, ask, text=_text, calls_tool=lambda found: found["stop_reason"] == "tool_use")
+    messages += go_on(step.said)
+    if step.response["content"]:
+        messages.append({"role": "assistant", "content": step.response["content"]})
+    return step.response
+
+
+def _recorded(message: Any) -> Any:
+    return message.model_dump(
+        mode="json", exclude_none=True, include={"content", "stop_reason", "usage", "model"}, warnings=False
+    )
+
+
+def _text(response: Any) -> str:
+    return "".join(block["text"] for block in response["content"] if block["type"] == "text")
+
+
+async def _result(loop: Loop, tools: Mapping[str, Any], call: Any) -> Message:
+    name = call["name"]
+
+    async def make() -> Any:
+        if (tool := tools.get(name)) is None:
+            return {"content": f"There is no tool {name}.", "is_error": True}
+        try:
+            found = tool.call(call["input"])
+            result = await found if inspect.isawaitable(found) else found
+        except ToolError as error:
+            return {"content": str(error), "is_error": True}
+        except ValueError as error:
+            if not isinstance(error.__cause__, ValidationError):  # of arguments that the model has made up
+                raise
+            return {"content": str(error), "is_error": True}
+        return {"content": result if isinstance(result, str) else to_json(result, fallback=str).decode()}
+
+    result = await loop.call(name, call["id"], make)
+    content = {"content": result} if isinstance(result, str) else result
+    return {"type": "tool_result", "tool_use_id": call["id"], **content}
+
+
+def _as_tool(tool: Tool) -> BetaAsyncFunctionTool[Any] | BetaFunctionTool[Any]:
+    if isinstance(tool, BetaAsyncFunctionTool | BetaFunctionTool):
+        return tool
+    if not inspect.isroutine(tool):
+        raise BotError(f"run(tools=…) takes functions, not {type(tool).__name__}.")
+    return beta_async_tool(tool) if inspect.iscoroutinefunction(tool) else beta_tool(tool)

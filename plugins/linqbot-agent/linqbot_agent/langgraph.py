@@ -1,0 +1,175 @@
+"""`run`: answers a message with a graph of LangGraph. `durable` makes a model or a tool of the graph record what it does.
+
+A checkpointer would leave out of later runs what the graph has said, so the model and the tools record instead: each run of
+a turn goes through the whole graph again, and is answered from the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import EllipsisType
+from typing import Any, overload
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ToolMessage,
+    convert_to_messages,
+    message_chunk_to_message,
+    message_to_dict,
+    messages_from_dict,
+)
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langchain_core.tools import tool as tool_of
+from langgraph.errors import GraphRecursionError
+from langgraph.graph.state import CompiledStateGraph
+
+from linqbot import BotError, Context
+from linqbot_agent.loops import Message, current_loop, running
+
+
+async def run(
+    graph: CompiledStateGraph[Any, Any, Any, Any],
+    ctx: Context,
+    *,
+    stream: bool = False,
+    state: Mapping[str, Any] | None = None,
+    config: RunnableConfig | None = None,
+    timeout_s: float = 60.0,
+    sorry: str | EllipsisType | None = ...,
+) -> str | None:
+    """Answer the event's message with a graph, in the event's chat.
+
+    Each response of a `durable` model and each call of a `durable` tool is recorded before the next one begins. If the turn
+    runs again, recorded ones are not repeated. A request or a call that was cut off is made again: see `idempotency_key`.
+    All else in the graph runs again in each run of the turn.
+
+    Args:
+        graph: The compiled graph, whose state has `messages`.
+        stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
+        state: Further values of the state with which the graph begins.
+        config: As for `graph.ainvoke`.
+        timeout_s: The longest time of one request, in seconds.
+        sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+    Returns:
+        The text that was said; None if the model failed, or the person has used up the budget.
+    Raises:
+        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, or no durable model was asked.
+
+    Example: `await run(graph, ctx)`
+    """
+    async with running(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, failures=(GraphRecursionError,)) as loop:
+        messages = await loop.conversation()
+        loop.start = len(messages)
+        await graph.ainvoke({**(state or {}), "messages": messages}, config)
+        if not loop.has_asked:
+            raise BotError("The graph has asked no durable model. Build it with durable(model) and durable(tool).")
+        return "\n\n".join(loop.speech.said)
+    return None
+
+
+@overload
+def durable(part: BaseChatModel) -> BaseChatModel: ...
+
+
+@overload
+def durable(part: BaseTool | Callable[..., Any]) -> BaseTool: ...
+
+
+def durable(part: BaseChatModel | BaseTool | Callable[..., Any]) -> BaseChatModel | BaseTool:
+    """Return a model, a tool, or a function as a tool, that records what it does inside of `run`.
+
+    Example: `create_agent(durable(model), [durable(book)])`
+    """
+    if isinstance(part, BaseChatModel):
+        return _DurableModel(inner=part)
+    inner = part if isinstance(part, BaseTool) else tool_of(part)
+    return _DurableTool(
+        inner=inner,
+        name=inner.name,
+        description=inner.description,
+        args_schema=inner.args_schema,
+        return_direct=inner.return_direct,
+    )
+
+
+class _DurableModel(BaseChatModel):
+    inner: Any
+
+    @property
+    def _llm_type(self) -> str:
+        return "linqbot"
+
+    def bind_tools(self, tools: Any, **options: Any) -> BaseChatModel:
+        return _DurableModel(inner=self.inner.bind_tools(tools, **options))
+
+    def _generate(self, *_: Any, **__: Any) -> ChatResult:
+        raise BotError("A durable model works with ainvoke only, as run(graph, ctx) does.")
+
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
+    ) -> ChatResult:
+        loop = current_loop("A durable model")
+
+        async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
+            given = [*messages, *convert_to_messages(further)]
+            message: Any = None
+            if loop.stream:
+                async for chunk in self.inner.astream(given, stop=stop, **options):
+                    write(chunk.text)
+                    message = chunk if message is None else message + chunk
+                message = message_chunk_to_message(message)
+            else:
+                message = await self.inner.ainvoke(given, stop=stop, **options)
+            return {**message_to_dict(message), "usage": dict(message.usage_metadata or {})}
+
+        said = [message for message in messages if message.type != "system"]
+        step = await loop.ask([*map(_shown, said[loop.start :])], ask, text=_text, calls_tool=_calls_tool)
+        message = _message(step.response)
+        if step.said:
+            before = f"{step.said}\n\n"
+            is_text = isinstance(message.content, str)
+            message.content = before + message.text if is_text else [{"type": "text", "text": before}, *message.content]
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+class _DurableTool(BaseTool):
+    inner: BaseTool
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:  # noqa: A002
+        """Return the message with the result of a call."""
+
+        async def make() -> Any:
+            found = await self.inner.ainvoke(input, config, **options)
+            if not isinstance(found, ToolMessage):
+                raise BotError(f"The tool {self.name} returned {type(found).__name__}, which cannot be recorded.")
+            return message_to_dict(found)
+
+        recorded = await current_loop(f"The tool {self.name}").call(self.name, input["id"], make)
+        if isinstance(recorded, str):  # it was refused
+            return ToolMessage(recorded, tool_call_id=input["id"], name=self.name, status="error")
+        return _message(recorded)
+
+    def _run(self, *_: Any, **__: Any) -> Any:
+        raise BotError("A durable tool works with ainvoke only, as run(graph, ctx) does.")
+
+
+def _message(recorded: Any) -> Any:
+    return messages_from_dict([recorded])[0]
+
+
+def _text(recorded: Any) -> str:
+    return str(_message(recorded).text)
+
+
+def _calls_tool(recorded: Any) -> bool:
+    return bool(recorded["data"].get("tool_calls"))
+
+
+def _shown(message: BaseMessage) -> list[Any]:
+    """Return what a message says, without its id, which is another one in each run."""
+    calls = message.tool_calls if isinstance(message, AIMessage) else getattr(message, "tool_call_id", None)
+    return [message.type, message.content, calls]

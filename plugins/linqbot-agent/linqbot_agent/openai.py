@@ -1,0 +1,208 @@
+"""`run`: answers a message with an agent of the OpenAI Agents SDK. Its model and its function tools are recorded."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from types import EllipsisType
+from typing import Any, Final
+
+import agents
+from agents import Agent, FunctionTool, Handoff, Model, ModelBehaviorError, ModelProvider, ModelResponse, RunConfig
+from agents.models.fake_id import FAKE_RESPONSES_ID
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from linqbot import BotError, Context
+from linqbot_agent.loops import Loop, Message, running
+
+_HOSTED: Final = (
+    agents.CodeInterpreterTool,
+    agents.FileSearchTool,
+    agents.HostedMCPTool,
+    agents.ImageGenerationTool,
+    agents.WebSearchTool,
+)
+"""Tools that the provider runs. What they did is a part of its response."""
+
+_OUTPUTS: Final = (agents.ToolOutputText, agents.ToolOutputImage, agents.ToolOutputFileContent, list)
+
+_responses: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
+
+
+async def run(
+    agent: Agent[Any],
+    ctx: Context,
+    *,
+    stream: bool = False,
+    max_turns: int = 10,
+    run_config: RunConfig | None = None,
+    timeout_s: float = 60.0,
+    sorry: str | EllipsisType | None = ...,
+) -> str | None:
+    """Answer the event's message with an agent of the OpenAI Agents SDK, in the event's chat.
+
+    Each response of a model and each call of a function tool is recorded before the next one begins, those of agents to
+    which it hands over included. If the turn runs again, recorded ones are not repeated. A request or a call that was cut
+    off is made again: see `idempotency_key`. The context of tools is `ctx`.
+
+    Args:
+        agent: The agent. Its output is text.
+        stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
+        max_turns, run_config: As for `Runner.run`. Without a config, the SDK traces nothing.
+        timeout_s: The longest time of one request, in seconds.
+        sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+    Returns:
+        The text that was said; None if the model failed, or the person has used up the budget.
+    Raises:
+        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, the output of the agent is no text,
+            or it has MCP servers, a tool that needs approval, or a tool that runs on this machine and is no function.
+
+    Example: `await run(agent, ctx)`
+    """
+    config = run_config or RunConfig(tracing_disabled=True)
+    async with running(
+        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, failures=(agents.MaxTurnsExceeded, ModelBehaviorError)
+    ) as loop:
+        messages: Any = await loop.conversation()
+        recorded = _Recording(loop, config.model_provider, len(messages))
+        own = recorded.model(config.model) if isinstance(config.model, Model) else config.model
+        config = replace(config, model=own, model_provider=recorded)
+        await agents.Runner.run(recorded.agent(agent), messages, context=ctx, max_turns=max_turns, run_config=config)
+        return "\n\n".join(loop.speech.said)
+    return None
+
+
+class _Recording(ModelProvider):
+    """Makes agents, and the models of their names, that record what they do.
+
+    Args:
+        start: The number of messages before what the run adds.
+    """
+
+    def __init__(self, loop: Loop, provider: ModelProvider, start: int) -> None:
+        self._loop = loop
+        self._provider = provider
+        self._start = start
+        self._agents: dict[int, Agent[Any]] = {}
+
+    def get_model(self, model_name: str | None) -> Model:
+        return self.model(self._provider.get_model(model_name))
+
+    def model(self, model: Model) -> Model:
+        return _RecordedModel(model, self._loop, self._start)
+
+    def agent(self, agent: Agent[Any]) -> Agent[Any]:
+        if (made := self._agents.get(id(agent))) is not None:
+            return made
+        if agent.output_type not in (None, str) or agent.mcp_servers:
+            raise BotError(
+                f"The agent {agent.name} has an output_type or mcp_servers, which linqbot_agent.openai does not record."
+            )
+        model = self.model(agent.model) if isinstance(agent.model, Model) else agent.model
+        tools = [self._tool(tool) for tool in agent.tools]
+        made = agent.clone(model=model, model_settings=agent.model_settings, tools=tools, handoffs=[])
+        self._agents[id(agent)] = made  # agents may hand over to each other
+        made.handoffs = [
+            self.agent(each) if isinstance(each, Agent) else self._handoff(each) for each in agent.handoffs
+        ]
+        return made
+
+    def _handoff(self, handoff: Handoff[Any, Any]) -> Handoff[Any, Any]:
+        async def invoke(context: Any, arguments: str) -> Any:
+            return self.agent(await handoff.on_invoke_handoff(context, arguments))
+
+        return replace(handoff, on_invoke_handoff=invoke)
+
+    def _tool(self, tool: Any) -> Any:
+        if isinstance(tool, _HOSTED):
+            return tool
+        if not isinstance(tool, FunctionTool) or tool.needs_approval is not False:
+            raise BotError(
+                f"The tool {tool.name} is no function tool, or needs approval: linqbot_agent.openai cannot record it."
+            )
+
+        async def invoke(context: Any, arguments: str) -> Any:
+            async def make() -> Any:
+                found = await tool.on_invoke_tool(context, arguments)
+                is_known = isinstance(found, _OUTPUTS)
+                return to_jsonable_python(found) if is_known else str(found)
+
+            return await self._loop.call(tool.name, context.tool_call_id, make)
+
+        made = copy.copy(tool)
+        made.on_invoke_tool = invoke
+        return made
+
+
+class _RecordedModel(Model):
+    def __init__(self, model: Model, loop: Loop, start: int) -> None:
+        self._model = model
+        self._loop = loop
+        self._start = start
+
+    async def get_response(
+        self,
+        system_instructions: str | None,
+        input: Any,  # noqa: A002
+        *rest: Any,
+        **named: Any,
+    ) -> ModelResponse:
+        async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
+            given = [*input, *further]
+            if self._loop.stream:
+                events = self._model.stream_response(system_instructions, given, *rest, **named)
+                response = await _streamed(events, write)
+            else:
+                response = await self._model.get_response(system_instructions, given, *rest, **named)
+            return _responses.dump_python(response, mode="json", warnings=False)
+
+        step = await self._loop.ask(input[self._start :], ask, text=_text, calls_tool=_calls_tool)
+        response = _responses.validate_python(step.response)
+        if step.said:
+            response.output = [*_responses.validate_python(_said(step.said)).output, *response.output]
+        return response
+
+    def stream_response(self, *_: Any, **__: Any) -> Any:
+        raise BotError("linqbot_agent.openai streams by itself: write run(agent, ctx, stream=True).")
+
+
+async def _streamed(events: AsyncIterator[Any], write: Callable[[str], None]) -> ModelResponse:
+    ended = None
+    async for event in events:
+        if event.type == "response.output_text.delta":
+            write(event.delta)
+        elif event.type in ("response.completed", "response.incomplete"):
+            ended = event.response
+    if ended is None:
+        raise ModelBehaviorError("The response has no end.")
+    tokens = ended.usage
+    usage = (
+        agents.Usage()
+        if tokens is None
+        else agents.Usage(1, input_tokens=tokens.input_tokens, output_tokens=tokens.output_tokens)
+    )
+    return ModelResponse(output=ended.output, usage=usage, response_id=ended.id)
+
+
+def _text(response: Any) -> str:
+    items = (item for item in response["output"] if item["type"] == "message")
+    return "".join(part["text"] for item in items for part in item["content"] if part["type"] == "output_text")
+
+
+def _calls_tool(response: Any) -> bool:
+    return any(item["type"] == "function_call" for item in response["output"])
+
+
+def _said(text: str) -> Any:
+    """Return a response that says what was said before a response that was cut off."""
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    message = {
+        "id": FAKE_RESPONSES_ID,
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": content,
+    }
+    return {"output": [message], "usage": {}, "response_id": None}

@@ -1,0 +1,87 @@
+"""A model of the OpenAI Agents SDK that answers by the script of `frameworks`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from agents import Model, ModelResponse, Usage
+from frameworks import Outside, Overloaded
+from openai.types.responses import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseFunctionToolCall,
+    ResponseOutputMessage,
+    ResponseOutputText,
+    ResponseTextDeltaEvent,
+    ResponseUsage,
+)
+from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
+
+
+def _text(item: Any) -> str:
+    content = item["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+class FakeOpenAI(Model):
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def _output(self, items: Any) -> list[Any]:
+        if self._outside.fails:
+            self._outside.fails -= 1
+            raise Overloaded
+        shown = [(item.get("role", "tool"), _text(item) if "role" in item else "") for item in items]
+        results = sum(item.get("type") == "function_call_output" for item in items)
+        paragraphs, calls = self._outside.response(shown, results)
+        if calls:
+            return [
+                ResponseFunctionToolCall(type="function_call", name=name, call_id=call_id, arguments="{}")
+                for name, call_id in calls
+            ]
+        text = ResponseOutputText(type="output_text", text="\n\n".join(paragraphs), annotations=[])
+        return [ResponseOutputMessage(id="m1", type="message", role="assistant", status="completed", content=[text])]
+
+    async def get_response(self, system_instructions: str | None, input: Any, *_: Any, **__: Any) -> ModelResponse:  # noqa: A002
+        return ModelResponse(self._output(input), Usage(1, input_tokens=7, output_tokens=2), "r1")
+
+    async def stream_response(
+        self,
+        system_instructions: str | None,
+        input: Any,  # noqa: A002
+        *_: Any,
+        **__: Any,
+    ) -> AsyncIterator[Any]:
+        output = self._output(input)
+        for item in output:
+            for paragraph in item.content[0].text.split("\n\n") if item.type == "message" else ():
+                yield ResponseTextDeltaEvent(
+                    type="response.output_text.delta",
+                    delta=f"{paragraph}\n\n",
+                    item_id="m1",
+                    content_index=0,
+                    output_index=0,
+                    sequence_number=0,
+                    logprobs=[],
+                )
+                await self._outside.pause()
+        usage = ResponseUsage(
+            input_tokens=7,
+            output_tokens=2,
+            total_tokens=9,
+            input_tokens_details=InputTokensDetails(cached_tokens=0, cache_write_tokens=0),
+            output_tokens_details=OutputTokensDetails(reasoning_tokens=0),
+        )
+        response = Response(
+            id="r1",
+            created_at=0,
+            model="gpt",
+            object="response",
+            output=output,
+            tool_choice="auto",
+            tools=[],
+            parallel_tool_calls=True,
+            usage=usage,
+        )
+        yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=0)

@@ -1,0 +1,224 @@
+"""Bots that run agents of several frameworks on one scripted model, without a network.
+
+The model calls `reserve` and `charge`, then `notify`, and then says four paragraphs. It words each request in another way,
+and goes on behind what it has said before it was cut off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from linqbot_agent import LinqAgent, idempotency_key
+from linqbot_agent.written import GO_ON
+
+from linqbot import Bot, Context, MessageReceived, Running
+from linqbot.clock import Clock
+
+PARAGRAPHS = ["A table is free at 8", "It is paid for", "The cook knows of it", "Enjoy your meal"]
+
+
+class Overloaded(Exception):
+    status_code = 529
+
+
+@dataclass
+class Outside:
+    """The systems outside of the bot: the model and what the tools write to.
+
+    Attributes:
+        effects: By tool and key, the number of times that a tool has acted.
+        requests: The messages of each request, each as its role and its text.
+        fails: The number of requests that are still to fail.
+        cuts: The number of responses that are still to be cut after their first paragraph.
+        acts: What tools do besides.
+    """
+
+    clock: Clock | None = None
+    effects: Counter[tuple[str, str]] = field(default_factory=Counter)
+    requests: list[list[tuple[str, str]]] = field(default_factory=list)
+    fails: int = 0
+    cuts: int = 0
+    acts: Callable[[], Awaitable[object]] | None = None
+
+    def reset(self) -> None:
+        self.effects.clear()
+        self.requests.clear()
+
+    def note(self, tool: str) -> str:
+        self.effects[tool, idempotency_key()] += 1
+        return f"{tool} is done"
+
+    async def act(self, tool: str) -> str:
+        if self.acts is not None:
+            await self.acts()
+        return self.note(tool)
+
+    def response(self, messages: list[tuple[str, str]], results: int) -> tuple[list[str], list[tuple[str, str]]]:
+        """Return the paragraphs of a response, and the names and ids of the tools that it calls."""
+        self.requests.append(messages)
+        number = len(self.requests)
+        if results < 3:
+            return [], [("reserve", "c1"), ("charge", "c2")] if not results else [("notify", "c3")]
+        said = messages[-2][1] if messages[-1][1] == GO_ON else ""
+        read = len(said.split("\n\n")) if said else 0
+        return [f"{each} ({number})." for each in PARAGRAPHS[read:]], []
+
+    async def pause(self) -> None:
+        assert self.clock is not None
+        await self.clock.wait_until(self.clock.now() + 3)
+        if self.cuts:
+            self.cuts -= 1
+            raise Overloaded
+
+
+def bot_of(outside: Outside, answer: Callable[[Context], Any], plugin: LinqAgent | None = None) -> Bot:
+    bot = Bot(plugins=[plugin or LinqAgent()])
+
+    @bot.on_start
+    async def note_clock(running: Running) -> None:
+        outside.clock = running.clock
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await answer(ctx)
+
+    return bot
+
+
+class FakeAnthropic:
+    """The API of Anthropic, for the transport of its client."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+
+    async def __call__(self, request: Any) -> Any:
+        import httpx2
+
+        asked, outside = json.loads(request.content), self._outside
+        if outside.fails:
+            outside.fails -= 1
+            return httpx2.Response(529, json={"type": "error", "error": {"type": "overloaded_error", "message": ""}})
+        content = self._content(asked["messages"])
+        if asked.get("stream"):
+            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=self._events(content))
+        return httpx2.Response(200, json=_anthropic_message(content))
+
+    def _content(self, messages: list[Any]) -> list[Any]:
+        blocks = [block for each in messages if isinstance(each["content"], list) for block in each["content"]]
+        results = sum(block["type"] == "tool_result" for block in blocks)
+        shown = [
+            (each["role"], each["content"] if isinstance(each["content"], str) else _texts(each["content"]))
+            for each in messages
+        ]
+        paragraphs, calls = self._outside.response(shown, results)
+        tools = [{"type": "tool_use", "id": call_id, "name": name, "input": {}} for name, call_id in calls]
+        return [*([{"type": "text", "text": "\n\n".join(paragraphs)}] if paragraphs else []), *tools]
+
+    async def _events(self, content: list[Any]) -> AsyncIterator[bytes]:
+        message = _anthropic_message(content)
+        yield _sse("message_start", message={**message, "content": [], "stop_reason": None})
+        for index, block in enumerate(content):
+            empty = {**block, "text": ""} if block["type"] == "text" else block
+            yield _sse("content_block_start", index=index, content_block=empty)
+            for paragraph in block["text"].split("\n\n") if block["type"] == "text" else ():
+                delta = {"type": "text_delta", "text": f"{paragraph}\n\n"}
+                yield _sse("content_block_delta", index=index, delta=delta)
+                await self._outside.pause()
+            yield _sse("content_block_stop", index=index)
+        end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+        yield _sse("message_delta", delta=end, usage={"output_tokens": 2})
+        yield _sse("message_stop")
+
+
+def _texts(blocks: list[Any]) -> str:
+    return "".join(block.get("text", "") for block in blocks)
+
+
+def _anthropic_message(content: list[Any]) -> Any:
+    reason = "tool_use" if content and content[-1]["type"] == "tool_use" else "end_turn"
+    facts: Any = {"id": "m1", "type": "message", "role": "assistant", "model": "claude", "stop_sequence": None}
+    return {**facts, "content": content, "stop_reason": reason, "usage": {"input_tokens": 7, "output_tokens": 2}}
+
+
+def _sse(kind: str, **data: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
+
+
+def with_anthropic(outside: Outside, **how: Any) -> Callable[[Context], Any]:
+    import httpx2
+    from anthropic import AsyncAnthropic
+    from linqbot_agent.anthropic import run
+
+    transport = httpx2.MockTransport(FakeAnthropic(outside))
+    client = AsyncAnthropic(api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=transport))
+
+    async def reserve() -> str:
+        """Reserve a table."""
+        return await outside.act("reserve")
+
+    def charge() -> str:
+        """Charge the card."""
+        return outside.note("charge")
+
+    async def notify() -> str:
+        """Notify the cook."""
+        return await outside.act("notify")
+
+    return lambda ctx: run(client, ctx, model="claude", tools=[reserve, charge, notify], **how)
+
+
+def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
+    from agents import Agent, function_tool
+    from fake_openai import FakeOpenAI
+    from linqbot_agent.openai import run
+
+    @function_tool
+    async def reserve() -> str:
+        """Reserve a table."""
+        return await outside.act("reserve")
+
+    @function_tool
+    def charge() -> str:
+        """Charge the card."""
+        return outside.note("charge")
+
+    @function_tool
+    async def notify() -> str:
+        """Notify the cook."""
+        return await outside.act("notify")
+
+    agent = Agent("host", model=FakeOpenAI(outside), tools=[reserve, charge, notify])
+    return lambda ctx: run(agent, ctx, **how)
+
+
+def with_langgraph(outside: Outside, **how: Any) -> Callable[[Context], Any]:
+    from fake_langchain import FakeChatModel
+    from langchain.agents import create_agent
+    from linqbot_agent.langgraph import durable, run
+
+    async def reserve() -> str:
+        """Reserve a table."""
+        return await outside.act("reserve")
+
+    def charge() -> str:
+        """Charge the card."""
+        return outside.note("charge")
+
+    async def notify() -> str:
+        """Notify the cook."""
+        return await outside.act("notify")
+
+    model = FakeChatModel(outside=outside)
+    graph = create_agent(durable(model), [durable(tool) for tool in (reserve, charge, notify)], system_prompt="Host.")
+    return lambda ctx: run(graph, ctx, **how)
+
+
+FRAMEWORKS: dict[str, Callable[..., Callable[[Context], Any]]] = {
+    "anthropic": with_anthropic,
+    "langgraph": with_langgraph,
+    "openai": with_openai,
+}

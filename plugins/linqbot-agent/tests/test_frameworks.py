@@ -1,0 +1,115 @@
+"""Agents of other frameworks, killed at any point: no effect under two keys, each answer once, an honest history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from frameworks import FRAMEWORKS, PARAGRAPHS, Outside, bot_of
+from linqbot_agent import Budget, LinqAgent
+from linqbot_agent.written import GO_ON
+
+from linqbot import Context
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langchain"}
+Answer = Callable[..., Callable[[Context], Any]]
+
+
+@pytest.fixture(params=sorted(FRAMEWORKS))
+def framework(request: pytest.FixtureRequest) -> Answer:
+    pytest.importorskip(PACKAGES[request.param], reason=f"{PACKAGES[request.param]} is not installed")
+    return FRAMEWORKS[request.param]
+
+
+def without_number(text: str) -> str:
+    return text.partition(" (")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_agent_that_is_killed_at_any_point_acts_once_by_key_and_answers_once(
+    framework: Answer, stream: bool
+) -> None:
+    outside, points, cuts = Outside(), 0, 0
+    bot = bot_of(outside, framework(outside, stream=stream))
+
+    async def scenario(phone: Phone) -> None:
+        outside.reset()
+        await phone.text("A table for two, please")
+        await phone.replies()
+        await phone.text("Thanks")
+
+    async for phone in killed_between_calls(bot, scenario):
+        points += 1
+        said = phone.messages
+        assert [without_number(each) for each in said[1:5]] == PARAGRAPHS, phone.killed
+        assert [without_number(each) for each in said[6:]] == PARAGRAPHS, phone.killed
+        # Each of two turns has three calls of tools, each with a key of its own.
+        assert sorted(tool for tool, _ in outside.effects) == sorted(["reserve", "charge", "notify"] * 2), phone.killed
+        # A kill between an act and its record repeats that act, with its key. Two tools may run side by side.
+        assert sum(outside.effects.values()) <= 8, phone.killed
+        # The second turn is shown what the phone shows.
+        shown = [text for role, text in outside.requests[-1] if text != GO_ON]
+        assert shown[:3] == ["A table for two, please", "\n\n".join(said[1:5]), "Thanks"], phone.killed
+        cuts += any(text == GO_ON for request in outside.requests for _, text in request)
+    assert points > 25
+    assert bool(cuts) is stream
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_turn_that_is_hit_ten_times_is_no_dead_letter(framework: Answer, stream: bool) -> None:
+    outside = Outside()
+    async with talking(bot_of(outside, framework(outside, stream=stream))) as phone:
+        await phone.text("A table for two, please")
+        for _ in range(10):
+            await phone.restart()
+        said = await phone.replies()
+        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS, said
+        assert sorted(tool for tool, _ in outside.effects) == ["charge", "notify", "reserve"]
+
+
+async def test_a_response_that_the_provider_cuts_goes_on_behind_what_was_said(framework: Answer) -> None:
+    outside = Outside(cuts=1)
+    async with talking(bot_of(outside, framework(outside, stream=True))) as phone:
+        await phone.text("A table for two, please")
+        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+        assert await phone.errors() == []
+    assert outside.requests[-1][-2:] == [("assistant", phone.messages[1]), ("user", GO_ON)]
+
+
+async def test_only_the_answer_is_said_and_the_tokens_are_counted(framework: Answer) -> None:
+    outside, plugin = Outside(), LinqAgent(max_messages=2, more="More?")
+    async with talking(bot_of(outside, framework(outside), plugin)) as phone:
+        await phone.text("A table for two, please")
+        assert [without_number(each) for each in await phone.replies()] == [*PARAGRAPHS[:2], "More?"]
+    counts = plugin.counts
+    assert (counts.runs, counts.requests, counts.tool_calls, counts.input_tokens) == (1, 3, 3, 21)
+
+
+async def test_a_model_that_fails_is_an_apology_and_a_budget_ends(framework: Answer) -> None:
+    outside = Outside(fails=1)
+    bot = bot_of(outside, framework(outside), LinqAgent(sorry="Sorry.", budget=Budget(requests=3, notice="Used up.")))
+    async with talking(bot) as phone:
+        for reply in ("Sorry.", None, "Used up."):
+            await phone.text("A table for two, please")
+            said = await phone.replies()
+            assert len(said) == 4 if reply is None else said == [reply]
+
+
+async def test_a_tool_acts_in_its_chat_only(framework: Answer) -> None:
+    outside = Outside()
+    answer = framework(outside)
+
+    async def offering(ctx: Context) -> None:
+        outside.acts = lambda: ctx.bot.send("Free soup!", to="+14155550199")
+        await answer(ctx)
+
+    async with talking(bot_of(outside, offering)) as phone:
+        await phone.text("A table for two, please")
+        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+        assert phone.person("+14155550199").messages == []

@@ -1,0 +1,76 @@
+"""Agents of the OpenAI Agents SDK: those that hand over are recorded too, and what cannot be recorded is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("agents", reason="openai-agents is not installed")
+
+from agents import Agent, FunctionTool, function_tool, handoff
+from agents.testing import ScriptedModel, assistant_message, function_call
+from frameworks import Outside, bot_of
+from linqbot_agent.openai import run
+
+from linqbot import BotError
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+async def test_an_agent_to_which_another_hands_over_is_recorded(explicit: bool) -> None:
+    outside, failures = Outside(), [OSError()]
+
+    @function_tool
+    async def reserve() -> str:
+        """Reserve a table."""
+        return await outside.act("reserve")
+
+    @function_tool(failure_error_function=None)
+    def notify() -> str:
+        """Notify the cook."""
+        if failures:
+            raise failures.pop()
+        return outside.note("notify")
+
+    scripts = [
+        ScriptedModel(
+            [
+                [function_call("reserve", {}, call_id="c1")],
+                [function_call("notify", {}, call_id="c2")],
+                [assistant_message("Done.")],
+            ]
+        ),
+        ScriptedModel([[function_call("transfer_to_cook", {}, call_id="h1")]]),
+    ]
+    cook: Agent[Any] = Agent("cook", model=scripts[0], tools=[reserve, notify])
+    host: Agent[Any] = Agent("host", model=scripts[1], handoffs=[handoff(cook) if explicit else cook])
+    cook.handoffs = [host]
+    async with talking(bot_of(outside, lambda ctx: run(host, ctx))) as phone:
+        await phone.text("A table for two, please")
+        assert len(await phone.errors()) == 1
+        await phone.advance(60)  # what is on record is not asked for again
+        assert await phone.replies() == ["Done."]
+    assert sorted(tool for tool, _ in outside.effects.elements()) == ["notify", "reserve"]
+    assert [script.remaining_steps for script in scripts] == [0, 0]
+
+
+def _careful() -> FunctionTool:
+    @function_tool(needs_approval=True)
+    def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    return pay
+
+
+@pytest.mark.parametrize(
+    "agent", [Agent("a", output_type=int), Agent("a", tools=[_careful()])], ids=["output", "approval"]
+)
+async def test_what_cannot_be_recorded_is_refused(agent: Agent[Any]) -> None:
+    async with talking(bot_of(Outside(), lambda ctx: run(agent, ctx))) as phone:
+        await phone.text("Hi")
+        (error,) = await phone.errors()
+        assert isinstance(error, BotError)
