@@ -71,6 +71,7 @@ async def test_a_turn_that_is_hit_ten_times_is_no_dead_letter(framework: Answer,
         said = await phone.replies()
         assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS, said
         assert sorted(tool for tool, _ in outside.effects) == ["charge", "notify", "reserve"]
+        assert await phone.dead_letters() == []
 
 
 async def test_a_response_that_the_provider_cuts_goes_on_behind_what_was_said(framework: Answer) -> None:
