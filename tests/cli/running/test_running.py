@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def test_every_example_is_loaded_as_dev_loads_it_and_offers_no_word_by_which_peo
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     for path in sorted(EXAMPLES.glob("*.py")):
+        if "linqbot_agent" in path.read_text() and find_spec("linqbot_agent") is None:
+            continue  # the lowest versions are tried without it
         with subtests.test(example=path.stem), structlog.testing.capture_logs() as lines, loaded(str(path)) as bot:
             log_opt_outs(bot)
             assert lines == []
