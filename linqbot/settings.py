@@ -7,7 +7,8 @@ plain arguments and never see a Settings object. Next step: `server/app.py` make
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from linqbot.bot.bot import Bot
+    from linqbot.client.client import Client
     from linqbot.plugins.registry import Plugins, Watch
     from linqbot.server.telling import Telling
     from linqbot.storage.backend import Storage
@@ -79,43 +81,37 @@ def _checked_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
 Proxies = Annotated[List, AfterValidator(_checked_proxies)]
 
 
+def _checked(given: str, check: Callable[[str], None], name: str = "it") -> str:
+    try:
+        check(given)
+    except ValueError as error:
+        raise PydanticCustomError("address", f"{name} {error}") from None
+    return given
+
+
+# The checks are imported only if there is something to check.
+
+
 def _checked_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
-    from linqbot.server.telling import check_target  # only if there are any
+    from linqbot.server.telling import check_target
 
-    for number, each in enumerate(targets, 1):
-        try:
-            check_target(each)
-        except ValueError as error:
-            raise PydanticCustomError("target", f"entry {number} {error}") from None
-    return targets
-
-
-Targets = Annotated[List, AfterValidator(_checked_targets)]
+    return tuple(_checked(each, check_target, f"entry {number}") for number, each in enumerate(targets, 1))
 
 
 def _checked_url(url: str) -> str:
     from linqbot.server.telling import check_url
 
-    try:
-        check_url(url)
-    except ValueError as error:
-        raise PydanticCustomError("url", f"it {error}") from None
-    return url
-
-
-Url = Annotated[str, AfterValidator(_checked_url)]
+    return _checked(url, check_url)
 
 
 def _checked_smtp_url(url: str) -> str:
     from linqbot.server.telling import check_smtp_url
 
-    try:
-        check_smtp_url(url)
-    except ValueError as error:
-        raise PydanticCustomError("smtp", f"it {error}") from None
-    return url
+    return _checked(url, check_smtp_url)
 
 
+Targets = Annotated[List, AfterValidator(_checked_targets)]
+Url = Annotated[str, AfterValidator(_checked_url)]
 SmtpUrl = Annotated[str, AfterValidator(_checked_smtp_url)]
 
 
@@ -267,6 +263,17 @@ class Settings(BaseModel):
                 "LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. "
                 + how_to_set_key("Set it, or leave out --reads.")
             )
+
+    @asynccontextmanager
+    async def linq(self) -> AsyncIterator[Client | None]:
+        """Open a client of Linq for a command or a page; None without an API key."""
+        from linqbot.client.client import Client
+
+        if not self.api_key:
+            yield None
+            return
+        async with Client(self.api_key, base_url=self.base_url) as client:
+            yield client
 
     def create_app(
         self,

@@ -1,8 +1,8 @@
 """Commands made of functions: their parameters become arguments and options, and the result that they return is printed.
 
 The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. A plain `str` is an argument. Some
-names have a meaning of their own: `by` is the operator, for the log (options --as and --reason); `storage` is opened if it is a `Storage`, and only named if it is a `StorageUrl` (options
---storage and --dev); `confirm` asks the person (option --yes); `as_json` is True with --json, which every command takes.
+names have a meaning of their own: `by` is the operator, for the log (options --as and --reason); `storage` is opened if it is a
+`Storage`, and only named if it is a `StorageUrl` (options --storage and --dev); `confirm` asks the person (option --yes); `as_json` is True with --json, which every command takes.
 The table of the commands is `linqbot/cli/table.py`.
 """
 

@@ -91,6 +91,9 @@ class AccountLine:
             raise ValueError(f"{self.phone_number!r} is no phone number such as +12025550100.")
 
 
+FIRST_PERSON: Final = "+14155550142"
+"""The person of a world that declares none. The page has it too, in `model/people.js`."""
+
 LINES: Final = ("+12025550100", "+12025550101")
 """The lines of a world that declares none."""
 
@@ -145,6 +148,11 @@ class DeclaredWorld:
         """Return the handles of the group with this name; None if there is none."""
         group = next((one for one in self.groups if one.name == name), None)
         return None if group is None else [self.handle_of(one) for one in group.people]
+
+    @property
+    def owner(self) -> str:
+        """The handle of the phone of a test and of the page."""
+        return self.people[0].handle if self.people else FIRST_PERSON
 
     def person(self, handle: str) -> Contact | None:
         return next((person for person in self.people if person.handle == handle), None)

@@ -15,9 +15,9 @@ from typing import Any, Final, Literal
 
 from pydantic_core import to_jsonable_python
 
-from linqbot.client.client import Client
 from linqbot.hookspecs import PersonalData
 from linqbot.ops.stored_contents import decoded
+from linqbot.ops.why import chats_with
 from linqbot.plugins.registry import describe
 from linqbot.settings import Settings
 from linqbot.storage.acts import By
@@ -38,10 +38,8 @@ async def chats_of(settings: Settings, handle: str) -> set[str]:
 
     Without a key none is returned.
     """
-    if not settings.api_key:
-        return set()
-    async with Client(settings.api_key, base_url=settings.base_url) as client:
-        return {chat.id async for chat in client.chats.list_chats(to=handle) if not chat.is_group}
+    async with settings.linq() as client:
+        return set() if client is None else {chat.id for chat in await chats_with(client, handle) if not chat.is_group}
 
 
 class Keepers:

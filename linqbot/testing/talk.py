@@ -23,8 +23,6 @@ from linqbot.testing.stage.stage import Stage
 
 log = structlog.get_logger("linqbot.testing")
 
-PERSON = "+14155550142"
-
 
 @asynccontextmanager
 async def talking(
@@ -93,7 +91,7 @@ def first_phone(stage: Stage, handle: str | None, service: Service | None) -> Ph
     """
     world = stage.emulator.declared
     if handle is None:
-        handle = world.people[0].handle if world.people else PERSON
+        handle = world.owner
     return Phone(stage, handle, world.lines[0].phone_number).person(handle, service=service)
 
 

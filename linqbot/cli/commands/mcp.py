@@ -16,6 +16,7 @@ import click
 import httpx
 from pydantic_core import from_json
 
+from linqbot.emulator.declared_world import FIRST_PERSON
 from linqbot.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 JsonObject: TypeAlias = dict[str, Any]
 
 PAGE: Final = "http://127.0.0.1:4010"
-PERSON: Final = "+14155550142"
-"""The first person of the phone page."""
 
 
 @click.command("mcp")
@@ -159,7 +158,7 @@ def _offer_phone(server: MCPServer, page: str) -> None:
         return found
 
     @server.tool()
-    async def text(text: str, person: str = PERSON) -> JsonObject:
+    async def text(text: str, person: str = FIRST_PERSON) -> JsonObject:
         """Text the bot as a person, on the emulated phone. Read the answer with conversation."""
         line = (await state())["lines"][0]["phone_number"]
         body = {"from": person, "to": line, "parts": [{"type": "text", "value": text}]}
@@ -167,7 +166,7 @@ def _offer_phone(server: MCPServer, page: str) -> None:
         return written
 
     @server.tool()
-    async def conversation(person: str = PERSON) -> JsonObject:
+    async def conversation(person: str = FIRST_PERSON) -> JsonObject:
         """Return the messages with a person, and for each turn its handler, the filters that were tried, and errors."""
         found = await state()
         handles = {chat["id"] for chat in found["chats"] if any(one["handle"] == person for one in chat["handles"])}

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeAlias
 
 import click
 
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import iso_time, parse_duration
-from linqbot.client.client import Client
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import mutes
 from linqbot.settings import from_env
@@ -23,17 +20,6 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER, Mute
 
 Who: TypeAlias = Annotated[str | None, Arg("[WHO]", required=False)]
-
-
-@asynccontextmanager
-async def linq() -> AsyncIterator[Client | None]:
-    """Open the client of the settings; None without a key."""
-    settings = from_env(storage=click.get_current_context().params["storage"])
-    if not settings.api_key:
-        yield None
-        return
-    async with Client(settings.api_key, base_url=settings.base_url) as client:
-        yield client
 
 
 async def mute(
@@ -60,7 +46,7 @@ async def mute(
     if who is None and not everywhere:
         rows = [_row(each) for each in await storage.stored_mutes() if each.until > now]
         return Result(rows, rows, "The bot is muted nowhere.")
-    async with linq() as client:
+    async with from_env().linq() as client:
         made = await mutes.mute(storage, client, who, by=by, now=now, for_s=for_s, only_proactive=only_proactive)
     rows = [_row(each) for each in made]
     return Result(rows, rows)

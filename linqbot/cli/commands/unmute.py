@@ -7,10 +7,11 @@ from typing import Annotated
 
 import click
 
-from linqbot.cli.commands.mute import Who, linq
+from linqbot.cli.commands.mute import Who
 from linqbot.cli.kit import Opt, Result
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import mutes
+from linqbot.settings import from_env
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 
@@ -29,7 +30,7 @@ async def unmute(
     """
     if (who is None) != everywhere:
         raise click.UsageError("Name WHO, or give --all.")
-    async with linq() as client:
+    async with from_env().linq() as client:
         ended = await mutes.unmute(storage, client, who, by=by, now=time.time(), catch_up=catch_up)
     chats = ["all" if chat == EVERY_CHAT else chat for chat in ended.chats]
     row = {"unmuted": chats, "caught_up": ended.caught_up, "gone": ended.gone}

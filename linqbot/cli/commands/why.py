@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock
 from typing import Annotated, Any
@@ -12,7 +13,6 @@ import click
 from linqbot.cli import completions
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import parse_time, printable, printable_json, printable_lines
-from linqbot.client.client import Client
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import why as ops
 from linqbot.ops.why import Case, Findings, clock_time
@@ -70,11 +70,8 @@ async def why(
     settings = from_env(storage=click.get_current_context().params["storage"])
     storage.keep_outcomes_days = settings.keep_outcomes_days
     now = time.time()
-    if settings.api_key and ask_linq:
-        async with Client(settings.api_key, base_url=settings.base_url) as client:
-            found = await ops.look(storage, client, who, now=now, at=at, bodies=body)
-    else:
-        found = await ops.look(storage, None, who, now=now, at=at, bodies=body)
+    async with settings.linq() if ask_linq else nullcontext() as client:
+        found = await ops.look(storage, client, who, now=now, at=at, bodies=body)
     return Result(found.to_json(), lambda: _show(found))
 
 

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import click
 from pydantic_core import from_json
@@ -18,9 +18,6 @@ from pydantic_core import from_json
 from linqbot.cli.output import printable, printable_lines
 from linqbot.emulator.acts.conversation import Text, Write
 from linqbot.emulator.emulator import Emulator
-
-PERSON: Final = "+14155550142"
-"""The person of the page too, if no world declares one."""
 
 
 async def converse(emulator: Emulator) -> None:
@@ -34,7 +31,7 @@ async def converse(emulator: Emulator) -> None:
     threading.Thread(
         target=_read, args=(lambda line: loop.call_soon_threadsafe(lines.put_nowait, line),), daemon=True
     ).start()
-    people, waits = emulator.declared.people, not sys.stdin.isatty()
+    waits = not sys.stdin.isatty()
     ended: dict[str, asyncio.Event] = {}
     shows = asyncio.create_task(_show(emulator, ended))
     try:
@@ -43,7 +40,7 @@ async def converse(emulator: Emulator) -> None:
                 continue
             written = await emulator.runner.write(
                 Write(
-                    from_=people[0].handle if people else PERSON,
+                    from_=emulator.declared.owner,
                     to=emulator.declared.lines[0].phone_number,
                     parts=[Text(value=line)],
                 )
