@@ -7,8 +7,9 @@ mutes. Linq has the messages, and the chats of a person. No text of a person is 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -283,6 +284,14 @@ class _Cases:
             case.ids.append(row.delivery)
 
 
+def cases_of(rows: Iterable[OutcomeRow]) -> list[Case]:
+    """Return the cases that outcomes belong to."""
+    cases = _Cases(0.0, math.inf, bodies=False)
+    for row in rows:
+        cases.add_row(row)
+    return cases.all
+
+
 async def _add_stored(storage: Storage, cases: _Cases, lane: str) -> None:
     """Add what waits in a lane, and what was given up there."""
     waiting = await storage.waiting(lane=lane, limit=_MOST)
@@ -303,7 +312,7 @@ async def _add_listed(client: Client, cases: _Cases, chat_id: str, found: Findin
             if cases.covers(sent_at(message)) and len(messages) < _MOST:
                 messages.append(message)
     except LinqApiError as error:
-        found.notes.append(f"Linq did not list the messages of the chat {chat_id}: {_short(error)}.")
+        found.notes.append(f"Linq did not list the messages of the chat {chat_id}: {answer_code(error)}.")
         return
     for message in messages:
         if message.is_from_me:
@@ -477,7 +486,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
-def _short(error: LinqApiError) -> str:
+def answer_code(error: LinqApiError) -> str:
+    """Return the status and the code of an answer of Linq, such as 403/2004; without them the class of the error."""
     return "/".join(str(each) for each in (error.status, error.code) if each is not None) or type(error).__name__
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +15,11 @@ import pytest
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.clock import MovableClock
+from linqbot.errors import ConfigError
 from linqbot.ops.page.access import COOKIE, Access, hashed
 from linqbot.ops.page.app import create_page
+from linqbot.ops.page.serving import page_server
+from linqbot.settings import Settings
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite.transaction import SQLiteReader
@@ -240,6 +244,26 @@ async def test_a_trusted_proxy_says_who_acts_and_who_looks(office: Office) -> No
             shown = await one.http.get("/")
             assert shown.status_code == (303 if acts is None else 200)
             assert ("Mute the bot everywhere" in shown.text) is bool(acts)
+
+
+def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
+    monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    good = {"page_password": HASHES["operator"]}
+    page_server(Settings(**good))
+    for given, says in [
+        ({}, "LINQBOT_PAGE_PASSWORD is not set"),
+        ({"page_password": "let me act"}, "LINQBOT_PAGE_PASSWORD is not the hash of a password"),
+        (good | {"page_reader_password": "md5$a$b"}, "LINQBOT_PAGE_READER_PASSWORD is not the hash of a password"),
+        ({"page_user_header": "x-user"}, "LINQBOT_TRUSTED_PROXIES names none"),
+        (good | {"storage": "memory://"}, "cannot look into a storage in memory"),
+    ]:
+        with subtests.test(says), pytest.raises(ConfigError, match=re.escape(says)):
+            page_server(Settings(**given))
+    monkeypatch.delitem(sys.modules, "linqbot.ops.page.app")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ConfigError, match=r"pip install 'linqbot\[page\]'"):
+        page_server(Settings(**good))
 
 
 @pytest.mark.slow

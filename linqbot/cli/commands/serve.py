@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from typing import Final, get_args
 
 import click
@@ -82,27 +81,37 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
     log_opt_outs(bot)
     app = settings.create_app(bot, on_drain=say_waiting)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
+    serve_page = None
+    if page:
+        from linqbot.ops.page.serving import page_server  # few bots have it
+
+        serve_page = page_server(settings)
     tasks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
     with (
         systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound,
-        _page_of(settings) if page else nullcontext() as serve_page,
+        uvicorn_server.listen(settings.host, settings.page_port) if page else nullcontext() as bound_page,
     ):
 
         def ready() -> None:
             # Only now: a start that fails has no address.
             address = uvicorn_server.address(bound)
             webhook = None if settings.role == "work" else f"{address}/webhooks/linq"
+            page_at = None if bound_page is None else uvicorn_server.address(bound_page)
             with suppress(OSError):  # a full disk below the log must not end the bot
                 if as_json:
-                    print_started({"bot": file, "webhook": webhook, "role": settings.role})
+                    more = {} if page_at is None else {"page": page_at}
+                    print_started({"bot": file, "webhook": webhook, "role": settings.role} | more)
                 elif webhook is None:
                     click.echo(f"linqbot works for {file}, with health checks on {address}/readyz", err=True)
                 else:
                     click.echo(f"linqbot serves {file} on {webhook}", err=True)
+                if page_at is not None and not as_json:
+                    click.echo(f"The operator's page is on {page_at}", err=True)
             note_code(settings.storage, file)
-            tasks.append(asyncio.get_running_loop().create_task(_check_key(settings)))
-            if serve_page is not None:
-                tasks.append(serve_page())
+            loop = asyncio.get_running_loop()
+            tasks.append(loop.create_task(_check_key(settings)))
+            if serve_page is not None and bound_page is not None:
+                tasks.append(loop.create_task(serve_page(bound_page)))
 
         uvicorn_server.run(
             loop_watch.watched(app),
@@ -111,21 +120,6 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             when_ready=ready,
             drain_s=settings.drain_s,
         )
-
-
-@contextmanager
-def _page_of(settings: Settings) -> Iterator[Callable[[], asyncio.Task[None]]]:
-    """Bind the port of the operator's page, and yield what begins to serve it."""
-    from linqbot.ops.page.serving import access_of, serve_page
-
-    access = access_of(settings)
-    with uvicorn_server.listen(settings.host, settings.page_port) as bound:
-
-        def begin() -> asyncio.Task[None]:
-            click.echo(f"The operator's page is on {uvicorn_server.address(bound)}", err=True)
-            return asyncio.get_running_loop().create_task(serve_page(settings, access, bound))
-
-        yield begin
 
 
 async def _check_key(settings: Settings) -> None:

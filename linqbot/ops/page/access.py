@@ -31,6 +31,8 @@ SESSION_S: Final = 12 * 3600.0
 MOST_TRIES: Final = 10
 """Wrong passwords in a minute, of all clients together, after which no password is looked at for a while."""
 
+HOW_TO_HASH: Final = "Make the hash of a password with: python -m linqbot.ops.page.access"
+
 _SCHEME: Final = "scrypt"
 _COST: Final = 2**14
 
@@ -61,9 +63,7 @@ def check_hash(variable: str, stored: str) -> None:
     try:
         _fits("", stored)
     except ValueError as error:
-        raise ConfigError(
-            f"{variable} is not the hash of a password. Make one with: python -m linqbot.ops.page.access"
-        ) from error
+        raise ConfigError(f"{variable} is not the hash of a password. {HOW_TO_HASH}") from error
 
 
 @dataclass(frozen=True, slots=True)

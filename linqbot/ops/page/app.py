@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, quote, urlsplit
@@ -121,7 +120,7 @@ class OperatorsPage:
             try:
                 said = await act(self, target, form, By(session.name, form.get("reason") or None))
             except LinqApiError as error:
-                said = f"Linq refused it: {error.status or ''} {error.code or type(error).__name__}."
+                said = f"Linq refused it: {why.answer_code(error)}."
             except LinqbotError as error:
                 said = str(error)
             log.info("page.acted", path=request.url.path, who=session.name)
@@ -299,10 +298,6 @@ _ACTS: Final[Mapping[str, Act]] = {
 # --- templates --------------------------------------------------------------------------------------------------------
 
 
-def _clock(at: float | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
 def _ago(at: float | None, now: float) -> str:
     if at is None:
         return ""
@@ -320,5 +315,5 @@ _TEMPLATES: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"clock": _clock, "ago": _ago, "path": lambda text: quote(text, safe="")}
+_TEMPLATES.filters |= {"clock": why.clock_time, "ago": _ago, "path": lambda text: quote(text, safe="")}
 _STYLE: Final = (HERE / "templates" / "style.css").read_text()

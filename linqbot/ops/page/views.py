@@ -59,7 +59,7 @@ class Names:
             try:
                 listed = await self._client.chats.list_chats(limit=100)
             except LinqApiError as error:
-                self.trouble = f"Linq does not list chats: {error.status or ''} {error.code or type(error).__name__}."
+                self.trouble = f"Linq does not list chats: {why.answer_code(error)}."
             else:
                 self.trouble = None
                 self._known |= {chat.id: chat.display_name or chat.id for chat in listed.items}
@@ -176,22 +176,15 @@ async def chat(storage: Storage, names: Names, chat_id: str, *, now: float) -> C
         if each.status == "waiting" and question is not None:
             asked.append(AskedQuestion(each.id, question.text or "", each.handler, each.asked_at, question.takes_words))
     dead = await storage.dead_letters(lane=lane)
-    cases: dict[str, why.Case] = {}
-    for outcome in await storage.outcomes([chat_id], limit=SHOWN):
-        case = cases.setdefault(
-            outcome.message_id or outcome.delivery,
-            why.Case(outcome.received_at, chat_id, outcome.type, outcome.message_id),
-        )
-        case.rows.append(outcome)
-        case.ids.append(outcome.delivery)
-    texts = await _texts(storage, [case.ids[-1] for case in cases.values()])
+    cases = why.cases_of(await storage.outcomes([chat_id], limit=SHOWN))
+    texts = await _texts(storage, [case.ids[-1] for case in cases])
     ended = [
         Ended(
             case.last or case.rows[-1],
             why.answer_of(case, keep_days=storage.keep_outcomes_days, now=now, first_at=None),
             texts.get(case.ids[-1]),
         )
-        for case in cases.values()
+        for case in cases
     ]
     return ChatFacts(
         chat_id,
@@ -249,7 +242,7 @@ async def lines(client: Client | None) -> LineList:
     try:
         return LineList(tuple([line async for line in client.phone_numbers.list()]), None)
     except LinqApiError as error:
-        return LineList((), f"Linq does not list lines: {error.status or ''} {error.code or type(error).__name__}.")
+        return LineList((), f"Linq does not list lines: {why.answer_code(error)}.")
 
 
 @dataclass(slots=True)
