@@ -148,6 +148,24 @@ def _sse(kind: str, **data: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
 
 
+def tools_of(outside: Outside) -> list[Callable[[], Any]]:
+    """Return the tools of each agent. One of them is no coroutine function."""
+
+    async def reserve() -> str:
+        """Reserve a table."""
+        return await outside.act("reserve")
+
+    def charge() -> str:
+        """Charge the card."""
+        return outside.note("charge")
+
+    async def notify() -> str:
+        """Notify the cook."""
+        return await outside.act("notify")
+
+    return [reserve, charge, notify]
+
+
 def with_anthropic(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     import httpx2
     from anthropic import AsyncAnthropic
@@ -156,19 +174,7 @@ def with_anthropic(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     transport = httpx2.MockTransport(FakeAnthropic(outside))
     client = AsyncAnthropic(api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=transport))
 
-    async def reserve() -> str:
-        """Reserve a table."""
-        return await outside.act("reserve")
-
-    def charge() -> str:
-        """Charge the card."""
-        return outside.note("charge")
-
-    async def notify() -> str:
-        """Notify the cook."""
-        return await outside.act("notify")
-
-    return lambda ctx: run(client, ctx, model="claude", tools=[reserve, charge, notify], **how)
+    return lambda ctx: run(client, ctx, model="claude", tools=tools_of(outside), **how)
 
 
 def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
@@ -176,22 +182,7 @@ def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     from fake_openai import FakeOpenAI
     from linqbot_agent.openai import run
 
-    @function_tool
-    async def reserve() -> str:
-        """Reserve a table."""
-        return await outside.act("reserve")
-
-    @function_tool
-    def charge() -> str:
-        """Charge the card."""
-        return outside.note("charge")
-
-    @function_tool
-    async def notify() -> str:
-        """Notify the cook."""
-        return await outside.act("notify")
-
-    agent = Agent("host", model=FakeOpenAI(outside), tools=[reserve, charge, notify])
+    agent = Agent("host", model=FakeOpenAI(outside), tools=[*map(function_tool, tools_of(outside))])
     return lambda ctx: run(agent, ctx, **how)
 
 
@@ -200,20 +191,8 @@ def with_langgraph(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     from langchain.agents import create_agent
     from linqbot_agent.langgraph import durable, run
 
-    async def reserve() -> str:
-        """Reserve a table."""
-        return await outside.act("reserve")
-
-    def charge() -> str:
-        """Charge the card."""
-        return outside.note("charge")
-
-    async def notify() -> str:
-        """Notify the cook."""
-        return await outside.act("notify")
-
     model = FakeChatModel(outside=outside)
-    graph = create_agent(durable(model), [durable(tool) for tool in (reserve, charge, notify)], system_prompt="Host.")
+    graph = create_agent(durable(model), [*map(durable, tools_of(outside))], system_prompt="Host.")
     return lambda ctx: run(graph, ctx, **how)
 
 

@@ -198,6 +198,8 @@ def test_each_message_is_one_line_events_without_a_handler_are_none_and_ctrl_c_s
     first, second = dev.until(lambda: (found := dev.state()["observations"])[1:] and found)
     assert (first["outcome"], first["handler"], first["file"], first["line"]) == ("acked", "bot:greet", "bot.py", 7)
     assert (second["outcome"], second["reason"]) == ("not_handled", "no filter fits")
+    # A receipt that is on its way when the bot ends is a line of its own.
+    assert httpx.post(f"{dev.page}/emulator/flush", timeout=60).is_success
     before = dev.screen
     with httpx.stream("GET", f"{dev.page}/emulator/stream") as stream:
         assert next(stream.iter_text()).startswith(": hello")
