@@ -115,7 +115,7 @@ class Served:
             await self.kill()
 
     async def up(self, http: httpx.AsyncClient, path: str) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while True:
                 assert self.process is not None
                 ended = self.process.returncode
@@ -268,7 +268,7 @@ async def send_first_message(http: httpx.AsyncClient, emulator: str) -> None:
     """Send a first message and wait for its answer: a bot without an earlier webhook never fetches missed messages."""
     body = {"from": "+14159999999", "to": LINE, "parts": [{"type": "text", "value": "1"}]}
     chat = str((await http.post(f"{emulator}/emulator/inbound", json=body)).json()["chat_id"])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while not (await replies(http, emulator))[chat]:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
 
@@ -338,7 +338,7 @@ async def house(
         LINQBOT_STORAGE=storage or f"sqlite:///{place / 'crash.db'}",
     )
     limits = httpx.Limits(max_connections=64)
-    async with httpx.AsyncClient(timeout=30, trust_env=False, limits=limits) as http, running(bot, emulator):
+    async with httpx.AsyncClient(timeout=300, trust_env=False, limits=limits) as http, running(bot, emulator):
         await emulator.up(http, "/emulator/state")
         yield bot, emulator, http
 
@@ -425,7 +425,7 @@ def _handle(n: int) -> str:
 
 async def settled(http: httpx.AsyncClient, bot: str) -> None:
     """Wait until the bot has nothing left to handle."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while (await http.get(f"{bot}/readyz")).json()["waiting"]:  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.1)
 

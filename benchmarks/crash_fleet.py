@@ -333,7 +333,7 @@ async def run(deliveries: int, kills: int, *, seed: int = 0, faults: Sequence[Fa
         try:
             async with (
                 crash.running(emulator),
-                httpx.AsyncClient(timeout=30, trust_env=False, limits=limits) as http,
+                httpx.AsyncClient(timeout=300, trust_env=False, limits=limits) as http,
                 storage.listening() as port,
                 crash.fleet(
                     place,

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from patience import PATIENCE_S
 
 from linqbot import Bot, Client, Context, MessageEdited, MessageReceived, ReactionAdded, in_group
 from linqbot.emulator.acts.conversation import Edit, React, Write
@@ -42,7 +43,7 @@ class Phone:
 
     async def quiet(self) -> None:
         """Wait until every delivery was accepted, every turn ended, and every receipt came back."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await self.emulator.flush()
                 if not await self.storage.depth():

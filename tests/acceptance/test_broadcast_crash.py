@@ -13,6 +13,7 @@ from typing import Any
 import crash
 import httpx
 import pytest
+from patience import PATIENCE_S
 
 from linqbot.client.client import Client
 
@@ -79,7 +80,7 @@ async def watched(bot: crash.Served, *arguments: str) -> dict[str, Any]:
     """Run `linqbot waiting show july` next to the server, and return its JSON."""
     command = [sys.executable, "-m", "linqbot", "waiting", "show", "july", "--json", *arguments]
     done = await asyncio.create_subprocess_exec(*command, env=bot.environ, stdout=asyncio.subprocess.PIPE)
-    out, _ = await asyncio.wait_for(done.communicate(), 120)
+    out, _ = await asyncio.wait_for(done.communicate(), PATIENCE_S)
     assert done.returncode == 0
     shown: dict[str, Any] = json.loads(out)
     return shown
@@ -101,7 +102,7 @@ async def test_a_broadcast_that_is_killed_at_its_80th_person_reaches_all_others_
         (await http.post(f"{emulator.url}/emulator/faults", json=limited)).raise_for_status()
         await says(http, emulator.url, OWNER, "go")
         assert bot.process is not None
-        assert await asyncio.wait_for(bot.process.wait(), 60) == -signal.SIGKILL
+        assert await asyncio.wait_for(bot.process.wait(), PATIENCE_S) == -signal.SIGKILL
         before = await watched(bot)
         assert before["status"] == "running"
         assert before["pending"] >= 80

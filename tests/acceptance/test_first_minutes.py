@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from chromium_page import CHROMIUM, CHROMIUM_ARGS
+from patience import PATIENCE_S
 from ports import free_port
 
 BOT = """
@@ -41,13 +42,13 @@ pytestmark = [
 @pytest.fixture
 def page_address(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "bot.py").write_text(BOT)
-    with httpx.Client(trust_env=False, timeout=30) as http, (tmp_path / "log").open("w") as log:
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http, (tmp_path / "log").open("w") as log:
         port = str(free_port())
         dev = subprocess.Popen(
             [sys.executable, "-m", "linqbot", "dev", "bot.py", "--port", port], cwd=tmp_path, stdout=log, stderr=log
         )
         try:
-            end = time.monotonic() + 60
+            end = time.monotonic() + PATIENCE_S
             while "Text your bot" not in (tmp_path / "log").read_text():
                 assert dev.poll() is None, (tmp_path / "log").read_text()
                 assert time.monotonic() < end, (tmp_path / "log").read_text()
@@ -56,7 +57,7 @@ def page_address(tmp_path: Path) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}/"
         finally:
             dev.terminate()
-            dev.wait(20)
+            dev.wait(PATIENCE_S)
 
 
 def test_a_person_types_and_sees_the_dots_and_the_echo(page_address: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TextIO
 import httpx
 import pytest
 from crash import SECRET, received
+from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.linq.signatures import sign
@@ -67,10 +68,10 @@ async def test_a_bot_whose_log_cannot_be_written_goes_on(tmp_path: Path, full: T
         stderr=full,
     )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=PATIENCE_S) as http:
             await _ready(http, process)
             assert await _post(http, "hi") == 200
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while await _failures(tmp_path) < 2:
                     await asyncio.sleep(0.1)
     finally:
@@ -79,7 +80,7 @@ async def test_a_bot_whose_log_cannot_be_written_goes_on(tmp_path: Path, full: T
 
 
 async def _ready(http: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             assert process.returncode is None, f"the bot ended with {process.returncode}"
             try:

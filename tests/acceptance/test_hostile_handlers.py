@@ -13,6 +13,7 @@ import crash
 import httpx
 import pytest
 from acceptance import hostile_bot
+from patience import PATIENCE_S
 
 from linqbot.linq.signatures import sign
 
@@ -90,7 +91,7 @@ async def answered(http: httpx.AsyncClient, bot: str, emulator: str, chat: str, 
     """Text as another person. Return the seconds until the answer."""
     began = time.monotonic()
     await deliver(http, bot, chat, text)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while f"echo: {text}" not in (await crash.replies(http, emulator))[chat]:
             await asyncio.sleep(0.05)
     return time.monotonic() - began
@@ -99,7 +100,7 @@ async def answered(http: httpx.AsyncClient, bot: str, emulator: str, chat: str, 
 async def ended(http: httpx.AsyncClient, bot: str, folder: Path) -> None:
     """Wait until every turn has ended. A handler that ignores its limit twice takes the longest."""
     try:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(PATIENCE_S):
             while (await http.get(f"{bot}/readyz")).json()["waiting"]:
                 await asyncio.sleep(0.2)
     except TimeoutError:

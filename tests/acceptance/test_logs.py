@@ -26,6 +26,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from crash import Served
+from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.cli.main import main
@@ -208,7 +209,7 @@ class Scene:
 
     async def until(self, is_so: Callable[[str], bool]) -> None:
         """Wait until the bot logs some words, which prove that a path was taken."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not is_so(self.log()):
                 await asyncio.sleep(0.05)
 
@@ -254,7 +255,7 @@ async def scene(folder: Path, **environ: str) -> AsyncIterator[Scene]:
     port = free_port()
     bot = None
     try:
-        async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http:
             await emulator.start()
             await emulator.up(http, "/emulator/state")
             linq = {
@@ -314,7 +315,7 @@ async def test_no_path_prints_a_marker_or_breaks_a_line(tmp_path: Path, level: s
         await _knock_wrongly(on)
         await _be_away(on)
         assert await on.receive(f"{MARKS['text']} block", chat=str(uuid.uuid4())) == 200
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while not (tmp_path / "blocks").exists():  # so that the stop releases the turn
                 await asyncio.sleep(0.02)
     output = on.log()
@@ -338,7 +339,7 @@ async def _talk(on: Scene) -> None:
     chat = await on.say(PHONE, {"type": "text", "value": MARKS["text"]}, media)
     await on.say(EMAIL, {"type": "text", "value": f"{MARKS['text']} {UGLY}"})
     await on.say(PHONE, {"type": "text", "value": MARKS["text"]}, group=[EMAIL, "+14155550178"])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (await on.state()).count(f"{MARKS['reply']} to") < 3:
             await asyncio.sleep(0.05)
     for status, code in ((403, 2024), (400, 1004), (404, 2001)):
@@ -405,7 +406,7 @@ async def _be_away(on: Scene) -> None:
 
 
 def _say(url: str, raw: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=PATIENCE_S) as client:
         client.sendall(raw)
         client.shutdown(socket.SHUT_WR)
         while client.recv(4096):

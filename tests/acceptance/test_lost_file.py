@@ -22,6 +22,7 @@ from typing import Any
 import crash
 import httpx
 import pytest
+from patience import PATIENCE_S
 
 from linqbot.linq.signatures import sign
 
@@ -96,7 +97,7 @@ class Harness:
 
     async def until(self, status: int) -> None:
         """Wait until `/readyz` answers with this status."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while (await self.ready())[0] != status:
                 await asyncio.sleep(0.02)
 
@@ -150,7 +151,7 @@ async def lose(harness: Harness, how: Callable[[Path], None], reason: str, *, sl
 
 
 async def restart(harness: Harness, sig: signal.Signals) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         await harness.bot.kill(sig)
     await harness.bot.start()
     await harness.up()

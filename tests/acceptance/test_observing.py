@@ -20,6 +20,7 @@ import crash
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from patience import PATIENCE_S
 from prometheus_client.parser import text_string_to_metric_families
 
 from linqbot.linq.signatures import sign
@@ -78,7 +79,7 @@ class Collector:
         ]
 
     async def until(self, count: int, chat: str, name: str) -> list[Seen]:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while len(found := self.of(chat, name)) < count:
                 await asyncio.sleep(0.02)
         return found
@@ -147,7 +148,7 @@ async def test_a_turn_interrupted_by_a_kill_is_one_trace_and_is_counted(
         await deliver(http, bot, first, "one")
         await deliver(http, bot, second, "two", traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
         await collector.until(1, second, WEBHOOK)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while not (await crash.replies(http, emulator.url))[first]:
                 await asyncio.sleep(0.02)
         found = await scraped(http, bot)

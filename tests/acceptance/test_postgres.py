@@ -10,6 +10,7 @@ from typing import Any
 
 import crash
 import pytest
+from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import empty_storage_url, start
 
@@ -36,7 +37,7 @@ async def test_a_restart_of_the_server_loses_and_repeats_nothing(server: Any, tm
             await asyncio.sleep(0.5)
             await asyncio.to_thread(server.stop)
             # Answered while the server is away: with 503, so that Linq delivers again.
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while (ready := await http.get(f"{bot.url}/readyz")).status_code != 503:
                     await asyncio.sleep(0.05)
             assert "cannot be reached" in ready.text

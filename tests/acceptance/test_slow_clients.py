@@ -22,6 +22,7 @@ from pathlib import Path
 import httpx
 import pytest
 from crash import SECRET, Served
+from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.linq.signatures import sign
@@ -88,7 +89,7 @@ class Door:
 
     async def idle(self) -> None:
         """Wait until all accepted deliveries are handled."""
-        async with asyncio.timeout(180):
+        async with asyncio.timeout(PATIENCE_S):
             while await self.waiting():
                 await asyncio.sleep(0.05)
 
@@ -102,7 +103,7 @@ class Door:
 
     def connect(self, sent: bytes = b"") -> socket.socket:
         with ExitStack() as unless_sent:
-            client = unless_sent.enter_context(socket.create_connection(("127.0.0.1", self.port), timeout=30))
+            client = unless_sent.enter_context(socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S))
             client.sendall(sent)
             unless_sent.pop_all()
         return client
@@ -122,7 +123,9 @@ async def front_door(folder: Path, *, files: int | None = None) -> AsyncIterator
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     try:
-        async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=16)) as http:
+        async with httpx.AsyncClient(
+            timeout=PATIENCE_S, trust_env=False, limits=httpx.Limits(max_connections=16)
+        ) as http:
             await served.up(http, "/readyz")
             yield Door(folder, served, http)
         assert await served.kill(signal.SIGTERM) == 0, (folder / "bot.log").read_text()
@@ -268,7 +271,7 @@ async def test_a_full_disk_is_answered_503_until_there_is_room_again(tmp_path: P
         assert (status, "linqbot.db cannot be read or written" in reason) == (503, True)
         assert door.memory("VmHWM") - before < 16 * MIB
         resource.prlimit(door.pid, resource.RLIMIT_FSIZE, (hard, hard))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             # A bot that is not ready gets no deliveries, so it must find out itself that there is room.
             while (await door.ready())[0] != 200:
                 await asyncio.sleep(0.1)

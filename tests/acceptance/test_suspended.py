@@ -9,6 +9,7 @@ import crash
 import crash_fleet
 import httpx
 import pytest
+from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import empty_storage_url
 
@@ -44,14 +45,14 @@ async def test_a_suspended_worker_sends_nothing_after_another_one_has_taken_over
     begun = tmp_path / "begun"
 
     async def runs(count: int) -> list[str]:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while not begun.exists() or len(pids := begun.read_text().split()) < count:
                 await asyncio.sleep(0.02)
         return pids
 
     async with (
         crash.running(emulator),
-        httpx.AsyncClient(timeout=30, trust_env=False) as http,
+        httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http,
         crash.fleet(
             tmp_path, BOT, crash_fleet.ROLES, storage=database, linq=f"{emulator.url}/api/partner"
         ) as processes,
@@ -70,7 +71,7 @@ async def test_a_suspended_worker_sends_nothing_after_another_one_has_taken_over
             assert pid not in others
         (tmp_path / "go").touch()
         await crash.settled(http, processes[0].url)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while "turn.lease_lost" not in owner.log():
                 await asyncio.sleep(0.02)
         said = await crash.replies(http, emulator.url)

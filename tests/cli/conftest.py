@@ -15,11 +15,10 @@ from typing import Any
 import httpx
 import pytest
 from cli.practice import KEY, Practice
+from patience import PATIENCE_S
 from ports import free_port
 
 OURS = {"linqbot-opentelemetry", "linqbot-prometheus", "linqbot-sentry"}
-PATIENCE_S = 180.0
-"""A machine at work on other things may need a minute for a second's work."""
 
 
 @pytest.fixture

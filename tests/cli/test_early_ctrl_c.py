@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.process,
@@ -42,7 +43,9 @@ def run(code: str, *, ignores_ctrl_c: bool = False) -> subprocess.CompletedProce
     handler = signal.SIG_IGN if ignores_ctrl_c else signal.default_int_handler
     before = signal.signal(signal.SIGINT, handler)  # a process inherits that a signal is ignored
     try:
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
+from patience import PATIENCE_S
+
 from linqbot.client.http.addresses import Origin
 from linqbot.client.http.connection import Connection
 from linqbot.client.http.connector import Connector
@@ -69,7 +71,7 @@ class Raw:
 
     async def all_ended(self) -> None:
         """Wait until every connection has ended."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             for peer in self.peers:
                 await peer.ended.wait()
 
@@ -146,7 +148,7 @@ async def whole(server: Raw, pool: Pool, slots: int) -> None:
     requests = [get(server, "/held", needs_new_connection=True) for _ in range(slots + 1)]
     tasks = [asyncio.create_task(pool.send(request)) for request in requests]
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await all_came.wait()
             # One request more would be here before that of a pool which begins to connect only now.
             async with pooled(server) as later:

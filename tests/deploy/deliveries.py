@@ -15,6 +15,7 @@ import anyio
 import httpx
 from crash import SECRET, Served
 from deploy.proxies import PROXIES, Proxy
+from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.linq.signatures import sign
@@ -50,7 +51,7 @@ class Behind:
     def client(self, *, source: str = "127.0.0.1", http2: bool = False) -> httpx.AsyncClient:
         """Return a client that trusts the proxy's certificate, at an address of the loopback network."""
         transport = httpx.AsyncHTTPTransport(verify=self.proxy.trust, local_address=source, http2=http2)
-        return httpx.AsyncClient(transport=transport, timeout=30)
+        return httpx.AsyncClient(transport=transport, timeout=PATIENCE_S)
 
     async def handled(self, count: int) -> Counter[str]:
         """Wait until `count` messages reached the handler. Return their first words."""
@@ -76,7 +77,7 @@ async def behind(name: str, folder: Path, **environ: str) -> AsyncIterator[Behin
     with PROXIES[name](folder / name, f"127.0.0.1:{port}") as proxy:
         await served.start()
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
                 await served.up(http, "/readyz")
             yield Behind(proxy, served, folder)
         finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trustme
 from deploy.tools import DEPLOY, tool
+from patience import PATIENCE_S
 from ports import free_port
 
 DOMAIN = "localhost"
@@ -41,7 +42,7 @@ class Proxy:
     def connect(self, sent: bytes = b"", *, source: str = "127.0.0.1") -> socket.socket:
         """Open a raw TLS connection from an address of the loopback network, and send `sent`."""
         with ExitStack() as unless_sent:
-            plain = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
+            plain = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S, source_address=(source, 0))
             unless_sent.enter_context(plain)
             client = unless_sent.enter_context(self.trust.wrap_socket(plain, server_hostname=DOMAIN))
             client.sendall(sent)
@@ -139,7 +140,7 @@ def _running(command: list[str], folder: Path, port: int, environ: dict[str, str
             yield
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_S)
 
 
 def _takes_connections(port: int) -> bool:
@@ -159,7 +160,7 @@ def _has_certificate(port: int, trust: ssl.SSLContext) -> bool:
 
 
 def _until(ready: Callable[[], bool], is_running: Callable[[], bool | str] = lambda: True) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_S
     while not ready():
         assert is_running() is True, is_running()
         assert time.monotonic() < end, "The proxy did not come up in 30 s."

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from crash import SECRET, Served
 from deploy.tools import DEPLOY, compose_command, ran, tool
+from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.settings import Settings, variable
@@ -94,7 +95,7 @@ async def test_the_health_check_tells_a_bot_that_serves_from_one_that_does_not(t
     bot = Served(tmp_path, "bot", port, "serve", "bot.py", **linq)
     await bot.start()
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
             await bot.up(http, "/readyz")
         assert await is_healthy()
         assert await bot.kill(signal.SIGTERM) == 0

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from crash import SECRET, Served
 from deploy.tools import DEPLOY, ran, tool
+from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.settings import Settings, variable
@@ -101,7 +102,7 @@ async def test_a_bot_starts_answers_and_stops_as_the_files_of_each_host_say(
             bot = Served(folder, "bot", port, *words, **{k: v for k, v in ours.items() if k != "HOME"}, **linq)
             await bot.start()
             try:
-                async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+                async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
                     await bot.up(http, host.health)
                 assert (folder / "linqbot.db").exists()
                 assert await bot.kill(signal.Signals[host.stop]) == 0

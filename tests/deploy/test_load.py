@@ -16,6 +16,7 @@ import httpx
 import pytest
 from deploy.deliveries import PATH, behind, message, signed
 from deploy.proxies import DOMAIN, PROXIES
+from patience import PATIENCE_S
 from socket_activation import with_listening_socket
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
@@ -71,7 +72,7 @@ async def test_with_systemds_socket_rolling_restarts_under_load_lose_nothing_and
                 await bot.up(http, "/readyz")
                 hooks = {"response": [note]}
                 async with httpx.AsyncClient(
-                    verify=proxy.trust, timeout=30, trust_env=False, event_hooks=hooks
+                    verify=proxy.trust, timeout=PATIENCE_S, trust_env=False, event_hooks=hooks
                 ) as linq:
                     load = crash.Load(proxy.url, linq, ids, DELIVERIES, seed=0)
                     arriving = crash.begin(load)

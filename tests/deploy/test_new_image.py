@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner
 from crash import SECRET
 from deploy.tools import DEPLOY, ran, tool
+from patience import PATIENCE_S
 from ports import free_port
 from pseudo_terminal import typed
 
@@ -214,7 +215,7 @@ async def test_the_image_of_a_new_bot_builds_and_serves_all_of_its_files(tmp_pat
         stderr=subprocess.STDOUT,
     )
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
             with anyio.fail_after(60):
                 while True:
                     try:

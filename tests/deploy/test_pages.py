@@ -16,6 +16,7 @@ import yaml
 from crash import SECRET, Served
 from deploy.deliveries import PATH, message, signed
 from deploy.tools import DEPLOY, ran
+from patience import PATIENCE_S
 from ports import free_port
 
 ROOT = DEPLOY.parent
@@ -94,7 +95,7 @@ async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state
     linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
     bot = Served(tmp_path, "bot", free_port(), "serve", "bot.py", LINQBOT_DRAIN_S="0", **linq)
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
 
             async def deliver(body: bytes) -> None:
                 answer = await http.post(bot.url + PATH, content=body, headers=signed(body))
@@ -139,7 +140,7 @@ async def test_a_deleted_file_is_rescued_as_the_page_says(tmp_path: Path, monkey
     linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
     bot = Served(tmp_path, "bot", free_port(), "serve", "bot.py", LINQBOT_DRAIN_S="0", **linq)
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
             await bot.start()
             await bot.up(http, "/readyz")
             for n in range(20):

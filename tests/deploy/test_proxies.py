@@ -20,6 +20,7 @@ from deploy.deliveries import PATH, Behind, behind, message, signed
 from deploy.proxies import DOMAIN, Proxy, caddy_environ, caddy_files, nginx_files
 from h2.connection import H2Connection
 from h2.events import ResponseReceived
+from patience import PATIENCE_S
 from ports import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
@@ -184,7 +185,7 @@ async def test_a_bot_that_is_down_or_crashes_is_503_and_never_4xx(bot: Behind) -
         assert int(answer.headers["retry-after"]) > 0
         # A server in place of the bot reads the request and closes the connection without an answer.
         with socket.create_server(("127.0.0.1", int(bot.served.url.rpartition(":")[2]))) as dying:
-            dying.settimeout(30)
+            dying.settimeout(PATIENCE_S)
 
             def die() -> None:
                 while True:

@@ -21,6 +21,7 @@ from crash import Served, fleet
 from deploy.deliveries import PATH, message, signed
 from deploy.proxies import GET, PROXIES, Proxy
 from deploy.tools import DEPLOY, tool
+from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import empty_storage_url
 
@@ -56,7 +57,7 @@ async def served(folder: Path, name: str) -> AsyncIterator[tuple[Proxy, list[Ser
     async with fleet(folder, BOT, roles, storage=storage, **environ) as processes:
         upstreams = between.join(process.url.removeprefix("http://") for process in processes[:2])
         with PROXIES[name](folder / name, upstreams) as proxy:
-            async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
                 for process in processes:
                     await process.up(http, "/readyz")
             yield proxy, processes
@@ -70,7 +71,7 @@ async def test_rolling_restarts_lose_double_and_misorder_nothing(name: str, tmp_
 
     async with served(tmp_path, name) as (proxy, processes):
         transport = httpx.AsyncHTTPTransport(verify=proxy.trust)
-        async with httpx.AsyncClient(transport=transport, timeout=30) as linq, httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(transport=transport, timeout=PATIENCE_S) as linq, httpx.AsyncClient() as http:
 
             async def write(chat: str) -> None:
                 while not stop.is_set():
@@ -88,7 +89,7 @@ async def test_rolling_restarts_lose_double_and_misorder_nothing(name: str, tmp_
                     await process.start()
                     await process.up(http, "/readyz")
                 stop.set()
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 while (await http.get(processes[0].url + "/readyz")).json()["waiting"]:
                     await asyncio.sleep(0.05)
     handled: dict[str, list[str]] = defaultdict(list)
@@ -114,12 +115,12 @@ async def test_receivers_that_were_all_away_are_used_again_within_seconds(tmp_pa
 
     with PROXIES["nginx"](tmp_path, upstreams) as proxy:
         transport = httpx.AsyncHTTPTransport(verify=proxy.trust)
-        async with httpx.AsyncClient(transport=transport, timeout=30) as linq:
+        async with httpx.AsyncClient(transport=transport, timeout=PATIENCE_S) as linq:
             assert (await linq.post(proxy.url + PATH)).status_code == 503
             async with (
                 await asyncio.start_server(accept, "127.0.0.1", ports[0]),
                 await asyncio.start_server(accept, "127.0.0.1", ports[1]),
-                asyncio.timeout(5),
+                asyncio.timeout(PATIENCE_S),
             ):
                 while (await linq.post(proxy.url + PATH)).status_code != 200:
                     await asyncio.sleep(0.05)

@@ -12,6 +12,7 @@ import pytest
 from crash import SECRET, Served
 from deploy.deliveries import BOT, PATH, message, signed
 from deploy.tools import DEPLOY, tool
+from patience import PATIENCE_S
 from ports import free_port
 
 from deploy import proxies
@@ -39,7 +40,7 @@ async def test_each_account_has_its_path_its_secret_and_its_storage(
     monkeypatch.setattr(proxies, "DEPLOY", tmp_path)
     (tmp_path / "run").mkdir()
     accounts = {"acme": (ports["8001"], SECRET), "zest": (ports["8002"], OTHER_SECRET)}
-    async with AsyncExitStack() as stack, httpx.AsyncClient(trust_env=False, timeout=30) as http:
+    async with AsyncExitStack() as stack, httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
         for name, (port, secret) in accounts.items():
             folder = tmp_path / name
             folder.mkdir()
@@ -49,7 +50,7 @@ async def test_each_account_has_its_path_its_secret_and_its_storage(
             stack.push_async_callback(bot.close)
             await bot.up(http, "/readyz")
         proxy = stack.enter_context(proxies.caddy(tmp_path / "run", "127.0.0.1:1"))
-        linq_side = await stack.enter_async_context(httpx.AsyncClient(verify=proxy.trust, timeout=30))
+        linq_side = await stack.enter_async_context(httpx.AsyncClient(verify=proxy.trust, timeout=PATIENCE_S))
         for name in accounts:
             for signer, (_, secret) in accounts.items():
                 body = message(f"{signer}-to-{name}")

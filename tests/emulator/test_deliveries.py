@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from patience import PATIENCE_S
 from standardwebhooks import Webhook
 
 from linqbot.clock import MovableClock
@@ -230,7 +231,7 @@ async def test_a_dead_receiver_delays_no_other_subscription(receiver: Any) -> No
         emulator.subscribe("https://alive.example", RECEIVED)
         for number in range(200):
             say(emulator, str(number), person=f"+1415555{number:04}")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while len(receiver.requests) < 200:
                 await asyncio.sleep(0)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from patience import PATIENCE_S
 
 from emulator.conftest import LINE, PERSON, Receiver, Refused
 from linqbot.clock import MovableClock
@@ -142,7 +143,7 @@ def address() -> Iterator[tuple[str, int]]:
 @pytest.mark.parametrize("length", [0, 200_000])
 def test_over_a_socket_a_closed_connection_ends_without_a_byte(address: tuple[str, int], length: int) -> None:
     url = f"http://{address[0]}:{address[1]}"
-    with httpx.Client(transport=httpx.HTTPTransport(retries=20), timeout=30) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=20), timeout=PATIENCE_S) as client:
         client.post(f"{url}/emulator/faults", json={"on": "api", "drop": "connection"})
         with socket.create_connection(address) as connection:
             head = f"POST /v3/chats HTTP/1.1\r\nhost: {address[0]}\r\ncontent-length: {length}\r\n\r\n"

@@ -16,6 +16,7 @@ import linq
 import pytest
 import uvicorn
 from linq import AsyncLinqAPIV3, LinqAPIV3
+from patience import PATIENCE_S
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -186,7 +187,7 @@ async def test_backgrounds_locations_blocking_and_capabilities(client: AsyncLinq
 async def test_attachments_voice_memos_and_cards(client: AsyncLinqAPIV3) -> None:
     chat_id = (await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))).chat.id
     upload = await client.attachments.create(filename="a b.mp3", content_type="audio/mpeg", size_bytes=5)
-    async with httpx.AsyncClient(timeout=30) as plain:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as plain:
         put = await plain.request(
             upload.http_method, upload.upload_url, content=b"12345", headers=upload.required_headers
         )
@@ -272,7 +273,7 @@ async def test_the_synchronous_client_works_in_its_thread(served: Emulator) -> N
 
 async def test_the_stream_begins_at_once_and_does_not_keep_the_server_from_stopping() -> None:
     emulator = Emulator()
-    async with httpx.AsyncClient(timeout=30) as plain, serve(create_app(emulator)) as url:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as plain, serve(create_app(emulator)) as url:
         stream = await plain.send(plain.build_request("GET", f"{url}/emulator/stream"), stream=True)
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.aiter_lines()

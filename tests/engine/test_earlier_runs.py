@@ -13,6 +13,7 @@ from fakes import CHAT, NOW, Linq, delivery, settled, text_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_handler import bot_of
+from patience import PATIENCE_S
 
 from linqbot.bot.context import Context
 from linqbot.branch import follow_tasks
@@ -126,7 +127,7 @@ async def test_a_new_wording_of_a_sent_message_is_not_sent(twice: Twice) -> None
     async def handle(ctx: Context, run: int) -> None:
         first = await ctx.reply(f"thought {run}")
         assert first.id == "sent-1"
-        await asyncio.wait_for(ctx.reply(f"in a task {run}"), 5)
+        await asyncio.wait_for(ctx.reply(f"in a task {run}"), PATIENCE_S)
         if run == 0:
             raise ValueError
         await ctx.reply("end")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, NOW, PERSON, Linq, delivery, handle, poll_vote, text_body
+from patience import PATIENCE_S
 from simulated_crash import begun
 
 from linqbot.bot.bot import Bot
@@ -77,12 +78,12 @@ class Harness:
         self.worker = Worker(turns, self.storage, self.clock, admit=admit)
 
     async def until_failed(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not any(each.attempts for each in await self.storage.waiting()):
                 await asyncio.sleep(0)
 
     async def until_said(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.linq.said()) < count:
                 await asyncio.sleep(0)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from engine_turns import turns_of
 from fakes import CHAT, NOW, Linq, delivery, settled, text_body
+from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -139,7 +140,7 @@ class Harness:
 
     async def run(self) -> None:
         (lease,) = await self.storage.take(1, lease_s=1000)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await self.turns.run(lease)
 
     async def text(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from engine_turns import turns_of
 from fakes import CHAT, NOW, Linq, delivery, text_body
+from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -52,7 +53,7 @@ class Harness:
         await self.wait_until_idle()
 
     async def wait_until_idle(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await asyncio.sleep(0.001)
                 states = {each.state for each in await self.storage.waiting()}

@@ -15,6 +15,7 @@ import pytest
 import structlog
 from fakes import CHAT, LINE, delivery, envelope, handle, settled, text_body
 from one_handler import bot_of
+from patience import PATIENCE_S
 from simulated_crash import Life, begun, crash
 
 from linqbot.bot.bot import Bot
@@ -631,7 +632,7 @@ async def test_an_outage_for_which_linq_names_a_time_is_not_asked_about_before(h
         raise LinqUnavailable("maintenance", status=503, retry_after_s=300)
 
     harness.linq.before = away
-    async with asyncio.timeout(30):  # a wait within the turn would not end, because the clock stands still
+    async with asyncio.timeout(PATIENCE_S):  # a wait within the turn would not end, because the clock stands still
         await harness.run(handler)
     assert len(calls) == 1
     assert await harness.storage.next_due() == harness.clock.now() + 300

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from engine_turns import turns_of
 from fakes import NOW, Linq, delivery, settled, text_body
+from patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
@@ -43,7 +44,7 @@ async def working(
 
 
 async def until(storage: MemoryStorage, depth: int = 0) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while await storage.depth() > depth:
             await settled(1)
 
@@ -238,7 +239,7 @@ async def test_a_storage_that_is_away_is_logged_once_for_each_turn(monkeypatch: 
 
 async def postponed(storage: MemoryStorage) -> Waiting:
     """Wait until the only delivery is to be handled later, and return it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = await storage.waiting()
             if found and found[0].not_before is not None:
@@ -354,14 +355,14 @@ async def test_the_alarm_ends_a_wait_and_keeps_the_earlier_of_two_times() -> Non
     await settled(3)
     assert not waiting.done()
     clock.advance(1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await waiting
     alarm.set(NOW + 30)
     alarm.set(NOW + 20)
     waiting = asyncio.ensure_future(alarm.wait_for(asyncio.Event().wait()))
     await settled(3)
     clock.advance(10)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await waiting
     alarm.set(NOW + 30)
     await alarm.wait_for(asyncio.sleep(0))
@@ -413,7 +414,7 @@ async def test_a_handler_that_awaits_a_task_which_raises_generator_exit_does_not
     async with working(bot) as (storage, clock, _):
         await storage.put(delivery(text_body("leave")))
         await storage.put(delivery(text_body("next")))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             for _ in range(5):
                 while not any(each.state == "retrying" for each in await storage.waiting()) and not seen:
                     await settled(1)

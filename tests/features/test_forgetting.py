@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, text_body
+from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -62,7 +63,7 @@ async def serving(path: Path, clock: MovableClock, linq: Linq, handler: Handler)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not await condition():
             await asyncio.sleep(0.001)
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fakes import settled
 from gap_harness import LINE, Harness
+from patience import PATIENCE_S
 
 from linqbot.clock import SystemClock
 from linqbot.emulator.acts.conversation import Write
@@ -99,7 +100,7 @@ async def test_if_the_storage_fails_the_chat_is_completed_later(
 
         monkeypatch.setattr(harness.storage, method, fail)
         harness.text(f"{method} b")
-        await asyncio.wait_for(failed.wait(), 20)
+        await asyncio.wait_for(failed.wait(), PATIENCE_S)
         # The worker waits a second before it uses the storage again. Its wait begins after the failure.
         await settled(100)
         harness.clock.advance(60)

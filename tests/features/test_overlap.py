@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from one_handler import bot_of
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 from pydantic import BaseModel
 
@@ -335,13 +336,13 @@ async def test_someone_who_keeps_writing_gets_an_answer_after_three_restarts() -
     async with talking(bot_of(answer, overlap="restart")) as phone:
         for number in range(5):
             await phone.text(str(number))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(running) < min(number + 1, 4) or not running[-1].begun.is_set():
                     await asyncio.sleep(0)
         assert runs == [1, 2, 3, 4]
         running[-1].end.set()
         assert await phone.next_reply() == "4 messages"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(running) < 5:
                 await asyncio.sleep(0)
         running[-1].end.set()

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from engine_turns import turns_of
 from fakes import NOW, Linq, delivery, text_body
+from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -98,7 +99,7 @@ async def working(
     worker.start()
     try:
         yield
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await storage.depth():
                 clock.advance(1)
                 await asyncio.sleep(0)
@@ -118,7 +119,7 @@ async def steering(handler: Handler, *, fails: bool) -> AsyncIterator[Losing]:
         try:
             await storage.put(delivery(text_body("one")))
             yield storage
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while await storage.depth():
                     await asyncio.sleep(0)
         finally:

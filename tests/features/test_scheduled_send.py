@@ -15,6 +15,7 @@ import pytest
 from engine_turns import turns_of
 from fakes import CHAT, NOW, Linq, delivery, text_body
 from one_handler import bot_of
+from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -58,7 +59,7 @@ class Harness:
         await self.wait_until_idle()
 
     async def wait_until_idle(self) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             await self.fired()
             while self.worker.busy or self.storage.is_taking or await self.is_something_ready():
                 await asyncio.sleep(0.001)

@@ -15,6 +15,7 @@ from engine_turns import turns_of
 from fakes import Linq
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -70,7 +71,7 @@ class Process:
 
     async def idle(self) -> None:
         """Wait until nothing is due and no turn runs."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while await self.storage.depth() or self.worker.busy or await self._is_due():
                 await asyncio.sleep(0.001)
 
@@ -141,7 +142,7 @@ async def test_a_crash_before_the_ack_runs_the_same_event_again_and_loses_none(
         storage.dies_at_finish = True
         first.worker.start()
         clock.advance(3600)
-        await asyncio.wait_for(storage.died.wait(), 30)
+        await asyncio.wait_for(storage.died.wait(), PATIENCE_S)
         await first.worker.stop(0)
     assert notes.events == ["Mon 10:00"]
     clock.advance(4000)
@@ -163,7 +164,7 @@ async def test_due_times_that_pass_while_the_handler_runs_become_one(tmp_path: P
 
     async with process(tmp_path, clock, bot_with("5 min", handle)) as served:
         clock.advance(300)
-        await asyncio.wait_for(has_begun.wait(), 30)
+        await asyncio.wait_for(has_begun.wait(), PATIENCE_S)
         clock.advance(850)
         assert await served.storage.next_timer() is None
         may_end.set()

@@ -16,6 +16,7 @@ from fakes import NOW, Linq, delivery, settled, text_body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from one_handler import bot_of
+from patience import PATIENCE_S
 from pydantic import BaseModel
 from simulated_crash import Crashable, crash
 from structlog.testing import capture_logs
@@ -154,7 +155,7 @@ async def test_chats_that_change_one_value_at_the_same_time_all_count(storage: S
     worker.start()
     for n in range(chats):
         await storage.put(delivery(text_body(str(n), chat=chat_id(n))))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while await storage.depth():
             await asyncio.sleep(0.001)
     await worker.stop(1)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from postgres_server import execute, server_url
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -22,7 +23,7 @@ def run(code: str, **variables: str | None) -> str:
         stdout=subprocess.PIPE,
         check=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     return done.stdout.strip()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 from one_handler import bot_of
+from patience import PATIENCE_S
 
 from linqbot import Context, MessageReceived
 from linqbot.bot import dispatch
@@ -96,7 +97,7 @@ async def test_blocking_code_is_logged_with_its_line_and_with_advice_only_once(
 
     def block() -> None:
         noticed.clear()
-        noticed.wait(timeout=30)
+        noticed.wait(timeout=PATIENCE_S)
 
     place = f"{Path(__file__).name}:{block.__code__.co_firstlineno + 2}"
 
@@ -125,13 +126,13 @@ async def test_code_that_runs_when_the_watch_has_ended_is_not_logged(monkeypatch
 
     def ask(_callback: object) -> None:
         asked.set()
-        ended.wait(timeout=30)
+        ended.wait(timeout=PATIENCE_S)
 
     monkeypatch.setattr(loop, "call_soon_threadsafe", ask)
     monkeypatch.setattr(loop_watch, "is_authors", lambda filename: filename == __file__)
     with loop_watch.watching(loop, blocked_s=0.05, found=lambda function, _at: told.append(function)):
-        assert asked.wait(timeout=30)
+        assert asked.wait(timeout=PATIENCE_S)
         (watch,) = [thread for thread in threading.enumerate() if thread.name == "loop-watch"]
     ended.set()
-    watch.join(timeout=30)
+    watch.join(timeout=PATIENCE_S)
     assert told == []

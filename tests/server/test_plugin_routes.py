@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes import Linq, text_body
+from patience import PATIENCE_S
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -262,13 +263,13 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
     async with served(approval, checking(healthy)) as client:
         assert (await client.get("/readyz")).json()["failing"] == []
         assert await post(client, text_body(chat="one")) == 200
-        await asyncio.wait_for(finished.wait(), 10)
+        await asyncio.wait_for(finished.wait(), PATIENCE_S)
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["ready"], answer.json()["failing"]) == (200, True, ["approval"])
         approval.is_down = False
         finished.clear()
         assert await post(client, text_body(chat="two")) == 200
-        await asyncio.wait_for(finished.wait(), 10)
+        await asyncio.wait_for(finished.wait(), PATIENCE_S)
         assert (await client.get("/readyz")).json()["failing"] == []
 
 

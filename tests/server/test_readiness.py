@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes import CHAT, Linq, settled, text_body
+from patience import PATIENCE_S
 from pydantic_core import from_json
 from sqlite_connections import fill_disk, free_disk, recorded
 
@@ -98,7 +99,7 @@ class Door:
 
     async def until(self, status: int) -> str | None:
         """Wait until `/readyz` answers with this status. Return its reason."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while (answer := await self.ready())[0] != status:
                 await asyncio.sleep(0.01)
         return answer[1]
@@ -210,7 +211,7 @@ async def test_a_refusal_during_a_test_write_is_not_forgotten() -> None:
 async def test_an_app_that_stops_does_not_wait_for_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "WAIT_S", 0.005)
     storage = Failing()
-    async with asyncio.timeout(10), served(storage) as door:
+    async with asyncio.timeout(PATIENCE_S), served(storage) as door:
         storage.error = StorageUnavailable("locked")
         await door.deliver()
         storage.may_end.clear()
@@ -300,7 +301,7 @@ async def test_a_bot_is_not_ready_when_its_file_is_gone_though_nothing_was_deliv
     path = tmp_path / "bot.db"
     async with served(SQLiteStorage(path)) as door:
         path.rename(tmp_path / "away")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while (await door.ready())[0] == 200:
                 await asyncio.sleep(0.001)
         status, reason = await door.ready()

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fakes import CHAT, Linq, delivery, text_body
 from gap_harness import Harness
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 from structlog.testing import capture_logs
 
@@ -71,7 +72,7 @@ async def test_a_receiver_stores_what_a_worker_handles() -> None:
         ready = await receiver.get("/readyz")
         assert (ready.status_code, ready.json()["role"], ready.json()["waiting"]) == (200, "receive", 1)
         async with process("work", url, bot_of("work")) as worker:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 await came.wait()
                 came.clear()
                 assert await deliver(worker, "lost") == 503
@@ -115,7 +116,7 @@ async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_r
     storage = FailsOnce()
     storage.is_shared = is_shared
     app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role=role)
-    async with running(app), asyncio.timeout(20):
+    async with running(app), asyncio.timeout(PATIENCE_S):
         while not storage.has_failed:
             await asyncio.sleep(0)
         await storage.put(delivery(text_body()))
@@ -140,7 +141,7 @@ async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a
     receiver = create_app(Bot(), client=Linq().client, storage=receiving, secrets=[SECRET], role="receive")
     transport = httpx.ASGITransport(receiver)
     async with running(app), running(receiver), httpx.AsyncClient(transport=transport, base_url="http://bot") as http:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert await deliver(http, "first") == 200
             await handled.wait()
             # The worker looks for work once more when a turn has ended, and that look must not find the second message.
@@ -163,7 +164,7 @@ async def test_a_worker_asks_linq_after_one_of_two_receivers_has_stopped() -> No
     linq, (bot, handled) = Linq(), noting_bot()
     storage = open_storage(url)
     app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role="work")
-    async with running(app), process("receive", url, Bot()) as http, asyncio.timeout(20):
+    async with running(app), process("receive", url, Bot()) as http, asyncio.timeout(PATIENCE_S):
         async with process("receive", url, Bot()):
             assert await deliver(http, "first") == 200
             await handled.wait()

@@ -21,6 +21,7 @@ import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from fakes import LINE, NOW, settled
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 from structlog.testing import capture_logs
 
@@ -439,7 +440,7 @@ async def test_a_linq_that_is_away_says_nothing_about_the_key(clock: MovableCloc
 
 
 async def test_a_served_bot_tells_without_being_asked(clock: MovableClock) -> None:
-    async with hook_served() as hook, asyncio.timeout(20):
+    async with hook_served() as hook, asyncio.timeout(PATIENCE_S):
         storage, linq = MemoryStorage(clock=clock), Linq()
         linq.error = LinqApiError("no", status=401)
         telling = Telling((hook.url,))
@@ -517,7 +518,7 @@ asyncio.run(main())
 
 @pytest.mark.process
 async def test_a_process_that_is_killed_sends_no_more_heartbeats(tmp_path: Path) -> None:
-    async with hook_served() as hook, asyncio.timeout(120):
+    async with hook_served() as hook, asyncio.timeout(PATIENCE_S):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _SERVED, str(tmp_path / "bot.db"), hook.url
         )

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import pytest
 import structlog
+from patience import PATIENCE_S
 from starlette.types import Receive, Scope, Send
 
 from linqbot.clock import SystemClock
@@ -145,7 +146,7 @@ class Served:
         return state
 
     def connect(self, *sent: bytes) -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
         with suppress(BrokenPipeError, ConnectionResetError):  # if the server closes it before all is sent
             for piece in sent:
                 client.sendall(piece)
@@ -188,7 +189,7 @@ def on_any_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
 
 
 def until(ready: Callable[[], Any]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while not ready():
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -709,7 +710,7 @@ def test_a_client_that_half_closes_before_it_has_sent_its_request_is_closed(on_a
     half = b"content-length: 9\r\n\r\nhalf"
     for begun in (b"", b"POST / HT", POST, POST + half, WEBHOOK + half):
         assert rest(half_closed(on_any_loop.connect(begun))) == b""
-    assert on_any_loop.app.left.wait(60)
+    assert on_any_loop.app.left.wait(PATIENCE_S)
     until(lambda: on_any_loop.app.endpoint.seen == ["ConnectionError"])
 
 
@@ -723,7 +724,7 @@ def test_a_client_that_half_closes_is_not_kept_forever(on_any_loop: Served, monk
     while b"begun" not in received:
         received += client.recv(1000)
     rest(half_closed(client))
-    assert on_any_loop.app.left.wait(60)
+    assert on_any_loop.app.left.wait(PATIENCE_S)
 
 
 def test_of_too_many_connections_those_without_a_request_are_dropped_first(served: Served) -> None:
@@ -838,7 +839,7 @@ def seen_clients(bound: socket.socket, client: socket.socket, to: Any, trusted: 
     try:
         until(lambda: server.started)
         with client:
-            client.settimeout(60)
+            client.settimeout(PATIENCE_S)
             client.connect(to)
             client.sendall(webhook(b"one", claim))
             answer(client)

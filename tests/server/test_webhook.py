@@ -18,6 +18,7 @@ import httpx
 import pytest
 import structlog
 from fakes import Linq, text_body
+from patience import PATIENCE_S
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -73,7 +74,7 @@ class House:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[httpx.AsyncClient]:
         if self.on_own_server:
-            async with served(self.app) as url, httpx.AsyncClient(base_url=url, timeout=30) as http:
+            async with served(self.app) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as http:
                 yield http
         else:
             transport = httpx.ASGITransport(app=self.app)
@@ -81,7 +82,7 @@ class House:
                 yield http
 
     async def handled(self) -> list[Event]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await self.storage.depth():
                 await asyncio.sleep(0)
         return self.seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from patience import PATIENCE_S
 from storage.conftest import delivery, leased
 
 from linqbot.branch import begin_turn, follow_tasks
@@ -156,12 +157,12 @@ async def test_changed_waits_for_a_put(storage: Storage) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     await storage.put(delivery())
-    await asyncio.wait_for(waiting, 60)
+    await asyncio.wait_for(waiting, PATIENCE_S)
 
 
 async def test_changed_returns_at_once_for_a_change_that_already_happened(storage: Storage) -> None:
     await storage.finish(await leased(storage, delivery(), limit=10), ACK)
-    await asyncio.wait_for(storage.changed(), 5)
+    await asyncio.wait_for(storage.changed(), PATIENCE_S)
     again = asyncio.ensure_future(storage.changed())
     await asyncio.sleep(0)
     assert not again.done()

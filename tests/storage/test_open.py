@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
@@ -101,6 +102,6 @@ sys.modules["asyncpg"] = None
 from linqbot.storage.open import open_storage
 open_storage("postgresql://bot@db.example/linq")
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=PATIENCE_S)
     assert "ConfigError: A storage in PostgreSQL needs asyncpg" in done.stderr
     assert "extra postgres" in done.stderr

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 from storage.conftest import NOON, handle, leased
 
 from linqbot.clock import MovableClock
@@ -71,7 +72,7 @@ def ack(*entries: JournalEntry) -> Commit:
 
 async def emptied(path: Path) -> None:
     """Wait until the WAL is empty."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while wal_size(path):
             await asyncio.sleep(0.001)
 
@@ -191,7 +192,7 @@ async def test_a_wal_that_another_connection_reads_is_emptied_soon_afterwards(pa
         assert await storage.put(said("2", lane="c:2", zero_retention=False))
         assert MARKER in on_disk(path)
         reader.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while wal_size(path):
                 clock.advance(BUSY_PAUSE_S)
                 await asyncio.sleep(0.01)

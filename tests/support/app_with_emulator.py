@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
@@ -39,7 +40,7 @@ class RunningApp:
 
     async def quiet(self) -> None:
         """Wait until every delivery was accepted and every turn has ended, including those of receipts."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await self.emulator.flush()
                 if not await self.storage.depth():

@@ -19,6 +19,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 import uvicorn
+from patience import PATIENCE_S
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, ViewportSize, expect
 from ports import free_port
 
@@ -47,9 +48,7 @@ CHROMIUM_ARGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-_PATIENCE_MS = 20_000
-"""A machine at work on other things needs longer than Playwright's five seconds."""
-expect.set_options(timeout=_PATIENCE_MS)
+expect.set_options(timeout=1000 * PATIENCE_S)
 _LOOKS: dict[str, Any] = {
     "viewport": DESKTOP,
     "color_scheme": "light",
@@ -92,7 +91,7 @@ class Served:
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
-        assert self._up.wait(60)
+        assert self._up.wait(PATIENCE_S)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -117,7 +116,7 @@ class Bot:
     """The bot, which acts through Linq's API, and other people, who act through the control API."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, headers={"authorization": "Bearer test"}, timeout=30)
+        self.http = httpx.Client(base_url=url, headers={"authorization": "Bearer test"}, timeout=PATIENCE_S)
 
     def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, headers: dict[str, str] | None = None
@@ -183,8 +182,7 @@ class Profiles:
         context = self._browser.new_context(**options)
         if not self._has_blur:
             context.add_init_script(_WITHOUT_BLUR)
-        context.set_default_timeout(_PATIENCE_MS)
-        context.set_default_navigation_timeout(3 * _PATIENCE_MS)
+        context.set_default_timeout(1000 * PATIENCE_S)
         return context.new_page()
 
     def give_back(self, page: Page) -> None:

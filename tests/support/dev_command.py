@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from patience import PATIENCE_S
 from ports import free_port
 
 
@@ -68,7 +69,7 @@ class Dev:
         return self.said.count("Reloaded.") + self.said.count("bot.py did not start.")
 
     def until(self, ready: Callable[[], object]) -> None:
-        end = time.monotonic() + 180  # a machine at work on other things may need a minute for a second's work
+        end = time.monotonic() + PATIENCE_S
         while not ready():
             assert self._process.poll() is None, self.said
             assert time.monotonic() < end, self.said
@@ -76,4 +77,4 @@ class Dev:
 
     def _stop(self) -> None:
         self._process.terminate()
-        self._process.wait(180)
+        self._process.wait(PATIENCE_S)

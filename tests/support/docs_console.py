@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from patience import PATIENCE_S
 from ports import free_port
 
 FENCE = re.compile(r"^```(console|python (?P<file>\S+))\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -93,7 +94,7 @@ class Terminal:
                 ["bash", "-c", command], cwd=self._folder, env=self._environ, stdout=out, stderr=out
             )
         self._running.append(process)
-        end = time.monotonic() + 120
+        end = time.monotonic() + PATIENCE_S
         port = self._ports["4010" if command.startswith(OWN_PORT) else "8000"]
         while process.poll() is None and not (stays and wanted.match(_printed(log)) and _takes_connections(port)):
             assert time.monotonic() < end, f"$ {command}\n{_printed(log)}"
@@ -117,7 +118,7 @@ class Terminal:
     def _interrupt(self, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(30)
+            process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

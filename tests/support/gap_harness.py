@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 from fakes import settled
+from patience import PATIENCE_S
 from starlette.applications import Starlette
 
 from linqbot.bot.bot import Bot
@@ -88,7 +89,7 @@ class Harness:
         self.emulator.do(Write(from_=sender, to=LINE, parts=[{"type": "text", "value": text}]))
 
     async def settle(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             idle_checks = 0
             while idle_checks < 5:
                 await self.emulator.flush()
@@ -98,7 +99,7 @@ class Harness:
 
     async def settle_after(self, count: int) -> None:
         """Wait until the bot has sent so many messages in the chat, and then until nothing is ready."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.said()) < count:
                 await self.settle()
         await self.settle()

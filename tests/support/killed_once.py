@@ -8,6 +8,7 @@ from pathlib import Path
 
 import crash
 import httpx
+from patience import PATIENCE_S
 
 DYING = """
 import os
@@ -70,7 +71,7 @@ async def killed_once(
     (folder / "point").write_text(point)
     arriving = crash.begin(crash.Load(bot.url, http, [chat], messages, seed=0))
     assert bot.process is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         assert await bot.process.wait() == -signal.SIGKILL, f"it did not die: {point}"
     await bot.start()
     await arriving

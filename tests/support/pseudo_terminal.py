@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from patience import PATIENCE_S
 
-WITHIN_S = 120.0
 QUESTION = b"[y/N]: "
 CTRL_C = b"\x03"
 
@@ -60,14 +60,14 @@ def typed(folder: Path, *words: str, answer: str | None = None, **environ: str |
     )
     os.close(theirs)
     try:
-        return Screen(_all_of(ours, process, (answer or "").encode()).replace("\r\n", "\n"), process.wait(WITHIN_S))
+        return Screen(_all_of(ours, process, (answer or "").encode()).replace("\r\n", "\n"), process.wait(PATIENCE_S))
     finally:
         process.kill()
         os.close(ours)
 
 
 def _all_of(ours: int, process: subprocess.Popen[bytes], answer: bytes) -> str:
-    read, end, pressed = b"", time.monotonic() + WITHIN_S, 0.0
+    read, end, pressed = b"", time.monotonic() + PATIENCE_S, 0.0
     while time.monotonic() < end:
         if select.select([ours], [], [], 0.1)[0]:
             try:

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import httpx
 from fakes import LINE, NOW, PERSON, delivery, text_body
+from patience import PATIENCE_S
 from pydantic import BaseModel
 
 from linqbot import Bot, Client, Context, MessageReceived
@@ -133,7 +134,7 @@ async def served(path: Path, clock: MovableClock) -> AsyncIterator[tuple[SQLiteS
 
 
 async def until(is_so: Callable[[], Coroutine[Any, Any, bool]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not await is_so():
             await asyncio.sleep(0.01)
 

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 pytestmark = pytest.mark.process
 
@@ -97,7 +98,7 @@ def run(folder: Path, test: str, *options: str, code: str = BOT) -> subprocess.C
         env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from one_handler import bot_of
+from patience import PATIENCE_S
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageReceived
@@ -193,7 +194,7 @@ async def test_a_restart_ends_while_something_has_just_become_due() -> None:
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(message.text)
 
-    async with talking(bot_of(echo)) as phone, asyncio.timeout(30):
+    async with talking(bot_of(echo)) as phone, asyncio.timeout(PATIENCE_S):
         for n in range(6):
             phone.drop_next("read")
             await phone.text(f"{n}")

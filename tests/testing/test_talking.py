@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 import structlog
 from one_handler import bot_of
+from patience import PATIENCE_S
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, hookimpl, in_group
 from linqbot.bot.router import Next
@@ -296,7 +297,7 @@ async def test_time_passes_only_by_advance_and_everything_happens_at_its_time() 
         await ctx.send_later("tomorrow", after_s=86_400, grace_s=60)
 
     start = datetime(2030, 1, 1, tzinfo=UTC)
-    async with asyncio.timeout(60), talking(bot_of(remind), start=start) as phone:
+    async with asyncio.timeout(PATIENCE_S), talking(bot_of(remind), start=start) as phone:
         assert phone.now == start.timestamp()
         await phone.text("remind me")
         assert await phone.replies() == []
@@ -324,7 +325,7 @@ async def test_a_failed_wait_shows_how_long_a_deferred_delivery_waits() -> None:
 async def test_a_call_that_fails_is_repeated_without_a_sleep(
     status: int, times: int, retry_after_s: int | None
 ) -> None:
-    async with asyncio.timeout(60), talking(saying(read=False)) as phone:
+    async with asyncio.timeout(PATIENCE_S), talking(saying(read=False)) as phone:
         phone.fail_next("POST /v3/chats", status=status, retry_after_s=retry_after_s, times=times)
         await phone.text("hi")
         assert await phone.replies() == ["hello"]
@@ -449,7 +450,7 @@ async def test_both_payload_versions_can_be_asked_for(version: str) -> None:
 
 
 async def test_a_hundred_conversations_end_as_soon_as_they_are_done() -> None:
-    async with asyncio.timeout(60), talking(saying("you too")) as phone:
+    async with asyncio.timeout(PATIENCE_S), talking(saying("you too")) as phone:
         people = [phone.person(f"+1415556{number:04}") for number in range(100)]
         for person in people:
             await person.text("good morning")

@@ -11,6 +11,7 @@ from pathlib import Path
 import crash
 import pytest
 from killed_once import DYING, killed_once
+from patience import PATIENCE_S
 
 from linqbot.storage.open import open_storage
 
@@ -158,7 +159,7 @@ async def test_a_turn_that_makes_progress_is_no_dead_letter_however_often_it_is_
         arriving = crash.begin(crash.Load(bot.url, http, [chat], 1, seed=0))
         for _ in range(KILLS_IN_A_TURN):
             assert bot.process is not None
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await bot.process.wait() == -signal.SIGKILL
             await bot.start()
         await arriving

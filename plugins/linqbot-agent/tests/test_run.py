@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from linqbot_agent import LinqAgent, Poll, Say, Silence, Tapback, idempotency_key, run
+from patience import PATIENCE_S
 from pydantic_ai import Agent, ModelMessage, ModelResponse, NativeOutput, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import BinaryContent, TextPart, ThinkingPart, ToolCallPart, ToolReturn
@@ -373,7 +374,7 @@ async def test_chats_wait_together_while_pydantic_ai_is_imported(monkeypatch: py
 
     def import_slowly(name: str) -> ModuleType:
         imports.append(name)
-        assert has_ended.wait(10)
+        assert has_ended.wait(PATIENCE_S)
         sys.modules[name] = real
         return real
 
@@ -384,7 +385,7 @@ async def test_chats_wait_together_while_pydantic_ai_is_imported(monkeypatch: py
         phones = [phone, phone.person("+14155550177"), phone.person("+14155550178")]
         for each in phones:
             await each.text("Hi")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while begun < len(phones):
                 await asyncio.sleep(0.001)
         has_ended.set()

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from patience import PATIENCE_S
 
 from linqbot import Bot, Context, Draft, MessageReceived, Running
 from linqbot.client.call import prepare
@@ -250,7 +251,7 @@ async def test_a_trace_goes_on_after_a_restart(spans: Spans, tmp_path: Path) -> 
     assert interrupted.attributes["linqbot.outcome"] == "defer"
     go.set()
     async with run_app(bot, tmp_path) as there:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while await there.storage.depth():
                 await asyncio.sleep(0)
     _, done = spans.named(TURN)

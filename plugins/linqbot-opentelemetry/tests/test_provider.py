@@ -18,6 +18,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from patience import PATIENCE_S
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.errors import ConfigError
@@ -120,7 +121,7 @@ class Stuck(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.asked.set()
-        self.go_on.wait(60)
+        self.go_on.wait(PATIENCE_S)
         return SpanExportResult.SUCCESS
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from patience import PATIENCE_S
 
 BOT = "from linqbot import Bot, MessageReceived\nbot = Bot()\n\n@bot.on_message\ndef fast(message: MessageReceived) -> str:\n    return ''\n"
 
@@ -47,7 +48,7 @@ def test_without_reload_a_bot_that_does_not_start_ends_dev_with_one_error(tmp_pa
         ("import os\nos._exit(7)\n", 2, "ended with exit code 7 while it started"),
     ):
         (tmp_path / "bot.py").write_text(code)
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert (done.returncode, f"\n{done.stderr}".count("\nError: "), says in done.stderr) == (exit_code, 1, True), (
             done.stderr
         )
@@ -64,7 +65,7 @@ def test_killing_dev_ends_its_bot_too(tmp_path: Path, command: Callable[..., Any
     assert httpx.get(livez).is_success
     dev.process.kill()
     dev.process.wait()
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while is_there(livez):
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from cli.conftest import Command
 from emulator_control import ANN, replies
+from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.cli.dev.runner import KEPT, StorageCopies
@@ -54,7 +55,7 @@ class Page:
         self.file = file
         self.until: Callable[[Callable[[], Any]], Any] = dev.until
         self.said: Callable[[], str] = dev.said
-        self._http = httpx.Client(base_url=url, timeout=60)
+        self._http = httpx.Client(base_url=url, timeout=PATIENCE_S)
 
     def close(self) -> None:
         self._http.close()

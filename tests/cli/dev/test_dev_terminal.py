@@ -18,6 +18,7 @@ import click
 import httpx
 import pytest
 from emulator_control import ANN, replies, text
+from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.features.asking.arrivals import ANSWERS
@@ -137,7 +138,7 @@ class Terminal:
         return [re.sub(r"[\d.]+(?= m?s\b)", "N", each) for each in found]
 
     def until(self, ready: Callable[[], Any]) -> Any:
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_S
         while not (found := ready()):
             assert self.process.poll() is None, self.screen
             assert time.monotonic() < end, self.screen
@@ -153,11 +154,11 @@ class Terminal:
     def press_ctrl_c(self) -> int:
         """Send the signal that Ctrl-C sends to all processes of a terminal, and return the exit code."""
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(PATIENCE_S)
         os.close(self._ours)
 
 
@@ -199,7 +200,7 @@ def test_each_message_is_one_line_events_without_a_handler_are_none_and_ctrl_c_s
     assert (first["outcome"], first["handler"], first["file"], first["line"]) == ("acked", "bot:greet", "bot.py", 7)
     assert (second["outcome"], second["reason"]) == ("not_handled", "no filter fits")
     # A receipt that is on its way when the bot ends is a line of its own.
-    assert httpx.post(f"{dev.page}/emulator/flush", timeout=60).is_success
+    assert httpx.post(f"{dev.page}/emulator/flush", timeout=PATIENCE_S).is_success
     before = dev.screen
     with httpx.stream("GET", f"{dev.page}/emulator/stream") as stream:
         assert next(stream.iter_text()).startswith(": hello")
@@ -234,11 +235,11 @@ def test_with_terminal_each_line_is_a_text_and_the_answers_are_printed_until_ctr
     dev.type("4\n")
     dev.until(lambda: "\nA table for 4.\nSee you!\n" in dev.screen)
     dev.type("\x04")
-    assert dev.process.wait(30) == 0
+    assert dev.process.wait(PATIENCE_S) == 0
     # From a pipe, standard output has the answers only, and each line waits for the turn of the line before it.
     line = [sys.executable, "-P", "-m", "linqbot", "dev", "--terminal", "--port", "0"]
     said = subprocess.run(
-        line, cwd=tmp_path, input="book\n5\n\nwhen", capture_output=True, text=True, timeout=120, check=True
+        line, cwd=tmp_path, input="book\n5\n\nwhen", capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     assert said.stdout == "How many?\nA table for 5.\nSee you!\n[ ] At 7\n[ ] At 8\n"
     assert said.stderr.count(" → bot:") == 3
@@ -332,7 +333,7 @@ def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("127.0.0.1", target.port))
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"http://127.0.0.1:{target.port}/livez", timeout=60)
+        httpx.get(f"http://127.0.0.1:{target.port}/livez", timeout=PATIENCE_S)
     text(dev.page, "hi")
     dev.until(lambda: "closed the connection" in dev.screen)
     for number, (code, says) in enumerate(DO_NOT_START.items(), 2):
@@ -467,7 +468,7 @@ def test_ctrl_c_before_the_server_runs_ends_the_command_without_a_traceback(tmp_
         env={k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (ended.returncode, "The command was aborted." in ended.stderr, "Traceback" in ended.stderr) == (

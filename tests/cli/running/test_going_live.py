@@ -15,6 +15,7 @@ import httpx
 import pytest
 from cli.running.test_connect import KEY, Account
 from cli.running.test_connect import emulator as emulator
+from patience import PATIENCE_S
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def test_three_commands_go_live_and_none_shows_a_secret(
     def type_in(*words: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "linqbot", *words],
-            cwd=tmp_path, env=plain | settings, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path, env=plain | settings, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -25,6 +25,7 @@ from click.testing import CliRunner
 from emulator_control import ANN, replies, text
 from fake_api import FakeApi
 from loader import Connection
+from patience import PATIENCE_S
 from ports import free_port
 from signed import SECRET, linq
 
@@ -249,14 +250,14 @@ def test_a_server_runs_without_standard_streams(tmp_path: Path, port: int, close
     try:
         for _ in range(3):
             status = 0
-            end = time.monotonic() + 60
+            end = time.monotonic() + PATIENCE_S
             while status != 200:
                 assert server.poll() is None
                 assert time.monotonic() < end
                 with suppress(httpx.TransportError):
                     status = httpx.get(f"http://127.0.0.1:{port}/readyz").status_code
         server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE_S) == 0
     finally:
         server.kill()
         server.wait()

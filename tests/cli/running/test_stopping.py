@@ -15,6 +15,7 @@ import click
 import httpx
 import pytest
 from cli.practice import KEY
+from patience import PATIENCE_S
 from ports import free_port
 from pseudo_terminal import Screen, typed
 from signed import SECRET
@@ -73,7 +74,7 @@ class House:
         words = ("serve", "bot.py", "--port", str(self.port), *options)
         with ThreadPoolExecutor() as other:
             ended = other.submit(typed, self.folder, *words, **self._settings, **environ)
-            end = time.monotonic() + 60
+            end = time.monotonic() + PATIENCE_S
             while not ended.done() and time.monotonic() < end:
                 with contextlib.suppress(httpx.TransportError):
                     if httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200 and begin():

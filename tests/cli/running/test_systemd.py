@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from patience import PATIENCE_S
 from socket_activation import with_listening_socket
 
 from linqbot.errors import ConfigError
@@ -40,7 +41,7 @@ class Manager:
         self.address = str(folder / "notify")
         self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notifications.bind(self.address)
-        self.notifications.settimeout(30)
+        self.notifications.settimeout(PATIENCE_S)
         self.held = socket.create_server(("127.0.0.1", 0))
         self.port = self.held.getsockname()[1]
         self._started: list[subprocess.Popen[bytes]] = []
@@ -48,7 +49,7 @@ class Manager:
     def close(self) -> None:
         for bot in self._started:
             bot.kill()
-            bot.wait(30)
+            bot.wait(PATIENCE_S)
         self.notifications.close()
         self.held.close()
 
@@ -85,12 +86,12 @@ def test_systemd_is_notified_when_deliveries_are_accepted_and_when_the_bot_stops
     assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
     bot.send_signal(signal.SIGTERM)
     assert manager.hear() == "STOPPING=1"
-    assert bot.wait(30) == 0
+    assert bot.wait(PATIENCE_S) == 0
 
 
 def test_a_bot_that_cannot_start_is_never_ready(manager: Manager) -> None:
     bot = manager.start("--port", "0", LINQBOT_STORAGE="sqlite:////nowhere/at/all.db")
-    assert bot.wait(30) == 2
+    assert bot.wait(PATIENCE_S) == 2
     manager.notifications.setblocking(False)
     with pytest.raises(BlockingIOError):
         manager.hear()
@@ -120,14 +121,14 @@ def test_a_connection_during_a_restart_waits_and_is_not_refused(manager: Manager
     assert httpx.get(f"http://127.0.0.1:{manager.port}/livez").status_code == 200
     bot.send_signal(signal.SIGTERM)
     assert manager.hear() == "STOPPING=1"
-    assert bot.wait(30) == 0
-    with socket.create_connection(("127.0.0.1", manager.port), timeout=30) as early:
+    assert bot.wait(PATIENCE_S) == 0
+    with socket.create_connection(("127.0.0.1", manager.port), timeout=PATIENCE_S) as early:
         early.sendall(b"GET /livez HTTP/1.1\r\nhost: bot\r\n\r\n")
         bot = manager.start(passed=manager.held)
         assert early.recv(100).startswith(b"HTTP/1.1 200")
     assert bot.poll() is None
     bot.terminate()
-    assert bot.wait(30) == 0
+    assert bot.wait(PATIENCE_S) == 0
 
 
 def test_a_notify_socket_in_the_file_system_works(manager: Manager) -> None:
@@ -137,11 +138,11 @@ def test_a_notify_socket_in_the_file_system_works(manager: Manager) -> None:
         held.listen()
         bot = manager.start(passed=held)
         assert manager.hear() == "READY=1"
-        with httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=30) as proxy:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=PATIENCE_S) as proxy:
             assert proxy.get("http://bot/readyz").status_code == 200
             assert proxy.post("http://bot/webhooks/linq", content=b"forged").status_code == 401
         bot.terminate()
-        assert bot.wait(30) == 0
+        assert bot.wait(PATIENCE_S) == 0
 
 
 def test_without_systemd_nothing_is_notified_and_no_socket_inherited() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from patience import PATIENCE_S
 
 from linqbot.cli.main import main
 from linqbot.clock import MovableClock
@@ -173,13 +174,13 @@ async def test_a_server_notices_what_a_command_changes(tmp_path: Path) -> None:
         assert await server.next_broadcast() == 0.0
         async with SQLiteStorage(path, serving=False) as command:
             await broadcasts.carry_out(command, "july", "pause", By("ann"))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while await server.next_broadcast() is not None:
                     await server.changed()
             assert await server.advance_broadcasts(NOON) == 0
             await broadcasts.carry_out(command, "july", "resume", By("ann"))
             assert await command.next_broadcast() == 0.0
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while await server.next_broadcast() is None:
                     await server.changed()
         assert await server.advance_broadcasts(NOON) == 1

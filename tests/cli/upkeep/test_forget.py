@@ -13,6 +13,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 from fakes import CHAT, NOW, PERSON, delivery, text_body
+from patience import PATIENCE_S
 from plugin_packages import install_plugin
 
 from linqbot.cli.main import main
@@ -141,7 +142,7 @@ def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: P
             await server.put(delivery(text_body(WORDS)))
             (lease,) = await server.take(1, lease_s=60)
             command = asyncio.create_task(asyncio.to_thread(forget, PERSON, "--yes", "--json"))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while await server.depth() == 2:
                     await asyncio.sleep(0.01)
             await server.finish(lease, Commit(Ack(), timers=[Timer("t", NOW, "c:group", "send", payload, 60.0)]))

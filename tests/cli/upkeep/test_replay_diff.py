@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from emulator_control import replies
 from engine_turns import turns_of
 from fakes import CHAT, Linq, delivery, text_body
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 
 from linqbot.cli.main import main
@@ -180,7 +181,7 @@ def test_a_thread_that_hangs_does_not_keep_the_command(folder: Path) -> None:
     handled("menu")
     (folder / "new_bot.py").write_text(STUCK)
     command = [sys.executable, "-m", "linqbot", "replay", "--since", "2026-01-01", "--against", "new_bot.py"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
     assert "new failure: TimeoutError at new_bot.py:" in done.stdout
     assert "1 failed with new_bot.py" in done.stderr

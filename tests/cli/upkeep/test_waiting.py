@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from fakes import CHAT, delivery, text_body
+from patience import PATIENCE_S
 
 from linqbot.cli.main import main
 from linqbot.cli.output import iso_time
@@ -409,7 +410,7 @@ def test_a_command_works_next_to_a_running_server() -> None:
             await server.finish(lease, Commit(DeadLetter("Boom")))
             await server.changed()
             assert await asyncio.to_thread(data, "retry", dead.id) == {"retried": 1}
-            await asyncio.wait_for(server.changed(), 5)
+            await asyncio.wait_for(server.changed(), PATIENCE_S)
             (lease,) = await server.take(1, lease_s=60)
             assert lease.delivery.id == dead.id
             assert await server.replayable(Selection()) == []

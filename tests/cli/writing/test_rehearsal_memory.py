@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 
 from linqbot.cli.rehearsal.memory import MIB, Live, Resident, growth, in_use, live_bytes
 
@@ -120,7 +121,7 @@ def test_a_rehearsal_finds_a_bot_that_keeps_one_kib_of_each_message(
     run = command(
         "rehearse", "bot.py", "--people", "0", "--personas", "writers.py", "--faults", "none", "--minutes", "2"
     )
-    assert run.process.wait(300) == 0, run.said()
+    assert run.process.wait(PATIENCE_S) == 0, run.said()
     found = json.loads((tmp_path / "rehearsal" / "report.json").read_text())["memory_growth"]
     assert found["grows"], found
     assert 900 < found["bytes_per_message"] < 1800

@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from patience import PATIENCE_S
 
 from linqbot.cli.rehearsal import reproducing
 from linqbot.cli.rehearsal.reproducing import reproductions
@@ -99,7 +100,7 @@ def run(tests: Path) -> dict[str, str]:
         env=os.environ | {"PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     cases = ET.parse(f"{tests}.xml").getroot().iter("testcase")

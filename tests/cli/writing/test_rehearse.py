@@ -15,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from patience import PATIENCE_S
 
 from linqbot.cli.rehearsal.served import ServedBot
 from linqbot.errors import ConfigError
@@ -70,7 +71,7 @@ def test_people_talk_to_a_bot_that_is_killed_and_everything_is_answered_once(
         "--junit",
         "junit.xml",
     )
-    assert run.process.wait(240) == 0, run.said()
+    assert run.process.wait(PATIENCE_S) == 0, run.said()
     found = report(tmp_path)
     assert found["findings"] == []
     assert found["people"] == 8
@@ -90,7 +91,7 @@ def test_a_finding_is_printed_and_written_as_a_test_that_passes_when_the_bot_is_
 ) -> None:
     (tmp_path / "bot.py").write_text(TWICE)
     run = command("rehearse", "bot.py", "--people", "2", "--minutes", "0.1", "--faults", "none", "--junit", "junit.xml")
-    assert run.process.wait(240) == 1, run.said()
+    assert run.process.wait(PATIENCE_S) == 1, run.said()
     assert "doubled: patient 1, at" in run.said()
     found = report(tmp_path)
     assert {one["rule"] for one in found["findings"]} == {"doubled"}
@@ -104,7 +105,7 @@ def test_a_finding_is_printed_and_written_as_a_test_that_passes_when_the_bot_is_
     skipping = command(
         "rehearse", "bot.py", "--people", "1", "--minutes", "0.05", "--faults", "none", "--skip", "doubled"
     )
-    assert skipping.process.wait(240) == 0, skipping.said()
+    assert skipping.process.wait(PATIENCE_S) == 0, skipping.said()
     (tmp_path / "bot.py").write_text(ECHO)
     assert pytest_on(tmp_path, test) == 0
 
@@ -115,7 +116,7 @@ def pytest_on(folder: Path, test: str) -> int:
         cwd=folder,
         env=os.environ | {"PYTEST_ADDOPTS": ""},
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     return ran.returncode
@@ -147,18 +148,18 @@ def test_own_personas_talk_and_messages_may_be_ignored(tmp_path: Path, command: 
     (tmp_path / "friends.py").write_text(FRIENDS)
     own = ("--people", "0", "--personas", "friends.py", "--faults", "none", "--minutes", "10", "--patience", "0.5")
     run = command("rehearse", "bot.py", *own, "--json")
-    assert run.process.wait(240) == 1  # both have said everything long before the ten minutes are over
+    assert run.process.wait(PATIENCE_S) == 1  # both have said everything long before the ten minutes are over
     found = json.loads(run.said())
     assert [(one["person"], one["message"]) for one in found["findings"]] == [("Ann", "'thanks'")]
     assert (found["written"], found["seconds"] < 240) == (3, True)
     run = command("rehearse", "bot.py", *own, "--may-ignore", "^thanks$", "--json")
-    assert run.process.wait(240) == 0, run.said()
+    assert run.process.wait(PATIENCE_S) == 0, run.said()
 
 
 def test_a_bot_that_does_not_start_is_an_error_with_its_log(tmp_path: Path, command: Callable[..., Any]) -> None:
     (tmp_path / "bot.py").write_text("1 / 0\n")
     run = command("rehearse", "bot.py", "--people", "1", "--minutes", "0.1")
-    assert run.process.wait(120) == 2
+    assert run.process.wait(PATIENCE_S) == 2
     assert "ZeroDivisionError" in run.said()
     assert "LQB1001" in run.said()
 
@@ -168,7 +169,7 @@ def test_a_bot_that_ends_by_itself_is_a_finding(tmp_path: Path, command: Callabl
     run = command(
         "rehearse", "bot.py", "--people", "1", "--minutes", "0.1", "--faults", "none", "--json", "--patience", "1"
     )
-    assert run.process.wait(240) == 1
+    assert run.process.wait(PATIENCE_S) == 1
     found = json.loads(run.said())
     assert found["crashes"] >= 1
 
@@ -188,7 +189,7 @@ async def test_no_other_program_can_take_the_port_of_the_bot_between_two_of_its_
             await bot.process.stop()
             with pytest.raises(ConfigError, match="Address already in use"):
                 uvicorn_server.listen(host, port)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 reader, writer = await asyncio.open_connection(host, port)
                 writer.write(b"GET /livez HTTP/1.1\r\n\r\n")
                 with contextlib.suppress(ConnectionError):

@@ -13,6 +13,7 @@ import pytest
 from client.raw_server import LOOPS, Peer, Play, always, get, once, pooled, raw, said
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from linqbot.client.http import connection as connections
 from linqbot.client.http.addresses import Origin
@@ -124,7 +125,7 @@ async def test_a_streamed_answer_waits_at_the_server_until_it_is_read_and_may_be
         request = get(server)
         answer = await connection.stream(request, request.head())
         assert (answer.status, answer.headers["x-a"]) == (200, "b")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while connection.transport.is_reading():
                 await asyncio.sleep(0)
         assert written < count
@@ -237,7 +238,7 @@ async def test_what_is_no_answer_is_named_and_its_connection_ended(subtests: pyt
             async with raw(fine_after(answer)) as server, pooled(server) as pool:
                 request = get(server)
                 with pytest.raises(MalformedResponse, match=words) as caught:
-                    await asyncio.wait_for(pool.send(request), 5)
+                    await asyncio.wait_for(pool.send(request), PATIENCE_S)
                 assert request.is_sent
                 assert "abc" not in str(caught.value)
                 assert (await pool.send(get(server))).content == b"fine"
@@ -255,7 +256,7 @@ async def test_an_answer_larger_than_the_limit_is_not_kept_in_memory(monkeypatch
 
     async with raw(endless) as server, pooled(server) as pool:
         with pytest.raises(MalformedResponse, match="larger than 1000 bytes"):
-            await asyncio.wait_for(pool.send(get(server)), 30)
+            await asyncio.wait_for(pool.send(get(server)), PATIENCE_S)
 
 
 async def test_an_answer_that_announces_more_than_the_limit_is_not_read() -> None:
@@ -266,7 +267,7 @@ async def test_an_answer_that_announces_more_than_the_limit_is_not_read() -> Non
 
     async with raw(announce) as server, pooled(server) as pool:
         with pytest.raises(MalformedResponse, match="is larger than"):
-            await asyncio.wait_for(pool.send(get(server)), 30)
+            await asyncio.wait_for(pool.send(get(server)), PATIENCE_S)
 
 
 @pytest.mark.parametrize("status", [b"204 No", b"304 Not"])
@@ -430,7 +431,7 @@ async def test_content_in_pieces_leaves_no_faster_than_it_is_read() -> None:
             await asyncio.sleep(0.05)
         assert produced < 300, "chunks that the server does not read are not taken from their source"
         reading.set()
-        assert (await asyncio.wait_for(task, 20)).content == b"got it"
+        assert (await asyncio.wait_for(task, PATIENCE_S)).content == b"got it"
         assert (
             await pool.send(get(server, method="PUT", content=pieces(b"x" * 40_000_000), size=40_000_000))
         ).status == 200
@@ -501,7 +502,7 @@ async def test_an_upload_whose_connection_is_lost_ends() -> None:
     async with raw(leave) as server, pooled(server) as pool:
         content = pieces(*[b"x" * 200_000] * 500)
         with pytest.raises(ServerDisconnectedError):
-            await asyncio.wait_for(pool.send(get(server, method="PUT", content=content, size=100_000_000)), 10)
+            await asyncio.wait_for(pool.send(get(server, method="PUT", content=content, size=100_000_000)), PATIENCE_S)
 
 
 async def test_a_connection_that_is_gone_takes_no_request() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import trustme
 from client.raw_server import LOOPS, Peer, Raw, always, field, raw, said, whole
+from patience import PATIENCE_S
 
 from linqbot.client.http.addresses import Origin, target
 from linqbot.client.http.connector import Connector, Proxy, environment_proxy, trust
@@ -74,7 +75,7 @@ async def failed(origin: Origin, **options: Any) -> tuple[ConnectFailed, Request
     for _ in range(2):
         request = Request("GET", origin, "/", RequestHeaders({}))
         with pytest.raises(ConnectFailed) as caught:
-            await asyncio.wait_for(pool.send(request), 10)
+            await asyncio.wait_for(pool.send(request), PATIENCE_S)
         assert not request.is_sent
     await pool.aclose()
     return caught.value, request
@@ -185,7 +186,9 @@ async def test_calls_that_run_out_of_time_within_tls_disturb_no_other(authority:
         pool = Pool(Connector(origin, connect_timeout_s=5), max_connections=4)
         for batch in range(4):
             await asyncio.gather(*[hurried(batch * 50 + number) for number in range(50)])
-            answer = await asyncio.wait_for(pool.send(Request("GET", origin, "/patient", RequestHeaders({}))), 5)
+            answer = await asyncio.wait_for(
+                pool.send(Request("GET", origin, "/patient", RequestHeaders({}))), PATIENCE_S
+            )
             assert answer.content == b"/patient"
         await whole(server, pool, 4)
         await pool.aclose()
@@ -368,7 +371,7 @@ async def test_https_is_tunnelled_and_the_proxy_sees_nothing_of_it(
         tunnels = Tunnels(server.port)
         async with proxied(tunnels, certified(authority, "127.0.0.1") if is_tls else None) as (_, proxy):
             origin = Origin("https", host, 443)
-            assert (await asyncio.wait_for(sent(origin, proxy=proxy), 5)).content == b"tunnelled"
+            assert (await asyncio.wait_for(sent(origin, proxy=proxy), PATIENCE_S)).content == b"tunnelled"
     written = f"[{host}]" if ":" in host else host
     assert tunnels.heads[0].startswith(f"CONNECT {written}:443 HTTP/1.1\r\n")
     assert field(tunnels.heads[0], "host") == f"{written}:443"

@@ -19,6 +19,7 @@ from typing import IO, Any
 import pytest
 import trustme
 from client.http11_peers import Waits
+from patience import PATIENCE_S
 
 from linqbot.client.client import Client
 from linqbot.client.http import connector
@@ -238,7 +239,7 @@ async def test_a_fetch_that_is_cancelled_while_its_file_is_opened_leaves_no_file
 
     def slowly(path: Path, mode: str) -> IO[Any]:
         opens.set()
-        assert may_open.wait(5)
+        assert may_open.wait(PATIENCE_S)
         return real_open(path, mode)
 
     monkeypatch.setattr(Path, "open", slowly)

@@ -14,6 +14,7 @@ from typing import cast
 
 import pytest
 from client.raw_server import LOOPS, Peer, Raw, always, get, once, pooled, raw, said, whole
+from patience import PATIENCE_S
 
 from linqbot.client.http.connection import IDLE_S, Connection
 from linqbot.client.http.connector import Connector
@@ -51,7 +52,7 @@ class Held:
 
     async def answer(self) -> str:
         """Respond to the oldest request without a response, and return its path."""
-        target, peer = await asyncio.wait_for(self.came.get(), 5)
+        target, peer = await asyncio.wait_for(self.came.get(), PATIENCE_S)
         await peer.say(said(str(peer.number).encode()))
         return target
 
@@ -112,7 +113,7 @@ async def test_a_connection_that_rested_too_long_is_not_used_again(monkeypatch: 
         later(monkeypatch, IDLE_S)
         await pool.send(get(server))
         assert len(server.peers) == 2
-        await asyncio.wait_for(server.peers[0].ended.wait(), 30)
+        await asyncio.wait_for(server.peers[0].ended.wait(), PATIENCE_S)
         await whole(server, pool, 2)
 
 
@@ -125,7 +126,7 @@ async def test_connections_that_are_idle_too_long_are_closed_without_a_request(m
     async with raw(play) as server, pooled(server, max_connections=4) as pool:
         await asyncio.gather(*[pool.send(get(server)) for _ in range(3)])
         later(monkeypatch, 10)
-        await asyncio.wait_for(asyncio.gather(*[peer.ended.wait() for peer in server.peers[:2]]), 5)
+        await asyncio.wait_for(asyncio.gather(*[peer.ended.wait() for peer in server.peers[:2]]), PATIENCE_S)
         assert not server.peers[2].ended.is_set()
         later(monkeypatch, IDLE_S)
         await server.all_ended()
@@ -163,7 +164,7 @@ async def test_a_new_connection_takes_the_place_of_the_longest_idle_one_when_all
         task = asyncio.create_task(pool.send(get(server, needs_new_connection=True)))
         await held.answer()
         assert (await task).content == b"2"
-        await asyncio.wait_for(server.peers[oldest].ended.wait(), 30)
+        await asyncio.wait_for(server.peers[oldest].ended.wait(), PATIENCE_S)
         assert not server.peers[newest].ended.is_set()
         assert len(server.peers) == 3
         await whole(server, pool, 2)
@@ -181,7 +182,7 @@ async def test_a_new_connection_takes_the_place_of_one_that_becomes_free() -> No
         assert [await held.answer(), await held.answer()] == ["/second", "/third"]
         assert [(await task).content for task in (first, second, third)] == [b"0", b"1", b"1"]
         assert target == "/first"
-        await asyncio.wait_for(peer.ended.wait(), 30)
+        await asyncio.wait_for(peer.ended.wait(), PATIENCE_S)
         await whole(server, pool, 1)
 
 
@@ -240,7 +241,7 @@ async def test_a_connection_the_server_closed_while_it_rested_is_never_handed_ou
     before = connections_in_memory()
     async with raw(play) as server, pooled(server, max_connections=2) as pool:
         for _ in range(5):
-            assert (await asyncio.wait_for(pool.send(get(server)), 5)).content == b"fine"
+            assert (await asyncio.wait_for(pool.send(get(server)), PATIENCE_S)).content == b"fine"
             await server.all_ended()
         assert len(server.peers) == 5
         assert connections_in_memory() == before
@@ -347,7 +348,7 @@ async def test_a_request_cancelled_while_it_gets_a_connection_passes_it_on() -> 
         await asyncio.sleep(0)
         tasks = [asyncio.create_task(pool.send(get(server, f"/{number}"))) for number in range(3)]
         assert [await held.answer() for _ in range(3)] == ["/first", "/1", "/2"]
-        await asyncio.wait_for(asyncio.wait([running, *tasks]), 5)
+        await asyncio.wait_for(asyncio.wait([running, *tasks]), PATIENCE_S)
         assert tasks[0].cancelled()
         assert [task.result().content for task in tasks[1:]] == [b"0", b"0"]
         await whole(server, pool, 1)
@@ -366,7 +367,7 @@ async def test_a_connection_lost_while_it_is_handed_over_is_replaced() -> None:
         await asyncio.sleep(0)
         task = asyncio.create_task(pool.send(get(server, "/x")))
         assert [await held.answer() for _ in range(2)] == ["/first", "/x"]
-        assert (await asyncio.wait_for(task, 60)).content == b"1"
+        assert (await asyncio.wait_for(task, PATIENCE_S)).content == b"1"
         await running
         await whole(server, pool, 1)
 
@@ -374,7 +375,7 @@ async def test_a_connection_lost_while_it_is_handed_over_is_replaced() -> None:
 async def test_a_thousand_calls_share_256_connections_and_each_gets_its_own_answer() -> None:
     async with raw(echo) as server, pooled(server) as pool:
         requests = [get(server, f"/{number}", "POST", content=b"x" * (number % 50)) for number in range(1000)]
-        answers = await asyncio.wait_for(asyncio.gather(*map(pool.send, requests)), 60)
+        answers = await asyncio.wait_for(asyncio.gather(*map(pool.send, requests)), PATIENCE_S)
         assert [answer.content for answer in answers] == [
             f"/{number} {'x' * (number % 50)}".encode() for number in range(1000)
         ]
@@ -402,7 +403,7 @@ async def test_cancelled_at_any_await_a_call_disturbs_no_other(is_streamed: bool
                 await asyncio.sleep(0)
             was_done = task.done() and all(other.done() for other in others)
             task.cancel()
-            answers = await asyncio.wait_for(asyncio.gather(task, *others, return_exceptions=True), 5)
+            answers = await asyncio.wait_for(asyncio.gather(task, *others, return_exceptions=True), PATIENCE_S)
             gone = answers[0]
             assert isinstance(gone, asyncio.CancelledError) or cast("Response", gone).content == b"/gone abcabcabc"
             assert [other.result().content for other in others] == [f"/{steps}/{n} ".encode() for n in range(3)]
@@ -426,7 +427,7 @@ async def test_calls_that_run_out_of_time_anywhere_disturb_no_other() -> None:
     async with raw(echo) as server, pooled(server, max_connections=8) as pool:
         for batch in range(5):
             await asyncio.gather(*[hurried(batch * 100 + number) for number in range(100)])
-            answer = await asyncio.wait_for(pool.send(get(server, "/patient")), 5)
+            answer = await asyncio.wait_for(pool.send(get(server, "/patient")), PATIENCE_S)
             assert answer.content == b"/patient "
         await whole(server, pool, 8)
 
@@ -438,7 +439,7 @@ async def test_closing_ends_what_is_under_way_and_refuses_what_comes() -> None:
         for _ in range(2):
             await held.came.get()
         await pool.aclose()
-        outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_S)
         assert [type(outcome) for outcome in outcomes] == [ServerDisconnectedError] * 2 + [RuntimeError]
         with pytest.raises(RuntimeError, match="closed"):
             await pool.send(get(server))
@@ -455,7 +456,7 @@ async def test_a_connection_that_opens_after_the_pool_closed_is_ended() -> None:
         with pytest.raises(RuntimeError, match="closed"):
             await task
         (connection,) = opened
-        await asyncio.wait_for(asyncio.wait([connection.lost]), 5)
+        await asyncio.wait_for(asyncio.wait([connection.lost]), PATIENCE_S)
         assert not connection.is_open
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from chromium_page import FRIEND, LINE, MOBILE, Browsing, Profiles, write
 from dev_command import Dev
+from patience import PATIENCE_S
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
@@ -189,7 +190,7 @@ def test_a_handler_that_never_returns(texting: Callable[..., Page], dev: Dev) ->
     page = texting(code)
     at = f"bot.py:{line_of(code, 'wait()')}"
     # Ten seconds after its start the handler is shown, although it has not returned.
-    expect(note(page)).to_have_text(f"Still running at {at}", timeout=30_000)
+    expect(note(page)).to_have_text(f"Still running at {at}")
     expect(exchange(page).locator(".sentence")).to_have_text("Still running. The handler has not returned yet.")
     expect(exchange(page).locator(".turn-note")).to_have_text(
         f"The handler waits in this line. The next messages of the chat wait for it.{at}"
@@ -203,7 +204,7 @@ def test_messages_that_are_answered_as_one(texting: Callable[..., Page], dev: De
     page = texting(code, "A table")
     write(page, "for two")
     expect(exchange(page).locator(".exchange-facts")).to_have_text(["delivered", "delivered"])
-    httpx.post(f"{dev.url}/emulator/clock", json={"advance_s": 61}, timeout=30).raise_for_status()
+    httpx.post(f"{dev.url}/emulator/clock", json={"advance_s": 61}, timeout=PATIENCE_S).raise_for_status()
     expect(page.locator(".msg.other .bubble")).to_have_text("A table\nfor two")
     later, first = exchange(page).all()
     expect(first.locator(".exchange-facts")).to_contain_text("2 joined messages")

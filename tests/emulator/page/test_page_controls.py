@@ -11,6 +11,7 @@ import httpx
 import pytest
 from chromium_page import LINE, MOBILE, Bot, Browsing, Profiles, violations
 from dev_command import Dev
+from patience import PATIENCE_S
 from playwright.sync_api import Browser, Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -257,7 +258,7 @@ def dev(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def browsing_dev(profiles: Profiles, dev: Dev) -> Iterator[Browsing]:
-    httpx.post(f"{dev.url}/emulator/reset", timeout=30).raise_for_status()
+    httpx.post(f"{dev.url}/emulator/reset", timeout=PATIENCE_S).raise_for_status()
     phones = Browsing(profiles, dev.url)
     yield phones
     phones.close()

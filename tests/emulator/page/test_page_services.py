@@ -141,7 +141,7 @@ def test_every_part_on_each_service(browsing: Browsing, chromium: Browser, addre
         expect(page.get_by_role("button", name="Soup Kitchen")).to_be_visible()  # the name of the contact card
         expect(page.get_by_text("asks for your location")).to_have_count(1 if is_rich else 0)
         if WANTED:  # without the confetti
-            expect(page.locator("canvas.scene")).to_have_count(0, timeout=15_000)
+            expect(page.locator("canvas.scene")).to_have_count(0)
             pictures[service] = tall(page)
     bot.http.close()
     keep("parts.webp", chromium, pictures, columns=3, width=280)
@@ -160,7 +160,7 @@ def test_every_effect_on_each_service(browsing: Browsing, chromium: Browser, add
         bubble = last.locator(".bubble", has_text=f"This is {name.replace('_', ' ')}")
         expect(bubble).to_be_visible()
         if WANTED:  # without the effect before
-            expect(page.locator("canvas.scene")).to_have_count(0, timeout=15_000)
+            expect(page.locator("canvas.scene")).to_have_count(0)
         page.evaluate(ONLY_LAST)
         if name == "invisible":
             expect(bubble).to_have_class(re.compile("ink"))

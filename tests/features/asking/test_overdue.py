@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from gap_harness import Harness
+from patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
@@ -87,7 +88,7 @@ async def test_an_answer_that_was_sent_after_the_timeout_is_late_although_all_tu
 ) -> None:
     harness.text("block", sender=BOB)
     await harness.emulator.flush()
-    await asyncio.wait_for(harness.blocks.wait(), 20)
+    await asyncio.wait_for(harness.blocks.wait(), PATIENCE_S)
     harness.text("Ann", after_s=250)
     await harness.emulator.flush()
     harness.go_on.set()
@@ -98,7 +99,7 @@ async def test_an_answer_that_was_sent_after_the_timeout_is_late_although_all_tu
 async def test_an_answer_that_was_sent_before_the_timeout_wins_although_all_turns_were_taken(harness: Asking) -> None:
     harness.text("block", sender=BOB)
     await harness.emulator.flush()
-    await asyncio.wait_for(harness.blocks.wait(), 20)
+    await asyncio.wait_for(harness.blocks.wait(), PATIENCE_S)
     harness.text("Ann", after_s=150)
     await harness.emulator.flush()
     harness.clock.advance(100)
@@ -112,7 +113,7 @@ async def test_a_message_after_the_timeout_of_a_question_that_cannot_be_read_is_
 ) -> None:
     harness.text("block", sender=BOB)
     await harness.emulator.flush()
-    await asyncio.wait_for(harness.blocks.wait(), 20)
+    await asyncio.wait_for(harness.blocks.wait(), PATIENCE_S)
     with contextlib.closing(sqlite3.connect(harness.folder / "bot.db")) as database, database:
         database.execute("UPDATE conversation SET question = ?", (b'{"of": "another release"}',))
     harness.text("Ann", after_s=250)

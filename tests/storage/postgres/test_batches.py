@@ -9,6 +9,7 @@ from uuid import uuid4
 import fakes
 import httpx
 import pytest
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 from storage.conftest import delivery, entry, leased
 
@@ -100,12 +101,12 @@ async def test_an_echo_takes_few_round_trips_and_twenty_that_arrive_together_tak
         for count, rounds in found.items():
             for _ in range(3):
                 bodies = [fakes.text_body("hello", chat=str(uuid4())) for _ in range(count)]
-                await asyncio.wait_for(storage.at_rest.wait(), 60)
+                await asyncio.wait_for(storage.at_rest.wait(), PATIENCE_S)
                 storage.expected += count
                 storage.at_rest.clear()
                 statements.clear()
                 await asyncio.gather(*(storage.put(fakes.delivery(body)) for body in bodies))
-                await asyncio.wait_for(storage.at_rest.wait(), 60)
+                await asyncio.wait_for(storage.at_rest.wait(), PATIENCE_S)
                 rounds.append(list(statements))
     assert replied == ["accepted"] * 63
     # Accept, lease, begin, end, and look if there is more. The first echo also counts the inbox, and turns of one batch may end

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url, server_url, start
 from storage.conftest import delivery, leased
 from structlog.testing import capture_logs
@@ -39,7 +40,7 @@ def server() -> Iterator[Any]:
 
 
 async def back(storage: PostgresStorage) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while storage.trouble is not None:
             await asyncio.sleep(0.01)
 
@@ -50,7 +51,7 @@ async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any) -> N
             await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
         first, second = await storage.take(2, lease_s=600)
         await asyncio.to_thread(server.stop)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while storage.trouble is None:
                 await asyncio.sleep(0.02)
         for call in (storage.put(delivery()), storage.finish(first, ACK), storage.depth(), storage.check()):
@@ -76,14 +77,14 @@ async def test_a_storage_that_is_opened_while_its_server_is_away_waits_for_it(se
     with capture_logs() as logs:
         storage = PostgresStorage(server.get_uri())
         opening = asyncio.ensure_future(storage.__aenter__())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not logs:
                 await asyncio.sleep(0.01)
         with pytest.raises(StorageUnavailable):
             async with PostgresStorage(server.get_uri(), serving=False):
                 pass
         await asyncio.to_thread(server.start)
-        await asyncio.wait_for(opening, 60)
+        await asyncio.wait_for(opening, PATIENCE_S)
     try:
         assert await storage.put(delivery()) is True
     finally:
@@ -101,7 +102,7 @@ async def test_a_server_that_refuses_a_process_is_not_waited_for(server: Any) ->
     ):
         url = urlunsplit(wrong)
         with pytest.raises(StorageUnavailable) as error:
-            async with asyncio.timeout(20), PostgresStorage(url):
+            async with asyncio.timeout(PATIENCE_S), PostgresStorage(url):
                 pass
         if said not in str(error.value):
             failed.append((wrong, str(error.value)))
@@ -132,7 +133,7 @@ async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its
         await storage.put(delivery(name="w.1"))
         await storage.take(1, lease_s=600)
         await asyncio.to_thread(server.stop)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while storage.trouble is None:
                 await asyncio.sleep(0.02)
     await asyncio.to_thread(server.start)
@@ -155,7 +156,7 @@ async def test_a_storage_closes_in_time_although_its_server_does_not_answer(monk
         async with other.transaction():
             # What the storage writes last waits for this lock, as it would wait for a server that has gone.
             await other.execute("LOCK TABLE process IN ACCESS EXCLUSIVE MODE")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await storage.__aexit__(None, None, None)
     finally:
         await other.close()
@@ -210,7 +211,7 @@ async def test_nothing_is_lost_or_handled_twice_while_connections_break() -> Non
                 await asyncio.gather(*(insist(lambda one=one: storage.put(one)) for one in made))  # type: ignore[misc]
 
         breaking = asyncio.ensure_future(break_connections(storage, "breaking"))
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(PATIENCE_S):
             _, handled = await asyncio.gather(accept(), handle(storage, lanes * rounds))
         breaking.cancel()
         await asyncio.wait([breaking])
@@ -245,7 +246,7 @@ async def test_a_listener_that_is_lost_while_the_storage_connects_again_is_repla
 ) -> None:
     async with PostgresStorage(empty_storage_url("listener")) as storage:
         second_listener_is_lost[0].terminate()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while storage.trouble is None:
                 await asyncio.sleep(0.01)
             await back(storage)
@@ -259,13 +260,13 @@ async def test_what_another_process_put_into_a_watched_lane_is_noticed_after_a_r
     async with PostgresStorage(url) as storage, PostgresStorage(url, serving=False) as other:
         with storage.watch("c:1") as grew:
             second_listener_is_lost[0].terminate()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while storage.trouble is None:
                     await asyncio.sleep(0.01)
             await other.put(delivery("c:1"))
             grew.clear()
             await back(storage)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await grew.wait()
 
 
@@ -284,7 +285,7 @@ async def test_the_sweep_goes_on_after_an_unforeseen_error(monkeypatch: pytest.M
     with capture_logs() as logs:
         async with PostgresStorage(empty_storage_url("listener")):
             monkeypatch.setattr(processes, "ahead", broken)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await measured.wait()
     assert [line["error"] for line in logs if line["event"] == "storage.sweep_failed"] == ["KeyError"]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url, server_url
 from storage.conftest import NOON, delivery, handle, leased
 from structlog.testing import capture_logs
@@ -86,7 +87,7 @@ async def test_a_notification_that_cannot_be_read_is_logged_and_everything_is_lo
     url, failed = empty_storage_url("news"), list[dict[str, Any]]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
     with capture_logs() as logs:
-        async with PostgresStorage(url) as storage, asyncio.timeout(20):
+        async with PostgresStorage(url) as storage, asyncio.timeout(PATIENCE_S):
             for payload in UNREADABLE:
                 with storage.watch("c:1") as grew:
                     await notify(url, payload)
@@ -114,7 +115,7 @@ async def test_a_notification_that_cannot_be_read_stops_neither_the_start_nor_a_
         kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
         await stranger.fetchval(kill, f"linqbot {Address.parse(url).schema}")
         await stranger.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while storage.trouble is None:
                 await asyncio.sleep(0.01)
             while storage.trouble is not None:

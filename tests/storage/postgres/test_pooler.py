@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 from deploy.tools import tool
+from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import as_role, empty_storage_url, execute, server_url
 from storage.conftest import delivery
@@ -61,7 +62,7 @@ def pooler(folder: Path, mode: str, more: str = "") -> Iterator[str]:
 
 
 def wait_for(url: str) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_S
     while True:
         try:
             execute(url, "SELECT 1")
@@ -76,7 +77,7 @@ async def test_a_pool_in_session_mode_works(folder: Path) -> None:
     with pooler(folder, "session") as url:
         async with PostgresStorage(url) as one, PostgresStorage(url) as other:
             await one.put(delivery(name="w.1"))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while not (taken := await other.take(1, lease_s=60)):
                     await other.changed()
             assert taken[0].delivery.id == "w.1"
@@ -156,7 +157,7 @@ async def test_reads_wait_for_each_other_if_the_server_has_no_connection_left(cr
 
 async def test_a_read_that_waits_for_a_connection_ends_when_all_connections_are_lost(crowded: str) -> None:
     with capture_logs() as logs:
-        async with PostgresStorage(crowded) as storage, asyncio.timeout(20):
+        async with PostgresStorage(crowded) as storage, asyncio.timeout(PATIENCE_S):
             # The limit does not hold for a superuser.
             stranger = await asyncpg.connect(as_role(crowded, "postgres"))
             await stranger.execute("BEGIN; LOCK TABLE linqbot.delivery")

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url, server_url
 from storage.conftest import NOON, delivery
 
@@ -58,7 +59,7 @@ async def test_a_post_is_made_when_its_transaction_commits_and_keeps_no_webhook_
         begun = program.transaction()
         await begun.start()
         await program.execute(sql)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             assert await storage.put(delivery("c:1", name="w.message"))
         assert await storage.fire(SystemClock().now() + 1) == 0
         await begun.rollback()
@@ -67,7 +68,7 @@ async def test_a_post_is_made_when_its_transaction_commits_and_keeps_no_webhook_
         while await storage.next_timer() is None:
             async with program.transaction():
                 await program.execute(sql)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 await storage.changed()
         assert await storage.fire(SystemClock().now() + 1) == 1
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from patience import PATIENCE_S
 from postgres_server import as_role, empty_storage_url, execute, server_url
 from storage.conftest import NOON, delivery, leased
 
@@ -66,7 +67,7 @@ async def connected(url: str) -> asyncpg.Connection[asyncpg.Record]:
 async def test_a_delivery_wakes_the_other_process(one: PostgresStorage, two: PostgresStorage) -> None:
     woken = asyncio.ensure_future(two.changed())
     await one.put(delivery(name="w.1"))
-    await asyncio.wait_for(woken, 10)
+    await asyncio.wait_for(woken, PATIENCE_S)
     (lease,) = await take(two)
     assert lease.delivery == delivery(name="w.1")
     assert await take(one) == []
@@ -87,7 +88,7 @@ async def test_a_receipt_has_a_turn_while_another_process_wants_it(url: str, clo
         async with other:
             woken = asyncio.ensure_future(other.changed())
             stored = await asyncio.gather(*map(receiver.put, [receipt("w.2")] * 2))
-            await asyncio.wait_for(woken, 10)
+            await asyncio.wait_for(woken, PATIENCE_S)
             (lease,) = await take(other)
             await other.finish(lease, ACK)
             assert (stored, lease.delivery.id) == ([True, False], "w.2")
@@ -112,7 +113,7 @@ async def test_no_lane_is_forgotten_while_one_process_adds_to_it_and_another_rem
                 handled[lease.delivery.lane].append(lease.delivery.id)
 
     # The lanes are empty again and again, so that a head is removed while the next one arrives.
-    await asyncio.wait_for(asyncio.gather(*map(add, wanted), remove()), 60)
+    await asyncio.wait_for(asyncio.gather(*map(add, wanted), remove()), PATIENCE_S)
     assert handled == wanted
     async with PostgresContents(url) as contents:
         assert await contents.problems() == []
@@ -126,7 +127,7 @@ async def test_a_process_learns_which_lanes_another_one_refused(one: PostgresSto
         for n in range(count):
             one.note_refused(f"c:{n:0>36}")
         await one.put(delivery(f"c:other-{count}"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not heard:
                 await two.changed()
             assert set(heard) == wanted, count
@@ -139,7 +140,7 @@ async def test_a_process_learns_since_when_no_other_one_received(one: PostgresSt
     heard = asyncio.Queue[tuple[str | None, float | None]]()
     two.follow_gaps(lambda lane, since: heard.put_nowait((lane, since)))
     await one.announce_gap(NOON - 2500.0)
-    assert await asyncio.wait_for(heard.get(), 10) == (None, NOON - 2500.0)
+    assert await asyncio.wait_for(heard.get(), PATIENCE_S) == (None, NOON - 2500.0)
 
 
 async def test_a_process_that_connects_again_may_have_missed_what_others_refused(url: str) -> None:
@@ -150,7 +151,7 @@ async def test_a_process_that_connects_again_may_have_missed_what_others_refused
         kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
         await stranger.fetchval(kill, f"linqbot {Address.parse(url).schema}")
         await stranger.close()
-        assert await asyncio.wait_for(heard.get(), 30) == (None, None)
+        assert await asyncio.wait_for(heard.get(), PATIENCE_S) == (None, None)
 
 
 async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
@@ -167,7 +168,7 @@ async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
     two.follow_gaps(lambda lane, _: heard.append(lane))
     monkeypatch.setattr(Memory, "apply", apply_late)
     one.note_refused("c:1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(heard) < 2:
             await asyncio.sleep(0.001)
     assert heard == ["c:1", "c:1"]
@@ -206,7 +207,7 @@ async def test_a_lane_is_never_leased_by_two_processes(one: PostgresStorage, two
                 await asyncio.sleep(0)
                 await storage.finish(lease, ACK)
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(put(one, "a"), put(two, "b"), work(one), work(two))
     for lane, ids in handled.items():
         for name in "ab":
@@ -219,7 +220,7 @@ async def waiting_transactions(connection: asyncpg.Connection[asyncpg.Record], c
     """Wait until so many transactions of a storage wait for others."""
     name = f"linqbot {url.rpartition('schema=')[2]}"
     sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = $1"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while await connection.fetchval(sql, name) < count:
             await asyncio.sleep(0.01)
 
@@ -294,7 +295,7 @@ async def test_a_conversation_of_another_process_is_found_by_its_person(
     lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
     asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
     await one.finish(lease, Commit(Ack(), conversations=[asked]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not two.conversations_of("+1"):
             await asyncio.sleep(0.01)
 
@@ -305,8 +306,8 @@ async def test_an_earlier_timer_of_another_process_is_known(one: PostgresStorage
     woken = asyncio.ensure_future(one.changed())
     await asyncio.sleep(0)
     await two.schedule(Timer("early", NOON + 30, "c:1", "send", b"{}", 60))
-    await asyncio.wait_for(woken, 10)
-    async with asyncio.timeout(10):
+    await asyncio.wait_for(woken, PATIENCE_S)
+    async with asyncio.timeout(PATIENCE_S):
         while await one.next_timer() != NOON + 30:
             await one.changed()
 
@@ -348,7 +349,7 @@ async def test_a_command_writes_beside_the_server_and_wakes_it(
     async with PostgresStorage(url, clock=clock, serving=False) as command:
         woken = asyncio.ensure_future(one.changed())
         await command.put(delivery())
-        await asyncio.wait_for(woken, 10)
+        await asyncio.wait_for(woken, PATIENCE_S)
         with pytest.raises(StorageError, match="serving=False"):
             await command.take(1, lease_s=60)
     assert len(await take(one)) == 1
@@ -398,7 +399,7 @@ async def gone(url: str) -> None:
     free = "SELECT count(*) FROM process WHERE pg_try_advisory_lock(lock)"
     is_young = "SELECT clock_timestamp() - pg_postmaster_start_time() < interval '10 s'"
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not await stranger.fetchval(free) or await stranger.fetchval(is_young):
                 await asyncio.sleep(0.02)
     finally:
@@ -424,7 +425,7 @@ async def test_a_running_process_takes_over_the_lanes_of_a_killed_one(
     async with PostgresStorage(url, clock=clock) as running:
         await running.put(delivery(name="w.1"))
         await killed_with_leases(url, 1, tmp_path)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not (leases := await take(running)):
                 await running.changed()
         assert [(lease.delivery.id, lease.crashes) for lease in leases] == [("w.1", 1)]
@@ -458,7 +459,7 @@ async def test_a_step_of_a_broadcast_is_carried_out_by_one_process(
 ) -> None:
     woken = asyncio.ensure_future(two.changed())
     await one.start_broadcast(NewBroadcast("july", "+12025550100", 20, b"[]", NOON), ["+1", "+2", "+3"])
-    await asyncio.wait_for(woken, 10)
+    await asyncio.wait_for(woken, PATIENCE_S)
     assert await two.next_broadcast() == 0.0
     for n in range(3):
         advanced = await asyncio.gather(*(storage.advance_broadcasts(clock.now()) for storage in (one, two)))
@@ -480,12 +481,12 @@ async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leave
     while await is_woken(two):
         pass
     await one.finish(lease, ACK)
-    await asyncio.wait_for(two.changed(), 10)
+    await asyncio.wait_for(two.changed(), PATIENCE_S)
     (lease,) = await take(two)
     assert lease.delivery.id == "w.1"
     await two.finish(lease, Commit(Retry(clock.now(), "Boom")))
     await one.finish(await leased(one, limit=10), Commit(Defer(clock.now(), "stopped")))
-    await asyncio.wait_for(two.changed(), 10)
+    await asyncio.wait_for(two.changed(), PATIENCE_S)
 
 
 async def test_a_process_that_stops_wakes_the_others_also_for_the_turn_that_ended_last(
@@ -499,7 +500,7 @@ async def test_a_process_that_stops_wakes_the_others_also_for_the_turn_that_ende
     await one.finish(lease, ACK)
     assert not await is_woken(two)
     one.end_leasing()
-    await asyncio.wait_for(two.changed(), 10)
+    await asyncio.wait_for(two.changed(), PATIENCE_S)
     (lease,) = await take(two)
     assert lease.delivery.id == "w.1"
     await two.finish(lease, ACK)

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from patience import PATIENCE_S
 from postgres_server import as_role, empty_storage_url, execute, server_url
 from storage.conftest import delivery, entry, handle, leased
 
@@ -253,7 +254,7 @@ async def test_the_clock_of_the_database_decides_when_a_lease_ends(url: str) -> 
         (lease,) = await storage.take(1, lease_s=1)
         due = await storage.next_due()
         assert due is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not (again := await storage.take(1, lease_s=60)):
                 await asyncio.sleep(0.05)
         assert (again[0].delivery.id, again[0].crashes) == (lease.delivery.id, 1)

@@ -7,6 +7,7 @@ import time
 
 import asyncpg
 import pytest
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url, server_url
 from storage.conftest import delivery
 from structlog.testing import capture_logs
@@ -96,7 +97,7 @@ async def test_a_worker_that_waits_is_woken_when_the_clock_was_set(
     monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
     monkeypatch.setattr(processes, "TICK_S", 0.01)
     with capture_logs() as logs:
-        async with PostgresStorage(empty_storage_url("clocks")) as opened, asyncio.timeout(20):
+        async with PostgresStorage(empty_storage_url("clocks")) as opened, asyncio.timeout(PATIENCE_S):
             woken = asyncio.ensure_future(opened.changed())
             wall.set_by_s = -3600.0
             await woken
@@ -130,7 +131,7 @@ async def test_a_process_whose_clock_is_wrong_does_not_serve_until_it_is_right(m
     monkeypatch.setattr(processes, "ahead", ahead)
     monkeypatch.setattr(processes, "SWEEP_S", 0.01)
     url = empty_storage_url("clocks")
-    async with PostgresStorage(url) as storage, asyncio.timeout(60):
+    async with PostgresStorage(url) as storage, asyncio.timeout(PATIENCE_S):
         for wrong_s, said in ((3600.0, "is 3600 s behind"), (-90_000.0, "is 90000 s ahead of")):
             ahead_s = wrong_s
             while storage.trouble is None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from patience import PATIENCE_S
 from sqlite_connections import largest_file
 from storage.conftest import delivery, entry, handle, leased
 
@@ -120,7 +121,7 @@ async def test_a_command_stores_a_delivery_and_wakes_the_server(path: Path) -> N
             assert await command.put(delivery("c:1", name="w.1")) is False
             assert await command.put(delivery("c:1", name="w.2")) is True
             await command.begin(entry("w.2"))
-        await asyncio.wait_for(server.changed(), 60)
+        await asyncio.wait_for(server.changed(), PATIENCE_S)
         for name in ("w.1", "w.2"):
             (lease,) = await server.take(10, lease_s=60)
             assert lease.delivery.id == name
@@ -138,7 +139,7 @@ async def test_the_event_loop_is_not_blocked_while_a_command_writes(path: Path) 
         assert not putting.done()
         command.execute("COMMIT")
         command.close()
-        assert await asyncio.wait_for(putting, 60) is True
+        assert await asyncio.wait_for(putting, PATIENCE_S) is True
 
 
 async def test_a_file_that_is_locked_is_called_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from sqlite_connections import fill_disk, free_disk, largest_file, recorded
 from storage.conftest import NOON, delivery, entry, leased
 
@@ -255,7 +256,7 @@ async def test_what_another_process_has_written_is_noticed_without_a_wake_up(
 ) -> None:
     await retried_elsewhere(storage, db, delivery("c:1", name="w.1"))
     assert await storage.depth() == 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await storage.changed()
     assert [one.delivery.id for one in await storage.take(10, lease_s=60)] == ["w.1"]
 
@@ -313,7 +314,7 @@ async def test_a_cancelled_take_gives_its_leases_back_uncounted(
         taking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await taking
-    await asyncio.wait_for(storage.changed(), 5)
+    await asyncio.wait_for(storage.changed(), PATIENCE_S)
     (lease,) = await storage.take(1, lease_s=60)
     assert lease.is_first_run is True
     await storage.finish(lease, ACK)

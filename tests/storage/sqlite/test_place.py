@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
+from patience import PATIENCE_S
 from sqlite_connections import fill_disk, free_disk, recorded
 from storage.conftest import delivery, handle, leased
 
@@ -170,7 +171,7 @@ async def test_the_loss_and_the_return_are_noticed_while_nothing_is_written_and_
 ) -> None:
     monkeypatch.setattr(sqlite_storage, "LOOK_EVERY_S", 0.005)
     monkeypatch.setattr(file, "log", structlog.get_logger("fresh"))
-    async with SQLiteStorage(path, clock=clock) as storage, asyncio.timeout(10):
+    async with SQLiteStorage(path, clock=clock) as storage, asyncio.timeout(PATIENCE_S):
         with structlog.testing.capture_logs() as logs:
             for _ in range(2):
                 move(path)
@@ -261,7 +262,7 @@ async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_los
         await storage.put(delivery("c:1", name="w.1"))
     move_back(path)
     assert await storage.put(delivery("c:1", name="w.1")) is False
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await storage.changed()
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1"]
 
@@ -272,7 +273,7 @@ async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_o
     lease = await leased(storage, delivery("c:1", name="w.1"), delivery("c:1", name="w.2"), limit=10)
     await storage.changed()
     await finish_in_lost_file(storage, path, lease, ACK)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await storage.changed()
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.2"]
 
@@ -370,7 +371,7 @@ async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
     before = wal(path)
     copy_in_place(path)
     clock.advance(TRUNCATE_AFTER_S)  # now the WAL is to be emptied, and the loss is noticed
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while storage.trouble is None:
             await asyncio.sleep(0.001)
     with pytest.raises(StorageUnavailable):

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from sqlite_connections import largest_file
 from storage.conftest import NOON, delivery, entry, handle, leased
 
@@ -70,9 +71,9 @@ async def test_a_delivery_that_a_command_puts_back_wakes_the_server_and_keeps_it
         running = await leased(server, delivery("c:1", name="w.now"))
         await server.changed()
         assert await command.retry(["w.dead"]) == 1
-        await asyncio.wait_for(server.changed(), 5)
+        await asyncio.wait_for(server.changed(), PATIENCE_S)
         assert await command.replay_live(["w.done"]) == 1
-        await asyncio.wait_for(server.changed(), 5)
+        await asyncio.wait_for(server.changed(), PATIENCE_S)
         assert (await server.depth(), await command.depth()) == (3, 3)
         assert await server.take(10, lease_s=60) == []
         await server.finish(running, Commit(Ack()))
@@ -85,7 +86,7 @@ async def test_a_delivery_that_a_command_puts_back_wakes_the_server_and_keeps_it
 async def test_a_timer_that_a_command_stores_is_known_when_the_server_wakes(path: Path) -> None:
     async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
         assert await command.schedule(Timer("t", NOON, "c:1", "send", b"{}", 60))
-        await asyncio.wait_for(server.changed(), 5)
+        await asyncio.wait_for(server.changed(), PATIENCE_S)
         assert await server.next_timer() == NOON
         assert await command.next_timer() == NOON
         assert await command.cancel("t")
@@ -164,7 +165,7 @@ async def test_a_command_gets_its_transaction_while_the_server_is_busy(path: Pat
         loads = [asyncio.ensure_future(load()) for _ in range(8)]
         try:
             for n in range(5):
-                assert await asyncio.wait_for(command.retry([f"w.dead-{n}"]), 30) == 1
+                assert await asyncio.wait_for(command.retry([f"w.dead-{n}"]), PATIENCE_S) == 1
         finally:
             stop.set()
             await asyncio.gather(*loads)
