@@ -191,13 +191,10 @@ class Profiles:
         for other in page.context.pages:
             if other is not page:
                 other.close()
-        # A page of the same server, which clears that server's storage. For about:blank, Chromium would start another
-        # renderer.
-        empty = urljoin(page.url, "/empty")
-        page.route(empty, lambda route: route.fulfill(content_type="text/html", body=_EMPTY))
-        page.goto(empty)
+        # A missing page of the same server, which clears that server's storage. For about:blank, Chromium would start
+        # another renderer. With a route for it, Chromium would forget all files, and fetch and compile them for each test.
+        page.goto(urljoin(page.url, "/empty"))
         page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
-        page.unroute_all()
         page.mouse.move(0, 0)
         self._free[self._kinds.pop(page)].append(page)
 
