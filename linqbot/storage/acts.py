@@ -1,8 +1,8 @@
 """Acts: the log of what operators have done, by whom and why, and the receipts of exports and of `forget`.
 
-The commit of an act stores its row. A row has ids and the operator's own words, and no text of a person. A person is named by a
-digest of the handle: the handle leads to the receipts, and no row of the storage leads from them to the person.
-`forget` takes ids and reason from the other rows about the person. The rows are kept.
+The commit of an act stores its row, which has ids and the operator's own words. A person is named by a digest of the
+handle: the handle leads to the receipts, and no row of the storage leads from them to the person. `forget` takes ids
+and reason from the other rows about the person.
 """
 
 from __future__ import annotations
@@ -37,12 +37,7 @@ What: TypeAlias = Literal[
 
 
 class By(NamedTuple):
-    """An operator.
-
-    Attributes:
-        who: The name.
-        reason: Why the operator acts; None if it was not said.
-    """
+    """An operator, by name, and why the operator acts; None if it was not said."""
 
     who: str
     reason: str | None = None
@@ -53,12 +48,9 @@ THE_BOT: Final = By("the bot")
 
 
 class ActedOn(NamedTuple):
-    """The thing or the person that an operator acts on.
+    """The thing that an operator acts on, such as a chat, a question, or a value of state by name; empty for a person.
 
-    Attributes:
-        id: The id of a chat, a delivery, a question or a scheduled send, or the name of a broadcast or a value of state; empty
-            for a person.
-        about: The id of its chat, or the digest of its person; None if it concerns none.
+    `about` is the id of its chat, or the digest of its person; None if it concerns none.
     """
 
     id: str
@@ -67,13 +59,7 @@ class ActedOn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OperatorAct:
-    """A row of the log.
-
-    Attributes:
-        at: Unix seconds.
-        target, about: See `ActedOn`.
-        counts: The number of rows by table, in a receipt; None if the row is none.
-    """
+    """A row of the log, `at` in Unix seconds. In a receipt, `counts` is the number of rows by table; else None."""
 
     at: float
     who: str

@@ -62,18 +62,22 @@ class NewerSchema(StorageError):
 
 
 class Storage(ABC):
-    """Inbox, journal, conversations, state, timers, broadcasts and their upkeep in one place. Use as `async with storage:`.
+    """Inbox, journal, conversations, state, timers, broadcasts and their upkeep in one place. Use it with `async with`.
+
+    A method that reads or writes raises StorageUnavailable if the backend cannot do it now: nothing was stored or
+    changed, no call that it should record must be made, and a lease is still held. `by` is the operator, for the log.
 
     A lease that is not finished when the storage closes counts as a crash, like the lease of a process that died,
     because a worker finishes its turns before it stops. A prefetched lease that `take` has not returned counts as
-    nothing. Methods for operators raise StorageUnavailable if the backend cannot do it now; nothing was changed.
+    nothing.
 
     Attributes:
-        settled: The types of receipts that nothing in this process wants as events. `put` stores what such a receipt reports
-            in the journal, and the delivery has no turn. Set it before the storage is opened.
-        keep_outcomes_days: Days for which it is kept what became of each delivery, with ids only; 0 keeps nothing. Set it before
-            the storage is opened.
-        mutes: The mutes by chat, from memory, with those that have ended a short time ago. Only for the process that serves.
+        settled: The types of receipts that nothing in this process wants as events. `put` stores what such a receipt
+            reports in the journal, and the delivery has no turn. Set it before the storage is opened.
+        keep_outcomes_days: Days for which it is kept what became of each delivery, with ids only; 0 keeps nothing. Set
+            it before the storage is opened.
+        mutes: The mutes by chat, from memory, with those that have ended a short time ago. Only for the process that
+            serves.
     """
 
     _lanes: ClassVar[LaneSteps]
@@ -120,7 +124,6 @@ class Storage(ABC):
         """Write something durably, as `put` does, to find out if deliveries can be stored again.
 
         Raises:
-            StorageUnavailable: nothing can be written.
             StorageBusy: the backlog is full.
         """
         for size in (CHECK_BYTES, 0):
@@ -146,7 +149,6 @@ class Storage(ABC):
         Returns:
             True once it is on disk; False if its id or its message_key was stored before.
         Raises:
-            StorageUnavailable: nothing was stored.
             StorageBusy: the inbox is full, or the lane (LaneFull); nothing was stored. For a duplicate the call
                 returns False even then.
 
@@ -171,7 +173,7 @@ class Storage(ABC):
             that this process stored recently is the same object, with `decoded`; if it was read from disk, `decoded`
             is None.
         Raises:
-            StorageUnavailable: the backend did not answer; nothing was leased.
+            StorageError: the storage was opened with `serving=False`.
         """
         if not self._serving:
             raise StorageError(
@@ -203,11 +205,7 @@ class Storage(ABC):
         """
 
     async def announce_gap(self, since: float) -> None:  # noqa: B027 - a storage of one process has nothing to do
-        """Let the other processes know that deliveries of any lane may have been refused since a time (Unix seconds).
-
-        Raises:
-            StorageUnavailable: the others do not know it.
-        """
+        """Let the other processes know that deliveries of any lane may have been refused since a Unix time."""
 
     def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:  # noqa: B027 - a storage of one process has nothing to do
         """Call `found` when another process has refused deliveries, or none may have received them.
@@ -253,11 +251,7 @@ class Storage(ABC):
 
     @abstractmethod
     async def following(self, lane: str, limit: int) -> list[Delivery]:
-        """Return the deliveries that wait behind the head of a lane, in order, at most `limit`.
-
-        Raises:
-            StorageUnavailable: the storage did not answer.
-        """
+        """Return the deliveries that wait behind the head of a lane, in order, at most `limit`."""
 
     async def hold(self, lease: Lease, until: float, *, known: int) -> None:
         """Give back a lease that was not used: it counts as nothing, and the lane waits for more deliveries.
@@ -271,7 +265,6 @@ class Storage(ABC):
                 wait.
         Raises:
             LeaseLost: the lease is over; nothing was written.
-            StorageUnavailable: nothing was written, and the lease is still held.
         """
         await self._queue.submit(operations.HoldOp(lease, until, known))
 
@@ -288,7 +281,6 @@ class Storage(ABC):
             again: True adds 1 to `replay`, for a turn that begins again with other content and its own keys.
         Raises:
             LeaseLost: the lease is over; nothing was written.
-            StorageUnavailable: nothing was written, and the lease is still held.
         """
         is_recorded = self._memory.keep_outcomes_s > 0
         await self._queue.submit(operations.JoinOp(lease, joined, ids, again, is_recorded))
@@ -302,7 +294,6 @@ class Storage(ABC):
             How many of `Lease.crashes` the turn had when it had just come that far. The runs of the others added nothing.
         Raises:
             LeaseLost: the lease is over; nothing was written.
-            StorageUnavailable: nothing was written, and the lease is still held.
         """
         return await self._write(lambda tx: operations.note_progress(tx, self._lanes, lease, progress))
 
@@ -323,24 +314,15 @@ class Storage(ABC):
             The number of new deliveries.
         Raises:
             LeaseLost: the lease is over; nothing was written.
-            StorageUnavailable: nothing was written, and the lease is still held.
         """
         return await self._queue.submit(operations.OrderOp(lane, missed, lease, keep))
 
     @abstractmethod
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
-        """Return the ids and message_keys that are known. The value is True if the delivery has left the inbox.
-
-        Raises:
-            StorageUnavailable: the storage did not answer.
-        """
+        """Return the ids and message_keys that are known. The value is True if the delivery has left the inbox."""
 
     async def has_seen(self, delivery_id: str) -> bool:
-        """Return True if a delivery with this id is stored, or left the inbox in the last 24 hours.
-
-        Raises:
-            StorageUnavailable: the storage did not answer.
-        """
+        """Return True if a delivery with this id is stored, or left the inbox in the last 24 hours."""
         return delivery_id in await self.seen([delivery_id])
 
     @abstractmethod
@@ -383,7 +365,6 @@ class Storage(ABC):
             LeaseLost: the lease is over; nothing was stored, and the call must not be made.
             StateConflict: another value than an expected one is stored; nothing but `instead` was stored, and the call must
                 not be made.
-            StorageUnavailable: nothing was stored; the call must not be made.
             StorageError: another entry has this key; nothing was stored.
         """
         await self._queue.submit(operations.BeginOp(entry, lease, state, changes, instead))
@@ -398,7 +379,6 @@ class Storage(ABC):
                 are not written again.
         Raises:
             StateConflict: another value than an expected one is stored; nothing was stored.
-            StorageUnavailable: nothing was stored.
         """
         await self._queue.submit(operations.SettleOp(entry, state))
 
@@ -415,8 +395,6 @@ class Storage(ABC):
 
         Returns:
             The updated entry; None if no entry on record made this message.
-        Raises:
-            StorageUnavailable: nothing was stored.
         """
         (entry,) = await self._write(lambda tx: journal.receive(tx, [receipt]))
         return entry
@@ -459,13 +437,7 @@ class Storage(ABC):
     # Mutes
 
     async def mute(self, mute: Mute, *, by: By | None = None) -> None:
-        """Mute a chat durably, in place of the mute that it has, and end its handoff. Its timers do not fire until the mute ends.
-
-        Args:
-            by: The operator, for the log.
-        Raises:
-            StorageUnavailable: nothing was stored.
-        """
+        """Mute a chat durably, in place of its mute, and end its handoff. Its timers do not fire until the mute ends."""
         target = ActedOn(mute.chat_id, mute.chat_id)
         await self._write(lambda tx: acts.noting(tx, mutes.begin(tx, mute), by, "mute", target))
 
@@ -475,9 +447,6 @@ class Storage(ABC):
         Args:
             catch_up: Deliveries to be handled again in the same commit, each with the number of its replay: messages that
                 came while the chat was muted.
-            by: The operator, for the log.
-        Raises:
-            StorageUnavailable: nothing was changed.
         """
         targets = [ActedOn(chat, chat) for chat in chats]
         if not catch_up:
@@ -492,19 +461,11 @@ class Storage(ABC):
         return await self._operate(work)
 
     async def change_mute(self, chat_id: str, to: Callable[[Mute | None], Mute | None]) -> Mute | None:
-        """Store what a function makes of the mute of a chat, and return it. None is no mute. It sees the stored one.
-
-        Raises:
-            StorageUnavailable: nothing was changed.
-        """
+        """Store what a function makes of the mute of a chat, and return it. None is no mute. It sees the stored one."""
         return await self._write(lambda tx: mutes.change(tx, chat_id, to))
 
     async def mute_by_hand(self, mute: Mute, message_id: str) -> bool:
-        """Mute a chat because of a message of ours, unless a turn has sent it. Return True if this mute is stored.
-
-        Raises:
-            StorageUnavailable: nothing was stored.
-        """
+        """Mute a chat because of a message of ours, unless a turn has sent it. Return True if this mute is stored."""
         return await self._write(lambda tx: mutes.by_hand(tx, mute, message_id))
 
     async def stored_mutes(self) -> list[Mute]:
@@ -514,21 +475,13 @@ class Storage(ABC):
     # Decisions
 
     async def decide(self, decision: Decision) -> None:
-        """Store a decision durably, in place of an earlier one about the same call.
-
-        Raises:
-            StorageUnavailable: nothing was stored.
-        """
+        """Store a decision durably, in place of an earlier one about the same call."""
         await self._write(lambda tx: decisions.write(tx, decision))
 
     async def decisions(
         self, *, person: str | None = None, verdict: Verdict | None = None, limit: int = 100
     ) -> list[Decision]:
-        """Return decisions, the newest first.
-
-        Args:
-            person: Only those about this handle, in lower case.
-        """
+        """Return decisions, the newest first; with a person, a handle in lower case, only those about this one."""
         return await self._read(lambda db: decisions.newest(db, person, verdict, limit))
 
     async def standing(
@@ -543,11 +496,7 @@ class Storage(ABC):
         return await self._read(lambda db: ask(db, key, turn, person))
 
     async def note_wrote(self, person: str, at: float) -> None:
-        """Note that a person, a handle in lower case, has written.
-
-        Raises:
-            StorageUnavailable: nothing was stored.
-        """
+        """Note that a person, a handle in lower case, has written."""
         if await self._read(lambda db: decisions.is_news(db, person)):  # else a write for each message
             await self._write(lambda tx: decisions.note_wrote(tx, person, at))
 
@@ -589,29 +538,15 @@ class Storage(ABC):
     # Consents
 
     async def note_consent(self, consent: Consent) -> bool:
-        """Add a row to the ledger, durably. Return False if a row of its key is there.
-
-        Raises:
-            StorageUnavailable: nothing was stored.
-        """
+        """Add a row to the ledger, durably. Return False if a row of its key is there."""
         return await self._write(lambda tx: consents.note(tx, consent))
 
     async def import_consents(self, rows: Sequence[Consent], *, by: By) -> int:
-        """Add rows to the ledger, durably and all at once, and return the number of those whose key was not there.
-
-        Args:
-            by: The operator, for the log.
-        Raises:
-            StorageUnavailable: nothing was stored.
-        """
+        """Add rows to the ledger, durably and all at once, and return the number of those whose key was not there."""
         return await self._operate(lambda tx: consents.add(tx, rows, by))
 
     async def consent_of(self, person: str) -> ConsentState:
-        """Return the state of a handle, in lower case, in the ledger.
-
-        Raises:
-            StorageUnavailable: the ledger cannot be read.
-        """
+        """Return the state of a handle, in lower case, in the ledger."""
         return await self._read(lambda db: consents.of(db, person))
 
     async def consents(
@@ -627,11 +562,7 @@ class Storage(ABC):
     # State
 
     async def load(self, scope: str) -> dict[str, bytes]:
-        """Return all values of a scope, as JSON by name.
-
-        Raises:
-            StorageUnavailable: the storage cannot be read.
-        """
+        """Return all values of a scope, as JSON by name."""
         return await self._read(lambda db: state.load(db, scope))
 
     async def state_rows(
@@ -643,19 +574,14 @@ class Storage(ABC):
             prefix: Only scopes that begin with this text, such as `person:`.
             name: Only values of this name.
             after: The scope and name after which to begin: those of the last row of the previous call.
-        Raises:
-            StorageUnavailable: the storage cannot be read.
         """
         return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
 
     async def write_state(self, writes: Sequence[StateWrite], *, by: By | None = None) -> None:
         """Write values outside of a turn.
 
-        Args:
-            by: The operator, for the log.
         Raises:
             StateConflict: another value than the expected one is stored; nothing was written.
-            StorageUnavailable: nothing was written.
         """
         targets = [ActedOn(write.name, state.about(write.scope, self.install)) for write in writes]
         await self._operate(lambda tx: acts.noting(tx, state.write_now(tx, writes), by, "edit", *targets))
@@ -675,7 +601,6 @@ class Storage(ABC):
 
         Args:
             record: A journal entry to store in the same commit, as accepted, with the result as its answer.
-            by: The operator, for the log.
         """
         return await self._write(lambda tx: operations.cancel(tx, timer_id, record, by))
 
@@ -688,11 +613,7 @@ class Storage(ABC):
         return await self._read(lambda db: timers.find(db, timer_id))
 
     async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
-        """Return the recurring timers of a kind, those included that fired and whose turn has not ended.
-
-        Args:
-            lane: Only those of this lane; None for all.
-        """
+        """Return the recurring timers of a kind, of one lane or of all; also those whose last delivery is not handled yet."""
         return await self._read(lambda db: timers.recurring(db, kind, lane))
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
@@ -718,8 +639,6 @@ class Storage(ABC):
             people: Handles, each once. Empty is allowed: the broadcast ends at once.
         Returns:
             False if a broadcast of this name is stored already; nothing was changed.
-        Raises:
-            StorageUnavailable: nothing was stored.
         """
         return await self._operate(lambda tx: broadcasts.start(tx, broadcast, people))
 
@@ -747,12 +666,8 @@ class Storage(ABC):
 
         People under way are not affected.
 
-        Args:
-            by: The operator, for the log.
         Returns:
             False if the broadcast is in no status of `ALLOWED` for this order; nothing was changed.
-        Raises:
-            StorageUnavailable: nothing was changed.
         """
         return await self._operate(
             lambda tx: acts.noting(tx, broadcasts.order(tx, name, order), by, order, ActedOn(name))
@@ -781,9 +696,6 @@ class Storage(ABC):
         """Store durably what a function makes of the record of troubles, and return its other result.
 
         One process changes the record at a time. The function may be called twice, and must not raise.
-
-        Raises:
-            StorageUnavailable: nothing was stored.
         """
         return await self._write(lambda tx: upkeep.change_fact(tx, upkeep.TROUBLES, to))
 
@@ -845,9 +757,6 @@ class Storage(ABC):
         attempts and no crashes. Its replay number stays the same and its journal entries are kept, so nothing that
         Linq accepted is sent again. Ids that belong to no dead letter, or to a delivery in the inbox, are ignored.
         Backlog limits do not apply.
-
-        Args:
-            by: The operator, for the log.
         """
         return await self._operate(
             lambda tx: upkeep.put_back(tx, ids, ["dead"], self._lanes.number, again=False, by=by)
@@ -862,11 +771,7 @@ class Storage(ABC):
         return await self._read(lambda db: upkeep.replayable(db, selection, dead_only=dead_only))
 
     async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """Yield the deliveries of `replayable` ids with their bodies, page by page. Deleted ones are left out.
-
-        Args:
-            size: Ids per page; a page may hold fewer deliveries.
-        """
+        """Yield the deliveries of `replayable` ids with their bodies, `size` ids a page. Deleted ones are left out."""
         for start in range(0, len(ids), size):
             yield await self._read(partial(upkeep.page, ids=ids[start : start + size]))
 
@@ -900,13 +805,7 @@ class Storage(ABC):
         return purged
 
     async def put_order(self, delivery: Delivery, what: acts.What, target: str, *, by: By) -> None:
-        """Store a delivery by which an operator acts on a question, and the act in the log, in one commit.
-
-        Args:
-            target: The id of the question.
-        Raises:
-            StorageUnavailable: nothing was stored.
-        """
+        """Store a delivery by which an operator acts on a question, whose id is `target`, and the act, in one commit."""
         of = acts.of_lane(target, delivery.lane)
         await self._write(lambda tx: acts.noting(tx, operations.put_now(tx, self._lanes, delivery), by, what, of))
 
@@ -923,12 +822,9 @@ class Storage(ABC):
         until: float | None = None,
         limit: int = 100,
     ) -> list[OperatorAct]:
-        """Return what operators have done, the newest first.
+        """Return what operators have done, the newest first: on a chat (`about`), or on a person, such as receipts.
 
-        Args:
-            about: Only acts on this chat.
-            handle: Only acts on this person, such as receipts.
-            since, until: Unix seconds; `until` is excluded.
+        `since` and `until` are Unix seconds; `until` is excluded.
         """
         of = about if handle is None else acts.digest_of(self.install, handle)
         which = ("about = $", of), ("at >= $", since), ("at < $", until)
@@ -950,11 +846,7 @@ class Storage(ABC):
     async def note_receipt(
         self, handle: str, what: Literal["export", "forget"], counts: Mapping[str, int], *, by: By
     ) -> None:
-        """Store a receipt of what was exported or erased outside the storage.
-
-        Args:
-            counts: The number of rows by table.
-        """
+        """Store a receipt of what was exported or erased outside the storage: the number of rows by table."""
         of = [ActedOn("", acts.digest_of(self.install, handle))]
         await self._write(lambda tx: acts.note(tx, by, what, of, counts))
 
@@ -970,7 +862,6 @@ class Storage(ABC):
         Args:
             handle: As Linq writes it: E.164, or an e-mail address in any case.
             chats: Ids of direct chats that are known to be with the person.
-            by: The operator, for the receipts.
         """
         from linqbot.storage import personal
 
@@ -984,11 +875,7 @@ class Storage(ABC):
 
     @abstractmethod
     async def _wipe(self) -> bool:
-        """Remove the bytes of deleted rows from the disk. Return False if that is not possible now.
-
-        Raises:
-            StorageUnavailable: the rows were deleted, but their space was not freed.
-        """
+        """Remove the bytes of deleted rows from the disk. Return False if that is not possible now."""
 
     @abstractmethod
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:

@@ -49,14 +49,12 @@ class NewBroadcast:
 
     Attributes:
         name: Unique for ever.
-        line: Our line, E.164.
         per_minute: People in a minute; greater than 0.
         content: The messages, as a JSON list in Linq's form. Deleted when the broadcast has ended.
         created_at: Unix seconds.
         off_the_record: True if the line keeps nothing (zero retention).
-        lane: The lane of the turn that begins it. The report joins this lane, so it waits for the end of the turn. Empty for
-            a lane of its own. Deleted when the broadcast has ended.
-        purpose: Why it is sent.
+        lane: The lane of the turn that begins it. The report joins this lane, so it waits for the end of the turn.
+            Empty for a lane of its own. Deleted when the broadcast has ended.
     """
 
     name: str
@@ -71,10 +69,8 @@ class NewBroadcast:
     def delivery(self, n: int, handle: str, now: float, *, waited_until: float | None = None) -> Delivery:
         """Return the delivery that sends the broadcast to one person. Its lane has no other delivery.
 
-        The body holds the handle as a value, so that `Storage.forget` finds it.
-
-        Args:
-            waited_until: The time until which the person's row has waited, for an id of its own; None if it has not.
+        The body holds the handle as a value, so that `Storage.forget` finds it. `waited_until` gives a person's row
+        that has waited until this time an id of its own.
         """
         body: dict[str, object] = {"broadcast": self.name, "n": n, "from": self.line, "to": handle}
         body["purpose"] = self.purpose

@@ -26,8 +26,8 @@ class Consent:
         key: Unique. A second row with the same key is not stored.
         person: A handle in lower case.
         at: Unix seconds.
-        what: `given` or `withdrawn`: the consent to promotional messages. `stopped`: the person wrote STOP, and gets nothing.
-            `wrote`: the person wrote something else after that, and gets replies again.
+        what: `given` or `withdrawn`: the consent to promotional messages. `stopped`: the person wrote STOP, and gets
+            nothing. `wrote`: the person wrote something else after that, and gets replies again.
         how: The word that the person wrote, or words of the bot's author.
     """
 
@@ -39,12 +39,7 @@ class Consent:
 
 
 class ConsentState(NamedTuple):
-    """The state of a person in the ledger.
-
-    Attributes:
-        last: The last row of all; None if there is none.
-        consent: The last row that is no `wrote`.
-    """
+    """The state of a person in the ledger: the last row of all, and the last that is no `wrote`; None if none is."""
 
     last: Consent | None = None
     consent: Consent | None = None

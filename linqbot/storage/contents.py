@@ -1,8 +1,7 @@
-"""The whole content of a storage, table by table and in order: what `linqbot storage` counts, checks, compares and copies.
+"""The whole content of a storage, by table and in order: `linqbot storage` counts, checks, compares and copies it.
 
-The rows are the same for every backend. Numbers that a backend gives to its rows are left out; their order is kept. So two
-storages hold the same if and only if their digests are equal. A backend adds what opens and closes its content, and
-what is its own about lanes and known ids.
+The rows are the same for every backend. Numbers that a backend gives to its rows are left out; their order is kept. So
+two storages hold the same if and only if their digests are equal.
 """
 
 from __future__ import annotations
@@ -140,11 +139,7 @@ class SchemaState:
     serving: int  # number of processes that serve the storage now
 
     def require_current(self) -> None:
-        """Check that the schema is the newest.
-
-        Raises:
-            StorageError: it is older, or there is no storage.
-        """
+        """Check that the schema is the newest. Raises StorageError if it is older, or there is no storage."""
         if not self.have:
             raise StorageError(f"There is no storage {self.name}. Check the URL.")
         if self.have != self.newest:
@@ -218,11 +213,7 @@ class Contents(ABC):
                         yield [tuple(map(_comparable, row)) for row in left]
 
     async def digest(self, progress: Callable[[int], None]) -> Digest:
-        """Read all rows, and return their digest.
-
-        Args:
-            progress: Called with the number of rows that were read.
-        """
+        """Read all rows, and return their digest. `progress` is called with the number of rows that were read."""
         rows, hashes = dict.fromkeys(TABLES, 0), {}
         for table in TABLES:
             hashed = hashlib.sha256()
@@ -264,7 +255,7 @@ class Contents(ABC):
 
     @abstractmethod
     def _translated(self) -> AbstractContextManager[None]:
-        """Raise errors of the backend as StorageUnavailable."""
+        pass
 
     @abstractmethod
     async def _open(self) -> None:
@@ -280,14 +271,10 @@ class Contents(ABC):
 
     @abstractmethod
     async def _add_seen(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Store known ids."""
+        pass
 
     async def _begin_target(self) -> None:
-        """Read the mark.
-
-        Raises:
-            StorageError: the storage holds rows that are not those of an unfinished copy.
-        """
+        """Read the mark. Raises StorageError if the storage holds rows that are not those of an unfinished copy."""
         text = await upkeep.fact(self._tx, upkeep.COPYING)
         self.mark = CopyMark(**from_json(text)) if text else None
         rows = sum(count for table, count in (await self.counts()).items() if table != "meta")

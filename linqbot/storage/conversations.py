@@ -117,7 +117,6 @@ async def summaries(db: Readable) -> list[ConversationSummary]:
 
 
 async def in_chats(db: Readable, chats: Collection[str]) -> dict[str, list[ConversationSummary]]:
-    """Return the summaries of the conversations of each of these chats."""
     sql = f"SELECT {_SUMMARY} FROM conversation WHERE chat_id = ANY($1) ORDER BY n"  # noqa: S608 - constant text
     found: dict[str, list[ConversationSummary]] = {chat: [] for chat in chats}
     for row in await db.fetch(sql, list(chats)):
@@ -140,7 +139,6 @@ async def with_entries(db: Readable, conversation_id: str) -> tuple[Conversation
 
 
 async def purge(tx: Writable) -> None:
-    """Delete the conversations that are of no more use."""
     sql = """SELECT id FROM conversation WHERE status <> 'waiting'
              AND until < CASE status WHEN 'failed' THEN $1::float8 ELSE $2::float8 END"""
     await _delete(tx, {one for (one,) in await tx.fetch(sql, tx.now - FAILED_KEPT_S, tx.now - ENDED_KEPT_S)})

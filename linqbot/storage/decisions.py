@@ -120,7 +120,6 @@ async def newest(db: Readable, person: str | None, verdict: Verdict | None, limi
 
 
 async def purge(tx: Writable) -> None:
-    """Delete the decisions that are too old."""
     await tx.run("DELETE FROM decision WHERE at < $1 AND verdict <> 'wrote'", tx.now - _KEPT_S)
 
 

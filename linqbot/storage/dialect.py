@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 
 class Readable(Protocol):
-    """A connection that reads."""
-
     is_leased: ClassVar[str]
     """The condition for a row of the table `delivery` that is leased."""
 
@@ -109,9 +107,7 @@ class Writable(Readable, Protocol):
         ...
 
     @property
-    def changes(self) -> Changes:
-        """The changes to note for memory."""
-        ...
+    def changes(self) -> Changes: ...
 
     async def run(self, sql: str, *values: object) -> int:
         """Run a statement, and return the number of rows that it changed."""
@@ -140,14 +136,11 @@ class Writable(Readable, Protocol):
 
 
 class SQLiteForm(NamedTuple):
-    """A statement as SQLite understands it."""
-
     sql: str  # its text, with `?` for each value
     order: tuple[int, ...]  # the index of the value of each `?`
     lists: frozenset[int]  # The indexes of the values that are lists. SQLite gets them as JSON.
 
     def values(self, given: Sequence[Any]) -> list[Any]:
-        """Return the value of each `?`."""
         return [json.dumps(list(given[n])) if n in self.lists else given[n] for n in self.order]
 
 
@@ -174,11 +167,7 @@ def sqlite_form(sql: str) -> SQLiteForm:
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine over SQLite to its end, and return its result.
-
-    Raises:
-        AssertionError: it waits.
-    """
+    """Run a coroutine over SQLite to its end, and return its result. Raises AssertionError if it waits."""
     try:
         coroutine.send(None)
     except StopIteration as done:

@@ -105,12 +105,7 @@ SEEN_KEPT_S = 24 * 3600.0
 
 @dataclass
 class InboxLimits:
-    """The limits of the inbox.
-
-    Attributes:
-        limit: Maximum number of deliveries in the inbox.
-        lane_limit: Maximum number of deliveries in one lane.
-    """
+    """The maximum number of deliveries in the inbox, and in one lane."""
 
     limit: int = 1_000_000
     lane_limit: int = 1000

@@ -35,8 +35,6 @@ from linqbot.storage.outcomes import KEEP_OUTCOMES_DAYS
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """The queue of one lane."""
-
     name: str
     queue: deque[int] = field(default_factory=deque)
     state: Literal["free", "leased", "waiting"] = "free"
@@ -59,11 +57,9 @@ class LaneLease:
 
 
 def may_run(suspects: int, running: Sequence[int]) -> bool:
-    """Return True if a suspect may run next to what is leased now.
+    """Return True if a suspect may run next to what is leased now: each has a limit of suspects that run while it does.
 
-    Args:
-        suspects: How many suspects may run while this one does, at most; 1 for no other delivery at all.
-        running: The same numbers of what is leased; 0 for what is no suspect.
+    The limit is 1 for no other delivery at all, and 0 for what is no suspect.
     """
     limits = [limit for limit in running if limit]
     return not (suspects == 1 and running) and len(limits) < min([suspects, *limits])
@@ -238,12 +234,10 @@ class Lanes:
     def adopt(self, rows: Iterable[tuple[int, str, float, int, bool]]) -> Lanes:
         """Return the lanes of all stored deliveries, read again after another process has changed some of them.
 
-        A lease stays in force if its delivery is still the first of its lane. All other leases are over.
-
-        Args:
-            rows: (seq, lane, not_before, max_concurrent_suspects, wakes) of each delivery, by ascending `seq`. The
-                first four are as for `add`. `wakes` is True if the delivery waits for more deliveries in its lane: see
-                `hold`. Those that are among the rows do not end this wait, because they came before it began.
+        A lease stays in force if its delivery is still the first of its lane. All other leases are over. The `rows`
+        come by ascending `seq`: (seq, lane, not_before, max_concurrent_suspects, wakes), the first four as for `add`.
+        `wakes` is True if the delivery waits for more deliveries in its lane: see `hold`. Those that are among the rows
+        do not end this wait, because they came before it began.
         """
         fresh = Lanes()
         fresh._tokens, fresh._alone = self._tokens, self._alone
@@ -372,8 +366,6 @@ class LaneWatch:
 
 
 class OpenConversations:
-    """The summaries of all conversations."""
-
     def __init__(self, conversations: Iterable[ConversationSummary] = ()) -> None:
         self._by_chat: dict[str, tuple[ConversationSummary, ...]] = {}
         for each in conversations:
@@ -392,7 +384,6 @@ class OpenConversations:
         self._by_chat[new.chat_id] = (*stays, new)
 
     def remove(self, chat_id: str, conversation_id: str) -> None:
-        """Remove a conversation of a chat, if it is there."""
         if left := tuple(each for each in self.in_chat(chat_id) if each.id != conversation_id):
             self._by_chat[chat_id] = left
         else:

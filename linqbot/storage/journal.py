@@ -233,10 +233,8 @@ async def forget_texts(tx: Writable, turns: Iterable[str]) -> None:
 async def purge(tx: Writable, limit: int, keep_s: float) -> int:
     """Delete old journal entries, and the texts in younger ones, at most `limit` of each.
 
-    Args:
-        keep_s: Seconds for which entries are kept, if that is longer than `ENTRIES_KEPT_S`.
-    Returns:
-        The greater of the two numbers of rows; less than `limit` if nothing is left to do.
+    Returns the greater of the two numbers of rows: less than `limit` if nothing is left to do. `keep_s` counts if it is
+    longer than `ENTRIES_KEPT_S`.
     """
     old = "SELECT n FROM journal WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED"
     if gone := [n for (n,) in await tx.fetch(old, tx.now - max(ENTRIES_KEPT_S, keep_s), limit)]:

@@ -61,12 +61,7 @@ class Mute:
 
 
 def mute_of(mutes: Mapping[str, Mute], chat_id: str | None, now: float, *, is_proactive: bool = False) -> Mute | None:
-    """Return the mute that is in force in a chat; None if there is none.
-
-    Args:
-        chat_id: None asks for the mute of all chats only.
-        is_proactive: True if the bot speaks first there.
-    """
+    """Return the mute in force in a chat, or with None in all chats. `is_proactive`: the bot speaks first there."""
     for key in (chat_id, EVERY_CHAT):
         mute = None if key is None else mutes.get(key)
         if mute is not None and mute.until > now and (is_proactive or not mute.only_proactive):
@@ -78,7 +73,6 @@ COLUMNS: Final = "lane, until, person, reason, handoff, only_proactive, since"
 
 
 async def write(tx: Writable, mute: Mute) -> None:
-    """Store a mute. It replaces the one of its chat."""
     await remove(tx, [mute.chat_id])
     handoff = None if mute.handoff is None else to_json(asdict(mute.handoff)).decode()
     until, since, lane = mute.until + tx.ahead_s, mute.since + tx.ahead_s, lane_of_chat(mute.chat_id)
@@ -184,7 +178,6 @@ async def read_all(tx: Writable, known: Collection[str]) -> None:
 
 
 async def purge(tx: Writable) -> None:
-    """Delete the mutes that are over."""
     sql = "SELECT lane FROM mute WHERE until < $1 AND (handoff IS NULL OR until < $2)"
     over = await tx.fetch(sql, tx.now, tx.now - _HANDOFF_KEPT_S)
     if chats := [chat for (lane,) in over if (chat := chat_of_lane(lane)) is not None]:

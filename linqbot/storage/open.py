@@ -26,13 +26,12 @@ def open_storage(
 ) -> Storage:
     """Create the storage for a URL, without opening it: use it as `async with open_storage(url) as storage:`.
 
+    Options are those of `SQLiteStorage`. Without `openers`, the opener of each scheme, the built-in ones count.
+
     Args:
         url: `sqlite:///linqbot.db` (in the working folder), `sqlite:////var/lib/bot/linqbot.db` (absolute, four
-            slashes), `postgresql://user@host/database` (see `PostgresStorage`), or `memory://` (lost when the process ends).
-        clock: See `SQLiteStorage`.
-        serving: False for a command that runs next to the server; see `SQLiteStorage`.
-        keep_days: Days for which history is kept; see `SQLiteStorage`.
-        openers: The opener of each scheme; None means the built-in ones.
+            slashes), `postgresql://user@host/database` (see `PostgresStorage`), or `memory://` (lost when the process
+            ends).
     Raises:
         ConfigError: no storage has such a URL. The message shows the nearest right form. Of the URL it shows only the
             scheme, because a URL may contain a password.

@@ -158,12 +158,10 @@ MAX_BATCH: Final = 128
 class OpQueue(ABC):
     """The operations that wait for a transaction, and the task that writes them in batches.
 
-    A commit costs as much for a hundred operations as for one. So those that arrive while a transaction is being written
-    are queued, written together in the next one, and answered together once it is committed. One transaction runs at a time,
-    so deliveries keep the order in which `put` was called.
-
-    Args:
-        memory: Forgets leases that could not be given back: they have no holder any more.
+    A commit costs as much for a hundred operations as for one. So those that arrive while a transaction is being
+    written are queued, written together in the next one, and answered together once it is committed. One transaction
+    runs at a time, so deliveries keep the order in which `put` was called. `memory` forgets leases that could not be
+    given back: they have no holder any more.
     """
 
     _pause: ClassVar[int] = 1
@@ -193,10 +191,8 @@ class OpQueue(ABC):
     def submit(self, op: Op[T]) -> asyncio.Future[T]:
         """Queue an operation, and return a future that has its result once it is committed.
 
-        Cancelling the future ends the wait, but never cancels the operation.
-
-        Raises:
-            StorageUnavailable: the storage is not open.
+        Cancelling the future ends the wait, but never cancels the operation. Raises StorageUnavailable if the storage
+        is not open.
         """
         if not self._is_open:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
@@ -245,11 +241,7 @@ class OpQueue(ABC):
 
     @abstractmethod
     async def _write(self, batch: list[Op[Any]]) -> None:
-        """Write a batch in one transaction, and let memory follow it.
-
-        Raises:
-            Unwritable: one of the operations cannot be stored; nothing was.
-        """
+        """Write a batch in one transaction, and let memory follow it. Raises Unwritable if an operation cannot be."""
 
     def _answer(self, batch: list[Op[Any]], error: Exception | None = None) -> None:
         """Resolve the futures of a batch: with `error`, if there is one, or else with what each operation has."""
@@ -350,10 +342,7 @@ async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMem
 
 
 def ends_its_turn(op: FinishOp) -> bool:
-    """Return True if the outcomes of a turn are stored as those of one that is over: no later run needs them.
-
-    A conversation is a turn of several deliveries.
-    """
+    """Return True if no later run needs the outcomes of a turn. A conversation is a turn of several deliveries."""
     end, turn = op.commit, op.lease.delivery.id
     if not isinstance(end.outcome, Ack) or end.conversations:
         return False
@@ -509,11 +498,7 @@ async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None, by: B
 
 
 async def note_progress(tx: Writable, lanes: LaneSteps, lease: Lease, progress: int) -> int:
-    """Note how far a turn has come that has crashed, and return its crashes before; see `Storage.note_progress`.
-
-    Raises:
-        LeaseLost: the lease is over.
-    """
+    """Note how far a turn has come that has crashed, and return its crashes before. Raises LeaseLost."""
     seq = (await lanes.held(tx, [lease])).get(lease.token)
     if seq is None:
         raise lease_over(lease)
@@ -523,11 +508,7 @@ async def note_progress(tx: Writable, lanes: LaneSteps, lease: Lease, progress: 
 
 
 async def write_check(tx: Writable, lanes: LaneSteps, limits: InboxLimits, size: int) -> None:
-    """Write `size` bytes without a meaning; with 0 delete them again.
-
-    Raises:
-        StorageBusy: the backlog is full.
-    """
+    """Write `size` bytes without a meaning; with 0 delete them again. Raises StorageBusy if the backlog is full."""
     if not size:
         await upkeep.remove_fact(tx, tx.check_key)
     elif not await lanes.has_room(tx):

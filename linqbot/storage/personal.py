@@ -126,12 +126,9 @@ class StoredRecord(NamedTuple):
 
 @dataclass(slots=True)
 class Found:
-    """The records that concern a person.
+    """The records that concern a person: their keys by table, and the turn of each journal entry among them.
 
-    Attributes:
-        keys: Their keys by table.
-        turns: The turn of each journal entry in `keys`.
-        has_rows: True if a table that is not searched has rows of the person.
+    `has_rows` is True if a table that is not searched has rows of the person.
     """
 
     keys: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -166,10 +163,7 @@ class Found:
 class Person:
     """A person whose data is looked for, with the chats, turns and messages found so far.
 
-    Args:
-        handle: E.164, or an e-mail address in any case.
-        chats: Ids of direct chats that are known to be with the person.
-        digest: The digest of the handle in the log of acts.
+    `chats` are direct chats that are known to be with the person; `digest` is that of the handle in the log of acts.
     """
 
     def __init__(self, handle: str, chats: Collection[str], digest: str = "") -> None:
@@ -297,7 +291,6 @@ Read: TypeAlias = Callable[[Callable[[Readable], Any]], Awaitable[Any]]
 
 
 async def export(person: Person, read: Read) -> Exported:
-    """Return the rows of a person, from one snapshot; see `Storage.export`."""
     await _add_chats(person, read)
 
     async def rows(db: Readable) -> dict[str, list[dict[str, Any]]]:
@@ -321,7 +314,6 @@ async def forget(
     operate: Callable[[Callable[[Any], Any]], Awaitable[Any]],
     forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]],
 ) -> Forgotten:
-    """Erase what concerns a person, until a search finds nothing more; see `Storage.forget`."""
     await _add_chats(person, read)
     forgotten = Forgotten()
     for n in range(_ROUNDS):

@@ -19,8 +19,6 @@ BOT: Final = "bot"
 
 
 class AnyValue(Enum):
-    """The type of `ANY`."""
-
     ANY = auto()
 
 
@@ -72,8 +70,6 @@ def conflict(writes: Iterable[StateWrite], stored: Callable[[str, str], bytes | 
 
 
 class StateRow(NamedTuple):
-    """A stored value."""
-
     scope: str
     name: str
     value: bytes
@@ -150,11 +146,7 @@ class StateBatch:
 
 
 async def write_now(tx: Writable, writes: Sequence[StateWrite]) -> None:
-    """Write values outside of a turn; see `Storage.write_state`.
-
-    Raises:
-        StateConflict: another value than the expected one is stored; nothing was written.
-    """
+    """Write values outside of a turn. Raises StateConflict if another value than the expected one is stored."""
     batch = StateBatch(tx)
     await batch.read([writes])
     if (error := batch.add(writes)) is not None:
@@ -181,10 +173,6 @@ async def rows(db: Readable, *, prefix: str, name: str | None, after: tuple[str,
 
 
 async def chats_with(db: Readable, handle: str) -> set[str]:
-    """Return the ids of the direct chats with a person whose state is stored.
-
-    Args:
-        handle: With `casefold` applied.
-    """
+    """Return the ids of the direct chats with a person, given with `casefold` applied, whose state is stored."""
     found = await db.fetch("SELECT DISTINCT scope, person FROM state WHERE person IS NOT NULL AND scope LIKE 'chat:%'")
     return {scope.removeprefix("chat:") for scope, person in found if person.casefold() == handle}

@@ -29,8 +29,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 
 class Waiting(NamedTuple):
-    """A delivery in the inbox, without its body."""
-
     id: str
     lane: str
     type: str
@@ -71,19 +69,13 @@ class Selection(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """All that is kept of a person.
-
-    Attributes:
-        rows: The rows of each table, in the columns of `contents.TABLES`.
-        chats: Ids of the direct chats with the person that are known.
-    """
+    """All that is kept of a person: rows by table, in the columns of `contents.TABLES`, and the known direct chats."""
 
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
     chats: tuple[str, ...]
 
     @property
     def counts(self) -> Counter[str]:
-        """The number of rows by table."""
         return +Counter({table: len(found) for table, found in self.rows.items()})
 
 
@@ -205,10 +197,10 @@ async def put_back(
 ) -> int:
     """Move kept deliveries to the tails of their lanes, in this order, and return their number.
 
-    Those that wait in the inbox are left out.
+    Those that wait in the inbox are left out. Of `places`, the tables from which they are removed, the first that holds
+    an id is used.
 
     Args:
-        places: The tables from which they are removed; the first that holds an id is used.
         number: Returns numbers at the tails of their lanes, and remembers their ids.
         again: True for a new replay: its number rises, and no run of it has been made.
         by: The operator, for the log.
@@ -223,11 +215,7 @@ async def put_again(
     moved: Sequence[tuple[Delivery, int, int]],
     number: Callable[[Any, Sequence[Delivery]], Awaitable[Sequence[int]]],
 ) -> int:
-    """Put deliveries that have left the inbox back to the tails of their lanes, and return their number.
-
-    Args:
-        moved: Each with its `replay` and its `delivery_count`.
-    """
+    """Put deliveries that have left the inbox, with `replay` and `delivery_count`, back to the tails of their lanes."""
     if not moved:
         return 0
     seqs = await number(tx, [delivery for delivery, _, _ in moved])
@@ -338,12 +326,6 @@ async def refusal(db: Readable) -> str | None:
 
 
 async def refuse_unfinished(db: Readable, name: str) -> None:
-    """Check that the storage is complete.
-
-    Args:
-        name: Its place, for the message.
-    Raises:
-        ConfigError: it holds an unfinished copy of another storage.
-    """
+    """Raise ConfigError if the storage, which the message names, holds an unfinished copy of another one."""
     if (reason := await refusal(db)) is not None:
         raise ConfigError(f"{name} {reason}")

@@ -1,7 +1,7 @@
 """Docstrings, comments and pages are plain English: no relative clauses as openers, no words of a private dialect.
 
-The docstring of a public function names the errors that the function raises. A function is public if modules of other
-rooms, or authors, import it.
+The docstring of a public function names the errors that the function raises: in a section `Raises:`, or, of a function
+that no author calls, in a sentence. A function is public if modules of other rooms, or authors, import it.
 
 `python tests/project/test_language.py PATH …` lists what is found below these paths.
 """
@@ -112,9 +112,9 @@ def files(*places: str | Path) -> list[Path]:
 
 
 def undocumented(tree: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
-    """Yield the line and the name of each public function that raises an error and has no section `Raises:`.
+    """Yield the line and the name of each public function that raises an error of which its docstring does not speak.
 
-    An `__init__` may have the section in the docstring of its class. A command of the command line has none: its
+    An `__init__` may speak of it in the docstring of its class. A command of the command line has none: its
     docstring is its help.
     """
     for node in tree.body:
@@ -128,7 +128,7 @@ def undocumented(tree: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
         if is_private or is_command or not raises(node):
             continue
         docstrings = [ast.get_docstring(each) or "" for each in ([node, tree] if node.name == "__init__" else [node])]
-        if not any(re.search(r"^Raises:$", text, re.MULTILINE) for text in docstrings):
+        if not any(re.search(r"\braises?\b", text, re.IGNORECASE) for text in docstrings):
             yield node.lineno, f"{tree.name}.{node.name}" if isinstance(tree, ast.ClassDef) else node.name
 
 
@@ -162,6 +162,7 @@ def test_a_function_without_its_errors_is_found(subtests: pytest.Subtests) -> No
         ("def f():\n  raise E", ["f"]),
         ("async def f():\n  '''Go.'''\n  if x:\n    raise E() from y", ["f"]),
         ("def f():\n  '''Go.\n\n  Raises:\n    E: no.\n  '''\n  raise E", []),
+        ("def f():\n  '''Go. Raises E if it cannot.'''\n  raise E", []),
         ("def _f():\n  raise E", []),
         ("def f():\n  try:\n    g()\n  except E:\n    raise", []),
         ("def f():\n  def g():\n    raise E", []),

@@ -127,13 +127,10 @@ class Address:
         return int.from_bytes(digest, "big", signed=True)
 
     async def connect(self, *, answer_s: float = ANSWER_S) -> Connection:
-        """Return a new connection whose names belong to the schema.
+        """Return a new connection whose names belong to the schema. asyncpg's own errors pass; see `unavailable`.
 
-        Args:
-            answer_s: See `ANSWER_S`.
         Raises:
             ConfigError: the URL has an option that asyncpg does not know, or the password file cannot be read.
-            Exception: as asyncpg raises it; see `unavailable`.
         """
         path = f'"{self.schema}", "{self.schema}_clock", pg_catalog' if self.movable_clock else f'"{self.schema}"'
         password = None if self.password_file is None else _password_in(self.password_file)
@@ -172,11 +169,7 @@ class Address:
         return next((f"{key}={file}" for key, file in options if key in _FILES and not Path(file).exists()), None)
 
     async def refuse_shared(self, one: Connection, other: Connection) -> None:
-        """Check that each of two connections keeps its own session on the server.
-
-        Raises:
-            ConfigError: a connection pool in transaction mode lends sessions for single transactions.
-        """
+        """Raise ConfigError if a pool in transaction mode lends both connections sessions for single transactions."""
         try:
             sessions = [await each.fetchval("SELECT pg_backend_pid()") for each in (one, other, other, one, one)]
         except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
@@ -241,7 +234,6 @@ def is_to_repeat(error: BaseException) -> bool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Return True if the connection can be used no more."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state.startswith(_LOST) or state == _READ_ONLY
@@ -285,7 +277,6 @@ def describe(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the reason in a form that repeats no value."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or "no code"
         said = str(error.args[0]) if error.args and state.startswith(_NAMES_NO_VALUE) else type(error).__name__
@@ -310,11 +301,7 @@ def unavailable(name: str, error: BaseException) -> StorageUnavailable:
 
 @contextmanager
 def translated(name: str) -> Iterator[None]:
-    """Raise errors of PostgreSQL and of the network as StorageUnavailable.
-
-    Raises:
-        StorageUnavailable: the block raised such an error.
-    """
+    """Raise errors of PostgreSQL and of the network as StorageUnavailable. `name` is for the message."""
     try:
         yield
     except Exception as error:

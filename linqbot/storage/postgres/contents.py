@@ -49,7 +49,6 @@ class PostgresContents(Contents):
         self._contradictions = {what: sql.format(queue=self._address.schema) for what, sql in _CONTRADICTIONS.items()}
 
     async def schema(self) -> SchemaState:
-        """Return the state of the schema; see `Contents.schema`."""
         found = await check_up(self._url)
         return SchemaState(self.name, found.schema or 0, newest_schema(), found.serving)
 
@@ -60,7 +59,6 @@ class PostgresContents(Contents):
             self._tx.connection.terminate()
 
     async def complete(self) -> None:
-        """Remove the mark; see `Contents.complete`."""
         # The planner knows nothing yet of the tables that were just filled.
         with translated(self.name):
             await self._tx.run(f"ANALYZE {', '.join(TABLES)}, body, pgmq.q_{self._tx.queue}")

@@ -49,10 +49,8 @@ _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class ServerLink:
     """The connections, opened with `open` and kept open.
 
-    Args:
-        ready: Called with the connection that writes and the one that listens, each time after they were made.
-        heard: Called with the payload of each notification.
-        changed: Called when the connections were lost, and when they were made again.
+    `ready` is called with the one that writes and the one that listens each time they were made, `heard` with the
+    payload of each notification, `changed` when the connections were lost and when they were made again.
     """
 
     def __init__(
@@ -82,13 +80,11 @@ class ServerLink:
         self._early: list[str] | None = []
 
     async def open(self, *, wait: bool) -> None:
-        """Connect.
-
-        Args:
-            wait: Wait for a server that is away.
+        """Connect. With `wait`, wait for a server that is away.
 
         Raises:
-            StorageUnavailable: the server cannot be reached, and `wait` is False, or the reason looks like a wrong setting.
+            StorageUnavailable: the server cannot be reached, and `wait` is False, or the reason looks like a wrong
+                setting.
             StorageError, ConfigError: `ready` refused the storage.
         """
         self.trouble = None
@@ -133,22 +129,14 @@ class ServerLink:
 
     @property
     def writer(self) -> Connection:
-        """The connection that writes.
-
-        Raises:
-            StorageUnavailable: the connections are lost, or not open.
-        """
+        """The connection that writes. Raises StorageUnavailable if the connections are lost, or not open."""
         if self._writer is None or self.trouble is not None:
             raise self._refusal()
         return self._writer
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
-        """Lend a connection that reads.
-
-        Raises:
-            StorageUnavailable: the connections are lost, or not open.
-        """
+        """Lend a connection that reads. Raises StorageUnavailable as `writer` does."""
         async with self._slots:
             if self._writer is None or self.trouble is not None:
                 raise self._refusal()
@@ -181,7 +169,6 @@ class ServerLink:
             self.lost(describe(error))
 
     def lost(self, why: str) -> None:
-        """Give up all connections, and make them again in the background."""
         if not self._is_open or self.trouble is not None:
             return
         self.trouble = f"{self._address.name} cannot be reached: {why}."

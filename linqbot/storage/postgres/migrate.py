@@ -45,13 +45,11 @@ $$;
 
 
 async def migrate(connection: Connection, address: Address, *, create: bool) -> None:
-    """Create the schema, or apply what a newer release added.
+    """Create the schema, or apply what a newer release added. Only with `create` is a missing schema created.
 
-    Args:
-        create: Create the schema if it is missing.
     Raises:
-        ConfigError: the server, its pgmq or the rights of the user do not suffice, or the schema is missing; the message
-            says what to do.
+        ConfigError: the server, its pgmq or the rights of the user do not suffice, or the schema is missing; the
+            message says what to do.
         NewerSchema: a newer linqbot has written the schema.
     """
     check_server(connection, address)
@@ -76,11 +74,7 @@ async def migrate(connection: Connection, address: Address, *, create: bool) -> 
 
 
 def check_server(connection: Connection, address: Address) -> None:
-    """Check the version of the server, and the encoding of the database.
-
-    Raises:
-        ConfigError: the server is too old, or the database cannot hold every text.
-    """
+    """Raise ConfigError if the server is too old, or the database cannot hold every text."""
     have = connection.get_server_version()
     if have.major < OLDEST:
         raise ConfigError(f"{address.name} runs version {have.major}. linqbot needs PostgreSQL {OLDEST} or newer.")
@@ -171,8 +165,6 @@ def schemas() -> dict[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class PostgresCheckup:
-    """The state of a storage."""
-
     name: str  # its place, without a password
     version: str
     schema: int | None  # the number of its schema; None if nothing was created yet

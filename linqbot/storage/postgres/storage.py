@@ -63,15 +63,13 @@ class PostgresStorage(Storage):
     """Inbox, journal, state and timers in one schema of a PostgreSQL database.
 
     Args:
-        url: `postgresql://user:password@host/database`, with `?schema=NAME` for another schema than `linqbot`. The schema
-            and pgmq are created if they are missing.
+        url: `postgresql://user:password@host/database`, with `?schema=NAME` for another schema than `linqbot`. The
+            schema and pgmq are created if they are missing.
         clock: The time for leases, retries and retention; None means the clock of the database. With another clock, the
             functions of pgmq run on it too.
-        max_backlog: Maximum number of deliveries in the inbox. When it is reached, `put` raises StorageBusy.
-        max_lane_backlog: Maximum number of deliveries in one lane. When it is reached, `put` raises LaneFull.
+        max_backlog, max_lane_backlog: As of `SQLiteStorage`.
         serving: True for a process that leases deliveries. Several may serve the same schema. When one dies, the others
-            count a crash for each delivery that it had leased, as the next start does. False for a command: it can call
-            everything except `take`, and its writes wake the servers. The schema must exist then.
+            count a crash for each delivery that it had leased. For False see `SQLiteStorage`; the schema must exist.
         keep_days: History; see `SQLiteStorage`. The processes that serve must agree.
     Raises:
         ConfigError: the URL is not valid.
@@ -201,11 +199,11 @@ class PostgresStorage(Storage):
     # Timers
 
     async def next_timer(self) -> float | None:
-        """Return when the earliest timer is due; see `Storage.next_timer`. It is read again only after a change."""
+        """Read again only after a change."""
         return await self._next(self._memory.timers, timers.earliest)
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move due timers into their lanes; see `Storage.fire`. Without any, another process is firing them."""
+        """Without any due timer, another process is firing them."""
 
         async def in_turn(tx: Transaction) -> int:
             # One process at a time: another one could store a later timer of the same lane before an earlier one.
@@ -220,18 +218,14 @@ class PostgresStorage(Storage):
     # Broadcasts
 
     async def next_broadcast(self) -> float | None:
-        """Return when the next step of a broadcast is due. It is read again only after a change."""
+        """Read again only after a change."""
         now = self._memory.now
         return await self._next(self._memory.broadcasts, lambda db: broadcasts.next_at(db, now))
 
     # Upkeep
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """Raise an error: PostgreSQL has its own backups.
-
-        Raises:
-            ConfigError: always.
-        """
+        """Raise ConfigError: PostgreSQL has its own backups."""
         raise ConfigError(
             "A storage in PostgreSQL is no file. Copy it with pg_dump, or with the backups of your provider: the schema "
             f"{self._address.schema} and the schema pgmq together."

@@ -74,7 +74,6 @@ class TransactionChanges(Changes):
         return {each.chat_id for each in self.conversations} | {chat for chat, _ in self.ended} | self.mutes.keys()
 
     def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
-        """Note that conversations were deleted, also if this transaction has stored or read them before."""
         found = list(gone)
         Changes.forget_conversations(self, found)
         for chat, conversation_id in found:
@@ -144,8 +143,6 @@ class Earliest:
 
 
 class Memory(StorageMemory):
-    """The memory of this process."""
-
     def __init__(self, address: Address, clock: Clock, room: InboxRoom, *, serving: bool, keep_s: float) -> None:
         super().__init__(room)
         self.address = address
@@ -184,7 +181,7 @@ class Memory(StorageMemory):
         self.changed.set()
 
     def release(self, leases: Iterable[Lease]) -> None:
-        """Forget leases that have no holder any more. After a reconnection they are given back."""
+        """After a reconnection they are given back."""
         for lease in leases:
             self.held.pop(lease.token, None)
 
@@ -251,8 +248,6 @@ class PostgresReader:
 
 @dataclass(slots=True, eq=False)
 class Transaction(PostgresReader):
-    """An open transaction."""
-
     freed: ClassVar[str] = "token = NULL, owner = NULL"
     # Deleted text needs no more care than any, because VACUUM lets other rows use its space.
     padding: ClassVar[str] = ""
@@ -280,19 +275,18 @@ class Transaction(PostgresReader):
         return self.memory.address.schema
 
     async def run(self, sql: str, *values: object) -> int:
-        """Run a statement, and return the number of rows that it changed."""
         status: str = await self.connection.execute(sql, *values)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
 
     async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Run a statement with the values of each row in turn, in one round trip."""
+        """Run a statement with the values of each row in one round trip."""
         await self.connection.executemany(sql, rows)
 
     async def insert(
         self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
     ) -> int:
-        """Insert rows in one statement, and return the number of rows that were written; see `Writable.insert`."""
+        """Insert the rows in one statement."""
         if not rows:
             return 0
         table, _, columns = into.removesuffix(")").partition(" (")
@@ -373,7 +367,6 @@ class Statement:
         self._parts.append(f"{name} AS ({sql})")
 
     async def run(self) -> None:
-        """Run the statement, if it has a step."""
         if len(self._steps) == 1:
             return
         tables = "start" + "".join(f" LEFT JOIN {name} ON true" for name in self._steps[1:])
@@ -389,8 +382,6 @@ _LONGEST_PAYLOAD: Final = 7000
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The news about one transaction."""
-
     by: str  # the sender; see `Memory.sender`
     work: bool  # True if a process may find a delivery to lease
     times: bool  # True if the earliest timer, or the next step of a broadcast, may be another one

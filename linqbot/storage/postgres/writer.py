@@ -24,8 +24,6 @@ _TRIES: Final = 5
 
 
 class PostgresWriter(OpQueue):
-    """The queue of operations of a process."""
-
     # A worker leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then the
     # worker.
     _pause = 4
@@ -40,12 +38,7 @@ class PostgresWriter(OpQueue):
         return Transaction(connection, memory.ahead_s, memory, memory.now, TransactionChanges(known_news=memory.news))
 
     async def _write(self, batch: list[Op[Any]]) -> None:
-        """Run a batch in one transaction. If two transactions were in each other's way, run it again.
-
-        Raises:
-            Unwritable: PostgreSQL cannot hold one of the operations; nothing was stored.
-            StorageUnavailable: the server does not answer.
-        """
+        """Run a batch in one transaction. If two transactions were in each other's way, run it again."""
         rest, connection = batch, self._link.writer
         for last in (False,) * (_TRIES - 1) + (True,):
             for op in rest:
@@ -69,7 +62,6 @@ class PostgresWriter(OpQueue):
                 return
 
     async def _transact(self, connection: Connection, batch: list[Op[Any]]) -> list[Op[Any]]:
-        """Run a batch in one transaction. Return the operations that need another one."""
         tx = self.begin(connection)
         ops = operations.by_kind(batch)
         is_one = self._is_one_statement(tx, batch, ops)

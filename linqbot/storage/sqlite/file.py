@@ -51,13 +51,11 @@ BUSY_TIMEOUT_MS = 5000
 
 
 def prepare(path: Path, *, create: bool = True) -> None:
-    """Make sure that the file exists. Only its owner can read it, because it will hold private messages.
+    """Make sure that the file exists, with `create` if necessary. Only its owner can read it: messages are private.
 
-    Args:
-        create: Create the file if it is missing.
     Raises:
-        ConfigError: the path cannot be a file, the file is missing or has a second name, or this user may not open it; the
-            message says what to do.
+        ConfigError: the path cannot be a file, the file is missing or has a second name, or this user may not open it;
+            the message says what to do.
         StorageUnavailable: the file cannot be opened.
     """
     if not path.parent.is_dir():
@@ -153,13 +151,7 @@ def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavail
 
 @contextlib.contextmanager
 def translated(path: Path, what: str) -> Iterator[None]:
-    """Raise errors of SQLite as StorageUnavailable.
-
-    Args:
-        what: The begin of the message, such as "bot.db cannot be read"; the reason follows.
-    Raises:
-        StorageUnavailable: the block raised such an error.
-    """
+    """Raise errors of SQLite as StorageUnavailable. `what` begins the message, such as "bot.db cannot be read"."""
     try:
         yield
     except sqlite3.Error as error:
@@ -172,7 +164,6 @@ def _damaged(path: Path, reason: sqlite3.Error | str) -> StorageUnavailable:
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction: all changes are committed, or none."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -241,11 +232,7 @@ def newest_schema() -> int:
 
 
 def install_of(db: sqlite3.Connection, path: Path) -> str:
-    """Return the 128 random bits that were created with the file, as 32 hex digits.
-
-    Raises:
-        StorageUnavailable: they are gone.
-    """
+    """Return the 128 random bits that were created with the file, in hex. Raises StorageUnavailable if they are gone."""
     row = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
     if row is None:
         raise _damaged(path, "its table meta has lost its rows")
@@ -348,17 +335,12 @@ class Place:
         self._remember(self._path)
 
     def opened(self) -> None:
-        """Remember the files that SQLite has opened next to the database."""
         for suffix in _SUFFIXES:
             self._remember(self._path.with_name(self._path.name + suffix))
         self.check()
 
     def check(self) -> None:
-        """Check the paths now, and log when files are lost and when they are back.
-
-        Raises:
-            StorageUnavailable: there is no file at a path, or another one.
-        """
+        """Check the paths now, and log when files are lost and are back. Raises StorageUnavailable while they are lost."""
         lost = self._find_lost()
         with self._changing:
             before, self.lost = self.lost, lost
@@ -386,11 +368,7 @@ class Place:
         return None
 
     def _lost(self, path: str, error: OSError | None = None) -> str:
-        """Return what happened to a file and what to do about it.
-
-        Args:
-            error: The reason why the file cannot be looked at; None if another file is in its place.
-        """
+        """Return what happened to a file and what to do about it. Without an error, another file is in its place."""
         if isinstance(error, FileNotFoundError):
             what = "is gone: it was deleted or moved, or something was mounted over it"
             to_do = "Put the same file back; if that cannot be, start linqbot again."

@@ -183,7 +183,6 @@ async def _delete(tx: Transaction, seqs: Collection[int], seen: Collection[int])
 
 
 async def _among(tx: Transaction, sql: str, values: Collection[int], *more: object) -> None:
-    """Run a statement for the rows of a list, unless it is empty."""
     if values:
         await tx.run(sql, list(values), *more)
 

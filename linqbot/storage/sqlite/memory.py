@@ -1,4 +1,4 @@
-"""A storage in memory, lost when the process ends: for tests of a bot. It is an SQLite database without a file.
+"""A storage in memory, lost when the process ends: an SQLite database without a file, for tests of a bot.
 
 A commit costs nothing there, so each operation is a transaction of its own, and the event loop runs it at once.
 """
@@ -69,12 +69,7 @@ class InlineWriter(Writer):
 class MemoryStorage(SQLiteMethods):
     """Inbox, journal, state and timers in memory. The content stays when the storage is closed and opened again.
 
-    Args:
-        clock: The time for leases, retries and retention.
-        max_backlog, max_lane_backlog: Maximum number of deliveries in the inbox and in one lane. When it is reached,
-            `put` raises StorageBusy.
-        keep_days: History: days for which deliveries can be replayed after their ack, and for which the texts stay in
-            journal entries.
+    The arguments are those of `SQLiteStorage`.
     """
 
     def __init__(
@@ -104,11 +99,7 @@ class MemoryStorage(SQLiteMethods):
         return None if self._memory.lanes.has_free(self._clock.now(), self._clock.monotonic()) else []
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """Raise an error: there is no file to copy.
-
-        Raises:
-            ConfigError: always.
-        """
+        """Raise ConfigError: there is no file to copy."""
         raise ConfigError("A storage in memory cannot be copied to a file. Serve with sqlite:///linqbot.db instead.")
 
     async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:

@@ -32,11 +32,10 @@ else:
 
 
 class ServingLock:
-    """The lock, held by the serving process from `acquire` to `release`.
+    """The lock of a storage file, held by the serving process from `acquire` to `release`.
 
-    Args:
-        path: The storage file. The lock file is `<path>.lock`. It is never deleted: two processes could each lock a
-            file of this name if it were created again.
+    The lock file is `<path>.lock`. It is never deleted: two processes could each lock a file of this name if it were
+    created again.
     """
 
     def __init__(self, path: Path) -> None:

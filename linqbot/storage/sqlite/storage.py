@@ -82,7 +82,7 @@ class SQLiteMethods(Storage):
         return self._memory.lanes.depth if self._serving else await super().depth()
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
-        """Return the deliveries behind the head of a lane; see `Storage.following`. Recent ones are not read from disk."""
+        """Recent ones are not read from disk."""
         seqs = self._memory.lanes.behind(lane, limit)
         known = {seq: row.delivery for seq in seqs if (row := self._memory.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in known]:
@@ -202,7 +202,7 @@ class SQLiteStorage(SQLiteMethods):
         return seen
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """Write a copy; see `Storage.backup`. Only its owner can read it, like the file itself."""
+        """Only its owner can read the copy, like the file itself."""
         from linqbot.storage.sqlite import upkeep
 
         self._queue.place.check()
@@ -270,7 +270,6 @@ class SQLiteStorage(SQLiteMethods):
         return result
 
     async def _truncate(self) -> bool:
-        """Empty the WAL. Return False if another connection still reads from it."""
         self._queue.truncates = True
         await self._write(nothing)
         return self._queue.has_truncated

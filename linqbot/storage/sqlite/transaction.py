@@ -32,8 +32,6 @@ from linqbot.storage.sqlite import file
 
 @dataclass(slots=True, eq=False)
 class IndexChanges(Changes):
-    """The changes of one transaction that the index has not applied yet."""
-
     # Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
     leases: list[LaneLease] = field(default_factory=list)
     leased_rows: list[Row] = field(default_factory=list)
@@ -236,7 +234,6 @@ _PIECES = (32, 8, 2, 1)
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "") -> None:
-    """Insert rows, in order; see `Writable.insert`."""
     if not rows:
         return
     start = 0
@@ -267,8 +264,6 @@ def _insert(into: str, given: tuple[bool, ...], rows: int, on_conflict: str) -> 
 
 @dataclass(slots=True, eq=False)
 class SQLiteReader:
-    """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`."""
-
     is_leased: ClassVar[str] = "leased"
     ahead_s: ClassVar[float] = 0.0  # the database has no clock of its own
     db: sqlite3.Connection

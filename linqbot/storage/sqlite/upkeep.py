@@ -46,11 +46,7 @@ _BACKUP_PAGES = 1000
 
 
 def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Run `work` on a new connection, and return its result.
-
-    Raises:
-        StorageUnavailable: the file cannot be read or written, or other connections write all the time.
-    """
+    """Run `work` on a new connection, and return its result. Raises StorageUnavailable as `translated` does."""
     db = connect(path)
     try:
         db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
@@ -118,8 +114,6 @@ def _sync_folder(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SQLiteCheckup:
-    """The state of a storage file."""
-
     schema: int | None  # the number of its schema; None if there is no file yet
     journal: str | None  # SQLite's journal mode; `wal` if linqbot created the file
     waiting: int  # deliveries in the inbox

@@ -64,9 +64,7 @@ class Writer(OpQueue):
     def run(self, batch: list[Op[Any]]) -> OpsByKind:
         """Run the statements of the batch in the open transaction, and return its operations by kind.
 
-        Raises:
-            Unwritable: SQLite cannot hold one of the operations; nothing was stored.
-            StorageUnavailable: the database cannot be read or written.
+        Raises Unwritable, if SQLite cannot hold one of the operations, or StorageUnavailable.
         """
         for op in batch:
             op.result = op.error = None
@@ -117,7 +115,6 @@ class Writer(OpQueue):
         await count_crash(tx, [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE leased")])
 
     def load_index(self) -> None:
-        """Read the index from the rows."""
         reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
         (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
@@ -140,13 +137,11 @@ class Writer(OpQueue):
 
 
 class SQLiteWriter(Writer):
-    """The connection to a file through which the operations of this process write, and the thread that waits for the disk.
+    """The connection to a file through which operations of this process write, and the thread that waits for the disk.
 
-    One transaction at a time, step by step. Everything runs on the event loop, except the steps that wait for a disk or for
-    another process: `connect`, `disconnect`, and in the thread `commit` and `begin` with `wait`.
-
-    Args:
-        settled: Called once per batch, with its changes if it was written, before the callers of its operations go on.
+    One transaction at a time, step by step. Everything runs on the event loop, except the steps that wait for a disk or
+    for another process: `connect`, `disconnect`, and in the thread `commit` and `begin` with `wait`. `settled` is
+    called once per batch, with its changes if it was written, before the callers of its operations go on.
     """
 
     def __init__(
@@ -172,8 +167,8 @@ class SQLiteWriter(Writer):
     def connect(self, *, serving: bool) -> str:
         """Connect, bring the schema up to date and load the index. Return the install id.
 
-        Args:
-            serving: True for the server, which counts a crash for each lease that is left.
+        `serving` is True for the server, which counts a crash for each lease that is left.
+
         Raises:
             ConfigError: the file belongs to another program, or holds an unfinished copy.
             NewerSchema: a newer linqbot has written the file.
