@@ -68,12 +68,9 @@ def ids_in(answer: ApiResponse) -> tuple[str | None, str | None]:
 async def find(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> ApiResponse | None:
     """Look for the effect of a call that was cut off.
 
-    Args:
-        has_sent: Returns True if a journal entry already has a message of this id.
-    Returns:
-        The answer that the call would have had; None if no effect was found. A card that is not found is changed again.
-    Raises:
-        LinqApiError: Linq did not answer the question.
+    Returns the answer that the call would have had; None if no effect was found. A card that is not found is changed
+    again. `has_sent` returns True if a journal entry already has a message of this id. Raises LinqApiError if Linq
+    refuses to say it.
     """
     match call.name:
         case "chats.send_voicememo":
@@ -100,10 +97,8 @@ _CHANGES: Final = frozenset({"chats.participants.add", "chats.participants.remov
 async def change_made(call: Call, entry: JournalEntry, error: LinqApiError, run: Run) -> ApiResponse | None:
     """Return the answer of a refused change of a group's people, if an attempt whose answer was lost has made it.
 
-    Linq refuses to add a person who is in the group, or to remove one who is not, also if that is our own doing.
-
-    Raises:
-        LinqApiError: Linq did not answer the question.
+    Linq refuses to add a person who is in the group, or to remove one who is not, also if that is our own doing. Raises
+    LinqApiError if Linq refuses to say who is in the group.
     """
     if call.name not in _CHANGES or error.status not in (404, 409):
         return None
@@ -121,11 +116,7 @@ async def change_made(call: Call, entry: JournalEntry, error: LinqApiError, run:
 
 
 async def lacks_target(call: Call, run: Run) -> bool:
-    """Return True if the message that a call replies to does not exist: then Linq's 404 is about that message.
-
-    Raises:
-        LinqApiError: Linq did not answer the question.
-    """
+    """Return True if the message that a call replies to does not exist: then Linq's 404 is about that message."""
     target = ((call.body or {}).get("message") or {}).get("reply_to")
     if target is None:
         return False
@@ -199,8 +190,7 @@ def outcome_of(entry: JournalEntry, call: Call) -> ApiResponse:
 def ambiguous_answer(call: Call) -> ApiResponse:
     """Return the answer for a call of which it is not known if it was made.
 
-    Raises:
-        AmbiguousCall: there is no answer with which the handler can go on. The operator must decide.
+    Raises AmbiguousCall if there is none with which the handler can go on. The operator must decide.
     """
     if call.name not in AMBIGUOUS_ANSWERS:
         raise AmbiguousCall(call.name)
@@ -208,11 +198,7 @@ def ambiguous_answer(call: Call) -> ApiResponse:
 
 
 def answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
-    """Return the answer that an accepted call got.
-
-    Raises:
-        MessageGone: its message was deleted before the answer arrived.
-    """
+    """Return the answer that an accepted call got. Raises MessageGone if its message was deleted before."""
     if entry.answer == GONE:
         raise MessageGone(call.name)
     if entry.answer is None and entry.message_id is not None:
@@ -236,11 +222,7 @@ call, also when the mute is over."""
 
 
 def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
-    """Refuse a call that was refused in an earlier run because the bot was muted, or by its manners.
-
-    Raises:
-        Muted, Withheld: it was.
-    """
+    """Raise Muted or Withheld for a call that an earlier run did not make for this reason."""
     if entry.status != "refused" or entry.answer is None:
         return
     if was_muted(entry):
@@ -251,12 +233,10 @@ def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
 
 
 def withheld_json(error: Withheld) -> bytes:
-    """Return what the journal keeps of a call that the bot's manners forbid. No later run makes it."""
     return to_json({"withheld": str(error), "until": error.until})
 
 
 def was_muted(entry: JournalEntry) -> bool:
-    """Return True if a call was not made because the bot was muted."""
     return entry.status == "refused" and entry.answer == MUTED_CALL
 
 
@@ -271,7 +251,6 @@ def muted(call: Call) -> Muted:
 
 
 def error_json(error: LinqApiError) -> bytes:
-    """Return what the journal keeps of an error with which Linq refused a call."""
     return to_json({"status": error.status, "code": error.code, "trace_id": error.trace_id})
 
 

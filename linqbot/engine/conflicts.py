@@ -56,11 +56,7 @@ class StateQueue:
                 self._drop(place)
 
     def leave(self, delivery_id: str, *, runs_again: bool) -> None:
-        """Let the next turn run. Called when a turn has ended, whether it has entered or not.
-
-        Args:
-            runs_again: False forgets a value that the turn has lost.
-        """
+        """Let the next turn run, now that a turn has ended. If it does not run again, forget a value that it has lost."""
         if not runs_again:
             self._lost.pop(delivery_id, None)
         if (place := self._held.pop(delivery_id, None)) is not None:

@@ -61,11 +61,7 @@ class Deadline:
             self._ends_at = max(self._ends_at, self._loop.time() + EXTRA_S)
 
     def close(self) -> None:
-        """Stop the timer, and drop the `ignored` callback.
-
-        The callback refers to the turn, which refers to this Deadline. Dropping it breaks that reference cycle, so the
-        garbage collector has nothing to do.
-        """
+        """Stop the timer, and drop the `ignored` callback, whose turn refers to this Deadline: no reference cycle is left."""
         self._ignored = _nothing
         if self._alarm is not None:
             self._alarm.cancel()
@@ -84,11 +80,7 @@ class Deadline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the block.
-
-        Raises:
-            TimeoutError: the block was cancelled because its time was over.
-        """
+        """Leave the block. Raises TimeoutError if it was cancelled because its time was over."""
         assert self._task is not None
         task, self._task = self._task, None
         if self._expired:
@@ -99,10 +91,7 @@ class Deadline:
                 raise TimeoutError(f"It did not end within {self.limit_s:g} s.") from error
 
     def _arm(self) -> None:
-        """Make sure that an alarm is called at the end of the limit or earlier.
-
-        An alarm that comes too early is set again. So one alarm usually serves the whole turn.
-        """
+        """Make sure that an alarm is called at the end of the limit or earlier. One that comes too early is set again."""
         assert self._ends_at is not None
         if self._expired and self._task is not None:
             return  # the code is cancelled already, and the alarm is for code that ignores it

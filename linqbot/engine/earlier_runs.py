@@ -45,11 +45,11 @@ class EarlierRuns:
     It gets the journal with each call and does not refer to it, so it makes no reference cycle.
 
     Args:
-        calls: The entries of the calls.
         has_sent: Returns True if a journal entry of any turn has the message of this id.
         by_content: See `JournalMatcher`.
     Attributes:
-        calls: The entries that calls may be matched with now: those of earlier runs, and in a conversation those of one part.
+        calls: The entries that calls may be matched with now: those of earlier runs, and in a conversation those of one
+            part.
         sent: The ids of the messages of all these runs.
         sent_in_parts: The ids of the messages of earlier parts of the conversation, their questions included.
     """
@@ -70,11 +70,7 @@ class EarlierRuns:
         self._matcher = JournalMatcher(calls, by_content=self._by_content)
 
     def leave_handler(self, outside: str) -> None:
-        """Match the next calls with those that were made outside of the handler, for an answer to a question.
-
-        Args:
-            outside: The beginning of the slots of these calls.
-        """
+        """Match the next calls with those made outside of the handler, for an answer. Their slots begin with `outside`."""
         if self._outside is None:
             made = [entry for entry in self._all if entry.slot.startswith(outside)]
             self._outside = JournalMatcher(made, by_content=self._by_content)
@@ -89,11 +85,9 @@ class EarlierRuns:
         return [Call.from_json(e.call) for e in self.calls if e.status == "attempting" and e.message_id is None]
 
     def answer_from_past(self, call: Call, slot: str, turn: str) -> ApiResponse:
-        """Answer a call of a conversation's past as it was answered then.
+        """Answer a call of a conversation's past as it was answered then, with the errors of `outcome_of`.
 
-        Raises:
-            CallSkipped: the call was not made then.
-            LinqApiError, AmbiguousCall, MessageGone: it ended so then; see `outcome_of`.
+        Raises CallSkipped if the call was not made then.
         """
         known = self._matcher.match(slot, call, is_named=call.label is not None).entry
         if known is None or known.status == "attempting":
@@ -145,11 +139,7 @@ class EarlierRuns:
             log.error("send.refused", turn=journal.turn, call=call.name, error=str(error))
 
     async def _look_up(self, journal: TurnJournal, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
-        """Return the answer of a call that must not be repeated, by looking for its effect at Linq.
-
-        Raises:
-            AmbiguousCall: nothing was found, and there is no answer with which the handler can go on.
-        """
+        """Return the answer of a call that must not be repeated, by looking for its effect at Linq; else AmbiguousCall."""
         found = None if entry.status == "ambiguous" else await find(call, entry, run, self._has_sent)
         if found is not None:
             await journal.note_outcome(entry, "accepted", found.to_json(), found)
@@ -182,9 +172,8 @@ class Match:
 class JournalMatcher:
     """The journal entries of one turn's earlier runs. Each entry is matched once.
 
-    Args:
-        by_content: True takes no call for another wording of an entry. The state has changed since the earlier run, so the
-            handler may have another thing to say: a "Sorry" is no wording of "Let me check".
+    With `by_content`, no call is taken for another wording of an entry: the state has changed since the earlier run, so
+    the handler may have another thing to say. A "Sorry" is no wording of "Let me check".
     """
 
     def __init__(self, known: Sequence[JournalEntry], *, by_content: bool = False) -> None:
@@ -199,12 +188,7 @@ class JournalMatcher:
         return [self._known[slot] for slot in self._unmatched]
 
     def match(self, slot: str, call: Call, *, is_named: bool) -> Match:
-        """Find the entry of a call, or a free slot for a new call.
-
-        Args:
-            slot: The slot of the call in this run.
-            is_named: True if the author named the slot with `key=`. Then the slot alone decides.
-        """
+        """Find the entry of a call, or a free slot for a new call. A slot that the author named with `key=` decides alone."""
         if not self._known:
             return Match(slot)
         content = digest(call)

@@ -98,12 +98,9 @@ OTHER_RELEASE_S: Final = 60.0
 
 
 class OfOtherRelease(TurnDeferred):
-    """Defers a turn that needs a handler that this process does not have, and that was there since this process began.
+    """Defers a turn that needs a handler, or a schedule, that this process does not have, and had not since it began.
 
     So another process, with another release of the bot, shares the storage, as during a rolling update.
-
-    Args:
-        name: The name of the handler, or of the schedule.
     """
 
     def __init__(self, name: str) -> None:
@@ -142,11 +139,7 @@ class RetryPolicy(NamedTuple):
     defer_for_s: float = 86_400.0
 
     def pause_s(self, failures: int) -> float:
-        """Return the seconds to wait before the next run.
-
-        Args:
-            failures: The number of failed runs so far, at least 1.
-        """
+        """Return the seconds to wait before the next run, after at least 1 failed one."""
         # The exponent is limited, because a handler may have any number of attempts, and floats end at 2 to the 1024.
         pause = min(self.first_s * 2.0 ** min(failures - 1, 100), self.most_s)
         return pause * random.uniform(0.75, 1.0)  # noqa: S311 - the chance spreads load; it protects no secret
@@ -156,7 +149,6 @@ class TurnFailure(NamedTuple):
     """An error that ended a turn, with facts about the handler that ran.
 
     Attributes:
-        error: The error.
         handler: The name of the handler; None if no handler was chosen yet.
         attempts: The handler's own maximum number of runs; None means that of the RetryPolicy.
         at: For a handler that ignored its time limit: `file:line` of the author's code that it was running.
@@ -182,12 +174,7 @@ class TurnFailure(NamedTuple):
 def decide(
     lease: Lease, failure: TurnFailure, retry_policy: RetryPolicy, *, now: float, log_tracebacks: bool = False
 ) -> Retry | Defer | DeadLetter:
-    """Decide the outcome of a failed turn, and log it.
-
-    Args:
-        now: The current time, in Unix seconds.
-        log_tracebacks: True logs the traceback of an error in a handler. It may quote texts of people.
-    """
+    """Decide the outcome of a failed turn, and log it. A logged traceback may quote texts of people."""
     cause = _cause(failure.error)
     cause = conflict_of(cause) or cause
     if isinstance(cause, StateConflict) and lease.delivery_count < MAX_CONFLICTS:
@@ -230,7 +217,6 @@ iMessage, and a mention in a direct chat."""
 
 
 def refused_by(error: Refused) -> str:
-    """Return the name of what has refused a call."""
     # Neither is a plugin, although the errors pass through the plugins' middleware.
     if isinstance(error, Muted):
         return "a mute"
@@ -238,11 +224,7 @@ def refused_by(error: Refused) -> str:
 
 
 def unreachable(error: BaseException | None) -> Literal["opted_out", "left", "muted", "withheld"] | None:
-    """Return why a send is not made: the person opted out, its line has left the group, a mute, or the bot's manners.
-
-    Returns:
-        None if the send was refused for another reason.
-    """
+    """Return why a send is not made, if a person, a group, a mute or the bot's manners are the reason; else None."""
     if isinstance(error, Muted):
         return "muted"
     if isinstance(error, Withheld):

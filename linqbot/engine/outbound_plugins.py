@@ -21,13 +21,7 @@ BROADCAST_CHECK = "check of broadcasts"
 
 
 class Outbound:
-    """The outbound middleware of all plugins.
-
-    Attributes:
-        is_empty: True if no plugin has outbound middleware.
-    Raises:
-        ConfigError: the hook of a required plugin failed.
-    """
+    """The outbound middleware of all plugins. Raises ConfigError if the hook of a required plugin failed."""
 
     def __init__(self, plugins: Plugins) -> None:
         self.plugins = plugins
@@ -76,12 +70,7 @@ class Outbound:
             return _refusing(NoVerdict(f"The required plugin {plugin.name} failed: {why}. Nothing was sent."))
 
     def check_broadcast(self, name: str, people: Sequence[str]) -> None:
-        """Run the checks of plugins before a broadcast is stored.
-
-        Raises:
-            Refused: a plugin vetoes the broadcast.
-            NoVerdict: a required plugin failed.
-        """
+        """Run the checks of plugins before a broadcast is stored; they raise the errors that `wrap` names."""
         for plugin, check in self._broadcast_checks:
             if not plugin.is_on:
                 continue

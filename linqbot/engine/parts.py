@@ -43,14 +43,14 @@ class Opening:
     """The beginning of a turn.
 
     Attributes:
-        turn, replay: The id of the turn and its replay number.
         known: The journal entries of the turn's earlier runs.
         off_the_record: True if no text of the turn may be kept.
         arrival: The meaning of the delivery for the open questions of its chat; None if it concerns none.
         conversation: The conversation that the turn continues; None if it continues none.
         live_from: The part that the handler did not leave in a first run, so that it never came to the open question:
             what it does there counts now. None as long as that has not happened.
-        event: The event that stands for the delivery, such as the answer that a timer found. None: the delivery is parsed.
+        event: The event that stands for the delivery, such as the answer that a timer found. None: the delivery is
+            parsed.
     """
 
     turn: str
@@ -72,21 +72,17 @@ class Turn:
     """A turn.
 
     Attributes:
-        opening: What the turn begins with.
         kind: The kind of the delivery; None if Linq has posted it.
         marks: What is special about the lease; see the marks below.
-        is_first_run: See `Lease`.
         owner: The worker; None if the turn is run without one, as in tests.
         points: The points of the parts for these marks; not set if the turn cannot begin.
-        began: The time at which the turn began, by `time.perf_counter`.
+        began, handling: The times at which the turn and its dispatch began, by `time.perf_counter`.
         ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
         is_open: True if the turn goes on from an earlier run of it, with an `opening` that is complete.
         is_running: True once the handler may run. Only then the turn has what follows.
         client: Its calls are recorded in `journal`.
-        deadline: The time limit of the turn's code.
         asking: Makes the session of the handler's questions and steps.
         event: The event of the delivery, or another one that stands for it, such as the answer that a timer found.
-        handling: The time at which dispatch began, by `time.perf_counter`.
         ctx: The context of the handler; None until the event is parsed.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
         overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
@@ -143,12 +139,8 @@ class Turn:
 class TurnSession:
     """Makes the session of a turn, when it is first used: few turns have questions or steps.
 
-    It does not refer to the turn or to its context, so it makes no reference cycle.
-
-    Attributes:
-        ends: See `Turn`; the session adds its own end.
-        make: Makes the session.
-        session: The session; None as long as nothing has used it.
+    It does not refer to the turn or to its context, so it makes no reference cycle. The session adds its own end to
+    `ends`.
     """
 
     ends: list[Callable[[Turn, Commit], None]]
@@ -202,11 +194,7 @@ class Part:
         """Prepare for the handler, which is about to run for `turn.event`."""
 
     def again(self, turn: Turn, error: BaseException | None) -> Again | None:
-        """Return how the turn begins again, if it must, now that its handler has ended.
-
-        Args:
-            error: The error with which it ended; None if it has succeeded.
-        """
+        """Return how the turn begins again, if it must, now that its handler has ended, with an error or without."""
 
     async def close(self, turn: Turn, outcome: Outcome) -> None:
         """Do what must be stored before the commit that ends the turn. An error of the storage changes the outcome."""

@@ -39,9 +39,8 @@ _IN_STEP: Final = "step~"
 class StepEffects:
     """The effects of a step that are stored when its turn ends. A run that has the step from the record repeats them.
 
-    Attributes:
-        incoming: The numbers of the calls of `ctx.incoming()`.
-        scheduled: What was scheduled, moved and cancelled, as JSON data for `TurnScheduler.recall`.
+    `incoming` has the numbers of the calls of `ctx.incoming()`; `scheduled`, JSON for `TurnScheduler.recall`, what was
+    scheduled, moved and cancelled.
     """
 
     incoming: list[int] = field(default_factory=list)
@@ -115,8 +114,7 @@ class Slots:
     def label_of_stream(self, key: str | None) -> str:
         """Return the label of the sends of the next `ctx.stream`.
 
-        Raises:
-            BotError: a stream of this key has sent something in this run, in the same step if it is made in one.
+        Raises BotError if a stream of this key has sent something in this run, in the same step if it is made in one.
         """
         label = current_branch(self.root).number(STREAM) if key is None else f"{STREAM}{self._step}:{key}"
         if label in self._label_counts:
@@ -127,7 +125,6 @@ class Slots:
 
     @property
     def _step(self) -> str:
-        """The path of the step inside of which the running code is; empty if it is in none."""
         step = step_around(current_branch(self.root).path)
         return f"{_IN_STEP}{step}/" if step else ""
 
@@ -143,11 +140,7 @@ def is_outside_of_answer(slot: str) -> bool:
 
 
 def timer_slot(part: str, name: str) -> str:
-    """Return the slot of a scheduled send.
-
-    Args:
-        name: Its number in the turn's own task, or a colon and its `key=`.
-    """
+    """Return the slot of a scheduled send, of which `name` is its number in the turn's own task, or a colon and its `key=`."""
     return f"{part}t{name}"
 
 
@@ -160,7 +153,6 @@ def labelled(part: str, label: str, n: int) -> str:
 
 
 def step_digest(name: str) -> str:
-    """Return the name of a step as slots have it."""
     return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 

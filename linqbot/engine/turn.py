@@ -264,7 +264,6 @@ class Turns:
         return self.shared_since < math.inf and self.clock.now() < delivery.received_at + OTHER_RELEASE_S
 
     async def _run_handler(self, turn: Turn) -> Stored | None:
-        """Run the handler and store the end of the turn; see `_run`."""
         turn.task = asyncio.current_task()
         turn.is_running = True
         turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.report)
@@ -401,7 +400,6 @@ class Turns:
         return None
 
     def _note_conflict(self, turn: Turn, conflict: StateConflict) -> None:
-        """Note that a turn runs again because another turn has changed a value first."""
         turn.journal.note_conflict()
         self.state_queue.note(turn.lease.delivery.id, conflict)
 

@@ -93,10 +93,7 @@ def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
 
     The key includes `install`, the id of the installation, because event ids are the same for all subscriptions and
     Linq's keys are per account. Without it, two bots of one account would use the same keys, and only the first bot's
-    sends would go out.
-
-    Raises:
-        BotError: the slot has a `key=` of the author with half of a character (a lone surrogate) in it.
+    sends would go out. Raises BotError if a `key=` of the author has half of a character (a lone surrogate) in it.
     """
     try:
         named = f"{install}|{turn}|{replay}|0|{slot}".encode()
@@ -154,8 +151,6 @@ class TurnJournal:
     """Journals the client's calls for one run of a turn. It must be created in the turn's own task.
 
     Args:
-        turns: What all turns share.
-        opening: What the turn begins with, the entries of its earlier runs included.
         lease: The lease of the turn. When it is over, no further call is begun.
         report: The report for plugins; None if no plugin observes turns.
 
@@ -163,7 +158,6 @@ class TurnJournal:
         turn: The id of the turn: the delivery being handled, or the one that began its conversation.
         replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
         off_the_record: True keeps no content of the turn's calls after they are made.
-        slots: Gives out the slots of what the turn does.
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
             is made in this run.
         origin: The people and the chat of the turn, as JSON: see `engine/parts.py`. Set before the first call.
@@ -172,18 +166,21 @@ class TurnJournal:
         from_line: The line that the last call to a handle has named.
         state: The state that the handler changed. Set when the handler has succeeded.
         recipients: The outcome of the person to whom the turn has sent a broadcast.
-        cancelled: The ids of timers that the commit that ends the turn deletes, before it stores those of scheduled sends.
+        cancelled: The ids of timers that the commit that ends the turn deletes, before it stores those of scheduled
+            sends.
         steps: The known entries that are no API calls, by slot.
         streams: The entries of the streams that this run has said something in, by slot.
         is_interrupted: True cancels the tasks that make further calls: the turn is to begin again.
         is_suspended: True after the handler has asked a question. Then every call raises Suspended.
         is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
             are answered from their entries; a call without one is not made.
-        incoming_calls: The calls of `ctx.incoming()`; None if no handler of the bot takes messages that come while it runs.
+        incoming_calls: The calls of `ctx.incoming()`; None if no handler of the bot takes messages that come while it
+            runs.
         failed_calls: The calls of this run that were refused or failed, for its record.
-        opted_out_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message is
-            made, as if Linq had refused it, except with `override_optout` (R71).
-        passes_mutes: True makes calls also in chats in which the bot is muted: they are those of the person who answers there.
+        opted_out_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message
+            is made, as if Linq had refused it, except with `override_optout` (R71).
+        passes_mutes: True makes calls also in chats in which the bot is muted: they are those of the person who answers
+            there.
     """
 
     deferred: TurnDeferred | None = None
@@ -254,9 +251,8 @@ class TurnJournal:
     def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
         """Return the entries whose outcome is not stored yet. The commit that ends the turn stores them.
 
-        Args:
-            with_digests: True adds a digest of each call. It is needed if the turn will run again: then a call must be
-                recognized although its text may have been deleted.
+        `with_digests` adds a digest of each call, for a turn that will run again: then a call must be recognized
+        although its text may have been deleted.
         """
         outcomes = list(self._outcomes.values())
         if with_digests:
@@ -298,13 +294,10 @@ class TurnJournal:
     def enter(
         self, part: str, known: Sequence[JournalEntry], *, is_past: bool, earlier: Iterable[JournalEntry] = ()
     ) -> None:
-        """Go on with the next part of a conversation. Each part numbers its calls from 0.
+        """Go on with the next part of a conversation. Each part numbers its calls from 0, behind the prefix `part`.
 
-        Args:
-            part: The prefix of the slots of the part.
-            known: The entries of calls that the part may make.
-            is_past: See the attribute.
-            earlier: The entries of the calls since the last part was entered, those of the question included.
+        `known` are the entries of calls that the part may make, `earlier` those of the calls since the last part was
+        entered, those of the question included.
         """
         self.slots.part = part
         self._earlier = self._earlier or self._runs(())
@@ -323,7 +316,6 @@ class TurnJournal:
             self._earlier.leave_handler(self._outside)
 
     def made_in_step(self, name: str) -> list[Call]:
-        """Return the accepted calls that this run has made in a step."""
         step = step_digest(name)
         outcomes = self._outcomes.values()
         made = [each for each in outcomes if step_around(each.slot) == step and each.status == "accepted"]
@@ -351,12 +343,7 @@ class TurnJournal:
         )
 
     def refuse_after_end(self, what: str) -> None:
-        """Refuse something that the handler does after it has asked a question, or after the end of its turn.
-
-        Raises:
-            Suspended: the handler has asked a question.
-            BotError: the turn has ended.
-        """
+        """Raise Suspended if the handler has asked a question, or BotError if the turn has ended: it can do no more."""
         if self.is_suspended:
             raise Suspended("The handler waits for an answer.")
         if self._closed is not None:
@@ -423,7 +410,6 @@ class TurnJournal:
         return self._state.store(self, entry.slot, entry)
 
     def put(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
-        """Store an entry that begins, with changes of state; see `Storage.begin`."""
         return self._storage.begin(entry, self._lease, **state)
 
     async def store_state(self, slot: str) -> None:
@@ -484,7 +470,6 @@ class TurnJournal:
         return await self._storage.cancel(timer_id, entry)
 
     def keep(self, entry: JournalEntry) -> None:
-        """Store an entry in the commit that ends the turn."""
         self._outcomes[entry.slot] = entry
 
     def texts_sent(self) -> list[str]:
@@ -492,11 +477,7 @@ class TurnJournal:
         return [text for text in texts if text]
 
     def close(self, why: str = "its turn had ended") -> None:
-        """Refuse all later calls of the turn.
-
-        Args:
-            why: The reason for the error message, as a clause.
-        """
+        """Refuse all later calls of the turn, with the reason as a clause."""
         self._closed = self._closed or why
 
     def unobserved_failure(self) -> BaseException | None:
@@ -515,8 +496,6 @@ class TurnJournal:
         return found or ()
 
     def wrap(self, run: Run) -> Run:
-        """Return `run`, which sends, wrapped in the journal and in the outbound middleware of plugins."""
-
         async def journalled(call: Call) -> ApiResponse:
             if self.is_interrupted:
                 self.cancel_if_interrupted()
@@ -564,11 +543,7 @@ class TurnJournal:
             raise
 
     def cancel_if_interrupted(self) -> None:
-        """Cancel the running task of the turn, if the turn is to begin again.
-
-        Raises:
-            CancelledError: it is.
-        """
+        """Raise CancelledError in the running task of the turn, if the turn is to begin again."""
         if self.is_interrupted and running_root() is self.slots.root:
             raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
 
@@ -598,7 +573,6 @@ class TurnJournal:
             self._call_lock.release()
 
     async def _is_muted(self, call: Call) -> bool:
-        """Return True if the bot is muted in the chat that a call is for."""
         now, body, mutes = self._turns.clock.now(), call.body or {}, self._storage.mutes
         if self.passes_mutes:
             mutes = {chat: mute for chat, mute in mutes.items() if mute.stops_handoffs}
@@ -641,11 +615,7 @@ class TurnJournal:
         return None
 
     async def _refuse_after_opt_out(self, call: Call, opted_out_chat: str) -> None:
-        """Refuse a call, as Linq would, that may show something to a person who has opted out.
-
-        Raises:
-            LinqApiError: the call may do so, and does not override that the person opted out.
-        """
+        """Refuse a call that may show something to a person who has opted out, as Linq would, unless it overrides this."""
         if (call.body or {}).get("override_optout"):
             return
         chat = await self.chat_of(call)
@@ -690,12 +660,9 @@ class TurnJournal:
         return self.make(call, slot, run) if self._earlier is None else self._earlier.perform(self, call, slot, run)
 
     async def make(self, call: Call, slot: str, run: Run, known: JournalEntry | None = None) -> ApiResponse:
-        """Make a call that no earlier run has made, and store its entry before.
+        """Make a call that no earlier run has made, and store its entry before. Raises Muted if the bot is, in its chat.
 
-        Args:
-            known: The entry of an earlier run whose call Linq has refused.
-        Raises:
-            Muted: the bot is muted in the chat that the call is for.
+        `known` is the entry of an earlier run whose call Linq has refused.
         """
         is_muted = self._storage.mutes and await self._is_muted(call)
         key = self.key_of(slot)
@@ -766,12 +733,7 @@ class TurnJournal:
     async def _made_despite(
         self, error: LinqApiError, call: Call, entry: JournalEntry, run: Run, *, repeated: bool
     ) -> ApiResponse:
-        """Return the answer of a refused call that an attempt before has made.
-
-        Raises:
-            LinqApiError: none has: Linq refused the call.
-            MessageGone: its message was deleted before the answer arrived.
-        """
+        """Return the answer of a refused call that an attempt before has made; else raise the refusal."""
         if isinstance(error, LinqUnavailable) or error.status is None:
             raise error
         is_gone = repeated and error.status == 404 and entry.safety == "keyed"
@@ -785,7 +747,6 @@ class TurnJournal:
         return done
 
     def note_answered(self, call: Call, answer: ApiResponse) -> None:
-        """Note a call that the journal answers, because an earlier run has made it."""
         if (sent := self._outbound.plugins.sent) is not None:
             sent(call, answer, None, 0.0, True)
         self._made.append((call, answer))

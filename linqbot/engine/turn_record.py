@@ -109,7 +109,6 @@ def said_by_linq(error: LinqApiError) -> str:
 
 
 def failed_call(name: str, error: BaseException) -> dict[str, Any]:
-    """Return what is kept of a call that was refused or failed."""
     facts: dict[str, Any] = {"call": name}
     if isinstance(error, LinqApiError):
         facts |= {"status": error.status, "code": error.code, "trace_id": error.trace_id}

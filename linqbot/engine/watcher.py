@@ -34,11 +34,7 @@ class TurnWatcher(Protocol):
         ...
 
     def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
-        """Note that the event of the turn concerns an open question.
-
-        Args:
-            handler: Name of the handler that asked.
-        """
+        """Note that the event of the turn concerns an open question of a handler, given by its name."""
         ...
 
     def handled_error(self, error: Exception, handler: str) -> None:
@@ -49,9 +45,7 @@ class TurnWatcher(Protocol):
         """Note that a call of the turn waits, and why: for Linq's rate limit, or before a retry."""
         ...
 
-    def asked(self, text: str) -> None:
-        """Note that the handler asked a question and waits for its answer."""
-        ...
+    def asked(self, text: str) -> None: ...
 
 
 turn_watcher: ContextVar[TurnWatcher | None] = ContextVar("linqbot_turn_watcher", default=None)

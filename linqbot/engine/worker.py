@@ -41,10 +41,9 @@ class Worker:
 
     Args:
         concurrency: Maximum number of turns that run at once.
-        admit: Called in order with each lease before its turn. Each returns the lease to handle, or None if it has ended the
-            lease, because something else goes first or is still to come.
+        admit: Called in order with each lease before its turn. Each returns the lease to handle, or None if it has
+            ended the lease, because something else goes first or is still to come.
         on_outage: Called when the storage has failed.
-
     Attributes:
         failing: The reason why the storage gives no work now, as a sentence; None while it does.
     """
@@ -111,9 +110,8 @@ class Worker:
     async def stop(self, deadline_s: float) -> None:
         """Stop leasing, and wait for the running turns.
 
-        Args:
-            deadline_s: Seconds to wait. Turns that still run then are cancelled, and their deliveries are released.
-                If `was_cancelled`, they stay leased, so that the next start counts a crash.
+        Turns that still run after `deadline_s` seconds are cancelled, and their deliveries are released. If
+        `was_cancelled`, they stay leased, so that the next start counts a crash.
         """
         self._was_cancelled = self.was_cancelled
         self._stopping = True
@@ -188,10 +186,7 @@ class Worker:
             await self._storage.advance_broadcasts(self._clock.now())
 
     async def _wait_for_work(self) -> None:
-        """Wait until a delivery may be leased: one is stored, a turn is finished, or something is due.
-
-        That is a retry, a timer, or the next person of a broadcast.
-        """
+        """Wait until a delivery is stored, a turn is finished, or a retry, a timer or a broadcast's next person is due."""
         storage = self._storage
         timer = await storage.next_timer()
         if timer is not None and timer <= self._clock.now():
