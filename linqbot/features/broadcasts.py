@@ -66,11 +66,7 @@ _ANY_CHAT: Final = "00000000-0000-4000-8000-000000000000"
 
 
 def check_pace(per_minute: float) -> None:
-    """Check the pace of a broadcast.
-
-    Raises:
-        BotError: it is not greater than 0, or it is infinite.
-    """
+    """Raise BotError if the pace of a broadcast is not greater than 0, or infinite."""
     check_number("broadcast", "per_minute", per_minute)
     if not 0 < per_minute < float("inf"):
         raise BotError(f"per_minute={per_minute!r} is no pace. Give the number of people in a minute, such as 20.")
@@ -79,8 +75,7 @@ def check_pace(per_minute: float) -> None:
 async def people_of(audience: Audience) -> list[str]:
     """Return the handles of an audience in order, each once. Addresses that differ in case only are the same.
 
-    Raises:
-        BotError: this is one text instead of several handles, or an element is not a text.
+    Raises BotError for one text instead of several handles, and for an element that is no text.
     """
     if isinstance(audience, str | bytes) or not isinstance(audience, Iterable | AsyncIterable):
         raise BotError(
@@ -110,9 +105,7 @@ async def _add(handle: object, people: dict[str, str]) -> None:
 async def checked_messages(messages: Sequence[MessageContent], client: Client, line: str) -> bytes:
     """Return the messages as JSON, in Linq's form, after the rules have checked them. No call is made.
 
-    Raises:
-        BotError: there is no message.
-        RuleBroken: a message breaks one of Linq's rules.
+    Raises BotError if there is no message, and RuleBroken.
     """
     if not messages:
         raise BotError("A broadcast needs content: ctx.bot.broadcast(people, 'The menu of July is out.', name='july').")
@@ -142,15 +135,12 @@ class TurnBroadcaster:
     async def start_broadcast(
         self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
     ) -> Broadcast:
-        """Store a broadcast now, unless one of its name is stored, and return the stored one.
+        """Store a broadcast now, after `check`, unless one of its name is stored, and return the stored one.
 
-        Args:
-            check: Called before the broadcast is stored.
         Raises:
             BotError: `check` refuses it.
             CallSkipped: this is a part of a conversation that is over, and it has begun no such broadcast.
             Refused: a plugin vetoes it.
-            StorageUnavailable: nothing was stored.
         """
         self.journal.refuse_after_end("broadcast")
         if self.journal.is_past:
@@ -181,11 +171,9 @@ class BroadcastSend:
         return to_json({"handles": [self.to], "chat_id": None, "is_group": False})
 
     async def send(self, client: Client) -> RecipientUpdate:
-        """Send, and return the outcome.
+        """Send, and return the outcome. Raises TurnDeferred if the line or the API key cannot send now: not about this person.
 
-        Raises:
-            TurnDeferred: the line or the API key cannot send now, which is not about this person.
-            LinqApiError: it is unknown if Linq accepted a message.
+        Another error of Linq passes: it is unknown if a message was accepted.
         """
         chat_id = ""
         try:
@@ -219,10 +207,8 @@ class BroadcastSend:
 def broadcast_send(delivery: Delivery) -> BroadcastSend | None:
     """Return the send of a broadcast that a delivery stands for; None for any other delivery.
 
-    The id of the delivery decides, and not its type: a webhook can have any type, but no such id.
-
-    Raises:
-        EventNotUnderstood: the stored send cannot be read; another release may have stored it.
+    The id of the delivery decides, and not its type: a webhook can have any type, but no such id. Raises
+    EventNotUnderstood for a send that another release may have stored.
     """
     if not delivery.id.startswith(SEND_ID):
         return None
@@ -256,11 +242,7 @@ async def send_to(
 
 
 async def send_to_person(_: Turns, turn: Turn) -> None:
-    """Send a broadcast to one person.
-
-    Raises:
-        EventNotUnderstood, TurnDeferred, LinqApiError: see `broadcast_send` and `BroadcastSend.send`.
-    """
+    """Send a broadcast to one person, with the errors of `broadcast_send` and `BroadcastSend.send`."""
     to_person = broadcast_send(turn.lease.delivery)
     assert to_person is not None
     turn.journal.origin, turn.journal.purpose = to_person.origin, to_person.purpose

@@ -134,9 +134,8 @@ class Features:
 
     Attributes:
         marks_of: Returns what is special about a lease.
-        kind_of: Returns the kind of a delivery; see the function of this name.
-        session, scheduler, broadcaster, state_journal: Make the session of the questions and steps of one turn, what carries
-            out its scheduled sends and its broadcasts, and what stores its state with its calls.
+        session, scheduler, broadcaster, state_journal: Make the session of the questions and steps of one turn, what
+        carries out its scheduled sends and its broadcasts, and what stores its state with its calls.
         stream_journal: Makes the journal of one stream.
     """
 

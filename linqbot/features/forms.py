@@ -66,11 +66,7 @@ class FormField:
 
 
 def fields_of(model: type[BaseModel]) -> list[FormField]:
-    """Return the fields of a model, in order.
-
-    Raises:
-        BotError: the model has no fields, or one that cannot be asked for by text, such as a nested model.
-    """
+    """Return the fields of a model, in order. Raises BotError for none, and for a nested model or the like."""
     if not isinstance(model, type) or not issubclass(model, BaseModel) or not model.model_fields:
         raise BotError(f"ctx.form() takes a pydantic model with fields, not {model!r}.")
     return [_field(model, name, about) for name, about in model.model_fields.items()]
@@ -110,10 +106,8 @@ def _choices(kind: Any) -> dict[str, Any]:
 class FilledForm:
     """A form that is being filled in.
 
-    Args:
-        timezone: The IANA name of the time zone of days and times.
-        prefix: The beginning of the keys of its questions.
-        options: The options of each of its questions.
+    `timezone` is the IANA name for days and times, `prefix` the beginning of the keys of its questions, `options` those
+    of each.
     """
 
     ctx: Context
@@ -131,11 +125,7 @@ class FilledForm:
             place = max(place + (1 if await self.ask(self.fields[place]) else -1), 0)
 
     async def change(self, asked: FormField, why: str = "") -> None:
-        """Ask for one field until it is answered: there is nothing to go back to.
-
-        Args:
-            why: What is wrong with its value, as a sentence.
-        """
+        """Ask for one field until it is answered: there is nothing to go back to. `why` says what is wrong with its value."""
         while not await self.ask(asked, why):
             pass
 
@@ -154,11 +144,7 @@ class FilledForm:
         return True
 
     async def review(self, fault: str) -> FormField | None:
-        """Show all values, and return the field that the person wants to change; None if all is right.
-
-        Args:
-            fault: What is wrong with the values together, if anything is.
-        """
+        """Show all values, and a fault of them together. Return the field to change; None if all is right."""
         labels = {each.label: each for each in self.fields}
         shown = "\n".join(f"{each.label}: {_shown(self.values[each.name])}" for each in self.fields)
         asks = fault or sentences().is_it_right

@@ -75,15 +75,10 @@ _MOST_QUESTIONS: Final = 100_000
 
 
 async def end_downtime(storage: Storage, clock: Clock, since: float | None = None) -> None:
-    """Announce to all processes that deliveries may have been refused since a time, or since the newest webhook.
+    """Announce to all processes that deliveries may have been refused since a Unix time, or since the newest webhook.
 
-    If that was long ago, order the missed messages to be fetched. Call it before a webhook is accepted: then an order is
-    stored before the time of the newest webhook changes.
-
-    Args:
-        since: Unix seconds; None means the newest webhook.
-    Raises:
-        StorageUnavailable: the storage cannot be read or written.
+    If that was long ago, order the missed messages to be fetched. Call it before a webhook is accepted: then an order
+    is stored before the time of the newest webhook changes.
     """
     since, now = await storage.last_activity() if since is None else since, clock.now()
     if since is None:
@@ -175,9 +170,6 @@ class Gaps:
         """Note at start-up that no process may have run since the newest webhook, so messages may be missing.
 
         Messages that an earlier process missed may still be missing too, because Linq retries for half an hour.
-
-        Raises:
-            StorageUnavailable: the storage cannot be read.
         """
         first_at, last_at = await self._storage.first_activity(), await self._storage.last_activity()
         if first_at is not None and last_at is not None:
@@ -276,12 +268,9 @@ class Gaps:
         return now
 
     async def catch_up(self, lease: Lease) -> None:
-        """Carry out an order: store the messages that were missed. If Linq does not list them, defer the order.
+        """Carry out an order: store the messages that were missed. If Linq does not list them, or the worker stops, defer it.
 
-        Raises:
-            LeaseLost: the lease is over.
-            StorageUnavailable: the storage cannot be read or written; the lease is still held.
-            CancelledError: the worker stops. The order is deferred.
+        Raises LeaseLost if the lease is over; in other errors it is still held.
         """
         since, now = float(from_json(lease.delivery.body)["since"]), self._clock.now
         try:
@@ -331,11 +320,7 @@ class Gaps:
         )
 
     async def _listed(self, chat: Chat, since: float) -> list[Message]:
-        """Return the chat's inbound messages that were sent since a time (Unix seconds).
-
-        Raises:
-            LinqApiError: Linq did not list the messages.
-        """
+        """Return the chat's inbound messages that were sent since a Unix time."""
         return [
             message
             async for message in newest(self._client, chat.id, since)
@@ -343,11 +328,7 @@ class Gaps:
         ]
 
     async def _missed(self, chat: Chat, messages: list[Message]) -> list[Delivery]:
-        """Return those of the listed messages that are missing as deliveries, the oldest first.
-
-        Raises:
-            StorageUnavailable: the storage cannot be read, so the messages already received are not known.
-        """
+        """Return those of the listed messages that are missing as deliveries, the oldest first."""
         now = self._clock.now()
         has_left = await self._storage.seen([_key(message) for message in messages])
         handled_at = max((sent_at(message) for message in messages if has_left.get(_key(message))), default=0.0)
@@ -437,14 +418,8 @@ async def missed_answers(
 ) -> list[Delivery]:
     """Return what the open questions of a chat wait for and Linq knows, as deliveries.
 
-    A tapback, a location and a vote that was taken back have no time at Linq. They get the earliest possible one, so that
-    they count before the question's timeout.
-
-    Args:
-        since: The Unix time since which webhooks may be missing.
-        now: The current time, in Unix seconds.
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now.
+    A tapback, a location and a vote that was taken back have no time at Linq. They get the earliest possible one, so
+    that they count before the question's timeout: `since`, the time since which webhooks may be missing.
     """
     if not questions:
         return []

@@ -94,11 +94,7 @@ class Terms:
     owner_name: str | None
 
     def check(self) -> None:
-        """Check the arguments.
-
-        Raises:
-            BotError: one of them cannot be.
-        """
+        """Raise BotError if one of the arguments cannot be."""
         if not isinstance(self.to, str) or not is_handle(self.to.strip()):
             raise BotError("ctx.handoff(to=…) takes the handle of one person: '+14155550142', or an e-mail address.")
         for option in ("summary", "name", "owner_name"):
@@ -233,11 +229,7 @@ class Handoffs(Part):
         return await self._where_of_owner(event, mine) if mine else None
 
     async def _where_of_owner(self, event: Event, mine: Sequence[Mute]) -> list[_Where] | None:
-        """Return where the messages of an owner go; None if they are for the bot.
-
-        Args:
-            mine: The handoffs of this owner, with those that are over.
-        """
+        """Return where the messages of an owner go, who has the handoffs `mine`, over or not; None if they are for the bot."""
         now = self._turns.clock.now()
         if isinstance(event, ReactionAdded):
             found = _of_message(await self._turns.storage.entry_of(event.message_id or ""), mine)
@@ -316,12 +308,7 @@ def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | Non
 
 
 async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
-    """Send the messages of a person to the owner, or those of an owner to their people.
-
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now; the turn is deferred.
-        StorageError: the turn runs again.
-    """
+    """Send the messages of a person to the owner, or of an owner to their people. If Linq is away, the turn is deferred."""
     ctx = await turns.prepare(turn, turn.lease.delivery)
     turn.journal.passes_mutes = True
     if (routed := turns.outbound.plugins.routed) is not None:
@@ -426,22 +413,14 @@ async def _forwarded(event: Event, name: str | None, send: Callable[[Sequence[Co
 
 
 async def _relayed(sending: Awaitable[Sent]) -> bool:
-    """Return what `_reaches` returns for a message of the person or the owner.
-
-    Raises:
-        Muted: the whole bot has been muted meanwhile, or the chat by an operator.
-    """
+    """Return what `_reaches` returns. Raises Muted if the whole bot has been muted meanwhile, or the chat by an operator."""
     if (status := await _status(sending)) == "muted":
         raise Muted("The bot is muted. linqbot unmute --catch-up has the message handled.")
     return status == "accepted"
 
 
 async def _reaches(sending: Awaitable[Sent]) -> bool:
-    """Return True if Linq accepts a send, and False if it refuses it, so that a repetition is useless.
-
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now.
-    """
+    """Return True if Linq accepts a send, and False if it refuses it, so that a repetition is useless."""
     return await _status(sending) == "accepted"
 
 
@@ -459,11 +438,7 @@ async def _status(sending: Awaitable[Sent]) -> str:
 
 
 async def hand_back(turns: Turns, turn: Turn) -> None:
-    """Say to the person and to the owner that a handoff is over.
-
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now; the turn is deferred.
-    """
+    """Say to the person and to the owner that a handoff is over. If Linq is away, the turn is deferred."""
     timer = from_json(turn.lease.delivery.body)
     mute = turns.storage.mutes.get(timer["chat_id"])
     if mute is None or mute.handoff is None or mute.handoff.id != timer["id"]:

@@ -118,13 +118,7 @@ class HistoryReader:
         self._limit = 0
 
     async def read(self, event: Event, limit: int) -> History:
-        """Return the last messages, at most `limit`; see `Context.history`.
-
-        Args:
-            event: The current event: after a question, the answer.
-        Raises:
-            BotError: `limit` is out of range.
-        """
+        """Return the last messages up to the current event, after a question the answer; raises as `Context.history`."""
         if not isinstance(limit, int) or not 1 <= limit <= MAX_MESSAGES:
             raise BotError(f"history(limit={limit!r}) must be a number from 1 to {MAX_MESSAGES}.")
         if limit > self._limit:

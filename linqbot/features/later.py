@@ -58,9 +58,8 @@ LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now: float) -> float:
     """Return the time to send at, in Unix seconds.
 
-    Raises:
-        BotError: not exactly one of `at` and `after_s` was given, one is of a wrong type, the time zone is missing,
-            unknown or given twice, or the time is before 1970 or after 9998.
+    Raises BotError if not exactly one of `at` and `after_s` was given, one is of a wrong type, the time zone is
+    missing, unknown or given twice, or the time is before 1970 or after 9998.
     """
     if (at is None) == (after_s is None):
         raise BotError("Give send_later either at= or after_s=.")
@@ -95,11 +94,7 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
 
 
 def due_before(at: datetime, before: str, timezone: str | None, now: float) -> float:
-    """Return the time of a reminder before an event, in Unix seconds.
-
-    Raises:
-        BotError: `before` is none of the forms that `Context.remind` names, or see `due_at`.
-    """
+    """Return the time of a reminder before an event, in Unix seconds. Raises BotError as `Context.remind` says."""
     from linqbot.parse.dates import duration, instant, time_of_day
 
     is_naive = isinstance(at, datetime) and at.tzinfo is None
@@ -133,11 +128,7 @@ def _no_reminder(before: object) -> BotError:
 
 
 def zone(name: str) -> tzinfo:
-    """Return the time zone of an IANA name.
-
-    Raises:
-        BotError: there is no time zone of this name.
-    """
+    """Return the time zone of an IANA name. Raises BotError if there is none of this name."""
     if name == "UTC":
         return UTC  # also on a machine without time zone data
     try:
@@ -147,11 +138,7 @@ def zone(name: str) -> tzinfo:
 
 
 def check_grace(grace_s: float) -> None:
-    """Check that `grace_s` is a number of seconds.
-
-    Raises:
-        BotError: `grace_s` is no number, negative or NaN. Infinity is allowed.
-    """
+    """Raise BotError if `grace_s` is no number of seconds from 0 on. Infinity is allowed."""
     check_number("send_later", "grace_s", grace_s)
     if not grace_s >= 0:
         raise BotError(
@@ -160,13 +147,11 @@ def check_grace(grace_s: float) -> None:
 
 
 def check_not_missed(due: float, grace_s: float, event: Event) -> None:
-    """Check that a send was not too late already when its event happened.
+    """Raise BotError if a send was too late already when its event happened: it would never be made.
 
     The time of the event decides, and not the present time: it is the same in each run of the turn. So a run that comes
-    after a crash, a retry or an outage schedules what the first run scheduled. An event of an unknown time is not checked.
-
-    Raises:
-        BotError: the send would never be made.
+    after a crash, a retry or an outage schedules what the first run scheduled. An event of an unknown time is not
+    checked.
     """
     happened = (event.sent_at if isinstance(event, MessageReceived) else None) or event.created_at
     if happened is None or due + grace_s >= happened.timestamp():
@@ -181,9 +166,8 @@ def check_not_missed(due: float, grace_s: float, event: Event) -> None:
 def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
     """Return the rhythm that a recurring send was given.
 
-    Raises:
-        BotError: the rhythm or the time zone is of a wrong type or not known, or the time zone is missing or was given
-            twice.
+    Raises BotError if it or the time zone is of a wrong type or not known, or the time zone is missing or was given
+    twice.
     """
     from linqbot.parse.recurrences import Recurrence, recurrence
 
@@ -221,12 +205,9 @@ class DueSend:
     turn: str | None = None  # the turn whose call has waited, because of the bot's manners
 
     def check(self, served_at: float) -> None:
-        """Check that the send was not due too long before a server could make it.
+        """Raise SendMissed if the send was due more than `grace_s` seconds before a server could make it.
 
-        Args:
-            served_at: The Unix time since which a server has run, from the time on at which the send was due.
-        Raises:
-            SendMissed: the send was due more than `grace_s` seconds before.
+        `served_at` is the Unix time since which a server has run, from the time on at which the send was due.
         """
         late_s = served_at - self.due
         if late_s > self.grace_s:
@@ -253,12 +234,8 @@ def timer(
     """Build the timer that stores `calls` until they are due.
 
     Args:
-        due: The time at which to make them, in Unix seconds.
-        grace_s: The longest delay, in seconds, after which they may still be made.
         origin: The people and the chat of the turn, as JSON: see `origin_of`.
         off_the_record: True keeps no content of the calls after they are made.
-        every: The rhythm in which to make them again; None makes them once.
-        tag: The author's name for the send.
     """
     payload = {"calls": [from_json(call.to_json()) for call in calls], "due": due, "grace_s": grace_s}
     if origin is not None:
@@ -273,11 +250,7 @@ def timer(
 
 
 def moved(timer: Timer, timer_id: str, due: float) -> Timer:
-    """Return a timer that makes the calls of another one once, at another time.
-
-    Raises:
-        ValueError: the payload of the timer cannot be read.
-    """
+    """Return a timer that makes the calls of another one once, at another time. Raises ValueError for a wrong payload."""
     payload = from_json(timer.payload)
     payload["due"] = due
     if payload.pop("every", None) is not None:
@@ -291,11 +264,7 @@ def scheduled_by(timer: Timer) -> Scheduled:
 
 
 async def sends_of(chat_id: str, stored: Storage) -> dict[str, Timer]:
-    """Return all scheduled sends of a chat, by id. A recurring send that is due now is among them: it goes on later.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
+    """Return all scheduled sends of a chat, by id. A recurring send that is due now is among them: it goes on later."""
     lane = lane_of_chat(chat_id)
     waiting = await stored.scheduled(lane=lane, limit=_ALL)
     repeated = await stored.recurring(REPEAT, lane=lane)
@@ -308,11 +277,7 @@ def stopped(timer: Timer) -> Timer:
 
 
 async def started_again(chat_id: str, stored: Storage, now: float) -> list[Timer]:
-    """Return the timers of the recurring sends of a chat that were stopped, with their next due times.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
+    """Return the timers of the recurring sends of a chat that were stopped, with their next due times."""
     found = await stored.scheduled(lane=lane_of_chat(chat_id), limit=_ALL)
     kept = [timer for timer in found if timer.kind == STOPPED]
     due = [(timer, next_due(timer.payload, now)) for timer in kept]
@@ -337,10 +302,8 @@ def _due(delivery: Delivery, payload: dict[str, Any]) -> tuple[str, float]:
 def due_send(delivery: Delivery) -> DueSend | None:
     """Return the due send that a delivery stands for; None for any other delivery.
 
-    The id of the delivery decides, and not its type: a webhook can have any type, but no such id.
-
-    Raises:
-        SendMissed: the stored send cannot be read.
+    The id of the delivery decides, and not its type: a webhook can have any type, but no such id. Raises SendMissed if
+    the stored send cannot be read.
     """
     if not delivery.id.startswith((f"i.{KIND}.", REPEAT_ID)):
         return None
@@ -367,12 +330,7 @@ def is_recurring_send(delivery: Delivery) -> bool:
 
 
 async def send_due(turns: Turns, turn: Turn) -> None:
-    """Make the calls of a scheduled send.
-
-    Raises:
-        SendMissed: the send is too late, or cannot be read.
-        LinqApiError: Linq refused a call, or did not answer.
-    """
+    """Make the calls of a scheduled send. Raises SendMissed if the send is too late, or cannot be read."""
     delivery, journal = turn.lease.delivery, turn.journal
     due = due_send(delivery)
     assert due is not None
@@ -468,8 +426,6 @@ class TurnScheduler:
             key: Identifies the calls within the turn; None numbers them.
             every: The rhythm in which to make them again; None makes them once.
             tag: The author's name for the send.
-        Returns:
-            The scheduled send.
         Raises:
             BotError: the turn has ended, or `key` was used before in this turn.
         """

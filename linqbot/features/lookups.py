@@ -35,9 +35,6 @@ async def with_replies_to_me(event: Event, client: Client, storage: Storage) -> 
     """Return the event, with `replies_to_me` set if it is a reply in a group, or a burst with one.
 
     Only a group needs to know this, so no other event is looked up: it may cost a call to Linq.
-
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now.
     """
     if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
         return event
@@ -89,11 +86,8 @@ class KnownChats:
     async def complete(self, event: Event, client: Client) -> Event:
         """Return the event, with `is_group` and `line` filled in if it does not say them. What it says is remembered.
 
-        A message is returned as it is, and so are the bot's own actions, which no handler sees. Linq is asked once about a
-        chat of which no message came.
-
-        Raises:
-            LinqUnavailable, RateLimited: Linq does not answer now.
+        A message is returned as it is, and so are the bot's own actions, which no handler sees. Linq is asked once
+        about a chat of which no message came.
         """
         if (chat_id := event.chat_id) is None:
             return event
@@ -139,11 +133,7 @@ async def _is_from_us(client: Client, storage: Storage, message_id: str) -> bool
 
 
 async def given(answer: Awaitable[T]) -> T | None:
-    """Return what Linq answers to a read; None if Linq does not give it.
-
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now.
-    """
+    """Return what Linq answers to a read; None if Linq refuses it. Raises if Linq is away."""
     try:
         return await answer
     except (LinqUnavailable, RateLimited):

@@ -224,12 +224,10 @@ class LoopBreaker:
         self._unlike_any = itertools.count()
 
     def note_reply(self, chat_id: str, text: str, now: float, *, files: str = "") -> None:
-        """Note a bubble or a reaction (tapback) that the bot sent.
+        """Note a bubble or a reaction (tapback) that the bot sent, and that Linq accepted `now`.
 
-        Args:
-            now: The time by our clock at which Linq accepted the bubble.
-            files: Names of the bubble's other parts: see `message_split.files_of`. A bubble without text and names
-                counts as new.
+        `files` are the names of its other parts: see `message_split.files_of`. A bubble without text and names counts
+        as new.
         """
         chat = self._chat(chat_id)
         chat.replied_at = now

@@ -83,9 +83,8 @@ Source: TypeAlias = Callable[[Draft], Awaitable[object]]
 class Saying:
     """One response that is recorded and said; see `Context.model_step`.
 
-    Attributes:
-        say: Returns the text of a response; None says nothing.
-        stream: Says a growing text, as `Context.stream` does.
+    `say` returns the text of a response, or None to say nothing; `stream` says a growing text, as `Context.stream`
+    does.
     """
 
     ctx: Context

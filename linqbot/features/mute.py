@@ -149,11 +149,7 @@ def replaced(old: Mute, new: Mute) -> Mute:
 
 
 def _check(for_s: float | None, reason: str | None) -> None:
-    """Check the arguments of a mute.
-
-    Raises:
-        BotError: `for_s` is no number of seconds greater than 0, or `reason` is no text.
-    """
+    """Raise BotError if `for_s` is no number of seconds greater than 0, or `reason` is no text."""
     check_text("mute(reason=…)", reason)
     if for_s is None:
         return

@@ -113,11 +113,7 @@ def is_outage_notice(delivery: Delivery) -> bool:
 async def say_outage(turns: Turns, turn: Turn) -> None:
     """Send the text of `Bot(on_trouble=…)` to the chat of an outage, unless the outage is over.
 
-    If Linq refuses it, a line is logged.
-
-    Raises:
-        LinqUnavailable: Linq is away; the notice waits, and is not sent if the outage ends before.
-        StorageUnavailable: the storage cannot be read.
+    If Linq refuses it, a line is logged. If Linq is away, the notice waits, and is not sent if the outage ends before.
     """
     notice, text = turn.lease.delivery, turns.dispatcher.on_trouble
     payload = from_json(notice.body)

@@ -53,11 +53,7 @@ class OptOutsAfterCrash(Part):
 
 
 async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], None]:
-    """Return what adds to the commit that ends the turn when the person of a direct chat opts out.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
+    """Return what adds to the commit that ends the turn when the person of a direct chat opts out."""
     from linqbot.features.asking.question import OpenQuestion
     from linqbot.features.asking.records import cancelled
     from linqbot.features.later import sends_of, stopped
@@ -88,11 +84,7 @@ async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], Non
 
 
 async def _start_again(chat_id: str, turns: Turns) -> Callable[[object, Commit], None]:
-    """Return what adds to the commit that ends the turn when the person of a direct chat writes START.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
+    """Return what adds to the commit that ends the turn when the person of a direct chat writes START."""
     from linqbot.features.later import started_again
 
     found = await started_again(chat_id, turns.storage, turns.clock.now())

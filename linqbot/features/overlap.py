@@ -128,11 +128,8 @@ class TurnOverlap:
     async def incoming(self) -> Sequence[MessageReceived]:
         """Take the messages that have come since the last call.
 
-        Raises:
-            BotError: the handler is not registered for it, or the turn has ended.
-            LeaseLost: another worker handles the turn.
-            StorageUnavailable: the storage did not answer. The next call returns the messages; without one, the turn runs
-                again.
+        If the storage does not answer, the next call returns them; without one, the turn runs again. Raises BotError if
+        the handler is not registered for it, or the turn has ended.
         """
         if self._mode != "steer":
             raise BotError(STEER_ONLY)
@@ -235,11 +232,7 @@ class TurnOverlap:
         return TurnDeferred("The storage did not answer when the handler took messages.", after_s=0.0)
 
     async def forget_put_back(self) -> None:
-        """Take no messages that an earlier run has put back into the lane before the process died: they have their own turns.
-
-        Raises:
-            StorageUnavailable: the storage did not answer.
-        """
+        """Take no messages that an earlier run put back into the lane before the process died: they have their own turns."""
         if not any(self._joined.incoming):
             return
         first = len(self._taken_before)
@@ -252,12 +245,9 @@ class TurnOverlap:
     async def put_back_untaken(self) -> None:
         """Put messages back into the lane that an earlier, failed run has taken, and this run, which succeeded, has not.
 
-        This run made fewer calls of `incoming`, so its handler has not seen them. As deliveries of their own, they are handled
-        after this turn, in the order in which they were sent.
-
-        Raises:
-            LeaseLost: another worker handles the turn, and decides what its own run has not taken.
-            StorageUnavailable: the storage did not answer. The turn must not be acked.
+        This run made fewer calls of `incoming`, so its handler has not seen them. As deliveries of their own, they are
+        handled after this turn, in the order in which they were sent. After an error the turn must not be acked. Raises
+        LeaseLost.
         """
         head = self.lease.delivery
         untaken = [
@@ -295,11 +285,7 @@ class TurnOverlap:
     async def restarted(self, sent: Sequence[str]) -> Lease:
         """Join the messages for which the turn was interrupted, and return the lease with which it begins again.
 
-        Args:
-            sent: The texts that this run has sent.
-        Raises:
-            LeaseLost: another worker handles the turn.
-            StorageUnavailable: nothing was joined; the messages wait in the lane.
+        `sent` are the texts that this run has sent. After an error nothing was joined: the messages wait in the lane.
         """
         joined = replace(
             self._joined,

@@ -85,11 +85,7 @@ class Poster:
 def post_delivery(
     name: str, data: Any, now: float, *, post_id: str, chat: str | None = None, person: str | None = None
 ) -> Delivery:
-    """Return the delivery of a post; see `Poster`.
-
-    Raises:
-        BotError: a value cannot be used.
-    """
+    """Return the delivery of a post; see `Poster`. Raises BotError if a value cannot be used."""
     check_name(name, "post")
     if not isinstance(post_id, str) or not post_id:
         raise BotError(
@@ -106,11 +102,7 @@ def post_delivery(
 
 
 def _delivery(prefix: str, stored: dict[str, Any], now: float) -> Delivery:
-    """Return the delivery of a post in the lane of its chat, or else of its person, or else of its name.
-
-    Args:
-        stored: Its name, id, data, chat_id and person.
-    """
+    """Return the delivery of a post in the lane of its chat, or else of its person, or else of its name."""
     if stored["chat_id"] is not None:
         lane = lane_of_chat(stored["chat_id"])
     else:
@@ -120,11 +112,7 @@ def _delivery(prefix: str, stored: dict[str, Any], now: float) -> Delivery:
 
 
 def _checked(data: Any) -> Any:
-    """Return the data of a post as plain values, as its handler will get them.
-
-    Raises:
-        BotError: it is no JSON object, or too large.
-    """
+    """Return the data of a post as plain values, as its handler gets them. Raises BotError for no or a large JSON object."""
     try:
         content = to_json(data, inf_nan_mode="constants")
         plain = from_json(content, allow_inf_nan=False)
@@ -143,8 +131,7 @@ def _checked(data: Any) -> Any:
 async def check_handled(turns: Turns, turn: Turn) -> DeadLetter | None:
     """Return the end of a post that the bot has no handler for: it is kept, because the program that posted it means it.
 
-    Raises:
-        OfOtherRelease: a process with another release of the bot may have the handler.
+    Raises OfOtherRelease if a process with another release of the bot may have the handler.
     """
     delivery = turn.lease.delivery
     event = parse(delivery)
@@ -163,9 +150,7 @@ async def check_handled(turns: Turns, turn: Turn) -> DeadLetter | None:
 async def forward(turns: Turns, turn: Turn) -> None:
     """Put a post to a person into the lane of their direct chat with the bot, or leave it without one if there is none.
 
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now; the turn is deferred.
-        StorageError: the post was not stored there; the turn runs again.
+    If Linq is away, the turn is deferred; if the storage is, it runs again.
     """
     delivery = turn.lease.delivery
     stored = delivery.content["data"]

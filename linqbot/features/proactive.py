@@ -303,11 +303,7 @@ class BotContext:
             after = page[-1].n
 
     async def _check_line(self, line: str | None) -> None:
-        """Check that the account has the line that the author gave. Linq would refuse each send from another one for a day.
-
-        Raises:
-            BotError: the account does not have it.
-        """
+        """Raise BotError if the account does not have the line that the author gave. Linq would refuse its sends for a day."""
         if not line or line == self._line:
             return
         lines = await self._client.phone_numbers.list()

@@ -72,11 +72,7 @@ class Schedule:
 
     @classmethod
     def checked(cls, name: str, spec: str, timezone: str) -> Schedule:
-        """Return a schedule.
-
-        Raises:
-            BotError: the name cannot be used; the rhythm or the time zone is not known.
-        """
+        """Return a schedule. Raises BotError if the name cannot be used, or the rhythm or the time zone is not known."""
         from linqbot.parse.recurrences import recurrence
 
         check_name(name, "schedule")
@@ -90,23 +86,13 @@ class Schedule:
 
 
 def check_name(name: object, of: str) -> None:
-    """Check the name of a schedule, a broadcast or a post.
-
-    Args:
-        of: What has the name, such as "broadcast".
-    Raises:
-        BotError: it is not a text of 1 to 64 letters, digits, `_`, `.` and `-`.
-    """
+    """Raise BotError if the name `of` such a thing, as "broadcast", is not 1 to 64 letters, digits, `_`, `.` and `-`."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise BotError(f"{name!r} cannot be the name of a {of}. Use 1 to 64 letters of ASCII, digits, _, . and -.")
 
 
 def check_names(schedules: Iterable[Schedule]) -> None:
-    """Check that each schedule has a name of its own.
-
-    Raises:
-        BotError: two schedules have the same name.
-    """
+    """Raise BotError if two schedules have the same name."""
     known: set[str] = set()
     for schedule in schedules:
         if schedule.name in known:
@@ -123,9 +109,6 @@ async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Sc
     A timer whose schedule is gone is deleted, and one whose rhythm has changed is replaced. A timer that is overdue
     stays, and fires at once. A parked timer whose delivery is lost is replaced too, and one that waits for a later due
     time than the next, because the clock was ahead when it was set.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read or written.
     """
     wanted = {schedule.name: schedule for schedule in schedules}
     stored = {timer.id: timer for timer in await storage.recurring(SCHEDULE)}
@@ -177,11 +160,7 @@ async def check_schedule_gone(turns: Turns, turn: Turn) -> None:
     """Check that a due schedule that this process does not have is gone, and not in another release of the bot.
 
     When this process began, it deleted the timers of all schedules that it does not have: see `start_schedules`. So
-    another process has stored such a timer since.
-
-    Raises:
-        OfOtherRelease: another process has the schedule.
-        StorageUnavailable: the storage cannot be read.
+    another process has stored such a timer since: then raise OfOtherRelease.
     """
     if not turns.may_be_of_other_release(turn.lease.delivery):
         return
@@ -215,11 +194,7 @@ def every_of(spec: str, timezone: str) -> dict[str, str]:
 
 
 def last_due(every: dict[str, str], first: float, until: float) -> float:
-    """Return the last due time of a rhythm from `first` up to `until`, all in Unix seconds.
-
-    Raises:
-        ValueError, KeyError: the rhythm cannot be read.
-    """
+    """Return the last due time of a rhythm from `first` up to `until`, in Unix seconds. Raises ValueError or KeyError."""
     from linqbot.parse.recurrences import last_until, recurrence
 
     rhythm = recurrence(every["spec"], timezone=every["timezone"], language="en")

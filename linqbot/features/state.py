@@ -157,11 +157,7 @@ def person_of(event: Event) -> str | None:
 
 
 def person_scope(event: Event) -> str:
-    """Return the scope of the values about the person of an event.
-
-    Raises:
-        BotError: the event names no person.
-    """
+    """Return the scope of the values about the person of an event. Raises BotError if it names none."""
     handle = person_of(event)
     if handle is None:
         raise BotError(
@@ -181,8 +177,7 @@ _WITHOUT_INPUT: Final = frozenset(get_args(ErrorType)) - {"value_error", "assert
 def checked_name(model: type[BaseModel], name: str | None) -> str:
     """Return the name under which values of a model are stored.
 
-    Raises:
-        BotError: this is no pydantic model whose fields all have defaults, or the name is empty.
+    Raises BotError if this is no pydantic model whose fields all have defaults, or the name is empty.
     """
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         kind = model.__name__ if isinstance(model, type) else f"an object of the class {type(model).__name__}"
@@ -210,11 +205,7 @@ def _default_name(model: type[BaseModel]) -> str:
 
 
 def read(model: type[M], name: str, stored: bytes) -> M:
-    """Return the value of a model from stored JSON. Fields that the JSON lacks get their defaults.
-
-    Raises:
-        StateUnreadable: the JSON does not fit the model.
-    """
+    """Return the value of a model from stored JSON. Missing fields get their defaults. Raises StateUnreadable."""
     try:
         return model.model_validate_json(stored)
     except ValidationError as error:
@@ -225,11 +216,7 @@ def read(model: type[M], name: str, stored: bytes) -> M:
 
 
 def dump(name: str, value: BaseModel) -> bytes:
-    """Return a value as JSON, without computed fields.
-
-    Raises:
-        BotError: a field holds an object that has no JSON form.
-    """
+    """Return a value as JSON, without computed fields. Raises BotError for an object that has no JSON form."""
     try:
         return value.model_dump_json(by_alias=True, round_trip=True, warnings=False).encode()
     except (PydanticSerializationError, UnicodeError) as error:
@@ -252,10 +239,8 @@ def _unstorable(value: BaseModel) -> str:
 def checked(name: str, value: BaseModel, now: bytes, stored: bytes | None) -> bytes:
     """Return the JSON to store for a changed value. Stored fields that the model does not have are kept.
 
-    They belong to a newer release of the bot, or to another model of the same name.
-
-    Raises:
-        BotError: the model could not read the JSON again, or it is larger than `MAX_BYTES`.
+    They belong to a newer release of the bot, or to another model of the same name. Raises BotError if the model could
+    not read the JSON again, or it is larger than `MAX_BYTES`.
     """
     model = type(value)
     try:
@@ -371,9 +356,6 @@ class TurnState(State):
         """Return a function that records the result of a step together with a value about the person.
 
         It gets the result, and a function that stores both.
-
-        Raises:
-            BotError: the event names no person, or a field of the model has no default.
         """
         return partial(self._record, tally, person_scope(self._event), checked_name(tally.model, tally.name))
 
@@ -420,12 +402,7 @@ class TurnState(State):
             return value, new
 
     def close(self) -> list[StateWrite]:
-        """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends.
-
-        Raises:
-            BotError: a value cannot be stored, because a field holds what the model does not allow.
-            StateChanged: see `changes`.
-        """
+        """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends."""
         self._is_closed = True
         return [change.write for change in self.changes()]
 
@@ -439,8 +416,8 @@ class TurnState(State):
 
         Raises:
             BotError: a value cannot be stored, because a field holds what the model does not allow.
-            StateChanged: this run has not come to the call with which an earlier run has stored the value, and another turn
-                has changed it since.
+            StateChanged: this run has not come to the call with which an earlier run has stored the value, and another
+                turn has changed it since.
         """
         if self._seen is not None:
             return []
@@ -468,9 +445,6 @@ class TurnState(State):
         """Show the values that an earlier run has stored with a call, to which this run has come now.
 
         What other turns have changed since is not shown: what the handler has read before, it does not look at again.
-
-        Raises:
-            StateUnreadable: a model cannot read what is stored.
         """
         for change in stored:
             if change not in self._to_come:
@@ -488,23 +462,14 @@ class TurnState(State):
         return StateChanged(conflict.scope, conflict.name) if is_written else conflict
 
     async def show_now(self, scope: str, name: str) -> None:
-        """Show a value as it is stored now, because another turn has changed it.
-
-        Raises:
-            StateUnreadable: the model cannot read what is stored.
-            StorageUnavailable: the storage cannot be read.
-        """
+        """Show a value as it is stored now, because another turn has changed it."""
         held = self._held[scope, name]
         held.stored = (await self._store.load(scope)).get(name)
         _show(name, held, held.stored)
         self._to_come = [each for each in self._to_come if (each.scope, each.name) != (scope, name)]
 
     def check(self) -> None:
-        """Check that the changed values can be stored. Called when the handler has returned.
-
-        Raises:
-            BotError: a value cannot be stored, because a field holds what the model does not allow.
-        """
+        """Raise BotError if a changed value cannot be stored. Called when the handler has returned."""
         for place, held in self._held.items():
             self._write(*place, held)
 
@@ -516,11 +481,7 @@ class TurnState(State):
         return found
 
     def enter_handler(self) -> None:
-        """Note what middleware has changed. The handler sees it, and a conversation's past must not take it back.
-
-        Raises:
-            BotError: a value cannot be stored, because a field holds an object that has no JSON form.
-        """
+        """Note what middleware has changed. The handler sees it, and a conversation's past must not take it back."""
         for place, held in self._held.items():
             now = dump(place[1], held.value)
             if now == held.before:
@@ -555,10 +516,8 @@ class TurnState(State):
                 so nothing is written. None for the part that runs now: it sees what is stored now, and what middleware
                 has changed.
             in_place_of: For a part that runs now although it had ended: its earlier run. A value that this run has
-                changed, and that is still as this run has left it, is shown as it was before, so that a change counts once.
-        Raises:
-            StateUnreadable: a model cannot read what is stored.
-            StorageUnavailable: the storage cannot be read.
+                changed, and that is still as this run has left it, is shown as it was before, so that a change counts
+                once.
         """
         self._seen = seen
         self._in_place_of = in_place_of
@@ -576,11 +535,7 @@ class TurnState(State):
                 held.is_written = changed.is_written
 
     def suspend(self) -> None:
-        """Note the values, because a question ends the handler now. What the handler changes from now on does not count.
-
-        Raises:
-            BotError: a value cannot be stored, because a field holds what the model does not allow.
-        """
+        """Note the values, because a question ends the handler now. What the handler changes from now on does not count."""
         self.check()
         self._at_question = {place: dump(place[1], held.value) for place, held in self._held.items()}
 

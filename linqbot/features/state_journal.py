@@ -54,12 +54,9 @@ class StateJournal:
         return conflict if self._state is None else self._state.failure_of(conflict)
 
     async def store(self, journal: TurnJournal, slot: str, entry: JournalEntry | None) -> None:
-        """Store the state that was changed, with the entry of a slot that begins.
+        """Store the state that was changed, with the entry of a slot that begins, unless an earlier run has stored it.
 
-        Args:
-            entry: None if an earlier run has stored it.
-        Raises:
-            StateChanged, TurnDeferred: see `TurnJournal.begin`.
+        Raises StateChanged or TurnDeferred: see `TurnJournal.begin`.
         """
         if (state := self._state) is None:
             if entry is not None:
@@ -94,8 +91,7 @@ class StateJournal:
 def _to_store(changes: list[ChangedValue], *, off_the_record: bool) -> list[ChangedValue]:
     """Return the changes that may be stored: none on a line that keeps nothing.
 
-    Raises:
-        BotError: there the bot's shared value was changed, and the next call may tell a person so.
+    Raises BotError if the bot's shared value was changed there, and the next call may tell a person so.
     """
     if not off_the_record:
         return changes

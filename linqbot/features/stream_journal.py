@@ -28,13 +28,9 @@ _LOST = MessageContent(parts=(TextPart(value="…"),))
 
 
 class StreamJournal:
-    """Implements `StreamRecord`.
+    """Implements `StreamRecord`. Without a key, the stream is numbered within the turn.
 
-    Args:
-        journal: The journal of the turn.
-        key: Identifies the stream within the turn; None numbers it.
-    Raises:
-        BotError: the turn has ended, or `key` was used before in this run.
+    Raises BotError if the turn has ended, or the key was used before in this run.
     """
 
     def __init__(self, journal: TurnJournal, key: str | None) -> None:
@@ -60,11 +56,6 @@ class StreamJournal:
         self._messages: list[MessageContent] = []
 
     async def plan(self, messages: Sequence[MessageContent]) -> None:
-        """Record messages before the first of them is sent.
-
-        Raises:
-            StorageUnavailable: the record could not be stored.
-        """
         self.said = [*self._messages, *messages]
         entry = self._recorded(is_complete=False)
         self._journal.steps[entry.slot] = entry

@@ -34,11 +34,8 @@ FOUND_ID: Final = "i.found."
 async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease | None:
     """Fire the timeout of a question to which a leased delivery comes too late, and put the timeout in front of it.
 
-    Returns:
-        The lease to handle, because its delivery is in time, or because the storage did not answer. None if the lease was
-        released, so that the lane is leased again in the right order.
-    Raises:
-        LeaseLost: the lease is over.
+    Returns the lease to handle: the delivery is in time, or the storage did not answer. None if the lease was released,
+    so that the lane is leased again in the right order. Raises LeaseLost.
     """
     delivery = lease.delivery
     chat_id = chat_of_lane(delivery.lane)
@@ -70,21 +67,13 @@ async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease 
 
 
 async def unresumable(storage: Storage, dispatcher: Dispatcher) -> dict[str, int]:
-    """Return the number of questions that wait for an answer and whose handler the bot does not have, by handler.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
+    """Return the number of questions that wait for an answer and whose handler the bot does not have, by handler."""
     counts = await storage.waiting_by_handler()
     return {handler: count for handler, count in counts.items() if dispatcher.handler_named(handler) is None}
 
 
 async def log_unresumable(storage: Storage, dispatcher: Dispatcher) -> None:
-    """Log the open questions that the bot cannot continue, by handler. Called when the bot starts.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
+    """Log the open questions that the bot cannot continue, by handler. Called when the bot starts."""
     for handler, count in (await unresumable(storage, dispatcher)).items():
         log.error(
             "ask.no_handler",

@@ -76,8 +76,7 @@ class Answer:
 
     Attributes:
         event: The event; None if the operator answered.
-        text: The text of a message, without a mention of the bot; the text of the option that a vote chose; or the text
-            of the operator.
+        text: Of a message, without a mention of the bot; of the option that a vote chose; or of the operator.
         choice: The choice that the person meant, of those that were shown; the text, if it is none of them. None if no
             choices were shown.
     """
@@ -218,11 +217,7 @@ def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = Fals
 
 
 def value_of(question: Question, answer: Answer) -> Any:
-    """Convert an answer to the value that `ctx.ask` returns.
-
-    Raises:
-        ValueError: the answer is invalid; the message is shown to the person.
-    """
+    """Convert an answer to the value that `ctx.ask` returns. Raises ValueError with a message for the person."""
     if question.yes is not None:
         return _yes_or_no(question.yes, answer)
     kind, event = question.kind, answer.event

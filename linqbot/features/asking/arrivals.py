@@ -136,9 +136,8 @@ class QuestionUnreadable(Exception):
 class Arriving:
     """A delivery that may concern the conversations of its chat.
 
-    Attributes:
-        put_back: True if an operator has put the delivery back into the inbox. Then it answers only the question that it
-            had answered when it failed.
+    `put_back`: an operator has put it back into the inbox. Then it answers only the question that it had answered when
+    it failed.
     """
 
     delivery: Delivery
@@ -150,15 +149,9 @@ class Arriving:
     async def arrival(self, others_since: float) -> Arrival:
         """Return the meaning of the delivery for the conversations.
 
-        Those that it concerns and whose handler is gone, or whose question cannot be read, are abandoned.
-
-        Args:
-            others_since: The Unix time since which a question whose handler this process does not have is not abandoned,
-                because it was asked by another process with another release of the bot.
-        Raises:
-            OfOtherRelease: the delivery concerns such a question.
-            ChoiceFailed: the bot's `allow` or a filter raised an error.
-            StorageUnavailable: a conversation cannot be read.
+        Those that it concerns and whose handler is gone, or whose question cannot be read, are abandoned; but raises
+        OfOtherRelease for a question without a handler here that was asked since `others_since` (Unix time), by a
+        process with another release of the bot. Raises ChoiceFailed if the bot's `allow` or a filter raised an error.
         """
         unreadable: list[str] = []
         while True:
@@ -184,12 +177,7 @@ class Arriving:
     async def meaning(self) -> Arrival:
         """Return the meaning of an event from Linq for the conversations, whether or not the bot has their handlers.
 
-        The worker and a dry deploy both decide with this function.
-
-        Raises:
-            ChoiceFailed: the bot's `allow` or a filter raised an error.
-            QuestionUnreadable: the question of a conversation cannot be read.
-            StorageUnavailable: a conversation cannot be read.
+        The worker and a dry deploy both decide with this function. Raises ChoiceFailed, and QuestionUnreadable.
         """
         try:
             event = parse(self.delivery)
@@ -359,9 +347,6 @@ async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
     """Return an answer that came outside of every chat, such as a contact card, as a delivery of its question's chat.
 
     None if no open question takes the event.
-
-    Raises:
-        StorageUnavailable: a conversation cannot be read.
     """
     if delivery.type not in ANSWERS_WITHOUT_CHAT:
         return None
@@ -391,11 +376,7 @@ def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
 
 
 async def _read(summary: ConversationSummary, storage: Storage) -> Asked | None:
-    """Read a conversation; None if `linqbot person forget` has erased it a moment ago.
-
-    Raises:
-        QuestionUnreadable: its question cannot be read.
-    """
+    """Read a conversation; None if `linqbot person forget` has erased it a moment ago. Raises QuestionUnreadable."""
     found = await storage.conversation(summary.id)
     if found is None:
         return None
@@ -411,11 +392,7 @@ def _late(late: Asked) -> Arrival:
 
 
 def _abandoned(conversation: Conversation, others_since: float) -> Arrival:
-    """Return the arrival of a delivery that concerns a conversation without a handler.
-
-    Raises:
-        OfOtherRelease: another process has the handler.
-    """
+    """Return the arrival of a delivery that concerns a conversation without a handler; else raises OfOtherRelease."""
     if conversation.asked_at > others_since:
         raise OfOtherRelease(conversation.handler)
     _log_abandoned(conversation, "The bot has no handler of this name any more, so the question cannot go on.")
@@ -524,11 +501,7 @@ def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
 
 
 async def opened(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
-    """Return what the turn of a delivery begins with that concerns open questions. An answer was read with its conversation.
-
-    Raises:
-        StorageUnavailable: the journal cannot be read. Without it the turn would repeat calls.
-    """
+    """Return what the turn of a delivery begins with that concerns open questions. Its answer was read already."""
     delivery = lease.delivery
     if arrival.outcome is not None and (asked := arrival.asked) is not None:
         found = asked.conversation

@@ -37,11 +37,7 @@ from linqbot.options import DAY_S, check_number, check_text
 
 
 def adapter_of(kind: Any) -> TypeAdapter[Any] | None:
-    """Return the validator of a type; None for a function, which converts the text itself.
-
-    Raises:
-        PydanticUserError: pydantic cannot build this type.
-    """
+    """Return the validator of a type; None for a function, which converts the text itself. Raises PydanticUserError."""
     try:
         return _adapter(kind)
     except TypeError:  # a kind that cannot be hashed
@@ -197,22 +193,14 @@ _POLL_MOST: Final = 12
 
 
 def texts(verb: str, argument: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return the texts that an argument lists.
-
-    Raises:
-        BotError: it is one text, whose letters would be taken for the texts.
-    """
+    """Return the texts that an argument lists. Raises BotError for one text: its letters would be taken for the texts."""
     if isinstance(given, str):
         raise BotError(f"{verb}({argument}={given!r}): give a list of texts, such as [{given!r}].")
     return tuple(given)
 
 
 def cancel_texts(verb: str, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the texts of a `cancel=`; those of the language of the turn if it is None.
-
-    Raises:
-        BotError: it is one text.
-    """
+    """Return the texts of a `cancel=`; those of the language of the turn if it is None. Raises as `texts` does."""
     return spoken().cancel if given is None else texts(verb, "cancel", given)
 
 
@@ -227,11 +215,7 @@ def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str
 
 @dataclass(frozen=True, slots=True)
 class PaymentWait:
-    """The arguments of `ctx.pay`.
-
-    Raises:
-        BotError: an argument cannot be right.
-    """
+    """The arguments of `ctx.pay`. Raises BotError if one cannot be right."""
 
     verb: ClassVar = "ctx.pay"
 
@@ -268,11 +252,7 @@ class LocationWait:
 
 @dataclass(frozen=True, slots=True)
 class VoteWait:
-    """The argument of `ctx.vote` that is none of a question.
-
-    Raises:
-        BotError: the argument cannot be right.
-    """
+    """The argument of `ctx.vote` that is none of a question. Raises BotError if it cannot be right."""
 
     verb: ClassVar = "ctx.vote"
 
@@ -293,11 +273,7 @@ Wait: TypeAlias = PaymentWait | LocationWait | VoteWait
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The arguments of one `ctx.ask`; see there. Or of `ctx.pay` and the like: then `wait` is set.
-
-    Raises:
-        BotError: the arguments do not fit together.
-    """
+    """The arguments of one `ctx.ask`, or with `wait` of `ctx.pay` and the like. Raises BotError if they do not fit."""
 
     content: tuple[Content, ...]
     kind: Any = str

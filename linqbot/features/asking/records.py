@@ -93,11 +93,7 @@ _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
 
 
 class AskRefused(Exception):
-    """A wait could not begin: its messages were not sent. `AskSession` raises AskCancelled instead.
-
-    Attributes:
-        reason: The `reason` of AskCancelled.
-    """
+    """A wait could not begin: its messages were not sent. `AskSession` raises AskCancelled of this reason instead."""
 
     def __init__(self, reason: AskRefusal) -> None:
         super().__init__(reason)
@@ -359,12 +355,9 @@ log = structlog.get_logger("linqbot.worker")
 
 
 async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestion:
-    """Send the messages of a question, and its poll. Return its stored form.
+    """Send the messages of a question, the n-th of its conversation, and its poll. Return its stored form.
 
-    Args:
-        n: The number of the question in its conversation.
-    Raises:
-        AskCancelled: the person has opted out, or a plugin refused it.
+    Raises AskCancelled if the person has opted out, or a plugin refused it.
     """
     texts, poll, options = await send_choices(question, n, ctx)
     ids = tuple(message for sent in texts for message in _ids(sent))
@@ -395,15 +388,10 @@ async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
 
 
 async def send_choices(question: Question, n: int, ctx: Context) -> tuple[list[Sent], str | None, dict[str, str]]:
-    """Send a question with its choices.
+    """Send a question, the n-th of its conversation, with its choices.
 
-    Args:
-        n: The number of the question in its conversation.
-    Returns:
-        What was sent as text; the id of the message with the poll, and its choices by option. Without a poll None, and
-        an empty dict.
-    Raises:
-        LinqApiError: Linq refused a message, or did not answer.
+    Returns what was sent as text; the id of the message with the poll, and its choices by option: without a poll None,
+    and an empty dict.
     """
     label, service = f"{PROMPT}{n}", ctx.event.service
     has_poll = question.fits_poll and service in (None, "iMessage")
@@ -446,11 +434,9 @@ def _ids(sent: Sent) -> tuple[str, ...]:
 
 
 class Past:
-    """The past of the conversation that a turn continues. It is empty if the handler begins with this turn.
+    """The past of the conversation that a turn continues: its questions in order. Empty if the handler begins with this turn.
 
-    Attributes:
-        records: The questions that were asked, in order.
-        live: The question that the event of this turn answers or ends; None if there is none.
+    `live` is the question that the event of this turn answers or ends; None if there is none.
     """
 
     def __init__(self, opening: Opening) -> None:

@@ -67,13 +67,9 @@ _MOST_IN_CHAT: Final = 10_000
 class AskSession:
     """The questions and steps of one run of a handler.
 
-    A context asks through it, dispatch resumes a handler with it, and a handler that runs while a question is open uses it to
-    ask that question again.
-
-    Attributes:
-        handler, root: The name of the handler that goes on, and the event with which it began, and which it gets again. Set
-            only if the turn continues a conversation.
-        once, recall: See `Steps`.
+    A context asks through it, dispatch resumes a handler with it, and a handler that runs while a question is open uses
+    it to ask that question again. Only in a turn that continues a conversation are `handler` and `root` set: the
+    handler that goes on, and the event with which it began, which it gets again.
     """
 
     handler: str
@@ -157,10 +153,9 @@ class AskSession:
         return result
 
     async def ask(self, question: Question, ctx: Context) -> Any:
-        """Return the recorded answer, or ask and end the handler.
+        """Return the recorded answer, or ask and end the handler with Suspended.
 
         Raises:
-            Suspended: the question was asked.
             AskTimeout: no answer came in time.
             AskCancelled: the question has ended without an answer.
             BotError: no question can be asked here.
@@ -272,12 +267,7 @@ class AskSession:
         return replace(self._conversation, status="timed_out", question=question.to_json(), root=b"")
 
     def _check(self, verb: str, ctx: Context) -> None:
-        """Refuse a question that cannot be asked here.
-
-        Raises:
-            BotError: see `Steps.check_ask`; or the answer could go to another handler of the same name.
-            ConversationTooLong: the conversation has as many questions as it can have.
-        """
+        """Refuse a question that cannot be asked here, see `Steps.check_ask`, or whose handler shares its name."""
         self._journal.refuse_after_end(verb.removeprefix("ctx."))
         lane = None if self._conversation is not None else self._lease.delivery.lane
         self._steps.check_ask(verb, ctx, lane)
@@ -484,11 +474,7 @@ class AskSession:
         self._suspend(record, replace(conversation, question=opened.to_json()), timer, ctx)
 
     async def _open(self, question: Question, n: int, ctx: TurnContext) -> OpenQuestion:
-        """Send what opens a question or a wait, and return its stored form.
-
-        Raises:
-            AskCancelled: the person has opted out, or a plugin refused it.
-        """
+        """Send what opens a question or a wait, and return its stored form. Raises AskCancelled as `send_question` does."""
         root = self._root(ctx)
         if question.wait is None:
             opened = await send_question(question, n, ctx)
@@ -510,10 +496,8 @@ class AskSession:
     async def _replace_or_refuse(self, person: str, ctx: Context) -> None:
         """End the question that is open for this person, with the commit that stores the new one, or refuse the new one.
 
-        An operator who puts an old message back replaces nothing, and neither does a handler whose own question ended so.
-
-        Raises:
-            BotError: the new one cannot take its place.
+        An operator who puts an old message back replaces nothing, and neither does a handler whose own question ended
+        so.
         """
         other = self._newer(person, ctx.chat_id)
         found = None if other is None else await self._storage.conversation(other.id)

@@ -50,13 +50,7 @@ LARGEST_RESULT_BYTES: Final = 256 << 10
 
 
 def check_length(entries: int, what: str) -> None:
-    """Check that a conversation may have one more journal entry.
-
-    Args:
-        what: The handler or the step that makes the entry, for the error message.
-    Raises:
-        ConversationTooLong: it has as many as it may have.
-    """
+    """Raise ConversationTooLong if a conversation may have no more entries, such as one of the handler or step `what`."""
     if entries >= MOST_ENTRIES:
         raise ConversationTooLong(
             f"The conversation has {entries} journal entries (questions, steps and calls), and {what} would make another "
@@ -66,10 +60,8 @@ def check_length(entries: int, what: str) -> None:
 
 
 class Steps:
-    """The steps of one run of a turn.
+    """The steps of one run of a turn, which has `known` journal entries already.
 
-    Args:
-        known: The number of journal entries that the turn has already.
     Attributes:
         under_way: The names of the steps that are being made, those inside of another one last.
         holds_input: True if the run has come to a step that must not be made again with other input.
@@ -208,12 +200,8 @@ class Steps:
     def check_ask(self, verb: str, ctx: Context, lane: str | None) -> None:
         """Refuse a question where no handler can wait for its answer.
 
-        Args:
-            verb: The method that asks, such as `ctx.ask`.
-            lane: The lane of the delivery; None if the handler goes on after a question.
-        Raises:
-            BotError: no handler runs, a task or a step of the handler asks, another question is open, or the event is not in
-                the lane of a chat.
+        Raises BotError if no handler runs, a task or a step of the handler asks, another question is open, or the event
+        has no lane of a chat. `lane` is None if the handler goes on after a question.
         """
         if not self._journal.is_in_own_task:
             raise BotError(
@@ -273,12 +261,7 @@ def _call_of(name: str, effects: StepEffects, *, restartable: bool) -> bytes:
 
 
 def _data(name: str, result: object) -> bytes:
-    """Return the result of a step as JSON.
-
-    Raises:
-        BotError: it has no JSON form.
-        ConversationTooLong: it is too large to be recorded.
-    """
+    """Return the result of a step as JSON. Raises BotError, or ConversationTooLong if it is too large to be recorded."""
     try:
         data = to_json(result)
     except PydanticSerializationError:
@@ -307,11 +290,7 @@ def _usage_of(response: object) -> dict[str, int]:
 
 
 def typed(name: str, data: bytes, kind: Any) -> Any:
-    """Return the result of a step from its stored JSON; see `kind` of `Context.once`.
-
-    Raises:
-        BotError: the type cannot be built from the result.
-    """
+    """Return the result of a step from its stored JSON as `kind`. Raises BotError if it does not fit."""
     if kind is None:
         return from_json(data)
     try:
@@ -326,13 +305,7 @@ def typed(name: str, data: bytes, kind: Any) -> Any:
 
 
 def person_to_ask(question: Question, root: Event) -> str:
-    """Return the `person` of a conversation that asks a question.
-
-    Args:
-        root: The event with which the handler began.
-    Raises:
-        BotError: the event names no person.
-    """
+    """Return the `person` of a conversation that began with `root` and asks. Raises BotError if the event names no person."""
     if question.who == "anyone":
         return ANYONE
     if question.who != "asker":

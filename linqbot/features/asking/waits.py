@@ -62,14 +62,9 @@ def key_of_wait(wait: Wait, root: Event, turn: str) -> str:
 
 
 async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: TurnContext) -> OpenQuestion:
-    """Send what begins a wait, and return its stored form.
+    """Send what begins a wait, the n-th question of a conversation that began with `root`, and return its stored form.
 
-    Args:
-        n: The number of the question in its conversation.
-        root: The event with which the handler began.
-    Raises:
-        AskRefused: the person has opted out, a plugin refused it, or the chat does not support it.
-        LinqApiError: Linq refused it.
+    Raises AskRefused if the person has opted out, a plugin refused it, or the chat does not support it; LinqApiError.
     """
     opened = OpenQuestion(
         n=n, key=question.key, cancel=cancel_words(question.cancel), repeat=False, next=n + 1, asked=_asked(root)
@@ -133,11 +128,7 @@ async def _begin_vote(wait: VoteWait, question: Question, n: int, ctx: Context) 
 
 
 async def end_of_wait(wait: Wait, question: OpenQuestion, outcome: QuestionEnd, ctx: Context) -> QuestionEnd | None:
-    """Return the end of a wait with its result; None if the result is not known yet.
-
-    Raises:
-        LinqApiError: Linq refused a call that finds out the result.
-    """
+    """Return the end of a wait with its result; None if the result is not known yet."""
     if isinstance(wait, LocationWait):
         return await end_of_location(question, outcome, ctx.chat_id, ctx.client)
     if isinstance(wait, VoteWait):
@@ -148,11 +139,7 @@ async def end_of_wait(wait: Wait, question: OpenQuestion, outcome: QuestionEnd, 
 
 
 def result_of(wait: Wait, outcome: QuestionEnd) -> Any:
-    """Return the result of a wait, as the method of the context returns it.
-
-    Raises:
-        AskTimeout: nothing came in time.
-    """
+    """Return the result of a wait, as the method of the context returns it. Raises AskTimeout if nothing came."""
     if isinstance(wait, PaymentWait):
         return payment_result(outcome["result"])
     if isinstance(wait, VoteWait):
@@ -176,12 +163,8 @@ _LONGEST_TITLE = 100
 async def request_payment(wait: PaymentWait, root: Event, label: str, ctx: TurnContext) -> tuple[PaymentRequest, Sent]:
     """Create a payment request and send it: on iMessage as a payment card, elsewhere as a link to the same page.
 
-    Args:
-        root: The event with which the handler began.
-        label: The name of the calls in the journal.
-    Raises:
-        LinqApiError: Linq refused it, such as 403: no account with a payment provider is connected.
-        RuleBroken: the amount or the currency breaks R96.
+    `label` names the calls in the journal. Raises LinqApiError, such as 403 if no account with a payment provider is
+    connected, and RuleBroken (R96) for the amount or the currency.
     """
     requests = ctx.client.named(f"{label}p").payment_requests
     made = await requests.create(
@@ -213,11 +196,7 @@ async def end_of_payment(
 ) -> QuestionEnd:
     """Return the end of a payment with its result. A request that was not paid is cancelled at Linq first.
 
-    Args:
-        outcome: The event that ended it, the timeout, or the end by the person or the operator.
-        label: The name of the call in the journal.
-    Raises:
-        LinqApiError: Linq refused to say if the request was paid.
+    The outcome is the event that ended it, the timeout, or the end by the person or the operator.
     """
     payment = question.payment or ""
     event = outcome.get("type") if outcome["outcome"] == "answered" else None
@@ -241,11 +220,7 @@ def closing_label(label: str) -> str:
 
 
 async def close_request(payment: str, label: str, client: Client) -> PaymentRequest | None:
-    """Cancel a payment request at Linq. Return it if it was paid before that.
-
-    Raises:
-        LinqApiError: Linq refused to say if the request was paid.
-    """
+    """Cancel a payment request at Linq. Return it if it was paid before that."""
     try:
         await client.named(closing_label(label)).payment_requests.cancel(payment)
     except LinqApiError as error:
@@ -283,12 +258,7 @@ _LONGEST_LOOK_S: Final = 60.0
 async def request_location(root: Event, label: str, ctx: Context) -> bool:
     """Ask the person of a direct iMessage chat to share their location. Return True if they share it already.
 
-    Args:
-        root: The event with which the handler began.
-        label: The name of the call in the journal.
-    Raises:
-        AskRefused: the chat has no location sharing, or the person has opted out.
-        LinqApiError: Linq refused it for another reason.
+    Raises AskRefused if the chat has no location sharing, or the person has opted out.
     """
     if root.is_group or root.service not in (None, "iMessage"):
         raise AskRefused("unsupported")
@@ -308,11 +278,7 @@ async def request_location(root: Event, label: str, ctx: Context) -> bool:
 async def end_of_location(
     question: OpenQuestion, outcome: QuestionEnd, chat_id: str, client: Client
 ) -> QuestionEnd | None:
-    """Return the end of the wait with the location; None if the person shares it but was not located yet.
-
-    Raises:
-        LinqApiError: Linq refused to say where the person is.
-    """
+    """Return the end of the wait with the location; None if the person shares it but was not located yet."""
     if outcome["outcome"] != "answered" or "result" in outcome:
         return outcome
     body: Any = outcome.get("body")

@@ -94,9 +94,8 @@ class _Asked:
 class Gate:
     """Decides about the calls of a bot.
 
-    Args:
-        allow_to: The handles that may get something, in lower case; None for all.
-        manners: The rules for promotional messages; None for no rules.
+    `allow_to` has the handles that may get something, in lower case; None for all. Without `manners`, no rules are kept
+    for promotional messages.
     """
 
     def __init__(self, turns: Turns, allow_to: frozenset[str] | None, manners: Manners | None) -> None:
@@ -116,8 +115,7 @@ class Gate:
     def guarded(self, journal: TurnJournal, run: Run, key: str = "") -> Run:
         """Return `run`, which asks the gate before each attempt of a call.
 
-        Args:
-            key: The idempotency key of the call; empty for a hint, which is left out without a word.
+        Without the idempotency `key` of a call, which is a hint then, it is left out without a word.
         """
 
         async def ask(call: Call) -> ApiResponse:
@@ -137,13 +135,7 @@ class Gate:
         return ask
 
     async def _check(self, call: Call, journal: TurnJournal, run: Run, key: str) -> None:
-        """Check that a call may be made.
-
-        Raises:
-            Withheld: it must not, or not now.
-            LinqApiError: the person has opted out, as Linq would say; or Linq did not say who is in the chat.
-            StorageUnavailable: it cannot be found out.
-        """
+        """Check that a call may be made, now. Raises Withheld; or LinqApiError if the person has opted out, as Linq would."""
         purpose = call.purpose or journal.purpose or _PURPOSES.get(journal.delivery_type, "reply")
         needs_all = self._allow_to is not None or purpose == "promotional"
         chat_id = await journal.chat_of(call)
@@ -161,12 +153,7 @@ class Gate:
                 await self._check_promotional(asked, self._manners, run)
 
     async def _check_consent(self, asked: _Asked, person: str, manners: Manners) -> None:
-        """Check that a person has not opted out, and that a promotional message has the person's consent.
-
-        Raises:
-            LinqApiError: the person has opted out.
-            Withheld: the message is promotional, and has no consent.
-        """
+        """Check that a person has not opted out (LinqApiError), and agrees to a promotional message (Withheld)."""
         state = await self._turns.storage.consent_of(person)
         if state.is_stopped and not (asked.call.body or {}).get("override_optout"):
             if asked.key:
@@ -183,18 +170,13 @@ class Gate:
     async def on_arrival(self, delivery: Delivery) -> None:
         """Note in the ledger that a person opts out, before the delivery is stored: from now on no call to the person begins.
 
-        Raises:
-            StorageUnavailable: nothing was stored; the delivery must not be stored either.
+        If that fails, the delivery must not be stored either.
         """
         if self._manners is not None and is_opt_out_message(delivery):
             await self._note_word(parse(delivery), "stopped", self._turns.clock.now())
 
     async def note_message(self, turn: Turn, word: Keyword | None) -> None:
-        """Note in the ledger what a message says: STOP, START, or anything else of a person who has opted out before.
-
-        Args:
-            word: The meaning of a message that is one of these words.
-        """
+        """Note in the ledger what a message says: STOP, START, or anything else of a person who has opted out before."""
         event, storage = turn.event, self._turns.storage
         if self._manners is None or not isinstance(event, MessageReceived) or event.is_own or not event.actor:
             return
@@ -219,13 +201,7 @@ class Gate:
         await self._turns.storage.note_consent(Consent(f"{what}:{event.id}", person, at, what, how))
 
     async def _check_promotional(self, asked: _Asked, manners: Manners, run: Run) -> None:
-        """Check that a promotional call may be made now, and note that it is made.
-
-        Raises:
-            Withheld: it may not.
-            LinqApiError: Linq did not say how the line is, or if there is a chat with the person.
-            StorageUnavailable: that cannot be found out, so it must not be made.
-        """
+        """Check that a promotional call may be made now, and note that it is made. Raises Withheld, also if it is unknown."""
         now = self._turns.clock.now()
         known = await self._turns.storage.standing(
             asked.key,
@@ -248,11 +224,7 @@ class Gate:
         await self._note(asked, "sent", "Allowed.")
 
     async def _check_limits(self, asked: _Asked, manners: Manners, known: Standing, now: float) -> None:
-        """Check the numbers of messages to the person and from the line.
-
-        Raises:
-            Withheld: they are too large.
-        """
+        """Check the numbers of messages to the person and from the line."""
         if manners.per_day is not None and known.turns >= manners.per_day:
             raise await self._withhold(asked, f"The person had {known.turns} promotional messages within 24 hours.")
         if manners.unanswered is not None and known.unanswered >= manners.unanswered:
@@ -265,11 +237,7 @@ class Gate:
             raise await self._withhold(asked, reason, until=free_at)
 
     async def _check_acquainted(self, asked: _Asked, person: str, known: Standing, run: Run) -> None:
-        """Check that the first message that a person gets is a text without a link.
-
-        Raises:
-            Withheld: it is not, and the person has never written.
-        """
+        """Check that the first message that a person gets is a text without a link, unless the person has ever written."""
         # A chat from before the first message of this kind.
         first_at = (self._turns.clock.now() if known.first_at is None else known.first_at) - _CLOCKS_S
         listed = await run(prepare("chats.list_chats", query=(("to", person), ("limit", "100"))))
@@ -279,11 +247,7 @@ class Gate:
         await self._turns.storage.note_wrote(person, first_at)
 
     async def _check_line(self, asked: _Asked, run: Run, now: float) -> None:
-        """Check that the line is in good standing. A broadcast is paused otherwise, until an operator resumes it.
-
-        Raises:
-            Withheld: it is not.
-        """
+        """Check that the line is in good standing. A broadcast is paused otherwise, until an operator resumes it."""
         if self._looked_at < now - _LOOK_EVERY_S:
             lines = (await run(prepare("phone_numbers.list"))).data.get("phone_numbers") or ()
             standings = {each["phone_number"]: (each.get("reputation") or {}).get("status") for each in lines}
@@ -346,10 +310,7 @@ class Gate:
     ) -> list[str]:
         """Return the handles of the people whom a call reaches; none if it reaches no person, such as a change of a line.
 
-        Args:
-            needs_all: False leaves out the people in the group of the event.
-        Raises:
-            LinqApiError: Linq did not say who is in the chat.
+        Unless `needs_all`, the people in the group of the event are left out.
         """
         if call.name.startswith("blocked_handles."):
             return []

@@ -74,11 +74,7 @@ class QuietHours:
 
     @classmethod
     def read(cls, text: str) -> QuietHours:
-        """Return the hours that a text such as `21-8` or `20:30-9:00` means.
-
-        Raises:
-            BotError: it means none.
-        """
+        """Return the hours that a text such as `21-8` or `20:30-9:00` means. Raises BotError if it means none."""
         try:
             begin, end = (_time(each) for each in text.split("-"))
         except (AttributeError, ValueError) as error:
