@@ -26,10 +26,7 @@ class Alarm:
     call: Callable[[], object]
 
     def cancel(self) -> None:
-        """Do not call. This does nothing if the call was made or cancelled.
-
-        The timer of the event loop stays: most often it serves the next alarm too.
-        """
+        """Do not call. The timer of the event loop stays: most often it serves the next alarm too."""
         self._open.pop(self, None)
 
 
@@ -45,10 +42,7 @@ class Alarms:
         self._fires_at = math.inf
 
     def set(self, loop: asyncio.AbstractEventLoop, at: float, call: Callable[[], object]) -> Alarm:
-        """Call `call` at a time, in the given event loop, which is running.
-
-        Alarms of an event loop that is closed are forgotten.
-        """
+        """Call `call` at a time, in the given event loop, which is running. Those of a closed event loop are forgotten."""
         if loop is not self._loop:
             if self._loop is not None and not self._loop.is_closed():
                 return Alarms().set(loop, at, call)  # two event loops at once, which nothing but a test has
@@ -82,11 +76,7 @@ class Alarms:
 
 
 class TimeLimit:
-    """A time limit for the code in a `with` block, like `asyncio.timeout` at a quarter of its cost.
-
-    Args:
-        alarms: The alarms of the running event loop.
-    """
+    """A time limit for the code in a `with` block, like `asyncio.timeout` at a quarter of its cost."""
 
     __slots__ = ("_alarm", "_alarms", "_cancelling", "_expired", "_seconds", "_task")
 
@@ -106,11 +96,7 @@ class TimeLimit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the block.
-
-        Raises:
-            TimeoutError: the block was cancelled because its time was over.
-        """
+        """Leave the block. Raises TimeoutError if it was cancelled because its time was over."""
         self._alarm.cancel()
         # Otherwise the limit and its alarm would keep each other alive.
         del self._alarm

@@ -29,11 +29,7 @@ from linqbot.linq.events.delivery import decode, repaired
 
 
 def outcome_of_call(call: Call, response: Response, *, clock: Clock, secret: str) -> ApiResponse | AttemptFailure:
-    """Interpret a response of Linq's API.
-
-    Args:
-        secret: As in `error_for`.
-    """
+    """Interpret a response of Linq's API. For `secret` see `error_for`."""
     status, headers, content = response.status, response.headers, response.content
     if not 200 <= status < 300:
         return AttemptFailure(
@@ -123,8 +119,7 @@ def storage_error(
 ) -> LinqApiError:
     """Return the error for a non-2xx response to an upload. Storage servers have other error bodies, such as XML.
 
-    A redirect, a 407 and an HTML page are from something between this machine and the storage: they say nothing about
-    the file.
+    A redirect, a 407 and an HTML page are from something in between: they say nothing about the file.
     """
     if _kind(status) is LinqApiError and (300 <= status < 400 or status == 407 or is_html(headers)):
         wait_s = _retry_after_s(headers.get("retry-after"), now)
@@ -135,11 +130,7 @@ def storage_error(
 def not_linqs(
     call: Call, status: int, headers: Mapping[str, str], lacking: str, *, retry_after_s: float | None = None
 ) -> LinqUnavailable:
-    """Return the error for a response that did not come from Linq.
-
-    Args:
-        lacking: The thing that a response of Linq's would contain, such as "a JSON object".
-    """
+    """Return the error for a response not from Linq: one of Linq's would have what is `lacking`, such as "a JSON object"."""
     said = (
         f"the response is not Linq's: HTTP {status} with {_content_type(headers)}, without {lacking}. "
         "Check the base URL, and the proxies and firewalls between this machine and Linq."

@@ -124,10 +124,9 @@ class Sender:
     async def run(self, call: Call, attempt_once: Attempt | None = None) -> ApiResponse:
         """Send a call. If it fails and may be repeated, wait and send it again.
 
-        A keyed call without a key gets a key here: without it, a retry could send a second message.
+        A keyed call without a key gets a key here: without it, a retry could send a second message. `attempt_once`
+        makes one attempt in place of a call to Linq's API.
 
-        Args:
-            attempt_once: Makes one attempt; None sends the call to Linq's API.
         Raises:
             RateLimited: 429 after the last retry, or Linq asks for a longer wait than `max_wait_s`.
             LinqUnavailable: No response, 408, 5xx or a response that is not Linq's, after the last retry.
@@ -192,11 +191,8 @@ class Sender:
     ) -> None:
         """PUT bytes to the URL that Linq returned for an upload, with these headers and without the API key.
 
-        Redirects are not followed.
+        Redirects are not followed. `chunks` is called before every attempt for the content, from its beginning.
 
-        Args:
-            chunks: Called before every attempt for the content, from its beginning.
-            size: The number of bytes.
         Raises:
             LinqUnavailable: The host has no address, or there was no response, 408, 5xx or a proxy's response, after
                 the last retry.
@@ -261,12 +257,7 @@ class Sender:
         )
 
     async def _admitted(self, goal: Target) -> Sequence[str] | None:
-        """Return the checked addresses of the upload's host; None if a proxy from the environment resolves the name.
-
-        Raises:
-            LinqApiError: The address is not public, or its port is not that of https.
-            LinqUnavailable: The host has no address, for example because the name server does not answer.
-        """
+        """Return the checked addresses of the upload's host; None if a proxy from the environment resolves the name."""
         if environment_proxy(goal.origin) is not None:
             return None
         from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
@@ -335,11 +326,7 @@ def _upload_goal(url: str) -> Target:
 
 
 def _upload_fields(goal: Target, headers: Mapping[str, str], size: int) -> RequestHeaders:
-    """Return the headers of an upload, with our own framing.
-
-    Raises:
-        LinqApiError: The announced Content-Length is not the size, or a header is malformed.
-    """
+    """Return the headers of an upload, with our own framing. Raises LinqApiError if they are malformed, or of another size."""
     wanted = {name: value for name, value in headers.items() if name.lower() not in _FRAMING}
     announced = {value.strip() for name, value in headers.items() if name.lower() == "content-length"}
     if announced - {str(size)}:

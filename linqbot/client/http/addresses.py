@@ -88,11 +88,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A checked URL. Its repr shows the origin only.
-
-    Attributes:
-        path, query: Percent-encoded as received: signatures are computed over the encoded form.
-    """
+    """A checked URL, percent-encoded as received: signatures are computed over this form. Its repr shows the origin only."""
 
     origin: Origin
     path: str = field(repr=False)
@@ -104,10 +100,7 @@ class Target:
 
 
 def target(url: str) -> Target:
-    """Parse and check a URL.
-
-    Spaces and non-ASCII letters in the path are percent-encoded; a fragment is dropped.
-    """
+    """Parse and check a URL. Spaces and non-ASCII letters in its path are percent-encoded; a fragment is dropped."""
     if any(letter < " " or letter in "\\\x7f" for letter in url):
         raise UnsafeURL("A URL that contains control characters or backslashes is not followed.")
     try:

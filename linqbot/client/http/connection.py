@@ -95,10 +95,10 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = loop.create_future()
 
     async def exchange(self, request: Request, head: bytes) -> Response:
-        """Send a request and read its response. If this ends early, the connection is not clean and must be closed.
+        """Send a request, with the head from `request.head`, and read its response.
 
-        Args:
-            head: The bytes from `request.head`.
+        If this ends early, the connection is not clean and must be closed.
+
         Raises:
             ConnectFailed: The connection was already closed; nothing was sent.
             ServerDisconnectedError: The connection was closed before the response was complete.
@@ -128,10 +128,7 @@ class Connection(asyncio.Protocol):
         """Send a request without content and return its response as soon as its head is read.
 
         The chunks are not decoded, and neither their number nor their size is limited: the server waits while many are
-        unread. The connection cannot be used again.
-
-        Raises:
-            ConnectFailed, ServerDisconnectedError, MalformedResponse: As in `exchange`, also while chunks are read.
+        unread. Raises as `exchange`, also while chunks are read. The connection cannot be used again.
         """
         response = self._begin(request)
         self._reader = reader = asyncio.StreamReader(loop=self._loop)

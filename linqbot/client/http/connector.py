@@ -30,16 +30,10 @@ OnLost: TypeAlias = Callable[[Connection], None]
 
 
 class Connector:
-    """Opens connections to one origin.
+    """Opens connections to one origin, through a proxy, or to one of the addresses without resolving the host's name.
 
-    Attributes:
-        prefix, more: The arguments of `Request.head`: a proxy for plain http expects the origin in a request.
-
-    Args:
-        proxy: Connect through this proxy.
-        addresses: Connect to one of these addresses, without resolving the host's name.
-    Raises:
-        ConfigError: The TLS certificates cannot be read.
+    `prefix` and `more` are the arguments of `Request.head`: a proxy for plain http expects the origin in a request.
+    Raises ConfigError if the TLS certificates cannot be read.
     """
 
     def __init__(
@@ -201,11 +195,7 @@ def certified(origin: Origin) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy from the environment.
-
-    Attributes:
-        authorization: The value of `Proxy-Authorization`; empty if the proxy's URL has no credentials.
-    """
+    """A proxy from the environment. `authorization` is empty if the proxy's URL has no credentials."""
 
     origin: Origin
     authorization: str = field(default="", repr=False)

@@ -72,9 +72,7 @@ def reason_of(error: BaseException) -> str:
 class RequestHeaders:
     """Header fields, as pairs and as the bytes to write. Names are compared case-insensitively.
 
-    Raises:
-        ValueError: A name or value contains a character that HTTP does not allow, such as a line break. Neither is
-            quoted.
+    Raises ValueError for a character that HTTP does not allow, such as a line break, without quoting name or value.
     """
 
     __slots__ = ("pairs", "raw")
@@ -120,9 +118,7 @@ class Request:
     def head(self, prefix: str = "", more: bytes = b"") -> bytes:
         """Return the request line and the header fields, up to and including the empty line.
 
-        Args:
-            prefix: Written before the target: a proxy needs the origin.
-            more: Further header fields, each with its line end.
+        A proxy needs the origin as `prefix` of the target, and `more` header fields, each with its line end.
         """
         content = self.content
         if content is None:
@@ -189,8 +185,7 @@ class StreamedResponse:
 class HttpTransport(Protocol):
     """Sends requests to their origin and returns the responses: the pool, or an adapter for an httpx transport.
 
-    Attributes:
-        errors: The exceptions that `send` raises when the network fails, and TimeoutError.
+    `errors` are the exceptions that `send` raises when the network fails, besides TimeoutError.
     """
 
     @property

@@ -98,10 +98,9 @@ class Fetcher:
 
     Args:
         base_url: The client's base URL. Only its origin may be plain http, or not public.
-        resolve: Resolves names.
         own_transport: Sends the requests to the origin of the base URL, in place of a connection.
-        max_retries: How often a fetch is repeated, from the first byte, after a failure that may pass: a connection that
-            breaks, a name that cannot be resolved, or a status such as 503.
+        max_retries: How often a fetch is repeated, from the first byte, after a failure that may pass: a connection
+            that breaks, a name that cannot be resolved, or a status such as 503.
         pause: Waits before a repetition, given the number of failed attempts before the last.
     Raises:
         ConfigError: The base URL is not a plain http(s) address.
@@ -126,11 +125,9 @@ class Fetcher:
         self._pause = pause
 
     async def fetch(self, media: MediaPart | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
-        """Read a file into memory.
+        """Read a file into memory: a part of a received message, or a URL. Linq's URLs are short-lived: fetch soon.
 
-        Args:
-            media: A part of a received message, or a URL. Linq's URLs are short-lived: fetch soon.
-            timeout_s: Seconds for the whole fetch, from name resolution to the last byte, with all repetitions.
+        The time limit is for the whole fetch, from name resolution to the last byte, with all repetitions.
         """
 
         async def read(response: StreamedResponse) -> Fetched:
@@ -145,10 +142,9 @@ class Fetcher:
     async def fetch_to(
         self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
     ) -> Saved:
-        """Write a file to `path`, with one megabyte in memory at a time. The file appears there complete or not at all.
+        """Write a file to `path`, with one megabyte in memory at a time, in place of an existing one.
 
-        Args:
-            path: An existing file is replaced.
+        The file appears there complete or not at all.
         """
         place = Path(path)
 
@@ -234,9 +230,7 @@ class Fetcher:
     async def admitted(self, goal: Target, *, may_be_own: bool = True) -> Sequence[str]:
         """Resolve and check a URL's host, and return the addresses that a connection may go to.
 
-        Args:
-            may_be_own: False if another server chose the target by a redirect: then our own origin is checked like any
-                other.
+        If another server chose the target by a redirect (`may_be_own=False`), our own origin is checked like any other.
         """
         origin = goal.origin
         is_own = may_be_own and origin.is_same(self._own)

@@ -25,10 +25,7 @@ _CLOSED = "This Client is closed. Create a new one, or close it later."
 
 
 class Pool:
-    """Sends requests to one origin over kept connections.
-
-    A pool can be created without an event loop; it belongs to the event loop of its first request.
-    """
+    """Sends requests to one origin over kept connections. It belongs to the event loop of its first request."""
 
     errors: tuple[type[Exception], ...] = (TransportError, TimeoutError)
 
@@ -43,12 +40,9 @@ class Pool:
         self._is_closed = False
 
     async def send(self, request: Request) -> Response:
-        """Send a request once, as soon as a connection is available.
+        """Send a request once, as soon as a connection is available, with the errors of `Connection.exchange`.
 
-        Raises:
-            ConnectFailed: No connection could be opened, and nothing was sent.
-            ServerDisconnectedError, MalformedResponse: There was no usable response.
-            RuntimeError: The pool is closed, or belongs to another event loop.
+        Raises RuntimeError if the pool is closed, or belongs to another event loop.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:

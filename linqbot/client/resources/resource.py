@@ -80,11 +80,7 @@ def checked_call(
     query: Mapping[str, Any] | None = None,
     key: str | None = None,
 ) -> Call:
-    """Return the call of the endpoint `name`. Body fields and query values that are None are left out.
-
-    Raises:
-        RuleBroken: The call would break one of Linq's rules.
-    """
+    """Return the call of an endpoint, or RuleBroken. Body fields and query values that are None are left out."""
     wire = None if body is None else _json_object(body)
     given = {} if query is None else {name: _query_text(value) for name, value in query.items() if value is not None}
     path = path or {}
@@ -102,11 +98,9 @@ def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str
 
     A call that changed something has changed it, whatever its response looks like. So for such a call, fields that do
     not fit are left out. A `read` call must fit, except that null stands for an absent field or an empty list: the call
-    can be repeated at no cost, and a list without its unreadable items would be taken for the whole list.
+    can be repeated at no cost, and a list without its unreadable items would be taken for the whole list. `known` has
+    values of fields that the response may lack.
 
-    Args:
-        name: The endpoint, a key of `ENDPOINTS`.
-        known: Values of fields that the response may lack.
     Raises:
         LinqApiError: Linq accepted the call, but the response cannot be parsed as `kind`. `status` is then 2xx.
     """
@@ -128,14 +122,7 @@ def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str
 def _without_unfitting(
     kind: type[DataT], data: Any, strict_error: ValidationError, known: Mapping[str, Any], *, only_null: bool
 ) -> DataT:
-    """Parse `data` without the fields that do not fit.
-
-    Args:
-        strict_error: Raised by the validation of all fields.
-        only_null: True leaves out nothing but null.
-    Raises:
-        ValidationError: More than that does not fit.
-    """
+    """Parse `data` without the fields that do not fit, or only without null. Raises ValidationError if more does not fit."""
     if not isinstance(data, dict):
         raise strict_error
     found, left_out = validate_leniently(
