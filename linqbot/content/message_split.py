@@ -61,11 +61,7 @@ _SENDABLE = (str, StyledText, TextPart, MediaPart, *_ALONE)
 
 
 def check_content(content: Sequence[Sendable]) -> None:
-    """Check that a call was given content: without any, it would send nothing and report success.
-
-    Raises:
-        BotError: there is no content.
-    """
+    """Raise BotError for a call without content: it would send nothing and report success."""
     if not content:
         raise BotError("There is nothing to send. Give at least one text or other content.")
 
@@ -91,8 +87,8 @@ def bubbles(
         opens_chat: True if the first message may be the first of its chat. It then has no address, if a text can be cut
             before its first address (R52).
     Raises:
-        BotError: the content is of a type that is no message, such as a poll, a file that is not uploaded, or a coroutine
-            that was not awaited.
+        BotError: the content is of a type that is no message, such as a poll, a file that is not uploaded, or a
+            coroutine that was not awaited.
     """
     match content:
         # Nearly every reply, so message and part are validated together.
@@ -182,8 +178,7 @@ def _is_list_item(before: str) -> bool:
 def _without_address_first(text: StyledText, shown: Sequence[str]) -> list[StyledText]:
     """Cut a text into a piece without an address and the rest, as far as that is possible.
 
-    Args:
-        shown: The addresses whose cards follow. After a label they are left out of the text.
+    After a label, the addresses whose cards follow (`shown`) are left out of the text.
     """
     text = text.without([each for each in text.links if each.is_labelled and each.url in shown])
     found = URL_IN_TEXT.search(text.text)
@@ -237,10 +232,7 @@ def _is_by_url(part: Part) -> bool:
 
 
 def files_of(parts: Iterable[Part]) -> str:
-    """Return names for the parts that are not text; empty if there are none.
-
-    Equal files, links and cards have equal names.
-    """
+    """Return names for the parts that are not text, equal for equal files, links and cards; empty if there are none."""
     match parts:
         # Nearly every message. A class in the pattern would take several times as long as `isinstance`.
         case (part,) if isinstance(part, TextPart):
@@ -284,9 +276,7 @@ def fitted(
 ) -> tuple[list[Content | Act], list[Degraded]]:
     """Replace the content that a service does not have. Return the new content, and the names of what was replaced.
 
-    Args:
-        service: The service of the chat; None if it is not known, as for a new chat. Then nothing is replaced, except in
-            groups.
+    For a chat without a known service, such as a new one, nothing is replaced, except in groups.
     """
     found: list[Content | Act] = []
     degraded: list[Degraded] = []

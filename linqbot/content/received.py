@@ -17,11 +17,7 @@ T = TypeVar("T")
 
 
 class ReceivedMedia:
-    """Reads the files of the messages that one turn sees.
-
-    Args:
-        event: The event of the turn, whose message has the files.
-    """
+    """Reads the files of the messages of one turn's event."""
 
     def __init__(self, client: Client, event: Event) -> None:
         self._client = client
@@ -44,11 +40,7 @@ class ReceivedMedia:
             return Saved(Path(path), 0, media.mime_type or "", media.filename, unavailable=str(error))
 
     async def read(self, media: MediaPart, read: Callable[[MediaPart], Awaitable[T]]) -> T:
-        """Read a file with `read`; if its address has expired, as in a turn that runs again after an hour, from a new one.
-
-        Raises:
-            FetchRefused, FetchFailed: the file cannot be fetched.
-        """
+        """Read a file with `read`; if its address has expired, as in a turn that runs again after an hour, from a new one."""
         try:
             return await read(media)
         except FetchFailed as error:

@@ -112,13 +112,7 @@ class ChatSender:
     note_sent: Callable[[str, str, str], None]
 
     async def send(self, messages: Iterable[MessageContent], client: Client) -> Sent:
-        """Send messages, until one is refused.
-
-        Args:
-            client: The turn's client, with the label of the send.
-        Raises:
-            LinqApiError: Linq refused a message.
-        """
+        """Send messages with the turn's client, which has the label of the send, until one is refused."""
         sent: list[UnreadMessage] = []
         contents: list[MessageContent] = []
         degraded: list[str] = []
@@ -153,11 +147,7 @@ class ChatSender:
     async def _send_decorated(
         self, message: MessageContent, client: Client
     ) -> tuple[UnreadMessage, tuple[Degraded, ...]]:
-        """Send a message with a thread or an effect; if Linq refuses it, send it without both.
-
-        Returns:
-            The message, and what it lacks.
-        """
+        """Send a message with a thread or an effect, or without both if Linq refuses it. Return it, and what it lacks."""
         shown = without_effect(message, self.service)
         lacks: tuple[Degraded, ...] = () if shown is message else ("effect",)
         if shown.reply_to is None and shown.effect is None:
@@ -195,12 +185,7 @@ class CardShared(BaseModel, defer_build=True):
 
 @dataclass(slots=True)
 class ContentSender:
-    """Sends content of all kinds into a chat, for one send of a turn.
-
-    Attributes:
-        client: The turn's client, with the label of the send.
-        card_state: Returns the state of the chat's contact card.
-    """
+    """Sends content of all kinds into a chat, for one send of a turn, whose label the client has."""
 
     chat: ChatSender
     client: Client
@@ -383,8 +368,7 @@ def text_of_card(card: Card) -> str:
 async def update_card(card: Card, client: Client, clock: Clock) -> str:
     """Show a card as it is now in place of the message with its id, and return the id of the new message.
 
-    Raises:
-        LinqApiError: Linq refused the change, or has not sent the card yet after some seconds.
+    Raises LinqApiError if Linq refused the change, or has not sent the card yet after some seconds.
     """
     assert card.id is not None
     named = client.named(f"card {card.id}")
@@ -436,13 +420,11 @@ class CapabilitiesAsked(BaseModel, defer_build=True):
 async def capabilities(
     handle: str, client: Client, state: CapabilitiesAsked, *, line: str | None, service: str | None, now: float
 ) -> Capabilities:
-    """Return what a person's phone can receive; ask Linq if that is not known yet.
+    """Return what a person's phone can receive; ask Linq if that is not known yet, from our line.
 
     Args:
         state: What is remembered about the person. It is changed if Linq could say everything.
-        line: Our line, E.164.
         service: The service of the person's message, which their phone can receive.
-        now: The present time in Unix seconds.
     """
     if state.known is not None and now < state.at + REMEMBERED_S:
         return state.known

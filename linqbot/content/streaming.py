@@ -32,14 +32,7 @@ ACCEPTED = "accepted"
 
 @dataclass(frozen=True, slots=True)
 class StreamChat:
-    """The chat to speak in.
-
-    Attributes:
-        send: Sends messages under the stream's key.
-        reply_to: The message that the first message answers; None for no thread.
-        service: The service of the chat, if it is known.
-        log: The logger of the context.
-    """
+    """The chat to speak in. `send` sends messages under the stream's key; `reply_to` is for the first of them."""
 
     send: Callable[[Sequence[MessageContent]], Awaitable[Sent]]
     typing: TypingIndicator
@@ -50,13 +43,9 @@ class StreamChat:
 
 
 class Stream:
-    """One stream of one run of a turn.
+    """One stream of one run of a turn, with the arguments of `Context.stream`.
 
-    Args:
-        stall_s: The longest silence of the source, in seconds.
-        max_messages, more: See `Context.stream`.
-    Raises:
-        BotError: `stall_s` is not a number of seconds, or `max_messages` no number of messages.
+    Raises BotError if `stall_s` is not a number of seconds, or `max_messages` no number of messages.
     """
 
     def __init__(
@@ -89,12 +78,9 @@ class Stream:
         self._continuation = Continuation("")
 
     async def say(self, source: StreamSource) -> list[Sent]:
-        """Say the text of a source.
+        """Say the text of a source, and return the result of each send. The last one may be refused.
 
-        Returns:
-            The results of the sends, one for each message of the stream. The last one may be refused.
-        Raises:
-            StreamStalled: the source was silent for too long.
+        Raises StreamStalled if the source was silent for too long.
         """
         try:
             if await self._repeat() and not self._record.is_complete:
@@ -156,11 +142,7 @@ class Stream:
                 await self._listen(reader, now)
 
     async def _listen(self, reader: Reader, now: float) -> None:
-        """Wait for the source.
-
-        Raises:
-            StreamStalled: it was silent for too long.
-        """
+        """Wait for the source. Raises StreamStalled if it was silent for too long."""
         silent_at, quiet_at = reader.heard_at + self._stall_s, reader.heard_at + QUIET_S
         if now >= silent_at:
             raise StreamStalled(self._stall_s)
@@ -222,11 +204,8 @@ StreamSource: TypeAlias = AsyncIterable[str] | Callable[[str], AsyncIterable[str
 class Reader:
     """Reads a source in a task of its own. `async with` starts and ends the task.
 
-    Args:
-        so_far: The text that the person has already seen, for a source that is a function.
-
-    Attributes:
-        heard_at: The time of the last chunk; at first, of the start.
+    A source that is a function gets the text that the person has already seen. `heard_at` is the time of the last
+    chunk; at first, of the start.
     """
 
     def __init__(self, source: StreamSource, so_far: str, clock: Clock) -> None:
@@ -257,11 +236,7 @@ class Reader:
         return self._has_ended and not self._chunks and self._error is None
 
     def take(self) -> str:
-        """Return the text that has come since the last call.
-
-        Raises:
-            Exception: the source failed, and all that it gave before was taken.
-        """
+        """Return the text that has come since the last call. If the source failed, raise its error after all that it gave."""
         if self._error is not None and not self._chunks:
             raise self._error
         text = "".join(self._chunks)
@@ -269,10 +244,7 @@ class Reader:
         return text
 
     async def changed(self, until: float) -> None:
-        """Wait for the next chunk or the end of the source, but at most until a time in Unix seconds.
-
-        Return at once if the source has ended: the next `take` then raises its error.
-        """
+        """Wait for the next chunk or the end of the source, at most until a Unix time. `take` raises the error at its end."""
         if self._has_ended:
             return
         # The alarm must not count as work of the turn: nothing of the turn waits for the time itself.
@@ -354,11 +326,7 @@ class Pace:
     ) -> int:
         """Return the number of pieces that make the next message; 0 to wait for more.
 
-        Args:
-            is_first: True if nothing was said yet.
-            is_over: True if no piece follows those that wait.
-            is_after_paragraph: True if the last piece ends its paragraph.
-            is_quiet: True if the source has given nothing for `QUIET_S`.
+        `is_over`: no piece follows those that wait. `is_quiet`: the source has given nothing for `QUIET_S`.
         """
         size = 0
         for i, piece in enumerate(waiting):
@@ -391,11 +359,7 @@ _SMS: Final = Pace(least=480, most=1200, paragraph=480, is_early=False)
 
 
 def pace_of(name: str, service: str | None) -> Pace:
-    """Return the pace of this name. On SMS messages are fewer and longer.
-
-    Raises:
-        BotError: there is no such pace.
-    """
+    """Return the pace of this name. On SMS messages are fewer and longer. Raises BotError if there is no such pace."""
     if name not in _PACES:
         raise BotError(f"There is no pace {name!r}. Give one of: {', '.join(_PACES)}.")
     if service != "SMS":
@@ -422,11 +386,7 @@ class StreamRecord(Protocol):
         ...
 
     async def plan(self, messages: Sequence[MessageContent]) -> None:
-        """Record messages that belong together before the first is sent: a run that ends between them leaves none out.
-
-        Raises:
-            StorageUnavailable: the record could not be stored.
-        """
+        """Record messages that belong together before the first is sent: a run that ends between them leaves none out."""
         ...
 
     def note(self, messages: Sequence[MessageContent]) -> None:
@@ -453,11 +413,8 @@ def seen(messages: Iterable[MessageContent]) -> str:
 class Continuation:
     """Leaves out of a text that begins again what was already said.
 
-    The comparison ignores spaces and brackets, which differ where an address became a card. If the new text differs from
-    what was said, as a model's second answer does, all of it is new.
-
-    Args:
-        said: The text that was already said.
+    The comparison ignores spaces and brackets, which differ where an address became a card. If the new text differs
+    from what was said, as a model's second answer does, all of it is new.
     """
 
     def __init__(self, said: str) -> None:

@@ -29,12 +29,10 @@ REFRESH_S = 60.0
 
 
 class TypingIndicator:
-    """The typing dots of one turn.
+    """The typing dots of one turn; none without a chat.
 
-    Args:
-        chat_id: The chat to show the dots in. None, for an event without a chat, never shows any.
-        shown: True lets `arm` show the dots automatically. `start` always shows them.
-        background: Runs the calls to Linq, which no turn waits for.
+    `arm` shows them automatically only if they are to be `shown`, `start` always. `background` runs the calls, which no
+    turn waits for.
     """
 
     def __init__(

@@ -55,7 +55,8 @@ class Uploads:
         Raises:
             OSError: a file cannot be read.
             RuleBroken: a file has no name, its type is unknown, or its size is wrong.
-            FetchRefused, FetchFailed: a received file cannot be fetched, such as one that its sender's server has deleted.
+            FetchRefused, FetchFailed: a received file cannot be fetched, such as one that its sender's server has
+            deleted.
             TurnDeferred: Linq did not respond, or asked to wait.
         """
         return [await self._resolved(item) for item in content]
@@ -75,11 +76,7 @@ class Uploads:
         return MediaPart(attachment_id=await self.attachment(draft), sticker=sticker)
 
     async def fetched(self, message: MessageContent) -> MessageContent:
-        """Return a message with uploads in place of its URLs, for files that Linq could not fetch itself.
-
-        Raises:
-            FetchRefused, FetchFailed: a file cannot be fetched from here either.
-        """
+        """Return a message with uploads in place of its URLs, for files that Linq could not fetch itself."""
         parts = [
             part.model_copy(update={"url": None, "attachment_id": await self._of_url(part)})
             if isinstance(part, MediaPart) and part.url is not None
