@@ -47,11 +47,7 @@ class MuteByHand:
     mute_s: float
 
     async def __call__(self, delivery: Delivery) -> None:
-        """Mute the chat of a message that `is_by_hand` is True for.
-
-        Raises:
-            StorageError: it could not be stored.
-        """
+        """Mute the chat of a message that `is_by_hand` is True for."""
         receipt, chat_id = Receipt.of(delivery), chat_of_receipts(delivery.lane)
         since = min(delivery.sent_at, self.clock.now())
         until = since + self.mute_s

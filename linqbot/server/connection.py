@@ -62,7 +62,6 @@ class Connections(ServerState):
     Args:
         trusted_proxies: Addresses of the proxies whose X-Forwarded-* headers are trusted.
     Attributes:
-        max_connections: Maximum number of open connections.
         waiting: Connections that wait for the client's first request or for the rest of a request, longest first.
         kept: Connections whose latest request was answered and that wait for the next one, longest first.
         find_client: Sets the client in a scope to the one that a trusted proxy names; None if no proxy is trusted.
@@ -91,10 +90,7 @@ class Connections(ServerState):
 class ClientConnection(asyncio.Protocol):
     """A connection with timeouts for the client and a limit on the bytes that are held for it.
 
-    The arguments are those that uvicorn gives to any protocol.
-
-    Attributes:
-        client: The client's address and port as people write them in LINQBOT_TRUSTED_PROXIES; None if unknown.
+    uvicorn gives the arguments to any protocol. `client` is written as in LINQBOT_TRUSTED_PROXIES; None if unknown.
     """
 
     transport: asyncio.Transport
@@ -176,11 +172,7 @@ class ClientConnection(asyncio.Protocol):
             self._set_timer(HEAD_TIMEOUT_S, self.transport.abort)
 
     def eof_received(self) -> bool:
-        """Still answer a client that has closed its side of the connection: it may wait for the response.
-
-        Returns:
-            True to keep the connection open for the response.
-        """
+        """Return True to keep the connection open for the response: a client that has closed its side may wait for it."""
         self.shutdown()
         if self.transport.is_closing():
             return False
@@ -221,11 +213,7 @@ class ClientConnection(asyncio.Protocol):
     # --- called by the parser ---
 
     def on_url(self, url: bytes) -> None:
-        """Note a part of the URL of a request.
-
-        Raises:
-            EOFError: no further request is read.
-        """
+        """Note a part of the URL of a request. Raises EOFError if no further request is read."""
         if self._is_last:
             raise EOFError
         self._url += url
@@ -234,11 +222,7 @@ class ClientConnection(asyncio.Protocol):
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Find who answers a request.
-
-        Raises:
-            EOFError: the request cannot be answered.
-        """
+        """Find who answers a request. Raises EOFError if it cannot be answered."""
         self._idle_bytes = 0
         if self._timer is not None:
             self._stop_timer()
@@ -310,11 +294,7 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _answer(self, problem: Exception | None = None) -> None:
-        """Begin to answer the webhook that has arrived.
-
-        Args:
-            problem: The reason why its body is incomplete.
-        """
+        """Begin to answer the webhook that has arrived, or say why its body is incomplete."""
         assert self._webhook is not None
         webhook, self._webhook = self._webhook, None
         body, self._body = bytes(self._body), bytearray()

@@ -36,12 +36,7 @@ WAIT_S: Final = 0.5
 
 
 class Readiness:
-    """Checks whether deliveries can be stored.
-
-    Args:
-        webhook: Endpoint whose latest delivery shows the state of the storage.
-        now: Clock that never goes back, in seconds.
-    """
+    """Checks whether deliveries can be stored, as the latest one shows. `now` is a clock that never goes back."""
 
     def __init__(
         self, webhook: WebhookEndpoint, storage: Storage, *, now: Callable[[], float] = time.monotonic
@@ -91,11 +86,7 @@ Check = Callable[[], Awaitable[str | None]]
 
 
 def routes(plugins: Plugins, running: Running) -> list[BaseRoute]:
-    """Return the routes of all plugins, those of each plugin under `/plugins/<name of the plugin>`.
-
-    Raises:
-        ConfigError: a required plugin failed.
-    """
+    """Return the routes of all plugins, those of each under `/plugins/<name>`. Raises ConfigError as `Checks` does."""
     asked = plugins.ask("register_routes", _routes, running=running)
     return [Mount(f"/plugins/{impl.plugin.name}", app=_Mounted(impl.plugin, added)) for impl, added in asked]
 
@@ -116,11 +107,7 @@ class _Mounted:
 
 
 class Checks:
-    """The health checks of all plugins.
-
-    Raises:
-        ConfigError: a required plugin failed.
-    """
+    """The health checks of all plugins. Raises ConfigError if a required plugin failed."""
 
     def __init__(self, plugins: Plugins, running: Running) -> None:
         asked = plugins.ask("register_health_checks", _checks, running=running)
@@ -129,8 +116,7 @@ class Checks:
     async def run(self) -> tuple[dict[str, str], bool]:
         """Run the checks of all plugins that are not disabled.
 
-        Returns:
-            `ok` or the problem for each check, by `plugin.check`; and True if no check of a required plugin failed.
+        Returns `ok` or the problem for each, by `plugin.check`; and True if no check of a required plugin failed.
         """
         on = [each for each in self._checks if each[0].is_on]
         problems = await asyncio.gather(*(_problem(check) for _, _, check in on))
@@ -139,11 +125,7 @@ class Checks:
 
 
 async def start(plugins: Plugins, running: Running) -> None:
-    """Call `started` of each plugin, one after the other.
-
-    Raises:
-        ConfigError: a required plugin failed.
-    """
+    """Call `started` of each plugin, one after the other. Raises ConfigError if a required one failed."""
     task = RunningTask()
     for plugin, call in plugins.lifecycle_calls("started", running=running):
         try:
@@ -214,11 +196,7 @@ def _checks(given: Mapping[str, Check]) -> dict[str, Check]:
 
 @dataclass(slots=True)
 class Health:
-    """The health checks of one process.
-
-    Attributes:
-        checks: The health checks that plugins add.
-    """
+    """The health checks of one process, with those that plugins add."""
 
     role: Role
     webhook: WebhookEndpoint

@@ -101,9 +101,8 @@ class Culprit(NamedTuple):
 def culprit(stack: traceback.StackSummary) -> Culprit | None:
     """Return the function of the author or of a plugin that is running.
 
-    Returns:
-        None if the stack holds no such code, or if that code waits for linqbot's, such as for a module that the first
-        `ctx.ask` imports. Then the machine may be busy with other work.
+    None if the stack holds no such code, or if that code waits for linqbot's, such as for a module that the first
+    `ctx.ask` imports. Then the machine may be busy with other work.
     """
     own = [number for number, frame in enumerate(stack) if is_authors(frame.filename)]
     plugins = _running_plugin(stack)

@@ -28,13 +28,9 @@ _EXAMPLE: Final = '{"type": "order.shipped", "data": {}}'
 
 
 class PostEndpoint:
-    """The endpoint of posts.
+    """The endpoint of posts, whose secrets are those of LINQBOT_POST_SECRETS. `is_open`: the bot accepts deliveries.
 
-    Args:
-        secrets: As LINQBOT_POST_SECRETS has them; several while one is replaced.
-        is_open: Returns True while the bot accepts deliveries.
-    Raises:
-        ConfigError: a secret is not base64, or too short.
+    Raises ConfigError if a secret is not base64, or too short.
     """
 
     def __init__(self, post: Poster, secrets: Sequence[str], max_body_bytes: int, is_open: Callable[[], bool]) -> None:
@@ -45,11 +41,7 @@ class PostEndpoint:
         self._clock = SystemClock()  # signatures are compared with wall time, also if the bot has another clock
 
     async def accept(self, request: Request) -> PlainTextResponse:
-        """Store a post, and answer 202.
-
-        Raises:
-            HTTPException: it is refused; the detail says why.
-        """
+        """Store a post, and answer 202. Raises HTTPException with the reason if it is refused."""
         if not self._is_open():
             raise _later("The bot accepts nothing now.")
         body = await self._body(request)

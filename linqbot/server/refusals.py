@@ -41,12 +41,11 @@ KEEP_S: Final = 7 * 86_400.0
 
 @dataclass(slots=True)
 class RefusalCount:
-    """The refused deliveries of one reason and one subscription.
+    """The refused deliveries of one reason and one subscription, with the times (Unix seconds) of the first and the last.
 
     Attributes:
         subscription_id: The subscription that the sender named, if its secret is in our secret file. Only Linq and the
             owner of the account know such an id, so a forger does not.
-        first_at, last_at: Times of the first and the last of them, in Unix seconds.
     """
 
     reason: Reason
@@ -58,12 +57,7 @@ class RefusalCount:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """The content of a record.
-
-    Attributes:
-        started_at: Start of the server that wrote the record last, in Unix seconds.
-        refused: Refused deliveries, also those of earlier servers.
-    """
+    """The content of a record: the start of the server that wrote it last, in Unix seconds, and what all servers refused."""
 
     started_at: float
     refused: tuple[RefusalCount, ...]
@@ -74,15 +68,10 @@ Later: TypeAlias = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 
 
 class RefusalRecord:
-    """Counts refused deliveries, and writes the counts to a file from `open` to `close`.
+    """Counts refused deliveries, and writes the counts to a file, if there is one, from `open` to `close`.
 
-    Args:
-        path: The file; None only counts.
-        clock: Wall time.
-        later: Calls a function after a number of seconds. By default a timer of the running event loop does.
-
-    Attributes:
-        forged: Number of deliveries without a valid signature that this process has refused.
+    `later` calls a function after a number of seconds. `forged` is the number of deliveries without a valid signature
+    that this process has refused.
     """
 
     def __init__(self, path: Path | None, clock: Clock, *, later: Later | None = None) -> None:
@@ -198,13 +187,7 @@ EVERY_S: Final = 60.0
 
 @dataclass(slots=True)
 class _Minute:
-    """The lines of one kind in one minute.
-
-    Attributes:
-        written: Number of lines that were written.
-        suppressed: Number of lines that were only counted.
-        level, facts: Level and fields of the last suppressed line.
-    """
+    """The lines of one kind in one minute: the numbers of those that were written and only counted, and the last of these."""
 
     written: int = 0
     suppressed: int = 0
@@ -215,8 +198,7 @@ class _Minute:
 class BoundedLog:
     """Writes warnings and errors to `logger`, at most `LINES` per minute of each event and kind.
 
-    Args:
-        later: Calls a function after a number of seconds. By default a timer of the running event loop does.
+    `later` calls a function after a number of seconds.
     """
 
     def __init__(self, logger: FilteringBoundLogger, *, later: Callable[..., object] | None = None) -> None:
@@ -225,12 +207,7 @@ class BoundedLog:
         self._minutes: dict[tuple[str, str], _Minute] = {}
 
     def warning(self, event: str, *, kind: str = "", **facts: Any) -> None:
-        """Log a warning, or count it.
-
-        Args:
-            kind: Lines of the same event and kind share one limit. There must be few kinds, so a kind must not be
-                text that the sender chose.
-        """
+        """Log a warning, or count it. There must be few kinds, which share a limit: no text that the sender chose."""
         self._write("warning", event, kind, facts)
 
     def error(self, event: str, *, kind: str = "", **facts: Any) -> None:

@@ -34,11 +34,9 @@ _HEAD = (
 
 @dataclass(slots=True)
 class SecretEntry:
-    """A secret in the file.
+    """A secret in the file, with its subscription if linqbot wrote the line.
 
-    Attributes:
-        subscription_id: Id of the secret's subscription; None if linqbot did not write the line.
-        is_ending: The subscription is being deleted or has been deleted.
+    `is_ending`: the subscription is being deleted or has been deleted.
     """
 
     secret: str = field(repr=False)
@@ -53,11 +51,7 @@ class SecretFile:
         self.path = path
 
     def read(self) -> tuple[SecretEntry, ...]:
-        """Return the secrets in the file; none if there is no file.
-
-        Raises:
-            ConfigError: the file cannot be read, or a line is not a secret.
-        """
+        """Return the secrets in the file; none if there is no file. Raises ConfigError if one cannot be read."""
         try:
             text = self.path.read_text("utf-8")
         except FileNotFoundError:
@@ -72,20 +66,12 @@ class SecretFile:
         return entries
 
     def keep(self, secret: str, subscription_id: str) -> None:
-        """Add a subscription's secret. It is on disk when this method returns.
-
-        Raises:
-            ConfigError: the file cannot be read or written; the message names the reason.
-        """
+        """Add a subscription's secret. It is on disk when this returns. Raises ConfigError with the reason why it is not."""
         others = [each for each in self.read() if subscription_id != each.subscription_id and secret != each.secret]
         self._write([*others, SecretEntry(secret, subscription_id)])
 
     def drop(self, subscription_id: str) -> bool:
-        """Remove a subscription's secret. Returns True if it was in the file.
-
-        Raises:
-            ConfigError: the file cannot be read or written; the message names the reason.
-        """
+        """Remove a subscription's secret. Return True if it was in the file. Raises ConfigError as `keep` does."""
         entries = self.read()
         left = [each for each in entries if each.subscription_id != subscription_id]
         if len(left) < len(entries):
@@ -93,23 +79,16 @@ class SecretFile:
         return len(left) < len(entries)
 
     def mark_ending(self, subscription_id: str) -> None:
-        """Note that a subscription is about to be deleted.
+        """Note that a subscription is about to be deleted. Raises ConfigError as `keep` does.
 
         If the command that deletes it is interrupted, a later command still sees that the secret can be removed.
-
-        Raises:
-            ConfigError: the file cannot be read or written; the message names the reason.
         """
         self._write(
             [replace(each, is_ending=True) if each.subscription_id == subscription_id else each for each in self.read()]
         )
 
     def prepare(self) -> None:
-        """Check that the file can be written, before Linq is asked for a secret that it shows only once.
-
-        Raises:
-            ConfigError: the file cannot be read or written; the message names the reason.
-        """
+        """Raise ConfigError if the file cannot be written, before Linq is asked for a secret that it shows only once."""
         self._write(self.read())
 
     def stamp(self) -> tuple[int, int, int] | None:
@@ -146,11 +125,8 @@ class SecretFile:
 class KnownSecrets:
     """The secrets that a server accepts: those given to it, and those in a file that may change while it runs.
 
-    Attributes:
-        current: The accepted secrets.
-        subscription_ids: The subscriptions whose secrets are in the file.
-    Raises:
-        ConfigError: there is no secret, or a secret is not base64.
+    `subscription_ids` are those whose secrets are in the file. Raises ConfigError if there is no secret, or one is not
+    base64.
     """
 
     def __init__(self, given: Sequence[str], file: SecretFile | None = None) -> None:
@@ -170,13 +146,10 @@ class KnownSecrets:
             )
 
     def refresh(self, now: float, *, after_s: float = 0.0) -> bool:
-        """Read the file again if it has changed. If it cannot be read or is gone, the known secrets stay.
+        """Read the file again if it has changed, and return True if the accepted secrets have.
 
-        Args:
-            now: Unix seconds.
-            after_s: Do nothing if the last refresh was less than this many seconds ago.
-        Returns:
-            True if the accepted secrets have changed.
+        If it cannot be read or is gone, the known secrets stay. Nothing is done if the last refresh was less than
+        `after_s` ago.
         """
         if self._file is None or abs(now - self._refreshed_at) < after_s:
             return False

@@ -13,10 +13,9 @@ Role: TypeAlias = Literal["all", "receive", "work"]
 
 
 def openers(plugins: Plugins) -> dict[str, Opener]:
-    """Return the opener of each URL scheme. Of two openers of one scheme the first wins; linqbot's own come first.
+    """Return the opener of each URL scheme. Of two of one scheme the first wins; linqbot's own come first.
 
-    Raises:
-        ConfigError: the hook of a required plugin failed.
+    Raises ConfigError if the hook of a required plugin failed.
     """
     found: dict[str, Opener] = {}
     for impl, added in plugins.ask("register_storage", dict[str, Opener]):

@@ -23,10 +23,7 @@ FIRST_FD: Final = 3
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Send `state`, such as `READY=1`, to the service manager, if there is one.
-
-    The call never waits and never raises: a bot goes on even if the service manager cannot be reached.
-    """
+    """Send `state`, such as `READY=1`, to the service manager, if there is one. It never waits and never raises."""
     address = environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -57,10 +54,8 @@ async def keep_alive(environ: Mapping[str, str] = os.environ) -> None:
 def inherited(environ: Mapping[str, str] = os.environ) -> socket.socket | None:
     """Return the listening socket of a systemd `.socket` unit; None if none was passed to this process.
 
-    systemd keeps the socket open while the bot restarts: new connections wait then, and are not refused.
-
-    Raises:
-        ConfigError: systemd passed several sockets, or a descriptor that is not a listening socket.
+    systemd keeps the socket open while the bot restarts: new connections wait then, and are not refused. Raises
+    ConfigError if systemd passed several sockets, or a descriptor that is not a listening socket.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return None

@@ -95,11 +95,7 @@ class NotSent(Exception):
 
 
 def check_target(given: str) -> None:
-    """Check a target.
-
-    Raises:
-        ValueError: it is none. The text quotes nothing of it.
-    """
+    """Raise ValueError if this is no target, with a text that quotes nothing of it."""
     if not _is_target(given):
         raise ValueError("is neither sms:+1…, mailto:…@…, nor https://…")
 
@@ -117,11 +113,7 @@ def _is_target(given: str) -> bool:
 
 
 def check_url(given: str) -> None:
-    """Check the address of a web server.
-
-    Raises:
-        ValueError: it is none. The text quotes nothing of it.
-    """
+    """Raise ValueError if this is no address of a web server, with a text that quotes nothing of it."""
     try:
         target(given)
     except UnsafeURL:
@@ -129,11 +121,7 @@ def check_url(given: str) -> None:
 
 
 def check_smtp_url(given: str) -> None:
-    """Check the address of a server for e-mails.
-
-    Raises:
-        ValueError: it is none. The text quotes nothing of it.
-    """
+    """Raise ValueError if this is no address of a server for e-mails, with a text that quotes nothing of it."""
     try:
         _mail_server(given)
     except ValueError:
@@ -192,11 +180,7 @@ class TroubleWatch:
             await self._clock.wait_until(began + LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Look once, and send the messages that are due, and the heartbeat if the bot is well.
-
-        Raises:
-            StorageUnavailable: the record cannot be read or written.
-        """
+        """Look once, and send the messages that are due, and the heartbeat if the bot is well."""
         found, counts = await self._found()
         reached = {target_id: _is_by_linq(given) for target_id, given in self._targets.items()}
 
@@ -396,11 +380,7 @@ class _MailServer(NamedTuple):
 
 
 def _mail_server(url: str) -> _MailServer:
-    """Read the address of a server for e-mails.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Read the address of a server for e-mails, or raise ValueError."""
     parts = urlsplit(url)
     user, is_tls = unquote(parts.username or ""), parts.scheme == "smtps"
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
@@ -414,11 +394,7 @@ def _mail_server(url: str) -> _MailServer:
 
 
 def _send_mail(url: str, mail: EmailMessage) -> None:
-    """Send an e-mail.
-
-    Raises:
-        OSError: the server cannot be reached, or did not take it; SMTPException is one.
-    """
+    """Send an e-mail. Raises OSError, such as an SMTPException."""
     from smtplib import SMTP, SMTP_SSL
 
     server = _mail_server(url)
@@ -437,12 +413,7 @@ def _send_mail(url: str, mail: EmailMessage) -> None:
 
 
 async def _post(url: str, content: bytes | None, headers: Mapping[str, str]) -> None:
-    """Send a request without redirects: POST, or GET without content.
-
-    Raises:
-        NotSent: the response is no success.
-        TransportError: there is no response.
-    """
+    """Send a request without redirects: POST, or GET without content. Raises NotSent if the response is no success."""
     goal = target(url)
     fields = RequestHeaders({"Host": goal.origin.authority, "User-Agent": "linqbot", **headers})
     request = Request("GET" if content is None else "POST", goal.origin, goal.target, fields, content)

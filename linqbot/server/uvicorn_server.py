@@ -109,11 +109,7 @@ class Server(uvicorn.Server):
             yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the app and listen; then tell systemd.
-
-        Raises:
-            SystemExit: the app did not start.
-        """
+        """Start the app and listen; then tell systemd. Raises SystemExit if the app did not start."""
         await super().startup(sockets)
         if not self.started:
             # Since 0.50 uvicorn exits itself; before, it returned.
@@ -143,10 +139,7 @@ class Server(uvicorn.Server):
 
 
 class SideServer(Server):
-    """A server next to the main one of a process, in a task of its event loop, for an app without a lifespan.
-
-    Signals and systemd are the main one's.
-    """
+    """A server in a task of the main one's event loop, for an app without a lifespan. The main one has the signals."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(app)
@@ -175,11 +168,7 @@ def most_connections() -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a port early, so that a port in use is a clear error and not a traceback.
-
-    Raises:
-        ConfigError: the address cannot be bound.
-    """
+    """Bind a port early. One that is in use raises ConfigError, and not a traceback later."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sets TCP_NODELAY on each connection. Without it, the body of an answer waits 40 ms
     # for the acknowledgement of its headers.
@@ -225,9 +214,8 @@ def run(
 ) -> None:
     """Serve `app` on a bound socket until a signal stops it. A signal while the app starts cancels the start.
 
-    Args:
-        before_exit, when_ready: See `Server`.
-        drain_s: Seconds that the app may take to stop after it was asked to.
+    `before_exit` and `when_ready` are those of `Server`. The app may take `drain_s` seconds to stop.
+
     Raises:
         LinqbotError: the start-up of the app failed with this error.
         SystemExit: the start-up failed with another error, which has been logged.
@@ -283,11 +271,7 @@ def outlive_signals() -> None:
 
 
 class _Starting:
-    """An ASGI app that keeps the LinqbotError of a failed start-up, so that it is not logged as a traceback.
-
-    Attributes:
-        was_cancelled: The start-up ended because `cancel` was called.
-    """
+    """An ASGI app that keeps the LinqbotError of a failed start-up, so that it is not logged as a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -343,12 +327,7 @@ LAST_S: Final = 3.0
 
 
 def run_until_stopped(serving: Coroutine[Any, Any, None]) -> None:
-    """Run a server in a new event loop until it has stopped.
-
-    Raises:
-        SystemExit: the server asked for it.
-        Exception: the server failed.
-    """
+    """Run a server in a new event loop until it has stopped. Raises its error, or the SystemExit that it asked for."""
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     try:

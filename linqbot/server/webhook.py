@@ -220,12 +220,7 @@ class WebhookEndpoint:
         return verify(headers, body, self._secrets.current, now=now, allow_legacy=self._allow_legacy)
 
     async def _read_body(self, receive: Receive) -> bytes:
-        """Return the whole body; if it is larger than allowed, only some of it.
-
-        Raises:
-            ConnectionError: the sender closed the connection.
-            MemoryError: too many bodies are arriving at the same time.
-        """
+        """Return the whole body; if it is larger than allowed, only some of it. Raises the errors of `answer`."""
         body, more = bytearray(), True
         try:
             while more and len(body) <= self.max_body_bytes:
@@ -267,10 +262,7 @@ class WebhookEndpoint:
         return 200, [], b""
 
     async def _answer_stale(self, headers: dict[str, str], body: bytes, error: StaleSignature) -> Answer:
-        """Answer a genuine delivery whose time is wrong: 200 if it is stored already, else 503.
-
-        After a 503 Linq delivers again, signed with a new time.
-        """
+        """Answer a genuine delivery whose time is wrong: 200 if it is stored already, else 503: it comes with a new time."""
         webhook_id, is_signed = headers.get("webhook-id", ""), "webhook-signature" in headers
         delivery = Delivery.from_webhook(
             body, webhook_id=webhook_id, received_at=self._clock.now(), signed_id=is_signed
@@ -293,11 +285,7 @@ class WebhookEndpoint:
         return 503, [RETRY_AFTER, *headers], b""
 
     def _notify_refused(self, reason: Reason, status: int, named: bytes | None = None) -> None:
-        """Record a refused delivery, and notify the plugins.
-
-        Args:
-            named: The id of a subscription that the sender of a forged delivery gave.
-        """
+        """Record a refused delivery, and notify the plugins. `named` is the subscription that a forger gave."""
         if self._record is not None:
             subscription_id = named.decode("latin-1") if named else None
             # Other ids are not recorded: the sender chose them.
