@@ -177,8 +177,7 @@ def decode(body: bytes) -> Any:
     """Return a body as Python data; None if it is not JSON.
 
     Some text is valid in JSON but not in Unicode: half a surrogate pair, or bytes that are not UTF-8. Such text is
-    repaired with U+FFFD, so that a broken emoji costs one character and not the message. The result can always be
-    stored and encoded.
+    repaired with U+FFFD, so that a broken emoji costs one character and not the message, and can always be stored.
     """
     try:
         # Only names are shared. Texts and ids are not: the last 16,384 of all deliveries would stay in memory.

@@ -31,12 +31,7 @@ _Rule: TypeAlias = Callable[[str, dict[str, Any]], str | None]
 
 
 def lane(event_type: str, data: Any, event_id: str) -> str:
-    """Return the lane of a delivery.
-
-    Args:
-        data: The decoded `data` of the body, of any shape.
-        event_id: Used for a separate lane, `x:<id>`, if the data determines no other lane.
-    """
+    """Return the lane of a delivery, from the decoded `data` of its body, of any shape; or else `x:<event id>`."""
     if not isinstance(data, dict):
         data = {}
     rule = _BY_TYPE.get(event_type) or _BY_NOUN.get(event_type.partition(".")[0], _chat)
@@ -69,10 +64,7 @@ def chat_of_receipts(lane: str) -> str | None:
 
 
 def token(value: Any) -> str | None:
-    """Return an id in a form that can be part of a key: unchanged, or its digest if it is long or unprintable.
-
-    Return None if the value is not an id.
-    """
+    """Return an id as part of a key, or its digest if it is long or unprintable; None if it is no id."""
     if not isinstance(value, str) or not value:
         return None
     if len(value) <= LONGEST_TOKEN and value.isprintable():

@@ -23,10 +23,7 @@ from linqbot.linq.types.data import unfitting_fields, validate_leniently, valida
 
 
 class _Classes(Mapping[str, type[Event]]):
-    """Event classes by event type, each imported at first use.
-
-    A bot uses only a few of them, and each class takes time at the start and memory permanently.
-    """
+    """Event classes by event type, each imported at first use: it takes time at the start, and memory permanently."""
 
     def __getitem__(self, event_type: str) -> type[Event]:
         return _class_at(EVENT_CLASSES[event_type])

@@ -85,10 +85,7 @@ def own_lines(value: Any, at: str) -> Broken | None:
 
 
 def joined(rule: Check) -> Check:
-    """Return a check of a list in the query: a repeated key, or values joined by commas.
-
-    Linq's own client sends values joined by commas.
-    """
+    """Return a check of a list in the query: a repeated key, or, as Linq's own client sends it, joined by commas."""
 
     def is_a_list(value: Any, at: str) -> Broken | None:
         given = [value] if isinstance(value, str) else value

@@ -55,11 +55,7 @@ def whole(least: int, rule: str = "R4") -> Check:
 
 
 def one_of(rule: str, allowed: Collection[str], otherwise: str = "") -> Check:
-    """Return a check that a value is one of the allowed strings; the message suggests the nearest one.
-
-    Args:
-        otherwise: A sentence for values that are near to none of them.
-    """
+    """Return a check that a value is one of the allowed strings; the message suggests the nearest one, or else `otherwise`."""
 
     def is_one_of(value: Any, at: str) -> Broken | None:
         if isinstance(value, str) and value in allowed:
@@ -190,11 +186,7 @@ class Schema(NamedTuple):
     across: tuple[Across, ...] = ()
 
     def broken(self, given: JsonObject, at: str = "") -> Broken | None:
-        """Return the first rule that an object breaks, or None.
-
-        Args:
-            at: The position of the object with a dot, such as `message.effect.`; empty for the body itself.
-        """
+        """Return the first rule that an object breaks, or None. `at` is its position with a dot, such as `message.effect.`."""
         for name in self.required:
             if given.get(name) is None:
                 return missing(at + name)

@@ -24,11 +24,7 @@ _LIKE_MARKS: Final = frozenset("\u0e33\u0eb3\uff9e\uff9f")
 
 
 def is_border(text: str, at: int, known: int = 0) -> bool:
-    """Return True if no grapheme of `text` goes across the index `at`.
-
-    Args:
-        known: A border before `at`. Flags in a row are counted from there.
-    """
+    """Return True if no grapheme goes across an index. Flags in a row are counted from `known`, a border before it."""
     if not 0 < at < len(text):
         return True
     before, after = text[at - 1], text[at]

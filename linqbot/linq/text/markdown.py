@@ -62,11 +62,7 @@ def markdown(text: str, *, cards: bool = True) -> StyledText:
 
 
 def read(text: str, *, is_inline: bool = False, cards: bool = True) -> StyledText:
-    """Return Markdown as a text with styles.
-
-    Args:
-        is_inline: True for a text of one paragraph, whose lines begin no lists, quotes and the like.
-    """
+    """Return Markdown as a text with styles. One that `is_inline` is one paragraph, whose lines begin no lists or quotes."""
     # A list in which each item has styles and a link takes a step for three characters.
     steps = max(_LEAST_STEPS, 3 * len(text) // 8)
     writer = _Writer()
@@ -92,10 +88,7 @@ def _bounded(steps: int) -> MarkdownIt:
 def _spend(reader: Any, steps: int, tokens: int = 0) -> bool:
     """Count steps of the parser. Return False, as a rule that does not fit.
 
-    Args:
-        tokens: The tokens of blocks so far. A short line of a wide table has very many.
-    Raises:
-        _Dense: the text has used up its steps.
+    The tokens of blocks count too: a short line of a wide table has very many. Raises _Dense if all steps are used up.
     """
     reader.left -= steps
     if reader.left < tokens // 2:

@@ -70,12 +70,7 @@ class Piece:
 
 
 class Cutter:
-    """Cuts a growing text into pieces.
-
-    Args:
-        markdown: True reads the text as Markdown.
-        cards: As for `markdown`.
-    """
+    """Cuts a growing text, perhaps Markdown, into pieces. `cards` is that of `markdown`."""
 
     def __init__(self, *, markdown: bool = True, cards: bool = True) -> None:
         self._markdown = markdown
@@ -107,8 +102,7 @@ class Cutter:
     def feed(self, chunk: str) -> list[Piece]:
         """Add a chunk to the text, and return the pieces that are finished now.
 
-        Args:
-            chunk: At most `SLICE` characters of a long text: each finished piece copies what is behind it.
+        A chunk has at most `SLICE` characters of a long text: each finished piece copies what is behind it.
         """
         chunk, self._half = _whole(self._half + chunk)
         self._raw = (self._raw + chunk).replace("\r\n", "\n")
@@ -167,10 +161,7 @@ class Cutter:
         return (self._kind, self._end) if is_finished or is_over else None
 
     def _add_lines(self, *, is_over: bool) -> bool:
-        """Add the lines to the piece that belong to it. Return True if one follows that does not.
-
-        Complete lines are looked at once.
-        """
+        """Add the lines to the piece that belong to it, each once it is complete. Return True if one follows that does not."""
         while self._kind != "fence":
             kind, end = self._line(self._line_at, is_over=is_over)
             if self._kind is None or self._line_at == 0:

@@ -40,12 +40,9 @@ def sentence_ends(text: str) -> Iterator[int]:
 
 
 def ends_so_far(text: str, start: int = 0) -> Iterator[tuple[int, int | None]]:
-    """Yield where each mark begins that ends a sentence, and the index behind the sentence.
+    """Yield where each mark begins that ends a sentence, from `start` on, and the index behind the sentence.
 
-    The index is None for a last mark behind which no text has come yet, so that it is not decided.
-
-    Args:
-        start: The index at which to begin: 0, or the beginning of a mark.
+    The index is None for a last mark behind which no text has come yet. `start` is 0, or the beginning of a mark.
     """
     for found in _END.finditer(text, start):
         end = found.end()

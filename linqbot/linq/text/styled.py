@@ -168,11 +168,7 @@ def addresses(text: str) -> list[TextLink]:
 
 
 def address_at(text: str, start: int, end: int) -> str | None:
-    """Return the web address that begins at an index; None if there is none.
-
-    Args:
-        end: The address ends here at the latest.
-    """
+    """Return the web address that begins at an index, and ends at `end` at the latest; None if there is none."""
     match = _BEGINNING.match(text, start, end)
     return match and _without_punctuation(text[start : _end_of_address(text, match.end(), end)])
 

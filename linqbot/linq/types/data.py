@@ -46,12 +46,9 @@ class Data(BaseModel):
 
 
 def validated(kind: type[DataT], fields: Any) -> DataT:
-    """Return `fields` as an instance of `kind`.
+    """Return `fields` as an instance of `kind`, or raise ValidationError.
 
     It does what `kind.model_validate` does, without the options, which take as long to look for as some fields.
-
-    Raises:
-        ValidationError: a field is missing or does not fit.
     """
     data: DataT = kind.__pydantic_validator__.validate_python(fields)
     return data
@@ -75,12 +72,10 @@ _MAX_NAMED: Final = 10_000
 def validate_leniently(
     validate: Callable[[dict[str, Any], tuple[str, ...]], T], fields: dict[str, Any], error: ValidationError
 ) -> T:
-    """Validate `fields` without the values that `error` complains about.
+    """Validate `fields` without the values that `error`, of the first, strict validation, complains about.
 
-    Args:
-        validate: Called with the remaining fields and the top-level names of those that were left out.
-        fields: The object to validate. Not changed.
-        error: Raised by the first, strict validation of `fields`.
+    `validate` gets the remaining fields and the top-level names of those that were left out.
+
     Raises:
         ValidationError: A required field is missing or wrong, or more values do not fit than are worth removing.
     """
