@@ -74,11 +74,7 @@ def sentences() -> Sentences:
 
 @lru_cache
 def language_of(code: str) -> Language:
-    """Return the language of a code, such as `fr`, or `fr-CA`, of which the first part counts.
-
-    Raises:
-        ValueError: linqbot does not speak it.
-    """
+    """Return the language of a code, such as `fr`, or `fr-CA`, of which the first part counts. Raises ValueError."""
     name = code.replace("_", "-").partition("-")[0].casefold()
     if name == "en":
         return ENGLISH

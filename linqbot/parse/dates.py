@@ -143,14 +143,7 @@ def day(text: str, *, timezone: str, now: datetime | None = None, language: str 
 
 
 def translated_day(plain: str, now: datetime) -> date:
-    """Return the day that a text names; see `day`.
-
-    Args:
-        plain: The text in English, in lower case.
-        now: The present, in the person's time zone.
-    Raises:
-        ValueError: as for `day`.
-    """
+    """Return the day that a text in lower-case English names, as of `now` in the person's zone. Raises as `day` does."""
     if _WEEK.fullmatch(plain):
         raise ValueError(sentences().which_day)
     if _LENGTH.fullmatch(plain):
@@ -199,11 +192,9 @@ def _without_fillers(text: str) -> str:
 def time_of_day(text: str, *, evening: bool = False, morning: bool = False) -> tuple[time | None, str, str]:
     """Return a time of day in a text in lower case, and the texts before and after it.
 
-    Returns:
-        The time, or None if the text has none: the text before it is the whole text then. Of several times this is not
-        always the first, because times with minutes are found before bare hours.
-    Raises:
-        ValueError: the time does not exist, or it is a bare hour that could be in the morning or in the evening.
+    None if the text has none: the text before it is the whole text then. Of several times this is not always the first,
+    because times with minutes are found before bare hours. Raises ValueError if the time does not exist, or is a bare
+    hour that could be in the morning or in the evening.
     """
     for pattern in (_SPOKEN, _CLOCK, _DOTTED_CLOCK, _BARE_HOUR):
         if match := pattern.search(text):
@@ -409,11 +400,7 @@ def _piece(piece: str) -> tuple[float, int] | None:
 
 
 def zone(name: str) -> tzinfo:
-    """Return the time zone of a name.
-
-    Raises:
-        ValueError: there is no such time zone, or this machine has no data about it.
-    """
+    """Return the time zone of a name. Raises ValueError if there is none, or this machine has no data about it."""
     if name == "UTC":
         return UTC  # also on a machine without time zone data
     try:
@@ -426,12 +413,9 @@ def zone(name: str) -> tzinfo:
 
 
 def instant(wall: datetime, where: tzinfo) -> datetime:
-    """Return the moment at which the clocks of a zone show a wall time.
+    """Return the moment at which the clocks of a zone show a wall time, given without one.
 
     A wall time that the clocks show twice means the first. One that they skip means the moment after the gap.
-
-    Args:
-        wall: A time without a zone.
     """
     first = wall.replace(tzinfo=where, fold=0)
     if first.astimezone(UTC).astimezone(where).replace(tzinfo=None) == wall:

@@ -225,10 +225,6 @@ LONGEST_TEXT: Final = 300
 
 
 def check_length(text: str) -> None:
-    """Refuse a text that is too long to be an answer.
-
-    Raises:
-        ValueError: the text has more than `LONGEST_TEXT` characters.
-    """
+    """Raise ValueError for a text with more than `LONGEST_TEXT` characters: it is too long to be an answer."""
     if len(text) > LONGEST_TEXT:
         raise ValueError(sentences().too_long)

@@ -97,9 +97,7 @@ def _recurrence(text: str, timezone: str) -> Recurrence:
 def last_until(rhythm: Recurrence, first: datetime, end: datetime, *, most: int) -> tuple[datetime, int]:
     """Return the last moment of a rhythm up to `end`, and the number of its moments from `first` until before that one.
 
-    Args:
-        first: A moment of the rhythm.
-        most: The number at which counting stops. The last moment is found all the same.
+    Counting stops at `most`. The last moment is found all the same.
     """
     # In UTC, because Python compares times of one zone by their wall time.
     last, count, end = first, 0, end.astimezone(UTC)
@@ -229,11 +227,7 @@ def _in_order(text: str) -> Iterator[time | frozenset[int]]:
 
 
 def weekdays(rest: str) -> set[int]:
-    """Return the weekdays that a text in lower case names, one by one or as a range; Monday is 0.
-
-    Raises:
-        ValueError: it has another word.
-    """
+    """Return the weekdays that a text in lower case names, one by one or as a range; Monday is 0. Raises ValueError."""
     found: set[int] = set()
     for match in _RANGE.finditer(rest):
         first, last = WEEKDAYS[match[1]], WEEKDAYS[match[2]]

@@ -39,9 +39,8 @@ def english(text: str) -> str:
 def load(code: str) -> None:
     """Load all that a language needs.
 
-    Raises:
-        ImportError: `babel` or `num2words` is not installed.
-        ValueError: linqbot does not speak the language, or a word of it is missing.
+    Raises ImportError if `babel` or `num2words` is not installed, and ValueError if linqbot does not speak the
+    language.
     """
     if language_of(code).words is not None:
         _translator(language_of(code).code)
