@@ -174,11 +174,7 @@ class Dispatcher:
         return self._bot.languages is not None
 
     def language_named(self, code: str | None) -> Language:
-        """Return the language in which a question was asked, with the bot's own sentences; None is English.
-
-        Raises:
-            BotError: linqbot does not speak it.
-        """
+        """Return the language of a question with the bot's own sentences; None is English. Raises BotError for others."""
         if self._bot.languages is not None:
             return self._bot.languages.named(code)
         from linqbot.language.spoken import ENGLISH, language_of  # only a bot that asks comes here
@@ -191,11 +187,7 @@ class Dispatcher:
         return any(route.name == name and route.handler != first for route, _ in self._compiled)
 
     def allows(self, event: Event) -> bool:
-        """Return True if the bot's `allow` admits the person of an event.
-
-        Raises:
-            ChoiceFailed: `allow` raised an error.
-        """
+        """Return True if the bot's `allow` admits the person of an event. Raises ChoiceFailed if `allow` raised an error."""
         return _chosen(lambda: self._allows(event))
 
     def _allows(self, event: Event) -> bool:
@@ -204,8 +196,7 @@ class Dispatcher:
     def has_side_handler(self, event: Event) -> bool:
         """Return True if a handler with `during_ask=True` fits the event. Its `when` is asked later, in a turn.
 
-        Raises:
-            ChoiceFailed: a filter raised an error.
+        Raises ChoiceFailed if a filter raised an error.
         """
         routes = (route for route in self._side_routes if isinstance(event, route.event))
         return _chosen(lambda: any(route.fits(event) for route in routes))
@@ -379,11 +370,7 @@ class Dispatcher:
         return is_event and self._dead_letter_handler(kind) is not None
 
     async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: TurnContext) -> None:
-        """Run the `on_dead_letter` handler for an event that was given up, unless the bot's settings exclude the event.
-
-        Raises:
-            Exception: the handler raised it.
-        """
+        """Run the `on_dead_letter` handler for an event that was given up, unless the bot's settings exclude the event."""
         route = self._dead_letter_handler(type(event))
         if route is None or self._reason_to_ignore(event) is not None:
             return
@@ -454,8 +441,7 @@ class Dispatcher:
     ) -> tuple[Route, Next, Fit] | None:
         """Return the first route whose filters and `when` take an event, and the fit of the filters; None if none does.
 
-        Args:
-            is_asked: True if only handlers with `during_ask=True` may take it.
+        `is_asked`: only handlers with `during_ask=True` may take it.
         """
         ctx.missed = missed = []
         for place, (route, handle) in enumerate(self._routes_for(type(event))):
@@ -543,12 +529,10 @@ class Dispatcher:
         is_late: bool = False,
         is_resumed: bool = False,
     ) -> None:
-        """Note why no handler takes an event, and notify the plugins that observe routing.
+        """Note why no handler takes an event, or which route is `chosen`, and notify the plugins that observe routing.
 
-        Args:
-            chosen: The route that takes the event.
-            reason: Why no route was tried.
-            is_resumed: True if no filter has chosen the route, because it goes on after its question.
+        `reason`: why no route was tried. `is_resumed`: the route goes on after its question, so no filter has chosen
+        it.
         """
         routed = self._plugins.routed
         if routed is None and chosen is not None:
@@ -578,8 +562,7 @@ class Dispatcher:
     def _reason_to_ignore(self, event: Event, *, is_side: bool = False) -> str | None:
         """Return the reason why this event must not reach a handler; None if it may.
 
-        Args:
-            is_side: True for an event of a person who is asked a question, and who need not address the bot.
+        `is_side`: it is of a person who is asked a question, and who need not address the bot.
         """
         if event.is_own and event.echoes:
             return handlers.OWN_ECHO
@@ -658,11 +641,7 @@ class Dispatcher:
         self._log_once(f"unhandled: {event.type}", "event.unhandled", event, to_handle_it=code)
 
     def _log_once(self, what: str, name: str, event: Event, **facts: object) -> None:
-        """Log an event at level info the first time, and at level debug after that.
-
-        Args:
-            what: Identifies the kind of hint that is logged only once at level info.
-        """
+        """Log an event at level info the first time for a kind of hint (`what`), and at level debug after that."""
         if what in self._logged:
             log.debug(name, type=event.type, event_id=event.event_id)
         else:
@@ -738,8 +717,7 @@ async def _answer_keyword(event: Event, ctx: Context) -> None:
 def _chosen(choose: Callable[[], T]) -> T:
     """Run code of the bot that decides about an event, where no turn is running that reports its errors.
 
-    Raises:
-        ChoiceFailed: the code raised an error, a SystemExit or CancelledError included.
+    Raises ChoiceFailed for any, a SystemExit or CancelledError included.
     """
     try:
         return choose()

@@ -24,21 +24,14 @@ INBOUND = "inbound middleware"
 
 
 def routers(plugins: Plugins, bot: Bot) -> list[tuple[Impl, Router]]:
-    """Return the routers of all plugins, in the order of the plugins.
-
-    Raises:
-        ConfigError: the hook of a required plugin failed.
-    """
+    """Return the routers of all plugins, in the order of the plugins. Raises ConfigError if a required one failed."""
     return [(impl, router) for impl, added in plugins.ask("register_routers", _routers, bot=bot) for router in added]
 
 
 def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
-    """Return the functions that make the values of `ctx.plugins`, by name.
+    """Return the functions that make the values of `ctx.plugins`, by name. Raises ConfigError as `routers` does.
 
     A name belongs to the first plugin that uses it. A second plugin with the same name is blamed, and loses its values.
-
-    Raises:
-        ConfigError: the hook of a required plugin failed.
     """
     found: dict[str, Callable[[Event, Context], Any]] = {}
     for impl, given in plugins.ask("register_context", _values):
@@ -52,11 +45,7 @@ def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
 
 
 def inbound(plugins: Plugins) -> list[Middleware]:
-    """Return the inbound middleware of all plugins, the outermost first.
-
-    Raises:
-        ConfigError: the hook of a required plugin failed.
-    """
+    """Return the inbound middleware of all plugins, the outermost first. Raises ConfigError as `routers` does."""
     asked = plugins.ask("register_middleware", plain_functions)
     stopping: set[str] = set()
     return [partial(_guarded, plugins, impl.plugin, stopping, wrap) for impl, added in asked for wrap in added]

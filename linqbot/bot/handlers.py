@@ -66,16 +66,13 @@ class Route(NamedTuple):
     Attributes:
         event: The class of events that the handler takes, subclasses included.
         name: The handler's `module:qualname`.
-        late: True if the handler also takes late messages: those older than the bot's `max_age_s`, and those fetched
-            from Linq after a long downtime.
+        late, during_ask, when: See `Router.on`.
         attempts, deadline_s: The handler's own maximum number of runs, and of seconds; None means the worker's.
         at: `file:line` of the handler's definition.
         schedule: The schedule that the handler runs on; None if it has none.
-        during_ask: True if the handler also takes events of a person who is asked a question at that time.
         overlap: What happens with messages of the same person that come while the handler runs.
         gather: False if a message that fits the handler closes a burst and is handled at once.
         opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
-        when: Asked after the filters; None takes each event that fits them.
     """
 
     event: type[Event]
@@ -96,8 +93,7 @@ class Route(NamedTuple):
     def fits(self, event: Event, missed: list[tuple[str, str]] | None = None) -> Fit:
         """Return the last match of a regular expression, or else True, if every filter fits; False if one does not.
 
-        Args:
-            missed: Gets the name of the handler and of the filter that does not fit.
+        `missed` gets the name of the handler and of the filter that does not fit.
         """
         found: Fit = True
         for fits in self.filters:
@@ -162,8 +158,7 @@ def is_handler(given: Any) -> bool:
 def event_class(given: Any, decorator: str) -> type[Event]:
     """Return the event class that was given to a decorator.
 
-    Raises:
-        BotError: it is not an event class. The message names the class of an event type, or of the nearest one.
+    Raises BotError for anything else, with the name of the class of an event type, or of the nearest one.
     """
     if isinstance(given, type) and issubclass(given, Event):
         return given
@@ -185,8 +180,7 @@ def is_error_handler(given: Any) -> bool:
 def error_class(given: Any) -> type[Exception]:
     """Return the class of exceptions that was given to `@bot.on_error`.
 
-    Raises:
-        BotError: it is not a class of exceptions, or one that ends a program, such as KeyboardInterrupt.
+    Raises BotError for anything else, and for one that ends a program, such as KeyboardInterrupt.
     """
     if isinstance(given, type) and issubclass(given, Exception):
         return given
@@ -204,13 +198,9 @@ def handler_name(handler: Any) -> str:
 
 
 def check(handler: Any, event: type[Event]) -> str:
-    """Check a handler when it is registered, so that its author sees a mistake at once.
+    """Check a handler when it is registered, so that its author sees a mistake at once. Return its `module:qualname`.
 
-    Returns:
-        The handler's name, `module:qualname`.
-    Raises:
-        BotError: the handler takes another number of arguments than two, is a generator, or is annotated for another
-            event.
+    Raises BotError if it takes another number of arguments than two, is a generator, or is annotated for another event.
     """
     if not callable(handler):
         raise BotError(f"A handler must be a function of (event, ctx), not {type(handler).__name__}.")
@@ -243,8 +233,7 @@ def check(handler: Any, event: type[Event]) -> str:
 def check_overlap(handler: Any, name: str, overlap: str) -> None:
     """Check the `overlap` of a handler when it is registered.
 
-    Raises:
-        BotError: there is no such mode, or the handler is a plain `def`, which can neither be cancelled nor await.
+    Raises BotError for an unknown mode, and for a handler that is a plain `def`: it can neither be cancelled nor await.
     """
     known = get_args(OverlapMode)
     if overlap not in known:
@@ -254,11 +243,7 @@ def check_overlap(handler: Any, name: str, overlap: str) -> None:
 
 
 def check_when(when: Any) -> None:
-    """Check the `when=` of a handler when it is registered.
-
-    Raises:
-        BotError: it is not an `async def` of two arguments.
-    """
+    """Raise BotError if the `when=` of a handler is not an `async def` of two arguments."""
     if when is None:
         return
     if not inspect.iscoroutinefunction(when) or _positional(when) != 2:
@@ -271,8 +256,7 @@ def check_when(when: Any) -> None:
 def check_of_three(handler: Any, decorator: str, first: str) -> str:
     """Check an error handler or a dead-letter handler when it is registered, and return its name, `module:qualname`.
 
-    Raises:
-        BotError: it is not an `async def`, or takes another number of arguments than three.
+    Raises BotError if it is not an `async def` of three arguments.
     """
     name = handler_name(handler)
     if not inspect.iscoroutinefunction(handler) or _positional(handler) != 3:
@@ -292,22 +276,14 @@ def {name}(next_):
 
 
 def check_middleware(middleware: Any) -> None:
-    """Check middleware when it is added.
-
-    Raises:
-        BotError: it is not a function of one argument, or it is an `async def` or a generator.
-    """
+    """Raise BotError if middleware is not a function of one argument, or an `async def` or a generator."""
     if callable(middleware) and not _is_suspendable(middleware) and takes(middleware, 1):
         return
     raise _no_middleware(middleware, "")
 
 
 def check_wrapped(wrapped: Any, middleware: Any) -> None:
-    """Check what middleware has returned for the next step.
-
-    Raises:
-        BotError: it is not a function of (event, ctx).
-    """
+    """Raise BotError if what middleware has returned for the next step is not a function of (event, ctx)."""
     if not callable(wrapped):
         raise _no_middleware(middleware, f" It returned {wrapped!r}.")
     if not takes(wrapped, 2):
@@ -369,8 +345,7 @@ LATE: Final = "takes late messages"
 def tried(routes: Iterable[Route], event: Event, *, is_late: bool) -> tuple[Tried, ...]:
     """Return the filters of routes that did not fit, each route up to its first filter that does not fit.
 
-    Args:
-        is_late: The event is a late message, which only routes with `late` take.
+    Only routes with `late` take a late message.
     """
     found: list[Tried] = []
     for route in routes:

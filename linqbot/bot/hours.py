@@ -208,9 +208,8 @@ class Hours:
     def change(self, changed: ChangedHours, text: str, now: datetime) -> None:
         """Change what is stored about these hours as the owner's text says.
 
-        Raises:
-            BotError: the text is none of the commands.
-            ValueError: its day cannot be understood; the text is a sentence for the owner.
+        Raises BotError if it is none of the commands, and ValueError with a sentence for the owner if its day is not
+        understood.
         """
         check_length(text)
         command, rest = _command(text)
@@ -269,12 +268,9 @@ def _with_zone(at: datetime) -> datetime:
 
 
 def _rules(rule: str, *, guesses: bool = False) -> dict[int, Spans]:
-    """Return the spans of each weekday that a rule names; Monday is 0.
+    """Return the spans of each weekday that a rule names; Monday is 0. Raises BotError if it is no such rule.
 
-    Args:
-        guesses: True takes `9-5` for `9-17`: for an owner, who is shown what was understood.
-    Raises:
-        BotError: it is no such rule.
+    `guesses` takes `9-5` for `9-17`: for an owner, who is shown what was understood.
     """
     found: dict[int, Spans] = {}
     days: set[int] = set()
@@ -336,11 +332,7 @@ def _closing(span: Span) -> int:
 
 
 def _spans(text: str) -> Spans:
-    """Return the spans of a stored text, or of an owner's.
-
-    Raises:
-        BotError: it has none.
-    """
+    """Return the spans of a stored text, or of an owner's. Raises BotError if it has none."""
     return _CLOSED if text in ("closed", _SOLD_OUT) else _rules(text)[0]
 
 
@@ -400,10 +392,9 @@ def _is_command(message: MessageReceived) -> bool:
 
 
 def _command(text: str) -> tuple[str, str]:
-    """Return the command that a text gives, and the rest of it in the English that the parsers read.
+    """Return the command that a text gives in the language of the turn, and the rest of it in the English of the parsers.
 
-    Raises:
-        BotError: it gives none in the language of the turn.
+    Raises BotError if it gives none.
     """
     for command, words in _COMMANDS.items():
         if (found := _cut(understood(text), words)) is not None:

@@ -28,8 +28,7 @@ LanguageChoice: TypeAlias = "Callable[[Any, Context], str | Awaitable[str | None
 class Languages:
     """The languages of a bot, each with the author's own sentences.
 
-    Raises:
-        BotError: linqbot does not speak a language, a library for it is missing, or a sentence cannot be right.
+    Raises BotError if linqbot does not speak one, a library for it is missing, or a sentence cannot be right.
     """
 
     def __init__(self, language: str | LanguageChoice | None, sentences: Mapping[str, Any]) -> None:
@@ -47,11 +46,7 @@ class Languages:
         self._replace(sentences)
 
     def named(self, code: str | None) -> Language:
-        """Return a language of these, or another one as it is; None stands for English.
-
-        Raises:
-            BotError: linqbot does not speak it.
-        """
+        """Return a language of these, or another one as it is; None stands for English. Raises BotError for an unknown one."""
         known = ENGLISH if code is None else _known(code, "Bot(language=…)")
         return self._languages.get(known.code, known)
 
@@ -132,9 +127,5 @@ def _check(name: str, text: object) -> None:
 
 
 def _blanks(text: str) -> set[str]:
-    """Return the names in braces of a sentence.
-
-    Raises:
-        ValueError: its braces do not match.
-    """
+    """Return the names in braces of a sentence. Raises ValueError if its braces do not match."""
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}

@@ -79,8 +79,7 @@ class Resource(Generic[T]):
     async def opened(self, running: Running) -> AsyncIterator[None]:
         """Open the resource for the block, and close it afterwards. An error while it closes is logged.
 
-        Raises:
-            BotError: it cannot be opened, or is open already.
+        Raises BotError if it cannot be opened, or is open already.
         """
         if self._is_replaced:
             yield
@@ -146,11 +145,7 @@ async def _logged(closing: Awaitable[Any], event: str, **facts: str) -> None:
 
 
 def check_lifecycle_handler(handler: Any, decorator: str) -> None:
-    """Check a function when it is registered.
-
-    Raises:
-        BotError: it is not an `async def` of one argument.
-    """
+    """Raise BotError if a function of a decorator is not an `async def` of one argument."""
     if not (inspect.iscoroutinefunction(handler) and _takes(handler, 1)):
         function = getattr(handler, "__name__", "function")
         raise BotError(
@@ -160,11 +155,7 @@ def check_lifecycle_handler(handler: Any, decorator: str) -> None:
 
 
 def check_resource(open_: Any) -> None:
-    """Check the function of a resource when it is registered.
-
-    Raises:
-        BotError: it is not an `async def` with a `yield`, of no argument or one.
-    """
+    """Raise BotError if the function of a resource is not an `async def` with a `yield`, of no argument or one."""
     if not (inspect.isasyncgenfunction(open_) and (_takes(open_, 0) or _takes(open_, 1))):
         function = getattr(open_, "__name__", "function")
         raise BotError(

@@ -55,11 +55,7 @@ def error_of(
     """Log the coroutines that a turn never awaited. Return an error if one of them was a call or what handles the event.
 
     It was not done, and a retry would not do it either. As a dead letter, the delivery can be handled again with the
-    corrected code.
-
-    Args:
-        ctx: The context of the handler; None if the turn had none.
-        after_middleware: The `__qualname__`s of the functions that middleware gets to await.
+    corrected code. `after_middleware` has the `__qualname__`s of the functions that middleware gets to await.
     """
     handler, at = (ctx.handler, ctx.handler_at) if ctx is not None else (None, None)
     error: NeverAwaited | None = None
@@ -81,8 +77,7 @@ def error_of(
 def report(coroutine: UnawaitedCoroutine, handler: str, handler_at: str | None) -> str:
     """Return a sentence about a coroutine that was never awaited: the handler, the author's line, and what to write.
 
-    Args:
-        handler_at: `file:line` of the handler's definition, named if the line of the call is not known.
+    Without a known line of the call, it is that of the handler.
     """
     call = coroutine.call
     if coroutine.in_thread:

@@ -27,8 +27,7 @@ def add_words(
 ) -> Filter[MessageReceived] | None:
     """Add the handlers of the owner's words to a bot, and return the filter for them: they reach the bot also in a handoff.
 
-    Raises:
-        BotError: the owner is no handle, or a word is none: it is empty, the same as the other one, or opts out at Linq.
+    Raises BotError if the owner is no handle, or a word is empty, the same as the other one, or opts out at Linq.
     """
     if owner is not None:
         check_handle(owner, "Bot(owner=…)")

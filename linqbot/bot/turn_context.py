@@ -68,11 +68,7 @@ class TurnContext(Context):
             self._state.leave_handler()
 
     async def reply_or_else(self, content: Content, *, key: str) -> Sent:
-        """Reply with content that the caller replaces if Linq refuses it, so that no later run of the turn sends both.
-
-        Raises:
-            LinqApiError: Linq refused the content.
-        """
+        """Reply with content that the caller replaces if Linq refuses it, so that no later run of the turn sends both."""
         return await self._send((content,), None, self._thread(None), True, key, has_replacement=True)
 
     def stop_typing(self) -> None:
@@ -91,11 +87,9 @@ class TurnContext(Context):
         return {} if self._state is None else self._state.left()
 
     async def enter_part(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
-        """Show what the next part of a conversation sees.
+        """Show what the next part of a conversation sees: what it has seen, if it is over, or the present.
 
-        Args:
-            seen: What it has seen, if it is over; None for the present.
-            in_place_of: What it saw and left in an earlier run whose changes of state this run replaces; see `TurnState.enter`.
+        `in_place_of` is what it saw and left in an earlier run whose changes of state this run replaces.
         """
         self._times.enter(() if seen is None else seen.times)
         self._in_place_of = None if in_place_of is None else EarlierRun(in_place_of.state, in_place_of.left)
@@ -124,11 +118,7 @@ class TurnContext(Context):
         return [] if self._state is None else self._state.close()
 
     def discard_plugins(self) -> None:
-        """Forget the values of plugins. The turn has ended.
-
-        They often hold the context. Such a reference cycle would keep the turn, with all that it has read, until the
-        garbage collector runs.
-        """
+        """Forget the values of plugins at the end of the turn: many hold the context, which would be a reference cycle."""
         vars(self).pop("plugins", None)
 
     def discard_writes(self) -> None:
