@@ -73,21 +73,13 @@ def event(
 
 
 def schedule(name: str) -> dict[str, Any]:
-    """Return a new event that runs a schedule of the bot now. Linq never sends such an event.
-
-    Args:
-        name: The schedule's name: that of its function, or the `name=` of `@bot.every`.
-    """
+    """Return a new event that runs a schedule of the bot now, by its name. Linq never sends such an event."""
     now, event_id = _iso(time.time()), str(uuid.uuid4())
     return {"event_type": SCHEDULE_TYPE, "event_id": event_id, "created_at": now, "data": {"name": name}}
 
 
 def signed(body: bytes, event: Mapping[str, Any], *, secret: str) -> dict[str, str]:
-    """Return the headers that Linq would send with an event's body, with both signatures, at the present time.
-
-    Raises:
-        ConfigError: the secret is not a signing secret.
-    """
+    """Return the headers, with both signatures, that Linq would send with an event's body now. Raises ConfigError."""
     now, webhook_id = int(time.time()), str(event["event_id"])
     return {
         "content-type": "application/json",

@@ -103,11 +103,8 @@ def violations(
 ) -> list[Violation]:
     """Return the rules that were broken, by person and in the order of the conversations.
 
-    Args:
-        secrets: Values that no message may contain.
-        given_up: The dead letters of the bot.
-        unfinished: True also judges a stretch in which the bot has not finished. False leaves it out, because people
-            were interrupted.
+    No message may contain one of the `secrets`. With `unfinished`, a stretch in which the bot has not finished is
+    judged too; else it is left out, because people were interrupted.
     """
     leaks = Leaks(visits, secrets)
     found: list[Violation] = []

@@ -191,11 +191,7 @@ class Actor:
         return not self._visit.stretches or self._visit.stretches[-1].is_settled
 
     async def do(self, act: PersonAct) -> None:
-        """Perform an act, and wait for the bot if the act does.
-
-        Raises:
-            ApiError: the emulator refused the act.
-        """
+        """Perform an act, and wait for the bot if the act does."""
         performed = Performed(act, self._emulator.clock.now())
         match act:
             case Say():
