@@ -22,7 +22,6 @@ from linqbot.client.alarms import Alarms
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
-from linqbot.engine.conflicts import StateQueue
 from linqbot.engine.deadline import Deadline
 from linqbot.engine.failure import (
     OTHER_RELEASE_S,
@@ -31,6 +30,7 @@ from linqbot.engine.failure import (
     OfOtherRelease,
     RetryPolicy,
     SendMissed,
+    StateQueue,
     TurnFailure,
     conflict_of,
     decide,

@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 from linqbot.bot.context import Context
 from linqbot.clock import MovableClock
 from linqbot.engine import failure
-from linqbot.engine.conflicts import StateQueue
+from linqbot.engine.failure import StateQueue
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import StateConflict
@@ -188,7 +188,7 @@ async def test_turns_that_lost_a_value_run_one_after_the_other_and_the_queue_lea
 
 
 async def test_a_turn_does_not_wait_forever_for_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linqbot.engine.conflicts.WAIT_S", 0.0)
+    monkeypatch.setattr("linqbot.engine.failure.CONFLICT_WAIT_S", 0.0)
     queue = StateQueue()
     for name in ("w.1", "w.2"):
         queue.note(name, StateConflict("bot", "Total"))
