@@ -174,7 +174,7 @@ class Dispatcher:
         return self._bot.languages is not None
 
     def language_named(self, code: str | None) -> Language:
-        """Return the language of a question with the bot's own sentences; None is English. Raises BotError for others."""
+        """Return a question's language with the bot's own sentences; None is English. Raises BotError for an unknown one."""
         if self._bot.languages is not None:
             return self._bot.languages.named(code)
         from linqbot.language.spoken import ENGLISH, language_of  # only a bot that asks comes here

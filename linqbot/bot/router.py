@@ -1,9 +1,8 @@
 """A Router: handlers with their filters, middleware and error handlers, in the order of registration.
 
 A Bot is a Router too. Routers can be nested: `bot.include(router)` adds the router's handlers after those already
-registered, inside the router's own middleware. Functions of `@bot.on_start` and `@bot.on_stop` belong to no event: they
-belong to the process: see `lifecycle.py`. Next
-step: `bot/dispatch.py` runs the first handler that fits an event.
+registered, inside the router's own middleware. Functions of `@bot.on_start` and `@bot.on_stop` belong to the process
+and not to an event: see `lifecycle.py`. Next step: `bot/dispatch.py` runs the first handler that fits an event.
 """
 
 from __future__ import annotations

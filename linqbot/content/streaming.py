@@ -244,7 +244,10 @@ class Reader:
         return text
 
     async def changed(self, until: float) -> None:
-        """Wait for the next chunk or the end of the source, at most until a Unix time. `take` raises the error at its end."""
+        """Wait for the next chunk or the end of the source, but at most until a time in Unix seconds.
+
+        Return at once if the source has ended: the next `take` then raises its error.
+        """
         if self._has_ended:
             return
         # The alarm must not count as work of the turn: nothing of the turn waits for the time itself.

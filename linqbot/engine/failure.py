@@ -286,7 +286,7 @@ def refused_by(error: Refused) -> str:
 
 
 def unreachable(error: BaseException | None) -> Literal["opted_out", "left", "muted", "withheld"] | None:
-    """Return why a send is not made, if a person, a group, a mute or the bot's manners are the reason; else None."""
+    """Return why a send is not made: an opt-out, a group that was left, a mute, or the bot's manners; else None."""
     if isinstance(error, Muted):
         return "muted"
     if isinstance(error, Withheld):

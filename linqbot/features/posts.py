@@ -112,7 +112,7 @@ def _delivery(prefix: str, stored: dict[str, Any], now: float) -> Delivery:
 
 
 def _checked(data: Any) -> Any:
-    """Return the data of a post as plain values, as its handler gets them. Raises BotError for no or a large JSON object."""
+    """Return the data of a post as its handler gets it. Raises BotError if it is no JSON object, or too large."""
     try:
         content = to_json(data, inf_nan_mode="constants")
         plain = from_json(content, allow_inf_nan=False)

@@ -86,7 +86,7 @@ class Schedule:
 
 
 def check_name(name: object, of: str) -> None:
-    """Raise BotError if the name `of` such a thing, as "broadcast", is not 1 to 64 letters, digits, `_`, `.` and `-`."""
+    """Raise BotError if the name `of` a schedule, a broadcast or a post is not 1 to 64 letters, digits, `_`, `.`, `-`."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise BotError(f"{name!r} cannot be the name of a {of}. Use 1 to 64 letters of ASCII, digits, _, . and -.")
 

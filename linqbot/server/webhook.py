@@ -262,7 +262,7 @@ class WebhookEndpoint:
         return 200, [], b""
 
     async def _answer_stale(self, headers: dict[str, str], body: bytes, error: StaleSignature) -> Answer:
-        """Answer a genuine delivery whose time is wrong: 200 if it is stored already, else 503: it comes with a new time."""
+        """Answer a genuine delivery whose time is wrong: 200 if it is stored, else 503, so that it comes with a new time."""
         webhook_id, is_signed = headers.get("webhook-id", ""), "webhook-signature" in headers
         delivery = Delivery.from_webhook(
             body, webhook_id=webhook_id, received_at=self._clock.now(), signed_id=is_signed

@@ -48,7 +48,7 @@ THE_BOT: Final = By("the bot")
 
 
 class ActedOn(NamedTuple):
-    """The thing that an operator acts on, such as a chat, a question, or a value of state by name; empty for a person.
+    """The thing that an operator acts on, by its id or name, such as a chat or a value of state; empty for a person.
 
     `about` is the id of its chat, or the digest of its person; None if it concerns none.
     """

@@ -28,8 +28,7 @@ class Lease:
         attempts: Number of failed runs of the handler.
         crashes: Number of leases that ended without a `finish` where only this delivery can be the cause: the process
             died while nothing else was leased, or the lease ran out. If the process dies with several deliveries
-            leased, it counts for none of them. Instead they become suspects: if the process dies with them again,
-            `take` leases them in shrinking groups, finally one at a time.
+            leased, they become suspects instead: see `indexes.py`.
         delivery_count: Number of earlier leases, however they ended: failed, deferred, crashed, or given back by a
             clean stop.
         replay: 0, then one more for each deliberate replay of the delivery. Each replay has its own idempotency keys.

@@ -6,8 +6,8 @@ file, reads the whole backlog. When the process crashes, any delivery in flight 
 that is in flight in a second crash becomes a suspect. Suspects are retried in shrinking groups, finally one at a time,
 so that only the poison message is dead-lettered.
 
-The others save reads. `OpenConversations`: the summaries of all conversations by chat. `Recent`: the deliveries stored last, with their decoded bodies. `LaneWatch` wakes code
-that waits for the next delivery of a lane. The backend stores the rows.
+The others save reads: `OpenConversations` has the summaries of all conversations by chat, `Recent` the deliveries
+stored last, with their decoded bodies. `LaneWatch` wakes code that waits for the next delivery of a lane.
 """
 
 from __future__ import annotations

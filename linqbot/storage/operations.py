@@ -241,7 +241,7 @@ class OpQueue(ABC):
 
     @abstractmethod
     async def _write(self, batch: list[Op[Any]]) -> None:
-        """Write a batch in one transaction, and let memory follow it. Raises Unwritable if an operation cannot be."""
+        """Write a batch in one transaction; memory follows it. Raises Unwritable if an operation cannot be stored."""
 
     def _answer(self, batch: list[Op[Any]], error: Exception | None = None) -> None:
         """Resolve the futures of a batch: with `error`, if there is one, or else with what each operation has."""

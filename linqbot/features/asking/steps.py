@@ -50,7 +50,7 @@ LARGEST_RESULT_BYTES: Final = 256 << 10
 
 
 def check_length(entries: int, what: str) -> None:
-    """Raise ConversationTooLong if a conversation may have no more entries, such as one of the handler or step `what`."""
+    """Raise ConversationTooLong, with the name of what adds an entry, if a conversation may have no more."""
     if entries >= MOST_ENTRIES:
         raise ConversationTooLong(
             f"The conversation has {entries} journal entries (questions, steps and calls), and {what} would make another "

@@ -350,7 +350,11 @@ def _sticker_image(sticker: JsonObject, at: str) -> Broken | None:
 def _sticker_places(
     stickers: Sequence[JsonObject], decorations: Sequence[JsonObject], value: str, at: str
 ) -> Broken | None:
-    """Check R48, the positions of stickers: none within two UTF-16 units of a character; several code points may do."""
+    """Check R48: the positions of stickers.
+
+    A sticker must not split a character of two UTF-16 units. As far as we know, it may split a character of several
+    code points.
+    """
     if not stickers:
         return None
     units = value.encode("utf-16-le", "surrogatepass")

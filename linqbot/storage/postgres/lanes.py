@@ -1,16 +1,15 @@
 """The lanes in PostgreSQL: put deliveries into them, lease their heads, give leases back, and end turns.
 
-`storage/operations.py` calls these steps, inside a transaction of the writer. Each transaction first locks the lanes to which it
-adds, in one order. So deliveries of a lane get their numbers in the order in which they are committed, whatever process
-accepted them.
+`storage/operations.py` calls these steps, inside a transaction of the writer. Each transaction first locks the lanes to
+which it adds, in one order. So deliveries of a lane get their numbers in the order in which they are committed,
+whatever process accepted them.
 
-A lane is hidden in pgmq until the lease of its head ends. The table `head` has the heads of all lanes, so a lease does not read
-the whole queue. This module adds what pgmq does not know: a token that fences late writers, the counts of leases and crashes,
-and the limits for suspects after a crash. Turns that end together share each statement.
+A lane is hidden in pgmq until the lease of its head ends. The table `head` has the heads of all lanes, so a lease does
+not read the whole queue. This module adds what pgmq does not know: a token that fences late writers, the counts of
+leases and crashes, and the limits for suspects after a crash. Turns that end together share each statement.
 
-When a process dies, its leases are counted by the process that notices it. If other deliveries were in flight too, each of
-them may be the poison message. From its second crash on, a delivery is a suspect: it is retried in shrinking groups within
-one process, finally alone, so that only the poison message is dead-lettered.
+When a process dies, its leases are counted by the process that notices it. Suspects are retried as in
+`storage/indexes.py`, each group within one process.
 """
 
 from __future__ import annotations
