@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# A bot and linqbot on Fly.io: docs/deploy/hosts.md. vendor/ has linqbot's wheel.
+# A bot and linqbot on Fly.io: docs/deploy/run.md. vendor/ has linqbot's wheel.
 
 FROM python:3.13-slim-trixie
 ENV HOME=/data \

@@ -27,7 +27,7 @@ FLY = tomllib.loads((DEPLOY / "fly" / "fly.toml").read_text())
 FLY_IMAGE = (DEPLOY / "fly" / FLY["build"]["dockerfile"]).read_text().replace("\\\n", "")
 (RENDER,) = yaml.safe_load((DEPLOY / "render" / "render.yaml").read_text())["services"]
 UNIT = (DEPLOY / "systemd" / "linqbot.service").read_text()
-PAGE = (DEPLOY.parent / "docs" / "deploy" / "hosts.md").read_text()
+PAGE = (DEPLOY.parent / "docs" / "deploy" / "run.md").read_text()
 
 
 @dataclass
