@@ -35,7 +35,6 @@ WRITTEN = [
     ROOT / "llms.txt",
     *sorted(DOCS.glob("*.md")),
     *sorted(DOCS.glob("deploy/*.md")),
-    *sorted(DOCS.glob("coming-from/*.md")),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
 """The pages that are committed. Those of the reference are built: `test_reference.py`."""

@@ -38,7 +38,7 @@ QUESTIONS: dict[str, str] = {
 NEEDS_CHROMIUM = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not on the PATH (Debian: apt-get install chromium)"
 )
-KINDS = ("", "coming-from/aiogram/", "replying/", "measured/", "reference/settings/")
+KINDS = ("", "coming-from/", "replying/", "measured/", "reference/settings/")
 """A page of each kind."""
 # The theme's buttons for copying stand in landmarks without a name.
 AXE_RUN = """async (options) => (await axe.run({ exclude: [".md-code__nav"] }, { resultTypes: ["violations"], ...options }))
@@ -102,7 +102,7 @@ def search(site: str, chromium: Browser) -> Callable[[str], list[str]]:
 
 def test_one_file_holds_every_written_page_for_a_language_model(site: str) -> None:
     whole = httpx.get(f"{site}llms-full.txt").raise_for_status().text
-    for page in [path for folder in (".", "deploy", "coming-from") for path in DOCS.glob(f"{folder}/*.md")]:
+    for page in [path for folder in (".", "deploy") for path in DOCS.glob(f"{folder}/*.md")]:
         assert f"\n{page.read_text().splitlines()[0]}\n" in whole, page
 
 

@@ -101,7 +101,7 @@ def command(
     With --public-url, try the bot with your real account: it is subscribed while it runs, and listens on LINQBOT_PORT.
 
     With --no-bot, run the emulator alone: Linq's API at /v3 and /api/partner/v3, the phone page at /, the control API at
-    /emulator. linqbot's page docs/other-bots.md says how a bot without linqbot uses it.
+    /emulator. linqbot's page docs/coming-from.md says how a bot without linqbot uses it.
     """
     if world is not None and (public_url is not None or state is not None):
         raise click.UsageError("--world goes with neither --public-url nor --state: they have a world of their own.")
