@@ -1,3 +1,3 @@
-"""How long tests wait for what is sure to come: a machine at work on other things may need minutes for a second's work."""
+"""The longest wait of a test for what is sure to come: a machine at work on other things may need minutes for a second's work."""
 
 PATIENCE_S = 180.0
