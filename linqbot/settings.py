@@ -205,6 +205,10 @@ class Settings(BaseModel):
         ge=0,
         description="Maximum age, in seconds, of messages that are answered although Linq gave up on them",
     )
+    lines: List = Field(
+        (),
+        description="Lines that this bot serves, comma-separated: only their missed messages are fetched. Default: all",
+    )
     tell: Targets = Field(
         (),
         repr=False,
@@ -323,6 +327,7 @@ class Settings(BaseModel):
             log_turns=self.log_turns,
             order_wait_s=self.order_wait_s,
             answer_missed_s=self.answer_missed_s,
+            lines=self.lines,
             clock=clock,
             plugins=plugins,
             refusals_file=self.refusals_file,

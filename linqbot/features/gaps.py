@@ -135,19 +135,28 @@ class Gaps:
         answer_for_s: The age in seconds up to which a missed message is handled like any other, although Linq has given
             up delivering it. An older one is history, and so is one after which a later message of the chat was
             handled. Only handlers with `late=True` get history.
+        lines: The lines whose chats are asked for missed messages after a long downtime; () for all of the account.
 
     Attributes:
         lost: Number of messages that this process had to fetch after Linq had given up delivering them.
     """
 
     def __init__(
-        self, client: Client, storage: Storage, clock: Clock, *, wait_s: float = 10.0, answer_for_s: float = 3600.0
+        self,
+        client: Client,
+        storage: Storage,
+        clock: Clock,
+        *,
+        wait_s: float = 10.0,
+        answer_for_s: float = 3600.0,
+        lines: Sequence[str] = (),
     ) -> None:
         self._client = client
         self._storage = storage
         self._clock = clock
         self._wait_s = wait_s
         self._answer_for_s = answer_for_s
+        self._lines = lines
         self.lost = 0
         # The time of the bot's first webhook, once it is known. Messages sent before it are not fetched.
         self._first_at = 0.0
@@ -292,10 +301,11 @@ class Gaps:
         for each in await self._storage.conversations(limit=_MOST_QUESTIONS):
             if each.status == "waiting":
                 asked.setdefault(each.chat_id, []).append(each)
-        async for chat in chats.list_chats(limit=PAGE_SIZE):
-            questions = asked.pop(chat.id, ())
-            if questions or chat.updated_at is None or chat.updated_at.timestamp() >= since:
-                count += await self._store_missed_of(chat, questions, since)
+        for line in self._lines or (None,):
+            async for chat in chats.list_chats(from_=line, limit=PAGE_SIZE):
+                questions = asked.pop(chat.id, ())
+                if questions or chat.updated_at is None or chat.updated_at.timestamp() >= since:
+                    count += await self._store_missed_of(chat, questions, since)
         for chat_id, questions in asked.items():
             if (unlisted := await given(chats.retrieve(chat_id))) is not None:
                 count += await self._store_missed_of(unlisted, questions, since)

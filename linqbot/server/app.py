@@ -82,6 +82,7 @@ def create_app(
     log_turns: bool = False,
     order_wait_s: float = 10.0,
     answer_missed_s: float = 3600.0,
+    lines: Sequence[str] = (),
     plugins: Plugins | None = None,
     refusals_file: Path | None = None,
     post_secrets: Sequence[str] = (),
@@ -108,6 +109,7 @@ def create_app(
         order_wait_s: Seconds that a chat's first message after a gap may wait while Linq is asked for earlier messages
             that are missing. 0 never asks: messages are then handled in the order in which they were accepted.
         answer_missed_s: Maximum age, in seconds, of messages that are answered although Linq gave up on them.
+        lines: Lines whose missed messages are fetched after a downtime, E.164; () for all lines of the account.
         plugins: Plugins of this app; they must not be used by another app. None loads those that the bot names or
             brings; `linqbot.settings` also loads other installed plugins.
         refusals_file: File for the counts of refused deliveries, which `linqbot check` reads; None writes none.
@@ -155,7 +157,7 @@ def create_app(
         shared_since=clock.now() if storage.is_shared else math.inf,
         serving_since=clock.now(),
     )
-    gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
+    gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s, lines=lines)
     # During an outage, the other processes cannot tell which lanes they refuse, so any chat may miss messages.
     on_outage = gaps.note if storage.is_shared else lambda: None
     worker = Worker(

@@ -22,7 +22,7 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
 
-LINE, ANN, BOB = "+12025550100", "+14155550142", "+14155550143"
+LINE, OTHER_LINE, ANN, BOB = "+12025550100", "+12025550101", "+14155550142", "+14155550143"
 HOUR = 3600.0
 
 
@@ -199,3 +199,14 @@ async def test_messages_are_fetched_although_the_bot_stops_again_before_that(har
         await gaps.catch_up(order)
     assert len(orders) == 1
     assert missed in {each.id.rpartition(".")[2] for each in await harness.storage.waiting()}
+
+
+async def test_only_the_lines_of_the_bot_are_asked_for_missed_messages(harness: Harness) -> None:
+    await heard(harness, harness.text("before"), "before")
+    harness.emulator.do(Write(from_=ANN, to=OTHER_LINE, parts=[{"type": "text", "value": "not for this bot"}]))
+    missed = harness.text("missed")
+    harness.clock.advance(42 * 60)
+    await end_downtime(harness.storage, harness.clock)
+    (order,) = await harness.storage.take(10, lease_s=60)
+    await Gaps(harness.client, harness.storage, harness.clock, lines=[LINE]).catch_up(order)
+    assert [each.id for each in await harness.storage.waiting()] == [f"i.reconciled.{missed}"]

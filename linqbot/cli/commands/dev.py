@@ -14,8 +14,8 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,13 @@ MESSAGES = "message.received"
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
 @allow_host_option
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Restart the bot when a file is saved.")
+@click.option(
+    "--line",
+    is_flag=False,
+    flag_value="",
+    metavar="[NUMBER]",
+    help="Use a line of your real account, over the relay of Linq's own CLI: no tunnel.",
+)
 @click.option(
     "--public-url",
     metavar="URL",
@@ -88,6 +95,7 @@ def command(
     port: int,
     names: tuple[str, ...],
     reload: bool,
+    line: str | None,
     public_url: str | None,
     no_bot: bool,
     api_key: str | None,
@@ -98,19 +106,23 @@ def command(
 ) -> None:
     """Try the bot in FILE, by default bot.py, on an emulated phone in the browser. No account, no token, no tunnel.
 
-    With --public-url, try the bot with your real account: it is subscribed while it runs, and listens on LINQBOT_PORT.
+    With --line or --public-url, try the bot with your real account, which is subscribed to your machine while it runs.
+    With --public-url it listens on LINQBOT_PORT.
 
     With --no-bot, run the emulator alone: Linq's API at /v3 and /api/partner/v3, the phone page at /, the control API at
     /emulator. linqbot's page docs/coming-from.md says how a bot without linqbot uses it.
     """
-    if world is not None and (public_url is not None or state is not None):
-        raise click.UsageError("--world goes with neither --public-url nor --state: they have a world of their own.")
-    if terminal and (no_bot or public_url is not None or as_json):
-        raise click.UsageError("--terminal goes with none of --no-bot, --public-url and --json.")
+    is_real = line is not None or public_url is not None
+    if world is not None and (is_real or state is not None):
+        raise click.UsageError("--world goes with none of --line, --public-url and --state: they have their own world.")
+    if terminal and (no_bot or is_real or as_json):
+        raise click.UsageError("--terminal goes with none of --no-bot, --line, --public-url and --json.")
     declared = None if world is None else read_world(world)
+    if is_real and (no_bot or None not in (line, public_url)):
+        raise click.UsageError(
+            "Give one of --line, --public-url and --no-bot: with a real account there is no emulator."
+        )
     if no_bot:
-        if public_url is not None:
-            raise click.UsageError("Give either --no-bot or --public-url: with a real account there is no emulator.")
         serve_emulator(host, port, names, api_key=api_key, state=state, declared=declared, as_json=as_json)
         return
     if state is not None:
@@ -125,16 +137,14 @@ def command(
     logs.configure("warning", "json" if as_json else "auto")
     if public_url is not None:
         is_given = ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT
-        _with_account(
+        _behind_tunnel(
             file, public_url, port if is_given else None, path.resolve().parent, reload=reload, as_json=as_json
         )
         return
-    with uvicorn_server.listen(host, port) as page, uvicorn_server.listen("127.0.0.1", 0) as bound:
-        bot_port = bound.getsockname()[1]
-        bound.listen()
-        passes_socket = os.name == "posix"
-        if not passes_socket:
-            bound.close()
+    if line is not None:
+        _on_line(file, line, path.resolve().parent, reload=reload, as_json=as_json)
+        return
+    with uvicorn_server.listen(host, port) as page, _bots_socket() as (bot_port, bound):
         open_at = exposed(page, host, names)
         warn(open_at, "the phone page and the control API", as_json=as_json)
         with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
@@ -146,7 +156,7 @@ def command(
                         bot_port,
                         Path(folder),
                         as_json=as_json,
-                        bound=bound if passes_socket else None,
+                        bound=bound,
                     ),
                     path.resolve().parent,
                     page,
@@ -158,14 +168,41 @@ def command(
             )
 
 
-def _with_account(file: str, public_url: str, port: int | None, watched: Path, *, reload: bool, as_json: bool) -> None:
+@contextmanager
+def _bots_socket() -> Iterator[tuple[int, socket.socket | None]]:
+    """Yield a free port and the socket that listens on it for the bot; on Windows, which passes none on, only the port."""
+    with uvicorn_server.listen("127.0.0.1", 0) as bound:
+        bound.listen()
+        port = bound.getsockname()[1]
+        if os.name == "posix":
+            yield port, bound
+        else:
+            bound.close()
+            yield port, None
+
+
+def _behind_tunnel(file: str, url: str, port: int | None, watched: Path, *, reload: bool, as_json: bool) -> None:
     # Imported here: a bot on the emulator does not need it.
     from linqbot.cli.dev import public
+    from linqbot.ops.subscriptions import target
+    from linqbot.server.secret_file import SecretFile
     from linqbot.settings import from_env
 
     settings = from_env(port=port)
-    bot = BotProcess(file, "", settings.port, Path(), as_json=as_json, instead=public.environ(settings))
-    asyncio.run(public.run(bot, settings, public_url, watched, reload=reload))
+    instead = public.environ(settings) | public.OF_TUNNEL
+    bot = BotProcess(file, "", settings.port, Path(), as_json=as_json, instead=instead)
+    there = partial(public.Tunnel, secrets=SecretFile(public.SECRET_FILE), target_url=target(url), bot_url=bot.url)
+    asyncio.run(public.run(bot, settings, there, watched, reload=reload))
+
+
+def _on_line(file: str, line: str, watched: Path, *, reload: bool, as_json: bool) -> None:
+    from linqbot.cli.dev import public, relay
+    from linqbot.settings import from_env
+
+    settings = from_env()
+    with _bots_socket() as (port, bound), tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
+        bot = BotProcess(file, "", port, Path(folder), as_json=as_json, bound=bound, instead=public.environ(settings))
+        asyncio.run(public.run(bot, settings, partial(relay.Relay, bot=bot, line=line), watched, reload=reload))
 
 
 async def _dev(

@@ -23,7 +23,7 @@ from typing import Any, Final
 import click
 import httpx
 
-from linqbot.cli.dev.processes import end, hang_up, held_back, no_authorities
+from linqbot.cli.dev.processes import end, hang_up, held_back, no_authorities, stop
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.documents import iso
@@ -149,14 +149,8 @@ class BotProcess:
         self.is_stopping = True
         if self.preparing is not None:
             self.preparing.cancel()
-        if self.process is None or self.process.returncode is not None:
-            return
-        end(self.process, at_once=False)
-        try:
-            await asyncio.wait_for(self.process.wait(), self.stop_s)
-        except TimeoutError:
-            end(self.process, at_once=True)
-            await self.process.wait()
+        if self.process is not None:
+            await stop(self.process, within_s=self.stop_s)
 
     def refuse(self) -> None:
         """Close the connections that wait, and each that comes until the next start: no process is there to accept them."""

@@ -7,6 +7,7 @@ it inherits. Then SIGINT ends the child at once, until its server handles the si
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import signal
@@ -65,6 +66,18 @@ def end(process: Process, *, at_once: bool) -> None:
     """
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL if at_once and sys.platform != "win32" else signal.SIGTERM)
+
+
+async def stop(process: Process, *, within_s: float) -> None:
+    """Stop a child process; kill it if it does not stop in time. It may have ended."""
+    if process.returncode is not None:
+        return
+    end(process, at_once=False)
+    try:
+        await asyncio.wait_for(process.wait(), within_s)
+    except TimeoutError:
+        end(process, at_once=True)
+        await process.wait()
 
 
 _Respond: TypeAlias = Callable[[Request], Awaitable[Response]]

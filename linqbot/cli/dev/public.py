@@ -1,7 +1,8 @@
 """`linqbot dev --public-url`: run the bot on this machine with a real account, behind a tunnel of the author's.
 
 A subscription is created for this run and deleted at its end. A crash leaves the subscription behind. Its secret is in a
-file, so the next run finds it and takes it over, even if the tunnel has another address by then.
+file, so the next run finds it and takes it over, even if the tunnel has another address by then. `run` also serves
+`linqbot dev --line`: see `relay.py`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import click
 import watchfiles
@@ -23,7 +24,7 @@ from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.doctor.probe import probe
-from linqbot.ops.subscriptions import Handled, Wanted, address, events_for, is_pending, sync, target
+from linqbot.ops.subscriptions import Handled, Wanted, address, events_for, is_pending, sync
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings, how_to_set_key
 
@@ -36,25 +37,53 @@ STORAGE: Final = f"sqlite:///{FOLDER / 'dev.db'}"
 def environ(settings: Settings) -> dict[str, str]:
     if not settings.api_key:
         raise ConfigError(
-            "LINQ_API_V3_API_KEY is not set, and --public-url is for a real account. "
-            + how_to_set_key("Set it to the API token from your Linq dashboard, or leave out --public-url.")
+            "LINQ_API_V3_API_KEY is not set, and --line and --public-url are for a real account. "
+            + how_to_set_key("Set it to the API token from your Linq dashboard, or run linqbot dev without the option.")
         )
     return {
         "LINQ_API_V3_API_KEY": settings.api_key,
         "LINQ_API_V3_BASE_URL": settings.base_url,
-        "LINQ_WEBHOOK_SECRET": "",
-        "LINQ_WEBHOOK_SECRET_FILE": str(SECRET_FILE),
-        "LINQBOT_STORAGE": STORAGE,
         "LINQBOT_DRAIN_S": "5",
     }
 
 
-async def run(bot: BotProcess, settings: Settings, public_url: str, watched: Path, *, reload: bool) -> None:
+OF_TUNNEL: Final = {
+    "LINQ_WEBHOOK_SECRET": "",
+    "LINQ_WEBHOOK_SECRET_FILE": str(SECRET_FILE),
+    "LINQBOT_STORAGE": STORAGE,
+}
+
+
+class EventSource(Protocol):
+    """A way for Linq's events to reach this machine."""
+
+    async def open(self) -> None:
+        """Open it, before the bot starts."""
+
+    async def pass_on(self) -> None:
+        """Pass events on to the bot until this task is cancelled."""
+
+    async def sync(self, handled: Handled) -> None:
+        """Have Linq deliver the event types that the bot handles. Called before each start of the bot."""
+
+    async def trouble(self) -> str | None:
+        """Return why nothing arrives, although the bot is up; None if there is no reason."""
+
+    async def lines(self) -> str:
+        """Return the lines to text."""
+
+    async def remove(self) -> None:
+        """Close it, and delete its subscription."""
+
+
+async def run(
+    bot: BotProcess, settings: Settings, source_of: Callable[[Client], EventSource], watched: Path, *, reload: bool
+) -> None:
     assert settings.api_key
     async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
-        subscribed = _Subscribed(client, SecretFile(SECRET_FILE), target(public_url))
+        source = source_of(client)
         with _stop_signal() as stop:
-            serving = asyncio.create_task(_serve(bot, subscribed, watched if reload else None))
+            serving = asyncio.create_task(_serve(bot, source, watched if reload else None))
             asked = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -65,18 +94,24 @@ async def run(bot: BotProcess, settings: Settings, public_url: str, watched: Pat
                     task.cancel()
                 await asyncio.gather(serving, asked, return_exceptions=True)
                 # First at Linq: what it sends once the bot has stopped would fail.
-                await subscribed.remove()
+                await source.remove()
                 await bot.stop()
 
 
 @dataclass(slots=True)
-class _Subscribed:
+class Tunnel:
+    """A tunnel of the author's, to which Linq delivers."""
+
     client: Client
     secrets: SecretFile
     target_url: str
+    bot_url: str
     id: str | None = None  # None until there is a subscription
 
-    async def take_over(self) -> None:
+    async def pass_on(self) -> None:
+        await asyncio.Event().wait()  # the tunnel itself does
+
+    async def open(self) -> None:
         """Take over the subscription that a crash has left. If there are several, delete all but one."""
         kept = {each.subscription_id for each in self.secrets.read()}
         there = [one async for one in self.client.webhook_subscriptions.list()]
@@ -118,7 +153,12 @@ class _Subscribed:
     async def trouble(self) -> str | None:
         secret = next(each.secret for each in self.secrets.read() if each.subscription_id == self.id)
         found = (await probe(self.target_url, secret)).trouble
-        return f"{found.what} [{found.code}]" if found else None
+        if found is None:
+            return None
+        return (
+            f"Nothing arrives through {address(self.target_url)}: {found.what} [{found.code}]\n"
+            f"  Point your tunnel to {self.bot_url}, where the bot listens."
+        )
 
     async def lines(self) -> str:
         return " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
@@ -132,32 +172,35 @@ class _Subscribed:
         self.secrets.drop(subscription_id)
 
 
-async def _serve(bot: BotProcess, subscribed: _Subscribed, watched: Path | None) -> None:
+async def _serve(bot: BotProcess, source: EventSource, watched: Path | None) -> None:
+    await source.open()
+    await asyncio.gather(source.pass_on(), _keep_up(bot, source, watched))
+
+
+async def _keep_up(bot: BotProcess, source: EventSource, watched: Path | None) -> None:
     """Serve the bot until this task is cancelled, and restart it whenever a file in `watched` is saved."""
-    await subscribed.take_over()
-    await _begin(bot, subscribed)
+    await _begin(bot, source)
     if watched is None:
         await asyncio.Event().wait()
     only_python = watchfiles.PythonFilter()
     async for _ in watchfiles.awatch(watched or ".", watch_filter=only_python, debounce=200, step=20):
         await bot.stop()
-        await _begin(bot, subscribed)
+        await _begin(bot, source)
 
 
-async def _begin(bot: BotProcess, subscribed: _Subscribed) -> None:
+async def _begin(bot: BotProcess, source: EventSource) -> None:
     handled = await _handled(bot.file)
     if handled is None:
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
         return
-    await subscribed.sync(handled)
+    await source.sync(handled)
     await bot.start()
     if not await bot.is_up():
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
-    elif trouble := await subscribed.trouble():
-        click.secho(f"  Nothing arrives through {address(subscribed.target_url)}: {trouble}", fg="red", err=True)
-        click.secho(f"  Point your tunnel to {bot.url}, where the bot listens.", fg="red", err=True)
+    elif trouble := await source.trouble():
+        click.secho(f"  {trouble}", fg="red", err=True)
     else:
-        lines = click.style(await subscribed.lines(), fg="cyan", bold=True)
+        lines = click.style(await source.lines(), fg="cyan", bold=True)
         click.echo(f"\n  Text your bot: {lines}\n  Ctrl-C stops the bot and deletes the subscription.\n", err=True)
 
 
