@@ -45,7 +45,7 @@ from linqbot.linq.rules.check import takes_body
 log = logging.getLogger("linqbot.emulator")
 
 MAX_BODY_BYTES = 4 * 2**20
-CALLS_KEPT = 200
+CALLS_KEPT = 1000
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     "chats.create": chats.create,

@@ -85,6 +85,8 @@ class BotRunner(Protocol):
 
 
 SHOWN = 200
+"""The deliveries, calls and reports of turns that a page shows at first."""
+REPORTS_KEPT = 1000
 
 
 class Emulator:
@@ -125,7 +127,7 @@ class Emulator:
         self.api_key = api_key
         self.world = World(self.clock, public_url=public_url.rstrip("/"), delivery_transport=delivery_transport)
         self.calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
-        self.observations: deque[dict[str, Any]] = deque(maxlen=SHOWN)
+        self.observations: deque[dict[str, Any]] = deque(maxlen=REPORTS_KEPT)
         self.bot: dict[str, Any] | None = None
         self.runner: BotRunner | None = None
         self._own_subscriptions: list[SubscriptionRecord] = []
@@ -324,8 +326,8 @@ class Emulator:
             ],
             "subscriptions": [documents.shown(one) for one in self.state.subscriptions.values()],
             "deliveries": list(map(documents.shown, list(self.world.deliveries.history)[-SHOWN:])),
-            "calls": list(self.calls),
-            "observations": list(self.observations),
+            "calls": list(self.calls)[-SHOWN:],
+            "observations": list(self.observations)[-SHOWN:],
             "bot": self.bot,
             "conditions": self.world.conditions(),
             "runner": self.runner_facts(),

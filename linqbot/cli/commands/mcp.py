@@ -174,6 +174,13 @@ def _offer_phone(server: MCPServer, page: str) -> None:
         return {"messages": messages, "turns": [each for each in found["observations"] if each["chat_id"] in handles]}
 
     @server.tool()
+    async def copy_test(person: str = FIRST_PERSON) -> JsonObject:
+        """Return the latest conversation with a person as a pytest: what people wrote, and what the bot did, is expected."""
+        chats = [chat["id"] for chat in (await state())["chats"] if any(h["handle"] == person for h in chat["handles"])]
+        copied: JsonObject = (await http.get(f"/chats/{chats[-1] if chats else person}/test")).json()
+        return copied
+
+    @server.tool()
     async def move_clock(seconds: float) -> JsonObject:
         """Move the clock of the bot and of the emulator: what is due meanwhile happens."""
         shown: JsonObject = (await http.post("/clock", json={"advance_s": seconds})).json()

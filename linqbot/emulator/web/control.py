@@ -194,7 +194,7 @@ async def stored(emulator: Emulator, request: Request) -> EndpointResponse:
 async def observe(emulator: Emulator, request: Request) -> EndpointResponse:
     """Show a report of the bot on the page: of a turn (`kind` is `turn`), or of the bot's start (`kind` is `bot`).
 
-    `linqbot dev` posts these reports. The emulator keeps the latest 200 reports of turns, and the latest one of a start.
+    `linqbot dev` posts these reports. The emulator keeps the latest 1,000 reports of turns, and the latest one of a start.
     """
     raw = await read_json(request, MAX_REPORT_BYTES)
     model = BotReport if raw.get("kind") == "bot" else TurnObservation
@@ -231,6 +231,21 @@ async def messages(emulator: Emulator, request: Request) -> EndpointResponse:
     earlier = max(0, end - MESSAGES_AT_ONCE)
     shown = [shapes.watched_message(one) for one in chat.messages[earlier:end]]
     return EndpointResponse(200, {"earlier": earlier, "messages": shown})
+
+
+async def chat_test(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Return a pytest of a chat as `source`: it sends what people sent, lets the time pass, and expects what the bot did."""
+    from linqbot.emulator.copied_test.steps import Copier  # few ask for it
+
+    chat = existing(emulator.state.chats.get(request.path_params["chat_id"]), "chat")
+    return EndpointResponse(200, {"source": Copier(emulator).of_chat(chat)})
+
+
+async def event_test(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Return a pytest of an event as `source`, with the earlier events that it refers to."""
+    from linqbot.emulator.copied_test.steps import Copier
+
+    return EndpointResponse(200, {"source": Copier(emulator).of_event(request.path_params["event_id"])})
 
 
 ACTS = (
@@ -274,11 +289,13 @@ REQUESTS = (
     ControlRequest("GET", "/deliveries", deliveries),
     ControlRequest("GET", "/deliveries/{event_id}", delivery),
     ControlRequest("POST", "/deliveries/{event_id}/replay", replay),
+    ControlRequest("GET", "/deliveries/{event_id}/test", event_test),
     ControlRequest("GET", "/stored", stored),
     ControlRequest("POST", "/observations", observe, (TurnObservation, BotReport)),
     ControlRequest("GET", "/state", state),
     ControlRequest("GET", "/stream", stream),
     ControlRequest("GET", "/chats/{chat_id}/messages", messages),
+    ControlRequest("GET", "/chats/{chat_id}/test", chat_test),
 )
 
 

@@ -51,6 +51,11 @@ async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Pat
             await call("text", text=text)
         dev.until(lambda: "given up after attempt 1" in dev.said())
         assert replies(page) == ["Soup."]
+        source = (await call("copy_test"))["source"]
+        assert [line in source for line in ('phone.text("menu")', 'reply == "Soup."', '__name__ == "ValueError"')] == [
+            True
+        ] * 3
+        assert "Chat not found" in str(await call("copy_test", person="+14155550199"))
         turns = (await call("conversation"))["turns"]
         assert [turn["reason"] for turn in turns if turn["outcome"] == "not_handled"] == ["no filter fits"]
         found = await call("why", who="+14155550142")

@@ -109,6 +109,7 @@ def test_a_conversation_is_not_saved_as_pytest_without_its_webhooks(
     open_saving(page)
     page.get_by_role("button", name="Save as pytest").click()
     expect(page.get_by_role("alert")).to_contain_text("does not have the webhooks of all messages")
+    assert "409" in browsing.console_errors.pop()
 
 
 SHARED = "Save as a page that plays it"

@@ -59,6 +59,14 @@ export const fetchMessages = (chatId, before) => get(`chats/${encodeURIComponent
 export const fetchDeliveries = async (eventId) => (await get(`deliveries/${encodeURIComponent(eventId)}`)).deliveries;
 
 /**
+ * Return the source of a pytest.
+ * @param {"chats" | "deliveries"} kind
+ * @param {string} id The chat, or the event.
+ * @returns {Promise<string>}
+ */
+export const fetchTest = async (kind, id) => (await request("GET", `${kind}/${encodeURIComponent(id)}/test`)).source;
+
+/**
  * @param {Inbound} message
  * @returns {Promise<{ chat_id: string | null, message_id: string | null }>} Both are null when the bot has blocked the
  *   person.

@@ -1,13 +1,13 @@
 // One exchange of the inspector: a head that says what the bot did with an event, over the webhooks, the calls and the
 // receipts that belong to it.
 
+import { fetchTest } from "../client/control.js";
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { reconcile } from "../elements/reconcile.js";
 import { preciseTime } from "../model/time.js";
 import { copyButton } from "./clipboard.js";
 import { latestTurn, outcomeOf, placeOf } from "./outcome.js";
-import { canRepeat } from "./pytest.js";
 import { titleOf } from "./titles.js";
 import { traceItem } from "./trace.js";
 
@@ -20,10 +20,17 @@ import { traceItem } from "./trace.js";
 /** The filters that did not fit which are shown without opening an exchange. */
 const SHOWN_FILTERS = 3;
 
+/** The events that a test can repeat: `REPEATED` in `copied_test/source.py`. */
+const REPEATED = new Set([
+  ...["message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"],
+  ...["poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"],
+  ...["payment.authorized", "payment.succeeded", "payment.declined", "connection.created", "contact_card.received"],
+  ...["location.sharing.started", "location.sharing.stopped", "participant.added", "participant.removed"],
+]);
+
 /**
  * What an exchange needs of the inspector.
- * @typedef {{ store: Store, showMessage: (messageId: string) => void,
- *   copyTest: (key: string) => Promise<string> }} ExchangeView
+ * @typedef {{ store: Store, showMessage: (messageId: string) => void }} ExchangeView
  */
 
 /**
@@ -185,8 +192,8 @@ function reconcileBody(view, body, exchange) {
  * @param {ExchangeView} view
  * @param {Exchange} exchange
  */
-function actions({ showMessage, copyTest }, exchange) {
-  const { messageId, eventType } = exchange;
+function actions({ showMessage }, exchange) {
+  const { messageId, eventType, eventId } = exchange;
   const show = () => messageId && showMessage(messageId);
   return h(
     "div",
@@ -194,8 +201,8 @@ function actions({ showMessage, copyTest }, exchange) {
     messageId &&
       h("button", { type: "button", class: "pill small", on: { click: show } }, icon("reply"), "Show on the phone"),
     exchange.deliveries.length > 0 &&
-      canRepeat(eventType) &&
-      copyButton("Copy as pytest", () => copyTest(exchange.key)),
+      REPEATED.has(eventType ?? "") &&
+      copyButton("Copy as pytest", () => fetchTest("deliveries", eventId ?? "")),
   );
 }
 

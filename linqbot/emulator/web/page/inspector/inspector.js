@@ -9,7 +9,6 @@ import { makeFilters } from "./filters.js";
 import { linkWithPhone } from "./links.js";
 import { keepOpen, movingFocus, showPanel } from "../elements/side-panel.js";
 import { delayMs, isFailed } from "./outcome.js";
-import { pytestOfExchange } from "./steps.js";
 import { summaryOf, tone } from "./summary.js";
 import { searchable, searchableRow } from "./titles.js";
 
@@ -46,11 +45,7 @@ export function mountInspector(root, store) {
   const moveFocus = movingFocus(root, close);
   root.append(h("header", { class: "panel-bar" }, h("h2", {}, "Inspector"), close), element, scroll);
   const phone = linkWithPhone(root, store, { exchanges: () => exchanges, reveal });
-  const view = {
-    store,
-    showMessage: phone.showMessage,
-    copyTest: (/** @type {string} */ key) => pytestOfExchange(store, key, exchanges),
-  };
+  const view = { store, showMessage: phone.showMessage };
 
   function startOver() {
     limit = PAGE;

@@ -1,11 +1,10 @@
 // The sheet that saves the open conversation as a file.
 
+import { fetchTest } from "../client/control.js";
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
 import { succeeds, toast } from "../elements/toast.js";
-import { pytestOfChat } from "../inspector/steps.js";
-import { exchangesOf } from "../model/exchanges.js";
 import { sharedPage } from "./shared.js";
 
 /** @import { Store } from "../model/store.js" */
@@ -23,7 +22,7 @@ export function openSaving(store) {
     return;
   }
   const saveTest = async () => {
-    const source = await pytestOfChat(store, chat.id, exchangesOf(store.traces.list));
+    const source = await fetchTest("chats", chat.id);
     const name = /def (test_\w+)/.exec(source)?.[1] ?? "test_conversation";
     download(`${name}.py`, source, "text/x-python");
   };

@@ -1,0 +1,356 @@
+"""The source of a pytest that repeats a conversation: it sends what people sent, and expects what the bot did."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from linqbot.emulator.copied_test.exchanges import is_done, milliseconds, sent_message
+from linqbot.emulator.declared_world import FIRST_PERSON
+from linqbot.emulator.model.answers import JsonObject
+
+REPEATED: Final = frozenset(
+    {
+        *("message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"),
+        *("poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"),
+        *("payment.authorized", "payment.succeeded", "payment.declined", "connection.created"),
+        *("contact_card.received", "location.sharing.started", "location.sharing.stopped"),
+        *("participant.added", "participant.removed"),
+    }
+)
+"""The events that a phone of a test can cause. The page has the same list, in `inspector/exchange.js`."""
+
+OF_TIME: Final = frozenset({"linqbot.ask", "linqbot.send", "linqbot.schedule"})
+"""The events that come by themselves when the clock is moved."""
+
+_PAUSE_MS: Final = 60_000
+"""A test lets no shorter time pass than this between two acts of people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of a conversation, and what the bot did.
+
+    Attributes:
+        data: The event's data.
+        turns: The reports of its turns.
+        messages: The bot's messages by their ids, as the phone shows them.
+        poll: The poll that the event is about.
+        place: The location that was shared.
+        ms: The time of the event, if the test lets the time between the steps pass.
+    """
+
+    event_type: str
+    data: JsonObject
+    calls: Sequence[JsonObject] = ()
+    turns: Sequence[JsonObject] = ()
+    messages: dict[str, JsonObject] = field(default_factory=dict)
+    poll: JsonObject | None = None
+    place: JsonObject | None = None
+    ms: int | None = None
+
+
+def creates_payment(call: JsonObject) -> bool:
+    """Return True if a call asked for a payment: with a payment request, or by charging a customer."""
+    is_post = call["method"] == "POST" and call["path"].endswith(("/payment_requests", "/payments"))
+    return is_post and is_done(call) and bool((call["answer"] or {}).get("id"))
+
+
+def is_charge(payment_id: str) -> bool:
+    """Return True if a payment charges a customer. It is authorized by the customer, and then collected by the bot."""
+    return payment_id.startswith("pay_")
+
+
+def sender_of(data: JsonObject) -> str | None:
+    # Linq names its own line as the sender of an option that was added.
+    added = (data.get("added_options") or [{}])[0].get("creator_handle")
+    named = (added, *(data.get(name) for name in ("sender_handle", "from_handle", "shared_by", "from")))
+    handles = (one.get("handle") if isinstance(one, dict) else one for one in named)
+    return next((str(handle) for handle in handles if handle is not None), None)
+
+
+class PytestSource:
+    """The test of these steps, which are of one chat.
+
+    Args:
+        line: The bot's number.
+        people: All others in the chat.
+        module: The name of the bot's file, without `.py`.
+    """
+
+    def __init__(self, steps: Sequence[Step], *, line: str, people: Sequence[str], module: str) -> None:
+        self._steps, self._line, self._people, self._module = steps, line, people, module
+        self._lines: list[str] = []
+        self._add = self._lines.append
+        self._names: dict[str, str] = {}  # the variables of messages, by the ids
+        self._payments: dict[str, str] = {}  # the variables of payments and payment requests, by the ids
+        self._expected: set[str] = set()  # messages of the bot: a call may be repeated after a lost answer
+        self._imports: set[str] = set()
+        self._owner = sender_of(steps[0].data) or (people[0] if people else FIRST_PERSON)
+        self._all = "group" if len(people) > 1 else "phone"
+        self._ms = steps[0].ms or 0  # the time on the test's clock, as far as the test moves it
+
+    def text(self) -> str:
+        for step in self._steps:
+            self._let_time_pass(step)
+            if step.event_type not in OF_TIME:
+                self._send(step)
+            self._expect(step, is_last=step is self._steps[-1])
+        self._add(f"assert await {self._all}.replies() == []")
+        handle = "" if self._owner == FIRST_PERSON else f", handle={literal(self._owner)}"
+        service = self._steps[0].data.get("service") or "iMessage"
+        others = ", ".join(literal(one) for one in self._people if one != self._owner)
+        lines = [
+            f'"""A conversation copied from the emulator. Save this file next to {self._module}.py, and run: pytest"""',
+            "",
+            f"from {self._module} import bot",
+            "",
+            *sorted(self._imports),
+            "from linqbot.testing import PhoneFor",
+            *("", ""),
+            f"async def test_{self._test_name()}(phone_for: PhoneFor) -> None:",
+            f"    async with phone_for(bot{handle}{'' if service == 'iMessage' else f', service={literal(service)}'}) as phone:",
+            *([f"        group = phone.group({others})"] if self._all == "group" else []),
+            *(f"        {line}" for line in self._lines),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _test_name(self) -> str:
+        last = self._steps[-1]
+        text = unicodedata.normalize("NFKD", _text_of(_message_of(last.data)) or last.event_type).lower()
+        words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in text).split()
+        return "_".join(words or ["conversation"])[:40].removesuffix("_")
+
+    def _let_time_pass(self, step: Step) -> None:
+        passed = (self._ms if step.ms is None else step.ms) - self._ms
+        if passed >= _PAUSE_MS or (step.event_type in OF_TIME and passed > 0):
+            self._advance(math.ceil(passed / 1000))
+
+    def _advance(self, seconds: int) -> None:
+        self._ms += seconds * 1000
+        self._add(f"await phone.advance({seconds})")
+
+    # What people do
+
+    def _send(self, step: Step) -> None:
+        kind, data = step.event_type, step.data
+        phone = self._phone_of(sender_of(data))
+        if kind == "message.received":
+            self._write(phone, _message_of(data))
+        elif kind == "message.edited":
+            text = (data.get("part") or {}).get("text")
+            self._add(f"await {phone}.edit({self._name_of(data['id'])}, {literal(text)})")
+        elif kind.startswith("poll.") and kind != "poll.reaction.added":
+            self._do_with_poll(phone, step)
+        elif kind.startswith("payment."):
+            # The bot itself collects a charge.
+            if not (kind == "payment.succeeded" and is_charge(data["id"])):
+                verb = "decline" if kind == "payment.declined" else "pay"
+                self._add(f"await phone.{verb}({self._payments.get(data['id'])})")
+        elif kind.startswith("location."):
+            self._share(phone, step)
+        elif kind.startswith("participant."):
+            self._change_members(step)
+        elif kind == "connection.created":
+            # A phone has no method for it.
+            self._imports.add("from linqbot.emulator.acts.chat_acts import Connect")
+            self._add(f"phone.emulator.do(Connect(from_={literal(data['metadata']['handle'])}))")
+            self._add("await phone.emulator.flush()")
+        elif kind == "contact_card.received":
+            names = [data[name] for name in ("first_name", "last_name") if data.get(name)]
+            self._add(f"await {phone}.share_card({', '.join(map(literal, names))})")
+        else:
+            self._react(phone, step)
+
+    def _react(self, phone: str, step: Step) -> None:
+        data = step.data
+        message = self._name_of(data["message_id"])
+        if data["reaction_type"] == "sticker":
+            name = (data.get("sticker") or {}).get("file_name") or "sticker.png"
+            self._add(f'await {phone}.sticker({message}, b"a sticker", {literal(name)})')
+            return
+        remove = ", remove=True" if step.event_type == "reaction.removed" else ""
+        kind = literal(data.get("custom_emoji") or data["reaction_type"])
+        self._add(f"await {phone}.react({message}, {kind}{remove})")
+
+    def _do_with_poll(self, phone: str, step: Step) -> None:
+        data = step.data
+        if step.event_type == "poll.received":
+            said = self._said(data["message_id"])
+            self._add(f"{said}await {phone}.poll({_texts_of(data['poll']['options'])})")
+            return
+        message = self._name_of(data["message_id"])
+        if step.event_type == "poll.updated":
+            self._add(f"await {phone}.add_option({message}, {_texts_of(data['added_options'])})")
+            return
+        options = {one["option_id"]: one["text"] for one in (step.poll or {}).get("options", ())}
+        remove = ", remove=True" if step.event_type == "poll.vote.removed" else ""
+        self._add(f"await {phone}.vote({message}, {literal(options.get(data['option_id']))}{remove})")
+
+    def _change_members(self, step: Step) -> None:
+        """Add or remove a member. The event does not say who did it: a member who left did so, and any other may add one."""
+        handle = step.data["handle"]
+        member = "phone.line" if handle == self._line else literal(handle)
+        other = self._phone_of(next((one for one in self._people if one != handle), None))
+        if step.event_type == "participant.added":
+            self._add(f"await {other}.bring({member})")
+        elif (step.data.get("participant") or {}).get("status") == "left":
+            self._add(f"await {self._phone_of(handle)}.leave()")
+        else:
+            self._add(f"await {other if handle == self._owner else 'group'}.remove({member})")
+
+    def _share(self, phone: str, step: Step) -> None:
+        if step.event_type == "location.sharing.stopped":
+            self._add(f"await {phone}.stop_sharing_location()")
+            return
+        place, data = step.place or {"latitude": 0, "longitude": 0}, step.data
+        until = ""
+        if data.get("ends_at"):
+            until = f", for_s={(milliseconds(data['ends_at']) - milliseconds(data['began_at'])) / 1000:.10g}"
+        self._add(f"await {phone}.share_location({place['latitude']}, {place['longitude']}{until})")
+
+    def _write(self, phone: str, message: JsonObject) -> None:
+        said, text, mention = self._said(message["id"]), _text_of(message), _mention_in(message)
+        media = next((part for part in message["parts"] if part["type"] == "media"), None)
+        options = ""
+        if message.get("reply_to"):
+            options += f", reply_to={self._name_of(message['reply_to']['message_id'])}"
+        if message.get("effect"):
+            options += f", effect={literal(message['effect']['name'])}"
+        if media is not None:
+            also = f", text={literal(text)}" if text else ""
+            self._add(f'{said}await {phone}.media(b"a file", {literal(media.get("filename") or "file")}{also})')
+        elif [part["type"] for part in message["parts"]] == ["link"]:
+            self._add(f"{said}await {phone}.link({literal(text)})")
+        else:
+            marked = "" if mention is None else f", mention={literal(mention)}"
+            self._add(f"{said}await {phone}.text({literal(text)}{marked}{options})")
+
+    # What the bot does
+
+    def _expect(self, step: Step, *, is_last: bool) -> None:
+        self._expect_errors(step.turns, is_last=is_last)
+        asked: list[str] = []  # the payment requests that no variable holds yet
+        for call in step.calls:
+            body, sent = call["body"] or {}, sent_message(call)
+            if not is_done(call):
+                continue
+            # The bot repeats a charge to collect it.
+            if creates_payment(call):
+                asked += [call["answer"]["id"]] if call["answer"]["id"] not in self._payments else []
+            # After a lost answer the bot makes the call again.
+            elif call["path"].endswith("/reactions") and body.get("operation") != "remove" and not call.get("lost"):
+                kind = literal(body.get("custom_emoji") or body.get("type"))
+                self._add(f"assert await {self._all}.next_tapback() == {kind}")
+            elif sent is not None and sent["id"] not in self._expected:
+                self._expected.add(sent["id"])
+                self._expect_reply(step.messages.get(sent["id"], sent), asked)
+        if asked:
+            self._add(f"await {self._all}.quiet()")
+        self._name_payments(asked)
+
+    def _name_payments(self, ids: list[str]) -> None:
+        """Put payment requests into variables, because each run of the test has other ids. The ids are removed."""
+        for payment_id in ids:
+            count = len(self._payments)
+            self._payments[payment_id] = name = f"payment_{count + 1}" if count else "payment"
+            self._add(f"{name} = phone.payments[{count}]")
+        ids.clear()
+
+    def _expect_errors(self, turns: Sequence[JsonObject], *, is_last: bool) -> None:
+        """Expect the exceptions of the turns.
+
+        An event that has failed so far is expected to fail once, unless more follows in the test: then the bot must be done
+        with it.
+        """
+        succeeds = bool(turns) and turns[-1]["outcome"] == "acked"
+        for turn in turns if succeeds or not is_last else turns[:1]:
+            error, retry_in_s = turn.get("error"), turn.get("retry_in_s")
+            if error:
+                self._add("(error,) = await phone.errors()")
+                self._add(f"assert type(error).__name__ == {literal(error['type'])}")
+                if succeeds or (retry_in_s and not is_last):
+                    self._advance(math.ceil((1 if retry_in_s is None else retry_in_s) / 0.75))
+
+    def _expect_reply(self, message: JsonObject, asked: list[str]) -> None:
+        """Expect a message of the bot, after these payment requests."""
+        name = self._new_name("reply", message["id"])
+        self._add(f"{name} = await {self._all}.next_reply()")
+        self._name_payments(asked)
+        if message.get("poll"):
+            self._add(f"assert list({name}.votes) == [{_texts_of(message['poll']['options'])}]")
+        else:
+            self._add(f"assert {name} == {self._expected_text(_text_of(message))}")
+        if message.get("effect"):
+            self._add(f"assert {name}.effect == {literal(message['effect']['name'])}")
+        thread = self._names.get((message.get("reply_to") or {}).get("message_id", ""))
+        if thread:
+            self._add(f"assert {name}.thread == {thread}.id")
+        files = [literal(part.get("filename")) for part in message.get("parts") or () if part["type"] == "media"]
+        if files:
+            self._add(f"assert [file.filename for file in {name}.media] == [{', '.join(files)}]")
+
+    def _expected_text(self, text: str) -> str:
+        """Return a text in which ids of payments, as in the address of a request, are those of the run."""
+        for payment_id, name in self._payments.items():
+            tail = payment_id.partition("_")[2]
+            if tail in text:
+                return f'{literal(text)}.replace({literal(tail)}, {name}.partition("_")[2])'
+        return literal(text)
+
+    def _phone_of(self, handle: str | None) -> str:
+        is_other = self._all == "group" and handle != self._owner
+        return f"group.by({literal(handle)})" if is_other else self._all
+
+    def _said(self, message_id: str) -> str:
+        """Return the assignment of a person's message to a variable, if a later line needs it."""
+        replied = [
+            message.get("reply_to") or {}
+            for step in self._steps
+            for message in (_message_of(step.data), *step.messages.values())
+        ]
+        named = [(one.data.get("message_id"), one.data.get("part") and one.data.get("id")) for one in self._steps]
+        is_needed = any(message_id in ids for ids in named) or message_id in [one.get("message_id") for one in replied]
+        return f"{self._new_name('said', message_id)} = " if is_needed else ""
+
+    def _new_name(self, word: str, message_id: str) -> str:
+        taken = sum(name.startswith(word) for name in self._names.values())
+        self._names[message_id] = name = f"{word}_{taken + 1}" if taken else word
+        return name
+
+    def _name_of(self, message_id: str) -> str:
+        return self._names.get(message_id) or literal(message_id)
+
+
+def literal(value: str | None) -> str:
+    """Return a text as a literal of Python. JSON's escapes are Python's too; half an emoji must be escaped."""
+    if value is None:
+        return "None"
+    return json.dumps(value, ensure_ascii=any("\ud800" <= letter <= "\udfff" for letter in value))
+
+
+def _message_of(data: JsonObject) -> JsonObject:
+    """Return a message event's message in one shape: version 2025-01-01 has it in `message`."""
+    return {"parts": [], **(data.get("message") or data)}
+
+
+def _texts_of(options: Iterable[JsonObject]) -> str:
+    return ", ".join(literal(one["text"]) for one in options)
+
+
+def _text_of(message: JsonObject) -> str:
+    return "\n".join(part["value"] for part in message.get("parts") or () if part["type"] in {"text", "link"})
+
+
+def _mention_in(message: JsonObject) -> str | None:
+    """Return the piece of the text that mentions the bot."""
+    for part in message["parts"]:
+        mention: Any = next((one for one in part.get("mentions") or () if one.get("is_me")), None)
+        if mention is not None:
+            first, end = mention.get("range") or (0, None)
+            return str(part["value"][first:end])
+    return None

@@ -1,0 +1,236 @@
+"""The steps of a copied test: an event, and those before it that it refers to; or a whole chat.
+
+The control API of the emulator answers both; the page copies and saves what it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from linqbot.emulator.copied_test.exchanges import WRITTEN, Exchange, Grouping, last, milliseconds
+from linqbot.emulator.copied_test.source import (
+    OF_TIME,
+    REPEATED,
+    PytestSource,
+    Step,
+    creates_payment,
+    is_charge,
+    sender_of,
+)
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model import documents, shapes
+from linqbot.emulator.model.answers import ApiError, JsonObject, conflict
+from linqbot.emulator.model.records import ChatRecord, Member
+
+_TAKES_BACK: Final = {
+    "reaction.removed": "reaction.added",
+    "poll.vote.removed": "poll.vote.added",
+    "location.sharing.stopped": "location.sharing.started",
+}
+"""The event that an event takes back: its test needs the one before."""
+_NEEDS_CHAT: Final = frozenset(
+    {"poll.received", "location.sharing.started", "participant.added", "participant.removed"}
+)
+"""A phone can do these only in a chat that exists."""
+
+
+class Copier:
+    """Writes tests of what an emulator has kept until now.
+
+    Raises:
+        ApiError: 409, if an event that a test needs is no longer kept.
+    """
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._state = emulator.state
+        self._loaded_at: str | None = (emulator.bot or {}).get("at")
+        self._all = Grouping(emulator.world.deliveries.history, emulator.observations, emulator.calls).all
+
+    def of_event(self, event_id: str) -> str:
+        """Return the test of an event, with those that it refers to."""
+        wanted = next((one for one in self._all if one.event_id == event_id), None)
+        if wanted is None or wanted.body is None or wanted.event_type not in REPEATED:
+            raise conflict("A phone cannot cause this event, or the emulator no longer keeps it.")
+        needed = set[Exchange]()
+        open_ = [wanted]
+        while open_:
+            one = open_.pop()
+            if one not in needed:
+                needed.add(one)
+                open_ += self._origins(one)
+        ordered = [one for one in self._all if one in needed]
+        # A payment belongs to no chat; the exchange with its request does.
+        chat_id = wanted.chat_id or ordered[0].chat_id
+        chat = self._state.chats.get(chat_id) if chat_id else self._direct_chat(ordered[0].data)
+        return self._source(chat, ordered, [self._step(chat, one) for one in ordered])
+
+    def of_chat(self, chat: ChatRecord) -> str:
+        """Return the test of everything that happened in a chat, with the time that passed."""
+        here = [one for one in self._all if self._is_in(chat, one)]
+        begun = {one.message_id for one in here}
+        said = [message for message in chat.messages if not message.is_from_me]
+        if not said or any(message.id not in begun for message in said):
+            raise conflict("The emulator does not have the webhooks of all messages here, which the test needs.")
+        return self._source(chat, here, [self._step(chat, one, ms=one.at) for one in here])
+
+    def _source(self, chat: ChatRecord | None, of: Sequence[Exchange], steps: Sequence[Step]) -> str:
+        members = chat.members if chat else []
+        line = chat.me.handle if chat else steps[0].data.get("owner_handle") or ""
+        turns = [turn for one in (*of, *self._all) for turn in one.turns]
+        handlers = [
+            name for turn in turns for name in (turn["handler"], *(one["handler"] for one in turn["tried"] or ()))
+        ]
+        module = next(filter(None, handlers), "bot").partition(":")[0]
+        people = _people_at_first(members, of[0].at, steps)
+        return PytestSource(steps, line=line, people=people, module=module).text()
+
+    def _is_in(self, chat: ChatRecord, one: Exchange) -> bool:
+        """Return True if the test of a chat repeats an event, or lets the time pass for it.
+
+        A payment and a contact card belong to no chat: what they refer to does.
+        """
+        if one.event_type in OF_TIME:
+            return one.chat_id == chat.id or any(call["chat_id"] == chat.id for call in one.calls)
+        if one.event_type not in REPEATED or one.body is None or one.by_bot:
+            return False
+        if one.chat_id is None:
+            try:
+                return any(each.chat_id == chat.id for each in self._origins(one))
+            except ApiError:
+                return False
+        is_kept = one.event_type not in WRITTEN or one.message_id in self._state.messages
+        return one.chat_id == chat.id and is_kept
+
+    def _origins(self, one: Exchange) -> list[Exchange]:
+        """Return the exchanges that an exchange refers to.
+
+        They are the one of the message with the tapback, the vote or the reply; the one before that it takes back; the one
+        that began the chat, or that asked for the payment; the connection of a customer who is charged.
+        """
+        kind, data = one.event_type, one.data
+        earlier = self._all[: self._all.index(one)]
+        before = [each for each in earlier if each.chat_id == one.chat_id]
+        found: list[Exchange | None] = [*one.joined, *([one.joined_to] if one.joined_to else [])]
+        if kind in _TAKES_BACK:
+            same = (_TAKES_BACK[kind], one.message_id)
+            found.append(last(each for each in before if (each.event_type, each.message_id) == same))
+        if kind in _NEEDS_CHAT:
+            found.append(last(each for each in before if each.event_type == "message.received"))
+        if kind.startswith("payment."):
+            found += _origins_of_payment(data["id"], kind, earlier)
+        if kind == "connection.created":
+            found.append(last(each for each in earlier if _charges(each, data["metadata"]["handle"])))
+        if kind == "contact_card.received" and (chat := self._direct_chat(data)) is not None:
+            written = [each for each in earlier if (each.event_type, each.chat_id) == ("message.received", chat.id)]
+            found += written[-1:]
+        if (message_id := self._referred_message(one)) is not None:
+            found.append(next((each for each in self._all if _writes(each, message_id)), None))
+        if None in found:
+            raise conflict("The emulator no longer keeps what this event refers to, such as an earlier message.")
+        return [each for each in found if each is not None]
+
+    def _referred_message(self, one: Exchange) -> str | None:
+        """Return the message that an event refers to: the one with the tapback, or the one replied to."""
+        if one.event_type not in WRITTEN:
+            return one.message_id if one.event_type in REPEATED else None
+        message = self._state.messages.get(one.message_id or "")
+        return message.reply_to.message_id if message is not None and message.reply_to else None
+
+    def _direct_chat(self, data: JsonObject) -> ChatRecord | None:
+        """Return the direct chat of a person and a line: a contact card belongs to no chat."""
+        both = (data.get("sender_handle"), data.get("owner_handle"))
+        direct = [chat for chat in self._state.chats.values() if not chat.is_group]
+        return next((chat for chat in direct if all(chat.member(str(handle)) for handle in both)), None)
+
+    def _step(self, chat: ChatRecord | None, one: Exchange, ms: int | None = None) -> Step:
+        # The answer to several messages comes after the last one.
+        first = one.joined_to or one
+        answered = first if (first.joined or [first])[-1] is one else Exchange(one.at, None, "", "", None)
+        calls = [call for call in answered.calls if creates_payment(call) or (chat and call["chat_id"] == chat.id)]
+        sent = [self._state.messages[each] for each in answered.sent if each in self._state.messages]
+        about = self._state.messages.get(one.message_id or "")
+        sharer = one.data.get("shared_by")
+        share = self._state.shares.get((sharer, chat.line)) if chat and sharer else None
+        return Step(
+            one.event_type,
+            one.data,
+            calls,
+            _without_old_failures(answered.turns, self._loaded_at),
+            # An edited message is expected as it was first sent.
+            {message.id: shapes.watched_message(message) for message in sent if not message.edits},
+            shapes.poll_state(about) if about is not None and about.poll else None,
+            _place_in(calls, sharer) or (documents.shown(share) if share is not None else None),
+            ms,
+        )
+
+
+def _origins_of_payment(payment_id: str, kind: str, earlier: Sequence[Exchange]) -> list[Exchange | None]:
+    """Return the exchanges that a payment refers to.
+
+    A charge is of a customer who has connected, and is collected after it was authorized.
+    """
+    asked = [(one, call) for one in earlier for call in one.calls if _asks_for(call, payment_id)]
+    if not asked:
+        return [None]
+    first, call = asked[0]
+    if not is_charge(payment_id):
+        return [first]
+    handle = (call["body"] or {}).get("handle")
+    connections = [one for one in earlier if one.event_type == "connection.created"]
+    payments = [one for one in earlier if kind == "payment.succeeded" and one.event_type == "payment.authorized"]
+    connected = [one for one in connections if one.data["metadata"]["handle"] == handle]
+    return [first, *connected, *(one for one in payments if one.data["id"] == payment_id)]
+
+
+def _asks_for(call: JsonObject, payment_id: str) -> bool:
+    return creates_payment(call) and call["answer"]["id"] == payment_id
+
+
+def _charges(one: Exchange, handle: str) -> bool:
+    """Return True if the bot charged a customer in an exchange."""
+    charges = [call for call in one.calls if creates_payment(call) and is_charge(call["answer"]["id"])]
+    return any((call["body"] or {}).get("handle") == handle for call in charges)
+
+
+def _writes(one: Exchange, message_id: str) -> bool:
+    return message_id in one.sent or (one.event_type in WRITTEN and one.message_id == message_id)
+
+
+def _people_at_first(members: Sequence[Member], at: int, steps: Sequence[Step]) -> list[str]:
+    """Return the people who are in the chat when the test begins: without those who came later or had left."""
+    others = {one.handle: one for one in members if not one.is_me}
+    people = [
+        handle
+        for handle, one in others.items()
+        if one.joined_at * 1000 <= at + 1 and not (one.left_at is not None and one.left_at * 1000 < at)
+    ]
+    added = set[str]()
+    if (sender := sender_of(steps[0].data)) is not None:
+        people.append(sender)
+    for step in steps:
+        handle = step.data.get("handle")
+        if step.event_type == "participant.added":
+            added.add(str(handle))
+        elif step.event_type == "participant.removed" and handle in others and handle not in added:
+            people.append(str(handle))
+    return list(dict.fromkeys(people))
+
+
+def _without_old_failures(turns: Sequence[JsonObject], loaded_at: str | None) -> Sequence[JsonObject]:
+    """Return the turns since the bot's file was last loaded, if the last one succeeded: a test runs the file as it is now."""
+    if loaded_at is None or not turns or turns[-1]["outcome"] != "acked":
+        return turns
+    loaded = milliseconds(loaded_at)
+    new = [one for one in turns if one["started_at"] and milliseconds(one["started_at"]) >= loaded]
+    return new if turns[-1] in new else turns
+
+
+def _place_in(calls: Sequence[JsonObject], handle: str | None) -> JsonObject | None:
+    """Return the location that the bot was answered; None if it did not ask."""
+    for call in calls:
+        for feature in ((call["answer"] or {}).get("data") or {}).get("features") or ():
+            if feature["properties"].get("handle") == handle:
+                longitude, latitude = feature["geometry"]["coordinates"]
+                return {"latitude": latitude, "longitude": longitude}
+    return None

@@ -1,0 +1,80 @@
+"""The source of a copied test. That copied tests run is tested through the page: `page/test_page_copies.py`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from linqbot.emulator.copied_test.source import PytestSource, Step, literal
+
+LINE, ANN, BOB = "+12025550100", "+14155550142", "+14155550143"
+FAILED = {"outcome": "retried", "error": {"type": "KeyError"}, "retry_in_s": 0.9}
+
+
+def said(**more: Any) -> Step:
+    text = {"type": "text", "value": "it's"}
+    return Step(
+        more.pop("event_type", "message.received"),
+        {"id": "m1", "sender_handle": {"handle": ANN}, "parts": [text]},
+        **more,
+    )
+
+
+def sent(message_id: str, **more: Any) -> dict[str, Any]:
+    message = {"id": message_id, "parts": [{"type": "text", "value": "hi"}], **more}
+    call = {"method": "POST", "path": "/v3/chats/c/messages", "status": 202, "body": None}
+    return {**call, "answer": {"message": message}}
+
+
+def source(*steps: Step) -> str:
+    return PytestSource(steps, line=LINE, people=[ANN], module="cafe").text()
+
+
+def test_a_test_sends_what_the_person_sent_and_expects_what_the_bot_answered() -> None:
+    call = sent("r1", effect={"name": "slam"}, reply_to={"message_id": "m1"})
+    assert source(said(calls=[call], messages={"r1": call["answer"]["message"]})) == (
+        '''"""A conversation copied from the emulator. Save this file next to cafe.py, and run: pytest"""
+
+from cafe import bot
+
+from linqbot.testing import PhoneFor
+
+
+async def test_it_s(phone_for: PhoneFor) -> None:
+    async with phone_for(bot) as phone:
+        said = await phone.text("it's")
+        reply = await phone.next_reply()
+        assert reply == "hi"
+        assert reply.effect == "slam"
+        assert reply.thread == said.id
+        assert await phone.replies() == []
+'''
+    )
+
+
+def test_a_reply_whose_answer_was_lost_is_expected_once() -> None:
+    assert source(said(calls=[sent("r1") | {"lost": "answer"}, sent("r1")])).count("next_reply") == 1
+
+
+def test_attempts_that_failed_are_expected_and_time_passes_before_the_next() -> None:
+    error = """(error,) = await phone.errors()
+        assert type(error).__name__ == "KeyError"
+        """
+    assert error + "await phone.advance(2)" in source(said(turns=[FAILED, {"outcome": "acked"}]))
+    given_up = FAILED | {"outcome": "dead_lettered", "retry_in_s": None}
+    found = source(said(turns=[FAILED, given_up]), said())
+    assert (found.count("phone.errors"), found.count("phone.advance")) == (2, 1)
+    assert source(said(turns=[FAILED, given_up])).count("phone.errors") == 1
+
+
+def test_the_time_between_the_steps_of_a_chat_passes_and_brings_scheduled_sends() -> None:
+    due = Step("linqbot.send", {}, [sent("r1")], ms=3_600_400)
+    found = source(said(ms=0), said(ms=5000), due, said(ms=3_601_000), said(ms=3_700_000))
+    acts = re.findall(r"await phone\.(text|advance\(\d+|next_reply)", found)
+    assert acts == ["text", "text", "advance(3601", "next_reply", "text", "advance(99", "text"]
+
+
+def test_any_text_is_a_literal_of_python() -> None:
+    for text in ("it's", 'a "quote"', "two\nlines", "\\", "🎂", "\ud83c", "\u2028"):
+        assert eval(literal(text)) == text
+        literal(text).encode()
