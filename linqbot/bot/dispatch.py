@@ -135,7 +135,6 @@ class Dispatcher:
             self._without_handler |= {name for name in _TYPING if not self.wants(name)}
 
     def context(self, turn: Turn, state_store: StateReader) -> TurnContext:
-        """Build the context for the handler of a turn that is about to run."""
         event, background = turn.event, self._background
         shown = self._bot.typing and event.service in (None, "iMessage")
         return TurnContext(
@@ -251,7 +250,6 @@ class Dispatcher:
         return bool(self._middleware or self._routes_for(EVENT_TYPES[event_type]))
 
     def features(self, turns: Turns) -> Features:
-        """Return what the turns of this bot are made of."""
         return Features(turns)
 
     def gate(self, turns: Turns) -> Gate | None:

@@ -72,7 +72,6 @@ class TurnContext(Context):
         return await self._send((content,), None, self._thread(None), True, key, has_replacement=True)
 
     def stop_typing(self) -> None:
-        """End the typing dots. The handler has ended."""
         if self._typing is not None:
             self._typing.stop()
 

@@ -48,8 +48,6 @@ _TYPING_STOPPED: Final = "chat.typing_indicator.stopped"
 
 
 class Bursts:
-    """Joins the messages of bursts."""
-
     def __init__(self, dispatcher: Dispatcher, storage: Storage, clock: Clock) -> None:
         self._dispatcher = dispatcher
         self._storage = storage
@@ -58,7 +56,6 @@ class Bursts:
         self._typing: dict[str, float] = {}
 
     def _note_typing(self, delivery: Delivery) -> None:
-        """Note whether a person types, if the delivery says it."""
         chat = chat_of_receipts(delivery.lane)
         if chat is None:
             return

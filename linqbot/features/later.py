@@ -192,8 +192,6 @@ def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
 
 @dataclass(frozen=True, slots=True)
 class DueSend:
-    """The calls of a scheduled send that is due."""
-
     id: str  # the id of the scheduled send
     calls: tuple[Call, ...]  # the calls to make, in order
     due: float  # the time at which they were due, in Unix seconds

@@ -68,8 +68,6 @@ async def with_answers(event: Event, storage: Storage) -> Event:
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`
 class KnownChat:
-    """A chat as far as it is known."""
-
     is_group: bool | None = None  # None if it is not known
     line: str | None = None  # your number in the chat, E.164; None if it is not known
 

@@ -59,8 +59,6 @@ CUT: Final = "\0"
 
 @dataclass(slots=True)  # not frozen: that would take seven times as long to create, twice in each turn
 class Quotable:
-    """A text that may be quoted."""
-
     head: str  # the first characters of the normalized text
     length: int  # the length of the whole normalized text, in characters
     hash: int  # the hash of the whole normalized text

@@ -163,7 +163,6 @@ class BotContext:
         return Sent(tuple(sent), status, _client=client, _contents=tuple(contents))
 
     def _sending(self, key: str | None, purpose: Purpose | None) -> Client:
-        """Return the client for the calls of one send."""
         client = self._client if key is None else self._client.named(key)
         if purpose is None:
             return client

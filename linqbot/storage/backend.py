@@ -64,8 +64,10 @@ class NewerSchema(StorageError):
 class Storage(ABC):
     """Inbox, journal, conversations, state, timers, broadcasts and their upkeep in one place. Use it with `async with`.
 
-    A method that reads or writes raises StorageUnavailable if the backend cannot do it now: nothing was stored or
-    changed, no call that it should record must be made, and a lease is still held. `by` is the operator, for the log.
+    Every method that reads or writes raises StorageUnavailable if the backend cannot do it now; a lease is still held
+    then. A method with a lease raises LeaseLost if the lease is over, and one that writes state raises StateConflict if
+    another value than an expected one is stored. After each of these errors nothing was stored or changed, and a call
+    that was to be recorded must not be made. `by` is the operator, for the log.
 
     A lease that is not finished when the storage closes counts as a crash, like the lease of a process that died,
     because a worker finishes its turns before it stops. A prefetched lease that `take` has not returned counts as
@@ -121,11 +123,7 @@ class Storage(ABC):
         """The reason why nothing can be stored now, as a sentence; None if none is known. It is found without a write."""
 
     async def check(self) -> None:
-        """Write something durably, as `put` does, to find out if deliveries can be stored again.
-
-        Raises:
-            StorageBusy: the backlog is full.
-        """
+        """Write something durably, as `put` does, to find out if deliveries can be stored again. Raises StorageBusy if not."""
         for size in (CHECK_BYTES, 0):
             await self._write(partial(operations.write_check, lanes=self._lanes, limits=self._memory.limits, size=size))
 
@@ -199,10 +197,7 @@ class Storage(ABC):
             self._queue.post(operations.ReleaseOp(future.result()))
 
     def note_refused(self, lane: str) -> None:  # noqa: B027 - a storage of one process has nothing to do
-        """Note that this process has refused a delivery of a lane, so that the other processes learn it.
-
-        They learn it with the next write of this process. If the storage cannot be reached now, that is later.
-        """
+        """Note that this process has refused a delivery of a lane. The other processes learn it with this one's next write."""
 
     async def announce_gap(self, since: float) -> None:  # noqa: B027 - a storage of one process has nothing to do
         """Let the other processes know that deliveries of any lane may have been refused since a Unix time."""
@@ -240,12 +235,8 @@ class Storage(ABC):
     async def finish(self, lease: Lease, commit: Commit) -> None:
         """End a turn in one commit: outcome, journal entries, state and timers.
 
-        Raises:
-            LeaseLost: the lease is over; nothing was written. A lease that has run out stays valid until the lane is
-                leased again.
-            StateConflict: another value than an expected one is stored; nothing was written, and the lease is still
-                held: `finish` again without the state.
-            StorageUnavailable: nothing was written, and the lease is still held: `finish` again, or let it run out.
+        A lease that has run out stays valid until the lane is leased again. After a StateConflict the lease is still
+        held: `finish` again without the state. After StorageUnavailable `finish` again, or let it run out.
         """
         await self._queue.submit(operations.FinishOp(lease, commit))
 
@@ -256,15 +247,9 @@ class Storage(ABC):
     async def hold(self, lease: Lease, until: float, *, known: int) -> None:
         """Give back a lease that was not used: it counts as nothing, and the lane waits for more deliveries.
 
-        The wait ends at `until`, or earlier with the next `put` into the lane. The next lease of the head is a first run
-        again.
-
-        Args:
-            until: Unix seconds.
-            known: The number of deliveries behind the head, as `following` returned them. With more, the lane does not
-                wait.
-        Raises:
-            LeaseLost: the lease is over; nothing was written.
+        The wait ends at a Unix time, or earlier with the next `put` into the lane. The next lease of the head is a
+        first run again. The lane does not wait with more than `known` deliveries behind the head, as `following`
+        returned them.
         """
         await self._queue.submit(operations.HoldOp(lease, until, known))
 
@@ -277,10 +262,9 @@ class Storage(ABC):
 
         Args:
             joined: The leased delivery with another body, which holds the others too.
-            ids: The others, which wait in the lane. They leave the inbox without a trace but their ids, as after an ack.
+            ids: The others, which wait in the lane. They leave the inbox without a trace but their ids, as after an
+                ack.
             again: True adds 1 to `replay`, for a turn that begins again with other content and its own keys.
-        Raises:
-            LeaseLost: the lease is over; nothing was written.
         """
         is_recorded = self._memory.keep_outcomes_s > 0
         await self._queue.submit(operations.JoinOp(lease, joined, ids, again, is_recorded))
@@ -288,12 +272,8 @@ class Storage(ABC):
     async def note_progress(self, lease: Lease, progress: int) -> int:
         """Note how far the turn of a delivery has come that has crashed, and return its crashes before it came that far.
 
-        Args:
-            progress: A number that changes whenever the journal of the turn does.
-        Returns:
-            How many of `Lease.crashes` the turn had when it had just come that far. The runs of the others added nothing.
-        Raises:
-            LeaseLost: the lease is over; nothing was written.
+        The progress is a number that changes whenever the journal of the turn does. Returned is how many of
+        `Lease.crashes` the turn had when it had just come that far: the runs of the others added nothing.
         """
         return await self._write(lambda tx: operations.note_progress(tx, self._lanes, lease, progress))
 
@@ -307,13 +287,10 @@ class Storage(ABC):
 
         Args:
             missed: Deliveries of this lane. Those whose id or message_key was stored before are left out.
-            lease: A lease on the head of the lane. It must be in force. It is given back in the same commit, and does not
-                count.
+            lease: A lease on the head of the lane. It is given back in the same commit, and does not count.
             keep: True keeps the lease.
         Returns:
             The number of new deliveries.
-        Raises:
-            LeaseLost: the lease is over; nothing was written.
         """
         return await self._queue.submit(operations.OrderOp(lane, missed, lease, keep))
 
@@ -353,32 +330,24 @@ class Storage(ABC):
     ) -> None:
         """Store a journal entry durably before the first attempt of its call, and the state that was changed before it.
 
-        An entry that is on record for the same (turn, replay, slot) stays as it is, and then no state is written: it was
-        written with the entry.
+        An entry that is on record for the same (turn, replay, slot) stays as it is, and then no state is written: it
+        was written with the entry.
 
         Args:
             lease: The lease of the turn that makes the call.
             state: Values to write in the same commit.
             changes: An entry that records these changes; stored with `entry`.
-            instead: An entry that is stored if another value than an expected one is stored.
+            instead: An entry that is stored after a StateConflict.
         Raises:
-            LeaseLost: the lease is over; nothing was stored, and the call must not be made.
-            StateConflict: another value than an expected one is stored; nothing but `instead` was stored, and the call must
-                not be made.
-            StorageError: another entry has this key; nothing was stored.
+            StorageError: another entry has this key.
         """
         await self._queue.submit(operations.BeginOp(entry, lease, state, changes, instead))
 
     async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         """Store the outcome of a journal entry durably now, without waiting for the `finish` of its turn.
 
-        Key, safety class, first attempt, origin and off_the_record stay as `begin` stored them.
-
-        Args:
-            state: Values to write in the same commit. If the entry is accepted already, they were written with it, and
-                are not written again.
-        Raises:
-            StateConflict: another value than an expected one is stored; nothing was stored.
+        Key, safety class, first attempt, origin and off_the_record stay as `begin` stored them. State is written in the
+        same commit, unless the entry is accepted already: then it was written with it.
         """
         await self._queue.submit(operations.SettleOp(entry, state))
 
@@ -519,11 +488,10 @@ class Storage(ABC):
     async def outcome_counts(
         self, *, since: float, width_s: float
     ) -> list[tuple[int, str, int, float | None, float | None]]:
-        """Count the outcomes of spans of `width_s` seconds, by kind.
+        """Count the outcomes of spans of `width_s` seconds, by kind. Only the newest 200,000 are counted.
 
-        Returns:
-            For each: the number of its span after `since`, its outcome, the count, and the mean and the most milliseconds
-            of their runs. Only the newest 200,000 outcomes are counted.
+        Returns for each the number of its span after `since`, its outcome, the count, and the mean and the most
+        milliseconds.
         """
         return await self._read(lambda db: outcomes.counts(db, since, width_s))
 
@@ -552,11 +520,7 @@ class Storage(ABC):
     async def consents(
         self, *, person: str | None = None, after: int = 0, limit: int = 500
     ) -> list[tuple[int, Consent]]:
-        """Return rows of the ledger with their numbers, in the order in which they were stored.
-
-        Args:
-            after: The number after which to begin: that of the last row of the previous call.
-        """
+        """Return rows of the ledger in the order of their numbers, those `after` the last number of the previous call."""
         return await self._read(lambda db: consents.in_order(db, person, after, limit))
 
     # State
@@ -578,11 +542,7 @@ class Storage(ABC):
         return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
 
     async def write_state(self, writes: Sequence[StateWrite], *, by: By | None = None) -> None:
-        """Write values outside of a turn.
-
-        Raises:
-            StateConflict: another value than the expected one is stored; nothing was written.
-        """
+        """Write values outside of a turn."""
         targets = [ActedOn(write.name, state.about(write.scope, self.install)) for write in writes]
         await self._operate(lambda tx: acts.noting(tx, state.write_now(tx, writes), by, "edit", *targets))
 
@@ -591,16 +551,14 @@ class Storage(ABC):
     async def schedule(self, timer: Timer) -> bool:
         """Store a timer durably. A turn uses `Commit.timers` instead, which is part of its one commit.
 
-        Returns:
-            False if its id is on record: the timer waits, or it fired in the last 24 hours.
+        Return False if its id is on record: the timer waits, or it fired in the last 24 hours.
         """
         return await self._write(lambda tx: timers.schedule_now(tx, timer))
 
     async def cancel(self, timer_id: str, record: JournalEntry | None = None, *, by: By | None = None) -> bool:
         """Delete a timer. Return True if it was still waiting.
 
-        Args:
-            record: A journal entry to store in the same commit, as accepted, with the result as its answer.
+        A `record` is stored in the same commit, as accepted, with the result as its answer.
         """
         return await self._write(lambda tx: operations.cancel(tx, timer_id, record, by))
 
@@ -635,10 +593,8 @@ class Storage(ABC):
     async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
         """Store a broadcast and a `pending` row for each person, numbered from 1, in one commit.
 
-        Args:
-            people: Handles, each once. Empty is allowed: the broadcast ends at once.
-        Returns:
-            False if a broadcast of this name is stored already; nothing was changed.
+        Each handle is given once; without people, the broadcast ends at once. Return False if one of this name is
+        stored already.
         """
         return await self._operate(lambda tx: broadcasts.start(tx, broadcast, people))
 
@@ -653,21 +609,13 @@ class Storage(ABC):
     async def recipients(
         self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
     ) -> list[Recipient]:
-        """Return rows of a broadcast, in the order of their numbers.
-
-        Args:
-            outcome: Only rows with this outcome.
-            after: The number after which to begin: that of the last row of the previous call.
-        """
+        """Return rows of a broadcast in the order of their numbers, those `after` the last number of the previous call."""
         return await self._read(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
 
     async def order_broadcast(self, name: str, order: Order, *, by: By | None = None) -> bool:
-        """Pause, resume or cancel a broadcast. `cancel` makes `pending` rows `cancelled`.
+        """Pause, resume or cancel a broadcast. `cancel` makes `pending` rows `cancelled`. People under way are not affected.
 
-        People under way are not affected.
-
-        Returns:
-            False if the broadcast is in no status of `ALLOWED` for this order; nothing was changed.
+        Return False if the broadcast is in no status of `ALLOWED` for this order.
         """
         return await self._operate(
             lambda tx: acts.noting(tx, broadcasts.order(tx, name, order), by, order, ActedOn(name))
@@ -730,8 +678,7 @@ class Storage(ABC):
     ) -> list[DeadDelivery]:
         """Return the dead letters, newest first.
 
-        Args:
-            since, until: Unix seconds of the time at which they were dead-lettered; `until` is excluded.
+        `since` and `until` are Unix seconds of the time at which they were dead-lettered; `until` is excluded.
         """
         which = ("lane = $", lane), ("type = $", type)
         times = ("dead_lettered_at >= $", since), ("dead_lettered_at < $", until)
@@ -763,10 +710,8 @@ class Storage(ABC):
         )
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Return the ids of dead letters and of deliveries kept after their ack, in the order of acceptance.
-
-        Args:
-            dead_only: True for dead letters only.
+        """Return the ids of dead letters and, unless `dead_only`, of deliveries kept after their ack, as they were
+        accepted.
         """
         return await self._read(lambda db: upkeep.replayable(db, selection, dead_only=dead_only))
 

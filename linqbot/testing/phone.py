@@ -700,11 +700,7 @@ def _id(message: Bubble | str) -> str:
 
 
 def _mentioning(text: str, mention: bool | str) -> tuple[str, list[int]]:
-    """Return a text that mentions the bot, and the mention's range in UTF-16 units.
-
-    Raises:
-        ConfigError: `mention` is not a piece of the text.
-    """
+    """Return a text that mentions the bot, and the mention's range in UTF-16 units. Raises ConfigError if it is none."""
     if isinstance(mention, str):
         piece = mention
     elif word := next((word for word in text.split() if word.startswith("@")), None):

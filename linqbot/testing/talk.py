@@ -84,11 +84,7 @@ async def talking(
 
 
 def first_phone(stage: Stage, handle: str | None, service: Service | None) -> Phone:
-    """Return the phone of a test's first person.
-
-    Raises:
-        ValueError: there is no such service.
-    """
+    """Return the phone of a test's first person. Raises ValueError if there is no such service."""
     world = stage.emulator.declared
     if handle is None:
         handle = world.owner

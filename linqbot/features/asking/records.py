@@ -272,8 +272,6 @@ def _handle_of(conversation: Conversation) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order to end a question."""
-
     conversation: str  # the id of the conversation
     n: int  # the number of the question; the order is void if the conversation has gone on
     outcome: QuestionEnd  # how the question ends

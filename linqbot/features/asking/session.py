@@ -401,7 +401,6 @@ class AskSession:
     # A new question
 
     async def _ask(self, question: Question, ctx: TurnContext) -> None:
-        """Send a question, and end the run."""
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
         if question.wait is None:
             person = person_to_ask(question, self._root(ctx))

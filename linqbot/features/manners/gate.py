@@ -69,8 +69,6 @@ _PURPOSES: Final[Mapping[str, Purpose]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A call that the gate is asked about."""
-
     call: Call
     journal: TurnJournal
     key: str  # its idempotency key

@@ -53,9 +53,7 @@ class CrashPoints(Protocol):
 class BotRun:
     """One run of the bot's app. Its storage and its client pass each call through `step` or `reach`.
 
-    Args:
-        crash_points: Decides where the bot is killed; None kills it nowhere.
-        crashed: Called when the bot has reached the point where it is killed. The caller then calls `kill`.
+    `crash_points` decides where the bot is killed; `crashed` is called when it gets there, and then calls `kill`.
     """
 
     def __init__(self, crash_points: CrashPoints | None, crashed: Callable[[], None]) -> None:

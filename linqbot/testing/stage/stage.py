@@ -146,11 +146,7 @@ class Stage:
     # The bot's process
 
     async def restart(self, down_s: float, bot: Bot | None) -> None:
-        """Kill the bot, let time pass, and start it again on the same storage.
-
-        Args:
-            bot: The bot to start; None is the same one.
-        """
+        """Kill the bot, let time pass, and start it, or another one, again on the same storage."""
         self.require_running()
         await self._restarted()
         await self._replace(down_s, bot)
@@ -293,8 +289,7 @@ class Stage:
     async def until(self, found: Callable[[], T | None], *, ends_bursts: bool = True) -> T | None:
         """Return the result of `found` as soon as it is not None; None once nothing more happens until the clock moves.
 
-        Args:
-            ends_bursts: True lets the time pass for which messages wait for further ones.
+        `ends_bursts` lets the time pass for which messages wait for further ones.
         """
         __tracebackhide__ = True
         calm = 0
