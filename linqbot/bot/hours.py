@@ -208,8 +208,9 @@ class Hours:
     def change(self, changed: ChangedHours, text: str, now: datetime) -> None:
         """Change what is stored about these hours as the owner's text says.
 
-        Raises BotError if it is none of the commands, and ValueError with a sentence for the owner if its day is not
-        understood.
+        Raises:
+            BotError: the text is none of the commands.
+            ValueError: its day cannot be understood; the text is a sentence for the owner.
         """
         check_length(text)
         command, rest = _command(text)

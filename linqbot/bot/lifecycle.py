@@ -79,7 +79,8 @@ class Resource(Generic[T]):
     async def opened(self, running: Running) -> AsyncIterator[None]:
         """Open the resource for the block, and close it afterwards. An error while it closes is logged.
 
-        Raises BotError if it cannot be opened, or is open already.
+        Raises:
+            BotError: it cannot be opened, or is open already.
         """
         if self._is_replaced:
             yield
