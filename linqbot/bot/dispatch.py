@@ -193,10 +193,7 @@ class Dispatcher:
         return self._bot.allow is None or self._bot.allow(event)
 
     def has_side_handler(self, event: Event) -> bool:
-        """Return True if a handler with `during_ask=True` fits the event. Its `when` is asked later, in a turn.
-
-        Raises ChoiceFailed if a filter raised an error.
-        """
+        """Return True if a `during_ask=True` handler fits the event; its `when` is asked in a turn. Raises ChoiceFailed."""
         routes = (route for route in self._side_routes if isinstance(event, route.event))
         return _chosen(lambda: any(route.fits(event) for route in routes))
 

@@ -343,10 +343,7 @@ LATE: Final = "takes late messages"
 
 
 def tried(routes: Iterable[Route], event: Event, *, is_late: bool) -> tuple[Tried, ...]:
-    """Return the filters of routes that did not fit, each route up to its first filter that does not fit.
-
-    Only routes with `late` take a late message.
-    """
+    """Return the first filter of each route that did not fit. Only routes with `late` take a late message."""
     found: list[Tried] = []
     for route in routes:
         if is_late and not route.late:

@@ -393,10 +393,7 @@ def _is_command(message: MessageReceived) -> bool:
 
 
 def _command(text: str) -> tuple[str, str]:
-    """Return the command that a text gives in the language of the turn, and the rest of it in the English of the parsers.
-
-    Raises BotError if it gives none.
-    """
+    """Return the command of a text in the turn's language, and the rest in the parsers' English. Raises BotError if none."""
     for command, words in _COMMANDS.items():
         if (found := _cut(understood(text), words)) is not None:
             return command, found

@@ -85,10 +85,7 @@ class EarlierRuns:
         return [Call.from_json(e.call) for e in self.calls if e.status == "attempting" and e.message_id is None]
 
     def answer_from_past(self, call: Call, slot: str, turn: str) -> ApiResponse:
-        """Answer a call of a conversation's past as it was answered then, with the errors of `outcome_of`.
-
-        Raises CallSkipped if the call was not made then.
-        """
+        """Answer a call of a conversation's past as then. Raises as `outcome_of`, or CallSkipped if it was not made."""
         known = self._matcher.match(slot, call, is_named=call.label is not None).entry
         if known is None or known.status == "attempting":
             log.info("send.skipped", turn=turn, slot=slot, call=call.name)

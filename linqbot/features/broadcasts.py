@@ -103,10 +103,7 @@ async def _add(handle: object, people: dict[str, str]) -> None:
 
 
 async def checked_messages(messages: Sequence[MessageContent], client: Client, line: str) -> bytes:
-    """Return the messages as JSON, in Linq's form, after the rules have checked them. No call is made.
-
-    Raises BotError if there is no message, and RuleBroken.
-    """
+    """Return the messages as JSON in Linq's form, checked without a call. Raises BotError for none, and RuleBroken."""
     if not messages:
         raise BotError("A broadcast needs content: ctx.bot.broadcast(people, 'The menu of July is out.', name='july').")
     calls: list[Call] = []

@@ -143,10 +143,7 @@ def further_messages(
     behind: Sequence[Delivery],
     fits: Callable[[MessageReceived], bool],
 ) -> list[Delivery]:
-    """Return the deliveries that can join a message, up to the first that cannot.
-
-    These are messages of the same person that fit, and edits of the messages.
-    """
+    """Return the deliveries that can join a message, up to the first other one: fitting messages of its person, and edits."""
     ids = {each.id for each in first.burst or (first,)}
 
     def joins(delivery: Delivery) -> bool:

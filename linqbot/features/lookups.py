@@ -46,10 +46,7 @@ async def with_replies_to_me(event: Event, client: Client, storage: Storage) -> 
 
 
 async def with_answers(event: Event, storage: Storage) -> Event:
-    """Return the event, with `answers` set if it answers a scheduled send; of a burst, the first one that is answered.
-
-    Other events cost no lookup.
-    """
+    """Return the event, with `answers` set if it, or the first message of its burst that does, answers a scheduled send."""
     if isinstance(event, MessageReceived) and event.burst:
         burst = [await with_answers(each, storage) for each in event.burst]
         found = (each.answers for each in burst if isinstance(each, MessageReceived) and each.answers is not None)

@@ -196,10 +196,7 @@ class _Minute:
 
 
 class BoundedLog:
-    """Writes warnings and errors to `logger`, at most `LINES` per minute of each event and kind.
-
-    `later` calls a function after a number of seconds.
-    """
+    """Writes warnings and errors to `logger`, at most `LINES` per minute of each event and kind."""
 
     def __init__(self, logger: FilteringBoundLogger, *, later: Callable[..., object] | None = None) -> None:
         self._logger = logger

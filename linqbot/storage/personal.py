@@ -187,10 +187,7 @@ class Person:
         return self.lanes | {lane_of_receipts(chat) for chat in self.chats} | self.named_lanes
 
     async def find(self, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
-        """Find the records that concern the person.
-
-        `records` is called several times, because each record that is found may link to others.
-        """
+        """Find the records that concern the person. Each may link to others, so `records` is called several times."""
         found = Found()
         async for record in records():
             if record.leased:

@@ -80,10 +80,7 @@ class Timer:
 
 
 class Rearm(NamedTuple):
-    """The next due time of a recurring timer whose delivery was handled.
-
-    It has no effect if the timer was cancelled, or was rearmed already.
-    """
+    """The next due time of a recurring timer whose delivery was handled; no effect if it was cancelled or rearmed."""
 
     timer_id: str
     tick: float  # the due time that was handled, in Unix seconds

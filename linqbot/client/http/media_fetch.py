@@ -142,10 +142,7 @@ class Fetcher:
     async def fetch_to(
         self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
     ) -> Saved:
-        """Write a file to `path`, with one megabyte in memory at a time, in place of an existing one.
-
-        The file appears there complete or not at all.
-        """
+        """Write a file to `path`, complete or not at all, with one megabyte in memory. An existing file is replaced."""
         place = Path(path)
 
         async def read(response: StreamedResponse) -> Saved:

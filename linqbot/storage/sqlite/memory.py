@@ -67,10 +67,7 @@ class InlineWriter(Writer):
 
 
 class MemoryStorage(SQLiteMethods):
-    """Inbox, journal, state and timers in memory. The content stays when the storage is closed and opened again.
-
-    The arguments are those of `SQLiteStorage`.
-    """
+    """A storage in memory with the arguments of `SQLiteStorage`. The content stays when it is closed and opened again."""
 
     def __init__(
         self,
