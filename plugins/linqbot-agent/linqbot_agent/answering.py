@@ -6,7 +6,7 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic_ai.agent import AbstractAgent
@@ -16,9 +16,10 @@ from pydantic_ai.output import NativeOutput, PromptedOutput
 from pydantic_core import to_json
 
 from linqbot import BotError, Draft, Event, MessageEdited, MessageReceived
-from linqbot_agent.approvals import Decision, People, PersonNeeded, ToolGuard, answer_of, decision
+from linqbot_agent.approvals import Questions
 from linqbot_agent.bubbles import OutputChecks
-from linqbot_agent.durability import ModelFailed, Result, Run, completed
+from linqbot_agent.capabilities import People, ToolGuard
+from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries, with_cut_texts
 from linqbot_agent.links import KnownLinks
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, keep_unreadable
@@ -42,8 +43,11 @@ async def answered(
     # An edit is no message of the chat: the edited message is a part of the history.
     past = await remembered(settings, run, with_current=prompt is not None or isinstance(settings.event, MessageEdited))
     given = _prompt(settings.event, settings.ctx.already_sent) if prompt is None else prompt
-    asked = _Asked()
-    result = await _completed(agent, run, given, asked, settings, deps=deps, history=past.messages)
+    questions = _questions(settings, run.entries)
+    capabilities = [People(questions), OutputChecks(), *_guards(settings)]
+    async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):
+        work = completed(agent, run, given, deps=deps, history=past.messages, capabilities=capabilities)
+        result = await questions.run(work)
     outputs, said = outputs_of(result.output), ""
     text = text_of(outputs)
     if settings.stream and not result.is_called:
@@ -58,45 +62,13 @@ async def answered(
         talk=_talk(settings, result.messages, text) if memory == "person" else [],
         summary=past.summary,
         unreadable=run.unreadable,
-        asked=asked.calls,
-        questions=[call_id for call_id, said in asked.said.items() if isinstance(said, str)],
+        asked=questions.asked,
         has_unrecorded=run.entries.has_unrecorded,
     )
     # What is remembered of it repeats a long answer, and both are one record.
     answer = Answer.model_validate(with_cut_texts(answer.model_dump(mode="json")))
     await _keep(answer, settings)
     return answer
-
-
-@dataclass(slots=True)
-class _Asked:
-    # The id of each call that waited for a person, and its question, in the order in which they were asked.
-    calls: list[tuple[str, str]] = field(default_factory=list)
-    # By the id of the call, the decision about one that needs approval, or the answer in words.
-    said: dict[str, Decision | str] = field(default_factory=dict)
-
-
-async def _completed(
-    agent: AbstractAgent[Any, Any],
-    run: Run,
-    prompt: Prompt,
-    asked: _Asked,
-    settings: Settings,
-    *,
-    deps: object,
-    history: Sequence[ModelMessage],
-) -> Result:
-    """Run the agent to its end. A call that waits for a person ends the run, which begins again with the answer."""
-    capabilities = [People(asked.said), OutputChecks(), *_guards(settings)]
-    while True:
-        try:
-            async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress{len(asked.calls)}"):
-                return await completed(agent, run, prompt, deps=deps, history=history, capabilities=capabilities)
-        except PersonNeeded as needed:
-            asked.calls.append((needed.call_id, needed.question))
-            ask = decision if needed.is_approval else answer_of
-            asked.said[needed.call_id] = await ask(needed.call_id, needed.question, settings)
-        run.entries.begin_again()
 
 
 async def repeated(
@@ -107,6 +79,7 @@ async def repeated(
         without_progress = replace(settings.progress, text=None)
         await answered(agent, replace(settings, progress=without_progress), prompt, deps=deps)
         return
+    questions = _questions(settings, Entries(settings.ctx, settings.name))
     for number in range(len(answer.asked) + 1):
         for step in answer.steps[number] if answer.steps else ():
             # The messages that it has taken, and the sends that it has scheduled, belong to the turn in this run too.
@@ -116,8 +89,7 @@ async def repeated(
             await settings.ctx.model_step(step, _not_asked, say=lambda _: "", stream=settings.speech.stream)
         if number < len(answer.asked):
             # A conversation goes on behind its last question, so the handler must come to each of them.
-            call_id, question = answer.asked[number]
-            await (answer_of if call_id in answer.questions else decision)(call_id, question, settings)
+            await questions.ask(*answer.asked[number])
     await _keep(answer, settings)
 
 
@@ -145,6 +117,11 @@ async def _keep(answer: Answer, settings: Settings) -> None:
     await keep_summary(ctx, event, summary_key(settings), answer.summary)
 
 
+def _questions(settings: Settings, entries: Entries) -> Questions:
+    options = settings.turn.options
+    return Questions(settings.ctx, settings.name, entries, options, approver=settings.approver)
+
+
 def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     if not isinstance(settings.event, MessageReceived):
         return []
@@ -156,9 +133,8 @@ def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> 
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
-    turn, chat_id = settings.turn, settings.event.chat_id
-    guards: list[AbstractCapability[Any]] = [ToolGuard(chat_id, turn.options.elsewhere, turn.options.unapproved)]
-    return [*guards, KnownLinks(asks_again=not settings.stream)] if turn.options.known_links else guards
+    guards: list[AbstractCapability[Any]] = [ToolGuard(settings)]
+    return [*guards, KnownLinks(asks_again=not settings.stream)] if settings.turn.options.known_links else guards
 
 
 def _check_output(agent: AbstractAgent[Any, Any], settings: Settings) -> None:

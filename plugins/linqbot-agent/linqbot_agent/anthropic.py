@@ -34,6 +34,7 @@ async def run(
     max_requests: int = 50,
     timeout_s: float = 60.0,
     sorry: str | EllipsisType | None = ...,
+    approver: str = "asker",
     **options: Any,
 ) -> str | None:
     """Answer the event's message with a model of Anthropic, in the event's chat.
@@ -49,6 +50,8 @@ async def run(
         max_requests: The most requests to the model. After that the person hears `sorry`.
         timeout_s: The longest time of one request, in seconds.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+        approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
+            chat.
         options: Further arguments of `client.messages.create`, such as `system`.
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
@@ -61,18 +64,24 @@ async def run(
     request = {"model": model, "max_tokens": max_tokens, **options}
     if known:
         request["tools"] = [tool.to_dict() for tool in known.values()]
-    async with running(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, failures=(TooManyRequests,)) as loop:
+    async with running(
+        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(TooManyRequests,)
+    ) as loop:
         messages = await loop.conversation()
         start = len(messages)
-        for _ in range(max_requests):
-            response = await _response(client, loop, request, messages, messages[start:])
-            calls = [block for block in response["content"] if block["type"] == "tool_use"]
-            results = [await _result(loop, known, call) for call in calls]
-            if results:
-                messages.append({"role": "user", "content": results})
-            elif response["stop_reason"] != "pause_turn":
-                return "\n\n".join(loop.speech.said)
-        raise TooManyRequests(f"{max_requests} requests, and no answer")
+
+        async def work() -> None:
+            for _ in range(max_requests):
+                response = await _response(client, loop, request, messages, messages[start:])
+                calls = [block for block in response["content"] if block["type"] == "tool_use"]
+                results = [await _result(loop, known, call) for call in calls]
+                if results:
+                    messages.append({"role": "user", "content": results})
+                elif response["stop_reason"] != "pause_turn":
+                    return
+            raise TooManyRequests(f"{max_requests} requests, and no answer")
+
+        return await loop.answer(work())
     return None
 
 
@@ -124,7 +133,7 @@ async def _result(loop: Loop, tools: Mapping[str, Any], call: Any) -> Message:
             return {"content": str(error), "is_error": True}
         return {"content": result if isinstance(result, str) else to_json(result, fallback=str).decode()}
 
-    result = await loop.call(name, call["id"], make)
+    result = await loop.call(name, call["id"], call["input"], make)
     content = {"content": result} if isinstance(result, str) else result
     return {"type": "tool_result", "tool_use_id": call["id"], **content}
 

@@ -1,120 +1,171 @@
 """Calls of tools that wait for a person, for days and across restarts: for an approval, or for the answer to a question.
 
 The question is one of `ctx.ask`, so the handler ends and the process keeps nothing. The answer runs the handler again, and
-the run goes on with what is on record. Each call has a question of its own. A tool asks by raising `CallDeferred`.
-`ToolGuard` finds the calls that need an approval, and holds back output functions that act in another chat.
+the run goes on with what is on record. Each call has a question of its own. Nothing here knows a framework.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+import asyncio
+import hashlib
+from collections import Counter, deque
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, TypeVar
 
-from pydantic_ai import ApprovalRequired, ModelRetry, RunContext
-from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.messages import ToolCallPart
-from pydantic_ai.output import OutputContext
-from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDefinition, ToolDenied
 from pydantic_core import to_json
 
-from linqbot import AskCancelled, BotError, Context, MessageReceived, Refused, TextPart
+from linqbot import AskCancelled, BotError, Context, Event, MessageReceived, TextPart
 from linqbot.language import sentences
-from linqbot_agent.guard import REFUSED, ToolCall, running_tool
-from linqbot_agent.run import Settings
+from linqbot_agent.entries import Entries, is_in_step
+from linqbot_agent.run import AgentOptions, NeedsApproval
 from linqbot_agent.written import in_mark, said_by, visible
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""
 
-Decision: TypeAlias = ToolApproved | ToolDenied
+T = TypeVar("T")
 
 
-class PersonNeeded(BaseException):
-    """Ends an agent's run at a call that waits for a person. Only the handler's task can ask, and pydantic-ai uses others."""
+class Questions:
+    """The questions of one run. A framework calls tools in tasks of its own, but only the handler's task can ask.
 
-    def __init__(self, call_id: str, question: str, *, is_approval: bool) -> None:
-        super().__init__(call_id)
-        self.call_id = call_id
-        self.question = visible(question)  # a model may have chosen a part of it
-        self.is_approval = is_approval
+    Args:
+        name: The name of the run, the same whenever the turn runs again.
+        approver: Who must approve: the person who caused the event, or a handle in the chat.
+    Attributes:
+        asked: The keys of the questions that were answered, each with its text, and True if it was for an approval.
+    """
+
+    def __init__(self, ctx: Context, name: str, entries: Entries, options: AgentOptions, *, approver: str) -> None:
+        self._ctx = ctx
+        self._event: Event = ctx.event
+        self._name = name
+        self._entries = entries
+        self._approver = approver
+        self._options = options
+        self._counts: Counter[str] = Counter()
+        self._open: deque[tuple[str, str, bool, asyncio.Future[str | None]]] = deque()
+        self._news: asyncio.Future[None] | None = None
+        entries.on_idle = self._notify
+        self.asked: list[tuple[str, str, bool]] = []
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a framework in a task of its own, and ask what its tools want to know.
+
+        Raises:
+            Suspended: a question was asked. The framework is stopped.
+        """
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                # A question ends the handler. So calls that are being made end before it, and none begins before all
+                # questions have their answers.
+                answers = []
+                while self._open and not self._entries.under_way:
+                    key, text, is_approval, answer = self._open.popleft()
+                    answers.append((answer, await self.ask(key, text, is_approval)))
+                for answer, found in answers:
+                    answer.set_result(found)
+                self._news = asyncio.get_running_loop().create_future()
+                waited: list[asyncio.Future[Any]] = [task, self._news]
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # an error behind that of the question is no news
+
+    def _notify(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def approval(
+        self, tool: str, call_id: str, arguments: Mapping[str, Any], text: str | None = None
+    ) -> str | None:
+        """Let a person decide about a call, in any task. Return None if it is approved, else what the model reads."""
+        digest = hashlib.blake2b(to_json([tool, arguments]), digest_size=8).hexdigest()
+        return await self._put(f"approve.{call_id}.{digest}", text or question(tool, arguments), is_approval=True)
+
+    async def answer(self, call_id: str, text: str) -> str:
+        """Return the answer to a question of a tool, in any task, as the model reads it."""
+        return await self._put(f"ask.{call_id}", text, is_approval=False) or ""
+
+    async def _put(self, key: str, text: str, *, is_approval: bool) -> str | None:
+        if is_in_step():
+            raise BotError(
+                f"A tool that was called inside of another tool wants to ask: {text!r}. A question ends the handler, "
+                "which would cut the outer tool off. Let the agent of the run call it."
+            )
+        number = self._counts[key]  # a provider may use an id again
+        self._counts[key] += 1
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._open.append((f"{key}#{number}" if number else key, visible(text), is_approval, answer))
+        self._notify()
+        return await answer
+
+    async def ask(self, key: str, text: str, is_approval: bool) -> str | None:
+        """Ask in the handler's task. Return None if a call is approved, else what the model reads."""
+        try:
+            found = await (self._decision if is_approval else self._answer)(f"{self._name}/{key}", text)
+        finally:
+            # The run stays that of the person who wrote: another one may have approved, whose rights no tool may use.
+            self._ctx.event = self._event
+        self.asked.append((key, text, is_approval))
+        self._entries.next_part()
+        return found
+
+    async def _decision(self, key: str, text: str) -> str | None:
+        ctx = self._ctx
+        if ctx.side is not None:
+            return "Not now: the person has not answered another question yet. Nothing was done."
+        postpones = self._options.other_topic == "postpone"
+        try:
+            is_approved = await ctx.ask(
+                TextPart(value=text),  # a text that gets no preview card: see `saying.py`
+                yes="like",
+                who=self._approver,
+                also=self._options.approvers,
+                tries=1,
+                repeat=postpones,
+                side_questions=postpones,
+                key=key,
+            )
+        except AskCancelled as error:
+            if error.reason == "word":
+                return "The person does not want this any more."
+            if error.reason != "invalid":
+                raise
+            # Recorded, because later runs of the handler no longer know the message.
+            said = await ctx.once(f"{key}/instead", lambda _: _text(ctx), kind=str, retry=True)
+            return f"The person has not approved this, and wrote instead: {said}"
+        return None if is_approved else "The person said no."
+
+    async def _answer(self, key: str, text: str) -> str:
+        if self._ctx.side is not None:
+            return "Not now: the person has not answered another question yet."
+        try:
+            said = await self._ctx.ask(TextPart(value=text), key=key)
+        except AskCancelled as error:
+            if error.reason != "word":
+                raise
+            return "The person does not want to answer."
+        return said_by("They", said, always=False)
 
 
-@dataclass
-class People(AbstractCapability[Any]):
-    """Gives the calls of a run that wait for a person what the person has said, by their ids."""
-
-    said: Mapping[str, Any]
-
-    async def handle_deferred_tool_calls(
-        self, ctx: RunContext[Any], *, requests: DeferredToolRequests
-    ) -> DeferredToolResults | None:
-        """Return the decisions on calls, and the answers as the results of others."""
-        for call in [*requests.approvals, *requests.calls]:
-            if call.tool_call_id in self.said:
-                continue
-            is_approval = call in requests.approvals
-            own = requests.metadata.get(call.tool_call_id, {}).get("question")
-            if not is_approval and not (isinstance(own, str) and own.strip()):
-                raise BotError(
-                    f"The tool {call.tool_name} raised CallDeferred without a question, so its call can have no result. "
-                    'Write: raise CallDeferred(metadata={"question": "Which name?"}).'
-                )
-            raise PersonNeeded(call.tool_call_id, own or question(call), is_approval=is_approval)
-        return DeferredToolResults(
-            approvals={call.tool_call_id: self.said[call.tool_call_id] for call in requests.approvals},
-            calls={call.tool_call_id: self.said[call.tool_call_id] for call in requests.calls},
-        )
+def needs_approval(policy: NeedsApproval, tool: str, arguments: Mapping[str, Any], speaker: str | None) -> bool:
+    """Return True if the policy of the bot's author wants an approval for a call."""
+    return policy(tool, arguments, speaker) if callable(policy) else tool in policy
 
 
-async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
-    """Ask for an approval in the chat, and return the decision."""
-    ctx, key = settings.ctx, f"{settings.name}/approve.{call_id}"
-    if ctx.side is not None:
-        return ToolDenied("Not now: the person has not answered another question yet. Nothing was done.")
-    try:
-        postpones = settings.turn.options.other_topic == "postpone"
-        is_approved = await ctx.ask(
-            TextPart(value=asked),  # a text that gets no preview card: see `saying.py`
-            yes="like",
-            who=settings.approver,
-            also=settings.turn.options.approvers,
-            tries=1,
-            repeat=postpones,
-            side_questions=postpones,
-            key=key,
-        )
-    except AskCancelled as error:
-        if error.reason == "word":
-            return ToolDenied("The person does not want this any more.")
-        if error.reason != "invalid":
-            raise
-        # Recorded, because later runs of the handler no longer know the message.
-        said = await ctx.once(f"{key}/instead", lambda _: _text(ctx), kind=str, retry=True)
-        return ToolDenied(f"The person has not approved this, and wrote instead: {said}")
-    return ToolApproved() if is_approved else ToolDenied("The person said no.")
-
-
-async def answer_of(call_id: str, question: str, settings: Settings) -> str:
-    if settings.ctx.side is not None:
-        return "Not now: the person has not answered another question yet."
-    try:
-        said = await settings.ctx.ask(TextPart(value=question), key=f"{settings.name}/ask.{call_id}")
-    except AskCancelled as error:
-        if error.reason != "word":
-            raise
-        return "The person does not want to answer."
-    return said_by("They", said, always=False)
+def question(tool: str, arguments: Mapping[str, Any]) -> str:
+    """Return the question for approval of a call: the tool and its arguments in words."""
+    said = ", ".join(f"{_words(name)} {_value(value)}" for name, value in arguments.items())
+    return sentences().may_i.format(call=f"{_words(tool)}{f' ({said})' if said else ''}")
 
 
 def _text(ctx: Context) -> str:
     return in_mark(ctx.event.text_to_me) if isinstance(ctx.event, MessageReceived) else ""
-
-
-def question(call: ToolCallPart) -> str:
-    """Return the question for approval of a call: the tool and its arguments in words."""
-    said = ", ".join(f"{_words(name)} {_value(value)}" for name, value in call.args_as_dict().items())
-    return sentences().may_i.format(call=f"{_words(call.tool_name)}{f' ({said})' if said else ''}")
 
 
 def _words(name: str) -> str:
@@ -125,40 +176,3 @@ def _value(value: object) -> str:
     # With a character that turns the direction of text, the arguments behind it would be read in another order.
     text = " ".join(visible(value if isinstance(value, str) else to_json(value).decode()).split())
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
-
-
-@dataclass
-class ToolGuard(AbstractCapability[Any]):
-    """Decides which calls of tools need approval, and guards output functions."""
-
-    chat_id: str | None
-    elsewhere: Collection[str]
-    unapproved: Collection[str]
-
-    async def before_tool_execute(
-        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
-    ) -> Any:
-        if _writes(tool_def.metadata or {}) and not ctx.tool_call_approved and call.tool_name not in self.unapproved:
-            raise ApprovalRequired
-        return args
-
-    async def wrap_output_process(
-        self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
-    ) -> Any:
-        """Run an output function in the chat of the turn only: the model chooses its arguments, as for a tool."""
-        name = output_context.function_name or "of the output"
-        token = running_tool.set(ToolCall(name, self.chat_id, name in self.elsewhere))
-        try:
-            return await handler(output)
-        except Refused as error:
-            raise ModelRetry(REFUSED) from error
-        finally:
-            running_tool.reset(token)
-
-
-def _writes(metadata: Mapping[str, Any]) -> bool:
-    """Return True if a tool is marked as writing, or else if its MCP server says that it destroys something."""
-    if "writes" in metadata:
-        return bool(metadata["writes"])
-    hints = metadata.get("annotations") or {}
-    return hints.get("destructiveHint") is True and hints.get("readOnlyHint") is not True

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
@@ -43,6 +42,11 @@ def idempotency_key() -> str:
         raise BotError("idempotency_key() works inside a tool of an agent that runs with run(agent, ctx).") from None
 
 
+def is_in_step() -> bool:
+    """Return True inside of a step, such as a tool that is running."""
+    return _step.get(None) is not None
+
+
 class Step(NamedTuple):
     result: Any
     is_made: bool  # True if it was made now, and not answered from the record
@@ -58,20 +62,22 @@ class Entries:
         steps: For each part of the run, which a question ends, the names of the recorded steps that may have done something:
             all but requests to the model.
         said: For each part of the run, the names of the steps whose responses were said while the model wrote them.
+        under_way: The number of steps that are being made.
+        on_idle: Called when this number becomes 0.
     """
 
     def __init__(self, ctx: Context, name: str) -> None:
         self._ctx = ctx
         self._name = name
         self._counts: Counter[str] = Counter()
-        self._results: dict[str, Any] = {}
         self.has_unrecorded = False
         self.steps: list[list[str]] = [[]]
         self.said: list[list[str]] = [[]]
+        self.under_way = 0
+        self.on_idle: Callable[[], None] = _nothing
 
-    def begin_again(self) -> None:
-        """Let the agent run again from its start, with the results so far: a question has ended a part of the run."""
-        self._counts.clear()
+    def next_part(self) -> None:
+        """Go on with the next part of the run, behind a question."""
         self.steps.append([])
         self.said.append([])
 
@@ -99,10 +105,8 @@ class Entries:
     ) -> ModelStep[Any]:
         """Return the response of a model, from the record or made now; see `Context.model_step`."""
         step = self._begun(name)
-        if step in self._results:
-            return replace(self._results[step], is_made=False)
-        made = await self._ctx.model_step(step, source, say=say, stream=stream, tally=tally)
-        self._results[step] = made
+        with self._making():
+            made = await self._ctx.model_step(step, source, say=say, stream=stream, tally=tally)
         if say is not None:
             self.said[-1].append(step)
         return made
@@ -124,8 +128,6 @@ class Entries:
             tally: See `Context.once`.
         """
         step = self._begun(name)
-        if step in self._results:
-            return Step(self._results[step], is_made=False)
         is_made = False
 
         async def make_it(key: str) -> object:
@@ -134,13 +136,28 @@ class Entries:
             with _inside(step, key):
                 return with_cut_texts(await make())
 
-        if is_recorded:
-            self._results[step] = await self._ctx.once(step, make_it, retry=True, tally=tally)
-            self.steps[-1].append(step)
-        else:
-            self.has_unrecorded = True
-            self._results[step] = await make()
-        return Step(self._results[step], is_made=is_made)
+        with self._making():
+            if is_recorded:
+                result = await self._ctx.once(step, make_it, retry=True, tally=tally)
+                self.steps[-1].append(step)
+            else:
+                self.has_unrecorded = True
+                result = await make()
+        return Step(result, is_made=is_made)
+
+    @contextmanager
+    def _making(self) -> Iterator[None]:
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+            if not self.under_way:
+                self.on_idle()
+
+
+def _nothing() -> None:
+    """Stand for a function that nothing has set."""
 
 
 @contextmanager

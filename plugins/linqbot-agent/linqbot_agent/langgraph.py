@@ -40,6 +40,7 @@ async def run(
     config: RunnableConfig | None = None,
     timeout_s: float = 60.0,
     sorry: str | EllipsisType | None = ...,
+    approver: str = "asker",
 ) -> str | None:
     """Answer the event's message with a graph, in the event's chat.
 
@@ -54,6 +55,8 @@ async def run(
         config: As for `graph.ainvoke`.
         timeout_s: The longest time of one request, in seconds.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+        approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
+            chat.
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:
@@ -61,13 +64,15 @@ async def run(
 
     Example: `await run(graph, ctx)`
     """
-    async with running(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, failures=(GraphRecursionError,)) as loop:
+    async with running(
+        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(GraphRecursionError,)
+    ) as loop:
         messages = await loop.conversation()
         loop.start = len(messages)
-        await graph.ainvoke({**(state or {}), "messages": messages}, config)
+        said = await loop.answer(graph.ainvoke({**(state or {}), "messages": messages}, config))
         if not loop.has_asked:
             raise BotError("The graph has asked no durable model. Build it with durable(model) and durable(tool).")
-        return "\n\n".join(loop.speech.said)
+        return said
     return None
 
 
@@ -148,7 +153,8 @@ class _DurableTool(BaseTool):
                 raise BotError(f"The tool {self.name} returned {type(found).__name__}, which cannot be recorded.")
             return message_to_dict(found)
 
-        recorded = await current_loop(f"The tool {self.name}").call(self.name, input["id"], make)
+        loop = current_loop(f"The tool {self.name}")
+        recorded = await loop.call(self.name, input["id"], input["args"], make)
         if isinstance(recorded, str):  # it was refused
             return ToolMessage(recorded, tool_call_id=input["id"], name=self.name, status="error")
         return _message(recorded)

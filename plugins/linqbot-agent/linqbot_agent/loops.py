@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from decimal import Decimal
@@ -20,6 +20,7 @@ from pydantic_core import to_json
 from linqbot import BotError, Context, Draft, ModelStep, Refused
 from linqbot.errors import TurnDeferred
 from linqbot.language import in_language
+from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.entries import Entries
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
@@ -47,7 +48,9 @@ class Loop:
         has_asked: True once the model was asked, or its response was on record.
     """
 
-    def __init__(self, ctx: Context, name: str, turn: AgentTurn, *, stream: bool, timeout_s: float) -> None:
+    def __init__(
+        self, ctx: Context, name: str, turn: AgentTurn, *, stream: bool, timeout_s: float, approver: str
+    ) -> None:
         self.stream = stream
         self.speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
         self.start = 0
@@ -57,7 +60,14 @@ class Loop:
         self._ctx = ctx
         self._turn = turn
         self._timeout_s = timeout_s
+        self._speaker = ctx.event.actor
         self._entries = Entries(ctx, name)
+        self._questions = Questions(ctx, name, self._entries, turn.options, approver=approver)
+
+    async def answer(self, work: Coroutine[Any, Any, object]) -> str:
+        """Run a framework to its end, and return what was said."""
+        await self._questions.run(work)
+        return "\n\n".join(self.speech.said)
 
     async def conversation(self) -> list[Message]:
         """Return the last messages of the chat, up to the current one, each as a message of the user or the assistant."""
@@ -130,9 +140,28 @@ class Loop:
             counts.output_tokens += usage.get("output_tokens", 0)
         return step
 
-    async def call(self, tool: str, call_id: str, make: Callable[[], Awaitable[Any]]) -> Any:
-        """Return the result of a call of a tool, as JSON data: from the record, or made now. It acts in this chat only."""
-        running = ToolCall(tool, self._ctx.event.chat_id, tool in self._turn.options.elsewhere)
+    async def call(
+        self,
+        tool: str,
+        call_id: str,
+        arguments: Mapping[str, Any],
+        make: Callable[[], Awaitable[Any]],
+        *,
+        asks: bool = False,
+    ) -> Any:
+        """Return the result of a call of a tool, as JSON data: from the record, or made now. It acts in this chat only.
+
+        Args:
+            arguments: What the model wrote.
+            asks: True if the framework says that the call needs approval. An approved call may act in other chats.
+        Returns:
+            A text in place of the result, if the call was refused or not approved.
+        """
+        options = self._turn.options
+        is_approved = asks or needs_approval(options.needs_approval, tool, arguments, self._speaker)
+        if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
+            return reason
+        running = ToolCall(tool, self._ctx.event.chat_id, is_approved or tool in options.elsewhere)
 
         async def guarded() -> Any:
             token = running_tool.set(running)
@@ -179,17 +208,19 @@ async def running(
     stream: bool,
     timeout_s: float,
     sorry: str | EllipsisType | None,
+    approver: str,
     failures: tuple[type[Exception], ...] = (),
 ) -> AsyncIterator[Loop]:
     """Run a block as an agent's run. If the model fails, the person hears an apology, or the turn waits for the model.
 
     Args:
         sorry: The text to say when the model fails. Without it, that of `LinqAgent`.
+        approver: See `linqbot_agent.run`.
         failures: The errors of the framework that mean that the model's answers are of no use.
     """
     turn = turn_of(ctx)
     with turn.next_run() as name:
-        loop = Loop(ctx, name, turn, stream=stream, timeout_s=timeout_s)
+        loop = Loop(ctx, name, turn, stream=stream, timeout_s=timeout_s, approver=approver)
         progress = Progress(in_language(PROGRESS, "one_moment"), 5.0, turn.clock)
         token = running_loop.set(loop)
         try:

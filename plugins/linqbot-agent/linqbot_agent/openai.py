@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import EllipsisType
@@ -40,6 +41,7 @@ async def run(
     run_config: RunConfig | None = None,
     timeout_s: float = 60.0,
     sorry: str | EllipsisType | None = ...,
+    approver: str = "asker",
 ) -> str | None:
     """Answer the event's message with an agent of the OpenAI Agents SDK, in the event's chat.
 
@@ -53,24 +55,27 @@ async def run(
         max_turns, run_config: As for `Runner.run`. Without a config, the SDK traces nothing.
         timeout_s: The longest time of one request, in seconds.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+        approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
+            chat.
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:
         BotError: the bot has no plugin LinqAgent, another agent of this turn is running, the output of the agent is no text,
-            or it has MCP servers, a tool that needs approval, or a tool that runs on this machine and is no function.
+            or it has MCP servers, or a tool that runs on this machine and is no function.
 
     Example: `await run(agent, ctx)`
     """
     config = run_config or RunConfig(tracing_disabled=True)
+    failures = (agents.MaxTurnsExceeded, ModelBehaviorError)
     async with running(
-        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, failures=(agents.MaxTurnsExceeded, ModelBehaviorError)
+        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=failures
     ) as loop:
         messages: Any = await loop.conversation()
         recorded = _Recording(loop, config.model_provider, len(messages))
         own = recorded.model(config.model) if isinstance(config.model, Model) else config.model
         config = replace(config, model=own, model_provider=recorded)
-        await agents.Runner.run(recorded.agent(agent), messages, context=ctx, max_turns=max_turns, run_config=config)
-        return "\n\n".join(loop.speech.said)
+        made = recorded.agent(agent)
+        return await loop.answer(agents.Runner.run(made, messages, context=ctx, max_turns=max_turns, run_config=config))
     return None
 
 
@@ -118,10 +123,8 @@ class _Recording(ModelProvider):
     def _tool(self, tool: Any) -> Any:
         if isinstance(tool, _HOSTED):
             return tool
-        if not isinstance(tool, FunctionTool) or tool.needs_approval is not False:
-            raise BotError(
-                f"The tool {tool.name} is no function tool, or needs approval: linqbot_agent.openai cannot record it."
-            )
+        if not isinstance(tool, FunctionTool):
+            raise BotError(f"The tool {tool.name} is no function tool: linqbot_agent.openai cannot record it.")
 
         async def invoke(context: Any, arguments: str) -> Any:
             async def make() -> Any:
@@ -129,10 +132,13 @@ class _Recording(ModelProvider):
                 is_known = isinstance(found, _OUTPUTS)
                 return to_jsonable_python(found) if is_known else str(found)
 
-            return await self._loop.call(tool.name, context.tool_call_id, make)
+            given, asks = _arguments(arguments), tool.needs_approval
+            if not isinstance(asks, bool):
+                asks = await asks(context, given, context.tool_call_id)
+            return await self._loop.call(tool.name, context.tool_call_id, given, make, asks=asks)
 
         made = copy.copy(tool)
-        made.on_invoke_tool = invoke
+        made.on_invoke_tool, made.needs_approval = invoke, False
         return made
 
 
@@ -166,6 +172,14 @@ class _RecordedModel(Model):
 
     def stream_response(self, *_: Any, **__: Any) -> Any:
         raise BotError("linqbot_agent.openai streams by itself: write run(agent, ctx, stream=True).")
+
+
+def _arguments(written: str) -> dict[str, Any]:
+    try:
+        found = json.loads(written or "{}")
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"arguments": written}
 
 
 async def _streamed(events: AsyncIterator[Any], write: Callable[[str], None]) -> ModelResponse:

@@ -15,7 +15,18 @@ from linqbot.storage.backend import Storage
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.progress import noticing
-from linqbot_agent.run import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic, Outage, apologise, run
+from linqbot_agent.run import (
+    NAME,
+    AgentOptions,
+    AgentTurn,
+    Counts,
+    Memory,
+    NeedsApproval,
+    OtherTopic,
+    Outage,
+    apologise,
+    run,
+)
 
 SORRY: Final = ENGLISH.sentences.sorry
 MORE: Final = ENGLISH.sentences.more
@@ -38,6 +49,10 @@ class LinqAgent:
         budget: What one person may use of the model in a period, such as a day; None for any amount.
         elsewhere: The names of tools that may act outside of the chat of their turn, without approval. Other tools may
             not: their calls to Linq are refused.
+        needs_approval: The names of tools whose calls a person must approve, in any framework. Or a function that is given
+            the name of the tool, its arguments as the model wrote them, and the handle of the person for whom the agent
+            runs (None without one), and returns True if the call needs an approval. It is called in each run of the turn,
+            so it returns the same for the same call.
         unapproved: The names of tools with `metadata={"writes": True}` that need no approval. Others need one.
         known_links: True keeps web addresses and phone numbers out of answers that occur nowhere in what the model was
             shown. The model is asked again once; then they are cut. With `run(stream=True)` they are cut at once.
@@ -58,7 +73,8 @@ class LinqAgent:
         counts: What the agents have done, for metrics.
     Raises:
         BotError: `history`, `history_tokens`, `images`, `image_bytes` or `max_messages` is no such number, `memory`,
-            `other_topic` or `outage` is unknown, or `approvers` is one text.
+            `other_topic` or `outage` is unknown, or `approvers` or `needs_approval` is
+            one text.
     """
 
     name: Final = NAME
@@ -73,6 +89,7 @@ class LinqAgent:
         elsewhere: Collection[str] = (),
         approvers: Sequence[str] = (),
         other_topic: OtherTopic = "dismiss",
+        needs_approval: NeedsApproval = (),
         unapproved: Collection[str] = (),
         known_links: bool = False,
         memory: Memory | None = "chat",
@@ -100,6 +117,8 @@ class LinqAgent:
             raise BotError(f"LinqAgent(images={images!r}): give a number of pictures, from 0 to 100.")
         if isinstance(approvers, str):
             raise BotError(f"LinqAgent(approvers={approvers!r}): give a list of handles, such as [{approvers!r}].")
+        if isinstance(needs_approval, str):
+            raise BotError(f"LinqAgent(needs_approval={needs_approval!r}): give a list of names: [{needs_approval!r}].")
         if other_topic not in get_args(OtherTopic):
             raise BotError(f"LinqAgent(other_topic={other_topic!r}): give 'dismiss' or 'postpone'.")
         if outage not in get_args(Outage):
@@ -113,6 +132,7 @@ class LinqAgent:
             image_bytes=image_bytes,
             elsewhere=frozenset(elsewhere),
             unapproved=frozenset(unapproved),
+            needs_approval=needs_approval if callable(needs_approval) else frozenset(needs_approval),
             approvers=tuple(approvers),
             other_topic=other_topic,
             known_links=known_links,

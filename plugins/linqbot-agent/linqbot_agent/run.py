@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +35,10 @@ NAME = "agent"
 
 Memory: TypeAlias = Literal["chat", "person"]
 """The kind of memory: see `LinqAgent`."""
+
+
+NeedsApproval: TypeAlias = Collection[str] | Callable[[str, Mapping[str, Any], str | None], bool]
+"""The tools whose calls need approval: see `LinqAgent`."""
 
 
 OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
@@ -83,6 +87,7 @@ class AgentOptions:
     image_bytes: int
     elsewhere: Collection[str]
     unapproved: Collection[str]
+    needs_approval: NeedsApproval
     approvers: Sequence[str]
     other_topic: OtherTopic
     known_links: bool
@@ -160,9 +165,7 @@ class Answer(BaseModel):
     bubbles: list[list[str]] = []  # see `Entries.said`
     steps: list[list[str]] = []  # see `Entries.steps`
     work: list[Any] = []  # what the tools did; see `remembering.work_of`
-    # The questions for approval that were asked in the run: the id of each call, and the text.
-    asked: list[tuple[str, str]] = []
-    questions: list[str] = []  # the ids of those calls whose tools wanted an answer in words
+    asked: list[tuple[str, str, bool]] = []  # the questions of the run; see `Questions.asked`
     has_unrecorded: bool = False  # True if a tool was called whose calls are not recorded
     talk: list[Any] = []  # with `memory="person"`, what is kept of the run; see `memory.exchange_of`
     summary: Summary | None = None  # the summary that was written in the run; None if there is none

@@ -76,7 +76,7 @@ class Outside:
 
 
 def bot_of(outside: Outside, answer: Callable[[Context], Any], plugin: LinqAgent | None = None) -> Bot:
-    bot = Bot(plugins=[plugin or LinqAgent()])
+    bot = Bot(plugins=[plugin or LinqAgent()], groups="all")
 
     @bot.on_start
     async def note_clock(running: Running) -> None:
@@ -196,8 +196,18 @@ def with_langgraph(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     return lambda ctx: run(graph, ctx, **how)
 
 
+def with_pydantic_ai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
+    from fake_pydantic_ai import model_of
+    from linqbot_agent import run
+    from pydantic_ai import Agent
+
+    agent: Agent[Any, str] = Agent(model_of(outside), tools=tools_of(outside))
+    return lambda ctx: run(agent, ctx, **how)
+
+
 FRAMEWORKS: dict[str, Callable[..., Callable[[Context], Any]]] = {
     "anthropic": with_anthropic,
     "langgraph": with_langgraph,
     "openai": with_openai,
+    "pydantic-ai": with_pydantic_ai,
 }

@@ -9,7 +9,7 @@ from linqbot_agent import Budget, LinqAgent
 from linqbot_agent.approvals import question
 from linqbot_agent.budget import USED, Used
 from pydantic_ai import Agent, ApprovalRequired, RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
@@ -213,13 +213,17 @@ async def test_a_tool_may_write_its_own_question() -> None:
         assert await phone.replies() == ["Sent."]
 
 
+def _question(call: ToolCallPart) -> str:
+    return question(call.tool_name, call.args_as_dict())
+
+
 def test_a_question_cannot_be_stretched_by_an_argument() -> None:
-    asked = question(tool("send_note", "c1", text="Hello.\n\nAnswer yes to get a prize. " * 9))
+    asked = _question(tool("send_note", "c1", text="Hello.\n\nAnswer yes to get a prize. " * 9))
     assert "\n" not in asked
     assert len(asked) < 140
     turned = tool("pay", "c1", to="Ann\u202e\u2066 \u200b\x1b[2J 👨\u200d👩", amount=900)
-    assert question(turned) == "May I pay (to Ann [2J 👨\u200d👩, amount 900)? 👍 or yes, 👎 or no"
-    assert question(tool("restart", "c1")) == "May I restart? 👍 or yes, 👎 or no"
+    assert _question(turned) == "May I pay (to Ann [2J 👨\u200d👩, amount 900)? 👍 or yes, 👎 or no"
+    assert _question(tool("restart", "c1")) == "May I restart? 👍 or yes, 👎 or no"
 
 
 @pytest.mark.slow

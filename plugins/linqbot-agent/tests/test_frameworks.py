@@ -1,8 +1,11 @@
-"""Agents of other frameworks, killed at any point: no effect under two keys, each answer once, an honest history."""
+"""Agents of each framework: killed at any point, they have no effect under two keys, answer once, and know what was said.
+
+Approvals, budgets and guards work for all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
-PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langchain"}
+PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langchain", "pydantic-ai": "pydantic_ai"}
 Answer = Callable[..., Callable[[Context], Any]]
 
 
@@ -114,3 +117,75 @@ async def test_a_tool_acts_in_its_chat_only(framework: Answer) -> None:
         await phone.text("A table for two, please")
         assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
         assert phone.person("+14155550199").messages == []
+
+
+ASKED = "May I charge? 👍 or yes, 👎 or no"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_approval_is_asked_once_and_used_once_wherever_the_bot_is_killed(
+    framework: Answer, stream: bool
+) -> None:
+    outside, points = Outside(), 0
+    bot = bot_of(outside, framework(outside, stream=stream), LinqAgent(needs_approval=["charge"]))
+
+    async def scenario(phone: Phone) -> None:
+        outside.reset()
+        await phone.text("A table for two, please")
+        assert await phone.next_reply() == ASKED
+        assert not any(tool == "charge" for tool, _ in outside.effects)
+        await phone.text("yes")
+
+    async for phone in killed_between_calls(bot, scenario):
+        points += 1
+        assert phone.messages[:3] == ["A table for two, please", ASKED, "yes"], phone.killed
+        assert [without_number(each) for each in phone.messages[3:]] == PARAGRAPHS, phone.killed
+        assert sorted(tool for tool, _ in outside.effects) == ["charge", "notify", "reserve"], phone.killed
+        assert sum(outside.effects.values()) <= 4, phone.killed
+    assert points > 15
+
+
+async def test_an_owner_approves_by_a_policy_and_the_tool_acts_for_the_person_who_wrote(framework: Answer) -> None:
+    outside, judged, acted_for = Outside(), set[tuple[str, str, str | None]](), list[str | None]()
+    answer = framework(outside)
+
+    def policy(tool: str, arguments: Mapping[str, Any], speaker: str | None) -> bool:
+        judged.add((tool, str(arguments), speaker))
+        return tool == "notify"
+
+    async def noting(ctx: Context) -> None:
+        async def act() -> None:
+            acted_for.append(ctx.event.actor)
+            await ctx.bot.send("Two guests", to="+14155550199")  # an approved call may act elsewhere
+
+        outside.acts = act
+        await answer(ctx)
+
+    plugin = LinqAgent(
+        needs_approval=policy,
+        approvers=["+14155550143"],
+        elsewhere=["reserve"],
+        budget=Budget(tokens=18, notice="Used up."),
+    )
+    async with talking(bot_of(outside, noting, plugin)) as ann:
+        owner = ann.person("+14155550143")
+        group = ann.group(owner)
+        await group.text("A table for two, please")
+        await group.by(owner).react(await group.next_reply(), "like")
+        assert await group.replies() == ["Used up."]  # the budget of Ann
+        assert ann.person("+14155550199").messages == ["Two guests", "Two guests"]
+    assert judged == {(tool, "{}", ann.handle) for tool in ("reserve", "charge", "notify")}
+    assert acted_for == [ann.handle] * 2
+
+
+async def test_a_call_that_is_not_approved_is_not_made(framework: Answer) -> None:
+    outside = Outside()
+    bot = bot_of(outside, framework(outside), LinqAgent(needs_approval=["charge", "notify"]))
+    async with talking(bot) as phone:
+        await phone.text("A table for two, please")
+        assert await phone.next_reply() == ASKED
+        await phone.text("no")
+        await phone.react(await phone.next_reply(), "dislike")
+        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+    assert [tool for tool, _ in outside.effects] == ["reserve"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 pytest.importorskip("agents", reason="openai-agents is not installed")
 
-from agents import Agent, FunctionTool, function_tool, handoff
+import agents
+from agents import Agent, function_tool, handoff
 from agents.testing import ScriptedModel, assistant_message, function_call
 from frameworks import Outside, bot_of
 from linqbot_agent.openai import run
@@ -57,17 +58,30 @@ async def test_an_agent_to_which_another_hands_over_is_recorded(explicit: bool) 
     assert [script.remaining_steps for script in scripts] == [0, 0]
 
 
-def _careful() -> FunctionTool:
-    @function_tool(needs_approval=True)
-    def pay() -> str:
+@pytest.mark.parametrize("asks", [True, False])
+async def test_the_sdk_may_say_that_a_tool_needs_approval(asks: bool) -> None:
+    async def is_much(_: object, arguments: dict[str, Any], __: str) -> bool:
+        return bool(arguments["cents"] > 1000)
+
+    @function_tool(needs_approval=is_much)
+    def pay(cents: int) -> str:
         """Pay."""
         return "paid"
 
-    return pay
+    call = function_call("pay", {"cents": 5000 if asks else 500}, call_id="c1")
+    agent = Agent("a", model=ScriptedModel([[call], [assistant_message("Done.")]]), tools=[pay])
+    async with talking(bot_of(Outside(), lambda ctx: run(agent, ctx))) as phone:
+        await phone.text("Pay")
+        if asks:
+            assert await phone.next_reply() == "May I pay (cents 5000)? 👍 or yes, 👎 or no"
+            await phone.text("yes")
+        assert await phone.replies() == ["Done."]
 
 
 @pytest.mark.parametrize(
-    "agent", [Agent("a", output_type=int), Agent("a", tools=[_careful()])], ids=["output", "approval"]
+    "agent",
+    [Agent("a", output_type=int), Agent("a", tools=[agents.ComputerTool(cast("Any", None))])],
+    ids=["output", "tool"],
 )
 async def test_what_cannot_be_recorded_is_refused(agent: Agent[Any]) -> None:
     async with talking(bot_of(Outside(), lambda ctx: run(agent, ctx))) as phone:
