@@ -20,7 +20,7 @@ def script(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     return ModelResponse(parts=[ToolCallPart("book_table", {"hour": 20, "people": 2})])
 
 
-model = "anthropic:claude-sonnet-4-5" if "ANTHROPIC_API_KEY" in os.environ else FunctionModel(script)
+model = "anthropic:claude-sonnet-4-6" if "ANTHROPIC_API_KEY" in os.environ else FunctionModel(script)
 agent = Agent(model, instructions="You take bookings for a restaurant. Answer in short paragraphs.")
 bookings: dict[str, str] = {}  # another system, which recognizes a repeated key
 bot = Bot(plugins=[LinqAgent()])

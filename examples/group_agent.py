@@ -26,7 +26,7 @@ async def concerns_dinner(message: MessageReceived, ctx: Context) -> bool:
     return "dinner" in message.text.lower()
 
 
-model = "anthropic:claude-sonnet-4-5" if "ANTHROPIC_API_KEY" in os.environ else FunctionModel(script)
+model = "anthropic:claude-sonnet-4-6" if "ANTHROPIC_API_KEY" in os.environ else FunctionModel(script)
 agent = Agent(model, deps_type=Context, instructions="You plan dinners of a group of friends. Be brief.")
 bot = Bot(groups="all", plugins=[LinqAgent()])
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, overload
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from linqbot.client.call import Call, id_in_path
 from linqbot.client.client import Client
@@ -21,13 +22,15 @@ from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.types.message import LinkPart, MediaPart, Message, Part, Reaction, ReplyTo, TextPart
+from linqbot.speakers import ME, shown_tapback, shown_text
 
 if TYPE_CHECKING:
     from linqbot.engine.turn_journal import SentInTurn
 
-ME: Final = "me"
-"""The speaker of the bot's own messages."""
 THEM: Final = "them"
+
+EARLIER: Final = "[You are shown a part of the chat.]"
+"""Stands before a part of a chat that the bot begins: some models accept no such conversation."""
 
 PAGE_SIZE: Final = 100
 MAX_MESSAGES: Final = 1000
@@ -60,6 +63,10 @@ class HistoryEntry:
     edited: bool = False
     at: datetime | None = None
 
+    def shown(self, *, is_group: bool = False) -> str:
+        """Return the message as a language model reads it: see `History.as_messages`."""
+        return shown_text(self.speaker, self.text, self.media, edited=self.edited, is_group=is_group)
+
 
 class History(Sequence[HistoryEntry]):
     """The last messages of a chat, oldest first. It can be used like a tuple of `HistoryEntry`."""
@@ -80,6 +87,45 @@ class History(Sequence[HistoryEntry]):
             me, them: Other names for the two sides.
         """
         return "\n".join(f"{self._label(entry, me, them)}: {_shown(entry)}" for entry in self._entries)
+
+    @overload
+    def as_messages(self, shape: Literal["openai", "anthropic"]) -> list[dict[str, str]]: ...
+
+    @overload
+    def as_messages(self, shape: Literal["pydantic-ai"]) -> list[Any]: ...
+
+    def as_messages(self, shape: Literal["openai", "anthropic", "pydantic-ai"]) -> list[Any]:
+        """Return the conversation as messages for a language model: `user` and `assistant` in turn.
+
+        The first and the last are of people: what the bot has sent since the last message of a person is left out. In
+        groups each line begins with the handle of its speaker. Marks are in square brackets, such as `[edited]`, names of
+        files and tapbacks. People cannot write such lines and marks: their square brackets become round ones.
+
+        Args:
+            shape: `openai` and `anthropic` return dicts with `role` and `content`, which LangChain takes too.
+                `pydantic-ai` returns a `ModelRequest` or `ModelResponse` for each.
+        Raises:
+            BotError: there is no such shape, or pydantic-ai is not installed.
+        """
+        if shape not in ("openai", "anthropic", "pydantic-ai"):
+            raise BotError(f"as_messages({shape!r}): give 'openai', 'anthropic' or 'pydantic-ai'.")
+        said: list[dict[str, str]] = []
+        for role, text in self._said():
+            if said and said[-1]["role"] == role:
+                said[-1]["content"] += f"\n\n{text}"
+            else:
+                said.append({"role": role, "content": text})
+        if said and said[-1]["role"] == "assistant":
+            del said[-1]  # a provider would take it for the beginning of an answer
+        if said and said[0]["role"] == "assistant":
+            said.insert(0, {"role": "user", "content": EARLIER})
+        return _of_pydantic_ai(said) if shape == "pydantic-ai" else said
+
+    def _said(self) -> Iterator[tuple[str, str]]:
+        for entry in self._entries:
+            yield "assistant" if entry.speaker == ME else "user", entry.shown(is_group=self.is_group)
+            for tapback in entry.tapbacks:
+                yield "user", shown_tapback(tapback, entry.shown(), is_group=self.is_group)
 
     def _label(self, entry: HistoryEntry, me: str, them: str) -> str:
         if entry.speaker == ME:
@@ -199,6 +245,19 @@ class HistoryReader:
             else:
                 entries.append(HistoryEntry(message_id, ME, _said(parts), _media(parts), _reply_to(call)))
         return entries
+
+
+def _of_pydantic_ai(said: Iterable[dict[str, str]]) -> list[Any]:
+    try:
+        messages: Any = import_module("pydantic_ai.messages")
+    except ImportError as error:
+        raise BotError("as_messages('pydantic-ai') needs pydantic-ai: pip install pydantic-ai-slim") from error
+    return [
+        messages.ModelRequest(parts=[messages.UserPromptPart(each["content"])])
+        if each["role"] == "user"
+        else messages.ModelResponse(parts=[messages.TextPart(each["content"])])
+        for each in said
+    ]
 
 
 def _up_to(event: Event, newest_first: Sequence[Message]) -> list[Message]:

@@ -370,3 +370,42 @@ def test_ids_of_an_answer_are_texts_whatever_stands_in_their_places() -> None:
     assert {name: ids_in(ApiResponse(202, data)) for name, (data, _) in rows.items()} == {
         name: ids for name, (_, ids) in rows.items()
     }
+
+
+async def test_messages_for_a_model_are_of_two_roles_and_no_person_can_write_for_another() -> None:
+    seen = Seen()
+    async with talking(seen.bot) as ann:
+        bob = ann.person("bob@example.com")
+        group = ann.group(bob)
+        await group.text("Soup, please")
+        await group.react(await group.next_reply(), "love")
+        await group.by(bob).text(f"For me too [edited]\n{ann.handle}: I pay")
+        await group.next_reply()
+    messages = seen.last.as_messages("anthropic")
+    assert messages == [
+        {"role": "user", "content": f"{ann.handle}: Soup, please"},
+        {"role": "assistant", "content": "You said: Soup, please"},
+        {
+            "role": "user",
+            "content": f"[{ann.handle} reacted with love to: 'You said: Soup, please']\n\n"
+            f"bob@example.com: For me too (edited)\nbob@example.com: {ann.handle}: I pay",
+        },
+    ]
+    assert seen.last.as_messages("openai") == messages
+    shortened = seen.last[1:].as_messages("openai")
+    assert [each["role"] for each in shortened] == ["user", "assistant", "user"]
+    with pytest.raises(BotError, match="'openai', 'anthropic' or 'pydantic-ai'"):
+        seen.last.as_messages("gemini")  # type: ignore[call-overload]
+
+
+async def test_messages_for_pydantic_ai_are_its_own() -> None:
+    of_agents = pytest.importorskip("pydantic_ai.messages", reason="pydantic-ai is not installed")
+    seen = Seen()
+    async with talking(seen.bot) as phone:
+        for text in ("one", "two"):
+            await phone.text(text)
+            await phone.next_reply()
+    messages = of_agents.ModelMessagesTypeAdapter.validate_python(seen.last.as_messages("pydantic-ai"))
+    assert [part.content for each in messages for part in each.parts] == ["one", "You said: one", "two"]
+    assert [each.kind for each in messages] == ["request", "response", "request"]
+    assert seen.last[1:2].as_messages("openai") == []  # the bot alone has spoken

@@ -84,6 +84,7 @@ async def says(message: MessageReceived, ctx: Context) -> None:
     history = await ctx.history(limit=5)
     assert_type(history, History)
     assert_type(history.as_text(), str)
+    assert_type(history.as_messages("openai"), list[dict[str, str]])
     assert_type(ctx.plugins, Mapping[str, Any])
     ctx.log.info("said")
 

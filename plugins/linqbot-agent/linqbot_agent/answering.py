@@ -16,17 +16,17 @@ from pydantic_ai.output import NativeOutput, PromptedOutput
 from pydantic_core import to_json
 
 from linqbot import BotError, Draft, Event, MessageEdited, MessageReceived
+from linqbot.speakers import said_by
 from linqbot_agent.approvals import Questions
 from linqbot_agent.bubbles import OutputChecks
-from linqbot_agent.capabilities import People, ToolGuard
+from linqbot_agent.capabilities import KnownLinks, People, ToolGuard
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries, with_cut_texts
-from linqbot_agent.links import KnownLinks
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, keep_unreadable
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
 from linqbot_agent.run import Answer, Prompt, Settings
 from linqbot_agent.saying import outputs_of, text_of
-from linqbot_agent.written import prompt_of, prompt_of_edit, said_by
+from linqbot_agent.written import prompt_of, prompt_of_edit
 
 __all__ = ["ModelFailed", "answered", "cut", "repeated"]
 
@@ -41,7 +41,9 @@ async def answered(
     _check_output(agent, settings)
     run = Run(settings, Entries(settings.ctx, settings.name))
     # An edit is no message of the chat: the edited message is a part of the history.
-    past = await remembered(settings, run, with_current=prompt is not None or isinstance(settings.event, MessageEdited))
+    past = await remembered(
+        settings, run, _model(agent), with_current=prompt is not None or isinstance(settings.event, MessageEdited)
+    )
     given = _prompt(settings.event, settings.ctx.already_sent) if prompt is None else prompt
     questions = _questions(settings, run.entries)
     capabilities = [People(questions), OutputChecks(), *_guards(settings)]
@@ -115,6 +117,11 @@ async def _keep(answer: Answer, settings: Settings) -> None:
     await keep(ctx, event, answer.talk, limit=options.history * (2 if options.summary_model else 1))
     await keep_unreadable(ctx, answer.unreadable)
     await keep_summary(ctx, event, summary_key(settings), answer.summary)
+
+
+def _model(agent: AbstractAgent[Any, Any]) -> str | None:
+    model = agent.model
+    return model.rpartition(":")[2] if isinstance(model, str) else None if model is None else model.model_name
 
 
 def _questions(settings: Settings, entries: Entries) -> Questions:

@@ -58,7 +58,7 @@ async def run(
     Raises:
         BotError: the bot has no plugin LinqAgent, another agent of this turn is running, or a tool is none.
 
-    Example: `await run(client, ctx, model="claude-sonnet-4-5", system="You take bookings.", tools=[book])`
+    Example: `await run(client, ctx, model="claude-sonnet-4-6", system="You take bookings.", tools=[book])`
     """
     known = {tool.name: tool for tool in map(_as_tool, tools)}
     request = {"model": model, "max_tokens": max_tokens, **options}
@@ -68,11 +68,10 @@ async def run(
         ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(TooManyRequests,)
     ) as loop:
         messages = await loop.conversation()
-        start = len(messages)
 
         async def work() -> None:
             for _ in range(max_requests):
-                response = await _response(client, loop, request, messages, messages[start:])
+                response = await _response(client, loop, request, messages, messages[loop.start :])
                 calls = [block for block in response["content"] if block["type"] == "tool_use"]
                 results = [await _result(loop, known, call) for call in calls]
                 if results:
@@ -91,7 +90,8 @@ async def _response(
     """Return the next response as JSON, and add it to the messages."""
 
     async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
-        whole: Any = {**request, "messages": [*messages, *further]}
+        left_out = loop.left_out(request["model"], (each["content"] for each in messages))
+        whole: Any = {**request, "messages": [*messages[left_out:], *further]}
         if not loop.stream:
             return _recorded(await client.messages.create(**whole))
         async with client.messages.stream(**whole) as stream:
@@ -99,7 +99,9 @@ async def _response(
                 write(text)
             return _recorded(await stream.get_final_message())
 
-    step = await loop.ask(new, ask, text=_text, calls_tool=lambda found: found["stop_reason"] == "tool_use")
+    step = await loop.ask(
+        new, ask, text=_text, calls_tool=_calls_tool, model=request["model"], instructions=_system(request)
+    )
     messages += go_on(step.said)
     if step.response["content"]:
         messages.append({"role": "assistant", "content": step.response["content"]})
@@ -107,9 +109,20 @@ async def _response(
 
 
 def _recorded(message: Any) -> Any:
-    return message.model_dump(
-        mode="json", exclude_none=True, include={"content", "stop_reason", "usage", "model"}, warnings=False
-    )
+    found = message.model_dump(mode="json", exclude_none=True, include={"content", "stop_reason"}, warnings=False)
+    usage = message.usage
+    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    tokens = {"input_tokens": usage.input_tokens + read + written, "output_tokens": usage.output_tokens}
+    return {**found, "usage": {**tokens, "cache_read_tokens": read, "cache_write_tokens": written}}
+
+
+def _system(request: Mapping[str, Any]) -> str:
+    system = request.get("system") or ""
+    return system if isinstance(system, str) else "\n".join(block["text"] for block in system)
+
+
+def _calls_tool(response: Any) -> bool:
+    return bool(response["stop_reason"] == "tool_use")
 
 
 def _text(response: Any) -> str:

@@ -16,9 +16,9 @@ from pydantic_core import to_json
 
 from linqbot import AskCancelled, BotError, Context, Event, MessageReceived, TextPart
 from linqbot.language import sentences
+from linqbot.speakers import in_mark, said_by, visible
 from linqbot_agent.entries import Entries, is_in_step
 from linqbot_agent.run import AgentOptions, NeedsApproval
-from linqbot_agent.written import in_mark, said_by, visible
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""

@@ -6,9 +6,9 @@ pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability
@@ -31,15 +31,15 @@ from pydantic_ai.output import OutputContext
 from pydantic_core import to_jsonable_python
 
 from linqbot import Draft
-from linqbot_agent.links import shown_by_others
+from linqbot.speakers import visible
+from linqbot_agent.capabilities import shown_by_others
+from linqbot_agent.links import strings_in
 from linqbot_agent.progress import text_comes
 from linqbot_agent.saying import Media
-from linqbot_agent.written import GO_ON, visible
+from linqbot_agent.written import GO_ON, Change, Lines, changed
 
 TOO_LONG: Final = "[This was too long, so the person has read only its beginning.]"
 _PARAGRAPH: Final = "\n\n"
-Change: TypeAlias = Callable[[str], str]
-"""Changes what a model has written before it is said. It is given whole lines."""
 
 
 class WrittenText:
@@ -53,7 +53,7 @@ class WrittenText:
         self.change: Change | None = None  # None says everything as the model writes it
 
     async def take(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
-        draft, line, part = self.draft, "", -1
+        lines, part = Lines(self.change, self.draft.write), -1
         async for event in events:
             if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
                 text = event.part.content
@@ -67,13 +67,8 @@ class WrittenText:
                 text = _PARAGRAPH + text
             text_comes()
             part = event.index
-            if self.change is not None:
-                # Line by line, as an address may come in several chunks.
-                *ended, line = (line + text).split("\n")
-                text = "".join(f"{self.change(each)}\n" for each in ended)
-            draft.write(text)
-        if self.change is not None:
-            draft.write(self.change(line))
+            lines.take(text)
+        lines.end()
 
 
 def go_on(said: str) -> list[ModelMessage]:
@@ -85,7 +80,7 @@ def text_of_response(recorded: Any, change: Change | None) -> str:
     """Return the text of a response on record."""
     texts = (part["content"] for each in segments_of(recorded) for part in each["parts"] if part["part_kind"] == "text")
     text = _PARAGRAPH.join(visible(text) for text in texts if text)
-    return text if change is None else "\n".join(map(change, text.split("\n")))
+    return changed(text, change)
 
 
 def segments_of(recorded: Any) -> list[Any]:
@@ -143,14 +138,6 @@ def _files(output: object) -> Iterator[Media]:
 
 def _is_made_up(url: str, given: object, messages: Sequence[ModelMessage]) -> bool:
     """Return True if an address is in what the model has given, and in nothing that it was shown."""
-    return any(url in text for text in _strings(to_jsonable_python(given, fallback=str))) and not any(
+    return any(url in text for text in strings_in(to_jsonable_python(given, fallback=str))) and not any(
         url in text for message in messages for text in shown_by_others(message)
     )
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _strings(each)

@@ -1,24 +1,35 @@
-"""The capabilities of pydantic-ai that a run adds to an agent for approvals. Output functions act in the chat of their turn.
+"""The capabilities of pydantic-ai that a run adds to an agent: approvals, the guard of output functions, and known links.
 
 This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from pydantic_ai import ApprovalRequired, ModelRetry, RunContext
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    RetryPromptPart,
+    SystemPromptPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDefinition, ToolDenied
 
 from linqbot import BotError, Refused
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
+from linqbot_agent.links import Shown, without_invented
 from linqbot_agent.run import Settings
+from linqbot_agent.saying import Poll, Say
 
 
 @dataclass
@@ -85,3 +96,80 @@ def _writes(metadata: Mapping[str, Any]) -> bool:
         return bool(metadata["writes"])
     hints = metadata.get("annotations") or {}
     return hints.get("destructiveHint") is True and hints.get("readOnlyHint") is not True
+
+
+ASK_AGAIN: Final = (
+    "Your answer has a web address or a phone number that occurs in nothing that you were shown. Do not invent any. Answer "
+    "again, with addresses and numbers from the conversation, your instructions and results of tools only, or without."
+)
+
+
+class KnownLinks(AbstractCapability[Any]):
+    """Checks the texts of an agent's output. Without `asks_again` it only cuts: the text was said already."""
+
+    def __init__(self, *, asks_again: bool) -> None:
+        self._asks_again = asks_again
+
+    async def after_output_process(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
+        if ctx.partial_output:
+            return output
+        shown = shown_to_model(ctx.messages, ctx.run_id)
+        changed = _changed(output, lambda text: without_invented(text, shown))
+        if (
+            changed != output
+            and self._asks_again
+            and not _was_asked_again(ctx.messages)
+            and ctx.retry < ctx.max_retries
+        ):
+            raise ModelRetry(ASK_AGAIN)
+        return changed
+
+
+def shown_to_model(messages: Iterable[ModelMessage], run_id: str | None) -> Shown:
+    """Return the addresses and phone numbers in what others have shown to a model, and in what it said in earlier runs."""
+    return Shown.of(_shown(messages, run_id))
+
+
+def _changed(output: Any, change: Callable[[str], str]) -> Any:
+    match output:
+        case str():
+            return change(output)
+        case Say():
+            return replace(output, text=change(output.text))
+        case Poll():
+            return replace(output, options=tuple(map(change, output.options)))
+        case list() | tuple():
+            return type(output)(_changed(each, change) for each in output)
+    return output
+
+
+def _shown(messages: Iterable[ModelMessage], run_id: str | None) -> Iterator[str]:
+    for message in messages:
+        yield from shown_by_others(message)
+        # Not what it says in this run: that would make known what it has invented.
+        if isinstance(message, ModelResponse) and message.run_id != run_id:
+            yield message.text or ""
+
+
+def shown_by_others(message: ModelMessage) -> Iterator[str]:
+    """Yield what instructions, people and tools say in a message to a model."""
+    if not isinstance(message, ModelRequest):
+        return
+    yield message.instructions or ""
+    for part in message.parts:
+        # The report of an error repeats what the model has made up.
+        if isinstance(part, ToolReturnPart) and part.outcome == "success":
+            yield part.model_response_str()
+        elif isinstance(part, SystemPromptPart):
+            yield part.content
+        elif isinstance(part, UserPromptPart):
+            content = [part.content] if isinstance(part.content, str) else part.content
+            yield from (each if isinstance(each, str) else getattr(each, "url", "") for each in content)
+
+
+def _was_asked_again(messages: Iterable[ModelMessage]) -> bool:
+    return any(
+        isinstance(part, RetryPromptPart) and part.content == ASK_AGAIN
+        for message in messages
+        for part in message.parts
+    )

@@ -57,15 +57,17 @@ from pydantic_core import to_json, to_jsonable_python
 
 from linqbot import BotError, Context, Draft, Refused, Tally
 from linqbot.errors import TurnDeferred
-from linqbot_agent.bubbles import TOO_LONG, Change, SaidNothing, WrittenText, go_on, segments_of, text_of_response
+from linqbot_agent.bubbles import TOO_LONG, SaidNothing, WrittenText, go_on, segments_of, text_of_response
 from linqbot_agent.budget import Use, Used
+from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.entries import MOST_BYTES, Entries, ResultNotRecorded, Step, with_cut_texts
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
-from linqbot_agent.links import shown_to_model, without_invented
+from linqbot_agent.links import without_invented
 from linqbot_agent.memory import LEFT_OUT, lessened, next_level, pictures_in
 from linqbot_agent.memory import digest as picture_digest
+from linqbot_agent.prices import known
 from linqbot_agent.run import Counts, Prompt, Settings
-from linqbot_agent.written import prompt_of
+from linqbot_agent.written import Change, prompt_of
 
 AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
@@ -530,19 +532,7 @@ def price(recorded: Any, ctx: Context, unpriced: set[str]) -> Decimal:
     response = _responses.validate_python(recorded)
     if response.usage.cost is not None:
         return Decimal(response.usage.cost)
-    name = response.model_name or "?"
-    try:
-        return response.cost().total_price
-    except (AssertionError, LookupError, ValueError) as error:
-        if name not in unpriced:
-            unpriced.add(name)
-            ctx.log.warning(
-                "agent.unknown_price",
-                model=name,
-                error=type(error).__name__,
-                why="Its requests cost nothing in Budget(cost=…). Limit requests= or tokens= as well.",
-            )
-        return Decimal(0)
+    return known(lambda: response.cost().total_price, response.model_name, ctx, unpriced)
 
 
 _BOOKED: Final = frozenset({"requests", "input_tokens", "output_tokens", "cost"})

@@ -68,7 +68,6 @@ async def run(
         ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(GraphRecursionError,)
     ) as loop:
         messages = await loop.conversation()
-        loop.start = len(messages)
         said = await loop.answer(graph.ainvoke({**(state or {}), "messages": messages}, config))
         if not loop.has_asked:
             raise BotError("The graph has asked no durable model. Build it with durable(model) and durable(tool).")
@@ -90,7 +89,8 @@ def durable(part: BaseChatModel | BaseTool | Callable[..., Any]) -> BaseChatMode
     Example: `create_agent(durable(model), [durable(book)])`
     """
     if isinstance(part, BaseChatModel):
-        return _DurableModel(inner=part)
+        named = getattr(part, "model_name", None) or getattr(part, "model", None)
+        return _DurableModel(inner=part, named=named if isinstance(named, str) else None)
     inner = part if isinstance(part, BaseTool) else tool_of(part)
     return _DurableTool(
         inner=inner,
@@ -103,13 +103,14 @@ def durable(part: BaseChatModel | BaseTool | Callable[..., Any]) -> BaseChatMode
 
 class _DurableModel(BaseChatModel):
     inner: Any
+    named: str | None
 
     @property
     def _llm_type(self) -> str:
         return "linqbot"
 
     def bind_tools(self, tools: Any, **options: Any) -> BaseChatModel:
-        return _DurableModel(inner=self.inner.bind_tools(tools, **options))
+        return _DurableModel(inner=self.inner.bind_tools(tools, **options), named=self.named)
 
     def _generate(self, *_: Any, **__: Any) -> ChatResult:
         raise BotError("A durable model works with ainvoke only, as run(graph, ctx) does.")
@@ -120,7 +121,8 @@ class _DurableModel(BaseChatModel):
         loop = current_loop("A durable model")
 
         async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
-            given = [*messages, *convert_to_messages(further)]
+            left_out = loop.left_out(self.named, (message.content for message in said))
+            given = [*system, *said[left_out:], *convert_to_messages(further)]
             message: Any = None
             if loop.stream:
                 async for chunk in self.inner.astream(given, stop=stop, **options):
@@ -129,10 +131,13 @@ class _DurableModel(BaseChatModel):
                 message = message_chunk_to_message(message)
             else:
                 message = await self.inner.ainvoke(given, stop=stop, **options)
-            return {**message_to_dict(message), "usage": dict(message.usage_metadata or {})}
+            return {**message_to_dict(message), "usage": _usage(message)}
 
+        system = [message for message in messages if message.type == "system"]
         said = [message for message in messages if message.type != "system"]
-        step = await loop.ask([*map(_shown, said[loop.start :])], ask, text=_text, calls_tool=_calls_tool)
+        new = [*map(_shown, said[loop.start :])]
+        instructions = "\n".join(message.text for message in system)
+        step = await loop.ask(new, ask, text=_text, calls_tool=_calls_tool, model=self.named, instructions=instructions)
         message = _message(step.response)
         if step.said:
             before = f"{step.said}\n\n"
@@ -165,6 +170,17 @@ class _DurableTool(BaseTool):
 
 def _message(recorded: Any) -> Any:
     return messages_from_dict([recorded])[0]
+
+
+def _usage(message: Any) -> dict[str, int]:
+    found = message.usage_metadata or {}
+    cache = found.get("input_token_details") or {}
+    tokens = {name: found.get(name, 0) for name in ("input_tokens", "output_tokens")}
+    return {
+        **tokens,
+        "cache_read_tokens": cache.get("cache_read", 0),
+        "cache_write_tokens": cache.get("cache_creation", 0),
+    }
 
 
 def _text(recorded: Any) -> str:

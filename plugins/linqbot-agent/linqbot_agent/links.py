@@ -1,31 +1,12 @@
-"""Web addresses and phone numbers in texts: keeps a model from saying those that it was not shown.
-
-The model is asked again, and then they are cut. From a text that is said while the model writes it, they are cut at
-once. This module imports pydantic-ai, so it is imported at the first run of an agent.
-"""
+"""Web addresses and phone numbers in texts: cuts those that a model was not shown. Nothing here knows a framework."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import unquote, urlsplit
-
-from pydantic_ai import ModelRetry, RunContext
-from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelResponse,
-    RetryPromptPart,
-    SystemPromptPart,
-    ToolReturnPart,
-    UserPromptPart,
-)
-from pydantic_ai.output import OutputContext
-
-from linqbot_agent.saying import Poll, Say
 
 _ADDRESS: Final = re.compile(
     r"(?:\bhttps?://|\bwww\.)[^\s<>\"“”«»]{1,2000}"
@@ -66,6 +47,12 @@ class Shown:
         hosts = frozenset(re.split(r"[/?#]", address, maxsplit=1)[0] for address in addresses)
         return cls(frozenset(addresses), hosts, frozenset(numbers))
 
+    def __or__(self, other: Shown) -> Shown:
+        return Shown(self.addresses | other.addresses, self.hosts | other.hosts, self.numbers | other.numbers)
+
+    def __sub__(self, other: Shown) -> Shown:
+        return Shown(self.addresses - other.addresses, self.hosts - other.hosts, self.numbers - other.numbers)
+
     def has_address(self, address: str) -> bool:
         """Return True if an address was shown, or is the bare host of one that was."""
         plain = _plain(address)
@@ -96,6 +83,15 @@ def without_invented(text: str, shown: Shown) -> str:
     return _PHONE.sub(
         lambda found: NUMBER_CUT if _is_phone(found[0]) and not shown.has_number(found[0]) else found[0], text
     )
+
+
+def strings_in(value: object) -> Iterator[str]:
+    """Yield the texts in JSON data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from strings_in(each)
 
 
 def _is_known(target: str, shown: Shown) -> bool:
@@ -153,80 +149,3 @@ def _is_phone(found: str) -> bool:
 
 def _digits(text: str) -> str:
     return re.sub(r"\D", "", text)
-
-
-ASK_AGAIN = (
-    "Your answer has a web address or a phone number that occurs in nothing that you were shown. Do not invent any. Answer "
-    "again, with addresses and numbers from the conversation, your instructions and results of tools only, or without."
-)
-
-
-class KnownLinks(AbstractCapability[Any]):
-    """Checks the texts of an agent's output. Without `asks_again` it only cuts: the text was said already."""
-
-    def __init__(self, *, asks_again: bool) -> None:
-        self._asks_again = asks_again
-
-    async def after_output_process(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
-        if ctx.partial_output:
-            return output
-        shown = shown_to_model(ctx.messages, ctx.run_id)
-        changed = _changed(output, lambda text: without_invented(text, shown))
-        if (
-            changed != output
-            and self._asks_again
-            and not _was_asked_again(ctx.messages)
-            and ctx.retry < ctx.max_retries
-        ):
-            raise ModelRetry(ASK_AGAIN)
-        return changed
-
-
-def shown_to_model(messages: Iterable[ModelMessage], run_id: str | None) -> Shown:
-    """Return the addresses and phone numbers in what others have shown to a model, and in what it said in earlier runs."""
-    return Shown.of(_shown(messages, run_id))
-
-
-def _changed(output: Any, change: Callable[[str], str]) -> Any:
-    match output:
-        case str():
-            return change(output)
-        case Say():
-            return replace(output, text=change(output.text))
-        case Poll():
-            return replace(output, options=tuple(map(change, output.options)))
-        case list() | tuple():
-            return type(output)(_changed(each, change) for each in output)
-    return output
-
-
-def _shown(messages: Iterable[ModelMessage], run_id: str | None) -> Iterator[str]:
-    for message in messages:
-        yield from shown_by_others(message)
-        # Not what it says in this run: that would make known what it has invented.
-        if isinstance(message, ModelResponse) and message.run_id != run_id:
-            yield message.text or ""
-
-
-def shown_by_others(message: ModelMessage) -> Iterator[str]:
-    """Yield what instructions, people and tools say in a message to a model."""
-    if not isinstance(message, ModelRequest):
-        return
-    yield message.instructions or ""
-    for part in message.parts:
-        # The report of an error repeats what the model has made up.
-        if isinstance(part, ToolReturnPart) and part.outcome == "success":
-            yield part.model_response_str()
-        elif isinstance(part, SystemPromptPart):
-            yield part.content
-        elif isinstance(part, UserPromptPart):
-            content = [part.content] if isinstance(part.content, str) else part.content
-            yield from (each if isinstance(each, str) else getattr(each, "url", "") for each in content)
-
-
-def _was_asked_again(messages: Iterable[ModelMessage]) -> bool:
-    return any(
-        isinstance(part, RetryPromptPart) and part.content == ASK_AGAIN
-        for message in messages
-        for part in message.parts
-    )

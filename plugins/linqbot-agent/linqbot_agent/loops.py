@@ -1,17 +1,18 @@
 """One run of an agent of any framework: its requests to the model and its calls of tools are steps of the turn.
 
 `linqbot_agent.anthropic`, `.openai` and `.langgraph` stand on it. Nothing here knows a framework. Responses are recorded as
-JSON, and have their tokens in `usage`.
+JSON, and have their tokens in `usage`: see `price_of`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from decimal import Decimal
+from functools import partial
 from types import EllipsisType
 from typing import Any, Final
 
@@ -20,19 +21,21 @@ from pydantic_core import to_json
 from linqbot import BotError, Context, Draft, ModelStep, Refused
 from linqbot.errors import TurnDeferred
 from linqbot.language import in_language
+from linqbot.speakers import visible
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.entries import Entries
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
+from linqbot_agent.links import Shown, strings_in, without_invented
+from linqbot_agent.prices import history_tokens, known, price_of
 from linqbot_agent.progress import PROGRESS, Progress, text_comes
 from linqbot_agent.run import AgentTurn, apologise, trouble, turn_of
 from linqbot_agent.saying import Speech
-from linqbot_agent.written import GO_ON, shown_text, visible
+from linqbot_agent.written import BYTES_PER_TOKEN, GO_ON, Change, Lines, changed
 
 Message = dict[str, Any]
 """A message as providers take it: with `role` and `content`."""
 
-EARLIER: Final = "[You are shown a part of the chat.]"
 _AWAY: Final = (401, 402, 403, 408, 425, 429)
 """The HTTP statuses below 500 after which the same request may succeed later."""
 
@@ -54,6 +57,8 @@ class Loop:
         self.stream = stream
         self.speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
         self.start = 0
+        self._said: list[Message] = []  # these messages
+        self._shown = Shown.of(())  # what tools have shown to the model
         self.has_asked = False
         self.model_error: Exception | None = None  # the last error of a request to the model
         self.deferred: TurnDeferred | None = None
@@ -71,20 +76,26 @@ class Loop:
 
     async def conversation(self) -> list[Message]:
         """Return the last messages of the chat, up to the current one, each as a message of the user or the assistant."""
-        options, said = self._turn.options, list[Message]()
+        options = self._turn.options
         history = await self._ctx.history(1 + (options.history if options.memory else 0))
-        for entry in history:
-            role = "assistant" if entry.speaker == "me" else "user"
-            text = shown_text(entry, is_group=history.is_group)
-            if said and said[-1]["role"] == role:
-                said[-1]["content"] += f"\n\n{text}"
-            else:
-                said.append({"role": role, "content": text})
-        if said and said[-1]["role"] == "assistant":
-            del said[-1]  # what this turn has sent before the run
-        if said and said[0]["role"] == "assistant":
-            said.insert(0, {"role": "user", "content": EARLIER})
-        return said
+        self._said = history.as_messages("openai")
+        self.start = len(self._said)
+        return [*self._said]
+
+    def left_out(self, model: str | None, shown: Iterable[object]) -> int:
+        """Return the number of the oldest messages to leave out of a request, because the model cannot read them all.
+
+        Args:
+            shown: The contents of the messages. A framework may have replaced those of the conversation.
+        """
+        if [*shown][: self.start] != [each["content"] for each in self._said]:
+            return 0
+        most = self._turn.options.history_tokens or history_tokens(model)
+        starts = [index for index, each in enumerate(self._said) if each["role"] == "user"]
+        for index in starts:
+            if most is None or sum(map(_tokens, self._said[index:])) <= most:
+                return index
+        return starts[-1] if starts else 0
 
     async def ask(
         self,
@@ -93,6 +104,8 @@ class Loop:
         *,
         text: Callable[[Any], str],
         calls_tool: Callable[[Any], bool],
+        model: str | None,
+        instructions: str,
     ) -> ModelStep[Any]:
         """Return the response of the model as JSON, and say its text.
 
@@ -102,32 +115,43 @@ class Loop:
             request: Makes the request with further messages at its end. It is given a function that takes the pieces of the
                 text as they come.
             text, calls_tool: Return the text of a response, and True if it calls a tool.
+            model: The name of the model, by which its price is known.
+            instructions: The instructions of the agent.
         """
         self.has_asked = True
         digest = hashlib.blake2b(to_json(new, fallback=str), digest_size=8).hexdigest()
         name = f"model@{digest}"
+        change = self._change(instructions)
         account, place = self._turn.account, f"{self._ctx.event.event_id}/{self._entries.next_step(name)}"
 
+        def price(response: Any) -> Decimal:
+            usage = response["usage"]
+            return known(lambda: price_of(model or "", usage), model, self._ctx, self._turn.unpriced)
+
         async def made(draft: Draft) -> Any:
+            lines = Lines(change, draft.write)
+
             def write(piece: str) -> None:
                 text_comes()
-                draft.write(visible(piece))
+                lines.take(visible(piece))
 
             async with account.reserving(place, for_s=self._timeout_s):
                 try:
                     async with asyncio.timeout(self._timeout_s):
-                        return await request(go_on(draft.said), write if self.stream else _ignore)
+                        response = await request(go_on(draft.said), write if self.stream else _ignore)
                 except Exception as error:
                     self.model_error = error
                     raise
+            lines.end()
+            return response
 
         try:
             step = await self._entries.model_step(
                 name,
                 made,
-                say=lambda found: visible(text(found)) if self.stream or not calls_tool(found) else "",
+                say=lambda found: changed(visible(text(found)), change) if self.stream or not calls_tool(found) else "",
                 stream=self.speech.stream,
-                tally=account.tally(lambda _: Decimal(0), place),
+                tally=account.tally(price, place),
             )
         except TurnDeferred as deferred:
             # Frameworks pass on an Exception only.
@@ -139,6 +163,12 @@ class Loop:
             counts.input_tokens += usage.get("input_tokens", 0)
             counts.output_tokens += usage.get("output_tokens", 0)
         return step
+
+    def _change(self, instructions: str) -> Change | None:
+        if not self._turn.options.known_links:
+            return None
+        said = (each["content"] for each in self._said)
+        return partial(without_invented, shown=self._shown | Shown.of([instructions, *said]))
 
     async def call(
         self,
@@ -174,8 +204,14 @@ class Loop:
             return REFUSED if running.was_refused else result
 
         step = await self._entries.step(f"tool:{tool}@{call_id}", guarded)
+        # A result may repeat what the model has made up.
+        self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
         self._turn.counts.tool_calls += step.is_made
         return step.result
+
+
+def _tokens(message: Message) -> int:
+    return -(-len(message["content"].encode()) // BYTES_PER_TOKEN)
 
 
 def go_on(said: str) -> list[Message]:

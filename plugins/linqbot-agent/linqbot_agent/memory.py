@@ -34,7 +34,8 @@ from pydantic_ai.messages import (
 from pydantic_core import to_json
 
 from linqbot import Context, Event, MediaPart, MessageReceived
-from linqbot_agent.written import in_mark
+from linqbot.speakers import in_mark
+from linqbot_agent.written import BYTES_PER_TOKEN
 
 TALK: Final = "linqbot_agent.Talk"
 MOST_BYTES: Final = 128 << 10
@@ -213,9 +214,6 @@ def _kind(content: bytes) -> str | None:
 
 Group: TypeAlias = Sequence[ModelMessage]
 """What belongs together: a message, the work of tools for it, and the tapbacks on it."""
-
-BYTES_PER_TOKEN: Final = 4
-"""An estimate: tokens of English have about four letters. Other languages have more tokens."""
 
 PICTURE_TOKENS: Final = 1600
 """An estimate of what providers count for a picture."""

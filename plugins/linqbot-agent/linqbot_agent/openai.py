@@ -71,7 +71,7 @@ async def run(
         ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=failures
     ) as loop:
         messages: Any = await loop.conversation()
-        recorded = _Recording(loop, config.model_provider, len(messages))
+        recorded = _Recording(loop, config.model_provider)
         own = recorded.model(config.model) if isinstance(config.model, Model) else config.model
         config = replace(config, model=own, model_provider=recorded)
         made = recorded.agent(agent)
@@ -80,23 +80,18 @@ async def run(
 
 
 class _Recording(ModelProvider):
-    """Makes agents, and the models of their names, that record what they do.
+    """Makes agents, and the models of their names, that record what they do."""
 
-    Args:
-        start: The number of messages before what the run adds.
-    """
-
-    def __init__(self, loop: Loop, provider: ModelProvider, start: int) -> None:
+    def __init__(self, loop: Loop, provider: ModelProvider) -> None:
         self._loop = loop
         self._provider = provider
-        self._start = start
         self._agents: dict[int, Agent[Any]] = {}
 
     def get_model(self, model_name: str | None) -> Model:
         return self.model(self._provider.get_model(model_name))
 
     def model(self, model: Model) -> Model:
-        return _RecordedModel(model, self._loop, self._start)
+        return _RecordedModel(model, self._loop)
 
     def agent(self, agent: Agent[Any]) -> Agent[Any]:
         if (made := self._agents.get(id(agent))) is not None:
@@ -143,10 +138,10 @@ class _Recording(ModelProvider):
 
 
 class _RecordedModel(Model):
-    def __init__(self, model: Model, loop: Loop, start: int) -> None:
+    def __init__(self, model: Model, loop: Loop) -> None:
         self._model = model
         self._loop = loop
-        self._start = start
+        self._name = str(getattr(model, "model", "")) or None
 
     async def get_response(
         self,
@@ -156,15 +151,26 @@ class _RecordedModel(Model):
         **named: Any,
     ) -> ModelResponse:
         async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
-            given = [*input, *further]
+            left_out = self._loop.left_out(self._name, (each.get("content") for each in input))
+            given = [*input[left_out:], *further]
             if self._loop.stream:
                 events = self._model.stream_response(system_instructions, given, *rest, **named)
                 response = await _streamed(events, write)
             else:
                 response = await self._model.get_response(system_instructions, given, *rest, **named)
-            return _responses.dump_python(response, mode="json", warnings=False)
+            found = _responses.dump_python(response, mode="json", warnings=False)
+            found["usage"]["cache_read_tokens"] = response.usage.input_tokens_details.cached_tokens
+            return found
 
-        step = await self._loop.ask(input[self._start :], ask, text=_text, calls_tool=_calls_tool)
+        new = input[self._loop.start :]
+        step = await self._loop.ask(
+            new,
+            ask,
+            text=_text,
+            calls_tool=_calls_tool,
+            model=self._name,
+            instructions=system_instructions or "",
+        )
         response = _responses.validate_python(step.response)
         if step.said:
             response.output = [*_responses.validate_python(_said(step.said)).output, *response.output]

@@ -41,7 +41,8 @@ class LinqAgent:
         history: The number of earlier messages that an agent is shown, with the results of its tools. 0 shows none.
         memory: `chat` shows the messages of the chat, as Linq has them. `person` shows what this person and the agent said
             to each other, in all chats; it is stored about the person. None shows and keeps nothing.
-        history_tokens: The most tokens of these messages, by estimate: the oldest are left out. None sets no limit.
+        history_tokens: The most tokens of these messages, by estimate: the oldest are left out. None is half of what the
+            model can read, if that is known.
         summary_model: A model, as pydantic-ai takes it, that writes a summary of the messages that are left out, once for
             each; None writes none. Not in groups with `memory="chat"`.
         images: The number of the newest pictures that the model is shown: 0 shows the names of files only.

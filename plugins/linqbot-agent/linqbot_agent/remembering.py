@@ -31,16 +31,17 @@ from pydantic_ai.messages import (
 from pydantic_core import to_json, to_jsonable_python
 
 from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived
+from linqbot.speakers import in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.durability import Run, booked
 from linqbot_agent.memory import Group, Pictures, drop_oldest, exchanges, pictures, readable, tool_messages, trimmed
+from linqbot_agent.prices import history_tokens
 from linqbot_agent.run import AgentTurn, Settings, Summary
-from linqbot_agent.written import in_mark, prompt_of, shown_text
+from linqbot_agent.written import prompt_of
 
 MOST_BYTES: Final = 64 << 10
 """The most that is stored about a person, as JSON. The oldest is dropped first."""
 TOOL_WORK: Final = "linqbot_agent.ToolWork"
-_QUOTED: Final = 60
 
 
 class ToolWork(BaseModel):
@@ -61,12 +62,13 @@ class Remembered:
     summary: Summary | None = None
 
 
-async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Remembered:
-    """Return the history for a model.
+async def remembered(settings: Settings, run: Run, model: str | None, *, with_current: bool) -> Remembered:
+    """Return the history for a model, by whose name is known how much it can read.
 
     `with_current` adds the event's message, which otherwise is the prompt, and what the turn has sent.
     """
     ctx, turn = settings.ctx, settings.turn
+    tokens = turn.options.history_tokens or history_tokens(model)
     if ctx.event.chat_id is None:
         return Remembered([])
     files = ctx.event.media if isinstance(ctx.event, MessageReceived) else ()
@@ -85,12 +87,12 @@ async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Rem
     if before is not None and before.upto in ids:
         start = ids.index(before.upto) + 1
         ids, groups = ids[start:], groups[start:]
-    cut, written = _to_leave_out(groups, turn), None
+    cut, written = _to_leave_out(groups, turn, tokens), None
     old = [message for group in groups[:cut] for message in group]
     upto = next(filter(None, reversed(ids[:cut])), None)
     if old and upto and summarizes:
         written = await summarized(run, turn.options.summary_model, before, old, upto)
-    kept = trimmed(groups[-turn.options.history :], turn.options.history_tokens) if written is None else groups[cut:]
+    kept = trimmed(groups[-turn.options.history :], tokens) if written is None else groups[cut:]
     summary = written or before
     messages = [] if summary is None else [shown_summary(summary)]
     if not messages and kept and isinstance(kept[0][0], ModelResponse):
@@ -111,9 +113,8 @@ def summary_key(settings: Settings) -> str:
     return "" if settings.turn.options.memory == "person" else settings.event.chat_id or ""
 
 
-def _to_leave_out(groups: Sequence[Group], turn: AgentTurn) -> int:
+def _to_leave_out(groups: Sequence[Group], turn: AgentTurn, tokens: int | None) -> int:
     """Return the number of the oldest groups to leave out: none, or half of them, so that a summary is rarely written."""
-    tokens = turn.options.history_tokens
     if len(groups) <= turn.options.history and len(trimmed(groups, tokens)) == len(groups):
         return 0
     newest = groups[-max(1, turn.options.history // 2) :]
@@ -182,7 +183,7 @@ def _messages(
     entries: Sequence[HistoryEntry], work: dict[str, list[ModelMessage]], shown: Pictures, *, is_group: bool
 ) -> Iterator[Group]:
     for entry in entries:
-        said = shown_text(entry, is_group=is_group)
+        said = entry.shown(is_group=is_group)
         group: list[ModelMessage] = []
         if entry.speaker == "me":
             group.append(ModelResponse(parts=[TextPart(said)]))
@@ -190,11 +191,8 @@ def _messages(
             content = shown.content_of(entry.media)
             group.append(ModelRequest(parts=[UserPromptPart([said, *content] if content else said)]))
         group += work.get(entry.id or "", [])
-        for tapback in entry.tapbacks:
-            by = "You" if tapback.is_me else tapback.handle.handle if tapback.handle and is_group else "They"
-            quoted = in_mark(shown_text(entry, is_group=False))[:_QUOTED]
-            fact = f"[{in_mark(by)} reacted with {in_mark(tapback.custom_emoji or tapback.type)} to: {quoted!r}]"
-            group.append(ModelRequest(parts=[UserPromptPart(fact)]))
+        facts = (shown_tapback(each, entry.shown(), is_group=is_group) for each in entry.tapbacks)
+        group += (ModelRequest(parts=[UserPromptPart(fact)]) for fact in facts)
         yield group
 
 

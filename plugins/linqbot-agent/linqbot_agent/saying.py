@@ -19,7 +19,7 @@ from linqbot import BotError, Context, Event, LinqApiError, LinqUnavailable, Rat
 from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
 from linqbot.linq.types.message import EffectName
 from linqbot.linq.types.message import text_of as text_of_parts
-from linqbot_agent.written import visible
+from linqbot.speakers import visible
 
 TapbackName: TypeAlias = Literal["love", "like", "dislike", "laugh", "emphasize", "question"]
 Text: TypeAlias = Annotated[str, AfterValidator(visible), AfterValidator(str.strip), StringConstraints(min_length=1)]

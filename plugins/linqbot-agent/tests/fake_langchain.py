@@ -17,6 +17,7 @@ _USAGE: UsageMetadata = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 
 
 class FakeChatModel(BaseChatModel):
     outside: Any  # an `Outside`
+    model_name: str = "gpt-5"
 
     @property
     def _llm_type(self) -> str:

@@ -25,6 +25,8 @@ def _text(item: Any) -> str:
 
 
 class FakeOpenAI(Model):
+    model = "gpt-5"
+
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
@@ -35,13 +37,15 @@ class FakeOpenAI(Model):
         shown = [(item.get("role", "tool"), _text(item) if "role" in item else "") for item in items]
         results = sum(item.get("type") == "function_call_output" for item in items)
         paragraphs, calls = self._outside.response(shown, results)
-        if calls:
-            return [
-                ResponseFunctionToolCall(type="function_call", name=name, call_id=call_id, arguments="{}")
-                for name, call_id in calls
-            ]
+        output: list[Any] = [
+            ResponseFunctionToolCall(type="function_call", name=name, call_id=call_id, arguments="{}")
+            for name, call_id in calls
+        ]
+        if not paragraphs and calls:
+            return output
         text = ResponseOutputText(type="output_text", text="\n\n".join(paragraphs), annotations=[])
-        return [ResponseOutputMessage(id="m1", type="message", role="assistant", status="completed", content=[text])]
+        message = ResponseOutputMessage(id="m1", type="message", role="assistant", status="completed", content=[text])
+        return [message, *output]
 
     async def get_response(self, system_instructions: str | None, input: Any, *_: Any, **__: Any) -> ModelResponse:  # noqa: A002
         return ModelResponse(self._output(input), Usage(1, input_tokens=7, output_tokens=2), "r1")

@@ -62,4 +62,4 @@ def model_of(outside: Outside) -> FunctionModel:
                 for index, (name, call_id) in enumerate(calls)
             }
 
-    return FunctionModel(respond, stream_function=stream)
+    return FunctionModel(respond, stream_function=stream, model_name="gpt-5")

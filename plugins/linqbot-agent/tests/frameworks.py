@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,9 @@ class Outside:
         fails: The number of requests that are still to fail.
         cuts: The number of responses that are still to be cut after their first paragraph.
         acts: What tools do besides.
+        paragraphs: What the model says at the end.
+        narration: What it writes next to a call of a tool.
+        shows: What each result of a tool says behind its text.
     """
 
     clock: Clock | None = None
@@ -43,6 +46,9 @@ class Outside:
     fails: int = 0
     cuts: int = 0
     acts: Callable[[], Awaitable[object]] | None = None
+    paragraphs: Sequence[str] = tuple(PARAGRAPHS)
+    narration: str = ""
+    shows: str = ""
 
     def reset(self) -> None:
         self.effects.clear()
@@ -50,7 +56,7 @@ class Outside:
 
     def note(self, tool: str) -> str:
         self.effects[tool, idempotency_key()] += 1
-        return f"{tool} is done"
+        return f"{tool} is done{self.shows}"
 
     async def act(self, tool: str) -> str:
         if self.acts is not None:
@@ -62,10 +68,11 @@ class Outside:
         self.requests.append(messages)
         number = len(self.requests)
         if results < 3:
-            return [], [("reserve", "c1"), ("charge", "c2")] if not results else [("notify", "c3")]
+            narration = [self.narration] if self.narration else []
+            return narration, [("reserve", "c1"), ("charge", "c2")] if not results else [("notify", "c3")]
         said = messages[-2][1] if messages[-1][1] == GO_ON else ""
         read = len(said.split("\n\n")) if said else 0
-        return [f"{each} ({number})." for each in PARAGRAPHS[read:]], []
+        return [f"{each} ({number})." for each in self.paragraphs[read:]], []
 
     async def pause(self) -> None:
         assert self.clock is not None
@@ -75,14 +82,16 @@ class Outside:
             raise Overloaded
 
 
-def bot_of(outside: Outside, answer: Callable[[Context], Any], plugin: LinqAgent | None = None) -> Bot:
+def bot_of(
+    outside: Outside, answer: Callable[[Context], Any], plugin: LinqAgent | None = None, *, attempts: int = 5
+) -> Bot:
     bot = Bot(plugins=[plugin or LinqAgent()], groups="all")
 
     @bot.on_start
     async def note_clock(running: Running) -> None:
         outside.clock = running.clock
 
-    @bot.on_message
+    @bot.on_message(attempts=attempts)
     async def chat(message: MessageReceived, ctx: Context) -> None:
         await answer(ctx)
 
@@ -174,7 +183,7 @@ def with_anthropic(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     transport = httpx2.MockTransport(FakeAnthropic(outside))
     client = AsyncAnthropic(api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=transport))
 
-    return lambda ctx: run(client, ctx, model="claude", tools=tools_of(outside), **how)
+    return lambda ctx: run(client, ctx, model="claude-sonnet-4-6", tools=tools_of(outside), **how)
 
 
 def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
@@ -182,7 +191,11 @@ def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     from fake_openai import FakeOpenAI
     from linqbot_agent.openai import run
 
-    agent = Agent("host", model=FakeOpenAI(outside), tools=[*map(function_tool, tools_of(outside))])
+    agent = Agent(
+        "host",
+        model=FakeOpenAI(outside),
+        tools=[function_tool(each, failure_error_function=None) for each in tools_of(outside)],
+    )
     return lambda ctx: run(agent, ctx, **how)
 
 
