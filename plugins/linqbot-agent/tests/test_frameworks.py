@@ -187,16 +187,17 @@ async def test_an_owner_approves_by_a_policy_and_the_tool_acts_for_the_person_wh
     assert acted_for == [ann.handle] * 2
 
 
-async def test_a_call_that_is_not_approved_is_not_made(framework: Answer) -> None:
+async def test_each_call_has_a_question_of_its_own_and_only_approved_ones_are_made_once(framework: Answer) -> None:
     outside = Outside()
-    bot = bot_of(outside, framework(outside), LinqAgent(needs_approval=["charge", "notify"]))
+    bot = bot_of(outside, framework(outside), LinqAgent(needs_approval=["reserve", "charge", "notify"]))
     async with talking(bot) as phone:
         await phone.text("A table for two, please")
-        assert await phone.next_reply() == ASKED
-        await phone.text("no")
-        await phone.react(await phone.next_reply(), "dislike")
+        # Two calls of one response, which some frameworks make side by side.
+        for tool, answer in (("reserve", "yes"), ("charge", "no"), ("notify", "yes")):
+            assert await phone.next_reply() == ASKED.replace("charge", tool)
+            await phone.text(answer)
         assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
-    assert [tool for tool, _ in outside.effects] == ["reserve"]
+    assert sorted(tool for tool, _ in outside.effects.elements()) == ["notify", "reserve"]
 
 
 async def test_a_person_is_answered_until_the_cost_is_reached(framework: Answer) -> None:
