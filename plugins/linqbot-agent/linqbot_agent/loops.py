@@ -36,6 +36,9 @@ from linqbot_agent.written import BYTES_PER_TOKEN, GO_ON, Change, Lines, changed
 Message = dict[str, Any]
 """A message as providers take it: with `role` and `content`."""
 
+_MOST_REFUSALS: Final = 3
+_REFUSED: Final = (400, 413, 422)
+"""The HTTP statuses of a request that says too much, among others."""
 _AWAY: Final = (401, 402, 403, 408, 425, 429)
 """The HTTP statuses below 500 after which the same request may succeed later."""
 
@@ -58,6 +61,7 @@ class Loop:
         self.speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
         self.start = 0
         self._said: list[Message] = []  # these messages
+        self._refusals = 0  # rises when the provider refuses a request, for the rest of the run
         self._shown = Shown.of(())  # what tools have shown to the model
         self.has_asked = False
         self.model_error: Exception | None = None  # the last error of a request to the model
@@ -90,12 +94,27 @@ class Loop:
         """
         if [*shown][: self.start] != [each["content"] for each in self._said]:
             return 0
+        return self._first(model)
+
+    def _first(self, model: str | None) -> int:
         most = self._turn.options.history_tokens or history_tokens(model)
         starts = [index for index, each in enumerate(self._said) if each["role"] == "user"]
-        for index in starts:
+        # After each refusal half of what is left, and then all but the last message.
+        refused = len(starts) - (len(starts) >> self._refusals) if self._refusals < _MOST_REFUSALS else len(starts)
+        for index in starts[refused:]:
             if most is None or sum(map(_tokens, self._said[index:])) <= most:
                 return index
         return starts[-1] if starts else 0
+
+    def _asks_for_less(self, error: Exception, model: str | None) -> bool:
+        """Return True if the provider has refused a request, and may accept one with less history."""
+        before = self._first(model)
+        while getattr(error, "status_code", None) in _REFUSED and self._refusals < _MOST_REFUSALS:
+            self._refusals += 1
+            if self._first(model) > before:
+                self._ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out="history")
+                return True
+        return False
 
     async def ask(
         self,
@@ -136,12 +155,15 @@ class Loop:
                 lines.take(visible(piece))
 
             async with account.reserving(place, for_s=self._timeout_s):
-                try:
-                    async with asyncio.timeout(self._timeout_s):
-                        response = await request(go_on(draft.said), write if self.stream else _ignore)
-                except Exception as error:
-                    self.model_error = error
-                    raise
+                response = None
+                while response is None:
+                    try:
+                        async with asyncio.timeout(self._timeout_s):
+                            response = await request(go_on(draft.said), write if self.stream else _ignore)
+                    except Exception as error:
+                        self.model_error = error
+                        if draft.has_text or not self._asks_for_less(error, model):
+                            raise
             lines.end()
             return response
 

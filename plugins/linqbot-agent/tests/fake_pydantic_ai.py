@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from frameworks import Outside, Overloaded
+from frameworks import Outside, Overloaded, TooLong
+from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -41,7 +42,10 @@ def model_of(outside: Outside) -> FunctionModel:
         run_id = messages[-1].run_id
         parts = [part for each in messages if each.run_id == run_id for part in each.parts]
         results = sum(isinstance(part, ToolReturnPart | RetryPromptPart) for part in parts)
-        return outside.response(_shown(messages), results)
+        try:
+            return outside.response(_shown(messages), results)
+        except TooLong as error:
+            raise ModelHTTPError(400, "gpt-5") from error
 
     def respond(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
         paragraphs, calls = answered(messages)

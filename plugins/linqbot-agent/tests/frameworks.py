@@ -25,6 +25,10 @@ class Overloaded(Exception):
     status_code = 529
 
 
+class TooLong(Exception):
+    status_code = 400
+
+
 @dataclass
 class Outside:
     """The systems outside of the bot: the model and what the tools write to.
@@ -38,6 +42,7 @@ class Outside:
         paragraphs: What the model says at the end.
         narration: What it writes next to a call of a tool.
         shows: What each result of a tool says behind its text.
+        reads: The most characters that the model reads. A longer request is refused.
     """
 
     clock: Clock | None = None
@@ -49,6 +54,7 @@ class Outside:
     paragraphs: Sequence[str] = tuple(PARAGRAPHS)
     narration: str = ""
     shows: str = ""
+    reads: int = 100_000
 
     def reset(self) -> None:
         self.effects.clear()
@@ -65,6 +71,8 @@ class Outside:
 
     def response(self, messages: list[tuple[str, str]], results: int) -> tuple[list[str], list[tuple[str, str]]]:
         """Return the paragraphs of a response, and the names and ids of the tools that it calls."""
+        if sum(len(text) for _, text in messages) > self.reads:
+            raise TooLong
         self.requests.append(messages)
         number = len(self.requests)
         if results < 3:
@@ -111,7 +119,12 @@ class FakeAnthropic:
         if outside.fails:
             outside.fails -= 1
             return httpx2.Response(529, json={"type": "error", "error": {"type": "overloaded_error", "message": ""}})
-        content = self._content(asked["messages"])
+        try:
+            content = self._content(asked["messages"])
+        except TooLong:
+            return httpx2.Response(
+                400, json={"type": "error", "error": {"type": "invalid_request_error", "message": ""}}
+            )
         if asked.get("stream"):
             return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=self._events(content))
         return httpx2.Response(200, json=_anthropic_message(content))

@@ -238,6 +238,21 @@ async def test_speakers_cannot_be_forged_and_what_is_too_long_is_left_out(
     assert asked <= {"gpt-5", "claude-sonnet-4-6"}
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_that_the_provider_refuses_is_made_again_with_less_history(
+    framework: Answer, stream: bool
+) -> None:
+    outside = Outside(reads=1000)
+    async with talking(bot_of(outside, framework(outside, stream=stream))) as phone:
+        for text in ("x" * 900, "A table for two, please", "y" * 900, "Thanks"):
+            await phone.text(text)
+            assert len(await phone.replies()) == 4, text
+        await phone.text("z" * 1200)  # too long by itself
+        assert len(await phone.replies()) == 1
+        assert await phone.errors() == []
+    assert ("user", "Thanks") in outside.requests[-1]
+
+
 def test_half_of_what_a_model_can_read_is_history() -> None:
     assert prices.history_tokens("gpt-5") == 200_000
     assert prices.history_tokens("unheard-of") is None
