@@ -51,6 +51,7 @@ from linqbot.engine.parts import (
 )
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn_journal import TurnJournal
+from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import (
     AskEnded,
     LeaseLost,
@@ -522,7 +523,9 @@ class Turns:
         """Return the commit that ends a turn with an outcome, with its record for operators."""
         commit = turn.commit(outcome)
         if self.keeps_records:
-            commit.record = turn_record.record_of(turn, outcome)
+            commit.record = record = turn_record.record_of(turn, outcome)
+            if record is not None and (watcher := turn_watcher.get()) is not None:
+                watcher.recorded(record)
         return commit
 
 

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Literal, Protocol, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
+from linqbot.storage.outcomes import OutcomeRow
 
 AnswerResult: TypeAlias = Literal["answered", "invalid", "given_up", "cancelled", "timed_out", "kept_open", "counted"]
 """What an event made of an open question.
@@ -43,6 +44,10 @@ class TurnWatcher(Protocol):
 
     def waits(self, reason: str, seconds: float) -> None:
         """Note that a call of the turn waits, and why: for Linq's rate limit, or before a retry."""
+        ...
+
+    def recorded(self, record: OutcomeRow) -> None:
+        """Note the record of the run, which is stored with its end."""
         ...
 
     def asked(self, text: str) -> None: ...

@@ -55,6 +55,7 @@ class Case:
         error: Why its last run has failed; without messages of exceptions, unless bodies are asked for.
         body: What was received, if bodies are asked for and it waits or was given up.
         known: True if its id is known, although nothing says what became of it.
+        calls: Its calls, those included that were refused; None if they were not looked up.
         answer: What became of it, in a sentence. It is set last.
     """
 
@@ -71,7 +72,7 @@ class Case:
     error: str | None = None
     body: Any = None
     known: bool = False
-    calls: list[dict[str, Any]] = field(default_factory=list)
+    calls: Sequence[dict[str, Any]] | None = None
     answer: str = ""
 
     @property
@@ -101,7 +102,7 @@ class Case:
             "crashes": None if counted is None else counted.crashes,
             "error": self.error,
             **({} if self.body is None else {"body": self.body}),
-            "calls": self.calls,
+            "calls": self.calls or [],
             "outcomes": [
                 {**row._asdict(), "tried": json.loads(row.tried or "[]"), "calls": json.loads(row.calls or "[]")}
                 for row in self.rows
@@ -407,7 +408,7 @@ def _ended(case: Case, last: OutcomeRow) -> str:
         case "dead_letter":
             again = f" Handle it again: linqbot waiting retry {last.delivery}" if case.dead is not None else ""
             by = f" in the handler {last.handler}" if last.handler else ""
-            after = f" after {_times(last.attempts)}" if last.attempts else ""
+            after = f" after {last.attempts} attempt{'s' * (last.attempts > 1)}" if last.attempts else ""
             return f"It was given up{by}{after}: {why}{again}"
         case "muted":
             return f"No handler took it: {why} Such messages are handled with: linqbot unmute --catch-up"
@@ -415,19 +416,19 @@ def _ended(case: Case, last: OutcomeRow) -> str:
             return f"No handler took it: {why}"
         case "retry" | "deferred":
             return f"It was to run again, and what became of it is not on record: {why}"
-    return " ".join(filter(None, (f"{by} took it{_lateness(case, last)}.", last.why and why, _said(case))))
+    return " ".join(filter(None, (f"{by} took it{_lateness(case, last)}.", last.why and why, _said(case, last))))
 
 
-def _said(case: Case) -> str:
+def _said(case: Case, last: OutcomeRow) -> str:
     """Return what the handler has sent."""
-    refused = next((each["answer"] for each in case.calls if each.get("answer")), None)
-    sent = [each for each in case.calls if each.get("message_id")]
+    refused, calls = next(iter(json.loads(last.calls or "[]")), None), case.calls or ()
+    sent = [each for each in calls if each.get("message_id")]
     parts = []
     if refused is not None:
         parts.append(refusal(refused))
-    if any(each["call"] == "ctx.ask" and each["status"] == "attempting" for each in case.calls):
+    if any(each["call"] == "ctx.ask" and each["status"] == "attempting" for each in calls):
         parts.append("It has asked a question, and waits for the answer.")
-    if not sent and refused is None and not case.calls:
+    if refused is None and case.calls is not None and not calls:
         parts.append("It sent nothing.")
     if bad := [each for each in sent if each["delivery"] in ("failed", "sent", "pending", "queued", None)]:
         states = ", ".join(sorted({each["delivery"] or "without a receipt yet" for each in bad}))

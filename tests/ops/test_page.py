@@ -129,6 +129,9 @@ async def test_each_view_shows_what_happens(office: Office) -> None:
         assert "+14155550303" not in only
         assert "No handler took it: no filter fits." in await reader.see(f"/chats/{chats['what']}")
         assert "How many?" in await reader.see(f"/chats/{chats['book']}")
+        answered = await reader.see(f"/chats/{chats['hi']}")
+        assert "took it." in answered
+        assert "It sent nothing." not in answered, "the view does not look up the calls"
         shown = await reader.see("/troubles")
         assert "ValueError 1 given up in" in shown
         assert "a secret" not in shown

@@ -160,7 +160,7 @@ test("an event that concerns an open question says what became of the question",
   };
   const asked = { text: "How\nmany?", handler: "bot:greet" };
   assert.deepEqual(of({ question: { ...asked, result: "answered" }, asks: "When?", replies: 1 }), [
-    "It answers “How many?”. The handler waits for the answer to “When?”.",
+    "It answers “How many?”. The question is “When?”.",
     "",
   ]);
   assert.deepEqual(of({ question: { ...asked, handler: "bot:book", result: "kept_open" }, replies: 1 }), [
@@ -272,25 +272,29 @@ test("the outcome names handler, place, time and replies", () => {
   assert.deepEqual([tone, found], ["good", [...facts.slice(0, 2), "12 ms", facts[3]]]);
 });
 
-test("each way to fail has a sentence", () => {
+test("the sentence is the bot’s, and the page adds what happens next", () => {
   setNow(at(0), true);
+  const why = "It says why: bot:greet.";
+  const asks = { asks: "How\nmany?" };
   const sentences = [
-    { outcome: "not_handled", handler: null, reason: "the message neither mentions the bot nor replies to it." },
-    { outcome: "not_handled", handler: null, tried: [{ handler: "bot:menu" }] },
-    { outcome: "not_handled", handler: null },
+    { outcome: "not_handled", handler: null, why },
+    { outcome: "retried", why, retry_in_s: 1.54 },
+    { outcome: "deferred", why, retry_in_s: 20 },
+    { outcome: "dead_lettered", why },
+    { outcome: "dead_lettered", why, event_type: "reaction.added" },
+    { outcome: "acked", why, ...asks },
     { outcome: "retried", retry_in_s: 1.54 },
-    { outcome: "deferred", reason: "Linq answered 503", retry_in_s: 20 },
-    { outcome: "dead_lettered", attempt: 5 },
-    { outcome: "dead_lettered", attempt: 1, reason: "the rule R33 is broken" },
+    { outcome: "acked", ...asks },
   ].map((report) => outcome(report).sentence);
   assert.deepEqual(sentences, [
-    "No handler took it: the message neither mentions the bot nor replies to it.",
-    "No handler took it: no filter fits.",
-    "No handler took it.",
-    "The handler failed. It runs again in 4 s.",
-    "Deferred: Linq answered 503. It runs again in 22 s.",
-    "Given up after 5 attempts. It is a dead letter now. Correct the code, then choose Run Again on the message.",
-    "Given up after 1 attempt: the rule R33 is broken. It is a dead letter now. Correct the code, then choose Run Again on the message.",
+    why,
+    `${why} It runs again in 4 s.`,
+    `${why} It runs again in 22 s.`,
+    `${why} Correct the code, then choose Run Again on the message.`,
+    why,
+    `${why} The question is “How many?”.`,
+    "It runs again in 4 s.",
+    "The question is “How many?”.",
   ]);
 });
 
@@ -299,7 +303,8 @@ test("the phone says in a few words what the matter is, and where", () => {
   const blocked = { title: "Blocked the event loop", message: "Await it.", file: "bot.py", line: 9 };
   const words = [
     { outcome: "retried", error },
-    { outcome: "not_handled", reason: "the message neither mentions the bot nor replies to it" },
+    { outcome: "not_handled", why: "No handler took it: no filter fits." },
+    { outcome: "dead_lettered", why: "It was given up in the handler bot:greet: it is too old." },
     { outcome: "not_handled", notes: [{ title: null, message: "Add a handler." }] },
     { outcome: "acked", notes: [blocked] },
     { outcome: "acked" },
@@ -308,7 +313,8 @@ test("the phone says in a few words what the matter is, and where", () => {
   assert.deepEqual(words, [
     "KeyError at bot.py:11",
     "No handler took it",
-    "No handler took it",
+    "It was given up in the handler bot:greet",
+    "",
     "Blocked the event loop at bot.py:9",
     "Handled without a reply",
     "",
@@ -379,20 +385,18 @@ test("a message that is put off counts down to its next run, and so does each on
       return briefly(exchange) === sentence ? sentence : [sentence, briefly(exchange)];
     });
   };
-  const deferred = { outcome: "deferred", reason, retry_in_s: 90.5 };
+  const why = `It is deferred: ${reason}.`;
+  const deferred = { outcome: "deferred", reason, why, retry_in_s: 90.5 };
   const behind = `It waits for an earlier message of this chat: ${reason}.`;
   setNow(at(10), true);
   assert.deepEqual(said(deferred), [
-    `Deferred: ${reason}. It runs again in 1 min 31 s.`,
+    `${why} It runs again in 1 min 31 s.`,
     ...Array(2).fill(`${behind} That one runs again in 1 min 31 s.`),
   ]);
   setNow(at(80), true);
   assert.deepEqual(said(deferred)[2], `${behind} That one runs again in 21 s.`);
   setNow(at(101), true);
-  assert.deepEqual(said(deferred), [
-    `Deferred: ${reason}. It runs again.`,
-    ...Array(2).fill(`${behind} That one runs again.`),
-  ]);
+  assert.deepEqual(said(deferred), [`${why} It runs again.`, ...Array(2).fill(`${behind} That one runs again.`)]);
   const waiting = { outcome: "running", reason, retry_in_s: 8, duration_ms: 2000 };
   setNow(at(15), true);
   assert.deepEqual(said(waiting), [
@@ -428,13 +432,13 @@ test("a message without an answer says which call was refused and why, also with
   assert.deepEqual(
     [
       { calls: [read, share] },
-      { calls: [read, share], report: { replies: 0 } },
+      { calls: [read, share], report: { replies: 0, why: "Linq refused it." } },
       { calls: [elsewhere] },
       { calls: [share, send(1.5, "r1")] },
       { calls: [share, send(1.5, "r1")], report: { replies: 1 } },
       { calls: [read] },
       { calls: [send(90, "", { path: "/v3/chats", status: 400, chat_id: null, answer: null })] },
     ].map(said),
-    [refusal, refusal, "Linq refused POST /v3/chats with 400.", "", "", "", ""],
+    [refusal, "Linq refused it.", "Linq refused POST /v3/chats with 400.", "", "", "", ""],
   );
 });

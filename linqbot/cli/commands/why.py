@@ -103,7 +103,7 @@ def _show_case(case: Case, *, several: bool) -> None:
     facts = case.to_json()
     if tried := [f"{handler} ({missed})" for row in facts["outcomes"][-1:] for handler, missed in row["tried"]]:
         click.echo(printable(f"  tried     {', '.join(tried)}"))
-    for call in case.calls:
+    for call in case.calls or ():
         click.echo(printable(f"  call      {_call(call)}"))
     if case.error and "\n" in case.error:
         click.echo(printable_lines(f"  error\n{case.error}"))

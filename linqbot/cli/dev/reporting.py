@@ -48,9 +48,9 @@ from linqbot.linq.events.message import MessageEdited, MessageReceived, Reaction
 from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.storage.journal import RECEIPTS
+from linqbot.storage.outcomes import OutcomeRow
 from linqbot.tracebacks import authors_frames
 
-BY_MIDDLEWARE: Final = "middleware ended the event before a handler was chosen"
 LOST: Final = "its outcome could not be stored, so it is handled again"
 
 LONG_S: Final = 10.0
@@ -143,10 +143,7 @@ class TurnReports:
         turn = self._running.pop(report.delivery.id)
         if turn.timer is not None:
             turn.timer.cancel()
-        reason = turn.reason
         if report.event is not None:
-            if turn.event is None and report.handler is None and report.error is None:
-                reason = BY_MIDDLEWARE
             turn.event, turn.handler = report.event, report.handler
         if turn.question is not None:
             # The handler of an ended question runs with the message that began it. The turn is about this one.
@@ -154,9 +151,12 @@ class TurnReports:
         turn.took_s, turn.again_in_s = report.took_s, report.again_in_s
         if turn.handler is not None:
             turn.blocked_at = self._blocked.pop(_function(turn.handler), None)
-        if report.error is None or report.outcome not in {"retry", "dead_letter"}:
-            reason = reason or report.reason  # else the error says it
-        turn.reason = LOST if report.outcome == "lost" else reason
+        if report.outcome == "lost":
+            turn.reason = LOST
+        elif report.error is None or report.outcome == "defer":  # else the error says it
+            turn.reason = report.reason or (
+                turn.record.why if turn.outcome == "not_handled" and turn.record else turn.reason
+            )
         if _is_of_interest(turn):
             self._show(turn)
 
@@ -182,6 +182,9 @@ class TurnReports:
     def waits(self, reason: str, seconds: float) -> None:
         """Post this at once. A turn that only waits is not over, so that the terminal has no line for it."""
         self._post_running(_turn.get(), reason=reason, again_in_s=seconds)
+
+    def recorded(self, record: OutcomeRow) -> None:
+        _turn.get().record = record
 
     def asked(self, text: str) -> None:
         _turn.get().asks = text

@@ -31,6 +31,9 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.types.message import MessageContent
+from linqbot.ops.why import Case, answer_of
+from linqbot.storage.outcomes import OutcomeRow
+from linqbot.storage.upkeep import Waiting, WaitingState
 from linqbot.tracebacks import folded
 
 BLOCKED: Final = (
@@ -176,6 +179,7 @@ class ObservedTurn:
     # The running turn that took this message with `ctx.incoming`. Then this is no turn of its own.
     taken_by: ObservedTurn | None = None
     handled_error: HandledError | None = None
+    record: OutcomeRow | None = None  # what is stored of the run for `linqbot why`; None while it runs
 
     @property
     def outcome(self) -> str:
@@ -200,6 +204,24 @@ class ObservedTurn:
     def note_content(self, said: Said) -> None:
         if said.sent.messages and len(self.said) < MAX_SHOWN:
             self.said.append(said)
+
+    @property
+    def why(self) -> str | None:
+        """The sentence of `linqbot why` about the event; None while the turn runs. The page counts down to the next run."""
+        report, delivery, waiting = self.report, self.report.delivery, None
+        if report.outcome in ("retry", "defer", "lost"):
+            facts = (delivery.id, delivery.lane, delivery.type, delivery.received_at)
+            failed = report.attempts + (report.outcome == "retry")
+            state: WaitingState = "retrying" if report.outcome == "retry" else "deferred"
+            waiting = Waiting(*facts, state, failed, report.crashes, None, self.reason or report.reason)
+        elif self.record is None:
+            return None
+        calls = [{"call": one.call.name, "status": "accepted"} for one in report.calls if one.error is None]
+        if self.asks is not None or self.question is not None:
+            calls.append({"call": "ctx.ask", "status": "accepted" if self.asks is None else "attempting"})
+        rows = [] if self.record is None else [self.record]
+        case = Case(delivery.received_at, None, delivery.type, rows=rows, waiting=waiting, calls=calls)
+        return answer_of(case, keep_days=0.0, now=0.0, first_at=None)
 
     def for_page(self) -> dict[str, Any]:
         """Return the JSON data with the questions in words, and with the forms of what was sent on each service."""
@@ -228,6 +250,7 @@ class ObservedTurn:
                 {"handler": one.handler, **_place(one.at), "filter": one.filter, "fits": one.fits} for one in self.tried
             ],
             "reason": self.reason,
+            "why": self.why,
             "replies": sum(call.name in SENDS for call in self.calls),
             "retry_in_s": None if self.again_in_s is None else round(self.again_in_s, 1),
             "error": None if error is None else error_report(error, self.at),

@@ -257,6 +257,7 @@ class TurnObservation(_Report):
         description="Why no handler took the event; why the turn was deferred or given up; or why a call of the "
         "running turn waits.",
     )
+    why: str | None = Field(None, description="What became of the event, in a sentence or two, which the page shows.")
     replies: Annotated[int, Field(ge=0)] = Field(0, description="Number of messages that the turn sent.")
     retry_in_s: Annotated[float, Field(ge=0)] | None = Field(
         None, description="Seconds until the next run, or until the running turn goes on."

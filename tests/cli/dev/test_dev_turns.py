@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +22,8 @@ from linqbot.emulator.web.control_bodies import TurnObservation
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageRead, ReactionAdded
 from linqbot.linq.types.message import LinkPart
+from linqbot.ops.why import look
+from linqbot.storage.open import open_storage
 from linqbot.testing import HandlerFailed, Phone, talking
 
 pytestmark = pytest.mark.anyio
@@ -444,6 +448,61 @@ async def test_a_turn_that_blocks_the_event_loop_is_shown_on_the_page_before_it_
     assert [report["kind"] for report in dev.posted].count("turn") == 1, "no turn runs any more"
 
 
+async def test_the_page_shows_the_sentence_of_why(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    dev = Dev()
+
+    @dev.bot.on_message("menu", "refused", "away")
+    async def menu(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Soup.")
+
+    @dev.bot.on_message("nothing")
+    async def nothing(message: MessageReceived, ctx: Context) -> None: ...
+
+    @dev.bot.on_message("broken", attempts=2)
+    async def broken(message: MessageReceived, ctx: Context) -> None:
+        raise KeyError("soup")
+
+    @dev.bot.on_message("order")
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("How many?")
+
+    @dev.bot.on_message("quiet")
+    async def quiet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.mute()
+
+    url = f"sqlite:///{tmp_path}/bot.db"
+    async with talking(dev.bot, storage=url) as phone, open_storage(url, serving=False) as storage:
+        for said, expected in (
+            ("menu", "menu took it."),
+            ("nothing", "nothing took it. It sent nothing."),
+            ("what", "No handler took it: no filter fits."),
+            ("refused", "Linq refused chats.messages.send with 403/2024"),
+            ("order", "order took it. It has asked a question, and waits for the answer."),
+            ("2", "order took it."),
+            ("broken", "Its handler has failed once: KeyError at test_dev_turns.py"),
+            ("broken", "It was given up in the handler"),
+            ("away", "It is deferred: chats.messages.send was answered 429"),
+            ("quiet", "quiet took it. It sent nothing."),
+            ("hello?", "No handler took it: the bot is muted in this chat."),
+        ):
+            if said == "refused":
+                phone.fail_next("chats.messages.send", status=403, code=2024)
+            elif said == "away":
+                phone.fail_next("chats.messages.send", status=429, retry_after_s=600, times=9)
+            with suppress(HandlerFailed):
+                await (phone.advance(60) if expected.startswith("It was given up") else text(phone, said))
+            phone.emulator.clear_faults()
+            shown = dev.reports[-1]
+            with subtests.test(said, why=expected):
+                assert expected in shown["why"]
+                found = await look(storage, None, shown["event_id"], now=phone.now)
+                # The page counts down to the next run by itself, and has its own way to handle a message again.
+                assert found.cases[-1].answer.startswith(shown["why"])
+            if said == "away":
+                with suppress(HandlerFailed):
+                    await phone.advance(600)
+
+
 async def test_a_call_that_waits_for_the_rate_limit_or_a_retry_is_shown_on_the_page_with_its_reason() -> None:
     dev = Dev()
 
@@ -515,7 +574,7 @@ async def test_a_message_that_middleware_ends_is_shown_as_such() -> None:
     async with talking(dev.bot) as phone:
         await text(phone, "hi")
     (shown,) = [each for each in dev.lines if '"hi"' in each]
-    assert shown == f'{phone.handle} "hi" → no handler took it: middleware ended the event before a handler was chosen'
+    assert shown == f'{phone.handle} "hi" → no handler took it: middleware ended the event before its handler'
 
 
 async def test_a_reply_to_a_person_who_opted_out_is_shown_as_not_sent() -> None:

@@ -286,7 +286,7 @@ def inspector(phone: Page, bot: Bot) -> Iterator[str]:
     bot.call("POST", "/emulator/observations", answered | {"asks": "When?"} | answer)
     bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "stopped", "message": "It ended."})
     shown.get_by_text("That handler still runs.").wait_for()
-    shown.get_by_text("the question has ended. The handler waits for the answer to “When?”.").wait_for()
+    shown.get_by_text("the question has ended. The question is “When?”.").wait_for()
     phone.get_by_text("The bot has stopped.").wait_for()
     yield "a message taken by a running handler, an answered question, and a bot that has stopped"
     for kind in ("Webhooks", "Calls"):

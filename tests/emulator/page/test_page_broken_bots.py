@@ -84,7 +84,7 @@ def test_a_handler_that_raises(texting: Callable[..., Page]) -> None:
     page = texting(code)
     at = f"bot.py:{line_of(code, 'price = ')}"
     expect(note(page)).to_have_text(f"KeyError at {at}")
-    expect(exchange(page)).to_contain_text("The handler failed. It runs again in")
+    expect(exchange(page)).to_contain_text(f"Its handler has failed once: KeyError at {at}. It runs again in")
     expect(exchange(page).locator(".error")).to_contain_text("KeyError: 'Hello!'")
     expect(exchange(page).locator(".error-code")).to_have_text(f"{at}price = {{'soup': 4}}[message.text]")
 
@@ -231,7 +231,7 @@ def test_a_message_that_a_running_handler_takes(texting: Callable[..., Page]) ->
     write(page, "please")
     expect(page.locator(".msg.other .bubble")).to_have_text("Soup and bread, please")
     expect(taken.locator(".sentence")).to_contain_text(
-        "took it with ctx.incoming(). The handler failed. It runs again in"
+        "took it with ctx.incoming(). Its handler has failed once: ZeroDivisionError at bot.py"
     )
     expect(taken.locator(".error")).to_contain_text("ZeroDivisionError")
     expect(page.locator(".msg.own .outcome-note").first).to_contain_text("ZeroDivisionError at bot.py")
@@ -240,21 +240,25 @@ def test_a_message_that_a_running_handler_takes(texting: Callable[..., Page]) ->
 def test_answers_to_an_open_question(texting: Callable[..., Page]) -> None:
     page = texting(f"{START}{GREET}    await ctx.ask('How many?', kind=int, tries=2)\n", "A table")
     said = exchange(page)
-    expect(said.locator(".sentence")).to_have_text("The handler waits for the answer to “How many?”.")
+    expect(said.locator(".sentence")).to_have_text(
+        "The handler bot:greet took it. It has asked a question, and waits for the answer. The question is “How many?”."
+    )
     expect(note(page)).to_have_count(0)
     write(page, "Many")
-    expect(said.first.locator(".sentence")).to_have_text(
-        "It is no valid answer to “How many?”, so the bot asked for another."
+    expect(said.first.locator(".sentence")).to_contain_text(
+        "took it. It is no valid answer to “How many?”, so the bot asked for another."
     )
     write(page, "Very many")
-    expect(said.first.locator(".sentence")).to_have_text(
-        "It is no valid answer to “How many?”, and was the last try: the question has ended."
+    expect(said.first.locator(".sentence")).to_contain_text(
+        "took it. It is no valid answer to “How many?”, and was the last try: the question has ended."
     )
     expect(note(page)).to_have_text("The question has ended")
     write(page, "Once more")
-    expect(said.first.locator(".sentence")).to_have_text("The handler waits for the answer to “How many?”.")
+    expect(said.first.locator(".sentence")).to_have_text(
+        "The handler bot:greet took it. It has asked a question, and waits for the answer. The question is “How many?”."
+    )
     write(page, "4")
-    expect(said.first.locator(".sentence")).to_have_text("It answers “How many?”.")
+    expect(said.first.locator(".sentence")).to_contain_text("took it. It answers “How many?”.")
 
 
 def test_a_question_in_a_group_hears_the_asked_person_only_also_after_a_restart(
@@ -275,7 +279,7 @@ def test_a_question_in_a_group_hears_the_asked_person_only_also_after_a_restart(
     expect(said.filter(has_text="Six!").locator(".turn-note")).to_contain_text("Mention the bot, or reply")
     write(page, "2")
     expect(replies.last).to_have_text("A table for 2.")
-    expect(said.first.locator(".sentence")).to_have_text("It answers “For how many?”.")
+    expect(said.first.locator(".sentence")).to_contain_text("took it. It answers “For how many?”.")
 
 
 def test_a_message_that_opts_out(texting: Callable[..., Page]) -> None:

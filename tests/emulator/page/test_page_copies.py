@@ -319,7 +319,9 @@ def test_a_copied_test_passes_for_a_group_with_a_mention_a_tapback_and_a_reply(
         expect(replies_on(copying)).to_have_count([2, 3, 3][number])
         is_taken = number < 2
         handler = (
-            {"handler": "group:any", "file": "group.py"} if is_taken else {"handler": None, "outcome": "not_handled"}
+            {"handler": "group:any", "file": "group.py"}
+            if is_taken
+            else {"handler": None, "outcome": "not_handled", "why": "No handler took it."}
         )
         report(bot, ids, **handler)
         facts = "group:any" if is_taken else "No handler took it"
@@ -349,9 +351,9 @@ def test_a_copied_test_of_a_failing_bot_expects_its_exception(
     file.write_text(FAILING)
     serve(file)
     ids = bot.hear("0")
-    failed = {"outcome": "retried", "error": ERROR, "replies": 0, "retry_in_s": 1.0}
+    failed = {"outcome": "retried", "why": "It has failed once.", "error": ERROR, "replies": 0, "retry_in_s": 1.0}
     report(bot, ids, handler="failing:greet", file="failing.py", line=8, **failed)
-    test = copied_test(copying, "The handler failed.", facts="failing:greet")
+    test = copied_test(copying, "It has failed once.", facts="failing:greet")
     assert '== "ZeroDivisionError"' in test
     passes([test], file, tmp_path)
 

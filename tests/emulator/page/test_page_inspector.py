@@ -32,10 +32,10 @@ def test_an_exchange_says_who_wrote_what_and_which_handler_took_it(phone: Page, 
 def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceback(phone: Page, bot: Bot) -> None:
     subscribe(bot)
     ids = bot.hear("0")
-    report(bot, ids, outcome="retried", error=ERROR, replies=0, retry_in_s=3600)
+    report(bot, ids, outcome="retried", why="It has failed once.", error=ERROR, replies=0, retry_in_s=3600)
     phone.reload()  # opens the chat, which has begun elsewhere
     exchange = inspector_of(phone).locator(".exchange.bad")
-    expect(exchange).to_contain_text("The handler failed. It runs again in ")
+    expect(exchange).to_contain_text("It has failed once. It runs again in ")
     expect(exchange.locator(".error b")).to_have_text("ZeroDivisionError: division by zero")
     expect(exchange.locator(".error-code")).to_have_text("failing.py:91 / 0")
     expect(phone.locator(".msg.own.went-wrong .inspect-button")).to_be_visible()
@@ -102,13 +102,14 @@ def test_a_message_over_the_rate_limit_and_one_behind_it_count_down_on_the_phone
         first = bot.hear("first")
         bot.hear("second", chat_id=first["chat_id"])
         limit = "Linq allows 30 messages a minute from a line to a person"
-        report(bot, first, outcome="deferred", reason=limit, replies=0, duration_ms=0, retry_in_s=3600)
+        why = f"It is deferred: {limit}."
+        report(bot, first, outcome="deferred", reason=limit, why=why, replies=0, duration_ms=0, retry_in_s=3600)
         phone.reload()
         inspector, note = inspector_of(phone), phone.locator(".outcome-note")
         behind = f"It waits for an earlier message of this chat: {limit}. That one runs again in"
         for moved_s, left in ((0, "1 h"), (3000, "10 min")):
             bot.call("POST", "/emulator/clock", {"advance_s": moved_s})
-            expect(inspector.get_by_text(f"Deferred: {limit}. It runs again in {left}.")).to_be_visible()
+            expect(inspector.get_by_text(f"{why} It runs again in {left}.")).to_be_visible()
             expect(inspector.get_by_text(f"{behind} {left}.")).to_be_visible()
             expect(note).to_have_text(f"{behind} {left}.")
     finally:
@@ -122,11 +123,10 @@ def test_a_message_that_no_handler_took_says_why_and_lists_the_handlers_tried(ph
     ids = bot.hear("hi all", group=[FRIEND])
     tried = [{"handler": "bot:menu", "file": "bot.py", "line": 5, "filter": "text 'menu'", "fits": False}]
     not_handled = {"outcome": "not_handled", "handler": None, "file": None, "line": None, "replies": 0}
-    report(bot, ids, tried=tried, reason="the message neither mentions the bot nor replies to it", **not_handled)
+    why = "No handler took it: the message neither mentions the bot nor replies to it."
+    report(bot, ids, tried=tried, why=why, **not_handled)
     exchange = inspector_of(phone).locator(".exchange.idle")
-    expect(exchange.locator(".sentence")).to_have_text(
-        "No handler took it: the message neither mentions the bot nor replies to it."
-    )
+    expect(exchange.locator(".sentence")).to_have_text(why)
     exchange.locator("> summary").click()
     expect(exchange.locator(".tried li")).to_have_text("bot:menubot.py:5text 'menu'does not fit")
 

@@ -335,6 +335,8 @@ export interface Observation {
   line?: number | null;
   tried?: TriedHandler[] | null;
   reason?: string | null;
+  /** What became of the event, as `linqbot why` says it. */
+  why?: string | null;
   replies?: number | null;
   retry_in_s?: number | null;
   error?: TurnError | null;

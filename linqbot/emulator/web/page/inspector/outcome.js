@@ -84,6 +84,9 @@ function outcomeOfJoined(first) {
   };
 }
 
+/** @type {Record<string, "bad" | "idle">} The tones of outcomes, of which a turn that ended well has none. */
+const TONES = { not_handled: "idle", deferred: "idle", retried: "bad", dead_lettered: "bad" };
+
 const RUN_AGAIN = " Correct the code, then choose Run Again on the message.";
 
 const STILL_RUNS = "Still running. The handler has not returned yet.";
@@ -173,7 +176,7 @@ function factsOf(turn, exchange) {
  * @returns {Outcome}
  */
 function outcomeOfTurn(turn, exchange) {
-  const { outcome, error = null, attempt = 1 } = turn;
+  const { outcome, error = null } = turn;
   const facts = factsOf(turn, exchange);
   switch (outcome) {
     case "taken":
@@ -182,33 +185,22 @@ function outcomeOfTurn(turn, exchange) {
       const sentence = delayMs(exchange) ? `It waits${because(turn.reason)}.${goesOn(exchange)}` : STILL_RUNS;
       return { tone: "idle", facts, sentence, error: null };
     }
-    case "not_handled":
-      return {
-        tone: "idle",
-        facts,
-        sentence: `No handler took it${because(turn.reason) || whyNone(turn)}.`,
-        error: null,
-      };
-    case "retried":
-      return { tone: "bad", facts, sentence: `The handler failed.${goesOn(exchange)}`, error };
-    case "deferred":
-      return { tone: "idle", facts, sentence: `Deferred${because(turn.reason)}.${goesOn(exchange)}`, error };
-    case "dead_lettered": {
-      const times = counted(attempt, "attempt", "attempts");
-      const next = WRITTEN.has(turn.event_type ?? "") ? RUN_AGAIN : "";
-      return {
-        tone: "bad",
-        facts,
-        sentence: `Given up after ${times}${because(turn.reason)}. It is a dead letter now.${next}`,
-        error,
-      };
-    }
     default: {
       const isBad = Boolean(error) || tone(String(outcome ?? turn.status ?? "")) === "bad";
-      const sentence = questionsOf(turn) || (isBad ? "" : refusalOf(exchange));
-      return { tone: isBad ? "bad" : "good", facts, sentence, error };
+      const sentence = `${turn.why ?? ""}${nextOf(turn, exchange)} ${questionsOf(turn)}`.trim();
+      return { tone: TONES[outcome ?? ""] ?? (isBad ? "bad" : "good"), facts, sentence, error };
     }
   }
+}
+
+/**
+ * Return what happens next, or what the author can do, as a sentence with a space before it.
+ * @param {Observation} turn
+ * @param {Exchange} exchange
+ */
+function nextOf({ outcome, event_type: eventType }, exchange) {
+  if (outcome === "retried" || outcome === "deferred") return goesOn(exchange);
+  return outcome === "dead_lettered" && WRITTEN.has(eventType ?? "") ? RUN_AGAIN : "";
 }
 
 /**
@@ -249,7 +241,7 @@ const MET = {
 function questionsOf({ question, asks, handler }) {
   const of = question && question.handler !== handler ? ` of ${question.handler}` : "";
   const met = question ? MET[question.result](`“${oneLine(question.text)}”${of}`) : "";
-  return [met, asks ? `The handler waits for the answer to “${oneLine(asks)}”.` : ""].filter(Boolean).join(" ");
+  return [met, asks ? `The question is “${oneLine(asks)}”.` : ""].filter(Boolean).join(" ");
 }
 
 /** @param {string} text */
@@ -268,7 +260,7 @@ export function briefly(exchange) {
   if (note) return at(note.title ?? "", note);
   if (latestTurn(exchange)?.outcome === "taken") return exchange.takenBy ? briefly(exchange.takenBy) : "";
   if (isWhole(exchange, sentence)) return sentence;
-  if (how === "bad" || how === "idle") return at(sentence.split(/[.:]/)[0], runningAt(latestTurn(exchange)));
+  if (how === "bad" || how === "idle") return at(sentence.split(/[.:](?: |$)/)[0], runningAt(latestTurn(exchange)));
   if (!isSilent(exchange)) return "";
   const ended = ENDS_QUESTION.has(latestTurn(exchange)?.question?.result ?? "");
   return ended ? "The question has ended" : "Handled without a reply";
@@ -304,7 +296,7 @@ function refusalOf({ calls, receipts }) {
  * @param {string} sentence
  */
 const isWhole = (exchange, sentence) =>
-  isPutOff(exchange.behind ?? exchange) || (sentence !== "" && sentence === refusalOf(exchange));
+  sentence !== "" && (isPutOff(exchange.behind ?? exchange) || refusalOf(exchange) !== "");
 
 /**
  * Return true if a handler took a message and did nothing. A bot reads and marks messages as read by itself.
@@ -321,9 +313,6 @@ function isSilent(exchange) {
  * @param {{ file?: string | null, line?: number | null }} place
  */
 const at = (what, { file, line }) => (file ? `${what} at ${placeOf(file, line)}` : what);
-
-/** @param {Observation} turn */
-const whyNone = ({ tried }) => (tried?.length ? ": no filter fits" : "");
 
 /**
  * Return the latest attempt of a delivery that has not succeeded.
