@@ -76,12 +76,13 @@ def _type(field: Mapping[str, Any]) -> str:
     for key in ("anyOf", "oneOf"):
         if key in field:
             return " or ".join(_type(one) for one in field[key] if one.get("type") != "null")
-    if field["type"] == "array":
+    kind = field.get("type", "any JSON")
+    if kind == "array":
         return f"array of {_type(field['items'])}{_limits(field, 'minItems', 'maxItems', ' items')}"
-    if field["type"] == "string":
+    if kind == "string":
         return f"{field.get('format', 'string')}" + _limits(field, "minLength", "maxLength", " characters")
     lowest = "exclusiveMinimum" if "exclusiveMinimum" in field else "minimum"
-    return f"{field['type']}{_limits(field, lowest, 'maximum')}"
+    return f"{kind}{_limits(field, lowest, 'maximum')}"
 
 
 def _limits(field: Mapping[str, Any], lowest: str, highest: str, unit: str = "") -> str:

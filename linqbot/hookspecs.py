@@ -154,6 +154,28 @@ class TurnCall:
 
 
 @dataclass(slots=True)
+class TurnStep:
+    """A step of `ctx.once` or `ctx.model_step` in the report of a turn.
+
+    Attributes:
+        name: Name of the step, as the author gave it.
+        answer: Result of the step as JSON; None if it failed. Do not log it: it may quote a person.
+        error: Error with which the step failed. Log only its class.
+        took_s: Seconds that the step took; 0 if `from_journal`.
+        from_journal: The step was made in an earlier run of the turn. Its result is from the record.
+        usage: `input_tokens` and `output_tokens` of a step that has asked a language model, and `cost` in US dollars, as far as
+            the `usage` or `usage_metadata` in its result has them.
+    """
+
+    name: str
+    answer: bytes | None
+    error: BaseException | None
+    took_s: float
+    from_journal: bool
+    usage: Mapping[str, float]
+
+
+@dataclass(slots=True)
 class TurnReport:
     """The report of a turn: `taken` gets it when the turn begins, and `turn_ended` when it is complete. Only read it.
 
@@ -164,6 +186,7 @@ class TurnReport:
         replay: Number of times the delivery was deliberately replayed.
         calls: The calls that changed something at Linq, or were to, in the order in which they ended. While the turn
             runs, those so far. Hints, such as typing indicators, and reads are left out.
+        steps: The steps of the turn, in the order in which they ended. While the turn runs, those so far.
         event: The parsed event. None if the delivery could not be parsed, was a scheduled send, or went to no handler:
             later events of a type that no handler takes are acknowledged without being parsed.
         handler: Name of the handler, as `module:name`; None if no handler fitted, or the turn ended before one was chosen.
@@ -183,6 +206,7 @@ class TurnReport:
     crashes: int
     replay: int
     calls: list[TurnCall] = field(default_factory=list)
+    steps: list[TurnStep] = field(default_factory=list)
     event: Event | None = None
     handler: str | None = None
     handler_s: float | None = None
@@ -398,7 +422,7 @@ def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s
 
 @hookspec
 def stepped(
-    name: str, error: BaseException | None, took_s: float, from_journal: bool, usage: Mapping[str, int]
+    name: str, error: BaseException | None, took_s: float, from_journal: bool, usage: Mapping[str, float]
 ) -> None:
     """A step of `ctx.once` or `ctx.model_step` has ended. linqbot's own steps, such as uploads, count too.
 
@@ -409,8 +433,7 @@ def stepped(
         error: Error with which the step failed; None if it has a result. Log only its class: its message may quote a person.
         took_s: Seconds that the step took; 0 if `from_journal`.
         from_journal: The step was made in an earlier run of the turn. Its result is from the record.
-        usage: `input_tokens` and `output_tokens` of a step that has asked a language model, if its result has a `usage` or
-            `usage_metadata` with them.
+        usage: See `TurnStep`.
     """
 
 

@@ -39,7 +39,7 @@ from linqbot.engine.earlier_runs import EarlierRuns
 from linqbot.engine.parts import proactive_kind
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
 from linqbot.engine.slots import OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
-from linqbot.engine.turn_record import failed_call
+from linqbot.engine.turn_record import failed_call, step_facts
 from linqbot.errors import (
     BotError,
     LinqApiError,
@@ -53,7 +53,7 @@ from linqbot.errors import (
     Withheld,
 )
 from linqbot.frames import place_of_caller
-from linqbot.hookspecs import TurnCall, TurnReport
+from linqbot.hookspecs import TurnCall, TurnReport, TurnStep
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.linq.types.message import text_of
 from linqbot.linq.types.proactive import Purpose
@@ -77,7 +77,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.worker")
 
 _MOST_FAILED: Final = 20
-"""Most failed calls that the record of a run has."""
+_MOST_STEPS: Final = 100
+"""Most failed calls, and most steps, that the record of a run has."""
 
 _MESSAGES: Final = "/v3/messages/"
 _CHATS: Final = "/v3/chats/"
@@ -177,6 +178,7 @@ class TurnJournal:
         incoming_calls: The calls of `ctx.incoming()`; None if no handler of the bot takes messages that come while it
             runs.
         failed_calls: The calls of this run that were refused or failed, for its record.
+        ended_steps: The last steps of this run, for its record.
         opted_out_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message
             is made, as if Linq had refused it, except with `override_optout` (R71).
         passes_mutes: True makes calls also in chats in which the bot is muted: they are those of the person who answers
@@ -197,6 +199,7 @@ class TurnJournal:
     opted_out_chat: str | None = None
     passes_mutes = False
     failed_calls: Sequence[dict[str, Any]] = ()
+    ended_steps: Sequence[dict[str, Any]] = ()
     _earlier: EarlierRuns | None = None
     _scheduler: TurnScheduler | None = None
     # Set once the handler uses state, or if an earlier run has stored some with a call.
@@ -645,6 +648,12 @@ class TurnJournal:
         if task is not None:
             # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def note_ended_step(self, step: TurnStep) -> None:
+        """Note a step that has ended."""
+        self.ended_steps = [*self.ended_steps[1 - _MOST_STEPS :], step_facts(step)]
+        if self._report is not None:
+            self._report.steps.append(step)
 
     def _error_after_end(self, what: str, why: str) -> BotError:
         """Log a call that comes after the end of its turn, and return its error."""

@@ -19,6 +19,7 @@ from linqbot.storage.outcomes import OutcomeRow, Result, message_of
 
 if TYPE_CHECKING:
     from linqbot.engine.parts import Turn
+    from linqbot.hookspecs import TurnStep
 
 _UNSEEN: Final = ("i.doctor.", "i.own_change.")
 """Prefixes of the ids of deliveries that no person has caused, and no code of the bot."""
@@ -42,7 +43,7 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
             return None
     elif not isinstance(outcome, DeadLetter) and lease.delivery_count & (lease.delivery_count + 1):
         return None  # only a few rows of a turn that runs again and again
-    message_id, trace_id, tried, calls = message_of(delivery), None, None, None
+    message_id, trace_id, tried, calls, steps = message_of(delivery), None, None, None, None
     if ctx is not None:
         event = ctx.event
         message_id, trace_id = message_id or token(event.message_id), token(event.trace_id)
@@ -50,6 +51,8 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
             tried = json.dumps(ctx.missed[:_MOST_TRIED])
         if turn.journal.failed_calls:
             calls = json.dumps(turn.journal.failed_calls)
+        if turn.journal.ended_steps:
+            steps = json.dumps(turn.journal.ended_steps)
     result, why, failed = _result(turn, outcome)
     return OutcomeRow(
         delivery.id,
@@ -68,6 +71,7 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
         round((time.perf_counter() - turn.began) * 1000, 1),
         tried,
         calls,
+        steps,
     )
 
 
@@ -117,6 +121,18 @@ def failed_call(name: str, error: BaseException) -> dict[str, Any]:
     else:
         facts |= {"error": type(error).__name__}
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def step_facts(step: TurnStep) -> dict[str, Any]:
+    """Return what is kept of a step: no result."""
+    facts: dict[str, Any] = {
+        "name": short(step.name),
+        "ms": round(step.took_s * 1000, 1),
+        "remembered": step.from_journal,
+    }
+    if step.error is not None:
+        facts["error"] = type(step.error).__name__
+    return {**facts, **step.usage}
 
 
 def short(text: str) -> str:

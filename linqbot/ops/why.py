@@ -105,6 +105,7 @@ class Case:
             "calls": self.calls or [],
             "outcomes": [
                 {**row._asdict(), "tried": json.loads(row.tried or "[]"), "calls": json.loads(row.calls or "[]")}
+                | {"steps": json.loads(row.steps or "[]")}
                 for row in self.rows
             ],
         }

@@ -48,7 +48,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
         "mute": "lane until person reason handoff only_proactive since",
         "outcome": """delivery lane type message_id trace_id received_at outcome handler why turn replay runs attempts ms tried
-             calls ended_at""",
+             calls steps ended_at""",
         "consent": "key person at what how",
         "decision": "key at verdict purpose reason turn person line",
         "act": "at who what target about reason counts",

@@ -49,6 +49,8 @@ class OutcomeRow(NamedTuple):
             one took it.
         calls: JSON: the calls that were refused or failed in the last run, with status, code and trace id; None if there were
             none.
+        steps: JSON: the last steps of `ctx.once` and `ctx.model_step` in the run, each with its `name`, `ms`, whether it was
+            `remembered`, its `error` and its tokens; None if there were none.
         ended_at: Unix seconds. The storage sets it.
     """
 
@@ -68,6 +70,7 @@ class OutcomeRow(NamedTuple):
     ms: float | None = None
     tried: str | None = None
     calls: str | None = None
+    steps: str | None = None
     ended_at: float = 0.0
 
 

@@ -76,7 +76,9 @@ async def fill(storage: Storage) -> None:
     sent = [entry("w.1", "0", status="accepted", answer=b'{"a":1}', message_id="out-1"), entry("w.1", "1")]
     await storage.finish(first, Commit(Ack(), sent, state, conversations=[asked]))
     again = await lease(delivery("c:2", name="w.2"))
-    row = OutcomeRow("w.2", "c:2", "t", "m", "t", now, "retry", "bot:x", "KeyError", "w.1", 1, 1, 1, 0.5, "[]", "[]")
+    row = OutcomeRow(
+        "w.2", "c:2", "t", "m", "t", now, "retry", "bot:x", "KeyError", "w.1", 1, 1, 1, 0.5, "[]", "[]", "[]"
+    )
     await storage.finish(again, Commit(Retry(now + 3600, "no\0answer"), record=row))
     await storage.put(delivery("c:2", name="w.2b", message_key="m.2b"))
     later = await lease(delivery("c:5", name="w.5"))

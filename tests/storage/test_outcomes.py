@@ -19,7 +19,9 @@ ANN = "+14155550142"
 
 def row(of: Delivery, outcome: Result = "handled") -> OutcomeRow:
     facts = (of.id, of.lane, of.type, "m", "t", of.received_at, outcome)
-    return OutcomeRow(*facts, "bot:echo", "why", "w.0", 0, 2, 1, 7.5, '[["bot:menu","menu"]]', '[{"call":"send"}]')
+    return OutcomeRow(
+        *facts, "bot:echo", "why", "w.0", 0, 2, 1, 7.5, '[["bot:menu","menu"]]', '[{"call":"send"}]', '[{"name":"pay"}]'
+    )
 
 
 def ends(found: list[OutcomeRow]) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from linqbot.cli import completions
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import parse_time, printable, printable_json, printable_lines
 from linqbot.linq.events.lane import EVERY_CHAT
+from linqbot.ops import runs
 from linqbot.ops import why as ops
 from linqbot.ops.why import Case, Findings, clock_time
 from linqbot.settings import from_env
@@ -103,6 +104,8 @@ def _show_case(case: Case, *, several: bool) -> None:
     facts = case.to_json()
     if tried := [f"{handler} ({missed})" for row in facts["outcomes"][-1:] for handler, missed in row["tried"]]:
         click.echo(printable(f"  tried     {', '.join(tried)}"))
+    for name, *steps in filter(None, map(runs.lines_of, case.rows)):
+        click.echo("\n".join([printable(f"  {name}"), *(printable(f"    {step}") for step in steps)]))
     for call in case.calls or ():
         click.echo(printable(f"  call      {_call(call)}"))
     if case.error and "\n" in case.error:

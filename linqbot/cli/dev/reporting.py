@@ -139,6 +139,17 @@ class TurnReports:
         self._show(turn)
 
     @hookimpl
+    def stepped(self, from_journal: bool) -> None:
+        """Post each step at once: an agent may run for long, and a process that dies reports no end."""
+        if not from_journal:
+            # Not in the hook, which must be quick: a report with long results is not.
+            asyncio.get_running_loop().call_soon(self._post_step, _turn.get())
+
+    def _post_step(self, turn: ObservedTurn) -> None:
+        if self._running.get(turn.report.delivery.id) is turn:
+            self._post_running(turn)
+
+    @hookimpl
     def turn_ended(self, report: TurnReport) -> None:
         turn = self._running.pop(report.delivery.id)
         if turn.timer is not None:

@@ -22,6 +22,7 @@ from linqbot.content.message_split import Sendable
 from linqbot.content.preview import Form, Preview, PreviewMessage, Said, preview
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import readable
+from linqbot.engine.turn_record import step_facts
 from linqbot.engine.watcher import AnswerResult
 from linqbot.errors import LinqApiError, LinqbotError, NeverAwaited
 from linqbot.frames import authors_frame
@@ -31,6 +32,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.types.message import MessageContent
+from linqbot.ops.runs import used, with_contents
 from linqbot.ops.why import Case, answer_of
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.upkeep import Waiting, WaitingState
@@ -224,10 +226,14 @@ class ObservedTurn:
         return answer_of(case, keep_days=0.0, now=0.0, first_at=None)
 
     def for_page(self) -> dict[str, Any]:
-        """Return the JSON data with the questions in words, and with the forms of what was sent on each service."""
+        """Return the JSON data with what quotes people: questions, steps, and the forms of what was sent on each service."""
         question = None if self.question is None else asdict(self.question)
         previews = _previews(self.said, self.report.calls)
-        return self.to_json() | {"question": question, "asks": self.asks, "previews": previews}
+        steps = {
+            "steps": with_contents(self.report.steps),
+            "used": used([step_facts(each) for each in self.report.steps]),
+        }
+        return self.to_json() | {"question": question, "asks": self.asks, "previews": previews} | steps
 
     def to_json(self) -> dict[str, Any]:
         """Return the turn as JSON data for the emulator, see `emulator/web/control_bodies.py`."""

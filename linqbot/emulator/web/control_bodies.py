@@ -230,6 +230,17 @@ class MetQuestion(_Report):
     )
 
 
+class RunStep(_Report):
+    """A step of a run: a request to a language model, the call of a tool, or another step of `ctx.once`."""
+
+    name: str = Field(description="Its name, such as that of the tool.")
+    said: str = Field("", description="In a few words, how it has ended: with its time and tokens, or its error.")
+    remembered: bool = Field(False, description="An earlier run made it, and this run has its result from the record.")
+    failed: bool = Field(False, description="It has failed.")
+    arguments: Any = Field(None, description="The arguments of a tool.")
+    result: Any = Field(None, description="Its result.")
+
+
 class TurnObservation(_Report):
     """A turn of the bot: the handler that took an event, its outcome, and the filters that were tried."""
 
@@ -265,6 +276,8 @@ class TurnObservation(_Report):
     error: TurnError | None = Field(None, description="The error that ended the turn.")
     question: MetQuestion | None = Field(None, description="The open question that the event concerns.")
     asks: str | None = Field(None, description="The question with which the handler ended, to wait for its answer.")
+    steps: list[RunStep] = Field([], description="The steps of the run, in the order in which they ended.")
+    used: str = Field("", description="The tokens and the cost of those that were made, in words.")
     notes: list[TurnNote] = Field([], description="Notes for the author, such as advice.")
     previews: list[PreviewedSend] = Field([], description="The messages that the turn sent, on each service.")
 

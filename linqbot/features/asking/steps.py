@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,7 @@ from linqbot.features import own_changes
 from linqbot.features.asking.question import Question
 from linqbot.features.later import note_timer
 from linqbot.features.state import Recording, misfits
+from linqbot.hookspecs import TurnStep
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived
@@ -156,10 +158,12 @@ class Steps:
         error: BaseException | None = None,
         answer: bytes | None = None,
     ) -> None:
-        """Notify the plugins that observe steps. `began` is None if the step is on record."""
+        """Note a step that has ended, and notify the plugins that observe steps. `began` is None if it is on record."""
+        took_s = 0.0 if began is None else time.perf_counter() - began
+        step = TurnStep(name, answer, error, took_s, began is None, _usage_of(from_json(answer or b"null")))
+        self._journal.note_ended_step(step)
         if (stepped := self._plugins.stepped) is not None:
-            took_s = 0.0 if began is None else time.perf_counter() - began
-            stepped(name, error, took_s, began is None, _usage_of(from_json(answer or b"null")))
+            stepped(name, error, took_s, step.from_journal, step.usage)
 
     async def _begun(
         self, name: str, slot: str, entry: JournalEntry | None, *, retry: bool, restartable: bool
@@ -278,15 +282,17 @@ def _data(name: str, result: object) -> bytes:
     return data
 
 
-def _usage_of(response: object) -> dict[str, int]:
-    """Return the tokens of a recorded response, as far as it names them like the SDKs of providers do."""
+def _usage_of(response: object) -> dict[str, float]:
+    """Return the tokens and the cost of a recorded response, as far as it names them like the SDKs of providers do."""
     if not isinstance(response, dict):
         return {}
     usage = response.get("usage") or response.get("usage_metadata")
-    found = usage.items() if isinstance(usage, dict) else ()
-    return {
-        name: count for name, count in found if name in ("input_tokens", "output_tokens") and isinstance(count, int)
-    }
+    if not isinstance(usage, dict):
+        return {}
+    found = {name: usage[name] for name in ("input_tokens", "output_tokens") if isinstance(usage.get(name), int)}
+    with suppress(TypeError, ValueError, KeyError):  # few responses have one, and pydantic writes a Decimal as text
+        found["cost"] = float(usage["cost"])
+    return found
 
 
 def typed(name: str, data: bytes, kind: Any) -> Any:

@@ -25,7 +25,7 @@ from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqbotError
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.message import MessageContent, TextPart
-from linqbot.ops import mutes, questions, why
+from linqbot.ops import mutes, questions, runs, why
 from linqbot.ops.page import views
 from linqbot.ops.page.access import COOKIE, SESSION_S, Access, Session
 from linqbot.storage.acts import ActedOn, By
@@ -209,7 +209,7 @@ async def _chat(page: OperatorsPage, request: Request, session: Session) -> Resp
 async def _why(page: OperatorsPage, request: Request, session: Session) -> Response:
     who = request.query_params.get("who", "").strip()
     found = await why.look(page.storage, page.client, who, now=page.clock.now())
-    return page.shown("why.html", session, who=who, found=found, refusal=why.refusal)
+    return page.shown("why.html", session, who=who, found=found, refusal=why.refusal, lines_of=runs.lines_of)
 
 
 async def _troubles(page: OperatorsPage, _: Request, session: Session) -> Response:

@@ -105,7 +105,7 @@ def of_answer(answer: ApiResponse | None, error: BaseException | None) -> Attrib
     return attributes | {"error.type": str(attributes.get("http.response.status_code", attributes["error.type"]))}
 
 
-def of_step(name: str, usage: Mapping[str, int]) -> Attributes:
+def of_step(name: str, usage: Mapping[str, float]) -> Attributes:
     """Return the attributes of a step of `ctx.once` or `ctx.model_step`, with the tokens of a language model."""
     return {"linqbot.step": name, **{f"gen_ai.usage.{kind}": count for kind, count in usage.items()}}
 

@@ -141,7 +141,7 @@ class OpenTelemetry:
 
     @hookimpl
     def stepped(
-        self, name: str, error: BaseException | None, took_s: float, from_journal: bool, usage: Mapping[str, int]
+        self, name: str, error: BaseException | None, took_s: float, from_journal: bool, usage: Mapping[str, float]
     ) -> None:
         if (tracer := self._tracer) is None:
             return

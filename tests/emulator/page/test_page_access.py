@@ -257,11 +257,17 @@ def inspector(phone: Page, bot: Bot) -> Iterator[str]:
         "traceback": "…",
     }
     tried = [{"handler": "bot:menu", "filter": "text 'menu'", "fits": False}]
+    steps = [
+        {"name": "model", "said": "remembered", "remembered": True, "result": {"text": "…"}},
+        {"name": "book", "said": "failed after 3 ms: KeyError", "failed": True, "arguments": {"people": 2}},
+    ]
     turn = {"kind": "turn", "event_id": event["event_id"], "outcome": "dead_lettered", "error": error, "tried": tried}
+    turn["steps"] = steps
     bot.call("POST", "/emulator/observations", turn | ids)
     bot.say(ids["chat_id"], "Sorry")
     bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "failed", "file": "bot.py", "line": 3})
     phone.locator(".went-wrong .inspect-button").click()
+    phone.locator(".exchange[open] .run-steps summary").last.click()
     phone.locator(".exchange[open] .trace.delivery > summary").click()
     phone.locator(".exchange[open] .trace.call > summary").click()
     phone.locator(".exchange[open] .headers").wait_for()

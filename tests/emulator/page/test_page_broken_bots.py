@@ -5,6 +5,8 @@ Each test saves the bot's file with one mistake, writes as a new person, and rea
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -197,6 +199,41 @@ def test_a_handler_that_never_returns(texting: Callable[..., Page], dev: Dev) ->
     )
     dev.save(GOOD)
     expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
+
+
+def test_an_agent_that_is_killed_in_a_tool_shows_both_runs_and_what_the_second_remembers(
+    texting: Callable[..., Page], dev: Dev
+) -> None:
+    asked = "{'calls': [{'id': 'c1', 'name': 'book', 'input': {'people': 2}}], 'usage': {'input_tokens': 7, 'output_tokens': 2}}"
+    body = f"""    async def model(draft):
+        return {asked}
+
+    async def book(key):
+        pass
+        return 'Booked.'
+
+    await ctx.model_step('model', model)
+    await ctx.reply(await ctx.once('tool:book@c1', book, retry=True))
+"""
+    hangs = "open('pid', 'w').write(str(os.getpid()))\n        await asyncio.Event().wait()"
+    code = f"import asyncio, os\n{START}{GREET}{body}"
+    page = texting(code.replace("pass", hangs), "A table for two")
+    exchange(page).locator("> summary").click()
+    runs = exchange(page).locator(".turn-runs > li")
+    expect(runs.locator("code")).to_have_text(["model"])
+    pid = dev.file.with_name("pid")
+    dev.until(pid.exists)
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    expect(page.get_by_role("alert").filter(has_text="The bot has stopped.")).to_be_visible()
+    dev.save(code)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Booked.")
+    expect(runs.locator("> p")).to_contain_text(["Run 1 · cut off", "Run 2 · acked"])
+    expect(runs.nth(0).locator("summary")).to_contain_text(["7 + 2 tokens"])
+    expect(runs.nth(1).locator("summary")).to_contain_text(["modelremembered", "book"])
+    tool = runs.nth(1).locator("details").last
+    expect(tool.locator("small")).to_have_text('{"people":2}')
+    tool.locator("summary").click()
+    expect(tool.locator("pre").last).to_have_text('"Booked."')
 
 
 def test_messages_that_are_answered_as_one(texting: Callable[..., Page], dev: Dev) -> None:

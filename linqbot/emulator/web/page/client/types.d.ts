@@ -284,6 +284,16 @@ export interface TurnNote {
   line?: number | null;
 }
 
+/** A step of a run: a request to a model, the call of a tool, or another step of `ctx.once`. */
+export interface RunStep {
+  name: string;
+  said?: string;
+  remembered?: boolean;
+  failed?: boolean;
+  arguments?: unknown;
+  result?: unknown;
+}
+
 /** A message as a person would see it on one service. */
 export interface PreviewedMessage {
   kind: string;
@@ -340,6 +350,9 @@ export interface Observation {
   replies?: number | null;
   retry_in_s?: number | null;
   error?: TurnError | null;
+  steps?: RunStep[];
+  /** The tokens and the cost of the steps that were made. */
+  used?: string;
   notes?: TurnNote[];
   previews?: PreviewedSend[];
   name?: string;

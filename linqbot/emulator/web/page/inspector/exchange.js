@@ -9,9 +9,10 @@ import { preciseTime } from "../model/time.js";
 import { copyButton } from "./clipboard.js";
 import { latestTurn, outcomeOf, placeOf } from "./outcome.js";
 import { titleOf } from "./titles.js";
+import { jsonBlock } from "./json.js";
 import { traceItem } from "./trace.js";
 
-/** @import { Observation, TriedHandler, TurnError } from "../client/types.d.ts" */
+/** @import { Observation, RunStep, TriedHandler, TurnError } from "../client/types.d.ts" */
 /** @import { Item } from "../elements/reconcile.js" */
 /** @import { Exchange } from "../model/exchanges.js" */
 /** @import { Store } from "../model/store.js" */
@@ -210,10 +211,9 @@ function actions({ showMessage }, exchange) {
 function turnContent(exchange) {
   const turn = latestTurn(exchange);
   if (!turn) return [];
-  const { tried, error, outcome } = turn;
-  const earlier = exchange.turns.slice(0, -1);
+  const { tried, error, outcome, steps = [] } = turn;
   return [
-    earlier.length > 0 && attemptsOf(exchange.turns.map((trace) => trace.data)),
+    (exchange.turns.length > 1 || steps.length > 0) && runsOf(exchange.turns.map((trace) => trace.data)),
     tried && tried.length > 0 && triedList(tried, outcome === "not_handled"),
     error?.traceback &&
       h(
@@ -226,17 +226,38 @@ function turnContent(exchange) {
 }
 
 /** @param {Observation[]} turns */
-function attemptsOf(turns) {
-  const items = turns.map(({ attempt, outcome, started_at: at, error, duration_ms: ms }) => {
+function runsOf(turns) {
+  const items = turns.map(({ outcome, started_at: at, error, duration_ms: ms, steps = [], used }, index) => {
+    const isCutOff = outcome === "running" && index < turns.length - 1;
     const words = [
-      `Attempt ${attempt ?? "?"}`,
-      outcome?.replace("_", "-"),
+      `Run ${index + 1}`,
+      isCutOff ? "cut off" : outcome?.replace("_", "-"),
       error?.type,
       ms == null ? "" : `${Math.round(ms)} ms`,
+      used,
     ];
-    return h("li", {}, h("time", {}, at ? preciseTime(at) : ""), h("span", {}, words.filter(Boolean).join(" · ")));
+    return h(
+      "li",
+      {},
+      h("p", {}, h("time", {}, at ? preciseTime(at) : ""), h("span", {}, words.filter(Boolean).join(" · "))),
+      steps.length > 0 && h("ol", { class: "run-steps", "aria-label": "Steps of the run" }, steps.map(stepItem)),
+    );
   });
-  return h("ol", { class: "turn-attempts", "aria-label": "Attempts of the turn" }, items);
+  return h("ol", { class: "turn-runs", "aria-label": "Runs of the turn" }, items);
+}
+
+/** @param {RunStep} step */
+function stepItem({ name, said = "", remembered, failed, arguments: given, result }) {
+  const hasArguments = given !== null && given !== undefined;
+  const summary = h(
+    "summary",
+    {},
+    h("code", {}, name),
+    h("span", { class: [failed && "failed", remembered && "remembered"].filter(Boolean).join(" ") }, said),
+    hasArguments && h("small", {}, typeof given === "string" ? given : JSON.stringify(given)),
+  );
+  const blocks = [hasArguments && jsonBlock("Arguments", given), jsonBlock("Result", result ?? null)];
+  return h("li", {}, h("details", { class: "fold" }, summary, blocks));
 }
 
 /**

@@ -184,7 +184,9 @@ class Grouping {
   #ofCall(trace) {
     const inChat = trace.chatId ? this.#inChat(trace.chatId) : [];
     const candidates = trace.chatId ? [...this.#inChat(null), ...inChat] : this.#withTurns;
-    const during = candidates.findLast(({ turns }) => turns.some((turn) => covers(turn, trace.ms)));
+    const during = candidates.findLast(({ turns }) =>
+      turns.some((turn) => covers(turn, trace.ms, turn === turns.at(-1))),
+    );
     const named = this.#byMessage.get(namedMessage(trace.data) ?? "");
     if (during ?? named) return during ?? named;
     const isRefused = (trace.data.status ?? 0) >= 400;
@@ -254,8 +256,10 @@ const isOfMessage = ({ eventType }) => WRITTEN.has(eventType ?? "");
  * Return true if a call at `at` was made during a turn.
  * @param {TurnTrace} turn
  * @param {number} at
+ * @param {boolean} isLast Only the last run of a turn still runs: one before it was cut off.
  */
-const covers = ({ ms, data }, at) => at >= ms && (data.outcome === "running" || at <= ms + (data.duration_ms ?? 0));
+const covers = ({ ms, data }, at, isLast) =>
+  at >= ms && ((isLast && data.outcome === "running") || at <= ms + (data.duration_ms ?? 0));
 
 /**
  * Return the id of the message that a call reacts to or replies to.
