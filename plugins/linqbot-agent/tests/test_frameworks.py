@@ -126,14 +126,10 @@ ASKED = "May I charge? 👍 or yes, 👎 or no"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stream", [False, True])
-async def test_an_approval_is_asked_once_and_used_once_wherever_the_bot_is_killed(
-    framework: Answer, stream: bool
-) -> None:
+async def test_an_approval_is_asked_once_and_used_once_wherever_the_bot_is_killed(framework: Answer) -> None:
     outside, points = Outside(), 0
-    bot = bot_of(
-        outside, framework(outside, stream=stream), LinqAgent(needs_approval=["charge"], budget=Budget(cost=1))
-    )
+    plugin = LinqAgent(needs_approval=["charge"], budget=Budget(cost=1))
+    bot = bot_of(outside, framework(outside, stream=True), plugin)
 
     async def scenario(phone: Phone) -> None:
         outside.reset()
