@@ -32,7 +32,7 @@ NEUTRAL = """
     crashes_before_progress created_at dead_lettered_at delivery delivery_count delivery_id digest
     due ended_at first_at grace_s handler id key kind leased line lock max_concurrent_suspects
     message_id message_key ms n name next_at not_before off_the_record only_proactive outcome owner padding per_minute
-    progress purpose put_back received_at replay runs safety seq settled since slot started_at status texts token trace_id tried turn
+    progress purpose put_back received_at replay runs safety seq settled since slot started_at status steps texts token trace_id tried turn
     type until value verdict waits what why
 """
 """Columns without personal data: ids, times, counts, words of linqbot, and names that a bot's author chooses."""
