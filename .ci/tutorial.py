@@ -69,7 +69,7 @@ def follow(repository: Path, folder: Path) -> int:
         wait(lambda: printed.read_text().count("Reloaded.") > before, dev, printed)
 
     try:
-        up(f"{phone}/", dev, timeout_s=60)
+        up(f"{phone}/", dev, timeout_s=180)
         line = json.loads(get(f"{phone}/emulator/state"))["lines"][0]["phone_number"]
         for n, section in enumerate(sections):
             (source,) = re.findall(r"\]\((\.\./examples/[\w/]+\.py)\)", section)

@@ -168,7 +168,7 @@ class ClosedLoop:
             if self._done == before:
                 raise TimeoutError(f"{len(self._owed)} turns in flight did not end, after {self._done} that did.")
             before = self._done
-            await asyncio.wait({self._ended}, timeout=120)
+            await asyncio.wait({self._ended}, timeout=300)
         self._ended.result()
 
     def _next(self, connection: Connection) -> None:

@@ -21,6 +21,4 @@ def checked(folder: Path, *arguments: str, environ: Mapping[str, str] = os.envir
             import fcntl
 
             fcntl.flock(lock, fcntl.LOCK_EX)
-        return subprocess.run(
-            command, cwd=folder, env=environ, capture_output=True, text=True, timeout=600, check=False
-        )
+        return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
