@@ -45,7 +45,8 @@ def test_every_example_is_loaded_as_dev_loads_it_and_offers_no_word_by_which_peo
             continue  # the lowest versions are tried without it
         with subtests.test(example=path.stem), structlog.testing.capture_logs() as lines, loaded(str(path)) as bot:
             log_opt_outs(bot)
-            assert lines == []
+            # A busy machine may take ten seconds to import the packages of an agent.
+            assert [line for line in lines if line["event"] != "bot.still_loading"] == []
 
 
 @pytest.mark.slow
