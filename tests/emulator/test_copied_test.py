@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from linqbot.emulator.copied_test.exchanges import Grouping
 from linqbot.emulator.copied_test.source import PytestSource, Step, literal
 
 LINE, ANN, BOB = "+12025550100", "+14155550142", "+14155550143"
@@ -78,3 +79,13 @@ def test_any_text_is_a_literal_of_python() -> None:
     for text in ("it's", 'a "quote"', "two\nlines", "\\", "🎂", "\ud83c", "\u2028"):
         assert eval(literal(text)) == text
         literal(text).encode()
+
+
+def test_a_run_that_was_cut_off_takes_no_later_call() -> None:
+    def run(event_id: str, second: int, outcome: str) -> dict[str, Any]:
+        at = {"started_at": f"2026-11-26T10:00:{second}Z", "attempt": 1, "duration_ms": 10}
+        return at | {"event_id": event_id, "event_type": "e", "chat_id": "c", "message_id": None, "outcome": outcome}
+
+    reports = [run("cut", 10, "running"), run("cut", 20, "acked"), run("later", 30, "acked")]
+    cut, later = Grouping([], reports, [sent("r1") | {"at": "2026-11-26T10:00:40Z", "chat_id": "c"}]).all
+    assert (cut.sent, later.sent) == ([], ["r1"])

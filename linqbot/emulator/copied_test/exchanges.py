@@ -156,7 +156,9 @@ class Grouping:
         at, chat_id = milliseconds(call["at"]), call["chat_id"]
         in_chat = self._in_chat[chat_id] if chat_id else []
         candidates = [*self._in_chat[None], *in_chat] if chat_id else self.all
-        during = last(one for one in candidates if any(_covers(turn, at) for turn in one.turns))
+        during = last(
+            one for one in candidates if any(_covers(turn, at, is_last=turn is one.turns[-1]) for turn in one.turns)
+        )
         named = self._by_message.get(_named_message(call))
         if during or named:
             return during or named
@@ -177,9 +179,10 @@ def last(found: Iterable[Exchange]) -> Exchange | None:
     return ([None, *found])[-1]
 
 
-def _covers(turn: JsonObject, at: int) -> bool:
+def _covers(turn: JsonObject, at: int, *, is_last: bool) -> bool:
+    """Return True if a call was made during a run of a turn. Only the last run still runs: one before it was cut off."""
     began: int = turn["began"]
-    return at >= began and (turn["outcome"] == "running" or at <= began + (turn["duration_ms"] or 0))
+    return at >= began and ((is_last and turn["outcome"] == "running") or at <= began + (turn["duration_ms"] or 0))
 
 
 def _named_message(call: JsonObject) -> str:
