@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ME: Final = "me"
 """The speaker of the bot's own messages."""
 EDITED: Final = "[edited]"
+EARLIER: Final = "[You are shown a part of the chat.]"
+"""Stands before a part of a chat that the bot begins: some models accept no such conversation."""
 _QUOTED: Final = 60
 _LINE_BREAKS: Final = "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _UNSEEN: Final = (
@@ -42,7 +44,7 @@ def visible(text: str) -> str:
 
 
 def in_mark(text: str) -> str:
-    """Return a text as it may stand in a mark of the plugin: on one line, without square brackets."""
+    """Return a text as it may stand in a mark: on one line, without square brackets."""
     return " ".join(visible(text).translate(_ROUND).split())
 
 
@@ -62,7 +64,7 @@ def shown_tapback(tapback: Reaction, text: str, *, is_group: bool) -> str:
 
 
 def said_by(speaker: str, text: str, marks: Sequence[str] = (), *, always: bool) -> str:
-    """Return a text of a person, and behind it the plugin's marks, as a model reads it.
+    """Return a text of a person, and behind it marks, as a model reads it.
 
     Without `always`, the speaker is named only if a line could be taken for that of another one.
     """

@@ -22,15 +22,12 @@ from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.types.message import LinkPart, MediaPart, Message, Part, Reaction, ReplyTo, TextPart
-from linqbot.speakers import ME, shown_tapback, shown_text
+from linqbot.speakers import EARLIER, ME, shown_tapback, shown_text
 
 if TYPE_CHECKING:
     from linqbot.engine.turn_journal import SentInTurn
 
 THEM: Final = "them"
-
-EARLIER: Final = "[You are shown a part of the chat.]"
-"""Stands before a part of a chat that the bot begins: some models accept no such conversation."""
 
 PAGE_SIZE: Final = 100
 MAX_MESSAGES: Final = 1000

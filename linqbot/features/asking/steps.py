@@ -160,7 +160,7 @@ class Steps:
     ) -> None:
         """Note a step that has ended, and notify the plugins that observe steps. `began` is None if it is on record."""
         took_s = 0.0 if began is None else time.perf_counter() - began
-        step = TurnStep(name, answer, error, took_s, began is None, _usage_of(from_json(answer or b"null")))
+        step = TurnStep(name, answer, error, took_s, began is None, _usage_of(answer))
         self._journal.note_ended_step(step)
         if (stepped := self._plugins.stepped) is not None:
             stepped(name, error, took_s, step.from_journal, step.usage)
@@ -282,8 +282,10 @@ def _data(name: str, result: object) -> bytes:
     return data
 
 
-def _usage_of(response: object) -> dict[str, float]:
+def _usage_of(answer: bytes | None) -> dict[str, float]:
     """Return the tokens and the cost of a recorded response, as far as it names them like the SDKs of providers do."""
+    # Most steps ask no model, and their results may be long.
+    response = from_json(answer) if answer and b'"usage' in answer else None
     if not isinstance(response, dict):
         return {}
     usage = response.get("usage") or response.get("usage_metadata")

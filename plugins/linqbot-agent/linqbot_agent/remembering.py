@@ -31,7 +31,7 @@ from pydantic_ai.messages import (
 from pydantic_core import to_json, to_jsonable_python
 
 from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived
-from linqbot.speakers import in_mark, shown_tapback
+from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.durability import Run, booked
 from linqbot_agent.memory import Group, Pictures, drop_oldest, exchanges, pictures, readable, tool_messages, trimmed
@@ -99,7 +99,7 @@ async def remembered(settings: Settings, run: Run, model: str | None, *, with_cu
         # Some models accept no conversation that they begin. In a turn that was
         # interrupted, the first message is a part of the prompt, behind what was read of the answer to it.
         is_whole = len(kept) == len(groups) < turn.options.history and not ctx.already_sent
-        mark = "[You wrote first.]" if is_whole else "[You are shown a part of the chat.]"
+        mark = "[You wrote first.]" if is_whole else EARLIER
         messages.append(ModelRequest(parts=[UserPromptPart(mark)]))
     messages += [message for group in kept for message in group]
     if not with_current and (content := shown.content_of(files)):
