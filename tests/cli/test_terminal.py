@@ -35,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_scenes(folder: Path, subtests: pytest.Subtests) -> None:
     cancel = ("waiting", "cancel", "july")

@@ -207,6 +207,7 @@ async def test_a_mention_counts_wherever_it_is_in_the_burst() -> None:
     assert len(seen[0].burst) == 2
 
 
+@pytest.mark.slow
 async def test_a_kill_at_any_point_neither_drops_nor_repeats_a_part_of_a_burst() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("a")

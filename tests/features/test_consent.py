@@ -220,6 +220,7 @@ async def test_nothing_is_sent_while_the_ledger_cannot_be_read(monkeypatch: pyte
         assert phone.person(BOB).messages == ["News!"]
 
 
+@pytest.mark.slow
 async def test_wherever_the_bot_is_killed_a_person_who_writes_stop_gets_nothing_after_it() -> None:
     async def scenario(phone: Phone) -> None:
         bob = phone.person(BOB)

@@ -147,6 +147,7 @@ async def test_a_form_in_french() -> None:
         assert await phone.next_reply() == '{"nom":"Zoé","personnes":5,"jour":"2030-12-24","vin":true}'
 
 
+@pytest.mark.slow
 async def test_a_form_is_the_same_however_the_process_is_killed(tmp_path: Path) -> None:
     answers = ("Ann", "back", "Ann", "4", "terrace", "skip", "yes")
 

@@ -154,6 +154,7 @@ async def test_a_person_gets_one_promotional_message_a_day() -> None:
         assert await phone.replies() == ["Good morning!", URL]
 
 
+@pytest.mark.slow
 async def test_what_waits_is_sent_once_wherever_the_bot_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("july")

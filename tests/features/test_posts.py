@@ -158,6 +158,7 @@ async def test_nothing_is_said_to_a_person_who_has_opted_out() -> None:
         assert await phone.replies() == []
 
 
+@pytest.mark.slow
 async def test_a_post_is_handled_once_however_the_process_is_killed(tmp_path: Path) -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("hi")

@@ -443,6 +443,7 @@ def test_times_are_interpreted_in_their_zone() -> None:
             due_at(at, after_s, timezone, NOW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_blocked", [False, True])
 async def test_a_send_that_is_due_while_linq_is_away_waits_as_a_reply_does(is_blocked: bool) -> None:
     """A message of the person that cannot be answered may wait in front of it."""

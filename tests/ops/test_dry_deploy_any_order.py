@@ -79,6 +79,7 @@ async def play(day: Day, steps: list[tuple[str, str]]) -> None:
             await day.say(step, is_group=True, sender=person, chat=CHAT)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
 @given(
     question=st.sampled_from(QUESTIONS),

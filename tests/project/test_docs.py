@@ -59,6 +59,7 @@ SNIPPETS = [
 SESSIONS = [page for page in WRITTEN if any(step.command for step in steps(page.read_text()))]
 
 
+@pytest.mark.slow
 def test_a_snippet_runs(tmp_path: Path, subtests: pytest.Subtests) -> None:
     for n, (name, code) in enumerate(SNIPPETS):
         with subtests.test(name=name), pytest.MonkeyPatch.context() as patch:

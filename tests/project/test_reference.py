@@ -61,6 +61,7 @@ def of(folder: str) -> str:
     return "".join(text for name, text in built().items() if name.startswith(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_one_command_builds_the_reference_without_a_warning(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-W", "error", DOCS / "generate.py", tmp_path / "new"], check=True)

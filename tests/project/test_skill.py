@@ -72,6 +72,7 @@ def test_every_name_in_it_exists(subtests: pytest.Subtests) -> None:
         assert (ROOT / path).exists(), path
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_its_bot_passes_its_tests(tmp_path: Path) -> None:
     for name, content in re.findall(r"```python (\S+)\n(.*?)```", SKILL, re.DOTALL):

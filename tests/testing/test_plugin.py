@@ -142,6 +142,7 @@ def test_a_test_that_kills_the_bot_runs_with_the_fixture_also_if_the_file_asks_f
     assert "2 passed" in done.stdout, done.stdout
 
 
+@pytest.mark.slow
 def test_hypothesis_makes_up_what_people_write(tmp_path: Path) -> None:
     test = """
     from hypothesis import given, settings, strategies

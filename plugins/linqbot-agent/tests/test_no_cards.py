@@ -71,6 +71,7 @@ def agents(wording: str) -> dict[str, Agent[Any, Any]]:
     }
 
 
+@pytest.mark.slow
 async def test_no_wording_of_a_model_becomes_a_card(subtests: pytest.Subtests) -> None:
     for wording in WORDINGS:
         for way, agent in agents(wording).items():

@@ -17,6 +17,7 @@ from patience import PATIENCE_S
 BOT = "from linqbot import Bot, MessageReceived\nbot = Bot()\n\n@bot.on_message\ndef fast(message: MessageReceived) -> str:\n    return ''\n"
 
 
+@pytest.mark.slow
 def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
     tmp_path: Path, command: Callable[..., Any]
 ) -> None:
@@ -40,6 +41,7 @@ def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
     assert emulator.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_without_reload_a_bot_that_does_not_start_ends_dev_with_one_error(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "linqbot", "dev", "--no-reload", "--port", "0"]

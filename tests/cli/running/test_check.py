@@ -263,6 +263,7 @@ def test_a_bot_with_another_secret_is_found(practice: Practice, command: Callabl
     assert "linqbot connect rotate" in the(findings, "LQB6070").fix
 
 
+@pytest.mark.slow
 def test_a_secret_is_no_problem_once_deliveries_were_accepted_but_is_not_called_right(
     practice: Practice, command: Callable[..., Any]
 ) -> None:

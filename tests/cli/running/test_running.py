@@ -36,6 +36,7 @@ from linqbot.ops.dry_runs.dry_deploy import loaded
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
+@pytest.mark.slow
 def test_every_example_is_loaded_as_dev_loads_it_and_offers_no_word_by_which_people_opt_out(
     monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:

@@ -169,6 +169,7 @@ class Person:
                 return
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(st.tuples(STEPS, st.integers(0, 1000)), max_size=14))
 def test_each_question_is_asked_once_each_answer_is_used_once_and_no_message_is_lost(

@@ -358,6 +358,7 @@ def daily() -> Bot:
     return bot
 
 
+@pytest.mark.slow
 async def test_start_brings_back_the_recurring_sends_that_stop_has_paused() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("hi")
