@@ -1,0 +1,325 @@
+"""Copied tests are run: what people and a bot did with each other happens again on the phone of the test.
+
+The bots run in this process and report their turns as in `linqbot dev`. That the page copies what the emulator answers
+is tested in `page/test_page_copies.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app_with_emulator import RunningApp, run_app
+from copied_tests import passes
+from patience import PATIENCE_S
+
+from linqbot.cli.dev.reporting import TurnReports
+from linqbot.emulator.acts import chat_acts, conversation
+from linqbot.emulator.copied_test.steps import Copier
+from linqbot.ops.bot_file import load_bot
+from linqbot.plugins.loading import load
+
+LINE, ANN, BOB, CAT = "+12025550100", "+14155550142", "+14155550187", "cat@example.com"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+POLLS_AND_MONEY = """
+from linqbot import Bot, Context, MessageReceived, ReactionAdded
+from linqbot.events import (
+    Event,
+    LocationSharingStarted,
+    LocationSharingStopped,
+    PaymentDeclined,
+    PaymentSucceeded,
+    PollReactionAdded,
+    PollReceived,
+    PollUpdated,
+    PollVoteAdded,
+    PollVoteRemoved,
+)
+from linqbot.linq.events.payment import PaymentEvent
+
+bot = Bot()
+
+
+@bot.on_message("lunch")
+async def lunch(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Where?")
+    await ctx.client.chats.polls.create(message.chat.id, poll={"options": [{"text": "Pizza"}, {"text": "Sushi"}]})
+
+
+@bot.on_message("bill")
+async def bill(message: MessageReceived, ctx: Context) -> None:
+    request = await ctx.client.payment_requests.create(amount=1500, currency="usd", metadata={"chat": message.chat.id})
+    await ctx.reply(f"Pay here: {request.checkout_url}", cards=False)
+
+
+@bot.on_message
+async def hello(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("hello")
+
+
+@bot.on(PollReceived)
+async def poll(event: PollReceived, ctx: Context) -> None:
+    await ctx.reply("A poll: " + ", ".join(option.text for option in event.poll.options))
+
+
+@bot.on(PollUpdated)
+@bot.on(PollVoteAdded)
+@bot.on(PollVoteRemoved)
+@bot.on(PollReactionAdded)
+@bot.on(LocationSharingStopped)
+async def seen(event: Event, ctx: Context) -> None:
+    await ctx.client.chats.messages.send(event.chat_id, message={"parts": [{"type": "text", "value": event.type}]})
+
+
+@bot.on_reaction("sticker")
+async def sticker(event: ReactionAdded, ctx: Context) -> None:
+    await ctx.client.messages.add_reaction(event.message_id, operation="add", type="sticker", emoji="🚀")
+    await ctx.reply("A sticker!")
+
+
+@bot.on(LocationSharingStarted)
+async def located(event: LocationSharingStarted, ctx: Context) -> None:
+    found = await ctx.client.chats.location.retrieve(event.chat_id)
+    await ctx.reply(f"You are at {found.data.features[0].geometry.coordinates}.")
+
+
+@bot.on(PaymentSucceeded)
+@bot.on(PaymentDeclined)
+async def paid(event: PaymentEvent, ctx: Context) -> None:
+    parts = [{"type": "text", "value": event.type}]
+    await ctx.client.chats.messages.send(event.metadata["chat"], message={"parts": parts})
+"""
+CHARGES_CARDS_AND_MEMBERS = """
+from linqbot import Bot, Context, MessageReceived
+from linqbot.events import (
+    ConnectionCreated,
+    ContactCardReceived,
+    Event,
+    ParticipantAdded,
+    ParticipantRemoved,
+    PaymentAuthorized,
+    PaymentDeclined,
+)
+from linqbot.linq.events.payment import PaymentEvent
+
+bot = Bot(groups="all")
+latest = {}
+
+
+async def say(ctx: Context, chat_id: str, text: str) -> None:
+    await ctx.client.chats.messages.send(chat_id, message={"parts": [{"type": "text", "value": text}]})
+
+
+@bot.on_message("charge me")
+async def begin(message: MessageReceived, ctx: Context) -> None:
+    latest["chat"] = message.chat.id
+    payer, metadata = message.sender.handle, {"chat": message.chat.id}
+    await ctx.client.payments.create(handle=payer, amount_cents=900, currency="usd", metadata=metadata)
+    await ctx.reply("Connect, please.")
+
+
+@bot.on_message
+async def hello(message: MessageReceived, ctx: Context) -> None:
+    latest["chat"] = message.chat.id
+    await ctx.reply(f"hello {message.text}")
+
+
+@bot.on(ConnectionCreated)
+async def connected(event: ConnectionCreated, ctx: Context) -> None:
+    await say(ctx, latest["chat"], "Approve it, please.")
+
+
+@bot.on(PaymentAuthorized)
+@bot.on(PaymentDeclined)
+async def answered(event: PaymentEvent, ctx: Context) -> None:
+    await say(ctx, event.metadata["chat"], event.type)
+
+
+@bot.on(ContactCardReceived)
+async def card(event: ContactCardReceived, ctx: Context) -> None:
+    await say(ctx, latest["chat"], f"Hello {event.first_name} {event.last_name}")
+
+
+@bot.on(ParticipantAdded)
+@bot.on(ParticipantRemoved)
+async def members(event: Event, ctx: Context) -> None:
+    await say(ctx, event.chat_id, f"{event.type} {event.participant.handle}")
+"""
+FAILING = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot()
+
+
+@bot.on_message
+async def greet(message: MessageReceived, ctx: Context) -> None:
+    1 / 0
+"""
+
+
+class Talk:
+    """A conversation with a bot, whose exchanges are copied."""
+
+    def __init__(self, app: RunningApp) -> None:
+        self._emulator, self._app = app.emulator, app
+        self.tests: list[str] = []
+
+    async def does(self, act: Any, copied: str) -> dict[str, Any]:
+        """Act, and copy the event of this type as a test once the bot has answered. Return the bot's last message."""
+        await self._does(act, copied, self._app.quiet)
+        return self.last(of_bot=True)
+
+    async def writes(self, text: str, **more: Any) -> dict[str, Any]:
+        return await self.does(self._writing(text, **more), "message.received")
+
+    async def fails(self, text: str) -> None:
+        """Write, and copy the message as a test once its handler has failed."""
+        await self._does(self._writing(text), "message.received", self._retried)
+
+    def _writing(self, text: str, **more: Any) -> conversation.Write:
+        part = {"type": "text", "value": text, **more.pop("part", {})}
+        return conversation.Write(**{"from": ANN, "to": LINE, "parts": [part], **more})
+
+    async def _does(self, act: Any, copied: str, answered: Callable[[], Awaitable[None]]) -> None:
+        deliveries = self._emulator.world.deliveries
+        before = len(deliveries.history)
+        self._emulator.do(act)
+        await answered()
+        event = next(one for one in [*deliveries.history][before:] if one.event_type == copied)
+        self.tests.append(Copier(self._emulator).of_event(event.event_id))
+
+    async def _retried(self) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not any(one["outcome"] == "retried" for one in self._emulator.observations):
+                await asyncio.sleep(0.01)
+
+    def last(self, *, of_bot: bool) -> dict[str, Any]:
+        """The last message of the bot, or of a person, in any chat."""
+        messages = [message for chat in self._emulator.snapshot()["chats"] for message in chat["messages"]]
+        return max((one for one in messages if one["is_from_me"] == of_bot), key=lambda one: one["created_at"])
+
+    @property
+    def payment(self) -> str:
+        """The id of the last payment."""
+        return str(self._emulator.snapshot()["payments"][-1]["id"])
+
+
+@asynccontextmanager
+async def talk(file: Path, folder: Path) -> AsyncIterator[Talk]:
+    """Run the bot of a file, which is copied into the folder of the tests."""
+    storage = folder / file.stem
+    storage.mkdir()
+    if file.parent != folder:
+        shutil.copy(file, folder)
+    bot, running = load_bot(str(folder / file.name)), list[RunningApp]()
+
+    def post(report: dict[str, Any]) -> None:
+        for app in running:  # none at the bot's start
+            app.emulator.observe(report)
+
+    turns = TurnReports(lambda turn: post(turn.for_page()), post)
+    async with run_app(bot, storage, plugins=load(bot.plugins, built_in=[turns])) as app:
+        running.append(app)
+        yield Talk(app)
+
+
+@pytest.mark.anyio
+@pytest.mark.slow
+@pytest.mark.process
+async def test_copied_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    tests = [
+        *await effects(tmp_path),
+        *await a_group(tmp_path),
+        *await tapbacks(tmp_path),
+        *await polls_and_money(tmp_path),
+        *await charges_cards_and_members(tmp_path),
+        *await a_failing_bot(tmp_path),
+    ]
+    passes(tests, tmp_path / "failing.py", tmp_path)
+
+
+async def effects(folder: Path) -> list[str]:
+    async with talk(EXAMPLES / "effects.py", folder) as person:
+        for text in ("party", "something else", "bold"):
+            await person.writes(text)
+        return person.tests
+
+
+async def a_group(folder: Path) -> list[str]:
+    async with talk(EXAMPLES / "group.py", folder) as person:
+        mentions = [{"handle": LINE, "range": [0, 9]}]
+        started = await person.writes(
+            "@Your bot who is in?", part={"mentions": mentions}, **{"from": BOB, "group": [ANN, CAT]}
+        )
+        chat = {"chat_id": started["chat_id"]}
+        await person.writes("hey bot", part={"mention": LINE}, **chat)
+        await person.writes("just us", **chat)  # the bot does not answer
+        return person.tests
+
+
+async def tapbacks(folder: Path) -> list[str]:
+    async with talk(EXAMPLES / "reactions.py", folder) as person:
+        joke = await person.writes("tell me a joke")
+        love = {"from": ANN, "message_id": joke["id"], "type": "love", "operation": "add"}
+        await person.does(conversation.React(**love), "reaction.added")
+        return person.tests
+
+
+async def a_failing_bot(folder: Path) -> list[str]:
+    file = folder / "failing.py"
+    file.write_text(FAILING)
+    async with talk(file, folder) as person:
+        await person.fails("0")
+        assert '== "ZeroDivisionError"' in person.tests[0]
+        return person.tests
+
+
+async def polls_and_money(folder: Path) -> list[str]:
+    file = folder / "polls_and_money.py"
+    file.write_text(POLLS_AND_MONEY)
+    async with talk(file, folder) as person:
+        asked = await person.writes("lunch")
+        chat: dict[str, Any] = {"from": ANN, "chat_id": asked["chat_id"]}
+        vote = {"from": ANN, "message_id": asked["id"], "option_id": asked["poll"]["options"][1]["option_id"]}
+        await person.does(chat_acts.Vote(**vote), "poll.vote.added")
+        await person.does(chat_acts.Vote(**vote, operation="remove"), "poll.vote.removed")
+        await person.does(chat_acts.MakePoll(**chat, options=["tea", "cake"]), "poll.received")
+        made = {"from": ANN, "message_id": person.last(of_bot=False)["id"]}
+        await person.does(chat_acts.AddOptions(**made, options=["scones"]), "poll.updated")
+        heard = await person.does(conversation.React(**made, type="love"), "poll.reaction.added")
+        sticker = {"from": ANN, "message_id": heard["id"], "type": "sticker", "emoji": "🎂"}
+        await person.does(conversation.React(**sticker), "reaction.added")
+        place = {"latitude": 48.86, "longitude": 2.35, "for_s": 3600}
+        await person.does(chat_acts.ShareLocation(**chat, **place), "location.sharing.started")
+        await person.does(chat_acts.ShareLocation(**chat, state="stopped"), "location.sharing.stopped")
+        await person.writes("bill")
+        await person.does(chat_acts.Decline(id=person.payment), "payment.declined")
+        await person.does(chat_acts.Pay(id=person.payment), "payment.succeeded")
+        return person.tests
+
+
+async def charges_cards_and_members(folder: Path) -> list[str]:
+    file = folder / "charges_cards_and_members.py"
+    file.write_text(CHARGES_CARDS_AND_MEMBERS)
+    async with talk(file, folder) as person:
+        await person.writes("hi")
+        card = {"from": ANN, "to": LINE, "first_name": "Ann", "last_name": "Lee"}
+        await person.does(chat_acts.ShareCard(**card), "contact_card.received")
+        await person.writes("charge me")
+        await person.does(chat_acts.Connect(**{"from": ANN}), "connection.created")
+        await person.does(chat_acts.Pay(id=person.payment), "payment.authorized")
+        await person.writes("charge me")
+        await person.does(chat_acts.Decline(id=person.payment), "payment.declined")
+        started = await person.writes("all of us", group=[BOB])
+        chat = {"chat_id": started["chat_id"]}
+        await person.does(chat_acts.Join(**chat, **{"from": ANN, "handle": CAT}), "participant.added")
+        await person.does(chat_acts.Leave(**chat, **{"from": CAT}), "participant.removed")
+        await person.does(chat_acts.Leave(**chat, **{"from": ANN, "handle": BOB}), "participant.removed")
+        return person.tests
