@@ -139,6 +139,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "Violation",
         ),
     ),
+    "ledger": ("A fake outside system", "linqbot.testing.ledger", ("Ledger", "LedgerEntry")),
 }
 """By file name: the page's title, the package to import from, and the names in the order of the page."""
 

@@ -187,7 +187,7 @@ USES: dict[str, str] = {
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "fullmatch",
 }
 """Every pattern of the package, and the method it is used with."""
-OF_BOTS = {"bot/filters.py", "cli/commands/rehearse.py"}
+OF_BOTS = {"bot/filters.py", "cli/commands/rehearse.py", "testing/ledger.py", "testing/people/checks.py"}
 """Modules that compile the patterns of bots and of their authors."""
 OF_SHORT_TEXTS = "parse"
 """The folder whose patterns see short texts only: `linqbot.parse` refuses longer ones first."""

@@ -61,6 +61,7 @@ class Report:
     live: Sequence[Live]  # its live memory, now and then
     was_interrupted: bool  # True if the rehearsal was stopped before its end
     skipped: Sequence[Rule] = ()  # the rules that were not checked
+    effects: int = 0  # the number of effects that the bot had on its ledger
     # The written tests, and what became of each when it was tried.
     reproductions: dict[str, str] = field(default_factory=dict)
 
@@ -108,6 +109,7 @@ class Report:
             "judged": self.judged,
             "tried": self.tried,
             "sent_by_the_bot": self.bubbles,
+            "effects": self.effects,
             "violations": {rule: None if rule in self.skipped else self.count(rule) for rule in RULES},
             "first_answer_s": of_seconds([each for one in self.people for each in one.seconds]),
             "memory_mib": None
@@ -221,6 +223,8 @@ _RULES: Final[tuple[tuple[Rule, str], ...]] = (
     ("opted-out", "sent after STOP"),
     ("unexpected", "sent where silence was expected"),
     ("given-up", "given up (dead letters)"),
+    ("effect-twice", "done twice"),
+    ("effect-unsaid", "done unsaid, or said undone"),
 )
 
 
@@ -250,7 +254,9 @@ def print_summary(report: Report, out: Path) -> None:
     written = sum(one.written for one in report.people)
     _fact("written", f"{written} messages, {report.expecting} of them expect an answer")
     _fact("tried", ", ".join(f"{name.replace('_', '-')} {times}" for name, times in report.tried.items()))
-    _fact("sent by the bot", f"{report.bubbles} messages")
+    _fact(
+        "sent by the bot", f"{report.bubbles} messages" + (f", and {report.effects} effects" if report.effects else "")
+    )
     if "unanswered" not in report.skipped:
         _fact("answered", f"{report.judged - report.count('unanswered')} of {report.judged}{_not_judged(report)}")
     for rule, label in _RULES:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from linqbot.cli.rehearsal.report import print_trying
-from linqbot.testing.people.checks import Violation
+from linqbot.testing.people.checks import OF_EFFECTS, Violation
 from linqbot.testing.people.persona import Inject, Pause, PersonAct, Stretch, Visit, code_of
 
 MOST: Final = 5
@@ -118,13 +118,13 @@ _TALKING: Final = """
 
 async def test_{name}(phone_for: PhoneFor) -> None:
     async with phone_for(bot) as phone:
-        assert await rehearse(phone, {people}{secrets}) == []
+        assert await rehearse(phone, {people}{given}) == []
 """
 
 _KILLED: Final = """
 
 async def conversation(phone: Phone) -> None:
-    assert await rehearse(phone, {people}{secrets}) == [], phone.killed
+    assert await rehearse(phone, {people}{given}) == [], phone.killed
 
 
 async def test_{name}(phone_for: PhoneFor) -> None:
@@ -134,6 +134,11 @@ async def test_{name}(phone_for: PhoneFor) -> None:
 
 _SETTING: Final = """\
 os.environ["LINQ_API_V3_API_KEY"] = SECRET = "secret-of-this-test"
+"""
+
+_LEDGER: Final = """\
+os.environ["REHEARSAL_LEDGER"] = str(Path(tempfile.mkdtemp()) / "ledger")
+LEDGER = Ledger()  # has what the bot records in its own
 """
 
 
@@ -186,20 +191,26 @@ def _test(
     (visit, _), people = talks[0], [*talks[1:], talks[0]]
     names = sorted({type(act).__name__ for _, given in people for act in given} | {"Persona"})
     is_secret = violation.rule == "leak" and violation.other is None and "secret" in violation.expected
+    is_effect = violation.rule in OF_EFFECTS
     head = _HEAD.format(
         about=_about(violation),
         testing="Phone, PhoneFor, killed_between_calls" if is_killed else "PhoneFor",
         names=", ".join([*names, "rehearse"]),
-        setting=_SETTING if is_secret else "",
+        setting=_SETTING if is_secret else _LEDGER if is_effect else "",
         bot=bot,
     )
-    if is_secret:
+    if is_secret or is_effect:
         head = head.replace("from pathlib", "import os\nfrom pathlib", 1)
+    if is_effect:
+        head = head.replace("from pathlib", "import tempfile\nfrom pathlib", 1)
+        head = head.replace(
+            "from linqbot.testing.people", "from linqbot.testing.ledger import Ledger\nfrom linqbot.testing.people", 1
+        )
     shown = "".join(_persona(one, given) for one, given in people)
     end = (_KILLED if is_killed else _TALKING).format(
         name=name_of(visit.persona.name),
         people=", ".join(name_of(one.persona.name).upper() for one, _ in people),
-        secrets=", secrets=[SECRET]" if is_secret else "",
+        given=", secrets=[SECRET]" if is_secret else ", ledger=LEDGER" if is_effect else "",
     )
     return head + shown + end
 

@@ -24,7 +24,7 @@ from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import LinqbotError
 from linqbot.server import uvicorn_server
-from linqbot.testing.people.checks import GivenUp, Rule, seconds_to_answers, violations
+from linqbot.testing.people.checks import OF_EFFECTS, GivenUp, Rule, seconds_to_answers, violations
 from linqbot.testing.people.persona import FaultName, Inject, Performed, Persona, Stretch, Visit
 from linqbot.testing.people.rehearsing import handle_of, perform
 
@@ -73,7 +73,7 @@ def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[V
                 await serving
 
         was_interrupted = asyncio.run(run())
-    return stage.report(was_interrupted=was_interrupted), stage.visits
+        return stage.report(was_interrupted=was_interrupted), stage.visits
 
 
 def _raise_error_of(task: asyncio.Task[None]) -> None:
@@ -289,8 +289,14 @@ class LiveStage:
     def report(self, *, was_interrupted: bool) -> Report:
         secrets = [self._bot.process.api_key, self._bot.process.webhook_secret]
         secrets += [value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)]
+        ledger = self._bot.ledger()
         broken = violations(
-            self.visits, self.emulator, secrets=secrets, given_up=self._given_up, unfinished=not was_interrupted
+            self.visits,
+            self.emulator,
+            secrets=secrets,
+            given_up=self._given_up,
+            unfinished=not was_interrupted,
+            ledger=ledger,
         )
         found = [one for one in broken if one.rule not in self._plan.skipped]
         people = [
@@ -317,7 +323,8 @@ class LiveStage:
             memory=self._memory,
             live=self._live,
             was_interrupted=was_interrupted,
-            skipped=self._plan.skipped,
+            skipped=(*self._plan.skipped, *(() if ledger else OF_EFFECTS)),
+            effects=len(ledger.entries) if ledger else 0,
         )
 
 

@@ -18,6 +18,8 @@ from linqbot.cli.rehearsal.bot import NAME
 from linqbot.cli.rehearsal.memory import Live
 from linqbot.errors import ConfigError
 from linqbot.linq.events.lane import chat_of_lane
+from linqbot.testing.ledger import FILE as LEDGER
+from linqbot.testing.ledger import Ledger
 from linqbot.testing.people.checks import GivenUp
 
 START_S: Final = 120.0
@@ -51,7 +53,7 @@ class ServedBot:
             log=self._log,
             stop_s=10.0,
             bound=bound,
-            instead={"LINQBOT_DRAIN_S": "5", "LINQBOT_LOG_TURNS": "1"},
+            instead={"LINQBOT_DRAIN_S": "5", "LINQBOT_LOG_TURNS": "1", LEDGER: str(folder / "ledger")},
         )
         self.lives = 0
         self._started_at = 0.0
@@ -145,6 +147,11 @@ class ServedBot:
             return [GivenUp.of(**row) for row in (await self._get("dead"))["dead"]]
         except httpx.HTTPError:
             return []
+
+    def ledger(self) -> Ledger | None:
+        """Return the fake outside system that the bot uses; None if it uses none."""
+        file = Path(self.process.instead[LEDGER])
+        return Ledger(file=file) if file.exists() else None
 
     async def _get(self, what: str) -> dict[str, Any]:
         answer = await self._http.get(f"/plugins/{NAME}/{what}")

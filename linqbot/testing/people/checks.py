@@ -8,8 +8,9 @@ applies, so that a violation is always a real one.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -18,10 +19,16 @@ from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartReco
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
 from linqbot.linq.rules.message import is_opt_out
+from linqbot.testing.ledger import Ledger, LedgerEntry
 from linqbot.testing.people.persona import Correct, Performed, Say, Stretch, Visit, records_of
 
-Rule: TypeAlias = Literal["unanswered", "unexpected", "doubled", "order", "leak", "opted-out", "given-up"]
+Rule: TypeAlias = Literal[
+    "unanswered", "unexpected", "doubled", "order", "leak", "opted-out", "given-up", "effect-twice", "effect-unsaid"
+]
 RULES: Final[tuple[Rule, ...]] = get_args(Rule)
+OF_EFFECTS: Final[tuple[Rule, ...]] = ("effect-twice", "effect-unsaid")
+SLACK_S: Final = 0.0001
+"""The time of an effect is rounded to microseconds."""
 
 SHOWN: Final = 90
 """The most characters of a text that a report shows."""
@@ -32,7 +39,7 @@ class Violation:
     """A rule that the bot has broken.
 
     Attributes:
-        rule: `unanswered`, `unexpected`, `doubled`, `order`, `leak`, `opted-out` or `given-up`.
+        rule: One of `RULES`, such as `unanswered`.
         person: The name of the persona.
         message: The message that the violation is about, shortened.
         expected: The behaviour that the rule calls for.
@@ -88,6 +95,8 @@ class Heard:
     records: Sequence[MessageRecord]  # the records of the whole conversation
     bubbles: Sequence[MessageRecord]
     end_seq: float  # the number at which the next stretch begins
+    effects: Sequence[LedgerEntry] = ()  # the effects in this stretch
+    all_effects: Sequence[LedgerEntry] = ()  # the effects in the whole conversation
 
     def broken(self, rule: Rule, message: str, *, expected: str, happened: str, other: str | None = None) -> Violation:
         return Violation(rule, self.visit.persona.name, message, expected, happened, self.index, other)
@@ -100,33 +109,41 @@ def violations(
     secrets: Collection[str] = (),
     given_up: Sequence[GivenUp] = (),
     unfinished: bool = True,
+    ledger: Ledger | None = None,
 ) -> list[Violation]:
     """Return the rules that were broken, by person and in the order of the conversations.
 
-    No message may contain one of the `secrets`. With `unfinished`, a stretch in which the bot has not finished is
-    judged too; else it is left out, because people were interrupted.
+    The rules about effects need the `ledger`. No message may contain one of the `secrets`. With `unfinished`, a stretch
+    in which the bot has not finished is judged too; else it is left out, because people were interrupted.
     """
     leaks = Leaks(visits, secrets)
+    entries, said = (ledger.entries, ledger.said) if ledger else ([], {})
     found: list[Violation] = []
     for visit in visits:
-        for heard in stretches_of(visit, emulator):
+        for heard in stretches_of(visit, emulator, entries):
             if heard.stretch.is_settled or unfinished:
                 found += _unanswered(heard)
                 found += _doubled(heard)
                 found += _in_wrong_order(heard)
+                found += _done_twice(heard)
+                found += _unsaid(heard, said)
             found += _after_opting_out(heard)
             found += _leaked(heard, leaks)
         found += _given_up(visit, emulator, given_up)
     return found
 
 
-def stretches_of(visit: Visit, emulator: Emulator) -> Iterator[Heard]:
+def stretches_of(visit: Visit, emulator: Emulator, effects: Sequence[LedgerEntry] = ()) -> Iterator[Heard]:
     records = records_of(emulator, visit.handle)
+    chats = {record.chat_id for record in records}
+    mine = [one for one in effects if one.chat_id in chats]
     for index, stretch in enumerate(visit.stretches):
         later = visit.stretches[index + 1 :]
         end = later[0].after_seq if later else float("inf")
         bubbles = [one for one in records if one.is_from_me and stretch.after_seq < one.seq <= end]
-        yield Heard(visit, index, stretch, records, bubbles, end + 1)
+        until = later[0].performed[0].at if later else float("inf")
+        done = [one for one in mine if stretch.performed[0].at - SLACK_S <= one.at < until - SLACK_S]
+        yield Heard(visit, index, stretch, records, bubbles, end + 1, done, mine)
 
 
 def seconds_to_answers(visit: Visit, emulator: Emulator) -> list[float]:
@@ -251,6 +268,44 @@ def _leaked(heard: Heard, leaks: Leaks) -> Iterator[Violation]:
         if (leak := leaks.in_text(text_of(bubble), heard.visit)) is not None:
             about, wanted = shown(_last_text(heard.stretch)), f"no {leak.what} in a message"
             yield heard.broken("leak", about, expected=wanted, happened=shown(leak.around), other=leak.other)
+
+
+def _done_twice(heard: Heard) -> Iterator[Violation]:
+    """Find effects that one event had more than once, or that came more often than the person acted."""
+    same: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
+    for one in heard.effects:
+        same[str(one)].append(one)
+    for effect, done in same.items():
+        events = {one.event_id for one in done}
+        # A handler that goes on after a question belongs to the event before it.
+        times = [
+            one for one in heard.all_effects if str(one) == effect and one.event_id in events and one.at <= done[-1].at
+        ]
+        if len(times) > len(events) or len(done) > len(heard.stretch.causes):
+            keys = ", ".join(dict.fromkeys(shown(one.key) if one.key else "none" for one in times))
+            about, wanted = shown(_last_text(heard.stretch)), f"{shown(effect)} once"
+            happened = f"{_times(len(times))}, with the keys {keys}"
+            yield heard.broken("effect-twice", about, expected=wanted, happened=happened)
+
+
+def _unsaid(heard: Heard, said: Mapping[str, str]) -> Iterator[Violation]:
+    """Find effects that no later message confirms, and messages that confirm what was not done."""
+    about = shown(_last_text(heard.stretch))
+    patterns = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in said.items()}
+    for one in heard.effects:
+        later = [text_of(each) for each in heard.bubbles if each.created_at >= one.at - SLACK_S]
+        pattern = patterns.get(one.kind)
+        has_tapback = pattern is None and any(by.by.is_me for each in heard.records for by in each.reactions)
+        if not has_tapback and not any(pattern is None or pattern.search(text) for text in later):
+            happened = ", ".join(map(shown, later)) or "no message after it"
+            yield heard.broken("effect-unsaid", about, expected=f"{shown(str(one))} is confirmed", happened=happened)
+    for kind, pattern in patterns.items():
+        first = next((one for one in heard.bubbles if pattern.search(text_of(one))), None)
+        if first is None or pattern.search(heard.visit.written):  # the bot may repeat the person's own words
+            continue
+        if not any(one.kind == kind and one.at - SLACK_S <= first.created_at for one in heard.all_effects):
+            happened = f"{shown(text_of(first))} without it"
+            yield heard.broken("effect-unsaid", about, expected=f"{kind!r} is done first", happened=happened)
 
 
 def _given_up(visit: Visit, emulator: Emulator, given_up: Sequence[GivenUp]) -> Iterator[Violation]:

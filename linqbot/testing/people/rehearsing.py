@@ -17,6 +17,7 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.linq.rules.message import is_opt_out
 from linqbot.storage.inbox import DeadDelivery
+from linqbot.testing.ledger import Ledger
 from linqbot.testing.people.checks import GivenUp, Violation, answers_to, violations
 from linqbot.testing.people.persona import (
     Correct,
@@ -42,7 +43,11 @@ PATIENCE_S: Final = 60.0
 
 
 async def rehearse(
-    phone: Phone, *people: Persona | Iterable[Persona], secrets: Collection[str] = (), patience_s: float = PATIENCE_S
+    phone: Phone,
+    *people: Persona | Iterable[Persona],
+    secrets: Collection[str] = (),
+    patience_s: float = PATIENCE_S,
+    ledger: Ledger | None = None,
 ) -> list[Violation]:
     """Let people talk to the bot, one after the other, and return the rules that the bot has broken.
 
@@ -55,6 +60,7 @@ async def rehearse(
         people: The people, each with a conversation of their own. An endless script never ends here.
         secrets: Values that no message may contain.
         patience_s: Emulated seconds for which a person waits for an answer.
+        ledger: The fake outside system that the bot uses.
     Returns:
         The violations; empty if there are none.
     Raises:
@@ -74,7 +80,7 @@ async def rehearse(
     given_up: list[GivenUp] = []
     with suppress(NothingCame):  # a handler that never ends has not been given up
         given_up += [_given_up(dead) for dead in await phone.dead_letters()]
-    return violations(visits, phone.emulator, secrets=secrets, given_up=given_up)
+    return violations(visits, phone.emulator, secrets=secrets, given_up=given_up, ledger=ledger)
 
 
 def _given_up(dead: DeadDelivery) -> GivenUp:
@@ -134,6 +140,7 @@ PHOTO: Final = base64.b64encode(
 
 TAPBACKS: Final = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
 WAIT_429_S: Final = 2
+BETWEEN_S: Final = 0.001
 SLOW_MS: Final = 3000
 
 
@@ -230,6 +237,8 @@ class Actor:
         if is_settled:
             self._clear_faults()
             stretch.is_settled = True
+            # The next stretch begins later than all effects of this one, also on a clock that stands still.
+            await around.pause(BETWEEN_S)
 
     def _note(self, performed: Performed) -> None:
         if self.is_between:

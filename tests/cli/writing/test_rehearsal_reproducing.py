@@ -41,6 +41,14 @@ AFTER_A_CRASH = (
     '        await ctx.reply("hello")\n'
 )
 
+BOOKS_TWICE = """\
+    from linqbot.testing.ledger import Ledger
+
+    for _ in range(2):
+        await Ledger().do("book")
+    await ctx.reply("Booked.")
+"""
+
 
 def visit(name: str, *stretches: list[PersonAct]) -> Visit:
     done = [Stretch(0, [Performed(act, 0.0) for act in acts], is_settled=True) for acts in stretches]
@@ -62,6 +70,7 @@ CASES = {
     "leak": (LEAKS, violation("leak", "ann", 0, "no text", "bob"), [BOB, ANN], 0),
     "secret": (SECRET, violation("leak", "ann", 0, "no secret in a message"), [ANN], 0),
     "after_a_crash": (AFTER_A_CRASH, violation("doubled", "ann", 0), [KILLED], 2),
+    "effects": (BOOKS_TWICE, violation("effect-twice", "ann", 0), [ANN], 0),
     "with_a_fault_over_sms": (TWICE, violation("doubled", "sms 3", 0), [SMS], 1),
 }
 """By name: the code of a wrong bot, the violation that was found, the visits, and the number of the reproduction."""
@@ -106,7 +115,7 @@ def run(tests: Path) -> dict[str, str]:
     cases = ET.parse(f"{tests}.xml").getroot().iter("testcase")
     said = {case.attrib["classname"].removeprefix("test_"): "".join(case.itertext()) for case in cases}
     assert ran.returncode == any(said.values()), ran.stdout
-    return {name: re.findall(r"rule='\w+'", failure)[0] if failure else "passed" for name, failure in said.items()}
+    return {name: re.findall(r"rule='[\w-]+'", failure)[0] if failure else "passed" for name, failure in said.items()}
 
 
 def test_the_shortest_test_comes_first_and_the_last_has_the_whole_conversation() -> None:

@@ -34,6 +34,14 @@ async def answer(message: MessageReceived, ctx: Context) -> None:
 """
 ECHO = HEAD + '    await ctx.reply(f"You said: {message.text}")\n'
 TWICE = ECHO + "    if 'ref' in message.text:\n    " + '    await ctx.reply(f"You said: {message.text}")\n'
+BOOKS = """
+from linqbot.testing.ledger import Ledger
+
+ledger = Ledger(said={"book": "you said"})
+""" + ECHO.replace(
+    "    await",
+    "    await ctx.once('book', lambda key: ledger.do('book', key, text=message.text), retry=True)\n    await",
+)
 FRIENDS = """
 from linqbot.testing.people import Dialogue, Persona, Say
 
@@ -56,7 +64,7 @@ def report(folder: Path) -> dict[str, Any]:
 def test_people_talk_to_a_bot_that_is_killed_and_everything_is_answered_once(
     tmp_path: Path, command: Callable[..., Any]
 ) -> None:
-    (tmp_path / "bot.py").write_text(ECHO)
+    (tmp_path / "bot.py").write_text(BOOKS)
     run = command(
         "rehearse",
         "bot.py",
@@ -76,6 +84,7 @@ def test_people_talk_to_a_bot_that_is_killed_and_everything_is_answered_once(
     assert found["findings"] == []
     assert found["people"] == 8
     assert found["faults"]["kill"] >= 1
+    assert (found["effects"] >= found["expecting_an_answer"], found["violations"]["effect-twice"]) == (True, 0)
     assert found["expecting_an_answer"] > 8
     assert found["first_answer_s"]["max"] > 0
     assert "8 people talked to bot.py for 0:" in run.said()

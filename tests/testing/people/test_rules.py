@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from one_handler import bot_of
 
-from linqbot import Bot, Context, Event, MessageReceived
+from linqbot import Bot, Context, Event, MessageEdited, MessageReceived
 from linqbot.testing import killed_between_calls, talking
+from linqbot.testing.ledger import Ledger
 from linqbot.testing.people import (
     KINDS,
     Correct,
@@ -320,3 +321,70 @@ async def test_a_handler_that_never_ends_leaves_the_message_unanswered() -> None
         async with talking(bot_of(hang, read=False, typing=False), handler_timeout_s=0.05) as phone:
             violations = await rehearse(phone, ann(Say("hi")))
     assert [one.happened for one in violations] == ["no message, and the bot has not finished"]
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+async def booked(handler: Any, *acts: Any, ledger: Ledger) -> list[tuple[str, str]]:
+    broken = await found(bot_of(handler), ann(*acts), ledger=ledger)
+    return [(one.rule, one.happened) for one in broken]
+
+
+async def test_an_effect_that_is_had_twice_for_one_message_is_found_and_one_under_its_key_is_not() -> None:
+    ledger, tries = Ledger(), list[str]()
+
+    def books(key: str | None) -> Any:
+        async def book(message: MessageReceived, ctx: Context) -> None:
+            tries.append(message.text)
+            await ledger.do("book", key and f"{key}{ctx.event.event_id}", guest="Ann", text=message.text)
+            if len(tries) % 2:
+                raise ValueError
+            await ctx.reply("Booked.")
+
+        return book
+
+    acts = [Say("table for two"), Say("table for three")]
+    assert await booked(books("k"), *acts, ledger=ledger) == []
+    assert {one.kind for one in ledger.entries} == {"book"}
+    assert await booked(books(None), *acts, ledger=ledger) == [("effect-twice", "twice, with the keys none")] * 2
+
+
+async def test_an_effect_before_a_question_is_had_again_with_the_answer_and_is_found() -> None:
+    ledger = Ledger()
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ledger.do("book", guest="Ann")
+        await ctx.ask("Your name?")
+        await ctx.reply("Booked.")
+
+    talk = [Say("a table"), Say("Ann")]
+    assert await booked(book, *talk, ledger=ledger) == [("effect-twice", "twice, with the keys none")]
+
+
+async def test_what_is_done_and_said_belong_together() -> None:
+    ledger = Ledger(said={"book": r"\bbooked\b"})
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        if message.text != "only said":
+            await ledger.do("book", text=message.text)
+        await ctx.reply("Hm." if message.text == "only done" else "It is booked.")
+
+    assert await booked(book, Say("both"), Say("both"), ledger=ledger) == []
+    assert await booked(book, Say("only done"), ledger=ledger) == [("effect-unsaid", "'Hm.'")]
+    assert await booked(book, Say("only said"), ledger=ledger) == [("effect-unsaid", "'It is booked.' without it")]
+
+
+async def test_an_effect_after_the_last_message_is_found_without_a_pattern_too() -> None:
+    ledger = Ledger()
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One moment.")
+
+    bot = bot_of(book)
+
+    @bot.on_edit
+    async def edited(event: MessageEdited, ctx: Context) -> None:
+        await ledger.do("book")
+
+    assert rules(await found(bot, ann(Say("hi"), Correct("hello")), ledger=ledger)) == ["effect-unsaid"]
