@@ -148,7 +148,7 @@ class Phone:
         arguments.seconds("late_s", late_s)
         part: dict[str, Any] = {"type": "text", "value": text}
         if mention:
-            text, marked = _mentioning(text, mention)
+            text, marked = mentioning(text, mention)
             part = {"type": "text", "value": text, "mention": self.line, "mention_range": marked}
         return await self._write(text, part, reply_to=reply_to, effect=effect, late_s=late_s)
 
@@ -699,7 +699,7 @@ def _id(message: Bubble | str) -> str:
     return message.id if isinstance(message, Bubble) else message
 
 
-def _mentioning(text: str, mention: bool | str) -> tuple[str, list[int]]:
+def mentioning(text: str, mention: bool | str) -> tuple[str, list[int]]:
     """Return a text that mentions the bot, and the mention's range in UTF-16 units. Raises ConfigError if it is none."""
     if isinstance(mention, str):
         piece = mention

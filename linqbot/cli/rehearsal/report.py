@@ -20,12 +20,12 @@ import click
 from linqbot.cli.output import print_table, printable, printable_lines
 from linqbot.cli.rehearsal.memory import MIB, WARM_UP_S, Live, Resident, growth, in_use
 from linqbot.linq.rules.message import is_opt_out
-from linqbot.testing.people.checks import RULES, Rule, Violation
+from linqbot.testing.people.checks import OF_EFFECTS, RULES, Rule, Violation
 from linqbot.testing.people.kinds import INJECTIONS
-from linqbot.testing.people.persona import Correct, Inject, Say, Visit
+from linqbot.testing.people.persona import NO, YES, Correct, Inject, Locate, PayRequest, Say, Visit, VoteFor
 
-TRIED: Final = ("injections", "edits", "opt_outs")
-"""The things that bots are often weak at."""
+TRIED: Final = ("injections", "edits", "opt_outs", "groups", "approvals", "refusals", "polls", "payments", "locations")
+"""The things that bots are often weak at. People vote, pay, agree and refuse only where the bot asks for it."""
 _NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -83,6 +83,11 @@ class Report:
         return {name: counted[name] for name in TRIED}
 
     @property
+    def not_tried(self) -> list[str]:
+        """The tests that were not run: no person came to them, or the bot did not ask for what they need."""
+        return [name for name, times in {**self.tried, "effects": self.effects}.items() if not times]
+
+    @property
     def expecting(self) -> int:
         return sum(one.expecting for one in self.people)
 
@@ -108,6 +113,7 @@ class Report:
             "expecting_an_answer": self.expecting,
             "judged": self.judged,
             "tried": self.tried,
+            "not_tried": self.not_tried,
             "sent_by_the_bot": self.bubbles,
             "effects": self.effects,
             "violations": {rule: None if rule in self.skipped else self.count(rule) for rule in RULES},
@@ -186,6 +192,12 @@ def tried_by(visit: Visit) -> Counter[str]:
         injections=sum(text.startswith(INJECTIONS) for text in said),
         edits=sum(isinstance(act, Correct) for act in done),
         opt_outs=sum(map(is_opt_out, said)),
+        groups=len(said) if visit.persona.in_group else 0,
+        approvals=said.count(YES),
+        refusals=said.count(NO),
+        polls=sum(isinstance(act, VoteFor) for act in done),
+        payments=sum(isinstance(act, PayRequest) for act in done),
+        locations=sum(isinstance(act, Locate) for act in done),
     )
 
 
@@ -226,6 +238,8 @@ _RULES: Final[tuple[tuple[Rule, str], ...]] = (
     ("effect-twice", "done twice"),
     ("effect-unsaid", "done unsaid, or said undone"),
 )
+SELDOM: Final = {"unexpected", "given-up", *OF_EFFECTS}
+"""Rules that are shown only if they were broken."""
 
 
 def print_progress(seconds: float, of: float, written: int, said: int, kills: int) -> None:
@@ -253,16 +267,18 @@ def print_summary(report: Report, out: Path) -> None:
     click.secho(f"\n  {many} talked to {report.bot} for {_minutes(report.seconds)}{early}\n", bold=True)
     written = sum(one.written for one in report.people)
     _fact("written", f"{written} messages, {report.expecting} of them expect an answer")
-    _fact("tried", ", ".join(f"{name.replace('_', '-')} {times}" for name, times in report.tried.items()))
+    _fact("tried", ", ".join(f"{_words(name)} {times}" for name, times in report.tried.items() if times) or "nothing")
+    if report.not_tried:
+        _fact("not tried", ", ".join(map(_words, report.not_tried)))
     _fact(
         "sent by the bot", f"{report.bubbles} messages" + (f", and {report.effects} effects" if report.effects else "")
     )
     if "unanswered" not in report.skipped:
         _fact("answered", f"{report.judged - report.count('unanswered')} of {report.judged}{_not_judged(report)}")
     for rule, label in _RULES:
-        if rule in report.skipped:
+        if rule in report.skipped and rule not in OF_EFFECTS:
             _fact(label, "not checked")
-        elif rule not in {"unexpected", "given-up"} or report.count(rule):
+        elif rule not in SELDOM or report.count(rule):
             _fact(label, str(report.count(rule)), is_bad=report.count(rule) > 0)
     if report.crashes:
         _fact("process ended by itself", str(report.crashes), is_bad=True)
@@ -279,6 +295,10 @@ def print_summary(report: Report, out: Path) -> None:
         if one.stopped:
             click.secho(f"\n  {one.name} could not go on: {printable(one.stopped)}", fg="red")
     _print_violations(report, out)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _not_judged(report: Report) -> str:

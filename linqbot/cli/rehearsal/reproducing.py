@@ -224,6 +224,7 @@ def _persona(visit: Visit, acts: Sequence[PersonAct]) -> str:
     persona = visit.persona
     lines = "".join(f"        {code_of(act)},\n" for act in acts)
     service = "" if persona.service == "iMessage" else f"    service={persona.service!r},\n"
+    service += "    in_group=True,\n" if persona.in_group else ""
     return f"\n{name_of(persona.name).upper()} = Persona(\n    {persona.name!r},\n    [\n{lines}    ],\n{service})\n"
 
 

@@ -15,21 +15,53 @@ from linqbot.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from linqbot.testing.people.checks import Violation
     from linqbot.testing.people.kinds import KINDS, crowd
-    from linqbot.testing.people.persona import Correct, Dialogue, Inject, Pause, Persona, Say, Tap
+    from linqbot.testing.people.persona import (
+        Correct,
+        Decide,
+        Dialogue,
+        Inject,
+        Locate,
+        Pause,
+        PayRequest,
+        Persona,
+        Say,
+        Tap,
+        VoteFor,
+    )
     from linqbot.testing.people.rehearsing import rehearse
 
-__all__ = ["KINDS", "Correct", "Dialogue", "Inject", "Pause", "Persona", "Say", "Tap", "Violation", "crowd", "rehearse"]
+__all__ = [
+    "KINDS",
+    "Correct",
+    "Decide",
+    "Dialogue",
+    "Inject",
+    "Locate",
+    "Pause",
+    "PayRequest",
+    "Persona",
+    "Say",
+    "Tap",
+    "Violation",
+    "VoteFor",
+    "crowd",
+    "rehearse",
+]
 
 _HOMES = {
     "Correct": "linqbot.testing.people.persona",
+    "Decide": "linqbot.testing.people.persona",
     "Dialogue": "linqbot.testing.people.persona",
     "Inject": "linqbot.testing.people.persona",
     "KINDS": "linqbot.testing.people.kinds",
+    "Locate": "linqbot.testing.people.persona",
     "Pause": "linqbot.testing.people.persona",
+    "PayRequest": "linqbot.testing.people.persona",
     "Persona": "linqbot.testing.people.persona",
     "Say": "linqbot.testing.people.persona",
     "Tap": "linqbot.testing.people.persona",
     "Violation": "linqbot.testing.people.checks",
+    "VoteFor": "linqbot.testing.people.persona",
     "crowd": "linqbot.testing.people.kinds",
     "rehearse": "linqbot.testing.people.rehearsing",
 }

@@ -134,7 +134,7 @@ def violations(
 
 
 def stretches_of(visit: Visit, emulator: Emulator, effects: Sequence[LedgerEntry] = ()) -> Iterator[Heard]:
-    records = records_of(emulator, visit.handle)
+    records = records_of(emulator, visit.handle, *visit.friends)
     chats = {record.chat_id for record in records}
     mine = [one for one in effects if one.chat_id in chats]
     for index, stretch in enumerate(visit.stretches):
@@ -206,6 +206,13 @@ def _unanswered(heard: Heard) -> Iterator[Violation]:
             if answers and not any(act.contains.casefold() in text.casefold() for text in answers):
                 said, wanted = ", ".join(map(shown, answers)), f"an answer that contains {act.contains!r}"
                 yield heard.broken("unanswered", _about(done), expected=wanted, happened=said)
+        if isinstance(act, Say) and act.does is not None:
+            had = ", ".join(shown(str(one)) for one in heard.effects)
+            if act.does and not any(one.kind == act.does for one in heard.effects):
+                wanted = f"{act.does!r} is done"
+                yield heard.broken("unanswered", _about(done), expected=wanted, happened=had or "nothing was done")
+            elif not act.does and had:
+                yield heard.broken("unexpected", _about(done), expected="nothing is done", happened=had)
     silent = [done for done in stretch.causes if done.expects == "silence"]
     if silent and len(silent) == len(stretch.causes) and heard.bubbles and not _has_opted_out(silent):
         said = ", ".join(shown(text_of(one)) for one in heard.bubbles)
@@ -309,7 +316,7 @@ def _unsaid(heard: Heard, said: Mapping[str, str]) -> Iterator[Violation]:
 
 
 def _given_up(visit: Visit, emulator: Emulator, given_up: Sequence[GivenUp]) -> Iterator[Violation]:
-    chats = {record.chat_id for record in records_of(emulator, visit.handle)}
+    chats = {record.chat_id for record in records_of(emulator, visit.handle, *visit.friends)}
     for dead in given_up:
         if dead.chat_id in chats:
             begun = [

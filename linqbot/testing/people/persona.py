@@ -8,6 +8,7 @@ goes on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -41,6 +42,8 @@ class Say:
         expects: What the bot must do. `answer`: send a message afterwards, or put a tapback on this one. `silence`: send
             no message. `anything`: what it likes. After STOP, nothing is expected.
         contains: A text that one of the answers must contain, in any case.
+        mentions: In a group, the message mentions the bot: its first word with an `@`, or `@bot` before the text.
+        does: The kind of effect that the bot must have on its `Ledger`, such as `book`; empty if it must have none.
     """
 
     text: str = ""
@@ -50,6 +53,8 @@ class Say:
     waits: bool = True
     expects: Expectation = "answer"
     contains: str | None = None
+    mentions: bool = False
+    does: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,70 @@ class Inject:
             raise ValueError(f"There is no fault {self.fault!r}. The faults are: {', '.join(FAULTS)}.")
 
 
-PersonAct: TypeAlias = Say | Correct | Tap | Pause | Inject
+YES: Final = "Yes, please."
+NO: Final = "No, thanks."
+ASKING: Final = ("may i ", "shall i ", "should i ", "can i ", "do you want", "confirm", "go ahead", "is that ")
+
+
+def asks(text: str) -> bool:
+    """Return True if a message asks for a confirmation. No other question may be answered with yes or no."""
+    return "?" in text and any(words in text.casefold() for words in ASKING)
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Agree, or refuse, if the bot's latest message asks for a confirmation, such as `Shall I book it?`.
+
+    Args:
+        yes: False refuses: then the bot must have no effect on its `Ledger`.
+    """
+
+    yes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VoteFor:
+    """Vote in the bot's latest poll, if there is one.
+
+    Args:
+        option: The position of the option; past the last one it begins with the first again.
+        waits, expects: As for `Say`.
+    """
+
+    option: int = 0
+    waits: bool = True
+    expects: Expectation = "anything"
+
+
+@dataclass(frozen=True, slots=True)
+class PayRequest:
+    """Pay the bot's latest payment request, if one is open.
+
+    Args:
+        pays: False lets the person's bank refuse the payment.
+        waits, expects: As for `Say`.
+    """
+
+    pays: bool = True
+    waits: bool = True
+    expects: Expectation = "anything"
+
+
+@dataclass(frozen=True, slots=True)
+class Locate:
+    """Share the person's location, in degrees.
+
+    Args:
+        waits, expects: As for `Say`.
+    """
+
+    latitude: float = 52.52
+    longitude: float = 13.405
+    waits: bool = True
+    expects: Expectation = "anything"
+
+
+PersonAct: TypeAlias = Say | Correct | Tap | Decide | VoteFor | PayRequest | Locate | Pause | Inject
 
 
 def code_of(act: PersonAct) -> str:
@@ -127,16 +195,18 @@ class Dialogue:
     Args:
         emulator: The emulator.
         handle: The person's handle.
+        friends: The handles of the others in a group.
     """
 
-    def __init__(self, emulator: Emulator, handle: str) -> None:
+    def __init__(self, emulator: Emulator, handle: str, *friends: str) -> None:
         self._emulator = emulator
+        self._people = (handle, *friends)
         self.handle = handle
 
     @property
     def messages(self) -> list[Bubble]:
         """All messages of both sides, oldest first. `from_bot` says who wrote one."""
-        return [Bubble(record) for record in records_of(self._emulator, self.handle)]
+        return [Bubble(record) for record in records_of(self._emulator, *self._people)]
 
     @property
     def text(self) -> str:
@@ -144,10 +214,10 @@ class Dialogue:
         return "\n".join(f"{'bot' if one.from_bot else 'me'}: {one}" for one in self.messages)
 
 
-def records_of(emulator: Emulator, handle: str) -> list[MessageRecord]:
-    """Return the emulator's records of all messages in direct chats with a person, oldest first."""
-    people = {handle}
-    chats = [chat for chat in emulator.state.chats.values() if not chat.is_group and chat.people == people]
+def records_of(emulator: Emulator, *people: str) -> list[MessageRecord]:
+    """Return the emulator's records of all messages in chats of the bot with exactly these people, oldest first."""
+    of_them, is_group = {*people}, len(people) > 1
+    chats = [one for one in emulator.state.chats.values() if one.is_group is is_group and one.people == of_them]
     return sorted((message for chat in chats for message in chat.messages), key=lambda one: one.seq)
 
 
@@ -164,11 +234,13 @@ class Persona:
         script: The acts in their order, or an async function that chooses the next one, such as a call of a language
             model. An iterator is used up by one conversation.
         service: The service of the phone.
+        in_group: The person writes in a group of the bot, this person, and a friend who writes nothing.
     """
 
     name: str
     script: Iterable[PersonAct] | Chooser
     service: Service = "iMessage"
+    in_group: bool = False
 
 
 async def acts_of(persona: Persona, dialogue: Dialogue) -> AsyncIterator[PersonAct]:
@@ -204,7 +276,7 @@ class Stretch:
     @property
     def causes(self) -> list[Performed]:
         """The acts that a bot may answer."""
-        return [one for one in self.performed if isinstance(one.act, Say | Correct | Tap)]
+        return [one for one in self.performed if not isinstance(one.act, Pause | Inject)]
 
     @property
     def acts(self) -> list[PersonAct]:
@@ -228,6 +300,11 @@ class Visit:
     handle: str
     stretches: list[Stretch] = field(default_factory=list)
     stopped: str | None = None
+
+    @property
+    def friends(self) -> tuple[str, ...]:
+        """The handles of the others in the person's group; none in a direct chat."""
+        return (f"{re.sub(r'[^a-z0-9]', '', self.handle)}@friends.example",) if self.persona.in_group else ()
 
     @property
     def said(self) -> Iterator[Performed]:

@@ -6,25 +6,32 @@ Each person has an actor, which performs the acts of the script and waits for th
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, Protocol
 
-from linqbot.emulator.acts.conversation import Edit, Media, Part, React, SetTyping, Text, Write
+from linqbot.emulator.acts.chat_acts import Decline, Pay, ShareLocation, Vote
+from linqbot.emulator.acts.conversation import Act, Edit, Media, Part, React, SetTyping, Text, Write
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import ApiError
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.linq.rules.message import is_opt_out
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.ledger import Ledger
-from linqbot.testing.people.checks import GivenUp, Violation, answers_to, violations
+from linqbot.testing.people.checks import GivenUp, Violation, answers_to, text_of, violations
 from linqbot.testing.people.persona import (
+    NO,
+    YES,
     Correct,
+    Decide,
     Dialogue,
     FaultName,
     Inject,
+    Locate,
     Pause,
+    PayRequest,
     Performed,
     Persona,
     PersonAct,
@@ -32,10 +39,12 @@ from linqbot.testing.people.persona import (
     Stretch,
     Tap,
     Visit,
+    VoteFor,
     acts_of,
+    asks,
     records_of,
 )
-from linqbot.testing.phone import Phone
+from linqbot.testing.phone import Phone, mentioning
 from linqbot.testing.stage.record import HandlerFailed, NothingCame
 
 PATIENCE_S: Final = 60.0
@@ -189,7 +198,7 @@ class Actor:
         self._visit = visit
         self._around = around
         self._emulator = around.emulator
-        self.dialogue = Dialogue(around.emulator, visit.handle)
+        self.dialogue = Dialogue(around.emulator, visit.handle, *visit.friends)
         self._pending: list[FaultName] = []
         self._faults: list[str] = []
 
@@ -199,6 +208,10 @@ class Actor:
 
     async def do(self, act: PersonAct) -> None:
         """Perform an act, and wait for the bot if the act does."""
+        if isinstance(act, Decide):
+            for answer in self._answers(act):
+                await self.do(answer)
+            return
         performed = Performed(act, self._emulator.clock.now())
         match act:
             case Say():
@@ -212,6 +225,8 @@ class Actor:
             case Tap():
                 self._note(performed)
                 self._tap(act, performed)
+            case VoteFor() | PayRequest() | Locate():
+                self._do_as_asked(act, performed)
             case Pause():
                 # A pause between stretches belongs to the next one.
                 self._note(performed)
@@ -254,7 +269,7 @@ class Actor:
         return any(one.expects == "answer" and not answers_to(one, records) for one in stretch.causes)
 
     def _records(self) -> list[MessageRecord]:
-        return records_of(self._emulator, self._visit.handle)
+        return records_of(self._emulator, self._visit.handle, *self._visit.friends)
 
     # Acts
 
@@ -266,14 +281,24 @@ class Actor:
             await self._around.pause(act.typing_s)
 
     def _say(self, act: Say, performed: Performed) -> None:
-        parts: list[Part] = [Text(value=act.text)] if act.text else []
+        text, line = act.text, self._line()
+        parts: list[Part] = [Text(value=text)] if text else []
+        if act.mentions:
+            text, marked = mentioning(text, mention=True)
+            parts = [Text(value=text, mention=line, mention_range=marked)]
         parts += [Media(filename=f"photo{n + 1}.png", data_base64=PHOTO) for n in range(act.photos)]
         said = self._latest(from_bot=True) if act.in_thread else None
         if "double" in self._pending:
             self._add(Fault("delivery", self._visit.handle, duplicate=True))
         written = self._emulator.do(
             Write.model_validate(
-                {"from": self._visit.handle, "to": self._line(), "parts": parts, "reply_to": said.id if said else None}
+                {
+                    "from": self._visit.handle,
+                    "to": line,
+                    "group": self._visit.friends,
+                    "parts": parts,
+                    "reply_to": said.id if said else None,
+                }
             )
         )
         performed.message_id = written["message_id"]
@@ -303,6 +328,41 @@ class Actor:
                 }
             )
         )
+
+    def _answers(self, act: Decide) -> Iterator[Say]:
+        """Yield the answer to the bot's question, if its latest message asks for a confirmation."""
+        records = self._records()
+        if records and records[-1].is_from_me and asks(text_of(records[-1])):
+            yield Say(YES) if act.yes else Say(NO, expects="anything", does="")
+
+    def _do_as_asked(self, act: VoteFor | PayRequest | Locate, performed: Performed) -> None:
+        if (found := self._asked_for(act)) is not None:
+            self._note(performed)
+            performed.message_id, performed.expects = found[0], act.expects
+            self._emulator.do(found[1])
+
+    def _asked_for(self, act: VoteFor | PayRequest | Locate) -> tuple[str, Act[None]] | None:
+        """Return the id of what the bot has asked for, and the act that does it; None if there is nothing to do."""
+        handle, records, state = self._visit.handle, self._records(), self._emulator.state
+        mine = [one for one in records if one.is_from_me]
+        match act:
+            case VoteFor(option=option):
+                poll = next((one for one in reversed(mine) if one.poll), None)
+                if poll is None or poll.poll is None:
+                    return None
+                chosen = poll.poll.options[option % len(poll.poll.options)]
+                return poll.id, Vote(from_=handle, message_id=poll.id, option_id=chosen.id)
+            case PayRequest(pays=pays):
+                said, every = repr([one.parts for one in mine]), state.payment_requests.values()
+                open_ = [each for each in every if each.status == "requested"]
+                ids = [each.id for each in open_ if shapes.payable(each)["checkout_url"] in said]
+                return (ids[-1], Pay(id=ids[-1]) if pays else Decline(id=ids[-1])) if ids else None
+            case Locate(latitude=north, longitude=east):
+                chat_id = self._chat_id()
+                if chat_id is None or self._visit.persona.service == "SMS":
+                    return None
+                where = ShareLocation(from_=handle, chat_id=chat_id, latitude=north, longitude=east)
+                return chat_id, where
 
     def _latest(self, *, from_bot: bool) -> MessageRecord | None:
         found = (one for one in reversed(self._records()) if one.is_from_me is from_bot)

@@ -82,9 +82,12 @@ def test_the_injections_edits_and_opt_outs_are_counted_and_shown(capsys: pytest.
     acts: list[PersonAct] = [Say(f"{INJECTIONS[2]} (ref 1-1)"), Say("STOP"), Say("hi"), Correct("ho"), Say("stop")]
     stretch = Stretch(0, [Performed(act, 0.0, message_id="m") for act in acts] + [Performed(Correct("x"), 0.0)])
     tried = tried_by(Visit(Persona("a", ()), "+15551230000", [stretch]))
-    assert tried == {"injections": 1, "edits": 1, "opt_outs": 1}
+    assert tried == Counter(injections=1, edits=1, opt_outs=1)
     said = printed(report(person("patient 1"), PersonResult("b", 0, 0, 0, tried, [], ())), capsys)
     assert "tried                            injections 1, edits 2, opt-outs 1\n" in said
+    assert (
+        "  not tried                        groups, approvals, refusals, polls, payments, locations, effects\n" in said
+    )
 
 
 def test_each_attacker_begins_with_an_injection() -> None:

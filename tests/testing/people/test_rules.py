@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,13 +15,17 @@ from linqbot.testing.ledger import Ledger
 from linqbot.testing.people import (
     KINDS,
     Correct,
+    Decide,
     Dialogue,
     Inject,
+    Locate,
     Pause,
+    PayRequest,
     Persona,
     Say,
     Tap,
     Violation,
+    VoteFor,
     crowd,
     rehearse,
 )
@@ -304,7 +309,7 @@ def started(persona: Persona, acts: int) -> Persona:
     """Return a persona with the first acts of an endless script."""
     assert not callable(persona.script)
     script = iter(persona.script)
-    return Persona(persona.name, [next(script) for _ in range(acts)], service=persona.service)
+    return replace(persona, script=[next(script) for _ in range(acts)])
 
 
 async def test_a_person_can_talk_while_the_bot_is_killed_at_every_point() -> None:
@@ -321,6 +326,57 @@ async def test_a_handler_that_never_ends_leaves_the_message_unanswered() -> None
         async with talking(bot_of(hang, read=False, typing=False), handler_timeout_s=0.05) as phone:
             violations = await rehearse(phone, ann(Say("hi")))
     assert [one.happened for one in violations] == ["no message, and the bot has not finished"]
+
+
+async def test_people_do_what_the_bot_asks_for_and_nothing_where_it_asks_for_nothing() -> None:
+    ledger, results = Ledger(), list[str]()
+
+    async def asks(message: MessageReceived, ctx: Context) -> None:
+        match message.text:
+            case "pay":
+                results.append(type(await ctx.pay(1250, "2 soups", timeout_s=60)).__name__)
+            case "vote":
+                results.append(str((await ctx.vote(["Thai", "Pizza"], "Lunch", timeout_s=60)).winner))
+            case "locate":
+                results.append(f"{(await ctx.location('Where are you?', timeout_s=60)).latitude:.0f}")
+            case "book":
+                if await ctx.ask("Shall I book it?", yes="like"):
+                    await ledger.do("book")
+        await ctx.reply("Done.")
+
+    bot, kinds = (
+        bot_of(asks),
+        (VoteFor(1), PayRequest(), PayRequest(pays=False), Locate(), Decide(), Decide(yes=False)),
+    )
+    assert await found(bot, ann(Say("hi"), *kinds[:3], *kinds[4:]), ledger=ledger) == []
+    assert (results, ledger.entries) == ([], [])
+    said = ("vote", "pay", "pay", "locate", "book", "book")
+    talk = [act for text, kind in zip(said, kinds, strict=True) for act in (Say(text), kind)]
+    assert await found(bot, ann(*talk), ledger=ledger) == []
+    assert results == ["Pizza", "Paid", "Declined", "53"]
+    assert len(ledger.entries) == 1
+
+
+async def test_what_a_refused_person_or_a_persona_of_the_author_expects_to_be_done_is_checked() -> None:
+    ledger = Ledger()
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ledger.do("book", text=message.text)
+        await ctx.reply("Shall I book it?")
+
+    broken = await found(
+        bot_of(book), ann(Say("hi", does="pay"), Decide(yes=False), Say("ho", does="book")), ledger=ledger
+    )
+    assert [(one.rule, one.expected) for one in broken] == [
+        ("unanswered", "'pay' is done"),
+        ("unexpected", "nothing is done"),
+    ]
+
+
+async def test_a_bot_that_answers_what_friends_write_to_each_other_is_found() -> None:
+    talk = Persona("Ann", [Say("Are you coming?", expects="silence"), Say("@bot menu?", mentions=True)], in_group=True)
+    assert await found(echo(), talk) == []
+    assert rules(await found(echo(groups="all"), talk)) == ["unexpected"]
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------
