@@ -141,6 +141,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "Pause",
             "Inject",
             "Violation",
+            "Judgement",
         ),
     ),
     "ledger": ("A fake outside system", "linqbot.testing.ledger", ("Ledger", "LedgerEntry")),

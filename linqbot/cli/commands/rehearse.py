@@ -16,9 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from linqbot.cli import logs
 from linqbot.cli.output import FiniteRange, file_argument, json_option, printable_json
+from linqbot.cli.rehearsal import evals as evals_of
 from linqbot.cli.rehearsal.report import print_summary, write_file
 from linqbot.cli.rehearsal.reproducing import write_reproductions
 from linqbot.cli.rehearsal.run import Plan, rehearsed
@@ -74,11 +76,22 @@ def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> t
     metavar="REGEX",
     help="Messages that the bot may leave without an answer.",
 )
-@click.option("--skip", multiple=True, type=click.Choice(RULES), help="A rule that does not hold for this bot.")
+@click.option(
+    "--skip",
+    multiple=True,
+    type=click.Choice(RULES),
+    metavar="RULE",
+    help="A rule that does not hold for this bot, such as order.",
+)
 @click.option(
     "--personas",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A Python file with personas of your own, who talk too.",
+)
+@click.option(
+    "--evals",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A YAML file with cases, which are repeated, judged, and compared with the last run.",
 )
 @click.option(
     "--patience",
@@ -110,6 +123,7 @@ def command(
     silences: tuple[re.Pattern[str], ...],
     skip: tuple[Rule, ...],
     personas: Path | None,
+    evals: Path | None,
     patience_s: float,
     junit: Path | None,
     out: Path,
@@ -128,7 +142,15 @@ def command(
         raise no_file(path)
     # Connections that a fault breaks are errors of the server, and are meant.
     logs.configure("critical", "json" if as_json else "auto")
-    own = [] if personas is None else load_people(personas)
+    suite = None
+    if evals is not None:
+        suite = evals_of.load(evals)
+        own = suite.people(lambda: [] if personas is None else load_people(personas))
+        # Cases alone, and undisturbed, unless the author wants more.
+        count = 0 if _is_default(ctx, "count") else count
+        faults = () if _is_default(ctx, "faults") else faults
+    else:
+        own = [] if personas is None else load_people(personas)
     people = [with_silences(one, silences) for one in [*own, *crowd(count, seed=seed, faults=faults, sayings=sayings)]]
     if not people:
         raise ConfigError("There is nobody to talk to the bot. Give --people, or --personas.")
@@ -137,9 +159,9 @@ def command(
             f"Two people are named {twice[0]!r}, and reports tell them apart by name. Rename one of them."
         )
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(file, minutes * 60, faults, seed, patience_s, skip, out, shows_progress=not as_json)
+    plan = Plan(file, minutes * 60, faults, seed, patience_s, skip, out, shows_progress=not as_json, suite=suite)
     report, visits = rehearsed(plan, people)
-    if report.violations and not report.was_interrupted:
+    if report.violations and not report.was_interrupted and suite is None:  # a model would be asked again
         tests = write_reproductions(report.violations, visits, file, out, shows_progress=plan.shows_progress)
         report.reproductions.update(tests)
     shown = report.as_json()
@@ -151,6 +173,10 @@ def command(
     else:
         print_summary(report, out)
     ctx.exit(0 if report.is_good else 1)
+
+
+def _is_default(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is ParameterSource.DEFAULT
 
 
 def load_people(file: Path) -> list[Persona]:

@@ -7,14 +7,17 @@ use. Each request must carry the API key of the rehearsal.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from linqbot.bot.context import Context
 from linqbot.cli import failure, logs
 from linqbot.cli.dev.processes import end_with_parent, end_without_traceback, guarded, inherited
 from linqbot.cli.logs import log_uncaught
@@ -22,13 +25,18 @@ from linqbot.cli.rehearsal.memory import live_bytes
 from linqbot.errors import LinqbotError
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.types.content import running_turn
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import from_env
+from linqbot.testing.ledger import FILE as LEDGER
+from linqbot.testing.ledger import add_line
 
 NAME: Final = "linqbot-rehearsal"
 MOST: Final = 10_000
+REQUESTS: Final = "requests"
+"""The file with the requests to models, next to the record of the ledger."""
 
 
 class RehearsalRoutes:
@@ -36,6 +44,14 @@ class RehearsalRoutes:
 
     def __init__(self, key: str) -> None:
         self._key = key
+        self._requests = Path(os.environ[LEDGER]).with_name(REQUESTS)
+
+    @hookimpl
+    def stepped(self, from_journal: bool, usage: Mapping[str, float]) -> None:
+        """Note a request to a model, in a file because this process is killed."""
+        ctx = running_turn.get()
+        if usage and not from_journal and isinstance(ctx, Context):
+            add_line(self._requests, {"chat_id": ctx.event.chat_id, **usage})
 
     @hookimpl
     def register_routes(self, running: Running) -> list[BaseRoute]:

@@ -6,9 +6,10 @@ While people talk, `linqbot rehearse` prints a line of progress, and the summary
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -40,12 +41,44 @@ class PersonResult:
     seconds: Sequence[float]  # for each message, the seconds to the first message of the bot after it
     violations: Sequence[Violation]
     stopped: str | None = None  # why the person could not go on; None if nothing was in the way
+    is_finished: bool = True  # The person said everything, and the judge has judged it. False if a limit ended the run.
 
     @property
     def kind(self) -> str:
         """The name without its number: `impatient` of `impatient 7`."""
         kind, _, number = self.name.rpartition(" ")
         return kind if number.isdecimal() and kind else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """The runs of a case of `--evals`, with the result of the last time, `before`, if there was one."""
+
+    name: str
+    runs: int
+    passed: int
+    unfinished: int
+    needed: float  # the part of the runs that must pass
+    seconds: float  # of all its conversations
+    requests: int  # to models, by the bot
+    usd: float
+    before: Mapping[str, Any] | None
+
+    @property
+    def is_good(self) -> bool:
+        return not self.unfinished and self.passed >= self.needed * self.runs
+
+    @property
+    def is_worse(self) -> bool:
+        """True if fewer of the runs passed than the last time."""
+        before = self.before
+        return (
+            not self.unfinished and before is not None and self.passed / self.runs < before["passed"] / before["runs"]
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        names = ("runs", "passed", "unfinished", "seconds", "requests", "usd")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +95,9 @@ class Report:
     was_interrupted: bool  # True if the rehearsal was stopped before its end
     skipped: Sequence[Rule] = ()  # the rules that were not checked
     effects: int = 0  # the number of effects that the bot had on its ledger
+    cases: Sequence[CaseResult] = ()  # the cases of --evals
+    spent: Mapping[str, float] = field(default_factory=dict)  # what the models of the bot and of the judge have cost
+    limit: str | None = None  # the limit of requests or money that was reached
     # The written tests, and what became of each when it was tried.
     reproductions: dict[str, str] = field(default_factory=dict)
 
@@ -97,7 +133,9 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        return not self.violations and not self.crashes and not any(one.stopped for one in self.people)
+        cases = {one.name for one in self.cases}
+        bad = any(one.violations or one.stopped for one in self.people if one.kind not in cases)
+        return not bad and not self.crashes and all(one.is_good for one in self.cases)
 
     def count(self, rule: Rule) -> int:
         return sum(one.rule == rule for one in self.violations)
@@ -151,33 +189,40 @@ class Report:
                 }
                 for group in self.causes
             ],
+            "cases": {
+                one.name: one.as_json() | {"good": one.is_good, "worse": one.is_worse, "before": one.before}
+                for one in self.cases
+            },
+            "spent": self.spent,
+            "limit": self.limit,
             "stopped": {one.name: one.stopped for one in self.people if one.stopped},
             "reproductions": self.reproductions,
         }
 
     def junit(self) -> bytes:
-        """Return the report as JUnit XML, with one test case for each person."""
-        bad = [one for one in self.people if one.violations or one.stopped]
-        suite = ET.Element(
-            "testsuite",
-            name=f"linqbot rehearse {self.bot}",
-            tests=str(len(self.people) + 1),
-            failures=str(len(bad) + bool(self.crashes)),
-            errors="0",
-            time=f"{self.seconds:.1f}",
-        )
-        for person in self.people:
-            case = ET.SubElement(
-                suite, "testcase", classname="rehearsal", name=person.name, time=f"{sum(person.seconds):.1f}"
-            )
-            for one in person.violations:
+        """Return the report as JUnit XML, with one test case for each case of `--evals`, else for each person."""
+        names = dict.fromkeys(one.name for one in self.cases) or dict.fromkeys(one.name for one in self.people)
+        cases = {one.name: one for one in self.cases}
+        suite = ET.Element("testsuite", name=f"linqbot rehearse {self.bot}", errors="0", time=f"{self.seconds:.1f}")
+        for name in names:
+            people = [one for one in self.people if (one.kind if name in cases else one.name) == name]
+            took = cases[name].seconds if name in cases else sum(people[0].seconds)
+            case = ET.SubElement(suite, "testcase", classname="rehearsal", name=_xml(name), time=f"{took:.1f}")
+            if name in cases and cases[name].is_good:
+                continue
+            for one in (broken for person in people for broken in person.violations):
                 failure = ET.SubElement(case, "failure", type=one.rule, message=_xml(f"{one.rule} at {one.message}"))
                 failure.text = _xml(str(one))
-            if person.stopped:
-                ET.SubElement(case, "failure", type="stopped", message=_xml(person.stopped))
+            for person in people:
+                if person.stopped:
+                    ET.SubElement(case, "failure", type="stopped", message=_xml(person.stopped))
+                elif not person.is_finished and name in cases:
+                    ET.SubElement(case, "failure", type="unfinished", message=_xml(f"{person.name} is not finished"))
         process = ET.SubElement(suite, "testcase", classname="rehearsal", name="the bot's process", time="0")
         if self.crashes:
             ET.SubElement(process, "failure", type="crash", message=f"ended by itself, {self.crashes} times")
+        suite.set("tests", str(len(suite)))
+        suite.set("failures", str(sum(len(case) > 0 for case in suite)))
         suites = ET.Element("testsuites")
         suites.append(suite)
         ET.indent(suites)
@@ -237,8 +282,9 @@ _RULES: Final[tuple[tuple[Rule, str], ...]] = (
     ("given-up", "given up (dead letters)"),
     ("effect-twice", "done twice"),
     ("effect-unsaid", "done unsaid, or said undone"),
+    ("criterion", "criteria not met"),
 )
-SELDOM: Final = {"unexpected", "given-up", *OF_EFFECTS}
+SELDOM: Final = {"unexpected", "given-up", "criterion", *OF_EFFECTS}
 """Rules that are shown only if they were broken."""
 
 
@@ -265,10 +311,29 @@ def print_summary(report: Report, out: Path) -> None:
     many = "1 person" if len(report.people) == 1 else f"{len(report.people)} people"
     early = ", then it was interrupted" if report.was_interrupted else ""
     click.secho(f"\n  {many} talked to {report.bot} for {_minutes(report.seconds)}{early}\n", bold=True)
+    _print_counts(report)
+    if report.crashes:
+        _fact("process ended by itself", str(report.crashes), is_bad=True)
+    if (seconds := of_seconds([each for one in report.people for each in one.seconds])) is not None:
+        _fact(
+            "first answer after",
+            f"{seconds['median']:.1f} s in the middle, {seconds['p95']:.1f} s at 95 %, {seconds['max']:.1f} s at most",
+        )
+    _print_memory(report)
+    _fact("faults", f"{faults} (seed {report.seed})")
+    click.echo()
+    _print_kinds(report)
+    for one in report.people:
+        if one.stopped:
+            click.secho(f"\n  {one.name} could not go on: {printable(one.stopped)}", fg="red")
+    _print_violations(report, out)
+
+
+def _print_counts(report: Report) -> None:
     written = sum(one.written for one in report.people)
     _fact("written", f"{written} messages, {report.expecting} of them expect an answer")
     _fact("tried", ", ".join(f"{_words(name)} {times}" for name, times in report.tried.items() if times) or "nothing")
-    if report.not_tried:
+    if report.not_tried and not report.cases:
         _fact("not tried", ", ".join(map(_words, report.not_tried)))
     _fact(
         "sent by the bot", f"{report.bubbles} messages" + (f", and {report.effects} effects" if report.effects else "")
@@ -280,21 +345,6 @@ def print_summary(report: Report, out: Path) -> None:
             _fact(label, "not checked")
         elif rule not in SELDOM or report.count(rule):
             _fact(label, str(report.count(rule)), is_bad=report.count(rule) > 0)
-    if report.crashes:
-        _fact("process ended by itself", str(report.crashes), is_bad=True)
-    if (seconds := of_seconds([each for one in report.people for each in one.seconds])) is not None:
-        _fact(
-            "first answer after",
-            f"{seconds['median']:.1f} s in the middle, {seconds['p95']:.1f} s at 95 %, {seconds['max']:.1f} s at most",
-        )
-    _print_memory(report)
-    _fact("faults", f"{faults} (seed {report.seed})")
-    click.echo()
-    _print_kinds(report.people)
-    for one in report.people:
-        if one.stopped:
-            click.secho(f"\n  {one.name} could not go on: {printable(one.stopped)}", fg="red")
-    _print_violations(report, out)
 
 
 def _words(name: str) -> str:
@@ -316,7 +366,11 @@ def _print_memory(report: Report) -> None:
         _fact("kept in memory", size if grown.is_certain else "nothing of each message", is_bad=grown.is_certain)
 
 
-def _print_kinds(people: Sequence[PersonResult]) -> None:
+def _print_kinds(report: Report) -> None:
+    if report.cases:
+        _print_cases(report)
+    if not (people := [one for one in report.people if one.kind not in {case.name for case in report.cases}]):
+        return
     kinds = dict.fromkeys(one.kind for one in people)
     rows = []
     for kind in kinds:
@@ -333,6 +387,31 @@ def _print_kinds(people: Sequence[PersonResult]) -> None:
             }
         )
     print_table(rows, as_json=False, empty="")
+
+
+def _print_cases(report: Report) -> None:
+    rows = [
+        {
+            "": " ",
+            "case": f"{'✓' if one.is_good else '✗'} {one.name}",
+            "passed": f"{one.passed} of {one.runs}",
+            "last time": f"{one.before['passed']} of {one.before['runs']}" if one.before else "-",
+            "now": "worse" if one.is_worse else "",
+            "seconds": f"{one.seconds:.1f}",
+            "requests": str(one.requests),
+            "$": f"{one.usd:.4f}",
+        }
+        for one in report.cases
+    ]
+    print_table(rows, as_json=False, empty="")
+    spent = report.spent
+    click.echo(
+        f"\n  models: {spent['requests']} requests, {spent['input_tokens']} + {spent['output_tokens']} tokens, "
+        f"${spent['usd']:.4f}; judge: {spent['requests_of_judge']} requests, ${spent['usd_of_judge']:.4f}"
+    )
+    if unfinished := [f"{one.name} ({one.unfinished} of {one.runs})" for one in report.cases if one.unfinished]:
+        why = f"The limit of {report.limit} was reached. " if report.limit else ""
+        click.secho(f"  {why}Not finished: {printable(', '.join(unfinished))}", fg="red")
 
 
 def _print_violations(report: Report, out: Path) -> None:
@@ -356,7 +435,8 @@ def _print_violations(report: Report, out: Path) -> None:
 
 
 def _fact(label: str, value: str, *, is_bad: bool = False) -> None:
-    click.echo(f"  {label:<32} ", nl=False)
+    is_narrow = shutil.get_terminal_size().columns < 64
+    click.echo(f"  {label}: " if is_narrow else f"  {label:<32} ", nl=False)
     click.secho(value, fg="red" if is_bad else None)
 
 

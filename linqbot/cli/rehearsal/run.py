@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from linqbot.cli.rehearsal.evals import AT_ONCE, Run, Suite
 from linqbot.cli.rehearsal.memory import Live, Resident
 from linqbot.cli.rehearsal.report import PersonResult, Report, end_progress, faults_in, print_progress, tried_by
 from linqbot.cli.rehearsal.served import ServedBot
@@ -25,7 +26,7 @@ from linqbot.emulator.web.app import create_app
 from linqbot.errors import LinqbotError
 from linqbot.server import uvicorn_server
 from linqbot.testing.people.checks import OF_EFFECTS, GivenUp, Rule, seconds_to_answers, violations
-from linqbot.testing.people.persona import FaultName, Inject, Performed, Persona, Stretch, Visit
+from linqbot.testing.people.persona import Dialogue, FaultName, Inject, Performed, Persona, Stretch, Visit, records_of
 from linqbot.testing.people.rehearsing import handle_of, perform
 
 SECRET_NAMES: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")
@@ -42,6 +43,7 @@ class Plan:
     skipped: Sequence[Rule]  # the rules that are not checked
     out: Path  # the folder for the bot's log
     shows_progress: bool
+    suite: Suite | None = None
 
 
 def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[Visit]]:
@@ -73,7 +75,10 @@ def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[V
                 await serving
 
         was_interrupted = asyncio.run(run())
-        return stage.report(was_interrupted=was_interrupted), stage.visits
+        report = stage.report(was_interrupted=was_interrupted)
+        if plan.suite is not None:
+            report = asyncio.run(plan.suite.results(report, stage.runs()))
+        return report, stage.visits
 
 
 def _raise_error_of(task: asyncio.Task[None]) -> None:
@@ -93,6 +98,7 @@ def _expecting(stretches: Sequence[Stretch]) -> int:
 LOOK_EVERY_S: Final = 0.25
 BUSY_S: Final = 120.0
 """Seconds for which a person waits for a bot that has not finished."""
+MOST_AT_ONCE: Final = 2000
 KILLS: Final = 15
 """The mean number of kills in a rehearsal."""
 LEAST_BETWEEN_KILLS_S: Final = 4.0
@@ -130,6 +136,7 @@ class LiveStage:
         self._looked = asyncio.Condition()
         self._looks = 0
         self._is_ending = False
+        self._at_once = asyncio.Semaphore(AT_ONCE if plan.suite else MOST_AT_ONCE)
         self._begun_at = 0.0  # time of the event loop at which the people began
         self._seconds = 0.0  # the length of the conversations so far
         self._kills = 0  # how often the bot was killed
@@ -142,7 +149,9 @@ class LiveStage:
 
     @property
     def is_over(self) -> bool:
-        return self._is_ending or asyncio.get_running_loop().time() >= self._begun_at + self._plan.seconds
+        is_late = asyncio.get_running_loop().time() >= self._begun_at + self._plan.seconds
+        suite = self._plan.suite
+        return self._is_ending or is_late or (suite is not None and bool(suite.limit_reached(self._bot.requests())))
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -233,7 +242,8 @@ class LiveStage:
 
     async def _let_talk(self, visit: Visit) -> None:
         try:
-            await perform(visit.persona, visit.handle, self, visit)
+            async with self._at_once:
+                await perform(visit.persona, visit.handle, self, visit)
         except Exception as error:  # noqa: BLE001 - a function of the author chooses the acts
             visit.stopped = f"its script raised {type(error).__name__}: {error}"
 
@@ -286,6 +296,20 @@ class LiveStage:
             if (look := await self._bot.live_memory(self._written())) is not None:
                 self._live.append(look)
 
+    def runs(self) -> dict[str, Run]:
+        """Return the conversation of each person, by name."""
+        requests, found = self._bot.requests(), {}
+        for visit in self.visits:
+            records = records_of(self.emulator, visit.handle, *visit.friends)
+            chats = {record.chat_id for record in records}
+            begun = visit.stretches[0].performed[0].at if visit.stretches else 0.0
+            found[visit.persona.name] = Run(
+                Dialogue(self.emulator, visit.handle, *visit.friends).text,
+                records[-1].created_at - begun if records else 0.0,
+                [one for one in requests if one["chat_id"] in chats],
+            )
+        return found
+
     def report(self, *, was_interrupted: bool) -> Report:
         secrets = [self._bot.process.api_key, self._bot.process.webhook_secret]
         secrets += [value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)]
@@ -309,6 +333,7 @@ class LiveStage:
                 seconds=seconds_to_answers(visit, self.emulator),
                 violations=[one for one in found if one.person == visit.persona.name],
                 stopped=visit.stopped,
+                is_finished=visit.has_ended,
             )
             for visit in self.visits
         ]

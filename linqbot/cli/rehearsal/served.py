@@ -14,12 +14,12 @@ import httpx
 
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.processes import end, no_authorities
-from linqbot.cli.rehearsal.bot import NAME
+from linqbot.cli.rehearsal.bot import NAME, REQUESTS
 from linqbot.cli.rehearsal.memory import Live
 from linqbot.errors import ConfigError
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.testing.ledger import FILE as LEDGER
-from linqbot.testing.ledger import Ledger
+from linqbot.testing.ledger import Ledger, lines_of
 from linqbot.testing.people.checks import GivenUp
 
 START_S: Final = 120.0
@@ -152,6 +152,10 @@ class ServedBot:
         """Return the fake outside system that the bot uses; None if it uses none."""
         file = Path(self.process.instead[LEDGER])
         return Ledger(file=file) if file.exists() else None
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return the requests to models so far, each with its chat, its tokens and its cost as far as they are known."""
+        return lines_of(Path(self.process.instead[LEDGER]).with_name(REQUESTS))
 
     async def _get(self, what: str) -> dict[str, Any]:
         answer = await self._http.get(f"/plugins/{NAME}/{what}")

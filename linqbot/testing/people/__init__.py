@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from linqbot.testing.people.checks import Violation
+    from linqbot.testing.people.checks import Judgement, Violation
     from linqbot.testing.people.kinds import KINDS, crowd
     from linqbot.testing.people.persona import (
         Correct,
@@ -36,6 +36,7 @@ __all__ = [
     "Decide",
     "Dialogue",
     "Inject",
+    "Judgement",
     "Locate",
     "Pause",
     "PayRequest",
@@ -53,6 +54,7 @@ _HOMES = {
     "Decide": "linqbot.testing.people.persona",
     "Dialogue": "linqbot.testing.people.persona",
     "Inject": "linqbot.testing.people.persona",
+    "Judgement": "linqbot.testing.people.checks",
     "KINDS": "linqbot.testing.people.kinds",
     "Locate": "linqbot.testing.people.persona",
     "Pause": "linqbot.testing.people.persona",

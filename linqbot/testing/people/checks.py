@@ -23,7 +23,16 @@ from linqbot.testing.ledger import Ledger, LedgerEntry
 from linqbot.testing.people.persona import Correct, Performed, Say, Stretch, Visit, records_of
 
 Rule: TypeAlias = Literal[
-    "unanswered", "unexpected", "doubled", "order", "leak", "opted-out", "given-up", "effect-twice", "effect-unsaid"
+    "unanswered",
+    "unexpected",
+    "doubled",
+    "order",
+    "leak",
+    "opted-out",
+    "given-up",
+    "effect-twice",
+    "effect-unsaid",
+    "criterion",
 ]
 RULES: Final[tuple[Rule, ...]] = get_args(Rule)
 OF_EFFECTS: Final[tuple[Rule, ...]] = ("effect-twice", "effect-unsaid")
@@ -61,12 +70,27 @@ class Violation:
         """The rule and what was broken about it: violations that probably have one cause have the same."""
         if self.rule == "given-up":
             return self.rule, ":".join(self.happened.split(":")[:2])  # the class of the error, and not what it says
-        return self.rule, self.expected if self.rule in {"leak", "unanswered"} else ""
+        return self.rule, self.expected if self.rule in {"leak", "unanswered", "criterion"} else ""
 
     def __str__(self) -> str:
         return (
             f"{self.rule}: {self.person}, at {self.message}\n  expected: {self.expected}\n  happened: {self.happened}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict of a judge about a conversation and one criterion.
+
+    Attributes:
+        passed: True if the criterion is met.
+        reason: The reason, for the report.
+        usd: What the judge's request has cost, for the limit.
+    """
+
+    passed: bool
+    reason: str = ""
+    usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,12 +294,14 @@ class Visit:
 
     Attributes:
         stopped: Why the person could not go on; None if the script ended.
+        has_ended: The person has done everything, and was not interrupted.
     """
 
     persona: Persona
     handle: str
     stretches: list[Stretch] = field(default_factory=list)
     stopped: str | None = None
+    has_ended: bool = False
 
     @property
     def friends(self) -> tuple[str, ...]:

@@ -190,6 +190,7 @@ async def perform(persona: Persona, handle: str, around: Surroundings, visit: Vi
             visit.stopped = f"{type(act).__name__} was refused: {error}"
             break
     await actor.wait()
+    visit.has_ended = True
     return visit
 
 
