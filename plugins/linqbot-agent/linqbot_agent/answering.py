@@ -15,18 +15,18 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import NativeOutput, PromptedOutput
 from pydantic_core import to_json
 
-from linqbot import BotError, Draft, Event, MessageEdited, MessageReceived
-from linqbot.speakers import said_by
+from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
 from linqbot_agent.bubbles import OutputChecks
 from linqbot_agent.capabilities import KnownLinks, People, ToolGuard
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries, with_cut_texts
-from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, keep_unreadable
+from linqbot_agent.files import keep_unreadable
+from linqbot_agent.memory import MOST_BYTES, exchange_of, keep
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
 from linqbot_agent.run import Answer, Prompt, Settings
 from linqbot_agent.saying import outputs_of, text_of
-from linqbot_agent.written import prompt_of, prompt_of_edit
+from linqbot_agent.written import prompt_for, prompt_of
 
 __all__ = ["ModelFailed", "answered", "cut", "repeated"]
 
@@ -42,9 +42,12 @@ async def answered(
     run = Run(settings, Entries(settings.ctx, settings.name))
     # An edit is no message of the chat: the edited message is a part of the history.
     past = await remembered(
-        settings, run, _model(agent), with_current=prompt is not None or isinstance(settings.event, MessageEdited)
+        settings,
+        run.entries,
+        _model(agent),
+        with_current=prompt is not None or isinstance(settings.event, MessageEdited),
     )
-    given = _prompt(settings.event, settings.ctx.already_sent) if prompt is None else prompt
+    given = prompt_for(settings.event, settings.ctx.already_sent) if prompt is None else prompt
     questions = _questions(settings, run.entries)
     capabilities = [People(questions), OutputChecks(), *_guards(settings)]
     async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):
@@ -61,15 +64,15 @@ async def answered(
         bubbles=run.entries.said,
         steps=run.entries.steps,
         work=work_of(result.messages) if memory == "chat" else [],
-        talk=_talk(settings, result.messages, text) if memory == "person" else [],
+        talk=talk_of(settings, result.messages, text) if memory == "person" else [],
         summary=past.summary,
-        unreadable=run.unreadable,
+        unreadable=run.refusals.unreadable,
         asked=questions.asked,
         has_unrecorded=run.entries.has_unrecorded,
     )
     # What is remembered of it repeats a long answer, and both are one record.
     answer = Answer.model_validate(with_cut_texts(answer.model_dump(mode="json")))
-    await _keep(answer, settings)
+    await keep_answer(answer, settings)
     return answer
 
 
@@ -92,7 +95,7 @@ async def repeated(
         if number < len(answer.asked):
             # A conversation goes on behind its last question, so the handler must come to each of them.
             await questions.ask(*answer.asked[number])
-    await _keep(answer, settings)
+    await keep_answer(answer, settings)
 
 
 async def _not_asked(_: Draft) -> None:
@@ -104,11 +107,11 @@ async def cut(answer: Answer, settings: Settings) -> str:
     said = _PARAGRAPH.join(settings.speech.said)
     if answer.talk:
         answer.talk[-1]["parts"][-1]["content"] = said
-        await _keep(answer, settings)
+        await keep_answer(answer, settings)
     return said
 
 
-async def _keep(answer: Answer, settings: Settings) -> None:
+async def keep_answer(answer: Answer, settings: Settings) -> None:
     """Note what is remembered of an answer. It is stored with the turn, unless the line keeps nothing (zero retention)."""
     ctx, event, options = settings.ctx, settings.event, settings.turn.options
     if isinstance(event, MessageReceived | MessageEdited) and event.zero_retention:
@@ -129,7 +132,7 @@ def _questions(settings: Settings, entries: Entries) -> Questions:
     return Questions(settings.ctx, settings.name, entries, options, approver=settings.approver)
 
 
-def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
+def talk_of(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     if not isinstance(settings.event, MessageReceived):
         return []
     talk = exchange_of(prompt_of(settings.event), messages, answer)
@@ -152,18 +155,3 @@ def _check_output(agent: AbstractAgent[Any, Any], settings: Settings) -> None:
             "run(stream=True) says what the model writes, and with NativeOutput or PromptedOutput it writes JSON. Give the "
             "types themselves as output_type, or leave out stream=True."
         )
-
-
-def _prompt(event: Event, already_sent: Sequence[str]) -> str:
-    """Return the text of the event's message, in groups with its speaker; of an edit, the new text.
-
-    `already_sent` is what the person has got of an answer that a newer message has interrupted.
-    """
-    if isinstance(event, MessageEdited):
-        return prompt_of_edit(event)
-    if not isinstance(event, MessageReceived):
-        raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
-    if not already_sent:
-        return prompt_of(event)
-    read = "\n".join(said_by("You", text, always=False) for text in already_sent)
-    return f"{prompt_of(event)}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"

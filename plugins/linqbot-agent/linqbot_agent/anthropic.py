@@ -65,7 +65,7 @@ async def run(
     if known:
         request["tools"] = [tool.to_dict() for tool in known.values()]
     async with running(
-        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(TooManyRequests,)
+        ctx, _block, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(TooManyRequests,)
     ) as loop:
         messages = await loop.conversation()
 
@@ -90,8 +90,8 @@ async def _response(
     """Return the next response as JSON, and add it to the messages."""
 
     async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
-        left_out = loop.left_out(request["model"], (each["content"] for each in messages))
-        whole: Any = {**request, "messages": [*messages[left_out:], *further]}
+        past, start = await loop.past(request["model"], (each["content"] for each in messages))
+        whole: Any = {**request, "messages": [*past, *messages[start:], *further]}
         if not loop.stream:
             return _recorded(await client.messages.create(**whole))
         async with client.messages.stream(**whole) as stream:
@@ -106,6 +106,13 @@ async def _response(
     if step.response["content"]:
         messages.append({"role": "assistant", "content": step.response["content"]})
     return step.response
+
+
+def _block(item: Any) -> Message:
+    if isinstance(item, str):
+        return {"type": "text", "text": item}
+    source = {"type": "base64", "media_type": item.media_type, "data": item.base64}
+    return {"type": "image", "source": source}
 
 
 def _recorded(message: Any) -> Any:

@@ -63,8 +63,7 @@ from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.entries import MOST_BYTES, Entries, ResultNotRecorded, Step, with_cut_texts
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import without_invented
-from linqbot_agent.memory import LEFT_OUT, lessened, next_level, pictures_in
-from linqbot_agent.memory import digest as picture_digest
+from linqbot_agent.memory import Refusals
 from linqbot_agent.prices import known
 from linqbot_agent.run import Counts, Prompt, Settings
 from linqbot_agent.written import Change, prompt_of
@@ -136,20 +135,11 @@ class Run:
     model_error: Exception | None = None  # the last error of a request to the model
     deferred: TurnDeferred | None = None  # set if the provider has cut a response that was being said
     model: str = ""  # the name of the model of the present request
-    level: int = 0  # see `lessened`; it rises when the provider refuses a request, for the rest of the run
     messages: list[ModelMessage] = field(default_factory=list)  # all messages of the present request
-    # The digests of the pictures without which the provider no longer refused a request.
-    unreadable: list[str] = field(default_factory=list)
+    refusals: Refusals = field(init=False)
 
-    @property
-    def id(self) -> str:
-        """Return an id for traces, the same whenever the turn runs again."""
-        return f"{self.settings.event.event_id}/{self.settings.name}"
-
-    @property
-    def refused(self) -> str:
-        """The name under which is recorded that the provider has refused the present attempt of the present request."""
-        return f"{self.place}-{self.level}/refused"
+    def __post_init__(self) -> None:
+        self.refusals = Refusals(self.settings.ctx, self.settings.run_id)
 
 
 _run: ContextVar[Run | None] = ContextVar("linqbot_agent_run", default=None)
@@ -222,7 +212,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
 
     def get_default_run_id(self) -> str | None:
         run = _run.get()
-        return None if run is None else run.id
+        return None if run is None else run.settings.run_id
 
     def get_default_conversation_id(self, run_id: str) -> str | None:
         run = _run.get()
@@ -251,13 +241,11 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         new = [message for message in request_context.messages if message.run_id == ctx.run_id]
         name, change = f"{AGENT}__model.request@{digest(new)}", None
         run.place = run.entries.next_step(name)
-        while (level := run.settings.ctx.recall(run.refused, kind=int)) is not None:
-            run.level = level
+        run.refusals.begin(run.place)
         if run.settings.stream and run.settings.turn.options.known_links:
             change = partial(without_invented, shown=shown_to_model(request_context.messages, ctx.run_id))
         response = await _Request(run, ask).response(name, change)
-        if run.level == 1:
-            run.unreadable = [picture_digest(each) for each in pictures_in(run.messages)]
+        run.refusals.accepted(run.messages)
         return response
 
     async def prepare_model_request(
@@ -266,7 +254,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         """Leave out of an attempt that for which the provider has refused earlier ones."""
         if (run := _run.get()) is not None:
             run.messages = request_context.messages
-            request_context.messages = lessened(run.messages, ctx.run_id, run.level)
+            request_context.messages = run.refusals.less_of(run.messages)
         return await super().prepare_model_request(ctx, request_context)
 
     async def on_model_request_error(
@@ -274,11 +262,10 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     ) -> ModelResponse:
         """Let a request that the provider refuses be made again with less. The decision is recorded first."""
         run = _run.get()
-        level = next_level(run.messages, ctx.run_id, run.level) if run is not None and _is_refusal(error) else None
-        if run is None or level is None or run.written.draft.has_text:
+        if run is None or run.written.draft.has_text or not _is_refusal(error):
             raise error
-        run.settings.ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
-        run.level = await run.settings.ctx.once(run.refused, lambda _: level, kind=int, retry=True, restartable=True)
+        if not await run.refusals.ask_again(run.messages, error):
+            raise error
         raise RetryModelRequest from error
 
     async def wrap_tool_execute(
@@ -360,7 +347,7 @@ class _Request:
         speech = run.settings.speech
         if run.settings.stream:
             say, stream = partial(text_of_response, change=change), speech.stream
-        tally = booked(run, f"{run.id}/{run.place}")
+        tally = booked(run.settings, f"{run.settings.run_id}/{run.place}")
         try:
             step = await run.entries.model_step(name, self._made, say=say, stream=stream, tally=tally)
         except TurnDeferred as deferred:
@@ -438,11 +425,9 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else to_json(value).decode()
 
 
-def booked(run: Run, request: str = "") -> Tally[Used] | None:
+def booked(settings: Settings, request: str = "") -> Tally[Used] | None:
     """Return what books a request on the budget of the person; None if there is no budget."""
-    return run.settings.turn.account.tally(
-        lambda answer: price(answer, run.settings.ctx, run.settings.turn.unpriced), request
-    )
+    return settings.turn.account.tally(lambda answer: price(answer, settings.ctx, settings.turn.unpriced), request)
 
 
 def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> None:
@@ -461,7 +446,7 @@ def _durability(run: Run | None, models: Mapping[str, Model] | None = None) -> L
 
 async def _asked(run: Run, body: Callable[[], Awaitable[object]]) -> object:
     """Make a request to a model, with a time limit. Its error is kept, to tell it from the error of a tool."""
-    async with run.settings.turn.account.reserving(f"{run.id}/{run.place}", for_s=run.settings.timeout_s):
+    async with run.settings.turn.account.reserving(f"{run.settings.run_id}/{run.place}", for_s=run.settings.timeout_s):
         try:
             async with asyncio.timeout(run.settings.timeout_s):
                 return await body()

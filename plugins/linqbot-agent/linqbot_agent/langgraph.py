@@ -65,7 +65,7 @@ async def run(
     Example: `await run(graph, ctx)`
     """
     async with running(
-        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(GraphRecursionError,)
+        ctx, _block, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(GraphRecursionError,)
     ) as loop:
         messages = await loop.conversation()
         said = await loop.answer(graph.ainvoke({**(state or {}), "messages": messages}, config))
@@ -121,8 +121,8 @@ class _DurableModel(BaseChatModel):
         loop = current_loop("A durable model")
 
         async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
-            left_out = loop.left_out(self.named, (message.content for message in said))
-            given = [*system, *said[left_out:], *convert_to_messages(further)]
+            past, start = await loop.past(self.named, (message.content for message in said))
+            given = [*system, *convert_to_messages(past), *said[start:], *convert_to_messages(further)]
             message: Any = None
             if loop.stream:
                 async for chunk in self.inner.astream(given, stop=stop, **options):
@@ -166,6 +166,12 @@ class _DurableTool(BaseTool):
 
     def _run(self, *_: Any, **__: Any) -> Any:
         raise BotError("A durable tool works with ainvoke only, as run(graph, ctx) does.")
+
+
+def _block(item: Any) -> Message:
+    if isinstance(item, str):
+        return {"type": "text", "text": item}
+    return {"type": "image", "base64": item.base64, "mime_type": item.media_type}
 
 
 def _message(recorded: Any) -> Any:

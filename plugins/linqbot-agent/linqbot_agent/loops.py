@@ -1,42 +1,52 @@
 """One run of an agent of any framework: its requests to the model and its calls of tools are steps of the turn.
 
-`linqbot_agent.anthropic`, `.openai` and `.langgraph` stand on it. Nothing here knows a framework. Responses are recorded as
-JSON, and have their tokens in `usage`: see `price_of`.
+`linqbot_agent.anthropic`, `.openai` and `.langgraph` stand on it. The conversation is kept as messages of pydantic-ai, as
+all code for memory and files has them; a framework gives the form of a text or a file. Responses are recorded as JSON, and
+have their tokens in `usage`: see `price_of`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from types import EllipsisType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_core import to_json
 
-from linqbot import BotError, Context, Draft, ModelStep, Refused
+from linqbot import BotError, Context, Draft, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.errors import TurnDeferred
 from linqbot.language import in_language
 from linqbot.speakers import visible
+from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.budget import BudgetUsedUp
+from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.entries import Entries
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import Shown, strings_in, without_invented
+from linqbot_agent.memory import Refusals, fitting
 from linqbot_agent.prices import history_tokens, known, price_of
 from linqbot_agent.progress import PROGRESS, Progress, text_comes
-from linqbot_agent.run import AgentTurn, apologise, trouble, turn_of
+from linqbot_agent.remembering import Remembered, remembered
+from linqbot_agent.run import Answer, Settings, apologise, trouble, turn_of
 from linqbot_agent.saying import Speech
-from linqbot_agent.written import BYTES_PER_TOKEN, GO_ON, Change, Lines, changed
+from linqbot_agent.written import GO_ON, Change, Lines, changed, prompt_for
 
 Message = dict[str, Any]
 """A message as providers take it: with `role` and `content`."""
 
-_MOST_REFUSALS: Final = 3
+Block: TypeAlias = Callable[[Any], Message]
+"""Returns a text, or a file as a `BinaryContent`, as a block of a message, in the form of a framework."""
+
 _REFUSED: Final = (400, 413, 422)
 """The HTTP statuses of a request that says too much, among others."""
 _AWAY: Final = (401, 402, 403, 408, 425, 429)
@@ -54,67 +64,78 @@ class Loop:
         has_asked: True once the model was asked, or its response was on record.
     """
 
-    def __init__(
-        self, ctx: Context, name: str, turn: AgentTurn, *, stream: bool, timeout_s: float, approver: str
-    ) -> None:
-        self.stream = stream
-        self.speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
+    def __init__(self, settings: Settings, block: Block) -> None:
+        ctx, options = settings.ctx, settings.turn.options
+        self.stream = settings.stream
+        self.speech = settings.speech
         self.start = 0
+        self._block = block
         self._said: list[Message] = []  # these messages
-        self._refusals = 0  # rises when the provider refuses a request, for the rest of the run
+        self._past = Remembered([])  # the same as messages of pydantic-ai
+        self._given: Sequence[ModelMessage] = ()  # those of the present request
+        self._refusals = Refusals(ctx, settings.run_id)
         self._shown = Shown.of(())  # what tools have shown to the model
         self.has_asked = False
         self.model_error: Exception | None = None  # the last error of a request to the model
         self.deferred: TurnDeferred | None = None
         self._ctx = ctx
-        self._turn = turn
-        self._timeout_s = timeout_s
+        self._settings = settings
+        self._turn = settings.turn
         self._speaker = ctx.event.actor
-        self._entries = Entries(ctx, name)
-        self._questions = Questions(ctx, name, self._entries, turn.options, approver=approver)
+        self._entries = Entries(ctx, settings.name)
+        self._questions = Questions(ctx, settings.name, self._entries, options, approver=settings.approver)
 
     async def answer(self, work: Coroutine[Any, Any, object]) -> str:
         """Run a framework to its end, and return what was said."""
         await self._questions.run(work)
-        return "\n\n".join(self.speech.said)
+        said = "\n\n".join(self.speech.said)
+        talk = talk_of(self._settings, [], said) if self._turn.options.memory == "person" else []
+        kept = Answer(outputs=[], talk=talk, summary=self._past.summary, unreadable=self._refusals.unreadable)
+        await keep_answer(kept, self._settings)
+        return said
 
     async def conversation(self) -> list[Message]:
-        """Return the last messages of the chat, up to the current one, each as a message of the user or the assistant."""
-        options = self._turn.options
-        history = await self._ctx.history(1 + (options.history if options.memory else 0))
-        self._said = history.as_messages("openai")
+        """Return what the model is shown of the chat, up to the current message, each as one of the user or the assistant.
+
+        Raises:
+            BotError: there is nothing to answer.
+        """
+        event, run_id = self._settings.event, self._settings.run_id
+        self._past = await remembered(
+            self._settings, self._entries, None, with_current=not isinstance(event, MessageReceived)
+        )
+        messages = self._past.messages
+        if isinstance(event, MessageReceived | MessageEdited):
+            prompt = prompt_for(event, self._ctx.already_sent)
+            messages.append(ModelRequest(parts=[UserPromptPart(prompt)], run_id=run_id))
+        else:
+            while messages and isinstance(messages[-1], ModelResponse):
+                del messages[-1]  # a provider would take it for the beginning of an answer
+            if not messages:
+                raise BotError(f"{event.type} has no text for an agent, and the agent has no memory of the chat.")
+            messages[-1] = replace(messages[-1], run_id=run_id)
+        self._said = [*self._formed(messages)]
         self.start = len(self._said)
         return [*self._said]
 
-    def left_out(self, model: str | None, shown: Iterable[object]) -> int:
-        """Return the number of the oldest messages to leave out of a request, because the model cannot read them all.
+    async def past(self, model: str | None, shown: Iterable[object]) -> tuple[list[Message], int]:
+        """Return the conversation as a model can read it, and the number of messages of a request for which it stands.
 
         Args:
-            shown: The contents of the messages. A framework may have replaced those of the conversation.
+            shown: The contents of the messages of the request. If the framework has replaced those of the conversation,
+                they stay.
         """
-        if [*shown][: self.start] != [each["content"] for each in self._said]:
-            return 0
-        return self._first(model)
+        is_ours = [*shown][: self.start] == [each["content"] for each in self._said]
+        most = history_tokens(model)
+        self._given = fitting(self._past.messages, self._settings.run_id, most) if is_ours else []
+        return [*self._formed(self._refusals.less_of(self._given))], self.start if is_ours else 0
 
-    def _first(self, model: str | None) -> int:
-        most = self._turn.options.history_tokens or history_tokens(model)
-        starts = [index for index, each in enumerate(self._said) if each["role"] == "user"]
-        # After each refusal half of what is left, and then all but the last message.
-        refused = len(starts) - (len(starts) >> self._refusals) if self._refusals < _MOST_REFUSALS else len(starts)
-        for index in starts[refused:]:
-            if most is None or sum(map(_tokens, self._said[index:])) <= most:
-                return index
-        return starts[-1] if starts else 0
-
-    def _asks_for_less(self, error: Exception, model: str | None) -> bool:
-        """Return True if the provider has refused a request, and may accept one with less history."""
-        before = self._first(model)
-        while getattr(error, "status_code", None) in _REFUSED and self._refusals < _MOST_REFUSALS:
-            self._refusals += 1
-            if self._first(model) > before:
-                self._ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out="history")
-                return True
-        return False
+    def _formed(self, messages: Iterable[ModelMessage]) -> Iterator[Message]:
+        for role, group in itertools.groupby(messages, key=_role):
+            items = [item for message in group for item in _items(message)]
+            is_text = all(isinstance(item, str) for item in items)
+            if items:
+                yield {"role": role, "content": "\n\n".join(items) if is_text else [*map(self._block, items)]}
 
     async def ask(
         self,
@@ -141,7 +162,9 @@ class Loop:
         digest = hashlib.blake2b(to_json(new, fallback=str), digest_size=8).hexdigest()
         name = f"model@{digest}"
         change = self._change(instructions)
-        account, place = self._turn.account, f"{self._ctx.event.event_id}/{self._entries.next_step(name)}"
+        step_name = self._entries.next_step(name)
+        account, place = self._turn.account, f"{self._ctx.event.event_id}/{step_name}"
+        self._refusals.begin(step_name)
 
         def price(response: Any) -> Decimal:
             usage = response["usage"]
@@ -154,15 +177,17 @@ class Loop:
                 text_comes()
                 lines.take(visible(piece))
 
-            async with account.reserving(place, for_s=self._timeout_s):
+            async with account.reserving(place, for_s=self._settings.timeout_s):
                 response = None
                 while response is None:
                     try:
-                        async with asyncio.timeout(self._timeout_s):
+                        async with asyncio.timeout(self._settings.timeout_s):
                             response = await request(go_on(draft.said), write if self.stream else _ignore)
                     except Exception as error:
                         self.model_error = error
-                        if draft.has_text or not self._asks_for_less(error, model):
+                        if draft.has_text or getattr(error, "status_code", None) not in _REFUSED:
+                            raise
+                        if not await self._refusals.ask_again(self._given, error):
                             raise
             lines.end()
             return response
@@ -179,6 +204,7 @@ class Loop:
             # Frameworks pass on an Exception only.
             self.deferred = deferred
             raise RuntimeError(str(deferred)) from deferred
+        self._refusals.accepted(self._past.messages)
         if step.is_made:
             counts, usage = self._turn.counts, step.response["usage"]
             counts.requests += 1
@@ -189,8 +215,8 @@ class Loop:
     def _change(self, instructions: str) -> Change | None:
         if not self._turn.options.known_links:
             return None
-        said = (each["content"] for each in self._said)
-        return partial(without_invented, shown=self._shown | Shown.of([instructions, *said]))
+        said = shown_to_model(self._past.messages, self._settings.run_id)
+        return partial(without_invented, shown=self._shown | Shown.of([instructions]) | said)
 
     async def call(
         self,
@@ -232,8 +258,15 @@ class Loop:
         return step.result
 
 
-def _tokens(message: Message) -> int:
-    return -(-len(message["content"].encode()) // BYTES_PER_TOKEN)
+def _role(message: ModelMessage) -> str:
+    return "user" if isinstance(message, ModelRequest) else "assistant"
+
+
+def _items(message: ModelMessage) -> Iterator[Any]:
+    """Yield the texts and files of a message. The work of tools of another framework is left out."""
+    for part in message.parts:
+        if isinstance(part, UserPromptPart | TextPart):
+            yield from [part.content] if isinstance(part.content, str) else part.content
 
 
 def go_on(said: str) -> list[Message]:
@@ -262,6 +295,7 @@ def current_loop(what: str) -> Loop:
 @asynccontextmanager
 async def running(
     ctx: Context,
+    block: Block,
     *,
     stream: bool,
     timeout_s: float,
@@ -272,14 +306,16 @@ async def running(
     """Run a block as an agent's run. If the model fails, the person hears an apology, or the turn waits for the model.
 
     Args:
+        block: The form of a text or a file in a message of the framework.
         sorry: The text to say when the model fails. Without it, that of `LinqAgent`.
         approver: See `linqbot_agent.run`.
         failures: The errors of the framework that mean that the model's answers are of no use.
     """
     turn = turn_of(ctx)
     with turn.next_run() as name:
-        loop = Loop(ctx, name, turn, stream=stream, timeout_s=timeout_s, approver=approver)
         progress = Progress(in_language(PROGRESS, "one_moment"), 5.0, turn.clock)
+        speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
+        loop = Loop(Settings(ctx, ctx.event, name, turn, timeout_s, approver, progress, speech, stream), block)
         token = running_loop.set(loop)
         try:
             async with progress.watching(ctx, key=f"{name}/progress"):

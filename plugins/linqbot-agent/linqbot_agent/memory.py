@@ -1,19 +1,16 @@
-"""The messages and pictures that a model is shown: an agent's exchanges with one person, and pictures of the chat.
+"""The messages that a model is shown, of any framework: an agent's exchanges with one person, and less of a history.
 
 With `memory="person"`, the exchanges in all chats are kept as state of the person. The history of a request has a
-limited size: the oldest messages are left out first, each with the work of its tools. Pictures are the newest ones,
-fetched within limits, and one that cannot be shown is named. A request that the provider refuses is made again with
-less: without pictures, then with less and less history. This module imports pydantic-ai, so it is imported at the first
-run of an agent.
+limited size: the oldest messages are left out first, each with the work of its tools. A request that the provider refuses
+is made again with less: without pictures, then with less and less history. Messages are those of pydantic-ai. This module
+imports it, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationError
@@ -33,8 +30,8 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import to_json
 
-from linqbot import Context, Event, MediaPart, MessageReceived
-from linqbot.speakers import in_mark
+from linqbot import Context, Event, MessageReceived
+from linqbot_agent.files import digest
 from linqbot_agent.written import BYTES_PER_TOKEN
 
 TALK: Final = "linqbot_agent.Talk"
@@ -125,93 +122,6 @@ def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> l
     return dumped
 
 
-UNREADABLE: Final = "linqbot_agent.Unreadable"
-_MOST_UNREADABLE: Final = 100
-
-TIMEOUT_S: Final = 15.0
-"""The longest time for one picture, in seconds."""
-
-_SIGNATURES: Final = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """The pictures of some messages, by the ids of their parts."""
-
-    shown: dict[str, BinaryContent]
-    reasons: dict[str, str]  # why others are not shown, in words for the model
-
-    def content_of(self, files: Sequence[MediaPart]) -> list[str | BinaryContent]:
-        """Return the pictures among files, each after its name, and a sentence for each that cannot be shown."""
-        content: list[str | BinaryContent] = []
-        for file in files:
-            name = in_mark(file.filename or "picture")
-            if (picture := self.shown.get(file.id or "")) is not None:
-                content += [f"[The picture {name}:]", picture]
-            elif (reason := self.reasons.get(file.id or "")) is not None:
-                content.append(f"[The picture {name} cannot be shown: {reason}]")
-        return content
-
-
-class Unreadable(BaseModel):
-    """The pictures of a chat that the provider of the model has refused. They are not sent again."""
-
-    digests: list[str] = Field(default_factory=list)  # See `digest`. The oldest first.
-
-
-def digest(picture: BinaryContent) -> str:
-    return hashlib.blake2b(picture.data, digest_size=8).hexdigest()
-
-
-async def keep_unreadable(ctx: Context, digests: Sequence[str]) -> None:
-    if digests:
-        noted = await ctx.state.chat(Unreadable, name=UNREADABLE)
-        noted.digests = [*noted.digests, *digests][-_MOST_UNREADABLE:]
-
-
-async def pictures(ctx: Context, files: Sequence[MediaPart], *, most: int, max_bytes: int) -> Pictures:
-    """Fetch the newest pictures. Files that are no pictures are left out."""
-    newest = [file for file in files if file.id and _may_be_picture(file)][-most:] if most else []
-    if not newest:
-        return Pictures({}, {})
-    unreadable = (await ctx.state.chat(Unreadable, name=UNREADABLE)).digests
-    read = await asyncio.gather(*(_picture(file, max_bytes, unreadable) for file in newest))
-    found = dict(zip((file.id or "" for file in newest), read, strict=True))
-    return Pictures(
-        {key: each for key, each in found.items() if isinstance(each, BinaryContent)},
-        {key: each for key, each in found.items() if isinstance(each, str)},
-    )
-
-
-async def _picture(file: MediaPart, max_bytes: int, unreadable: Collection[str]) -> BinaryContent | str:
-    if file.is_heic:
-        return "it is in Apple's HEIC format, which models cannot read"
-    fetched = await file.fetch(max_bytes=max_bytes, timeout_s=TIMEOUT_S)
-    if fetched.unavailable is not None:
-        return "it is too large or no longer available"
-    # A provider refuses a request with a picture that is none, and the picture would come again with each message.
-    kind = _kind(fetched.content)
-    if kind is None:
-        return "its format cannot be read"
-    picture = BinaryContent(fetched.content, media_type=kind)
-    return "the model cannot read it" if digest(picture) in unreadable else picture
-
-
-def _may_be_picture(file: MediaPart) -> bool:
-    return file.is_heic or (file.mime_type or "").startswith("image/")
-
-
-def _kind(content: bytes) -> str | None:
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for signature, kind in _SIGNATURES if content.startswith(signature)), None)
-
-
 Group: TypeAlias = Sequence[ModelMessage]
 """What belongs together: a message, the work of tools for it, and the tapbacks on it."""
 
@@ -253,14 +163,69 @@ def lessened(messages: Sequence[ModelMessage], run_id: str | None, level: int) -
         return list(messages)
     past = [message for message in messages if message.run_id != run_id]
     start = len(past) - (len(past) >> (level - 1) if level < max(LEFT_OUT) else 0)
+    return _from(start, past, [message for message in messages if message.run_id == run_id])
+
+
+def fitting(messages: Sequence[ModelMessage], run_id: str | None, most_tokens: int | None) -> list[ModelMessage]:
+    """Return the messages of a run, and the newest of its history that have at most so many tokens. None keeps all."""
+    past = [message for message in messages if message.run_id != run_id]
+    kept = trimmed([[message] for message in past], most_tokens)
+    return _from(len(past) - len(kept), past, [message for message in messages if message.run_id == run_id])
+
+
+def _from(start: int, past: Sequence[ModelMessage], new: Sequence[ModelMessage]) -> list[ModelMessage]:
+    """Return the messages of a history from an index on, and behind them new ones. The system prompt stays."""
     # A history begins with a message of a person: the result of a tool without its call would be refused.
-    while start < len(past) and not _is_said(past[start]):
+    while 0 < start < len(past) and not _is_said(past[start]):
         start += 1
-    kept = [*past[start:], *(message for message in messages if message.run_id == run_id)]
+    kept = [*past[start:], *new]
     system = [part for message in past[:start] for part in message.parts if isinstance(part, SystemPromptPart)]
     if system and isinstance(kept[0], ModelRequest):
         kept[0] = replace(kept[0], parts=[*system, *kept[0].parts])
     return kept
+
+
+class Refusals:
+    """Lets a request that the provider refuses be made again with less. What a run leaves out is recorded.
+
+    Attributes:
+        unreadable: The digests of the pictures without which the provider no longer refused a request.
+    """
+
+    def __init__(self, ctx: Context, run_id: str) -> None:
+        self.unreadable: list[str] = []
+        self._ctx = ctx
+        self._run_id = run_id
+        self._level = 0  # see `lessened`; it rises for the rest of the run
+        self._place = ""
+
+    def begin(self, place: str) -> None:
+        """Begin a request, with what is on record of it under the name of its step."""
+        self._place = place
+        while (level := self._ctx.recall(self._refused, kind=int)) is not None:
+            self._level = level
+
+    @property
+    def _refused(self) -> str:
+        return f"{self._place}-{self._level}/refused"
+
+    def less_of(self, messages: Sequence[ModelMessage]) -> list[ModelMessage]:
+        """Leave out of the messages of a request that for which the provider has refused earlier ones."""
+        return lessened(messages, self._run_id, self._level)
+
+    async def ask_again(self, messages: Sequence[ModelMessage], error: Exception) -> bool:
+        """Return True if a request that was refused may be made again, with less. This is recorded first."""
+        level = next_level(messages, self._run_id, self._level)
+        if level is None:
+            return False
+        self._ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
+        self._level = await self._ctx.once(self._refused, lambda _: level, kind=int, retry=True, restartable=True)
+        return True
+
+    def accepted(self, messages: Iterable[ModelMessage]) -> None:
+        """Note what the provider could not read, once it has answered a request."""
+        if self._level == 1:
+            self.unreadable = [digest(each) for each in pictures_in(messages)]
 
 
 def next_level(messages: Sequence[ModelMessage], run_id: str | None, level: int) -> int | None:

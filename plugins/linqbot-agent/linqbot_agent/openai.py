@@ -68,7 +68,7 @@ async def run(
     config = run_config or RunConfig(tracing_disabled=True)
     failures = (agents.MaxTurnsExceeded, ModelBehaviorError)
     async with running(
-        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=failures
+        ctx, _block, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=failures
     ) as loop:
         messages: Any = await loop.conversation()
         recorded = _Recording(loop, config.model_provider)
@@ -151,8 +151,8 @@ class _RecordedModel(Model):
         **named: Any,
     ) -> ModelResponse:
         async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
-            left_out = self._loop.left_out(self._name, (each.get("content") for each in input))
-            given = [*input[left_out:], *further]
+            past, start = await self._loop.past(self._name, (each.get("content") for each in input))
+            given = [*past, *input[start:], *further]
             if self._loop.stream:
                 events = self._model.stream_response(system_instructions, given, *rest, **named)
                 response = await _streamed(events, write)
@@ -178,6 +178,12 @@ class _RecordedModel(Model):
 
     def stream_response(self, *_: Any, **__: Any) -> Any:
         raise BotError("linqbot_agent.openai streams by itself: write run(agent, ctx, stream=True).")
+
+
+def _block(item: Any) -> Message:
+    if isinstance(item, str):
+        return {"type": "input_text", "text": item}
+    return {"type": "input_image", "image_url": item.data_uri, "detail": "auto"}
 
 
 def _arguments(written: str) -> dict[str, Any]:

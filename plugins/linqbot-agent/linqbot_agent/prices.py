@@ -46,8 +46,10 @@ def known(price: Callable[[], Decimal], model: str | None, ctx: Context, unprice
 
 def history_tokens(model: str | None) -> int | None:
     """Return the most tokens of a history that a model is shown: half of what it can read. None if this is not known."""
+    if model is None:
+        return None
     try:
-        window = calc_price(Usage(), model or "").model.context_window
+        window = calc_price(Usage(), model).model.context_window
     except (LookupError, ValueError):
         return None
     return None if window is None else window // 2

@@ -33,8 +33,10 @@ from pydantic_core import to_json, to_jsonable_python
 from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
-from linqbot_agent.durability import Run, booked
-from linqbot_agent.memory import Group, Pictures, drop_oldest, exchanges, pictures, readable, tool_messages, trimmed
+from linqbot_agent.durability import booked
+from linqbot_agent.entries import Entries
+from linqbot_agent.files import Pictures, pictures
+from linqbot_agent.memory import Group, drop_oldest, exchanges, readable, tool_messages, trimmed
 from linqbot_agent.prices import history_tokens
 from linqbot_agent.run import AgentTurn, Settings, Summary
 from linqbot_agent.written import prompt_of
@@ -62,7 +64,7 @@ class Remembered:
     summary: Summary | None = None
 
 
-async def remembered(settings: Settings, run: Run, model: str | None, *, with_current: bool) -> Remembered:
+async def remembered(settings: Settings, entries: Entries, model: str | None, *, with_current: bool) -> Remembered:
     """Return the history for a model, by whose name is known how much it can read.
 
     `with_current` adds the event's message, which otherwise is the prompt, and what the turn has sent.
@@ -91,7 +93,7 @@ async def remembered(settings: Settings, run: Run, model: str | None, *, with_cu
     old = [message for group in groups[:cut] for message in group]
     upto = next(filter(None, reversed(ids[:cut])), None)
     if old and upto and summarizes:
-        written = await summarized(run, turn.options.summary_model, before, old, upto)
+        written = await _summarized(settings, entries, before, old, upto)
     kept = trimmed(groups[-turn.options.history :], tokens) if written is None else groups[cut:]
     summary = written or before
     messages = [] if summary is None else [shown_summary(summary)]
@@ -229,31 +231,33 @@ async def keep_summary(ctx: Context, event: Event, chat_id: str, summary: Summar
         (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat[chat_id] = summary
 
 
-async def summarized(
-    run: Run, model: Any, before: Summary | None, old: Sequence[ModelMessage], upto: str
+async def _summarized(
+    settings: Settings, entries: Entries, before: Summary | None, old: Sequence[ModelMessage], upto: str
 ) -> Summary | None:
     """Ask a model for a summary of old messages, and record it. None if the model fails: then they are left out only."""
     texts = to_json(ModelMessagesTypeAdapter.dump_python(list(old), mode="json")).decode()
     given = f"Summary so far: {in_mark(before.text) if before else 'none'}\n\nMessages:\n{texts[-_MOST_READ:]}"
     request = ModelRequest(parts=[SystemPromptPart(_TASK), UserPromptPart(given)])
+    turn, failed = settings.turn, list[Exception]()
 
     async def ask() -> object:
-        await run.settings.turn.account.check()
+        await turn.account.check()
         try:
-            async with asyncio.timeout(run.settings.timeout_s):
-                return to_jsonable_python(await model_request(model, [request]), bytes_mode="base64")
+            async with asyncio.timeout(settings.timeout_s):
+                response = await model_request(turn.options.summary_model, [request])
+                return to_jsonable_python(response, bytes_mode="base64")
         except Exception as error:
-            run.model_error = error
+            failed.append(error)
             raise
 
     try:
-        step = await run.entries.step(f"summary@{upto}", ask, tally=booked(run))
+        step = await entries.step(f"summary@{upto}", ask, tally=booked(settings))
     except BudgetUsedUp:
         return None
     except Exception as error:
-        if error is not run.model_error:
+        if error not in failed:
             raise
-        run.settings.ctx.log.warning("agent.no_summary", error=type(error).__name__)
+        settings.ctx.log.warning("agent.no_summary", error=type(error).__name__)
         return None
     said = "".join(part["content"] for part in step.result["parts"] if part["part_kind"] == "text")
     return Summary(text=said[:_MOST_CHARACTERS], upto=upto)

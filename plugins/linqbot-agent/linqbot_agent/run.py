@@ -153,6 +153,11 @@ class Settings:
     speech: Speech  # says the answer
     stream: bool = False
 
+    @property
+    def run_id(self) -> str:
+        """Return an id of the run, for traces too: the same whenever the turn runs again."""
+        return f"{self.event.event_id}/{self.name}"
+
 
 class Summary(BaseModel):
     text: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from linqbot import LinkPart, MessageEdited, MessageReceived
+from linqbot import BotError, Event, LinkPart, MessageEdited, MessageReceived
 from linqbot.speakers import EDITED, in_mark, name_of, said_by
 
 GO_ON: Final = (
@@ -29,6 +29,21 @@ def prompt_of_edit(edit: MessageEdited) -> str:
     """Return the new text of an edited message for a model."""
     by = edit.sender.handle if edit.is_group else "The person"
     return f"[{in_mark(by)} has edited a message. It says now: {in_mark(edit.text)}]"
+
+
+def prompt_for(event: Event, already_sent: Sequence[str]) -> str:
+    """Return the text of the event's message, in groups with its speaker; of an edit, the new text.
+
+    `already_sent` is what the person has got of an answer that a newer message has interrupted.
+    """
+    if isinstance(event, MessageEdited):
+        return prompt_of_edit(event)
+    if not isinstance(event, MessageReceived):
+        raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
+    if not already_sent:
+        return prompt_of(event)
+    read = "\n".join(said_by("You", text, always=False) for text in already_sent)
+    return f"{prompt_of(event)}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"
 
 
 Change: TypeAlias = Callable[[str], str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from frameworks import Overloaded
+from frameworks import Overloaded, files_in, text_of
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
@@ -33,8 +33,10 @@ class FakeChatModel(BaseChatModel):
         if self.outside.fails:
             self.outside.fails -= 1
             raise Overloaded
-        shown = [(_ROLES.get(each.type, each.type), str(each.text)) for each in messages if each.type != "system"]
-        paragraphs, calls = self.outside.response(shown, sum(each.type == "tool" for each in messages))
+        said = [each for each in messages if each.type != "system"]
+        shown = [(_ROLES.get(each.type, each.type), text_of(each.content)) for each in said]
+        results = sum(each.type == "tool" for each in messages)
+        paragraphs, calls = self.outside.response(shown, results, files_in(each.content for each in said))
         tools = [{"name": name, "id": call_id, "args": {}, "type": "tool_call"} for name, call_id in calls]
         return AIMessage("\n\n".join(paragraphs), tool_calls=tools, usage_metadata=_USAGE)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from agents import Model, ModelResponse, Usage
-from frameworks import Outside, Overloaded
+from frameworks import Outside, Overloaded, files_in, text_of
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
@@ -19,11 +19,6 @@ from openai.types.responses import (
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 
 
-def _text(item: Any) -> str:
-    content = item["content"]
-    return content if isinstance(content, str) else "".join(part["text"] for part in content)
-
-
 class FakeOpenAI(Model):
     model = "gpt-5"
 
@@ -34,9 +29,10 @@ class FakeOpenAI(Model):
         if self._outside.fails:
             self._outside.fails -= 1
             raise Overloaded
-        shown = [(item.get("role", "tool"), _text(item) if "role" in item else "") for item in items]
+        said = [item for item in items if "role" in item]
+        shown = [(item.get("role", "tool"), text_of(item.get("content", ""))) for item in items]
         results = sum(item.get("type") == "function_call_output" for item in items)
-        paragraphs, calls = self._outside.response(shown, results)
+        paragraphs, calls = self._outside.response(shown, results, files_in(item["content"] for item in said))
         output: list[Any] = [
             ResponseFunctionToolCall(type="function_call", name=name, call_id=call_id, arguments="{}")
             for name, call_id in calls

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from frameworks import Outside, Overloaded, TooLong
+from frameworks import Outside, Overloaded, RequestRefused
+from linqbot_agent.written import GO_ON
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
+    BinaryContent,
     ModelMessage,
     ModelRequest,
     ModelResponse,
@@ -27,11 +29,28 @@ def _shown(messages: list[ModelMessage]) -> list[tuple[str, str]]:
             role = "user" if isinstance(message, ModelRequest) else "assistant"
             if not isinstance(part, UserPromptPart | TextPart):
                 continue
-            if shown and shown[-1][0] == role:
-                shown[-1] = (role, f"{shown[-1][1]}\n\n{part.content}")
-            else:
-                shown.append((role, str(part.content)))
+            items = [part.content] if isinstance(part.content, str) else part.content
+            for text in (item for item in items if isinstance(item, str)):
+                if shown and shown[-1][0] == role:
+                    shown[-1] = (role, f"{shown[-1][1]}\n\n{text}")
+                else:
+                    shown.append((role, text))
     return shown
+
+
+def _files(messages: list[ModelMessage]) -> list[bytes]:
+    parts = [part for each in messages for part in each.parts if isinstance(part, UserPromptPart)]
+    return [item.data for part in parts for item in part.content if isinstance(item, BinaryContent)]
+
+
+def _results(messages: list[ModelMessage]) -> int:
+    """Return the number of results of tools since the last message of the person."""
+    results = 0
+    for part in (part for each in messages for part in each.parts):
+        if isinstance(part, UserPromptPart) and part.content != GO_ON:
+            results = 0
+        results += isinstance(part, ToolReturnPart | RetryPromptPart)
+    return results
 
 
 def model_of(outside: Outside) -> FunctionModel:
@@ -39,12 +58,9 @@ def model_of(outside: Outside) -> FunctionModel:
         if outside.fails:
             outside.fails -= 1
             raise Overloaded
-        run_id = messages[-1].run_id
-        parts = [part for each in messages if each.run_id == run_id for part in each.parts]
-        results = sum(isinstance(part, ToolReturnPart | RetryPromptPart) for part in parts)
         try:
-            return outside.response(_shown(messages), results)
-        except TooLong as error:
+            return outside.response(_shown(messages), _results(messages), _files(messages))
+        except RequestRefused as error:
             raise ModelHTTPError(400, "gpt-5") from error
 
     def respond(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:

@@ -7,16 +7,21 @@ and goes on behind what it has said before it was cut off.
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+import pytest
 from linqbot_agent import LinqAgent, idempotency_key
 from linqbot_agent.written import GO_ON
 
 from linqbot import Bot, Context, MessageReceived, Running
 from linqbot.clock import Clock
+
+Answer: TypeAlias = Callable[..., Callable[[Context], Any]]
+"""Takes an `Outside` and arguments of `run`, and returns what answers in a handler."""
 
 PARAGRAPHS = ["A table is free at 8", "It is paid for", "The cook knows of it", "Enjoy your meal"]
 
@@ -25,7 +30,7 @@ class Overloaded(Exception):
     status_code = 529
 
 
-class TooLong(Exception):
+class RequestRefused(Exception):
     status_code = 400
 
 
@@ -43,6 +48,9 @@ class Outside:
         narration: What it writes next to a call of a tool.
         shows: What each result of a tool says behind its text.
         reads: The most characters that the model reads. A longer request is refused.
+        files: The files of each request.
+        unreadable: A file that the model cannot read. A request with it is refused.
+        refused: The number of requests that were refused.
     """
 
     clock: Clock | None = None
@@ -55,10 +63,14 @@ class Outside:
     narration: str = ""
     shows: str = ""
     reads: int = 100_000
+    files: list[list[bytes]] = field(default_factory=list)
+    unreadable: bytes = b""
+    refused: int = 0
 
     def reset(self) -> None:
         self.effects.clear()
         self.requests.clear()
+        self.refused = 0
 
     def note(self, tool: str) -> str:
         self.effects[tool, idempotency_key()] += 1
@@ -69,11 +81,15 @@ class Outside:
             await self.acts()
         return self.note(tool)
 
-    def response(self, messages: list[tuple[str, str]], results: int) -> tuple[list[str], list[tuple[str, str]]]:
+    def response(
+        self, messages: list[tuple[str, str]], results: int, files: list[bytes]
+    ) -> tuple[list[str], list[tuple[str, str]]]:
         """Return the paragraphs of a response, and the names and ids of the tools that it calls."""
-        if sum(len(text) for _, text in messages) > self.reads:
-            raise TooLong
+        if sum(len(text) for _, text in messages) > self.reads or self.unreadable in files:
+            self.refused += 1
+            raise RequestRefused
         self.requests.append(messages)
+        self.files.append(files)
         number = len(self.requests)
         if results < 3:
             narration = [self.narration] if self.narration else []
@@ -88,6 +104,10 @@ class Outside:
         if self.cuts:
             self.cuts -= 1
             raise Overloaded
+
+
+def without_number(text: str) -> str:
+    return text.partition(" (")[0]
 
 
 def bot_of(
@@ -121,7 +141,7 @@ class FakeAnthropic:
             return httpx2.Response(529, json={"type": "error", "error": {"type": "overloaded_error", "message": ""}})
         try:
             content = self._content(asked["messages"])
-        except TooLong:
+        except RequestRefused:
             return httpx2.Response(
                 400, json={"type": "error", "error": {"type": "invalid_request_error", "message": ""}}
             )
@@ -132,11 +152,8 @@ class FakeAnthropic:
     def _content(self, messages: list[Any]) -> list[Any]:
         blocks = [block for each in messages if isinstance(each["content"], list) for block in each["content"]]
         results = sum(block["type"] == "tool_result" for block in blocks)
-        shown = [
-            (each["role"], each["content"] if isinstance(each["content"], str) else _texts(each["content"]))
-            for each in messages
-        ]
-        paragraphs, calls = self._outside.response(shown, results)
+        shown = [(each["role"], text_of(each["content"])) for each in messages]
+        paragraphs, calls = self._outside.response(shown, results, files_in(each["content"] for each in messages))
         tools = [{"type": "tool_use", "id": call_id, "name": name, "input": {}} for name, call_id in calls]
         return [*([{"type": "text", "text": "\n\n".join(paragraphs)}] if paragraphs else []), *tools]
 
@@ -156,8 +173,21 @@ class FakeAnthropic:
         yield _sse("message_stop")
 
 
-def _texts(blocks: list[Any]) -> str:
-    return "".join(block.get("text", "") for block in blocks)
+def text_of(content: Any) -> str:
+    """Return the text of a message, whose content is a text or blocks of any framework."""
+    return content if isinstance(content, str) else "\n\n".join(each["text"] for each in content if "text" in each)
+
+
+def files_in(contents: Iterable[Any]) -> list[bytes]:
+    """Return the files in the contents of messages, whose blocks are those of any framework."""
+    blocks = [block for content in contents if not isinstance(content, str) for block in content]
+    data = (
+        block.get("base64")
+        or block.get("source", {}).get("data")
+        or (block.get("image_url") or block.get("file_data") or "").partition(";base64,")[2]
+        for block in blocks
+    )
+    return [b64decode(each) for each in data if each]
 
 
 def _anthropic_message(content: list[Any]) -> Any:
@@ -231,9 +261,16 @@ def with_pydantic_ai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     return lambda ctx: run(agent, ctx, **how)
 
 
-FRAMEWORKS: dict[str, Callable[..., Callable[[Context], Any]]] = {
+_PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langchain", "pydantic-ai": "pydantic_ai"}
+FRAMEWORKS: dict[str, Answer] = {
     "anthropic": with_anthropic,
     "langgraph": with_langgraph,
     "openai": with_openai,
     "pydantic-ai": with_pydantic_ai,
 }
+
+
+@pytest.fixture(name="framework", params=sorted(FRAMEWORKS))
+def each_framework(request: pytest.FixtureRequest) -> Answer:
+    pytest.importorskip(_PACKAGES[request.param], reason=f"{_PACKAGES[request.param]} is not installed")
+    return FRAMEWORKS[request.param]

@@ -5,13 +5,13 @@ Approvals, budgets and guards work for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from frameworks import FRAMEWORKS, PARAGRAPHS, Outside, bot_of
+from frameworks import PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_number  # noqa: F401 - a fixture
 from linqbot_agent import Budget, LinqAgent, prices
 from linqbot_agent.budget import USED, Used
 from linqbot_agent.written import GO_ON
@@ -20,19 +20,6 @@ from linqbot import Context
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
-
-PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langchain", "pydantic-ai": "pydantic_ai"}
-Answer = Callable[..., Callable[[Context], Any]]
-
-
-@pytest.fixture(params=sorted(FRAMEWORKS))
-def framework(request: pytest.FixtureRequest) -> Answer:
-    pytest.importorskip(PACKAGES[request.param], reason=f"{PACKAGES[request.param]} is not installed")
-    return FRAMEWORKS[request.param]
-
-
-def without_number(text: str) -> str:
-    return text.partition(" (")[0]
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import bot_with, calls, kinds, says, tool
 
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
 
@@ -179,23 +179,3 @@ async def test_an_answer_that_was_begun_goes_on_behind_its_last_message_when_its
         await phone.text("Second")
         assert await phone.replies() == ["One.", "Two."]
     assert len(requests) == 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_refused_request_is_not_made_again_after_a_crash(stream: bool) -> None:
-    provider = Provider(broken_picture)
-    agent = Agent(provider.model)
-
-    async def scenario(phone: Phone) -> None:
-        provider.refused = 0
-        await phone.media(BROKEN, "broken.png", text="Look")
-        await phone.next_reply()
-        await phone.text("And now?")
-        await phone.next_reply()
-
-    async for phone in killed_between_calls(bot_with(agent, LinqAgent(images=1), stream=stream), scenario):
-        # Twice only if the bot was killed before the refusal was on record.
-        assert provider.refused <= 2, phone.killed
-        answers = [each for each in phone.messages if each.startswith("Read")]
-        assert answers == ["Read 2.", "Read 2."], (phone.killed, phone.messages)

@@ -1,0 +1,111 @@
+"""Models of each framework are shown files of the chat, the memory of a person, and summaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from frameworks import PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_number  # noqa: F401 - a fixture
+from linqbot_agent import LinqAgent
+from linqbot_agent.memory import TALK, Talk
+from pydantic_ai.models.function import FunctionModel
+from scripted_agents import kinds, says
+
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+PNG, BROKEN = b"\x89PNG\r\n\x1a\n" + b"good" * 9, b"\x89PNG\r\n\x1a\ncut off"
+
+
+async def test_the_model_sees_the_newest_pictures_and_learns_of_those_that_it_cannot_see(framework: Answer) -> None:
+    outside = Outside()
+    async with talking(bot_of(outside, framework(outside), LinqAgent(images=2))) as phone:
+        for number in range(3):
+            await phone.media(PNG + bytes([number]), f"{number}.png", text="Look")
+            await phone.replies()
+        assert outside.files[-1] == [PNG + b"\1", PNG + b"\2"]
+        role, text = outside.requests[-3][-1]  # that of the first request of the run, without results of tools
+        assert (role, text) == ("user", "[The picture 2.png:]\n\nLook [2.png]")
+        await phone.media(b"<html>no picture</html>", "four.png")
+        await phone.replies()
+    assert "[The picture four.png cannot be shown: its format cannot be read]" in outside.requests[-3][-1][1]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_file_that_the_provider_refuses_is_sent_once_and_the_chat_is_answered(
+    framework: Answer, stream: bool
+) -> None:
+    outside = Outside(unreadable=BROKEN)
+    async with talking(bot_of(outside, framework(outside, stream=stream), LinqAgent(images=2))) as phone:
+        await phone.media(BROKEN, "broken.png", text="Look")
+        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+        assert "[It cannot be shown.]" in str(outside.requests[-1])
+        await phone.media(PNG, "good.png", text="Better?")
+        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+    assert outside.refused == 1
+    assert outside.files[-1] == [PNG]
+    assert "[The picture broken.png cannot be shown: the model cannot read it]" in str(outside.requests[-1])
+
+
+@pytest.mark.slow
+async def test_a_refused_request_is_not_made_again_after_a_crash(framework: Answer) -> None:
+    outside = Outside(unreadable=BROKEN)
+    bot = bot_of(outside, framework(outside, stream=True), LinqAgent(images=1))
+
+    async def scenario(phone: Phone) -> None:
+        outside.reset()
+        await phone.media(BROKEN, "broken.png", text="Look")
+        await phone.replies()
+        await phone.text("And now?")
+
+    async for phone in killed_between_calls(bot, scenario):
+        # Twice only if the bot was killed before the refusal was on record.
+        assert outside.refused <= 2, phone.killed
+        assert [without_number(each) for each in phone.messages[1:5]] == PARAGRAPHS, phone.killed
+        # The second turn knows of the picture, also if the first one was killed behind the answer of the model.
+        assert "broken.png cannot be shown: the model cannot read it" in str(outside.requests[-1]), phone.killed
+
+
+async def test_the_memory_of_a_person_goes_from_chat_to_chat(framework: Answer) -> None:
+    outside = Outside()
+    async with talking(bot_of(outside, framework(outside), LinqAgent(memory="person"))) as ann:
+        bob = ann.person("+14155550143")
+        group = ann.group(bob)
+        await group.text("A table, please")
+        await group.replies()
+        await group.by(bob).text("I am Bob")
+        await group.replies()
+        assert outside.requests[-3] == [("user", f"{bob.handle}: I am Bob")]
+        await ann.text("My number?")
+        await ann.replies()
+        (first, _) = (await ann.state(Talk, name=TALK)).by_message.values()
+    said = first[-1]["parts"][0]["content"]
+    assert [without_number(each) for each in said.split("\n\n")] == PARAGRAPHS
+    assert outside.requests[-3][:3] == [
+        ("user", f"{ann.handle}: A table, please"),
+        ("assistant", said),
+        ("user", "My number?"),
+    ]
+
+
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_a_summary_takes_the_place_of_old_messages(framework: Answer, memory: Any) -> None:
+    given: list[str] = []
+
+    def summarize(messages: Any, _: object) -> Any:
+        given.append(kinds(messages)[-1])
+        return says(f"Summary {len(given)}")
+
+    outside = Outside()
+    plugin = LinqAgent(memory=memory, history=4, summary_model=FunctionModel(summarize))
+    async with talking(bot_of(outside, framework(outside), plugin)) as phone:
+        for n in range(8):
+            await phone.text(f"Text {n}.")
+            await phone.replies()
+    last = outside.requests[-3]
+    assert last[0][1].startswith(f"[Summary of what was said before: Summary {len(given)}]")
+    assert last[-1] == ("user", "Text 7.")
+    # Each text is in one summary or in the history.
+    assert sum("Text 0." in text for text in given) == 1
+    assert all(f"Text {n}." in f"{given} {last}" for n in range(8))
