@@ -112,7 +112,7 @@ def _block(item: Any) -> Message:
     if isinstance(item, str):
         return {"type": "text", "text": item}
     source = {"type": "base64", "media_type": item.media_type, "data": item.base64}
-    return {"type": "image", "source": source}
+    return {"type": "image" if item.is_image else "document", "source": source}
 
 
 def _recorded(message: Any) -> Any:

@@ -254,7 +254,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         """Leave out of an attempt that for which the provider has refused earlier ones."""
         if (run := _run.get()) is not None:
             run.messages = request_context.messages
-            request_context.messages = run.refusals.less_of(run.messages)
+            request_context.messages = await run.refusals.less_of(run.messages)
         return await super().prepare_model_request(ctx, request_context)
 
     async def on_model_request_error(
@@ -262,9 +262,9 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     ) -> ModelResponse:
         """Let a request that the provider refuses be made again with less. The decision is recorded first."""
         run = _run.get()
-        if run is None or run.written.draft.has_text or not _is_refusal(error):
+        if run is None or run.written.draft.has_text:
             raise error
-        if not await run.refusals.ask_again(run.messages, error):
+        if not await run.refusals.ask_again(run.messages, error, is_refusal=_is_refusal(error)):
             raise error
         raise RetryModelRequest from error
 

@@ -1,63 +1,68 @@
-"""The files that a model is shown, of any framework: the newest pictures, fetched within limits. One that cannot be shown is named.
+"""The files that a model is shown, of any framework: the newest pictures and documents, fetched within limits.
 
-This module imports pydantic-ai, so it is imported at the first run of an agent.
+One that cannot be shown is named. A text file is shown as text; a PDF as a document, and as text if the provider has
+refused it. This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection, Sequence
+import io
+import mimetypes
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from pydantic import BaseModel, Field
 from pydantic_ai.messages import BinaryContent
 
 from linqbot import Context, MediaPart
-from linqbot.speakers import in_mark
+from linqbot.speakers import in_mark, said_by
+from linqbot_agent.run import AgentOptions
 
 UNREADABLE: Final = "linqbot_agent.Unreadable"
 _MOST_UNREADABLE: Final = 100
 
 TIMEOUT_S: Final = 15.0
-"""The longest time for one picture, in seconds."""
+"""The longest time for one file, in seconds."""
+DOCUMENT_BYTES: Final = 10 << 20
+"""The largest document to show, in bytes."""
+MOST_CHARACTERS: Final = 40_000
+"""The most characters of a document that are shown as text."""
 
+_PDF: Final = "application/pdf"
 _SIGNATURES: Final = (
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
 )
+_GONE: Final = "it is too large or no longer available"
+_UNKNOWN: Final = "its format cannot be read"
+
+Content: TypeAlias = "list[str | BinaryContent]"
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """The pictures of some messages, by the ids of their parts."""
+class Files:
+    """What a model is shown of the files of some messages."""
 
-    shown: dict[str, BinaryContent]
-    reasons: dict[str, str]  # why others are not shown, in words for the model
+    shown: dict[str, Content]  # by the ids of their parts
 
-    def content_of(self, files: Sequence[MediaPart]) -> list[str | BinaryContent]:
-        """Return the pictures among files, each after its name, and a sentence for each that cannot be shown."""
-        content: list[str | BinaryContent] = []
-        for file in files:
-            name = in_mark(file.filename or "picture")
-            if (picture := self.shown.get(file.id or "")) is not None:
-                content += [f"[The picture {name}:]", picture]
-            elif (reason := self.reasons.get(file.id or "")) is not None:
-                content.append(f"[The picture {name} cannot be shown: {reason}]")
-        return content
+    def content_of(self, files: Sequence[MediaPart]) -> Content:
+        """Return the files that are shown, each after its name, and a sentence for each that cannot be shown."""
+        return [item for file in files for item in self.shown.get(file.id or "", ())]
 
 
 class Unreadable(BaseModel):
-    """The pictures of a chat that the provider of the model has refused. They are not sent again."""
+    """The files of a chat that the provider of the model has refused. They are not sent again."""
 
     digests: list[str] = Field(default_factory=list)  # See `digest`. The oldest first.
 
 
-def digest(picture: BinaryContent) -> str:
-    return hashlib.blake2b(picture.data, digest_size=8).hexdigest()
+def digest(file: BinaryContent) -> str:
+    return hashlib.blake2b(file.data, digest_size=8).hexdigest()
 
 
 async def keep_unreadable(ctx: Context, digests: Sequence[str]) -> None:
@@ -66,32 +71,44 @@ async def keep_unreadable(ctx: Context, digests: Sequence[str]) -> None:
         noted.digests = [*dict.fromkeys([*noted.digests, *digests])][-_MOST_UNREADABLE:]
 
 
-async def pictures(ctx: Context, files: Sequence[MediaPart], *, most: int, max_bytes: int) -> Pictures:
-    """Fetch the newest pictures. Files that are no pictures are left out."""
-    newest = [file for file in files if file.id and _may_be_picture(file)][-most:] if most else []
-    if not newest:
-        return Pictures({}, {})
-    unreadable = (await ctx.state.chat(Unreadable, name=UNREADABLE)).digests
-    read = await asyncio.gather(*(_picture(file, max_bytes, unreadable) for file in newest))
-    found = dict(zip((file.id or "" for file in newest), read, strict=True))
-    return Pictures(
-        {key: each for key, each in found.items() if isinstance(each, BinaryContent)},
-        {key: each for key, each in found.items() if isinstance(each, str)},
+async def shown_files(ctx: Context, files: Sequence[MediaPart], options: AgentOptions) -> Files:
+    """Fetch the newest pictures and documents. Other files are left out."""
+    pictures, documents = (
+        _newest(files, *kind) for kind in ((_may_be_picture, options.images), (_may_be_document, options.documents))
     )
+    if not pictures and not documents:
+        return Files({})
+    unreadable = (await ctx.state.chat(Unreadable, name=UNREADABLE)).digests
+    read = await asyncio.gather(
+        *(_picture(file, options.image_bytes, unreadable) for file in pictures),
+        *(_document(ctx, file, unreadable) for file in documents),
+    )
+    return Files(dict(zip((file.id or "" for file in [*pictures, *documents]), read, strict=True)))
 
 
-async def _picture(file: MediaPart, max_bytes: int, unreadable: Collection[str]) -> BinaryContent | str:
+def _newest(files: Sequence[MediaPart], fits: Callable[[MediaPart], bool], most: int) -> list[MediaPart]:
+    return [file for file in files if file.id and fits(file)][-most:] if most else []
+
+
+async def _picture(file: MediaPart, max_bytes: int, unreadable: Collection[str]) -> Content:
+    name = in_mark(file.filename or "picture")
+
+    def not_shown(reason: str) -> Content:
+        return [f"[The picture {name} cannot be shown: {reason}]"]
+
     if file.is_heic:
-        return "it is in Apple's HEIC format, which models cannot read"
+        return not_shown("it is in Apple's HEIC format, which models cannot read")
     fetched = await file.fetch(max_bytes=max_bytes, timeout_s=TIMEOUT_S)
     if fetched.unavailable is not None:
-        return "it is too large or no longer available"
+        return not_shown(_GONE)
     # A provider refuses a request with a picture that is none, and the picture would come again with each message.
     kind = _kind(fetched.content)
     if kind is None:
-        return "its format cannot be read"
+        return not_shown(_UNKNOWN)
     picture = BinaryContent(fetched.content, media_type=kind)
-    return "the model cannot read it" if digest(picture) in unreadable else picture
+    return (
+        not_shown("the model cannot read it") if digest(picture) in unreadable else [f"[The picture {name}:]", picture]
+    )
 
 
 def _may_be_picture(file: MediaPart) -> bool:
@@ -102,3 +119,72 @@ def _kind(content: bytes) -> str | None:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for signature, kind in _SIGNATURES if content.startswith(signature)), None)
+
+
+async def _document(ctx: Context, file: MediaPart, unreadable: Collection[str]) -> Content:
+    name = in_mark(file.filename or "document")
+    fetched = await file.fetch(max_bytes=DOCUMENT_BYTES, timeout_s=TIMEOUT_S)
+    if fetched.unavailable is not None:
+        return [f"[The file {name} cannot be read: {_GONE}]"]
+    if fetched.content.startswith(b"%PDF-"):
+        document = BinaryContent(fetched.content, media_type=_PDF, identifier=name)
+        return [
+            f"[The file {name}:]",
+            await text_of_file(ctx, document) if digest(document) in unreadable else document,
+        ]
+    text = _decoded(fetched.content)
+    return [
+        f"[The file {name} cannot be read: {_UNKNOWN}]" if text is None else f"[The file {name}:]\n\n{_shown(text)}"
+    ]
+
+
+def _may_be_document(file: MediaPart) -> bool:
+    kind = file.mime_type or ""
+    if kind in ("", "application/octet-stream"):
+        kind = mimetypes.guess_type(file.filename or "")[0] or ""
+    return kind in (_PDF, "application/json") or kind.startswith("text/")
+
+
+def _decoded(content: bytes) -> str | None:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    if b"\0" in content:
+        return None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def _shown(text: str) -> str:
+    """Return the text of a document as a model reads it: no line can be taken for that of a speaker, or for a mark."""
+    left_out = len(text) - MOST_CHARACTERS
+    end = f"[The file goes on: {left_out} more characters are not shown.]" if left_out > 0 else "[End of the file.]"
+    return f"{said_by('The file', text[:MOST_CHARACTERS], always=False)}\n{end}"
+
+
+NOT_SHOWN: Final = "[It cannot be shown.]"
+
+
+async def text_of_file(ctx: Context, file: BinaryContent) -> str:
+    """Return what a model is shown of a file that its provider has refused: the text of a PDF, if it can be read."""
+    if file.media_type != _PDF:
+        return NOT_SHOWN
+    try:
+        text = await asyncio.to_thread(_extracted, file.data)
+    except Exception as error:  # noqa: BLE001 - a stranger has made the file
+        why = "Install linqbot-agent[pdf]." if isinstance(error, ImportError) else None
+        ctx.log.warning("agent.file_unreadable", error=type(error).__name__, why=why)
+        text = ""
+    return _shown(text) if text.strip() else "[It cannot be read.]"
+
+
+def _extracted(content: bytes) -> str:
+    from pypdf import PdfReader  # an extra
+
+    text = ""
+    for page in PdfReader(io.BytesIO(content)).pages:
+        text += f"{page.extract_text()}\n"
+        if len(text) > MOST_CHARACTERS:
+            break
+    return text

@@ -171,7 +171,8 @@ class _DurableTool(BaseTool):
 def _block(item: Any) -> Message:
     if isinstance(item, str):
         return {"type": "text", "text": item}
-    return {"type": "image", "base64": item.base64, "mime_type": item.media_type}
+    file = {"base64": item.base64, "mime_type": item.media_type}
+    return {"type": "image", **file} if item.is_image else {"type": "file", "filename": item.identifier, **file}
 
 
 def _message(recorded: Any) -> Any:

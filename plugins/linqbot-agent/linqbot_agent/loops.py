@@ -128,14 +128,14 @@ class Loop:
         is_ours = [*shown][: self.start] == [each["content"] for each in self._said]
         most = history_tokens(model)
         self._given = fitting(self._past.messages, self._settings.run_id, most) if is_ours else []
-        return [*self._formed(self._refusals.less_of(self._given))], self.start if is_ours else 0
+        return [*self._formed(await self._refusals.less_of(self._given))], self.start if is_ours else 0
 
     def _formed(self, messages: Iterable[ModelMessage]) -> Iterator[Message]:
-        for role, group in itertools.groupby(messages, key=_role):
+        said = (message for message in messages if [*_items(message)])
+        for role, group in itertools.groupby(said, key=_role):
             items = [item for message in group for item in _items(message)]
             is_text = all(isinstance(item, str) for item in items)
-            if items:
-                yield {"role": role, "content": "\n\n".join(items) if is_text else [*map(self._block, items)]}
+            yield {"role": role, "content": "\n\n".join(items) if is_text else [*map(self._block, items)]}
 
     async def ask(
         self,
@@ -185,9 +185,10 @@ class Loop:
                             response = await request(go_on(draft.said), write if self.stream else _ignore)
                     except Exception as error:
                         self.model_error = error
-                        if draft.has_text or getattr(error, "status_code", None) not in _REFUSED:
-                            raise
-                        if not await self._refusals.ask_again(self._given, error):
+                        is_refusal = getattr(error, "status_code", None) in _REFUSED
+                        if draft.has_text or not await self._refusals.ask_again(
+                            self._given, error, is_refusal=is_refusal
+                        ):
                             raise
             lines.end()
             return response

@@ -2,7 +2,7 @@
 
 With `memory="person"`, the exchanges in all chats are kept as state of the person. The history of a request has a
 limited size: the oldest messages are left out first, each with the work of its tools. A request that the provider refuses
-is made again with less: without pictures, then with less and less history. Messages are those of pydantic-ai. This module
+is made again with less: without files, then with less and less history. Messages are those of pydantic-ai. This module
 imports it, so it is imported at the first run of an agent.
 """
 
@@ -26,12 +26,13 @@ from pydantic_ai.messages import (
     TextPart,
     ToolCallPart,
     ToolReturnPart,
+    UserContent,
     UserPromptPart,
 )
 from pydantic_core import to_json
 
 from linqbot import Context, Event, MessageReceived
-from linqbot_agent.files import digest
+from linqbot_agent.files import NOT_SHOWN, digest, text_of_file
 from linqbot_agent.written import BYTES_PER_TOKEN
 
 TALK: Final = "linqbot_agent.Talk"
@@ -129,11 +130,11 @@ PICTURE_TOKENS: Final = 1600
 """An estimate of what providers count for a picture."""
 
 
-LEFT_OUT: Final = {1: "pictures", 2: "half of the history", 3: "three quarters of the history", 4: "the history"}
+LEFT_OUT: Final = {1: "files", 2: "half of the history", 3: "three quarters of the history", 4: "the history"}
 """The levels of `lessened` above 0: what each leaves out, in words for the log."""
 
-NOT_SHOWN: Final = "[It cannot be shown.]"
-_PICTURES: Final = (BinaryContent, ImageUrl)
+_UNFORMED: Final = frozenset({"NotImplementedError", "RuntimeError", "UserError", "ValueError"})
+"""The names of errors by which frameworks say that a model does not take a kind of file."""
 
 
 def trimmed(groups: Sequence[Group], most_tokens: int | None) -> list[Group]:
@@ -150,15 +151,18 @@ def trimmed(groups: Sequence[Group], most_tokens: int | None) -> list[Group]:
     return kept[::-1]
 
 
-def lessened(messages: Sequence[ModelMessage], run_id: str | None, level: int) -> list[ModelMessage]:
+def lessened(
+    messages: Sequence[ModelMessage], run_id: str | None, level: int, texts: Mapping[str, str]
+) -> list[ModelMessage]:
     """Return less of the messages of a request.
 
     Args:
         run_id: The run of the request. The messages of others are its history.
-        level: 0 returns all, 1 leaves out pictures, and the next levels parts of the history as well: see `LEFT_OUT`.
+        level: 0 returns all, 1 leaves out files, and the next levels parts of the history as well: see `LEFT_OUT`.
+        texts: What stands in place of files, by their digests.
     """
     if level:
-        messages = [_without_pictures(message) for message in messages]
+        messages = [_without_files(message, texts) for message in messages]
     if level <= 1:
         return list(messages)
     past = [message for message in messages if message.run_id != run_id]
@@ -189,7 +193,7 @@ class Refusals:
     """Lets a request that the provider refuses be made again with less. What a run leaves out is recorded.
 
     Attributes:
-        unreadable: The digests of the pictures without which the provider no longer refused a request.
+        unreadable: The digests of the files without which the provider no longer refused a request.
     """
 
     def __init__(self, ctx: Context, run_id: str) -> None:
@@ -198,6 +202,7 @@ class Refusals:
         self._run_id = run_id
         self._level = 0  # see `lessened`; it rises for the rest of the run
         self._place = ""
+        self._texts: dict[str, str] = {}  # those of the files that are left out, by their digests
 
     def begin(self, place: str) -> None:
         """Begin a request, with what is on record of it under the name of its step."""
@@ -209,14 +214,29 @@ class Refusals:
     def _refused(self) -> str:
         return f"{self._place}-{self._level}/refused"
 
-    def less_of(self, messages: Sequence[ModelMessage]) -> list[ModelMessage]:
+    async def less_of(self, messages: Sequence[ModelMessage]) -> list[ModelMessage]:
         """Leave out of the messages of a request that for which the provider has refused earlier ones."""
-        return lessened(messages, self._run_id, self._level)
+        if self._level:
+            await self._read(messages)
+        return lessened(messages, self._run_id, self._level, self._texts)
 
-    async def ask_again(self, messages: Sequence[ModelMessage], error: Exception) -> bool:
-        """Return True if a request that was refused may be made again, with less. This is recorded first."""
-        level = next_level(messages, self._run_id, self._level)
-        if level is None:
+    async def _read(self, messages: Iterable[ModelMessage]) -> None:
+        for file in files_in(messages):
+            if (key := digest(file)) not in self._texts:
+                self._texts[key] = await text_of_file(self._ctx, file)
+
+    async def ask_again(self, messages: Sequence[ModelMessage], error: Exception, *, is_refusal: bool) -> bool:
+        """Return True if a request that has failed may be made again, with less. This is recorded first.
+
+        Args:
+            is_refusal: True if the provider has refused it. Otherwise the framework may not have been able to send a file.
+        """
+        is_unformed = type(error).__name__ in _UNFORMED
+        if not is_unformed and not is_refusal:
+            return False
+        await self._read(messages)
+        level = next_level(messages, self._run_id, self._level, self._texts)
+        if level is None or (level > 1 and not is_refusal):
             return False
         self._ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
         self._level = await self._ctx.once(self._refused, lambda _: level, kind=int, retry=True, restartable=True)
@@ -225,27 +245,36 @@ class Refusals:
     def accepted(self, messages: Iterable[ModelMessage]) -> None:
         """Note what the provider could not read, once it has answered a request."""
         if self._level == 1:
-            self.unreadable = [digest(each) for each in pictures_in(messages)]
+            self.unreadable = [digest(each) for each in files_in(messages)]
 
 
-def next_level(messages: Sequence[ModelMessage], run_id: str | None, level: int) -> int | None:
+def next_level(
+    messages: Sequence[ModelMessage], run_id: str | None, level: int, texts: Mapping[str, str]
+) -> int | None:
     """Return the next level that leaves out more of the messages; None if there is none."""
-    present = lessened(messages, run_id, level)
-    return next((each for each in LEFT_OUT if each > level and lessened(messages, run_id, each) != present), None)
+    present = lessened(messages, run_id, level, texts)
+    levels = (each for each in LEFT_OUT if each > level and lessened(messages, run_id, each, texts) != present)
+    return next(levels, None)
 
 
-def pictures_in(messages: Iterable[ModelMessage]) -> Iterator[BinaryContent]:
+def files_in(messages: Iterable[ModelMessage]) -> Iterator[BinaryContent]:
     for message in messages:
         for part in message.parts:
             if isinstance(part, UserPromptPart) and not isinstance(part.content, str):
                 yield from (item for item in part.content if isinstance(item, BinaryContent))
 
 
-def _without_pictures(message: ModelMessage) -> ModelMessage:
+def _without_files(message: ModelMessage, texts: Mapping[str, str]) -> ModelMessage:
     if not isinstance(message, ModelRequest):
         return message
+
+    def instead(item: UserContent) -> UserContent:
+        if isinstance(item, ImageUrl):
+            return NOT_SHOWN
+        return texts[digest(item)] if isinstance(item, BinaryContent) else item
+
     parts = [
-        replace(part, content=[NOT_SHOWN if isinstance(each, _PICTURES) else each for each in part.content])
+        replace(part, content=[instead(each) for each in part.content])
         if isinstance(part, UserPromptPart) and not isinstance(part.content, str)
         else part
         for part in message.parts

@@ -183,7 +183,9 @@ class _RecordedModel(Model):
 def _block(item: Any) -> Message:
     if isinstance(item, str):
         return {"type": "input_text", "text": item}
-    return {"type": "input_image", "image_url": item.data_uri, "detail": "auto"}
+    if item.is_image:
+        return {"type": "input_image", "image_url": item.data_uri, "detail": "auto"}
+    return {"type": "input_file", "filename": item.identifier, "file_data": item.data_uri}
 
 
 def _arguments(written: str) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class LinqAgent:
             each; None writes none. Not in groups with `memory="chat"`.
         images: The number of the newest pictures that the model is shown: 0 shows the names of files only.
         image_bytes: The largest picture to show, in bytes.
+        documents: The number of the newest PDF and text files of at most 10 MiB that the model is shown; 0 shows names only.
+            A PDF that the provider refuses is shown as text, if pypdf is installed (`linqbot-agent[pdf]`).
         budget: What one person may use of the model in a period, such as a day; None for any amount.
         elsewhere: The names of tools that may act outside of the chat of their turn, without approval. Other tools may
             not: their calls to Linq are refused.
@@ -73,7 +75,7 @@ class LinqAgent:
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `history`, `history_tokens`, `images`, `image_bytes` or `max_messages` is no such number, `memory`,
+        BotError: `history`, `history_tokens`, `images`, `image_bytes`, `documents` or `max_messages` is no such number, `memory`,
             `other_topic` or `outage` is unknown, or `approvers` or `needs_approval` is
             one text.
     """
@@ -98,24 +100,24 @@ class LinqAgent:
         summary_model: Any = None,
         images: int = 0,
         image_bytes: int = 4 << 20,
+        documents: int = 0,
         sorry: str | None = SORRY,
         outage: Outage = "apologise",
         max_messages: int = 10,
         more: str = MORE,
     ) -> None:
-        if not 0 <= history < 1000:
-            raise BotError(f"LinqAgent(history={history!r}): give a number of messages, from 0 to 999.")
         if memory not in (None, *get_args(Memory)):
             raise BotError(f"LinqAgent(memory={memory!r}): give 'chat', 'person' or None.")
-        for name, limit in (
-            ("history_tokens", history_tokens),
-            ("image_bytes", image_bytes),
-            ("max_messages", max_messages),
+        for name, value, least, most in (
+            ("history", history, 0, 999),
+            ("images", images, 0, 100),
+            ("documents", documents, 0, 100),
+            ("history_tokens", history_tokens, 1, None),
+            ("image_bytes", image_bytes, 1, None),
+            ("max_messages", max_messages, 1, None),
         ):
-            if limit is not None and limit < 1:
-                raise BotError(f"LinqAgent({name}={limit!r}): give 1 or more.")
-        if not 0 <= images <= 100:
-            raise BotError(f"LinqAgent(images={images!r}): give a number of pictures, from 0 to 100.")
+            if value is not None and not least <= value <= (most or value):
+                raise BotError(f"LinqAgent({name}={value!r}): give a number from {least} to {most or 'any'}.")
         if isinstance(approvers, str):
             raise BotError(f"LinqAgent(approvers={approvers!r}): give a list of handles, such as [{approvers!r}].")
         if isinstance(needs_approval, str):
@@ -131,6 +133,7 @@ class LinqAgent:
             summary_model=summary_model,
             images=images,
             image_bytes=image_bytes,
+            documents=documents,
             elsewhere=frozenset(elsewhere),
             unapproved=frozenset(unapproved),
             needs_approval=needs_approval if callable(needs_approval) else frozenset(needs_approval),

@@ -35,7 +35,7 @@ from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.durability import booked
 from linqbot_agent.entries import Entries
-from linqbot_agent.files import Pictures, pictures
+from linqbot_agent.files import Files, shown_files
 from linqbot_agent.memory import Group, drop_oldest, exchanges, readable, tool_messages, trimmed
 from linqbot_agent.prices import history_tokens
 from linqbot_agent.run import AgentTurn, Settings, Summary
@@ -78,7 +78,7 @@ async def remembered(settings: Settings, entries: Entries, model: str | None, *,
     groups: list[Group]
     if turn.options.memory is None:
         ids, groups, is_group = [], [], True
-        shown = await pictures(ctx, files, most=turn.options.images, max_bytes=turn.options.image_bytes)
+        shown = await shown_files(ctx, files, turn.options)
     elif turn.options.memory == "person":
         ids, groups, shown = await _of_person(settings, files, with_current=with_current)
         is_group = False
@@ -125,12 +125,12 @@ def _to_leave_out(groups: Sequence[Group], turn: AgentTurn, tokens: int | None) 
 
 async def _of_person(
     settings: Settings, files: Sequence[MediaPart], *, with_current: bool
-) -> tuple[list[str | None], list[Group], Pictures]:
+) -> tuple[list[str | None], list[Group], Files]:
     ctx, turn = settings.ctx, settings.turn
     found = await exchanges(ctx, settings.event, turn.options.history * 2)
     ids: list[str | None] = list(found)
     groups: list[Group] = list(found.values())
-    shown = await pictures(ctx, files, most=turn.options.images, max_bytes=turn.options.image_bytes)
+    shown = await shown_files(ctx, files, turn.options)
     if with_current and isinstance(ctx.event, MessageReceived):
         content: list[str | BinaryContent] = [prompt_of(ctx.event) or "[no text]", *shown.content_of(files)]
         ids.append(ctx.event.message_id)
@@ -140,7 +140,7 @@ async def _of_person(
 
 async def _of_chat(
     settings: Settings, files: Sequence[MediaPart], *, with_current: bool
-) -> tuple[list[str | None], list[Group], Pictures, bool]:
+) -> tuple[list[str | None], list[Group], Files, bool]:
     ctx, turn = settings.ctx, settings.turn
     current = ctx.event.message_id
     is_of_person = isinstance(ctx.event, MessageReceived | MessageEdited)
@@ -157,7 +157,7 @@ async def _of_chat(
     theirs = [file for entry in entries[-turn.options.history :] if entry.speaker != "me" for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
-    shown = await pictures(ctx, every, most=turn.options.images, max_bytes=turn.options.image_bytes)
+    shown = await shown_files(ctx, every, turn.options)
     ids = {entry.id for entry in entries}
     shown_work = readable({key: messages for key, messages in work.items() if key in ids}, ctx)
     groups = list(_messages(entries, shown_work, shown, is_group=history.is_group))
@@ -182,7 +182,7 @@ def work_of(messages: Iterable[ModelMessage]) -> list[Any]:
 
 
 def _messages(
-    entries: Sequence[HistoryEntry], work: dict[str, list[ModelMessage]], shown: Pictures, *, is_group: bool
+    entries: Sequence[HistoryEntry], work: dict[str, list[ModelMessage]], shown: Files, *, is_group: bool
 ) -> Iterator[Group]:
     for entry in entries:
         said = entry.shown(is_group=is_group)

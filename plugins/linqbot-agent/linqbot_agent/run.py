@@ -85,6 +85,7 @@ class AgentOptions:
     summary_model: Any
     images: int
     image_bytes: int
+    documents: int
     elsewhere: Collection[str]
     unapproved: Collection[str]
     needs_approval: NeedsApproval

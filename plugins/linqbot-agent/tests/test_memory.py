@@ -263,7 +263,7 @@ async def test_a_summary_is_bought_once_wherever_the_bot_is_killed() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"memory": "group"}, {"history_tokens": 0}, {"image_bytes": 0}, {"images": 101}, {"images": -1}]
+    "wrong", [{"memory": "group"}, {"history_tokens": 0}, {"image_bytes": 0}, {"images": 101}, {"documents": -1}]
 )
 def test_settings_of_the_memory_are_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(BotError, match="LinqAgent"):

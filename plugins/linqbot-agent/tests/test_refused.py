@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, Mode
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import bot_with, calls, kinds, says, tool
+from structlog.testing import capture_logs
 
 from linqbot.testing import talking
 
@@ -179,3 +181,17 @@ async def test_an_answer_that_was_begun_goes_on_behind_its_last_message_when_its
         await phone.text("Second")
         assert await phone.replies() == ["One.", "Two."]
     assert len(requests) == 3
+
+
+async def test_a_file_that_the_framework_cannot_send_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unable(messages: list[ModelMessage]) -> Exception | None:
+        return NotImplementedError("Only images") if pictures(messages) else None
+
+    provider = Provider(unable)
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    with capture_logs() as logs:
+        async with talking(bot_with(Agent(provider.model), LinqAgent(documents=1))) as phone:
+            await phone.media(b"%PDF-1.4", "menu.pdf", text="Look")
+            assert (await phone.next_reply())[:4] == "Read"
+    assert "[It cannot be read.]" in str(kinds(provider.requests[-1]))
+    assert [each["why"] for each in logs if each["event"] == "agent.file_unreadable"] == ["Install linqbot-agent[pdf]."]
