@@ -21,7 +21,7 @@ from linqbot_agent.bubbles import OutputChecks
 from linqbot_agent.capabilities import KnownLinks, People, ToolGuard
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries, with_cut_texts
-from linqbot_agent.files import keep_unreadable
+from linqbot_agent.files import keep_transcripts, keep_unreadable
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
 from linqbot_agent.run import Answer, Prompt, Settings
@@ -47,7 +47,7 @@ async def answered(
         _model(agent),
         with_current=prompt is not None or isinstance(settings.event, MessageEdited),
     )
-    given = prompt_for(settings.event, settings.ctx.already_sent) if prompt is None else prompt
+    given = prompt_for(settings.event, settings.ctx.already_sent, past.words) if prompt is None else prompt
     questions = _questions(settings, run.entries)
     capabilities = [People(questions), OutputChecks(), *_guards(settings)]
     async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):
@@ -64,9 +64,10 @@ async def answered(
         bubbles=run.entries.said,
         steps=run.entries.steps,
         work=work_of(result.messages) if memory == "chat" else [],
-        talk=talk_of(settings, result.messages, text) if memory == "person" else [],
+        talk=talk_of(settings, past.words, result.messages, text) if memory == "person" else [],
         summary=past.summary,
         unreadable=run.refusals.unreadable,
+        heard=past.heard,
         asked=questions.asked,
         has_unrecorded=run.entries.has_unrecorded,
     )
@@ -119,6 +120,8 @@ async def keep_answer(answer: Answer, settings: Settings) -> None:
     await remember(ctx, event, answer.work)
     await keep(ctx, event, answer.talk, limit=options.history * (2 if options.summary_model else 1))
     await keep_unreadable(ctx, answer.unreadable)
+    if options.memory is not None:
+        await keep_transcripts(ctx, answer.heard)
     await keep_summary(ctx, event, summary_key(settings), answer.summary)
 
 
@@ -132,14 +135,15 @@ def _questions(settings: Settings, entries: Entries) -> Questions:
     return Questions(settings.ctx, settings.name, entries, options, approver=settings.approver)
 
 
-def talk_of(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
+def talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     if not isinstance(settings.event, MessageReceived):
         return []
-    talk = exchange_of(prompt_of(settings.event), messages, answer)
+    prompt = f"{prompt_of(settings.event)}{heard}"
+    talk = exchange_of(prompt, messages, answer)
     if len(to_json(talk)) <= MOST_BYTES:
         return talk
     # Results of tools, or an answer, that are longer than all that is kept would displace it.
-    return exchange_of(prompt_of(settings.event), messages[:1], answer[:_LONGEST])
+    return exchange_of(prompt, messages[:1], answer[:_LONGEST])
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:

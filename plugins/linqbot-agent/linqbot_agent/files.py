@@ -1,7 +1,7 @@
-"""The files that a model is shown, of any framework: the newest pictures and documents, fetched within limits.
+"""The files that a model is shown, of any framework: the newest pictures and documents, and what voice memos say.
 
 One that cannot be shown is named. A text file is shown as text; a PDF as a document, and as text if the provider has
-refused it. This module imports pydantic-ai, so it is imported at the first run of an agent.
+refused it. A voice memo is shown as its transcript, which is made once, and kept about the person. This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import asyncio
 import hashlib
 import io
 import mimetypes
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from pydantic import BaseModel, Field
 from pydantic_ai.messages import BinaryContent
 
-from linqbot import Context, MediaPart
+from linqbot import Context, MediaPart, MessageEdited, MessageReceived
 from linqbot.speakers import in_mark, said_by
-from linqbot_agent.run import AgentOptions
+from linqbot_agent.entries import Entries
+from linqbot_agent.run import AgentOptions, Settings
 
 UNREADABLE: Final = "linqbot_agent.Unreadable"
 _MOST_UNREADABLE: Final = 100
@@ -41,18 +43,80 @@ _SIGNATURES: Final = (
 _GONE: Final = "it is too large or no longer available"
 _UNKNOWN: Final = "its format cannot be read"
 
+TRANSCRIPTS: Final = "linqbot_agent.Transcripts"
+MEMO_BYTES: Final = 25 << 20
+"""The largest voice memo to transcribe, in bytes."""
+_MOST_HEARD: Final = 16 << 10
+"""The most characters of a transcript. A longer one is cut."""
+_MOST_TRANSCRIPTS: Final = 64 << 10
+"""The most characters of transcripts that are stored about a person. The oldest are dropped first."""
+
 Content: TypeAlias = "list[str | BinaryContent]"
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What a model is shown of the files of some messages."""
+    """The files of some messages as a model is shown them."""
 
     shown: dict[str, Content]  # by the ids of their parts
+    heard: Mapping[str, str]  # what voice memos say, by the same; empty for one that cannot be heard
+
+    def words_of(self, files: Sequence[MediaPart]) -> str:
+        """Return the marks of what voice memos among files say."""
+        texts = [text for file in files if (text := self.heard.get(file.id or "")) is not None]
+        return "".join(
+            f" [The voice memo says: {in_mark(each)}]" if each else " [It cannot be heard.]" for each in texts
+        )
 
     def content_of(self, files: Sequence[MediaPart]) -> Content:
         """Return the files that are shown, each after its name, and a sentence for each that cannot be shown."""
         return [item for file in files for item in self.shown.get(file.id or "", ())]
+
+
+class Transcripts(BaseModel):
+    """The transcripts of the voice memos of a person.
+
+    Attributes:
+        by_file: By the id of the part of the message, the oldest first.
+    """
+
+    by_file: dict[str, str] = Field(default_factory=dict)
+
+
+async def heard(settings: Settings, entries: Entries) -> dict[str, str]:
+    """Return what voice memos of the person say, by the ids of their parts: those of the message, and earlier ones.
+
+    Those of the message are transcribed, each once. A text is empty if that has failed.
+    """
+    ctx, event, transcribe = settings.ctx, settings.event, settings.turn.options.transcribe
+    if transcribe is None or not isinstance(event, MessageReceived | MessageEdited):
+        return {}
+
+    async def transcript(memo: MediaPart) -> str:
+        await settings.turn.account.check()
+        fetched = await memo.fetch(max_bytes=MEMO_BYTES, timeout_s=TIMEOUT_S)
+        if fetched.unavailable is not None:
+            return ""
+        try:
+            async with asyncio.timeout(settings.timeout_s):
+                return (await transcribe(fetched))[:_MOST_HEARD]
+        except Exception as error:  # noqa: BLE001 - the person must be answered all the same
+            ctx.log.warning("agent.not_transcribed", error=type(error).__name__)
+            return ""
+
+    said = {**(await ctx.state.person(Transcripts, name=TRANSCRIPTS)).by_file}
+    files = event.media if isinstance(event, MessageReceived) else ()
+    for memo in (file for file in files if file.id and file.is_voice_memo):
+        said[memo.id or ""] = (await entries.step(f"transcript@{memo.id}", partial(transcript, memo))).result
+    return said
+
+
+async def keep_transcripts(ctx: Context, said: Mapping[str, str]) -> None:
+    if any(said.values()):
+        kept = (await ctx.state.person(Transcripts, name=TRANSCRIPTS)).by_file
+        kept |= {key: text for key, text in said.items() if text}
+        while sum(map(len, kept.values())) > _MOST_TRANSCRIPTS:
+            del kept[next(iter(kept))]
 
 
 class Unreadable(BaseModel):
@@ -71,19 +135,21 @@ async def keep_unreadable(ctx: Context, digests: Sequence[str]) -> None:
         noted.digests = [*dict.fromkeys([*noted.digests, *digests])][-_MOST_UNREADABLE:]
 
 
-async def shown_files(ctx: Context, files: Sequence[MediaPart], options: AgentOptions) -> Files:
+async def shown_files(
+    ctx: Context, files: Sequence[MediaPart], options: AgentOptions, said: Mapping[str, str]
+) -> Files:
     """Fetch the newest pictures and documents. Other files are left out."""
     pictures, documents = (
         _newest(files, *kind) for kind in ((_may_be_picture, options.images), (_may_be_document, options.documents))
     )
     if not pictures and not documents:
-        return Files({})
+        return Files({}, said)
     unreadable = (await ctx.state.chat(Unreadable, name=UNREADABLE)).digests
     read = await asyncio.gather(
         *(_picture(file, options.image_bytes, unreadable) for file in pictures),
         *(_document(ctx, file, unreadable) for file in documents),
     )
-    return Files(dict(zip((file.id or "" for file in [*pictures, *documents]), read, strict=True)))
+    return Files(dict(zip((file.id or "" for file in [*pictures, *documents]), read, strict=True)), said)
 
 
 def _newest(files: Sequence[MediaPart], fits: Callable[[MediaPart], bool], most: int) -> list[MediaPart]:

@@ -89,8 +89,10 @@ class Loop:
         """Run a framework to its end, and return what was said."""
         await self._questions.run(work)
         said = "\n\n".join(self.speech.said)
-        talk = talk_of(self._settings, [], said) if self._turn.options.memory == "person" else []
-        kept = Answer(outputs=[], talk=talk, summary=self._past.summary, unreadable=self._refusals.unreadable)
+        past, remembers = self._past, self._turn.options.memory == "person"
+        talk = talk_of(self._settings, past.words, [], said) if remembers else []
+        unreadable = self._refusals.unreadable
+        kept = Answer(outputs=[], talk=talk, summary=past.summary, unreadable=unreadable, heard=past.heard)
         await keep_answer(kept, self._settings)
         return said
 
@@ -106,7 +108,7 @@ class Loop:
         )
         messages = self._past.messages
         if isinstance(event, MessageReceived | MessageEdited):
-            prompt = prompt_for(event, self._ctx.already_sent)
+            prompt = prompt_for(event, self._ctx.already_sent, self._past.words)
             messages.append(ModelRequest(parts=[UserPromptPart(prompt)], run_id=run_id))
         else:
             while messages and isinstance(messages[-1], ModelResponse):

@@ -24,6 +24,7 @@ from linqbot_agent.run import (
     NeedsApproval,
     OtherTopic,
     Outage,
+    Transcribe,
     apologise,
     run,
 )
@@ -49,6 +50,9 @@ class LinqAgent:
         image_bytes: The largest picture to show, in bytes.
         documents: The number of the newest PDF and text files of at most 10 MiB that the model is shown; 0 shows names only.
             A PDF that the provider refuses is shown as text, if pypdf is installed (`linqbot-agent[pdf]`).
+        transcribe: An async function that is given a voice memo as a `Fetched`, with `content` and `mime_type`, and returns
+            what it says. The model is shown this text, and it is stored about the person; None shows names only. A function
+            that raises, or needs longer than a request may, lets the model know that the memo cannot be heard.
         budget: What one person may use of the model in a period, such as a day; None for any amount.
         elsewhere: The names of tools that may act outside of the chat of their turn, without approval. Other tools may
             not: their calls to Linq are refused.
@@ -101,6 +105,7 @@ class LinqAgent:
         images: int = 0,
         image_bytes: int = 4 << 20,
         documents: int = 0,
+        transcribe: Transcribe | None = None,
         sorry: str | None = SORRY,
         outage: Outage = "apologise",
         max_messages: int = 10,
@@ -134,6 +139,7 @@ class LinqAgent:
             images=images,
             image_bytes=image_bytes,
             documents=documents,
+            transcribe=transcribe,
             elsewhere=frozenset(elsewhere),
             unapproved=frozenset(unapproved),
             needs_approval=needs_approval if callable(needs_approval) else frozenset(needs_approval),

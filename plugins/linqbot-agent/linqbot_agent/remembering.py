@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -35,7 +35,7 @@ from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.durability import booked
 from linqbot_agent.entries import Entries
-from linqbot_agent.files import Files, shown_files
+from linqbot_agent.files import Files, heard, shown_files
 from linqbot_agent.memory import Group, drop_oldest, exchanges, readable, tool_messages, trimmed
 from linqbot_agent.prices import history_tokens
 from linqbot_agent.run import AgentTurn, Settings, Summary
@@ -62,6 +62,8 @@ class Remembered:
     messages: list[ModelMessage]  # the history
     # The summary that was written now, of what is too old to be shown; None if there is none.
     summary: Summary | None = None
+    heard: dict[str, str] = field(default_factory=dict)  # what the voice memos of the message say; see `files.heard`
+    words: str = ""  # the same as marks
 
 
 async def remembered(settings: Settings, entries: Entries, model: str | None, *, with_current: bool) -> Remembered:
@@ -74,16 +76,17 @@ async def remembered(settings: Settings, entries: Entries, model: str | None, *,
     if ctx.event.chat_id is None:
         return Remembered([])
     files = ctx.event.media if isinstance(ctx.event, MessageReceived) else ()
+    said = await heard(settings, entries)
     ids: list[str | None]
     groups: list[Group]
     if turn.options.memory is None:
         ids, groups, is_group = [], [], True
-        shown = await shown_files(ctx, files, turn.options)
+        shown = await shown_files(ctx, files, turn.options, said)
     elif turn.options.memory == "person":
-        ids, groups, shown = await _of_person(settings, files, with_current=with_current)
+        ids, groups, shown = await _of_person(settings, files, said, with_current=with_current)
         is_group = False
     else:
-        ids, groups, shown, is_group = await _of_chat(settings, files, with_current=with_current)
+        ids, groups, shown, is_group = await _of_chat(settings, files, said, with_current=with_current)
     summarizes = turn.options.summary_model is not None and not is_group and isinstance(settings.event, MessageReceived)
     before = await summary_of(ctx, summary_key(settings)) if summarizes else None
     if before is not None and before.upto in ids:
@@ -107,7 +110,8 @@ async def remembered(settings: Settings, entries: Entries, model: str | None, *,
     if not with_current and (content := shown.content_of(files)):
         # Not in the prompt, which must be the same in each run of the turn, even if the picture is gone by then.
         messages.append(ModelRequest(parts=[UserPromptPart(content)]))
-    return Remembered(messages, written)
+    new = {key: said[key] for file in files if (key := file.id or "") in said}
+    return Remembered(messages, written, new, shown.words_of(files))
 
 
 def summary_key(settings: Settings) -> str:
@@ -124,22 +128,25 @@ def _to_leave_out(groups: Sequence[Group], turn: AgentTurn, tokens: int | None) 
 
 
 async def _of_person(
-    settings: Settings, files: Sequence[MediaPart], *, with_current: bool
+    settings: Settings, files: Sequence[MediaPart], said: Mapping[str, str], *, with_current: bool
 ) -> tuple[list[str | None], list[Group], Files]:
     ctx, turn = settings.ctx, settings.turn
     found = await exchanges(ctx, settings.event, turn.options.history * 2)
     ids: list[str | None] = list(found)
     groups: list[Group] = list(found.values())
-    shown = await shown_files(ctx, files, turn.options)
+    shown = await shown_files(ctx, files, turn.options, said)
     if with_current and isinstance(ctx.event, MessageReceived):
-        content: list[str | BinaryContent] = [prompt_of(ctx.event) or "[no text]", *shown.content_of(files)]
+        content: list[str | BinaryContent] = [
+            f"{prompt_of(ctx.event)}{shown.words_of(files)}" or "[no text]",
+            *shown.content_of(files),
+        ]
         ids.append(ctx.event.message_id)
         groups.append([ModelRequest(parts=[UserPromptPart(content)])])
     return ids, groups, shown
 
 
 async def _of_chat(
-    settings: Settings, files: Sequence[MediaPart], *, with_current: bool
+    settings: Settings, files: Sequence[MediaPart], said: Mapping[str, str], *, with_current: bool
 ) -> tuple[list[str | None], list[Group], Files, bool]:
     ctx, turn = settings.ctx, settings.turn
     current = ctx.event.message_id
@@ -157,7 +164,7 @@ async def _of_chat(
     theirs = [file for entry in entries[-turn.options.history :] if entry.speaker != "me" for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
-    shown = await shown_files(ctx, every, turn.options)
+    shown = await shown_files(ctx, every, turn.options, said)
     ids = {entry.id for entry in entries}
     shown_work = readable({key: messages for key, messages in work.items() if key in ids}, ctx)
     groups = list(_messages(entries, shown_work, shown, is_group=history.is_group))
@@ -185,7 +192,7 @@ def _messages(
     entries: Sequence[HistoryEntry], work: dict[str, list[ModelMessage]], shown: Files, *, is_group: bool
 ) -> Iterator[Group]:
     for entry in entries:
-        said = entry.shown(is_group=is_group)
+        said = f"{entry.shown(is_group=is_group)}{shown.words_of(entry.media)}"
         group: list[ModelMessage] = []
         if entry.speaker == "me":
             group.append(ModelResponse(parts=[TextPart(said)]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel
 
-from linqbot import BotError, Context, Event
+from linqbot import BotError, Context, Event, Fetched
 from linqbot.clock import Clock
 from linqbot.errors import TurnDeferred
 from linqbot.language import in_language
@@ -39,6 +39,10 @@ Memory: TypeAlias = Literal["chat", "person"]
 
 NeedsApproval: TypeAlias = Collection[str] | Callable[[str, Mapping[str, Any], str | None], bool]
 """The tools whose calls need approval: see `LinqAgent`."""
+
+
+Transcribe: TypeAlias = Callable[[Fetched], Awaitable[str]]
+"""Returns what a voice memo says: see `LinqAgent`."""
 
 
 OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
@@ -86,6 +90,7 @@ class AgentOptions:
     images: int
     image_bytes: int
     documents: int
+    transcribe: Transcribe | None
     elsewhere: Collection[str]
     unapproved: Collection[str]
     needs_approval: NeedsApproval
@@ -175,7 +180,8 @@ class Answer(BaseModel):
     has_unrecorded: bool = False  # True if a tool was called whose calls are not recorded
     talk: list[Any] = []  # with `memory="person"`, what is kept of the run; see `memory.exchange_of`
     summary: Summary | None = None  # the summary that was written in the run; None if there is none
-    unreadable: list[str] = []  # the digests of pictures that the provider has refused in the run
+    unreadable: list[str] = []  # the digests of files that the provider has refused in the run
+    heard: dict[str, str] = {}  # what voice memos say; see `files.heard`
 
 
 TROUBLE: Final = "linqbot_agent.Trouble"

@@ -31,19 +31,21 @@ def prompt_of_edit(edit: MessageEdited) -> str:
     return f"[{in_mark(by)} has edited a message. It says now: {in_mark(edit.text)}]"
 
 
-def prompt_for(event: Event, already_sent: Sequence[str]) -> str:
+def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> str:
     """Return the text of the event's message, in groups with its speaker; of an edit, the new text.
 
-    `already_sent` is what the person has got of an answer that a newer message has interrupted.
+    `heard` is what its voice memos say, as marks; `already_sent` is what the person has got of an answer that a newer message has interrupted.
     """
     if isinstance(event, MessageEdited):
         return prompt_of_edit(event)
     if not isinstance(event, MessageReceived):
         raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
     if not already_sent:
-        return prompt_of(event)
+        return f"{prompt_of(event)}{heard}"
     read = "\n".join(said_by("You", text, always=False) for text in already_sent)
-    return f"{prompt_of(event)}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"
+    return (
+        f"{prompt_of(event)}{heard}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"
+    )
 
 
 Change: TypeAlias = Callable[[str], str]

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from frameworks import PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_number  # noqa: F401 - a fixture
-from linqbot_agent import LinqAgent
+from linqbot_agent import Budget, LinqAgent
+from linqbot_agent.files import TRANSCRIPTS, Transcripts
 from linqbot_agent.memory import TALK, Talk
 from pydantic_ai.models.function import FunctionModel
 from scripted_agents import kinds, says
 
+from linqbot import Fetched
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +123,57 @@ async def test_a_refused_request_is_not_made_again_after_a_crash(framework: Answ
         assert outside.refused <= 2, phone.killed
         assert [without_number(each) for each in phone.messages[1:5]] == PARAGRAPHS, phone.killed
         assert TEXT in str(outside.requests[-1]), phone.killed
+
+
+@pytest.mark.slow
+async def test_a_voice_memo_is_transcribed_once_wherever_the_bot_is_killed(framework: Answer) -> None:
+    outside, heard, deals = Outside(), list[str](), 0
+
+    async def transcribe(memo: Fetched) -> str:
+        heard.append(memo.mime_type)
+        return f"A table for [two]\nplease, {len(heard)}"  # words it in another way each time
+
+    bot = bot_of(outside, framework(outside), LinqAgent(transcribe=transcribe))
+
+    async def scenario(phone: Phone) -> None:
+        outside.reset()
+        heard.clear()
+        await phone.voice_memo(b"caff" + b"\0" * 99)
+        await phone.replies()
+        await phone.text("Thanks")
+
+    async for phone in killed_between_calls(bot, scenario):
+        deals += 1
+        # Twice only if the bot was killed before the transcript was on record.
+        assert heard in (["audio/x-caf"], ["audio/x-caf"] * 2), phone.killed
+        words = f"[The voice memo says: A table for (two) please, {len(heard)}]"
+        assert outside.requests[-1][0] == ("user", f"[Audio Message.caf] {words}"), phone.killed
+        assert [without_number(each) for each in phone.messages[1:5]] == PARAGRAPHS, phone.killed
+    assert deals > 10
+
+
+@pytest.mark.parametrize("memory", ["chat", "person", None])
+async def test_a_voice_memo_that_cannot_be_transcribed_is_answered(framework: Answer, memory: Any) -> None:
+    outside, heard = Outside(), 0
+
+    async def transcribe(memo: Fetched) -> str:
+        nonlocal heard
+        heard += 1
+        if heard == 1:
+            raise OSError("away")
+        return "Hello!"
+
+    plugin = LinqAgent(transcribe=transcribe, memory=memory, budget=Budget(requests=6, notice="Used up."))
+    async with talking(bot_of(outside, framework(outside), plugin)) as phone:
+        for words in ("[It cannot be heard.]", "[The voice memo says: Hello!]"):
+            await phone.voice_memo(b"caff" + b"\0" * 99)
+            assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+            assert any(text == f"[Audio Message.caf] {words}" for _, text in outside.requests[-3]), outside.requests[-3]
+        await phone.voice_memo(b"caff" + b"\0" * 99)
+        assert await phone.replies() == ["Used up."]
+        kept = await phone.state(Transcripts, name=TRANSCRIPTS)
+    assert heard == 2  # none for a person whose budget is used up
+    assert list(kept.by_file.values()) == (["Hello!"] if memory else [])
 
 
 async def test_the_memory_of_a_person_goes_from_chat_to_chat(framework: Answer) -> None:
