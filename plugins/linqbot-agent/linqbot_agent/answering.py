@@ -26,6 +26,7 @@ from linqbot_agent.memory import MOST_BYTES, exchange_of, keep
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
 from linqbot_agent.run import Answer, Prompt, Settings
 from linqbot_agent.saying import outputs_of, text_of
+from linqbot_agent.toolset import ServerTools
 from linqbot_agent.written import prompt_for, prompt_of
 
 __all__ = ["ModelFailed", "answered", "cut", "repeated"]
@@ -51,7 +52,10 @@ async def answered(
     questions = _questions(settings, run.entries)
     capabilities = [People(questions), OutputChecks(), *_guards(settings)]
     async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):
-        work = completed(agent, run, given, deps=deps, history=past.messages, capabilities=capabilities)
+        toolsets = await _toolsets(settings, run)
+        work = completed(
+            agent, run, given, deps=deps, history=past.messages, capabilities=capabilities, toolsets=toolsets
+        )
         result = await questions.run(work)
     outputs, said = outputs_of(result.output), ""
     text = text_of(outputs)
@@ -75,6 +79,14 @@ async def answered(
     answer = Answer.model_validate(with_cut_texts(answer.model_dump(mode="json")))
     await keep_answer(answer, settings)
     return answer
+
+
+async def _toolsets(settings: Settings, run: Run) -> list[ServerTools]:
+    if not settings.servers:
+        return []
+    from linqbot_agent.mcp import tools_of
+
+    return [ServerTools(run, await tools_of(settings.servers, settings.ctx, settings.name))]
 
 
 async def repeated(

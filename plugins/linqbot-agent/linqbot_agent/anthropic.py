@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from anthropic import AsyncAnthropic, beta_async_tool, beta_tool
 from anthropic.lib.tools import BetaAsyncFunctionTool, BetaFunctionTool, ToolError
@@ -14,6 +14,10 @@ from pydantic_core import to_json
 
 from linqbot import BotError, Context
 from linqbot_agent.loops import Loop, Message, go_on, running
+from linqbot_agent.run import ServerTool
+
+if TYPE_CHECKING:
+    from linqbot_agent.mcp import McpServer
 
 Tool: TypeAlias = Callable[..., Any] | BetaAsyncFunctionTool[Any] | BetaFunctionTool[Any]
 """A function whose docstring describes it, or what `beta_tool` and `beta_async_tool` of the SDK make of one."""
@@ -35,6 +39,7 @@ async def run(
     timeout_s: float = 60.0,
     sorry: str | EllipsisType | None = ...,
     approver: str = "asker",
+    servers: Sequence[McpServer] = (),
     **options: Any,
 ) -> str | None:
     """Answer the event's message with a model of Anthropic, in the event's chat.
@@ -52,6 +57,7 @@ async def run(
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
+        servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
         options: Further arguments of `client.messages.create`, such as `system`.
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
@@ -60,13 +66,21 @@ async def run(
 
     Example: `await run(client, ctx, model="claude-sonnet-4-6", system="You take bookings.", tools=[book])`
     """
-    known = {tool.name: tool for tool in map(_as_tool, tools)}
+    given = [*map(_as_tool, tools)]
     request = {"model": model, "max_tokens": max_tokens, **options}
-    if known:
-        request["tools"] = [tool.to_dict() for tool in known.values()]
     async with running(
-        ctx, _block, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(TooManyRequests,)
+        ctx,
+        _block,
+        stream=stream,
+        timeout_s=timeout_s,
+        sorry=sorry,
+        approver=approver,
+        servers=servers,
+        failures=(TooManyRequests,),
     ) as loop:
+        known = {tool.name: tool for tool in [*given, *map(_of_server, loop.tools)]}
+        if known:
+            request["tools"] = [tool.to_dict() for tool in known.values()]
         messages = await loop.conversation()
 
         async def work() -> None:
@@ -156,6 +170,17 @@ async def _result(loop: Loop, tools: Mapping[str, Any], call: Any) -> Message:
     result = await loop.call(name, call["id"], call["input"], make)
     content = {"content": result} if isinstance(result, str) else result
     return {"type": "tool_result", "tool_use_id": call["id"], **content}
+
+
+def _of_server(tool: ServerTool) -> BetaAsyncFunctionTool[Any]:
+    async def call(**arguments: Any) -> str:
+        text, is_error = await tool.call(arguments)
+        if is_error:
+            raise ToolError(text)
+        return text
+
+    schema: Any = tool.schema
+    return BetaAsyncFunctionTool(call, name=tool.name, description=tool.description, input_schema=schema)
 
 
 def _as_tool(tool: Tool) -> BetaAsyncFunctionTool[Any] | BetaFunctionTool[Any]:

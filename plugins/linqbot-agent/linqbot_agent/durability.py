@@ -52,6 +52,7 @@ from pydantic_ai.exceptions import (
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart, UserPromptPart
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.toolsets import AbstractToolset
 from pydantic_ai.usage import RunUsage
 from pydantic_core import to_json, to_jsonable_python
 
@@ -158,11 +159,13 @@ async def completed(
     deps: object,
     history: Sequence[ModelMessage] = (),
     capabilities: Sequence[AbstractCapability[Any]] = (),
+    toolsets: Sequence[AbstractToolset[Any]] = (),
 ) -> Result:
     """Run an agent, with all that its earlier runs in this turn have recorded."""
     check_toolsets(agent)
     token = _run.set(run)
     arguments: dict[str, Any] = {"deps": deps, "message_history": history, "usage": AttributedUsage()}
+    arguments["toolsets"] = toolsets
     # A history brings no system prompt of its own.
     arguments["capabilities"] = [_durability(run), ReinjectSystemPrompt(), *capabilities]
     try:
@@ -313,18 +316,26 @@ class _Steps(JournalCallableOperationBackend[None]):
         run = _run.get()
         if run is None or isinstance(operation_id, EventStreamHandlerId):
             return await body()
-        if isinstance(operation_id, ModelRequestId):
-            step = await _answer(run, body)
-        else:
-            is_recorded, tally = True, None
-            if isinstance(operation_id, ToolsetCallToolId):
-                name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
-                tally = run.settings.turn.account.tally_of_tool(tool_use)
-            step = await run.entries.step(name, partial(_fitting, body), is_recorded=is_recorded, tally=tally)
+        if isinstance(operation_id, ToolsetCallToolId):
+            return await called(run, name, body)
+        is_request = isinstance(operation_id, ModelRequestId)
+        step = await (_answer(run, body) if is_request else run.entries.step(name, partial(_fitting, body)))
         record_durable_unit(executed=step.is_made)
-        if step.is_made:
-            _count(run.settings.turn.counts, operation_id, step.result)
+        if is_request and step.is_made:
+            _count(run.settings.turn.counts, step.result)
         return step.result
+
+
+async def called(run: Run, name: str, call: Callable[[], Awaitable[object]]) -> Any:
+    """Return the result of a call of a tool, as JSON data: from the record, or made now."""
+    turn = run.settings.turn
+    tally = turn.account.tally_of_tool(tool_use)
+    step = await run.entries.step(
+        f"{name}@{_detail.get()}", partial(_fitting, call), is_recorded=_is_recorded.get(), tally=tally
+    )
+    record_durable_unit(executed=step.is_made)
+    turn.counts.tool_calls += step.is_made
+    return step.result
 
 
 @dataclass(slots=True)
@@ -430,13 +441,10 @@ def booked(settings: Settings, request: str = "") -> Tally[Used] | None:
     return settings.turn.account.tally(lambda answer: price(answer, settings.ctx, settings.turn.unpriced), request)
 
 
-def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> None:
-    if isinstance(operation_id, ModelRequestId):
-        counts.requests += 1
-        counts.input_tokens += result["usage"].get("input_tokens", 0)
-        counts.output_tokens += result["usage"].get("output_tokens", 0)
-    elif isinstance(operation_id, ToolsetCallToolId):
-        counts.tool_calls += 1
+def _count(counts: Counts, response: Any) -> None:
+    counts.requests += 1
+    counts.input_tokens += response["usage"].get("input_tokens", 0)
+    counts.output_tokens += response["usage"].get("output_tokens", 0)
 
 
 def _durability(run: Run | None, models: Mapping[str, Model] | None = None) -> LinqDurability:

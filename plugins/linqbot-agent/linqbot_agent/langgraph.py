@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import EllipsisType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
@@ -29,10 +29,16 @@ from langgraph.graph.state import CompiledStateGraph
 
 from linqbot import BotError, Context
 from linqbot_agent.loops import Message, current_loop, running
+from linqbot_agent.run import ServerTool
+
+if TYPE_CHECKING:
+    from linqbot_agent.mcp import McpServer
+
+Graph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
 
 
 async def run(
-    graph: CompiledStateGraph[Any, Any, Any, Any],
+    graph: Graph | Callable[[list[BaseTool]], Graph],
     ctx: Context,
     *,
     stream: bool = False,
@@ -41,6 +47,7 @@ async def run(
     timeout_s: float = 60.0,
     sorry: str | EllipsisType | None = ...,
     approver: str = "asker",
+    servers: Sequence[McpServer] = (),
 ) -> str | None:
     """Answer the event's message with a graph, in the event's chat.
 
@@ -49,7 +56,8 @@ async def run(
     All else in the graph runs again in each run of the turn.
 
     Args:
-        graph: The compiled graph, whose state has `messages`.
+        graph: The compiled graph, whose state has `messages`. With `servers`, a function that is given their tools, which are
+            durable, and returns the graph.
         stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         state: Further values of the state with which the graph begins.
         config: As for `graph.ainvoke`.
@@ -57,16 +65,32 @@ async def run(
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
+        servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:
-        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, or no durable model was asked.
+        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, no durable model was asked, or
+            there are `servers`, but no function that takes their tools.
 
     Example: `await run(graph, ctx)`
     """
     async with running(
-        ctx, _block, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=(GraphRecursionError,)
+        ctx,
+        _block,
+        stream=stream,
+        timeout_s=timeout_s,
+        sorry=sorry,
+        approver=approver,
+        servers=servers,
+        failures=(GraphRecursionError,),
     ) as loop:
+        if not isinstance(graph, CompiledStateGraph):
+            graph = graph([durable(_ServerTool.of(tool)) for tool in loop.tools])
+        elif servers:
+            raise BotError(
+                "A graph is compiled with its tools, so run(servers=…) takes a function that builds it. Write: "
+                "run(lambda tools: create_agent(durable(model), [durable(book), *tools]), ctx, servers=[…])."
+            )
         messages = await loop.conversation()
         said = await loop.answer(graph.ainvoke({**(state or {}), "messages": messages}, config))
         if not loop.has_asked:
@@ -173,6 +197,22 @@ def _block(item: Any) -> Message:
         return {"type": "text", "text": item}
     file = {"base64": item.base64, "mime_type": item.media_type}
     return {"type": "image", **file} if item.is_image else {"type": "file", "filename": item.identifier, **file}
+
+
+class _ServerTool(BaseTool):
+    tool: Any
+
+    @classmethod
+    def of(cls, tool: ServerTool) -> _ServerTool:
+        return cls(tool=tool, name=tool.name, description=tool.description, args_schema=tool.schema)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002
+        text, is_error = await self.tool.call(input["args"])
+        status = "error" if is_error else "success"
+        return ToolMessage(text, tool_call_id=input["id"], name=self.name, status=status)
+
+    def _run(self, *_: Any, **__: Any) -> Any:
+        raise BotError("A tool of an MCP server works with ainvoke only, as run(graph, ctx) does.")
 
 
 def _message(recorded: Any) -> Any:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from types import EllipsisType
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_core import to_json
@@ -37,9 +37,12 @@ from linqbot_agent.memory import Refusals, fitting
 from linqbot_agent.prices import history_tokens, known, price_of
 from linqbot_agent.progress import PROGRESS, Progress, text_comes
 from linqbot_agent.remembering import Remembered, remembered
-from linqbot_agent.run import Answer, Settings, apologise, trouble, turn_of
+from linqbot_agent.run import Answer, ServerTool, Settings, apologise, trouble, turn_of
 from linqbot_agent.saying import Speech
 from linqbot_agent.written import GO_ON, Change, Lines, changed, prompt_for
+
+if TYPE_CHECKING:
+    from linqbot_agent.mcp import McpServer
 
 Message = dict[str, Any]
 """A message as providers take it: with `role` and `content`."""
@@ -61,6 +64,7 @@ class Loop:
         speech: Says the answer.
         start: The number of messages before what the run adds.
         deferred: Set if the provider has cut a response that was being said: the turn runs again.
+        tools: The tools of MCP servers.
         has_asked: True once the model was asked, or its response was on record.
     """
 
@@ -70,6 +74,7 @@ class Loop:
         self.speech = settings.speech
         self.start = 0
         self._block = block
+        self.tools: Sequence[ServerTool] = ()
         self._said: list[Message] = []  # these messages
         self._past = Remembered([])  # the same as messages of pydantic-ai
         self._given: Sequence[ModelMessage] = ()  # those of the present request
@@ -239,6 +244,7 @@ class Loop:
             A text in place of the result, if the call was refused or not approved.
         """
         options = self._turn.options
+        asks = asks or any(each.name == tool and each.asks for each in self.tools)
         is_approved = asks or needs_approval(options.needs_approval, tool, arguments, self._speaker)
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
             return reason
@@ -304,6 +310,7 @@ async def running(
     timeout_s: float,
     sorry: str | EllipsisType | None,
     approver: str,
+    servers: Sequence[McpServer] = (),
     failures: tuple[type[Exception], ...] = (),
 ) -> AsyncIterator[Loop]:
     """Run a block as an agent's run. If the model fails, the person hears an apology, or the turn waits for the model.
@@ -311,7 +318,7 @@ async def running(
     Args:
         block: The form of a text or a file in a message of the framework.
         sorry: The text to say when the model fails. Without it, that of `LinqAgent`.
-        approver: See `linqbot_agent.run`.
+        approver, servers: See `linqbot_agent.run`.
         failures: The errors of the framework that mean that the model's answers are of no use.
     """
     turn = turn_of(ctx)
@@ -322,6 +329,10 @@ async def running(
         token = running_loop.set(loop)
         try:
             async with progress.watching(ctx, key=f"{name}/progress"):
+                if servers:
+                    from linqbot_agent.mcp import tools_of
+
+                    loop.tools = await tools_of(servers, ctx, name)
                 yield loop
             turn.counts.runs += 1
             (await trouble(ctx)).said_at = None

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import EllipsisType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import agents
 from agents import Agent, FunctionTool, Handoff, Model, ModelBehaviorError, ModelProvider, ModelResponse, RunConfig
@@ -17,6 +17,10 @@ from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, Context
 from linqbot_agent.loops import Loop, Message, running
+from linqbot_agent.run import ServerTool
+
+if TYPE_CHECKING:
+    from linqbot_agent.mcp import McpServer
 
 _HOSTED: Final = (
     agents.CodeInterpreterTool,
@@ -42,6 +46,7 @@ async def run(
     timeout_s: float = 60.0,
     sorry: str | EllipsisType | None = ...,
     approver: str = "asker",
+    servers: Sequence[McpServer] = (),
 ) -> str | None:
     """Answer the event's message with an agent of the OpenAI Agents SDK, in the event's chat.
 
@@ -57,6 +62,7 @@ async def run(
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
+        servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:
@@ -68,12 +74,20 @@ async def run(
     config = run_config or RunConfig(tracing_disabled=True)
     failures = (agents.MaxTurnsExceeded, ModelBehaviorError)
     async with running(
-        ctx, _block, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, failures=failures
+        ctx,
+        _block,
+        stream=stream,
+        timeout_s=timeout_s,
+        sorry=sorry,
+        approver=approver,
+        servers=servers,
+        failures=failures,
     ) as loop:
         messages: Any = await loop.conversation()
         recorded = _Recording(loop, config.model_provider)
         own = recorded.model(config.model) if isinstance(config.model, Model) else config.model
         config = replace(config, model=own, model_provider=recorded)
+        recorded.servers = [*map(_of_server, loop.tools)]
         made = recorded.agent(agent)
         return await loop.answer(agents.Runner.run(made, messages, context=ctx, max_turns=max_turns, run_config=config))
     return None
@@ -86,6 +100,7 @@ class _Recording(ModelProvider):
         self._loop = loop
         self._provider = provider
         self._agents: dict[int, Agent[Any]] = {}
+        self.servers: list[FunctionTool] = []  # the tools of MCP servers, which each agent gets
 
     def get_model(self, model_name: str | None) -> Model:
         return self.model(self._provider.get_model(model_name))
@@ -98,10 +113,11 @@ class _Recording(ModelProvider):
             return made
         if agent.output_type not in (None, str) or agent.mcp_servers:
             raise BotError(
-                f"The agent {agent.name} has an output_type or mcp_servers, which linqbot_agent.openai does not record."
+                f"The agent {agent.name} has an output_type or mcp_servers, which linqbot_agent.openai does not record. "
+                "For an MCP server, write: run(agent, ctx, servers=[McpServer(…)])."
             )
         model = self.model(agent.model) if isinstance(agent.model, Model) else agent.model
-        tools = [self._tool(tool) for tool in agent.tools]
+        tools = [self._tool(tool) for tool in [*agent.tools, *self.servers]]
         made = agent.clone(model=model, model_settings=agent.model_settings, tools=tools, handoffs=[])
         self._agents[id(agent)] = made  # agents may hand over to each other
         made.handoffs = [
@@ -186,6 +202,14 @@ def _block(item: Any) -> Message:
     if item.is_image:
         return {"type": "input_image", "image_url": item.data_uri, "detail": "auto"}
     return {"type": "input_file", "filename": item.identifier, "file_data": item.data_uri}
+
+
+def _of_server(tool: ServerTool) -> FunctionTool:
+    async def call(_: object, arguments: str) -> str:
+        text, _is_error = await tool.call(_arguments(arguments))
+        return text
+
+    return FunctionTool(tool.name, tool.description, tool.schema, call, strict_json_schema=False)
 
 
 def _arguments(written: str) -> dict[str, Any]:

@@ -60,7 +60,8 @@ class LinqAgent:
             the name of the tool, its arguments as the model wrote them, and the handle of the person for whom the agent
             runs (None without one), and returns True if the call needs an approval. It is called in each run of the turn,
             so it returns the same for the same call.
-        unapproved: The names of tools with `metadata={"writes": True}` that need no approval. Others need one.
+        unapproved: The names of tools that need no approval, although they have `metadata={"writes": True}`, or their MCP
+            server marks them with `destructiveHint`.
         known_links: True keeps web addresses and phone numbers out of answers that occur nowhere in what the model was
             shown. The model is asked again once; then they are cut. With `run(stream=True)` they are cut at once.
         approvers: Handles of people, such as owners, who may approve calls of tools for everyone in a group. The person
@@ -156,6 +157,7 @@ class LinqAgent:
         self._unpriced: set[str] = set()
         self._clock: Clock | None = None
         self._store: Storage | None = None
+        self._connections: dict[Any, Any] = {}
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:
@@ -179,6 +181,11 @@ class LinqAgent:
         self._clock, self._store = running.clock, running.storage
 
     @hookimpl
+    async def stopped(self) -> None:
+        for link in self._connections.values():
+            await link.close()
+
+    @hookimpl
     def register_broadcast_checks(self) -> Iterable[Callable[[str, Sequence[str]], None]]:
         return [check_broadcast]
 
@@ -192,6 +199,7 @@ class LinqAgent:
             clock=self._clock,
             unpriced=self._unpriced,
             counts=self.counts,
+            connections=self._connections,
         )
 
 

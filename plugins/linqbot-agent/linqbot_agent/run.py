@@ -29,6 +29,8 @@ from linqbot_agent.saying import Output, Speech, say, text_of
 if TYPE_CHECKING:
     from pydantic_ai.agent import AbstractAgent
 
+    from linqbot_agent.mcp import McpServer
+
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
 
@@ -112,6 +114,7 @@ class AgentTurn:
     clock: Clock | None  # the bot's clock; None if the bot does not run
     unpriced: set[str]  # the models whose price is not known, of all runs of the bot
     counts: Counts
+    connections: dict[Any, Any]  # the ways to MCP servers, of all runs of the bot; see `mcp.tools_of`
     _runs: int = field(default=0, init=False)
     _is_running: bool = field(default=False, init=False)
 
@@ -158,11 +161,23 @@ class Settings:
     progress: Progress  # the text to say if nothing was said for a while
     speech: Speech  # says the answer
     stream: bool = False
+    servers: Sequence[McpServer] = ()
 
     @property
     def run_id(self) -> str:
         """Return an id of the run, for traces too: the same whenever the turn runs again."""
         return f"{self.event.event_id}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTool:
+    """A tool of an MCP server. Its calls return a text, and True if the text is that of an error."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    asks: bool  # True if each call needs approval
+    call: Callable[[dict[str, Any]], Awaitable[tuple[str, bool]]]
 
 
 class Summary(BaseModel):
@@ -214,6 +229,7 @@ async def run(
     sorry: str | EllipsisType | None = ...,
     outage: Outage | None = None,
     approver: str = "asker",
+    servers: Sequence[McpServer] = (),
 ) -> str | None:
     """Answer the event's message with an agent, in the event's chat.
 
@@ -237,6 +253,7 @@ async def run(
         outage: What becomes of the message when the model's provider is away; None is as `LinqAgent` says.
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
+        servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
     Returns:
         The text that was said, a paragraph for each `Say`; empty if there was none. None if the model failed, or the
         person has used up the budget.
@@ -257,7 +274,7 @@ async def run(
 
         soon = Progress(in_language(progress, "one_moment"), progress_after_s, turn.clock)
         speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
-        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, stream)
+        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, stream, servers)
         given = ctx if deps is None else deps
         try:
             if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:

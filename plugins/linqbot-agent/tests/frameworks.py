@@ -51,6 +51,7 @@ class Outside:
         files: The files of each request.
         unreadable: A file that the model cannot read. A request with it is refused.
         refused: The number of requests that were refused.
+        calls: The names of the tools that it calls.
     """
 
     clock: Clock | None = None
@@ -66,6 +67,7 @@ class Outside:
     files: list[list[bytes]] = field(default_factory=list)
     unreadable: bytes = b""
     refused: int = 0
+    calls: Sequence[str] = ("reserve", "charge", "notify")
 
     def reset(self) -> None:
         self.effects.clear()
@@ -93,7 +95,8 @@ class Outside:
         number = len(self.requests)
         if results < 3:
             narration = [self.narration] if self.narration else []
-            return narration, [("reserve", "c1"), ("charge", "c2")] if not results else [("notify", "c3")]
+            calls = [*zip(self.calls, ("c1", "c2", "c3"), strict=True)]
+            return narration, calls[2:] if results else calls[:2]
         said = messages[-2][1] if messages[-1][1] == GO_ON else ""
         read = len(said.split("\n\n")) if said else 0
         return [f"{each} ({number})." for each in self.paragraphs[read:]], []
@@ -248,7 +251,11 @@ def with_langgraph(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     from linqbot_agent.langgraph import durable, run
 
     model = FakeChatModel(outside=outside)
-    graph = create_agent(durable(model), [*map(durable, tools_of(outside))], system_prompt="Host.")
+
+    def build(tools: Sequence[Any] = ()) -> Any:
+        return create_agent(durable(model), [*map(durable, tools_of(outside)), *tools], system_prompt="Host.")
+
+    graph = build if how.get("servers") else build()
     return lambda ctx: run(graph, ctx, **how)
 
 

@@ -80,8 +80,12 @@ async def test_the_sdk_may_say_that_a_tool_needs_approval(asks: bool) -> None:
 
 @pytest.mark.parametrize(
     "agent",
-    [Agent("a", output_type=int), Agent("a", tools=[agents.ComputerTool(cast("Any", None))])],
-    ids=["output", "tool"],
+    [
+        Agent("a", output_type=int),
+        Agent("a", tools=[agents.ComputerTool(cast("Any", None))]),
+        Agent("a", mcp_servers=[cast("Any", None)]),
+    ],
+    ids=["output", "tool", "server"],
 )
 async def test_what_cannot_be_recorded_is_refused(agent: Agent[Any]) -> None:
     async with talking(bot_of(Outside(), lambda ctx: run(agent, ctx))) as phone:
