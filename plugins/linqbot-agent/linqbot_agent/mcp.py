@@ -50,7 +50,7 @@ _LONGEST_EVENT: Final = 32 << 20
 
 @dataclass(frozen=True, eq=False)
 class McpServer:
-    """An MCP server. Give it to the `run` of any framework: `run(…, servers=[ledger])`.
+    """An MCP server. Make it once, outside of handlers, and give it to the `run` of any framework: `run(…, servers=[ledger])`.
 
     The model knows the tool `book` of the server `ledger` as `ledger_book`, and so do `needs_approval=`, `unapproved=` and
     `elsewhere=` of `LinqAgent`. A tool with `destructiveHint`, and without `readOnlyHint`, needs approval.
@@ -93,11 +93,18 @@ async def tools_of(servers: Iterable[McpServer], ctx: Context, run: str) -> list
     Args:
         run: The name of the run, the same whenever the turn runs again.
     Raises:
+        BotError: two servers have the same id.
         ConnectionError: a server is away. The turn runs again.
     """
     turn, tools = turn_of(ctx), list[ServerTool]()
     for server in servers:
-        link = turn.connections.setdefault(server, _Link(server))
+        link = turn.connections.setdefault(server.id, _Link(server))
+        if link.server is not server:
+            # It may have another token. And a connection for each message would be left open.
+            raise BotError(
+                f"Two MCP servers have the id {server.id!r}. Make each McpServer once, outside of the handler, with an id of "
+                "its own."
+            )
         for listed in await ctx.once(f"{run}/mcp/{server.id}", link.tools, retry=True, restartable=True):
             # An id has no underscore, so the names of servers stay apart.
             plain = "".join(each if each in _OF_NAMES else "_" for each in listed["name"])
@@ -112,7 +119,7 @@ class _Link:
     """The way to a server: a connection, and another one when it breaks."""
 
     def __init__(self, server: McpServer) -> None:
-        self._server = server
+        self.server = server
         self._current: _Connection | None = None
         self._tasks = set[asyncio.Task[None]]()
 
@@ -142,7 +149,7 @@ class _Link:
     async def _request(self, make: Callable[[Client], Awaitable[T]]) -> T:
         failed: Exception | None = None
         try:
-            async with asyncio.timeout(self._server.timeout_s):
+            async with asyncio.timeout(self.server.timeout_s):
                 # The connection may have broken while it was not used, such as when the server was restarted.
                 for _ in range(2):
                     try:
@@ -159,11 +166,11 @@ class _Link:
         while isinstance(failed, ExceptionGroup):
             failed = failed.exceptions[0]
         # Without the error itself, whose text is the server's.
-        raise ConnectionError(f"The MCP server {self._server.id} did not answer: {type(failed).__name__}") from None
+        raise ConnectionError(f"The MCP server {self.server.id} did not answer: {type(failed).__name__}") from None
 
     def _connection(self) -> _Connection:
         if self._current is None or self._current.task.done():
-            self._current = _Connection(self._server)
+            self._current = _Connection(self.server)
             self._tasks.add(self._current.task)
             self._current.task.add_done_callback(self._tasks.discard)
         return self._current

@@ -157,7 +157,7 @@ class LinqAgent:
         self._unpriced: set[str] = set()
         self._clock: Clock | None = None
         self._store: Storage | None = None
-        self._connections: dict[Any, Any] = {}
+        self._connections: dict[str, Any] = {}
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:

@@ -114,7 +114,7 @@ class AgentTurn:
     clock: Clock | None  # the bot's clock; None if the bot does not run
     unpriced: set[str]  # the models whose price is not known, of all runs of the bot
     counts: Counts
-    connections: dict[Any, Any]  # the ways to MCP servers, of all runs of the bot; see `mcp.tools_of`
+    connections: dict[str, Any]  # the ways to MCP servers by their ids, of all runs of the bot; see `mcp.tools_of`
     _runs: int = field(default=0, init=False)
     _is_running: bool = field(default=False, init=False)
 

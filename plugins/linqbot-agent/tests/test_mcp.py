@@ -322,6 +322,18 @@ def test_a_server_without_an_id_or_with_its_token_in_the_code_is_refused(server_
     assert "hunter2" not in repr(McpServer("ledger", "https://ledger.example/mcp", token=lambda: "hunter2"))
 
 
+async def test_a_server_that_is_made_for_each_message_is_refused() -> None:
+    agent, shop = Agent(Script(says("Hi."), says("Hi.")).model), Shop()
+    bot = bot_of(Outside(), lambda ctx: run(agent, ctx, servers=[McpServer("shop", shop.server())]), attempts=1)
+    async with talking(bot) as phone:
+        await phone.text("Hi")
+        assert await phone.replies() == ["Hi."]
+        await phone.text("Hi")
+        (error,) = await phone.errors()
+        assert isinstance(error, BotError)
+        assert "outside of the handler" in str(error)
+
+
 async def test_a_compiled_graph_takes_no_servers() -> None:
     pytest.importorskip("langchain", reason="langchain is not installed")
     from fake_langchain import FakeChatModel
