@@ -55,6 +55,17 @@ class Plugins:
         every: All plugins, those left out and disabled included.
     """
 
+    received: Notify | None = None
+    stored: Notify | None = None
+    refused: Notify | None = None
+    taken: Notify | None = None
+    routed: Notify | None = None
+    sent: Notify | None = None
+    stepped: Notify | None = None
+    handed_over: Notify | None = None
+    handed_back: Notify | None = None
+    turn_ended: Notify | None = None
+
     def __init__(
         self,
         *,
@@ -63,16 +74,6 @@ class Plugins:
         lenient: bool = False,
     ) -> None:
         self.every: list[Plugin] = []
-        self.received: Notify | None = None
-        self.stored: Notify | None = None
-        self.refused: Notify | None = None
-        self.taken: Notify | None = None
-        self.routed: Notify | None = None
-        self.sent: Notify | None = None
-        self.stepped: Notify | None = None
-        self.handed_over: Notify | None = None
-        self.handed_back: Notify | None = None
-        self.turn_ended: Notify | None = None
         self.watch: Watch = watch or (lambda _, __: nullcontext())
         self._is_watched = watch is not None
         self._impls: dict[str, tuple[Impl, ...]] = {}
@@ -314,9 +315,7 @@ class Impl:
     slow_calls: int = 0
 
 
-OBSERVED: Final = (
-    "received", "stored", "refused", "taken", "routed", "sent", "stepped", "handed_over", "handed_back", "turn_ended",
-)  # fmt: skip
+OBSERVED: Final = tuple(Plugins.__annotations__)
 """Hooks that are called while a delivery is handled. They must be plain functions."""
 
 SLOW_S: Final = 0.05
