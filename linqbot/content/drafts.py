@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 from linqbot.client.call import File, is_seekable
 from linqbot.errors import BotError
@@ -65,7 +65,6 @@ class LocationRequestDraft:
 
 Act: TypeAlias = VoiceMemoDraft | PollDraft | ContactCardDraft | LocationRequestDraft
 """Content that is no message at Linq, but a call of its own."""
-ACTS: Final = (VoiceMemoDraft, PollDraft, ContactCardDraft, LocationRequestDraft)
 
 
 def media(file: File, *, filename: str | None = None, content_type: str | None = None) -> MediaDraft:

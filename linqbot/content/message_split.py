@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 from linqbot.content.drafts import (
-    ACTS,
     Act,
     LocationRequestDraft,
     MediaDraft,
@@ -208,7 +207,7 @@ def _not_sendable(item: object) -> BotError:
     if inspect.iscoroutine(item):
         item.close()
         return BotError(f"{item.__qualname__}(…) cannot be sent: it was called without await. Put await before it.")
-    if isinstance(item, ACTS):
+    if isinstance(item, Act):
         return BotError(f"A {type(item).__name__} is no message. It is sent with ctx.reply and ctx.send only.")
     is_file = isinstance(item, bytes | bytearray | memoryview | os.PathLike) or hasattr(item, "read")
     advice = (
@@ -252,7 +251,6 @@ Degraded: TypeAlias = Literal[
 ]
 """What a person did not get as it was written."""
 
-_DRAFTS: Final = (MediaDraft, *ACTS)
 _CARDS: Final = (AppPart, AppClipPart)
 _WITHOUT_IMESSAGE: Final = frozenset({"SMS", "RCS"})
 
@@ -263,7 +261,7 @@ def has_drafts(content: Iterable[object], service: str | None) -> bool:
         if type(item) is str:  # nearly all content
             continue
         if (
-            isinstance(item, _DRAFTS)
+            isinstance(item, MediaDraft | Act)
             or is_received(item)
             or (service in _WITHOUT_IMESSAGE and isinstance(item, _CARDS))
         ):
@@ -292,7 +290,7 @@ def fitted(
 def fitted_to_messages(content: Iterable[Content | Act], service: str | None) -> list[Content | Act]:
     """Replace the content that a service does not have, where all content must be messages. Calls of their own stay."""
     is_plain = service in _WITHOUT_IMESSAGE
-    return [item if isinstance(item, ACTS) else _fitted(item, is_plain, False)[0] or item for item in content]
+    return [item if isinstance(item, Act) else _fitted(item, is_plain, False)[0] or item for item in content]
 
 
 def _fitted(  # noqa: PLR0911 - one return for each kind of content
@@ -343,7 +341,7 @@ def without_effect(message: MessageContent, service: str | None) -> MessageConte
 def grouped(items: Iterable[Content | Act]) -> Iterator[list[Content] | Act]:
     group: list[Content] = []
     for item in items:
-        if isinstance(item, ACTS):
+        if isinstance(item, Act):
             if group:
                 yield group
             yield item

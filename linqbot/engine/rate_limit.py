@@ -27,9 +27,10 @@ PAIRS: Final = 2048
 """Pairs remembered, least recently used first out. A pair near its limit gets a message about every 2 s, so it is
 evicted only if over 1,000 other pairs send each second. Then Linq's 429 answer holds the pair."""
 
-_SENDS = frozenset(
+SENDS: Final = frozenset(
     {"chats.messages.send", "chats.create", "messages.create", "chats.send_voicememo", "chats.polls.create"}
 )
+"""Calls that send a message."""
 
 
 class SendRateLimit:
@@ -90,7 +91,7 @@ class SendRateLimit:
 def pair_of(call: Call) -> str | None:
     """Return a name for the line and recipient of a call: its chat id, or its handles. None if the call sends nothing."""
     name = call.name
-    if name not in _SENDS:
+    if name not in SENDS:
         return None
     if name.startswith("chats.") and name != "chats.create":
         return id_in_path(call)

@@ -22,6 +22,7 @@ from linqbot.content.message_split import Sendable
 from linqbot.content.preview import Form, Preview, PreviewMessage, Said, preview
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import readable
+from linqbot.engine.rate_limit import SENDS
 from linqbot.engine.turn_record import step_facts
 from linqbot.engine.watcher import AnswerResult
 from linqbot.errors import LinqApiError, LinqbotError, NeverAwaited
@@ -136,10 +137,6 @@ _OUTCOMES: Final[Mapping[End, str]] = {
     # Another turn handles the delivery.
     "lost": "deferred",
 }
-SENDS: Final = frozenset(
-    {"chats.messages.send", "chats.create", "messages.create", "chats.polls.create", "chats.send_voicememo"}
-)
-"""Calls that send a message."""
 
 
 @dataclass(frozen=True, slots=True)
