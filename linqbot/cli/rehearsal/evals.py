@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -21,19 +21,7 @@ from linqbot.cli.rehearsal.report import CaseResult, PersonResult, Report
 from linqbot.errors import ConfigError
 from linqbot.nearest import suggestion
 from linqbot.testing.people.checks import Judgement, Violation, shown
-from linqbot.testing.people.persona import (
-    Correct,
-    Decide,
-    Inject,
-    Locate,
-    Pause,
-    PayRequest,
-    Persona,
-    PersonAct,
-    Say,
-    Tap,
-    VoteFor,
-)
+from linqbot.testing.people.persona import Persona, PersonAct
 from linqbot.testing.phone import Service
 
 Judge: TypeAlias = Callable[[str, str], Awaitable[Judgement]]
@@ -42,17 +30,8 @@ Judge: TypeAlias = Callable[[str, str], Awaitable[Judgement]]
 AT_ONCE: Final = 4
 """The conversations, and the questions to the judge, at the same time: what a limit of cost may be exceeded by."""
 
-ACTS: Final[Mapping[str, type[PersonAct]]] = {
-    "say": Say,
-    "correct": Correct,
-    "tap": Tap,
-    "decide": Decide,
-    "vote": VoteFor,
-    "pay": PayRequest,
-    "locate": Locate,
-    "pause": Pause,
-    "inject": Inject,
-}
+_KEYS: Final = ("say", "correct", "tap", "decide", "vote", "pay", "locate", "pause", "inject")
+ACTS: Final[Mapping[str, type[PersonAct]]] = dict(zip(_KEYS, get_args(PersonAct), strict=True))
 """By the key in the file: the act. The value of the key is its first argument; the other keys are its other arguments."""
 
 
@@ -167,10 +146,13 @@ class Suite:
         every = [request for run in runs.values() for request in run.requests]
 
         async def judged(one: PersonResult) -> PersonResult:
-            if one.kind not in cases or not one.is_finished or report.was_interrupted:
+            if one.kind not in cases or not one.is_finished:
                 return one
+            criteria = cases[one.kind].criteria
+            if report.was_interrupted:
+                return replace(one, is_finished=not criteria)
             async with at_once:
-                return await self._judged(one, cases[one.kind].criteria, runs[one.name], every)
+                return await self._judged(one, criteria, runs[one.name], every)
 
         before = self.before()
         people = await asyncio.gather(*map(judged, report.people))

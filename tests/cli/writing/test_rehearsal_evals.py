@@ -103,12 +103,12 @@ def test_without_pyyaml_the_error_names_the_extra(tmp_path: Path, monkeypatch: p
         suite(tmp_path, TWO)
 
 
-def report(*unfinished: str) -> Report:
+def report(*unfinished: str, was_interrupted: bool = False) -> Report:
     people = [
         PersonResult(name, 1, 1, 1, Counter(), [], [], is_finished=name not in unfinished)
         for name in ("soup 1", "soup 2", "fish 1", "fish 2")
     ]
-    return Report("bot.py", 1.0, 0, people, 4, {}, 0, [], [], was_interrupted=False)
+    return Report("bot.py", 1.0, 0, people, 4, {}, 0, [], [], was_interrupted)
 
 
 def runs(**answers: str) -> dict[str, Run]:
@@ -163,6 +163,14 @@ async def test_a_limit_ends_the_judging_and_an_unfinished_case_keeps_its_last_re
             said = capsys.readouterr().out
             assert f"The limit of {shown} was reached. Not finished: soup (1 of 2), fish (2 of 2)" in said
             assert (tmp_path / "cases.last.json").read_text() == kept
+
+
+@pytest.mark.anyio
+async def test_after_ctrl_c_no_judge_is_asked_and_only_a_case_without_criteria_is_finished(tmp_path: Path) -> None:
+    text = TWO.replace(", criteria: [fish]", "")
+    found = await suite(tmp_path, text).results(report("fish 2", was_interrupted=True), runs())
+    assert [(one.passed, one.unfinished) for one in found.cases] == [(0, 2), (1, 1)]
+    assert found.spent["requests_of_judge"] == 0
 
 
 @pytest.mark.anyio
