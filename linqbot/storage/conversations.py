@@ -149,8 +149,8 @@ async def _delete(tx: Writable, ids: Collection[str]) -> None:
         return
     sql = "SELECT id, chat_id, off_the_record FROM conversation WHERE id = ANY($1) FOR UPDATE"
     gone = await tx.fetch(sql, sorted(ids))
-    await journal.forget_texts(tx, [one for one, _, off_the_record in gone if off_the_record])
     await tx.run("DELETE FROM conversation WHERE id = ANY($1)", sorted(ids))
+    await journal.forget_texts(tx, [one for one, _, off_the_record in gone if off_the_record])
     await journal.end(tx, ids)
     tx.changes.forget_conversations((chat_id, one) for one, chat_id, _ in gone)
 

@@ -213,21 +213,25 @@ async def receive(tx: Writable, receipts: Sequence[Receipt]) -> list[JournalEntr
     return entries
 
 
+_IS_OVER: Final = "NOT EXISTS (SELECT 1 FROM conversation WHERE id = journal.turn AND status <> 'timed_out')"
+
+
 async def end(tx: Writable, turns: Iterable[str]) -> None:
     """Note that turns are over: the time for which their journal entries are kept counts from now.
 
     The turn of a conversation that goes on is left out.
     """
-    sql = """UPDATE journal SET ended_at = $1, digest = NULL, answer = CASE WHEN texts THEN answer END
-             WHERE turn = ANY($2)
-                 AND NOT EXISTS (SELECT 1 FROM conversation WHERE id = journal.turn AND status <> 'timed_out')"""
+    sql = f"""UPDATE journal SET ended_at = $1, digest = NULL, answer = CASE WHEN texts THEN answer END
+             WHERE turn = ANY($2) AND {_IS_OVER}"""  # noqa: S608 - constant texts
     if ended := sorted(turns):
         await tx.run(sql, tx.now, ended)
 
 
 async def forget_texts(tx: Writable, turns: Iterable[str]) -> None:
+    """Delete the texts in the journal entries of turns. The turn of a conversation that goes on is left out."""
+    sql = f"SELECT n, call, answer FROM journal WHERE texts AND turn = ANY($1) AND {_IS_OVER}"  # noqa: S608
     if over := sorted(turns):
-        await _redact(tx, await tx.fetch("SELECT n, call, answer FROM journal WHERE texts AND turn = ANY($1)", over))
+        await _redact(tx, await tx.fetch(sql, over))
 
 
 async def purge(tx: Writable, limit: int, keep_s: float) -> int:

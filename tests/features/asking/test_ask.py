@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
@@ -960,3 +961,18 @@ async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(tal
     await talk.storage.put(replace(delivery(text_body("Friday")), id="i.reconciled.1"))
     await talk.run()
     assert (talk.said, talk.open_questions()) == (["When?"], ["waiting"])
+
+
+async def test_with_zero_retention_an_answer_is_handled_and_no_text_is_left(talk: Talk) -> None:
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"You get the {await ctx.ask('Which marker?')}.")
+
+    talk.deploy(order)
+    for text in ("hi, marker", "marker soup"):
+        await talk.say(text, zero_retention=True)
+    assert talk.said == ["Which marker?", "You get the marker soup."]
+    with sqlite3.connect(talk.path) as db:
+        kept = [value for row in db.execute("SELECT call, answer FROM journal") for value in row if value is not None]
+    db.close()
+    assert kept
+    assert b"marker" not in b"".join(map(bytes, kept))
