@@ -114,7 +114,13 @@ async def _response(
             return _recorded(await stream.get_final_message())
 
     step = await loop.ask(
-        new, ask, text=_text, calls_tool=_calls_tool, model=request["model"], instructions=_system(request)
+        new,
+        ask,
+        text=_text,
+        calls_tool=_calls_tool,
+        is_cut=_is_cut,
+        model=request["model"],
+        instructions=_system(request),
     )
     messages += go_on(step.said)
     if step.response["content"]:
@@ -144,6 +150,10 @@ def _system(request: Mapping[str, Any]) -> str:
 
 def _calls_tool(response: Any) -> bool:
     return bool(response["stop_reason"] == "tool_use")
+
+
+def _is_cut(response: Any) -> bool:
+    return response["stop_reason"] in ("max_tokens", "model_context_window_exceeded", "refusal")
 
 
 def _text(response: Any) -> str:

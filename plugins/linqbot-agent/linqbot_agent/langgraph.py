@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, overload
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 Graph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
 
+_CUT: Final = ("content_filter", "length", "max_tokens", "refusal", "safety")
+"""The reasons of providers for the end of a response that is not whole."""
+_MOST_STEPS: Final = 100
+"""A request and the calls of its tools are two steps, so this is as many requests as other frameworks make."""
+
 
 async def run(
     graph: Graph | Callable[[list[BaseTool]], Graph],
@@ -60,7 +65,8 @@ async def run(
             durable, and returns the graph.
         stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         state: Further values of the state with which the graph begins.
-        config: As for `graph.ainvoke`.
+        config: As for `graph.ainvoke`. If it names no `recursion_limit`, that is 100 steps of the graph: a model that calls tools
+            again and again would go on for thousands.
         timeout_s: The longest time of one request, in seconds.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
@@ -92,7 +98,8 @@ async def run(
                 "run(lambda tools: create_agent(durable(model), [durable(book), *tools]), ctx, servers=[…])."
             )
         messages = await loop.conversation()
-        said = await loop.answer(graph.ainvoke({**(state or {}), "messages": messages}, config))
+        limited: RunnableConfig = {"recursion_limit": _MOST_STEPS, **(config or {})}
+        said = await loop.answer(graph.ainvoke({**(state or {}), "messages": messages}, limited))
         if not loop.has_asked:
             raise BotError("The graph has asked no durable model. Build it with durable(model) and durable(tool).")
         return said
@@ -161,7 +168,15 @@ class _DurableModel(BaseChatModel):
         said = [message for message in messages if message.type != "system"]
         new = [*map(_shown, said[loop.start :])]
         instructions = "\n".join(message.text for message in system)
-        step = await loop.ask(new, ask, text=_text, calls_tool=_calls_tool, model=self.named, instructions=instructions)
+        step = await loop.ask(
+            new,
+            ask,
+            text=_text,
+            calls_tool=_calls_tool,
+            is_cut=_is_cut,
+            model=self.named,
+            instructions=instructions,
+        )
         message = _message(step.response)
         if step.said:
             before = f"{step.said}\n\n"
@@ -236,6 +251,13 @@ def _text(recorded: Any) -> str:
 
 def _calls_tool(recorded: Any) -> bool:
     return bool(recorded["data"].get("tool_calls"))
+
+
+def _is_cut(recorded: Any) -> bool:
+    """Return True if the provider has cut a response off or held it back, or the model has called a tool without JSON."""
+    facts = recorded["data"]["response_metadata"]
+    reason = str(facts.get("finish_reason") or facts.get("stop_reason")).casefold()
+    return reason in _CUT or bool(recorded["data"].get("invalid_tool_calls"))
 
 
 def _shown(message: BaseMessage) -> list[Any]:

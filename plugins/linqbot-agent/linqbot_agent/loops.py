@@ -30,7 +30,7 @@ from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.capabilities import shown_to_model
-from linqbot_agent.entries import Entries
+from linqbot_agent.entries import Entries, with_cut_texts
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import Refusals, fitting
@@ -54,6 +54,10 @@ _REFUSED: Final = (400, 413, 422)
 """The HTTP statuses of a request that says too much, among others."""
 _AWAY: Final = (401, 402, 403, 408, 425, 429)
 """The HTTP statuses below 500 after which the same request may succeed later."""
+
+
+class NoAnswer(Exception):
+    """The provider has ended a response, or held it back, before its first word."""
 
 
 class Loop:
@@ -151,6 +155,7 @@ class Loop:
         *,
         text: Callable[[Any], str],
         calls_tool: Callable[[Any], bool],
+        is_cut: Callable[[Any], bool],
         model: str | None,
         instructions: str,
     ) -> ModelStep[Any]:
@@ -161,7 +166,8 @@ class Loop:
                 that it differs, the model is asked again.
             request: Makes the request with further messages at its end. It is given a function that takes the pieces of the
                 text as they come.
-            text, calls_tool: Return the text of a response, and True if it calls a tool.
+            text, calls_tool, is_cut: Return the text of a response, True if it calls a tool, and True if the provider has not let
+                the model end it. An empty response is silence, unless it is cut.
             model: The name of the model, by which its price is known.
             instructions: The instructions of the agent.
         """
@@ -198,7 +204,7 @@ class Loop:
                         ):
                             raise
             lines.end()
-            return response
+            return with_cut_texts(response)
 
         try:
             step = await self._entries.model_step(
@@ -218,6 +224,9 @@ class Loop:
             counts.requests += 1
             counts.input_tokens += usage.get("input_tokens", 0)
             counts.output_tokens += usage.get("output_tokens", 0)
+        found = step.response
+        if is_cut(found) and not calls_tool(found) and not visible(f"{step.said}{text(found)}").strip():
+            raise NoAnswer
         return step
 
     def _change(self, instructions: str) -> Change | None:
@@ -342,13 +351,14 @@ async def running(
         except Exception as error:
             if loop.deferred is not None:
                 raise loop.deferred from None
-            if error is not loop.model_error and not isinstance(error, failures):
+            is_useless = isinstance(error, (NoAnswer, *failures))
+            if error is not loop.model_error and not is_useless:
                 raise
             status = getattr(error, "status_code", None)
             ctx.log.warning("agent.model_failed", error=type(error).__name__, status=status)
             turn.counts.outages += 1
             is_away = status is None or status in _AWAY or status >= 500
-            if is_away and turn.options.outage == "defer" and not isinstance(error, failures):
+            if is_away and turn.options.outage == "defer" and not is_useless:
                 raise TurnDeferred("The provider of the agent's model is away.", after_s=None) from None
             await apologise(ctx, turn.options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
         finally:

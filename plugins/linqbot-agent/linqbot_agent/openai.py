@@ -184,6 +184,7 @@ class _RecordedModel(Model):
             ask,
             text=_text,
             calls_tool=_calls_tool,
+            is_cut=_is_cut,
             model=self._name,
             instructions=system_instructions or "",
         )
@@ -241,6 +242,12 @@ async def _streamed(events: AsyncIterator[Any], write: Callable[[str], None]) ->
 def _text(response: Any) -> str:
     items = (item for item in response["output"] if item["type"] == "message")
     return "".join(part["text"] for item in items for part in item["content"] if part["type"] == "output_text")
+
+
+def _is_cut(response: Any) -> bool:
+    """Return True if a response has no text, not even an empty one: it was cut off, or it is a refusal."""
+    items = (item for item in response["output"] if item["type"] == "message")
+    return not any(part["type"] == "output_text" for item in items for part in item["content"])
 
 
 def _calls_tool(response: Any) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from frameworks import Overloaded, files_in, text_of
+from frameworks import Response, files_in, text_of
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 _ROLES = {"human": "user", "ai": "assistant"}
+_STOPS = {"": "stop", "max_tokens": "length", "refusal": "content_filter"}
 _USAGE: UsageMetadata = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
 
 
@@ -29,27 +30,31 @@ class FakeChatModel(BaseChatModel):
     def _generate(self, *_: Any, **__: Any) -> ChatResult:
         raise NotImplementedError
 
-    def _message(self, messages: list[BaseMessage]) -> AIMessage:
-        if self.outside.fails:
-            self.outside.fails -= 1
-            raise Overloaded
+    def _response(self, messages: list[BaseMessage]) -> Response:
         said = [each for each in messages if each.type != "system"]
         shown = [(_ROLES.get(each.type, each.type), text_of(each.content)) for each in said]
         results = sum(each.type == "tool" for each in messages)
-        paragraphs, calls = self.outside.response(shown, results, files_in(each.content for each in said))
-        tools = [{"name": name, "id": call_id, "args": {}, "type": "tool_call"} for name, call_id in calls]
-        return AIMessage("\n\n".join(paragraphs), tool_calls=tools, usage_metadata=_USAGE)
+        found: Response = self.outside.response(shown, results, files_in(each.content for each in said))
+        return found
 
     async def _agenerate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=self._message(messages))])
+        response = self._response(messages)
+        message = message_chunk_to_message(_chunk(response, "\n\n".join(response.paragraphs)))
+        return ChatResult(generations=[ChatGeneration(message=message)])
 
     async def _astream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
-        message = self._message(messages)
-        for paragraph in message.text.split("\n\n") if message.text else ():
+        response = self._response(messages)
+        for paragraph in response.paragraphs:
             yield ChatGenerationChunk(message=AIMessageChunk(content=f"{paragraph}\n\n"))
             await self.outside.pause()
-        chunks = [
-            {"name": each["name"], "id": each["id"], "args": "{}", "index": index, "type": "tool_call_chunk"}
-            for index, each in enumerate(message.tool_calls)
-        ]
-        yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=chunks, usage_metadata=_USAGE))
+        yield ChatGenerationChunk(message=_chunk(response, ""))
+
+
+def _chunk(response: Response, text: str) -> AIMessageChunk:
+    """Return the last chunk of a response. Arguments that are no JSON make an invalid call of it."""
+    calls = [
+        {"name": call.name, "id": call.id, "args": call.arguments, "index": index, "type": "tool_call_chunk"}
+        for index, call in enumerate(response.calls)
+    ]
+    facts = {"finish_reason": _STOPS[response.stop]}
+    return AIMessageChunk(content=text, tool_call_chunks=calls, usage_metadata=_USAGE, response_metadata=facts)

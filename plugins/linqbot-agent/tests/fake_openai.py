@@ -6,16 +6,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from agents import Model, ModelResponse, Usage
-from frameworks import Outside, Overloaded, files_in, text_of
+from frameworks import Outside, files_in, text_of
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
     ResponseFunctionToolCall,
+    ResponseIncompleteEvent,
     ResponseOutputMessage,
     ResponseOutputText,
     ResponseTextDeltaEvent,
     ResponseUsage,
 )
+from openai.types.responses.response import IncompleteDetails
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 
 
@@ -25,26 +27,24 @@ class FakeOpenAI(Model):
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
-    def _output(self, items: Any) -> list[Any]:
-        if self._outside.fails:
-            self._outside.fails -= 1
-            raise Overloaded
-        said = [item for item in items if "role" in item]
+    def _output(self, items: Any) -> tuple[list[Any], str]:
+        """Return the items of the response, and the reason for which it is not complete."""
         shown = [(item.get("role", "tool"), text_of(item.get("content", ""))) for item in items]
         results = sum(item.get("type") == "function_call_output" for item in items)
-        paragraphs, calls = self._outside.response(shown, results, files_in(item["content"] for item in said))
+        files = files_in(item["content"] for item in items if "role" in item)
+        paragraphs, calls, stop = self._outside.response(shown, results, files)
         output: list[Any] = [
-            ResponseFunctionToolCall(type="function_call", name=name, call_id=call_id, arguments="{}")
-            for name, call_id in calls
+            ResponseFunctionToolCall(type="function_call", name=call.name, call_id=call.id, arguments=call.arguments)
+            for call in calls
         ]
-        if not paragraphs and calls:
-            return output
+        if not paragraphs and (calls or stop):
+            return output, stop
         text = ResponseOutputText(type="output_text", text="\n\n".join(paragraphs), annotations=[])
         message = ResponseOutputMessage(id="m1", type="message", role="assistant", status="completed", content=[text])
-        return [message, *output]
+        return [message, *output], stop
 
     async def get_response(self, system_instructions: str | None, input: Any, *_: Any, **__: Any) -> ModelResponse:  # noqa: A002
-        return ModelResponse(self._output(input), Usage(1, input_tokens=7, output_tokens=2), "r1")
+        return ModelResponse(self._output(input)[0], Usage(1, input_tokens=7, output_tokens=2), "r1")
 
     async def stream_response(
         self,
@@ -53,7 +53,7 @@ class FakeOpenAI(Model):
         *_: Any,
         **__: Any,
     ) -> AsyncIterator[Any]:
-        output = self._output(input)
+        output, stop = self._output(input)
         for item in output:
             for paragraph in item.content[0].text.split("\n\n") if item.type == "message" else ():
                 yield ResponseTextDeltaEvent(
@@ -84,4 +84,9 @@ class FakeOpenAI(Model):
             parallel_tool_calls=True,
             usage=usage,
         )
-        yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=0)
+        if stop:
+            why = IncompleteDetails(reason="max_output_tokens" if stop == "max_tokens" else "content_filter")
+            response.status, response.incomplete_details = "incomplete", why
+            yield ResponseIncompleteEvent(type="response.incomplete", response=response, sequence_number=0)
+        else:
+            yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from frameworks import Outside, Overloaded, RequestRefused
+from frameworks import Failed, Outside, Response
 from linqbot_agent.written import GO_ON
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
     BinaryContent,
+    FinishReason,
     ModelMessage,
     ModelRequest,
     ModelResponse,
@@ -20,6 +21,8 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 from pydantic_ai.usage import RequestUsage
+
+_STOPS: dict[str, FinishReason] = {"": "stop", "max_tokens": "length", "refusal": "content_filter"}
 
 
 def _shown(messages: list[ModelMessage]) -> list[tuple[str, str]]:
@@ -54,23 +57,21 @@ def _results(messages: list[ModelMessage]) -> int:
 
 
 def model_of(outside: Outside) -> FunctionModel:
-    def answered(messages: list[ModelMessage]) -> tuple[list[str], list[tuple[str, str]]]:
-        if outside.fails:
-            outside.fails -= 1
-            raise Overloaded
+    def answered(messages: list[ModelMessage]) -> Response:
         try:
             return outside.response(_shown(messages), _results(messages), _files(messages))
-        except RequestRefused as error:
-            raise ModelHTTPError(400, "gpt-5") from error
+        except Failed as error:
+            raise ModelHTTPError(error.status_code, "gpt-5") from error
 
     def respond(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
-        paragraphs, calls = answered(messages)
+        paragraphs, calls, stop = answered(messages)
         text = [TextPart("\n\n".join(paragraphs))] if paragraphs else []
+        tools = [ToolCallPart(call.name, call.arguments, call.id) for call in calls]
         usage = RequestUsage(input_tokens=7, output_tokens=2)
-        return ModelResponse([*text, *(ToolCallPart(name, {}, call_id) for name, call_id in calls)], usage=usage)
+        return ModelResponse([*text, *tools], usage=usage, finish_reason=_STOPS[stop])
 
     async def stream(messages: list[ModelMessage], _: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
-        paragraphs, calls = answered(messages)
+        paragraphs, calls, _stop = answered(messages)
         if not paragraphs and not calls:
             yield ""  # pydantic-ai refuses a stream of nothing
         for paragraph in paragraphs:
@@ -78,8 +79,8 @@ def model_of(outside: Outside) -> FunctionModel:
             await outside.pause()
         if calls:
             yield {
-                index: DeltaToolCall(name=name, json_args="{}", tool_call_id=call_id)
-                for index, (name, call_id) in enumerate(calls)
+                index: DeltaToolCall(name=call.name, json_args=call.arguments, tool_call_id=call.id)
+                for index, call in enumerate(calls)
             }
 
     return FunctionModel(respond, stream_function=stream, model_name="gpt-5")

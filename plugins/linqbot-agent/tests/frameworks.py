@@ -11,7 +11,7 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 from linqbot_agent import LinqAgent, idempotency_key
@@ -26,12 +26,28 @@ Answer: TypeAlias = Callable[..., Callable[[Context], Any]]
 PARAGRAPHS = ["A table is free at 8", "It is paid for", "The cook knows of it", "Enjoy your meal"]
 
 
-class Overloaded(Exception):
-    status_code = 529
+class Failed(Exception):
+    """The provider has failed, or refused a request."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(status_code)
+        self.status_code = status_code
 
 
-class RequestRefused(Exception):
-    status_code = 400
+class Call(NamedTuple):
+    """A call of a tool, as a model writes it."""
+
+    name: str
+    id: str
+    arguments: str = "{}"
+
+
+class Response(NamedTuple):
+    """A response of the model. `stop` is `max_tokens` or `refusal` if it ended for that reason."""
+
+    paragraphs: Sequence[str] = ()
+    calls: Sequence[Call] = ()
+    stop: str = ""
 
 
 @dataclass
@@ -45,13 +61,12 @@ class Outside:
         cuts: The number of responses that are still to be cut after their first paragraph.
         acts: What tools do besides.
         paragraphs: What the model says at the end.
-        narration: What it writes next to a call of a tool.
-        shows: What each result of a tool says behind its text.
         reads: The most characters that the model reads. A longer request is refused.
         files: The files of each request.
         unreadable: A file that the model cannot read. A request with it is refused.
         refused: The number of requests that were refused.
-        calls: The names of the tools that it calls.
+        names: The names of the tools that it calls.
+        instructions: The instructions of the agent.
     """
 
     clock: Clock | None = None
@@ -61,13 +76,12 @@ class Outside:
     cuts: int = 0
     acts: Callable[[], Awaitable[object]] | None = None
     paragraphs: Sequence[str] = tuple(PARAGRAPHS)
-    narration: str = ""
-    shows: str = ""
     reads: int = 100_000
     files: list[list[bytes]] = field(default_factory=list)
     unreadable: bytes = b""
     refused: int = 0
-    calls: Sequence[str] = ("reserve", "charge", "notify")
+    names: Sequence[str] = ("reserve", "charge", "notify")
+    instructions: str = "Host."
 
     def reset(self) -> None:
         self.effects.clear()
@@ -76,37 +90,61 @@ class Outside:
 
     def note(self, tool: str) -> str:
         self.effects[tool, idempotency_key()] += 1
-        return f"{tool} is done{self.shows}"
+        return f"{tool} is done"
 
     async def act(self, tool: str) -> str:
         if self.acts is not None:
             await self.acts()
         return self.note(tool)
 
-    def response(
-        self, messages: list[tuple[str, str]], results: int, files: list[bytes]
-    ) -> tuple[list[str], list[tuple[str, str]]]:
-        """Return the paragraphs of a response, and the names and ids of the tools that it calls."""
+    def response(self, messages: list[tuple[str, str]], results: int, files: list[bytes]) -> Response:
+        """Return the response to messages, of which so many are results of tools."""
+        if self.fails:
+            self.fails -= 1
+            raise Failed(529)
         if sum(len(text) for _, text in messages) > self.reads or self.unreadable in files:
             self.refused += 1
-            raise RequestRefused
+            raise Failed(400)
         self.requests.append(messages)
         self.files.append(files)
-        number = len(self.requests)
-        if results < 3:
-            narration = [self.narration] if self.narration else []
-            calls = [*zip(self.calls, ("c1", "c2", "c3"), strict=True)]
-            return narration, calls[2:] if results else calls[:2]
+        if calls := self.calls(results):
+            return Response((), calls)
         said = messages[-2][1] if messages[-1][1] == GO_ON else ""
         read = len(said.split("\n\n")) if said else 0
-        return [f"{each} ({number})." for each in self.paragraphs[read:]], []
+        return Response([f"{each} ({self.wording()})." for each in self.paragraphs[read:]])
+
+    def calls(self, results: int) -> list[Call]:
+        """Return the tools that the model calls after so many results."""
+        first, second, third = map(Call, self.names, ("c1", "c2", "c3"))
+        return [first, second] if not results else [third][: results < 3]
+
+    def wording(self) -> str:
+        """Return what tells the words of one response from those of another."""
+        return str(len(self.requests))
+
+    def tools(self) -> list[Callable[..., Any]]:
+        """Return the tools of the agent. One of them is no coroutine function."""
+
+        async def reserve() -> str:
+            """Reserve a table."""
+            return await self.act("reserve")
+
+        def charge() -> str:
+            """Charge the card."""
+            return self.note("charge")
+
+        async def notify() -> str:
+            """Notify the cook."""
+            return await self.act("notify")
+
+        return [reserve, charge, notify]
 
     async def pause(self) -> None:
         assert self.clock is not None
         await self.clock.wait_until(self.clock.now() + 3)
         if self.cuts:
             self.cuts -= 1
-            raise Overloaded
+            raise Failed(529)
 
 
 def without_number(text: str) -> str:
@@ -138,32 +176,35 @@ class FakeAnthropic:
     async def __call__(self, request: Any) -> Any:
         import httpx2
 
-        asked, outside = json.loads(request.content), self._outside
-        if outside.fails:
-            outside.fails -= 1
-            return httpx2.Response(529, json={"type": "error", "error": {"type": "overloaded_error", "message": ""}})
+        asked = json.loads(request.content)
         try:
-            content = self._content(asked["messages"])
-        except RequestRefused:
-            return httpx2.Response(
-                400, json={"type": "error", "error": {"type": "invalid_request_error", "message": ""}}
-            )
+            message = self._message(asked["messages"])
+        except Failed as error:
+            kind = "overloaded_error" if error.status_code == 529 else "invalid_request_error"
+            body = {"type": "error", "error": {"type": kind, "message": ""}}
+            return httpx2.Response(error.status_code, json=body)
         if asked.get("stream"):
-            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=self._events(content))
-        return httpx2.Response(200, json=_anthropic_message(content))
+            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=self._events(message))
+        return httpx2.Response(200, json=message)
 
-    def _content(self, messages: list[Any]) -> list[Any]:
+    def _message(self, messages: list[Any]) -> Any:
         blocks = [block for each in messages if isinstance(each["content"], list) for block in each["content"]]
         results = sum(block["type"] == "tool_result" for block in blocks)
         shown = [(each["role"], text_of(each["content"])) for each in messages]
-        paragraphs, calls = self._outside.response(shown, results, files_in(each["content"] for each in messages))
-        tools = [{"type": "tool_use", "id": call_id, "name": name, "input": {}} for name, call_id in calls]
-        return [*([{"type": "text", "text": "\n\n".join(paragraphs)}] if paragraphs else []), *tools]
+        files = files_in(each["content"] for each in messages)
+        paragraphs, calls, stop = self._outside.response(shown, results, files)
+        text = [{"type": "text", "text": "\n\n".join(paragraphs)}] if paragraphs else []
+        tools = [
+            {"type": "tool_use", "id": call.id, "name": call.name, "input": _object(call.arguments)} for call in calls
+        ]
+        facts: Any = {"id": "m1", "type": "message", "role": "assistant", "model": "claude", "stop_sequence": None}
+        reason = stop or ("tool_use" if tools else "end_turn")
+        usage = {"input_tokens": 7, "output_tokens": 2}
+        return {**facts, "content": [*text, *tools], "stop_reason": reason, "usage": usage}
 
-    async def _events(self, content: list[Any]) -> AsyncIterator[bytes]:
-        message = _anthropic_message(content)
+    async def _events(self, message: Any) -> AsyncIterator[bytes]:
         yield _sse("message_start", message={**message, "content": [], "stop_reason": None})
-        for index, block in enumerate(content):
+        for index, block in enumerate(message["content"]):
             empty = {**block, "text": ""} if block["type"] == "text" else block
             yield _sse("content_block_start", index=index, content_block=empty)
             for paragraph in block["text"].split("\n\n") if block["type"] == "text" else ():
@@ -174,6 +215,14 @@ class FakeAnthropic:
         end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
         yield _sse("message_delta", delta=end, usage={"output_tokens": 2})
         yield _sse("message_stop")
+
+
+def _object(arguments: str) -> Any:
+    """Return arguments as the API gives them: it writes no other JSON than an object."""
+    try:
+        return json.loads(arguments) or {}
+    except ValueError:
+        return {"raw": arguments}
 
 
 def text_of(content: Any) -> str:
@@ -193,32 +242,8 @@ def files_in(contents: Iterable[Any]) -> list[bytes]:
     return [b64decode(each) for each in data if each]
 
 
-def _anthropic_message(content: list[Any]) -> Any:
-    reason = "tool_use" if content and content[-1]["type"] == "tool_use" else "end_turn"
-    facts: Any = {"id": "m1", "type": "message", "role": "assistant", "model": "claude", "stop_sequence": None}
-    return {**facts, "content": content, "stop_reason": reason, "usage": {"input_tokens": 7, "output_tokens": 2}}
-
-
 def _sse(kind: str, **data: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
-
-
-def tools_of(outside: Outside) -> list[Callable[[], Any]]:
-    """Return the tools of each agent. One of them is no coroutine function."""
-
-    async def reserve() -> str:
-        """Reserve a table."""
-        return await outside.act("reserve")
-
-    def charge() -> str:
-        """Charge the card."""
-        return outside.note("charge")
-
-    async def notify() -> str:
-        """Notify the cook."""
-        return await outside.act("notify")
-
-    return [reserve, charge, notify]
 
 
 def with_anthropic(outside: Outside, **how: Any) -> Callable[[Context], Any]:
@@ -229,7 +254,8 @@ def with_anthropic(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     transport = httpx2.MockTransport(FakeAnthropic(outside))
     client = AsyncAnthropic(api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=transport))
 
-    return lambda ctx: run(client, ctx, model="claude-sonnet-4-6", tools=tools_of(outside), **how)
+    options: Any = {"model": "claude-sonnet-4-6", "system": outside.instructions, "tools": outside.tools()}
+    return lambda ctx: run(client, ctx, **options, **how)
 
 
 def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
@@ -240,7 +266,8 @@ def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     agent = Agent(
         "host",
         model=FakeOpenAI(outside),
-        tools=[function_tool(each, failure_error_function=None) for each in tools_of(outside)],
+        instructions=outside.instructions,
+        tools=[function_tool(each, failure_error_function=None) for each in outside.tools()],
     )
     return lambda ctx: run(agent, ctx, **how)
 
@@ -253,28 +280,31 @@ def with_langgraph(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     model = FakeChatModel(outside=outside)
 
     def build(tools: Sequence[Any] = ()) -> Any:
-        return create_agent(durable(model), [*map(durable, tools_of(outside)), *tools], system_prompt="Host.")
+        own = map(durable, outside.tools())
+        return create_agent(durable(model), [*own, *tools], system_prompt=outside.instructions)
 
     graph = build if how.get("servers") else build()
     return lambda ctx: run(graph, ctx, **how)
 
 
-def with_pydantic_ai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
+def with_pydantic_ai(outside: Outside, capabilities: Sequence[Any] = (), **how: Any) -> Callable[[Context], Any]:
     from fake_pydantic_ai import model_of
     from linqbot_agent import run
     from pydantic_ai import Agent
 
-    agent: Agent[Any, str] = Agent(model_of(outside), tools=tools_of(outside))
+    agent: Agent[Any, str] = Agent(
+        model_of(outside), tools=outside.tools(), instructions=outside.instructions, capabilities=capabilities
+    )
     return lambda ctx: run(agent, ctx, **how)
 
 
-_PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langchain", "pydantic-ai": "pydantic_ai"}
 FRAMEWORKS: dict[str, Answer] = {
     "anthropic": with_anthropic,
     "langgraph": with_langgraph,
     "openai": with_openai,
     "pydantic-ai": with_pydantic_ai,
 }
+_PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langchain", "pydantic-ai": "pydantic_ai"}
 
 
 @pytest.fixture(name="framework", params=sorted(FRAMEWORKS))

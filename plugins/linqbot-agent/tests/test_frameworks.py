@@ -5,13 +5,16 @@ Approvals, budgets and guards work for all of them.
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from frameworks import PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_number  # noqa: F401 - a fixture
+from frameworks import FRAMEWORKS, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_number  # noqa: F401 - a fixture
 from linqbot_agent import Budget, LinqAgent, prices
 from linqbot_agent.budget import USED, Used
 from linqbot_agent.written import GO_ON
@@ -93,20 +96,6 @@ async def test_a_model_that_fails_is_an_apology_and_a_budget_ends(framework: Ans
             await phone.text("A table for two, please")
             said = await phone.replies()
             assert len(said) == 4 if reply is None else said == [reply]
-
-
-async def test_a_tool_acts_in_its_chat_only(framework: Answer) -> None:
-    outside = Outside()
-    answer = framework(outside)
-
-    async def offering(ctx: Context) -> None:
-        outside.acts = lambda: ctx.bot.send("Free soup!", to="+14155550199")
-        await answer(ctx)
-
-    async with talking(bot_of(outside, offering)) as phone:
-        await phone.text("A table for two, please")
-        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
-        assert phone.person("+14155550199").messages == []
 
 
 ASKED = "May I charge? 👍 or yes, 👎 or no"
@@ -242,32 +231,6 @@ def test_half_of_what_a_model_can_read_is_history() -> None:
     assert prices.history_tokens(None) is None
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_an_address_that_the_model_was_not_shown_is_cut_and_no_address_gets_a_card(
-    framework: Answer, stream: bool
-) -> None:
-    known, leak = "https://shop.example/menu", "https://evil.example/leak?q=secret"
-    outside = Outside(paragraphs=[f"See {leak} !", f"Or {known} !"], shows=f": {known}")
-    for known_links in (False, True):
-        async with talking(
-            bot_of(outside, framework(outside, stream=stream), LinqAgent(known_links=known_links))
-        ) as phone:
-            await phone.text("The menu, please")
-            said = await phone.replies()
-        assert {part.type for reply in said for part in reply.parts} == {"text"}
-        assert [without_number(each) for each in said] == [
-            f"See {'[address removed]' if known_links else leak} !",
-            f"Or {known} !",
-        ]
-
-
-async def test_what_a_model_writes_next_to_a_call_is_not_said(framework: Answer) -> None:
-    outside = Outside(narration='{"tool": "reserve", "result": "done"}')
-    async with talking(bot_of(outside, framework(outside))) as phone:
-        await phone.text("A table for two, please")
-        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
-
-
 async def test_a_tool_that_fails_for_good_is_one_apology(framework: Answer) -> None:
     outside = Outside()
 
@@ -282,3 +245,18 @@ async def test_a_tool_that_fails_for_good_is_one_apology(framework: Answer) -> N
             assert len(await phone.errors()) == 1
             assert await phone.replies() == said
         assert len(await phone.dead_letters()) == 2
+
+
+def test_the_docs_show_each_framework_in_25_lines_of_which_at_most_three_are_glue() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "agents.md").read_text()
+    snippets = [each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def book_table" in each]
+    counted = []
+    for snippet in snippets:
+        imports = [each for each in ast.walk(ast.parse(snippet)) if isinstance(each, ast.ImportFrom)]
+        ours = {name.name for each in imports if "linqbot_agent" in str(each.module) for name in each.names}
+        names = (each for each in ast.walk(ast.parse(snippet)) if isinstance(each, ast.Name))
+        glue = {each.lineno for each in names if each.id in ours - {"idempotency_key"}}
+        lines = [line for line in snippet.splitlines() if line.strip() and not line.strip().startswith("#")]
+        counted.append((len(lines), len(glue)))
+    assert len(counted) == len(FRAMEWORKS)
+    assert [each for each in counted if each[0] > 25 or not 1 <= each[1] <= 3] == []

@@ -161,7 +161,7 @@ def without_approval() -> LinqAgent:
 async def test_an_agent_that_is_killed_at_any_point_calls_tools_of_servers_once_by_key(
     framework: Answer, servers: Servers
 ) -> None:
-    outside, points = Outside(calls=CALLS), 0
+    outside, points = Outside(names=CALLS), 0
     bot = bot_of(outside, framework(outside, servers=servers()), without_approval())
 
     async def scenario(phone: Phone) -> None:
@@ -184,7 +184,7 @@ async def test_an_agent_that_is_killed_at_any_point_calls_tools_of_servers_once_
 async def test_a_tool_that_the_server_marks_as_destructive_needs_approval(
     framework: Answer, servers: Servers, said: str
 ) -> None:
-    outside = Outside(calls=CALLS)
+    outside = Outside(names=CALLS)
     async with talking(bot_of(outside, framework(outside, servers=servers()))) as phone:
         await phone.text("A table for two, please")
         assert await phone.next_reply() == ASKED
@@ -201,7 +201,7 @@ async def test_a_call_without_an_answer_is_made_again_with_its_key_and_nothing_i
     framework: Answer, servers: Servers
 ) -> None:
     """One server dies behind an act, a proxy of the other one answers in its place."""
-    outside = Outside(calls=CALLS)
+    outside = Outside(names=CALLS)
     (servers.folder / "die").touch()
     servers.shop.refuses = 1
     async with talking(bot_of(outside, framework(outside, servers=servers()), without_approval())) as phone:
@@ -218,7 +218,7 @@ async def test_a_server_may_be_away_and_its_token_may_change_while_the_bot_runs(
 ) -> None:
     caplog.set_level("DEBUG")
     framework, shop, token = FRAMEWORKS["pydantic-ai"], Shop(), tmp_path / "token"
-    servers, outside = Servers(tmp_path, shop), Outside(calls=CALLS)
+    servers, outside = Servers(tmp_path, shop), Outside(names=CALLS)
     token.write_text("first\n")
     async with shop.running():
         given = [servers()[0], McpServer("shop", shop.url, token=token)]
@@ -253,7 +253,7 @@ async def test_a_server_may_be_away_and_its_token_may_change_while_the_bot_runs(
 
 async def test_what_a_server_shows_is_known_and_its_tools_act_in_the_chat_only(framework: Answer) -> None:
     known, leak = "https://shop.example/menu", "https://evil.example/leak?q=secret"
-    outside = Outside(paragraphs=[f"See {leak} !", f"Or {known} !"], calls=("reserve", "shop_charge", "notify"))
+    outside = Outside(paragraphs=[f"See {leak} !", f"Or {known} !"], names=("reserve", "shop_charge", "notify"))
     shop = Shop(result=f"The menu: {known}")
     answer = framework(outside, servers=[McpServer("shop", shop.server())])
 

@@ -54,7 +54,7 @@ async def test_the_model_chooses_silence_from_the_types_it_is_offered() -> None:
 
 EVERYTHING = [
     {"name": "laugh"},
-    {"text": "**Congratulations!**", "effect": "confetti"},
+    {"text": "**Congratulations!** https://example.com/x", "effect": "confetti"},
     {"text": "When shall we meet?"},
     {"options": ["Friday", "Saturday"]},
     {"url": PHOTO},
@@ -73,8 +73,8 @@ async def test_a_list_of_outputs_is_said_in_its_order_and_once_wherever_the_bot_
     async for phone in killed_between_calls(bot_with(agent), lambda phone: phone.text("I got the job!")):
         points += 1
         said = phone.messages[1:]
-        assert said[:2] == ["Congratulations!", "When shall we meet?"], phone.killed
-        assert said[0].effect == "confetti"
+        assert said[:2] == ["Congratulations! https://example.com/x", "When shall we meet?"], phone.killed
+        assert (said[0].effect, [part.type for part in said[0].parts]) == ("confetti", ["text"])  # no preview card
         assert list(said[2].votes) == ["Friday", "Saturday"]
         assert [part.url for part in said[3].media] == [PHOTO]
         assert len(said) == 4
