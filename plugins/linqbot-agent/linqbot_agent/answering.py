@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
 from linqbot_agent.bubbles import OutputChecks
-from linqbot_agent.capabilities import KnownLinks, People, ToolGuard
+from linqbot_agent.capabilities import KnownLinks, NoContent, People, ToolGuard
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries, with_cut_texts
 from linqbot_agent.files import keep_transcripts, keep_unreadable
@@ -159,8 +159,13 @@ def talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], an
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
-    guards: list[AbstractCapability[Any]] = [ToolGuard(settings)]
-    return [*guards, KnownLinks(asks_again=not settings.stream)] if settings.turn.options.known_links else guards
+    options, guards = settings.turn.options, list[AbstractCapability[Any]]([ToolGuard(settings)])
+    if options.known_links:
+        guards.append(KnownLinks(asks_again=not settings.stream))
+    # Events that do not say whether their line has zero retention are treated as if it had.
+    if not options.trace_content or getattr(settings.event, "zero_retention", True):
+        guards.append(NoContent())
+    return guards
 
 
 def _check_output(agent: AbstractAgent[Any, Any], settings: Settings) -> None:

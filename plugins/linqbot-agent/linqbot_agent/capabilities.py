@@ -1,4 +1,4 @@
-"""The capabilities of pydantic-ai that a run adds to an agent: approvals, the guard of output functions, and known links.
+"""The capabilities of pydantic-ai that a run adds to an agent: approvals, the guard of output functions, known links, privacy.
 
 This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
@@ -6,11 +6,12 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic_ai import ApprovalRequired, ModelRetry, RunContext
-from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.capabilities import AbstractCapability, Instrumentation
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -21,6 +22,7 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
+from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDefinition, ToolDenied
 
@@ -56,6 +58,27 @@ class People(AbstractCapability[Any]):
                     'Write: raise CallDeferred(metadata={"question": "Which name?"}).'
                 )
         return results
+
+
+class NoContent(AbstractCapability[Any]):
+    """Leaves texts out of the spans of pydantic-ai's instrumentation, also if its settings include them."""
+
+    async def for_run(self, ctx: RunContext[Any]) -> AbstractCapability[Any]:
+        """Return the instrumentation of the agent with other settings. A capability of a run replaces that of the agent."""
+        if not ctx.trace_include_content:
+            return self
+        settings = InstrumentationSettings()
+        settings.tracer = ctx.tracer
+
+        def copy_settings(each: AbstractCapability[Any]) -> None:
+            nonlocal settings
+            if isinstance(each, Instrumentation):
+                settings = copy(each.settings)
+
+        if ctx.agent is not None:
+            ctx.agent.root_capability.apply(copy_settings)
+        settings.include_content = False
+        return await Instrumentation(settings=settings).for_run(ctx)
 
 
 @dataclass

@@ -77,6 +77,8 @@ class LinqAgent:
             a day later. Until then the chat waits.
         max_messages: The most messages of one answer. What is longer is cut.
         more: The text that is said instead of the rest of an answer, in one message more.
+        trace_content: True lets the spans of pydantic-ai's own instrumentation hold texts, as its settings say. Those of lines
+            with zero retention never do.
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
@@ -111,6 +113,7 @@ class LinqAgent:
         outage: Outage = "apologise",
         max_messages: int = 10,
         more: str = MORE,
+        trace_content: bool = False,
     ) -> None:
         if memory not in (None, *get_args(Memory)):
             raise BotError(f"LinqAgent(memory={memory!r}): give 'chat', 'person' or None.")
@@ -151,6 +154,7 @@ class LinqAgent:
             outage=outage,
             max_messages=max_messages,
             more=more,
+            trace_content=trace_content,
         )
         self.counts = Counts()
         self._budget = budget

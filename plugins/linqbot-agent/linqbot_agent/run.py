@@ -103,6 +103,7 @@ class AgentOptions:
     outage: Outage
     max_messages: int
     more: str
+    trace_content: bool
 
 
 @dataclass(kw_only=True, slots=True)
