@@ -90,7 +90,7 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         self.command = [sys.executable, "-m", "linqbot", *arguments, "--port", str(port)]
         self.environ = {**os.environ, **environ}
-        self._folder = folder
+        self.folder = folder
         self._log = folder / f"{name}.log"
         self.pass_fds: Sequence[int] = ()
         self.process: asyncio.subprocess.Process | None = None
@@ -98,7 +98,7 @@ class Served:
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *self.command, cwd=self._folder, env=self.environ, stdout=log, stderr=log, pass_fds=self.pass_fds
+                *self.command, cwd=self.folder, env=self.environ, stdout=log, stderr=log, pass_fds=self.pass_fds
             )
 
     async def kill(self, sig: int = signal.SIGKILL) -> int:
@@ -317,16 +317,17 @@ PER_CHAT = 20
 
 @contextlib.asynccontextmanager
 async def house(
-    place: Path, code: str, *, storage: str | None = None
+    place: Path, code: str, *, storage: str | None = None, served: type[Served] = Served
 ) -> AsyncIterator[tuple[Served, Served, httpx.AsyncClient]]:
     """Run a bot made of `code` and an emulator; yield both, and a client to reach them.
 
     Args:
         storage: The URL of the bot's storage; None means a file in `place`.
+        served: The class that starts the bot's process.
     """
     (place / "bot.py").write_text(code)
     emulator = Served(place, "emulator", free_port(), "dev", "--no-bot")
-    bot = Served(
+    bot = served(
         place,
         "bot",
         free_port(),

@@ -1,21 +1,23 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["linqbot", "linqbot-agent"]
+# dependencies = ["linqbot", "linqbot-agent[anthropic,langgraph,openai]", "langchain"]
 #
 # [tool.uv.sources]
 # linqbot = { path = "..", editable = true }
 # linqbot-agent = { path = "../plugins/linqbot-agent", editable = true }
 # ///
-"""Kills `linqbot serve` with SIGKILL at random steps of agents, and counts what was lost, doubled or repeated.
+"""Kills `linqbot serve` with SIGKILL at random steps of agents, and counts what was lost, doubled, repeated or misremembered.
 
-    uv run benchmarks/crash_agent.py --kills 500
+    uv run benchmarks/crash_agent.py --kills 20 --hits 10 --save
 
-People write to the emulator, which delivers and retries. An agent with a scripted model answers each: it asks the model
-three times and calls three tools. One tool asks to be called again, another needs the person's approval. The answer has
-four messages. The process is killed after a random number of model requests and tool calls.
+For each framework, with and without streaming: people write to the emulator, which delivers and retries. An agent whose
+scripted model words each response in other words answers each message: it calls three tools that act outside, one of
+which needs the person's approval, and says four messages. The process is killed after a random number of model requests and
+tool calls. At last, one turn alone is killed again and again.
 
-At the end, every person must have got the question and the four messages, each once and in order. No model request and no
-tool call may have been made again after the next step had begun, because then it was on record.
+At the end, every person must have got the questions and the answers, each once and in order. Each call of a tool must have
+acted under one key. No model request and no tool call may have been made again after the next step had begun, because then
+it was on record. Each request must have shown to the model what the phone shows. Nothing is a dead letter.
 """
 
 from __future__ import annotations
@@ -23,126 +25,239 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
+import multiprocessing
+import os
 import random
+import runpy
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, cast
 
 import crash
 import httpx
+from results import Conditions, save
 
-from linqbot.engine.failure import RetryPolicy
-
+SCRIPTED: Final = Path(__file__).parents[1] / "plugins" / "linqbot-agent" / "tests"
+"""The folder of the scripted models of each framework."""
 BOT: Final = """
+import asyncio
+import json
 import os
-from pathlib import Path
+import random
+import secrets
+import sys
+import time
+from contextvars import ContextVar
 
-from linqbot_agent import LinqAgent, run
-from pydantic_ai import Agent, ModelResponse, ModelRetry, RunContext, TextPart, ToolCallPart
-from pydantic_ai.models.function import FunctionModel
+sys.path.insert(0, SCRIPTED)
 
-from linqbot import Bot, Context, MessageReceived
+from frameworks import FRAMEWORKS, Call, Outside, bot_of
+from linqbot_agent import LinqAgent, idempotency_key
 
 ACTS = os.open("acts", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-bot = Bot(read=False, typing=False, max_age_s=None, plugins=[LinqAgent(history=0)])
+turn: ContextVar[str] = ContextVar("turn")  # the text of its message
 
 
-def act(person: str, name: str) -> None:
-    os.write(ACTS, f"{os.getpid()} {person} {name}\\n".encode())
+def act(name, messages=()):
+    os.write(ACTS, json.dumps([os.getpid(), turn.get(), name, messages]).encode() + b"\\n")
+    time.sleep(random.uniform(0, 0.01))  # a kill may come before the act is on record
 
 
-def respond(messages, info):
-    step = sum(isinstance(message, ModelResponse) for message in messages)
-    person = messages[0].parts[-1].content
-    act(person, f"request-{step}")
-    return ModelResponse(parts=[
-        [ToolCallPart("seats", {"hour": 7}, "c1"), ToolCallPart("weather", {}, "c2")],
-        [ToolCallPart("book", {"hour": 8}, "c3")],
-        [TextPart("One.\\n\\nTwo.\\n\\nThree.\\n\\nFour.")],
-    ][step])
+class Killed(Outside):
+    def note(self, tool):
+        act(f"{tool} {idempotency_key()}")
+        return "done"
+
+    def response(self, messages, results):
+        act(f"request {results}", [text for _, text in messages])
+        return super().response(messages, results)
+
+    def calls(self, results):
+        rounds = ROUNDS if turn.get() == HIT else 1
+        return [Call("notify", f"n{results}")] if 2 <= results < 2 + rounds else super().calls(results) if results < 2 else []
+
+    def wording(self):
+        return secrets.token_hex(3)
+
+    async def pause(self):
+        await asyncio.sleep(0.9)  # longer than the pause between two bubbles
 
 
-agent = Agent(FunctionModel(respond), deps_type=Context)
+outside = Killed()
+answer = FRAMEWORKS[FRAMEWORK](outside, stream=STREAM)
 
 
-@agent.tool
-async def seats(ctx: RunContext[Context], hour: int) -> str:
-    act(ctx.deps.event.text, "seats")
-    raise ModelRetry("Try 8.")
+async def chat(ctx):
+    turn.set(ctx.event.text)
+    await answer(ctx)
 
 
-@agent.tool
-async def weather(ctx: RunContext[Context]) -> str:
-    act(ctx.deps.event.text, "weather")
-    return "fine"
-
-
-@agent.tool_plain(requires_approval=True)
-async def book(hour: int) -> str:
-    act("-", "book")
-    return "booked"
-
-
-@bot.on_message(attempts=25)
-async def chat(message: MessageReceived, ctx: Context) -> None:
-    # On a slow machine an answer takes long, and "One moment …" would be one message more than are compared.
-    await run(agent, ctx, progress=None)
+bot = bot_of(outside, chat, LinqAgent(needs_approval=["charge"]), attempts=25)
 """
-STEPS: Final = {"request-0": 0, "seats": 1, "weather": 1, "request-1": 2, "request-2": 3}
-"""The place of each act in the run. An act is on record before one of the next place begins."""
-SAID: Final = ["May I book (hour 8)? 👍 or yes, 👎 or no", "One.", "Two.", "Three.", "Four."]
-AT_ONCE: Final = 40
+IMPORTED: Final = {
+    "pydantic-ai": "fake_pydantic_ai",
+    "anthropic": "linqbot_agent.anthropic",
+    "openai": "fake_openai",
+    "langgraph": "fake_langchain",
+}
+"""Each framework with a module that imports it."""
+ASKED: Final = "May I charge? 👍 or yes, 👎 or no"
+PARAGRAPHS: Final = ["A table is free at 8", "It is paid for", "The cook knows of it", "Enjoy your meal"]
+ANSWER: Final = [ASKED, *PARAGRAPHS]
+MOMENT: Final = "One moment …"
+"""Said to those who wait for long. On a slow machine, many do."""
+HIT: Final = "Hit me"
+"""The message whose turn is killed again and again."""
+TOOLS: Final = {"reserve": 1, "charge": 1, "notify": 1}
+"""The calls of each tool in a turn."""
+AT_ONCE: Final = 6
 PATIENCE_S: Final = 900.0
 """Seconds for which people wait after the last kill. Until then they wait without limit: Linq's retries of a webhook may
 all come while the process starts."""
-FEWEST_ACTS, MOST_ACTS = 8, 40
-"""Acts between two kills. A life that is too short would let the same turns die again and again."""
-CRASHES: Final = RetryPolicy().crashes
+FEWEST_ACTS, MOST_ACTS = 4, 30
+"""Acts between two kills."""
+
+
+class Forked(crash.Served):
+    """A `linqbot` process that is forked from one that has imported the frameworks. Importing them takes seconds."""
+
+    async def start(self) -> None:
+        arguments = (self.command[3:], str(self.folder), self.environ)
+        made = multiprocessing.get_context("forkserver").Process(target=_linqbot, args=arguments)
+        made.start()
+        self.process = cast("asyncio.subprocess.Process", _Process(made))
+
+
+class _Process:
+    """A process of multiprocessing with the methods of one of asyncio."""
+
+    def __init__(self, made: Any) -> None:
+        self._made = made
+
+    @property
+    def returncode(self) -> int | None:
+        code: int | None = self._made.exitcode
+        return code
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._made.pid, number)
+
+    async def wait(self) -> int | None:
+        await asyncio.to_thread(self._made.join)
+        return self.returncode
+
+
+def _linqbot(arguments: list[str], folder: str, environ: dict[str, str]) -> None:
+    """Run `linqbot` in a folder, in this process."""
+    os.chdir(folder)
+    os.environ.update(environ)
+    with open("bot.log", "ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    random.seed()
+    sys.argv = ["linqbot", *arguments]
+    runpy.run_module("linqbot", run_name="__main__")
+
+
+class Act(NamedTuple):
+    """Something that a bot did outside.
+
+    Attributes:
+        life: The process.
+        turn: The text of the message that it answered.
+        name: `request` with the number of results that the model was shown, or a tool with its key.
+        messages: The texts of a request.
+    """
+
+    life: int
+    turn: str
+    name: str
+    messages: Sequence[str] = ()
+
+
+class Acts:
+    """All that was done, in order, read from the file to which each process appends a line."""
+
+    def __init__(self, file: Path) -> None:
+        file.touch()
+        self._file = file.open("rb")
+        self._rest = b""
+        self.all: list[Act] = []
+
+    def read(self) -> list[Act]:
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        self.all += (Act(*json.loads(line)) for line in lines)
+        return self.all
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass
 class Report:
-    """The result of a run. `lost`, `doubled`, `disordered` and `repeated` must be empty.
+    """The result of a run. The lists and `dead_letters` must be empty.
 
     Attributes:
-        given_up: The people one of whose messages is a dead letter, because the process died too often while it was handled
-            alone. What they were not sent does not count as lost: it is on record for the operator.
+        hits: The kills of the one turn that is hit alone.
+        made_again: The acts that a kill cut off, and that were made again.
+        acted_twice: The calls of tools that acted under two keys, or not at all.
+        misremembered: The requests that have shown to the model another conversation than the phone.
     """
 
+    framework: str = ""
+    stream: bool = False
     kills: int = 0
+    hits: int = 0
     people: int = 0
+    turns: int = 0
     acts: int = 0
     made_again: int = 0
-    given_up: set[str] = field(default_factory=set)
     seconds: float = 0.0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     disordered: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
+    acted_twice: list[str] = field(default_factory=list)
+    misremembered: list[str] = field(default_factory=list)
+    dead_letters: int = 0
 
     def __str__(self) -> str:
         return (
-            f"{self.people} people, {self.acts} requests and tool calls, {self.kills} kills in {self.seconds:.0f} s: "
-            f"{len(self.lost)} messages lost, {len(self.doubled)} doubled, {len(self.disordered)} chats out of order, "
-            f"{len(self.repeated)} acts on record repeated; {self.made_again} cut-off acts were made again, and "
-            f"{len(self.given_up)} people have a dead letter, because of too many crashes"
+            f"{self.framework}{', stream' if self.stream else ''}: {self.turns} turns, {self.acts} requests and tool calls, "
+            f"{self.kills} kills and {self.hits} of one turn in {self.seconds:.0f} s: {len(self.lost)} messages lost, "
+            f"{len(self.doubled)} doubled, {len(self.disordered)} chats out of order, {len(self.acted_twice)} effects wrong "
+            f"by key, {len(self.misremembered)} requests with another history than the phone's, {len(self.repeated)} acts on "
+            f"record repeated, {self.dead_letters} dead letters; {self.made_again} cut-off acts were made again"
         )
 
     @property
-    def is_clean(self) -> bool:
-        return not (self.lost or self.doubled or self.disordered or self.repeated)
+    def findings(self) -> list[str]:
+        return [
+            *self.lost,
+            *self.doubled,
+            *self.disordered,
+            *self.repeated,
+            *self.acted_twice,
+            *self.misremembered,
+            *(["dead letters"] if self.dead_letters else []),
+        ]
+
+    def figures(self) -> dict[str, Any]:
+        """Return how many there are of each."""
+        return {name: len(value) if isinstance(value, list) else value for name, value in asdict(self).items()}
 
 
 class Guests:
-    """People who keep writing, approve what they are asked, and wait for the whole answer.
+    """People who write twice, approve what they are asked, and wait for the whole answers.
 
     Attributes:
-        said: By handle, what each was sent.
         chats: By handle, the id of the chat.
     """
 
@@ -151,7 +266,6 @@ class Guests:
         self._http = http
         self._number = 0
         self._over_at: float | None = None
-        self.said: dict[str, list[str]] = {}
         self.chats: dict[str, str] = {}
 
     async def run(self, at_once: int) -> None:
@@ -167,138 +281,194 @@ class Guests:
         while self._over_at is None:
             self._number += 1
             handle = f"+1415{self._number:07}"
-            self.said[handle] = []
-            chat = self.chats[handle] = await self._write(handle, handle)
-            if await self._wait(handle, chat, messages=1):
-                await self._write(handle, "yes")
-                await self._wait(handle, chat, messages=len(SAID))
+            await self.order(handle, f"A table for {handle}", f"Another one for {handle}")
+
+    async def order(self, handle: str, *texts: str) -> None:
+        """Let a person write each text when the one before has its answer."""
+        for number, text in enumerate(texts):
+            self.chats[handle] = await self._write(handle, text)
+            for count, answer in ((1, "yes"), (len(ANSWER), "")):
+                if not await self._wait(handle, number * len(ANSWER) + count):
+                    return
+                if answer:
+                    await self._write(handle, answer)
 
     async def _write(self, handle: str, text: str) -> str:
         body = {"from": handle, "to": crash.LINE, "parts": [{"type": "text", "value": text}]}
         answer = await self._http.post(f"{self._linq}/emulator/inbound", json=body)
         return str(answer.raise_for_status().json()["chat_id"])
 
-    async def _wait(self, handle: str, chat: str, *, messages: int) -> bool:
+    async def _wait(self, handle: str, messages: int) -> bool:
         """Wait until a person was sent a number of messages. Return False if the person has lost patience."""
-        while len(await self.read(handle, chat)) < messages:
+        while sum(is_ours for is_ours, _ in await self.read(handle)) < messages:
             if self._over_at is not None and time.monotonic() > self._over_at + PATIENCE_S:
                 return False
             await asyncio.sleep(0.3)
         return True
 
-    async def read(self, handle: str, chat: str) -> list[str]:
-        """Return what a person was sent, in order."""
+    async def read(self, handle: str) -> list[tuple[bool, str]]:
+        """Return the texts of a chat, each with True if it is of the bot, without what it says to those who wait."""
         answer = await self._http.get(
-            f"{self._linq}/v3/chats/{chat}/messages", headers={"authorization": "Bearer crash"}
+            f"{self._linq}/v3/chats/{self.chats[handle]}/messages", headers={"authorization": "Bearer crash"}
         )
         messages: list[dict[str, Any]] = answer.raise_for_status().json()["messages"]
         # Linq lists the newest first.
-        self.said[handle] = [each["parts"][0]["value"] for each in reversed(messages) if each["is_from_me"]]
-        return self.said[handle]
+        found = [(bool(each["is_from_me"]), str(each["parts"][0]["value"])) for each in reversed(messages)]
+        return [each for each in found if each[1] != MOMENT]
 
 
-def judge(report: Report, said: dict[str, list[str]], acts: Sequence[str]) -> None:
-    """Note in the report what is wrong with what people were sent, and with what was done for them."""
-    for handle, texts in said.items():
-        if handle not in report.given_up:
-            report.lost += [f"{handle}: {text}" for text in SAID if text not in texts]
-        report.doubled += [f"{handle}: {text}" for text in set(texts) if texts.count(text) > 1]
-        if list(dict.fromkeys(texts)) != [text for text in SAID if text in texts]:
+def judge(report: Report, transcripts: Mapping[str, Sequence[tuple[bool, str]]], acts: Sequence[Act]) -> None:
+    """Note in the report what is wrong with what people were sent, with what was done for them, and with what models read."""
+    report.people, report.acts = len(transcripts), len(acts)
+    for handle, transcript in transcripts.items():
+        turns = [text for is_ours, text in transcript if not is_ours and text != "yes"]
+        said = [text.partition(" (")[0] if text != ASKED else text for is_ours, text in transcript if is_ours]
+        report.turns += len(turns)
+        counts, expected = Counter(said), ANSWER * len(turns)
+        report.lost += [f"{handle}: {each}" for each in ANSWER for _ in range(len(turns) - counts[each])]
+        report.doubled += [f"{handle}: {each}" for each in counts for _ in range(counts[each] - len(turns))]
+        if counts == Counter(expected) and said != expected:
             report.disordered.append(handle)
-    reached: dict[str, int] = {}
-    seen: set[tuple[str, str]] = set()
-    lives: set[tuple[str, str, str]] = set()
-    for line in acts:
-        life, person, act = line.split()
-        report.acts += 1
-        if person == "-":
-            continue
-        report.made_again += (person, act) in seen
-        if (life, person, act) in lives or STEPS[act] < reached.get(person, 0):
-            report.repeated.append(f"{person}: {act}")
-        seen.add((person, act))
-        lives.add((life, person, act))
-        reached[person] = max(STEPS[act], reached.get(person, 0))
-    report.people = len(said)
+        for turn in turns:
+            _judge_turn(report, turn, transcript, [each for each in acts if each.turn == turn])
 
 
-def _size(file: Path) -> int:
-    return file.stat().st_size
+def _judge_turn(report: Report, turn: str, transcript: Sequence[tuple[bool, str]], acts: Sequence[Act]) -> None:
+    keys = Counter(name.split()[0] for name in {each.name for each in acts})
+    calls = TOOLS | ({"notify": rounds_for(report.hits)} if turn == HIT else {})
+    report.acted_twice += [f"{turn}: {tool}" for tool, count in calls.items() if keys[tool] != count]
+    places, lives, reached = dict[str, float](), set[tuple[int, str]](), 0.0
+    for each in acts:
+        kind, _, number = each.name.partition(" ")
+        report.made_again += each.name in places
+        place = places.setdefault(each.name, float(number) if kind == "request" else int(reached) + 0.5)
+        # The calls of one response may run side by side.
+        if (each.life, each.name) in lives or place < int(reached):
+            report.repeated.append(f"{turn}: {each.name}")
+        lives.add((each.life, each.name))
+        reached = max(reached, place)
+        if kind == "request" and not _is_true(turn, transcript, each.messages):
+            report.misremembered.append(f"{turn}: {each.messages}")
 
 
-async def _kill_after_acts(
-    bot: crash.Served, http: httpx.AsyncClient, acts: Path, kills: int, dice: random.Random, report: Report
+def _is_true(turn: str, transcript: Sequence[tuple[bool, str]], messages: Sequence[str]) -> bool:
+    """Return True if a request has all that the phone showed up to the message, and behind it what was said of the answer."""
+    at = transcript.index((False, turn)) + 1
+    said = itertools.takewhile(lambda each: each[0] or each[1] == "yes", transcript[at:])
+    before, after = transcript[:at], [each for each in said if each[1] not in (ASKED, "yes")]
+    whole, known = ("\n\n".join(text for _, text in each) for each in ([*before, *after], before))
+    shown = "\n\n".join(each for each in messages if each and not each.startswith("[You were cut off"))
+    shown = shown.replace(f"{MOMENT}\n\n", "")
+    return shown.startswith(known) and whole.startswith(shown)
+
+
+def rounds_for(hits: int) -> int:
+    """Return how often the agent calls its last tool in the turn that is hit: each hit must find something new under way."""
+    return hits // 2 + 1
+
+
+async def _killed(
+    bot: crash.Served, http: httpx.AsyncClient, dice: random.Random, ready: Callable[[], bool], limit_s: float
 ) -> None:
-    while report.kills < kills:
-        until = _size(acts) + 30 * dice.randint(FEWEST_ACTS, MOST_ACTS)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(20):
-                while _size(acts) < until:  # noqa: ASYNC110 - it is another process
-                    await asyncio.sleep(0.002)
-        await asyncio.sleep(dice.uniform(0, 0.02))
-        await bot.kill()
-        report.kills += 1
-        await bot.start()
-        await bot.up(http, "/readyz")
-        if sys.stderr.isatty():
-            print(f"\r{report.kills}/{kills} kills", end="", file=sys.stderr)
+    """Kill the bot a moment after something was done, or after a time limit, and start it again."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            while not ready():  # noqa: ASYNC110 - it is another process
+                await asyncio.sleep(0.002)
+    await asyncio.sleep(dice.uniform(0, 0.02))
+    await bot.kill()
+    await bot.start()
+    await bot.up(http, "/readyz")
 
 
-async def _dead_lanes(bot: crash.Served, folder: Path) -> dict[str, int]:
-    """Return the lanes of the dead letters, and how often the process died while each was handled."""
-    listing = await asyncio.create_subprocess_exec(
-        *bot.command[:3],
-        "waiting",
-        "list",
-        "--dead",
-        "--limit",
-        "1000",
-        "--json",
-        cwd=folder,
-        env=bot.environ,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    rows = json.loads((await listing.communicate())[0])
-    return {row["lane"]: row["crashes"] for row in rows}
+async def _hit(
+    bot: crash.Served, http: httpx.AsyncClient, guests: Guests, acts: Acts, hits: int, dice: random.Random
+) -> None:
+    """Kill the bot in one turn, each time when it does something new."""
+
+    def done() -> set[str]:
+        """Return what was done in the turn, behind the question."""
+        names = {each.name for each in acts.read() if each.turn == HIT}
+        return {name for name in names if not name.startswith("reserve") and name != "request 0"}
+
+    seen = set[str]()
+    ordering = asyncio.create_task(guests.order("+14159999998", HIT))
+    for _ in range(hits):
+        await _killed(bot, http, dice, lambda: done() > seen or ordering.done(), PATIENCE_S)  # noqa: B023
+        assert not ordering.done(), f"The turn has ended before it was hit {hits} times."
+        seen = done()
+    await ordering
 
 
-async def run(kills: int, *, seed: int = 0, at_once: int = AT_ONCE) -> Report:
-    """Kill the bot of agents `kills` times while people, `at_once` at a time, write to it."""
-    report, started, dice = Report(), time.monotonic(), random.Random(seed)
+async def run(
+    framework: str,
+    *,
+    stream: bool,
+    kills: int,
+    hits: int,
+    seed: int = 0,
+    at_once: int = AT_ONCE,
+    served: type[crash.Served] = crash.Served,
+) -> Report:
+    """Kill the bot of an agent while people, `at_once` at a time, write to it, and then `hits` times in one turn."""
+    report, started, dice = Report(framework, stream, hits=hits), time.monotonic(), random.Random(seed)
+    facts = {
+        "SCRIPTED": str(SCRIPTED),
+        "FRAMEWORK": framework,
+        "STREAM": stream,
+        "HIT": HIT,
+        "ROUNDS": rounds_for(hits),
+    }
+    code = "".join(f"{name} = {value!r}\n" for name, value in facts.items()) + BOT
     with tempfile.TemporaryDirectory(prefix="linqbot-crash-agent-") as folder:
-        place, acts = Path(folder), Path(folder) / "acts"
-        acts.touch()
-        async with crash.house(place, BOT) as (bot, emulator, http):
-            await bot.up(http, "/readyz")
-            await crash.subscribe(http, emulator.url, bot.url, place)
-            guests = Guests(emulator.url, http)
-            writing = asyncio.create_task(guests.run(at_once))
-            try:
-                await _kill_after_acts(bot, http, acts, kills, dice, report)
-            finally:
-                guests.end()
-            await writing
-            await crash.settled(http, bot.url)
-            # Read once more: a message may have been sent twice after its person had the whole answer.
-            for handle, chat in guests.chats.items():
-                await guests.read(handle, chat)
-            dead = await _dead_lanes(bot, place)
-            report.given_up = {handle for handle, chat in guests.chats.items() if dead.get(f"c:{chat}", 0) >= CRASHES}
-        judge(report, guests.said, acts.read_text().splitlines())
+        place = Path(folder)
+        with contextlib.closing(Acts(place / "acts")) as acts:
+            async with crash.house(place, code, served=served) as (bot, emulator, http):
+                await bot.up(http, "/readyz")
+                await crash.subscribe(http, emulator.url, bot.url, place)
+                guests = Guests(emulator.url, http)
+                writing = asyncio.create_task(guests.run(at_once))
+                try:
+                    for number in range(kills):
+                        until = len(acts.read()) + dice.randint(FEWEST_ACTS, MOST_ACTS)
+                        await _killed(bot, http, dice, lambda: len(acts.read()) >= until, 20)  # noqa: B023
+                        report.kills += 1
+                        if sys.stderr.isatty():
+                            print(f"\r{number + 1}/{kills} kills", end="", file=sys.stderr)
+                finally:
+                    guests.end()
+                await writing
+                await _hit(bot, http, guests, acts, hits, dice)
+                await crash.settled(http, bot.url)
+                # Read once more: a message may have been sent twice after its person had the whole answer.
+                transcripts = {handle: await guests.read(handle) for handle in guests.chats}
+                report.dead_letters = await crash.count_dead_letters(bot.environ["LINQBOT_STORAGE"])
+            judge(report, transcripts, acts.read())
     report.seconds = time.monotonic() - started
     return report
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--hits", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--framework", nargs="+", choices=IMPORTED, default=[*IMPORTED])
+    parser.add_argument("--save", action="store_true", help="keep the figures in results/")
     given = parser.parse_args(arguments)
-    report = asyncio.run(run(given.kills, seed=given.seed))
-    print(report)
-    for finding in [*report.lost, *report.doubled, *report.disordered, *report.repeated][:20]:
-        print(finding)
-    sys.exit(not report.is_clean)
+    sys.path.insert(0, str(SCRIPTED))
+    modules = ["linqbot.cli.main", "linqbot.server.app", *(IMPORTED[each] for each in given.framework)]
+    multiprocessing.set_forkserver_preload(modules)
+    conditions = Conditions.now("pydantic-ai-slim", "anthropic", "openai-agents", "langgraph")
+    reports = list[Report]()
+    for framework, stream in itertools.product(given.framework, (False, True)):
+        how: Any = {"stream": stream, "kills": given.kills, "hits": given.hits, "seed": given.seed}
+        report = asyncio.run(run(framework, **how, served=Forked))
+        print(report, *report.findings[:20], sep="\n", flush=True)
+        reports.append(report)
+        if given.save:
+            save("agents", conditions, [report.figures() for report in reports])
+    sys.exit(any(report.findings for report in reports))
 
 
 if __name__ == "__main__":

@@ -140,28 +140,40 @@ def test_posts_survive_kills_of_the_bot_over_http_and_in_sql() -> None:
 
 
 def test_agents_that_are_killed_lose_double_and_repeat_nothing() -> None:
-    report = asyncio.run(crash_agent.run(1, seed=1, at_once=4))
-    assert report.kills
-    assert report.people
-    assert report.is_clean, str(report)
+    report = asyncio.run(crash_agent.run("pydantic-ai", stream=True, kills=1, hits=2, seed=1, at_once=2))
+    assert (report.kills, report.hits) == (1, 2)
+    assert report.people > 1
+    assert report.findings == [], str(report)
 
 
-def test_what_agents_lost_doubled_misordered_and_repeated_is_found() -> None:
-    report = crash_agent.Report(given_up={"dead"})
+def test_what_agents_lost_doubled_misordered_repeated_and_misremembered_is_found() -> None:
+    report = crash_agent.Report()
     said = {
-        "lost": crash_agent.SAID[:-1],
-        "doubled": [*crash_agent.SAID, "Four."],
-        "late": crash_agent.SAID[::-1],
-        "dead": [],
+        "lost": crash_agent.ANSWER[:-1],
+        "doubled": [*crash_agent.ANSWER, f"{crash_agent.PARAGRAPHS[-1]} (in other words)."],
+        "late": crash_agent.ANSWER[::-1],
     }
-    acts = ["1 a request-0", "1 a weather", "2 a weather", "2 a request-1", "3 a request-0", "3 b seats", "3 b seats"]
-    crash_agent.judge(report, said, acts)
-    assert report.lost == ["lost: Four."]
-    assert report.doubled == ["doubled: Four."]
+    acts = [
+        crash_agent.Act(1, "lost", "request 0", ["lost"]),
+        crash_agent.Act(1, "lost", "reserve a"),
+        crash_agent.Act(2, "lost", "reserve a"),
+        crash_agent.Act(2, "lost", "reserve b"),
+        crash_agent.Act(2, "lost", "charge c"),
+        crash_agent.Act(2, "lost", "notify d"),
+        crash_agent.Act(2, "lost", "request 2", ["lost", f"{crash_agent.PARAGRAPHS[0]}\n\nNot on the phone"]),
+        crash_agent.Act(3, "lost", "request 0", ["lost"]),
+    ]
+    crash_agent.judge(report, {name: [(False, name), *((True, each) for each in said[name])] for name in said}, acts)
+    assert report.lost == ["lost: Enjoy your meal"]
+    assert report.doubled == ["doubled: Enjoy your meal"]
     assert report.disordered == ["late"]
-    assert report.repeated == ["a: request-0", "b: seats"]
-    assert report.made_again == 3
-    assert not report.is_clean
+    assert report.acted_twice == [
+        "lost: reserve",
+        *(f"{turn}: {tool}" for turn in ("doubled", "late") for tool in crash_agent.TOOLS),
+    ]
+    assert len(report.misremembered) == 1
+    assert report.repeated == ["lost: request 0"]
+    assert report.made_again == 2
 
 
 def test_scale_compares_a_fleet_with_plain_pgmq_and_leases_with_and_without_a_backlog(
