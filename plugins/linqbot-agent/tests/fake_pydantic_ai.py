@@ -25,6 +25,10 @@ from pydantic_ai.usage import RequestUsage
 _STOPS: dict[str, FinishReason] = {"": "stop", "max_tokens": "length", "refusal": "content_filter"}
 
 
+_NOT_OF_PEOPLE = (GO_ON, "Your previous response failed")
+"""How prompts begin that no person wrote. The second is pydantic-ai's, for an answer that is asked for once more."""
+
+
 def _shown(messages: list[ModelMessage]) -> list[tuple[str, str]]:
     shown = list[tuple[str, str]]()
     for message in messages:
@@ -50,7 +54,7 @@ def _results(messages: list[ModelMessage]) -> int:
     """Return the number of results of tools since the last message of the person."""
     results = 0
     for part in (part for each in messages for part in each.parts):
-        if isinstance(part, UserPromptPart) and part.content != GO_ON:
+        if isinstance(part, UserPromptPart) and not str(part.content).startswith(_NOT_OF_PEOPLE):
             results = 0
         results += isinstance(part, ToolReturnPart | RetryPromptPart)
     return results

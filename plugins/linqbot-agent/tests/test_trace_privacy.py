@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from frameworks import FRAMEWORKS, PACKAGES, Call, Outside, bot_of
+from frameworks import FRAMEWORKS, Answer, Call, Outside, bot_of, each_framework  # noqa: F401 - a fixture
 from linqbot_agent import LinqAgent
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -82,13 +82,11 @@ def found_in(trace: str) -> list[str]:
     return [text for text in TEXTS if text.split()[-1] in trace or ASKED in trace]
 
 
-@pytest.mark.parametrize("name", sorted(FRAMEWORKS))
-async def test_no_text_of_a_conversation_is_in_a_span_or_a_log(name: str, subtests: pytest.Subtests) -> None:
-    pytest.importorskip(PACKAGES[name], reason=f"{PACKAGES[name]} is not installed")
+async def test_no_text_of_a_conversation_is_in_a_span_or_a_log(framework: Answer, subtests: pytest.Subtests) -> None:
     for stream in (False, True):
         with subtests.test(stream=stream):
             plugin = LinqAgent(needs_approval=["look"])
-            assert found_in(await traced(FRAMEWORKS[name], stream=stream, plugin=plugin)) == []
+            assert found_in(await traced(framework, stream=stream, plugin=plugin)) == []
 
 
 async def test_spans_of_pydantic_ai_have_texts_only_if_the_author_wants_them_and_never_with_zero_retention(
