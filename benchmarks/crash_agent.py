@@ -76,7 +76,7 @@ class Killed(Outside):
         return "done"
 
     def response(self, messages, results):
-        act(f"request {results}", [text for _, text in messages])
+        act(f"request {results}", [text for role, text in messages if role != "tool"])
         return super().response(messages, results)
 
     def calls(self, results):
@@ -219,7 +219,7 @@ class Report:
     turns: int = 0
     acts: int = 0
     made_again: int = 0
-    seconds: float = 0.0
+    seconds: int = 0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     disordered: list[str] = field(default_factory=list)
@@ -231,7 +231,7 @@ class Report:
     def __str__(self) -> str:
         return (
             f"{self.framework}{', stream' if self.stream else ''}: {self.turns} turns, {self.acts} requests and tool calls, "
-            f"{self.kills} kills and {self.hits} of one turn in {self.seconds:.0f} s: {len(self.lost)} messages lost, "
+            f"{self.kills} kills and {self.hits} of one turn in {self.seconds} s: {len(self.lost)} messages lost, "
             f"{len(self.doubled)} doubled, {len(self.disordered)} chats out of order, {len(self.acted_twice)} effects wrong "
             f"by key, {len(self.misremembered)} requests with another history than the phone's, {len(self.repeated)} acts on "
             f"record repeated, {self.dead_letters} dead letters; {self.made_again} cut-off acts were made again"
@@ -444,7 +444,7 @@ async def run(
                 transcripts = {handle: await guests.read(handle) for handle in guests.chats}
                 report.dead_letters = await crash.count_dead_letters(bot.environ["LINQBOT_STORAGE"])
             judge(report, transcripts, acts.read())
-    report.seconds = time.monotonic() - started
+    report.seconds = round(time.monotonic() - started)
     return report
 
 
