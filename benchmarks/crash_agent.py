@@ -75,9 +75,9 @@ class Killed(Outside):
         act(f"{tool} {idempotency_key()}")
         return "done"
 
-    def response(self, messages, results):
+    def response(self, messages, results, files):
         act(f"request {results}", [text for role, text in messages if role != "tool"])
-        return super().response(messages, results)
+        return super().response(messages, results, files)
 
     def calls(self, results):
         rounds = ROUNDS if turn.get() == HIT else 1
