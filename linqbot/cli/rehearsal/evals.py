@@ -57,7 +57,7 @@ class Evals(_Body):
         judge: `module:function`, of a module in the folder of the file; see `Judge`.
         repeat: The number of runs of each case.
         pass_rate: The part of the runs that must pass.
-        max_requests, max_usd: Limits for the models of the bot and the judge. Reached, no further conversation begins.
+        max_requests, max_usd: Limits for the models of the bot and the judge. Once one is reached, no person writes more.
         usd_per_million_tokens: The prices of input and output, for responses that do not name their cost.
     """
 

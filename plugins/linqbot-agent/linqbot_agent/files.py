@@ -1,7 +1,8 @@
 """The files that a model is shown, of any framework: the newest pictures and documents, and what voice memos say.
 
 One that cannot be shown is named. A text file is shown as text; a PDF as a document, and as text if the provider has
-refused it. A voice memo is shown as its transcript, which is made once, and kept about the person. This module imports pydantic-ai, so it is imported at the first run of an agent.
+refused it. A voice memo is shown as its transcript, which is made once, and kept about the person. This module imports
+pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations

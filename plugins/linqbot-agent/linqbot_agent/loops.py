@@ -166,8 +166,8 @@ class Loop:
                 that it differs, the model is asked again.
             request: Makes the request with further messages at its end. It is given a function that takes the pieces of the
                 text as they come.
-            text, calls_tool, is_cut: Return the text of a response, True if it calls a tool, and True if the provider has not let
-                the model end it. An empty response is silence, unless it is cut.
+            text, calls_tool, is_cut: Return the text of a response, True if it calls a tool, and True if the provider has
+                not let the model end it. An empty response is silence, unless it is cut.
             model: The name of the model, by which its price is known.
             instructions: The instructions of the agent.
         """

@@ -50,7 +50,7 @@ _LONGEST_EVENT: Final = 32 << 20
 
 @dataclass(frozen=True, eq=False)
 class McpServer:
-    """An MCP server. Make it once, outside of handlers, and give it to the `run` of any framework: `run(…, servers=[ledger])`.
+    """An MCP server. Make it once, outside of handlers, for the `run` of any framework: `run(…, servers=[ledger])`.
 
     The model knows the tool `book` of the server `ledger` as `ledger_book`, and so do `needs_approval=`, `unapproved=` and
     `elsewhere=` of `LinqAgent`. A tool with `destructiveHint`, and without `readOnlyHint`, needs approval.

@@ -77,14 +77,13 @@ class LinqAgent:
             a day later. Until then the chat waits.
         max_messages: The most messages of one answer. What is longer is cut.
         more: The text that is said instead of the rest of an answer, in one message more.
-        trace_content: True lets the spans of pydantic-ai's own instrumentation hold texts, as its settings say. Those of lines
-            with zero retention never do.
+        trace_content: True lets the spans of pydantic-ai's own instrumentation hold texts, as its settings say. Those of
+            lines with zero retention never do.
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `history`, `history_tokens`, `images`, `image_bytes`, `documents` or `max_messages` is no such number, `memory`,
-            `other_topic` or `outage` is unknown, or `approvers` or `needs_approval` is
-            one text.
+        BotError: `history`, `history_tokens`, `images`, `image_bytes`, `documents` or `max_messages` is no such number,
+            `memory`, `other_topic` or `outage` is unknown, or `approvers` or `needs_approval` is one text.
     """
 
     name: Final = NAME

@@ -1,7 +1,7 @@
 """The tools of MCP servers as a toolset of pydantic-ai, each of whose calls is recorded.
 
-pydantic-ai's durability wraps only the toolsets with which an agent was made, and those of a run come later. This module imports
-pydantic-ai, so it is imported at the first run of an agent.
+pydantic-ai's durability wraps only the toolsets with which an agent was made, and those of a run come later. This module
+imports pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def prompt_of_edit(edit: MessageEdited) -> str:
 def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> str:
     """Return the text of the event's message, in groups with its speaker; of an edit, the new text.
 
-    `heard` is what its voice memos say, as marks; `already_sent` is what the person has got of an answer that a newer message has interrupted.
+    `heard` is what its voice memos say, as marks; `already_sent` is what the person has got of an answer that a newer
+    message has interrupted.
     """
     if isinstance(event, MessageEdited):
         return prompt_of_edit(event)

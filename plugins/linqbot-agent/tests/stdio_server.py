@@ -1,7 +1,7 @@
 """An MCP server on standard input and output. Without the package `mcp`, which takes seconds to import.
 
-Its argument is a folder. It notes each call in the file `acts` of it. If there is a file `die`, it dies after a call, or kills the
-bot that runs it, if the file says so.
+Its argument is a folder. It notes each call in the file `acts` of it. If there is a file `die`, it dies after a call, or
+kills the bot that runs it, if the file says so.
 """
 
 import json
