@@ -56,9 +56,12 @@ class Inside:
         self._key = key
         self._turns: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=TURNS_KEPT))
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     async def started(self) -> None:
-        """Set the clock to the emulator's, which may have been moved before this process began."""
+        """Set the clock to the emulator's, which may have been moved before this process began.
+
+        First, because the report that the bot has started has a time of this clock.
+        """
         async with httpx.AsyncClient(trust_env=False, verify=no_authorities()) as client:
             for _ in range(ASK_TIMES):
                 try:

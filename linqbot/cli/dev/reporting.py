@@ -33,7 +33,7 @@ from starlette.routing import Route
 
 from linqbot.bot.handlers import NO_HANDLER, OWN_ECHO
 from linqbot.cli.dev.processes import no_authorities
-from linqbot.cli.dev.turn_report import HandledError, MetQuestion, ObservedTurn, error_report
+from linqbot.cli.dev.turn_report import HandledError, MetQuestion, ObservedTurn, error_report, wall_time
 from linqbot.cli.output import printable, printable_lines
 from linqbot.client.call import Call
 from linqbot.clock import Clock, SystemClock
@@ -111,8 +111,9 @@ class TurnReports:
 
     @hookimpl
     def started(self, running: Running) -> None:
-        # The emulator adds the time of its clock, which the page may have moved: the turns have times of that clock too.
-        self._post({"kind": "bot", "status": "loaded"})
+        # By the clock of the turns, none of which has begun: a saved test tells by it which code a turn ran.
+        at = wall_time(datetime.fromtimestamp(self._clock.now(), UTC))
+        self._post({"kind": "bot", "status": "loaded", "at": at})
 
     @hookimpl
     def taken(self, report: TurnReport) -> None:

@@ -82,6 +82,9 @@ async def test_an_answered_message_is_one_line_with_sender_text_handler_and_answ
     assert (report["event_type"], report["error"], report["reason"]) == ("message.received", None, None)
     assert all(report[name] for name in ("event_id", "chat_id", "message_id"))
     assert report["started_at"].endswith("Z")
+    loaded = dev.posted[0]
+    assert (loaded["kind"], loaded["status"]) == ("bot", "loaded")
+    assert loaded["at"] <= report["started_at"], "a saved test tells by these times which code a turn ran"
     assert "hi" not in report.values()
 
 

@@ -70,6 +70,15 @@ def texting(profiles: Profiles, dev: Dev) -> Iterator[Callable[..., Page]]:
     assert pages.console_errors == []
 
 
+@pytest.fixture
+def still(dev: Dev) -> Iterator[None]:
+    """Stop the clock for a test that reads what is shown between two runs of a handler."""
+    clock = f"{dev.url}/emulator/clock"
+    httpx.post(clock, json={"freeze": True}, timeout=PATIENCE_S).raise_for_status()
+    yield
+    httpx.post(clock, json={"freeze": False}, timeout=PATIENCE_S).raise_for_status()
+
+
 def exchange(page: Page) -> Locator:
     """Return the only exchange of the page's person."""
     page.get_by_label("This chat only").check()
@@ -81,6 +90,7 @@ def note(page: Page) -> Locator:
     return page.locator(".outcome-note")
 
 
+@pytest.mark.usefixtures("still")
 def test_a_handler_that_raises(texting: Callable[..., Page]) -> None:
     code = f"{START}{GREET}    price = {{'soup': 4}}[message.text]\n    await ctx.reply(f'{{price}} dollars')\n"
     page = texting(code)
@@ -248,6 +258,7 @@ def test_messages_that_are_answered_as_one(texting: Callable[..., Page], dev: De
     expect(later.locator(".sentence")).to_have_text("The bot handled it as one message with the one before it.")
 
 
+@pytest.mark.usefixtures("still")
 def test_a_message_that_a_running_handler_takes(texting: Callable[..., Page]) -> None:
     steered = GREET.replace("on_message", "on_message(overlap='steer')")
     body = """    said = message.text
