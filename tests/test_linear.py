@@ -50,7 +50,7 @@ from linqbot.parse.numbers import LONGEST_TEXT
 from linqbot.storage.dialect import drive
 from linqbot.storage.personal import Person, StoredRecord
 
-SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20)
+SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18)
 MOST_TIMES_LONGER = 12
 """For four times the length: 4 is linear, 16 is quadratic."""
 REPEATS = 10
@@ -245,7 +245,7 @@ def test_a_pattern_reads_any_text_in_linear_time(subtests: pytest.Subtests) -> N
         use = getattr(re.compile(pattern, re.IGNORECASE), method)
         run = partial(use, "") if method == "sub" else use
         with subtests.test(pattern=pattern):
-            # Find the slowest text of a moderate length, then check it up to 1 MiB.
+            # Find the slowest text of a moderate length, then check it up to 256 KiB.
             texts = {timed(run, pumped(parts, 1 << 11)): parts for parts in product(BEGINNINGS, PUMPS, ENDS)}
             is_linear(run, partial(pumped, texts[max(texts)]))
 
@@ -452,7 +452,7 @@ UNITS = [
     *("*a. bcdefghijklm ", "[a. bcdefghijklm ", "* abcdefghijkl\n", "|abcdefghijkl|\n"),
     *("*a https://a.example. "),
 ]
-SMALL = 1000
+SMALL = 500
 
 
 def many_styles(text: str) -> object:
@@ -515,9 +515,10 @@ def steps(run: Callable[[str], object], text: str) -> int:
 def test_a_text_is_read_in_steps_that_grow_with_its_length(name: str) -> None:
     run = READERS[name]
     run("Imports what is imported at the first use: **a** https://a.example")
+    small = 2 * SMALL if name == "a reply" else SMALL  # it is cut in few places, so the steps of a short one grow in leaps
     found = {}
     for unit in UNITS:
-        few, many = (steps(run, (unit * size)[:size]) for size in (SMALL, 4 * SMALL))
+        few, many = (steps(run, (unit * size)[:size]) for size in (small, 4 * small))
         if many > 6 * few + 1000:  # 4 is linear, 16 is quadratic
             found[unit] = (few, many)
     assert not found
