@@ -515,7 +515,8 @@ def steps(run: Callable[[str], object], text: str) -> int:
 def test_a_text_is_read_in_steps_that_grow_with_its_length(name: str) -> None:
     run = READERS[name]
     run("Imports what is imported at the first use: **a** https://a.example")
-    small = 2 * SMALL if name == "a reply" else SMALL  # it is cut in few places, so the steps of a short one grow in leaps
+    # A reply is cut in few places, so the steps of a short one grow in leaps.
+    small = 2 * SMALL if name == "a reply" else SMALL
     found = {}
     for unit in UNITS:
         few, many = (steps(run, (unit * size)[:size]) for size in (small, 4 * small))

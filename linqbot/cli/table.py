@@ -71,12 +71,10 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "waiting": {
         "list": "List deliveries, dead letters, questions, sends, broadcasts.",
-        "show": "Show one of them.",
+        "broadcast": "Show a broadcast; pause or resume it.",
         "retry": "Put dead letters back, so that the server handles them again.",
         "answer": "Answer a question in place of the person.",
         "cancel": "End a question, a scheduled send or a broadcast.",
-        "pause": "Pause a broadcast.",
-        "resume": "Resume a paused broadcast.",
     },
     "person": {
         "show": "Show or export all that is kept of a person; ctx.state of a chat.",

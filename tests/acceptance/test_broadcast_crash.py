@@ -77,8 +77,8 @@ async def got(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]]:
 
 
 async def watched(bot: crash.Served, *arguments: str) -> dict[str, Any]:
-    """Run `linqbot waiting show july` next to the server, and return its JSON."""
-    command = [sys.executable, "-m", "linqbot", "waiting", "show", "july", "--json", *arguments]
+    """Run `linqbot waiting broadcast july` next to the server, and return its JSON."""
+    command = [sys.executable, "-m", "linqbot", "waiting", "broadcast", "july", "--json", *arguments]
     done = await asyncio.create_subprocess_exec(*command, env=bot.environ, stdout=asyncio.subprocess.PIPE)
     out, _ = await asyncio.wait_for(done.communicate(), PATIENCE_S)
     assert done.returncode == 0

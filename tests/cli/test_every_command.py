@@ -115,7 +115,7 @@ def test_without_arguments_it_lists_the_commands_in_sections() -> None:
 
 
 def test_there_are_few_commands_to_know() -> None:
-    assert len(COMMANDS) - len(GROUPS) + sum(map(len, GROUPS.values())) <= 35
+    assert len(COMMANDS) - len(GROUPS) + sum(map(len, GROUPS.values())) <= 33
 
 
 def test_the_version_is_printed() -> None:
@@ -194,14 +194,14 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("waiting", "answer", "nothing", "yes"), {}, (1, "LQB4001")),
     (("waiting", "cancel", "nothing"), {}, (1, "LQB4001")),
     (("waiting", "cancel"), {}, USAGE),
-    (("waiting", "show", "nothing"), {}, (1, "LQB4001")),
+    (("waiting", "broadcast", "nothing"), {}, (1, "LQB4001")),
     (("why", "w.nothing"), {}, (1, "LQB4001")),
     (("unmute", "--all"), {}, (1, "LQB4001")),
     (("unmute",), {}, USAGE),
     (("mute", "--all", "--for", "soon"), {}, USAGE),
-    (("waiting", "show", "nothing", "--watch"), {}, (1, "LQB4001")),
-    (("waiting", "pause", "nothing"), {}, (1, "LQB4001")),
-    (("waiting", "resume", "nothing"), {}, (1, "LQB4001")),
+    (("waiting", "broadcast", "nothing", "--watch"), {}, (1, "LQB4001")),
+    (("waiting", "broadcast", "nothing", "--pause"), {}, (1, "LQB4001")),
+    (("waiting", "broadcast", "nothing", "--resume"), {}, (1, "LQB4001")),
     (("waiting", "lst"), {}, USAGE),
     (("waiting", "list"), MEMORY, SETTING),
     (("waiting", "list", "--storage", "mysql://x"), {}, NO_STORAGE),

@@ -44,7 +44,6 @@ from linqbot.storage.upkeep import Selection
 
 if TYPE_CHECKING:
     from linqbot.linq.types.proactive import Broadcast, Recipient
-    from linqbot.storage.broadcasts import Order
     from linqbot.storage.conversations import Conversation
     from linqbot.storage.timers import Timer
 
@@ -67,6 +66,10 @@ _FLAGS: Final[dict[str, str]] = {
     "ambiguous": "List the calls and steps (ctx.once) of which it is unknown if they were done.",
     "withheld": "List the decisions of the bot's manners about sends, the newest first, with their reasons.",
     "log": "List what operators have done, the newest first: who, when and why.",
+}
+_ORDERS: Final = {
+    "pause": "Send to no further person. What is being sent now is still sent.",
+    "resume": "Go on at the next person.",
 }
 
 
@@ -231,32 +234,7 @@ _LISTINGS: Final = {
 }
 
 
-# --- show -------------------------------------------------------------------------------------------------------------
-
-
-async def show(
-    id: Annotated[str, Arg("ID")],  # noqa: A002 - the name of the argument
-    storage: Storage,
-    watch: Annotated[bool, Opt("Of a broadcast: wait until it has ended, with a progress bar.")] = False,
-    outcome: Annotated[RecipientOutcome | None, Opt("Of a broadcast: also list the people with this outcome.")] = None,
-) -> Result:
-    """Show what has this ID: a question, a scheduled send, or a broadcast, whose ID is its name.
-
-    Of a delivery, see: linqbot why ID.
-    """
-    if watch or outcome is not None:
-        return await _show_broadcast(storage, id, watch=watch, outcome=outcome)
-    if (asked := await storage.conversation(id)) is not None:
-        return Result(_question(asked[0]))
-    if (timer := await storage.timer(id)) is not None:
-        row = _timer(timer)
-        return Result(row, row | {name: ", ".join(row[name]) for name in ("people", "calls")})
-    if await storage.broadcast(id) is not None:
-        return await _show_broadcast(storage, id)
-    raise StorageError(
-        f"There is no question, scheduled send or broadcast {id}. To see what there is: linqbot waiting list. Of a delivery: "
-        f"linqbot why {id}"
-    )
+# --- rows -------------------------------------------------------------------------------------------------------------
 
 
 def _entry(entry: JournalEntry) -> _Row:
@@ -370,7 +348,8 @@ async def cancel(
     if await storage.broadcast(id) is not None:
         await broadcasts.check(storage, id, "cancel")
         confirm(f"Cancel the broadcast {id}? It cannot be resumed")
-        return await _carry_out(storage, id, "cancel", by)
+        row = _broadcast(await broadcasts.carry_out(storage, id, "cancel", by))
+        return Result(row, _without_zeros(row))
     if timer is not None:
         raise StorageError(
             f"{id} is no scheduled send but a timer of the kind {timer.kind}. Change the bot's code instead."
@@ -382,24 +361,18 @@ async def cancel(
 # --- broadcasts -------------------------------------------------------------------------------------------------------
 
 
-async def pause(name: str, storage: Storage, by: By) -> Result:
-    """Pause the broadcast NAME. What is being sent now is still sent."""
-    return await _carry_out(storage, name, "pause", by)
-
-
-async def resume(name: str, storage: Storage, by: By) -> Result:
-    """Resume the paused broadcast NAME at the next person."""
-    return await _carry_out(storage, name, "resume", by)
-
-
-async def _carry_out(storage: Storage, name: str, order: Order, by: By) -> Result:
-    row = _broadcast(await broadcasts.carry_out(storage, name, order, by))
-    return Result(row, _without_zeros(row))
-
-
-async def _show_broadcast(
-    storage: Storage, name: str, *, watch: bool = False, outcome: RecipientOutcome | None = None
+async def broadcast(
+    name: str,
+    storage: Storage,
+    by: By,
+    *,
+    order: Annotated[Literal["pause", "resume"] | None, Flags(_ORDERS)] = None,
+    watch: Annotated[bool, Opt("Wait until it has ended, with a progress bar.")] = False,
+    outcome: Annotated[RecipientOutcome | None, Opt("Also list the people with this outcome.")] = None,
 ) -> Result:
+    """Show the broadcast NAME: how many people it has reached, and why others did not get it. Pause or resume it."""
+    if order is not None:
+        await broadcasts.carry_out(storage, name, order, by)
     if watch:
         await _watch(storage, name)
     report = await broadcasts.report(storage, name)

@@ -85,7 +85,7 @@ def _show(found: Findings) -> None:
         click.echo(printable(f"{where} is muted{until}{f': {mute.reason}' if mute.reason else ''}"))
     for asked in found.questions:
         since = f"{asked.handler} waits for an answer since {clock_time(asked.asked_at)}"
-        click.echo(printable(f"chat {asked.chat_id}: {since}: linqbot waiting show {asked.id}"))
+        click.echo(printable(f"chat {asked.chat_id}: {since}: linqbot waiting list --questions --chat {asked.chat_id}"))
     cases = found.cases[-_MOST_SHOWN:]
     if len(cases) < len(found.cases):
         click.echo(f"{len(found.cases) - len(cases)} earlier ones are not shown: --at, or --json")

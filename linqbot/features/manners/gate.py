@@ -258,7 +258,9 @@ class Gate:
             raise await self._withhold(asked, reason)
         name, _ = place_of_person(asked.journal.delivery_id)
         if await self._turns.storage.order_broadcast(name, "pause"):
-            log.warning("broadcast.paused", broadcast=name, reason=reason, to_do=f"linqbot waiting resume {name}")
+            log.warning(
+                "broadcast.paused", broadcast=name, reason=reason, to_do=f"linqbot waiting broadcast {name} --resume"
+            )
         raise await self._withhold(asked, reason, until=now)
 
     async def _allowed_at(self, now: float, people: Sequence[str], manners: Manners, quiet: QuietHours) -> float:

@@ -100,7 +100,7 @@ def test_list_shows_the_newest_first(path: Path) -> None:
 
 
 def test_show_prints_the_counts_the_reasons_and_a_bar(path: Path) -> None:
-    shown = run("show", "july").output
+    shown = run("broadcast", "july").output
     assert "refused      2 × 403/2026: blocked\n" in shown
     assert "[####################--------------------] 4 of 8, 12 s left\n" in shown
     assert "cancelled" not in shown
@@ -108,7 +108,7 @@ def test_show_prints_the_counts_the_reasons_and_a_bar(path: Path) -> None:
 
 
 def test_show_lists_the_people_with_an_outcome(path: Path) -> None:
-    shown = json.loads(run("show", "july", "--outcome", "refused", "--json").output)
+    shown = json.loads(run("broadcast", "july", "--outcome", "refused", "--json").output)
     assert shown["reasons"] == {"refused": {"403/2026: blocked": 2}, "failed": {}}
     assert shown["recipients"][0] == {
         "n": 2,
@@ -118,27 +118,27 @@ def test_show_lists_the_people_with_an_outcome(path: Path) -> None:
         "reason": "403/2026: blocked",
     }
     assert [one["n"] for one in shown["recipients"]] == [2, 4]
-    assert PEOPLE[3] in run("show", "july", "--outcome", "refused").output
-    assert "No recipient is failed." in run("show", "july", "--outcome", "failed").output
+    assert PEOPLE[3] in run("broadcast", "july", "--outcome", "refused").output
+    assert "No recipient is failed." in run("broadcast", "july", "--outcome", "failed").output
 
 
 def test_a_paused_broadcast_can_be_resumed_and_cancelled(path: Path) -> None:
-    assert json.loads(run("pause", "july", "--json").output)["status"] == "paused"
-    refused = run("pause", "july")
+    assert json.loads(run("broadcast", "july", "--pause", "--json").output)["status"] == "paused"
+    refused = run("broadcast", "july", "--pause")
     assert refused.exit_code == 1
     assert "The broadcast july is paused. Only one that is running can be changed in this way." in refused.stderr
-    assert json.loads(run("resume", "july", "--json").output)["status"] == "running"
+    assert json.loads(run("broadcast", "july", "--resume", "--json").output)["status"] == "running"
     assert run("cancel", "july", input="n\n").exit_code != 0
     cancelled = json.loads(run("cancel", "july", "--yes", "--json").output)
     assert (cancelled["status"], cancelled["cancelled"], cancelled["pending"]) == ("cancelled", 4, 0)
-    shown = run("show", "july").output
+    shown = run("broadcast", "july").output
     assert "[########################################] 8 of 8\n" in shown
-    assert "Only one that is paused" in run("resume", "july").stderr
+    assert "Only one that is paused" in run("broadcast", "july", "--resume").stderr
 
 
 def test_a_name_that_is_not_stored_is_an_error(path: Path) -> None:
-    for command in (["pause"], ["resume"], ["show", "--watch"]):
-        failed = run(*command, "june")
+    for command in ([], ["--pause"], ["--resume"], ["--watch"]):
+        failed = run("broadcast", "june", *command)
         assert failed.exit_code == 1
         assert "There is no broadcast june. See: linqbot waiting list --broadcasts" in failed.stderr
     unasked = run("cancel", "june", input="y\n")
@@ -154,7 +154,7 @@ def test_without_broadcasts_the_list_says_so(tmp_path: Path, monkeypatch: pytest
 
 def test_watching_a_broadcast_that_has_ended_returns_at_once(path: Path) -> None:
     run("cancel", "july", "--yes")
-    assert json.loads(run("show", "july", "--watch", "--json").output)["pending"] == 0
+    assert json.loads(run("broadcast", "july", "--watch", "--json").output)["pending"] == 0
 
 
 @pytest.mark.anyio

@@ -223,7 +223,6 @@ def test_why_finds_waiting_deliveries_of_any_lane() -> None:
     assert data("why", "a", "--at", f"{at:%H:%M}")["cases"] == []  # of the last 24 hours
     assert "is no time" in shown("why", "a", "--at", "soon", code=2)
     assert "There is no delivery w.unknown" in shown("why", "w.unknown", code=1)
-    assert "There is no question, scheduled send or broadcast w.unknown" in shown("show", "w.unknown", code=1)
 
 
 def test_retry_puts_back_dead_letters_by_id_or_by_filter() -> None:
@@ -288,7 +287,7 @@ def test_a_scheduled_send_is_shown_and_cancelled_and_a_timer_of_linqbot_is_not()
                 await storage.schedule(Timer(kind, 4e9, "c:b", kind, WORDS.encode(), 60.0))
 
     asyncio.run(schedule())
-    assert "2096-" in shown("show", "send")
+    assert "2096-" in shown("list", "--scheduled")
     assert "2096-" in shown("cancel", "send", input="n\n", code=1)
     assert data("cancel", "send", "--yes") == {"cancelled": "send"}
     assert "a timer of the kind schedule" in shown("cancel", "schedule", "--yes", code=1)
