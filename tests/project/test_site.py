@@ -13,12 +13,12 @@ import tomllib
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote_plus
 
 import httpx
 import pytest
-from chromium_page import CHROMIUM, CHROMIUM_ARGS, axe_source
+from chromium_page import CHROMIUM, CHROMIUM_ARGS, DESKTOP, MOBILE, axe_source
 from playwright.sync_api import Browser, expect, sync_playwright
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.process]
@@ -40,6 +40,8 @@ NEEDS_CHROMIUM = pytest.mark.skipif(
 )
 KINDS = ("", "coming-from/", "replying/", "measured/", "reference/settings/")
 """A page of each kind."""
+WIDEST = "reference/control/"
+"""The page with the widest tables."""
 # The theme's buttons for copying stand in landmarks without a name.
 AXE_RUN = """async (options) => (await axe.run({ exclude: [".md-code__nav"] }, { resultTypes: ["violations"], ...options }))
     .violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`))"""
@@ -121,23 +123,26 @@ def test_the_search_has_the_page_that_answers_first_or_among_the_first_three(
 @NEEDS_CHROMIUM
 def test_axe_finds_nothing_on_a_page_of_each_kind_in_light_in_dark_and_on_a_phone(site: str, chromium: Browser) -> None:
     axe, found = axe_source(), dict[tuple[str, str], Any]()
-    schemes: list[tuple[Literal["light", "dark"], str, dict[str, list[str]]]] = [
-        ("light", "default", {}),
-        ("dark", "slate", {"runOnly": ["color-contrast"]}),  # it differs in its colours only
-    ]
-    for scheme, theme, options in schemes:
-        page = chromium.new_page(color_scheme=scheme, reduced_motion="reduce")
-        for kind in KINDS:
-            page.goto(site + kind)
-            expect(page.locator("body")).to_have_attribute("data-md-color-scheme", theme)
-            page.evaluate(axe)
-            found[scheme, kind] = page.evaluate(AXE_RUN, options)
-        page.close()
-    page = chromium.new_page(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
-    for kind in (*KINDS, "reference/control/"):  # with the widest tables
+
+    def opened(kind: str) -> None:
         page.goto(site + kind)
         page.evaluate(axe)
+
+    page = chromium.new_page(color_scheme="light", reduced_motion="reduce", viewport=MOBILE)
+    for kind in (*KINDS, WIDEST):
+        opened(kind)
         found["phone", kind] = page.evaluate(AXE_RUN, {})
+        if kind in KINDS:
+            page.set_viewport_size(DESKTOP)
+            expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "default")
+            found["light", kind] = page.evaluate(AXE_RUN, {})
+            page.set_viewport_size(MOBILE)
+    page.close()
+    page = chromium.new_page(color_scheme="dark", reduced_motion="reduce", viewport=DESKTOP)
+    for kind in KINDS:
+        opened(kind)
+        expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+        found["dark", kind] = page.evaluate(AXE_RUN, {"runOnly": ["color-contrast"]})  # it differs in its colours only
     page.close()
     assert {where: findings for where, findings in found.items() if findings} == {}
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urljoin
 
 import httpx
@@ -27,6 +27,7 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.server.uvicorn_server import KEEP_ALIVE_S
 
+Scheme = Literal["light", "dark"]
 ME = "+14155550142"
 FRIEND = "+14155550187"
 LINE = "+12025550100"
@@ -278,12 +279,16 @@ def axe_source() -> str:
     return AXE.read_text("utf-8")
 
 
-def violations(page: Page, axe: str) -> list[str]:
-    """Return what axe-core finds on a page now, in light and in dark. The page was opened with `bypass_csp`."""
+def violations(page: Page, axe: str, *, schemes: tuple[Scheme, ...] = ("light", "dark")) -> list[str]:
+    """Return what axe-core finds on a page now. The page was opened with `bypass_csp`.
+
+    Args:
+        schemes: The first is examined with all rules, each further one in its colours only.
+    """
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
-    page.emulate_media(color_scheme="light")
-    found = list(page.evaluate(_VIOLATIONS, {}))
-    # Dark differs in its colours only.
-    page.emulate_media(color_scheme="dark")
-    return [*found, *page.evaluate(_VIOLATIONS, {"runOnly": ["color-contrast"]})]
+    found: list[str] = []
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
+        found += page.evaluate(_VIOLATIONS, {} if scheme == schemes[0] else {"runOnly": ["color-contrast"]})
+    return found
