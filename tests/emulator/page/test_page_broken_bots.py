@@ -1,6 +1,7 @@
 """A bot with a typical mistake, under `linqbot dev`: the page alone says what is wrong, and where.
 
-Each test saves the bot's file with one mistake, writes as a new person, and reads the page in Chromium.
+Each test writes as a new person to a bot with one mistake, and reads the page in Chromium. The mistakes inside a handler
+are in one file, each in the handler of one word: a save starts a new process of the bot.
 """
 
 from __future__ import annotations
@@ -33,6 +34,49 @@ GREET = """\
 async def greet(message: MessageReceived, ctx: Context) -> None:
 """
 GOOD = f"{START}{GREET}    await ctx.reply('Hello to you!')\n"
+MISTAKES = f"""import asyncio, os
+{START}
+@bot.on_message("price")
+async def price(message: MessageReceived, ctx: Context) -> None:
+    price = {{'soup': 4}}[message.text]
+    await ctx.reply(f'{{price}} dollars')
+
+
+@bot.on_message("forget to await")
+async def forget_to_await(message: MessageReceived, ctx: Context) -> None:
+    ctx.reply('Hello to you!')
+
+
+@bot.on_message("effect")
+async def effect(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply('Hello to you!', effect='confeti')
+
+
+@bot.on_message("block")
+async def block(message: MessageReceived, ctx: Context) -> None:
+    time.sleep(3)
+    await ctx.reply('I slept.')
+
+
+@bot.on_message("forget to reply")
+async def forget_to_reply(message: MessageReceived, ctx: Context) -> None:
+    answer = message.text.upper()
+
+
+@bot.on_message("ask")
+async def ask(message: MessageReceived, ctx: Context) -> None:
+    await ctx.ask('How many?', kind=int, tries=2)
+
+
+@bot.on_message("wait")
+async def wait(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.Event().wait()
+
+
+@bot.on_message("exit")
+async def leave(message: MessageReceived, ctx: Context) -> None:
+    os._exit(3)
+"""
 _persons = count(4155550100)
 
 
@@ -50,11 +94,12 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 @pytest.fixture
 def texting(profiles: Profiles, dev: Dev) -> Iterator[Callable[..., Page]]:
-    """Save a bot, and write to it as a person who has not written before. Returns the page."""
+    """Save a bot unless it runs, and write to it as a person who has not written before. Returns the page."""
     pages = Browsing(profiles, dev.url)
 
     def text(code: str, said: str = "Hello!", *, group: bool = False, **options: object) -> Page:
-        dev.save(code)
+        if dev.file.read_text() != code:
+            dev.save(code)
         page = pages.open(f"/?as=%2B1{next(_persons)}", **options)
         if group:
             page.get_by_role("button", name="Back", exact=True).click()
@@ -92,32 +137,98 @@ def note(page: Page) -> Locator:
 
 @pytest.mark.usefixtures("still")
 def test_a_handler_that_raises(texting: Callable[..., Page]) -> None:
-    code = f"{START}{GREET}    price = {{'soup': 4}}[message.text]\n    await ctx.reply(f'{{price}} dollars')\n"
-    page = texting(code)
-    at = f"bot.py:{line_of(code, 'price = ')}"
+    page = texting(MISTAKES, "price")
+    at = f"bot.py:{line_of(MISTAKES, 'price = ')}"
     expect(note(page)).to_have_text(f"KeyError at {at}")
     expect(exchange(page)).to_contain_text(f"Its handler has failed once: KeyError at {at}. It runs again in")
-    expect(exchange(page).locator(".error")).to_contain_text("KeyError: 'Hello!'")
+    expect(exchange(page).locator(".error")).to_contain_text("KeyError: 'price'")
     expect(exchange(page).locator(".error-code")).to_have_text(f"{at}price = {{'soup': 4}}[message.text]")
 
 
 def test_a_forgotten_await_on_a_narrow_screen(texting: Callable[..., Page]) -> None:
-    code = f"{START}{GREET}    ctx.reply('Hello to you!')\n"
-    page = texting(code, viewport=MOBILE, has_touch=True, color_scheme="dark")
-    at = f"bot.py:{line_of(code, 'ctx.reply')}"
+    page = texting(MISTAKES, "forget to await", viewport=MOBILE, has_touch=True, color_scheme="dark")
+    at = f"bot.py:{line_of(MISTAKES, '    ctx.reply')}"
     note(page).get_by_text(f"NeverAwaited at {at}").tap()
     expect(exchange(page).locator(".error")).to_contain_text(
         f"{at} never awaited ctx.reply(). Write: await ctx.reply(…)"
     )
 
 
-def test_a_filter_that_never_fits(texting: Callable[..., Page]) -> None:
-    code = GOOD.replace("@bot.on_message", "@bot.on_message('helo')")
-    page = texting(code)
+def test_an_effect_that_linq_does_not_know(texting: Callable[..., Page]) -> None:
+    page = texting(MISTAKES, "effect")
+    at = f"bot.py:{line_of(MISTAKES, 'confeti')}"
+    expect(note(page)).to_have_text(f"RuleBroken at {at}")
+    expect(exchange(page).locator(".error")).to_contain_text("Did you mean confetti?")
+    expect(exchange(page).locator(".error-code")).to_contain_text("effect='confeti'")
+
+
+def test_a_call_that_blocks_the_event_loop(texting: Callable[..., Page]) -> None:
+    page = texting(MISTAKES, "block")
+    at = f"bot.py:{line_of(MISTAKES, 'time.sleep')}"
+    expect(page.locator(".msg.other .bubble")).to_have_text("I slept.")
+    expect(note(page)).to_have_text(f"Blocked the event loop at {at}")
+    expect(exchange(page).locator(".turn-note")).to_contain_text("Await slow calls (asyncio.sleep, httpx.AsyncClient)")
+
+
+def test_a_handler_that_forgets_to_reply(texting: Callable[..., Page]) -> None:
+    page = texting(MISTAKES, "forget to reply")
+    expect(note(page)).to_have_text("Handled without a reply")
+    expect(exchange(page).locator(".exchange-facts")).to_contain_text("no replies")
+
+
+def test_answers_to_an_open_question(texting: Callable[..., Page]) -> None:
+    page = texting(MISTAKES, "ask")
+    said = exchange(page)
+    expect(said.locator(".sentence")).to_have_text(
+        "The handler bot:ask took it. It has asked a question, and waits for the answer. The question is “How many?”."
+    )
+    expect(note(page)).to_have_count(0)
+    write(page, "Many")
+    expect(said.first.locator(".sentence")).to_contain_text(
+        "took it. It is no valid answer to “How many?”, so the bot asked for another."
+    )
+    write(page, "Very many")
+    expect(said.first.locator(".sentence")).to_contain_text(
+        "took it. It is no valid answer to “How many?”, and was the last try: the question has ended."
+    )
+    expect(note(page)).to_have_text("The question has ended")
+    write(page, "ask")
+    expect(said.first.locator(".sentence")).to_have_text(
+        "The handler bot:ask took it. It has asked a question, and waits for the answer. The question is “How many?”."
+    )
+    write(page, "4")
+    expect(said.first.locator(".sentence")).to_contain_text("took it. It answers “How many?”.")
+
+
+def test_a_handler_that_never_returns(texting: Callable[..., Page], dev: Dev) -> None:
+    page = texting(MISTAKES, "wait")
+    at = f"bot.py:{line_of(MISTAKES, 'wait()')}"
+    # Ten seconds after its start the handler is shown, although it has not returned.
+    expect(note(page)).to_have_text(f"Still running at {at}")
+    expect(exchange(page).locator(".sentence")).to_have_text("Still running. The handler has not returned yet.")
+    expect(exchange(page).locator(".turn-note")).to_have_text(
+        f"The handler waits in this line. The next messages of the chat wait for it.{at}"
+    )
+    dev.save(GOOD)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
+
+
+def test_a_bot_whose_process_ends(texting: Callable[..., Page], dev: Dev) -> None:
+    page = texting(MISTAKES, "exit")
+    banner = page.get_by_role("alert").filter(has_text="The bot has stopped.")
+    expect(banner).to_contain_text("The bot's process ended with exit code 3.")
+    expect(note(page)).to_have_text("The bot’s process ended before it had handled this")
+    expect(exchange(page).locator(".sentence")).to_contain_text("It handles this again after its next start.")
+    dev.save(GOOD)
+    expect(banner).to_have_count(0)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
+    expect(note(page)).to_have_count(0)
+
+
+def test_a_message_that_opts_out(texting: Callable[..., Page]) -> None:
+    page = texting(GOOD, "STOP")
     expect(note(page)).to_have_text("No handler took it")
-    expect(exchange(page).locator(".sentence")).to_have_text("No handler took it: no filter fits.")
-    at = f"bot.py:{line_of(code, '@bot.on_message')}"
-    expect(exchange(page).locator("summary .tried-line")).to_have_text(f"bot:greet{at}exact('helo')does not fit")
+    expect(exchange(page).locator(".turn-note")).to_contain_text("Linq takes this word as an opt-out")
 
 
 def test_a_message_in_a_group_that_does_not_address_the_bot(texting: Callable[..., Page]) -> None:
@@ -127,6 +238,27 @@ def test_a_message_in_a_group_that_does_not_address_the_bot(texting: Callable[..
         "No handler took it: the message neither mentions the bot nor replies to it."
     )
     expect(exchange(page).locator(".turn-note")).to_contain_text('Bot(groups="all") takes every message of a group.')
+
+
+def test_a_syntax_error_and_its_correction(texting: Callable[..., Page], dev: Dev) -> None:
+    code = GOOD.replace("you!')", "you!'")
+    page = texting(code)
+    banner = page.get_by_role("alert").filter(has_text="The bot did not start.")
+    expect(banner).to_contain_text(f"bot.py:{line_of(code, 'ctx.reply')} SyntaxError: '(' was never closed")
+    expect(note(page)).to_have_text("Did not reach the bot")
+    dev.save(GOOD)
+    expect(banner).to_have_count(0)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
+    expect(note(page)).to_have_count(0)
+
+
+def test_a_filter_that_never_fits(texting: Callable[..., Page]) -> None:
+    code = GOOD.replace("@bot.on_message", "@bot.on_message('helo')")
+    page = texting(code)
+    expect(note(page)).to_have_text("No handler took it")
+    expect(exchange(page).locator(".sentence")).to_have_text("No handler took it: no filter fits.")
+    at = f"bot.py:{line_of(code, '@bot.on_message')}"
+    expect(exchange(page).locator("summary .tried-line")).to_have_text(f"bot:greet{at}exact('helo')does not fit")
 
 
 def test_a_handler_that_is_registered_for_another_event(texting: Callable[..., Page]) -> None:
@@ -146,69 +278,6 @@ def test_a_handler_that_is_written_for_another_event(texting: Callable[..., Page
     banner = texting(code).get_by_role("alert").filter(has_text="The bot did not start.")
     expect(banner).to_contain_text(f"bot.py:{line_of(code, '@bot.on_reaction')}")
     expect(banner).to_contain_text("bot:greet is written for MessageReceived but registered for ReactionAdded.")
-
-
-def test_a_syntax_error_and_its_correction(texting: Callable[..., Page], dev: Dev) -> None:
-    code = GOOD.replace("you!')", "you!'")
-    page = texting(code)
-    banner = page.get_by_role("alert").filter(has_text="The bot did not start.")
-    expect(banner).to_contain_text(f"bot.py:{line_of(code, 'ctx.reply')} SyntaxError: '(' was never closed")
-    expect(note(page)).to_have_text("Did not reach the bot")
-    dev.save(GOOD)
-    expect(banner).to_have_count(0)
-    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
-    expect(note(page)).to_have_count(0)
-
-
-def test_an_effect_that_linq_does_not_know(texting: Callable[..., Page]) -> None:
-    code = GOOD.replace("you!'", "you!', effect='confeti'")
-    page = texting(code)
-    at = f"bot.py:{line_of(code, 'confeti')}"
-    expect(note(page)).to_have_text(f"RuleBroken at {at}")
-    expect(exchange(page).locator(".error")).to_contain_text("Did you mean confetti?")
-    expect(exchange(page).locator(".error-code")).to_contain_text("effect='confeti'")
-
-
-def test_a_call_that_blocks_the_event_loop(texting: Callable[..., Page]) -> None:
-    code = GOOD.replace("    await", "    time.sleep(3)\n    await")
-    page = texting(code)
-    at = f"bot.py:{line_of(code, 'time.sleep')}"
-    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
-    expect(note(page)).to_have_text(f"Blocked the event loop at {at}")
-    expect(exchange(page).locator(".turn-note")).to_contain_text("Await slow calls (asyncio.sleep, httpx.AsyncClient)")
-
-
-def test_a_handler_that_forgets_to_reply(texting: Callable[..., Page]) -> None:
-    page = texting(f"{START}{GREET}    answer = message.text.upper()\n")
-    expect(note(page)).to_have_text("Handled without a reply")
-    expect(exchange(page).locator(".exchange-facts")).to_contain_text("no replies")
-
-
-def test_a_bot_whose_process_ends(texting: Callable[..., Page], dev: Dev) -> None:
-    page = texting(f"import os\n{START}{GREET}    os._exit(3)\n")
-    banner = page.get_by_role("alert").filter(has_text="The bot has stopped.")
-    expect(banner).to_contain_text("The bot's process ended with exit code 3.")
-    expect(note(page)).to_have_text("The bot’s process ended before it had handled this")
-    expect(exchange(page).locator(".sentence")).to_contain_text("It handles this again after its next start.")
-    dev.save(GOOD)
-    expect(banner).to_have_count(0)
-    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
-    expect(note(page)).to_have_count(0)
-
-
-@pytest.mark.slow
-def test_a_handler_that_never_returns(texting: Callable[..., Page], dev: Dev) -> None:
-    code = f"import asyncio\n{START}{GREET}    await asyncio.Event().wait()\n"
-    page = texting(code)
-    at = f"bot.py:{line_of(code, 'wait()')}"
-    # Ten seconds after its start the handler is shown, although it has not returned.
-    expect(note(page)).to_have_text(f"Still running at {at}")
-    expect(exchange(page).locator(".sentence")).to_have_text("Still running. The handler has not returned yet.")
-    expect(exchange(page).locator(".turn-note")).to_have_text(
-        f"The handler waits in this line. The next messages of the chat wait for it.{at}"
-    )
-    dev.save(GOOD)
-    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
 
 
 def test_an_agent_that_is_killed_in_a_tool_shows_both_runs_and_what_the_second_remembers(
@@ -285,30 +354,6 @@ def test_a_message_that_a_running_handler_takes(texting: Callable[..., Page]) ->
     expect(page.locator(".msg.own .outcome-note").first).to_contain_text("ZeroDivisionError at bot.py")
 
 
-def test_answers_to_an_open_question(texting: Callable[..., Page]) -> None:
-    page = texting(f"{START}{GREET}    await ctx.ask('How many?', kind=int, tries=2)\n", "A table")
-    said = exchange(page)
-    expect(said.locator(".sentence")).to_have_text(
-        "The handler bot:greet took it. It has asked a question, and waits for the answer. The question is “How many?”."
-    )
-    expect(note(page)).to_have_count(0)
-    write(page, "Many")
-    expect(said.first.locator(".sentence")).to_contain_text(
-        "took it. It is no valid answer to “How many?”, so the bot asked for another."
-    )
-    write(page, "Very many")
-    expect(said.first.locator(".sentence")).to_contain_text(
-        "took it. It is no valid answer to “How many?”, and was the last try: the question has ended."
-    )
-    expect(note(page)).to_have_text("The question has ended")
-    write(page, "Once more")
-    expect(said.first.locator(".sentence")).to_have_text(
-        "The handler bot:greet took it. It has asked a question, and waits for the answer. The question is “How many?”."
-    )
-    write(page, "4")
-    expect(said.first.locator(".sentence")).to_contain_text("took it. It answers “How many?”.")
-
-
 def test_a_question_in_a_group_hears_the_asked_person_only_also_after_a_restart(
     texting: Callable[..., Page], dev: Dev
 ) -> None:
@@ -328,9 +373,3 @@ def test_a_question_in_a_group_hears_the_asked_person_only_also_after_a_restart(
     write(page, "2")
     expect(replies.last).to_have_text("A table for 2.")
     expect(said.first.locator(".sentence")).to_contain_text("took it. It answers “For how many?”.")
-
-
-def test_a_message_that_opts_out(texting: Callable[..., Page]) -> None:
-    page = texting(GOOD, "STOP")
-    expect(note(page)).to_have_text("No handler took it")
-    expect(exchange(page).locator(".turn-note")).to_contain_text("Linq takes this word as an opt-out")
