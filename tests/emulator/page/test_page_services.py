@@ -24,6 +24,8 @@ from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
 
 WANTED = os.environ.get("LINQBOT_SCREENSHOTS", "")
+MOTION = {} if WANTED else {"reduced_motion": "reduce"}
+"""Each effect plays when it comes, and again for its picture: a processor paints every frame. `test_page.py` plays them."""
 SHOWN_AFTER_MS = {"slam": 200, "loud": 500, "gentle": 700, "echo": 900}
 THIRD = "+14155550199"
 FOURTH = "+14155550123"
@@ -90,9 +92,14 @@ def address(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield dev.url
 
 
+@pytest.fixture(scope="module")
+def profiles(chromium: Browser) -> Profiles:
+    return Profiles(chromium, has_blur=bool(WANTED))
+
+
 @pytest.fixture
-def browsing(chromium: Browser, address: str) -> Iterator[Browsing]:
-    phones = Browsing(Profiles(chromium, has_blur=bool(WANTED)), address)
+def browsing(profiles: Profiles, address: str) -> Iterator[Browsing]:
+    phones = Browsing(profiles, address)
     yield phones
     phones.close()
     assert phones.console_errors == []
@@ -117,7 +124,7 @@ def make_files(chromium: Browser, folder: Path) -> None:
 
 
 def phone_of(browsing: Browsing, service: str) -> Page:
-    page = browsing.open(f"/?as={escaped(PEOPLE[service])}", viewport={"width": WIDTH, "height": 844})
+    page = browsing.open(f"/?as={escaped(PEOPLE[service])}", viewport={"width": WIDTH, "height": 844}, **MOTION)
     expect(page.locator(".msg").first).to_be_visible()
     return page
 
@@ -143,6 +150,7 @@ def test_every_part_on_each_service(browsing: Browsing, chromium: Browser, addre
         if WANTED:  # without the confetti
             expect(page.locator("canvas.scene")).to_have_count(0)
             pictures[service] = tall(page)
+        browsing.close()  # the next person has the same page: another one would fetch all files again
     bot.http.close()
     keep("parts.webp", chromium, pictures, columns=3, width=280)
 
@@ -152,7 +160,7 @@ def test_every_effect_on_each_service(browsing: Browsing, chromium: Browser, add
     pictures: dict[str, bytes] = {}
     names = sorted(BUBBLE_EFFECTS) + sorted(SCREEN_EFFECTS)
     bot.hear(names[0], person=FOURTH)
-    page = browsing.open(f"/?as={escaped(FOURTH)}", viewport={"width": WIDTH, "height": 480})
+    page = browsing.open(f"/?as={escaped(FOURTH)}", viewport={"width": WIDTH, "height": 480}, **MOTION)
     for name in names:
         if name != names[0]:
             bot.hear(name, person=FOURTH)
@@ -169,11 +177,13 @@ def test_every_effect_on_each_service(browsing: Browsing, chromium: Browser, add
         page.mouse.move(5, 5)
         page.wait_for_timeout(SHOWN_AFTER_MS.get(name, 1300) if WANTED else 0)
         pictures[name] = page.screenshot() if WANTED else b"-"
+    browsing.close()
     for service, person in (("RCS", FRIEND), ("SMS", THIRD)):
         bot.hear("slam", person=person, service=service)
         plain = phone_of(browsing, service)
         expect(plain.locator(".msg.other .bubble", has_text="This is slam")).to_be_visible()
         expect(plain.locator(".effect-caption")).to_have_count(0)
+        browsing.close()
     bot.http.close()
     keep("effects.webp", chromium, pictures, columns=5, width=170)
 
