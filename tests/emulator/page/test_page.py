@@ -102,9 +102,7 @@ def test_only_addresses_of_the_web_are_loaded_or_linked(browsing: Browsing, bot:
         expect(message.locator(".plain-link"), address).to_have_count(1)
         assert message.locator(":is([href], [src]):not(use)").count() == 0, address
     assert phone.evaluate("window.ran") is None
-
-
-def test_no_element_of_the_page_takes_an_address_that_could_run(phone: Page) -> None:
+    # And no element of the page takes one that could run.
     made = """async ([tag, name, address]) => {
         const { h } = await import("/elements/dom.js");
         return h(tag, { [name]: address }).getAttribute(name);
@@ -122,12 +120,8 @@ def test_a_link_is_a_card_that_opens_in_another_tab(phone: Page, bot: Bot) -> No
     expect(card).to_contain_text("example.com")
     assert (card.get_attribute("href"), card.get_attribute("target")) == ("https://example.com/menu", "_blank")
     assert bot.last()["parts"][0]["type"] == "link"
-
-
-def test_a_link_with_a_lone_percent_sign_is_a_card_too(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    write(phone, "https://example.com/100%")
-    expect(phone.locator(".msg.own a.card strong")).to_have_text("100%")
+    write(phone, "https://example.com/100%")  # a lone percent sign
+    expect(card.last.locator("strong")).to_have_text("100%")
 
 
 def test_decorations_lie_over_their_utf16_ranges(phone: Page, bot: Bot) -> None:
@@ -436,7 +430,7 @@ def test_the_phone_follows_the_systems_colours(browsing: Browsing, bot: Bot) -> 
 
 
 def test_on_a_narrow_screen_the_page_is_the_phone(browsing: Browsing, bot: Bot) -> None:
-    phone = browsing.open(viewport=MOBILE, has_touch=True)
+    phone = browsing.open(viewport=MOBILE)
     assert phone.locator(".screen").bounding_box() == {"x": 0, "y": 0, **MOBILE}
     expect(phone.get_by_role("complementary", name="Inspector")).to_be_hidden()
     assert phone.evaluate("document.documentElement.scrollWidth") == MOBILE["width"]

@@ -29,11 +29,13 @@ def test_an_exchange_says_who_wrote_what_and_which_handler_took_it(phone: Page, 
     expect(exchange.locator(".exchange-facts")).to_have_text("bot:greetbot.py:1212 ms1 reply")
 
 
-def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceback(phone: Page, bot: Bot) -> None:
+def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceback(
+    browsing: Browsing, bot: Bot
+) -> None:
     subscribe(bot)
     ids = bot.hear("0")
     report(bot, ids, outcome="retried", why="It has failed once.", error=ERROR, replies=0, retry_in_s=3600)
-    phone.reload()  # opens the chat, which has begun elsewhere
+    phone = browsing.open()
     exchange = inspector_of(phone).locator(".exchange.bad")
     expect(exchange).to_contain_text("It has failed once. It runs again in ")
     expect(exchange.locator(".error b")).to_have_text("ZeroDivisionError: division by zero")
@@ -93,7 +95,7 @@ def test_next_to_a_second_phone_a_row_keeps_its_path_and_drops_its_times(phone: 
 
 
 def test_a_message_over_the_rate_limit_and_one_behind_it_count_down_on_the_phone_and_in_the_inspector(
-    phone: Page, bot: Bot
+    browsing: Browsing, bot: Bot
 ) -> None:
     subscribe(bot)
     bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
@@ -104,7 +106,7 @@ def test_a_message_over_the_rate_limit_and_one_behind_it_count_down_on_the_phone
         limit = "Linq allows 30 messages a minute from a line to a person"
         why = f"It is deferred: {limit}."
         report(bot, first, outcome="deferred", reason=limit, why=why, replies=0, duration_ms=0, retry_in_s=3600)
-        phone.reload()
+        phone = browsing.open()
         inspector, note = inspector_of(phone), phone.locator(".outcome-note")
         behind = f"It waits for an earlier message of this chat: {limit}. That one runs again in"
         for moved_s, left in ((0, "1 h"), (3000, "10 min")):
@@ -267,10 +269,10 @@ def test_the_text_is_shown_for_copying_when_the_browser_has_no_clipboard(phone: 
 # --- search, filters, links ---
 
 
-def test_search_and_filters_narrow_the_list(phone: Page, bot: Bot) -> None:
+def test_search_and_filters_narrow_the_list(browsing: Browsing, bot: Bot) -> None:
     made = subscribe(bot)
     bot.hear("refused")
-    phone.reload()
+    phone = browsing.open()
     inspector = inspector_of(phone)
     expect(inspector.locator(".exchange.bad")).to_have_count(1)
     bot.call("DELETE", f"/v3/webhook-subscriptions/{made['id']}")
@@ -307,12 +309,12 @@ def test_the_filter_for_this_chat_lists_nothing_of_a_chat_that_has_not_begun(pho
     expect(exchange).to_have_count(1)
 
 
-def test_a_bubble_leads_to_its_exchange_and_back_with_the_keyboard(phone: Page, bot: Bot) -> None:
+def test_a_bubble_leads_to_its_exchange_and_back_with_the_keyboard(browsing: Browsing, bot: Bot) -> None:
     subscribe(bot)
     ids = bot.hear("find me")
     for number in range(30):
         bot.hear(f"noise {number}")
-    phone.reload()
+    phone = browsing.open()
     bubble = phone.locator(f".msg[data-id='{ids['message_id']}']")
     bubble.locator(".inspect-button").focus()
     phone.keyboard.press("Enter")
@@ -329,10 +331,10 @@ def test_a_bubble_leads_to_its_exchange_and_back_with_the_keyboard(phone: Page, 
     expect(bubble).to_be_in_viewport()
 
 
-def test_pointing_at_a_message_marks_its_exchange(phone: Page, bot: Bot) -> None:
+def test_pointing_at_a_message_marks_its_exchange(browsing: Browsing, bot: Bot) -> None:
     subscribe(bot)
     bot.hear("point at me")
-    phone.reload()
+    phone = browsing.open()
     row = inspector_of(phone).locator(".exchange > summary", has_text="point at me")
     expect(row).to_be_visible()  # The inspector loads after the phone.
     phone.locator(".msg .bubble", has_text="point at me").hover()
@@ -429,7 +431,7 @@ def test_on_a_narrow_screen_the_inspector_fits_and_can_be_closed_below_the_banne
     subscribe(bot)
     report(bot, bot.hear("x" * 300), outcome="dead_lettered", error=ERROR | {"code": "y" * 300})
     bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "failed", "file": "bot.py", "line": 3})
-    page = browsing.open(viewport=MOBILE, has_touch=True)
+    page = browsing.open(viewport=MOBILE)
     # The chat list has the same button, until the newest chat opens over it.
     expect(page.locator(".composer")).to_be_in_viewport(ratio=1)
     page.get_by_role("button", name="Show webhooks and calls").click()

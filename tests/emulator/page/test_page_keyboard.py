@@ -63,16 +63,15 @@ def test_the_focus_stays_in_a_message_when_it_changes(phone: Page, bot: Bot) -> 
     expect(react).to_be_focused()
 
 
-@pytest.mark.parametrize("name", ["Details of", "Back"])
-def test_the_focus_stays_in_the_bar_when_a_message_arrives(phone: Page, bot: Bot, name: str) -> None:
+def test_the_focus_stays_in_the_bar_when_a_message_arrives(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     bot.hear("hi all", group=[FRIEND])
-    button = phone.locator(".chat-bar").get_by_role("button", name=name)
-    button.evaluate("button => button.focus()")
-    bot.say(chat_id, "How are you?")
-    bot.hear("Hello all", person=FRIEND, group=[ME])
-    expect(bubble(phone, "How are you?")).to_be_visible()
-    if name != "Show webhooks":
+    for name in ("Details of", "Back"):
+        button = phone.locator(".chat-bar").get_by_role("button", name=name)
+        button.evaluate("button => button.focus()")
+        bot.say(chat_id, f"How are you? {name}")
+        bot.hear("Hello all", person=FRIEND, group=[ME])
+        expect(bubble(phone, f"How are you? {name}")).to_be_visible()
         expect(button).to_be_focused()
 
 
@@ -121,9 +120,9 @@ def test_the_focus_stays_on_a_search_hit(phone: Page, bot: Bot) -> None:
     expect(hit).to_be_focused()
 
 
-def test_a_name_being_typed_stays_when_somebody_joins(phone: Page, bot: Bot) -> None:
+def test_a_name_being_typed_stays_when_somebody_joins(browsing: Browsing, bot: Bot) -> None:
     ids = bot.hear("hi all", group=[FRIEND])
-    phone.reload()
+    phone = browsing.open()
     press(phone.get_by_role("button", name="Details of"))
     name = phone.get_by_label("Group name")
     name.focus()
@@ -177,9 +176,9 @@ def test_after_a_tapback_the_focus_is_on_the_message(phone: Page, bot: Bot) -> N
     expect(button).to_be_focused()
 
 
-def test_details_give_the_focus_back_after_a_rename(phone: Page, bot: Bot) -> None:
+def test_details_give_the_focus_back_after_a_rename(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi all", group=[FRIEND])
-    phone.reload()
+    phone = browsing.open()
     press(phone.get_by_role("button", name="Details of"))
     phone.get_by_label("Group name").fill("Soup club")
     phone.keyboard.press("Enter")
@@ -188,18 +187,18 @@ def test_details_give_the_focus_back_after_a_rename(phone: Page, bot: Bot) -> No
     expect(phone.get_by_role("button", name="Details of Soup club")).to_be_focused()
 
 
-def test_after_a_member_is_removed_the_focus_is_on_the_next(phone: Page, bot: Bot) -> None:
+def test_after_a_member_is_removed_the_focus_is_on_the_next(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi all", group=[FRIEND, THIRD, "cat@example.com"])
-    phone.reload()
+    phone = browsing.open()
     press(phone.get_by_role("button", name="Details of"))
     press(phone.get_by_role("button", name="Remove +1 415 555 0187"))
     expect(phone.locator(".members .gone")).to_have_count(1)
     expect(phone.get_by_role("button", name="Remove +1 415 555 0199")).to_be_focused()
 
 
-def test_after_a_chip_is_removed_the_focus_is_on_the_next(phone: Page, bot: Bot) -> None:
+def test_after_a_chip_is_removed_the_focus_is_on_the_next(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi all", group=[FRIEND, THIRD])
-    phone.reload()
+    phone = browsing.open()
     back(phone)
     press(phone.get_by_role("button", name="New message"))
     dialog = phone.get_by_role("dialog")
@@ -267,9 +266,9 @@ def test_the_inspector_gives_the_focus_back(phone: Page, bot: Bot) -> None:
     expect(opener).to_have_attribute("aria-expanded", "true")
 
 
-def test_a_member_is_mentioned_with_the_keyboard(phone: Page, bot: Bot) -> None:
+def test_a_member_is_mentioned_with_the_keyboard(browsing: Browsing, bot: Bot) -> None:
     ids = bot.hear("hi all", group=[FRIEND, THIRD])
-    phone.reload()
+    phone = browsing.open()
     expect(bubble(phone, "hi all")).to_be_visible()
     field = phone.get_by_label("Message", exact=True)
     field.press_sequentially("@")
@@ -382,23 +381,23 @@ def test_what_arrives_takes_neither_the_focus_nor_the_place_of_a_person_in_the_t
     expect(phone.get_by_role("button", name="Attach", exact=True)).to_be_focused()
 
 
-@pytest.mark.parametrize("panel", ["Inspector", "Time and faults"])
-def test_escape_closes_a_panel_but_first_clears_its_search(browsing: Browsing, bot: Bot, panel: str) -> None:
+def test_escape_closes_a_panel_but_first_clears_its_search(browsing: Browsing, bot: Bot) -> None:
     phone = browsing.open(viewport=MOBILE)
     greet(phone, bot)
-    opener = "Show webhooks and calls" if panel == "Inspector" else panel
-    press(phone.locator(".chat-bar").get_by_role("button", name=opener))
-    shown = phone.get_by_role("complementary", name=panel)
-    expect(shown).to_be_visible()
-    if panel == "Inspector":
-        search = shown.get_by_role("searchbox")
-        search.fill("soup")
-        phone.keyboard.press("Escape")
-        expect(search).to_have_value("")
+    for panel, name in (("Inspector", "Show webhooks and calls"), ("Time and faults", "Time and faults")):
+        opener = phone.locator(".chat-bar").get_by_role("button", name=name)
+        press(opener)
+        shown = phone.get_by_role("complementary", name=panel)
         expect(shown).to_be_visible()
-    phone.keyboard.press("Escape")
-    expect(shown).to_be_hidden()
-    expect(phone.locator(".chat-bar").get_by_role("button", name=opener)).to_be_focused()
+        if panel == "Inspector":
+            search = shown.get_by_role("searchbox")
+            search.fill("soup")
+            phone.keyboard.press("Escape")
+            expect(search).to_have_value("")
+            expect(shown).to_be_visible()
+        phone.keyboard.press("Escape")
+        expect(shown).to_be_hidden()
+        expect(opener).to_be_focused()
 
 
 def test_the_tab_key_stays_in_an_open_dialog(phone: Page, bot: Bot) -> None:

@@ -687,7 +687,7 @@ def test_a_search_reaches_the_first_of_many_messages(browsing: Browsing, bot: Bo
 
 def test_with_large_text_nothing_runs_out_of_the_screen(browsing: Browsing, bot: Bot) -> None:
     bot.hear("A message of some length, with a_word_that_is_longer_than_the_others_in_it")
-    phone = browsing.open(viewport=MOBILE, has_touch=True)
+    phone = browsing.open(viewport=MOBILE)
     before = bubble(phone, "A message").evaluate("node => parseFloat(getComputedStyle(node).fontSize)")
     phone.evaluate("document.documentElement.style.fontSize = '32px'")
     after = bubble(phone, "A message").evaluate("node => parseFloat(getComputedStyle(node).fontSize)")
