@@ -48,9 +48,9 @@ def test_an_edit_takes_no_files_and_says_so(phone: Page, bot: Bot) -> None:
     expect(phone.locator(".attachment")).to_have_count(0)
 
 
-def test_after_leaving_no_file_can_be_dropped(phone: Page, bot: Bot) -> None:
+def test_after_leaving_no_file_can_be_dropped(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi all", group=[FRIEND])
-    phone.reload()
+    phone = browsing.open()
     phone.get_by_role("button", name="Details of").click()
     phone.get_by_role("button", name="Leave this Conversation").click()
     expect(phone.get_by_text("You are no longer in this conversation.")).to_be_visible()

@@ -11,15 +11,15 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 
-def left_group(phone: Page, bot: Bot) -> str:
-    """Leave a group with a message of the bot in it; return the chat's id."""
+def left_group(browsing: Browsing, bot: Bot) -> tuple[Page, str]:
+    """Leave a group with a message of the bot in it; return the page and the chat's id."""
     chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
     bot.say(chat_id, "Welcome")
-    phone.reload()
+    phone = browsing.open()
     phone.get_by_role("button", name="Details of").click()
     phone.get_by_role("button", name="Leave this Conversation").click()
     expect(phone.get_by_text("You are no longer in this conversation.")).to_be_visible()
-    return chat_id
+    return phone, chat_id
 
 
 def test_a_refused_handle_of_a_new_group_says_why(phone: Page, bot: Bot) -> None:
@@ -40,18 +40,18 @@ def test_a_phone_cannot_have_the_number_of_the_bot(phone: Page, bot: Bot) -> Non
     expect(phone.get_by_role("alert")).to_contain_text("a phone belongs to a person")
 
 
-def test_a_long_name_of_a_group_stays_on_the_screen(phone: Page, bot: Bot) -> None:
+def test_a_long_name_of_a_group_stays_on_the_screen(browsing: Browsing, bot: Bot) -> None:
     chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
     bot.call("POST", "/emulator/group/name", {"from": ME, "chat_id": chat_id, "name": "x" * 200})
-    phone.reload()
+    phone = browsing.open()
     phone.get_by_role("button", name="Details of").click()
     body = phone.locator(".sheet-body")
     expect(body.get_by_role("heading", name="xxx")).to_be_visible()
     assert body.evaluate("body => body.scrollWidth <= body.clientWidth")
 
 
-def test_a_person_who_has_left_can_only_copy_a_message(phone: Page, bot: Bot) -> None:
-    left_group(phone, bot)
+def test_a_person_who_has_left_can_only_copy_a_message(browsing: Browsing, bot: Bot) -> None:
+    phone, _ = left_group(browsing, bot)
     bubble(phone, "Welcome").dblclick()
     expect(phone.get_by_role("menuitem")).to_have_text(["Copy"])
     expect(phone.get_by_role("button", name="Love")).to_have_count(0)
@@ -59,8 +59,7 @@ def test_a_person_who_has_left_can_only_copy_a_message(phone: Page, bot: Bot) ->
 
 
 def test_the_phone_of_a_person_who_has_left_reports_nothing_as_read(browsing: Browsing, bot: Bot) -> None:
-    phone = browsing.open()
-    chat_id = left_group(phone, bot)
+    phone, chat_id = left_group(browsing, bot)
     reads: list[str] = []
     phone.on("request", lambda request: reads.append(request.url) if request.url.endswith("/read") else None)
     bot.say(chat_id, "Are you there?")
@@ -71,8 +70,8 @@ def test_the_phone_of_a_person_who_has_left_reports_nothing_as_read(browsing: Br
     assert reads == []
 
 
-def test_a_person_who_has_left_gets_nothing_more(phone: Page, bot: Bot) -> None:
-    chat_id = left_group(phone, bot)
+def test_a_person_who_has_left_gets_nothing_more(browsing: Browsing, bot: Bot) -> None:
+    phone, chat_id = left_group(browsing, bot)
     bot.say(chat_id, "Who has left?")
     bot.hear("You know", person=FRIEND, chat_id=chat_id)
     phone.reload()
@@ -87,9 +86,9 @@ def test_a_person_who_has_left_gets_nothing_more(phone: Page, bot: Bot) -> None:
     expect(phone.locator(".msg .bubble")).to_have_text(["hi all", "Welcome", "Welcome back"])
 
 
-def test_the_transcript_says_who_came_and_went_and_what_was_renamed(phone: Page, bot: Bot) -> None:
+def test_the_transcript_says_who_came_and_went_and_what_was_renamed(browsing: Browsing, bot: Bot) -> None:
     chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
-    phone.reload()
+    phone = browsing.open()
     bot.call("PUT", f"/v3/chats/{chat_id}", {"display_name": "Cake"})
     bot.say(chat_id, "Bring plates")
     bot.call("POST", "/emulator/leave", {"from": FRIEND, "chat_id": chat_id})
@@ -117,9 +116,9 @@ def test_a_person_who_has_left_sees_a_poll_and_cannot_vote(phone: Page, bot: Bot
     expect(phone.get_by_label("Add an option")).to_have_count(0)
 
 
-def test_a_person_cannot_write_to_a_bot_that_is_gone_until_it_is_back(phone: Page, bot: Bot) -> None:
+def test_a_person_cannot_write_to_a_bot_that_is_gone_until_it_is_back(browsing: Browsing, bot: Bot) -> None:
     chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
-    phone.reload()
+    phone = browsing.open()
     bot.call("POST", "/emulator/leave", {"from": FRIEND, "chat_id": chat_id, "handle": LINE})
     expect(phone.get_by_text("Your bot is no longer in this conversation.")).to_be_visible()
     expect(phone.get_by_label("Message", exact=True)).to_be_hidden()
