@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from chromium_page import CHROMIUM, CHROMIUM_ARGS, axe_source, violations
+from chromium_page import CHROMIUM, CHROMIUM_ARGS, DESKTOP, MOBILE, Scheme, axe_source, violations
 from emulator_control import replies, text
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 from ports import free_port
 
 from linqbot.ops.page.access import hashed
@@ -68,23 +68,22 @@ def test_an_operator_works_with_the_page(tmp_path: Path, command: Callable[..., 
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
-        for size in ({"width": 1100, "height": 800}, {"width": 390, "height": 844}):
-            with browser.new_context(bypass_csp=True, viewport=size) as context:  # type: ignore[arg-type]
-                shown = context.new_page()
-                shown.goto(page)
+        with browser.new_context(bypass_csp=True, viewport=MOBILE) as context:
+            shown = context.new_page()
+            shown.goto(page)
+            examine(shown)
+            shown.get_by_label("Password").fill("let me act")
+            shown.get_by_role("button", name="Log in").click()
+            for view in ("Chats", "Troubles", "Day", "Lines", "Log"):
+                shown.get_by_role("link", name=view).click()
+                expect(shown.get_by_role("heading", name=view, level=1)).to_be_visible()
                 examine(shown)
-                shown.get_by_label("Password").fill("let me act")
-                shown.get_by_role("button", name="Log in").click()
-                for view in ("Chats", "Troubles", "Day", "Lines", "Log"):
-                    shown.get_by_role("link", name=view).click()
-                    expect(shown.get_by_role("heading", name=view, level=1)).to_be_visible()
-                    examine(shown)
-                shown.get_by_label("Why").fill("+14155550143")
-                shown.keyboard.press("Enter")
-                expect(shown.get_by_text("It was given up in the handler")).to_be_visible()
-                examine(shown)
-                shown.get_by_role("link", name=re.compile("^chat ")).click()
-                examine(shown)
+            shown.get_by_label("Why").fill("+14155550143")
+            shown.keyboard.press("Enter")
+            expect(shown.get_by_text("It was given up in the handler")).to_be_visible()
+            examine(shown)
+            shown.get_by_role("link", name=re.compile("^chat ")).click()
+            examine(shown)
         act(shown := browser.new_page(), page)
         browser.close()
     server.until(lambda: replies(phone)[1:] == ["Dana here.", "A table for 4."])
@@ -117,6 +116,9 @@ def act(shown: Page, page: str) -> None:
 
 
 def examine(shown: Page) -> None:
-    assert violations(shown, axe_source()) == [], shown.url
-    width = shown.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert width[0] <= width[1], shown.url
+    looks: list[tuple[ViewportSize, tuple[Scheme, ...]]] = [(DESKTOP, ("light", "dark")), (MOBILE, ("light",))]
+    for size, schemes in looks:
+        shown.set_viewport_size(size)
+        assert violations(shown, axe_source(), schemes=schemes) == [], shown.url
+        width = shown.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert width[0] <= width[1], shown.url
