@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from forked import AsyncForked, can_fork
 from ports import free_port
 
 from linqbot.linq.signatures import sign
@@ -93,9 +94,13 @@ class Served:
         self.folder = folder
         self._log = folder / f"{name}.log"
         self.pass_fds: Sequence[int] = ()
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | AsyncForked | None = None
 
     async def start(self) -> None:
+        python, _, program, *arguments = self.command
+        if can_fork(self.environ, self.pass_fds) and (python, program) == (sys.executable, "linqbot"):
+            self.process = AsyncForked(arguments, self.folder, self.environ, self._log)
+            return
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.command, cwd=self.folder, env=self.environ, stdout=log, stderr=log, pass_fds=self.pass_fds
@@ -317,17 +322,16 @@ PER_CHAT = 20
 
 @contextlib.asynccontextmanager
 async def house(
-    place: Path, code: str, *, storage: str | None = None, served: type[Served] = Served
+    place: Path, code: str, *, storage: str | None = None
 ) -> AsyncIterator[tuple[Served, Served, httpx.AsyncClient]]:
     """Run a bot made of `code` and an emulator; yield both, and a client to reach them.
 
     Args:
         storage: The URL of the bot's storage; None means a file in `place`.
-        served: The class that starts the bot's process.
     """
     (place / "bot.py").write_text(code)
     emulator = Served(place, "emulator", free_port(), "dev", "--no-bot")
-    bot = served(
+    bot = Served(
         place,
         "bot",
         free_port(),

@@ -27,10 +27,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-import multiprocessing
-import os
 import random
-import runpy
 import sys
 import tempfile
 import time
@@ -38,9 +35,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import crash
+import forked
 import httpx
 from results import Conditions, save
 
@@ -123,47 +121,6 @@ PATIENCE_S: Final = 900.0
 all come while the process starts."""
 FEWEST_ACTS, MOST_ACTS = 4, 30
 """Acts between two kills."""
-
-
-class Forked(crash.Served):
-    """A `linqbot` process that is forked from one that has imported the frameworks. Importing them takes seconds."""
-
-    async def start(self) -> None:
-        arguments = (self.command[3:], str(self.folder), self.environ)
-        made = multiprocessing.get_context("forkserver").Process(target=_linqbot, args=arguments)
-        made.start()
-        self.process = cast("asyncio.subprocess.Process", _Process(made))
-
-
-class _Process:
-    """A process of multiprocessing with the methods of one of asyncio."""
-
-    def __init__(self, made: Any) -> None:
-        self._made = made
-
-    @property
-    def returncode(self) -> int | None:
-        code: int | None = self._made.exitcode
-        return code
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self._made.pid, number)
-
-    async def wait(self) -> int | None:
-        await asyncio.to_thread(self._made.join)
-        return self.returncode
-
-
-def _linqbot(arguments: list[str], folder: str, environ: dict[str, str]) -> None:
-    """Run `linqbot` in a folder, in this process."""
-    os.chdir(folder)
-    os.environ.update(environ)
-    with open("bot.log", "ab") as log:
-        for stream in (1, 2):
-            os.dup2(log.fileno(), stream)
-    random.seed()
-    sys.argv = ["linqbot", *arguments]
-    runpy.run_module("linqbot", run_name="__main__")
 
 
 class Act(NamedTuple):
@@ -408,7 +365,6 @@ async def run(
     hits: int,
     seed: int = 0,
     at_once: int = AT_ONCE,
-    served: type[crash.Served] = crash.Served,
 ) -> Report:
     """Kill the bot of an agent while people, `at_once` at a time, write to it, and then `hits` times in one turn."""
     report, started, dice = Report(framework, stream, hits=hits), time.monotonic(), random.Random(seed)
@@ -423,7 +379,7 @@ async def run(
     with tempfile.TemporaryDirectory(prefix="linqbot-crash-agent-") as folder:
         place = Path(folder)
         with contextlib.closing(Acts(place / "acts")) as acts:
-            async with crash.house(place, code, served=served) as (bot, emulator, http):
+            async with crash.house(place, code) as (bot, emulator, http):
                 await bot.up(http, "/readyz")
                 await crash.subscribe(http, emulator.url, bot.url, place)
                 guests = Guests(emulator.url, http)
@@ -457,13 +413,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--save", action="store_true", help="keep the figures in results/")
     given = parser.parse_args(arguments)
     sys.path.insert(0, str(SCRIPTED))
-    modules = ["linqbot.cli.main", "linqbot.server.app", *(IMPORTED[each] for each in given.framework)]
-    multiprocessing.set_forkserver_preload(modules)
+    forked.IMPORTED.extend(IMPORTED[each] for each in given.framework)
     conditions = Conditions.now("pydantic-ai-slim", "anthropic", "openai-agents", "langgraph")
     reports = list[Report]()
     for framework, stream in itertools.product(given.framework, (False, True)):
         how: Any = {"stream": stream, "kills": given.kills, "hits": given.hits, "seed": given.seed}
-        report = asyncio.run(run(framework, **how, served=Forked))
+        report = asyncio.run(run(framework, **how))
         print(report, *report.findings[:20], sep="\n", flush=True)
         reports.append(report)
         if given.save:

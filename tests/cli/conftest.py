@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from cli.practice import KEY, Practice
+from forked import Forked, can_fork
 from patience import PATIENCE_S
 from ports import free_port
 
@@ -33,10 +34,17 @@ def command_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Command:
     """A `linqbot` process."""
 
+    forks = True  # if it can: this saves the imports
+
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.log = folder / f"{arguments[0]}.log"
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
-        with self.log.open("wb") as out:
+        self.log.write_bytes(b"")
+        self.process: Forked | subprocess.Popen[bytes]
+        if self.forks and can_fork(plain | environ):
+            self.process = Forked(arguments, folder, plain | environ, self.log)
+            return
+        with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "linqbot", *arguments], cwd=folder, env=plain | environ, stdout=out, stderr=out
             )
@@ -66,22 +74,37 @@ class Command:
         return self.process.wait(PATIENCE_S)
 
 
+class Program(Command):
+    """One with a command line and imports of its own."""
+
+    forks = False
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder whose fixtures start a command."""
     for item in items:
         # The fixtures first: the folders of 13,000 tests take an eighth of a second, in each process of a run.
-        starts = {"command", "emulator", "manager"}.intersection(getattr(item, "fixturenames", ()))
+        starts = {"command", "emulator", "manager", "program"}.intersection(getattr(item, "fixturenames", ()))
         if starts and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.process)
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    yield from _starting(Command, tmp_path)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    yield from _starting(Program, tmp_path)
+
+
+def _starting(kind: type[Command], folder: Path) -> Iterator[Callable[..., Command]]:
     started: list[Command] = []
 
     def start(*arguments: str, **environ: str) -> Command:
-        started.append(Command(tmp_path, *arguments, **environ))
+        started.append(kind(folder, *arguments, **environ))
         return started[-1]
 
     yield start

@@ -463,10 +463,12 @@ def test_a_rotation_interrupted_anywhere_continues_when_run_again_and_the_old_se
 
 
 @pytest.mark.slow
-def test_a_rotation_killed_while_both_deliver_is_finished_later(account: Account, command: Callable[..., Any]) -> None:
+def test_a_rotation_killed_while_both_deliver_is_finished_later(
+    account: Account, command: Callable[..., Any], program: Callable[..., Any]
+) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     bot = serve(account, command)
-    rotation = command("connect", "rotate", **account.environ)
+    rotation = program("connect", "rotate", **account.environ)
     rotation.until(lambda: "Both deliver now" in rotation.said())
     cmdline = Path(f"/proc/{rotation.process.pid}/cmdline")
     arguments = cmdline.read_bytes() if cmdline.exists() else b""

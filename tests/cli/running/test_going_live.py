@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,16 +18,25 @@ from cli.running.test_connect import KEY, Account
 from cli.running.test_connect import emulator as emulator
 from patience import PATIENCE_S
 
+MOST_LOOKS = 100
+
 
 @contextmanager
 def watching_processes() -> Iterator[set[bytes]]:
-    """Collect all command lines of this machine while the context lasts, as `ps` shows them."""
+    """Collect all command lines of this machine while the context lasts, as `ps` shows them.
+
+    A process is looked at in its first seconds: later its command line does not change.
+    """
     seen: set[bytes] = set()
+    taken: Counter[Path] = Counter()
     stop = threading.Event()
 
     def watch() -> None:
         while not stop.wait(0.02):
             for folder in Path("/proc").glob("[0-9]*"):
+                if taken[folder] == MOST_LOOKS:
+                    continue
+                taken[folder] += 1
                 try:
                     seen.add((folder / "cmdline").read_bytes())
                 except OSError:
@@ -44,7 +54,7 @@ def watching_processes() -> Iterator[set[bytes]]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are looked at in /proc")
 def test_three_commands_go_live_and_none_shows_a_secret(
-    tmp_path: Path, emulator: str, command: Callable[..., Any]
+    tmp_path: Path, emulator: str, program: Callable[..., Any]
 ) -> None:
     account = Account(tmp_path, emulator)
     settings = account.environ | {"LINQBOT_PORT": str(account.port)}
@@ -65,7 +75,7 @@ def test_three_commands_go_live_and_none_shows_a_secret(
         examined = type_in("check", "bot.py")
         assert "Nothing keeps it from working; 0 to look at." in examined
         assert "Go live with: linqbot serve bot.py" in examined
-        bot = command("serve", "bot.py", **settings)
+        bot = program("serve", "bot.py", **settings)
         bot.until(lambda: httpx.get(f"http://127.0.0.1:{account.port}/readyz").status_code == 200)
         account.text("hello")
         bot.until(lambda: account.replies() == ["You said: hello"])

@@ -38,7 +38,7 @@ def test_a_moved_bot_is_named_with_both_addresses_and_the_command_that_ends_the_
 ) -> None:
     type_in = Typing(practice)
     gone = f"http://127.0.0.1:{free_port()}/webhooks/linq"
-    assert type_in("connect", "sync", "bot.py", "--url", gone).exit_code == 0
+    practice.sync(gone)
     (first,) = [row["id"] for row in practice.api("GET", "/webhook-subscriptions")["subscriptions"]]
     moved = type_in("connect", "sync", "bot.py", "--url", practice.url)
     assert f"Another subscription with a secret kept here delivers to {gone}" in moved.text
@@ -52,13 +52,13 @@ def test_a_moved_bot_is_named_with_both_addresses_and_the_command_that_ends_the_
         "If the bot has moved, delete the subscription to the old address: linqbot connect remove ID" in examined.text
     )
     assert "\x1b[31m" in examined.raw
-    assert type_in("connect", "remove", first, "--yes").exit_code == 0
+    assert practice.run("connect", "remove", first, "--yes").exit_code == 0
     before = bot.said()
     healthy = type_in.doctor()
     assert (healthy.exit_code, "Nothing keeps it from working; 0 to look at." in healthy.text) == (0, True)
     # Neither the doctor nor a rotation rings the alarm for forged deliveries.
-    assert type_in("connect", "rotate", "--overlap", "0").exit_code == 0
-    assert type_in.doctor().exit_code == 0
+    assert practice.run("connect", "rotate", "--overlap", "0").exit_code == 0
+    assert practice.run("check", "bot.py").exit_code == 0
     assert bot.stop() == 0
     added = bot.said().removeprefix(before)
     assert "forged" not in added
@@ -69,7 +69,7 @@ def test_a_secret_that_refuses_every_delivery_is_a_failure_and_one_command_corre
     practice: Practice, command: Callable[..., Any]
 ) -> None:
     type_in = Typing(practice)
-    assert type_in("connect", "sync", "bot.py", "--url", practice.url).exit_code == 0
+    practice.sync()
     subscription = practice.subscription()["id"]
     (practice.folder / ".linqbot" / "webhook-secret").write_text(f"whsec_{'QUJD' * 10} {subscription}\n")
     bot = serve(practice, command)
@@ -83,7 +83,7 @@ def test_a_secret_that_refuses_every_delivery_is_a_failure_and_one_command_corre
     assert f"linqbot connect rotate --url {practice.url}" in examined.text
     assert type_in("connect", "rotate", "--url", practice.url, "--overlap", "0").exit_code == 0
     text_the_bot(practice)
-    bot.until(lambda: type_in.doctor().exit_code == 0)
+    bot.until(lambda: practice.run("check", "bot.py").exit_code == 0)
     assert bot.stop() == 0
 
 

@@ -212,7 +212,7 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 @pytest.mark.process
 def test_an_echo_bot_that_has_answered_a_message_has_imported_nothing_that_few_bots_need(
-    tmp_path: Path, command: Callable[..., Any], port: int
+    tmp_path: Path, program: Callable[..., Any], port: int
 ) -> None:
     (tmp_path / "bot.py").write_text(REPORTING)
     # The plugins that this workspace installs are left out: they import more.
@@ -220,7 +220,7 @@ def test_an_echo_bot_that_has_answered_a_message_has_imported_nothing_that_few_b
 
     async def first_answer() -> str:
         async with FakeApi() as api:
-            bot = command(
+            bot = program(
                 "serve",
                 "bot.py",
                 "--port",
