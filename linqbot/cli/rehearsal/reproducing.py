@@ -81,11 +81,12 @@ def _write(violation: Violation, visits: Sequence[Visit], bot: str, path: Path, 
 
 def _shows(violation: Violation, path: Path) -> bool:
     """Return True if the test fails with a violation of the same rule."""
-    # Without the configuration of a project around it, which may ask for plugins or other options.
+    # Without the configuration of a project around it, which may ask for plugins or other options, and without the plugins
+    # of other packages: some take seconds to import.
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(path.parent), "--noconftest", "-q"]
     ran = subprocess.run(  # noqa: S603 - it runs the file that was just written
-        [*command, "-p", "no:cacheprovider", "-o", "addopts=", str(path)],
-        env=os.environ | {"PYTEST_ADDOPTS": ""},
+        [*command, "-p", "linqbot.testing.plugin", "-p", "no:cacheprovider", "-o", "addopts=", str(path)],
+        env=os.environ | {"PYTEST_ADDOPTS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         errors="replace",

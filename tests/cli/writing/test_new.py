@@ -46,7 +46,7 @@ def run(folder: Path, *arguments: str) -> str:
 def test_the_tests_type_checks_and_style_checks_of_a_new_bot_pass(folder: Path) -> None:
     assert make("my-bot").exit_code == 0
     made = folder / "my-bot"
-    assert "4 passed" in run(made, "pytest", "-p", "no:cacheprovider")
+    assert "4 passed" in run(made, "pytest", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin")
     typed = strict_mypy.checked(made, environ=PLAIN)
     assert "Success" in typed.stdout, typed.stdout + typed.stderr
     run(made, "ruff", "check", "--isolated", "--no-cache", ".")
@@ -66,7 +66,7 @@ def test_the_tests_and_type_checks_of_a_new_plugin_pass_and_linqbot_finds_it(fol
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: linqbot-quiet-hours\nVersion: 0.1.0\n")
     (installed / "entry_points.txt").write_text("[linqbot]\nquiet_hours = linqbot_quiet_hours:Plugin\n")
-    assert "2 passed" in run(made, "pytest", "-p", "no:cacheprovider")
+    assert "2 passed" in run(made, "pytest", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin")
     typed = strict_mypy.checked(made, environ=PLAIN)
     assert "Success" in typed.stdout, typed.stdout + typed.stderr
     run(made, "ruff", "check", "--isolated", "--no-cache", ".")

@@ -99,6 +99,8 @@ def run(tests: Path) -> dict[str, str]:
             "pytest",
             "-p",
             "no:cacheprovider",
+            "-p",
+            "no:langsmith_plugin",
             "-W",
             "error",
             "-v",

@@ -121,7 +121,7 @@ def test_a_finding_is_printed_and_written_as_a_test_that_passes_when_the_bot_is_
 
 def pytest_on(folder: Path, test: str) -> int:
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin", test],
         cwd=folder,
         env=os.environ | {"PYTEST_ADDOPTS": ""},
         capture_output=True,
