@@ -17,6 +17,6 @@ async def test_every_delivery_is_answered_once_and_in_order_despite_many_kills(t
 
 
 async def test_retried_deliveries_are_answered_once_and_in_order_after_each_kill(tmp_path: Path) -> None:
-    report = await crash.run(deliveries=200, kills=4, folder=tmp_path)
+    report = await crash.run(deliveries=120, kills=4, folder=tmp_path)
     assert report.kills >= 3, f"{report}: too few kills to tell anything"
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)

@@ -93,7 +93,7 @@ async def test_each_text_of_a_handoff_arrives_once_and_in_order(tmp_path: Path) 
             # What Linq could not deliver while the bot started again, it delivers a minute or two later.
             async with asyncio.timeout(400):
                 while text not in (await heard(http, emulator.url)).get(handle, ()):
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.3)
 
         await bot.up(http, "/readyz")
         await crash.subscribe(http, emulator.url, bot.url, tmp_path)

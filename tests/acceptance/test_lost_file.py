@@ -127,9 +127,9 @@ async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         yield harness
 
 
-QUICK = [f"quick {n}" for n in range(30)]
+QUICK = [f"quick {n}" for n in range(10)]
 SLOW = [f"slow {n}" for n in range(5)]
-REFUSED = [f"refused {n}" for n in range(10)]
+REFUSED = [f"refused {n}" for n in range(5)]
 
 
 async def lose(harness: Harness, how: Callable[[Path], None], reason: str, *, slow: bool = True) -> None:
@@ -142,7 +142,7 @@ async def lose(harness: Harness, how: Callable[[Path], None], reason: str, *, sl
     await harness.until(503)  # although no delivery arrives
     assert reason in (await harness.ready())[1]
     (harness.folder / "go").touch()
-    for _ in range(3):
+    for _ in range(2):
         answers = await asyncio.gather(*(harness.deliver(text) for text in REFUSED))
         assert {answer.status_code for answer in answers} == {503}
         assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
@@ -246,7 +246,7 @@ async def test_moved_away_stopped_moved_back_and_restarted(harness: Harness, sig
 
 async def test_removed_repeatedly_under_load(harness: Harness) -> None:
     """Deliveries arrive all the time, so the file is removed during commits."""
-    texts = [f"loaded {n}" for n in range(200)]
+    texts = [f"loaded {n}" for n in range(120)]
     going = True
 
     async def take_away() -> None:

@@ -27,7 +27,7 @@ ELSEWHERE = "127.0.0.66"
 """The address of slow clients. A proxy may limit each address, and Linq's is another."""
 
 RESTARTS = 2
-DELIVERIES = 320
+DELIVERIES = 200
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_restarting_from_a_message_rewinds_emulator_storage_and_clock(page: Page
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_deliver_again_is_ignored_and_run_again_sends_everything_again(page: Page) -> None:
+def test_deliver_again_is_ignored_run_again_sends_all_again_and_retries_and_dead_letters_are_shown(page: Page) -> None:
     written = page.write("one", "one 1")
     page.post("deliver-again", 202, message_id=written["message_id"])
     page.post("flush")
@@ -182,11 +182,6 @@ def test_deliver_again_is_ignored_and_run_again_sends_everything_again(page: Pag
     page.post("run-again", 202, message_id=written["message_id"])
     page.until(lambda: replies(page.url) == ["one 1", "one 2"])
     assert {entry["replay"] for entry in page.stored(written["chat_id"])["journal"]} == {0, 1}
-
-
-@pytest.mark.slow
-@pytest.mark.process
-def test_dead_letters_and_waiting_retries_of_a_chat_are_shown(page: Page) -> None:
     chat_id = page.write("boom")["chat_id"]
     waiting = page.until(lambda: page.stored(chat_id)["waiting"])
     assert waiting[0]["type"] == "message.received"
@@ -194,12 +189,15 @@ def test_dead_letters_and_waiting_retries_of_a_chat_are_shown(page: Page) -> Non
     stored = page.stored(chat_id)
     assert stored["waiting"] == []
     assert "ValueError: broken" in stored["dead"][0]["error"]
-    assert replies(page.url) == []
+    assert replies(page.url) == ["one 1", "one 2"]
 
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_a_reset_empties_the_emulator_and_the_bots_storage_and_returns_to_real_time(page: Page) -> None:
+def test_a_reset_empties_all_and_returns_to_real_time_and_a_key_protects_what_the_bot_stores(page: Page) -> None:
+    (subscription,) = page.get("state")["subscriptions"]
+    bot = subscription["target_url"].partition("/webhooks")[0]
+    assert httpx.get(f"{bot}/plugins/linqbot-dev-runner/stored").status_code == 401
     chat_id = page.write("remind me", "I will")["chat_id"]
     page.post("clock", advance_s=60)
     page.post("reset", 204)
@@ -220,14 +218,6 @@ def test_what_the_bot_does_while_it_does_not_run_is_said_and_a_restart_needs_no_
     page.post("restart", 201, message_id=written["message_id"])
     page.save(BOT)
     page.until(lambda: replies(page.url) == ["one 1"])
-
-
-@pytest.mark.slow
-@pytest.mark.process
-def test_nobody_without_the_key_reads_what_the_bot_stores(page: Page) -> None:
-    (subscription,) = page.get("state")["subscriptions"]
-    bot = subscription["target_url"].partition("/webhooks")[0]
-    assert httpx.get(f"{bot}/plugins/linqbot-dev-runner/stored").status_code == 401
 
 
 def test_a_copy_of_the_storage_shows_one_moment_and_can_be_put_back(tmp_path: Path) -> None:
