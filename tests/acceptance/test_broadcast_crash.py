@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import crash
 import httpx
 import pytest
+from forked import AsyncForked
 from patience import PATIENCE_S
 
 from linqbot.client.client import Client
@@ -78,11 +78,10 @@ async def got(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]]:
 
 async def watched(bot: crash.Served, *arguments: str) -> dict[str, Any]:
     """Run `linqbot waiting broadcast july` next to the server, and return its JSON."""
-    command = [sys.executable, "-m", "linqbot", "waiting", "broadcast", "july", "--json", *arguments]
-    done = await asyncio.create_subprocess_exec(*command, env=bot.environ, stdout=asyncio.subprocess.PIPE)
-    out, _ = await asyncio.wait_for(done.communicate(), PATIENCE_S)
-    assert done.returncode == 0
-    shown: dict[str, Any] = json.loads(out)
+    log = bot.folder / f"watched-{len(arguments)}.json"
+    line = ["waiting", "broadcast", "july", "--json", *arguments]
+    assert await asyncio.wait_for(AsyncForked(line, bot.folder, bot.environ, log).wait(), PATIENCE_S) == 0
+    shown: dict[str, Any] = json.loads(log.read_text())
     return shown
 
 

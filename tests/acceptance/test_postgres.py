@@ -16,7 +16,7 @@ from postgres_server import empty_storage_url, start
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
 
-RESTARTS = 3
+RESTARTS = 2
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def test_a_restart_of_the_server_loses_and_repeats_nothing(server: Any, tm
     async with crash.house(tmp_path, crash.BOT, storage=server.get_uri()) as (bot, emulator, http):
         chats = await crash.chats(http, emulator.url, 8)
         await bot.up(http, "/readyz")
-        load = crash.Load(bot.url, http, chats, 160, seed=0)
+        load = crash.Load(bot.url, http, chats, 120, seed=0)
         arriving = crash.begin(load)
         for _ in range(RESTARTS):
             await asyncio.sleep(0.5)
@@ -46,14 +46,14 @@ async def test_a_restart_of_the_server_loses_and_repeats_nothing(server: Any, tm
         await arriving
         await crash.settled(http, bot.url)
         said = await crash.replies(http, emulator.url)
-        report = crash.Report(160)
+        report = crash.Report(120)
         for chat, numbers in load.said.items():
             # After a refusal the bot asks Linq for missed messages, and finds the first one of each chat.
             crash.compare(report, chat, numbers, [text for text in said[chat] if text != "start"])
         assert bot.process is not None
         assert bot.process.returncode is None
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
-    assert load.posts > 160
+    assert load.posts > 120
 
 
 async def test_two_bots_share_a_storage_and_one_of_them_is_killed(tmp_path: Path) -> None:

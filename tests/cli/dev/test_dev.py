@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,18 +40,17 @@ def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.process
-def test_without_reload_a_bot_that_does_not_start_ends_dev_with_one_error(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "linqbot", "dev", "--no-reload", "--port", "0"]
+def test_without_reload_a_bot_that_does_not_start_ends_dev_with_one_error(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
     for code, exit_code, says in (
         ("from linqbot import Bot\nbot = Bot(\n", 1, "'(' was never closed"),
         ("import os\nos._exit(7)\n", 2, "ended with exit code 7 while it started"),
     ):
         (tmp_path / "bot.py").write_text(code)
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-        assert (done.returncode, f"\n{done.stderr}".count("\nError: "), says in done.stderr) == (exit_code, 1, True), (
-            done.stderr
-        )
+        dev = command("dev", "--no-reload", "--port", "0")
+        found = (dev.end(), f"\n{dev.said()}".count("\nError: "), says in dev.said())
+        assert found == (exit_code, 1, True), dev.said()
 
 
 def test_killing_dev_ends_its_bot_too(tmp_path: Path, command: Callable[..., Any], port: int) -> None:

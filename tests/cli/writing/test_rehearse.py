@@ -99,7 +99,7 @@ def test_a_finding_is_printed_and_written_as_a_test_that_passes_when_the_bot_is_
     tmp_path: Path, command: Callable[..., Any]
 ) -> None:
     (tmp_path / "bot.py").write_text(TWICE)
-    run = command("rehearse", "bot.py", "--people", "2", "--minutes", "0.1", "--faults", "none", "--junit", "junit.xml")
+    run = command("rehearse", "bot.py", "--people", "1", "--minutes", "0.1", "--faults", "none", "--junit", "junit.xml")
     assert run.process.wait(PATIENCE_S) == 1, run.said()
     assert "doubled: patient 1, at" in run.said()
     found = report(tmp_path)
@@ -174,13 +174,15 @@ def test_a_bot_that_does_not_start_is_an_error_with_its_log(tmp_path: Path, comm
 
 
 def test_a_bot_that_ends_by_itself_is_a_finding(tmp_path: Path, command: Callable[..., Any]) -> None:
-    (tmp_path / "bot.py").write_text("import os\n" + HEAD + "    os._exit(9)\n")
-    run = command(
-        "rehearse", "bot.py", "--people", "1", "--minutes", "0.1", "--faults", "none", "--json", "--patience", "1"
+    once = "    if not Path('ended').exists():\n        Path('ended').touch()\n        os._exit(9)\n"
+    (tmp_path / "bot.py").write_text("import os\nfrom pathlib import Path\n" + HEAD + once + ECHO.splitlines()[-1])
+    (tmp_path / "ann.py").write_text(
+        'from linqbot.testing.people import Persona, Say\n\nann = Persona("Ann", [Say("hi")])\n'
     )
+    run = command("rehearse", "bot.py", "--people", "0", "--personas", "ann.py", "--faults", "none", "--json")
     assert run.process.wait(PATIENCE_S) == 1
     found = json.loads(run.said())
-    assert found["crashes"] >= 1
+    assert (found["crashes"], found["findings"]) == (1, [])
 
 
 @pytest.mark.anyio
