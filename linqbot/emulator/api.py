@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import httpx
@@ -122,26 +123,28 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 """The emulator's answer to each endpoint of Linq's API, by the name in `linq/endpoints.py`, which has method and path."""
 
 
-class EndpointRouter:
-    """Finds an endpoint by method and path. Grouped by the number of path segments, so that few are compared."""
+def find_endpoint(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
+    """Return the endpoint of a call, and the ids in its path. Raises ApiError if there is none."""
+    asked, known = path.split("/"), False
+    for segments, endpoint in _by_length().get(len(asked), ()):
+        ids = _ids(segments, asked)
+        if ids is not None:
+            known = True
+            if endpoint.method == method:
+                return endpoint, ids
+    if known:
+        raise ApiError(405, 1005, "This path does not know this method")
+    raise not_found("resource")
 
-    def __init__(self) -> None:
-        self._by_length: dict[int, list[tuple[list[str], Endpoint]]] = {}
-        for endpoint in map(ENDPOINTS.__getitem__, HANDLERS):
-            segments = endpoint.path.split("/")
-            self._by_length.setdefault(len(segments), []).append((segments, endpoint))
 
-    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
-        asked, known = path.split("/"), False
-        for segments, endpoint in self._by_length.get(len(asked), ()):
-            ids = _ids(segments, asked)
-            if ids is not None:
-                known = True
-                if endpoint.method == method:
-                    return endpoint, ids
-        if known:
-            raise ApiError(405, 1005, "This path does not know this method")
-        raise not_found("resource")
+@cache
+def _by_length() -> dict[int, list[tuple[list[str], Endpoint]]]:
+    """Return the endpoints by the number of segments of their paths, so that few are compared."""
+    found: dict[int, list[tuple[list[str], Endpoint]]] = {}
+    for endpoint in map(ENDPOINTS.__getitem__, HANDLERS):
+        segments = endpoint.path.split("/")
+        found.setdefault(len(segments), []).append((segments, endpoint))
+    return found
 
 
 def _ids(segments: list[str], asked: list[str]) -> dict[str, str] | None:
@@ -166,7 +169,6 @@ class Api:
         self._world = world
         self._api_key = api_key
         self._calls = calls
-        self._router = EndpointRouter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -208,7 +210,7 @@ class Api:
     def _place_of(self, method: str, path: str) -> tuple[str, dict[str, str]]:
         """Return the name of the endpoint of a call, and the ids in its path; nothing of a call that has no endpoint."""
         try:
-            endpoint, ids = self._router.find(method, path)
+            endpoint, ids = find_endpoint(method, path)
         except ApiError:
             return "", {}
         return endpoint.name, ids
@@ -223,7 +225,7 @@ class Api:
             if fault and fault.status:
                 return ids, body, answer_of(fault)
             self._check_key(request.headers)
-            endpoint, ids = self._router.find(request.method, path)
+            endpoint, ids = find_endpoint(request.method, path)
             if takes_body(endpoint.name):
                 body = await read_json(request)
             return ids, body, await self._work(endpoint, ids, request, body)

@@ -10,7 +10,7 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
 from typing import Final
@@ -186,21 +186,33 @@ def _implementations(target: object, plugin: Plugin) -> list[Impl]:
     """
     if not _NAME.fullmatch(plugin.name):
         raise TypeError(f"{plugin.name!r} cannot be a plugin's name: use letters, digits, dots, dashes")
-    # A manager for each plugin, so that pluggy mixes the hooks of no two plugins.
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    manager.register(target, plugin.name)
+    manager = _manager()
+    try:
+        manager.register(target, plugin.name)
+        found = [(caller, caller.get_hookimpls()) for caller in manager.get_hookcallers(target) or ()]
+    finally:
+        # One plugin at a time, so that pluggy mixes the hooks of no two plugins.
+        if manager.is_registered(target):
+            manager.unregister(target)
     impls = []
-    for caller in manager.get_hookcallers(target) or ():
+    for caller, implementations in found:
         if not caller.has_spec():
             near = nearest_name(caller.name, [name for name in vars(hookspecs) if name.islower()])
             raise TypeError(f"there is no hook {caller.name}" + (f"; did you mean {near}?" if near else ""))
-        impls += [_implementation(plugin, caller.name, impl) for impl in caller.get_hookimpls()]
+        impls += [_implementation(plugin, caller.name, impl) for impl in implementations]
     if not impls:
         raise TypeError("it implements no hook; mark its functions with @hookimpl")
     if (unmarked := next(_unmarked(target, {impl.hook for impl in impls}), None)) is not None:
         raise TypeError(f"its function {unmarked} has the name of a hook, but is not marked with @hookimpl")
     return impls
+
+
+@cache
+def _manager() -> pluggy.PluginManager:
+    """Return the manager that knows linqbot's hooks. To read them takes most of the time of loading a plugin."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
 
 
 def _unmarked(target: object, implemented: Collection[str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import httpx
 from pydantic_core import from_json
 from starlette.types import ASGIApp
 
-from linqbot.emulator.api import EndpointRouter
+from linqbot.emulator.api import find_endpoint
 from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import StateConflict
 from linqbot.linq.endpoints import ENDPOINTS
@@ -197,7 +197,6 @@ class WatchedApi(httpx.AsyncBaseTransport):
         self._activity = activity
         self._called = called
         self._run = run
-        self._endpoints = EndpointRouter()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request to the app, and count it as work until the answer has come."""
@@ -232,7 +231,7 @@ class WatchedApi(httpx.AsyncBaseTransport):
 
     def _name_of(self, request: httpx.Request) -> str:
         try:
-            return self._endpoints.find(request.method, _path_of(request))[0].name
+            return find_endpoint(request.method, _path_of(request))[0].name
         except ApiError:
             return ""
 
