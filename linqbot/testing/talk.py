@@ -1,8 +1,8 @@
 """`talking` runs a bot and a phone for the duration of a block. `killed_between_calls` does so once for each point of a kill.
 
 The bot can be killed before and after each call to Linq and each commit of its storage. Typing indicators and read
-receipts have no such points, because they may be lost. Nor have receipts of the bot's messages, unless a handler takes
-them.
+receipts have no such points, because they may be lost. Nor have receipts of the bot's messages and new chats, unless a
+handler takes them. Of two points between which nothing happens one is enough.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
@@ -120,15 +121,29 @@ class _OneCrash:
 
     def __init__(self, at: int | None) -> None:
         self._at = at
-        self.count = 0
+        self.passed: list[str] = []
         self.killed: str | None = None
 
     def is_end(self, point: str) -> bool:
-        is_here = self.count == self._at
-        self.count += 1
+        is_here = len(self.passed) == self._at
+        self.passed.append(point)
         if is_here:
             self.killed = point
         return is_here
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the passed points, without those after which nothing happens until the next one."""
+        pairs = pairwise([*self.passed, ""])
+        return [number for number, (point, following) in enumerate(pairs) if not _is_same(point, following)]
+
+
+def _is_same(point: str, following: str) -> bool:
+    """Return True if none of a handler's code runs between two points, and nothing is written."""
+    if not following.startswith("before "):
+        return False
+    # The entry of a call is written right before the call. That of a step is followed by the step's own code.
+    is_of_call = point == "after storage.begin" and not following.startswith("before storage.")
+    return is_of_call or point == "after storage.finish"
 
 
 async def killed_between_calls(
@@ -163,12 +178,10 @@ async def killed_between_calls(
     Example:
         `async for phone in killed_between_calls(bot, scenario):`
     """
-    at: int | None = None
-    points = 0
-    while at is None or at < points:
+    kills: list[int | None] = [None]
+    for run, at in enumerate(kills):
         crash = _OneCrash(at)
-        number = 0 if at is None else at + 1
-        url = _numbered(storage, number)
+        url = _numbered(storage, run)
         stage = Stage(
             bot,
             world=world,
@@ -185,17 +198,15 @@ async def killed_between_calls(
                 await scenario(phone)
                 await phone.quiet()
             except Exception as error:
-                where = f"at point {at} of {points}, {crash.killed}" if crash.killed else "nowhere"
+                where = f"at point {run} of {len(kills) - 1}, {crash.killed}" if crash.killed else "nowhere"
                 error.add_note(f"killed_between_calls: the bot was killed {where}.")
                 raise
             # pytest shows logs of failed tests only.
-            log.info("testing.killed", run=number, at=crash.killed)
+            log.info("testing.killed", run=run, at=crash.killed)
             yield phone
         _delete(url)
         if at is None:
-            points, at = crash.count, 0
-        else:
-            at += 1
+            kills += crash.numbers()
 
 
 def _numbered(storage: str, number: int) -> str:

@@ -22,28 +22,14 @@ bot = Bot(read=False, typing=False, max_age_s=None)
 
 @bot.on_message
 async def echo(message: MessageReceived, ctx: Context) -> None:
-    reached("in the handler")
     await ctx.reply("one " + message.text)
-    reached("between two sends")
     await ctx.reply("two " + message.text)
 """
 )
-POINTS = [
-    "before put",
-    "after put",
-    "before take",
-    "after take",
-    "in the handler",
-    "before begin",
-    "after begin",
-    "before run",
-    "after run",
-    "between two sends",
-    "before finish",
-    "after finish",
-]
+POINTS = [f"after {step} 1" for step in ("put", "take", "begin", "run", "finish")]
+"""Each state in which a kill can leave a turn of one call: between the end of a step and the next one, nothing is written.
 
-
+`test_killed_restart` has those of several calls, and the loss of a delivery that is not stored yet."""
 STORAGES = {"sqlite": "sqlite.storage import SQLiteStorage", "postgres": "postgres.storage import PostgresStorage"}
 
 
@@ -56,7 +42,7 @@ async def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(tmp_path:
     async with crash.house(tmp_path, code, storage=url) as (bot, emulator, http):
         chats = await crash.chats(http, emulator.url, len(POINTS))
         for chat, point in zip(chats, POINTS, strict=True):
-            await killed_once(bot, http, tmp_path, chat, f"{point} 1")
+            await killed_once(bot, http, tmp_path, chat, point)
         await bot.up(http, "/readyz")
         await crash.settled(http, bot.url)
         replies = await crash.replies(http, emulator.url)

@@ -30,7 +30,7 @@ from linqbot.testing.stage.stage import Stage
 
 pytestmark = pytest.mark.anyio
 
-FIRST, SEEDS = int(os.environ.get("MODEL_FIRST", "0")), int(os.environ.get("MODEL_SEEDS", "60"))
+FIRST, SEEDS = int(os.environ.get("MODEL_FIRST", "0")), int(os.environ.get("MODEL_SEEDS", "30"))
 PEOPLE: Final = ("+14155550101", "+14155550102", "+14155550103")
 LATER_S: Final = 90.0
 KILLS, FAULTS_OF_STORAGE = 4, 6

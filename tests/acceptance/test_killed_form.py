@@ -68,29 +68,28 @@ async def test_restarted_between_every_two_answers(
 
 @pytest.mark.slow
 async def test_killed_at_every_point_and_deployed_with_a_question_more(deployed: Callable[[list[str]], Bot]) -> None:
+    # The new question comes before one that is answered, and before one that is open.
     async def scenario(phone: Phone) -> None:
-        await phone.restart(bot=first)
-        for text in ["form", *ANSWERS[:2]]:
+        for text in ["form", "Ada"]:
             await phone.text(text)
             await phone.replies()
-        await phone.restart(bot=deployed([QUESTIONS[0], "Postcode?", *QUESTIONS[1:3]]))
-        for text in [ANSWERS[2], "75001"]:
+        await phone.restart(bot=deployed(["Postcode?", *QUESTIONS[:2]]))
+        for text in ["Main St", "75001"]:
             await phone.text(text)
             await phone.replies()
 
-    first = deployed(QUESTIONS[:3])
-    async for phone in killed_between_calls(first, scenario):
+    async for phone in killed_between_calls(deployed(QUESTIONS[:2]), scenario):
         assert said(phone) == [
-            "3 questions.",
-            *QUESTIONS[:3],
+            "2 questions.",
+            *QUESTIONS[:2],
             "Postcode?",
-            "Sum: Ada, 75001, Main St, Paris",
+            "Sum: 75001, Ada, Main St",
         ], phone.killed
 
 
 @pytest.mark.slow
 async def test_a_chat_and_a_group_are_filled_in_at_the_same_time(deployed: Callable[[list[str]], Bot]) -> None:
-    questions, answers = QUESTIONS[:2], ANSWERS[:2]
+    questions, answers = QUESTIONS[:1], ANSWERS[:1]
     in_capitals = [answer.upper() for answer in answers]
 
     async def scenario(phone: Phone) -> None:
@@ -105,4 +104,4 @@ async def test_a_chat_and_a_group_are_filled_in_at_the_same_time(deployed: Calla
         runs += 1
         assert said(phone) == whole(questions, answers), phone.killed
         assert said(phone.group("+14155550143")) == whole(questions, in_capitals), phone.killed
-    assert runs > 6 * 9
+    assert runs > 4 * 6

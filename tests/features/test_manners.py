@@ -161,7 +161,16 @@ async def test_what_waits_is_sent_once_wherever_the_bot_is_killed() -> None:
         await advance_to(phone, at(9) + timedelta(minutes=1))
         await advance_to(phone, at(18))
 
-    bot = polite(per_day=2)
+    bot = Bot(manners=Manners(quiet_hours="21-8", per_day=2))
+
+    @bot.every("09:00")
+    async def morning(schedule: ScheduleDue, ctx: Context) -> None:
+        await ctx.bot.send("Good morning!", link(URL), to=ANN, line=LINE)
+
+    @bot.on_message("july")
+    async def july(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.broadcast([CHIARA, ANN], "The menu of July is out.", name="july")
+
     async for phone in killed_between_calls(bot, scenario, handle=ANN, start=at(8, 25)):
         assert sorted(phone.messages) == sorted(["july", JULY, "Good morning!", URL]), phone.killed
         assert phone.person(CHIARA).messages == [JULY], phone.killed

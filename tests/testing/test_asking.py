@@ -116,8 +116,7 @@ async def test_a_yes_counts_for_one_question_only() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("answer", ["yes", "like"])
-async def test_a_question_stays_open_while_side_questions_are_answered(answer: str) -> None:
+async def test_a_question_stays_open_while_side_questions_are_answered() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("go")
         await phone.next_reply()
@@ -125,14 +124,10 @@ async def test_a_question_stays_open_while_side_questions_are_answered(answer: s
         assert await phone.next_reply() == "Hello!"
         asked = await phone.next_reply()
         assert asked == "2: sure?"
-        await (phone.react(asked, answer) if answer == "like" else phone.text(answer))
+        await phone.react(asked, "like")
 
     async for phone in killed_between_calls(deciding(side_questions=True), scenario):
-        said = phone.messages[:5] if answer == "yes" else phone.messages
-        assert said == ["go", "2: sure?", "hi", "Hello!", "2: sure?", *([] if answer == "yes" else ["Gone."])], (
-            phone.killed
-        )
-        assert phone.messages[-1] == "Gone.", phone.killed
+        assert phone.messages == ["go", "2: sure?", "hi", "Hello!", "2: sure?", "Gone."], phone.killed
 
 
 async def test_a_side_question_in_a_group_must_address_the_bot_as_usual() -> None:

@@ -53,15 +53,11 @@ async def test_each_point_of_a_turn_has_one_run() -> None:
         "after storage.put",
         "after storage.take",
         "before storage.begin",
-        "after storage.begin",
         "before chats.messages.send",
         "after chats.messages.send",
         "before storage.finish",
-        "after storage.finish",
     ]
-    assert seen[0] is None
-    assert seen[-len(turn) :] == turn
-    assert None not in seen[1:]
+    assert seen == [None, *turn, *turn, "after storage.finish"]
 
 
 async def test_what_a_handler_does_without_a_record_is_found_done_twice() -> None:
@@ -79,7 +75,6 @@ async def test_what_a_handler_does_without_a_record_is_found_done_twice() -> Non
     doubled = [phone.killed async for phone in killed_between_calls(bot_of(order), scenario) if len(shop) > 1]
     assert doubled == [
         "before storage.begin",
-        "after storage.begin",
         "before chats.messages.send",
         "after chats.messages.send",
         "before storage.finish",
@@ -126,7 +121,7 @@ async def test_a_failed_scenario_says_where_the_bot_was_killed() -> None:
             pass
     assert "the bot is killed after storage.put" in str(caught.value)
     (note,) = caught.value.__notes__
-    assert note.startswith("killed_between_calls: the bot was killed at point 1 of ")
+    assert note.startswith("killed_between_calls: the bot was killed at point 2 of ")
     assert note.endswith(", after storage.put.")
 
 
@@ -147,7 +142,7 @@ async def test_each_run_has_a_file_of_its_own_and_only_that_of_a_failed_run_stay
         assert phone.messages == ["hi", "hi"]
         assert {name.partition(".")[0] for name in files(tmp_path)} == {f"bot-{runs}"}
         runs += 1
-    assert runs > 10
+    assert runs > 7
     assert files(tmp_path) == []
 
     async def fail(phone: Phone) -> None:

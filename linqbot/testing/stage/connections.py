@@ -41,8 +41,8 @@ class WatchedStorage:
 
     Args:
         stored: Called with what the end of each turn has stored.
-        is_taken: Returns True if a handler takes deliveries of this type. Receipts that none takes have no points at
-            which the bot is killed.
+        is_taken: Returns True if a handler takes deliveries of this type. Receipts and new chats that none takes have no
+            points at which the bot is killed.
     """
 
     def __init__(
@@ -62,7 +62,8 @@ class WatchedStorage:
         self._report_stored = stored
         self._is_taken = is_taken
         self._nothing_to_take = False
-        self._receipts: set[Who] = set()
+        self._uneventful: set[Who] = set()
+        self._put: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
@@ -85,9 +86,11 @@ class WatchedStorage:
     async def put(self, delivery: Delivery) -> bool:
         # The server stamps deliveries with wall time, which signatures need. Everything else uses the emulated clock.
         stamped = replace(delivery, received_at=self._clock.now())
-        is_point = self._is_point(delivery)
+        # Of a copy of a delivery nothing is stored.
+        is_point = self._is_point(delivery) and delivery.id not in self._put
         await self._run.reach("before storage.put" if is_point else None)
         stored = await self._inner.put(stamped)
+        self._put.add(delivery.id)
         await self._run.reach("after storage.put" if is_point else None)
         return stored
 
@@ -102,7 +105,7 @@ class WatchedStorage:
             if self._is_point(lease.delivery):
                 await self._run.reach("after storage.take")
             else:
-                self._receipts.add(lease.token)
+                self._uneventful.add(lease.token)
         return leases
 
     async def load(self, scope: str) -> dict[str, bytes]:
@@ -150,13 +153,14 @@ class WatchedStorage:
         return [each.not_before for each in waiting if each.state == "gathering" and each.not_before is not None]
 
     async def _write(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if turn.get() in self._receipts:
+        if turn.get() in self._uneventful:
             await self._run.reach(None)
             return await method(*args, **kwargs)
         return await self._run.step(f"storage.{name}", method, *args, **kwargs)
 
     def _is_point(self, delivery: Delivery) -> bool:
-        return not is_lane_of_receipts(delivery.lane) or self._is_taken(delivery.type)
+        is_uneventful = is_lane_of_receipts(delivery.lane) or delivery.type == "chat.created"
+        return not is_uneventful or self._is_taken(delivery.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,10 @@ class WatchedApi(httpx.AsyncBaseTransport):
                 return await self._request(request)
             if self._activity.is_sharing(who):
                 await self._clock.wait_until(self._clock.now() + LATENCY_S)
+            if request.method == "GET":  # it changes nothing, so a kill before it is one after it
+                response = await self._request(request)
+                await self._run.reach(f"after {name or _path_of(request)}")
+                return response
             return await self._run.step(name or _path_of(request), self._request, request)
         finally:
             self._activity.end(who)

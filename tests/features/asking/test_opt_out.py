@@ -363,14 +363,9 @@ async def test_start_brings_back_the_recurring_sends_that_stop_has_paused() -> N
     async def scenario(phone: Phone) -> None:
         await phone.text("hi")
         await phone.text("STOP")
-        await phone.advance(2 * 86_400)
-        await phone.text("hello")
-        assert await phone.next_reply() == "hello: []"
-        await phone.advance(86_400)
+        await phone.advance(3 * 86_400)
         await phone.text("START")
         assert await phone.next_reply() == "START: []"  # the end of this turn brings it back
-        await phone.text("hello")
-        assert await phone.next_reply() == "hello: ['daily']"
         await phone.advance(86_400)
         assert await phone.replies() == ["Daily."]
 
