@@ -141,8 +141,7 @@ async def test_what_tools_say_is_said_once_for_each_call_also_in_the_same_words(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("approval", [False, True])
-async def test_what_a_tool_schedules_is_sent_once(approval: bool) -> None:
+async def test_what_a_tool_schedules_is_sent_once() -> None:
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         done = sum(said.startswith("tool-return") for said in kinds(messages))
         return [calls(tool("remind", "c1")), calls(tool("book", "c2")), calls(tool("remind", "c3")), says("Noted.")][
@@ -156,21 +155,20 @@ async def test_what_a_tool_schedules_is_sent_once(approval: bool) -> None:
         await ctx.deps.send_later("Your table waits.", after_s=3600)
         return "scheduled"
 
-    @agent.tool_plain(requires_approval=approval)
+    @agent.tool_plain(requires_approval=True)
     def book() -> str:
         return "booked"
 
     async def scenario(phone: Phone) -> None:
         await phone.text("A table")
-        if approval:
-            await phone.next_reply()
-            await phone.text("yes")
+        await phone.next_reply()
+        await phone.text("yes")
         await phone.quiet()
         await phone.advance(3601)
 
     async for phone in killed_between_calls(bot_with(agent), scenario):
         assert phone.messages[-3:] == ["Noted.", "Your table waits.", "Your table waits."], phone.killed
-        assert len(phone.messages) == (6 if approval else 4), phone.killed
+        assert len(phone.messages) == 6, phone.killed
 
 
 @pytest.mark.slow

@@ -36,23 +36,24 @@ async def test_an_agent_that_is_killed_at_any_point_acts_once_by_key_and_answers
     async def scenario(phone: Phone) -> None:
         outside.reset()
         await phone.text("A table for two, please")
-        await phone.replies()
-        await phone.text("Thanks")
 
     async for phone in killed_between_calls(bot, scenario):
         points += 1
-        said = phone.messages
-        assert [without_number(each) for each in said[1:5]] == PARAGRAPHS, phone.killed
-        assert [without_number(each) for each in said[6:]] == PARAGRAPHS, phone.killed
-        # Each of two turns has three calls of tools, each with a key of its own.
-        assert sorted(tool for tool, _ in outside.effects) == sorted(["reserve", "charge", "notify"] * 2), phone.killed
+        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS, phone.killed
+        assert sorted(tool for tool, _ in outside.effects) == ["charge", "notify", "reserve"], phone.killed
         # A kill between an act and its record repeats that act, with its key. Two tools may run side by side.
-        assert sum(outside.effects.values()) <= 8, phone.killed
-        # The second turn is shown what the phone shows.
+        assert sum(outside.effects.values()) <= 5, phone.killed
+        if not stream:
+            continue
+        # The next turn is shown what the phone shows, and its calls of tools have keys of their own.
+        first = "\n\n".join(phone.messages[1:])
+        await phone.text("Thanks")
+        assert [without_number(each) for each in await phone.replies()][-4:] == PARAGRAPHS, phone.killed
+        assert sorted(tool for tool, _ in outside.effects) == sorted(["reserve", "charge", "notify"] * 2), phone.killed
         shown = [text for role, text in outside.requests[-1] if text != GO_ON]
-        assert shown[:3] == ["A table for two, please", "\n\n".join(said[1:5]), "Thanks"], phone.killed
+        assert shown[:3] == ["A table for two, please", first, "Thanks"], phone.killed
         cuts += any(text == GO_ON for request in outside.requests for _, text in request)
-    assert points > 25
+    assert points > 18
     assert bool(cuts) is stream
 
 
