@@ -62,7 +62,8 @@ class _Forked:
     """
 
     def __init__(self, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], log: Path) -> None:
-        sys.audit("os.fork")  # another process forks
+        # It is the server that forks. The tests listen here: only those marked `process` may start programs.
+        sys.audit("os.fork")
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(IMPORTED)
         given = ([*arguments], str(folder), dict(environ), str(log), _path(), _inherited())

@@ -1,4 +1,4 @@
-"""The page examined by axe-core in each of its states, in both colour schemes and both widths.
+"""The page examined by axe-core in each of its states: in light at both widths, and in dark at the wider one.
 
 A session of `SESSIONS` leads one page through several states, and yields the name of each.
 """
