@@ -10,11 +10,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import asking
 import crash_agent
 import crash_fleet
 import crash_posts
-import long_chat
 import order
 import page
 import pytest
@@ -22,7 +20,6 @@ import scale
 import soak
 import speed
 import stages
-import turn_profile
 import versus
 from processes import Cores, run
 
@@ -37,24 +34,6 @@ def test_speed_compares_each_measurement_with_a_peer(capsys: pytest.CaptureFixtu
     assert "| ack ÷ bare ASGI " in printed
     assert "| ack p99, 200 handlers at work ÷ idle " in printed
     assert "| RSS after 200 turns in 100 chats ÷ 60 MiB " in printed
-
-
-def test_asking_prints_what_open_questions_cost(capsys: pytest.CaptureFixture[str]) -> None:
-    asking.main(["--questions", "20", "--rounds", "1", "--asks", "3", "--steps", "5"])
-    head, *rows = capsys.readouterr().out.splitlines()
-    assert head.startswith("targets: memory")
-    names = ["memory", "restart", "reads,", "commits,", "resume", "resume"]
-    assert [row.split()[0] for row in rows] == names
-    assert "1 (conversation 1)" in rows[2]
-
-
-@pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium (Debian: apt-get install chromium)")
-def test_long_chat_prints_how_fast_the_page_is(capsys: pytest.CaptureFixture[str]) -> None:
-    long_chat.main(["--messages", "300", "--rounds", "1"])
-    head, *rows = capsys.readouterr().out.splitlines()
-    assert head.startswith("300 messages")
-    assert [row.split()[0] for row in rows] == ["load", "open", "arrive", "scroll", "longest", "elements"]
 
 
 @pytest.mark.browser
@@ -84,14 +63,6 @@ def test_stages_prints_a_row_for_each_stage_that_is_named(capsys: pytest.Capture
 def test_messages_around_a_gap_are_answered_in_order(tmp_path: Path) -> None:
     result = asyncio.run(order.run(tmp_path, "kill", 3, 0.2, 0.5))
     assert (result.in_order, result.lost, result.doubled) == (3, 0, 0), result
-
-
-def test_profile_reports_the_time_of_a_turn_by_room(tmp_path: Path) -> None:
-    with (cores := Cores()).ours():
-        found = run(turn_profile.profile(tmp_path, cores, bot="plain", seconds=1))
-    assert found.turns > 0
-    assert "linqbot.storage" in found.rooms
-    assert found.rooms.total() == found.lines.total() + found.rooms["event loop"]
 
 
 def test_soak_answers_every_delivery_and_measures_the_server_repeatedly(tmp_path: Path) -> None:
