@@ -8,31 +8,33 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, unquote
 
 import httpx
 import pytest
-from client import call_table_account, call_table_chats
-from client.call_table import ANN, CHAT, CHAT_ANSWER, CONTENT, KEY, LINE, SENT_MESSAGE, SUBSCRIPTION
-from client.call_table_account import PAYMENT_REQUEST
+from client.calls import CALLS, CONTENT, KEY, Exchange, Scene, emulated
 from linq import AsyncLinqAPIV3
 
 from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import Chats
-from linqbot.client.resources.resource import ApiResource, Page
+from linqbot.client.resources.resource import ApiResource, Listing
 from linqbot.client.sender import Sender
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.types.message import Effect, MessageContent, TextDecoration, TextPart
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
 
 
-ROWS = [*call_table_chats.ROWS, *call_table_account.ROWS]
+CHAT = "550e8400-e29b-41d4-a716-446655440000"
+LINE, ANN = "+12052535597", "+12052532136"
+SENT = {"chat_id": CHAT, "message": {"id": CHAT}}
+OURS_ONLY = {"v2.list_chats"}
 
 
 class Recorder:
@@ -57,28 +59,51 @@ def client_over(linq: Callable[[httpx.Request], httpx.Response], **options: Any)
     return Client(KEY, transport=httpx.MockTransport(linq), **options)
 
 
-@pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")
-async def test_a_method_sends_what_the_official_client_sends_and_types_the_answer(subtests: pytest.Subtests) -> None:
-    for row in ROWS:
-        with subtests.test(row=row.name):
-            ours, theirs = Recorder(row.status, row.answer), Recorder(row.status, row.answer)
-            async with client_over(ours) as client:
-                result = await row.write(client)
-            async with httpx.AsyncClient(transport=httpx.MockTransport(theirs)) as http:
-                await row.write(AsyncLinqAPIV3(api_key=KEY, http_client=http))
+async def test_a_method_sends_what_the_official_client_sends(
+    exchanges: dict[str, Exchange], subtests: pytest.Subtests
+) -> None:
+    def listed(c: Any, s: Scene) -> Any:
+        return c.chats.list_chats(cursor="20", limit=50, to="ann+b@example.com")
 
-            assert row.read(result), result
+    def walked(c: Any, s: Scene) -> Any:
+        return c.messages.list_messages_thread(s.sent, cursor="1")
+
+    def by_url(c: Any, s: Scene) -> Any:
+        return c.chats.send_voicememo(s.chat, voice_memo_url="https://example.com/memo.m4a")
+
+    more = [("chats.list_chats", listed), ("messages.list_messages_thread", walked), ("chats.send_voicememo", by_url)]
+    for name, call in [*((name, CALLS[name]) for name in sorted(CALLS.keys() - OURS_ONLY)), *more]:
+        with subtests.test(name=name):
+            there, status, answer = exchanges[name]
+            ours, theirs = Recorder(status, answer), Recorder(status, answer)
+            async with client_over(ours) as client:
+                await call(client, there)
+            async with httpx.AsyncClient(transport=httpx.MockTransport(theirs)) as http:
+                await call(AsyncLinqAPIV3(api_key=KEY, http_client=http), there)
+
             (request,), (wanted,) = ours.requests, theirs.requests
             method, path, query, body = seen(request)
             # The official client does not escape +.
             assert (method, unquote(path), query, body) == seen(wanted)
-            assert method == ENDPOINTS[row.name].method
+            assert method == ENDPOINTS[name].method
             assert request.url.host == "api.linqapp.com"
             assert request.headers["authorization"] == wanted.headers["authorization"] == f"Bearer {KEY}"
             assert request.headers["user-agent"].startswith("linqbot")
             key = request.headers.get("idempotency-key")
-            assert key if row.makes_key else key == wanted.headers.get("idempotency-key")
+            assert key if name == "payments.create" else key == wanted.headers.get("idempotency-key")
             assert body is None or request.headers["content-type"] == "application/json"
+
+
+async def test_the_official_client_accepts_every_answer_of_the_emulator(subtests: pytest.Subtests) -> None:
+    async with emulated() as linq:
+        http, url = httpx.AsyncClient(transport=linq), linq.emulator.public_url
+        async with AsyncLinqAPIV3(
+            api_key=KEY, base_url=url, http_client=http, max_retries=0, _strict_response_validation=True
+        ) as client:
+            for name in sorted(CALLS.keys() - OURS_ONLY):
+                with subtests.test(name=name):
+                    await linq.made(name, client)
+                    assert linq.last.is_success
 
 
 def settled(value: Any) -> Any:
@@ -93,17 +118,22 @@ def settled(value: Any) -> Any:
     return value
 
 
-@pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")
-async def test_what_linq_answers_survives_being_read_and_written(subtests: pytest.Subtests) -> None:
-    for row in [row for row in ROWS if row.answer]:
-        with subtests.test(row=row.name):
-            async with client_over(Recorder(row.status, row.answer)) as client:
-                result = await row.write(client)
-            if isinstance(result, Page):
-                (items,) = (each for each in row.answer.values() if isinstance(each, list))
+async def test_an_answer_becomes_the_type_that_a_method_names_and_survives_being_written_again(
+    exchanges: dict[str, Exchange], subtests: pytest.Subtests
+) -> None:
+    for name, (there, status, answer) in exchanges.items():
+        with subtests.test(name=name):
+            async with client_over(Recorder(status, answer)) as client:
+                method = attrgetter(name)(client)
+                result = await CALLS[name](client, there)
+            kind = get_type_hints(method)["return"]
+            if get_origin(kind) is Listing:
+                items = next(each for each in answer.values() if isinstance(each, list))
+                assert {type(item) for item in result} == set(get_args(kind))
                 assert settled([item.to_json_object() for item in result]) == settled(items)
             else:
-                assert settled(result.to_json_object()) == settled(row.answer)
+                assert type(result) is kind
+                assert answer is None or settled(result.to_json_object()) == settled(answer)
 
 
 def methods(holder: Any, path: str = "") -> Iterator[str]:
@@ -118,10 +148,9 @@ def methods(holder: Any, path: str = "") -> Iterator[str]:
 
 
 def test_every_method_stands_in_the_table_and_every_endpoint_has_a_method() -> None:
-    written = set(methods(client_over(Recorder())))
-    # `upload` is `create` and a PUT elsewhere, `leave` is an alias of `leave_chat`; V2's tests are below.
-    assert written - {"attachments.upload", "chats.leave", "v2.list_chats"} == {row.name for row in ROWS}
-    assert written - {"attachments.upload", "chats.leave"} == set(ENDPOINTS)
+    # `upload` is `create` and a PUT elsewhere, `leave` is an alias of `leave_chat`.
+    written = set(methods(client_over(Recorder()))) - {"attachments.upload", "chats.leave"}
+    assert written == set(CALLS) == set(ENDPOINTS)
     assert Chats.leave is Chats.leave_chat
 
 
@@ -183,7 +212,7 @@ async def test_a_key_whose_file_has_changed_is_read_again_when_linq_refuses_it(t
 
 
 async def test_typed_content_goes_out_as_linq_writes_it() -> None:
-    linq = Recorder(202, {"chat_id": CHAT, "message": SENT_MESSAGE})
+    linq = Recorder(202, SENT)
     bold = TextPart(value="Hello!", text_decorations=(TextDecoration(range=(0, 5), style="bold"),))
     content = MessageContent(parts=(bold,), effect=Effect.named("confetti"), idempotency_key="key-1")
     async with client_over(linq) as client:
@@ -194,7 +223,7 @@ async def test_typed_content_goes_out_as_linq_writes_it() -> None:
 
 @pytest.mark.parametrize("given", ["argument", "message", "neither"])
 async def test_a_message_to_people_carries_one_key_in_both_places(given: str) -> None:
-    linq = Recorder(202, {"chat_id": CHAT, "message": SENT_MESSAGE})
+    linq = Recorder(202, SENT)
     message: dict[str, Any] = {"parts": [{"type": "text", "value": "hi"}]}
     if given == "message":
         message["idempotency_key"] = "mine"
@@ -266,7 +295,7 @@ async def test_one_handle_is_not_taken_for_a_list_of_letters() -> None:
 
 
 async def test_wrappings_stand_around_every_call_the_newest_outermost() -> None:
-    linq = Recorder(200, CHAT_ANSWER)
+    linq = Recorder(200, {"id": CHAT})
     order: list[str] = []
 
     def named(name: str) -> Callable[[Run], Run]:
@@ -312,7 +341,7 @@ async def test_a_fetch_can_be_refused_also_after_a_further_wrapping() -> None:
 
 
 async def test_a_stored_call_sent_again_is_the_same_request() -> None:
-    linq = Recorder(202, {"chat_id": CHAT, "message": SENT_MESSAGE})
+    linq = Recorder(202, SENT)
     stored: list[bytes] = []
 
     def journal(run: Run) -> Run:
@@ -374,13 +403,15 @@ def test_a_repr_shows_where_but_not_who() -> None:
         assert KEY not in repr(thing) + str(thing)
 
 
-async def test_payment_requests_are_walked_by_offset() -> None:
+async def test_payment_requests_are_walked_by_offset(exchanges: dict[str, Exchange]) -> None:
     asked: list[dict[str, str]] = []
 
     def linq(request: httpx.Request) -> httpx.Response:
         asked.append(dict(request.url.params))
         begin = int(request.url.params.get("offset", 0))
-        data = [PAYMENT_REQUEST | {"id": f"pr_{at}"} for at in range(begin, min(begin + 2, 5))]
+        data = [
+            exchanges["payment_requests.create"].answer | {"id": f"pr_{at}"} for at in range(begin, min(begin + 2, 5))
+        ]
         return httpx.Response(200, json={"object": "list", "data": data, "has_more": begin + 2 < 5})
 
     async with client_over(linq) as client:
@@ -395,8 +426,9 @@ async def test_payment_requests_are_walked_by_offset() -> None:
     ]
 
 
-async def test_a_list_linq_gives_at_once_is_walked_like_the_others() -> None:
-    async with client_over(Recorder(200, {"subscriptions": [SUBSCRIPTION, SUBSCRIPTION]})) as client:
+async def test_a_list_linq_gives_at_once_is_walked_like_the_others(exchanges: dict[str, Exchange]) -> None:
+    one = exchanges["webhook_subscriptions.retrieve"].answer
+    async with client_over(Recorder(200, {"subscriptions": [one, one]})) as client:
         listing = client.webhook_subscriptions.list()
         assert len([one async for one in listing]) == 2
         assert [len(page) async for page in listing.pages()] == [2]

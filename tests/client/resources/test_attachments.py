@@ -12,12 +12,14 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+from client.calls import LINE, PERSON, emulated
 from client.http11_peers import CHAT, KEY, Server, Waits, client_at, plain, served
 
 from linqbot.client.call import CHUNK_BYTES
 from linqbot.client.client import Client
 from linqbot.client.http import media_fetch
 from linqbot.client.http.addresses import PORTS
+from linqbot.emulator.acts.conversation import Write
 from linqbot.errors import LinqApiError, LinqUnavailable, RuleBroken
 from linqbot.linq.types.content import content_type_of
 
@@ -135,6 +137,17 @@ async def test_an_upload_to_a_host_that_has_no_address_now_is_repeated_and_then_
         await client.attachments.upload(b"abc", filename="a.jpg")
     assert looked_up == ["uploads.example"] * 3
     assert bucket.bodies == [b"abc"]
+
+
+async def test_a_file_is_brought_to_the_emulator_and_sent() -> None:
+    async with emulated() as linq, linq.client() as client:
+        heard = linq.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
+        upload = await client.attachments.upload(b"\x89PNG...", filename="menu.png")
+        media = {"parts": [{"type": "media", "attachment_id": upload.attachment_id}]}
+        sent = await client.chats.messages.send(str(heard["chat_id"]), message=media)
+        assert (await client.attachments.retrieve(upload.attachment_id)).status == "complete"
+        assert sent.message.parts[0].to_json_object()["mime_type"] == "image/png"
+        assert linq.emulator.state.attachments[upload.attachment_id].content == b"\x89PNG..."
 
 
 async def uploaded(file: Any, **options: Any) -> tuple[Server, bytes]:

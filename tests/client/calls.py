@@ -1,14 +1,13 @@
-"""Every endpoint, called by our client and by the official clients against the emulator, from one complete table."""
+"""Every endpoint of Linq, called: one table for our client and the official one, and what the emulator answers to each."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
-import pytest
-from linq import AsyncLinqAPIV3
 
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
@@ -17,25 +16,23 @@ from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import payments
 from linqbot.emulator.web.app import create_app
-from linqbot.linq.endpoints import ENDPOINTS
 
+KEY = "lk_test_key"
 LINE, PERSON, FRIEND, THIRD, NEWCOMER = "+12025550100", "+14155550142", "+14155550187", "+14155550199", "+14155550111"
-HI: Any = {"parts": [{"type": "text", "value": "hi"}]}
+SAID: Any = {"parts": [{"type": "text", "value": "hi"}]}
+HI: Any = {**SAID, "idempotency_key": "key-1"}
+CONTENT: Any = {
+    "parts": [{"type": "text", "value": "Hello!", "text_decorations": [{"range": [0, 5], "style": "bold"}]}],
+    "effect": {"name": "confetti", "type": "screen"},
+    "idempotency_key": "key-1",
+}
+POLL: Any = {"options": [{"text": "a"}, {"text": "b"}], "idempotency_key": "key-1"}
 CARD: Any = {
     "type": "imessage_app",
     "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App", "app_store_id": 1234},
     "layout": {"caption": "Look"},
     "url": "https://example.com/card",
 }
-
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
-
-
-class Silent(httpx.AsyncBaseTransport):
-    """Accepts every webhook delivery."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200)
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,6 @@ class Scene:
 
     chat: str
     group: str
-    sms: str
     received: str
     sent: str
     card: str
@@ -60,21 +56,20 @@ class Scene:
     pending: str
 
 
-async def scene(emulator: Emulator, api: httpx.AsyncClient) -> Scene:
-    """Create one resource of every kind, as a bot and people would create it."""
+async def scene(emulator: Emulator, api: httpx.AsyncClient, name: str) -> Scene:
+    """Create one resource of every kind, as a bot and people would create it, and what only the call `name` needs."""
 
     async def post(path: str, body: Any = None) -> Any:
         answer = await api.post(f"/v3/{path}", json=body)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
-    ids = emulator.do(Write(from_=PERSON, to=LINE, parts=HI["parts"]))
+    ids = emulator.do(Write(from_=PERSON, to=LINE, parts=SAID["parts"]))
     chat, received = str(ids["chat_id"]), str(ids["message_id"])
-    group = str(emulator.do(Write(from_=PERSON, to=LINE, parts=HI["parts"], group=[FRIEND, THIRD]))["chat_id"])
-    sms = str(emulator.do(Write(from_=FRIEND, to=LINE, parts=HI["parts"], service="SMS"))["chat_id"])
-    sent = (await post(f"chats/{chat}/messages", {"message": HI}))["message"]["id"]
+    group = str(emulator.do(Write(from_=PERSON, to=LINE, parts=SAID["parts"], group=[FRIEND, THIRD]))["chat_id"])
+    sent = (await post(f"chats/{chat}/messages", {"message": SAID}))["message"]["id"]
     card = (await post(f"chats/{chat}/messages", {"message": {"parts": [CARD]}}))["message"]["id"]
-    poll = await post(f"chats/{chat}/polls", {"poll": {"options": [{"text": "a"}, {"text": "b"}]}})
+    poll = await post(f"chats/{chat}/polls", {"poll": {"options": POLL["options"]}})
     await post(f"messages/{received}/reactions", {"operation": "add", "type": "sticker", "emoji": "🚀"})
     file = {"filename": "a.mp3", "content_type": "audio/mpeg", "size_bytes": 3}
     hook = {"target_url": "https://hook.example", "subscribed_events": ["message.received"]}
@@ -83,10 +78,19 @@ async def scene(emulator: Emulator, api: httpx.AsyncClient) -> Scene:
     payment = (await post("payments", {"handle": PERSON, "amount_cents": 2500, "currency": "usd"}))["id"]
     emulator.do(Pay(id=payment))
     emulator.advance(1)
+    if name == "chats.location.request":
+        emulator.do(ShareLocation(from_=PERSON, chat_id=chat, state="stopped"))
+    if name in {"chats.share_contact_card", "contact_card.retrieve", "contact_card.update"}:
+        await post("contact_card", {"phone_number": LINE, "first_name": "Acme"})
+    if name in {"blocked_handles.list", "blocked_handles.unblock"}:
+        await post("blocked_handles", {"handle": THIRD})
+    audit = (await post(f"phone_numbers/%2B{LINE[1:]}/reputation_audit"))["audit_id"]
+    if name == "phone_numbers.get_reputation_audit":
+        emulator.do(Write(from_=THIRD, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
+        emulator.advance(5)
     return Scene(
         chat=chat,
         group=group,
-        sms=sms,
         received=received,
         sent=sent,
         card=card,
@@ -96,7 +100,7 @@ async def scene(emulator: Emulator, api: httpx.AsyncClient) -> Scene:
         attachment=(await post("attachments", file))["attachment_id"],
         line=emulator.state.lines[LINE].id,
         subscription=(await post("webhook-subscriptions", hook))["id"],
-        audit=(await post(f"phone_numbers/%2B{LINE[1:]}/reputation_audit"))["audit_id"],
+        audit=audit,
         request=(await post("payment_requests", {"amount": 2500, "currency": "usd"}))["id"],
         payment=payment,
         pending=(await post(f"payments/handles/%2B{FRIEND[1:]}/connect"))["connect_id"],
@@ -104,10 +108,12 @@ async def scene(emulator: Emulator, api: httpx.AsyncClient) -> Scene:
 
 
 CALLS: dict[str, Callable[[Any, Scene], Any]] = {
-    "chats.create": lambda c, s: c.chats.create(from_=LINE, to=[NEWCOMER], message=HI),
+    "chats.create": lambda c, s: c.chats.create(from_=LINE, to=[NEWCOMER], message=HI, override_optout=True),
     "chats.list_chats": lambda c, s: c.chats.list_chats(limit=1, from_=LINE),
     "chats.retrieve": lambda c, s: c.chats.retrieve(s.chat),
-    "chats.update": lambda c, s: c.chats.update(s.group, display_name="Dinner"),
+    "chats.update": lambda c, s: c.chats.update(
+        s.group, display_name="Dinner", group_chat_icon="https://e.example/i.png"
+    ),
     "chats.leave_chat": lambda c, s: c.chats.leave_chat(s.group),
     "chats.mark_as_read": lambda c, s: c.chats.mark_as_read(s.chat),
     "chats.send_voicememo": lambda c, s: c.chats.send_voicememo(s.chat, attachment_id=s.attachment),
@@ -117,23 +123,38 @@ CALLS: dict[str, Callable[[Any, Scene], Any]] = {
     "chats.typing.start": lambda c, s: c.chats.typing.start(s.chat),
     "chats.typing.stop": lambda c, s: c.chats.typing.stop(s.chat),
     "chats.messages.list": lambda c, s: c.chats.messages.list(s.chat, limit=2),
-    "chats.messages.send": lambda c, s: c.chats.messages.send(s.chat, message=HI),
+    "chats.messages.send": lambda c, s: c.chats.messages.send(s.chat, message=CONTENT),
     "chats.location.retrieve": lambda c, s: c.chats.location.retrieve(s.chat),
     "chats.location.request": lambda c, s: c.chats.location.request(s.chat),
     "chats.location.stop": lambda c, s: c.chats.location.stop(s.chat, handle=PERSON),
-    "chats.polls.create": lambda c, s: c.chats.polls.create(s.chat, poll={"options": [{"text": "a"}, {"text": "b"}]}),
-    "chats.background.set": lambda c, s: c.chats.background.set(s.chat, type="color", variant="mango"),
+    "chats.polls.create": lambda c, s: c.chats.polls.create(s.chat, poll=POLL),
+    "chats.background.set": lambda c, s: c.chats.background.set(s.chat, type="color", shades=["#112233", "#445566"]),
     "chats.background.remove": lambda c, s: c.chats.background.remove(s.chat),
-    "messages.create": lambda c, s: c.messages.create(to=[PERSON], message=HI, idempotency_key="k"),
-    "messages.retrieve": lambda c, s: c.messages.retrieve(s.received),
-    "messages.update": lambda c, s: c.messages.update(s.sent, text="ho"),
-    "messages.delete": lambda c, s: c.messages.delete(s.sent),
-    "messages.add_reaction": lambda c, s: c.messages.add_reaction(s.received, operation="add", type="love"),
-    "messages.update_sticker_placement": lambda c, s: c.messages.update_sticker_placement(
-        s.sticker, message_id=s.received, placement={"x": 0.5, "y": -0.5}
+    "messages.create": lambda c, s: c.messages.create(
+        to=[PERSON],
+        message=CONTENT,
+        continuation_message={"text": "It is us, from a new number."},
+        exclude_from=["+12025550999"],
+        override_optout=False,
+        idempotency_key="key-1",
     ),
-    "messages.list_messages_thread": lambda c, s: c.messages.list_messages_thread(s.sent, order="desc"),
-    "messages.update_app_card": lambda c, s: c.messages.update_app_card(s.card, layout={"caption": "New"}),
+    "messages.retrieve": lambda c, s: c.messages.retrieve(s.received),
+    "messages.update": lambda c, s: c.messages.update(s.sent, text="ho", part_index=0),
+    "messages.delete": lambda c, s: c.messages.delete(s.sent),
+    "messages.add_reaction": lambda c, s: c.messages.add_reaction(
+        s.received, operation="add", type="sticker", emoji="🎂", placement={"x": 0.5, "y": -1, "scale": 2}
+    ),
+    "messages.update_sticker_placement": lambda c, s: c.messages.update_sticker_placement(
+        s.sticker, message_id=s.received, placement={"x": 0.5, "y": -0.5, "rotation": 45}
+    ),
+    "messages.list_messages_thread": lambda c, s: c.messages.list_messages_thread(s.sent, limit=5, order="desc"),
+    "messages.update_app_card": lambda c, s: c.messages.update_app_card(
+        s.card,
+        layout={"caption": "New", "image_url": "https://example.com/i.png", "image_title": "8 pm"},
+        url="https://example.com/card",
+        fallback_text="Booked",
+        interactive=False,
+    ),
     "messages.poll.retrieve": lambda c, s: c.messages.poll.retrieve(s.poll),
     "messages.poll.add_options": lambda c, s: c.messages.poll.add_options(s.poll, options=[{"text": "c"}]),
     "messages.poll.vote": lambda c, s: c.messages.poll.vote(s.poll, operation="add", option_id=s.option),
@@ -146,9 +167,11 @@ CALLS: dict[str, Callable[[Any, Scene], Any]] = {
     "phone_numbers.get_reputation_audit": lambda c, s: c.phone_numbers.get_reputation_audit(s.audit, phone_number=LINE),
     "phonenumbers.list": lambda c, s: c.phonenumbers.list(),
     "available_number.retrieve": lambda c, s: c.available_number.retrieve(to=[PERSON], exclude_from=["+12025550999"]),
-    "capability.check_i_message": lambda c, s: c.capability.check_i_message(address="ann@example.com"),
-    "capability.check_RCS": lambda c, s: c.capability.check_RCS(address=PERSON, from_=LINE),
-    "contact_card.create": lambda c, s: c.contact_card.create(phone_number="+12025550101", first_name="Acme"),
+    "capability.check_i_message": lambda c, s: c.capability.check_i_message(address="ann@example.com", from_=LINE),
+    "capability.check_RCS": lambda c, s: c.capability.check_RCS(address=PERSON),
+    "contact_card.create": lambda c, s: c.contact_card.create(
+        phone_number="+12025550101", first_name="Acme", last_name="Support", image_url="https://example.com/i.png"
+    ),
     "contact_card.retrieve": lambda c, s: c.contact_card.retrieve(phone_number=LINE),
     "contact_card.update": lambda c, s: c.contact_card.update(phone_number=LINE, last_name="Support"),
     "blocked_handles.list": lambda c, s: c.blocked_handles.list(),
@@ -158,20 +181,39 @@ CALLS: dict[str, Callable[[Any, Scene], Any]] = {
     "experiences.retrieve": lambda c, s: c.experiences.retrieve("link"),
     "webhook_events.list": lambda c, s: c.webhook_events.list(),
     "webhook_subscriptions.create": lambda c, s: c.webhook_subscriptions.create(
-        target_url="https://other.example", subscribed_events=["message.received"]
+        target_url="https://other.example",
+        subscribed_events=["message.sent", "message.delivered"],
+        phone_numbers=[LINE],
+        routing_id_header="Linq-Chat-Id",
+        routing_key_header="Linq-Route",
     ),
     "webhook_subscriptions.list": lambda c, s: c.webhook_subscriptions.list(),
     "webhook_subscriptions.retrieve": lambda c, s: c.webhook_subscriptions.retrieve(s.subscription),
-    "webhook_subscriptions.update": lambda c, s: c.webhook_subscriptions.update(s.subscription, is_active=False),
+    "webhook_subscriptions.update": lambda c, s: c.webhook_subscriptions.update(
+        s.subscription, is_active=False, phone_numbers=[], routing_key_header=""
+    ),
     "webhook_subscriptions.delete": lambda c, s: c.webhook_subscriptions.delete(s.subscription),
     "payment_requests.create": lambda c, s: c.payment_requests.create(
-        mode="subscription", price_id="price_1", trial_period_days=7, discount={"coupon": "A"}, metadata={"a": "b"}
+        mode="subscription",
+        price_id="price_1",
+        quantity=2,
+        discount={"coupon": "SUMMER", "label": "Summer"},
+        trial_period_days=7,
+        customer_id="cus_1",
+        description="Membership",
+        metadata={"a": "b"},
+        idempotency_key="key-1",
     ),
     "payment_requests.list": lambda c, s: c.payment_requests.list(limit=5, offset=0, status="requested"),
     "payment_requests.retrieve": lambda c, s: c.payment_requests.retrieve(s.request),
     "payment_requests.cancel": lambda c, s: c.payment_requests.cancel(s.request),
     "payments.create": lambda c, s: c.payments.create(
-        handle=PERSON, amount_cents=2500, currency="usd", merchant={"name": "Acme"}, metadata={"a": "b"}
+        handle=PERSON,
+        amount_cents=2500,
+        currency="usd",
+        description="Deposit",
+        merchant={"name": "Acme", "url": "https://example.com"},
+        metadata={"a": "b"},
     ),
     "payments.retrieve": lambda c, s: c.payments.retrieve(s.payment),
     "payments.cancel": lambda c, s: c.payments.cancel(s.payment),
@@ -184,77 +226,44 @@ CALLS: dict[str, Callable[[Any, Scene], Any]] = {
     "payment_handles.verify": lambda c, s: c.payment_handles.verify(FRIEND, code=payments.CODE, connect_id=s.pending),
     "v2.list_chats": lambda c, s: c.v2.list_chats(phone_number=LINE),
 }
-OURS_ONLY = {"v2.list_chats"}
 
 
-def test_every_endpoint_has_a_call() -> None:
-    assert set(CALLS) == set(ENDPOINTS)
+class Exchange(NamedTuple):
+    """A call's scene, and the status and JSON of the emulator's response."""
+
+    scene: Scene
+    status: int
+    answer: Any
 
 
-@pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    clock = MovableClock(frozen=True)
-    async with Emulator(clock=clock, api_key="key", delivery_transport=Silent()) as running:
-        yield running
+class Linq(httpx.AsyncBaseTransport):
+    """A transport to an emulator in which each call can be made. It keeps the last response."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        self.last = httpx.Response(500)
+        self._app = httpx.ASGITransport(create_app(emulator))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.last = await self._app.handle_async_request(request)
+        await self.last.aread()
+        return self.last
+
+    def client(self) -> Client:
+        return Client(KEY, base_url=f"{self.emulator.public_url}/api/partner", transport=self)
+
+    async def made(self, name: str, client: Any) -> tuple[Exchange, Any]:
+        """Make a call with a client in a new scene, and return what the client made of the answer."""
+        self.emulator.reset()
+        headers = {"authorization": f"Bearer {KEY}"}
+        api = httpx.AsyncClient(transport=self, base_url=self.emulator.public_url, headers=headers)
+        there = await scene(self.emulator, api, name)
+        result = await CALLS[name](client, there)
+        return Exchange(there, self.last.status_code, self.last.json() if self.last.content else None), result
 
 
-@pytest.fixture
-async def api(emulator: Emulator) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(emulator))
-    headers = {"authorization": "Bearer key"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4010", headers=headers) as client:
-        yield client
-
-
-async def prepared(name: str, emulator: Emulator, api: httpx.AsyncClient) -> Scene:
-    """Return the scene, with additions that only this call needs and that would disturb other calls."""
-    there = await scene(emulator, api)
-    if name == "chats.location.request":
-        emulator.do(ShareLocation(from_=PERSON, chat_id=there.chat, state="stopped"))
-    if name in {"chats.share_contact_card", "contact_card.retrieve", "contact_card.update"}:
-        await api.post("/v3/contact_card", json={"phone_number": LINE, "first_name": "Acme"})
-    if name in {"blocked_handles.list", "blocked_handles.unblock"}:
-        await api.post("/v3/blocked_handles", json={"handle": THIRD})
-    return there
-
-
-async def test_our_client_calls_every_endpoint(
-    emulator: Emulator, api: httpx.AsyncClient, subtests: pytest.Subtests
-) -> None:
-    transport = httpx.ASGITransport(create_app(emulator))
-    async with Client("key", base_url=f"{emulator.public_url}/api/partner", transport=transport) as client:
-        for name in sorted(CALLS):
-            with subtests.test(name=name):
-                emulator.reset()
-                there = await prepared(name, emulator, api)
-                result = await CALLS[name](client, there)
-                assert emulator.calls[-1]["status"] < 300
-                assert (result is None) == (emulator.calls[-1]["answer"] is None)
-
-
-async def test_the_official_client_calls_every_endpoint_and_accepts_every_answer(
-    emulator: Emulator, api: httpx.AsyncClient, subtests: pytest.Subtests
-) -> None:
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(emulator)))
-    async with AsyncLinqAPIV3(
-        api_key="key", base_url=emulator.public_url, http_client=http, max_retries=0, _strict_response_validation=True
-    ) as client:
-        for name in sorted(CALLS.keys() - OURS_ONLY):
-            with subtests.test(name=name):
-                emulator.reset()
-                there = await prepared(name, emulator, api)
-                await CALLS[name](client, there)
-                assert emulator.calls[-1]["status"] < 300
-
-
-async def test_our_client_brings_a_file_and_sends_it(emulator: Emulator, api: httpx.AsyncClient) -> None:
-    there = await scene(emulator, api)
-    transport = httpx.ASGITransport(create_app(emulator))
-    async with Client("key", base_url=f"{emulator.public_url}/api/partner", transport=transport) as client:
-        upload = await client.attachments.upload(b"\x89PNG...", filename="menu.png")
-        sent = await client.chats.messages.send(
-            there.chat, message={"parts": [{"type": "media", "attachment_id": upload.attachment_id}]}
-        )
-        assert (await client.attachments.retrieve(upload.attachment_id)).status == "complete"
-    assert sent.message.parts[0].to_json_object()["mime_type"] == "image/png"
-    assert (await api.get(upload.download_url)).content == b"\x89PNG..."
+@asynccontextmanager
+async def emulated() -> AsyncIterator[Linq]:
+    silent = httpx.MockTransport(lambda _: httpx.Response(200))
+    async with Emulator(clock=MovableClock(frozen=True), api_key=KEY, delivery_transport=silent) as emulator:
+        yield Linq(emulator)
