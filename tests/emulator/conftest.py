@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -20,7 +20,38 @@ OTHER_LINE = "+12025550101"
 PERSON = "+14155550142"
 FRIEND = "+14155550187"
 THIRD = "+14155550199"
+FOURTH = "+14155550111"
+NOBODY = "00000000-0000-4000-8000-000000000000"
 TARGET = "http://127.0.0.1:9/hook"
+HI = {"type": "text", "value": "hi"}
+SEND = {"message": {"parts": [HI]}}
+CARD: dict[str, Any] = {
+    "type": "imessage_app",
+    "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"},
+    "layout": {"caption": "Look"},
+}
+
+Ids = dict[str, str]
+"""The `chat_id` and the `message_id` of what a person wrote."""
+
+
+def say(emulator: Emulator, text: str = "hi", *, from_: str = PERSON, to: str = LINE, **more: Any) -> Ids:
+    """Write a text as a person."""
+    written = emulator.do(Write(from_=from_, to=to, parts=[{"type": "text", "value": text}], **more))
+    return cast("Ids", written)
+
+
+def refused(answer: httpx.Response, status: int, code: int) -> dict[str, Any]:
+    """Check that an answer has Linq's error envelope, this status and code. Return the inner error."""
+    body = answer.json()
+    assert (answer.status_code, body["error"]["code"]) == (status, code), body
+    assert set(body) == {"success", "error", "trace_id"}
+    assert body["success"] is False
+    assert body["error"]["status"] == status
+    assert body["error"]["message"]
+    assert body["error"]["doc_url"].endswith(f"/error/codes/{str(code)[0]}xxx/{code}/")
+    assert len(body["trace_id"]) == 32
+    return dict(body["error"])
 
 
 class Receiver(httpx.AsyncBaseTransport):
@@ -74,42 +105,38 @@ async def emulator(receiver: Receiver) -> AsyncIterator[Emulator]:
         yield running
 
 
+class Api(httpx.AsyncClient):
+    """Linq's API in this process."""
+
+    def __init__(self, emulator: Emulator, **options: Any) -> None:
+        transport, headers = httpx.ASGITransport(create_app(emulator, **options)), {"authorization": "Bearer test"}
+        super().__init__(transport=transport, base_url=emulator.public_url, headers=headers)
+
+    async def write(self, chat: Ids, *parts: Any, override: bool | None = None, **more: Any) -> httpx.Response:
+        """Send a message with these parts, or "hi", into a chat. Named arguments are further fields of the message."""
+        body = {"message": {"parts": list(parts or [HI]), **more}} | ({"override_optout": True} if override else {})
+        return await self.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)
+
+    async def sent(self, chat: Ids, *parts: Any, **more: Any) -> dict[str, Any]:
+        """Send a message, and return it as the answer shows it."""
+        answer = await self.write(chat, *parts, **more)
+        assert answer.status_code == 202, answer.text
+        return dict(answer.json()["message"])
+
+
 @pytest.fixture
-async def api(emulator: Emulator) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(emulator))
-    headers = {"authorization": "Bearer test"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4010", headers=headers) as client:
+async def api(emulator: Emulator) -> AsyncIterator[Api]:
+    async with Api(emulator) as client:
         yield client
 
 
 @pytest.fixture
-def chat(emulator: Emulator) -> dict[str, str | None]:
-    """A direct chat that the person began: its `chat_id` and the `message_id` of the person's message."""
-    return emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
+def chat(emulator: Emulator) -> Ids:
+    """A direct chat that the person began."""
+    return say(emulator)
 
 
 @pytest.fixture
-def group(emulator: Emulator) -> dict[str, str | None]:
+def group(emulator: Emulator) -> Ids:
     """A group of four with our line in it."""
-    return emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi all"}], group=[FRIEND, THIRD]))
-
-
-Refused = Callable[[httpx.Response, int, int], dict[str, Any]]
-
-
-@pytest.fixture
-def refused() -> Refused:
-    """Return a check that an answer has Linq's error envelope, this status and code. It returns the inner error."""
-
-    def check(answer: httpx.Response, status: int, code: int) -> dict[str, Any]:
-        body = answer.json()
-        assert (answer.status_code, body["error"]["code"]) == (status, code), body
-        assert set(body) == {"success", "error", "trace_id"}
-        assert body["success"] is False
-        assert body["error"]["status"] == status
-        assert body["error"]["message"]
-        assert body["error"]["doc_url"].endswith(f"/error/codes/{str(code)[0]}xxx/{code}/")
-        assert len(body["trace_id"]) == 32
-        return dict(body["error"])
-
-    return check
+    return say(emulator, "hi all", group=[FRIEND, THIRD])

@@ -11,17 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from emulator.conftest import FRIEND, LINE, NOBODY, PERSON, THIRD, say
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.chat_acts import MakePoll
-from linqbot.emulator.acts.conversation import React, Write
+from linqbot.emulator.acts.conversation import React
 from linqbot.emulator.api import HANDLERS
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.linq.endpoints import ENDPOINTS as TABLE
 from linqbot.linq.rules.check import takes_body
-
-LINE, PERSON, FRIEND, THIRD = "+12025550100", "+14155550142", "+14155550187", "+14155550199"
-NOBODY = "00000000-0000-4000-8000-000000000000"
 
 anything = st.recursive(
     st.none()
@@ -225,9 +223,9 @@ async def play(steps: list[Any]) -> None:
     async with Emulator(clock=MovableClock(frozen=True), delivery_transport=Silent()) as emulator:
         emulator.subscribe("https://new.example")
         emulator.subscribe("https://old.example/?version=2025-01-01")
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
-        emulator.do(Write(from_=FRIEND, to=LINE, parts=[{"type": "text", "value": "hi"}], service="SMS"))
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=[FRIEND, THIRD]))
+        say(emulator)
+        say(emulator, from_=FRIEND, service="SMS")
+        say(emulator, group=[FRIEND, THIRD])
         emulator.do(MakePoll(from_=PERSON, chat_id=next(iter(emulator.state.chats)), options=["a", "b"]))
         emulator.do(React(from_=PERSON, message_id=next(iter(emulator.state.messages)), type="sticker", emoji="🚀"))
         transport = httpx.ASGITransport(create_app(emulator))

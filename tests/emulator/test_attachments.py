@@ -7,30 +7,30 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from emulator.conftest import LINE, PERSON, Api, Ids, Receiver, refused
 from linqbot.emulator.acts.chat_acts import ChangeLine
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.declared_world import LINES
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import MediaPartRecord
 
-LINE, PERSON = "+12025550100", "+14155550142"
 ASKED = {"filename": "pic.png", "content_type": "image/png", "size_bytes": 4}
 
 pytestmark = pytest.mark.anyio
 
 
-async def announce(api: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+async def announce(api: Api, **more: Any) -> dict[str, Any]:
     answer = await api.post("/v3/attachments", json=ASKED | more)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
 
 
-async def put(api: httpx.AsyncClient, upload: dict[str, Any], content: bytes = b"\x89PNG", **headers: str) -> int:
+async def put(api: Api, upload: dict[str, Any], content: bytes = b"\x89PNG", **headers: str) -> int:
     answer = await api.put(upload["upload_url"], content=content, headers=upload["required_headers"] | headers)
     return answer.status_code
 
 
-async def test_r91_an_upload_must_be_as_announced_and_in_time(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_r91_an_upload_must_be_as_announced_and_in_time(emulator: Emulator, api: Api) -> None:
     upload = await announce(api)
     assert await put(api, upload, b"too long") == 403
     assert await put(api, upload, **cast("Any", {"Content-Type": "image/jpeg"})) == 403
@@ -45,14 +45,14 @@ async def test_r91_an_upload_must_be_as_announced_and_in_time(emulator: Emulator
     assert await put(api, late) == 403
 
 
-async def send(api: httpx.AsyncClient, chat: dict[str, str], part: dict[str, Any]) -> dict[str, Any]:
+async def send(api: Api, chat: Ids, part: dict[str, Any]) -> dict[str, Any]:
     answer = await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": {"parts": [part]}})
     assert answer.status_code == 202, answer.text
     return dict(answer.json()["message"])
 
 
 async def test_an_attachment_may_be_sent_while_its_bytes_are_on_their_way(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
     upload = await announce(api, filename="song.mp3", content_type="audio/mp3")
     message = await send(api, chat, {"type": "media", "attachment_id": upload["attachment_id"]})
@@ -66,7 +66,7 @@ async def test_an_attachment_may_be_sent_while_its_bytes_are_on_their_way(
 
 @pytest.mark.parametrize("is_sticker", [False, True])
 async def test_a_message_with_a_file_that_was_announced_and_not_uploaded_fails(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str], is_sticker: bool
+    emulator: Emulator, api: Api, receiver: Receiver, chat: Ids, is_sticker: bool
 ) -> None:
     emulator.subscribe("https://bot.example/hook", ["message.sent", "message.delivered", "message.failed"])
     image = {"attachment_id": (await announce(api))["attachment_id"]}
@@ -81,7 +81,7 @@ async def test_a_message_with_a_file_that_was_announced_and_not_uploaded_fails(
 
 
 async def test_an_uploaded_file_that_a_saved_state_leaves_out_can_still_be_sent(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
     upload = await announce(api)
     assert await put(api, upload) == 200
@@ -91,16 +91,14 @@ async def test_an_uploaded_file_that_a_saved_state_leaves_out_can_still_be_sent(
     assert emulator.state.messages[message["id"]].status == "delivered"
 
 
-async def test_an_own_download_url_is_the_same_attachment(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+async def test_an_own_download_url_is_the_same_attachment(api: Api, chat: Ids) -> None:
     upload = await announce(api)
     body = {"message": {"parts": [{"type": "media", "url": upload["download_url"]}]}}
     part = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["parts"][0]
     assert part["id"] == upload["attachment_id"]
 
 
-async def test_r93_a_deleted_attachment_cannot_be_used_or_downloaded(
-    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r93_a_deleted_attachment_cannot_be_used_or_downloaded(api: Api, chat: Ids) -> None:
     upload = await announce(api)
     await put(api, upload)
     body = {"message": {"parts": [{"type": "media", "attachment_id": upload["attachment_id"]}]}}
@@ -112,7 +110,7 @@ async def test_r93_a_deleted_attachment_cannot_be_used_or_downloaded(
     assert (await api.get(f"/v3/messages/{message}")).json()["parts"][0]["filename"] == "pic.png"
 
 
-async def served_as(kind: str, emulator: Emulator, api: httpx.AsyncClient) -> httpx.Response:
+async def served_as(kind: str, emulator: Emulator, api: Api) -> httpx.Response:
     """Download a file that a person sent with the type `kind`."""
     part = {"type": "media", "filename": "x.html", "mime_type": kind, "data_base64": "PGI+"}
     emulator.do(Write(from_=PERSON, to=LINE, parts=[part]))
@@ -122,7 +120,7 @@ async def served_as(kind: str, emulator: Emulator, api: httpx.AsyncClient) -> ht
 
 
 async def test_a_file_type_that_could_run_scripts_is_served_as_bytes(
-    emulator: Emulator, api: httpx.AsyncClient, subtests: pytest.Subtests
+    emulator: Emulator, api: Api, subtests: pytest.Subtests
 ) -> None:
     rows: list[str] = [
         *("text/html", "text/HTML", "text/html; charset=utf-8", "text/html;charset=utf-8", "text/html,", " text/html "),
@@ -155,7 +153,7 @@ async def test_a_file_type_that_could_run_scripts_is_served_as_bytes(
 
 
 async def test_a_file_type_that_is_only_shown_is_kept_without_parameters(
-    emulator: Emulator, api: httpx.AsyncClient, subtests: pytest.Subtests
+    emulator: Emulator, api: Api, subtests: pytest.Subtests
 ) -> None:
     for kind, served in [
         ("image/png", "image/png"),
@@ -168,7 +166,7 @@ async def test_a_file_type_that_is_only_shown_is_kept_without_parameters(
             assert (await served_as(kind, emulator, api)).headers["content-type"] == served
 
 
-async def test_an_available_number_comes_with_its_vcard(api: httpx.AsyncClient) -> None:
+async def test_an_available_number_comes_with_its_vcard(api: Api) -> None:
     await api.post("/v3/contact_card", json={"phone_number": LINE, "first_name": "Acme; Co", "last_name": "A\nB"})
     found = (await api.get("/v3/available_number")).json()
     card = (await api.get(found["vcf_url"])).text
@@ -177,7 +175,7 @@ async def test_an_available_number_comes_with_its_vcard(api: httpx.AsyncClient) 
 
 
 async def test_r94_a_line_has_one_contact_card_that_changes_a_few_times_in_ten_minutes(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
+    emulator: Emulator, api: Api
 ) -> None:
     query = {"phone_number": LINE}
     emulator.do(ChangeLine(phone_number=LINE, card="deleted"))
@@ -199,7 +197,7 @@ async def test_r94_a_line_has_one_contact_card_that_changes_a_few_times_in_ten_m
 
 
 async def test_a_new_line_has_a_card_to_share_which_the_bots_own_replaces(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
     async def shown() -> list[str]:
         found = (await api.get("/v3/contact_card")).json()["contact_cards"]
@@ -219,7 +217,7 @@ async def test_a_new_line_has_a_card_to_share_which_the_bots_own_replaces(
 
 
 async def test_a_file_whose_name_is_no_path_can_be_fetched(
-    emulator: Emulator, api: httpx.AsyncClient, subtests: pytest.Subtests
+    emulator: Emulator, api: Api, subtests: pytest.Subtests
 ) -> None:
     for name in (".", "..", "two\nlines.png"):
         with subtests.test(name=name):
@@ -232,7 +230,7 @@ async def test_a_file_whose_name_is_no_path_can_be_fetched(
             assert (shown["filename"], (await api.get(shown["url"])).content) == (name, b"\0\0\0")
 
 
-async def test_a_file_whose_name_has_half_an_emoji_can_be_fetched(api: httpx.AsyncClient) -> None:
+async def test_a_file_whose_name_has_half_an_emoji_can_be_fetched(api: Api) -> None:
     headers = {"content-type": "application/json"}
     asked = b'{"filename": "\\ud83d.png", "content_type": "image/png", "size_bytes": 4}'
     answer = await api.post("/v3/attachments", content=asked, headers=headers)

@@ -10,29 +10,25 @@ from typing import Any
 import httpx
 import pytest
 
+from emulator.conftest import FRIEND, HI, LINE, OTHER_LINE, PERSON, SEND, THIRD, Api, Ids, Receiver, refused, say
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.state import BACKLOG, Feed
 
-LINE, OTHER_LINE = "+12025550100", "+12025550101"
-PERSON, FRIEND, THIRD = "+14155550142", "+14155550187", "+14155550199"
-HI = {"type": "text", "value": "hi"}
-SEND = {"message": {"parts": [HI]}}
-
 pytestmark = pytest.mark.anyio
 
 
-async def act(api: httpx.AsyncClient, verb: str, **body: Any) -> dict[str, Any]:
+async def act(api: Api, verb: str, **body: Any) -> dict[str, Any]:
     answer = await api.post(f"/emulator/{verb}", json=body)
     assert answer.is_success, answer.text
     return dict(answer.json())
 
 
-async def inbound(api: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
+async def inbound(api: Api, **body: Any) -> dict[str, Any]:
     return await act(api, "inbound", **({"from": PERSON, "to": LINE, "parts": [HI]} | body))
 
 
-async def test_its_address_lists_what_it_offers(api: httpx.AsyncClient) -> None:
+async def test_its_address_lists_what_it_offers(api: Api) -> None:
     listed = (await api.get("/emulator")).json()["requests"]
     inbound = next(one for one in listed if one["path"] == "/emulator/inbound")
     assert (inbound["method"], inbound["does"]) == ("POST", (Write.__doc__ or "").partition("\n")[0])
@@ -40,14 +36,14 @@ async def test_its_address_lists_what_it_offers(api: httpx.AsyncClient) -> None:
     assert all(one["does"] for one in listed)
 
 
-async def test_a_person_writes_and_the_next_call_sees_it(api: httpx.AsyncClient) -> None:
+async def test_a_person_writes_and_the_next_call_sees_it(api: Api) -> None:
     answer = await api.post("/emulator/inbound", json={"from": PERSON, "to": LINE, "parts": [HI]})
     assert (answer.status_code, set(answer.json())) == (201, {"chat_id", "message_id"})
     message = (await api.get(f"/v3/messages/{answer.json()['message_id']}")).json()
     assert (message["is_from_me"], message["from"], message["delivery_status"]) == (False, PERSON, "received")
 
 
-async def test_a_chat_is_found_by_its_exact_people_also_one_the_bot_opened(api: httpx.AsyncClient) -> None:
+async def test_a_chat_is_found_by_its_exact_people_also_one_the_bot_opened(api: Api) -> None:
     body = {"from": LINE, "to": [PERSON, FRIEND], **SEND}
     opened = (await api.post("/v3/chats", json=body)).json()["chat"]["id"]
     assert (await inbound(api, group=[FRIEND]))["chat_id"] == opened
@@ -58,14 +54,14 @@ async def test_a_chat_is_found_by_its_exact_people_also_one_the_bot_opened(api: 
     assert (await inbound(api, chat_id=opened))["chat_id"] == opened
 
 
-async def test_service_is_what_the_persons_phone_speaks(api: httpx.AsyncClient) -> None:
+async def test_service_is_what_the_persons_phone_speaks(api: Api) -> None:
     chat_id = (await inbound(api, service="SMS"))["chat_id"]
     assert (await api.get(f"/v3/chats/{chat_id}")).json()["service"] == "SMS"
     sent = (await api.post(f"/v3/chats/{chat_id}/messages", json=SEND)).json()["message"]
     assert sent["service"] == "SMS"
 
 
-async def test_media_by_bytes_can_be_fetched_from_where_the_part_says(api: httpx.AsyncClient) -> None:
+async def test_media_by_bytes_can_be_fetched_from_where_the_part_says(api: Api) -> None:
     data = base64.b64encode(b"\x89PNG").decode()
     part = {"type": "media", "filename": "ä/..\\x.png", "mime_type": "image/png", "data_base64": data}
     message_id = (await inbound(api, parts=[HI, part], effect="slam"))["message_id"]
@@ -77,9 +73,7 @@ async def test_media_by_bytes_can_be_fetched_from_where_the_part_says(api: httpx
     assert "sandbox" in fetched.headers["content-security-policy"]
 
 
-async def test_a_wrong_body_is_refused_in_the_v3_envelope(
-    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
-) -> None:
+async def test_a_wrong_body_is_refused_in_the_v3_envelope(api: Api, subtests: pytest.Subtests) -> None:
     rows: list[tuple[dict[str, Any], int]] = [
         ({"from": "me"}, 1005),
         ({"parts": []}, 1005),
@@ -97,16 +91,14 @@ async def test_a_wrong_body_is_refused_in_the_v3_envelope(
             refused(await api.post("/emulator/inbound", json=asked), 400, code)
 
 
-async def test_a_foreign_line_and_an_unknown_chat_are_refused(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_a_foreign_line_and_an_unknown_chat_are_refused(api: Api) -> None:
     body = {"from": PERSON, "to": "+12025550999", "parts": [HI]}
     refused(await api.post("/emulator/inbound", json=body), 403, 2005)
     body = {"from": PERSON, "to": LINE, "parts": [HI], "chat_id": "nothing"}
     refused(await api.post("/emulator/inbound", json=body), 404, 2001)
 
 
-async def test_reacting_reading_typing_and_editing(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any
-) -> None:
+async def test_reacting_reading_typing_and_editing(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example")
     ids = await inbound(api)
     sent = (await api.post(f"/v3/chats/{ids['chat_id']}/messages", json=SEND)).json()["message"]["id"]
@@ -137,9 +129,7 @@ async def test_reacting_reading_typing_and_editing(
     refused(await api.post("/emulator/react", json=wrong), 404, 2001)
 
 
-async def test_people_leave_and_join_a_group_and_bring_and_remove_others(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_people_leave_and_join_a_group_and_bring_and_remove_others(emulator: Emulator, api: Api) -> None:
     chat_id = (await inbound(api, group=[FRIEND, THIRD]))["chat_id"]
     people = emulator.state.chats[chat_id]
     await act(api, "leave", **{"from": FRIEND}, chat_id=chat_id)
@@ -155,7 +145,7 @@ async def test_people_leave_and_join_a_group_and_bring_and_remove_others(
     refused(await api.post("/emulator/leave", json={"from": PERSON, "chat_id": direct}), 409, 1006)
 
 
-async def test_an_api_fault_answers_in_linqs_place_as_often_as_asked(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_an_api_fault_answers_in_linqs_place_as_often_as_asked(api: Api) -> None:
     fault = {"on": "api", "match": "GET /v3/phone", "status": 429, "retry_after": 7, "times": 2}
     assert set(await act(api, "faults", **fault)) == {"id"}
     for path in ("/v3/phone_numbers", "/api/partner/v3/phonenumbers"):
@@ -168,7 +158,7 @@ async def test_an_api_fault_answers_in_linqs_place_as_often_as_asked(api: httpx.
 
 
 async def test_a_dropped_answer_is_lost_after_the_work_and_a_dropped_request_before(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/messages"
     for drop, messages in (("request", 1), ("answer", 2)):
@@ -182,7 +172,7 @@ async def test_a_dropped_answer_is_lost_after_the_work_and_a_dropped_request_bef
     assert {call["chat_id"] for call in calls} == {chat["chat_id"]}
 
 
-async def test_a_delayed_call_waits_on_the_emulators_clock(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_a_delayed_call_waits_on_the_emulators_clock(emulator: Emulator, api: Api) -> None:
     await act(api, "faults", on="api", match="GET", delay_ms=60_000)
     call = asyncio.create_task(api.get("/v3/phone_numbers"))
     for _ in range(20):
@@ -192,7 +182,7 @@ async def test_a_delayed_call_waits_on_the_emulators_clock(emulator: Emulator, a
     assert (await call).status_code == 200
 
 
-async def test_the_clock_stands_and_moves(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+async def test_the_clock_stands_and_moves(emulator: Emulator, api: Api) -> None:
     before = (await act(api, "clock", advance_s=0))["now"]
     assert (await act(api, "clock", advance_s=90))["now"] > before
     await act(api, "clock", freeze=False)
@@ -203,7 +193,7 @@ async def test_the_clock_stands_and_moves(emulator: Emulator, api: httpx.AsyncCl
 
 
 async def test_reset_empties_or_seeds_and_keeps_the_owners_subscription(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any
+    emulator: Emulator, api: Api, receiver: Receiver
 ) -> None:
     mine = emulator.subscribe("https://hook.example", ["message.received"])
     theirs = {"target_url": "https://other.example", "subscribed_events": ["message.received"]}
@@ -224,7 +214,7 @@ async def test_reset_empties_or_seeds_and_keeps_the_owners_subscription(
     assert emulator.state.chats == {}
 
 
-async def test_the_state_shows_what_a_phone_shows(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_the_state_shows_what_a_phone_shows(emulator: Emulator, api: Api) -> None:
     emulator.subscribe("https://hook.example")
     ids = await inbound(api)
     await act(api, "typing", **{"from": PERSON}, chat_id=ids["chat_id"], state="started")
@@ -251,9 +241,7 @@ async def test_the_state_shows_what_a_phone_shows(emulator: Emulator, api: httpx
     assert (state["bot"]["status"], state["bot"]["file"]) == ("loaded", None)
 
 
-async def test_a_report_of_another_shape_is_refused_with_the_field(
-    api: httpx.AsyncClient, subtests: pytest.Subtests
-) -> None:
+async def test_a_report_of_another_shape_is_refused_with_the_field(api: Api, subtests: pytest.Subtests) -> None:
     rows: list[tuple[dict[str, Any], str]] = [
         ({"event_id": "1", "outcome": "acked"}, "kind"),
         ({"kind": "turn", "outcome": "acked"}, "event_id"),
@@ -269,18 +257,18 @@ async def test_a_report_of_another_shape_is_refused_with_the_field(
             assert (await api.get("/emulator/state")).json()["observations"] == []
 
 
-async def test_a_report_keeps_fields_that_this_release_does_not_know(api: httpx.AsyncClient) -> None:
+async def test_a_report_keeps_fields_that_this_release_does_not_know(api: Api) -> None:
     await act(api, "observations", kind="turn", event_id="1", outcome="acked", color="blue")
     assert (await api.get("/emulator/state")).json()["observations"][0]["color"] == "blue"
 
 
-async def test_a_reset_keeps_what_is_known_about_the_bot(api: httpx.AsyncClient) -> None:
+async def test_a_reset_keeps_what_is_known_about_the_bot(api: Api) -> None:
     await act(api, "observations", kind="bot", status="failed", message="SyntaxError: invalid syntax")
     await api.post("/emulator/reset")
     assert (await api.get("/emulator/state")).json()["bot"]["status"] == "failed"
 
 
-async def test_the_inspector_never_shows_a_secret(api: httpx.AsyncClient) -> None:
+async def test_the_inspector_never_shows_a_secret(api: Api) -> None:
     body = {"target_url": "https://hook.example", "subscribed_events": ["message.received"]}
     secret = (await api.post("/v3/webhook-subscriptions", json=body)).json()["signing_secret"]
     assert secret not in (await api.get("/emulator/state")).text
@@ -295,7 +283,7 @@ def parsed(chunks: list[bytes]) -> list[tuple[str, Any]]:
     return events
 
 
-async def test_the_stream_sends_every_change(emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> None:
+async def test_the_stream_sends_every_change(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", ["message.received"])
     chunks: list[bytes] = []
 
@@ -334,11 +322,11 @@ async def test_the_stream_sends_every_change(emulator: Emulator, api: httpx.Asyn
 
 
 async def test_the_newest_messages_of_a_chat_are_shown_first_and_the_others_are_returned_in_pieces(
-    emulator: Emulator, api: httpx.AsyncClient
+    emulator: Emulator, api: Api
 ) -> None:
     ids = await inbound(api)
     for number in range(1, 702):
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": str(number)}]))
+        say(emulator, str(number))
     (chat,) = emulator.snapshot(latest=100)["chats"]
     assert (len(chat["messages"]), chat["earlier"]) == (100, 602)
     found = chat["messages"]
@@ -352,7 +340,7 @@ async def test_the_newest_messages_of_a_chat_are_shown_first_and_the_others_are_
     assert (newest["earlier"], newest["messages"]) == (202, found[202:])
 
 
-async def test_messages_of_no_chat_and_before_no_number_are_refused(api: httpx.AsyncClient) -> None:
+async def test_messages_of_no_chat_and_before_no_number_are_refused(api: Api) -> None:
     path = f"/emulator/chats/{(await inbound(api))['chat_id']}/messages"
     assert (await api.get(path, params={"before": "-1"})).status_code == 400
     assert (await api.get(path, params={"before": "9" * 5000})).status_code == 400
@@ -381,20 +369,20 @@ async def test_nothing_is_rendered_without_a_reader() -> None:
     Feed().publish("n", fail)
 
 
-async def test_other_hosts_are_refused(api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests) -> None:
+async def test_other_hosts_are_refused(api: Api, subtests: pytest.Subtests) -> None:
     for host in ["evil.example", "127.0.0.1.evil.example", "", "[::1", "localhost.evil"]:
         with subtests.test(host=host):
             for path in ("/", "/emulator/state", "/v3/phone_numbers", "/attachments/x/y"):
                 refused(await api.get(path, headers={"host": host}), 403, 2005)
 
 
-async def test_this_machine_is_accepted(api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+async def test_this_machine_is_accepted(api: Api, subtests: pytest.Subtests) -> None:
     for host in ["127.0.0.1:1", "localhost", "[::1]:4010", "LOCALHOST:80"]:
         with subtests.test(host=host):
             assert (await api.get("/emulator/state", headers={"host": host})).status_code == 200
 
 
-async def test_a_page_of_another_origin_cannot_act(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_a_page_of_another_origin_cannot_act(api: Api) -> None:
     body = {"from": PERSON, "to": LINE, "parts": [HI]}
     for origin in ("https://evil.example", "null", "http://127.0.0.1:9999"):
         refused(await api.post("/emulator/inbound", json=body, headers={"origin": origin}), 403, 2005)
@@ -402,7 +390,7 @@ async def test_a_page_of_another_origin_cannot_act(api: httpx.AsyncClient, refus
     assert (await api.post("/emulator/inbound", json=body, headers=own)).status_code == 201
 
 
-async def test_the_page_is_served_under_a_strict_policy(api: httpx.AsyncClient) -> None:
+async def test_the_page_is_served_under_a_strict_policy(api: Api) -> None:
     for path in ("/", "/page/index.html", "/page/app.js", "/icons.svg"):
         answer = await api.get(path)
         assert answer.status_code == 200
@@ -414,7 +402,7 @@ async def test_the_page_is_served_under_a_strict_policy(api: httpx.AsyncClient) 
 
 
 async def test_scripts_and_styles_of_the_page_carry_no_policy_and_files_of_a_person_do(
-    emulator: Emulator, api: httpx.AsyncClient
+    emulator: Emulator, api: Api
 ) -> None:
     for path in ("/app.js", "/style/base.css"):
         assert "content-security-policy" not in (await api.get(path)).headers
@@ -424,14 +412,14 @@ async def test_scripts_and_styles_of_the_page_carry_no_policy_and_files_of_a_per
     assert "sandbox" in (await api.get(f"/attachments/{attachment}/a.css")).headers["content-security-policy"]
 
 
-async def test_no_path_leads_out_of_the_page(api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+async def test_no_path_leads_out_of_the_page(api: Api, subtests: pytest.Subtests) -> None:
     for path in ["/page/../emulator.py", "/page/%2e%2e/emulator.py", "/..%2femulator.py", "/page//etc/passwd"]:
         with subtests.test(path=path):
             assert (await api.get(path)).status_code in {404, 405}
 
 
 async def test_a_path_or_a_method_that_the_control_api_does_not_know_is_refused_in_its_envelope(
-    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
+    api: Api, subtests: pytest.Subtests
 ) -> None:
     for method, path, status, code in [
         ("GET", "/emulator/inbox", 404, 2001),
@@ -445,6 +433,6 @@ async def test_a_path_or_a_method_that_the_control_api_does_not_know_is_refused_
             assert ("allow" in answer.headers) == (status == 405)
 
 
-async def test_a_path_that_is_nowhere_is_not_answered_as_linq_would(api: httpx.AsyncClient) -> None:
+async def test_a_path_that_is_nowhere_is_not_answered_as_linq_would(api: Api) -> None:
     answers = [await api.get(path) for path in ("/api/v3/chats", "/emulators/clock")]
     assert [(answer.status_code, answer.text) for answer in answers] == [(404, "Not Found")] * 2

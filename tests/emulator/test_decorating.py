@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 
+from emulator.conftest import Api, Ids, Receiver, refused
 from linqbot.emulator.acts.chat_acts import Join, Leave, ShareLocation
 from linqbot.emulator.acts.conversation import Edit, NameGroup, React, SetBackground, SetGroupIcon
 from linqbot.emulator.emulator import Emulator
@@ -14,7 +14,6 @@ from linqbot.emulator.model.answers import ApiError
 
 LINE, PERSON, FRIEND, STRANGER = "+12025550100", "+14155550142", "+14155550187", "+14155550166"
 IMAGE = {"type": "media", "data_base64": "iVBORw0KGgo=", "filename": "a.png"}
-Ids = dict[str, Any]
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +23,9 @@ def shown(emulator: Emulator, chat_id: str) -> dict[str, Any]:
     return next(dict(chat) for chat in emulator.snapshot()["chats"] if chat["id"] == chat_id)
 
 
-async def test_a_person_names_a_group_and_the_bot_hears_who_did(emulator: Emulator, group: Ids, receiver: Any) -> None:
+async def test_a_person_names_a_group_and_the_bot_hears_who_did(
+    emulator: Emulator, group: Ids, receiver: Receiver
+) -> None:
     emulator.subscribe("https://hook.example")
     emulator.do(NameGroup(from_=PERSON, chat_id=group["chat_id"], name="Cake"))
     emulator.do(NameGroup(from_=FRIEND, chat_id=group["chat_id"], name="Cake"))
@@ -40,7 +41,7 @@ async def test_a_person_names_a_group_and_the_bot_hears_who_did(emulator: Emulat
 
 
 async def test_a_person_gives_a_group_an_icon_that_the_api_shows(
-    emulator: Emulator, group: Ids, api: httpx.AsyncClient, receiver: Any
+    emulator: Emulator, group: Ids, api: Api, receiver: Receiver
 ) -> None:
     emulator.subscribe("https://hook.example")
     emulator.do(SetGroupIcon(from_=PERSON, chat_id=group["chat_id"], image=IMAGE))
@@ -73,7 +74,7 @@ async def test_an_icon_is_an_image(emulator: Emulator, group: Ids) -> None:
         emulator.do(SetGroupIcon(from_=PERSON, chat_id=group["chat_id"], image=IMAGE | {"filename": "a.txt"}))
 
 
-async def test_a_background_of_a_person_reaches_the_bot_once(emulator: Emulator, chat: Ids, receiver: Any) -> None:
+async def test_a_background_of_a_person_reaches_the_bot_once(emulator: Emulator, chat: Ids, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example")
     ice = SetBackground(from_=PERSON, chat_id=chat["chat_id"], type="color", variant="ice")
     for act in (ice, ice, SetBackground(from_=PERSON, chat_id=chat["chat_id"])):
@@ -89,9 +90,7 @@ async def test_a_photo_as_background_is_served_by_the_emulator(emulator: Emulato
     assert shown(emulator, chat["chat_id"])["background"]["image_url"].startswith(f"{emulator.public_url}/attachments/")
 
 
-async def test_a_background_that_linq_does_not_know_is_refused(
-    api: httpx.AsyncClient, chat: Ids, refused: Any, subtests: pytest.Subtests
-) -> None:
+async def test_a_background_that_linq_does_not_know_is_refused(api: Api, chat: Ids, subtests: pytest.Subtests) -> None:
     rows: list[dict[str, Any]] = [
         {"type": "color", "variant": "beige"},
         {"type": "color", "shades": ["#000000"]},
@@ -110,7 +109,9 @@ async def test_a_background_needs_imessage(emulator: Emulator, chat: Ids) -> Non
         emulator.do(SetBackground(from_=PERSON, chat_id=chat["chat_id"], type="color", variant="ice"))
 
 
-async def test_a_sticker_of_bytes_has_its_place_on_the_bubble(emulator: Emulator, chat: Ids, receiver: Any) -> None:
+async def test_a_sticker_of_bytes_has_its_place_on_the_bubble(
+    emulator: Emulator, chat: Ids, receiver: Receiver
+) -> None:
     emulator.subscribe("https://hook.example")
     image = {"data_base64": "iVBORw0KGgo=", "filename": "cat.png", "placement": {"x": 0.5, "y": -1, "rotation": 12}}
     emulator.do(React(from_=PERSON, message_id=chat["message_id"], type="sticker", **image))
@@ -122,7 +123,7 @@ async def test_a_sticker_of_bytes_has_its_place_on_the_bubble(emulator: Emulator
 
 
 async def test_the_page_is_shown_the_texts_before_each_edit_and_the_api_is_not(
-    emulator: Emulator, chat: Ids, api: httpx.AsyncClient
+    emulator: Emulator, chat: Ids, api: Api
 ) -> None:
     for text in ("hi all", "hi everybody"):
         emulator.do(Edit(from_=PERSON, message_id=chat["message_id"], text=text))
@@ -135,7 +136,7 @@ async def test_the_page_is_shown_the_texts_before_each_edit_and_the_api_is_not(
 
 
 async def test_the_page_is_shown_requests_for_a_location_and_shared_ones(
-    emulator: Emulator, chat: Ids, api: httpx.AsyncClient
+    emulator: Emulator, chat: Ids, api: Api
 ) -> None:
     assert (await api.post(f"/v3/chats/{chat['chat_id']}/location/request")).is_success
     assert shown(emulator, chat["chat_id"])["location_asked_at"]
@@ -146,9 +147,7 @@ async def test_the_page_is_shown_requests_for_a_location_and_shared_ones(
     assert shown(emulator, chat["chat_id"])["locations"] == []
 
 
-async def test_the_page_is_shown_the_card_that_the_bot_has_shared(
-    emulator: Emulator, chat: Ids, api: httpx.AsyncClient
-) -> None:
+async def test_the_page_is_shown_the_card_that_the_bot_has_shared(emulator: Emulator, chat: Ids, api: Api) -> None:
     card = {"phone_number": "+12025550100", "first_name": "Bistro"}
     assert (await api.post("/v3/contact_card", json=card)).is_success
     assert shown(emulator, chat["chat_id"])["card"] is None
@@ -156,9 +155,7 @@ async def test_the_page_is_shown_the_card_that_the_bot_has_shared(
     assert shown(emulator, chat["chat_id"])["card"]["first_name"] == "Bistro"
 
 
-async def test_the_page_is_shown_payments_with_the_status_of_the_last_attempt(
-    emulator: Emulator, api: httpx.AsyncClient
-) -> None:
+async def test_the_page_is_shown_payments_with_the_status_of_the_last_attempt(emulator: Emulator, api: Api) -> None:
     asked = (await api.post("/v3/payment_requests", json={"amount": 500, "currency": "usd"})).json()
     assert (await api.post("/emulator/decline", json={"id": asked["id"]})).is_success
     charge = {"handle": PERSON, "amount_cents": 700, "currency": "usd"}
@@ -172,7 +169,7 @@ async def test_the_page_is_shown_payments_with_the_status_of_the_last_attempt(
 
 
 async def test_the_page_is_shown_who_came_and_went_and_what_was_renamed(
-    emulator: Emulator, group: Ids, api: httpx.AsyncClient
+    emulator: Emulator, group: Ids, api: Api
 ) -> None:
     where, path = {"chat_id": group["chat_id"]}, f"/v3/chats/{group['chat_id']}"
     emulator.do(NameGroup(from_=PERSON, name="Cake", **where))

@@ -13,6 +13,7 @@ import pytest
 from patience import PATIENCE_S
 from standardwebhooks import Webhook
 
+from emulator.conftest import FRIEND, LINE, OTHER_LINE, PERSON, Api, Ids, Receiver, refused
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Read, Write
 from linqbot.emulator.emulator import Emulator
@@ -20,8 +21,6 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
 from linqbot.linq.signatures import sign_legacy
 
-LINE, OTHER_LINE = "+12025550100", "+12025550101"
-PERSON, FRIEND = "+14155550142", "+14155550187"
 RECEIVED = ["message.received"]
 
 pytestmark = pytest.mark.anyio
@@ -31,11 +30,11 @@ def say(emulator: Emulator, value: str = "hi", person: str = PERSON, line: str =
     return emulator.do(Write(from_=person, to=line, parts=[{"type": "text", "value": value}]))["message_id"] or ""
 
 
-def texts(receiver: Any) -> list[str]:
+def texts(receiver: Receiver) -> list[str]:
     return [event["data"]["parts"][0]["value"] for event in receiver.of("message.received")]
 
 
-async def test_both_signatures_fit_and_every_header_is_there(emulator: Emulator, receiver: Any) -> None:
+async def test_both_signatures_fit_and_every_header_is_there(emulator: Emulator, receiver: Receiver) -> None:
     subscription = emulator.subscribe("https://hook.example/x?version=2026-02-03", RECEIVED)
     emulator.advance(10**6)  # the emulator's clock is far ahead; receivers compare the signature with wall time
     say(emulator, "héllo 🎂")
@@ -57,7 +56,7 @@ async def test_both_signatures_fit_and_every_header_is_there(emulator: Emulator,
 
 
 async def test_retries_send_the_same_bytes_under_the_same_id_after_1_2_4_seconds(
-    emulator: Emulator, receiver: Any
+    emulator: Emulator, receiver: Receiver
 ) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     receiver.answers = [503, 429, httpx.ConnectError("refused"), TimeoutError(), 200]
@@ -74,7 +73,7 @@ async def test_retries_send_the_same_bytes_under_the_same_id_after_1_2_4_seconds
 
 
 async def test_a_receiver_that_is_back_gets_what_it_did_not_answer_at_once_and_only_once(
-    emulator: Emulator, receiver: Any
+    emulator: Emulator, receiver: Receiver
 ) -> None:
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     receiver.answers = [httpx.ConnectError("refused"), httpx.ConnectError("refused"), 503]
@@ -92,7 +91,7 @@ async def test_a_receiver_that_is_back_gets_what_it_did_not_answer_at_once_and_o
 
 
 async def test_a_subscription_survives_a_receiver_that_is_down_for_twenty_minutes(
-    emulator: Emulator, receiver: Any
+    emulator: Emulator, receiver: Receiver
 ) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     receiver.status = 503
@@ -112,7 +111,7 @@ async def test_a_subscription_survives_a_receiver_that_is_down_for_twenty_minute
     assert texts(receiver)[-1] == "after"
 
 
-async def test_an_event_is_given_up_after_half_an_hour(emulator: Emulator, receiver: Any) -> None:
+async def test_an_event_is_given_up_after_half_an_hour(emulator: Emulator, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     receiver.status = 500
     start = emulator.clock.now()
@@ -130,7 +129,7 @@ async def test_an_event_is_given_up_after_half_an_hour(emulator: Emulator, recei
     assert len(waits) == 14  # at once, 1, 2, 4 ... 256 s later, then every 300 s
 
 
-async def test_retry_after_is_obeyed(emulator: Emulator, receiver: Any) -> None:
+async def test_retry_after_is_obeyed(emulator: Emulator, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     receiver.answers = [httpx.Response(503, headers={"retry-after": "60"})]
     say(emulator)
@@ -143,7 +142,7 @@ async def test_retry_after_is_obeyed(emulator: Emulator, receiver: Any) -> None:
     assert len(receiver.requests) == 2
 
 
-async def test_other_answers_are_not_retried(emulator: Emulator, receiver: Any, subtests: pytest.Subtests) -> None:
+async def test_other_answers_are_not_retried(emulator: Emulator, receiver: Receiver, subtests: pytest.Subtests) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     for status in (400, 401, 404, 410, 301):
         with subtests.test(status=status):
@@ -157,7 +156,7 @@ async def test_other_answers_are_not_retried(emulator: Emulator, receiver: Any, 
 
 
 async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_delays_no_other(
-    emulator: Emulator, receiver: Any
+    emulator: Emulator, receiver: Receiver
 ) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     receiver.answers = [200, 500]
@@ -170,7 +169,7 @@ async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_delays_no_othe
     assert texts(receiver)[20:] == ["1"]
 
 
-async def test_one_event_has_one_id_on_all_subscriptions(emulator: Emulator, receiver: Any) -> None:
+async def test_one_event_has_one_id_on_all_subscriptions(emulator: Emulator, receiver: Receiver) -> None:
     secrets = {emulator.subscribe(f"https://hook.example/?n={n}", RECEIVED).secret for n in range(3)}
     say(emulator)
     await emulator.flush()
@@ -178,7 +177,7 @@ async def test_one_event_has_one_id_on_all_subscriptions(emulator: Emulator, rec
     assert len({event["event_id"] for event in receiver.events}) == 1
 
 
-async def test_filters_of_events_and_lines(emulator: Emulator, receiver: Any) -> None:
+async def test_filters_of_events_and_lines(emulator: Emulator, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", RECEIVED, phone_numbers=[OTHER_LINE])
     say(emulator, "one")
     say(emulator, "two", line=OTHER_LINE)
@@ -187,7 +186,7 @@ async def test_filters_of_events_and_lines(emulator: Emulator, receiver: Any) ->
 
 
 async def test_a_paused_subscription_gets_nothing_not_even_retries(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any
+    emulator: Emulator, api: Api, receiver: Receiver
 ) -> None:
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     path = f"/v3/webhook-subscriptions/{subscription.id}"
@@ -205,7 +204,7 @@ async def test_a_paused_subscription_gets_nothing_not_even_retries(
     assert texts(receiver) == ["one", "three"]
 
 
-async def test_nothing_comes_after_delete(emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> None:
+async def test_nothing_comes_after_delete(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     receiver.status = 500
     say(emulator)
@@ -218,7 +217,7 @@ async def test_nothing_comes_after_delete(emulator: Emulator, api: httpx.AsyncCl
     assert texts(receiver) == ["hi"]
 
 
-async def test_a_dead_receiver_delays_no_other_subscription(receiver: Any) -> None:
+async def test_a_dead_receiver_delays_no_other_subscription(receiver: Receiver) -> None:
     class Dead(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             if request.url.host == "dead.example":
@@ -236,7 +235,7 @@ async def test_a_dead_receiver_delays_no_other_subscription(receiver: Any) -> No
                 await asyncio.sleep(0)
 
 
-async def test_affinity_headers_follow_the_chat(emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> None:
+async def test_affinity_headers_follow_the_chat(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     path = f"/v3/webhook-subscriptions/{subscription.id}"
     await api.put(path, json={"routing_key_header": "X-Route"})
@@ -258,7 +257,7 @@ async def test_affinity_headers_follow_the_chat(emulator: Emulator, api: httpx.A
     assert receiver.requests[0].headers["x-chat"] == first["linq-chat-id"]
 
 
-async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator, receiver: Any) -> None:
+async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     emulator.add_fault(Fault(on="delivery", match="message.received", drop="answer"))
     say(emulator, "lost")
@@ -282,7 +281,9 @@ async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator,
     assert texts(receiver)[-1] == "nothing follows"
 
 
-async def test_a_fault_answers_in_place_of_the_receiver_as_often_as_asked(emulator: Emulator, receiver: Any) -> None:
+async def test_a_fault_answers_in_place_of_the_receiver_as_often_as_asked(
+    emulator: Emulator, receiver: Receiver
+) -> None:
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     emulator.add_fault(Fault(on="delivery", match=subscription.id, status=503, times=2))
     say(emulator)
@@ -296,7 +297,7 @@ async def test_a_fault_answers_in_place_of_the_receiver_as_often_as_asked(emulat
 
 
 async def test_a_message_that_fails_has_the_code_of_the_fault(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
+    emulator: Emulator, api: Api, receiver: Receiver, chat: Ids
 ) -> None:
     emulator.subscribe("https://hook.example", ["message.sent", "message.failed", "message.delivered"])
     emulator.add_fault(Fault(on="message", match=PERSON, code=4005))
@@ -310,9 +311,7 @@ async def test_a_message_that_fails_has_the_code_of_the_fault(
     assert emulator.state.messages[sent].status == "failed"
 
 
-async def test_a_far_jump_of_the_clock_gives_each_step_its_own_time(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
-) -> None:
+async def test_a_far_jump_of_the_clock_gives_each_step_its_own_time(emulator: Emulator, api: Api, chat: Ids) -> None:
     body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
     sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
     emulator.advance(10**6)
@@ -322,7 +321,7 @@ async def test_a_far_jump_of_the_clock_gives_each_step_its_own_time(
 
 
 async def test_reading_brings_a_message_through_every_step(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
+    emulator: Emulator, api: Api, receiver: Receiver, chat: Ids
 ) -> None:
     emulator.subscribe("https://hook.example", ["message.sent", "message.delivered", "message.read"])
     body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
@@ -340,9 +339,7 @@ async def test_reading_brings_a_message_through_every_step(
     assert len(receiver.types) == 6
 
 
-async def test_r95_a_wrong_subscription_is_refused(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
-) -> None:
+async def test_r95_a_wrong_subscription_is_refused(emulator: Emulator, api: Api, subtests: pytest.Subtests) -> None:
     emulator.subscribe("https://taken.example")
     rows: list[tuple[dict[str, Any], int, int]] = [
         ({"target_url": "http://example.com"}, 400, 1005),
@@ -369,7 +366,7 @@ async def test_r95_a_wrong_subscription_is_refused(
             assert len(emulator.state.subscriptions) == 1
 
 
-async def test_r95_a_target_on_this_machine_needs_no_https(api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+async def test_r95_a_target_on_this_machine_needs_no_https(api: Api, subtests: pytest.Subtests) -> None:
     for target in ["http://127.0.0.1:8000/x", "http://localhost:1/", "http://[::1]:8000/"]:
         with subtests.test(target=target):
             made = await api.post(
@@ -380,14 +377,14 @@ async def test_r95_a_target_on_this_machine_needs_no_https(api: httpx.AsyncClien
             assert set(made.json()) - set(shown) == {"signing_secret"}
 
 
-async def test_all_75_events_can_be_subscribed_to(api: httpx.AsyncClient) -> None:
+async def test_all_75_events_can_be_subscribed_to(api: Api) -> None:
     events = (await api.get("/v3/webhook-events")).json()["events"]
     assert len(events) == len(set(events)) == 75
     body = {"target_url": "https://a.example", "subscribed_events": events}
     assert (await api.post("/v3/webhook-subscriptions", json=body)).status_code == 201
 
 
-async def test_events_wait_until_the_emulator_runs(receiver: Any) -> None:
+async def test_events_wait_until_the_emulator_runs(receiver: Receiver) -> None:
     emulator = Emulator(clock=MovableClock(frozen=True), delivery_transport=receiver)
     emulator.subscribe("https://hook.example", RECEIVED)
     say(emulator)
@@ -397,7 +394,7 @@ async def test_events_wait_until_the_emulator_runs(receiver: Any) -> None:
 
 
 async def test_a_crash_of_an_in_process_receiver_is_a_failed_attempt(
-    emulator: Emulator, receiver: Any, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     receiver.answers = [RuntimeError("boom")]
@@ -419,7 +416,7 @@ async def test_an_unreachable_port_is_a_quick_failure_over_real_sockets() -> Non
 
 
 async def test_deliveries_and_replay_are_seen_through_the_control_api(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any
+    emulator: Emulator, api: Api, receiver: Receiver
 ) -> None:
     subscription = emulator.subscribe("https://hook.example")
     say(emulator)
@@ -437,7 +434,7 @@ async def test_deliveries_and_replay_are_seen_through_the_control_api(
     assert (await api.post("/emulator/deliveries/nothing/replay")).status_code == 404
 
 
-async def test_a_served_app_runs_the_emulator_by_itself(receiver: Any) -> None:
+async def test_a_served_app_runs_the_emulator_by_itself(receiver: Receiver) -> None:
     emulator = Emulator(delivery_transport=receiver)
     emulator.subscribe("https://hook.example", RECEIVED)
     app = create_app(emulator)

@@ -10,18 +10,16 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import trustme
 
-from linqbot.emulator.acts.conversation import Write
+from emulator.conftest import Api, Receiver, say
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine import deliveries, webhook
 from linqbot.errors import ConfigError
 
-LINE, PERSON = "+12025550100", "+14155550142"
 pytestmark = pytest.mark.anyio
 
 
@@ -29,7 +27,7 @@ async def attempt_of(url: str) -> tuple[int | None, str | None]:
     """Deliver one message to `url`; return the status of the attempt, and why it failed."""
     async with Emulator() as emulator:
         emulator.subscribe(url, ["message.received"])
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "secret words"}]))
+        say(emulator, "secret words")
         await emulator.world.deliveries.settled()
         attempt = emulator.world.deliveries.history[0].attempts[0]
         return attempt.status, attempt.reason
@@ -87,7 +85,7 @@ async def test_a_status_has_its_meaning_and_the_answers_beginning_is_kept() -> N
     answer = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
     async with listening(answer) as port, Emulator() as emulator:
         emulator.subscribe(f"http://127.0.0.1:{port}", ["message.received"])
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
+        say(emulator)
         await emulator.flush()
         (shown,) = emulator.snapshot()["deliveries"][0]["attempts"]
     assert shown["reason"] == (
@@ -160,22 +158,16 @@ async def test_a_file_of_certificates_that_cannot_be_read_is_named(
 
 
 async def test_the_log_names_each_reason_once_and_holds_no_text_and_no_answer(
-    emulator: Emulator, receiver: Any, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answers = [
-        httpx.Response(500, text="private answer"),
-        httpx.Response(500, text="private answer"),
-        httpx.Response(200),
-        httpx.Response(500, text="private answer"),
-    ]
-    receiver.answers = answers
+    receiver.answers = [httpx.Response(status, text="private answer") for status in (500, 500, 200, 500)]
     emulator.subscribe("https://hook.example/private/path?token=1", ["message.received"])
     with caplog.at_level(logging.WARNING, "linqbot.emulator"):
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "private words"}]))
+        say(emulator, "private words")
         for wait_s in (1, 2, 4):
             await emulator.flush()
             emulator.advance(wait_s)
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "private words"}]))
+        say(emulator, "private words")
         await emulator.flush()
     lines = [record.getMessage() for record in caplog.records]
     line = "delivery.failed type=message.received to=https://hook.example reason='The receiver answered 500 Internal Server Error.'"
@@ -183,10 +175,10 @@ async def test_the_log_names_each_reason_once_and_holds_no_text_and_no_answer(
 
 
 async def test_a_delivery_is_returned_as_it_was_sent_and_without_the_secret(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any
+    emulator: Emulator, api: Api, receiver: Receiver
 ) -> None:
     subscription = emulator.subscribe("https://hook.example", ["message.received"])
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "héllo"}]))
+    say(emulator, "héllo")
     await emulator.flush()
     (request,) = receiver.requests
     answer = await api.get(f"/emulator/deliveries/{request.headers['webhook-id']}")

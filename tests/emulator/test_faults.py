@@ -13,7 +13,7 @@ import httpx
 import pytest
 from patience import PATIENCE_S
 
-from emulator.conftest import LINE, PERSON, Receiver, Refused
+from emulator.conftest import HI, LINE, PERSON, SEND, Api, Ids, Receiver, refused, say
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator, Moved
@@ -22,25 +22,20 @@ from linqbot.emulator.model.documents import iso
 from linqbot.emulator.web.app import create_app
 from linqbot.server import uvicorn_server
 
-HI = {"type": "text", "value": "hi"}
-SEND = {"message": {"parts": [HI]}}
-
 pytestmark = pytest.mark.anyio
 
 
-async def switch_on(api: httpx.AsyncClient, **fault: Any) -> str:
+async def switch_on(api: Api, **fault: Any) -> str:
     answer = await api.post("/emulator/faults", json=fault)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
 
-async def conditions(api: httpx.AsyncClient) -> dict[str, Any]:
+async def conditions(api: Api) -> dict[str, Any]:
     return dict((await api.get("/emulator/state")).json()["conditions"])
 
 
-async def test_a_fault_without_a_number_of_times_lasts_until_it_is_removed(
-    api: httpx.AsyncClient, refused: Refused
-) -> None:
+async def test_a_fault_without_a_number_of_times_lasts_until_it_is_removed(api: Api) -> None:
     fault_id = await switch_on(api, on="api", status=500, times=None)
     for _ in range(5):
         assert (await api.get("/v3/phone_numbers")).status_code == 500
@@ -52,14 +47,14 @@ async def test_a_fault_without_a_number_of_times_lasts_until_it_is_removed(
     refused(await api.delete(f"/emulator/faults/{fault_id}"), 404, 2001)
 
 
-async def test_removing_one_fault_leaves_the_others(api: httpx.AsyncClient) -> None:
+async def test_removing_one_fault_leaves_the_others(api: Api) -> None:
     first = await switch_on(api, on="api", status=500)
     second = await switch_on(api, on="delivery", duplicate=True)
     await api.delete(f"/emulator/faults/{first}")
     assert [fault["id"] for fault in (await conditions(api))["faults"]] == [second]
 
 
-async def test_a_fault_can_name_an_endpoint(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+async def test_a_fault_can_name_an_endpoint(api: Api, chat: Ids) -> None:
     await switch_on(api, on="api", match="chats.messages.send", status=500)
     assert (await api.post(f"/v3/chats/{chat['chat_id']}/typing")).status_code == 204
     assert (await api.get(f"/v3/chats/{chat['chat_id']}/messages")).status_code == 200
@@ -67,7 +62,7 @@ async def test_a_fault_can_name_an_endpoint(api: httpx.AsyncClient, chat: dict[s
     assert (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=SEND)).status_code == 202
 
 
-async def test_a_call_of_no_endpoint_meets_faults_for_all_calls_only(api: httpx.AsyncClient) -> None:
+async def test_a_call_of_no_endpoint_meets_faults_for_all_calls_only(api: Api) -> None:
     await switch_on(api, on="api", match="chats.create", status=500)
     assert (await api.get("/v3/nothing")).status_code == 404
     await switch_on(api, on="api", status=503)
@@ -75,7 +70,7 @@ async def test_a_call_of_no_endpoint_meets_faults_for_all_calls_only(api: httpx.
 
 
 async def test_a_closed_connection_does_nothing_and_looks_like_a_server_that_hangs_up(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
     await switch_on(api, on="api", drop="connection")
     with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
@@ -85,9 +80,7 @@ async def test_a_closed_connection_does_nothing_and_looks_like_a_server_that_han
     assert (call["status"], call["lost"], call["chat_id"]) == (None, "connection", chat["chat_id"])
 
 
-async def test_a_fault_for_downloads_makes_a_file_gone_broken_or_late(
-    emulator: Emulator, api: httpx.AsyncClient
-) -> None:
+async def test_a_fault_for_downloads_makes_a_file_gone_broken_or_late(emulator: Emulator, api: Api) -> None:
     photo = f"/attachments/{attachments.add(emulator.world, 'a.jpg', 'image/jpeg', b'photo').id}/a.jpg"
     await switch_on(api, on="api", match="GET /attachments", status=404, times=2)
     assert [(await api.get(photo)).status_code for _ in range(3)] == [404, 404, 200]
@@ -103,16 +96,14 @@ async def test_a_fault_for_downloads_makes_a_file_gone_broken_or_late(
     assert ((await slow).content, emulator.clock.now() - before) == (b"photo", 5)
 
 
-async def test_the_page_shows_a_file_and_leaves_its_fault_to_the_bot(
-    emulator: Emulator, api: httpx.AsyncClient
-) -> None:
+async def test_the_page_shows_a_file_and_leaves_its_fault_to_the_bot(emulator: Emulator, api: Api) -> None:
     photo = f"/attachments/{attachments.add(emulator.world, 'a.jpg', 'image/jpeg', b'photo').id}/a.jpg"
     await switch_on(api, on="api", match="GET /attachments", status=404)
     assert (await api.get(photo, headers={"sec-fetch-site": "same-origin"})).content == b"photo"
     assert (await api.get(photo)).status_code == 404
 
 
-async def test_an_upload_whose_answer_is_lost_is_stored(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_an_upload_whose_answer_is_lost_is_stored(emulator: Emulator, api: Api) -> None:
     file = {"filename": "a.png", "content_type": "image/png", "size_bytes": 4}
     upload = (await api.post("/v3/attachments", json=file)).json()
     await switch_on(api, on="api", match="PUT /uploads", drop="request")
@@ -152,7 +143,7 @@ def test_over_a_socket_a_closed_connection_ends_without_a_byte(address: tuple[st
         assert client.get(f"{url}/v3/phone_numbers", headers={"authorization": "Bearer x"}).status_code == 200
 
 
-async def test_the_stream_tells_when_a_fault_is_used_up(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_the_stream_tells_when_a_fault_is_used_up(emulator: Emulator, api: Api) -> None:
     chunks: list[bytes] = []
 
     async def read() -> None:
@@ -170,9 +161,7 @@ async def test_the_stream_tells_when_a_fault_is_used_up(emulator: Emulator, api:
     assert [[fault["times"] for fault in each["faults"]] for each in shown] == [[2], [1], []]
 
 
-async def test_an_opt_out_is_recorded_and_taken_back_without_a_message(
-    api: httpx.AsyncClient, chat: dict[str, str], refused: Refused
-) -> None:
+async def test_an_opt_out_is_recorded_and_taken_back_without_a_message(api: Api, chat: Ids) -> None:
     path = f"/v3/chats/{chat['chat_id']}"
     assert (await api.post("/emulator/opt-out", json={"handle": PERSON, "opted_out": True})).status_code == 200
     refused(await api.post(f"{path}/messages", json=SEND), 403, 2024)
@@ -184,11 +173,9 @@ async def test_an_opt_out_is_recorded_and_taken_back_without_a_message(
     assert (await conditions(api))["opted_out"] == []
 
 
-async def test_flagged_lines_and_people_who_wrote_stop_are_conditions(
-    emulator: Emulator, api: httpx.AsyncClient
-) -> None:
+async def test_flagged_lines_and_people_who_wrote_stop_are_conditions(emulator: Emulator, api: Api) -> None:
     await api.post("/emulator/lines", json={"phone_number": LINE, "status": "FLAGGED"})
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
+    say(emulator, "STOP")
     shown = await conditions(api)
     assert (shown["flagged_lines"], shown["opted_out"]) == ([LINE], [PERSON])
 
@@ -196,9 +183,7 @@ async def test_flagged_lines_and_people_who_wrote_stop_are_conditions(
 # The clock
 
 
-async def test_the_clock_moves_to_a_time_and_never_back(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Refused
-) -> None:
+async def test_the_clock_moves_to_a_time_and_never_back(emulator: Emulator, api: Api) -> None:
     day = iso(emulator.clock.now() + 86_400)
     assert (await api.post("/emulator/clock", json={"to": day})).json() == {"now": day, "stopped": None}
     shown = (await api.get("/emulator/clock")).json()
@@ -210,7 +195,7 @@ async def test_the_clock_moves_to_a_time_and_never_back(
 
 
 async def test_a_reset_returns_a_running_clock_to_real_time_and_leaves_a_stopped_one(
-    emulator: Emulator, api: httpx.AsyncClient
+    emulator: Emulator, api: Api
 ) -> None:
     stopped_at = emulator.clock.now()
     await api.post("/emulator/reset")
@@ -224,9 +209,7 @@ async def test_a_reset_returns_a_running_clock_to_real_time_and_leaves_a_stopped
 # Without and with a program that runs the bot
 
 
-async def test_without_a_runner_what_concerns_the_bot_is_refused(
-    api: httpx.AsyncClient, chat: dict[str, str], refused: Refused
-) -> None:
+async def test_without_a_runner_what_concerns_the_bot_is_refused(api: Api, chat: Ids) -> None:
     assert (await api.get("/emulator/stored")).json() == {"available": False}
     for path in ("run-again", "restart"):
         error = refused(await api.post(f"/emulator/{path}", json={"message_id": chat["message_id"]}), 409, 1006)
@@ -234,10 +217,10 @@ async def test_without_a_runner_what_concerns_the_bot_is_refused(
 
 
 async def test_a_message_can_be_delivered_again_under_the_same_id(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Receiver, refused: Refused
+    emulator: Emulator, api: Api, receiver: Receiver
 ) -> None:
     emulator.subscribe("https://hook.example", ["message.received", "message.edited"])
-    written = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))
+    written = say(emulator)
     await api.post("/emulator/edit", json={"from": PERSON, "message_id": written["message_id"], "text": "hey"})
     await emulator.flush()
     assert (await api.post("/emulator/deliver-again", json={"message_id": written["message_id"]})).status_code == 202
@@ -248,9 +231,7 @@ async def test_a_message_can_be_delivered_again_under_the_same_id(
     refused(await api.post("/emulator/deliver-again", json={"message_id": "nothing"}), 404, 2002)
 
 
-async def test_a_message_that_no_webhook_reported_cannot_be_delivered_again(
-    api: httpx.AsyncClient, chat: dict[str, str], refused: Refused
-) -> None:
+async def test_a_message_that_no_webhook_reported_cannot_be_delivered_again(api: Api, chat: Ids) -> None:
     refused(await api.post("/emulator/deliver-again", json={"message_id": chat["message_id"]}), 409, 1006)
 
 
@@ -289,9 +270,7 @@ class Runner:
         self.asked.append("reset")
 
 
-async def test_a_runner_is_asked_about_what_concerns_the_bot(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Receiver
-) -> None:
+async def test_a_runner_is_asked_about_what_concerns_the_bot(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", ["message.received"])
     emulator.runner = runner = Runner(emulator)
     before = emulator.clock.now()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from emulator.conftest import LINE, PERSON, refused
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
-
-LINE, PERSON = "+12025550100", "+14155550142"
 
 pytestmark = pytest.mark.anyio
 
@@ -39,9 +36,7 @@ async def test_the_address_at_which_a_connection_arrives_is_let_in(
                 assert (await client.get("http://x/emulator/state", headers={"host": host})).status_code == 200
 
 
-async def test_no_other_host_is_let_in_by_that_address(
-    emulator: Emulator, refused: Any, subtests: pytest.Subtests
-) -> None:
+async def test_no_other_host_is_let_in_by_that_address(emulator: Emulator, subtests: pytest.Subtests) -> None:
     for host in ["evil.example", "192.168.1.6", "[fd00::1]", "192.168.1.5.evil.example", "0xc0a80105"]:
         with subtests.test(host=host):
             async with httpx.AsyncClient(transport=arriving(create_app(emulator), "192.168.1.5")) as client:
@@ -49,7 +44,7 @@ async def test_no_other_host_is_let_in_by_that_address(
             assert "--allow-host" in refused(answer, 403, 2005)["message"]
 
 
-async def test_a_host_that_is_allowed_is_let_in_and_is_an_origin_of_its_own(emulator: Emulator, refused: Any) -> None:
+async def test_a_host_that_is_allowed_is_let_in_and_is_an_origin_of_its_own(emulator: Emulator) -> None:
     app = create_app(emulator, allowed_hosts=["MyBox.local"])
     async with httpx.AsyncClient(transport=arriving(app, "192.168.1.5"), base_url="http://mybox.local:4010") as client:
         assert (await client.get("/emulator/state")).status_code == 200

@@ -22,14 +22,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from emulator.conftest import FRIEND, LINE, PERSON, THIRD, say
 from linqbot.emulator.acts.chat_acts import ShareLocation, Vote
 from linqbot.emulator.acts.conversation import React, Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
 from linqbot.server.uvicorn_server import KEEP_ALIVE_S
-
-LINE, PERSON, FRIEND, THIRD = "+12025550100", "+14155550142", "+14155550187", "+14155550199"
 
 pytestmark = pytest.mark.anyio
 
@@ -278,7 +277,7 @@ async def test_the_stream_begins_at_once_and_does_not_keep_the_server_from_stopp
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.aiter_lines()
         assert [await anext(lines) for _ in range(3)] == [": hello", "", "event: state"]
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
+        say(emulator)
         names: list[str] = []
         while "event: message" not in names:
             names.append(await anext(lines))

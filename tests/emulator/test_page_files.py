@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from emulator.conftest import Api
 from linqbot.emulator.web.app import PAGE, PageFiles
 
 pytestmark = pytest.mark.anyio
@@ -95,7 +96,7 @@ async def test_the_page_takes_only_get_and_head(page: httpx.AsyncClient) -> None
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-async def test_the_first_visit_asks_for_few_of_the_modules_and_names_each_of_them(api: httpx.AsyncClient) -> None:
+async def test_the_first_visit_asks_for_few_of_the_modules_and_names_each_of_them(api: Api) -> None:
     preloaded = preloads((await api.get("/")).text)
     assert "messages/message.js" in preloaded
     assert "inspector/inspector.js" not in preloaded

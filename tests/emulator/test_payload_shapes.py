@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from pydantic import BaseModel
 
+from emulator.conftest import FRIEND, LINE, PERSON, THIRD, Api, Receiver, say
 from linqbot.emulator.acts.chat_acts import (
     AddOptions,
     ChangeLine,
@@ -28,7 +28,6 @@ from linqbot.emulator.acts.conversation import Edit, React, Read, SetTyping, Wri
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 
-LINE, PERSON, FRIEND, THIRD = "+12025550100", "+14155550142", "+14155550187", "+14155550199"
 SAMPLES = Path(__file__).parent.parent / "data" / "events"
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +81,7 @@ def by_api(name: str) -> dict[str, Any]:
 class World:
     """An emulator with two subscriptions, one for each payload version, and the events that they received."""
 
-    def __init__(self, emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> None:
+    def __init__(self, emulator: Emulator, api: Api, receiver: Receiver) -> None:
         self.emulator, self.api, self.receiver = emulator, api, receiver
         self.new = emulator.subscribe("https://new.example/?version=2026-02-03").id
         self.old = emulator.subscribe("https://old.example/?version=2025-01-01").id
@@ -114,7 +113,7 @@ def official(event_type: str) -> type[BaseModel]:
 
 
 @pytest.fixture
-def world(emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> World:
+def world(emulator: Emulator, api: Api, receiver: Receiver) -> World:
     return World(emulator, api, receiver)
 
 
@@ -122,7 +121,7 @@ IMAGE = {"type": "media", "filename": "receipt.jpg", "mime_type": "image/jpeg", 
 
 
 async def test_a_received_message_has_the_shape_of_linqs(world: World) -> None:
-    chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))["chat_id"]
+    chat_id = say(world.emulator)["chat_id"]
     mine = await world.call(
         "POST", f"/chats/{chat_id}/messages", {"message": {"parts": [{"type": "text", "value": "a"}]}}
     )
@@ -149,14 +148,14 @@ async def test_a_received_message_has_the_shape_of_linqs(world: World) -> None:
     heard = await world.heard("message.received")
     alike(heard, sample("message.received.reconciled"))
     assert heard["data"]["sent_at"] == "1970-01-01T00:00:00.000Z"
-    world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
+    say(world.emulator, "STOP")
     heard = await world.heard("message.received")
     alike(heard, sample("message.received.stop"))
     assert heard["data"]["chat"]["health_status"]["status"] == "OPTED_OUT"
 
 
 async def test_messages_sent_delivered_and_read(world: World) -> None:
-    chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))["chat_id"]
+    chat_id = say(world.emulator)["chat_id"]
     message = {
         "parts": [
             {"type": "text", "value": "Booked for 7 pm.", "text_decorations": [{"range": [0, 6], "style": "bold"}]}
@@ -192,7 +191,7 @@ async def test_messages_failed_and_edited(world: World) -> None:
             for one in world.receiver.requests
             if one.url.host == "old.example" and "edited" in one.headers["x-webhook-event"]
         )
-    world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], service="SMS"))
+    say(world.emulator, service="SMS")
     only = {"parts": [{"type": "text", "value": "a"}], "preferred_service": "iMessage"}
     await world.call("POST", f"/chats/{answer['chat']['id']}/messages", {"message": only})
     world.emulator.advance(1)
@@ -211,11 +210,9 @@ async def test_a_line_of_zero_retention_shows_no_outbound_parts(world: World) ->
 
 
 async def test_events_of_chats_and_their_people_have_the_shape_of_linqs(world: World) -> None:
-    world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
+    say(world.emulator)
     alike(await world.heard("chat.created"), sample("chat.created"))
-    chat_id = world.emulator.do(
-        Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=[FRIEND, THIRD])
-    )["chat_id"]
+    chat_id = say(world.emulator, group=[FRIEND, THIRD])["chat_id"]
     body = {"display_name": "Friday dinner", "group_chat_icon": "https://cdn.linqapp.com/icon.png"}
     await world.call("PUT", f"/chats/{chat_id}", body)
     real = sample("chat.group_name_updated")
@@ -236,9 +233,7 @@ async def test_events_of_chats_and_their_people_have_the_shape_of_linqs(world: W
 
 
 async def test_a_new_group_icon_has_the_shape_of_linqs(world: World) -> None:
-    chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=[FRIEND]))[
-        "chat_id"
-    ]
+    chat_id = say(world.emulator, group=[FRIEND])["chat_id"]
     await world.call("PUT", f"/chats/{chat_id}", {"group_chat_icon": "https://cdn.linqapp.com/icon.png"})
     heard = await world.heard("chat.group_icon_updated")
     alike(heard, sample("chat.group_icon_updated"))
@@ -246,9 +241,7 @@ async def test_a_new_group_icon_has_the_shape_of_linqs(world: World) -> None:
 
 
 async def test_reactions_have_the_shape_of_linqs(world: World) -> None:
-    message_id = (
-        world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))["message_id"] or ""
-    )
+    message_id = say(world.emulator)["message_id"] or ""
     world.emulator.do(React(from_=PERSON, message_id=message_id, type="love"))
     alike(await world.heard("reaction.added"), sample("reaction.added"))
     world.emulator.do(React(from_=PERSON, message_id=message_id, type="love", operation="remove"))
@@ -260,7 +253,7 @@ async def test_reactions_have_the_shape_of_linqs(world: World) -> None:
 
 
 async def test_events_of_backgrounds_and_locations_have_the_shape_of_linqs(world: World) -> None:
-    chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))["chat_id"] or ""
+    chat_id = say(world.emulator)["chat_id"] or ""
     sky = {"type": "dynamic", "style": "sky", "variant": "sunset"}
     await world.call("POST", f"/chats/{chat_id}/background", sky)
     alike(await world.heard("chat.background_updated"), sample("chat.background_updated"))
@@ -273,7 +266,7 @@ async def test_events_of_backgrounds_and_locations_have_the_shape_of_linqs(world
 
 
 async def test_events_of_polls_have_the_shape_of_linqs(world: World) -> None:
-    ids = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
+    ids = say(world.emulator)
     chat_id = ids["chat_id"] or ""
     asked = {"poll": {"options": [{"text": "Thursday"}, {"text": "Friday"}]}}
     made = await world.call("POST", f"/chats/{chat_id}/polls", asked)
@@ -336,9 +329,7 @@ async def test_events_of_the_account_have_the_shape_of_linqs(world: World) -> No
 
 
 async def test_failed_changes_of_a_chat(world: World) -> None:
-    chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=[FRIEND]))[
-        "chat_id"
-    ]
+    chat_id = say(world.emulator, group=[FRIEND])["chat_id"]
     for fault in (Fault("chat", "group_name"), Fault("chat", "group_icon"), Fault("chat", "background", code=2011)):
         world.emulator.add_fault(fault)
     body = {"display_name": "Friday dinner", "group_chat_icon": "https://cdn.linqapp.com/icon.png"}
@@ -407,7 +398,7 @@ async def test_events_of_payments_and_connections_have_the_shape_of_linqs(world:
 
 async def test_a_line_of_zero_retention_keeps_no_content(world: World) -> None:
     world.emulator.do(ChangeLine(phone_number=LINE, zero_retention=True))
-    chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))["chat_id"]
+    chat_id = say(world.emulator)["chat_id"]
     heard = await world.heard("message.received")
     assert (heard["data"]["parts"][0]["value"], heard["data"]["zero_retention"]) == ("hi", True)
     said = {"message": {"parts": [{"type": "text", "value": "hello"}]}}

@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from emulator.conftest import LINE, OTHER_LINE, PERSON, Api, Receiver, refused, say
 from linqbot.emulator.acts.chat_acts import Connect, Pay, SetProvider
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 
-LINE, OTHER_LINE, PERSON = "+12025550100", "+12025550101", "+14155550142"
 ASKED = {"amount": 2500, "currency": "usd"}
 CHARGE = {"handle": PERSON, "amount_cents": 2500, "currency": "usd"}
 HANDLE = f"/v3/payments/handles/{PERSON.replace('+', '%2B')}"
@@ -20,14 +20,12 @@ AUDIT = f"/v3/phone_numbers/{LINE.replace('+', '%2B')}/reputation_audit"
 pytestmark = pytest.mark.anyio
 
 
-async def ask(api: httpx.AsyncClient, key: str | None = None, **fields: Any) -> httpx.Response:
+async def ask(api: Api, key: str | None = None, **fields: Any) -> httpx.Response:
     headers = {"idempotency-key": key} if key else {}
     return await api.post("/v3/payment_requests", json={**ASKED, **fields} if fields else ASKED, headers=headers)
 
 
-async def test_r96_a_wrong_payment_request_is_refused(
-    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
-) -> None:
+async def test_r96_a_wrong_payment_request_is_refused(api: Api, subtests: pytest.Subtests) -> None:
     rows: list[tuple[dict[str, Any], int]] = [
         ({"mode": "subscription", "price_id": "nothing"}, 1005),
         ({**ASKED, "customer_id": "somebody"}, 1005),
@@ -40,7 +38,7 @@ async def test_r96_a_wrong_payment_request_is_refused(
             refused(await api.post("/v3/payment_requests", json=body), 400, code)
 
 
-async def test_r96_stripe_must_be_connected(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+async def test_r96_stripe_must_be_connected(emulator: Emulator, api: Api) -> None:
     emulator.do(SetProvider(provider="stripe", status="onboarding"))
     refused(await ask(api), 403, 2005)
     natural = {"rail": "natural", "from": LINE, "payer_handle": PERSON}
@@ -48,9 +46,7 @@ async def test_r96_stripe_must_be_connected(emulator: Emulator, api: httpx.Async
     refused(await ask(api, **natural | {"from": "+12025550999"}), 403, 2005)
 
 
-async def test_r96_only_an_open_request_can_be_canceled(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_r96_only_an_open_request_can_be_canceled(emulator: Emulator, api: Api) -> None:
     paid, canceled, expired = [(await ask(api)).json()["id"] for _ in range(3)]
     emulator.do(Pay(id=paid))
     assert (await api.post(f"/v3/payment_requests/{canceled}/cancel")).json()["status"] == "canceled"
@@ -63,7 +59,7 @@ async def test_r96_only_an_open_request_can_be_canceled(
     refused(await api.get("/v3/payment_requests/pr_nobody"), 404, 2001)
 
 
-async def test_a_request_is_asked_once_per_key_and_paid_on_a_page(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_a_request_is_asked_once_per_key_and_paid_on_a_page(emulator: Emulator, api: Api) -> None:
     first, again = await ask(api, "k1"), await ask(api, "k1", amount=9900)
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json()
@@ -75,7 +71,7 @@ async def test_a_request_is_asked_once_per_key_and_paid_on_a_page(emulator: Emul
     assert (paid["status"], paid["paid_at"] is not None) == ("succeeded", True)
 
 
-async def test_a_subscription_has_a_price_and_may_begin_later(api: httpx.AsyncClient) -> None:
+async def test_a_subscription_has_a_price_and_may_begin_later(api: Api) -> None:
     body = {
         "mode": "subscription",
         "price_id": "price_1",
@@ -90,9 +86,7 @@ async def test_a_subscription_has_a_price_and_may_begin_later(api: httpx.AsyncCl
     assert made["trial_end"] > made["created_at"]
 
 
-async def test_requests_are_listed_newest_first_by_offset(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_requests_are_listed_newest_first_by_offset(emulator: Emulator, api: Api) -> None:
     made = [(await ask(api)).json()["id"] for _ in range(5)]
     emulator.do(Pay(id=made[1]))
     page = (await api.get("/v3/payment_requests", params={"limit": 2, "offset": 1})).json()
@@ -105,13 +99,11 @@ async def test_requests_are_listed_newest_first_by_offset(
     refused(await api.get("/v3/payment_requests", params={"status": "lost"}), 400, 1005)
 
 
-async def charge(api: httpx.AsyncClient, key: str) -> dict[str, Any]:
+async def charge(api: Api, key: str) -> dict[str, Any]:
     return dict((await api.post("/v3/payments", json=CHARGE, headers={"idempotency-key": key})).json())
 
 
-async def test_a_customer_connects_approves_and_is_charged_under_one_key(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_a_customer_connects_approves_and_is_charged_under_one_key(emulator: Emulator, api: Api) -> None:
     payment = await charge(api, "k1")
     assert payment["status"] == "needs_connection"
     assert (await api.get(f"{HANDLE}/connection")).json() == {"handle": PERSON, "status": "not_connected"}
@@ -136,9 +128,7 @@ async def test_a_customer_connects_approves_and_is_charged_under_one_key(
     assert (await api.post(f"/v3/payments/{second['id']}/cancel")).json()["status"] == "canceled"
 
 
-async def test_a_customer_may_say_no_and_leave(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any
-) -> None:
+async def test_a_customer_may_say_no_and_leave(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example")
     await api.post("/emulator/connect", json={"from": PERSON})
     payment = await charge(api, "k1")
@@ -155,7 +145,7 @@ async def test_a_customer_may_say_no_and_leave(
     assert sorted(receiver.types) == sorted(heard)
 
 
-async def test_a_payment_provider_is_connected_by_its_hosted_page(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_a_payment_provider_is_connected_by_its_hosted_page(api: Api) -> None:
     path = "/v3/payments/providers"
     assert (await api.get(f"{path}/natural")).json() == {"provider": "natural", "status": "ready"}
     await api.post("/emulator/providers", json={"provider": "natural", "status": "disabled"})
@@ -165,7 +155,7 @@ async def test_a_payment_provider_is_connected_by_its_hosted_page(api: httpx.Asy
     refused(await api.post(f"{path}/natural/connect", json={}), 400, 1001)
 
 
-async def test_payments_are_saved_with_the_state(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_payments_are_saved_with_the_state(emulator: Emulator, api: Api) -> None:
     made = (await ask(api, "k1", metadata={"a": "b"})).json()
     emulator.do(Connect(from_=PERSON))
     payment = await charge(api, "k2")
@@ -177,10 +167,8 @@ async def test_payments_are_saved_with_the_state(emulator: Emulator, api: httpx.
     assert (await api.get(f"/v3/payment_requests/{made['id']}")).json()["status"] == "expired"
 
 
-async def test_r96_one_audit_at_a_time_and_then_none_for_an_hour(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
+async def test_r96_one_audit_at_a_time_and_then_none_for_an_hour(emulator: Emulator, api: Api) -> None:
+    say(emulator, "STOP")
     first = await api.post(AUDIT)
     assert (first.status_code, first.json()["status"]) == (202, "pending")
     assert (await api.post(AUDIT)).json() == first.json()
@@ -200,12 +188,12 @@ async def test_r96_one_audit_at_a_time_and_then_none_for_an_hour(
     refused(await api.get(path), 404, 2001)
 
 
-async def test_r96_rcs_is_not_checked_for_e_mails(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_r96_rcs_is_not_checked_for_e_mails(api: Api) -> None:
     refused(await api.post("/v3/capability/check_rcs", json={"address": "a@b.co"}), 400, 1005)
 
 
 async def test_r15_in_a_sandbox_people_write_first_and_100_messages_a_day_are_the_limit(
-    api: httpx.AsyncClient, emulator: Emulator, refused: Any
+    api: Api, emulator: Emulator
 ) -> None:
     emulator.reset({"sandbox": True})
     message = {"message": {"parts": [{"type": "text", "value": "hi"}]}}
@@ -229,7 +217,7 @@ def test_a_sandbox_stays_one_after_a_reset() -> None:
 
 
 async def test_a_released_line_loses_its_chats_and_its_messages_in_progress_still_end(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     message = {"message": {"parts": [{"type": "text", "value": "hi"}]}}
     chat_id = (await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **message})).json()["chat"]["id"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 
-import httpx
 import pytest
 
-from emulator.conftest import LINE, PERSON, TARGET, Receiver
+from emulator.conftest import LINE, PERSON, TARGET, Api, Ids, Receiver, say
 from linqbot.clock import MovableClock
 from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 def write(emulator: Emulator, text: str) -> str:
-    return str(emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": text}]))["message_id"])
+    return str(say(emulator, text)["message_id"])
 
 
 def now(emulator: Emulator) -> Snapshot:
@@ -88,9 +87,7 @@ async def test_what_was_delivered_while_the_receivers_storage_was_copied_is_deli
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
 
 
-async def test_a_message_on_its_way_still_arrives(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
-) -> None:
+async def test_a_message_on_its_way_still_arrives(emulator: Emulator, api: Api, chat: Ids) -> None:
     body = {"message": {"parts": [{"type": "text", "value": "hello"}]}}
     sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
     emulator.advance(0.3)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 
+from emulator.conftest import FRIEND, HI, LINE, PERSON, Api, Ids, Receiver, say
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.chat_acts import Leave, MakePoll, Vote
 from linqbot.emulator.acts.conversation import Placement, React, Write
@@ -15,15 +15,10 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import StickerPlacement
 from linqbot.errors import ConfigError
 
-LINE, PERSON, FRIEND = "+12025550100", "+14155550142", "+14155550187"
-HI = {"type": "text", "value": "hi"}
-
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_saved_state_is_loaded_unchanged(
-    emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str], receiver: Any
-) -> None:
+async def test_a_saved_state_is_loaded_unchanged(emulator: Emulator, api: Api, group: Ids, receiver: Receiver) -> None:
     body = {"message": {"parts": [HI], "idempotency_key": "k", "reply_to": {"message_id": group["message_id"]}}}
     sent = (await api.post(f"/v3/chats/{group['chat_id']}/messages", json=body)).json()["message"]["id"]
     gone = {"message": {"parts": [HI], "idempotency_key": "gone"}}
@@ -40,7 +35,7 @@ async def test_a_saved_state_is_loaded_unchanged(
             from_=FRIEND, to=LINE, parts=[{"type": "media", "filename": "a.png", "data_base64": "AAAA"}], service="RCS"
         )
     )
-    emulator.do(Write(from_=FRIEND, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
+    say(emulator, "STOP", from_=FRIEND)
     emulator.do(Leave(from_=FRIEND, chat_id=group["chat_id"]))
     hook = {"target_url": "https://hook.example", "subscribed_events": ["message.received"], "phone_numbers": [LINE]}
     await api.post("/v3/webhook-subscriptions", json=hook)
@@ -60,7 +55,7 @@ async def test_a_saved_state_is_loaded_unchanged(
         assert other.state.messages[sent].edits == 1
         sticker = other.state.messages[sent].reactions[-1]
         assert sticker.placement == StickerPlacement(0.25, -0.5, 1.5, 30.0)
-        other.do(Write(from_=PERSON, to=LINE, parts=[HI]))
+        say(other)
         await other.flush()
         assert receiver.types == ["message.received"]
 
@@ -69,13 +64,11 @@ async def test_a_seed_by_hand_needs_few_fields(emulator: Emulator) -> None:
     chat = {"id": "c1", "handles": [{"handle": LINE, "is_me": True}, {"handle": PERSON}]}
     message = {"id": "m1", "chat_id": "c1", "from": PERSON, "parts": [HI]}
     emulator.reset({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [message]})
-    assert emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["chat_id"] == "c1"
+    assert say(emulator)["chat_id"] == "c1"
     assert emulator.state.messages["m1"].sender.handle == PERSON
 
 
-async def test_a_message_saved_in_progress_is_delivered_after_loading(
-    emulator: Emulator, api: httpx.AsyncClient
-) -> None:
+async def test_a_message_saved_in_progress_is_delivered_after_loading(emulator: Emulator, api: Api) -> None:
     body = {"from": LINE, "to": [PERSON], "message": {"parts": [HI]}}
     sent = (await api.post("/v3/chats", json=body)).json()["chat"]["message"]["id"]
     emulator.reset(emulator.save_state())
@@ -195,7 +188,7 @@ async def test_a_saved_effect_reply_and_background_are_saved_again_with_the_same
 
 
 async def test_a_background_with_a_field_that_it_does_not_use_is_saved_and_loaded(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
     body = {"type": "photo", "image_url": "https://a.example/a.png", "style": 5, "shades": "dark"}
     assert (await api.post(f"/v3/chats/{chat['chat_id']}/background", json=body)).status_code == 202

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
+from emulator.conftest import (
+    CARD,
+    FOURTH,
+    FRIEND,
+    LINE,
+    NOBODY,
+    OTHER_LINE,
+    PERSON,
+    SEND,
+    THIRD,
+    Api,
+    Ids,
+    Receiver,
+    refused,
+    say,
+)
 
-from linqbot.emulator.acts.chat_acts import ChangeLine, Leave
-from linqbot.emulator.acts.conversation import React, Read, Write
+from linqbot.emulator.acts.chat_acts import ChangeLine, Leave, Vote
+from linqbot.emulator.acts.conversation import React, Read
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import StickerPlacement
-
-LINE, OTHER_LINE = "+12025550100", "+12025550101"
-PERSON, FRIEND, THIRD, FOURTH = "+14155550142", "+14155550187", "+14155550199", "+14155550111"
-NOBODY = "00000000-0000-4000-8000-000000000000"
-HI = {"type": "text", "value": "hi"}
-SEND = {"message": {"parts": [HI]}}
 
 pytestmark = pytest.mark.anyio
 
 
-async def send(api: httpx.AsyncClient, chat_id: str, **more: Any) -> httpx.Response:
-    return await api.post(f"/v3/chats/{chat_id}/messages", json={**SEND, **more})
-
-
-async def test_r57_only_groups_can_be_renamed(api: httpx.AsyncClient, refused: Any, chat: dict[str, str]) -> None:
+async def test_r57_only_groups_can_be_renamed(api: Api, chat: Ids) -> None:
     refused(await api.put(f"/v3/chats/{chat['chat_id']}", json={"display_name": "a"}), 409, 1006)
 
 
 async def test_r58_adding_needs_a_group_of_three_a_newcomer_and_their_service(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids, group: Ids
 ) -> None:
     refused(await api.post(f"/v3/chats/{chat['chat_id']}/participants", json={"handle": FRIEND}), 409, 1006)
     path = f"/v3/chats/{group['chat_id']}/participants"
@@ -40,7 +45,7 @@ async def test_r58_adding_needs_a_group_of_three_a_newcomer_and_their_service(
     refused(await api.post(path, json={"handle": "somebody"}), 400, 1002)
 
 
-async def test_r59_removing_leaves_at_least_three(api: httpx.AsyncClient, refused: Any, group: dict[str, str]) -> None:
+async def test_r59_removing_leaves_at_least_three(api: Api, group: Ids) -> None:
     path = f"/v3/chats/{group['chat_id']}/participants"
     refused(await api.request("DELETE", path, json={"handle": FOURTH}), 404, 2001)
     refused(await api.request("DELETE", path, json={"handle": LINE}), 409, 1006)
@@ -49,21 +54,19 @@ async def test_r59_removing_leaves_at_least_three(api: httpx.AsyncClient, refuse
 
 
 async def test_r60_only_imessage_groups_of_four_can_be_left(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids, group: Ids
 ) -> None:
     refused(await api.post(f"/v3/chats/{chat['chat_id']}/leave"), 409, 1006)
-    small = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], group=[FRIEND]))["chat_id"]
+    small = say(emulator, group=[FRIEND])["chat_id"]
     refused(await api.post(f"/v3/chats/{small}/leave"), 409, 1006)
-    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], group=[FRIEND, THIRD], service="SMS"))["chat_id"]
+    sms = say(emulator, from_=FOURTH, group=[FRIEND, THIRD], service="SMS")["chat_id"]
     refused(await api.post(f"/v3/chats/{sms}/leave"), 409, 1006)
     assert (await api.post(f"/v3/chats/{group['chat_id']}/leave")).status_code == 202
 
 
-async def test_r61_after_leaving_everything_but_reading_is_409(
-    api: httpx.AsyncClient, refused: Any, group: dict[str, str]
-) -> None:
+async def test_r61_after_leaving_everything_but_reading_is_409(api: Api, group: Ids) -> None:
     path = f"/v3/chats/{group['chat_id']}"
-    mine = (await send(api, group["chat_id"])).json()["message"]["id"]
+    mine = (await api.sent(group))["id"]
     await api.post(f"{path}/leave")
     reaction = {"operation": "add", "type": "love"}
     for method, where, body in (
@@ -84,9 +87,7 @@ async def test_r61_after_leaving_everything_but_reading_is_409(
     assert (await api.get(f"{path}/messages")).status_code == 200
 
 
-async def test_r62_a_participant_who_left_stays_in_handles(
-    emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str]
-) -> None:
+async def test_r62_a_participant_who_left_stays_in_handles(emulator: Emulator, api: Api, group: Ids) -> None:
     emulator.do(Leave(from_=FRIEND, chat_id=group["chat_id"]))
     await api.request("DELETE", f"/v3/chats/{group['chat_id']}/participants", json={"handle": THIRD})
     handles = (await api.get(f"/v3/chats/{group['chat_id']}")).json()["handles"]
@@ -95,7 +96,7 @@ async def test_r62_a_participant_who_left_stays_in_handles(
 
 
 async def test_r63_typing_lasts_85_seconds_in_direct_chats_and_groups_and_is_dropped_on_sms(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str], group: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids, group: Ids
 ) -> None:
     for chat_id in (chat["chat_id"], group["chat_id"]):
         assert (await api.post(f"/v3/chats/{chat_id}/typing")).status_code == 204
@@ -105,20 +106,12 @@ async def test_r63_typing_lasts_85_seconds_in_direct_chats_and_groups_and_is_dro
         assert LINE in emulator.state.chats[chat_id].typing
         emulator.advance(2)
         assert LINE not in emulator.state.chats[chat_id].typing
-    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], service="SMS"))["chat_id"] or ""
+    sms = say(emulator, from_=FOURTH, service="SMS")["chat_id"] or ""
     assert (await api.post(f"/v3/chats/{sms}/typing")).status_code == 204
     assert emulator.state.chats[sms].typing == {}
 
 
-async def test_a_line_begins_with_a_card_to_share_as_one_that_was_set_up(
-    api: httpx.AsyncClient, chat: dict[str, str]
-) -> None:
-    assert (await api.post(f"/v3/chats/{chat['chat_id']}/share_contact_card")).status_code == 204
-
-
-async def test_r64_r65_sharing_needs_a_card_and_is_limited(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r64_r65_sharing_needs_a_card_and_is_limited(emulator: Emulator, api: Api, chat: Ids) -> None:
     path = f"/v3/chats/{chat['chat_id']}/share_contact_card"
     emulator.do(ChangeLine(phone_number=LINE, card="deleted"))
     refused(await api.post(path), 404, 2012)
@@ -132,10 +125,10 @@ async def test_r64_r65_sharing_needs_a_card_and_is_limited(
 
 
 async def test_r66_r67_backgrounds_show_on_imessage_only(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str]
+    emulator: Emulator, api: Api, receiver: Receiver, chat: Ids
 ) -> None:
     emulator.subscribe("https://hook.example", ["chat.background_updated"])
-    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], service="SMS"))["chat_id"]
+    sms = say(emulator, from_=FOURTH, service="SMS")["chat_id"]
     mango = {"type": "color", "variant": "mango"}
     refused(await api.post(f"/v3/chats/{sms}/background", json={"type": "color", "variant": "beige"}), 400, 1005)
     for chat_id in (sms, chat["chat_id"], chat["chat_id"]):
@@ -145,11 +138,11 @@ async def test_r66_r67_backgrounds_show_on_imessage_only(
 
 
 async def test_r89_r90_a_location_is_asked_for_in_direct_imessage_chats_and_once_a_minute(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids, group: Ids
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/location"
     refused(await api.post(f"/v3/chats/{group['chat_id']}/location/request"), 409, 2016)
-    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], service="SMS"))["chat_id"]
+    sms = say(emulator, from_=FOURTH, service="SMS")["chat_id"]
     refused(await api.post(f"/v3/chats/{sms}/location/request"), 409, 2017)
     assert (await api.post(f"{path}/request")).json()["success"] is True
     assert refused(await api.post(f"{path}/request"), 429, 1007)["retry_after"] == 60
@@ -165,9 +158,7 @@ async def test_r89_r90_a_location_is_asked_for_in_direct_imessage_chats_and_once
     assert (await api.get(path)).json()["data"]["features"] == []
 
 
-async def test_capabilities_are_what_the_persons_phone_speaks(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_capabilities_are_what_the_persons_phone_speaks(emulator: Emulator, api: Api) -> None:
     emulator.state.services |= {PERSON: "SMS", FRIEND: "RCS"}
     answers = {}
     for path in ("check_imessage", "check_rcs"):
@@ -179,9 +170,7 @@ async def test_capabilities_are_what_the_persons_phone_speaks(
     refused(await api.post("/v3/capability/check_rcs", json={"address": PERSON, "from": "+12025550999"}), 403, 2005)
 
 
-async def test_r68_a_voice_memo_is_audio_from_one_place(
-    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r68_a_voice_memo_is_audio_from_one_place(api: Api, chat: Ids) -> None:
     path = f"/v3/chats/{chat['chat_id']}/voicememo"
     refused(await api.post(path, json={}), 400, 1005)
     refused(await api.post(path, json={"voice_memo_url": "http://example.com/a.m4a"}), 400, 1005)
@@ -197,85 +186,75 @@ async def test_r68_a_voice_memo_is_audio_from_one_place(
 
 
 async def test_r69_r70_an_opt_out_word_stops_messages_in_every_direct_chat_with_that_person(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], subtests: pytest.Subtests
+    emulator: Emulator, api: Api, chat: Ids, subtests: pytest.Subtests
 ) -> None:
     for word in ("STOP", " STOP\n", "QUIT", "CANCEL", "END", "UNSUBSCRIBE", "OPTOUT", "opt out", "Opt-Out"):
         with subtests.test(word=word):
             for text in ("go on", word):
-                emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": text}]))
-            refused(await send(api, chat["chat_id"]), 403, 2024)
+                say(emulator, text)
+            refused(await api.write(chat), 403, 2024)
             refused(await api.post("/v3/chats", json={"from": OTHER_LINE, "to": [PERSON], **SEND}), 403, 2024)
             refused(await api.post("/v3/messages", json={"to": [PERSON], **SEND}), 403, 2024)
             assert len(emulator.state.chats) == 1
 
 
-async def test_r69_other_words_do_not(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str], subtests: pytest.Subtests
-) -> None:
+async def test_r69_other_words_do_not(emulator: Emulator, api: Api, chat: Ids, subtests: pytest.Subtests) -> None:
     for word in ("stop", "Stop", "STOP it", "STOP.", "cancel"):
         with subtests.test(word=word):
-            emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": word}]))
-            assert (await send(api, chat["chat_id"])).status_code == 202
+            say(emulator, word)
+            assert (await api.write(chat)).status_code == 202
 
 
-async def test_r69_groups_neither_mark_nor_block(
-    emulator: Emulator, api: httpx.AsyncClient, group: dict[str, str]
-) -> None:
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}], chat_id=group["chat_id"]))
+async def test_r69_groups_neither_mark_nor_block(emulator: Emulator, api: Api, group: Ids) -> None:
+    say(emulator, "STOP", chat_id=group["chat_id"])
     assert (await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **SEND})).status_code == 201
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
-    assert (await send(api, group["chat_id"])).status_code == 202
+    say(emulator, "STOP")
+    assert (await api.write(group)).status_code == 202
 
 
-async def test_r71_override_optout_lets_one_through(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
-    assert (await send(api, chat["chat_id"], override_optout=True)).status_code == 202
-    refused(await send(api, chat["chat_id"]), 403, 2024)
+async def test_r71_override_optout_lets_one_through(emulator: Emulator, api: Api, chat: Ids) -> None:
+    say(emulator, "STOP")
+    assert (await api.write(chat, override=True)).status_code == 202
+    refused(await api.write(chat), 403, 2024)
 
 
 async def test_r72_any_later_message_of_the_person_allows_messages_again(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
-    emulator.do(Write(from_=PERSON, to=OTHER_LINE, parts=[{"type": "text", "value": "hello?"}]))
-    assert (await send(api, chat["chat_id"])).status_code == 202
+    say(emulator, "STOP")
+    say(emulator, "hello?", to=OTHER_LINE)
+    assert (await api.write(chat)).status_code == 202
     assert emulator.state.chats[chat["chat_id"]].health == "HEALTHY"
 
 
-async def test_r73_only_the_chat_of_the_word_shows_it(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
-) -> None:
-    other = emulator.do(Write(from_=PERSON, to=OTHER_LINE, parts=[HI]))["chat_id"]
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
+async def test_r73_only_the_chat_of_the_word_shows_it(emulator: Emulator, api: Api, chat: Ids) -> None:
+    other = say(emulator, to=OTHER_LINE)["chat_id"]
+    say(emulator, "STOP")
     shown = [(await api.get(f"/v3/chats/{one}")).json()["health_status"]["status"] for one in (chat["chat_id"], other)]
     assert shown == ["OPTED_OUT", "HEALTHY"]
 
 
 async def test_r74_r75_r76_blocked_people_cannot_write_or_be_written_to(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str], group: dict[str, str]
+    emulator: Emulator, api: Api, receiver: Receiver, chat: Ids, group: Ids
 ) -> None:
     emulator.subscribe("https://hook.example")
     blocked = (await api.post("/v3/blocked_handles", json={"handle": PERSON, "reason": "spam"})).json()
     assert (await api.post("/v3/blocked_handles", json={"handle": PERSON})).json() == blocked
-    assert emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["message_id"] is None
+    assert say(emulator)["message_id"] is None
     await emulator.flush()
     assert receiver.types == []
-    refused(await send(api, chat["chat_id"]), 403, 2026)
-    assert (await send(api, group["chat_id"])).status_code == 202
+    refused(await api.write(chat), 403, 2026)
+    assert (await api.write(group)).status_code == 202
     await api.post("/v3/blocked_handles", json={"handle": "Ana@Example.com"})
     listed = (await api.get("/v3/blocked_handles")).json()["blocked_handles"]
     assert [one["handle"] for one in listed] == ["ana@example.com", PERSON]
     assert (await api.request("DELETE", "/v3/blocked_handles", json={"handle": PERSON})).status_code == 204
     refused(await api.request("DELETE", "/v3/blocked_handles", json={"handle": PERSON}), 404, 2001)
-    assert (await send(api, chat["chat_id"])).status_code == 202
+    assert (await api.write(chat)).status_code == 202
 
 
-async def test_r77_five_edits_within_fifteen_minutes_of_own_texts(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
-    mine = (await send(api, chat["chat_id"])).json()["message"]["id"]
+async def test_r77_five_edits_within_fifteen_minutes_of_own_texts(emulator: Emulator, api: Api, chat: Ids) -> None:
+    mine = (await api.sent(chat))["id"]
     path = f"/v3/messages/{mine}"
     refused(await api.patch(f"/v3/messages/{chat['message_id']}", json={"text": "a"}), 409, 1005)
     refused(await api.patch(path, json={"text": "a", "part_index": 1}), 400, 1005)
@@ -284,15 +263,13 @@ async def test_r77_five_edits_within_fifteen_minutes_of_own_texts(
         assert edited["parts"][0]["value"] == str(number)
     assert edited["updated_at"] > edited["created_at"]
     refused(await api.patch(path, json={"text": "six"}), 409, 1005)
-    late = (await send(api, chat["chat_id"])).json()["message"]["id"]
+    late = (await api.sent(chat))["id"]
     emulator.advance(1)
     emulator.advance(901)
     refused(await api.patch(f"/v3/messages/{late}", json={"text": "a"}), 409, 1005)
 
 
-async def test_r78_a_deleted_message_is_gone_from_the_api(
-    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r78_a_deleted_message_is_gone_from_the_api(api: Api, chat: Ids) -> None:
     path = f"/v3/messages/{chat['message_id']}"
     assert (await api.delete(path)).status_code == 204
     refused(await api.get(path), 404, 2002)
@@ -300,15 +277,13 @@ async def test_r78_a_deleted_message_is_gone_from_the_api(
     assert (await api.get(f"/v3/chats/{chat['chat_id']}/messages")).json() == {"messages": [], "next_cursor": None}
 
 
-async def test_r79_a_thread_is_its_beginning_and_every_reply(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r79_a_thread_is_its_beginning_and_every_reply(emulator: Emulator, api: Api, chat: Ids) -> None:
     def reply(to: str) -> str:
-        return emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], reply_to={"message_id": to}))["message_id"] or ""
+        return say(emulator, reply_to={"message_id": to})["message_id"] or ""
 
     first = reply(chat["message_id"])
     second = reply(first)
-    alone = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["message_id"]
+    alone = say(emulator)["message_id"]
 
     async def thread(message_id: str, **params: str) -> list[str]:
         answer = await api.get(f"/v3/messages/{message_id}/thread", params=params)
@@ -321,7 +296,7 @@ async def test_r79_a_thread_is_its_beginning_and_every_reply(
 
 
 async def test_r80_each_participant_has_one_tapback_per_part(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str]
+    emulator: Emulator, api: Api, receiver: Receiver, chat: Ids
 ) -> None:
     emulator.subscribe("https://hook.example")
     path = f"/v3/messages/{chat['message_id']}/reactions"
@@ -343,21 +318,15 @@ async def test_r80_each_participant_has_one_tapback_per_part(
     assert [(one["type"], one["is_me"]) for one in reactions] == [("custom", True), ("question", False)]
 
 
-async def test_r81_a_sticker_needs_imessage(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
-    heard = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], service="SMS"))
-    sticker = {"operation": "add", "type": "sticker", "emoji": "🚀"}
-    refused(await api.post(f"/v3/messages/{heard['message_id']}/reactions", json=sticker), 400, 1005)
-
-
-async def test_r81_r82_r83_stickers_stack_and_cannot_be_removed(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r81_r82_r83_stickers_stack_and_cannot_be_removed(emulator: Emulator, api: Api, chat: Ids) -> None:
     path = f"/v3/messages/{chat['message_id']}/reactions"
     sticker = {"operation": "add", "type": "sticker", "emoji": "🚀", "placement": {"scale": 99}}
     for _ in range(2):
         assert (await api.post(path, json=sticker)).status_code == 202
     refused(await api.post(path, json=sticker | {"operation": "remove"}), 400, 1005)
     refused(await api.post(path, json={"operation": "add", "type": "sticker"}), 400, 1005)
+    on_sms = say(emulator, from_=FOURTH, service="SMS")["message_id"]
+    refused(await api.post(f"/v3/messages/{on_sms}/reactions", json=sticker), 400, 1005)
     elsewhere = {"operation": "add", "type": "sticker", "url": "https://example.com/a.png"}
     refused(await api.post(path, json=elsewhere), 400, 1005)
     refused(await api.post(path, json={"operation": "add", "type": "love", "part_index": 7}), 400, 1005)
@@ -370,9 +339,7 @@ async def test_r81_r82_r83_stickers_stack_and_cannot_be_removed(
     assert (picture.headers["content-type"], "🚀" in picture.text) == ("image/svg+xml", True)
 
 
-async def test_r84_only_stickers_can_be_placed(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r84_only_stickers_can_be_placed(emulator: Emulator, api: Api, chat: Ids) -> None:
     emulator.do(React(from_=PERSON, message_id=chat["message_id"], type="love"))
     reaction = emulator.state.messages[chat["message_id"]].reactions[0].id
     path = f"/v3/messages/{chat['message_id']}/reactions"
@@ -380,9 +347,7 @@ async def test_r84_only_stickers_can_be_placed(
     refused(await api.patch(f"{path}/{NOBODY}", json={"placement": {"x": 0}}), 404, 2001)
 
 
-async def test_r81_the_image_of_a_sticker_is_uploaded_first(
-    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r81_the_image_of_a_sticker_is_uploaded_first(api: Api, chat: Ids) -> None:
     asked = {"filename": "cat.png", "content_type": "image/png", "size_bytes": 4}
     upload = (await api.post("/v3/attachments", json=asked)).json()
     path = f"/v3/messages/{chat['message_id']}/reactions"
@@ -394,9 +359,7 @@ async def test_r81_the_image_of_a_sticker_is_uploaded_first(
         assert (await api.post(path, json=image | place)).status_code == 202
 
 
-async def test_r84_what_a_move_of_a_sticker_leaves_out_stays(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
-) -> None:
+async def test_r84_what_a_move_of_a_sticker_leaves_out_stays(emulator: Emulator, api: Api, chat: Ids) -> None:
     path = f"/v3/messages/{chat['message_id']}/reactions"
     place = {"x": 0.5, "y": -0.5, "rotation": 30}
     await api.post(path, json={"operation": "add", "type": "sticker", "emoji": "🚀", "placement": place})
@@ -407,70 +370,43 @@ async def test_r84_what_a_move_of_a_sticker_leaves_out_stays(
     assert one.placement == StickerPlacement(x=0, y=-0.5, scale=2.5, rotation=30)
 
 
+@pytest.fixture
+async def card(emulator: Emulator, api: Api, chat: Ids) -> dict[str, Any]:
+    """An app card on its way: its message."""
+    return await api.sent(chat, {**CARD, "url": "https://e.example/card", "fallback_text": "Look"})
+
+
 async def test_r85_an_app_card_is_updated_by_a_new_message_once_it_was_sent(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids, card: dict[str, Any]
 ) -> None:
-    card = {
-        "type": "imessage_app",
-        "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"},
-        "layout": {"caption": "Look"},
-        "url": "https://example.com",
-    }
-    path = f"/v3/chats/{chat['chat_id']}/messages"
-    sent = (await api.post(path, json={"message": {"parts": [card]}})).json()["message"]["id"]
-    update = f"/v3/messages/{sent}/update"
-    refused(await api.post(update, json={"layout": {"caption": "New"}}), 409, 1005)
+    update, new = f"/v3/messages/{card['id']}/update", {"layout": {"caption": "New"}}
+    refused(await api.post(update, json=new), 409, 1005)
     emulator.advance(1)
-    new = (await api.post(update, json={"layout": {"caption": "New"}})).json()["message"]
-    assert (new["id"] != sent, new["parts"][0]["app"]["name"], new["parts"][0]["layout"]["caption"]) == (
-        True,
-        "App",
-        "New",
-    )
-    body = {"layout": {"caption": "New"}}
-    refused(await api.post(f"/v3/messages/{chat['message_id']}/update", json=body), 400, 1005)
+    sent = (await api.post(update, json=new | {"app": CARD["app"] | {"name": "Other"}})).json()["message"]
+    (part,) = sent["parts"]
+    assert sent["id"] != card["id"]
+    assert (part["app"]["name"], part["layout"]["caption"], part["fallback_text"]) == ("App", "New", None)
+    refused(await api.post(f"/v3/messages/{chat['message_id']}/update", json=new), 400, 1005)
 
 
-async def test_r85_the_new_card_may_open_an_experience(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
-    app = {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"}
-    card = {"type": "imessage_app", "app": app, "layout": {"caption": "Look"}, "url": "https://e.example/card"}
-    answer = await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": {"parts": [card]}})
+async def test_r85_the_new_card_may_open_an_experience(emulator: Emulator, api: Api, card: dict[str, Any]) -> None:
     emulator.advance(1)
-    update = f"/v3/messages/{answer.json()['message']['id']}/update"
-    layout = {"caption": "Pay"}
+    update, layout = f"/v3/messages/{card['id']}/update", {"caption": "Pay"}
 
     def opening(**params: str) -> dict[str, Any]:
         return {"layout": layout, "experience": {"name": "link", "action": "open", "params": params}}
 
-    refused(await api.post(update, json=opening(colour="red")), 400, 1005)
-    refused(await api.post(update, json={"layout": layout, "experience": "link"}), 400, 1005)
-    refused(await api.post(update, json={"layout": layout, "app": "App"}), 400, 1005)
+    for wrong in (opening(colour="red"), {"layout": layout, "experience": "link"}, {"layout": layout, "app": "App"}):
+        refused(await api.post(update, json=wrong), 400, 1005)
     (part,) = (await api.post(update, json=opening(url="https://e.example/pay"))).json()["message"]["parts"]
     assert (part["url"], part["layout"]["caption"]) == ("https://e.example/pay", "Pay")
     assert part["app"]["bundle_id"] == "com.example.app"
 
 
-async def test_r85_an_update_changes_neither_the_app_of_a_card_nor_keeps_its_fallback_text(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
-) -> None:
-    app = {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"}
-    card = {"type": "imessage_app", "app": app, "layout": {"caption": "Your move"}, "fallback_text": "Your move"}
-    answer = await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": {"parts": [card]}})
-    emulator.advance(1)
-    body = {"layout": {"caption": "You won"}, "app": app | {"name": "Other"}}
-    update = f"/v3/messages/{answer.json()['message']['id']}/update"
-    (part,) = (await api.post(update, json=body)).json()["message"]["parts"]
-    assert (part["app"]["name"], part["layout"]["caption"], part["fallback_text"]) == ("App", "You won", None)
-
-
-async def test_r86_r87_r88_polls(
-    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r86_r87_r88_polls(emulator: Emulator, api: Api, receiver: Receiver, chat: Ids) -> None:
     path = f"/v3/chats/{chat['chat_id']}/polls"
     refused(await api.post(path, json={"poll": {"options": [{"text": "a"}]}}), 400, 1005)
-    sms = emulator.do(Write(from_=FOURTH, to=LINE, parts=[HI], service="SMS"))["chat_id"]
+    sms = say(emulator, from_=FOURTH, service="SMS")["chat_id"]
     asked = {"poll": {"options": [{"text": "a"}, {"text": "b"}], "idempotency_key": "p"}}
     refused(await api.post(f"/v3/chats/{sms}/polls", json=asked), 400, 1005)
     made = (await api.post(path, json=asked)).json()
@@ -483,7 +419,7 @@ async def test_r86_r87_r88_polls(
         voted = (await api.post(f"{poll}/votes", json=vote)).json()["poll"]
     assert (voted["total_voters"], [len(one["voters"]) for one in voted["options"]]) == (1, [0, 1])
     refused(await api.post(f"{poll}/votes", json=vote | {"option_id": NOBODY}), 404, 2001)
-    await act_vote(api, made["message_id"], option)
+    emulator.do(Vote(from_=PERSON, message_id=made["message_id"], option_id=option))
     await api.post(f"{poll}/votes", json=vote | {"operation": "remove"})
     added = (await api.post(f"{poll}/options", json={"options": [{"text": "c"}]})).json()
     assert [one["text"] for one in added["poll"]["options"]] == ["a", "b", "c"]
@@ -493,35 +429,24 @@ async def test_r86_r87_r88_polls(
     assert len((await api.post(f"{poll}/options", json=whole)).json()["poll"]["options"]) == 4
     refused(await api.get(f"/v3/messages/{chat['message_id']}/poll"), 404, 2002)
     await emulator.flush()
-    assert receiver.types == [
-        "poll.vote.added", "poll.vote.added", "poll.vote.removed", "poll.updated", "poll.updated",
-    ]  # fmt: skip
+    assert receiver.types == ["poll.vote.added"] * 2 + ["poll.vote.removed"] + ["poll.updated"] * 2
     assert receiver.events[-1]["data"]["added_options"][0]["text"] == ""
 
 
-async def act_vote(api: httpx.AsyncClient, message_id: str, option_id: str) -> None:
-    body = {"from": PERSON, "message_id": message_id, "option_id": option_id}
-    assert (await api.post("/emulator/vote", json=body)).status_code == 200
-
-
-async def test_thirty_messages_a_minute_for_each_line_and_recipient(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_thirty_messages_a_minute_for_each_line_and_recipient(emulator: Emulator, api: Api, chat: Ids) -> None:
     for _ in range(30):
-        assert (await send(api, chat["chat_id"])).status_code == 202
+        assert (await api.write(chat)).status_code == 202
         emulator.advance(1)
-    answer = await send(api, chat["chat_id"])
+    answer = await api.write(chat)
     assert refused(answer, 429, 1007)["retry_after"] == int(answer.headers["retry-after"]) == 30
     other = {"from": OTHER_LINE, "to": [PERSON], **SEND}
     assert (await api.post("/v3/chats", json=other)).status_code == 201
     emulator.advance(30)
-    assert (await send(api, chat["chat_id"])).status_code == 202
+    assert (await api.write(chat)).status_code == 202
 
 
-async def test_receipts_and_reactions_do_not_change_updated_at(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
-) -> None:
-    mine = (await send(api, chat["chat_id"])).json()["message"]["id"]
+async def test_receipts_and_reactions_do_not_change_updated_at(emulator: Emulator, api: Api, chat: Ids) -> None:
+    mine = (await api.sent(chat))["id"]
     emulator.advance(5)
     emulator.do(Read(from_=PERSON, chat_id=chat["chat_id"]))
     emulator.do(React(from_=PERSON, message_id=mine, type="love"))
@@ -530,7 +455,7 @@ async def test_receipts_and_reactions_do_not_change_updated_at(
     assert shown["updated_at"] == shown["created_at"]
 
 
-async def test_reading_marks_what_the_person_wrote(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+async def test_reading_marks_what_the_person_wrote(api: Api, chat: Ids) -> None:
     before = (await api.get(f"/v3/messages/{chat['message_id']}")).json()
     await api.post(f"/v3/chats/{chat['chat_id']}/read")
     after = (await api.get(f"/v3/messages/{chat['message_id']}")).json()

@@ -4,43 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator
+from typing import Any
 
-import httpx
 import pytest
+from emulator.conftest import CARD, HI, Api, Ids, refused, say
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app
 from linqbot.linq.rules import check
 
-LINE, PERSON = "+12025550100", "+14155550142"
-HI = {"type": "text", "value": "hello there"}
 LINK = {"type": "link", "value": "https://example.com"}
 MEDIA = {"type": "media", "url": "https://example.com/a.png"}
-CARD = {
-    "type": "imessage_app",
-    "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"},
-    "layout": {"caption": "Look"},
-}
 CLIP = {"type": "app_clip", "value": "https://example.com/clip"}
 
 pytestmark = pytest.mark.anyio
-
-Send: TypeAlias = Callable[..., Awaitable[httpx.Response]]
-
-
-@pytest.fixture
-def send(api: httpx.AsyncClient, chat: dict[str, str]) -> Send:
-    """Return a function that sends parts into the chat. Named arguments are further fields of the message."""
-
-    async def post(*parts: Any, **more: Any) -> httpx.Response:
-        message = {"parts": list(parts), **more} if parts else more
-        return await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": message})
-
-    return post
 
 
 def text(value: str = "hello there", **more: Any) -> dict[str, Any]:
@@ -48,59 +26,48 @@ def text(value: str = "hello there", **more: Any) -> dict[str, Any]:
 
 
 async def test_what_a_rule_refuses_is_refused_with_the_answer_of_the_rule_and_nothing_is_sent(
-    emulator: Emulator, send: Send, refused: Any, subtests: pytest.Subtests
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
-    rows: list[dict[str, Any]] = [
-        {},
-        {"parts": [HI, HI]},
-        {"parts": [text("")]},
-        {"parts": [{**MEDIA, "url": "http://example.com/a.png"}]},
-        {"parts": [{**CARD, "layout": {"image_title": "a"}}]},
-        {"parts": [text(text_decorations=[{"range": [0, 12], "style": "bold"}])]},
-        {"parts": [text(inline_stickers=[{"range": [0, 1]}])]},
-        {"parts": [HI], "effect": {"name": "slam", "type": "screen"}},
-    ]
-    for message in rows:
-        with subtests.test(message=message):
-            broken = check("chats.messages.send", {"message": message})
-            assert broken is not None
-            assert refused(await send(**message), broken.status, broken.code)["message"] == broken.message
-            assert len(emulator.state.messages) == 1
+    effect = {"effect": {"name": "slam", "type": "screen"}}
+    for message in ({}, {"parts": [HI, HI]}, {"parts": [text(inline_stickers=[{"range": [0, 1]}])]}, {**effect}):
+        broken = check("chats.messages.send", {"message": message})
+        assert broken is not None
+        answer = await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": message})
+        assert refused(answer, broken.status, broken.code)["message"] == broken.message
+        assert len(emulator.state.messages) == 1
 
 
-async def test_each_kind_of_part_arrives_as_it_was_sent(send: Send) -> None:
+async def test_each_kind_of_part_arrives_as_it_was_sent(api: Api, chat: Ids) -> None:
     rows: list[list[dict[str, Any]]] = [[text("**not bold**"), MEDIA, HI], [LINK], [CARD], [CLIP]]
     rows.append([text("\N{BIRTHDAY CAKE}", text_decorations=[{"range": [0, 2], "animation": "shake"}])])
     for parts in rows:
-        sent = (await send(*parts)).json()["message"]["parts"]
-        for part, shown in zip(parts, sent, strict=True):
-            assert {name: shown[name] for name in ("type", "value", "url", "text_decorations") if name in part} == {
-                name: part[name] for name in ("type", "value", "url", "text_decorations") if name in part
-            }
+        shown = (await api.sent(chat, *parts))["parts"]
+        for part, found in zip(parts, shown, strict=True):
+            names = part.keys() & {"type", "value", "url", "text_decorations"}
+            assert {name: found[name] for name in names} == {name: part[name] for name in names}
     effect = {"name": "slam", "type": "bubble"}
-    assert (await send(HI, effect=effect)).json()["message"]["effect"] == effect
+    assert (await api.sent(chat, effect=effect))["effect"] == effect
 
 
-async def test_r31_a_sticker_goes_with_text_and_is_plain_media_on_sms(emulator: Emulator, send: Send) -> None:
-    answer = (await send(HI, {**MEDIA, "sticker": True})).json()["message"]
-    assert [part["type"] for part in answer["parts"]] == ["text", "media"]
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], service="SMS"))
-    answer = (await send({**MEDIA, "sticker": True})).json()["message"]
-    assert (answer["service"], answer["parts"][0]["mime_type"]) == ("SMS", "image/png")
+async def test_r31_a_sticker_goes_with_text_and_is_plain_media_on_sms(emulator: Emulator, api: Api, chat: Ids) -> None:
+    sticker = {**MEDIA, "sticker": True}
+    assert [part["type"] for part in (await api.sent(chat, HI, sticker))["parts"]] == ["text", "media"]
+    say(emulator, service="SMS")
+    sent = await api.sent(chat, sticker)
+    assert (sent["service"], sent["parts"][0]["mime_type"]) == ("SMS", "image/png")
 
 
-@pytest.fixture
-async def image(api: httpx.AsyncClient) -> str:
+async def test_r46_an_inline_sticker_has_the_name_and_the_address_of_its_image(api: Api, chat: Ids) -> None:
     body = {"filename": "a.png", "content_type": "image/png", "size_bytes": 1}
-    return str((await api.post("/v3/attachments", json=body)).json()["attachment_id"])
+    image = (await api.post("/v3/attachments", json=body)).json()["attachment_id"]
 
+    async def stuck(**place: Any) -> dict[str, Any]:
+        sent = await api.sent(chat, text(inline_stickers=[{"range": [0, 1], **place}]))
+        return dict(sent["parts"][0]["inline_stickers"][0])
 
-async def test_r46_an_inline_sticker_has_the_name_and_the_address_of_its_image(send: Send, image: str) -> None:
-    by_id = await send(text(inline_stickers=[{"range": [0, 1], "attachment_id": image}]))
-    answer = by_id.json()["message"]["parts"][0]["inline_stickers"][0]
-    assert (answer["id"], answer["file_name"], answer["range"]) == (image, "a.png", [0, 1])
-    by_address = await send(text(inline_stickers=[{"range": [0, 1], "url": answer["url"]}]))
-    assert by_address.json()["message"]["parts"][0]["inline_stickers"] == [answer]
+    by_id = await stuck(attachment_id=image)
+    assert (by_id["id"], by_id["file_name"], by_id["range"]) == (image, "a.png", [0, 1])
+    assert await stuck(url=by_id["url"]) == by_id
 
 
 # --- files on this machine --------------------------------------------------------------------------------------------
@@ -127,45 +94,27 @@ async def files() -> AsyncIterator[str]:
     server.close()
 
 
-@pytest.fixture
-async def outside() -> AsyncIterator[httpx.AsyncClient]:
-    """The API of an emulator that has a network, as when it is served."""
-    async with Emulator(clock=MovableClock(frozen=True)) as emulator:
-        transport = httpx.ASGITransport(create_app(emulator))
-        headers = {"authorization": "Bearer test"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4010", headers=headers) as client:
-            client.headers["chat"] = str(emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["chat_id"])
-            yield client
+async def test_r29_r38_r66_media_on_this_machine_must_be_there_and_small_and_images_must_be_images(files: str) -> None:
+    async with Emulator(clock=MovableClock(frozen=True)) as emulator, Api(emulator) as api:  # it has a network
+        chat = say(emulator)
 
+        def media(name: str, **more: Any) -> dict[str, Any]:
+            return {"type": "media", "url": f"{files}/{name}", **more}
 
-async def post(api: httpx.AsyncClient, what: str, body: dict[str, Any]) -> httpx.Response:
-    return await api.post(f"/v3/chats/{api.headers['chat']}/{what}", json=body)
+        def card(name: str) -> dict[str, Any]:
+            return {**CARD, "layout": {"image_url": f"{files}/{name}"}}
 
-
-async def test_r29_media_on_this_machine_must_be_there_and_small(
-    outside: httpx.AsyncClient, files: str, refused: Any
-) -> None:
-    def message(name: str, **more: Any) -> dict[str, Any]:
-        return {"message": {"parts": [{"type": "media", "url": f"{files}/{name}", **more}]}}
-
-    assert (await post(outside, "messages", message("a.txt"))).status_code == 202
-    assert (await post(outside, "messages", message("a.png", sticker=True))).status_code == 202
-    refused(await post(outside, "messages", message("none.png")), 400, 5007)
-    refused(await post(outside, "messages", message("big")), 400, 5007)
-    refused(await post(outside, "messages", message("a.txt", sticker=True)), 400, 5006)
-    elsewhere = {"message": {"parts": [{"type": "media", "url": "https://nowhere.invalid/a.png"}]}}
-    assert (await post(outside, "messages", elsewhere)).status_code == 202
-
-
-async def test_r38_r66_images_on_this_machine_must_be_images(
-    outside: httpx.AsyncClient, files: str, refused: Any
-) -> None:
-    def card(name: str) -> dict[str, Any]:
-        return {"message": {"parts": [{**CARD, "layout": {"image_url": f"{files}/{name}"}}]}}
-
-    assert (await post(outside, "messages", card("a.png"))).status_code == 202
-    refused(await post(outside, "messages", card("a.txt")), 400, 5006)
-    refused(await post(outside, "messages", card("none.png")), 400, 5007)
-    photo = {"type": "photo", "image_url": f"{files}/a.txt"}
-    refused(await post(outside, "background", photo), 400, 5006)
-    assert (await post(outside, "background", {**photo, "image_url": f"{files}/a.png"})).status_code == 202
+        elsewhere = {"type": "media", "url": "https://nowhere.invalid/a.png"}
+        for part in (media("a.txt"), media("a.png", sticker=True), card("a.png"), elsewhere):
+            await api.sent(chat, part)
+        for part, code in (
+            (media("none.png"), 5007),
+            (media("big"), 5007),
+            (media("a.txt", sticker=True), 5006),
+            (card("a.txt"), 5006),
+            (card("none.png"), 5007),
+        ):
+            refused(await api.write(chat, part), 400, code)
+        path = f"/v3/chats/{chat['chat_id']}/background"
+        refused(await api.post(path, json={"type": "photo", "image_url": f"{files}/a.txt"}), 400, 5006)
+        assert (await api.post(path, json={"type": "photo", "image_url": f"{files}/a.png"})).status_code == 202

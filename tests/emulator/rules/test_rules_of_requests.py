@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import pytest
+from emulator.conftest import LINE, NOBODY, Api, Ids, refused, say
 
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 
-LINE, PERSON = "+12025550100", "+14155550142"
-NOBODY = "00000000-0000-4000-8000-000000000000"
-
 pytestmark = pytest.mark.anyio
 
 
-async def test_r1_a_call_without_a_token_is_refused(
-    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
-) -> None:
+async def test_r1_a_call_without_a_token_is_refused(api: Api, subtests: pytest.Subtests) -> None:
     for header in ("", "Bearer ", "Bearer", "Basic abc", "abc"):
         with subtests.test(header=header):
             refused(await api.get("/v3/chats", headers={"authorization": header}), 401, 2004)
 
 
-async def test_r1_a_wrong_token_is_refused(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+async def test_r1_a_wrong_token_is_refused(emulator: Emulator, api: Api) -> None:
     from linqbot.emulator.web.app import create_app
 
     emulator.api_key = "right"
@@ -34,9 +28,7 @@ async def test_r1_a_wrong_token_is_refused(emulator: Emulator, api: httpx.AsyncC
         assert (await client.get("/v3/chats", headers={"authorization": "bearer right"})).status_code == 200
 
 
-async def test_r2_a_body_must_be_a_json_object_and_say_so(
-    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
-) -> None:
+async def test_r2_a_body_must_be_a_json_object_and_say_so(api: Api, subtests: pytest.Subtests) -> None:
     for content, kind in [
         (b"{}", "text/plain"),
         (b"{}", ""),
@@ -52,29 +44,27 @@ async def test_r2_a_body_must_be_a_json_object_and_say_so(
             refused(await api.post("/v3/chats", content=content, headers={"content-type": kind}), 400, 1003)
 
 
-async def test_a_charset_in_the_content_type_is_accepted(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_a_charset_in_the_content_type_is_accepted(api: Api) -> None:
     headers = {"content-type": "application/json; charset=utf-8"}
     refused(await api.post("/v3/chats", content=b"{}", headers=headers), 400, 1001)
 
 
-async def test_a_body_too_large_is_refused_while_reading(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_a_body_too_large_is_refused_while_reading(api: Api) -> None:
     headers = {"content-type": "application/json"}
     refused(await api.post("/v3/chats", content=b" " * (5 * 2**20), headers=headers), 413, 1005)
 
 
-async def test_r5_an_id_may_be_in_upper_case(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+async def test_r5_an_id_may_be_in_upper_case(api: Api, chat: Ids) -> None:
     assert (await api.get(f"/v3/chats/{chat['chat_id'].upper()}")).status_code == 200
 
 
-async def test_r6_a_missing_object_is_404_with_the_code_of_its_noun(
-    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
-) -> None:
+async def test_r6_a_missing_object_is_404_with_the_code_of_its_noun(api: Api, subtests: pytest.Subtests) -> None:
     for path, code in [("chats", 2001), ("messages", 2002), ("attachments", 2003), ("webhook-subscriptions", 2001)]:
         with subtests.test(path=path):
             refused(await api.get(f"/v3/{path}/{NOBODY}"), 404, code)
 
 
-async def test_r8_e_mails_are_the_same_in_any_case(api: httpx.AsyncClient) -> None:
+async def test_r8_e_mails_are_the_same_in_any_case(api: Api) -> None:
     message = {"parts": [{"type": "text", "value": "a"}]}
     ids = [
         (await api.post("/v3/chats", json={"from": LINE, "to": [to], "message": message})).json()["chat"]["id"]
@@ -84,13 +74,10 @@ async def test_r8_e_mails_are_the_same_in_any_case(api: httpx.AsyncClient) -> No
 
 
 async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
     ids = [chat["message_id"]]
-    ids += [
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": str(number)}]))["message_id"] or ""
-        for number in range(6)
-    ]
+    ids += [say(emulator, str(number))["message_id"] or "" for number in range(6)]
     path, seen, cursor = f"/v3/chats/{chat['chat_id']}/messages", [], None
     while True:
         params = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
@@ -99,14 +86,12 @@ async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
         cursor = page["next_cursor"]
         if cursor is None:
             break
-        emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "new"}]))
+        say(emulator, "new")
         await api.delete(f"/v3/messages/{seen[-1]}")
     assert seen == ids[::-1]
 
 
-async def test_r10_a_cursor_of_another_list_is_refused(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
+async def test_r10_a_cursor_of_another_list_is_refused(emulator: Emulator, api: Api, chat: Ids) -> None:
     emulator.do(Write(from_="+14155550143", to=LINE, parts=[{"type": "text", "value": "hi"}]))
     cursor = (await api.get("/v3/chats", params={"limit": "1"})).json()["next_cursor"]
     assert cursor
@@ -114,35 +99,33 @@ async def test_r10_a_cursor_of_another_list_is_refused(
         refused(await api.get(f"/v3/chats/{chat['chat_id']}/messages", params={"cursor": wrong}), 400, 1005)
 
 
-async def test_r11_actions_and_errors_carry_a_trace_id(api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+async def test_r11_actions_and_errors_carry_a_trace_id(api: Api, chat: Ids) -> None:
     body = {"operation": "add", "type": "love"}
     done = (await api.post(f"/v3/messages/{chat['message_id']}/reactions", json=body)).json()
     assert len(done["trace_id"]) == 32
 
 
-async def test_unknown_paths_and_methods_have_the_envelope_too(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_unknown_paths_and_methods_have_the_envelope_too(api: Api) -> None:
     refused(await api.get("/v3/nothing"), 404, 2001)
     refused(await api.patch("/v3/chats"), 405, 1005)
 
 
-async def test_both_prefixes_are_served(api: httpx.AsyncClient) -> None:
+async def test_both_prefixes_are_served(api: Api) -> None:
     for prefix in ("", "/api/partner"):
         assert (await api.get(f"{prefix}/v3/phone_numbers")).json()["phone_numbers"][0]["phone_number"] == LINE
 
 
-async def test_half_a_surrogate_pair_survives_the_way_in_and_out(api: httpx.AsyncClient) -> None:
+async def test_half_a_surrogate_pair_survives_the_way_in_and_out(api: Api) -> None:
     raw = b'{"from":"+12025550100","to":["+14155550142"],"message":{"parts":[{"type":"text","value":"\\ud83d!"}]}}'
     answer = await api.post("/v3/chats", content=raw, headers={"content-type": "application/json"})
     assert answer.status_code == 201
     assert answer.json()["chat"]["message"]["parts"][0]["value"] == "\ud83d!"
 
 
-async def test_v2_lists_chats_in_pages_with_its_own_header_and_envelope(
-    emulator: Emulator, api: httpx.AsyncClient
-) -> None:
+async def test_v2_lists_chats_in_pages_with_its_own_header_and_envelope(emulator: Emulator, api: Api) -> None:
     for number in range(3):
         emulator.do(Write(from_=f"+1415555020{number}", to=LINE, parts=[{"type": "text", "value": "hi"}]))
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=["+14155550187"]))
+    say(emulator, group=["+14155550187"])
     params = {"phone_number": "12025550100", "per_page": "3"}
     unauthorized = await api.get("/api/partner/v2/chats", params=params)
     assert (unauthorized.status_code, unauthorized.json()["errors"][0]["code"]) == (401, "unauthorized")

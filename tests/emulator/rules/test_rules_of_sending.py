@@ -6,21 +6,25 @@ from typing import Any
 
 import httpx
 import pytest
+from emulator.conftest import (
+    CARD,
+    FRIEND,
+    HI,
+    LINE,
+    NOBODY,
+    OTHER_LINE,
+    PERSON,
+    THIRD,
+    Api,
+    Ids,
+    Receiver,
+    refused,
+    say,
+)
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import Line
-
-LINE, OTHER_LINE = "+12025550100", "+12025550101"
-PERSON, FRIEND, THIRD = "+14155550142", "+14155550187", "+14155550199"
-NOBODY = "00000000-0000-4000-8000-000000000000"
-HI = {"type": "text", "value": "hi"}
-CARD = {
-    "type": "imessage_app",
-    "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"},
-    "layout": {"caption": "Look"},
-}
 
 pytestmark = pytest.mark.anyio
 
@@ -29,17 +33,15 @@ def message(*parts: Any, **more: Any) -> dict[str, Any]:
     return {"message": {"parts": list(parts or (HI,)), **more}}
 
 
-async def create(api: httpx.AsyncClient, *to: str, line: str = LINE, **more: Any) -> httpx.Response:
+async def create(api: Api, *to: str, line: str = LINE, **more: Any) -> httpx.Response:
     return await api.post("/v3/chats", json={"from": line, "to": list(to or (PERSON,)), **message(), **more})
 
 
-async def test_r12_the_sender_must_be_a_line_of_the_account(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_r12_the_sender_must_be_a_line_of_the_account(api: Api) -> None:
     refused(await create(api, line="+12025550999"), 403, 2005)
 
 
-async def test_r13_a_flagged_line_does_nothing_and_still_reads(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, group: dict[str, str]
-) -> None:
+async def test_r13_a_flagged_line_does_nothing_and_still_reads(emulator: Emulator, api: Api, group: Ids) -> None:
     await api.post("/emulator/lines", json={"phone_number": LINE, "status": "FLAGGED"})
     path, before = f"/v3/chats/{group['chat_id']}", len(emulator.state.messages)
     refused(await create(api), 403, 2027)
@@ -53,15 +55,13 @@ async def test_r13_a_flagged_line_does_nothing_and_still_reads(
     assert (await api.get(f"{path}/messages")).status_code == 200
 
 
-async def test_r14_no_line_that_can_send(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+async def test_r14_no_line_that_can_send(emulator: Emulator, api: Api) -> None:
     for line in emulator.state.lines.values():
         line.status = "FLAGGED"
     refused(await api.post("/v3/messages", json={"to": [PERSON], **message()}), 409, 2015)
 
 
-async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(
-    api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(api: Api) -> None:
     body = {"to": [PERSON], **message(), "exclude_from": ["+12025550999", LINE]}
     assert (await api.post("/v3/messages", json=body)).json()["from"] == OTHER_LINE
     body = {"to": [FRIEND], **message(), "exclude_from": [LINE, OTHER_LINE]}
@@ -69,17 +69,13 @@ async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(
     refused(await api.post("/v3/messages", json=body | {"exclude_from": ["202"]}), 400, 1002)
 
 
-async def test_r16_all_lines_that_can_send_must_not_be_excluded(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_r16_all_lines_that_can_send_must_not_be_excluded(emulator: Emulator, api: Api) -> None:
     emulator.state.lines[OTHER_LINE].status = "FLAGGED"
     refused(await api.get("/v3/available_number", params={"exclude_from": LINE}), 400, 1005)
     refused(await api.post("/v3/messages", json={"to": [FRIEND], **message(), "exclude_from": [LINE]}), 400, 1005)
 
 
-async def test_r17_suggestions_take_turns_among_the_lines_of_the_best_reputation(
-    emulator: Emulator, api: httpx.AsyncClient
-) -> None:
+async def test_r17_suggestions_take_turns_among_the_lines_of_the_best_reputation(emulator: Emulator, api: Api) -> None:
     async def suggested() -> str:
         return str((await api.get("/v3/available_number")).json()["phone_number"])
 
@@ -90,47 +86,39 @@ async def test_r17_suggestions_take_turns_among_the_lines_of_the_best_reputation
     assert await suggested() == LINE
 
 
-async def test_r17_a_type_of_which_no_line_can_send_is_503(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_r17_a_type_of_which_no_line_can_send_is_503(emulator: Emulator, api: Api) -> None:
     for line in (LINE, OTHER_LINE):
         emulator.state.lines[line].status = "FLAGGED"
     refused(await api.get("/v3/available_number", params={"type": "iMessage"}), 503, 2015)
     refused(await api.get("/v3/available_number"), 409, 2015)
 
 
-async def test_r17_an_available_number_of_a_type_that_no_line_has_is_503(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_r17_an_available_number_of_a_type_that_no_line_has_is_503(emulator: Emulator, api: Api) -> None:
     refused(await api.get("/v3/available_number", params={"type": "rcs"}), 503, 2015)
     emulator.state.lines["+12025550102"] = Line("+12025550102", line_type="RCS")
     assert (await api.get("/v3/available_number", params={"type": "rcs"})).json()["phone_number"] == "+12025550102"
     refused(await api.get("/v3/available_number", params={"type": "sms"}), 400, 1005)
 
 
-async def test_r18_an_empty_number_ends_forwarding(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_r18_an_empty_number_ends_forwarding(emulator: Emulator, api: Api) -> None:
     path = f"/v3/phone_numbers/{emulator.state.lines[LINE].id}"
     assert (await api.put(path, json={"forwarding_number": ""})).json()["forwarding_number"] is None
 
 
-async def test_r30_an_unknown_attachment_is_404(api: httpx.AsyncClient, refused: Any, chat: dict[str, str]) -> None:
-    path = f"/v3/chats/{chat['chat_id']}/messages"
-    refused(await api.post(path, json=message({"type": "media", "attachment_id": NOBODY})), 404, 2003)
-    foreign = f"http://127.0.0.1:4010/attachments/{NOBODY}/a.png"
-    refused(await api.post(path, json=message({"type": "media", "url": foreign})), 404, 2003)
-    foreign = f"https://cdn.linqapp.com/attachments/partners/{NOBODY}/{NOBODY}/a.png"
-    refused(await api.post(path, json=message({"type": "media", "url": foreign})), 404, 2003)
+async def test_r30_an_unknown_attachment_is_404(api: Api, chat: Ids) -> None:
+    here, linqs = "http://127.0.0.1:4010/attachments", "https://cdn.linqapp.com/attachments/partners"
+    for where in (f"{here}/{NOBODY}/a.png", f"{linqs}/{NOBODY}/{NOBODY}/a.png"):
+        refused(await api.write(chat, {"type": "media", "url": where}), 404, 2003)
+    refused(await api.write(chat, {"type": "media", "attachment_id": NOBODY}), 404, 2003)
 
 
-async def test_media_by_an_address_elsewhere_is_passed_on_unfetched(
-    api: httpx.AsyncClient, chat: dict[str, str]
-) -> None:
+async def test_media_by_an_address_elsewhere_is_passed_on_unfetched(api: Api, chat: Ids) -> None:
     part = {"type": "media", "url": "https://example.com/pics/caf%C3%A9.png?x=1"}
-    sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=message(part))).json()["message"]["parts"][0]
+    (sent,) = (await api.sent(chat, part))["parts"]
     assert (sent["filename"], sent["mime_type"], sent["url"]) == ("café.png", "image/png", part["url"])
 
 
-async def test_r32_the_service_used(emulator: Emulator, api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+async def test_r32_the_service_used(emulator: Emulator, api: Api, subtests: pytest.Subtests) -> None:
     rows: list[tuple[str, str | None, str, str]] = [
         ("iMessage", None, "iMessage", "delivered"),
         ("RCS", None, "RCS", "delivered"),
@@ -151,90 +139,78 @@ async def test_r32_the_service_used(emulator: Emulator, api: httpx.AsyncClient, 
             assert emulator.state.messages[sent["id"]].status == end
 
 
-async def test_r34_the_message_answered_must_exist_in_this_chat(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
-    path = f"/v3/chats/{chat['chat_id']}/messages"
-    elsewhere = emulator.do(Write(from_=FRIEND, to=LINE, parts=[HI]))["message_id"]
+async def test_r34_the_message_answered_must_exist_in_this_chat(emulator: Emulator, api: Api, chat: Ids) -> None:
+    elsewhere = say(emulator, from_=FRIEND)["message_id"]
     for wrong in (NOBODY, elsewhere):
-        refused(await api.post(path, json=message(reply_to={"message_id": wrong})), 404, 2002)
-    answer = await api.post(path, json=message(reply_to={"message_id": chat["message_id"]}))
-    assert answer.json()["message"]["reply_to"] == {"message_id": chat["message_id"], "part_index": 0}
+        refused(await api.write(chat, reply_to={"message_id": wrong}), 404, 2002)
+    sent = await api.sent(chat, reply_to={"message_id": chat["message_id"]})
+    assert sent["reply_to"] == {"message_id": chat["message_id"], "part_index": 0}
 
 
-async def test_r40_r41_cards_need_imessage(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
-    chat_id = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], service="SMS"))["chat_id"]
-    path = f"/v3/chats/{chat_id}/messages"
-    refused(await api.post(path, json=message(CARD)), 409, 2018)
+async def test_r40_r41_cards_need_imessage(emulator: Emulator, api: Api) -> None:
+    chat = say(emulator, service="SMS")
+    refused(await api.write(chat, CARD), 409, 2018)
     clip = {"type": "app_clip", "value": "https://appclip.example.com/x"}
-    refused(await api.post(path, json=message(clip)), 400, 2028)
+    refused(await api.write(chat, clip), 400, 2028)
 
 
-async def test_r42_only_known_experiences_with_their_fields(
-    api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
-) -> None:
-    path = f"/v3/chats/{chat['chat_id']}/messages"
-
-    def body(action: str, **params: Any) -> dict[str, Any]:
-        return {"message": {"experience": {"name": "agentpay", "action": action, "params": params}}}
+async def test_r42_only_known_experiences_with_their_fields(api: Api, chat: Ids, group: Ids) -> None:
+    async def opened(where: Ids, action: str = "request_payment", **params: Any) -> httpx.Response:
+        body = {"message": {"experience": {"name": "agentpay", "action": action, "params": params}}}
+        return await api.post(f"/v3/chats/{where['chat_id']}/messages", json=body)
 
     url = "https://pay.example.com"
-    refused(await api.post(path, json=body("dance")), 400, 1005)
-    refused(await api.post(path, json=body("request_payment")), 400, 1005)
-    refused(await api.post(path, json=body("request_payment", checkout_url="http://pay.example.com")), 400, 1005)
-    refused(await api.post(path, json=body("request_payment", checkout_url="https://")), 400, 1005)
-    refused(await api.post(path, json=body("request_payment", checkout_url="http://127.0.0.1:1/")), 400, 1005)
-    refused(await api.post(path, json=body("request_payment", checkout_url=url, colour="red")), 400, 1005)
-    refused(await api.post(path, json=body("request_payment", checkout_url=url, title="x" * 101)), 400, 1005)
-    good = body("request_payment", checkout_url=url, title="Dinner")
-    part = (await api.post(path, json=good)).json()["message"]["parts"][0]
+    refused(await opened(chat, "dance"), 400, 1005)
+    for wrong in ("http://pay.example.com", "https://", "http://127.0.0.1:1/"):
+        refused(await opened(chat, checkout_url=wrong), 400, 1005)
+    for more in ({}, {"checkout_url": url, "colour": "red"}, {"checkout_url": url, "title": "x" * 101}):
+        refused(await opened(chat, **more), 400, 1005)
+    part = (await opened(chat, checkout_url=url, title="Dinner")).json()["message"]["parts"][0]
     assert (part["type"], part["layout"]["caption"], part["url"]) == ("imessage_app", "Dinner", url)
-    refused(await api.post(f"/v3/chats/{group['chat_id']}/messages", json=good), 400, 1005)
+    refused(await opened(group, checkout_url=url), 400, 1005)
 
 
-async def test_r49_r50_mentions_are_for_groups(
-    api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
-) -> None:
+async def test_r49_r50_mentions_are_for_groups(api: Api, chat: Ids, group: Ids) -> None:
     part = {"type": "text", "value": "🎂 @Ana", "mention": FRIEND, "mention_range": [3, 7]}
-    refused(await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=message(part)), 409, 2023)
-    path = f"/v3/chats/{group['chat_id']}/messages"
-    shown = (await api.post(path, json=message(part))).json()["message"]["parts"][0]
+    refused(await api.write(chat, part), 409, 2023)
+    (shown,) = (await api.sent(group, part))["parts"]
     assert shown["mentions"] == [{"handle": FRIEND, "is_me": False, "range": [3, 7]}]
-    whole = (await api.post(path, json=message({k: v for k, v in part.items() if k != "mention_range"}))).json()
-    assert whole["message"]["parts"][0]["mention_range"] == [0, 7]
+    del part["mention_range"]
+    (whole,) = (await api.sent(group, part))["parts"]
+    assert whole["mention_range"] == [0, 7]
 
 
-async def test_r51_a_line_is_no_recipient_of_its_own_chat_and_a_recipient_counts_once(
-    api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_r51_a_line_is_no_recipient_of_its_own_chat_and_a_recipient_counts_once(api: Api) -> None:
     refused(await create(api, LINE), 400, 1005)
     twice = (await create(api, PERSON, PERSON)).json()["chat"]
     assert (twice["is_group"], len(twice["handles"])) == (False, 2)
 
 
-async def test_r52_r53_a_first_message_has_no_link_no_effect_and_answers_nothing(
-    emulator: Emulator, api: httpx.AsyncClient, refused: Any
-) -> None:
+async def test_r52_r53_a_first_message_has_no_link_no_effect_and_answers_nothing(emulator: Emulator, api: Api) -> None:
     link = {"type": "link", "value": "https://example.com"}
     effect = {"name": "slam", "type": "bubble"}
-    refused(await create(api, **message(link)), 400, 1005)
-    refused(await create(api, **message({"type": "text", "value": "see https://example.com"})), 400, 1005)
-    refused(await create(api, **message(effect=effect)), 400, 1005)
-    refused(await create(api, **message(reply_to={"message_id": NOBODY})), 400, 1005)
+    answers = message(reply_to={"message_id": NOBODY})
+    for first in (
+        message(link),
+        message({"type": "text", "value": "see https://example.com"}),
+        message(effect=effect),
+        answers,
+    ):
+        refused(await create(api, **first), 400, 1005)
     assert emulator.state.chats == {}
     await create(api)
     assert (await create(api, **message(link))).status_code == 201
     assert (await create(api, **message(effect=effect))).status_code == 201
 
 
-async def test_r54_a_chat_is_reused_for_the_same_people_in_any_order(api: httpx.AsyncClient) -> None:
+async def test_r54_a_chat_is_reused_for_the_same_people_in_any_order(api: Api) -> None:
     first = (await create(api, PERSON, FRIEND)).json()["chat"]["id"]
     assert (await create(api, FRIEND, PERSON)).json()["chat"]["id"] == first
     assert (await create(api, PERSON)).json()["chat"]["id"] != first
     assert (await create(api, FRIEND, PERSON, line=OTHER_LINE)).json()["chat"]["id"] != first
 
 
-async def test_r54_a_named_or_changed_group_is_not_reused(api: httpx.AsyncClient) -> None:
+async def test_r54_a_named_or_changed_group_is_not_reused(api: Api) -> None:
     named = (await create(api, PERSON, FRIEND)).json()["chat"]["id"]
     await api.put(f"/v3/chats/{named}", json={"display_name": "Us"})
     assert (await create(api, PERSON, FRIEND)).json()["chat"]["id"] != named
@@ -247,13 +223,13 @@ async def test_r54_a_named_or_changed_group_is_not_reused(api: httpx.AsyncClient
     assert (await create(api, PERSON, FRIEND, THIRD)).json()["chat"]["id"] != left
 
 
-async def test_r55_without_naming_a_line_a_first_message_may_hold_a_link(api: httpx.AsyncClient) -> None:
+async def test_r55_without_naming_a_line_a_first_message_may_hold_a_link(api: Api) -> None:
     link = {"type": "link", "value": "https://example.com"}
     answer = await api.post("/v3/messages", json={"to": [PERSON], **message(link)})
     assert (answer.status_code, answer.json()["created_new_chat"]) == (202, True)
 
 
-async def test_r56_the_choice_of_the_line(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_r56_the_choice_of_the_line(emulator: Emulator, api: Api) -> None:
     async def send(**more: Any) -> dict[str, Any]:
         emulator.advance(1)
         body = {"to": [PERSON], **message(), "continuation_message": {"text": "from a new number"}, **more}
@@ -282,81 +258,67 @@ async def test_r56_the_choice_of_the_line(emulator: Emulator, api: httpx.AsyncCl
 
 
 async def test_the_same_idempotency_key_sends_once_and_answers_with_the_original(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
-    path = f"/v3/chats/{chat['chat_id']}/messages"
-    first = (await api.post(path, json=message(idempotency_key="k1"))).json()
-    again = (await api.post(path, json=message({"type": "text", "value": "else"}, idempotency_key="k1"))).json()
+    first = (await api.write(chat, idempotency_key="k1")).json()
+    again = (await api.write(chat, {"type": "text", "value": "else"}, idempotency_key="k1")).json()
     assert first == again
     assert len(emulator.state.chats[chat["chat_id"]].messages) == 2
     created = (await create(api, FRIEND, **message(idempotency_key="k2"))).json()["chat"]
     assert (await create(api, FRIEND, **message(idempotency_key="k2"))).json()["chat"] == created
 
 
-async def test_messages_create_takes_its_key_from_header_or_body(emulator: Emulator, api: httpx.AsyncClient) -> None:
+async def test_messages_create_takes_its_key_from_header_or_body(emulator: Emulator, api: Api) -> None:
     body = {"to": [PERSON], **message()}
-    ids = [
-        (await api.post("/v3/messages", json=body, headers={"idempotency-key": "h"})).json()["message"]["id"]
-        for _ in range(2)
-    ]
-    body = {"to": [PERSON], **message(idempotency_key="b")}
-    ids += [(await api.post("/v3/messages", json=body)).json()["message"]["id"] for _ in range(2)]
-    assert (ids[0], ids[2]) == (ids[1], ids[3])
+    keyed = {"to": [PERSON], **message(idempotency_key="b")}
+    for asked, headers in ((body, {"idempotency-key": "h"}), (keyed, {})):
+        first, again = [await api.post("/v3/messages", json=asked, headers=headers) for _ in range(2)]
+        assert first.json()["message"] == again.json()["message"]
     assert len(emulator.state.messages) == 2
 
 
-async def test_the_key_of_a_deleted_message_is_404_and_never_sent_again(
-    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
-) -> None:
-    path = f"/v3/chats/{chat['chat_id']}/messages"
-    sent = (await api.post(path, json=message(idempotency_key="k"))).json()["message"]["id"]
+async def test_the_key_of_a_deleted_message_is_404_and_never_sent_again(api: Api, chat: Ids) -> None:
+    sent = (await api.sent(chat, idempotency_key="k"))["id"]
     await api.delete(f"/v3/messages/{sent}")
-    refused(await api.post(path, json=message(idempotency_key="k")), 404, 2002)
+    refused(await api.write(chat, idempotency_key="k"), 404, 2002)
 
 
 async def test_a_repeat_is_answered_even_when_sending_is_no_longer_allowed(
-    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+    emulator: Emulator, api: Api, chat: Ids
 ) -> None:
-    path = f"/v3/chats/{chat['chat_id']}/messages"
-    sent = (await api.post(path, json=message(idempotency_key="k"))).json()
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "STOP"}]))
-    assert (await api.post(path, json=message(idempotency_key="k"))).json() == sent
+    sent = (await api.write(chat, idempotency_key="k")).json()
+    say(emulator, "STOP")
+    assert (await api.write(chat, idempotency_key="k")).json() == sent
 
 
-async def test_sending_clears_the_bots_typing(emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]) -> None:
+async def test_sending_clears_the_bots_typing(emulator: Emulator, api: Api, chat: Ids) -> None:
     await api.post(f"/v3/chats/{chat['chat_id']}/typing")
     assert LINE in emulator.state.chats[chat["chat_id"]].typing
-    await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=message())
+    await api.sent(chat)
     assert emulator.state.chats[chat["chat_id"]].typing == {}
 
 
-async def test_a_running_clock_delivers_by_itself_within_a_second(receiver: Any) -> None:
+async def test_a_running_clock_delivers_by_itself_within_a_second(receiver: Receiver) -> None:
     clock = MovableClock()
     async with Emulator(clock=clock, delivery_transport=receiver) as emulator:
-        from linqbot.emulator.web.app import create_app
-
-        transport = httpx.ASGITransport(create_app(emulator))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            client.headers["authorization"] = "Bearer x"
-            sent = (await create(client)).json()["chat"]["message"]["id"]
+        sent = (await create(Api(emulator))).json()["chat"]["message"]["id"]
         clock.advance(0.7)  # the clock is moved by other code, and the timers notice that
         await emulator.flush()
         assert emulator.state.messages[sent].status == "delivered"
 
 
 async def test_an_ephemeral_message_is_gone_after_its_time_and_its_key_is_never_sent_again(
-    api: httpx.AsyncClient, emulator: Emulator, refused: Any
+    api: Api, emulator: Emulator
 ) -> None:
     emulator.reset({"keeps_s": 3600})
-    chat_id = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI]))["chat_id"]
-    path = f"/v3/chats/{chat_id}/messages"
-    sent = (await api.post(path, json=message(idempotency_key="k1"))).json()["message"]
+    chat = say(emulator)
+    path = f"/v3/chats/{chat['chat_id']}/messages"
+    sent = await api.sent(chat, idempotency_key="k1")
     emulator.advance(3599)
     assert len((await api.get(path)).json()["messages"]) == 2
     emulator.advance(301)
     assert (await api.get(path)).json()["messages"] == []
     refused(await api.get(f"/v3/messages/{sent['id']}"), 404, 2002)
-    refused(await api.post(path, json=message(idempotency_key="k1")), 404, 2002)
-    kept = emulator.save_state()
-    emulator.reset(kept)
+    refused(await api.write(chat, idempotency_key="k1"), 404, 2002)
+    emulator.reset(emulator.save_state())
     assert emulator.state.keeps_s == 3600
