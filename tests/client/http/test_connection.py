@@ -54,7 +54,7 @@ async def test_an_answer_ends_where_its_framing_says_and_what_follows_decides_on
         (CHUNKED + b"3\r\nabc\r\n2;some=ext\r\nde\r\n0\r\nTrailer: x\r\n\r\n", b"abcde", True),
         (b"HTTP/1.1 204 No\r\n\r\n", b"", True),
         (b"HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", b"", True),
-        (b"HTTP/1.1 304 Not\r\nContent-Length: 5\r\n\r\n", b"", True),
+        (b"HTTP/1.1 304 Not\r\nContent-Length: %d\r\n\r\n" % (MAX_CONTENT_BYTES + 1), b"", True),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + said(b"abc"), b"abc", True),
         (b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 102 P\r\n\r\n" + said(b"abc"), b"abc", True),
         (said(b"abc", "200 OK", "Connection: close"), b"abc", False),
@@ -88,7 +88,7 @@ async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
 
 @pytest.mark.slow
 async def test_an_answer_in_the_shortest_chunks_takes_a_few_times_its_size() -> None:
-    chunks = b"2\r\nab\r\n" * (1 << 19)
+    chunks = b"2\r\nab\r\n" * (1 << 17)
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -104,7 +104,7 @@ async def test_an_answer_in_the_shortest_chunks_takes_a_few_times_its_size() -> 
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert answer.content == b"ab" * (1 << 19)
+    assert answer.content == b"ab" * (1 << 17)
     assert peak < 5 * len(answer.content)
 
 
@@ -133,16 +133,6 @@ async def test_a_streamed_answer_waits_at_the_server_until_it_is_read_and_may_be
         await connection.lost
     assert sum(sizes) == count << 20
     assert max(sizes) <= 1 << 20
-
-
-async def test_a_header_that_comes_very_often_is_read_as_one() -> None:
-    often = b"X-A: b\r\n" * 5_000
-    async with (
-        raw(always(b"HTTP/1.1 200 OK\r\n" + often + b"Content-Length: 0\r\n\r\n")) as server,
-        pooled(server) as pool,
-    ):
-        answer = await pool.send(get(server))
-    assert answer.headers["x-a"] == ", ".join(["b"] * 5_000)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "404 No"])
@@ -228,6 +218,7 @@ async def test_what_is_no_answer_is_named_and_its_connection_ended(subtests: pyt
         (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * (MAX_HEAD_BYTES + 1) + b"\r\n\r\n", "head is larger"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * (MAX_HEAD_BYTES // 5), "head is larger"),
         (b"HTTP/1.1 103 Early\r\n\r\n" * (MAX_HEAD_BYTES // 16), "head is larger"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_CONTENT_BYTES + 1), "is larger than"),
         (CHUNKED + b"1;" + b"x" * MAX_HEAD_BYTES, "head is larger"),
         (CHUNKED + b"0\r\nTrailer: " + b"x" * MAX_HEAD_BYTES, "head is larger"),
         (said(b"no gzip", "200 OK", "Content-Encoding: gzip"), "decompressed"),
@@ -259,25 +250,6 @@ async def test_an_answer_larger_than_the_limit_is_not_kept_in_memory(monkeypatch
             await asyncio.wait_for(pool.send(get(server)), PATIENCE_S)
 
 
-async def test_an_answer_that_announces_more_than_the_limit_is_not_read() -> None:
-    async def announce(peer: Peer) -> None:
-        await peer.request()
-        await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_CONTENT_BYTES + 1))
-        await peer.reader.read()
-
-    async with raw(announce) as server, pooled(server) as pool:
-        with pytest.raises(MalformedResponse, match="is larger than"):
-            await asyncio.wait_for(pool.send(get(server)), PATIENCE_S)
-
-
-@pytest.mark.parametrize("status", [b"204 No", b"304 Not"])
-async def test_the_size_of_an_answer_without_content_is_not_limited(status: bytes) -> None:
-    answer = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, MAX_CONTENT_BYTES + 1)
-    async with raw(always(answer, said(b"next"))) as server, pooled(server) as pool:
-        assert (await pool.send(get(server))).content == b""
-        assert (await pool.send(get(server))).content == b"next"
-
-
 async def test_an_answer_that_is_cut_off_is_no_answer(subtests: pytest.Subtests) -> None:
     rows: list[bytes] = [
         b"",
@@ -296,16 +268,6 @@ async def test_an_answer_that_is_cut_off_is_no_answer(subtests: pytest.Subtests)
                     await pool.send(request)
                 assert request.is_sent
                 assert not caught.value.was_kept
-
-
-async def test_a_reset_is_reported_with_its_cause() -> None:
-    async def reset(peer: Peer) -> None:
-        await peer.reader.read(1)  # unread data turns the close into a reset
-        peer.writer.transport.abort()
-
-    async with raw(reset) as server, pooled(server) as pool:
-        with pytest.raises(ServerDisconnectedError):
-            await pool.send(get(server, content=b"x" * 500_000, method="POST"))
 
 
 @given(

@@ -97,11 +97,6 @@ async def test_a_name_is_sent_and_verified(authority: trustme.CA) -> None:
         assert spoken == "http/1.1"
 
 
-async def test_an_address_is_verified_as_an_address(authority: trustme.CA) -> None:
-    async with raw(always(said(b"fine")), certified(authority, "127.0.0.1")) as server:
-        assert (await sent(Origin("https", "127.0.0.1", server.port))).content == b"fine"
-
-
 @pytest.mark.parametrize("names", [["other.test"], ["127.0.0.1"]])
 async def test_another_name_is_refused_before_anything_is_sent(authority: trustme.CA, names: list[str]) -> None:
     async with raw(always(said(b"fine")), certified(authority, *names)) as server:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import random
 import socket
 from collections.abc import AsyncGenerator
 from contextvars import Context
@@ -104,13 +103,16 @@ async def test_the_connection_used_last_is_used_first() -> None:
         assert len(server.peers) == 2
 
 
-async def test_a_connection_that_rested_too_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with raw(echo) as server, pooled(server, max_connections=2) as pool:
+@pytest.mark.parametrize(("keeps", "seconds"), [("X-A: b", IDLE_S), ("Keep-Alive: max=5, timeout=4", 3)])
+async def test_a_connection_that_rested_longer_than_we_or_the_server_keep_it_is_not_used_again(
+    keeps: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with raw(always(said(b"", "200 OK", keeps))) as server, pooled(server, max_connections=2) as pool:
         await pool.send(get(server))
-        later(monkeypatch, IDLE_S - 1)
+        later(monkeypatch, seconds - 1)
         await pool.send(get(server))
         assert len(server.peers) == 1
-        later(monkeypatch, IDLE_S)
+        later(monkeypatch, seconds)
         await pool.send(get(server))
         assert len(server.peers) == 2
         await asyncio.wait_for(server.peers[0].ended.wait(), PATIENCE_S)
@@ -143,13 +145,6 @@ async def test_a_request_that_must_not_be_repeated_gets_a_new_connection_which_i
         assert len(server.peers) == 2
         await pool.send(get(server))
         assert len(server.peers) == 2
-        await whole(server, pool, 4)
-
-
-async def test_a_server_that_closes_after_every_answer_leaves_no_such_request_unanswered() -> None:
-    async with raw(once(said(b"here"))) as server, pooled(server, max_connections=4) as pool:
-        for _ in range(100):
-            assert (await pool.send(get(server, needs_new_connection=True))).content == b"here"
         await whole(server, pool, 4)
 
 
@@ -218,17 +213,6 @@ async def test_a_connection_at_rest_holds_nothing_of_what_it_brought() -> None:
         assert connection.is_open
         held = held_bytes(connection)
         assert [text for text in (b"hello there", b"secret", b"/path", b"good bye") if text in held] == []
-
-
-async def test_how_long_a_server_keeps_a_connection_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with raw(always(said(b"", "200 OK", "Keep-Alive: max=5, timeout=4"))) as server, pooled(server) as pool:
-        await pool.send(get(server))
-        later(monkeypatch, 2)
-        await pool.send(get(server))
-        assert len(server.peers) == 1
-        later(monkeypatch, 3)
-        await pool.send(get(server))
-        assert len(server.peers) == 2
 
 
 async def test_a_connection_the_server_closed_while_it_rested_is_never_handed_out() -> None:
@@ -411,25 +395,6 @@ async def test_cancelled_at_any_await_a_call_disturbs_no_other(is_streamed: bool
             steps += 1
             await asyncio.gather(*[pool.send(get(server)) for _ in range(steps % 3)])  # the idle ones of the next run
         assert steps > 5
-
-
-async def test_calls_that_run_out_of_time_anywhere_disturb_no_other() -> None:
-    chance = random.Random(7)
-
-    async def hurried(number: int) -> None:
-        try:
-            async with asyncio.timeout(chance.random() * 0.02):
-                answer = await pool.send(get(server, f"/{number}"))
-        except TimeoutError:
-            return
-        assert answer.content == f"/{number} ".encode()
-
-    async with raw(echo) as server, pooled(server, max_connections=8) as pool:
-        for batch in range(5):
-            await asyncio.gather(*[hurried(batch * 100 + number) for number in range(100)])
-            answer = await asyncio.wait_for(pool.send(get(server, "/patient")), PATIENCE_S)
-            assert answer.content == b"/patient "
-        await whole(server, pool, 8)
 
 
 async def test_closing_ends_what_is_under_way_and_refuses_what_comes() -> None:
