@@ -18,6 +18,7 @@ from linqbot.emulator.acts.conversation import React
 from linqbot.emulator.api import HANDLERS
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
+from linqbot.emulator.web.control import ACTS, ControlAct
 from linqbot.linq.endpoints import ENDPOINTS as TABLE
 from linqbot.linq.rules.check import takes_body
 
@@ -257,29 +258,8 @@ def test_any_sequence_of_calls_is_answered_in_form(steps: list[Any]) -> None:
     anyio.run(play, steps)
 
 
-CONTROL = (
-    "inbound",
-    "react",
-    "read",
-    "typing",
-    "edit",
-    "leave",
-    "join",
-    "faults",
-    "clock",
-    "lines",
-    "poll",
-    "vote",
-    "location",
-    "card",
-    "pay",
-    "decline",
-    "connect",
-    "disconnect",
-    "providers",
-)
 control_values = values | {
-    "from": handle,
+    "from_": handle,
     "to": handle,
     "parts": st.lists(
         part | st.fixed_dictionaries({"type": st.just("media"), "data_base64": st.text(max_size=4)}), max_size=3
@@ -298,30 +278,18 @@ control_values = values | {
     "id": st.sampled_from(["pr_1", "pay_1", "x"]),
     "provider": st.sampled_from(["stripe", "x"]),
     "status": st.sampled_from(["ready", "disabled", "FLAGGED", 429]),
-    "assigned": st.booleans(),
-    "zero_retention": st.booleans(),
     "last_name": st.text(max_size=3),
 }
-WITH = {
-    "inbound": ("from", "to", "parts"),
-    "react": ("from", "message_id", "type"),
-    "typing": ("from", "chat_id", "state"),
-    "card": ("from", "to", "first_name"),
-    "pay": ("id",),
-    "decline": ("id",),
-    "connect": ("from",),
-    "providers": ("provider",),
-}
+act_of_a_person = st.sampled_from([act for act in ACTS if act.path != "/restart"])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.data(), st.sampled_from(CONTROL))
-def test_any_act_of_a_person_is_answered_in_form(data: Any, verb: str) -> None:
-    required = {key: control_values[key] for key in WITH.get(verb, ())}
-    more = st.lists(st.sampled_from(sorted(control_values)), max_size=3).flatmap(
-        lambda keys: st.fixed_dictionaries({key: control_values[key] for key in keys})
-    )
-    sent = data.draw(st.fixed_dictionaries(required)) | data.draw(more)
+@given(st.data(), act_of_a_person)
+def test_any_act_of_a_person_is_answered_in_form(data: Any, verb: ControlAct) -> None:
+    sent = {}
+    for name, about in verb.body.model_fields.items():
+        if about.is_required() or data.draw(st.booleans()):
+            sent[about.alias or name] = data.draw(control_values.get(name, anything))
 
     async def act() -> None:
         emulator = Emulator(clock=MovableClock(frozen=True))
@@ -330,7 +298,7 @@ def test_any_act_of_a_person_is_answered_in_form(data: Any, verb: str) -> None:
         emulator.reset({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [said]})
         transport = httpx.ASGITransport(create_app(emulator))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            answer = await client.post(f"/emulator/{verb}", json=sent)
+            answer = await client.post(f"/emulator{verb.path}", json=sent)
             assert answer.is_success or set(answer.json()) == {"success", "error", "trace_id"}
             assert (await client.get("/emulator/state")).status_code == 200
 

@@ -36,13 +36,6 @@ async def test_its_address_lists_what_it_offers(api: Api) -> None:
     assert all(one["does"] for one in listed)
 
 
-async def test_a_person_writes_and_the_next_call_sees_it(api: Api) -> None:
-    answer = await api.post("/emulator/inbound", json={"from": PERSON, "to": LINE, "parts": [HI]})
-    assert (answer.status_code, set(answer.json())) == (201, {"chat_id", "message_id"})
-    message = (await api.get(f"/v3/messages/{answer.json()['message_id']}")).json()
-    assert (message["is_from_me"], message["from"], message["delivery_status"]) == (False, PERSON, "received")
-
-
 async def test_a_chat_is_found_by_its_exact_people_also_one_the_bot_opened(api: Api) -> None:
     body = {"from": LINE, "to": [PERSON, FRIEND], **SEND}
     opened = (await api.post("/v3/chats", json=body)).json()["chat"]["id"]
@@ -52,13 +45,6 @@ async def test_a_chat_is_found_by_its_exact_people_also_one_the_bot_opened(api: 
     assert (await inbound(api, group=[FRIEND, THIRD]))["chat_id"] != opened
     assert (await inbound(api, to=OTHER_LINE, group=[FRIEND]))["chat_id"] != opened
     assert (await inbound(api, chat_id=opened))["chat_id"] == opened
-
-
-async def test_service_is_what_the_persons_phone_speaks(api: Api) -> None:
-    chat_id = (await inbound(api, service="SMS"))["chat_id"]
-    assert (await api.get(f"/v3/chats/{chat_id}")).json()["service"] == "SMS"
-    sent = (await api.post(f"/v3/chats/{chat_id}/messages", json=SEND)).json()["message"]
-    assert sent["service"] == "SMS"
 
 
 async def test_media_by_bytes_can_be_fetched_from_where_the_part_says(api: Api) -> None:
@@ -74,28 +60,23 @@ async def test_media_by_bytes_can_be_fetched_from_where_the_part_says(api: Api) 
 
 
 async def test_a_wrong_body_is_refused_in_the_v3_envelope(api: Api, subtests: pytest.Subtests) -> None:
-    rows: list[tuple[dict[str, Any], int]] = [
-        ({"from": "me"}, 1005),
-        ({"parts": []}, 1005),
-        ({"parts": [{"type": "text"}]}, 1001),
-        ({"parts": [{"type": "dance"}]}, 1005),
-        ({"parts": [{"type": "media"}]}, 1005),
-        ({"parts": [{"type": "media", "data_base64": "%"}]}, 1005),
-        ({"group": [LINE]}, 1005),
-        ({"service": "fax"}, 1005),
-        ({"colour": "red"}, 1005),
+    rows: list[tuple[dict[str, Any], int, int]] = [
+        ({"from": "me"}, 400, 1005),
+        ({"parts": []}, 400, 1005),
+        ({"parts": [{"type": "text"}]}, 400, 1001),
+        ({"parts": [{"type": "dance"}]}, 400, 1005),
+        ({"parts": [{"type": "media"}]}, 400, 1005),
+        ({"parts": [{"type": "media", "data_base64": "%"}]}, 400, 1005),
+        ({"group": [LINE]}, 400, 1005),
+        ({"service": "fax"}, 400, 1005),
+        ({"colour": "red"}, 400, 1005),
+        ({"to": "+12025550999"}, 403, 2005),
+        ({"chat_id": "nothing"}, 404, 2001),
     ]
-    for body, code in rows:
+    for body, status, code in rows:
         with subtests.test(body=body):
             asked = {"from": PERSON, "to": LINE, "parts": [HI]} | body
-            refused(await api.post("/emulator/inbound", json=asked), 400, code)
-
-
-async def test_a_foreign_line_and_an_unknown_chat_are_refused(api: Api) -> None:
-    body = {"from": PERSON, "to": "+12025550999", "parts": [HI]}
-    refused(await api.post("/emulator/inbound", json=body), 403, 2005)
-    body = {"from": PERSON, "to": LINE, "parts": [HI], "chat_id": "nothing"}
-    refused(await api.post("/emulator/inbound", json=body), 404, 2001)
+            refused(await api.post("/emulator/inbound", json=asked), status, code)
 
 
 async def test_reacting_reading_typing_and_editing(emulator: Emulator, api: Api, receiver: Receiver) -> None:
@@ -199,7 +180,9 @@ async def test_reset_empties_or_seeds_and_keeps_the_owners_subscription(
     theirs = {"target_url": "https://other.example", "subscribed_events": ["message.received"]}
     await api.post("/v3/webhook-subscriptions", json=theirs)
     await inbound(api)
+    await act(api, "observations", kind="bot", status="failed", message="SyntaxError: invalid syntax")
     assert (await api.post("/emulator/reset")).status_code == 204
+    assert (await api.get("/emulator/state")).json()["bot"]["status"] == "failed"
     assert (emulator.state.chats, list(emulator.state.subscriptions)) == ({}, [mine.id])
     assert len(emulator.state.lines) == 2
     receiver.clear()
@@ -260,12 +243,6 @@ async def test_a_report_of_another_shape_is_refused_with_the_field(api: Api, sub
 async def test_a_report_keeps_fields_that_this_release_does_not_know(api: Api) -> None:
     await act(api, "observations", kind="turn", event_id="1", outcome="acked", color="blue")
     assert (await api.get("/emulator/state")).json()["observations"][0]["color"] == "blue"
-
-
-async def test_a_reset_keeps_what_is_known_about_the_bot(api: Api) -> None:
-    await act(api, "observations", kind="bot", status="failed", message="SyntaxError: invalid syntax")
-    await api.post("/emulator/reset")
-    assert (await api.get("/emulator/state")).json()["bot"]["status"] == "failed"
 
 
 async def test_the_inspector_never_shows_a_secret(api: Api) -> None:
@@ -369,19 +346,6 @@ async def test_nothing_is_rendered_without_a_reader() -> None:
     Feed().publish("n", fail)
 
 
-async def test_other_hosts_are_refused(api: Api, subtests: pytest.Subtests) -> None:
-    for host in ["evil.example", "127.0.0.1.evil.example", "", "[::1", "localhost.evil"]:
-        with subtests.test(host=host):
-            for path in ("/", "/emulator/state", "/v3/phone_numbers", "/attachments/x/y"):
-                refused(await api.get(path, headers={"host": host}), 403, 2005)
-
-
-async def test_this_machine_is_accepted(api: Api, subtests: pytest.Subtests) -> None:
-    for host in ["127.0.0.1:1", "localhost", "[::1]:4010", "LOCALHOST:80"]:
-        with subtests.test(host=host):
-            assert (await api.get("/emulator/state", headers={"host": host})).status_code == 200
-
-
 async def test_a_page_of_another_origin_cannot_act(api: Api) -> None:
     body = {"from": PERSON, "to": LINE, "parts": [HI]}
     for origin in ("https://evil.example", "null", "http://127.0.0.1:9999"):
@@ -396,26 +360,8 @@ async def test_the_page_is_served_under_a_strict_policy(api: Api) -> None:
         assert answer.status_code == 200
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
-        if not path.endswith(".js"):
-            assert "default-src 'self'" in answer.headers["content-security-policy"]
-            assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
-
-
-async def test_scripts_and_styles_of_the_page_carry_no_policy_and_files_of_a_person_do(
-    emulator: Emulator, api: Api
-) -> None:
-    for path in ("/app.js", "/style/base.css"):
-        assert "content-security-policy" not in (await api.get(path)).headers
-    sheet = {"type": "media", "filename": "a.css", "mime_type": "text/css", "data_base64": "AAAA"}
-    emulator.do(Write(from_=PERSON, to=LINE, parts=[sheet]))
-    (attachment,) = emulator.state.attachments
-    assert "sandbox" in (await api.get(f"/attachments/{attachment}/a.css")).headers["content-security-policy"]
-
-
-async def test_no_path_leads_out_of_the_page(api: Api, subtests: pytest.Subtests) -> None:
-    for path in ["/page/../emulator.py", "/page/%2e%2e/emulator.py", "/..%2femulator.py", "/page//etc/passwd"]:
-        with subtests.test(path=path):
-            assert (await api.get(path)).status_code in {404, 405}
+        policy = answer.headers.get("content-security-policy", "")
+        assert ("default-src 'self'" in policy) == ("frame-ancestors 'self'" in policy) == (not path.endswith(".js"))
 
 
 async def test_a_path_or_a_method_that_the_control_api_does_not_know_is_refused_in_its_envelope(

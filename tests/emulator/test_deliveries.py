@@ -13,9 +13,9 @@ import pytest
 from patience import PATIENCE_S
 from standardwebhooks import Webhook
 
-from emulator.conftest import FRIEND, LINE, OTHER_LINE, PERSON, Api, Ids, Receiver, refused
+from emulator.conftest import FRIEND, OTHER_LINE, PERSON, Api, Ids, Receiver, refused, say
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import Read, Write
+from linqbot.emulator.acts.conversation import Read
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
@@ -24,10 +24,6 @@ from linqbot.linq.signatures import sign_legacy
 RECEIVED = ["message.received"]
 
 pytestmark = pytest.mark.anyio
-
-
-def say(emulator: Emulator, value: str = "hi", person: str = PERSON, line: str = LINE) -> str:
-    return emulator.do(Write(from_=person, to=line, parts=[{"type": "text", "value": value}]))["message_id"] or ""
 
 
 def texts(receiver: Receiver) -> list[str]:
@@ -180,7 +176,7 @@ async def test_one_event_has_one_id_on_all_subscriptions(emulator: Emulator, rec
 async def test_filters_of_events_and_lines(emulator: Emulator, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", RECEIVED, phone_numbers=[OTHER_LINE])
     say(emulator, "one")
-    say(emulator, "two", line=OTHER_LINE)
+    say(emulator, "two", to=OTHER_LINE)
     await emulator.flush()
     assert texts(receiver) == ["two"]
 
@@ -229,7 +225,7 @@ async def test_a_dead_receiver_delays_no_other_subscription(receiver: Receiver) 
         emulator.subscribe("https://dead.example", RECEIVED)
         emulator.subscribe("https://alive.example", RECEIVED)
         for number in range(200):
-            say(emulator, str(number), person=f"+1415555{number:04}")
+            say(emulator, str(number), from_=f"+1415555{number:04}")
         async with asyncio.timeout(PATIENCE_S):
             while len(receiver.requests) < 200:
                 await asyncio.sleep(0)
@@ -241,7 +237,7 @@ async def test_affinity_headers_follow_the_chat(emulator: Emulator, api: Api, re
     await api.put(path, json={"routing_key_header": "X-Route"})
     receiver.headers = {"x-route": "worker-7"}
     for person in (PERSON, PERSON, FRIEND):
-        say(emulator, person=person)
+        say(emulator, from_=person)
         await emulator.flush()
     first, second, other = (request.headers for request in receiver.requests)
     assert "x-route" not in first
@@ -342,20 +338,11 @@ async def test_reading_brings_a_message_through_every_step(
 async def test_r95_a_wrong_subscription_is_refused(emulator: Emulator, api: Api, subtests: pytest.Subtests) -> None:
     emulator.subscribe("https://taken.example")
     rows: list[tuple[dict[str, Any], int, int]] = [
-        ({"target_url": "http://example.com"}, 400, 1005),
-        ({"target_url": "ftp://127.0.0.1"}, 400, 1005),
-        ({"target_url": "https://"}, 400, 1005),
-        ({"target_url": "https://a.example:99999"}, 400, 1005),
-        ({"target_url": "https://a b.example"}, 400, 1005),
-        ({"target_url": "https://["}, 400, 1005),
-        ({"target_url": 7}, 400, 1005),
+        *(({"target_url": url}, 400, 1005) for url in ("ftp://127.0.0.1", "https://a.example:99999", "https://[")),
         ({"target_url": "https://a.example/?version=1999-01-01"}, 400, 1005),
         ({"target_url": "https://taken.example"}, 409, 1005),
-        ({"target_url": None}, 400, 1001),
-        ({"subscribed_events": []}, 400, 1005),
         ({"subscribed_events": ["message.recieved"]}, 400, 1005),
         ({"subscribed_events": ["message.read", "message.read"]}, 400, 1005),
-        ({"phone_numbers": ["12025550100"]}, 400, 1002),
         ({"routing_key_header": "Content-Type"}, 400, 1005),
         ({"routing_key_header": "a b"}, 400, 1005),
     ]
@@ -405,14 +392,6 @@ async def test_a_crash_of_an_in_process_receiver_is_a_failed_attempt(
     assert len(receiver.requests) == 2
     assert "secret words" not in caplog.text
     assert PERSON not in caplog.text
-
-
-async def test_an_unreachable_port_is_a_quick_failure_over_real_sockets() -> None:
-    async with Emulator() as emulator:
-        emulator.subscribe("http://127.0.0.1:9/hook", RECEIVED)
-        say(emulator)
-        await emulator.flush()
-        assert [one.status for one in emulator.world.deliveries.history[0].attempts] == [None]
 
 
 async def test_deliveries_and_replay_are_seen_through_the_control_api(

@@ -22,26 +22,34 @@ def arriving(app: ASGIApp, address: str) -> httpx.ASGITransport:
     return httpx.ASGITransport(there)
 
 
-async def test_the_address_at_which_a_connection_arrives_is_let_in(
+async def test_this_machine_and_the_address_at_which_a_connection_arrives_are_let_in_and_no_other_host(
     emulator: Emulator, subtests: pytest.Subtests
 ) -> None:
-    for arrived, host in [
-        ("192.168.1.5", "192.168.1.5:4010"),
-        ("::ffff:192.168.1.5", "192.168.1.5"),  # a socket for IPv6 and IPv4
+    lan = "192.168.1.5"
+    let_in = [
+        *(("127.0.0.1", host) for host in ("127.0.0.1:1", "localhost", "[::1]:4010", "LOCALHOST:80")),
+        (lan, "192.168.1.5:4010"),
+        ("::ffff:192.168.1.5", lan),  # a socket for IPv6 and IPv4
         ("fd00::1", "[fd00::1]:4010"),
         ("fe80::1%eth0", "[fe80::1]"),
-    ]:
-        with subtests.test(arrived=arrived):
+    ]
+    others = [
+        *(("127.0.0.1", host) for host in ("evil.example", "127.0.0.1.evil.example", "", "[::1", "localhost.evil")),
+        *(
+            (lan, host)
+            for host in ("evil.example", "192.168.1.6", "[fd00::1]", "192.168.1.5.evil.example", "0xc0a80105")
+        ),
+    ]
+    for arrived, host in let_in + others:
+        with subtests.test(arrived=arrived, host=host):
             async with httpx.AsyncClient(transport=arriving(create_app(emulator), arrived)) as client:
-                assert (await client.get("http://x/emulator/state", headers={"host": host})).status_code == 200
-
-
-async def test_no_other_host_is_let_in_by_that_address(emulator: Emulator, subtests: pytest.Subtests) -> None:
-    for host in ["evil.example", "192.168.1.6", "[fd00::1]", "192.168.1.5.evil.example", "0xc0a80105"]:
-        with subtests.test(host=host):
-            async with httpx.AsyncClient(transport=arriving(create_app(emulator), "192.168.1.5")) as client:
                 answer = await client.get("http://x/emulator/state", headers={"host": host})
-            assert "--allow-host" in refused(answer, 403, 2005)["message"]
+                if (arrived, host) in let_in:
+                    assert answer.status_code == 200
+                    continue
+                assert "--allow-host" in refused(answer, 403, 2005)["message"]
+                for path in ("", "v3/phone_numbers", "attachments/x/y"):
+                    refused(await client.get(f"http://x/{path}", headers={"host": host}), 403, 2005)
 
 
 async def test_a_host_that_is_allowed_is_let_in_and_is_an_origin_of_its_own(emulator: Emulator) -> None:

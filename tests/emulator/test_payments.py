@@ -188,10 +188,6 @@ async def test_r96_one_audit_at_a_time_and_then_none_for_an_hour(emulator: Emula
     refused(await api.get(path), 404, 2001)
 
 
-async def test_r96_rcs_is_not_checked_for_e_mails(api: Api) -> None:
-    refused(await api.post("/v3/capability/check_rcs", json={"address": "a@b.co"}), 400, 1005)
-
-
 async def test_r15_in_a_sandbox_people_write_first_and_100_messages_a_day_are_the_limit(
     api: Api, emulator: Emulator
 ) -> None:

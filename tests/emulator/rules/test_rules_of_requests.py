@@ -110,11 +110,6 @@ async def test_unknown_paths_and_methods_have_the_envelope_too(api: Api) -> None
     refused(await api.patch("/v3/chats"), 405, 1005)
 
 
-async def test_both_prefixes_are_served(api: Api) -> None:
-    for prefix in ("", "/api/partner"):
-        assert (await api.get(f"{prefix}/v3/phone_numbers")).json()["phone_numbers"][0]["phone_number"] == LINE
-
-
 async def test_half_a_surrogate_pair_survives_the_way_in_and_out(api: Api) -> None:
     raw = b'{"from":"+12025550100","to":["+14155550142"],"message":{"parts":[{"type":"text","value":"\\ud83d!"}]}}'
     answer = await api.post("/v3/chats", content=raw, headers={"content-type": "application/json"})
