@@ -104,8 +104,7 @@ if TYPE_CHECKING:
         PollVoteAdded,
         PollVoteRemoved,
     )
-    from linqbot.linq.events.posted import Posted
-    from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
+    from linqbot.linq.events.proactive import BroadcastDone, Posted, ScheduleDue
 
 __all__ = [
     "ApiTokenActivated",

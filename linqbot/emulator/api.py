@@ -34,7 +34,7 @@ from linqbot.emulator.endpoints import (
     v2,
 )
 from linqbot.emulator.endpoints.endpoint import ApiRequest, Handler
-from linqbot.emulator.engine.send_policy import check_media
+from linqbot.emulator.engine.sending import check_media
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
 from linqbot.emulator.model.documents import iso, new_id

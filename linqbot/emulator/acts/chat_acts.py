@@ -10,7 +10,7 @@ from pydantic import Field
 
 from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, NotEmpty, active_member
 from linqbot.emulator.endpoints import contacts, lines, locations, payments, polls
-from linqbot.emulator.engine import chat_state, send_policy
+from linqbot.emulator.engine import chat_state, sending
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import conflict, existing, not_found
@@ -117,7 +117,7 @@ class ShareLocation(ByPerson):
         if self.state == "stopped":
             locations.end(world, chat, active_member(chat, self.from_).handle)
             return
-        send_policy.check_present(chat)
+        sending.check_present(chat)
         handle = active_member(chat, self.from_).handle
         locations.begin(world, chat, handle, self.latitude, self.longitude, for_s=self.for_s)
 
@@ -143,7 +143,7 @@ class MakePoll(ByPerson):
 
     def perform(self, world: World) -> dict[str, str]:
         chat = world.state.chat(self.chat_id)
-        send_policy.check_present(chat)
+        sending.check_present(chat)
         if chat.service != "iMessage":
             raise conflict("Polls need an iMessage chat")
         message = polls.receive(world, chat, active_member(chat, self.from_), self.options)
@@ -215,7 +215,7 @@ class SetOptOut(Body):
     opted_out: bool = Field(description="While true, Linq refuses messages to the person with 403 and code 2024.")
 
     def perform(self, world: World) -> None:
-        send_policy.set_opt_out(world, self.handle, is_out=self.opted_out)
+        sending.set_opt_out(world, self.handle, is_out=self.opted_out)
 
 
 class SetProvider(Body):

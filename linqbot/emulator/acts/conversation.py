@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from linqbot.emulator.endpoints import attachments, messages, reactions
-from linqbot.emulator.engine import chat_state, content, send_policy, sending
+from linqbot.emulator.engine import chat_state, content, sending
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
@@ -220,7 +220,7 @@ class Write(ByPerson):
             world, chat, sender, shown, effect=effect, reply_to=answered, sent_at=sent_at, reconciled_at=reconciled_at
         )
         texts = [part.value for part in shown if isinstance(part, TextPartRecord)]
-        send_policy.note_text(world, chat, self.from_, texts[0] if len(shown) == len(texts) == 1 else "")
+        sending.note_text(world, chat, self.from_, texts[0] if len(shown) == len(texts) == 1 else "")
         world.emit_message("message.received", chat, message)
         world.show_chat(chat)
         world.show_message(message)
@@ -236,7 +236,7 @@ class Write(ByPerson):
             service = self.service or world.state.service_of(self.from_)
             return _chat_with(world, line, [self.from_, *self.group], service)
         chat = world.state.chat(self.chat_id)
-        send_policy.check_present(chat)
+        sending.check_present(chat)
         if chat.line != line.phone_number:
             raise conflict("This chat belongs to another line")
         return chat

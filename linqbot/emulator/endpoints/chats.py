@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest, page
-from linqbot.emulator.engine import chat_state, content, send_policy
+from linqbot.emulator.engine import chat_state, content, sending
 from linqbot.emulator.engine.sending import is_inferior, line_of_account, repeated, send, send_content, service_for
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
@@ -67,7 +67,7 @@ def open_with(
     service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
     parts = content.parts(world, asked, is_group=len(people) > 1, service=service)
     content.reply_to(world, None, asked.get("reply_to"))
-    send_policy.check_send(world, line, people, override_optout=override_optout)
+    sending.check_send(world, line, people, override_optout=override_optout)
     chat = chat_state.open_chat(world, line, people, service)
     return send(world, chat, asked, parts=parts, can_arrive=can_arrive, service=service, key=key)
 
@@ -90,7 +90,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
     chat = present(world, request)
     if not chat.is_group:
         raise conflict("Only group chats can be changed")
-    send_policy.check_line(world.line_of(chat))
+    sending.check_line(world.line_of(chat))
     if "display_name" in request.body:
         chat_state.set_look(world, chat, chat.me, "name", request.body["display_name"])
     if "group_chat_icon" in request.body:
@@ -103,7 +103,7 @@ def leave(world: World, request: ApiRequest) -> EndpointResponse:
     chat = present(world, request)
     if not chat.is_group or chat.service != "iMessage" or len(chat.active) < 4:
         raise conflict("Only an iMessage group of at least four can be left")
-    send_policy.check_line(world.line_of(chat))
+    sending.check_line(world.line_of(chat))
     chat_state.depart(world, chat, chat.me, by=chat.line)
     return accepted("Leave group chat queued")
 
@@ -150,14 +150,14 @@ def send_message(world: World, request: ApiRequest) -> EndpointResponse:
 def writable(world: World, request: ApiRequest) -> ChatRecord:
     """Return the chat in the path, in which our line may do something now (R6, R13, R61)."""
     chat = world.state.chat(request.path["chat_id"])
-    send_policy.check_able(world, chat)
+    sending.check_able(world, chat)
     return chat
 
 
 def present(world: World, request: ApiRequest) -> ChatRecord:
     """Return the chat in the path (R6, R61)."""
     chat = world.state.chat(request.path["chat_id"])
-    send_policy.check_present(chat)
+    sending.check_present(chat)
     return chat
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from linqbot.emulator.endpoints.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest
-from linqbot.emulator.engine import send_policy
+from linqbot.emulator.engine import sending
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found
@@ -31,7 +31,7 @@ def ask(world: World, request: ApiRequest) -> EndpointResponse:
         raise conflict("A location can be asked for in direct chats only", 2016)
     if chat.service != "iMessage":
         raise conflict("A location request needs iMessage", 2017)
-    send_policy.check_line(world.line_of(chat))
+    sending.check_line(world.line_of(chat))
     if any(_share(world, chat, member.handle) for member in chat.others):
         raise conflict("The location is being shared already")
     if chat.location_asked_at is not None and now < chat.location_asked_at + ASK_EVERY_S:

@@ -10,8 +10,7 @@ from linqbot.emulator.endpoints import chats
 from linqbot.emulator.endpoints.endpoint import ApiRequest, page
 from linqbot.emulator.engine import content
 from linqbot.emulator.engine.content import CATALOGUE
-from linqbot.emulator.engine.send_policy import check_able, check_present, check_send
-from linqbot.emulator.engine.sending import repeated, send, send_content
+from linqbot.emulator.engine.sending import check_able, check_present, check_send, repeated, send, send_content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, conflict, existing, invalid

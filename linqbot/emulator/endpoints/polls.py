@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from linqbot.emulator.endpoints.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest
-from linqbot.emulator.engine import chat_state, send_policy
+from linqbot.emulator.engine import chat_state, sending
 from linqbot.emulator.engine.sending import repeated, send
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
@@ -21,7 +21,7 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
     if message is None:
         if chat.service != "iMessage":
             raise invalid("Polls need an iMessage chat")
-        send_policy.check_send(world, world.line_of(chat), chat.people, override_optout=False)
+        sending.check_send(world, world.line_of(chat), chat.people, override_optout=False)
         poll = new_poll(world, chat.me, [option["text"] for option in asked["options"]])
         message = send(world, chat, {}, parts=[], key=asked.get("idempotency_key"), poll=poll)
     return EndpointResponse(202, _envelope(message))
@@ -40,7 +40,7 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
     """Add options to a poll. With zero retention the request also lists the present options first (R87)."""
     message, poll = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
-    send_policy.check_able(world, chat)
+    sending.check_able(world, chat)
     texts = [option["text"] for option in request.body["options"]]
     if world.line_of(chat).zero_retention:
         known = [option.text for option in poll.options]
@@ -55,7 +55,7 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
     message, _ = world.state.poll(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
-    send_policy.check_able(world, chat)
+    sending.check_able(world, chat)
     toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
     return EndpointResponse(202, _envelope(message))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from linqbot.emulator.endpoints import attachments
 from linqbot.emulator.endpoints.endpoint import ApiRequest
-from linqbot.emulator.engine import content, send_policy
+from linqbot.emulator.engine import content, sending
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import EndpointResponse, accepted, existing, invalid, trace_id
@@ -20,7 +20,7 @@ from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member,
 def react(world: World, request: ApiRequest) -> EndpointResponse:
     body, message = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
-    send_policy.check_able(world, chat)
+    sending.check_able(world, chat)
     image = None
     if body["type"] == "sticker":
         if chat.service != "iMessage":
@@ -111,7 +111,7 @@ _PLACES = frozenset(each.name for each in fields(StickerPlacement))
 
 def place(world: World, request: ApiRequest) -> EndpointResponse:
     message = world.state.message(request.path["message_id"])
-    send_policy.check_present(world.state.chats[message.chat_id])
+    sending.check_present(world.state.chats[message.chat_id])
     reaction = existing(
         next((one for one in message.reactions if one.id == request.path["reaction_id"]), None), "reaction"
     )
