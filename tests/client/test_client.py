@@ -182,14 +182,6 @@ async def test_v2_asks_with_its_own_header_and_numbers_its_pages() -> None:
     assert "authorization" not in asked[0].headers
 
 
-async def test_v2s_own_error_envelope_is_understood() -> None:
-    body = {"errors": [{"status": 401, "code": "unauthorized", "title": "Unauthorized", "detail": "Invalid token"}]}
-    async with client_over(Recorder(401, body)) as client:
-        with pytest.raises(LinqApiError) as caught:
-            await client.v2.list_chats(phone_number="13343284472")
-    assert (caught.value.status, caught.value.message) == (401, "Invalid token")
-
-
 async def test_a_key_whose_file_has_changed_is_read_again_when_linq_refuses_it(tmp_path: Path) -> None:
     file, valid, asked = tmp_path / "key", "new-token", []
 

@@ -1,6 +1,6 @@
 """The unmodified official Python SDK against the emulator on a real socket.
 
-Every endpoint is called, and every answer is strictly checked by the SDK's own models.
+Every answer is strictly checked by the SDK's own models. `tests/client/test_client.py` calls every endpoint, without a socket.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from emulator.conftest import FRIEND, LINE, PERSON, THIRD, say
-from linqbot.emulator.acts.chat_acts import ShareLocation, Vote
-from linqbot.emulator.acts.conversation import React, Write
+from emulator.conftest import FRIEND, LINE, PERSON, say
+from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
@@ -118,69 +117,6 @@ async def test_the_official_client_writes_reads_and_changes_messages(client: Asy
     await client.messages.delete(sent.message.id)
     with pytest.raises(linq.NotFoundError):
         await client.messages.retrieve(sent.message.id)
-
-
-async def test_messages_without_naming_a_line(client: AsyncLinqAPIV3) -> None:
-    first = await client.messages.create(to=[PERSON], message=text("https://example.com goes"))
-    assert (first.created_new_chat, first.from_selection.reason) == (True, "new_best_number")
-    second = await client.messages.create(to=[PERSON], message=text("two"), exclude_from=["+12025550999"])
-    assert (second.chat_id, second.from_selection.reason) == (first.chat_id, "reused_active_chat")
-    card: Any = {
-        "type": "imessage_app",
-        "app": {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"},
-        "layout": {"caption": "Look"},
-        "url": "https://example.com/card",
-    }
-    sent = await client.chats.messages.send(first.chat_id, message={"parts": [card]})
-    with pytest.raises(linq.ConflictError):
-        await client.messages.update_app_card(sent.message.id, layout={"caption": "New"})
-    experience: Any = {"experience": {"name": "link", "action": "open", "params": {"url": "https://example.com"}}}
-    await client.chats.messages.send(first.chat_id, message=experience)
-    assert (await client.experiences.list()).experiences
-    assert (await client.experiences.retrieve("link")).experience == "link"
-
-
-async def test_the_official_client_changes_and_leaves_a_group(client: AsyncLinqAPIV3) -> None:
-    chat_id = (await client.chats.create(from_=LINE, to=[PERSON, FRIEND, THIRD], message=text("all"))).chat.id
-    updated = await client.chats.update(chat_id, display_name="Dinner", group_chat_icon="https://example.com/i.png")
-    assert updated.status == "pending"
-    assert (await client.chats.retrieve(chat_id)).display_name == "Dinner"
-    added = await client.chats.participants.add(chat_id, handle="ana@example.com")
-    assert added.trace_id
-    removed = await client.chats.participants.remove(chat_id, handle="ana@example.com")
-    assert removed.status == "accepted"
-    left = await client.chats.leave_chat(chat_id)
-    assert left.status == "accepted"
-    handles = {one.handle: one.status for one in (await client.chats.retrieve(chat_id)).handles}
-    assert (handles[LINE], handles["ana@example.com"]) == ("left", "removed")
-
-
-async def test_the_official_client_makes_and_reads_a_poll(client: AsyncLinqAPIV3, served: Emulator) -> None:
-    chat_id = (await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))).chat.id
-    poll = await client.chats.polls.create(chat_id, poll={"options": [{"text": "a"}, {"text": "b"}]})
-    option = poll.poll.options[0].option_id
-    await client.messages.poll.vote(poll.message_id, operation="add", option_id=option)
-    served.do(Vote(from_=PERSON, message_id=poll.message_id, option_id=option))
-    served.do(React(from_=PERSON, message_id=poll.message_id, type="love"))
-    await client.messages.poll.add_options(poll.message_id, options=[{"text": "c"}])
-    now = await client.messages.poll.retrieve(poll.message_id)
-    assert (now.poll.total_voters, len(now.poll.options), now.reactions[0].type) == (2, 3, "love")
-    assert (await client.messages.retrieve(poll.message_id)).parts == []
-
-
-async def test_backgrounds_locations_blocking_and_capabilities(client: AsyncLinqAPIV3, served: Emulator) -> None:
-    chat_id = (await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))).chat.id
-    await client.chats.background.set(chat_id, type="dynamic", style="sky", variant="sunset")
-    await client.chats.background.remove(chat_id)
-    assert (await client.chats.location.request(chat_id)).success
-    served.do(ShareLocation(from_=PERSON, chat_id=chat_id, latitude=52.5, longitude=13.4))
-    assert (await client.chats.location.retrieve(chat_id)).data.features[0].geometry.coordinates == [13.4, 52.5]
-    assert (await client.chats.location.stop(chat_id, handle=PERSON)).success
-    assert (await client.capability.check_i_message(address=PERSON)).available
-    assert (await client.capability.check_RCS(address=PERSON)).available
-    assert (await client.blocked_handles.block(handle=PERSON, reason="spam")).blocked_handle.handle == PERSON
-    assert (await client.blocked_handles.list()).blocked_handles[0].reason == "spam"
-    await client.blocked_handles.unblock(handle=PERSON)
 
 
 async def test_attachments_voice_memos_and_cards(client: AsyncLinqAPIV3) -> None:

@@ -55,8 +55,6 @@ class PhoneNumbers(ApiResource):
         Args:
             phone_number_id: The id of the line, a UUID: `PhoneNumber.id`.
             forwarding_number: E.164; None stops forwarding.
-        Raises:
-            LinqApiError: 404 no line with this id.
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/update
         """
         # Linq requires the field even to clear it. `_call` drops fields that are None, and Linq accepts "" instead.
@@ -211,8 +209,6 @@ class Capability(ApiResource):
         Args:
             address: E.164 phone number or e-mail address.
             from_: Your line that would send the message, E.164; None lets Linq choose.
-        Raises:
-            RateLimited: 429/1007 too many checks.
         Source: https://docs.linqapp.com/api/resources/capability/methods/check_i_message
         """
         body = {"address": address, "from": from_}
@@ -228,7 +224,6 @@ class Capability(ApiResource):
             LinqApiError: 400 the address is an e-mail address.
             LinqUnavailable: 503/4004, 503/4009, 503/4010 the check could not be made. This says nothing about the
                 phone, so do not cache it.
-            RateLimited: 429/1007 too many checks.
         Source: https://docs.linqapp.com/api/resources/capability/methods/check_rcs
         """
         body = {"address": address, "from": from_}
@@ -310,8 +305,6 @@ class Subscriptions(ApiResource):
     async def retrieve(self, subscription_id: str) -> WebhookSubscription:
         """Get a subscription by its id, a UUID.
 
-        Raises:
-            LinqApiError: 404 no subscription with this id.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/retrieve
         """
         return await self._read(
@@ -338,8 +331,6 @@ class Subscriptions(ApiResource):
             phone_numbers: An empty list removes the filter and selects all lines.
             routing_id_header, routing_key_header: An empty string resets the first to its default and switches the
                 second off.
-        Raises:
-            LinqApiError: 404 no subscription with this id.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/update
         """
         body = {
@@ -365,8 +356,6 @@ class Subscriptions(ApiResource):
     async def delete(self, subscription_id: str) -> None:
         """Delete a subscription. Events that Linq has not delivered to it yet are lost.
 
-        Raises:
-            LinqApiError: 404 no subscription with this id.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/delete
         """
         await self._call("webhook_subscriptions.delete", path={"subscription_id": subscription_id})

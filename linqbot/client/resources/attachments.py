@@ -95,8 +95,6 @@ class Attachments(ApiResource):
     async def retrieve(self, attachment_id: str) -> Attachment:
         """Get the metadata of a file by its id, a UUID. The `download_url` is signed and short-lived.
 
-        Raises:
-            LinqApiError: 404 no attachment with this id.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/retrieve
         """
         return await self._read(Attachment, "attachments.retrieve", path={"attachment_id": attachment_id})
@@ -104,8 +102,6 @@ class Attachments(ApiResource):
     async def delete(self, attachment_id: str) -> None:
         """Delete a file permanently. Messages that show the file remain, without it.
 
-        Raises:
-            LinqApiError: 404 no attachment with this id.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/delete
         """
         await self._call("attachments.delete", path={"attachment_id": attachment_id})

@@ -67,8 +67,6 @@ class Payments(ApiResource):
     async def retrieve(self, payment_id: str) -> Payment:
         """Get a payment by its id.
 
-        Raises:
-            LinqApiError: 404 no payment with this id.
         Source: https://docs.linqapp.com/api/resources/payments/methods/retrieve
         """
         return await self._read(Payment, "payments.retrieve", path={"payment_id": payment_id})
@@ -76,8 +74,6 @@ class Payments(ApiResource):
     async def cancel(self, payment_id: str) -> Payment:
         """Cancel a payment. `payment.canceled` follows.
 
-        Raises:
-            LinqApiError: 404 no payment with this id.
         Source: https://docs.linqapp.com/api/resources/payments/methods/cancel
         """
         return await self._read(Payment, "payments.cancel", path={"payment_id": payment_id})
@@ -85,8 +81,6 @@ class Payments(ApiResource):
     async def credentials(self, payment_id: str) -> PaymentCredentials:
         """Get the data needed to fetch a payment's card from its provider. Keep this data out of logs.
 
-        Raises:
-            LinqApiError: 404 no payment with this id.
         Source: https://docs.linqapp.com/api/resources/payments/methods/credentials
         """
         return await self._read(PaymentCredentials, "payments.credentials", path={"payment_id": payment_id})

@@ -27,8 +27,8 @@ class ApiResource:
     """A group of methods such as `client.chats`. It holds only `run`, so the client creates a new one on each access.
 
     Every method raises `RuleBroken` if the call would break one of Linq's rules; then nothing was sent. Every method
-    may raise `RateLimited`, `LinqUnavailable` and `LinqApiError`. The section *Raises* of a method adds what is special
-    to it.
+    may raise `RateLimited`, `LinqUnavailable` and `LinqApiError`, such as a 404 for an id or a line that Linq does not know.
+    The section *Raises* of a method adds what is special to it.
     """
 
     __slots__ = ("_run",)
