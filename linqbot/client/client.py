@@ -1,27 +1,26 @@
 """The client: Linq's API as resources with methods, over one sender.
 
 A resource method builds a Call and passes it to `run`. `Client.wrapped` puts the journal and outbound middleware around
-`run`; below them, the client keeps those rate limits that Linq publishes, so that Linq need not respond with 429 (R65, R94).
-Resources are imported on first access: a bot needs few of them. An endpoint without a method can be called with
+`run`. Resources are imported on first access: a bot needs few of them. An endpoint without a method can be called with
 `client.run(prepare("noun.verb"))`. Next step: `sender.py` makes the attempts.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
 from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.client.rate_limits import RateLimits
 from linqbot.client.resources.resource import below
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import BotError, KeyMissing, RateLimited
+from linqbot.errors import BotError, KeyMissing
 from linqbot.linq.types.content import MAX_BYTES, Fetched, Saved
 from linqbot.linq.types.message import MediaPart
 
@@ -266,77 +265,3 @@ def _key_in(path: Path) -> str | None:
         log.warning("client.key_unreadable", file=str(path), to_do="Put the token of your Linq account into the file.")
         return None
     return key
-
-
-# --- Linq's published rate limits -------------------------------------------------------------------------------------
-
-
-class RateLimit(NamedTuple):
-    """At most `max_calls` calls within `window_s`, for each subject such as a chat or a line.
-
-    Attributes:
-        allowance: The end of the sentence "Linq allows this …".
-    """
-
-    rule: str
-    max_calls: int
-    window_s: float
-    allowance: str
-
-
-CARD_SHARES = RateLimit("R65", 1, 300.0, "once per chat in five minutes")
-CARD_WRITES = RateLimit("R94", 3, 600.0, "three times per line in ten minutes, creating and updating together")
-LIMITED: Final[Mapping[str, RateLimit]] = {
-    "chats.share_contact_card": CARD_SHARES,
-    "contact_card.create": CARD_WRITES,
-    "contact_card.update": CARD_WRITES,
-}
-
-_LONGEST_WINDOW_S = max(CARD_SHARES.window_s, CARD_WRITES.window_s)
-
-
-@dataclass(slots=True)
-class RateLimits:
-    """Makes calls within the limits, and knows the times of the recent ones, by rate limit and subject.
-
-    It counts only its own calls. The limit of messages to a person is kept by the worker: `engine/rate_limit.py`.
-
-    Attributes:
-        sender: Sends the calls.
-    """
-
-    sender: Run
-    clock: Clock
-    _spent: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
-
-    def run(self, call: Call) -> Awaitable[ApiResponse]:
-        """Make a call. One that has failed does not count.
-
-        Raises:
-            RateLimited: The limit is reached. Nothing was sent; `retry_after_s` is the time until the next call is
-                allowed.
-        """
-        rate_limit = LIMITED.get(call.name)
-        return self.sender(call) if rate_limit is None else self._limited(call, rate_limit)
-
-    async def _limited(self, call: Call, rate_limit: RateLimit) -> ApiResponse:
-        place = rate_limit.rule, _subject(call)
-        now = self.clock.now()
-        # Times to come are those from before the clock was set back.
-        recent = [at for at in self._spent.get(place, ()) if now - rate_limit.window_s < at <= now]
-        if len(recent) >= rate_limit.max_calls:
-            wait_s = recent[-rate_limit.max_calls] + rate_limit.window_s - now
-            said = f"{rate_limit.rule}: not sent, because Linq allows this {rate_limit.allowance}. Wait {wait_s:.0f} s."
-            raise RateLimited(said, status=429, code=1007, retry_after_s=wait_s, call=call.name)
-        response = await self.sender(call)
-        now = self.clock.now()
-        for old in [key for key, spent in self._spent.items() if spent[-1] <= now - _LONGEST_WINDOW_S]:
-            del self._spent[old]  # outside of every window
-        self._spent.setdefault(place, deque(maxlen=rate_limit.max_calls)).append(now)
-        return response
-
-
-def _subject(call: Call) -> str:
-    """Return what the limit of a call counts by: the line of a contact card, or the path, which has the id of the chat."""
-    line = dict(call.query).get("phone_number") or (call.body or {}).get("phone_number")
-    return str(line) if line else call.path
