@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
@@ -14,6 +14,9 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
+
+if TYPE_CHECKING:
+    from emulator.everything import World
 
 LINE = "+12025550100"
 OTHER_LINE = "+12025550101"
@@ -140,3 +143,10 @@ def chat(emulator: Emulator) -> Ids:
 def group(emulator: Emulator) -> Ids:
     """A group of four with our line in it."""
     return say(emulator, "hi all", group=[FRIEND, THIRD])
+
+
+@pytest.fixture
+def world(emulator: Emulator, api: Api, receiver: Receiver) -> World:
+    from emulator.everything import World  # which imports this file
+
+    return World(emulator, api, receiver)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from emulator.conftest import LINE, OTHER_LINE, PERSON, Api, Receiver, refused, say
-from linqbot.emulator.acts.chat_acts import Connect, Pay, SetProvider
+from linqbot.emulator.acts.chat_acts import Pay, SetProvider
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 
@@ -153,18 +153,6 @@ async def test_a_payment_provider_is_connected_by_its_hosted_page(api: Api) -> N
     assert (joined["status"], joined["hosted_url"].startswith("https://natural")) == ("onboarding", True)
     refused(await api.get(f"{path}/cash"), 404, 2001)
     refused(await api.post(f"{path}/natural/connect", json={}), 400, 1001)
-
-
-async def test_payments_are_saved_with_the_state(emulator: Emulator, api: Api) -> None:
-    made = (await ask(api, "k1", metadata={"a": "b"})).json()
-    emulator.do(Connect(from_=PERSON))
-    payment = await charge(api, "k2")
-    emulator.reset(emulator.save_state())
-    assert (await api.get(f"/v3/payment_requests/{made['id']}")).json() == made
-    assert (await ask(api, "k1")).json()["id"] == made["id"]
-    assert await charge(api, "k2") == payment
-    emulator.advance(86400)
-    assert (await api.get(f"/v3/payment_requests/{made['id']}")).json()["status"] == "expired"
 
 
 async def test_r96_one_audit_at_a_time_and_then_none_for_an_hour(emulator: Emulator, api: Api) -> None:
