@@ -45,17 +45,11 @@ async def test_r91_an_upload_must_be_as_announced_and_in_time(emulator: Emulator
     assert await put(api, late) == 403
 
 
-async def send(api: Api, chat: Ids, part: dict[str, Any]) -> dict[str, Any]:
-    answer = await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": {"parts": [part]}})
-    assert answer.status_code == 202, answer.text
-    return dict(answer.json()["message"])
-
-
 async def test_an_attachment_may_be_sent_while_its_bytes_are_on_their_way(
     emulator: Emulator, api: Api, chat: Ids
 ) -> None:
     upload = await announce(api, filename="song.mp3", content_type="audio/mp3")
-    message = await send(api, chat, {"type": "media", "attachment_id": upload["attachment_id"]})
+    message = await api.sent(chat, {"type": "media", "attachment_id": upload["attachment_id"]})
     (part,) = message["parts"]
     assert (part["id"], part["mime_type"], part["size_bytes"]) == (upload["attachment_id"], "audio/mpeg", 4)
     assert part["url"] == upload["download_url"]
@@ -71,7 +65,7 @@ async def test_a_message_with_a_file_that_was_announced_and_not_uploaded_fails(
     emulator.subscribe("https://bot.example/hook", ["message.sent", "message.delivered", "message.failed"])
     image = {"attachment_id": (await announce(api))["attachment_id"]}
     text = {"type": "text", "value": "hi", "inline_stickers": [image | {"range": [0, 2]}]}
-    message = await send(api, chat, text if is_sticker else {"type": "media"} | image)
+    message = await api.sent(chat, text if is_sticker else {"type": "media"} | image)
     emulator.advance(1)
     await emulator.flush()
     assert emulator.state.messages[message["id"]].status == "failed"
@@ -86,23 +80,21 @@ async def test_an_uploaded_file_that_a_saved_state_leaves_out_can_still_be_sent(
     upload = await announce(api)
     assert await put(api, upload) == 200
     emulator.reset(emulator.save_state(with_files=False))
-    message = await send(api, chat, {"type": "media", "attachment_id": upload["attachment_id"]})
+    message = await api.sent(chat, {"type": "media", "attachment_id": upload["attachment_id"]})
     emulator.advance(1)
     assert emulator.state.messages[message["id"]].status == "delivered"
 
 
 async def test_an_own_download_url_is_the_same_attachment(api: Api, chat: Ids) -> None:
     upload = await announce(api)
-    body = {"message": {"parts": [{"type": "media", "url": upload["download_url"]}]}}
-    part = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["parts"][0]
+    part = (await api.sent(chat, {"type": "media", "url": upload["download_url"]}))["parts"][0]
     assert part["id"] == upload["attachment_id"]
 
 
 async def test_r93_a_deleted_attachment_cannot_be_used_or_downloaded(api: Api, chat: Ids) -> None:
     upload = await announce(api)
     await put(api, upload)
-    body = {"message": {"parts": [{"type": "media", "attachment_id": upload["attachment_id"]}]}}
-    message = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
+    message = (await api.sent(chat, {"type": "media", "attachment_id": upload["attachment_id"]}))["id"]
     path = f"/v3/attachments/{upload['attachment_id']}"
     assert (await api.delete(path)).status_code == 204
     refused(await api.delete(path), 404, 2003)

@@ -297,8 +297,7 @@ async def test_a_message_that_fails_has_the_code_of_the_fault(
 ) -> None:
     emulator.subscribe("https://hook.example", ["message.sent", "message.failed", "message.delivered"])
     emulator.add_fault(Fault(on="message", match=PERSON, code=4005))
-    body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
-    sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
+    sent = (await api.sent(chat))["id"]
     emulator.advance(1)
     await emulator.flush()
     assert receiver.types == ["message.failed"]
@@ -308,8 +307,7 @@ async def test_a_message_that_fails_has_the_code_of_the_fault(
 
 
 async def test_a_far_jump_of_the_clock_gives_each_step_its_own_time(emulator: Emulator, api: Api, chat: Ids) -> None:
-    body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
-    sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
+    sent = (await api.sent(chat))["id"]
     emulator.advance(10**6)
     message = emulator.state.messages[sent]
     assert message.delivered_at is not None
@@ -320,10 +318,7 @@ async def test_reading_brings_a_message_through_every_step(
     emulator: Emulator, api: Api, receiver: Receiver, chat: Ids
 ) -> None:
     emulator.subscribe("https://hook.example", ["message.sent", "message.delivered", "message.read"])
-    body = {"message": {"parts": [{"type": "text", "value": "a"}]}}
-    path = f"/v3/chats/{chat['chat_id']}/messages"
-    first = (await api.post(path, json=body)).json()["message"]["id"]
-    second = (await api.post(path, json=body)).json()["message"]["id"]
+    first, second = (await api.sent(chat))["id"], (await api.sent(chat))["id"]
     emulator.do(Read(from_=PERSON, chat_id=chat["chat_id"], message_id=first))
     await emulator.flush()
     assert receiver.types == ["message.sent", "message.delivered", "message.read"]

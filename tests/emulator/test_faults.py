@@ -47,19 +47,12 @@ async def test_a_fault_without_a_number_of_times_lasts_until_it_is_removed(api: 
     refused(await api.delete(f"/emulator/faults/{fault_id}"), 404, 2001)
 
 
-async def test_removing_one_fault_leaves_the_others(api: Api) -> None:
-    first = await switch_on(api, on="api", status=500)
-    second = await switch_on(api, on="delivery", duplicate=True)
-    await api.delete(f"/emulator/faults/{first}")
-    assert [fault["id"] for fault in (await conditions(api))["faults"]] == [second]
-
-
 async def test_a_fault_can_name_an_endpoint(api: Api, chat: Ids) -> None:
     await switch_on(api, on="api", match="chats.messages.send", status=500)
     assert (await api.post(f"/v3/chats/{chat['chat_id']}/typing")).status_code == 204
     assert (await api.get(f"/v3/chats/{chat['chat_id']}/messages")).status_code == 200
-    assert (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=SEND)).status_code == 500
-    assert (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=SEND)).status_code == 202
+    assert (await api.write(chat)).status_code == 500
+    assert (await api.write(chat)).status_code == 202
 
 
 async def test_a_call_of_no_endpoint_meets_faults_for_all_calls_only(api: Api) -> None:
@@ -74,7 +67,7 @@ async def test_a_closed_connection_does_nothing_and_looks_like_a_server_that_han
 ) -> None:
     await switch_on(api, on="api", drop="connection")
     with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
-        await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=SEND)
+        await api.write(chat)
     assert len(emulator.state.messages) == 1
     (call,) = (await api.get("/emulator/state")).json()["calls"]
     assert (call["status"], call["lost"], call["chat_id"]) == (None, "connection", chat["chat_id"])

@@ -88,8 +88,7 @@ async def test_what_was_delivered_while_the_receivers_storage_was_copied_is_deli
 
 
 async def test_a_message_on_its_way_still_arrives(emulator: Emulator, api: Api, chat: Ids) -> None:
-    body = {"message": {"parts": [{"type": "text", "value": "hello"}]}}
-    sent = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["id"]
+    sent = (await api.sent(chat, {"type": "text", "value": "hello"}))["id"]
     emulator.advance(0.3)
     assert emulator.state.messages[sent].status == "sent"
     rewinding.restore(emulator, now(emulator))

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import itertools
 import tracemalloc
-import zlib
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -156,29 +155,6 @@ async def test_fields_that_come_twice_are_one_list_and_found_in_any_case() -> No
     assert headers.get("gänge") is headers.get("日本") is None
     assert set(headers) == {"content-length", "x-a", "x-empty"}
     assert len(headers) == 3
-
-
-BARE = zlib.compressobj(wbits=-15)
-BARE_ABC = BARE.compress(b"abc" * 99) + BARE.flush()
-
-
-async def test_packed_content_is_unpacked(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[bytes, str]] = [
-        (gzip.compress(b"abc" * 99), "gzip"),
-        (gzip.compress(b"abc" * 99), " X-GZIP "),
-        (zlib.compress(b"abc" * 99), "deflate"),
-        (BARE_ABC, "deflate"),
-        (gzip.compress(zlib.compress(b"abc" * 99)), "deflate, gzip"),
-        (b"abc" * 99, "identity"),
-        (b"abc" * 99, "br"),
-    ]
-    for packed, encoding in rows:
-        with subtests.test(packed=packed):
-            async with (
-                raw(always(said(packed, "200 OK", f"Content-Encoding: {encoding}"))) as server,
-                pooled(server) as pool,
-            ):
-                assert (await pool.send(get(server))).content == b"abc" * 99
 
 
 # --- invalid responses ----------------------------------------------------------------------------------------------

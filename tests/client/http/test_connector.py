@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import trustme
-from client.raw_server import LOOPS, Peer, Raw, always, field, raw, said, whole
+from client.raw_server import LOOPS, Peer, Play, Raw, always, field, once, raw, said, whole
 from patience import PATIENCE_S
 
 from linqbot.client.http.addresses import Origin, target
@@ -254,25 +254,25 @@ async def test_an_ipv6_address_is_reached_and_named_in_brackets() -> None:
     await asyncio.sleep(0.01)
 
 
-async def test_an_unknown_name_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def unknown(*_args: Any, **_options: Any) -> Any:
-        raise socket.gaierror(socket.EAI_NONAME, "unknown")
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
-    error, _ = await failed(Origin("http", "linq.test", 80))
-    assert isinstance(error.__cause__, socket.gaierror)
-    assert str(error) == "gaierror: the host's name cannot be resolved"
-
-
-async def test_a_network_without_a_way_to_the_host_is_named_in_the_systems_words(
+async def test_a_host_that_cannot_be_reached_is_named_without_what_the_system_quotes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def unreachable(*_args: Any, **_options: Any) -> Any:
-        raise OSError(errno.ENETUNREACH, "a text with the address")
+    unknown, unreachable = socket.gaierror(socket.EAI_NONAME, "unknown"), OSError(errno.ENETUNREACH, "with the address")
 
-    monkeypatch.setattr("aiohappyeyeballs.start_connection", unreachable)
-    error, _ = await failed(Origin("http", "127.0.0.1", 80))
-    assert str(error) == f"OSError: {os.strerror(errno.ENETUNREACH)}"
+    def failing(error: OSError) -> Any:
+        async def fails(*_args: Any, **_options: Any) -> Any:
+            raise error
+
+        return fails
+
+    for error, host, said_ in (
+        (unknown, "linq.test", "gaierror: the host's name cannot be resolved"),
+        (unreachable, "127.0.0.1", f"OSError: {os.strerror(errno.ENETUNREACH)}"),
+    ):
+        monkeypatch.setattr("aiohappyeyeballs.start_connection", failing(error))
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", failing(error))
+        caught, _ = await failed(Origin("http", host, 80))
+        assert str(caught) == said_
 
 
 async def test_connections_opened_together_share_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,44 +385,34 @@ async def test_the_name_is_verified_through_the_tunnel_too(authority: trustme.CA
         assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "the proxy responded with 407; put a user and a password"),
-        (b"HTTP/1.1 502 Bad\r\nContent-Length: 3\r\n\r\nabc", "the proxy responded with 502$"),
-        (b"nonsense\r\n\r\n", ""),
-        (b"", ""),
-    ],
-    ids=str,
-)
-async def test_a_proxy_that_makes_no_tunnel_is_no_connection(authority: trustme.CA, answer: bytes, words: str) -> None:
-    async def play(peer: Peer) -> None:
-        await peer.request()
-        await peer.say(answer)
-
-    async with raw(play) as server:
-        error, _ = await failed(Origin("https", "linq.test", 443), proxy=Proxy(server.origin))
-        assert re.search(words, str(error))
-        while server.open:
-            await asyncio.sleep(0)
-
-
-async def test_a_proxy_that_is_not_there_is_no_connection(authority: trustme.CA) -> None:
-    async with raw(always(b"")) as server:
-        gone = server.origin
-    error, _ = await failed(Origin("https", "linq.test", 443), proxy=Proxy(gone))
-    assert isinstance(error.__cause__, ConnectionRefusedError)
-    assert str(error) == f"no connection to the proxy {gone}: ConnectionRefusedError"
-
-
-async def test_a_proxy_that_stays_silent_is_named(authority: trustme.CA) -> None:
+async def test_a_proxy_that_makes_no_tunnel_is_no_connection_and_is_named(
+    authority: trustme.CA, subtests: pytest.Subtests
+) -> None:
     async def silent(peer: Peer) -> None:
         await peer.request()
         await asyncio.Event().wait()
 
-    async with raw(silent) as server:
-        error, _ = await failed(Origin("https", "linq.test", 443), proxy=Proxy(server.origin), connect_timeout_s=0.05)
-        assert str(error) == f"no connection through the proxy {server.origin} within 0.05 s"
+    rows: list[tuple[Play, str]] = [
+        (
+            once(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"),
+            "the proxy responded with 407; put a user and a password",
+        ),
+        (once(b"HTTP/1.1 502 Bad\r\nContent-Length: 3\r\n\r\nabc"), "the proxy responded with 502$"),
+        (once(b"nonsense\r\n\r\n"), ""),
+        (once(b""), ""),
+        (silent, "no connection through the proxy http://127.* within 0.1 s$"),
+    ]
+    for play, words in rows:
+        with subtests.test(words=words):
+            limit_s = 0.1 if play is silent else PATIENCE_S
+            async with raw(play) as server:
+                proxy = Proxy(server.origin)
+                error, _ = await failed(Origin("https", "linq.test", 443), proxy=proxy, connect_timeout_s=limit_s)
+                assert re.search(words, str(error))
+                while server.open and play is not silent:
+                    await asyncio.sleep(0)
+    gone, _ = await failed(Origin("https", "linq.test", 443), proxy=proxy)  # its server has ended
+    assert str(gone) == f"no connection to the proxy {proxy.origin}: ConnectionRefusedError"
 
 
 def test_which_proxy_is_the_environments_to_say(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:

@@ -121,6 +121,18 @@ def test_what_was_packed_comes_out_as_it_went_in(content: bytes) -> None:
     assert unpacked(zlib.compress(content), "deflate") == content
 
 
+def test_each_coding_is_unpacked_under_each_of_its_names_and_others_stay_as_they_are() -> None:
+    plain, bare = b"abc" * 99, zlib.compressobj(wbits=-15)
+    for packed, coding in (
+        (gzip.compress(plain), " X-GZIP "),
+        (bare.compress(plain) + bare.flush(), "deflate"),
+        (gzip.compress(zlib.compress(plain)), "deflate, gzip"),
+        (plain, "identity"),
+        (plain, "br"),
+    ):
+        assert unpacked(packed, coding) == plain
+
+
 def test_a_small_answer_does_not_unpack_to_a_large_one() -> None:
     bomb = gzip.compress(b"\x00" * 2_000_000)
     with pytest.raises(MalformedResponse, match="more than 1000000 bytes"):
