@@ -24,7 +24,7 @@ def v3(code: int = 1005, message: str = "Invalid value", **more: Any) -> dict[st
     return {"success": False, "error": {"status": 400, "code": code, "message": message, **more}, "trace_id": "ab12"}
 
 
-def test_the_status_decides_the_class(subtests: pytest.Subtests) -> None:
+def test_the_status_decides_the_class_and_of_some_whatever_the_body_is(subtests: pytest.Subtests) -> None:
     rows: list[tuple[int, type]] = [
         (400, LinqApiError),
         (401, LinqApiError),
@@ -39,9 +39,13 @@ def test_the_status_decides_the_class(subtests: pytest.Subtests) -> None:
     ]
     for status, kind in rows:
         with subtests.test(status=status, kind=kind):
-            caught = error(status, v3())
-            assert type(caught) is kind
-            assert caught.status == status
+            bodies: list[Any] = [v3()]
+            if status in {401, 408, 429} or status >= 500:
+                bodies += [b"", b"<!DOCTYPE html><title>Please log in</title>", b"[]"]
+            for body in bodies:
+                caught = error(status, body)
+                assert type(caught) is kind
+                assert caught.status == status
 
 
 def test_v3_says_code_message_page_and_trace() -> None:

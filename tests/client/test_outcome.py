@@ -14,7 +14,7 @@ from client.http11_peers import Waits
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.client.resources.resource import Page
-from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+from linqbot.errors import LinqApiError, LinqUnavailable
 from linqbot.linq.endpoints import ENDPOINTS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
@@ -214,23 +214,6 @@ async def test_an_error_of_linqs_is_linqs_in_each_of_its_shapes(
                 caught, linq = await refused(rows["chats.messages.send"], reply(status, json.dumps(body).encode()))
                 assert type(caught) is LinqApiError
                 assert (caught.status, len(linq.requests)) == (status, 1)
-
-
-async def test_a_wrong_key_and_a_limit_are_what_they_are_whatever_the_body(
-    rows: dict[str, Row], subtests: pytest.Subtests
-) -> None:
-    statuses: list[tuple[int, type]] = [
-        (401, LinqApiError),
-        (429, RateLimited),
-        (408, LinqUnavailable),
-        (502, LinqUnavailable),
-    ]
-    bodies: list[bytes] = [b"", PAGE, b"[]", json.dumps(ERROR).encode()]
-    for status, kind in statuses:
-        for body in bodies:
-            with subtests.test(status=status, body=body):
-                caught, _ = await refused(rows["chats.messages.send"], reply(status, body, "text/html"))
-                assert type(caught) is kind
 
 
 async def test_the_error_tells_status_and_content_type_and_what_to_look_at_but_never_the_body(

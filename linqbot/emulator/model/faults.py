@@ -16,22 +16,11 @@ Lost: TypeAlias = Literal["request", "answer", "connection"]
 class Fault:
     """A fault for the next `times` calls, deliveries, messages or chat changes that match.
 
+    `AddFault` of `web/control_bodies.py` describes the fields. The uploads and downloads of files count as calls, except
+    those of a browser: `GET /attachments`, `PUT /uploads`. With a delay and without other fields, the operation succeeds
+    after it.
+
     Attributes:
-        on: `api` changes the answer to a call, `delivery` a webhook, `message` the fate of a sent message, `chat` the
-            change of a chat: its `*_update_failed` event comes.
-        match: For `api`, a substring of `METHOD /v3/path` or of the endpoint's name, such as `chats.messages.send`. The
-            uploads and downloads of files count as calls, except those of a browser: `GET /attachments`, `PUT /uploads`.
-            For `delivery` and `message`, a substring of subscription id, event type, chat id or handle. For `chat`, a
-            substring of `group_name`, `group_icon`, `background` or the chat id. Empty matches all.
-        status: The HTTP status that the emulator answers to the call, or that counts as the receiver's answer to a
-            delivery.
-        code: Linq's error code; for a message or a chat, the code in its event.
-        retry_after: Seconds, in the answer.
-        delay_ms: Milliseconds on the emulator's clock. Without other fields, the operation succeeds after the delay.
-        drop: No answer. For a call, `answer` executes the call and then breaks the connection in the middle of the
-            answer; `request` breaks it in the same way and executes nothing; `connection` executes nothing and closes
-            the connection without sending a byte. A delivery is lost and not repeated.
-        duplicate, reorder: A delivery is sent twice; or after the next delivery of its chat.
         times: The number of matches left; None lasts until the fault is removed.
     """
 
