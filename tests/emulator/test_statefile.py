@@ -18,6 +18,15 @@ from linqbot.errors import ConfigError
 
 pytestmark = pytest.mark.anyio
 
+NOT_KEPT = {"subscriptions", "shares", "audits", "card_writes", "released", "received_cards", "sends"}
+"""The subscriptions of the emulator's owner; and what begins again, such as rate limits."""
+
+
+def kept_in(emulator: Emulator) -> dict[str, list[str]]:
+    """Return the keys of everything in the state that a state file keeps."""
+    state = vars(emulator.state)
+    return {name: sorted(map(str, state[name])) for name in state.keys() - NOT_KEPT if isinstance(state[name], dict)}
+
 
 async def test_a_state_in_which_everything_happened_is_saved_loaded_and_saved_with_the_same_bytes(
     world: World, receiver: Receiver
@@ -35,6 +44,7 @@ async def test_a_state_in_which_everything_happened_is_saved_loaded_and_saved_wi
     ) as other:
         other.reset(json.loads(written))
         assert json.dumps(other.save_state()) == written
+        assert kept_in(other) == kept_in(world.emulator)
         say(other, from_=FOURTH)
         await other.flush()
         assert receiver.types == ["message.received"]
