@@ -1,4 +1,6 @@
-"""Completions of command arguments for the shell. If they cannot be found, none are offered; there is no error.
+"""Completions of command arguments for the shell, and the script with which it asks `linqbot` for them.
+
+If completions cannot be found, none are offered; there is no error.
 
 `advice_on` helps with an event type that linqbot does not know: it names the nearest type, or the list of all types.
 """
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,6 +17,33 @@ from linqbot.nearest import nearest_name
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+
+PLACES: Final = {
+    "bash": "~/.local/share/bash-completion/completions/linqbot",
+    "zsh": "~/.zfunc/_linqbot",
+    "fish": "~/.config/fish/completions/linqbot.fish",
+}
+"""The file in which each shell looks for the completion script of a command."""
+_NOTES: Final = {
+    "bash": "It works in the next shell, if the package bash-completion is installed.",
+    "zsh": "It works in the next shell, if ~/.zshrc has: fpath+=~/.zfunc; autoload -Uz compinit; compinit",
+    "fish": "It works in the next shell.",
+}
+
+
+def print_script(command: click.Command, shell: str) -> None:
+    """Print the script for a shell, and on standard error where to put it."""
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    assert made is not None, shell
+    # Not .source(): it would start bash to warn about a bash older than 4.4, which is from 2016.
+    about = made(command, {}, "linqbot", "_LINQBOT_COMPLETE")
+    click.echo((about.source_template % about.source_vars()).strip())
+    folder = PLACES[shell].rpartition("/")[0]
+    keep = f"# To keep it: mkdir -p {folder} && linqbot --completion {shell} > {PLACES[shell]}"
+    click.echo(f"{keep}\n# {_NOTES[shell]}", err=True)
 
 
 def event_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -38,9 +38,9 @@ SECTIONS: Final = (
     Section(
         "Look after it",
         {
+            "explain": "Explain an error code: its meaning, its causes, what to do.",
             "why": "Say what became of a person's messages, and why.",
-            "mute": "Make the bot silent for a person or everywhere; list the mutes.",
-            "unmute": "Let it speak again, and answer what came meanwhile.",
+            "mute": "Make the bot silent for a person or everywhere; end it; list.",
             "waiting": "List what waits or was given up; retry, answer, cancel.",
             "replay": "Run a bot on stored deliveries without sending; compare code.",
             "person": "Show, edit and erase what is stored about a person.",
@@ -50,14 +50,10 @@ SECTIONS: Final = (
             "post": "Put an event of yours into a chat, for the bot's on_post handler.",
         },
     ),
-    Section(
-        "Find your way",
-        {
-            "explain": "Explain an error code: its meaning, its causes, what to do.",
-            "completion": "Let your shell complete commands, event types, codes, ids.",
-        },
-    ),
 )
+
+SHELLS: Final = ("bash", "zsh", "fish")
+"""The shells that complete command lines of linqbot: see `linqbot.cli.completions`."""
 
 COMMANDS: Final = dict(sorted(each for section in SECTIONS for each in section.commands.items()))
 """Each command of linqbot with its line of help, by name."""

@@ -86,7 +86,7 @@ async def unmute(
     ending = [each for each in stored if (wanted is None or each.chat_id in wanted) and each.until > now]
     if not ending:
         everywhere = any(each.chat_id == EVERY_CHAT and each.until > now for each in stored)
-        hint = "All chats are muted: linqbot unmute --all" if everywhere else "List the mutes with: linqbot mute"
+        hint = "All chats are muted: linqbot mute --all --end" if everywhere else "List the mutes with: linqbot mute"
         raise StorageError(f"The bot is not muted {'anywhere' if who is None else f'for {who} alone'}. {hint}")
     chats = [each.chat_id for each in ending]
     if not catch_up:

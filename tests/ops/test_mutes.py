@@ -1,4 +1,4 @@
-"""`linqbot mute` and `linqbot unmute` next to a running bot: nothing is sent after it, nothing is lost, nothing is answered late."""
+"""`linqbot mute` and its end, next to a running bot: nothing is sent after it, nothing is lost, nothing is answered late."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ async def test_wrong_orders_say_what_to_do(desk: Desk) -> None:
         with pytest.raises(StorageError, match="not muted anywhere"):
             await mutes.unmute(storage, None, None, by=BY, now=desk.phone.now, catch_up=False)
         await mutes.mute(storage, None, None, by=BY, now=desk.phone.now)
-        with pytest.raises(StorageError, match="unmute --all"):
+        with pytest.raises(StorageError, match="mute --all --end"):
             await mutes.unmute(storage, None, "some-chat", by=BY, now=desk.phone.now, catch_up=False)
         with pytest.raises(KeyMissing, match="catch-up"):
             await mutes.unmute(storage, None, None, by=BY, now=desk.phone.now, catch_up=True)

@@ -132,7 +132,7 @@ def _offer_writes(server: MCPServer, run: _Runs) -> None:
     @server.tool()
     async def unmute(who: str, catch_up: bool = False) -> JsonObject:
         """Let the bot speak again for a handle, a chat or all; with catch_up it answers what came meanwhile."""
-        return await run("unmute", "--all" if who == "all" else who, *(["--catch-up"] if catch_up else []))
+        return await run("mute", "--all" if who == "all" else who, "--end", *(["--catch-up"] if catch_up else []))
 
     @server.tool()
     async def retry(delivery: str) -> JsonObject:

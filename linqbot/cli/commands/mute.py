@@ -1,12 +1,12 @@
-"""`linqbot mute`: make the bot silent in a chat, for a person, or everywhere; without an argument list where it is silent.
+"""`linqbot mute`: make the bot silent in a chat, for a person, or everywhere, and end that; without an argument list where it is silent.
 
-`unmute` ends it. The logic is in `ops/mutes.py`.
+The logic is in `ops/mutes.py`.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import click
 
@@ -19,20 +19,22 @@ from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER, Mute
 
-Who: TypeAlias = Annotated[str | None, Arg("[WHO]", required=False)]
-
 
 async def mute(
-    who: Who,
+    who: Annotated[str | None, Arg("[WHO]", required=False)],
     storage: Storage,
     by: By,
     *,
-    everywhere: Annotated[bool, Opt("In all chats.", "--all")] = False,
+    everywhere: Annotated[bool, Opt("In all chats; with --end all mutes.", "--all")] = False,
     for_s: Annotated[
-        float | None, Opt("How long, such as 30m, 2h or 1d. Without it, until unmute.", "--for", "TIME", parse_duration)
+        float | None, Opt("How long, such as 30m, 2h or 1d. Without it, until --end.", "--for", "TIME", parse_duration)
     ] = None,
     only_proactive: Annotated[
         bool, Opt("Only what the bot says first: scheduled sends, broadcasts, posts. It still answers.")
+    ] = False,
+    end: Annotated[bool, Opt("End the mute: the bot speaks again. What has waited for it is handled now.")] = False,
+    catch_up: Annotated[
+        bool, Opt("With --end: have the messages handled that came meanwhile. Linq is asked for them.")
     ] = False,
 ) -> Result:
     """Mute the bot for WHO, a handle or the id of a chat. Without WHO and --all, list the mutes.
@@ -40,13 +42,19 @@ async def mute(
     Nothing more is sent there, also by turns that run now. Messages are received, and end as muted; questions, scheduled sends and
     broadcasts wait. A running server notices it before its next call. Mutes are listed with their --reason.
     """
-    if who is not None and everywhere:
+    if (who is not None and everywhere) or (end and who is None and not everywhere):
         raise click.UsageError("Name WHO, or give --all.")
+    if end and (for_s is not None or only_proactive):
+        raise click.UsageError("--end ends the whole mute at once. Leave out --for and --only-proactive.")
+    if catch_up and not end:
+        raise click.UsageError("--catch-up goes with --end.")
     now = time.time()
     if who is None and not everywhere:
         rows = [_row(each) for each in await storage.stored_mutes() if each.until > now]
         return Result(rows, rows, "The bot is muted nowhere.")
     async with from_env().linq() as client:
+        if end:
+            return _ended(await mutes.unmute(storage, client, who, by=by, now=now, catch_up=catch_up))
         made = await mutes.mute(storage, client, who, by=by, now=now, for_s=for_s, only_proactive=only_proactive)
     rows = [_row(each) for each in made]
     return Result(rows, rows)
@@ -54,10 +62,20 @@ async def mute(
 
 def _row(each: Mute) -> dict[str, Any]:
     return {
-        "chat": "all" if each.chat_id == EVERY_CHAT else each.chat_id,
+        "chat": _chat(each.chat_id),
         "person": each.person or None,
         "since": iso_time(each.since),
         "until": None if each.until >= FOREVER else iso_time(each.until),
         "only_proactive": each.only_proactive,
         "reason": each.reason,
     }
+
+
+def _ended(ended: mutes.Unmuted) -> Result:
+    chats = [_chat(each) for each in ended.chats]
+    row = {"unmuted": chats, "caught_up": ended.caught_up, "gone": ended.gone}
+    return Result(row, row | {"unmuted": ", ".join(chats)})
+
+
+def _chat(chat_id: str) -> str:
+    return "all" if chat_id == EVERY_CHAT else chat_id

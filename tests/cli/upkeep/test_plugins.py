@@ -261,7 +261,7 @@ def test_check_refuses_a_misspelt_plugin_as_serve_does(site: Path, linqbot: Call
 def test_a_plugins_command_is_a_command(site: Path, linqbot: Callable[..., Result]) -> None:
     install_plugin(site, "good", GOOD, entry="Plugin")
     assert linqbot("greet").stdout == "hello\n"
-    assert "From plugins:\n  greet       Say hello." in linqbot("--help").stdout
+    assert "From plugins:\n  greet     Say hello." in linqbot("--help").stdout
     assert "Did you mean greet?" in linqbot("gret").output
     assert "There is no command greet" in linqbot("greet", LINQBOT_PLUGINS="").output
 
