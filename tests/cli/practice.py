@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import emulator_control
 import httpx
 from click.testing import CliRunner, Result
 from ports import free_port
+from signed import SECRET
 
 from linqbot.cli.main import main
 from linqbot.ops.doctor.context import Finding
 
-KEY = "token-that-must-not-show"
+KEY = f"token-{secrets.token_hex(8)}"
 LINE = "+12025550100"
+ALONE = {"LINQ_API_V3_API_KEY": "key", "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
+"""The settings of a bot that reaches no Linq."""
 BOT = """
 from linqbot import Bot, Context, MessageReceived, ReactionAdded
 
@@ -35,6 +40,8 @@ async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 class Practice:
     """A bot that is ready to go live on an emulator, and the doctor that examines it."""
 
+    code = BOT
+
     def __init__(self, folder: Path, linq: str) -> None:
         self.folder = folder
         self.linq = linq
@@ -48,8 +55,13 @@ class Practice:
             "LINQBOT_STORAGE": None,
             "LINQBOT_PORT": str(self.port),
         }
-        (folder / "bot.py").write_text(BOT)
+        (folder / "bot.py").write_text(self.code)
         httpx.post(f"{linq}/emulator/reset").raise_for_status()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of a process."""
+        return {name: value for name, value in self.environ.items() if value}
 
     def run(self, *arguments: str) -> Result:
         result = CliRunner().invoke(main, arguments, env=self.environ)
@@ -68,15 +80,25 @@ class Practice:
         assert all(each.fix for each in findings if each.status in {"warning", "failure"})
         return findings
 
+    def text(self, said: str, person: str = "+14155550142") -> None:
+        body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": said}]}
+        httpx.post(f"{self.linq}/emulator/inbound", json=body).raise_for_status()
+
+    def replies(self) -> list[str]:
+        return emulator_control.replies(self.linq)
+
     def api(self, method: str, path: str, body: Any = None) -> Any:
         answer = httpx.request(
             method, f"{self.linq}/v3{path}", json=body, headers={"authorization": f"Bearer {KEY}"}
         ).raise_for_status()
         return answer.json() if answer.content else None
 
+    def subscriptions(self) -> list[dict[str, Any]]:
+        return list(self.api("GET", "/webhook-subscriptions")["subscriptions"])
+
     def subscription(self) -> dict[str, Any]:
-        (one,) = self.api("GET", "/webhook-subscriptions")["subscriptions"]
-        return dict(one)
+        (one,) = self.subscriptions()
+        return one
 
     def change(self, **fields: Any) -> None:
         self.api("PUT", f"/webhook-subscriptions/{self.subscription()['id']}", fields)
@@ -93,14 +115,24 @@ def the(findings: list[Finding], code: str) -> Finding:
     return next(each for each in findings if each.code == code)
 
 
-def serve(practice: Practice, command: Callable[..., Any], **environ: str) -> Any:
-    plain = {name: value for name, value in practice.environ.items() if value}
-    bot = command("serve", "bot.py", **plain | environ)
-    bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
+def is_ready(port: int) -> bool:
+    return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+
+
+def serve(practice: Practice, command: Callable[..., Any], *options: str, **environ: str) -> Any:
+    """Serve the bot, and wait until it is ready."""
+    bot = command("serve", "bot.py", *options, **practice.settings | environ)
+    bot.until(lambda: is_ready(practice.port))
+    return bot
+
+
+def serve_alone(command: Callable[..., Any], port: int, **environ: str) -> Any:
+    """Serve a bot that reaches no Linq, and wait until it is ready."""
+    bot = command("serve", "bot.py", "--port", str(port), **ALONE | environ)
+    bot.until(lambda: is_ready(port))
     return bot
 
 
 def text_the_bot(practice: Practice) -> None:
-    message = {"from": "+14155550142", "to": LINE, "parts": [{"type": "text", "value": "hello"}]}
-    httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
+    practice.text("hello")
     httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()

@@ -286,9 +286,3 @@ def test_the_help_of_serve_lists_the_variable_of_every_setting() -> None:
     output = click.unstyle(run("serve", "--help").output)
     for name in ("LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE", "LINQBOT_TRUSTED_PROXIES"):
         assert name in output
-
-
-def test_an_unknown_command_is_a_usage_error() -> None:
-    result = run("srve")
-    assert result.exit_code == 2
-    assert "serve" in result.output

@@ -1,8 +1,7 @@
-"""The ends of `linqbot dev`, and its addresses in JSON."""
+"""The ends of `linqbot dev`."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,30 +12,6 @@ import pytest
 from patience import PATIENCE_S
 
 BOT = "from linqbot import Bot, MessageReceived\nbot = Bot()\n\n@bot.on_message\ndef fast(message: MessageReceived) -> str:\n    return ''\n"
-
-
-@pytest.mark.slow
-def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
-    tmp_path: Path, command: Callable[..., Any]
-) -> None:
-    (tmp_path / "bot.py").write_text(BOT)
-    emulator = command("dev", "--no-bot", "--port", "0", "--json")
-    emulator.until(lambda: "\n" in emulator.said())
-    linq = json.loads(emulator.said())
-    environ = {
-        "LINQ_API_V3_API_KEY": "token",
-        "LINQ_API_V3_BASE_URL": linq["api"],
-        "LINQ_WEBHOOK_SECRET": "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=",
-    }
-    bot = command("serve", "bot.py", "--port", "0", "--json", **environ)
-    # Log lines are JSON too, and go to standard error.
-    bot.until(lambda: '"webhook"' in bot.said())
-    (first,) = [row for row in map(json.loads, bot.said().splitlines()) if "event" not in row]
-    assert first["bot"] == "bot.py"
-    bot.until(lambda: httpx.get(first["webhook"].replace("webhooks/linq", "readyz")).status_code == 200)
-    assert bot.stop() == 0
-    assert all(json.loads(line) for line in bot.said().splitlines())
-    assert emulator.stop() == 0
 
 
 @pytest.mark.slow

@@ -108,7 +108,7 @@ def page(served: Page) -> Page:
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_the_bots_clock_moves_along_and_scheduled_sends_come_at_their_times(page: Page) -> None:
+def test_the_bots_clock_moves_along_also_after_a_saved_file_and_scheduled_sends_come_at_their_times(page: Page) -> None:
     chat_id = page.write("remind me", "I will")["chat_id"]
     scheduled = page.until(lambda: page.stored(chat_id)["scheduled"])
     assert [(send["text"], send["chat_id"]) for send in scheduled] == [
@@ -123,27 +123,17 @@ def test_the_bots_clock_moves_along_and_scheduled_sends_come_at_their_times(page
     ahead_s = page.get("clock")["ahead_s"]
     assert abs(ahead_s - 7 * 86_400 - 3600) < 30
     assert [entry["text"] for entry in page.stored(chat_id)["journal"]] == replies(page.url)
-    # A bot that is started again has the moved clock too: its sends are due from then on.
+    # A bot that a saved file starts has the moved clock too: its sends are due from then on.
+    page.save(BOT.replace("I will", "I shall"))
     page.write("remind me")
-    page.until(lambda: replies(page.url)[-1] == "I will")
+    page.until(lambda: replies(page.url)[-1] == "I shall")
     due = page.until(lambda: page.stored(chat_id)["scheduled"])[0]["due"]
     assert abs(time.time() + ahead_s + 3600 - time_of(due)) < 60
+    page.save(BOT)
 
 
 def time_of(iso: str) -> float:
     return datetime.fromisoformat(iso).timestamp()
-
-
-@pytest.mark.slow
-@pytest.mark.process
-def test_a_saved_file_starts_the_bot_with_the_moved_clock(page: Page) -> None:
-    page.post("clock", advance_s=86_400)
-    page.save(BOT.replace("I will", "I shall"))
-    chat_id = page.write("remind me", "I shall")["chat_id"]
-    page.until(lambda: page.stored(chat_id)["scheduled"])
-    last = page.stored(chat_id)["scheduled"][-1]["due"]
-    assert abs(time.time() + 2 * 86_400 - time_of(last)) < 120
-    page.save(BOT)
 
 
 @pytest.mark.slow
@@ -173,7 +163,12 @@ def test_restarting_from_a_message_rewinds_emulator_storage_and_clock(page: Page
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_deliver_again_is_ignored_run_again_sends_all_again_and_retries_and_dead_letters_are_shown(page: Page) -> None:
+def test_deliver_again_is_ignored_run_again_sends_all_again_dead_letters_are_shown_and_a_reset_empties_all(
+    page: Page,
+) -> None:
+    (subscription,) = page.get("state")["subscriptions"]
+    bot = subscription["target_url"].partition("/webhooks")[0]
+    assert httpx.get(f"{bot}/plugins/linqbot-dev-runner/stored").status_code == 401, "a key protects what it stores"
     written = page.write("one", "one 1")
     page.post("deliver-again", 202, message_id=written["message_id"])
     page.post("flush")
@@ -190,20 +185,10 @@ def test_deliver_again_is_ignored_run_again_sends_all_again_and_retries_and_dead
     assert stored["waiting"] == []
     assert "ValueError: broken" in stored["dead"][0]["error"]
     assert replies(page.url) == ["one 1", "one 2"]
-
-
-@pytest.mark.slow
-@pytest.mark.process
-def test_a_reset_empties_all_and_returns_to_real_time_and_a_key_protects_what_the_bot_stores(page: Page) -> None:
-    (subscription,) = page.get("state")["subscriptions"]
-    bot = subscription["target_url"].partition("/webhooks")[0]
-    assert httpx.get(f"{bot}/plugins/linqbot-dev-runner/stored").status_code == 401
-    chat_id = page.write("remind me", "I will")["chat_id"]
-    page.post("clock", advance_s=60)
+    page.write("remind me", "one 1", "one 2", "I will")
     page.post("reset", 204)
-    assert page.get("state")["chats"] == []
-    assert page.get("clock")["ahead_s"] == 0
-    assert page.stored(chat_id)["scheduled"] == []
+    assert (page.get("state")["chats"], page.get("clock")["ahead_s"]) == ([], 0)
+    assert (page.stored(chat_id)["scheduled"], page.stored(chat_id)["dead"]) == ([], [])
     assert page.get("state")["runner"] == {"restartable": []}
     page.write("one", "one 1")
 

@@ -12,8 +12,8 @@ from typing import Any
 import emulator_control
 import linq_cli
 import pytest
-from cli.running.test_connect import KEY, LINES, RECEIPTS, Account
-from cli.running.test_connect import emulator as emulator
+from cli.practice import KEY
+from cli.running.test_connect import LINES, RECEIPTS, Account
 from click.testing import CliRunner
 
 from linqbot.cli.dev.relay import said_by
@@ -35,9 +35,8 @@ def account(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> A
 def test_the_bot_answers_on_its_line_once_is_reloaded_and_leaves_no_subscription(
     account: Account, command: Callable[..., Any]
 ) -> None:
-    body = {"target_url": "https://live.test/hooks", "subscribed_events": ["message.received"]}
-    theirs = account.api("POST", body=body)
-    trying = command("dev", "--line", LINES[0], **account.environ)
+    theirs = account.create("https://live.test/hooks", "message.received")
+    trying = command("dev", "--line", LINES[0], **account.settings)
     trying.until(lambda: f"Text your bot: {LINES[0]}" in trying.said() and "Listening for events" in trying.said())
     assert f"{theirs['id']} delivers {LINES[0]} to https://live.test/hooks too" in trying.said()
 
@@ -56,7 +55,7 @@ def test_the_bot_answers_on_its_line_once_is_reloaded_and_leaves_no_subscription
     trying.until(lambda: "did not start. Correct it and save" in trying.said())
     account.text("two")
     # As between the start of the CLI and the change of its subscription.
-    account.api("PUT", f"/{relays()['id']}", {"phone_numbers": []})
+    account.api("PUT", f"/webhook-subscriptions/{relays()['id']}", {"phone_numbers": []})
     emulator_control.text(account.linq, "not for this bot", to=LINES[1])
     bot.write_text(code.replace("You said", "I heard"))
     trying.until(lambda: "I heard: two" in account.replies())
@@ -72,7 +71,7 @@ def test_the_bot_answers_on_its_line_once_is_reloaded_and_leaves_no_subscription
 
 @pytest.mark.slow
 def test_when_the_relay_dies_dev_ends_and_says_so(account: Account, command: Callable[..., Any]) -> None:
-    trying = command("dev", "--line", LINES[0], "--no-reload", **account.environ)
+    trying = command("dev", "--line", LINES[0], "--no-reload", **account.settings)
     trying.until(lambda: "Text your bot" in trying.said() and account.subscriptions())
     trying.until(lambda: account.subscriptions()[0]["phone_numbers"])
     os.kill(int(account.subscriptions()[0]["target_url"].rpartition("/")[2]), signal.SIGKILL)

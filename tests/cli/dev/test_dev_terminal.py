@@ -17,6 +17,7 @@ from typing import Any
 import click
 import httpx
 import pytest
+from cli.practice import KEY, Practice, serve
 from emulator_control import ANN, replies, text
 from patience import PATIENCE_S
 from ports import free_port
@@ -74,8 +75,8 @@ async def slow(message: MessageReceived, ctx: Context) -> None:
     import time
     time.sleep(2.5)
 """
-ABOVE = "from linqbot import Bot, Context, MessageReceived, contains\nbot = Bot()\n"
-PLAIN = "async def f(message: MessageReceived, ctx: Context) -> None: ..."
+ABOVE = "from linqbot import Bot\nbot = Bot()\n"
+OPTS_OUT = "\n@bot.on_message('cancel')\nasync def g(message, ctx): ...\n"
 # `tests/cli/test_errors.py` has the mistakes that are found before the bot starts.
 DOES_NOT_START = "@bot.on_start\nasync def opens(running): open('menu.json.missing')"
 WHY_NOT = (
@@ -334,16 +335,13 @@ def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_
     said = fails(ABOVE + DOES_NOT_START + "\n", 2)
     for words in WHY_NOT:
         assert words in " ".join(said.split()), said
-    file.write_text(BOT.replace("Hello!", "Welcome!") + EDITED)
+    file.write_text(BOT.replace("Hello!", "Welcome!") + EDITED + OPTS_OUT)
     dev.until(lambda: replies(dev.page) == ["Hello!", "Welcome!"])
     dev.until(lambda: dev.screen.count("Text your bot") == 2)
     assert dev.state()["bot"]["status"] == "loaded"
     assert delivered() == {"message.received", "message.edited"} | always
     assert "in use" not in dev.screen
     assert "refused" not in dev.screen
-    free = "def direct(message: MessageReceived) -> bool: return True\n@bot.on_message(direct | contains('hi'))\n"
-    file.write_text(ABOVE + free + PLAIN + "\n@bot.on_message('cancel')\nasync def g(message, ctx): ...\n")
-    dev.until(lambda: dev.screen.count("Text your bot") == 3)
     assert "a person who writes CANCEL opts out" in dev.screen
     assert "@bot.on_opt_out" in dev.screen
     file.write_text("from linqbot import Bot\nbot = Bot()\n")
@@ -396,38 +394,32 @@ def test_with_json_the_start_each_turn_and_each_reload_is_a_line_of_json_without
     assert dev.stop() == 0
 
 
-def served(folder: Path, command: Callable[..., Any], source: str, **environ: str) -> tuple[Any, str]:
+def served(folder: Path, command: Callable[..., Any], source: str) -> tuple[Any, str]:
     """Serve a bot on an emulator, and return its process and the emulator's address."""
-    (folder / "bot.py").write_text(source)
-    emulator = command("dev", "--no-bot", "--port", "0", "--json")
+    emulator = command("dev", "--no-bot", "--port", "0", "--json", "--api-key", KEY)
     emulator.until(lambda: "\n" in emulator.said())
-    linq = json.loads(emulator.said())
-    page = linq["api"].removesuffix("/api/partner")
-    environ |= {"LINQ_API_V3_API_KEY": "token", "LINQ_API_V3_BASE_URL": linq["api"], "LINQ_WEBHOOK_SECRET": ""}
+    page = json.loads(emulator.said())["api"].removesuffix("/api/partner")
     emulator.until(lambda: httpx.get(f"{page}/emulator/state").is_success)
-    port = free_port()
-    webhook = f"http://127.0.0.1:{port}/webhooks/linq?version=2026-02-03"
-    made = httpx.post(
-        f"{page}/v3/webhook-subscriptions",
-        headers={"authorization": "Bearer token"},
-        json={"target_url": webhook, "subscribed_events": ["message.received", "message.sent", "message.read"]},
-    ).json()
-    environ["LINQ_WEBHOOK_SECRET"] = made["signing_secret"]
-    bot = command("serve", "bot.py", "--port", str(port), "--json", **environ)
-    bot.until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200)
-    return bot, page
+    practice = Practice(folder, page)
+    (folder / "bot.py").write_text(source)
+    practice.sync()
+    return serve(practice, command, "--json"), page
 
 
-def test_serve_logs_each_turn_the_line_that_blocks_the_event_loop_and_words_by_which_people_opt_out(
-    tmp_path: Path, command: Callable[..., Any]
+def test_emulator_and_serve_print_their_addresses_in_json_and_serve_logs_each_turn_the_line_that_blocks_the_event_loop_and_words_by_which_people_opt_out(
+    tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bot, page = served(tmp_path, command, MISTAKES + "\n@bot.on_message('cancel')\nasync def g(message, ctx): ...\n")
+    monkeypatch.chdir(tmp_path)
+    bot, page = served(tmp_path, command, MISTAKES + OPTS_OUT)
     assert "a person who writes CANCEL opts out" in bot.said()
     text(page, "slow")
     bot.until(lambda: "loop.blocked" in bot.said())
     bot.until(lambda: "turn.acked" in bot.said())
     assert bot.stop() == 0
     rows = [json.loads(line) for line in bot.said().splitlines()]
+    (started,) = [row for row in rows if "event" not in row]
+    assert started["bot"] == "bot.py"
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/webhooks/linq", started["webhook"])
     (blocked,) = [row for row in rows if row.get("event") == "loop.blocked"]
     assert (blocked["handler"], blocked["at"], blocked["longer_than_ms"]) == ("bot:slow", "bot.py:20", 1000)
     acked = [row for row in rows if row.get("event") == "turn.acked"]
@@ -451,7 +443,7 @@ sys.exit(main())
 
 @pytest.mark.parametrize(
     "words",
-    [["dev", "bot.py", "--port", "0"], ["rehearse", "bot.py", "--people", "1"], ["dev", "--no-bot", "--port", "0"]],
+    [["dev", "bot.py", "--port", "0"], ["rehearse", "bot.py", "--people", "1"]],
     ids=lambda words: words[0],
 )
 def test_ctrl_c_before_the_server_runs_ends_the_command_without_a_traceback(tmp_path: Path, words: list[str]) -> None:

@@ -13,14 +13,14 @@ import click
 import pytest
 from one_handler import bot_of
 
-from linqbot import Bot, Context, MessageReceived, contains, markdown, poll
+from linqbot import Bot, Context, MessageReceived, markdown, poll
 from linqbot.bot.router import Next
 from linqbot.cli.dev.reporting import TurnLines, TurnReports, is_shown, line, quoted
 from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.emulator.acts.chat_acts import SetOptOut
 from linqbot.emulator.web.control_bodies import TurnObservation
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageRead, ReactionAdded
+from linqbot.linq.events.message import ReactionAdded
 from linqbot.linq.types.message import LinkPart
 from linqbot.ops.why import look
 from linqbot.storage.open import open_storage
@@ -88,8 +88,16 @@ async def test_an_answered_message_is_one_line_with_sender_text_handler_and_answ
     assert "hi" not in report.values()
 
 
-async def test_several_answers_reactions_and_scheduled_sends_are_shown() -> None:
+async def test_each_end_of_a_turn_is_one_line() -> None:  # noqa: C901 - a handler for each end
     dev = Dev()
+
+    @dev.bot.use
+    def swallow(after: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None:
+            if getattr(event, "text", "") != "swallowed":
+                await after(event, ctx)
+
+        return handle
 
     @dev.bot.on_message("menu")
     def menu(message: MessageReceived, ctx: Context) -> list[Any]:
@@ -103,26 +111,49 @@ async def test_several_answers_reactions_and_scheduled_sends_are_shown() -> None
     async def later(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("ding", after_s=60)
 
+    @dev.bot.on_message("cake", "pie")
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        raise KeyError(message.text)
+
+    @dev.bot.on_error(KeyError)
+    async def sorry(error: KeyError, event: Event, ctx: Context) -> None:
+        if getattr(event, "text", "") == "cake":
+            await ctx.reply("Sold out.")
+
+    at = f"test_dev_turns.py:{order.__code__.co_firstlineno + 2}"
+    ends = {
+        "menu": 'menu N ms → "Soup" https://menu.example/',
+        "love": "love N ms → (add love)",
+        "later": "later N ms → sent nothing",
+        "cake": f"order N ms → KeyError at {at}: 'cake', handled by sorry → \"Sold out.\"",
+        "pie": f"order N ms → KeyError at {at}: 'pie', handled by sorry → sent nothing",
+        "swallowed": "no handler took it: middleware ended the event before its handler",
+        "what?": "no handler took it: no filter fits (tried menu, love, later, order)",
+    }
     async with talking(dev.bot) as phone:
-        await phone.text("menu")
-        await phone.next_reply()
-        await phone.next_reply()
-        await phone.text("love")
-        await phone.next_tapback()
-        await phone.text("later")
+        for said in ends:
+            await text(phone, said)
+        await text(phone, "what?")
+        await phone.group("+14155550188").text("hello all")
         await phone.quiet()
         await phone.advance(60)
-        assert await phone.next_reply() == "ding"
-        await phone.quiet()
-    who = phone.handle
-    assert dev.lines == [
-        f'{who} "menu" → menu N ms → "Soup" https://menu.example/',
-        f'{who} "love" → love N ms → (add love)',
-        f'{who} "later" → later N ms → sent nothing',
-        'scheduled send → "ding"',
+    lines = [f'{phone.handle} "{said}" → {end}' for said, end in ends.items()]
+    unaddressed = "the message neither mentions the bot nor replies to it"
+    in_group = f'{phone.handle} in a group "hello all" → no handler took it: {unaddressed}'
+    assert dev.lines == [*lines, lines[-1], in_group, 'scheduled send → "ding"']
+    assert [report["replies"] for report in dev.reports] == [2, 0, 0, 1, 0, 0, 0, 0, 0, 1]
+    _, _, of_later, _, of_pie, _, unfitting, _, of_group, scheduled = dev.reports
+    assert scheduled["chat_id"] == of_later["chat_id"]
+    (note,) = of_pie["notes"]
+    assert (note["title"], f"{note['file']}:{note['line']}") == ("KeyError", at)
+    assert "so the message counts as done" in note["message"]
+    assert (unfitting["outcome"], unfitting["handler"], unfitting["reason"]) == ("not_handled", None, "no filter fits")
+    assert [(one["filter"], one["fits"], one["file"]) for one in unfitting["tried"]][:2] == [
+        ("exact('menu')", False, "test_dev_turns.py"),
+        ("exact('love')", False, "test_dev_turns.py"),
     ]
-    assert [report["replies"] for report in dev.reports] == [2, 0, 0, 1]
-    assert dev.reports[3]["chat_id"] == dev.reports[2]["chat_id"]
+    assert of_group["reason"] == unaddressed
+    assert 'Bot(groups="all") takes every message' in of_group["notes"][0]["message"]
 
 
 async def test_a_handler_that_does_not_return_is_shown_while_it_runs() -> None:
@@ -194,14 +225,14 @@ async def test_a_message_that_a_running_handler_takes_is_shown_at_once_with_that
 async def test_an_answer_is_shown_with_its_question_and_with_what_became_of_it() -> None:
     dev = Dev()
 
+    @dev.bot.on_message("help", during_ask=True)
+    async def helps(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Your name, please.")
+
     @dev.bot.on_message("book")
     async def book(message: MessageReceived, ctx: Context) -> None:
         await ctx.ask("Your name?")
         await ctx.ask("How many?", kind=int, tries=2)
-
-    @dev.bot.on_message("help", during_ask=True)
-    async def helps(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Your name, please.")
 
     async with talking(dev.bot) as phone:
         for said in ("book", "help", "Ann", "many", "very many", "book", "never mind", "book"):
@@ -230,24 +261,8 @@ async def test_an_answer_is_shown_with_its_question_and_with_what_became_of_it()
     assert dev.lines[4].endswith('"very many" → book N ms → no valid answer, which ends the question "How many?"')
     assert '"never mind" → book' in dev.lines[6], "a message that ends a question is shown, not the one that began it"
     assert "How many?" not in json.dumps([turn.to_json() for turn in dev.turns])
-
-
-async def test_a_handler_that_goes_on_after_its_question_was_not_chosen_by_filters() -> None:
-    dev = Dev()
-
-    @dev.bot.on_message("menu")
-    async def menu(message: MessageReceived, ctx: Context) -> None: ...
-
-    @dev.bot.on_message
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("Your name?")
-
-    async with talking(dev.bot) as phone:
-        await text(phone, "book")
-        await text(phone, "Ann")
-    asked, answered = dev.reports
-    assert [one["filter"] for one in asked["tried"]] == ["exact('menu')"]
-    assert answered["tried"] == []
+    # A handler that goes on after its question was not chosen by filters.
+    assert [[each["filter"] for each in one["tried"]] for one in dev.reports[:3]] == [["exact('help')"], [], []]
 
 
 async def test_a_vote_that_is_counted_is_shown_although_no_handler_runs() -> None:
@@ -363,45 +378,6 @@ async def test_an_error_in_a_task_group_is_shown_with_its_own_line() -> None:
     assert (shown["type"], shown["code"]) == ("KeyError", 'raise KeyError("k")')
 
 
-async def test_a_message_that_no_handler_takes_is_shown_with_the_reason_each_time() -> None:
-    dev = Dev()
-
-    @dev.bot.on_message("menu")
-    async def menu(message: MessageReceived, ctx: Context) -> None: ...
-
-    @dev.bot.on_message(contains("order"))
-    async def order(message: MessageReceived, ctx: Context) -> None: ...
-
-    async with talking(dev.bot) as phone:
-        await text(phone, "what?")
-        await text(phone, "what?")
-    assert dev.lines == [f'{phone.handle} "what?" → no handler took it: no filter fits (tried menu, order)'] * 2
-    (report, _) = dev.reports
-    assert (report["outcome"], report["handler"], report["reason"]) == ("not_handled", None, "no filter fits")
-    assert [(one["filter"], one["fits"], one["file"]) for one in report["tried"]] == [
-        ("exact('menu')", False, "test_dev_turns.py"),
-        ("contains('order')", False, "test_dev_turns.py"),
-    ]
-
-
-async def test_a_message_in_a_group_that_is_not_addressed_is_shown_with_the_reason() -> None:
-    dev = Dev()
-
-    @dev.bot.on_message
-    async def rest(message: MessageReceived, ctx: Context) -> None: ...
-
-    async with talking(dev.bot) as phone:
-        group = phone.group("+14155550188")
-        await group.text("hello all")
-        await phone.quiet()
-    assert dev.lines == [
-        f'{phone.handle} in a group "hello all" → no handler took it: the message neither mentions the bot nor replies to it'
-    ]
-    assert dev.reports[0]["reason"] == "the message neither mentions the bot nor replies to it"
-    (note,) = dev.reports[0]["notes"]
-    assert 'Bot(groups="all") takes every message' in note["message"]
-
-
 async def test_a_message_to_a_bot_without_a_handler_for_messages_says_what_it_handles() -> None:
     dev = Dev()
 
@@ -417,36 +393,24 @@ async def test_a_message_to_a_bot_without_a_handler_for_messages_says_what_it_ha
     ]
 
 
-async def test_a_turn_that_blocked_the_event_loop_shows_the_place_once() -> None:
-    dev = Dev()
-
-    @dev.bot.on_message
-    async def slow(message: MessageReceived, ctx: Context) -> None:
-        if message.text == "slow":
-            dev.reporter.blocked("bot:slow", "bot.py:9")
-
-    async with talking(dev.bot) as phone:
-        await text(phone, "slow")
-        await text(phone, "quick")
-    (note,), none = (report["notes"] for report in dev.reports)
-    assert (note["title"], note["file"], note["line"], none) == ("Blocked the event loop", "bot.py", 9, [])
-
-
-async def test_a_turn_that_blocks_the_event_loop_is_shown_on_the_page_before_it_ends() -> None:
+async def test_a_turn_that_blocks_the_event_loop_shows_the_place_on_the_page_before_it_ends_and_once() -> None:
     dev = Dev()
     shown: list[dict[str, Any]] = []
 
     @dev.bot.on_message
     async def slow(message: MessageReceived, ctx: Context) -> None:
-        dev.reporter.blocked("bot:slow", "bot.py:9")
-        shown.extend(report for report in dev.posted if report["kind"] == "turn")
+        if message.text == "slow":
+            dev.reporter.blocked("bot:slow", "bot.py:9")
+            shown.extend(report for report in dev.posted if report["kind"] == "turn")
 
     async with talking(dev.bot) as phone:
         await text(phone, "slow")
-    (report,) = shown
-    assert report["outcome"] == "running"
-    assert [(note["title"], note["line"]) for note in report["notes"]] == [("Blocked the event loop", 9)]
-    assert TurnObservation.model_validate(report)
+        await text(phone, "quick")
+    (running,) = shown
+    assert (running["outcome"], bool(TurnObservation.model_validate(running))) == ("running", True)
+    (note,), none = (report["notes"] for report in dev.reports)
+    assert (note["title"], note["file"], note["line"], none) == ("Blocked the event loop", "bot.py", 9, [])
+    assert running["notes"] == [note]
     dev.reporter.blocked("bot:slow", "bot.py:9")
     assert [report["kind"] for report in dev.posted].count("turn") == 1, "no turn runs any more"
 
@@ -535,51 +499,6 @@ async def test_a_call_that_waits_for_the_rate_limit_or_a_retry_is_shown_on_the_p
     assert [(report["outcome"], report["reason"]) for report in dev.reports] == [("acked", None)] * 2
 
 
-async def test_an_error_that_the_bot_handles_itself_is_shown_with_its_line_and_its_handler() -> None:
-    dev = Dev()
-
-    @dev.bot.on_message
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        raise KeyError(message.text)
-
-    @dev.bot.on_error(KeyError)
-    async def sorry(error: KeyError, event: Event, ctx: Context) -> None:
-        if event.text == "cake":  # type: ignore[attr-defined]
-            await ctx.reply("Sold out.")
-
-    async with talking(dev.bot) as phone:
-        await text(phone, "cake")
-        await text(phone, "pie")
-    at = f"test_dev_turns.py:{order.__code__.co_firstlineno + 2}"
-    assert dev.lines == [
-        f'+14155550142 "cake" → order N ms → KeyError at {at}: \'cake\', handled by sorry → "Sold out."',
-        f"+14155550142 \"pie\" → order N ms → KeyError at {at}: 'pie', handled by sorry → sent nothing",
-    ]
-    (_, (note,)) = (report["notes"] for report in dev.reports)
-    assert (note["title"], f"{note['file']}:{note['line']}") == ("KeyError", at)
-    assert re.sub(r"\S*<locals>\.", "", note["message"]) == (
-        "'pie'. The bot handled this error with @bot.on_error sorry, so the message counts as done."
-    )
-
-
-async def test_a_message_that_middleware_ends_is_shown_as_such() -> None:
-    dev = Dev()
-
-    @dev.bot.on_message
-    async def rest(message: MessageReceived, ctx: Context) -> None: ...
-
-    @dev.bot.use
-    def ends(after: Next) -> Next:
-        async def handle(event: Event, ctx: Context) -> None: ...
-
-        return handle
-
-    async with talking(dev.bot) as phone:
-        await text(phone, "hi")
-    (shown,) = [each for each in dev.lines if '"hi"' in each]
-    assert shown == f'{phone.handle} "hi" → no handler took it: middleware ended the event before its handler'
-
-
 async def test_a_reply_to_a_person_who_opted_out_is_shown_as_not_sent() -> None:
     dev = Dev()
 
@@ -616,51 +535,26 @@ async def test_a_message_that_opts_out_is_shown_as_such() -> None:
     assert "@bot.on_opt_out" in note["message"]
 
 
-async def test_events_without_a_handler_print_nothing_and_receipts_of_the_journal_are_not_reported(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_other_events_are_shown_by_their_type_if_they_are_handled_and_receipts_of_the_journal_are_not() -> None:
     dev = Dev()
 
     @dev.bot.on_message
     async def rest(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("hello")
+
+    @dev.bot.on_reaction("love")
+    async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 
     async with talking(dev.bot) as phone:
         await phone.text("hi")
         reply = await phone.next_reply()
         await phone.typing()
         await phone.react(reply, "love")
-        await phone.quiet()
-    capsys.readouterr()
-    lines = TurnLines(has_page=True)
-    for turn in dev.turns:
-        lines.print(turn)
-    printed = capsys.readouterr().err.splitlines()
-    assert len(printed) == 1
-    assert '"hi"' in printed[0]
-    assert not {report["event_type"] for report in dev.reports} & {"message.sent", "message.delivered", "message.read"}
-
-
-async def test_handled_events_of_other_types_are_shown_by_their_type() -> None:
-    dev = Dev()
-
-    @dev.bot.on_message
-    async def rest(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
-
-    @dev.bot.on_reaction
-    async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
-
-    @dev.bot.on(MessageRead)
-    async def seen(read: MessageRead, ctx: Context) -> None: ...
-
-    async with talking(dev.bot) as phone:
-        await phone.text("hi")
-        await phone.react(await phone.next_reply(), "love")
         await phone.read()
         await phone.quiet()
-    assert f"{phone.handle} reaction.added love → loved N ms → sent nothing" in dev.lines
-    assert any("message.read → seen N ms" in each for each in dev.lines)
+    who = phone.handle
+    assert dev.lines == [f'{who} "hi" → rest N ms → "hello"', f"{who} reaction.added love → loved N ms → sent nothing"]
+    assert {report["event_type"] for report in dev.reports} == {"message.received", "reaction.added"}
 
 
 def test_a_text_is_shown_on_one_line_without_control_characters(subtests: pytest.Subtests) -> None:

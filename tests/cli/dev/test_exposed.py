@@ -21,18 +21,25 @@ from linqbot.server import uvicorn_server
 ECHO = Path(__file__).parents[3] / "examples" / "echo.py"
 
 
-def test_emulator_warns_that_other_machines_can_open_it_and_how_to_avoid_that(
+def test_the_emulator_warns_that_other_machines_can_open_it_and_its_files_are_under_the_name_that_was_given(
     command: Callable[..., Any], port: int
 ) -> None:
-    emulator = command("dev", "--no-bot", "--host", "0.0.0.0", "--port", str(port))
-    emulator.until(lambda: "From other machines:" in emulator.said())
-    assert f"reaches port {port}" in emulator.said()
-    assert "the phone page, the control API and Linq's API without a password" in emulator.said()
-    assert f"ssh -L {port}:127.0.0.1:{port}" in emulator.said()
-    assert "http://0.0.0.0" not in emulator.said()
-    assert f"Linq emulator on http://127.0.0.1:{port}" in emulator.said()
+    emulator = command(
+        "dev", "--no-bot", "--host", "0.0.0.0", "--allow-host", "emulator", "--port", str(port), "--json"
+    )
     emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
-
+    said: dict[str, Any] = {}
+    for line in emulator.said().splitlines():
+        said |= json.loads(line)
+    assert said["phone"] == f"http://emulator:{port}"
+    assert said["warning"]["addresses"][0] == f"http://emulator:{port}"
+    assert f"reaches port {port}" in said["warning"]["what"]
+    assert "the phone page, the control API and Linq's API without a password" in said["warning"]["what"]
+    assert f"ssh -L {port}:127.0.0.1:{port}" in said["warning"]["fix"]
+    asked = {"filename": "a.txt", "content_type": "text/plain", "size_bytes": 1}
+    headers = {"authorization": "Bearer x"}
+    ticket = httpx.post(f"http://127.0.0.1:{port}/v3/attachments", json=asked, headers=headers).json()
+    assert ticket["upload_url"].startswith(f"http://emulator:{port}/uploads/")
     # All of 127.0.0.0/8 is this machine, but only 127.0.0.1 is an allowed host by default.
     assert httpx.get(f"http://127.0.0.2:{port}/").status_code == 200
     for host in ("evil.example", f"192.0.2.7:{port}"):
@@ -54,23 +61,6 @@ def test_dev_prints_an_address_for_this_machine_and_those_for_others(
     assert httpx.get(f"http://127.0.0.1:{port}/", headers={"host": f"[fd00::5]:{port}"}).status_code == 200
     assert httpx.get(f"http://127.0.0.1:{port}/", headers={"host": "mybox.local.evil.example"}).status_code == 403
     assert dev.stop() == 0
-
-
-def test_files_of_the_emulator_are_under_the_name_that_was_given(command: Callable[..., Any], port: int) -> None:
-    emulator = command(
-        "dev", "--no-bot", "--host", "0.0.0.0", "--allow-host", "emulator", "--port", str(port), "--json"
-    )
-    emulator.until(lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 200)
-    said: dict[str, Any] = {}
-    for line in emulator.said().splitlines():
-        said |= json.loads(line)
-    assert said["phone"] == f"http://emulator:{port}"
-    assert said["warning"]["addresses"][0] == f"http://emulator:{port}"
-    asked = {"filename": "a.txt", "content_type": "text/plain", "size_bytes": 1}
-    headers = {"authorization": "Bearer x"}
-    ticket = httpx.post(f"http://127.0.0.1:{port}/v3/attachments", json=asked, headers=headers).json()
-    assert ticket["upload_url"].startswith(f"http://emulator:{port}/uploads/")
-    assert emulator.stop() == 0
 
 
 def test_a_malformed_host_is_refused(subtests: pytest.Subtests) -> None:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeAlias
 import httpx
 import pytest
 import trustme
-from cli.practice import KEY, LINE, Practice, problems, the
+from cli.practice import KEY, LINE, Practice, problems, serve, text_the_bot, the
 from cli.running.broken_proxies import Crooked, Headers, proxying
 from fakes import NOW, PERSON, delivery, text_body
 from plugin_packages import install_plugin
@@ -68,9 +68,7 @@ def test_a_served_bot_accepts_the_test_event_through_its_proxy_and_no_handler_ge
     )
     with proxying(Crooked(f"http://127.0.0.1:{practice.port}")) as proxy:
         practice.sync(proxy.url)
-        plain = {name: value for name, value in practice.environ.items() if value}
-        bot = command("serve", "bot.py", **plain)
-        bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
+        bot = serve(practice, command)
         findings = practice.doctor()
         bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").json()["waiting"] == 0)
     assert problems(findings) == []
@@ -89,9 +87,7 @@ def test_a_delivery_during_the_doctors_run_is_retried(practice: Practice, *, kep
     def hold(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
         if not held and b"linqbot.doctor" in body:
             held.append(1)
-            message = {"from": "+14155550142", "to": LINE, "parts": [{"type": "text", "value": "hello"}]}
-            httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
-            httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()
+            text_the_bot(practice)
         return headers, body
 
     with proxying(Crooked(f"http://127.0.0.1:{practice.port}", request=hold)) as proxy:
@@ -106,22 +102,10 @@ def test_a_delivery_during_the_doctors_run_is_retried(practice: Practice, *, kep
 # --- planted problems -------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_token_is_found(practice: Practice) -> None:
-    practice.sync()
-    practice.environ["LINQ_API_V3_API_KEY"] = None
-    findings = practice.doctor()
-    assert problems(findings) == ["failure LQB6010"]
-    assert "LINQ_API_V3_API_KEY" in the(findings, "LQB6010").fix
-    assert {each.check for each in findings if each.status == "skipped"} >= {"line", "subscription", "clock"}
-    assert any(each.check == "storage" and each.status == "ok" for each in findings), (
-        "the rest is looked at all the same"
-    )
-
-
 Plant: TypeAlias = Callable[[Practice], object]
 
 
-def setting(name: str, value: str) -> Plant:
+def setting(name: str, value: str | None) -> Plant:
     return lambda practice: practice.environ.update({name: value})
 
 
@@ -141,19 +125,49 @@ def subscription(query: str | None = None, **changes: Any) -> Plant:
     return change
 
 
-def broken_bot(practice: Practice) -> None:
-    (practice.folder / "bot.py").write_text("bot = Bot(")
+def write(file: str, text: str) -> Plant:
+    return lambda practice: (practice.folder / file).write_text(text)
 
 
+def kept_secret(text: str, **environ: str) -> Plant:
+    """Replace the file of secrets; `{}` in a text is the right secret."""
+
+    def replace(practice: Practice) -> None:
+        secret = practice.secret()
+        write(SECRET_FILE, text.format(secret))(practice)
+        practice.environ |= {name: value.format(secret) for name, value in environ.items()}
+
+    return replace
+
+
+def second_subscription(practice: Practice) -> None:
+    body = {"target_url": practice.url + "?version=2026-02-03&linqbot=2", "subscribed_events": ["message.received"]}
+    practice.api("POST", "/webhook-subscriptions", body)
+
+
+def newer_storage(practice: Practice) -> None:
+    with closing(sqlite3.connect("linqbot.db")) as db:
+        db.executescript(f"PRAGMA application_id = {0x6C696E71}; PRAGMA user_version = 99; CREATE TABLE meta (key)")
+
+
+SECRET_FILE = ".linqbot/webhook-secret"
+SMS = "sms:+14155550142"
 PLANTED: list[tuple[Plant, list[str], str]] = [
+    (setting("LINQ_API_V3_API_KEY", None), ["failure LQB6010"], "Set LINQ_API_V3_API_KEY"),
     (setting("LINQ_API_V3_API_KEY", "another"), ["failure LQB6011"], "401/2004"),
     (setting("LINQ_API_V3_BASE_URL", "http://127.0.0.1:1"), ["failure LQB6012"], "127.0.0.1:1"),
     (line(reputation="AT_RISK"), ["warning LQB6022"], LINE),
     (line(reputation="CRITICAL"), ["failure LQB6021"], LINE),
     (line(status="FLAGGED"), ["failure LQB6023"], LINE),
     (subscription(phone_numbers=[LINE]), ["warning LQB6036"], ""),
+    (second_subscription, ["failure LQB6032", "warning LQB6035", "failure LQB6041"], ""),
+    (kept_secret("{} another-subscription\n"), ["failure LQB6041"], ""),
+    (kept_secret("{} another-subscription\n", LINQ_WEBHOOK_SECRET="{}"), ["warning LQB6042"], ""),
+    (lambda practice: (practice.folder / SECRET_FILE).chmod(0o644), ["warning LQB6043"], f"chmod 600 {SECRET_FILE}"),
+    (kept_secret("nonsense!\n"), ["failure LQB6044"], ""),
     (storage("sqlite:////proc/self/linqbot.db"), ["failure LQB6080"], ""),  # even root cannot create a file there
     (storage("sqlite:///bot.py"), ["failure LQB6080"], ""),
+    (newer_storage, ["failure LQB6081"], "schema 99"),
     (storage("memory://"), ["warning LQB6083"], ""),
     (storage("mysql://x"), ["failure LQB6084"], ""),
     (storage("sqlite:///nowhere/x.db"), ["failure LQB6084"], ""),
@@ -161,22 +175,34 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (storage("postgresql://bot@127.0.0.1:1/linq?schema=pg_bot"), ["failure LQB6084"], ""),
     (setting("LINQBOT_TRUSTED_PROXIES", "*"), ["warning LQB6074"], ""),
     (setting("LINQBOT_PORT", "many"), ["failure LQB6001"], ""),
-    (broken_bot, ["failure LQB6002"], "SyntaxError"),
+    (write("bot.py", "bot = Bot("), ["failure LQB6002"], "SyntaxError"),
+    # An owner who can only get texts.
+    (setting("LINQBOT_TELL", SMS), ["warning LQB6094"], ""),
+    (setting("LINQBOT_TELL", f"{SMS},mailto:ann@a.test"), ["failure LQB6094"], ""),  # without LINQBOT_SMTP_URL
+    (setting("LINQBOT_TELL", f"{SMS},https://a.test/hook"), [], ""),
 ]
 
 
 @pytest.mark.parametrize(("plant", "found", "says"), PLANTED)
-def test_a_planted_problem_is_found(practice: Practice, plant: Plant, found: list[str], says: str) -> None:
+def test_a_planted_problem_is_found_and_all_else_is_looked_at(
+    practice: Practice, plant: Plant, found: list[str], says: str
+) -> None:
     practice.sync()
     plant(practice)
-    findings = practice.doctor()
+    findings = practice.doctor("--url", practice.url)
     assert problems(findings) == found
-    assert says in " ".join(each.what for each in findings if each.code)
+    assert {"versions", "storage"} <= {each.check for each in findings} or found == ["failure LQB6001"]
+    assert says in " ".join(f"{each.what} {each.fix}" for each in findings if each.code)
 
 
 @pytest.mark.parametrize(
     ("plant", "found", "says"),
     [
+        (
+            lambda practice: practice.api("DELETE", f"/webhook-subscriptions/{practice.subscription()['id']}"),
+            ["failure LQB6030"],
+            "Subscribe: linqbot connect sync bot.py --url http://127.0.0.1:",
+        ),
         (subscription(is_active=False), ["failure LQB6031"], "linqbot connect sync bot.py --url http://127.0.0.1:"),
         (
             subscription(subscribed_events=["message.received", "chat.created"]),
@@ -186,14 +212,14 @@ def test_a_planted_problem_is_found(practice: Practice, plant: Plant, found: lis
         (subscription("?version=2025-01-01"), ["failure LQB6034"], ""),
         (subscription(""), ["warning LQB6034"], ""),
     ],
-    ids=["paused", "other event types", "an older payload version", "no payload version"],
+    ids=["none", "paused", "other event types", "an older payload version", "no payload version"],
 )
 def test_a_wrong_subscription_is_found_and_sync_corrects_it(
     practice: Practice, plant: Plant, found: list[str], says: str
 ) -> None:
     practice.sync()
     plant(practice)
-    findings = practice.doctor()
+    findings = practice.doctor("--url", practice.url)
     assert problems(findings) == found
     assert says in " ".join(f"{each.what} {each.fix}" for each in findings if each.code)
     practice.sync()
@@ -221,43 +247,16 @@ async def test_a_token_that_would_travel_unencrypted_is_found(subtests: pytest.S
             assert all("https://" in each.with_fix({}).fix and KEY not in each.what for each in findings[1:])
 
 
-def test_a_missing_subscription_is_found(practice: Practice) -> None:
-    practice.sync()
-    practice.api("DELETE", f"/webhook-subscriptions/{practice.subscription()['id']}")
-    findings = practice.doctor("--url", practice.url)
-    assert problems(findings) == ["failure LQB6030"]
-    assert the(findings, "LQB6030").fix == f"Subscribe: linqbot connect sync bot.py --url {practice.url}"
-
-
-def test_a_second_subscription_of_the_address_is_found(practice: Practice) -> None:
-    practice.sync()
-    body = {"target_url": practice.url + "?version=2026-02-03&linqbot=2", "subscribed_events": ["message.received"]}
-    practice.api("POST", "/webhook-subscriptions", body)
-    assert "warning LQB6035" in problems(practice.doctor("--url", practice.url))
-
-
 def test_a_missing_secret_is_found(practice: Practice) -> None:
     findings = practice.doctor("--url", practice.url)
     assert problems(findings) == ["failure LQB6030", "failure LQB6040"]
     assert any(each.check == "delivery" and each.what.startswith("The way to") for each in findings)
 
 
-def test_a_secret_of_another_subscription_is_found(practice: Practice) -> None:
-    practice.sync()
-    path = practice.folder / ".linqbot" / "webhook-secret"
-    secret = practice.secret()
-    path.write_text(f"{secret} another-subscription\n")
-    assert problems(practice.doctor("--url", practice.url)) == ["failure LQB6041"]
-    practice.environ["LINQ_WEBHOOK_SECRET"] = secret
-    assert problems(practice.doctor("--url", practice.url)) == ["warning LQB6042"]
-
-
 def test_a_bot_with_another_secret_is_found(practice: Practice, command: Callable[..., Any], tmp_path: Path) -> None:
     practice.sync()
-    plain = {name: value for name, value in practice.environ.items() if value}
     other = {"LINQ_WEBHOOK_SECRET": "whsec_" + "QUJD" * 10, "LINQ_WEBHOOK_SECRET_FILE": str(tmp_path / "none")}
-    bot = command("serve", "bot.py", **plain, **other)
-    bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
+    serve(practice, command, **other)
     findings = practice.doctor()
     assert problems(findings) == ["failure LQB6070"]
     assert "linqbot connect rotate" in the(findings, "LQB6070").fix
@@ -270,36 +269,21 @@ def test_a_secret_is_no_problem_once_deliveries_were_accepted_but_is_not_called_
     practice.sync()
     practice.environ["LINQ_WEBHOOK_SECRET"] = practice.secret()
     practice.environ["LINQ_WEBHOOK_SECRET_FILE"] = "none"
-    bot = command("serve", "bot.py", **{name: value for name, value in practice.environ.items() if value})
-    bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
+    bot = serve(practice, command)
     assert problems(practice.doctor("--url", practice.url)) == ["warning LQB6042"]
-    message = {"from": "+14155550142", "to": LINE, "parts": [{"type": "text", "value": "hello"}]}
-    httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
-    httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()
+    text_the_bot(practice)
     findings = practice.doctor("--url", practice.url)
     assert problems(findings) == []
     assert any(" have been accepted here, the last about " in each.what for each in findings)
     assert bot.stop() == 0
     # The server has another secret from now on, and refuses Linq's deliveries.
     practice.environ["LINQ_WEBHOOK_SECRET"] = "whsec_" + "QUJD" * 10
-    bot = command("serve", "bot.py", **{name: value for name, value in practice.environ.items() if value})
-    bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
-    httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
+    bot = serve(practice, command)
+    practice.text("hello")
     bot.until(lambda: "delivery.forged" in bot.said())
     said = " ".join(each.what for each in practice.doctor("--url", practice.url))
     assert "It fits" not in said
     assert "so they were not from Linq" not in said
-
-
-def test_a_secret_file_that_other_users_can_read_or_that_is_malformed_is_found(practice: Practice) -> None:
-    practice.sync()
-    path = practice.folder / ".linqbot" / "webhook-secret"
-    path.chmod(0o644)
-    findings = practice.doctor()
-    assert problems(findings) == ["warning LQB6043"]
-    assert the(findings, "LQB6043").fix.endswith("chmod 600 .linqbot/webhook-secret")
-    path.write_text("nonsense!\n")
-    assert problems(practice.doctor("--url", practice.url)) == ["failure LQB6044"]
 
 
 @pytest.mark.parametrize(
@@ -436,15 +420,6 @@ def test_another_server_at_the_address_is_found(practice: Practice, status: int,
         assert problems(practice.doctor()) == [f"failure {problem}"]
 
 
-def test_a_storage_of_a_newer_linqbot_is_found_and_not_changed(practice: Practice) -> None:
-    practice.sync()
-    with closing(sqlite3.connect("linqbot.db")) as db:
-        db.executescript(f"PRAGMA application_id = {0x6C696E71}; PRAGMA user_version = 99; CREATE TABLE meta (key)")
-    findings = practice.doctor()
-    assert problems(findings) == ["failure LQB6081"]
-    assert "schema 99" in the(findings, "LQB6081").what
-
-
 async def asked_by(*handlers: str) -> None:
     """Store an open question of each of these handlers in the storage of the folder."""
     async with SQLiteStorage("linqbot.db") as storage:
@@ -493,20 +468,6 @@ def test_words_of_the_bot_by_which_people_opt_out_are_found(practice: Practice) 
         "The bot uses the word 'Quit' (cancel= of ctx.ask at bot.py:6)",
         "The bot uses the word 'opt out' (choices= of ctx.vote at bot.py:7)",
     ]
-
-
-def test_an_owner_who_can_only_get_texts_is_warned(
-    practice: Practice, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
-) -> None:
-    practice.sync()
-    for given, found in [
-        ("sms:+14155550142", ["warning LQB6094"]),
-        ("sms:+14155550142,mailto:ann@a.test", ["failure LQB6094"]),  # without LINQBOT_SMTP_URL
-        ("sms:+14155550142,https://a.test/hook", []),
-    ]:
-        with subtests.test(given):
-            monkeypatch.setenv("LINQBOT_TELL", given)
-            assert problems(practice.doctor()) == found
 
 
 @pytest.mark.process
@@ -613,18 +574,6 @@ def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatc
 
 
 # --- the doctor itself ------------------------------------------------------------------------------------------------
-
-
-def test_the_text_output_has_a_mark_a_sentence_and_a_fix(practice: Practice) -> None:
-    practice.sync()
-    practice.change(is_active=False)
-    result = practice.run("check", "bot.py")
-    assert result.exit_code == 1
-    said = " ".join(result.output.split())
-    assert "FAIL subscription" in said
-    assert "[LQB6031] → Linq sends nothing to it. Resume it: linqbot connect sync bot.py" in said
-    assert said.endswith("1 to fix, 0 to look at.")
-    assert all(len(line) <= 110 for line in result.output.splitlines())
 
 
 @pytest.mark.anyio

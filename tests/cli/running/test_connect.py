@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import signal
 import threading
 import time
@@ -11,12 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import emulator_control
 import httpx
 import pytest
-from cli.conftest import Command
+from cli.practice import KEY, Practice, serve
 from click.testing import CliRunner, Result
-from ports import free_port
 
 from linqbot import Bot, MessageReceived, Router
 from linqbot.cli.main import main
@@ -29,7 +26,6 @@ from linqbot.linq.events.poll import PollSent
 from linqbot.ops.subscriptions import PENDING, address, generation, handled, next_generation, pinned, target
 from linqbot.server.secret_file import SecretFile
 
-KEY = f"token-{secrets.token_hex(8)}"
 LINES = ("+12025550100", "+12025550101")
 RECEIPTS = {"message.sent", "message.delivered", "message.read", "message.failed"}
 BOT = """
@@ -44,49 +40,28 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 """
 
 
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    linq = f"http://127.0.0.1:{free_port()}"
-    process = Command(
-        tmp_path_factory.mktemp("linq"), "dev", "--no-bot", "--port", linq.rpartition(":")[2], LINQ_API_V3_API_KEY=KEY
-    )
-    process.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
-    yield linq
-    process.stop()
-
-
-class Account:
+class Account(Practice):
     """An account on an emulator, and a folder with a bot."""
 
-    def __init__(self, folder: Path, linq: str) -> None:
-        self.folder = folder
-        self.linq = linq
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}/webhooks/linq"
-        self.environ: dict[str, str] = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": linq}
-        self.secret_file = folder / ".linqbot" / "webhook-secret"
-        self.outputs: list[str] = []
-        (folder / "bot.py").write_text(BOT)
-        httpx.post(f"{linq}/emulator/reset").raise_for_status()
+    code = BOT
 
-    def run(self, *arguments: str, answer: str | None = None, **environ: str) -> Result:
+    def __init__(self, folder: Path, linq: str) -> None:
+        super().__init__(folder, linq)
+        self.secret_file = folder / ".linqbot" / "webhook-secret"
+
+    def connect(self, *arguments: str, answer: str | None = None, **environ: str) -> Result:
         result = CliRunner().invoke(main, ["connect", *arguments], env=self.environ | environ, input=answer)
         self.outputs.append(result.output)
         return result
 
     def done(self, *arguments: str, **how: Any) -> str:
-        result = self.run(*arguments, **how)
+        result = self.connect(*arguments, **how)
         assert result.exit_code == 0, result.output
         return result.output
 
-    def api(self, method: str, path: str = "", body: Any = None) -> Any:
-        url = f"{self.linq}/v3/webhook-subscriptions{path}"
-        answer = httpx.request(method, url, json=body, headers={"authorization": f"Bearer {KEY}"}).raise_for_status()
-        return answer.json() if answer.content else None
-
-    def subscriptions(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.api("GET")["subscriptions"]
-        return found
+    def create(self, url: str, *types: str) -> dict[str, Any]:
+        """Create a subscription without linqbot."""
+        return dict(self.api("POST", "/webhook-subscriptions", {"target_url": url, "subscribed_events": types}))
 
     def fault(self, **how: Any) -> None:
         httpx.post(f"{self.linq}/emulator/faults", json=how).raise_for_status()
@@ -96,16 +71,9 @@ class Account:
         rows = [line.split() for line in self.secret_file.read_text().splitlines() if not line.startswith("#")]
         return {row[1]: row[0] for row in rows}
 
-    def text(self, said: str, person: str = "+14155550142") -> None:
-        body = {"from": person, "to": LINES[0], "parts": [{"type": "text", "value": said}]}
-        httpx.post(f"{self.linq}/emulator/inbound", json=body).raise_for_status()
-
     def deliveries(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = httpx.get(f"{self.linq}/emulator/deliveries").json()["deliveries"]
         return found
-
-    def replies(self) -> list[str]:
-        return emulator_control.replies(self.linq)
 
 
 @pytest.fixture
@@ -140,12 +108,11 @@ def test_the_events_of_a_bot_are_those_of_its_handlers_and_routers() -> None:
     assert not handled(bot).everything
 
 
-@pytest.mark.parametrize("base", [Event, UnknownEvent])
-def test_a_handler_of_every_event_needs_every_type_that_linq_offers(base: type[Event]) -> None:
-    bot = Bot()
-    bot.on(base)(lambda event, ctx: None)
-    assert handled(bot).everything
-    assert handled(bot).types == (tuple(EVENT_TYPES) if base is Event else ())
+def test_a_handler_of_every_event_needs_every_type_that_linq_offers() -> None:
+    for base, types in ((Event, tuple(EVENT_TYPES)), (UnknownEvent, ())):
+        bot = Bot()
+        bot.on(base)(lambda event, ctx: None)
+        assert (handled(bot).everything, handled(bot).types) == (True, types)
 
 
 def test_the_target_has_the_webhook_path_and_pins_the_payload_version(subtests: pytest.Subtests) -> None:
@@ -191,6 +158,8 @@ def test_generations_of_a_subscription_have_one_address() -> None:
 
 
 def test_sync_subscribes_to_the_handled_events_and_stores_the_secret(account: Account) -> None:
+    assert "Would create" in account.done("sync", "bot.py", "--url", account.url, "--dry-run")
+    assert (account.subscriptions(), account.secret_file.exists()) == ([], False)
     said = account.done("sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
     (made,) = account.subscriptions()
     assert made["target_url"] == account.url + "?version=2026-02-03"
@@ -221,7 +190,7 @@ def test_sync_changes_the_existing_subscription_and_prints_the_changes(account: 
         "subscribed_events": ["message.received", "chat.created"],
         "is_active": False,
     }
-    account.api("PUT", f"/{one['id']}", wrong)
+    account.change(**wrong)
     planned = account.done("sync", "bot.py", "--dry-run")
     assert "Would change" in planned
     assert account.subscriptions()[0]["subscribed_events"] == wrong["subscribed_events"]
@@ -234,61 +203,50 @@ def test_sync_changes_the_existing_subscription_and_prints_the_changes(account: 
     assert set(after["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
 
 
-def test_a_dry_run_changes_nothing(account: Account) -> None:
-    said = account.done("sync", "bot.py", "--url", account.url, "--dry-run")
-    assert "Would create" in said
-    assert account.subscriptions() == []
-    assert not account.secret_file.exists()
-
-
 def test_lines_stay_restricted_until_all_lines_is_given(account: Account) -> None:
     account.done("sync", "bot.py", "--url", account.url, "--line", LINES[0])
     assert account.subscriptions()[0]["phone_numbers"] == [LINES[0]]
     assert "Nothing to change" in account.done("sync", "bot.py")
     account.done("sync", "bot.py", "--all-lines")
     assert not account.subscriptions()[0].get("phone_numbers")
-    refused = account.run("sync", "bot.py", "--line", "+12025550199")
+    refused = account.connect("sync", "bot.py", "--line", "+12025550199")
     assert refused.exit_code == 2
     assert "is not a line of this account" in refused.output
 
 
 def test_a_subscription_created_elsewhere_is_changed_and_its_missing_secret_reported(account: Account) -> None:
-    account.api("POST", body={"target_url": account.url, "subscribed_events": ["chat.created"]})
-    done = account.run("sync", "bot.py", "--url", account.url)
+    account.create(account.url, "chat.created")
+    done = account.connect("sync", "bot.py", "--url", account.url)
     assert done.exit_code == 1
     assert f"linqbot connect rotate --url {account.url}" in done.output
     assert set(account.subscriptions()[0]["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
-    with_one = account.run("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET="QUJD")
+    with_one = account.connect("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET="QUJD")
     assert with_one.exit_code == 0
     assert "If it is not in LINQ_WEBHOOK_SECRET either" in with_one.output
 
 
 def test_no_subscription_is_created_if_its_secret_cannot_be_stored(account: Account) -> None:
-    refused = account.run("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET_FILE="/proc/self/secret")
+    refused = account.connect("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET_FILE="/proc/self/secret")
     assert refused.exit_code == 2
     assert "cannot be written" in refused.output
     assert account.subscriptions() == []
 
 
-@pytest.mark.parametrize("lost", ["request", "answer"])
-def test_an_interrupted_sync_is_run_again(account: Account, lost: str) -> None:
-    account.fault(on="api", match="POST /v3/webhook-subscriptions", drop=lost)
-    broken = account.run("sync", "bot.py", "--url", account.url)
-    assert broken.exit_code == 1
-    account.done("sync", "bot.py", "--url", account.url)
-    (one,) = account.subscriptions()
-    assert set(one["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
-    assert list(account.kept()) == [one["id"]]
-
-
-def test_a_pending_subscription_with_a_stored_secret_gets_its_events(account: Account) -> None:
-    account.fault(on="api", match="PUT /v3/webhook-subscriptions", status=400)
-    assert account.run("sync", "bot.py", "--url", account.url).exit_code == 1
-    assert account.subscriptions()[0]["subscribed_events"] == list(PENDING)
-    account.done("sync", "bot.py", "--url", account.url)
-    (one,) = account.subscriptions()
-    assert set(one["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
-    assert list(account.kept()) == [one["id"]]
+def test_an_interrupted_sync_is_run_again(account: Account, subtests: pytest.Subtests) -> None:
+    for broken in (
+        {"match": "POST /v3/webhook-subscriptions", "drop": "request"},
+        {"match": "POST /v3/webhook-subscriptions", "drop": "answer"},
+        {"match": "PUT /v3/webhook-subscriptions", "status": 400},  # its secret is stored, and it has no events yet
+    ):
+        with subtests.test(broken=broken):
+            account.fault(on="api", **broken)
+            assert account.connect("sync", "bot.py", "--url", account.url).exit_code == 1
+            if "status" in broken:
+                assert account.subscription()["subscribed_events"] == list(PENDING)
+            account.done("sync", "bot.py", "--url", account.url)
+            assert set(account.subscription()["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
+            assert list(account.kept()) == [account.subscription()["id"]]
+            account.done("remove", account.subscription()["id"], "--yes")
 
 
 def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, subtests: pytest.Subtests) -> None:
@@ -303,7 +261,7 @@ def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, subt
     ]
     for arguments, says in rows:
         with subtests.test(arguments=arguments):
-            done = account.run(*arguments)
+            done = account.connect(*arguments)
             assert done.exit_code == 2
             assert says in " ".join(done.output.split())
             assert "Traceback" not in done.output
@@ -321,12 +279,12 @@ def test_an_address_is_subscribed_without_a_bot_listed_and_removed(account: Acco
     assert "Changed" in account.done("sync", "--url", account.url, "--event", "all")
     assert set(account.subscriptions()[0]["subscribed_events"]) == set(EVENT_TYPES)
 
-    assert account.run("remove", row["id"], answer="n\n").exit_code == 1
+    assert account.connect("remove", row["id"], answer="n\n").exit_code == 1
     assert len(account.subscriptions()) == 1
     assert "and its secret" in account.done("remove", row["id"], answer="y\n")
     assert account.subscriptions() == []
     assert account.kept() == {}
-    assert account.run("remove", row["id"], "--yes").exit_code == 1
+    assert account.connect("remove", row["id"], "--yes").exit_code == 1
 
 
 def test_event_types_are_printed_without_a_token(account: Account) -> None:
@@ -336,12 +294,6 @@ def test_event_types_are_printed_without_a_token(account: Account) -> None:
 
 
 # --- rotate -----------------------------------------------------------------------------------------------------------
-
-
-def serve(account: Account, command: Callable[..., Any]) -> Any:
-    bot = command("serve", "bot.py", "--port", str(account.port), **account.environ)
-    bot.until(lambda: httpx.get(f"http://127.0.0.1:{account.port}/readyz").status_code == 200)
-    return bot
 
 
 @pytest.mark.slow
@@ -383,7 +335,7 @@ def test_a_rotation_under_load_refuses_and_loses_no_delivery(account: Account, c
 
 
 def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Account, command: Callable[..., Any]) -> None:
-    made = account.api("POST", body={"target_url": account.url, "subscribed_events": ["message.received"]})
+    made = account.create(account.url, "message.received")
     account.environ["LINQ_WEBHOOK_SECRET"] = made["signing_secret"]
     bot = serve(account, command)
     assert "remove it" in account.done("rotate", "--url", account.url, "--overlap", "0")
@@ -398,7 +350,7 @@ def test_a_bot_that_is_down_or_reads_another_file_stops_the_rotation_without_los
     monkeypatch.setattr("linqbot.ops.rotation.LEARN_S", 0.0)
     account.done("sync", "bot.py", "--url", account.url)
     (old,) = account.subscriptions()
-    away = account.run("rotate", "--overlap", "0")
+    away = account.connect("rotate", "--overlap", "0")
     assert away.exit_code == 1
     assert "The connection failed" in away.output
 
@@ -406,7 +358,7 @@ def test_a_bot_that_is_down_or_reads_another_file_stops_the_rotation_without_los
     account.environ["LINQ_WEBHOOK_SECRET_FILE"] = str(account.folder / "elsewhere")
     bot = serve(account, command)
     del account.environ["LINQ_WEBHOOK_SECRET_FILE"]
-    another = account.run("rotate", "--overlap", "0")
+    another = account.connect("rotate", "--overlap", "0")
     assert another.exit_code == 1
     assert "has another secret" in another.output
     assert f"{old['id']} still delivers as before" in another.output
@@ -437,7 +389,7 @@ def test_a_rotation_interrupted_anywhere_continues_when_run_again_and_the_old_se
             (old,) = account.subscriptions()
             said = account.replies()
             account.fault(on="api", **broken)
-            first = account.run("rotate", "--overlap", "0")
+            first = account.connect("rotate", "--overlap", "0")
             httpx.delete(f"{account.linq}/emulator/faults").raise_for_status()
             account.text("in between")
             bot.until(lambda said=said: account.replies() == [*said, "You said: in between"])
@@ -468,7 +420,7 @@ def test_a_rotation_killed_while_both_deliver_is_finished_later(
 ) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     bot = serve(account, command)
-    rotation = program("connect", "rotate", **account.environ)
+    rotation = program("connect", "rotate", **account.settings)
     rotation.until(lambda: "Both deliver now" in rotation.said())
     cmdline = Path(f"/proc/{rotation.process.pid}/cmdline")
     arguments = cmdline.read_bytes() if cmdline.exists() else b""
@@ -476,7 +428,7 @@ def test_a_rotation_killed_while_both_deliver_is_finished_later(
     rotation.stop(signal.SIGINT)
     assert "Traceback" not in rotation.said()
     assert len(account.subscriptions()) == 2
-    printed = json.loads(account.run("rotate", "--no-wait", "--json").stdout)
+    printed = json.loads(account.connect("rotate", "--no-wait", "--json").stdout)
     assert printed["old"] is not None
     assert printed["ends_at"] is not None
     account.done("rotate", "--overlap", "0")
@@ -486,9 +438,8 @@ def test_a_rotation_killed_while_both_deliver_is_finished_later(
 
 def test_a_rotation_begun_elsewhere_is_not_touched(account: Account) -> None:
     account.done("sync", "bot.py", "--url", account.url)
-    body = {"target_url": next_generation(account.url), "subscribed_events": ["message.received"]}
-    account.api("POST", body=body)
-    refused = account.run("rotate", "--overlap", "0")
+    account.create(next_generation(account.url), "message.received")
+    refused = account.connect("rotate", "--overlap", "0")
     assert refused.exit_code == 2
     assert "created elsewhere" in refused.output
     assert len(account.subscriptions()) == 2
@@ -499,7 +450,7 @@ def test_an_unfinished_rotation_of_another_address_does_not_count_as_done(
     account: Account, command: Callable[..., Any]
 ) -> None:
     account.done("sync", "bot.py", "--url", account.url)
-    other = account.api("POST", body={"target_url": "https://other.test/x", "subscribed_events": ["message.read"]})
+    other = account.create("https://other.test/x", "message.read")
     secrets = SecretFile(account.secret_file)
     secrets.keep(other["signing_secret"], other["id"])
     secrets.mark_ending(other["id"])

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from cli.running.test_connect import KEY, Account
-from cli.running.test_connect import emulator as emulator
+from cli.practice import KEY, is_ready
+from cli.running.test_connect import Account
 from patience import PATIENCE_S
 
-MOST_LOOKS = 100
+MOST_LOOKS = 20
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def watching_processes() -> Iterator[set[bytes]]:
     stop = threading.Event()
 
     def watch() -> None:
-        while not stop.wait(0.02):
+        while not stop.wait(0.1):
             for folder in Path("/proc").glob("[0-9]*"):
                 if taken[folder] == MOST_LOOKS:
                     continue
@@ -57,14 +56,13 @@ def test_three_commands_go_live_and_none_shows_a_secret(
     tmp_path: Path, emulator: str, program: Callable[..., Any]
 ) -> None:
     account = Account(tmp_path, emulator)
-    settings = account.environ | {"LINQBOT_PORT": str(account.port)}
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
     said = ""
 
     def type_in(*words: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "linqbot", *words],
-            cwd=tmp_path, env=plain | settings, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+            cwd=tmp_path, env=plain | account.settings, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -75,8 +73,8 @@ def test_three_commands_go_live_and_none_shows_a_secret(
         examined = type_in("check", "bot.py")
         assert "Nothing keeps it from working; 0 to look at." in examined
         assert "Go live with: linqbot serve bot.py" in examined
-        bot = program("serve", "bot.py", **settings)
-        bot.until(lambda: httpx.get(f"http://127.0.0.1:{account.port}/readyz").status_code == 200)
+        bot = program("serve", "bot.py", **account.settings)
+        bot.until(lambda: is_ready(account.port))
         account.text("hello")
         bot.until(lambda: account.replies() == ["You said: hello"])
         said += examined + type_in("check", "bot.py") + type_in("connect", "rotate", "--overlap", "0")

@@ -14,11 +14,9 @@ from typing import Any
 import click
 import httpx
 import pytest
-from cli.practice import KEY
+from cli.practice import ALONE, Practice, is_ready, serve, serve_alone
 from patience import PATIENCE_S
-from ports import free_port
 from pseudo_terminal import Screen, typed
-from signed import SECRET
 
 BOT = """
 import asyncio
@@ -43,49 +41,33 @@ async def slowly(message: MessageReceived, ctx: Context) -> None:
 class House:
     """An empty emulator and a served bot, in two processes."""
 
-    def __init__(self, folder: Path, emulator: str, command: Callable[..., Any]) -> None:
-        self.folder = folder
+    def __init__(self, practice: Practice, command: Callable[..., Any]) -> None:
+        self.practice = practice
+        self.folder = practice.folder
+        self.text = practice.text
+        self.replies = practice.replies
         self._command = command
-        (folder / "bot.py").write_text(BOT)
-        self.port = free_port()
-        self.linq = emulator
-        httpx.post(f"{self.linq}/emulator/reset").raise_for_status()
-        made = httpx.post(
-            f"{self.linq}/v3/webhook-subscriptions",
-            json={
-                "target_url": f"http://127.0.0.1:{self.port}/webhooks/linq",
-                "subscribed_events": ["message.received"],
-            },
-            headers={"authorization": f"Bearer {KEY}"},
-        )
-        self._settings = {
-            "LINQ_API_V3_API_KEY": KEY,
-            "LINQ_API_V3_BASE_URL": f"{self.linq}/api/partner",
-            "LINQ_WEBHOOK_SECRET": made.json()["signing_secret"],
-        }
+        practice.sync()
+        self.write(BOT)
+
+    def write(self, code: str) -> None:
+        (self.folder / "bot.py").write_text(code)
 
     def serve(self, **environ: str) -> Any:
-        bot = self._command("serve", "bot.py", "--port", str(self.port), **self._settings, **environ)
-        bot.until(lambda: httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200)
-        return bot
+        return serve(self.practice, self._command, **environ)
 
     def serve_in_terminal(self, *options: str, begin: Callable[[], bool], **environ: str) -> Screen:
         """Serve the bot in a terminal, and press Ctrl-C once the bot is ready and `begin` has returned something true."""
-        words = ("serve", "bot.py", "--port", str(self.port), *options)
         with ThreadPoolExecutor() as other:
-            ended = other.submit(typed, self.folder, *words, **self._settings, **environ)
+            ended = other.submit(typed, self.folder, "serve", "bot.py", *options, **self.practice.environ, **environ)
             end = time.monotonic() + PATIENCE_S
             while not ended.done() and time.monotonic() < end:
                 with contextlib.suppress(httpx.TransportError):
-                    if httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200 and begin():
+                    if is_ready(self.practice.port) and begin():
                         os.kill(int((self.folder / "pid").read_text()), signal.SIGINT)
                         break
                 time.sleep(0.05)
             return ended.result()
-
-    def text(self, said: str, *, from_: str = "+14155550142") -> None:
-        body = {"from": from_, "to": "+12025550100", "parts": [{"type": "text", "value": said}]}
-        httpx.post(f"{self.linq}/emulator/inbound", json=body).raise_for_status()
 
     def go(self, *texts: str) -> None:
         for text in texts:
@@ -97,18 +79,14 @@ class House:
     def is_stopping(self) -> bool:
         """Return True if the bot takes no more deliveries."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code != 200
+            return not is_ready(self.practice.port)
         except httpx.ConnectError:
             return True
 
-    def replies(self) -> list[str]:
-        chats = httpx.get(f"{self.linq}/emulator/state").json()["chats"]
-        return [m["parts"][0]["value"] for chat in chats for m in chat["messages"] if m["is_from_me"]]
-
 
 @pytest.fixture
-def house(tmp_path: Path, emulator: str, command: Callable[..., Any]) -> House:
-    return House(tmp_path, emulator, command)
+def house(practice: Practice, command: Callable[..., Any]) -> House:
+    return House(practice, command)
 
 
 @pytest.fixture
@@ -175,7 +153,7 @@ def test_ctrl_c_in_a_terminal_says_what_the_bot_waits_for(
 
     def begin() -> bool:
         while waiting:
-            house.text(text := waiting.pop(), from_=f"+1415555014{ord(text) - ord('a')}")
+            house.text(text := waiting.pop(), person=f"+1415555014{ord(text) - ord('a')}")
         return all(map(house.has_begun, texts))
 
     screen = house.serve_in_terminal(*options, begin=begin, LINQBOT_DRAIN_S="0.3")
@@ -223,20 +201,20 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 @pytest.mark.slow
 def test_handlers_that_never_end_do_not_keep_the_process_alive(house: House) -> None:
-    (house.folder / "bot.py").write_text(STUCK)
+    house.write(STUCK)
     bot = house.serve(LINQBOT_DRAIN_S="0.2")
     for number, kind in enumerate(("thread", "executor", "stubborn")):
-        house.text(kind, from_=f"+1415555014{number}")
+        house.text(kind, person=f"+1415555014{number}")
         bot.until(lambda kind=kind: house.has_begun(kind))
     bot.process.send_signal(signal.SIGINT)
     assert bot.end() == 0
     again = house.serve()
-    house.text("still there", from_="+14155550143")
+    house.text("still there", person="+14155550143")
     again.until(lambda: house.replies() == ["still there"])
 
 
 def test_a_second_signal_ends_a_process_whose_threads_hang(house: House) -> None:
-    (house.folder / "bot.py").write_text(STUCK)
+    house.write(STUCK)
     bot = house.serve(LINQBOT_DRAIN_S="300")
     house.text("thread")
     bot.until(lambda: house.has_begun("thread"))
@@ -248,7 +226,7 @@ def test_a_second_signal_ends_a_process_whose_threads_hang(house: House) -> None
 
 @pytest.mark.slow
 def test_as_many_plain_handlers_run_at_once_as_there_are_places(house: House) -> None:
-    (house.folder / "bot.py").write_text(
+    house.write(
         "import threading\n"
         "from linqbot import Bot, Context, MessageReceived\n"
         "bot = Bot(read=False, typing=False, max_age_s=None)\n"
@@ -260,7 +238,7 @@ def test_as_many_plain_handlers_run_at_once_as_there_are_places(house: House) ->
     )
     bot = house.serve(LINQBOT_CONCURRENCY="60")
     for n in range(60):
-        house.text(f"{n}", from_=f"+1415555{n:04}")
+        house.text(f"{n}", person=f"+1415555{n:04}")
     bot.until(lambda: len(house.replies()) == 60)
 
 
@@ -286,8 +264,7 @@ async def connect(running: Running) -> None:
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_a_slow_start_ends_it_at_once(tmp_path: Path, command: Callable[..., Any], sig: int) -> None:
     (tmp_path / "bot.py").write_text(STARTS_SLOWLY)
-    environ = {"LINQ_API_V3_API_KEY": KEY, "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
-    bot = command("serve", "bot.py", "--port", str(free_port()), **environ)
+    bot = command("serve", "bot.py", "--port", "0", **ALONE)
     bot.until((tmp_path / "begun").exists)
     assert bot.stop(sig) == 0
     assert (tmp_path / "cancelled").exists()
@@ -320,11 +297,9 @@ async def begin(running: Running) -> None:
 """
 
 
-def test_a_signal_stops_a_bot_that_can_start_no_thread(tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_a_signal_stops_a_bot_that_can_start_no_thread(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
     (tmp_path / "bot.py").write_text(WITHOUT_THREADS)
-    environ = {"LINQ_API_V3_API_KEY": KEY, "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
-    bot = command("serve", "bot.py", "--port", str(free_port()), **environ)
-    bot.until(lambda: "linqbot serves" in bot.said())
+    bot = serve_alone(command, port)
     (tmp_path / "served").touch()
     bot.until((tmp_path / "used-up").exists)
     assert bot.stop() == 0
