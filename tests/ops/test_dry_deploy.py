@@ -42,6 +42,13 @@ def echo(message: MessageReceived, ctx: Context) -> str:
     return f"You said: {message.text}"
 
 
+HERE = Path(__file__).name
+
+
+def _line(function: Any) -> int:
+    return int(function.__code__.co_firstlineno)
+
+
 def bot_of(**handlers: Any) -> Bot:
     """Return a bot whose handlers take the messages that contain their name; `rest` takes the others."""
     bot = Bot(read=False, typing=False)
@@ -108,20 +115,112 @@ def rows(path: Path) -> list[str]:
         return list(db.iterdump())
 
 
-async def test_other_words_are_shown_with_those_of_then(day: Day) -> None:
-    def shout(message: MessageReceived, ctx: Context) -> str:
-        return f"You said: {message.text.upper()}"
+def shout(message: MessageReceived, ctx: Context) -> str:
+    return f"You said: {message.text.upper()}"
 
-    day.deploy(echo)
-    await day.say("hello", "OK")
-    report = await day.compared(shout)
-    assert report.counts == {"same": 1, "different answer": 1}
-    group = the_group(report)
-    assert (group.kind, group.cause, group.count) == ("different answer", "other words in a message", 1)
-    assert group.handler is not None
-    assert group.handler.endswith("shout")
-    assert (group.handler_at or "").startswith("test_dry_deploy.py:")
-    assert texts(group) == [("You said: hello", "You said: HELLO")]
+
+def broken(message: MessageReceived, ctx: Context) -> str:
+    raise KeyError(message.text)
+
+
+def broken_otherwise(message: MessageReceived, ctx: Context) -> str:
+    raise ValueError
+
+
+async def leave(message: MessageReceived, ctx: Context) -> None:
+    raise SystemExit(2)
+
+
+def hanging() -> Bot:
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message(deadline_s=0.01)
+    async def wait(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    return bot
+
+
+def counting(words: str) -> Any:
+    """Return a handler that uses the state, on which its answer does not depend."""
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.chat(Guest)).visits += 1
+        await ctx.reply(words)
+
+    return count
+
+
+def ordering(words: str, *, first: str | None = None, step: str = "order") -> Any:
+    """Return a handler that makes a step."""
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        if first is not None:
+            await ctx.reply(first)
+        await ctx.reply(words.format(await ctx.once(step, make)))
+
+    def make(key: str) -> int:
+        made.append(step)
+        return 42
+
+    return order
+
+
+made: list[str] = []
+"""The steps that were really made."""
+
+
+async def read(message: MessageReceived, ctx: Context) -> None:
+    try:
+        chat = await ctx.client.chats.retrieve(ctx.chat_id)
+    except Exception:  # noqa: BLE001 - the run ends all the same
+        await ctx.reply("Which chat?")
+    else:
+        await ctx.reply(f"Chat {chat.id}")
+
+
+CHANGES: list[tuple[Any, Any, str, str, list[tuple[str | None, str | None]] | None]] = [
+    # the handler then, the new one, the kind of the difference, its cause, and the texts of then and now
+    (echo, shout, "different answer", "other words in a message", [("You said: hello", "You said: HELLO")]),
+    (counting("Hi"), counting("HI"), "different answer", "other words in a message", [("Hi", "HI")]),
+    (echo, bot_of(menu=echo), "different answer", "no handler takes it now", None),
+    (echo, broken, "new failure", f"KeyError at {HERE}:{_line(broken) + 1}", [("You said: hello", None)]),
+    (echo, leave, "new failure", f"SystemExit at {HERE}:{_line(leave) + 1}", None),
+    (echo, hanging(), "new failure", "TimeoutError at", None),
+    (broken, echo, "fixed failure", "KeyError then, no error now", [(None, "You said: hello")]),
+    (broken, broken_otherwise, "new failure", ", KeyError then", None),
+    # A step is answered from the record, and never made.
+    (ordering("Order {}"), ordering("Number {}"), "different answer", "other words", [("Order 42", "Number 42")]),
+    (echo, ordering("", first="You said: hello"), "could not be compared", "not recorded: the step 'order'", None),
+    (
+        ordering("", step="reserve"),
+        ordering(""),
+        "different answer",
+        "takes other steps: 'reserve' is not made now; not recorded: the step 'order'",
+        None,
+    ),
+    (read, read, "could not be compared", "not recorded: what chats.retrieve returned", None),
+]
+
+
+async def test_a_difference_is_named_with_its_kind_its_cause_and_the_words_of_then_and_now(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    for n, (then, now, kind, cause, said) in enumerate(CHANGES):
+        with subtests.test(then=then, now=now):
+            (tmp_path / str(n)).mkdir()
+            async with begun(Day, tmp_path / str(n)) as day:
+                day.deploy(then)
+                await day.say()
+                steps = len(made)
+                group = the_group(await day.compared(now))
+                assert (group.kind, group.count, cause in group.cause) == (kind, 1, True), group.cause
+                assert said is None or texts(group) == said
+                assert len(made) == steps
+                if now is shout:
+                    assert group.handler == f"{__name__}:shout"
+                    assert group.handler_at == f"{HERE}:{_line(shout)}"
+                assert then is read or (await day.compared(then)).counts == {"same": 1}
 
 
 async def test_turns_of_one_cause_are_one_group_and_the_largest_group_is_first(day: Day) -> None:
@@ -140,57 +239,6 @@ async def test_turns_of_one_cause_are_one_group_and_the_largest_group_is_first(d
         ("one message more", 1, 1),
     ]
     assert texts(report.groups[1]) == [(None, "Anything else?")]
-
-
-async def test_an_exception_is_a_new_failure_with_its_type_and_line(day: Day) -> None:
-    def broken(message: MessageReceived, ctx: Context) -> str:
-        raise KeyError(message.text)
-
-    day.deploy(echo)
-    await day.say()
-    report = await day.compared(broken)
-    group = the_group(report)
-    line = broken.__code__.co_firstlineno + 1
-    assert (group.kind, group.cause) == ("new failure", f"KeyError at test_dry_deploy.py:{line}")
-    assert texts(group) == [("You said: hello", None)]
-    assert (report.failing, report.differing) == (1, 0)
-
-
-async def test_a_handler_that_exits_is_a_new_failure_too(day: Day) -> None:
-    async def leave(message: MessageReceived, ctx: Context) -> None:
-        raise SystemExit(2)
-
-    day.deploy(echo)
-    await day.say()
-    group = the_group(await day.compared(leave))
-    line = leave.__code__.co_firstlineno + 1
-    assert (group.kind, group.cause) == ("new failure", f"SystemExit at test_dry_deploy.py:{line}")
-
-
-async def test_a_dead_letter_that_the_new_code_handles_is_a_fixed_failure(day: Day) -> None:
-    def broken(message: MessageReceived, ctx: Context) -> str:
-        raise KeyError(message.text)
-
-    def broken_too(message: MessageReceived, ctx: Context) -> str:
-        raise ValueError
-
-    day.deploy(broken)
-    await day.say()
-    group = the_group(await day.compared(echo))
-    assert (group.kind, group.cause) == ("fixed failure", "KeyError then, no error now")
-    assert texts(group) == [(None, "You said: hello")]
-    report = await day.compared(broken)
-    assert report.counts == {"same": 1}
-    group = the_group(await day.compared(broken_too))
-    assert group.kind == "new failure"
-    assert group.cause.endswith(", KeyError then")
-
-
-async def test_a_message_that_no_handler_takes_any_more_is_named(day: Day) -> None:
-    day.deploy(echo)
-    await day.say()
-    group = the_group(await day.compared(bot_of(menu=echo)))
-    assert (group.kind, group.cause, group.handler) == ("different answer", "no handler takes it now", None)
 
 
 async def test_with_the_present_bot_a_message_that_goes_to_another_handler_is_told_apart(day: Day) -> None:
@@ -231,20 +279,6 @@ async def test_what_a_handler_says_about_a_number_of_visits_depends_on_the_state
     assert group.examples[0].is_against_present
 
 
-async def test_state_that_the_answer_does_not_depend_on_is_no_reason_to_doubt(day: Day) -> None:
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        (await ctx.state.chat(Guest)).visits += 1
-        await ctx.reply("Hello")
-
-    async def shout(message: MessageReceived, ctx: Context) -> None:
-        (await ctx.state.chat(Guest)).visits += 1
-        await ctx.reply("HELLO")
-
-    day.deploy(greet)
-    await day.say()
-    assert (await day.compared(shout)).counts == {"different answer": 1}
-
-
 async def test_an_answer_by_chance_cannot_be_compared(day: Day) -> None:
     numbers = itertools.count()
 
@@ -257,73 +291,6 @@ async def test_an_answer_by_chance_cannot_be_compared(day: Day) -> None:
         group = the_group(await day.compared(by_chance, present=present))
         assert group.kind == "could not be compared"
         assert "by chance" in group.cause
-
-
-async def test_a_step_is_answered_from_the_record_and_never_made(day: Day) -> None:
-    made: list[str] = []
-
-    def make(key: str) -> int:
-        made.append(key)
-        return 41 + len(made)
-
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"Order {await ctx.once('order', make)}")
-
-    async def order_politely(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"Thank you! Order {await ctx.once('order', make)}")
-
-    day.deploy(order)
-    await day.say()
-    assert texts(the_group(await day.compared(order_politely))) == [("Order 42", "Thank you! Order 42")]
-    assert len(made) == 1
-
-
-async def test_a_new_step_is_not_on_record_and_ends_the_run(day: Day) -> None:
-    made: list[str] = []
-
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("One moment.")
-        await ctx.once("order", made.append)
-        await ctx.reply("Done.")
-
-    async def one_moment(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("One moment.")
-
-    day.deploy(one_moment)
-    await day.say()
-    group = the_group(await day.compared(order))
-    assert (group.kind, group.cause) == ("could not be compared", "not recorded: the step 'order'")
-    assert made == []
-
-
-async def test_code_that_takes_other_steps_than_then_differs(day: Day) -> None:
-    async def reserve(message: MessageReceived, ctx: Context) -> None:
-        await ctx.once("reserve", lambda key: 1)
-
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        await ctx.once("order", lambda key: 1)
-
-    day.deploy(reserve)
-    await day.say()
-    group = the_group(await day.compared(order))
-    assert group.kind == "different answer"
-    assert group.cause == "takes other steps: 'reserve' is not made now; not recorded: the step 'order'"
-
-
-async def test_a_read_of_linq_is_not_on_record(day: Day) -> None:
-    async def name(message: MessageReceived, ctx: Context) -> None:
-        try:
-            chat = await ctx.client.chats.retrieve(ctx.chat_id)
-        except Exception:  # noqa: BLE001 - the run ends all the same
-            await ctx.reply("Which chat?")
-        else:
-            await ctx.reply(f"Chat {chat.id}")
-
-    day.deploy(name)
-    await day.say()
-    group = the_group(await day.compared(name))
-    assert group.kind == "could not be compared"
-    assert group.cause.startswith("not recorded: what chats.retrieve returned")
 
 
 async def test_the_history_of_a_chat_is_read_from_what_is_kept(day: Day) -> None:
@@ -455,19 +422,6 @@ async def test_a_stream_is_compared_as_one_text_whatever_its_pauses_are(day: Day
     assert (await day.compared(streaming(*said, pace="human"))).counts == {"same": 1}
     group = the_group(await day.compared(streaming(*said[:2], "Four " * 40, pace="human")))
     assert (group.kind, group.cause) == ("different answer", "other words in a message")
-
-
-async def test_a_handler_that_hangs_is_cut_off_at_its_deadline(day: Day) -> None:
-    async def wait(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.Event().wait()
-
-    new = Bot(read=False, typing=False)
-    new.on_message(deadline_s=0.01)(wait)
-    day.deploy(echo)
-    await day.say()
-    group = the_group(await day.compared(new))
-    assert group.kind == "new failure"
-    assert group.cause.startswith("TimeoutError at")
 
 
 async def test_other_words_in_a_scheduled_send_are_shown(day: Day) -> None:

@@ -36,6 +36,7 @@ async def announce(message: MessageReceived, ctx: Context) -> None:
         await ctx.bot.broadcast(PEOPLE, "News!", name="news")
     begun = await ctx.bot.find_broadcast("news")
     assert begun is not None
+    assert {one.outcome async for one in ctx.bot.recipients("news")} == {"pending"}
     await ctx.reply(f"{begun.people} people")
 
 

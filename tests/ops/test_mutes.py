@@ -25,7 +25,10 @@ pytestmark = pytest.mark.anyio
 ANN, BOB, OWNER = "+14155550142", "+14155550143", "+14155550144"
 PEOPLE = [f"+1415555032{n}" for n in range(4)]
 BY = By("dana", "Dana answers")
-BACKENDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.process)]
+on_each_backend = pytest.mark.parametrize(
+    "desk", ["sqlite", pytest.param("postgres", marks=pytest.mark.process)], indirect=True
+)
+"""For how a running process notices a command, and for what the end of a mute stores."""
 
 
 async def human(message: MessageReceived, ctx: Context) -> None:
@@ -108,14 +111,16 @@ class Desk:
         return ended
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture
 async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
-    url = f"sqlite:///{tmp_path}/bot.db" if request.param == "sqlite" else empty_storage_url("mutes")
+    is_postgres = getattr(request, "param", "sqlite") == "postgres"
+    url = empty_storage_url("mutes") if is_postgres else f"sqlite:///{tmp_path}/bot.db"
     desk = Desk(url)
     async with talking(desk.bot, handle=ANN, storage=url) as desk.phone:
         yield desk
 
 
+@on_each_backend
 async def test_nothing_is_sent_after_the_mute_wherever_it_comes_in_a_turn(desk: Desk) -> None:
     for after in range(4):
         phone = desk.phone.person(f"+1415555030{after}")
@@ -132,6 +137,7 @@ async def test_nothing_is_sent_after_the_mute_wherever_it_comes_in_a_turn(desk: 
         assert await phone.replies() == ["0"]
 
 
+@on_each_backend
 async def test_messages_of_days_are_caught_up_with_in_order_once(desk: Desk) -> None:
     bob = desk.phone.person(BOB)
     await desk.phone.text("1")
@@ -180,6 +186,7 @@ async def test_a_mute_between_any_two_steps_of_a_question_sends_nothing_and_lose
         assert await guest.replies() == (["For 1."] if step == "asked" else ["0"]), step
 
 
+@on_each_backend
 async def test_a_mute_after_any_person_of_a_broadcast_sends_nothing_until_it_is_over(desk: Desk) -> None:
     def got() -> int:
         return sum(one.from_bot for each in PEOPLE for one in desk.phone.person(each).messages)
