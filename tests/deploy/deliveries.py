@@ -67,21 +67,34 @@ class Behind:
 
 
 @asynccontextmanager
-async def behind(name: str, folder: Path, **environ: str) -> AsyncIterator[Behind]:
-    """Serve a bot with a proxy in front of it."""
-    (folder / "bot.py").write_text(BOT)
-    (folder / name).mkdir()
+async def serving(
+    folder: Path,
+    *words: str,
+    code: str = "from linqbot import Bot\nbot = Bot()\n",
+    port: int = 0,
+    health: str = "/readyz",
+    **environ: str,
+) -> AsyncIterator[tuple[Served, httpx.AsyncClient]]:
+    """Serve a bot that reaches no Linq, until its health check answers. Yield it with a client for it."""
+    (folder / "bot.py").write_text(code)
     linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
-    port = free_port()
-    served = Served(folder, "bot", port, "serve", "bot.py", LINQBOT_TRUSTED_PROXIES="127.0.0.1", **linq, **environ)
-    with PROXIES[name](folder / name, f"127.0.0.1:{port}") as proxy:
-        await served.start()
-        try:
-            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
-                await served.up(http, "/readyz")
+    served = Served(folder, "bot", port or free_port(), *(words or ("serve", "bot.py")), **linq | environ)
+    await served.start()
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
+            await served.up(http, health)
+            yield served, http
+    finally:
+        await served.close()
+
+
+@asynccontextmanager
+async def behind(name: str, folder: Path) -> AsyncIterator[Behind]:
+    """Serve a bot with a proxy in front of it."""
+    (folder / name).mkdir()
+    async with serving(folder, code=BOT, LINQBOT_TRUSTED_PROXIES="127.0.0.1") as (served, _):
+        with PROXIES[name](folder / name, served.url.removeprefix("http://")) as proxy:
             yield Behind(proxy, served, folder)
-        finally:
-            await served.close()
 
 
 def message(text: str, *, chat: str | None = None) -> bytes:

@@ -6,19 +6,15 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
-from crash import SECRET, Served
+from deploy.deliveries import serving
 from deploy.tools import DEPLOY, ran, tool
-from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.settings import Settings, variable
@@ -89,25 +85,18 @@ HOSTS = {
 async def test_a_bot_starts_answers_and_stops_as_the_files_of_each_host_say(
     tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1"}
     for name, host in HOSTS.items():
         with subtests.test(host=name):
             folder, port = tmp_path / name, free_port()
             folder.mkdir()
-            (folder / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
             program, *words = [word.replace("$PORT", str(port)) for word in host.command]
             assert Path(program).name == "linqbot"
             words = [str(folder / "bot.py") if Path(word).name == "bot.py" else word for word in words]
             ours = {name: value.replace(host.disk, str(folder)) for name, value in host.environ.items()}
-            bot = Served(folder, "bot", port, *words, **{k: v for k, v in ours.items() if k != "HOME"}, **linq)
-            await bot.start()
-            try:
-                async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
-                    await bot.up(http, host.health)
+            ours.pop("HOME", None)
+            async with serving(folder, *words, port=port, health=host.health, **ours) as (bot, _):
                 assert (folder / "linqbot.db").exists()
                 assert await bot.kill(signal.Signals[host.stop]) == 0
-            finally:
-                await bot.close()
 
 
 def test_a_host_never_sleeps_and_gives_a_bot_its_disk_and_the_time_to_stop() -> None:
@@ -128,15 +117,6 @@ def test_the_files_name_settings_and_hold_no_secret() -> None:
     assert {name for name in given if name.startswith("LINQ")} <= known
     secrets = [each for each in RENDER["envVars"] if each["key"] in {"LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET"}]
     assert [each["sync"] for each in secrets] == [False, False]
-
-
-@pytest.mark.process
-def test_the_linter_finds_nothing_in_the_image_for_fly() -> None:
-    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or tool(
-        "hadolint", get="uv sync --all-packages"
-    )
-    linted = ran([hadolint, "--no-color", str(DEPLOY / "fly" / "fly.Dockerfile")])
-    assert (linted.out, linted.code) == ("", 0)
 
 
 @pytest.mark.process

@@ -15,7 +15,8 @@ import crash
 import httpx
 import pytest
 from deploy.deliveries import PATH, behind, message, signed
-from deploy.proxies import DOMAIN, PROXIES
+from deploy.proxies import DOMAIN, GET, nginx
+from deploy.tools import tool
 from patience import PATIENCE_S
 from socket_activation import with_listening_socket
 
@@ -56,9 +57,10 @@ async def test_a_thousand_slow_sockets_delay_no_healthy_delivery(proxy_name: str
 
 
 async def test_with_systemds_socket_rolling_restarts_under_load_lose_nothing_and_refuse_almost_nothing(
-    proxy_name: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    (tmp_path / proxy_name).mkdir()
+    tool("nginx", get=GET["nginx"])
+    (tmp_path / "nginx").mkdir()
     statuses: Counter[int] = Counter()
 
     async def note(answer: httpx.Response) -> None:
@@ -67,7 +69,7 @@ async def test_with_systemds_socket_rolling_restarts_under_load_lose_nothing_and
     async with crash.house(tmp_path, crash.BOT) as (bot, emulator, http):
         ids = await crash.chats(http, emulator.url, 40)
         await bot.up(http, "/readyz")
-        with PROXIES[proxy_name](tmp_path / proxy_name, bot.url.removeprefix("http://")) as proxy:
+        with nginx(tmp_path / "nginx", bot.url.removeprefix("http://")) as proxy:
             async with _held(bot):
                 await bot.up(http, "/readyz")
                 hooks = {"response": [note]}

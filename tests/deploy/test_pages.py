@@ -8,16 +8,15 @@ import shutil
 import signal
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
-from crash import SECRET, Served
-from deploy.deliveries import PATH, message, signed
+from crash import Served
+from deploy.deliveries import PATH, message, serving, signed
 from deploy.tools import DEPLOY, ran
-from patience import PATIENCE_S
-from ports import free_port
 
 ROOT = DEPLOY.parent
 PAGES = sorted((ROOT / "docs" / "deploy").glob("*.md"))
@@ -86,48 +85,45 @@ def test_nginx_gets_the_same_variables_everywhere() -> None:
     assert wanted == set(compose["services"]["nginx"]["environment"])
 
 
+async def _deliver(bot: Served, http: httpx.AsyncClient, *bodies: bytes) -> None:
+    for body in bodies:
+        assert (await http.post(bot.url + PATH, content=body, headers=signed(body))).status_code == 200
+
+
+async def _restart(bot: Served, http: httpx.AsyncClient) -> None:
+    """Start the bot again, with handlers that are not blocked."""
+    (bot.folder / "blocked").unlink()
+    await bot.start()
+    await bot.up(http, "/readyz")
+
+
+async def _handled(bot: Served, http: httpx.AsyncClient) -> list[str]:
+    """Wait until nothing waits, and return the handled texts."""
+    while (await http.get(bot.url + "/readyz")).json()["waiting"]:
+        pass
+    return sorted((bot.folder / "handled").read_text().split())
+
+
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state(tmp_path: Path) -> None:
-    (tmp_path / "bot.py").write_text(BOT)
     (tmp_path / "blocked").touch()
-    linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
-    bot = Served(tmp_path, "bot", free_port(), "serve", "bot.py", LINQBOT_DRAIN_S="0", **linq)
-    try:
-        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
-
-            async def deliver(body: bytes) -> None:
-                answer = await http.post(bot.url + PATH, content=body, headers=signed(body))
-                assert answer.status_code == 200
-
-            await bot.start()
-            await bot.up(http, "/readyz")
-            before, since = [message(f"before{n}") for n in range(20)], message("since")
-            for body in before:
-                await deliver(body)
-            make, restore = console(section(STORAGE, "Backup"))[0], console(section(STORAGE, "Restore"))[0]
-            _type(make, tmp_path)
-            assert (tmp_path / "backup" / "monday.db").stat().st_mode & 0o077 == 0
-            await deliver(since)
-            assert await bot.kill(signal.SIGTERM) == 0
-            printed = _type(restore, tmp_path)
-            assert printed.count("message.received") == len(before)
-            with sqlite3.connect(tmp_path / "linqbot.db") as file:
-                assert file.execute("pragma integrity_check").fetchone() == ("ok",)
-            file.close()
-            (tmp_path / "blocked").unlink()
-            await bot.start()
-            await bot.up(http, "/readyz")
-            # Restored deliveries are not accepted twice. Those lost with the old file are accepted when Linq retries.
-            for body in (*before, since):
-                await deliver(body)
-            while (await http.get(bot.url + "/readyz")).json()["waiting"]:
-                pass
-    finally:
-        await bot.close()
-    handled = (tmp_path / "handled").read_text().split()
-    assert sorted(handled) == sorted([*(f"before{n}" for n in range(20)), "since"])
+    async with serving(tmp_path, code=BOT, LINQBOT_DRAIN_S="0") as (bot, http):
+        before, since = [message(f"before{n}") for n in range(20)], message("since")
+        await _deliver(bot, http, *before)
+        make, restore = console(section(STORAGE, "Backup"))[0], console(section(STORAGE, "Restore"))[0]
+        _type(make, tmp_path)
+        assert (tmp_path / "backup" / "monday.db").stat().st_mode & 0o077 == 0
+        await _deliver(bot, http, since)
+        assert await bot.kill(signal.SIGTERM) == 0
+        assert _type(restore, tmp_path).count("message.received") == len(before)
+        with closing(sqlite3.connect(tmp_path / "linqbot.db")) as file:
+            assert file.execute("pragma integrity_check").fetchone() == ("ok",)
+        await _restart(bot, http)
+        # Restored deliveries are not accepted twice. Those lost with the old file are accepted when Linq retries.
+        await _deliver(bot, http, *before, since)
+        assert await _handled(bot, http) == sorted([*(f"before{n}" for n in range(20)), "since"])
 
 
 @pytest.mark.slow
@@ -135,34 +131,20 @@ async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state
 @pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
 @pytest.mark.process
 async def test_a_deleted_file_is_rescued_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bot.py").write_text(BOT)
     (tmp_path / "blocked").touch()
-    linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
-    bot = Served(tmp_path, "bot", free_port(), "serve", "bot.py", LINQBOT_DRAIN_S="0", **linq)
-    try:
-        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
-            await bot.start()
-            await bot.up(http, "/readyz")
-            for n in range(20):
-                body = message(f"accepted{n}")
-                assert (await http.post(bot.url + PATH, content=body, headers=signed(body))).status_code == 200
-            for suffix in ("", "-wal", "-shm"):
-                (tmp_path / f"linqbot.db{suffix}").unlink()
-            assert bot.process is not None
-            monkeypatch.setenv("PID", str(bot.process.pid))
-            _type(console(section(STORAGE, "If the file goes away"))[0], tmp_path)
-            await bot.kill(signal.SIGTERM)
-            for name in ("linqbot.db", "linqbot.db-wal"):
-                assert (tmp_path / "rescued" / name).stat().st_mode & 0o077 == 0
-                (tmp_path / "rescued" / name).rename(tmp_path / name)
-            (tmp_path / "blocked").unlink()
-            await bot.start()
-            await bot.up(http, "/readyz")
-            while (await http.get(bot.url + "/readyz")).json()["waiting"]:
-                pass
-    finally:
-        await bot.close()
-    assert sorted((tmp_path / "handled").read_text().split()) == sorted(f"accepted{n}" for n in range(20))
+    async with serving(tmp_path, code=BOT, LINQBOT_DRAIN_S="0") as (bot, http):
+        await _deliver(bot, http, *(message(f"accepted{n}") for n in range(20)))
+        for suffix in ("", "-wal", "-shm"):
+            (tmp_path / f"linqbot.db{suffix}").unlink()
+        assert bot.process is not None
+        monkeypatch.setenv("PID", str(bot.process.pid))
+        _type(console(section(STORAGE, "If the file goes away"))[0], tmp_path)
+        await bot.kill(signal.SIGTERM)
+        for name in ("linqbot.db", "linqbot.db-wal"):
+            assert (tmp_path / "rescued" / name).stat().st_mode & 0o077 == 0
+            (tmp_path / "rescued" / name).rename(tmp_path / name)
+        await _restart(bot, http)
+        assert await _handled(bot, http) == sorted(f"accepted{n}" for n in range(20))
 
 
 def _type(commands: str, folder: Path) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from crash import SECRET, Served
-from deploy.deliveries import BOT, PATH, message, signed
+from crash import SECRET
+from deploy.deliveries import BOT, PATH, message, serving, signed
 from deploy.tools import DEPLOY, tool
 from patience import PATIENCE_S
 from ports import free_port
@@ -40,15 +40,12 @@ async def test_each_account_has_its_path_its_secret_and_its_storage(
     monkeypatch.setattr(proxies, "DEPLOY", tmp_path)
     (tmp_path / "run").mkdir()
     accounts = {"acme": (ports["8001"], SECRET), "zest": (ports["8002"], OTHER_SECRET)}
-    async with AsyncExitStack() as stack, httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
+    async with AsyncExitStack() as stack:
         for name, (port, secret) in accounts.items():
             folder = tmp_path / name
             folder.mkdir()
             linq = {"LINQ_API_V3_API_KEY": name, "LINQ_WEBHOOK_SECRET": secret, "LINQBOT_PORT": str(port)}
-            bot = Served(folder, "bot", port, "serve", "../bot.py", LINQ_API_V3_BASE_URL="http://127.0.0.1:1", **linq)
-            await bot.start()
-            stack.push_async_callback(bot.close)
-            await bot.up(http, "/readyz")
+            await stack.enter_async_context(serving(folder, "serve", "../bot.py", port=port, **linq))
         proxy = stack.enter_context(proxies.caddy(tmp_path / "run", "127.0.0.1:1"))
         linq_side = await stack.enter_async_context(httpx.AsyncClient(verify=proxy.trust, timeout=PATIENCE_S))
         for name in accounts:

@@ -1,0 +1,27 @@
+"""The settings and the roles that the files of `deploy/` give to the processes of a bot."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from linqbot.cli.main import main
+from linqbot.settings import Settings, variable
+
+POSTGRES_MAX_CONNECTIONS: Final = 100
+"""PostgreSQL's default; 3 of them are for its owner."""
+
+
+def role_of(arguments: list[str]) -> str | None:
+    """Return the role that a command line of linqbot asks for, as linqbot itself reads it."""
+    name, *rest = arguments
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return command.make_context(name, rest).params["role"]  # type: ignore[no-any-return]
+
+
+def settings_of(environ: dict[str, str]) -> None:
+    """Check that variables are settings of linqbot, and that none is a secret."""
+    assert set(environ) <= {variable(name) for name in Settings.model_fields}, environ
+    assert set(environ) & {"LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET"} == set()
