@@ -1,4 +1,6 @@
-"""All that is kept of a person, for operators: shown, exported and erased. `storage/personal.py` finds it; plugins may keep more.
+"""All that is kept of a person, for operators: shown, exported and erased; and the ledger of consents as rows of a file.
+
+`storage/personal.py` finds what is kept; plugins may keep more.
 
 Next to a running server. A turn about the person that runs meanwhile keeps its rows until it has ended.
 """
@@ -6,22 +8,29 @@ Next to a running server. A turn about the person that runs meanwhile keeps its 
 from __future__ import annotations
 
 import asyncio
+import csv
+import hashlib
+import io
+import json
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from pydantic_core import to_jsonable_python
 
+from linqbot.errors import BotError
 from linqbot.hookspecs import PersonalData
 from linqbot.ops.stored_contents import decoded
 from linqbot.ops.why import chats_with
+from linqbot.options import check_handle
 from linqbot.plugins.registry import describe
 from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
+from linqbot.storage.consents import KINDS, Consent, ConsentKind
 from linqbot.storage.mutes import FOREVER
 from linqbot.storage.upkeep import Forgotten
 
@@ -117,3 +126,53 @@ def _value(name: str, value: Any) -> Any:
     if isinstance(value, bytes) or (value and name in _JSON):
         return decoded(value if isinstance(value, bytes) else value.encode()) if value else None
     return value
+
+
+# The ledger of consents
+
+FIELDS = ("person", "what", "at", "how")
+_PAGE = 500
+
+
+async def exported_consents(storage: Storage, person: str | None) -> AsyncIterator[dict[str, str]]:
+    """Yield the rows of the ledger, in the order in which they were stored.
+
+    Args:
+        person: Only those of this handle.
+    """
+    after = 0
+    while page := await storage.consents(person=person and person.casefold(), after=after, limit=_PAGE):
+        after = page[-1][0]
+        for _, row in page:
+            at = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="seconds")
+            yield {"person": row.person, "what": row.what, "at": at, "how": row.how}
+
+
+def read_consents(content: str, now: float) -> list[Consent]:
+    """Return the rows of a file: a JSON list of objects, or CSV with a first line of names. Both have the fields of `FIELDS`.
+
+    Raises:
+        ValueError: a row cannot be used; the error names its number.
+    """
+    if content.lstrip().startswith("["):
+        rows: list[Any] = json.loads(content)
+    else:
+        rows = list(csv.DictReader(io.StringIO(content)))
+    return [_consent(n, row, now) for n, row in enumerate(rows, 1)]
+
+
+def _consent(n: int, row: Any, now: float) -> Consent:
+    try:
+        person, what, at, how = (str(row[name]).strip() for name in FIELDS)
+        check_handle(person, "It")
+        when = datetime.fromisoformat(at)
+    except (KeyError, TypeError, ValueError, BotError) as error:
+        raise ValueError(
+            f"Row {n} needs {', '.join(FIELDS)}: a handle, given or withdrawn, an ISO time, and words. {error}"
+        ) from None
+    if what not in KINDS:
+        raise ValueError(f"Row {n}: what is one of {', '.join(KINDS)}, not {what!r}.")
+    if when.tzinfo is None or when.timestamp() > now:
+        raise ValueError(f"Row {n}: at must have a time zone and be past, such as 2026-11-20T18:30:00+00:00.")
+    key = hashlib.sha256(f"{person.casefold()}|{what}|{when.timestamp():.0f}".encode()).hexdigest()
+    return Consent(f"import:{key[:32]}", person.casefold(), when.timestamp(), cast("ConsentKind", what), how)

@@ -22,7 +22,8 @@ from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
 from linqbot.cli.output import FiniteRange, print_facts, print_table, printable, printable_json
 from linqbot.errors import StorageError
 from linqbot.features.state import PERSON
-from linqbot.ops import consents, person, stored_contents
+from linqbot.ops import person, stored_contents
+from linqbot.ops.person import exported_consents, read_consents
 from linqbot.settings import from_env
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
@@ -190,10 +191,10 @@ async def consent(
     several rows of a person, the one with the latest time counts. A row that is there already is not added again.
     """
     if file is None:
-        rows = [row async for row in consents.exported(storage, person)]
+        rows = [row async for row in exported_consents(storage, person)]
         return Result(rows, rows, "No consent is on record.")
     try:
-        found = consents.read(file.read_text(encoding="utf-8-sig"), time.time())
+        found = read_consents(file.read_text(encoding="utf-8-sig"), time.time())
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{file}: {error}") from None
     new = await storage.import_consents(found, by=by)

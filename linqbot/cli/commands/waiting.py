@@ -52,6 +52,7 @@ _MOST: Final = 10_000
 _CANCELLABLE: Final = ("send", "repeat", "stopped")
 """The kinds of timers that are scheduled sends. The others belong to linqbot or to the bot's code."""
 _COUNTS: Final = ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
+_TIMES: Final = ("received_at", "not_before", "dead_lettered_at", "at", "first_at", "due")
 _LOOK_EVERY_S: Final = 0.5
 _BAR: Final = 40
 
@@ -129,39 +130,25 @@ class _Wanted:
     limit: int
 
 
+def _columns(thing: object, *names: str) -> _Row:
+    """Return attributes of a thing, with times as text."""
+    values = {name: getattr(thing, name) for name in names}
+    return {name: iso_time(value) if name in _TIMES else value for name, value in values.items()}
+
+
 async def _deliveries(storage: Storage, wanted: _Wanted) -> list[_Row]:
     of = wanted.selection
-    return [
-        {
-            "id": each.id,
-            "state": each.state,
-            "type": each.type,
-            "lane": each.lane,
-            "received_at": iso_time(each.received_at),
-            "attempts": each.attempts,
-            "crashes": each.crashes,
-            "replay": each.replay,
-            "not_before": iso_time(each.not_before),
-            "error": each.error,
-        }
-        for each in await storage.waiting(lane=of.lane, type=of.type, limit=wanted.limit)
-    ]
+    names = "id", "state", "type", "lane", "received_at", "attempts", "crashes", "replay", "not_before", "error"
+    return [_columns(each, *names) for each in await storage.waiting(lane=of.lane, type=of.type, limit=wanted.limit)]
 
 
 async def _dead(storage: Storage, wanted: _Wanted) -> list[_Row]:
     of = wanted.selection
     letters = await storage.dead_letters(lane=of.lane, type=of.type, since=of.since, until=of.until, limit=wanted.limit)
     return [
-        {
-            "id": letter.delivery.id,
-            "type": letter.delivery.type,
-            "lane": letter.delivery.lane,
-            "dead_lettered_at": iso_time(letter.dead_lettered_at),
-            "attempts": letter.attempts,
-            "crashes": letter.crashes,
-            "handler": letter.handler,
-            "error": without_messages(letter.error).rpartition("\n")[2],
-        }
+        _columns(letter.delivery, "id", "type", "lane")
+        | _columns(letter, "dead_lettered_at", "attempts", "crashes", "handler")
+        | {"error": without_messages(letter.error).rpartition("\n")[2]}
         for letter in letters
     ]
 
@@ -187,18 +174,8 @@ async def _ambiguous(storage: Storage, wanted: _Wanted) -> list[_Row]:
 
 async def _withheld(storage: Storage, wanted: _Wanted) -> list[_Row]:
     found = await storage.decisions(limit=wanted.limit)
-    return [
-        {
-            "at": iso_time(each.at),
-            "verdict": each.verdict,
-            "purpose": each.purpose,
-            "person": each.person,
-            "line": each.line,
-            "reason": each.reason,
-            "id": each.turn,
-        }
-        for each in found
-    ]
+    names = "at", "verdict", "purpose", "person", "line", "reason"
+    return [_columns(each, *names) | {"id": each.turn} for each in found]
 
 
 async def _log(storage: Storage, wanted: _Wanted) -> list[_Row]:
@@ -239,15 +216,9 @@ _LISTINGS: Final = {
 
 def _entry(entry: JournalEntry) -> _Row:
     call = decode(entry.call) or {}
-    return {
-        "replay": entry.replay,
-        "slot": entry.slot,
-        "call": f"{call.get('noun')}.{call.get('verb')}",
-        "status": entry.status,
-        "delivery": entry.delivery,
-        "message_id": entry.message_id,
-        "first_at": iso_time(entry.first_at),
-    }
+    made = {"call": f"{call.get('noun')}.{call.get('verb')}"}
+    shown = "status", "delivery", "message_id", "first_at"
+    return _columns(entry, "replay", "slot") | made | _columns(entry, *shown)
 
 
 def _question(conversation: Conversation) -> _Row:
@@ -274,17 +245,12 @@ def _timer(timer: Timer) -> _Row:
     payload = payload if isinstance(payload, dict) else {}
     origin, calls = payload.get("origin"), payload.get("calls")
     handles = origin.get("handles") if isinstance(origin, dict) else None
-    return {
-        "id": timer.id,
-        "due": iso_time(timer.due),
-        "kind": timer.kind,
+    known = calls if isinstance(calls, list) else []
+    about = {
         "people": [str(handle) for handle in handles] if isinstance(handles, list) else [],
-        "calls": [f"{call.get('noun')}.{call.get('verb')}" for call in calls if isinstance(call, dict)]
-        if isinstance(calls, list)
-        else [],
-        "lane": timer.lane,
-        "grace_s": timer.grace_s,
+        "calls": [f"{call.get('noun')}.{call.get('verb')}" for call in known if isinstance(call, dict)],
     }
+    return _columns(timer, "id", "due", "kind") | about | _columns(timer, "lane", "grace_s")
 
 
 # --- retry, answer, cancel --------------------------------------------------------------------------------------------
@@ -405,24 +371,13 @@ async def _watch(storage: Storage, name: str) -> None:
 
 
 def _broadcast(broadcast: Broadcast) -> _Row:
-    facts: _Row = {
-        "name": broadcast.name,
-        "status": broadcast.status,
-        "line": broadcast.line,
-        "per_minute": broadcast.per_minute,
-        "created_at": iso_time(broadcast.created_at.timestamp()),
-    }
-    return facts | {name: getattr(broadcast, name) for name in _COUNTS}
+    created = {"created_at": iso_time(broadcast.created_at.timestamp())}
+    return _columns(broadcast, "name", "status", "line", "per_minute") | created | _columns(broadcast, *_COUNTS)
 
 
 def _person(recipient: Recipient) -> _Row:
-    return {
-        "n": recipient.n,
-        "handle": recipient.handle,
-        "outcome": recipient.outcome,
-        "at": None if recipient.at is None else iso_time(recipient.at.timestamp()),
-        "reason": recipient.reason,
-    }
+    at = None if recipient.at is None else iso_time(recipient.at.timestamp())
+    return _columns(recipient, "n", "handle", "outcome") | {"at": at, "reason": recipient.reason}
 
 
 def _without_zeros(row: _Row) -> _Row:
