@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import PERSON, text_body
+from fakes import PERSON
 from pydantic import BaseModel
 
 from linqbot.bot.context import Context
@@ -202,10 +202,3 @@ def failing_end(talk: Talk, monkeypatch: pytest.MonkeyPatch, how: str) -> Callab
 
     monkeypatch.setattr(type(talk.storage), "finish", fails)
     return lambda: monkeypatch.setattr(type(talk.storage), "finish", finish)
-
-
-async def test_an_ordinary_message_after_a_dead_answer_is_routed_whatever_the_reason(talk: Talk) -> None:
-    Shop(talk)
-    await talk.say("old", "Ada")
-    await talk.receive(text_body("new"))
-    assert talk.said == ["old: name?", "new: name?"]

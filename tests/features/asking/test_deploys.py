@@ -54,16 +54,6 @@ FOOD = ["Thai", "Pizza", *(f"Soup {n}" for n in range(12))]
 """More choices than a poll can have, so they are a numbered list."""
 
 
-async def test_an_answer_in_words_is_no_vote_under_the_same_key(talk: Talk) -> None:
-    talk.deploy(form("a = await ctx.ask('Lunch?', key='lunch')\nb = await ctx.ask('When?')\nawait ctx.reply(a + b)"))
-    await talk.say("hi", "Thai")
-    vote = f"a = await ctx.vote({FOOD}, 'Lunch?', key='lunch', until=1)"
-    talk.deploy(form(f"{vote}\nb = await ctx.ask('When?')\nawait ctx.reply(f'{{a.winner}} {{b}}')"))
-    await talk.say("noon", "Pizza")
-    assert talk.said[-1] == "Pizza noon"
-    assert await talk.storage.dead_letters() == []
-
-
 @pytest.mark.parametrize("is_answered", [True, False], ids=["answered", "timed out"])
 async def test_a_vote_is_no_answer_in_words_under_the_same_key(talk: Talk, *, is_answered: bool) -> None:
     talk.deploy(form(f"await ctx.vote({FOOD}, 'Lunch?', key='lunch', until=1)"))
@@ -207,20 +197,6 @@ def store_question(talk: Talk, question: str) -> None:
         database.execute("UPDATE conversation SET question = ?", (question.encode(),))
 
 
-async def test_a_handler_with_another_name_may_ask_whom_the_handler_that_is_gone_has_asked(talk: Talk) -> None:
-    async def renamed(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"Hello {await ctx.ask('Your name?')}")
-
-    talk.deploy(form("await ctx.ask('Name?')"))
-    await talk.say("hi")
-    talk.deploy(renamed)
-    await talk.say("Ada", "Ada, as I said")
-    assert talk.said == ["Name?", "Your name?", "Hello Ada, as I said"]
-    await talk.pass_time(86_400)
-    assert await talk.storage.dead_letters() == []
-    assert talk.open_questions() == []
-
-
 # A rolling update: processes of two releases share a storage
 
 
@@ -293,26 +269,6 @@ async def test_a_question_that_cannot_be_read_is_abandoned_and_the_message_is_an
     await talk.say("Ada, as I said")
     assert talk.said == ["Name?", "Name?", "Hello Ada, as I said"]
     await talk.pass_time(86_400)
-    assert await talk.storage.dead_letters() == []
-    assert talk.open_questions() == []
-
-
-async def test_the_timeout_of_a_question_that_cannot_be_read_ends_it(talk: Talk) -> None:
-    talk.deploy(form("await ctx.ask('Name?', timeout_s=60)"))
-    await talk.say("hi")
-    store_question(talk, "{}")
-    await talk.pass_time(120)
-    assert await talk.storage.dead_letters() == []
-    assert talk.open_questions() == []
-
-
-async def test_a_person_whose_question_cannot_be_read_may_opt_out(talk: Talk) -> None:
-    talk.deploy(form("await ctx.send_later('Still there?', after_s=600)\nawait ctx.ask('Name?')"))
-    await talk.say("hi")
-    store_question(talk, "{}")
-    await talk.say("STOP")
-    await talk.pass_time(86_400)
-    assert talk.said == ["Name?"]
     assert await talk.storage.dead_letters() == []
     assert talk.open_questions() == []
 

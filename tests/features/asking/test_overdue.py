@@ -96,18 +96,6 @@ async def test_an_answer_that_was_sent_after_the_timeout_is_late_although_all_tu
     assert harness.said()[1:] == ["Too late.", "Ann comes after Your name?"]
 
 
-async def test_an_answer_that_was_sent_before_the_timeout_wins_although_all_turns_were_taken(harness: Asking) -> None:
-    harness.text("block", sender=BOB)
-    await harness.emulator.flush()
-    await asyncio.wait_for(harness.blocks.wait(), PATIENCE_S)
-    harness.text("Ann", after_s=150)
-    await harness.emulator.flush()
-    harness.clock.advance(100)
-    harness.go_on.set()
-    await harness.settle_after(2)
-    assert harness.said()[1:] == ["Hello Ann."]
-
-
 async def test_a_message_after_the_timeout_of_a_question_that_cannot_be_read_is_handled_at_once(
     harness: Asking,
 ) -> None:

@@ -57,23 +57,6 @@ async def test_each_reading_of_the_time_is_repeated_in_order(talk: Talk) -> None
     assert first[1] - first[0] == timedelta(seconds=5)
 
 
-async def test_new_code_that_reads_the_time_gets_that_of_the_question(talk: Talk) -> None:
-    read: list[datetime] = []
-
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        if read:
-            read.append(ctx.now())
-        await ctx.ask("When?")
-
-    talk.deploy(book)
-    await talk.say("hi")
-    asked = datetime.fromtimestamp(talk.clock.now(), UTC)
-    read.append(asked)
-    await talk.pass_time(3600)
-    await talk.say("now")
-    assert read == [asked, asked]
-
-
 async def test_middleware_reads_the_present_time_for_an_answer(talk: Talk) -> None:
     read: list[datetime] = []
 

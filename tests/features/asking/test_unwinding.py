@@ -13,8 +13,6 @@ from fakes import CHAT, PERSON
 from pydantic import BaseModel
 
 from linqbot.bot.context import Context
-from linqbot.bot.router import Next
-from linqbot.errors import AskTimeout
 from linqbot.features.state import Tally, TurnState
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
@@ -114,26 +112,6 @@ async def test_after_a_swallowed_suspension_nothing_counts(talk: Talk) -> None:
     assert await stored(talk) is None
 
 
-async def test_a_finally_counts_after_a_question_that_has_ended(talk: Talk) -> None:
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        form = await ctx.state.person(Form)
-        form.is_open = True
-        try:
-            await ctx.ask("Name?", timeout_s=60)
-        except AskTimeout:
-            form.words.append("late")
-            raise
-        finally:
-            form.is_open = False
-            form.ends += 1
-
-    talk.deploy(ask)
-    await talk.say("hi")
-    assert await stored(talk) == Form(is_open=True)
-    await talk.pass_time(61)
-    assert await stored(talk) == Form(ends=1, words=["late"])
-
-
 async def test_what_a_task_does_when_the_question_cancels_it_does_not_count(talk: Talk) -> None:
     async def work(form: Form) -> None:
         form.words.append("working")
@@ -158,7 +136,7 @@ async def test_what_a_task_does_when_the_question_cancels_it_does_not_count(talk
     assert await stored(talk) == Form(words=["working"], ends=1)
 
 
-async def test_no_step_and_no_scheduled_send_of_a_finally_is_made_before_the_end(talk: Talk) -> None:
+async def test_no_step_and_no_send_of_a_finally_is_made_before_the_end(talk: Talk) -> None:
     made: list[str] = []
 
     async def ask(message: MessageReceived, ctx: Context) -> None:
@@ -169,6 +147,7 @@ async def test_no_step_and_no_scheduled_send_of_a_finally_is_made_before_the_end
                 await ctx.once("close", made.append)
             finally:
                 await ctx.send_later("Bye.", after_s=10)
+                await ctx.reply("Closed.")
 
     talk.deploy(ask)
     await talk.say("hi")
@@ -176,25 +155,7 @@ async def test_no_step_and_no_scheduled_send_of_a_finally_is_made_before_the_end
     assert (made, talk.said) == ([], ["Name?"])
     await talk.say("Ada")
     await talk.pass_time(20)
-    assert (len(made), talk.said) == (1, ["Name?", "Bye."])
-
-
-async def test_middleware_is_no_part_of_the_conversation_and_counts_each_message(talk: Talk) -> None:
-    bot = talk.deploy(two_questions)
-
-    @bot.use
-    def counting(inner: Next) -> Next:
-        async def count(event: Event, ctx: Context) -> None:
-            try:
-                await inner(event, ctx)
-            finally:
-                (await ctx.state.bot(Menu)).soups += 1
-
-        return count
-
-    await talk.say("hi", "1", "2")
-    assert await stored(talk, Menu, "bot") == Menu(soups=3)
-    assert await stored(talk) == Form(ends=1, words=["begun", "1", "2", "ended"])
+    assert (len(made), talk.said) == (1, ["Name?", "Closed.", "Bye."])
 
 
 async def test_an_error_after_a_question_takes_nothing_back_that_was_done_before_it(talk: Talk) -> None:

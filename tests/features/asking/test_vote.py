@@ -11,7 +11,7 @@ from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, BotError, LinqApiError
-from linqbot.features.asking.question import VoteResult, VoteWait
+from linqbot.features.asking.question import VoteResult
 from linqbot.linq.events.chat import ParticipantRemoved
 from linqbot.linq.events.message import MessageReceived
 
@@ -83,16 +83,6 @@ async def test_a_vote_does_not_run_the_handler(talk: Talk) -> None:
     assert runs == ["lunch", "lunch"]
 
 
-async def test_votes_can_be_taken_back_and_given_for_several_choices(talk: Talk) -> None:
-    await begin(talk, PERSON, BOB)
-    await votes(
-        talk, poll_vote("t", BOB), poll_vote("t", BOB, kind="removed"), poll_vote("p", PERSON), poll_vote("t", PERSON)
-    )
-    assert talk.open_questions() == ["waiting"]
-    await votes(talk, poll_vote("p", BOB))
-    assert talk.said[1:] == ["all voted: Pizza {'Thai': 1, 'Pizza': 2}"]
-
-
 async def test_options_that_people_add_count(talk: Talk) -> None:
     await begin(talk, PERSON, BOB)
     added = {"option_id": "s", "text": "Sushi", "creator_handle": handle(BOB)}
@@ -107,12 +97,6 @@ async def test_the_vote_ends_with_the_time(talk: Talk) -> None:
     await talk.pass_time(3600)
     assert talk.said[1:] == ["time is over: Thai {'Thai': 1, 'Pizza': 0}"]
     assert talk.open_questions() == []
-
-
-async def test_a_vote_in_which_no_person_votes(talk: Talk) -> None:
-    await begin(talk, PERSON, BOB)
-    await talk.pass_time(3601)
-    assert talk.said[1:] == ["time is over: nothing {'Thai': 0, 'Pizza': 0}"]
 
 
 async def test_a_number_of_people_is_enough_and_the_result_stays(talk: Talk) -> None:
@@ -171,13 +155,6 @@ async def test_people_whom_the_bot_does_not_allow_do_not_vote(talk: Talk) -> Non
     assert talk.said[1:] == ["all voted: Thai {'Thai': 2, 'Pizza': 0}"]
 
 
-async def test_several_votes_may_be_open_at_once(talk: Talk) -> None:
-    await begin(talk, PERSON)
-    prepare(talk, PERSON)
-    await talk.say("lunch", is_group=True)
-    assert talk.open_questions() == ["waiting", "waiting"]
-
-
 def member(kind: str, person: str) -> bytes:
     data = {"chat_id": CHAT, "participant": handle(person), "handle": person}
     return envelope(f"participant.{kind}", data)
@@ -219,29 +196,19 @@ async def test_a_person_who_leaves_is_not_waited_for_although_the_handler_of_tha
     assert len(await talk.storage.dead_letters()) == 1
 
 
-# Mistakes
-
-
-@pytest.mark.parametrize(
-    ("choices", "problem"),
-    [(["Thai"], "2 choices"), ("Thai", "2 choices"), (["a", "A "], r"ctx\.vote.*two choices are equal")],
-)
-async def test_choices_that_cannot_be_right_are_refused(talk: Talk, choices: Any, problem: str) -> None:
-    errors = []
+async def test_choices_and_ends_that_cannot_be_right_are_refused(talk: Talk, subtests: pytest.Subtests) -> None:
+    rows: list[tuple[Any, Any, str]] = [
+        (["Thai"], "all", "2 choices"),
+        ("Thai", "all", "2 choices"),
+        (["a", "A "], "all", r"ctx\.vote.*two choices are equal"),
+        *((["a", "b"], until, r"ctx\.vote") for until in (0, "most", 1.5)),
+    ]
 
     async def bad(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.vote(choices)
-        except BotError as error:
-            errors.append(error)
+        for choices, until, problem in rows:
+            with subtests.test(choices=choices, until=until), pytest.raises(BotError, match=problem):
+                await ctx.vote(choices, until=until)
 
     talk.deploy(bad)
     await talk.say("hi")
-    with pytest.raises(BotError, match=problem):
-        raise errors[0]
-
-
-@pytest.mark.parametrize("until", [0, "most", 1.5])
-async def test_an_until_that_cannot_be_right_is_refused(until: Any) -> None:
-    with pytest.raises(BotError, match=r"ctx\.vote"):
-        VoteWait(until)
+    assert talk.said == []

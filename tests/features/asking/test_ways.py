@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, PERSON
+from fakes import PERSON
 from pydantic import BaseModel
 from simulated_crash import crash
 from structlog.testing import capture_logs
@@ -51,15 +51,6 @@ async def test_a_handler_that_takes_a_way_without_the_question_says_what_is_on_i
     assert talk.open_questions() == []
     await talk.say("again")
     assert talk.said[3:] == ["Welcome!", "We are sold out."]
-
-
-async def test_a_question_that_times_out_lets_the_handler_say_what_is_on_another_way(talk: Talk) -> None:
-    shop = Shop()
-    talk.deploy(shop.order)
-    await talk.say("hi")
-    shop.has_stock = False
-    await talk.pass_time(86_400)
-    assert talk.said == ["Welcome!", "Your name?", "We are sold out."]
 
 
 async def ask_two(message: MessageReceived, ctx: Context) -> None:
@@ -146,23 +137,6 @@ async def test_state_before_questions_that_are_not_asked_any_more_counts_once(
     assert talk.said[-1].startswith("Counted ")
     assert stored_meanwhile or talk.said[-1] == f"Counted {count}"
     assert await count_of(talk) == count
-
-
-async def test_a_new_value_before_a_question_that_is_not_asked_any_more_counts_once(talk: Talk) -> None:
-    shop = Shop()
-
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        (await ctx.state.chat(Visits)).count += 1
-        (await ctx.state.person(Visits, name="first")).count += 1
-        await shop.order(message, ctx)
-
-    talk.deploy(order)
-    await talk.say("hi")
-    shop.has_stock = False
-    await talk.say("Ada")
-    assert talk.said[-1] == "We are sold out."
-    stored = (await talk.storage.load(f"person:{PERSON}"))["first"], (await talk.storage.load(f"chat:{CHAT}"))["Visits"]
-    assert [Visits.model_validate_json(value).count for value in stored] == [1, 1]
 
 
 async def test_a_crash_after_the_question_was_not_reached_counts_once(talk: Talk) -> None:
@@ -276,17 +250,6 @@ async def test_state_that_middleware_changes_counts_if_the_answer_is_refused(tal
     talk.deploy(book).use(counting)
     await talk.say("hi", "many", "4")
     assert talk.said[-1] == "4 after 3"
-
-
-async def test_state_that_middleware_changes_counts_on_a_way_without_the_question(talk: Talk) -> None:
-    shop = Shop()
-    talk.deploy(shop.order).use(counting)
-    await talk.say("hi")
-    shop.has_stock = False
-    await talk.say("Ada")
-    assert talk.said[-1] == "We are sold out."
-    values = await talk.storage.load(f"person:{PERSON}")
-    assert Messages.model_validate_json(values["Messages"]).count == 2
 
 
 async def test_the_error_handler_of_an_answer_may_reply(talk: Talk) -> None:
