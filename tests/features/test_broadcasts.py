@@ -10,7 +10,7 @@ import pytest
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.errors import BotError, Refused, RuleBroken
+from linqbot.errors import BotError, Refused
 from linqbot.features.broadcasts import broadcast_send, give_up_person
 from linqbot.hookspecs import hookimpl
 from linqbot.linq.events.delivery import Delivery
@@ -140,15 +140,6 @@ async def test_the_report_comes_after_the_reply_of_the_handler_that_began_it() -
         if said != ["Sending to 0.", "0 sent."]:
             wrong.append((phone.killed, said))
     assert wrong == []
-
-
-async def test_a_handle_that_occurs_twice_counts_once() -> None:
-    sending = Sending(july(["Ann@example.com", PEOPLE[0], "ann@EXAMPLE.com ", PEOPLE[0]]))
-    async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.advance(60)
-        assert got(phone, ["ann@example.com", PEOPLE[0]]) == [1, 1]
-        assert sending.done[0].people == 2
 
 
 async def test_people_who_opted_out_or_are_refused_are_outcomes_and_stop_nothing() -> None:
@@ -328,18 +319,6 @@ async def test_a_broadcast_may_come_from_another_line_of_the_account() -> None:
         assert [(done.line, done.sent) for done in sending.done] == [("+12025550101", 1)]
 
 
-async def test_content_that_breaks_a_rule_is_an_error_of_the_call() -> None:
-    async def attempt(ctx: Context) -> None:
-        with pytest.raises(RuleBroken):
-            await ctx.bot.broadcast(PEOPLE, LinkPart(value="no address"), name="july")
-
-    sending = Sending(attempt)
-    async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.quiet()
-        assert sending.results == [None]
-
-
 async def test_a_handler_that_asks_goes_on_with_the_broadcast_that_it_has_begun() -> None:
     async def act(ctx: Context) -> Any:
         begun = await july()(ctx)
@@ -377,15 +356,6 @@ async def test_a_send_that_cannot_be_read_fails_for_its_person_only() -> None:
 async def test_the_names_of_handlers_of_ended_broadcasts_are_checked() -> None:
     with pytest.raises(BotError, match="cannot be the name of a broadcast"):
         Bot().on_broadcast_done("the end")
-
-
-async def test_strangers_excluded_by_the_bot_do_not_keep_its_report_from_it() -> None:
-    sending = Sending(july(PEOPLE[:1]))
-    sending.bot.allow = lambda event: event.actor == "+14155550142"
-    async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.quiet()
-        assert len(sending.done) == 1
 
 
 class Checking:

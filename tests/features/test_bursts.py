@@ -226,15 +226,6 @@ async def test_a_kill_at_any_point_neither_drops_nor_repeats_a_part_of_a_burst()
     assert heard == {"a b c"}
 
 
-async def test_every_delivery_three_times_is_still_one_burst() -> None:
-    bot, seen = collector(gather_s=2)
-    async with talking(bot, copies=3) as phone:
-        await phone.text("a")
-        await phone.text("b")
-        assert await phone.next_reply() == "a | b (0 photos)"
-    assert len(seen) == 1
-
-
 @pytest.mark.parametrize("seconds", [-1, 61, float("nan")])
 def test_a_window_that_makes_no_sense_is_refused(seconds: float) -> None:
     with pytest.raises(BotError, match="people who write in bursts need about 2"):
@@ -257,48 +248,6 @@ async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn_and_
             assert await person.replies() == ["a | b | c (0 photos)"]
         assert phone.now < began + 4  # the fifty wait at the same time
     assert len(seen) == 51
-
-
-async def test_a_burst_in_a_group_is_for_the_bot_if_one_of_its_replies_is() -> None:
-    bot, seen = collector(gather_s=2)
-    async with talking(bot) as ann:
-        bob = ann.person("+14155550143")
-        group = ann.group(bob, "cat@example.com")
-        pizza = await group.by(bob).text("who wants pizza")
-        await group.text("@bot hi", mention=True)
-        heard = await group.next_reply()
-        await group.advance(60)
-        await group.reply(pizza, "me")
-        await group.reply(heard, "order it")
-        await group.replies()
-    assert [each.replies_to_me for each in seen[-1].burst] == [False, True]
-    assert seen[-1].replies_to_me
-
-
-async def test_a_burst_answers_the_scheduled_send_that_one_of_its_messages_answers() -> None:
-    bot, seen = Bot(gather_s=2), list[MessageReceived]()
-
-    @bot.on_message("remind", gather=False)
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Pill?", after_s=60, tag="pill")
-        await ctx.reply("ok")
-
-    @bot.on_message
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        seen.append(message)
-
-    async with talking(bot) as phone:
-        await phone.text("remind")
-        ok = await phone.next_reply()
-        await phone.advance(61)
-        pill = await phone.next_reply()
-        await phone.reply(ok, "cool")
-        await phone.reply(pill, "taken")
-        await phone.quiet()
-    (burst,) = seen
-    assert burst.answers is not None
-    assert burst.answers.tag == "pill"
-    assert [each.answers and each.answers.tag for each in burst.burst] == [None, "pill"]
 
 
 async def test_messages_are_joined_while_a_payment_is_awaited() -> None:

@@ -107,15 +107,6 @@ async def test_without_a_handler_nothing_is_stored_for_it(harness: Harness) -> N
     assert await harness.storage.next_timer() is None
 
 
-async def test_it_runs_after_a_restart(harness: Harness) -> None:
-    harness.apologise()
-    await harness.storage.put(delivery(text_body("soup")))
-    await harness.turn()
-    await harness.restart()
-    await harness.turns()
-    assert harness.linq.said() == ["Sorry about soup"]
-
-
 @pytest.mark.parametrize("moment", ["before Linq answered", "after Linq answered"])
 async def test_a_crash_sends_the_apology_under_one_key(harness: Harness, moment: str) -> None:
     harness.apologise()
@@ -271,23 +262,6 @@ def test_a_handler_of_another_shape_is_refused() -> None:
         bot.on_error(ValueError)(plain)  # type: ignore[arg-type]
     with pytest.raises(BotError, match="needs an event class such as MessageReceived"):
         bot.on_dead_letter(int)  # type: ignore[arg-type]
-
-
-async def test_a_phone_hears_the_apology() -> None:
-    bot = Bot()
-
-    @bot.on_message
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("")  # Linq takes no empty text, so a retry is useless
-
-    @bot.on_dead_letter
-    async def sorry(failure: Failure, message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Sorry, I could not answer that.")
-
-    async with talking(bot) as phone:
-        await phone.text("soup")
-        assert [type(error).__name__ for error in await phone.errors()] == ["RuleBroken"]
-        assert await phone.next_reply() == "Sorry, I could not answer that."
 
 
 async def test_a_schedule_a_broadcast_that_has_ended_and_an_unknown_event_can_be_given_up_too() -> None:

@@ -91,12 +91,11 @@ async def use(phone: Phone, what: str) -> None:
     await phone.advance(5)
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "memory", pytest.param("postgres", marks=pytest.mark.process)])
+@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
 async def test_an_export_holds_what_each_feature_stores_and_forget_removes_it(backend: str, tmp_path: Path) -> None:
     found: dict[str, set[str]] = {}
     for number, what in enumerate(USES):
-        urls = {"sqlite": f"sqlite:///{tmp_path}/{number}.db", "memory": "memory://"}
-        url = urls.get(backend) or empty_storage_url("features")
+        url = f"sqlite:///{tmp_path}/{number}.db" if backend == "sqlite" else empty_storage_url("features")
         kitchen = Kitchen()
         async with talking(kitchen.bot, handle=ANN, storage=url) as phone:
             await use(phone, what)

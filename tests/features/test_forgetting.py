@@ -156,34 +156,6 @@ async def test_data_that_a_turn_stores_during_a_forget_is_removed_by_the_next_on
             assert word.encode() not in on_disk(path)
 
 
-async def test_a_scheduled_send_that_was_too_late_still_belongs_to_the_person(path: Path, clock: MovableClock) -> None:
-    async with serving(path, clock, Linq(), remind) as storage:
-        await handled(storage, delivery(text_body(WORDS, chat=GROUP, is_group=True)))
-    clock.advance(7200)
-    async with serving(path, clock, Linq(), remind) as storage:
-
-        async def is_dead() -> bool:
-            return bool(await storage.dead_letters())
-
-        await until(is_dead)
-        assert (await storage.forget(PERSON)).rows["dead"] == 1
-        assert WORDS.encode() not in on_disk(path)
-
-
-async def test_the_journal_entry_of_a_due_send_belongs_to_the_person(path: Path, clock: MovableClock) -> None:
-    linq = Linq()
-    async with serving(path, clock, linq, remind) as storage:
-        await handled(storage, delivery(text_body(WORDS)))
-        clock.advance(60)
-
-        async def is_sent() -> bool:
-            return bool(linq.calls) and await storage.depth() == 0
-
-        await until(is_sent)
-        assert (await storage.forget(PERSON)).rows["journal"] == 1
-        assert CHAT.encode() not in on_disk(path)
-
-
 def origin(body: bytes) -> dict[str, object] | None:
     found = origin_of(parse(delivery(body)))
     return None if found is None else dict(json.loads(found))

@@ -6,20 +6,15 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from direct_dispatch import context_of
-from fakes import CHAT, NOW, PERSON, Linq, delivery, envelope, message
+from fakes import CHAT, PERSON, Linq, message
 from one_handler import bot_of
 
 from linqbot import Bot, Context, History, MessageReceived, ReactionAdded
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse
-from linqbot.clock import MovableClock
-from linqbot.engine.call_lookup import ids_in
 from linqbot.engine.turn_journal import SentInTurn
 from linqbot.errors import BotError
 from linqbot.features.history import HistoryReader
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.parse import parse
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
@@ -201,20 +196,6 @@ async def test_a_tapback_sees_the_messages_up_to_its_time() -> None:
         assert found == ["them: hi\nme: hello"]
 
 
-async def test_on_a_line_with_zero_retention_the_own_messages_of_this_turn_have_their_text() -> None:
-    found: list[str] = []
-
-    async def talk(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
-        found.append((await ctx.history()).as_text())
-
-    async with talking(bot_of(talk)) as phone:
-        phone.emulator.state.lines[phone.line].zero_retention = True
-        await phone.text("hi")
-        await phone.quiet()
-        assert found == ["them: hi\nme: hello"]
-
-
 # --- Linq's list in other orders, and answers that were lost -----------------------------------------------------------
 
 
@@ -279,13 +260,6 @@ async def test_a_past_part_does_not_see_what_other_turns_sent_after_it() -> None
     assert await texts(messages, message("2", id="m-2"), lambda: sent) == ["1", "2"]
 
 
-@pytest.mark.parametrize("order", [1, -1])
-async def test_the_order_of_linqs_list_does_not_matter(order: int) -> None:
-    messages = [listed(n, str(n), second=n, is_from_me=n % 2 == 0) for n in range(6)][::order]
-    # The bot's own messages of earlier turns come before the current one, even if they were sent after it.
-    assert await texts(messages, message(id="m-3")) == ["0", "1", "2", "4", "hello"]
-
-
 async def test_a_current_message_that_linq_does_not_list_yet_is_there() -> None:
     event = message("now", sent_at="2026-11-05T17:33:03.000Z")
     messages = [listed(n, str(n), second=n) for n in (5, 4, 2, 1)]
@@ -308,12 +282,6 @@ async def test_a_limit_out_of_range_is_refused(limit: int) -> None:
         await HistoryReader(CHAT, Linq().client, SentInTurn).read(message(), limit)
 
 
-async def test_an_event_without_a_chat_has_no_history() -> None:
-    event = parse(delivery(envelope("phone_number.status_updated", {"phone_number": "+12052535597"})))
-    with pytest.raises(BotError, match="belongs to no chat"):
-        await context_of(Dispatcher(Bot(), MovableClock(NOW, frozen=True)), event, Linq()).history()
-
-
 async def test_the_repr_of_an_entry_shows_no_text_and_no_handle() -> None:
     seen = Seen()
     async with talking(seen.bot) as phone:
@@ -322,54 +290,6 @@ async def test_the_repr_of_an_entry_shows_no_text_and_no_handle() -> None:
     assert repr(seen.last) == "History(1 messages)"
     assert "secret" not in repr(seen.last[0])
     assert phone.handle not in repr(seen.last[0])
-
-
-async def test_each_message_of_a_burst_is_there_once_in_its_place() -> None:
-    seen = list[History]()
-
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        seen.append(await ctx.history(4))
-        await ctx.reply("Noted.")
-
-    async with talking(bot_of(note, gather_s=2)) as phone:
-        await phone.text("hey")
-        await phone.next_reply()
-        for text in ("one", "two", "three"):
-            await phone.text(text)
-        await phone.next_reply()
-    assert seen[-1].as_text() == "me: Noted.\nthem: one\nthem: two\nthem: three"
-    assert len({entry.id for entry in seen[-1]}) == 4
-
-
-async def test_an_answer_that_a_newer_message_interrupted_stands_between_the_two() -> None:
-    seen, wrote_more = list[History](), asyncio.Event()
-
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        if ctx.already_sent:
-            seen.append(await ctx.history())
-            return
-        await ctx.reply("Let me look.")
-        await wrote_more.wait()
-
-    async with talking(bot_of(note, overlap="restart")) as phone:
-        await phone.text("A table")
-        await phone.next_reply()
-        await phone.text("for two")
-        await phone.quiet()
-        assert seen[-1].as_text() == "them: A table\nme: Let me look.\nthem: for two"
-
-
-def test_ids_of_an_answer_are_texts_whatever_stands_in_their_places() -> None:
-    rows: dict[str, tuple[object, tuple[str | None, str | None]]] = {
-        "a send": ({"chat_id": "c", "message": {"id": "m"}}, ("m", "c")),
-        "a first send": ({"chat": {"id": "c", "message": {"id": "m"}}}, ("m", "c")),
-        "objects": ({"chat_id": {"a": 1}, "message": {"id": {"a": 1}}}, (None, None)),
-        "numbers": ({"chat": {"id": 5, "message": {"id": 7}}}, (None, None)),
-        "empty texts": ({"chat_id": "", "message": {"id": ""}}, (None, None)),
-    }
-    assert {name: ids_in(ApiResponse(202, data)) for name, (data, _) in rows.items()} == {
-        name: ids for name, (_, ids) in rows.items()
-    }
 
 
 async def test_messages_for_a_model_are_of_two_roles_and_no_person_can_write_for_another() -> None:

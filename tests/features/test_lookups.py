@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakes import Linq
 
-from linqbot import Bot, Context, MessageReceived, in_direct, in_group, to_line
+from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import ApiResponse
 from linqbot.emulator.model.faults import Fault
 from linqbot.events import Event, ReactionAdded, TypingStarted
@@ -91,33 +91,6 @@ async def test_a_bot_that_is_not_for_groups_takes_no_reaction_of_a_group() -> No
         await group.react(first, "love")
         await group.replies()
         assert seen.events == []
-
-
-async def test_filters_of_chats_and_lines_fit_reactions() -> None:
-    bot, fitted = Bot(groups="all"), list[str]()
-
-    @bot.on_message
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
-
-    @bot.on_reaction(to_line("+14155550999"))
-    async def of_another_line(event: ReactionAdded, ctx: Context) -> None:
-        fitted.append("another line")
-
-    @bot.on_reaction(in_group)
-    async def of_groups(event: ReactionAdded, ctx: Context) -> None:
-        fitted.append("group")
-
-    @bot.on_reaction(in_direct)
-    async def of_people(event: ReactionAdded, ctx: Context) -> None:
-        fitted.append("direct")
-
-    async with talking(bot) as phone:
-        for chat in (phone, phone.group(BOB, EVE)):
-            await chat.text("hi")
-            await chat.react(await chat.next_reply(), "love")
-            await chat.replies()
-    assert fitted == ["direct", "group"]
 
 
 async def test_typing_and_failures_are_of_a_group_too(seen: Seen, phone: Phone) -> None:

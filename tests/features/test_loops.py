@@ -15,7 +15,6 @@ from one_handler import bot_of
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.features.loops import CHATS, PAUSE_S, Loop, LoopBreaker
-from linqbot.linq.types.message import MediaPart
 from linqbot.testing import HandlerFailed, talking
 
 Answers: TypeAlias = Callable[[str], str | Sequence[str]]
@@ -471,14 +470,6 @@ def test_the_start_of_a_loop_is_distinguished_from_its_continuation() -> None:
     assert verdicts == [Loop.NONE] * 4 + [Loop.FOUND] + [Loop.GOES_ON] * 2
 
 
-def test_a_message_that_is_handled_again_is_the_same_message() -> None:
-    breaker = LoopBreaker()
-    for n in (1, 2, 3, 4, 4, 4, 4):
-        assert not breaker.judge("chat", "go", 1000.0 + n, 1000.0 + n, message_id=f"{n}")
-        breaker.note_reply("chat", "One moment.", 1000.5 + n)
-    assert breaker.judge("chat", "go", 1005.0, message_id="5")
-
-
 def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
     breaker = LoopBreaker()
     assert not any(breaker.judge("chat", "So am I.", 1000.0 + n) for n in range(20))
@@ -487,13 +478,6 @@ def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
     for _ in range(7):
         chat.hears("So am I.", chat.now + 2)
     assert chat.unanswered == ["So am I."]
-
-
-def test_chats_do_not_affect_each_other() -> None:
-    breaker = LoopBreaker()
-    for n in range(50):
-        assert not breaker.judge(f"chat {n}", "x", 1000.5 + n)
-        breaker.note_reply(f"chat {n}", "x", 1001.0 + n)
 
 
 def test_only_the_latest_chats_are_remembered() -> None:
@@ -604,20 +588,6 @@ async def test_every_photo_is_handled_and_the_same_one_is_a_loop() -> None:
         for _ in range(5):
             await phone.media(b"x", "photo.png", text="receipt")
         assert await phone.replies() == ["Saved."] * 3
-
-
-@pytest.mark.anyio
-async def test_another_picture_under_the_same_text_is_another_answer() -> None:
-    numbers = itertools.count()
-
-    async def show(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Here it is:", MediaPart(url=f"https://example.com/{next(numbers)}.jpg"))
-
-    async with talking(bot_of(show)) as phone:
-        for _ in range(20):
-            await phone.text("cat, please")
-            assert await phone.next_reply() == "Here it is:"
-            await phone.advance(2)
 
 
 @pytest.mark.anyio

@@ -67,18 +67,6 @@ async def test_a_person_who_waits_hears_of_it_once_and_gets_the_answer_later() -
         assert await phone.replies() == ["soup!"]
 
 
-async def test_the_next_outage_begins_after_a_handler_has_succeeded() -> None:
-    kitchen = Kitchen()
-    async with talking(troubled(kitchen)) as phone:
-        for _ in range(2):
-            kitchen.close(away())
-            await phone.text("soup")
-            assert await phone.replies() == [MOMENT]
-            kitchen.open()
-            await phone.advance(60)
-            assert await phone.replies() == ["soup!"]
-
-
 async def test_messages_that_are_given_up_in_one_outage_are_mentioned_once_and_no_error_is_shown() -> None:
     kitchen = Kitchen()
     async with talking(troubled(kitchen)) as phone:

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from one_handler import bot_of
 from patience import PATIENCE_S
-from postgres_server import empty_storage_url
 from pydantic import BaseModel
 
-from linqbot import Bot, Context, MessageEdited, MessageReceived, media, poll
+from linqbot import Bot, Context, MessageEdited, MessageReceived
 from linqbot.errors import AskTimeout, BotError
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -125,58 +124,6 @@ async def test_an_edit_of_another_message_or_in_another_mode_waits() -> None:
             work.end.set()
             await phone.quiet()
         assert seen == ["now", "edited: changed", "edited: later"], mode
-
-
-async def test_what_was_sent_before_a_restart_is_known_after_a_question_too() -> None:
-    go, sent = asyncio.Event(), list[list[str]]()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        sent.append([*ctx.already_sent])
-        if not ctx.already_sent:
-            await ctx.reply("Let me look.")
-            await go.wait()
-        await ctx.ask("Which day?")
-        sent.append([*ctx.already_sent])
-
-    async with talking(bot_of(answer, overlap="restart")) as phone:
-        await phone.text("for two")
-        await phone.next_reply()
-        await phone.text("no, three")
-        assert await phone.next_reply() == "Which day?"
-        await phone.restart()
-        await phone.text("Friday")
-        await phone.quiet()
-    assert sent == [[], *[["Let me look."]] * 3]
-
-
-async def test_a_handler_that_has_sent_a_poll_and_a_file_at_a_url_is_restarted_too() -> None:
-    work = Work()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        if not message.burst:
-            await ctx.reply("Lunch?", media("https://example.com/menu.png"), poll("Thai", "Pizza"))
-            await work()
-        await ctx.reply(f"{len(message.burst)} messages")
-
-    async with talking(bot_of(answer, overlap="restart")) as phone:
-        await phone.text("lunch")
-        await work.begun.wait()
-        await phone.text("for two")
-        await phone.quiet()
-        assert phone.messages[-1] == "2 messages"
-
-
-async def test_a_queued_message_waits_for_the_end_of_the_handler() -> None:
-    work = Work()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        if message.text == "one":
-            await work()
-        await ctx.reply(message.text)
-
-    async with talking(bot_of(answer)) as phone:
-        await work.overtaken(phone, "one", "two")
-        assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
 
 
 async def test_a_message_for_another_handler_interrupts_nothing() -> None:
@@ -461,10 +408,7 @@ async def test_the_next_run_gets_the_same_messages_at_the_same_calls(subtests: p
             assert await taken_in_each_run(kinds, arrivals, killed=killed) == [came] * 2
 
 
-@pytest.mark.parametrize("storage", ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.process)])
-async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_by_itself(
-    storage: str, tmp_path: Path
-) -> None:
+async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_by_itself() -> None:
     bot, work, runs = Bot(), Work(), list[list[str]]()
 
     @bot.on_message(overlap="steer")
@@ -482,9 +426,7 @@ async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_
     async def edited(event: MessageEdited, ctx: Context) -> None:
         runs.append([event.text])
 
-    files = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/bot.db"}
-    url = files[storage] if storage in files else empty_storage_url("bot")
-    async with talking(bot, storage=url) as phone:
+    async with talking(bot) as phone:
         await phone.text("one")
         await work.begun.wait()
         two = await phone.text("two")
@@ -497,117 +439,6 @@ async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_
         await phone.advance(10)
         assert [str(reply) for reply in await phone.replies()] == ["one", "two", "three", "four"]
     assert runs == [["one", "2", "three"], ["one"], ["two"], ["2"], ["three"], ["four"]]
-
-
-@pytest.mark.parametrize("killed", [False, True])
-async def test_what_a_step_inside_of_another_has_taken_is_taken_once(killed: bool) -> None:
-    works, answered = [Work(), Work()], list[list[str]]()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        async def ask_model(key: str) -> list[str]:
-            await works[0]()
-            return [later.text async for later in ctx.incoming()]
-
-        async def work_on(key: str) -> list[str]:
-            words = [message.text, *await ctx.once("model", ask_model)]
-            if killed and not works[1].begun.is_set():
-                await works[1]()
-            return words
-
-        words = await ctx.once("work", work_on, retry=True)
-        answered.append(words)
-        if len(answered) == 1:
-            raise RuntimeError("the model failed")
-        await ctx.reply(" ".join(words))
-
-    async with talking(bot_of(answer, overlap="steer")) as phone:
-        await phone.text("one")
-        await works[0].begun.wait()
-        await phone.text("two")
-        works[0].end.set()
-        if killed:
-            await works[1].begun.wait()
-            await phone.restart()
-        await phone.errors()
-        await phone.advance(10)
-        assert [str(reply) for reply in await phone.replies()] == ["one two"]
-    assert answered == [["one", "two"]] * 2
-
-
-async def test_a_step_on_record_that_took_nothing_leaves_later_messages_to_the_next_call() -> None:
-    seen = list[list[list[str]]]()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        async def take(key: str) -> list[str]:
-            return [later.text async for later in ctx.incoming()]
-
-        seen.append([await ctx.once("model", take)])
-        if len(seen) == 1:
-            raise RuntimeError("the model failed")
-        seen[-1].append(await take(""))
-        await ctx.reply("done")
-
-    async with talking(bot_of(answer, overlap="steer")) as phone:
-        await phone.text("one")
-        await phone.errors()
-        await phone.text("two")
-        await phone.advance(10)
-        assert [str(reply) for reply in await phone.replies()] == ["done"]
-    assert seen == [[[]], [[], ["two"]]]
-
-
-async def test_a_question_after_fewer_calls_leaves_the_messages_of_the_failed_run_to_their_own_turns() -> None:
-    work, runs = Work(), list[list[str]]()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        words = [message.text]
-        runs.append(words)
-        if len(runs) == 1:
-            await work()
-        if len(runs) != 2:
-            words += [later.text async for later in ctx.incoming()]
-        if len(runs) == 1:
-            raise RuntimeError("the model failed")
-        if message.text == "one":
-            words.append(await ctx.ask("Which?"))
-        await ctx.reply(" ".join(words))
-
-    async with talking(bot_of(answer, overlap="steer")) as phone:
-        await work.overtaken(phone, "one", "two")
-        await phone.errors()
-        await phone.advance(10)
-        assert await phone.next_reply() == "Which?"
-        # As any message that waits while a question is asked, it is the answer.
-        assert await phone.next_reply() == "one two"
-
-
-async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_answer() -> None:
-    works = [Work(), Work()]
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        words = [message.text]
-
-        async def take() -> None:
-            words.extend([later.text async for later in ctx.incoming()])
-
-        for n, work in enumerate(works):
-            if not work.end.is_set():
-                await work()
-            await take()
-            await take()
-            words.append(await ctx.ask(f"Question {n}?"))
-        await take()
-        await ctx.reply(" ".join(words))
-
-    async with talking(bot_of(answer, overlap="steer")) as phone:
-        await phone.text("one")
-        for work, word, question in zip(works, ("two", "four"), ("Question 0?", "Question 1?"), strict=True):
-            await work.begun.wait()
-            await phone.text(word)
-            work.end.set()
-            assert await phone.next_reply() == question
-            await phone.text({"two": "three", "four": "five"}[word])
-        assert await phone.next_reply() == "one two three four five"
 
 
 async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(tmp_path: Path) -> None:

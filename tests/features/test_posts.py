@@ -150,14 +150,6 @@ async def test_a_handler_of_a_post_to_a_person_asks_them_and_knows_their_state()
         assert (await phone.state(Guest)).rating == 5
 
 
-async def test_nothing_is_said_to_a_person_who_has_opted_out() -> None:
-    async with talking(shop(), handle=ANN) as phone:
-        await phone.text("hi")
-        await phone.opt_out()
-        await phone.post("order.paid", {})
-        assert await phone.replies() == []
-
-
 @pytest.mark.slow
 async def test_a_post_is_handled_once_however_the_process_is_killed(tmp_path: Path) -> None:
     async def scenario(phone: Phone) -> None:

@@ -147,16 +147,6 @@ async def test_what_was_sent_cannot_be_moved() -> None:
         assert "This send is sent or cancelled, so its content is deleted." in str(failed.value.__cause__)
 
 
-async def test_a_reminder_ends_when_the_person_opts_out() -> None:
-    async with talking(reminding(every="hour"), start=THURSDAY) as phone:
-        await phone.text("remind me")
-        await phone.advance(3700)
-        await phone.text("STOP")
-        await phone.advance(7200)
-        tries = [call for call in phone.calls if "stretch!" in str(call.body)]
-        assert [call.status for call in tries] == [202]
-
-
 async def test_a_reminder_ends_when_its_chat_is_gone() -> None:
     async with talking(reminding(every="hour"), start=THURSDAY) as phone:
         await phone.text("remind me")
@@ -259,43 +249,6 @@ async def test_a_recurring_send_that_is_due_while_its_end_is_handled_ends() -> N
         await phone.restart(down_s=60)
         await phone.advance(3600)
         assert phone.messages == ["remind me", "enough", "Ended."]
-
-
-async def test_all_sends_of_a_chat_are_listed_however_many_there_are() -> None:
-    bot, _, go = ending_all()
-    go.set()
-    async with talking(bot) as phone:
-        await phone.text("130 times")
-        await phone.text("enough")
-        assert await phone.replies() == ["Ended."]
-        await phone.advance(2000)
-        assert len(phone.messages) == 3
-
-
-async def test_a_reminder_that_was_put_off_can_be_put_off_again() -> None:
-    bot = Bot(loop_breaker=False)
-
-    @bot.on_message("remind me")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Stretch!", every="09:00", timezone="UTC", tag="stretch")
-
-    @bot.on_reaction("question")
-    async def snooze(reaction: ReactionAdded, ctx: Context) -> None:
-        assert reaction.answers is not None
-        assert reaction.answers.tag == "stretch"
-        await ctx.reschedule(reaction.answers, after_s=1800)
-
-    async with talking(bot, start=THURSDAY) as phone:
-        await phone.text("remind me")
-        await phone.advance(7201)
-        for _ in range(3):
-            reminder = await phone.next_reply()
-            assert reminder == "Stretch!"
-            await phone.react(reminder, "question")
-            await phone.advance(1801)
-        assert await phone.next_reply() == "Stretch!"
-        await phone.advance(DAY_S)
-        assert await phone.replies() == ["Stretch!"]
 
 
 async def test_a_send_that_was_moved_before_a_question_may_be_gone_when_the_answer_comes() -> None:

@@ -103,17 +103,13 @@ class Notes:
     def __init__(self) -> None:
         self.events: list[str] = []
 
-    async def __call__(self, event: ScheduleDue, ctx: Context) -> None:
+    async def take(self, event: ScheduleDue, ctx: Context) -> None:
         self.events.append(f"{event.due:%a %H:%M}" + (f" +{event.missed}" if event.missed else ""))
 
 
 async def test_a_restart_after_a_day_merges_the_due_times_that_were_missed(tmp_path: Path, clock: MovableClock) -> None:
     notes = Notes()
-
-    async def handle(event: ScheduleDue, ctx: Context) -> None:
-        await notes(event, ctx)
-
-    bot = bot_with("9:30 and 17:00", handle)
+    bot = bot_with("9:30 and 17:00", notes.take)
     async with process(tmp_path, clock, bot) as served:
         clock.advance(2 * 3600)
         await served.idle()
@@ -131,11 +127,7 @@ async def test_a_crash_before_the_ack_runs_the_same_event_again_and_loses_none(
     tmp_path: Path, clock: MovableClock
 ) -> None:
     notes = Notes()
-
-    async def handle(event: ScheduleDue, ctx: Context) -> None:
-        await notes(event, ctx)
-
-    bot = bot_with("hour", handle)
+    bot = bot_with("hour", notes.take)
     first = Process(tmp_path, clock, bot)
     async with first.storage as storage:
         await start_schedules(storage, clock, first.dispatcher.schedules)
@@ -158,7 +150,7 @@ async def test_due_times_that_pass_while_the_handler_runs_become_one(tmp_path: P
     notes, may_end, has_begun = Notes(), asyncio.Event(), asyncio.Event()
 
     async def handle(event: ScheduleDue, ctx: Context) -> None:
-        await notes(event, ctx)
+        await notes.take(event, ctx)
         has_begun.set()
         await may_end.wait()
 
@@ -177,13 +169,9 @@ async def test_due_times_that_pass_while_the_handler_runs_become_one(tmp_path: P
 
 async def test_a_schedule_that_left_the_code_leaves_no_timer(tmp_path: Path, clock: MovableClock) -> None:
     notes = Notes()
-
-    async def handle(event: ScheduleDue, ctx: Context) -> None:
-        await notes(event, ctx)
-
-    async with process(tmp_path, clock, bot_with("hour", handle)) as served:
+    async with process(tmp_path, clock, bot_with("hour", notes.take)) as served:
         assert [timer.id for timer in await served.storage.scheduled()] == ["report"]
-    async with process(tmp_path, clock, bot_with("9:30", handle, name="other")) as served:
+    async with process(tmp_path, clock, bot_with("9:30", notes.take, name="other")) as served:
         assert [timer.id for timer in await served.storage.scheduled()] == ["other"]
     async with process(tmp_path, clock, Bot()) as served:
         assert await served.storage.recurring("schedule") == []
@@ -194,14 +182,10 @@ async def test_a_schedule_that_left_the_code_leaves_no_timer(tmp_path: Path, clo
 
 async def test_a_schedule_whose_rhythm_changed_follows_the_new_one(tmp_path: Path, clock: MovableClock) -> None:
     notes = Notes()
-
-    async def handle(event: ScheduleDue, ctx: Context) -> None:
-        await notes(event, ctx)
-
-    async with process(tmp_path, clock, bot_with("9:30", handle)) as served:
+    async with process(tmp_path, clock, bot_with("9:30", notes.take)) as served:
         await served.idle()
     clock.advance(3600)
-    async with process(tmp_path, clock, bot_with("13:00", handle)) as served:
+    async with process(tmp_path, clock, bot_with("13:00", notes.take)) as served:
         await served.idle()
         assert notes.events == []
         clock.advance(DAY_S)
@@ -209,63 +193,25 @@ async def test_a_schedule_whose_rhythm_changed_follows_the_new_one(tmp_path: Pat
     assert notes.events == ["Mon 13:00"]
 
 
-async def test_a_schedule_that_changes_after_the_clock_was_set_back_goes_on_where_it_had_been(
-    tmp_path: Path, clock: MovableClock
-) -> None:
-    notes = Notes()
-
-    async def handle(event: ScheduleDue, ctx: Context) -> None:
-        await notes(event, ctx)
-
-    async with process(tmp_path, clock, bot_with("1 min", handle)) as served:
-        for _ in range(15):
-            clock.advance(60)
-            await served.idle()
-    clock.stop_at(clock.now() - 870)
-    notes.events.clear()
-    async with process(tmp_path, clock, bot_with("2 min", handle)) as served:
-        while clock.now() < MONDAY + 1200:
-            clock.advance(60)
-            await served.idle()
-    assert notes.events[0] == "Mon 09:16"
-
-
 async def test_a_schedule_that_ran_under_a_clock_of_another_year_goes_on_with_the_next_start(
     tmp_path: Path, clock: MovableClock
 ) -> None:
     notes = Notes()
-
-    async def handle(event: ScheduleDue, ctx: Context) -> None:
-        await notes(event, ctx)
-
-    async with process(tmp_path, clock, bot_with("hour", handle)) as served:
+    async with process(tmp_path, clock, bot_with("hour", notes.take)) as served:
         clock.advance(10 * 365 * DAY_S)
         await served.idle()
         clock.stop_at(MONDAY + 60)
     notes.events.clear()
-    async with process(tmp_path, clock, bot_with("hour", handle)) as served:
+    async with process(tmp_path, clock, bot_with("hour", notes.take)) as served:
         for _ in range(3):
             clock.advance(3600)
             await served.idle()
     assert notes.events == ["Mon 11:00", "Mon 12:00"]  # 10:00 had its event, late, in the other year
 
 
-async def test_an_unchanged_schedule_keeps_its_due_time_over_restarts(tmp_path: Path, clock: MovableClock) -> None:
-    async def handle(event: ScheduleDue, ctx: Context) -> None: ...
-
-    for _ in range(3):
-        async with process(tmp_path, clock, bot_with("hour", handle)) as served:
-            assert await served.storage.next_timer() == MONDAY + 3600
-        clock.advance(600)
-
-
 async def test_a_parked_timer_whose_delivery_is_lost_is_started_again(tmp_path: Path, clock: MovableClock) -> None:
     notes = Notes()
-
-    async def handle(event: ScheduleDue, ctx: Context) -> None:
-        await notes(event, ctx)
-
-    bot = bot_with("hour", handle)
+    bot = bot_with("hour", notes.take)
     async with process(tmp_path, clock, bot) as served:
         (timer,) = await served.storage.recurring("schedule")
         await served.storage.cancel("report")
@@ -274,18 +220,6 @@ async def test_a_parked_timer_whose_delivery_is_lost_is_started_again(tmp_path: 
         clock.advance(3600)
         await served.idle()
     assert notes.events == ["Mon 10:00"]
-
-
-async def test_an_event_of_a_schedule_that_is_gone_is_acked(tmp_path: Path, clock: MovableClock) -> None:
-    async def handle(event: ScheduleDue, ctx: Context) -> None: ...
-
-    async with process(tmp_path, clock, bot_with("hour", handle)) as served:
-        await served.worker.stop(0)
-        clock.advance(3600)
-        await served.storage.fire(clock.now())
-    async with process(tmp_path, clock, Bot()) as served:
-        await served.idle()
-        assert (await served.storage.depth(), await served.storage.recurring("schedule")) == (0, [])
 
 
 @contextlib.asynccontextmanager
@@ -316,11 +250,7 @@ async def test_a_due_schedule_of_the_new_release_is_left_to_a_process_that_serve
     tmp_path: Path, clock: MovableClock
 ) -> None:
     notes = Notes()
-
-    async def handle(event: ScheduleDue, ctx: Context) -> None:
-        await notes(event, ctx)
-
-    async with rolling_update(tmp_path, clock, handle) as (storage, run_in_process_with, new):
+    async with rolling_update(tmp_path, clock, notes.take) as (storage, run_in_process_with, new):
         await run_in_process_with(Bot())
         assert await storage.depth() == 1
         clock.advance(1)

@@ -303,17 +303,6 @@ async def test_a_value_that_could_not_be_read_again_is_not_stored(
         state.close()
 
 
-async def test_a_handler_that_leaves_such_a_value_fails() -> None:
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        (await ctx.state.person(Guest)).visits = "many"  # type: ignore[assignment]
-
-    async with talking(bot_of(greet)) as phone:
-        await phone.text("hi")
-        (error,) = await phone.errors()
-        assert "visits: Input should be a valid integer" in str(error)
-        assert await phone.state(Guest) == Guest()
-
-
 async def test_state_is_refused_after_the_turn(storage: MemoryStorage) -> None:
     state = TurnState(message(), storage)
     state.close()

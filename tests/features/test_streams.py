@@ -300,26 +300,6 @@ async def test_another_text_is_said_from_its_start_and_logged(
     assert "stream.differs" in capsys.readouterr().out
 
 
-async def test_a_turn_that_is_deferred_goes_on_when_linq_is_back(harness: Harness) -> None:
-    harness.linq.will_answer(
-        "chats.messages.send", ApiResponse(202, {"chat_id": "c", "message": {"id": "sent-1", "parts": []}})
-    )
-    away = LinqUnavailable("It is away.", status=503)
-
-    async def is_away(call: Call) -> None:
-        if call.name == "chats.messages.send" and len(harness.linq.bubbles) == 2:
-            harness.clock.advance(60)
-            raise away
-
-    harness.linq.before = is_away
-    await harness.put()
-    await harness.run(going_on)
-    assert len(harness.linq.bubbles) == 2
-    harness.linq.before = None
-    await harness.run_again(going_on)
-    assert harness.linq.words == WORDS
-
-
 async def test_a_stalled_stream_is_retried(harness: Harness) -> None:
     seen = list[type[BaseException]]()
 
