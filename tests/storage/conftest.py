@@ -1,4 +1,7 @@
-"""Fixtures of the storage tests. A test that uses `storage` runs with every backend."""
+"""Fixtures of the storage tests. A test that uses `storage` runs on SQLite and on PostgreSQL.
+
+A storage in memory has all operations of SQLite: `test_inbox_model.py`, `test_open.py` and most tests of features use it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,6 @@ from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.upkeep import SQLiteContents
 
@@ -102,13 +104,11 @@ def clock() -> MovableClock:
     return MovableClock(NOON, frozen=True)
 
 
-@pytest.fixture(params=["sqlite", "memory", pytest.param("postgres", marks=pytest.mark.process)])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
 def make_storage(request: pytest.FixtureRequest, tmp_path: Path, clock: MovableClock) -> MakeStorage:
-    """`make_storage("bot", keep_days=3)` returns a storage that is empty and not open, of every backend in turn."""
+    """`make_storage("bot", keep_days=3)` returns a storage that is empty and not open, of each backend in turn."""
 
     def make(name: str = "bot", **options: Any) -> Storage:
-        if request.param == "memory":
-            return MemoryStorage(clock=clock, **options)
         if request.param == "postgres":
             return PostgresStorage(empty_storage_url(name), clock=clock, **options)
         return SQLiteStorage(tmp_path / f"{name}.db", clock=clock, **options)

@@ -11,7 +11,6 @@ import pytest
 from storage.conftest import NOON, delivery, is_woken
 
 from linqbot.clock import MovableClock
-from linqbot.errors import LeaseLost
 from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import AT_ONCE, NewBroadcast, RecipientUpdate
@@ -146,21 +145,6 @@ async def test_the_retry_of_a_person_who_failed_corrects_the_outcome(storage: St
     assert await storage.next_broadcast() is None
 
 
-async def test_the_outcome_of_a_person_is_not_stored_when_the_lease_is_lost(
-    storage: Storage, clock: MovableClock
-) -> None:
-    await storage.start_broadcast(new(), PEOPLE[:1])
-    await storage.advance_broadcasts(clock.now())
-    lost = await under_way(storage)
-    clock.advance(60)
-    again = await under_way(storage)
-    with pytest.raises(LeaseLost):
-        await end(storage, lost, "refused")
-    assert [one.outcome for one in await storage.recipients("july")] == ["under_way"]
-    await end(storage, again)
-    assert [one.outcome for one in await storage.recipients("july")] == ["sent"]
-
-
 async def test_a_person_who_must_wait_is_reached_later_and_keeps_no_other_waiting(
     storage: Storage, clock: MovableClock
 ) -> None:
@@ -201,13 +185,6 @@ async def test_a_person_who_must_wait_is_not_reached_after_a_cancellation(
     await storage.finish(lease, Commit(Ack(), recipients=[waits]))
     await storage.advance_broadcasts(clock.now())
     assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 1, "cancelled": 1}
-
-
-async def test_a_broadcast_to_nobody_ends_at_once(storage: Storage, clock: MovableClock) -> None:
-    await storage.start_broadcast(new(), [])
-    assert await storage.advance_broadcasts(clock.now()) == 1
-    assert (await under_way(storage)).delivery.id == "i.broadcast_done.july"
-    assert facts(await storage.broadcast("july")) == {"status": "done"}
 
 
 async def test_the_broadcasts_of_a_line_go_out_one_after_the_other_at_one_pace(

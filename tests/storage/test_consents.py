@@ -38,9 +38,3 @@ async def test_a_row_is_stored_once_and_listed_in_order(storage: Storage) -> Non
     assert [row for _, row in await storage.consents()] == [STOPPED, GIVEN, other]
     ((first, _), *_) = await storage.consents(limit=1)
     assert [row for _, row in await storage.consents(after=first, person=ANN)] == [GIVEN]
-
-
-async def test_a_forgotten_person_leaves_no_row(storage: Storage) -> None:
-    await storage.note_consent(GIVEN)
-    await storage.forget(ANN)
-    assert await storage.consents() == []

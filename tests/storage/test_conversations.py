@@ -68,13 +68,6 @@ async def test_a_conversation_that_ends_in_the_commit_that_stores_it_is_forgotte
     assert (await storage.conversations(), storage.conversations_in("1")) == ([], ())
 
 
-async def test_a_conversation_can_move_to_another_person(storage: Storage) -> None:
-    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
-    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked(person="+2")]))
-    assert [each.person for each in storage.conversations_in("1")] == ["+2"]
-    assert [each.person for each in await storage.conversations()] == ["+2"]
-
-
 async def test_an_ended_conversation_is_gone(storage: Storage) -> None:
     await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
     await storage.finish(await leased(storage, delivery()), Commit(Ack(), ended=["w.root", "w.unknown"]))
@@ -134,18 +127,6 @@ async def test_a_timed_out_conversation_is_kept_for_a_day(storage: Storage, cloc
     assert storage.conversations_in("1") == (late.summary,)
     clock.advance(62)
     await storage.put(delivery("c:3"))
-    assert storage.conversations_in("1") == ()
-    assert await storage.conversations() == []
-
-
-async def test_nothing_is_stored_about_a_conversation_when_the_lease_is_lost(
-    storage: Storage, clock: MovableClock
-) -> None:
-    lease = await leased(storage, delivery())
-    clock.advance(60)
-    await storage.take(1, lease_s=60)
-    with pytest.raises(Exception, match="lease"):
-        await storage.finish(lease, Commit(Ack(), conversations=[asked()]))
     assert storage.conversations_in("1") == ()
     assert await storage.conversations() == []
 

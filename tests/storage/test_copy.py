@@ -99,10 +99,6 @@ async def fill(storage: Storage) -> None:
     await lease(delivery("c:3", name="w.3", body=PRIVATE, carrier='{"trace":"1"}'))
 
 
-def schema_of(url: str) -> str:
-    return url.rpartition("=")[2]
-
-
 def fill_every_column(path: Path) -> None:
     """Give each column of each table a value in some row, and each table that has text a row off the record."""
     with closing(sqlite3.connect(path)) as db, db:
@@ -204,19 +200,6 @@ async def test_a_copy_goes_on_where_the_first_storage_was(full: str) -> None:
                 )
             )
     assert ends[0] == ends[1]
-
-
-async def test_texts_off_the_record_are_behind_padding_in_a_file_that_is_copied(full: str, tmp_path: Path) -> None:
-    there, back = empty_schema("padded"), tmp_path / "back.db"
-    await copy(full, there)
-    await copy(there, f"sqlite:///{back}")
-    with closing(sqlite3.connect(back)) as db:
-        rows = [
-            db.execute(f"SELECT count(*) FROM {table} WHERE length(padding) = 4096").fetchone()[0]
-            for table in ("body", "dead", "timer")
-        ]
-        assert rows == [1, 1, 1]
-        assert db.execute("SELECT value FROM meta WHERE key = 'off_the_record'").fetchone() == ("1",)
 
 
 class Interrupted(Exception):

@@ -73,13 +73,6 @@ async def test_a_line_is_full_from_the_oldest_message_that_fills_its_limit(stora
     assert (await since(1, "+12025550109"), await since(1, None)) == (None, None)
 
 
-async def test_a_forgotten_person_leaves_no_decision(storage: Storage) -> None:
-    for each in (ANN, GROUP):
-        await storage.decide(each)
-    await storage.forget("+14155550142")
-    assert await storage.decisions() == [GROUP]
-
-
 async def test_decisions_are_deleted_after_a_month(storage: Storage, clock: MovableClock) -> None:
     await storage.decide(ANN)
     for days in (29, 2):

@@ -54,13 +54,6 @@ async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_rest
         assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == [first.id, other.id]
 
 
-async def test_a_lane_that_grew_in_the_meantime_is_not_held(storage: Storage) -> None:
-    lease = await leased(storage, delivery(), limit=10)
-    await storage.put(delivery())
-    await storage.hold(lease, NOON + 60, known=0)
-    assert (await leased(storage, limit=10)).delivery.id == lease.delivery.id
-
-
 async def test_joined_deliveries_are_one_from_then_on_and_their_copies_are_duplicates(
     storage: Storage, clock: MovableClock
 ) -> None:

@@ -120,13 +120,6 @@ async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_th
     assert (await storage.load("bot"), await storage.timer("t.1")) == ({"Diary": b"1"}, later)
 
 
-async def test_a_settled_outcome_is_kept_whatever_the_outcome_of_the_turn(storage: Storage) -> None:
-    await storage.begin(entry("w.1"))
-    settled = entry("w.1", status="ambiguous")
-    await storage.settle(settled)
-    assert await storage.entries("w.1") == [settled]
-
-
 async def test_state_is_written_with_the_outcome_of_an_entry_and_only_once(storage: Storage) -> None:
     accepted = entry("w.1", status="accepted", answer=b"{}")
     await storage.begin(entry("w.1"))
@@ -155,15 +148,6 @@ async def test_an_entry_whose_state_has_changed_meanwhile_is_not_settled(storage
     ]
 
 
-async def test_state_that_was_written_with_an_outcome_survives_a_restart(closed_storage: Storage) -> None:
-    async with closed_storage as storage:
-        await storage.begin(entry("w.1"))
-        writes = [StateWrite("person:+1415", "Used", b"1", expected=None)]
-        await storage.settle(entry("w.1", status="accepted", answer=b"{}"), writes)
-    async with closed_storage as storage:
-        assert await storage.load("person:+1415") == {"Used": b"1"}
-
-
 async def test_finish_replaces_entries_and_keeps_their_order(storage: Storage) -> None:
     lease = await leased(storage, delivery(name="w.1"))
     for slot in "01":
@@ -173,15 +157,6 @@ async def test_finish_replaces_entries_and_keeps_their_order(storage: Storage) -
     never_begun = entry("w.1", "2", status="dropped")
     await storage.finish(lease, Commit(DeadLetter("broken"), entries=[second, never_begun, first]))
     assert await storage.entries("w.1") == [first, second, never_begun]
-
-
-async def test_entries_of_a_lost_lease_are_not_written(storage: Storage, clock: MovableClock) -> None:
-    old = await leased(storage, delivery(name="w.1"))
-    clock.advance(60)
-    await storage.take(1, lease_s=60)
-    with pytest.raises(LeaseLost):
-        await storage.finish(old, Commit(Ack(), entries=[entry("w.1", status="accepted")]))
-    assert await storage.entries("w.1") == []
 
 
 async def test_no_call_begins_for_a_lease_that_another_turn_has(storage: Storage, clock: MovableClock) -> None:
@@ -245,15 +220,6 @@ async def test_entries_of_deferred_and_dead_lettered_turns_are_never_deleted(
     await storage.put(delivery())
     assert len(await storage.entries("w.1")) == 1
     assert len(await storage.entries("w.2")) == 1
-
-
-async def test_entries_survive_a_restart(closed_storage: Storage) -> None:
-    made = dataclasses.replace(entry("w.1", status="accepted", answer=b'{"id":"msg"}'), chat_id="chat")
-    async with closed_storage as storage:
-        await storage.begin(entry("w.1"))
-        await storage.settle(made)
-    async with closed_storage as storage:
-        assert await storage.entries("w.1") == [made]
 
 
 async def test_scheduled_sends_are_known_before_and_after_a_restart(closed_storage: Storage) -> None:

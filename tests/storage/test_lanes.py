@@ -7,17 +7,6 @@ import tracemalloc
 from linqbot.storage.indexes import Lanes
 
 
-def test_undoing_a_lease_keeps_the_mark_that_an_earlier_one_ran_out() -> None:
-    lanes = Lanes()
-    lanes.add("c:1", 1)
-    lanes.lease(1, now=0, monotonic=0, until=10)
-    (late,) = lanes.lease(1, now=10, monotonic=10, until=20)
-    assert late.overdue is True
-    lanes.release(late.token, overdue=late.overdue)
-    (again,) = lanes.lease(1, now=11, monotonic=11, until=20)
-    assert again.overdue is True
-
-
 def test_the_ends_of_short_turns_do_not_pile_up_behind_a_long_turn() -> None:
     lanes = Lanes()
     lanes.add("long", 1)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE_S
+from storage.conftest import entry
 
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, StorageError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.postgres.storage import PostgresStorage
@@ -52,6 +53,10 @@ async def test_a_storage_in_memory_keeps_its_content_as_long_as_it_exists_and_sh
     async with storage:
         (lease,) = await storage.take(10, lease_s=60)
         assert (lease.delivery, lease.crashes) == (delivery, 0)
+        await storage.begin(entry("w.1", key="lb.same"))
+        with pytest.raises(StorageError):
+            await storage.begin(entry("w.2", key="lb.same"))
+        assert (storage.trouble, await storage.entries("w.2")) == (None, [])
 
 
 def test_a_wrong_url_is_answered_with_the_nearest_right_one(subtests: pytest.Subtests) -> None:

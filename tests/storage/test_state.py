@@ -7,11 +7,10 @@ import asyncio
 import pytest
 from storage.conftest import delivery, handle, leased
 
-from linqbot.clock import MovableClock
-from linqbot.errors import LeaseLost, StateConflict
+from linqbot.errors import StateConflict
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, Retry
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
@@ -36,37 +35,6 @@ async def test_a_later_write_replaces_and_none_deletes(storage: Storage) -> None
     await write(storage, delivery(), StateWrite("bot", "a", None), StateWrite("bot", "a", b"3"))
     await write(storage, delivery(), StateWrite("bot", "a", b"4"), StateWrite("bot", "never", None))
     assert await storage.load("bot") == {"a": b"4"}
-
-
-async def test_loaded_state_is_a_copy(storage: Storage) -> None:
-    await write(storage, delivery(), StateWrite("bot", "a", b"1"))
-    (await storage.load("bot")).clear()
-    assert await storage.load("bot") == {"a": b"1"}
-
-
-async def test_state_of_a_failed_turn_is_written_if_its_finish_contains_it(
-    storage: Storage, clock: MovableClock
-) -> None:
-    lease = await leased(storage, delivery())
-    retry = Retry(at=clock.now(), error="Boom")
-    await storage.finish(lease, Commit(retry, state=[StateWrite("bot", "tries", b"1")]))
-    assert await storage.load("bot") == {"tries": b"1"}
-
-
-async def test_state_of_a_lost_lease_is_not_written(storage: Storage, clock: MovableClock) -> None:
-    lease = await leased(storage, delivery())
-    clock.advance(60)
-    await storage.take(1, lease_s=60)
-    with pytest.raises(LeaseLost):
-        await storage.finish(lease, Commit(Ack(), state=[StateWrite("bot", "a", b"1")]))
-    assert await storage.load("bot") == {}
-
-
-async def test_state_survives_a_restart(closed_storage: Storage) -> None:
-    async with closed_storage as storage:
-        await write(storage, delivery(), StateWrite("person:a@b.c", "seen", b"\x00\xff"))
-    async with closed_storage as storage:
-        assert await storage.load("person:a@b.c") == {"seen": b"\x00\xff"}
 
 
 def checked(value: bytes | None, expected: bytes | None, *, scope: str = "bot") -> StateWrite:

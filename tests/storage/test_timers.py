@@ -9,7 +9,6 @@ import pytest
 from storage.conftest import NOON, delivery, entry, handle, is_woken, leased
 
 from linqbot.clock import MovableClock
-from linqbot.errors import LeaseLost
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Lease, Retry
@@ -89,16 +88,6 @@ async def test_a_turn_that_runs_again_schedules_once(storage: Storage, outcome: 
     assert await storage.scheduled() == [timer("t", 60)]
 
 
-async def test_timers_of_a_lost_lease_are_not_stored(storage: Storage, clock: MovableClock) -> None:
-    await storage.schedule(timer("kept"))
-    lost = await leased(storage, delivery())
-    clock.advance(60)
-    await storage.take(1, lease_s=60)
-    with pytest.raises(LeaseLost):
-        await storage.finish(lost, Commit(Ack(), timers=[timer("t")], cancelled=["kept"]))
-    assert [one.id for one in await storage.scheduled()] == ["kept"]
-
-
 async def test_changed_returns_when_an_earliest_timer_is_stored(storage: Storage) -> None:
     assert not await is_woken(storage)
     await storage.schedule(timer("a", 60))
@@ -176,17 +165,6 @@ async def test_a_turn_that_is_retried_late_does_not_change_the_next_time(storage
     await storage.retry([lease.delivery.id])
     await storage.finish(await leased(storage), Commit(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
     assert await storage.next_timer() == NOON + 600
-
-
-async def test_a_lost_lease_rearms_nothing(storage: Storage, clock: MovableClock) -> None:
-    await storage.schedule(daily())
-    lost = await fired(storage, clock)
-    clock.advance(61)
-    (held,) = await storage.take(1, lease_s=60)
-    with pytest.raises(LeaseLost):
-        await storage.finish(lost, Commit(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
-    await storage.finish(held, Commit(Retry(NOON + 90, "Boom")))
-    assert await storage.next_timer() is None
 
 
 async def test_recurring_timers_survive_a_restart_and_are_told_apart_by_kind(

@@ -138,27 +138,6 @@ async def test_a_retry_makes_the_storage_forget_no_other_delivery(storage: Stora
     }
 
 
-async def test_a_retry_finds_the_entries_of_the_earlier_run(storage: Storage) -> None:
-    await dead_letter(storage, delivery(name="w.1"))
-    sent = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
-    await storage.settle(sent)
-    await storage.retry(["w.1"])
-    assert await storage.entries("w.1") == [sent]
-
-
-async def test_retrying_an_id_of_no_dead_letter_does_nothing(storage: Storage) -> None:
-    await storage.put(delivery("c:1", name="w.waits"))
-    assert await storage.retry(["w.waits", "w.unknown"]) == 0
-    assert await storage.depth() == 1
-
-
-async def test_a_dead_letter_is_retried_once_even_if_its_id_is_repeated(storage: Storage) -> None:
-    await dead_letter(storage, delivery(name="w.1"))
-    assert await storage.retry(["w.1", "w.1"]) == 1
-    assert await storage.retry(["w.1"]) == 0
-    assert await storage.depth() == 1
-
-
 async def test_a_retried_delivery_is_a_known_duplicate_while_it_waits(storage: Storage, clock: MovableClock) -> None:
     await dead_letter(storage, delivery(name="w.1", message_key="m.1"))
     await storage.retry(["w.1"])
@@ -183,17 +162,6 @@ async def test_a_full_lane_accepts_a_retried_dead_letter(storage: Storage) -> No
     await dead_letter(storage, *(delivery(name=f"w.{n}") for n in range(7)))
     assert await storage.retry([f"w.{n}" for n in range(7)]) == 7
     assert [each.id for each in await storage.waiting()] == [f"w.{n}" for n in range(7)]
-
-
-async def test_retries_survive_a_restart(closed_storage: Storage) -> None:
-    async with closed_storage as storage:
-        await dead_letter(storage, delivery(name="w.1"))
-        await storage.retry(["w.1"])
-    async with closed_storage as storage:
-        lease = await leased(storage)
-        assert (lease.delivery.id, lease.is_first_run) == ("w.1", False)
-        await storage.finish(lease, Commit(DeadLetter("Boom")))
-        assert [letter.delivery.id for letter in await storage.dead_letters()] == ["w.1"]
 
 
 # Purge
@@ -311,22 +279,6 @@ async def test_a_replayed_dead_letter_keeps_its_replay_number_when_it_is_dead_le
     assert letter.replay == 1
     await storage.retry(["w.1"])
     assert (await leased(storage)).replay == 1
-
-
-async def test_the_replay_number_survives_a_restart(closed_storage: Storage) -> None:
-    async with closed_storage as storage:
-        await dead_letter(storage, delivery(name="w.1"))
-        await storage.replay_live(["w.1"])
-        assert [each.replay for each in await storage.waiting()] == [1]
-    async with closed_storage as storage:
-        assert (await leased(storage)).replay == 1
-
-
-async def test_waiting_deliveries_cannot_be_replayed(keeping: Storage) -> None:
-    await handle(keeping, delivery(name="w.1"))
-    await keeping.replay_live(["w.1"])
-    assert await keeping.replay_live(["w.1"]) == 0
-    assert await keeping.depth() == 1
 
 
 # Activity

@@ -255,7 +255,7 @@ async def _take_turns(path: Path, steps: list[Step]) -> None:
         assert MARKER not in on_disk(path)
 
 
-@pytest.mark.parametrize("seed", [100, 147, 199, 245, 262])
+@pytest.mark.parametrize("seed", [100, 199, 262])
 async def test_rows_that_sqlite_moves_between_pages_leave_no_copy(path: Path, clock: MovableClock, seed: int) -> None:
     # Without padding, each of these seeds left text in the unused space of pages.
     chance = random.Random(seed)

@@ -206,24 +206,6 @@ async def test_a_turn_that_ended_before_is_told_apart_from_those_that_end_with_i
     assert await busy.depth() == 0
 
 
-async def test_of_deliveries_of_one_batch_with_a_message_in_common_the_first_is_stored(
-    storage: PostgresStorage,
-) -> None:
-    first, other = delivery(name="w.1", message_key="m.1"), delivery(name="w.2", message_key="m.1")
-    third = delivery(name="w.3")
-    stored = await asyncio.gather(*(storage.put(each) for each in (first, other, first, third, other)))
-    assert stored == [True, False, False, True, False]
-    # What was not stored leaves no trace: a delivery with this id may still come.
-    assert await storage.seen(["w.1", "w.2", "w.3", "m.1"]) == {"w.1": False, "w.3": False, "m.1": False}
-
-
-async def test_a_delivery_whose_message_is_known_leaves_no_trace(storage: PostgresStorage) -> None:
-    await storage.put(delivery(name="w.1", message_key="m.1"))
-    puts = (delivery(name="w.2", message_key="m.1"), delivery(name="w.3", message_key="m.3"))
-    assert await asyncio.gather(*map(storage.put, puts)) == [False, True]
-    assert await storage.has_seen("w.2") is False
-
-
 async def test_a_lane_and_the_inbox_take_exactly_as_many_as_fit(storage: PostgresStorage) -> None:
     for each in range(3):
         await storage.put(delivery("c:1", name=f"w.{each}"))

@@ -355,15 +355,6 @@ async def test_a_command_writes_beside_the_server_and_wakes_it(
     assert len(await take(one)) == 1
 
 
-async def test_the_leases_of_a_living_process_are_left_alone(
-    url: str, one: PostgresStorage, clock: MovableClock
-) -> None:
-    lease = await leased(one, delivery(), limit=10)
-    async with PostgresStorage(url, clock=clock) as other:
-        assert await take(other) == []
-    await one.finish(lease, ACK)
-
-
 KILLED = """
 import asyncio, sys
 from linqbot.clock import MovableClock

@@ -67,7 +67,7 @@ def killed_while_busy(path: Path, lines: int) -> dict[str, set[str]]:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("lines", [50, 700, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lines", [50, 1000])
 async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: int) -> None:
     reported = killed_while_busy(tmp_path / "bot.db", lines)
     assert len(reported["put"]) > 20

@@ -20,9 +20,8 @@ from typing import NoReturn
 import pytest
 from patience import PATIENCE_S
 from sqlite_connections import largest_file
-from storage.conftest import delivery, entry, handle, leased
+from storage.conftest import delivery, entry, leased
 
-from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.storage import timers
 from linqbot.storage.backend import NewerSchema
@@ -332,15 +331,6 @@ async def test_only_the_owner_can_read_the_file(path: Path) -> None:
         await storage.put(delivery())
         for name in ("bot.db", "bot.db-wal", "bot.db-shm", "bot.db.lock"):
             assert (path.parent / name).stat().st_mode & 0o077 == 0
-
-
-async def test_a_body_is_deleted_from_the_file_after_the_ack(path: Path, clock: MovableClock) -> None:
-    async with SQLiteStorage(path, clock=clock) as storage:
-        await handle(storage, delivery(body=b"x" * 3000))
-    db = sqlite3.connect(path)
-    assert db.execute("SELECT count(*) FROM body").fetchone() == (0,)
-    assert db.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
-    db.close()
 
 
 def test_processes_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def sentence(storage: SQLiteStorage) -> str:
 
 
 @pytest.mark.parametrize("lose", WAYS)
-async def test_no_delivery_is_accepted_that_would_be_lost(
+async def test_no_delivery_is_accepted_that_would_be_lost_and_no_duplicate_is_answered(
     storage: SQLiteStorage, path: Path, lose: Callable[[Path], None]
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
@@ -117,18 +117,10 @@ async def test_no_delivery_is_accepted_that_would_be_lost(
     assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
     with pytest.raises(StorageUnavailable, match="Nothing is stored until it is back"):
         await storage.put(delivery("c:2"))
+    for duplicate in (storage.put(delivery("c:1", name="w.1")), storage.has_seen("w.1")):
+        with pytest.raises(StorageUnavailable):
+            await duplicate
     assert str(path) in sentence(storage)
-
-
-@pytest.mark.parametrize("is_put", [True, False], ids=["put", "has_seen"])
-@pytest.mark.parametrize("lose", WAYS)
-async def test_a_duplicate_in_a_file_that_is_gone_is_not_answered(
-    storage: SQLiteStorage, path: Path, lose: Callable[[Path], None], is_put: bool
-) -> None:
-    await storage.put(delivery("c:1", name="w.1"))
-    lose(path)
-    with pytest.raises(StorageUnavailable):
-        await (storage.put(delivery("c:1", name="w.1")) if is_put else storage.has_seen("w.1"))
 
 
 @pytest.mark.parametrize("lose", [remove, move, copy_in_place])
@@ -186,10 +178,6 @@ async def test_the_loss_and_the_return_are_noticed_while_nothing_is_written_and_
         ("storage.found", "info"),
     ] * 2
     assert "Put the same file back" in logs[0]["error"]
-
-
-async def test_once_a_second_is_often_enough() -> None:
-    assert sqlite_storage.LOOK_EVERY_S <= 1
 
 
 async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_back(
@@ -276,17 +264,6 @@ async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_o
     async with asyncio.timeout(PATIENCE_S):
         await storage.changed()
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.2"]
-
-
-async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_before_the_next_take(
-    storage: SQLiteStorage, path: Path
-) -> None:
-    assert await storage.take(10, lease_s=60) == []
-    move(path)
-    with pytest.raises(StorageUnavailable):
-        await storage.put(delivery("c:1", name="w.1"))  # prefetched
-    move_back(path)
-    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1"]
 
 
 async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_first_message(
