@@ -82,20 +82,6 @@ async def test_tasks_that_swap_their_order_send_each_message_once(twice: Twice) 
     assert await twice.run(handle) == ["weather: sunny", "news: none"]
 
 
-async def test_tasks_of_one_function_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
-    async def handle(ctx: Context, run: int) -> None:
-        async def look(place: str, wait: int) -> None:
-            await settled(wait)
-            await ctx.reply(place)
-            if run == 0 and place == "Oslo":
-                raise ValueError
-
-        waits = [1, 20, 40] if run == 0 else [40, 20, 1]
-        await asyncio.gather(*(look(place, wait) for place, wait in zip(["Rome", "Oslo", "Bern"], waits, strict=True)))
-
-    assert sorted(await twice.run(handle)) == ["Bern", "Oslo", "Rome"]
-
-
 async def test_answers_sent_in_the_order_of_arrival_are_sent_once_each(twice: Twice) -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def ask(what: str, wait: int) -> str:

@@ -217,12 +217,6 @@ async def test_middleware_that_hangs_ends_at_the_deadline_of_its_turn(where: str
     assert await harness.state() == (["retrying"], [], 1)
 
 
-async def test_a_due_send_that_hangs_ends_at_the_same_deadline() -> None:
-    harness = Harness(policy(hang, required=False, where="outbound"), deadline_s=0.02)
-    await harness.due()
-    assert await harness.state() == (["retrying"], [], 1)
-
-
 async def test_a_wrong_api_key_loses_no_due_send() -> None:
     harness = Harness()
     harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
@@ -286,35 +280,6 @@ async def test_middleware_that_makes_a_call_does_not_deadlock() -> None:
     assert harness.linq.said() == ["I am a bot.", "answer"]
     assert await harness.state() == ([], [], 0)
     assert len({call.key for call in harness.linq.calls}) == 2
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"after_s": float("nan")},
-        {"after_s": float("inf")},
-        {"after_s": 1e18},
-        {"after_s": -1},
-        {"after_s": 1, "grace_s": float("nan")},
-    ],
-)
-async def test_an_invalid_time_schedules_nothing(how: dict[str, Any]) -> None:
-    harness = Harness()
-    bot = Bot(read=False, typing=False)
-
-    @bot.on_message
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        with pytest.raises(BotError, match="seconds"):
-            await ctx.send_later("x", **how)
-        assert await ctx.scheduled() == []
-        await ctx.reply("not understood")
-
-    turns = turns_of(bot, harness.linq, harness.storage, harness.clock)
-    await harness.storage.put(delivery(text_body()))
-    (lease,) = await harness.storage.take(1, lease_s=1000)
-    await turns.run(lease)
-    assert harness.linq.said() == ["not understood"]
-    assert await harness.storage.next_timer() is None
 
 
 async def test_keys_of_scheduled_sends_never_collide_with_numbers_and_are_used_once() -> None:

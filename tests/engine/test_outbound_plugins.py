@@ -135,17 +135,6 @@ async def test_a_refused_reply_raises_nothing_and_the_handler_goes_on(harness: H
     assert harness.status() == "active"
 
 
-async def test_a_refused_tapback_is_left_out(harness: Harness) -> None:
-    async def refuse(call: Call, run: Run) -> ApiResponse:
-        raise Refused("nothing now")
-
-    async def love(message: MessageReceived, ctx: Context) -> None:
-        await ctx.react("love")
-
-    await harness.run(love, plugin(refuse))
-    assert (harness.linq.names(), await harness.storage.dead_letters()) == ([], [])
-
-
 async def test_a_refused_call_of_the_client_raises_and_unhandled_makes_a_dead_letter(harness: Harness) -> None:
     async def call(message: MessageReceived, ctx: Context) -> None:
         await ctx.client.chats.messages.send(CHAT, message={"parts": [{"type": "text", "value": "no"}]})
@@ -270,25 +259,6 @@ async def test_if_a_required_plugin_fails_nothing_is_sent_and_the_turn_is_deferr
     assert harness.linq.said() == ["first", "second"]
 
 
-async def test_a_required_plugin_that_failed_is_asked_again_for_the_next_call(harness: Harness) -> None:
-    errors = [ValueError("once")]
-
-    async def once(call: Call, run: Run) -> ApiResponse:
-        if errors:
-            raise errors.pop()
-        return await run(call)
-
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("said")
-
-    policy = plugin(once, required=True)
-    await harness.run(ask, policy)
-    plugins = harness.plugins
-    assert plugins.report()["policy"].startswith("failing")
-    await Outbound(plugins).wrap(harness.linq.run)(_a_call())
-    assert plugins.report()["policy"] == "active"
-
-
 async def test_if_another_plugin_fails_the_call_is_made_and_the_plugin_disabled(harness: Harness) -> None:
     await harness.run(answer_and_hide, plugin(fail))
     assert harness.linq.said() == ["first", "second"]
@@ -306,15 +276,6 @@ async def test_middleware_that_fails_after_the_call_does_not_undo_or_repeat_it(
     await harness.run(answer_and_hide, plugin(fail_late, required=required))
     assert harness.linq.said() == ["first", "second"]
     assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
-
-
-async def test_middleware_that_returns_nothing_is_disabled(harness: Harness) -> None:
-    async def forget(call: Call, run: Run) -> None:
-        await run(call)
-
-    await harness.run(answer_and_hide, plugin(forget))
-    assert harness.linq.said() == ["first", "second"]
-    assert "outbound middleware: it returned nothing, and must return the ApiResponse of run(call)" in harness.status()
 
 
 async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed(harness: Harness) -> None:
@@ -462,23 +423,33 @@ async def test_a_call_answered_by_the_journal_is_marked_for_observers(harness: H
 # Mistakes in the use of linqbot
 
 
+async def returns_nothing(call: Call, run: Run) -> None:
+    await run(call)
+
+
+async def never_awaits(call: Call, run: Run) -> None:
+    run(call)
+
+
+async def passes_too_much(call: Call, run: Any) -> Any:
+    return await run(call, 3)
+
+
+@pytest.mark.parametrize(
+    ("ask", "why"),
+    [
+        (returns_nothing, "it returned nothing, and must return the ApiResponse of run(call)"),
+        (never_awaits, "it never awaited what comes after it. Write: await run(call)"),
+        (passes_too_much, "it passed 2 arguments. Write: await run(call)"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:coroutine 'linqbot.plugins.wrapped' was never awaited")
-async def test_middleware_that_forgets_to_await_the_call_is_disabled_with_what_to_write(harness: Harness) -> None:
-    async def forget(call: Call, run: Run) -> None:
-        run(call)  # forgotten
-
-    await harness.run(answer_and_hide, plugin(forget))
+async def test_middleware_with_a_mistake_is_disabled_with_what_to_write_and_the_call_is_made(
+    harness: Harness, ask: Any, why: str
+) -> None:
+    await harness.run(answer_and_hide, plugin(ask))
     assert harness.linq.said() == ["first", "second"]
-    assert "it never awaited what comes after it. Write: await run(call)" in harness.status()
-
-
-async def test_middleware_that_passes_wrong_arguments_is_disabled_and_the_call_is_made(harness: Harness) -> None:
-    async def confuse(call: Call, run: Any) -> Any:
-        return await run(call, 3)
-
-    await harness.run(answer_and_hide, plugin(confuse))
-    assert harness.linq.said() == ["first", "second"]
-    assert "it passed 2 arguments. Write: await run(call)" in harness.status()
+    assert why in harness.status()
 
 
 def around(run: Run) -> None:

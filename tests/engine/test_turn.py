@@ -27,7 +27,6 @@ from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import journal_key
-from linqbot.engine.worker import Worker
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
@@ -247,24 +246,6 @@ async def test_a_deletion_that_was_made_before_its_answer_was_lost_is_no_error(h
     await harness.run(tidy)
     assert harness.linq.said() == ["Deleted."]
     assert await harness.storage.dead_letters() == []
-
-
-async def test_a_raw_client_call_is_as_safe_as_reply(harness: Harness) -> None:
-    await put(harness)
-    fails = [True]
-
-    async def raw(message: MessageReceived, ctx: Context) -> None:
-        content = {"parts": [{"type": "text", "value": "raw"}]}
-        await ctx.client.chats.messages.send(message.chat.id, message=content)
-        if fails:
-            fails.pop()
-            raise ValueError
-
-    turns = harness.turns(raw)
-    await turns.run(await harness.lease())
-    harness.clock.advance(1)
-    await turns.run(await harness.lease())
-    assert harness.linq.said() == ["raw"]
 
 
 async def test_gathered_sends_go_out_in_the_order_they_were_written(harness: Harness) -> None:
@@ -654,47 +635,6 @@ async def test_a_turn_deferred_for_a_day_is_dead_lettered(harness: Harness) -> N
     assert "It was deferred for" in dead.error
 
 
-async def test_a_handler_cannot_swallow_the_deferral_of_its_turn(harness: Harness) -> None:
-    await put(harness)
-
-    async def stubborn(message: MessageReceived, ctx: Context) -> None:
-        async with asyncio.TaskGroup() as group:
-            for text in ("one", "two"):
-                group.create_task(careless(ctx, text))
-
-    async def careless(ctx: Context, text: str) -> None:
-        try:
-            await ctx.reply(text)
-        except Exception:  # noqa: BLE001
-            raise AssertionError("deferring is no Exception") from None
-
-    async def away(_: Call) -> None:
-        harness.clock.advance(30)
-        raise LinqUnavailable("away")
-
-    harness.linq.before = away
-    await harness.run(stubborn)
-    assert await harness.storage.next_due() is not None
-    assert await harness.storage.dead_letters() == []
-
-
-async def test_a_refused_send_raises_and_may_be_corrected(harness: Harness) -> None:
-    await put(harness)
-    harness.linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
-    caught: list[int | None] = []
-
-    async def tries(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.reply("first")
-        except LinqApiError as error:
-            caught.append(error.code)
-        await ctx.reply("second")
-
-    await harness.run(tries)
-    assert caught == [2026]
-    assert harness.linq.said() == ["first", "second"]
-
-
 async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(harness: Harness) -> None:
     await put(harness)
 
@@ -717,17 +657,6 @@ async def test_an_event_that_kills_the_process_five_times_is_dead_lettered(harne
     await harness.run(deadly)
     (dead,) = await harness.storage.dead_letters()
     assert "died 5 times" in dead.error
-
-
-async def test_a_handler_past_its_deadline_has_failed(harness: Harness) -> None:
-    await put(harness)
-
-    async def endless(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.Event().wait()
-
-    await harness.run(endless, deadline_s=0.01, attempts=1)
-    (dead,) = await harness.storage.dead_letters()
-    assert "TimeoutError" in dead.error
 
 
 async def test_a_handler_may_have_its_own_attempts_and_time_limit(harness: Harness) -> None:
@@ -767,22 +696,6 @@ async def test_sends_above_the_rate_limit_wait_without_occupying_a_slot(harness:
             harness.clock.advance(due - harness.clock.now())
     assert harness.linq.said() == [str(n) for n in range(70)]
     assert deferred == 2
-
-
-async def test_a_turn_that_the_worker_stops_is_released_at_once(harness: Harness) -> None:
-    await put(harness)
-    started = asyncio.Event()
-
-    async def endless(message: MessageReceived, ctx: Context) -> None:
-        started.set()
-        await asyncio.Event().wait()
-
-    worker = Worker(harness.turns(endless), harness.storage, harness.clock)
-    worker.start()
-    await started.wait()
-    await worker.stop(0)
-    again = await harness.lease()
-    assert (again.attempts, again.crashes) == (0, 0)
 
 
 async def test_the_end_of_a_turn_waits_until_the_storage_works_again(
@@ -911,10 +824,3 @@ async def test_turns_that_run_no_handler_of_a_receipt_are_not_logged(harness: Ha
             await turns.run(await harness.lease())
         assert [entry for entry in logs if entry["log_level"] == "info"] == []
     assert await harness.storage.depth() == 0
-
-
-async def test_acked_turns_are_not_logged_unless_asked_for(harness: Harness) -> None:
-    await put(harness)
-    with structlog.testing.capture_logs() as logs:
-        await harness.run(three)
-    assert logs == []
