@@ -173,13 +173,7 @@ Its entry is `refused`, but no refusal: the next run makes the call."""
 
 
 def outcome_of(entry: JournalEntry, call: Call) -> ApiResponse:
-    """Return the answer that a call got, however it ended.
-
-    Raises:
-        LinqApiError: Linq refused it.
-        AmbiguousCall: it is not known if it was made, and the handler cannot go on without knowing.
-        MessageGone: its message was deleted before the answer arrived.
-    """
+    """Return the answer that a call got. Raises LinqApiError, AmbiguousCall or MessageGone if it has ended so."""
     if entry.status == "refused":
         raise error_of(entry, call)
     if entry.status == "ambiguous":

@@ -94,12 +94,9 @@ class EarlierRuns:
         return outcome_of(known, call)
 
     async def perform(self, journal: TurnJournal, call: Call, slot: str, run: Run) -> ApiResponse:
-        """Return the answer of the earlier run that made the call; if none has, or it is not known, make the call.
+        """Return the answer of the earlier run that made the call. If none has made it, or that is not known, make the call.
 
-        Raises:
-            AmbiguousCall: the call must not be repeated, and it is not known if it was made.
-            LinqApiError: Linq refuses the call, or did so then, and its refusal stands.
-            MessageGone: its message was deleted before the answer arrived.
+        Raises AmbiguousCall if it must not be repeated, and the error with which the call has ended.
         """
         match = self._matcher.match(slot, call, is_named=call.label is not None)
         if match.displaced is not None:

@@ -119,12 +119,11 @@ async def call_with_retries(
 ) -> ApiResponse:
     """Make a call within the rate limit, and retry it while Linq is unavailable.
 
-    Args:
-        may_be_made: True if an earlier run has begun the call, and its answer is not known.
+    `may_be_made` is True if an earlier run has begun the call, and its answer is not known.
+
     Raises:
         CallNotMade: the waits would exceed `SEND_FOR_S`, and Linq has certainly not made the call.
         TurnDeferred: the waits would exceed `SEND_FOR_S`; or Linq may have made the call, and it must not be repeated.
-        LinqApiError: Linq refused the call.
         RateLimited: Linq answered a call of `NOT_AWAITED` with 429.
     """
     until = clock.now() + SEND_FOR_S

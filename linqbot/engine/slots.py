@@ -105,9 +105,8 @@ class Slots:
     def numbered(self, kind: str) -> str:
         """Return the slot of the next thing of a kind: its number in the running task.
 
-        Args:
-            kind: Empty for a call; of scheduled sends `t` for a new one, `m` for one that is moved, `c` for one that is
-                cancelled, `l` for a list of them.
+        `kind` is empty for a call; of scheduled sends `t` for a new one, `m` for one that is moved, `c` for one that is
+        cancelled, `l` for a list of them.
         """
         return current_branch(self.root).number(f"{self.part}{kind}")
 

@@ -402,10 +402,8 @@ class TurnJournal:
     def begin(self, entry: JournalEntry) -> Awaitable[None]:
         """Store an entry, and the state that was changed, before the first attempt of what the entry records.
 
-        Raises:
-            LeaseLost: another worker handles the turn.
-            StateChanged: another turn has changed a value that this one has stored with an earlier call.
-            TurnDeferred: another turn has changed a value since this one has read it. Nothing was stored.
+        Raises StateChanged or TurnDeferred if another turn has changed a value that this one has stored with an earlier
+        call, or has read. Then nothing was stored.
         """
         self._begun += 1
         if self._state is None:
@@ -705,14 +703,8 @@ class TurnJournal:
     async def attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
         """Make a call whose entry is stored.
 
-        Args:
-            repeated: True if an earlier run has begun the call, and its answer is not known.
-        Raises:
-            TurnDeferred: the call cannot be made now.
-            LinqApiError: Linq refused the call.
-            MessageGone: its message was deleted before the answer arrived.
-            Muted: the bot is muted in the chat that the call is for.
-            Withheld: the bot's manners forbid the call.
+        `repeated` is True if an earlier run has begun the call, and its answer is not known. Raises TurnDeferred if it
+        cannot be made now, and Muted or Withheld if it must not be.
         """
         if self._storage.mutes and await self._is_muted(call):
             if not repeated:

@@ -134,10 +134,7 @@ class TurnBroadcaster:
     ) -> Broadcast:
         """Store a broadcast now, after `check`, unless one of its name is stored, and return the stored one.
 
-        Raises:
-            BotError: `check` refuses it.
-            CallSkipped: this is a part of a conversation that is over, and it has begun no such broadcast.
-            Refused: a plugin vetoes it.
+        Raises CallSkipped in a part of a conversation that is over and has begun no such broadcast.
         """
         self.journal.refuse_after_end("broadcast")
         if self.journal.is_past:

@@ -216,12 +216,9 @@ class Gaps:
     async def complete(self, lease: Lease) -> bool:
         """Store the messages that are missing before a leased message, and put its lane in order.
 
-        Returns:
-            True if the lease was released, so that the lane is leased again in the right order. False if Linq did not
-            answer in time; then the leased message is handled without the missing ones.
-        Raises:
-            LeaseLost: the lease is over.
-            CancelledError: the worker stops. The lease was released.
+        Returns True if the lease was released, so that the lane is leased again in the right order. False if Linq did not
+        answer in time; then the leased message is handled without the missing ones. Raises LeaseLost, and CancelledError if
+        the worker stops: then the lease was released too.
         """
         lane = lease.delivery.lane
         try:

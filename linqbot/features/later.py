@@ -56,11 +56,7 @@ LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now: float) -> float:
-    """Return the time to send at, in Unix seconds.
-
-    Raises BotError if not exactly one of `at` and `after_s` was given, one is of a wrong type, the time zone is
-    missing, unknown or given twice, or the time is before 1970 or after 9998.
-    """
+    """Return the time to send at, in Unix seconds. Raises BotError unless one of `at` and `after_s` gives a possible time."""
     if (at is None) == (after_s is None):
         raise BotError("Give send_later either at= or after_s=.")
     if at is None:
@@ -164,11 +160,7 @@ def check_not_missed(due: float, grace_s: float, event: Event) -> None:
 
 
 def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
-    """Return the rhythm that a recurring send was given.
-
-    Raises BotError if it or the time zone is of a wrong type or not known, or the time zone is missing or was given
-    twice.
-    """
+    """Return the rhythm that a recurring send was given. Raises BotError if it or the time zone cannot be used."""
     from linqbot.parse.recurrences import Recurrence, recurrence
 
     if isinstance(every, Recurrence):
@@ -231,9 +223,8 @@ def timer(
 ) -> Timer:
     """Build the timer that stores `calls` until they are due.
 
-    Args:
-        origin: The people and the chat of the turn, as JSON: see `origin_of`.
-        off_the_record: True keeps no content of the calls after they are made.
+    `origin` has the people and the chat of the turn: see `origin_of`. With `off_the_record`, no content of the calls is
+    kept after they are made.
     """
     payload = {"calls": [from_json(call.to_json()) for call in calls], "due": due, "grace_s": grace_s}
     if origin is not None:
@@ -421,11 +412,9 @@ class TurnScheduler:
         Args:
             due: The time to make the calls at, in Unix seconds.
             grace_s: The longest delay, in seconds, after which they are still made.
-            key: Identifies the calls within the turn; None numbers them.
+            key: Identifies the calls within the turn; None numbers them. Raises BotError if it was used before.
             every: The rhythm in which to make them again; None makes them once.
             tag: The author's name for the send.
-        Raises:
-            BotError: the turn has ended, or `key` was used before in this turn.
         """
         self._journal.refuse_after_end("send_later")
         timer_id = self._next_id(key)

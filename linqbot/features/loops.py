@@ -273,14 +273,13 @@ class LoopBreaker:
     ) -> Loop:
         """Judge a message that is about to be handled.
 
+        Returns `Loop.NONE` if it is to be answered, `Loop.FOUND` if it completes a loop, `Loop.GOES_ON` for those after it.
+
         Args:
             sent_at: The time of the message by Linq's clock.
             now: The current time by our clock; None means `sent_at`.
             files: Names of the message's other parts, and in a group its author.
             message_id: Distinguishes a second run for the same message from a second message with the same text.
-        Returns:
-            `Loop.NONE` if the message is to be answered, `Loop.FOUND` for the message that completes a loop, and
-            `Loop.GOES_ON` for the messages after it.
         """
         chat = self._chat(chat_id)
         if message_id is not None and message_id == chat.message_id and chat.has_message:

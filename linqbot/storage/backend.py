@@ -262,8 +262,7 @@ class Storage(ABC):
 
         Args:
             joined: The leased delivery with another body, which holds the others too.
-            ids: The others, which wait in the lane. They leave the inbox without a trace but their ids, as after an
-                ack.
+            ids: The others, which wait in the lane. They leave the inbox as after an ack.
             again: True adds 1 to `replay`, for a turn that begins again with other content and its own keys.
         """
         is_recorded = self._memory.keep_outcomes_s > 0
@@ -283,14 +282,10 @@ class Storage(ABC):
         """Store missed deliveries of a lane, and sort the lane by the time at which its deliveries were sent.
 
         Deliveries that wait for a retry, or whose turns have journal entries, are not moved: the others are sorted
-        among themselves. Backlog limits do not apply.
+        among themselves. Backlog limits do not apply. Returns the number of deliveries that were not known.
 
         Args:
-            missed: Deliveries of this lane. Those whose id or message_key was stored before are left out.
-            lease: A lease on the head of the lane. It is given back in the same commit, and does not count.
-            keep: True keeps the lease.
-        Returns:
-            The number of new deliveries.
+            lease: A lease on the head of the lane. Unless `keep`, it is given back in the same commit, and does not count.
         """
         return await self._queue.submit(operations.OrderOp(lane, missed, lease, keep))
 
@@ -490,8 +485,7 @@ class Storage(ABC):
     ) -> list[tuple[int, str, int, float | None, float | None]]:
         """Count the outcomes of spans of `width_s` seconds, by kind. Only the newest 200,000 are counted.
 
-        Returns for each the number of its span after `since`, its outcome, the count, and the mean and the most
-        milliseconds.
+        Returns for each the number of its span, its outcome, the count, and the mean and the most milliseconds.
         """
         return await self._read(lambda db: outcomes.counts(db, since, width_s))
 
@@ -536,8 +530,7 @@ class Storage(ABC):
 
         Args:
             prefix: Only scopes that begin with this text, such as `person:`.
-            name: Only values of this name.
-            after: The scope and name after which to begin: those of the last row of the previous call.
+            after: The scope and name of the last row of the previous call.
         """
         return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
 
@@ -632,11 +625,7 @@ class Storage(ABC):
 
     @abstractmethod
     async def next_broadcast(self) -> float | None:
-        """Return the Unix time of the first step of a broadcast; None if there is none.
-
-        `changed` returns when this time may have become earlier. Where no broadcast is open, the answer costs no
-        read.
-        """
+        """Return the Unix time of the first step of a broadcast; None if there is none. See `changed` for an earlier one."""
 
     # Troubles
 
@@ -732,13 +721,11 @@ class Storage(ABC):
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete dead letters that are older than a time, the oldest first, and return their number.
 
-        The bytes of all calls leave the disk with the call that finds fewer than `limit`: call until it returns 0.
+        The bytes of all calls leave the disk with the call that finds fewer than `limit`: call until it returns 0. Raises
+        StorageUnavailable also if rows were deleted whose bytes are left on the disk: then call it again.
 
         Args:
             before: Unix seconds; a delivery that was dead-lettered earlier is deleted.
-        Raises:
-            StorageUnavailable: nothing was deleted; or the rows were deleted but bytes are left on the disk, which the
-                message says. Call it again.
         """
         purged = await self._operate(lambda tx: upkeep.purge_dead(tx, before, limit))
         is_left = purged < limit and await self._read(lambda db: upkeep.fact(db, upkeep.UNWIPED)) is not None

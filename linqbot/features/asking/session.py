@@ -153,13 +153,7 @@ class AskSession:
         return result
 
     async def ask(self, question: Question, ctx: Context) -> Any:
-        """Return the recorded answer, or ask and end the handler with Suspended.
-
-        Raises:
-            AskTimeout: no answer came in time.
-            AskCancelled: the question has ended without an answer.
-            BotError: no question can be asked here.
-        """
+        """Return the recorded answer, or ask and end the handler with Suspended. Raises what `Context.ask` does."""
         turn_ctx = cast("TurnContext", ctx)  # dispatch makes the contexts of all handlers
         self._check(question.verb, turn_ctx)
         self._number += 1

@@ -95,16 +95,7 @@ class Steps:
         restartable: bool = False,
         recording: Recording | None = None,
     ) -> Any:
-        """Return the recorded result of a step, or make the step and record it; see `Context.once`.
-
-        Raises:
-            Ambiguous: an earlier run was cut off during the step.
-            BotError: the name was used before in this run; the result is no JSON, although the step was made; or the
-                result does not fit `kind`.
-            ConversationTooLong: the turn has too many entries; or the result is too large to be recorded, although the
-                step was made.
-            StorageUnavailable: the step could not be recorded.
-        """
+        """Return the recorded result of a step, or make the step and record it. Raises what `Context.once` does."""
         self._journal.refuse_after_end("once")
         slot = self._journal.slots.of_step(name)
         if slot in self._used:

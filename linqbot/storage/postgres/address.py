@@ -71,14 +71,11 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Return the address that a storage URL names.
+        """Return the address that a storage URL names. Raises ConfigError, which does not repeat a password in the URL.
 
         Args:
             url: `postgresql://user:password@host:port/database`, with any option of libpq that asyncpg knows, such as
-                `sslmode=verify-full`. linqbot's own options are `schema=NAME`, for another schema than `linqbot`,
-                `password_file=PATH` and `connections=NUMBER`.
-        Raises:
-            ConfigError: the URL is not valid. The message does not repeat it, because it may contain a password.
+                `sslmode=verify-full`. linqbot's own options are `schema=NAME`, `password_file=PATH` and `connections=NUMBER`.
         """
         try:
             parts = urlsplit(url)
@@ -129,8 +126,7 @@ class Address:
     async def connect(self, *, answer_s: float = ANSWER_S) -> Connection:
         """Return a new connection whose names belong to the schema. asyncpg's own errors pass; see `unavailable`.
 
-        Raises:
-            ConfigError: the URL has an option that asyncpg does not know, or the password file cannot be read.
+        Raises ConfigError if an option is not known to asyncpg, or the password file cannot be read.
         """
         path = f'"{self.schema}", "{self.schema}_clock", pg_catalog' if self.movable_clock else f'"{self.schema}"'
         password = None if self.password_file is None else _password_in(self.password_file)

@@ -80,13 +80,7 @@ class ServerLink:
         self._early: list[str] | None = []
 
     async def open(self, *, wait: bool) -> None:
-        """Connect. With `wait`, wait for a server that is away.
-
-        Raises:
-            StorageUnavailable: the server cannot be reached, and `wait` is False, or the reason looks like a wrong
-                setting.
-            StorageError, ConfigError: `ready` refused the storage.
-        """
+        """Connect. With `wait`, wait for a server that is away; what looks like a wrong setting is raised at once."""
         self.trouble = None
         for attempt in itertools.count():
             try:

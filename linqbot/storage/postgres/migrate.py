@@ -47,10 +47,7 @@ $$;
 async def migrate(connection: Connection, address: Address, *, create: bool) -> None:
     """Create the schema, or apply what a newer release added. Only with `create` is a missing schema created.
 
-    Raises:
-        ConfigError: the server, its pgmq or the rights of the user do not suffice, or the schema is missing; the
-            message says what to do.
-        NewerSchema: a newer linqbot has written the schema.
+    Raises ConfigError if server, pgmq or rights do not suffice, and NewerSchema.
     """
     check_server(connection, address)
     have = await schema_of(connection, address)
@@ -87,12 +84,7 @@ def check_server(connection: Connection, address: Address) -> None:
 
 
 async def schema_of(connection: Connection, address: Address) -> int:
-    """Return the number of the newest schema that was applied; 0 if there is none.
-
-    Raises:
-        StorageUnavailable: the table that holds it has lost its rows.
-        NewerSchema: this release does not know it.
-    """
+    """Return the number of the newest schema that was applied; 0 if there is none. Raises NewerSchema for an unknown one."""
     if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{address.schema}".meta'):
         return 0
     value = await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'")  # noqa: S608 - checked name
@@ -191,13 +183,7 @@ _LACKING: Final = """
 
 
 async def check_up(url: str) -> PostgresCheckup:
-    """Inspect the storage of a URL.
-
-    Raises:
-        ConfigError: the URL is not valid, or the server is too old.
-        NewerSchema: a newer linqbot has written the schema.
-        StorageUnavailable: the server cannot be reached or read.
-    """
+    """Inspect the storage of a URL."""
     address = Address.parse(url)
     with translated(address.name):
         connection = await address.connect()

@@ -60,19 +60,15 @@ _LATE_S: Final = 0.005
 
 
 class PostgresStorage(Storage):
-    """Inbox, journal, state and timers in one schema of a PostgreSQL database.
+    """Inbox, journal, state and timers in one schema of a PostgreSQL database. For the other arguments see `SQLiteStorage`.
 
     Args:
         url: `postgresql://user:password@host/database`, with `?schema=NAME` for another schema than `linqbot`. The
             schema and pgmq are created if they are missing.
-        clock: The time for leases, retries and retention; None means the clock of the database. With another clock, the
-            functions of pgmq run on it too.
-        max_backlog, max_lane_backlog: As of `SQLiteStorage`.
-        serving: True for a process that leases deliveries. Several may serve the same schema. When one dies, the others
-            count a crash for each delivery that it had leased. For False see `SQLiteStorage`; the schema must exist.
-        keep_days: History; see `SQLiteStorage`. The processes that serve must agree.
-    Raises:
-        ConfigError: the URL is not valid.
+        clock: None means the clock of the database. With another clock, the functions of pgmq run on it too.
+        serving: Several processes may serve the same schema. When one dies, the others count a crash for each delivery
+            that it had leased.
+        keep_days: The processes that serve must agree.
     """
 
     _lanes = lanes.LANES
@@ -104,9 +100,8 @@ class PostgresStorage(Storage):
         """Connect, and create or update the schema. A process that serves waits for a server that is away.
 
         Raises:
-            ConfigError: the server is too old, its pgmq is, the user may not create the schema, or the storage is being
-                copied. The message says what to do.
-            StorageError: a newer linqbot has written the schema.
+            ConfigError: the storage cannot be served as it is: the server is too old, or rights are missing.
+            NewerSchema: a newer linqbot has written the schema.
             StorageUnavailable: the server refuses the connection, or cannot be reached and the process does not serve.
         """
         self._memory.process = secrets.token_hex(8)

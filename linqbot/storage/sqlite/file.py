@@ -53,10 +53,7 @@ BUSY_TIMEOUT_MS = 5000
 def prepare(path: Path, *, create: bool = True) -> None:
     """Make sure that the file exists, with `create` if necessary. Only its owner can read it: messages are private.
 
-    Raises:
-        ConfigError: the path cannot be a file, the file is missing or has a second name, or this user may not open it;
-            the message says what to do.
-        StorageUnavailable: the file cannot be opened.
+    Raises ConfigError, or StorageUnavailable if the file cannot be opened.
     """
     if not path.parent.is_dir():
         raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
@@ -82,11 +79,8 @@ def prepare(path: Path, *, create: bool = True) -> None:
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection without implicit transactions. Any thread may use it, but one at a time.
 
-    A file that is missing is not created: an empty one in the place of one that was moved away would be served.
-
-    Raises:
-        ConfigError: the file is not an SQLite file.
-        StorageUnavailable: the file cannot be opened.
+    A file that is missing is not created: an empty one in the place of one that was moved away would be served. Raises
+    ConfigError for a file that is not SQLite's, or StorageUnavailable.
     """
     register_adapters()
     try:
@@ -174,13 +168,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Bring the schema up to date, in one transaction.
-
-    Raises:
-        ConfigError: the file belongs to another program.
-        NewerSchema: a newer linqbot has written the file.
-        StorageUnavailable: nothing was changed.
-    """
+    """Bring the schema up to date, in one transaction. What it raises has changed nothing."""
     try:
         with transaction(db):
             _migrate(db, path)
@@ -208,12 +196,7 @@ def sync_wal(db: sqlite3.Connection) -> None:
 
 
 def schema_of(db: sqlite3.Connection, path: Path) -> int:
-    """Return the number of the newest schema that was applied; 0 if the file is empty.
-
-    Raises:
-        ConfigError: the file belongs to another program.
-        NewerSchema: this release does not know the schema.
-    """
+    """Return the number of the newest schema that was applied; 0 if the file is empty. Raises NewerSchema for an unknown one."""
     (have,) = db.execute("PRAGMA user_version").fetchone()
     (owner,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -44,12 +44,7 @@ class ServingLock:
         self._wakes: asyncio.DatagramTransport | None = None
 
     def acquire(self) -> None:
-        """Take the lock.
-
-        Raises:
-            ConfigError: another process serves this file, and the message names it; or this user may not write the lock.
-            StorageUnavailable: the lock file cannot be opened or written.
-        """
+        """Take the lock. Raises ConfigError if another process serves this file; the message names it."""
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:

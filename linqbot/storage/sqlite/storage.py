@@ -157,8 +157,7 @@ class SQLiteStorage(SQLiteMethods):
         """Open the file, and create it if it is missing.
 
         Raises:
-            ConfigError: the folder is missing, the file belongs to another program, or another process serves it. The
-                message says what to do.
+            ConfigError: the file cannot be served, for example because another process serves it.
             NewerSchema: a newer linqbot has written the file.
             StorageUnavailable: the file cannot be opened, read or written.
         """

@@ -59,11 +59,9 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
-    """Copy the file as it is at one moment; see `Storage.backup`. When this function returns, the copy outlives a power loss.
+    """Copy the file as it is at one moment; see `Storage.backup`. Then the copy outlives a power loss.
 
-    Raises:
-        ConfigError: there is a file `target` already, or its folder does not exist.
-        StorageUnavailable: the copy cannot be written, or the file cannot be read.
+    Raises ConfigError if `target` exists or its folder does not, or StorageUnavailable.
     """
     if target.exists():
         raise ConfigError(f"There is a file {target} already. Choose another name; a backup overwrites nothing.")
@@ -129,10 +127,7 @@ class SQLiteCheckup:
 def check_up(path: Path) -> SQLiteCheckup:
     """Inspect the file, and write a temporary file next to it to check that the folder is writable.
 
-    Raises:
-        ConfigError: the folder does not exist, or the file belongs to another program.
-        NewerSchema: a newer linqbot has written the file.
-        StorageUnavailable: the file or its folder cannot be read or written.
+    Raises ConfigError if there is no such folder, or StorageUnavailable.
     """
     folder = path.parent
     if not folder.is_dir():

@@ -168,11 +168,6 @@ class SQLiteWriter(Writer):
         """Connect, bring the schema up to date and load the index. Return the install id.
 
         `serving` is True for the server, which counts a crash for each lease that is left.
-
-        Raises:
-            ConfigError: the file belongs to another program, or holds an unfinished copy.
-            NewerSchema: a newer linqbot has written the file.
-            StorageUnavailable: the file cannot be read or written.
         """
         self._db = connect(self._path)
         self._serving = serving
@@ -224,12 +219,7 @@ class SQLiteWriter(Writer):
             self._db.close()
 
     def begin(self, *, wait: bool) -> bool:
-        """Open the transaction. Return False if another process is writing or has written, so that it takes longer.
-
-        Raises:
-            sqlite3.Error: the file cannot be read or written.
-            StorageUnavailable: with `wait`, the file is not at its path.
-        """
+        """Open the transaction. Return False if another process is writing or has written, so that it takes longer."""
         if wait:
             try:
                 self._begin_slowly()
@@ -275,9 +265,8 @@ class SQLiteWriter(Writer):
     def _follow(self) -> IndexChanges:
         """Apply the transaction to the index, and return its changes: the one place where memory follows the disk.
 
-        Raises:
-            StorageUnavailable: the file is not at its path. It holds the transaction all the same. If the file comes
-                back, the same delivery is a duplicate, and a `finish` of the same turn raises LeaseLost.
+        A file that is not at its path holds the transaction all the same. If it comes back, the same delivery is a
+        duplicate, and a `finish` of the same turn raises LeaseLost.
         """
         version, self._version = self._version, None
         self._index.apply(self._changes)
