@@ -25,6 +25,7 @@ from linqbot.errors import LinqApiError, LinqUnavailable, MessageGone, RateLimit
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.options import DAY_S
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome
 from linqbot.storage.timers import OUTAGE, Timer
 
@@ -36,7 +37,7 @@ KIND: Final = "dead_letter"
 
 _DEAD_LETTER_NOTICE_ID: Final = f"i.{KIND}."
 
-_GRACE_S: Final = 365 * 86_400.0
+_GRACE_S: Final = 365 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -330,14 +330,7 @@ class TurnState(State):
         """
         return partial(self._record, tally, person_scope(self._event), checked_name(tally.model, tally.name))
 
-    async def _record(
-        self,
-        tally: Tally[M],
-        scope: str,
-        name: str,
-        result: object,
-        commit: Commit,
-    ) -> None:
+    async def _record(self, tally: Tally[M], scope: str, name: str, result: object, commit: Commit) -> None:
         # One after the other: a handler may make several steps side by side.
         async with self._loading:
             value, stored = await self._tallied(tally, scope, name, result, commit)
@@ -353,14 +346,7 @@ class TurnState(State):
                 if self._at_question is not None:
                     self._at_question.pop((scope, name), None)
 
-    async def _tallied(
-        self,
-        tally: Tally[M],
-        scope: str,
-        name: str,
-        result: object,
-        commit: Commit,
-    ) -> tuple[M, bytes]:
+    async def _tallied(self, tally: Tally[M], scope: str, name: str, result: object, commit: Commit) -> tuple[M, bytes]:
         while True:
             stored = (await self._store.load(scope)).get(name)
             value = tally.model() if stored is None else read(tally.model, name, stored)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
+from linqbot.options import DAY_S
 from linqbot.storage import journal
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.journal import JournalEntry
@@ -23,10 +24,10 @@ if TYPE_CHECKING:  # it imports this module
 ANYONE: Final = "*"
 """The `person` of a conversation whose question any person of the chat may answer."""
 
-ENDED_KEPT_S: Final = 24 * 3600.0
+ENDED_KEPT_S: Final = DAY_S
 """Seconds for which a conversation stays on record after its question timed out, to recognise a late answer."""
 
-FAILED_KEPT_S: Final = 30 * 24 * 3600.0
+FAILED_KEPT_S: Final = 30 * DAY_S
 """Seconds for which a failed conversation stays on record, so that a retry of its dead letter continues it."""
 
 ConversationStatus: TypeAlias = Literal["waiting", "failed", "timed_out"]

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.linq.events.delivery import Delivery
+from linqbot.options import DAY_S
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
@@ -98,7 +99,7 @@ SOON_S = 60.0
 """Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored, so the
 ack need not change these rows."""
 
-SEEN_KEPT_S = 24 * 3600.0
+SEEN_KEPT_S = DAY_S
 """Seconds for which the id and message_key of a delivery are remembered after its ack or dead letter."""
 
 

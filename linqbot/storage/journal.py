@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from pydantic_core import from_json, to_json
 
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
+from linqbot.options import DAY_S
 from linqbot.storage.dialect import Readable, Writable
 
 DeliveryStatus: TypeAlias = Literal["sent", "failed", "delivered", "read"]
@@ -31,7 +32,7 @@ RECEIPTS: Final[dict[str, DeliveryStatus]] = {
 
 EntryStatus: TypeAlias = Literal["attempting", "accepted", "refused", "ambiguous", "dropped"]
 
-ENTRIES_KEPT_S = 7 * 24 * 3600.0
+ENTRIES_KEPT_S = 7 * DAY_S
 """Seconds for which journal entries are kept after the ack of their turn.
 
 The entries of a dead-lettered turn stay, because a retry must find them. The texts in an entry are deleted earlier, as

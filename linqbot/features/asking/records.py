@@ -45,6 +45,7 @@ from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionEvent
 from linqbot.linq.events.parse import parse
 from linqbot.linq.types.message import TextPart
+from linqbot.options import DAY_S
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
@@ -262,7 +263,7 @@ def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
     return found
 
 
-_ANY_DELAY_S: Final = 10 * 365 * 86_400.0
+_ANY_DELAY_S: Final = 10 * 365 * DAY_S
 
 
 def _handle_of(conversation: Conversation) -> str:

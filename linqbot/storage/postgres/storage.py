@@ -20,6 +20,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.frames import place_of
 from linqbot.linq.events.delivery import Delivery
+from linqbot.options import DAY_S
 from linqbot.storage import broadcasts, conversations, mutes, operations, timers, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
@@ -44,8 +45,6 @@ from linqbot.storage.upkeep import Progress
 log = structlog.get_logger("linqbot.storage")
 
 T = TypeVar("T")
-
-DAY_S: Final = 24 * 3600.0
 
 _WITH_TEXTS: Final = (
     "delivery, body, seen, done, dead, timer, conversation, journal, state, recipient, mute, decision, consent, act"

@@ -26,6 +26,7 @@ from typing import Any
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import OWN_DELIVERY
+from linqbot.options import DAY_S
 from linqbot.storage import broadcasts, conversations, mutes, timers, upkeep
 from linqbot.storage.dialect import drive
 from linqbot.storage.operations import (
@@ -42,7 +43,6 @@ from linqbot.storage.sqlite import file, lanes
 from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction
 
-DAY_S = 24 * 3600.0
 _TRUNCATE_TIMEOUT_MS = 100
 
 
