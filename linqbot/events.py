@@ -207,7 +207,7 @@ _OTHERS = (
     "message.MessageReceipt",
     "payment.PaymentEvent",
     "poll.PollVote",
-    "posted.Posted",
+    "proactive.Posted",
     "proactive.BroadcastDone",
     "proactive.ScheduleDue",
 )
