@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import pytest
-from engine_turns import turns_of
+from engine_turns import run_worker
 from fakes import NOW, Linq, delivery, settled, text_body
 from patience import PATIENCE_S
 from structlog.testing import capture_logs
@@ -33,14 +33,8 @@ async def working(
     bot: Bot, *, concurrency: int = 200, kind: type[MemoryStorage] = MemoryStorage
 ) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Worker]]:
     clock = MovableClock(NOW, frozen=True)
-    async with kind(clock=clock) as storage:
-        turns = turns_of(bot, Linq(), storage, clock)
-        worker = Worker(turns, storage, clock, concurrency=concurrency)
-        worker.start()
-        try:
-            yield storage, clock, worker
-        finally:
-            await worker.stop(0)
+    async with kind(clock=clock) as storage, run_worker(bot, Linq(), storage, clock, concurrency=concurrency) as worker:
+        yield storage, clock, worker
 
 
 async def until(storage: MemoryStorage, depth: int = 0) -> None:
@@ -159,15 +153,11 @@ class HeldTimer(MemoryStorage):
 
 async def test_a_worker_waits_between_looks_at_a_due_timer_that_another_process_holds() -> None:
     clock = MovableClock(NOW, frozen=True)
-    async with HeldTimer(clock=clock) as storage:
-        turns = turns_of(Bot(), Linq(), storage, clock)
-        worker = Worker(turns, storage, clock)
-        worker.start()
+    async with HeldTimer(clock=clock) as storage, run_worker(Bot(), Linq(), storage, clock):
         for looks in (1, 2, 3):
             await settled(50)
             assert storage.fired == looks
             clock.advance(1)
-        await worker.stop(0)
 
 
 async def test_a_stop_waits_for_a_running_turn() -> None:
@@ -270,10 +260,9 @@ async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_a
         handled.append(message.text)
 
     clock = MovableClock(NOW, frozen=True)
-    async with MemoryStorage(clock=clock) as storage:
-        turns = turns_of(bot, Linq(), storage, clock)
-        worker = Worker(turns, storage, clock, admit=[BrokenBursts(storage, clock, error).admit])
-        worker.start()
+    storage = MemoryStorage(clock=clock)
+    admit = [BrokenBursts(storage, clock, error).admit]
+    async with storage, run_worker(bot, Linq(), storage, clock, admit=admit):
         with capture_logs() as logs:
             await storage.put(delivery(text_body("hi")))
             waiting = await postponed(storage)
@@ -284,7 +273,6 @@ async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_a
         assert [line["event"] for line in logs if line["log_level"] == "error"] == ["turn.crashed"]
         clock.advance(1)
         await until(storage)
-        await worker.stop(0)
     assert handled == ["hi"]
 
 

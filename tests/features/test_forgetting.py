@@ -9,17 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from engine_turns import run_worker
 from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, text_body
 from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.engine.parts import origin_of
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
-from linqbot.engine.worker import Worker
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
@@ -51,15 +48,8 @@ def on_disk(path: Path) -> bytes:
 async def serving(path: Path, clock: MovableClock, linq: Linq, handler: Handler) -> AsyncIterator[SQLiteStorage]:
     bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
     bot.on_message(handler)
-    async with SQLiteStorage(path, clock=clock) as storage:
-        worker = Worker(
-            Turns(Dispatcher(bot, clock), linq.client, storage, clock, SendRateLimit(clock)), storage, clock
-        )
-        worker.start()
-        try:
-            yield storage
-        finally:
-            await worker.stop(0)
+    async with SQLiteStorage(path, clock=clock) as storage, run_worker(bot, linq, storage, clock):
+        yield storage
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

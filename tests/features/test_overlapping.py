@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from engine_turns import turns_of
+from engine_turns import run_worker
 from fakes import NOW, Linq, delivery, text_body
 from patience import PATIENCE_S
 
@@ -15,7 +15,6 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
-from linqbot.engine.worker import Worker
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
@@ -94,17 +93,12 @@ async def working(
     bot: Bot, storage: MemoryStorage, clock: MovableClock, linq: Linq | None = None
 ) -> AsyncIterator[None]:
     """Run a bot, and advance the clock, until its deliveries are handled."""
-    turns = turns_of(bot, linq or Linq(), storage, clock)
-    worker = Worker(turns, storage, clock)
-    worker.start()
-    try:
+    async with run_worker(bot, linq or Linq(), storage, clock):
         yield
         async with asyncio.timeout(PATIENCE_S):
             while await storage.depth():
                 clock.advance(1)
                 await asyncio.sleep(0)
-    finally:
-        await worker.stop(0)
 
 
 @asynccontextmanager
@@ -113,17 +107,12 @@ async def steering(handler: Handler, *, fails: bool) -> AsyncIterator[Losing]:
     clock = MovableClock(NOW, frozen=True)
     bot = Bot(read=False, typing=False)
     bot.on_message(overlap="steer")(handler)
-    async with Losing(clock, fails=fails) as storage:
-        worker = Worker(turns_of(bot, Linq(), storage, clock), storage, clock)
-        worker.start()
-        try:
-            await storage.put(delivery(text_body("one")))
-            yield storage
-            async with asyncio.timeout(PATIENCE_S):
-                while await storage.depth():
-                    await asyncio.sleep(0)
-        finally:
-            await worker.stop(0)
+    async with Losing(clock, fails=fails) as storage, run_worker(bot, Linq(), storage, clock):
+        await storage.put(delivery(text_body("one")))
+        yield storage
+        async with asyncio.timeout(PATIENCE_S):
+            while await storage.depth():
+                await asyncio.sleep(0)
 
 
 async def test_a_handler_that_ignores_a_lost_answer_runs_again_with_the_messages_that_have_joined() -> None:
@@ -333,15 +322,13 @@ async def handle_after_a_failed_run_has_taken(storage: MemoryStorage, clock: Mov
         seen.append(message.text)
 
     async with storage:
-        turns = turns_of(bot, Linq(), storage, clock)
-        worker = Worker(turns, storage, clock)
-        worker.start()
-        await storage.put(delivery(text_body("one")))
-        await begun.wait()
-        await storage.put(delivery(text_body("two")))
-        go_on.set()
-        await failed.wait()
-        await worker.stop(10)
+        async with run_worker(bot, Linq(), storage, clock) as worker:
+            await storage.put(delivery(text_body("one")))
+            await begun.wait()
+            await storage.put(delivery(text_body("two")))
+            go_on.set()
+            await failed.wait()
+            await worker.stop(10)
         async with working(corrected, storage, clock):
             pass
     return seen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fakes import Linq
@@ -12,6 +14,7 @@ from linqbot.clock import Clock
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
+from linqbot.engine.worker import Worker
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 
@@ -23,3 +26,14 @@ def turns_of(
     loaded = plugins or Plugins()
     dispatcher = Dispatcher(bot, clock, plugins=loaded)
     return Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock), outbound=Outbound(loaded), **more)
+
+
+@asynccontextmanager
+async def run_worker(bot: Bot, linq: Linq, storage: Storage, clock: Clock, **options: Any) -> AsyncIterator[Worker]:
+    """Let a worker run the turns of a bot. In the end it stops without waiting for them."""
+    worker = Worker(turns_of(bot, linq, storage, clock), storage, clock, **options)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.stop(0)

@@ -624,11 +624,11 @@ async def test_a_handler_that_ends_the_open_question_first_may_ask(talk: Talk) -
 async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk) -> None:
     bot = talk.deploy()
 
-    @bot.on(TypingStarted)
-    @bot.on(ContactCardReceived)
     async def ask(event: Event, ctx: Context) -> None:
         await ctx.ask("Well?")
 
+    bot.on(TypingStarted)(ask)
+    bot.on(ContactCardReceived)(ask)
     talk.attempts = 1
     await talk.receive(envelope("contact_card.received", {"sender_handle": PERSON, "owner_handle": LINE}))
     await talk.receive(envelope("chat.typing_indicator.started", {"chat_id": CHAT, "chat": {"id": CHAT}}))
