@@ -106,3 +106,10 @@ async def test_a_watched_lane_reports_each_delivery_that_is_put_into_it(storage:
         assert not grew.is_set()
         await storage.put(delivery())
         assert grew.is_set()
+
+
+async def test_a_lane_that_grew_in_the_meantime_is_not_held(storage: Storage) -> None:
+    lease = await leased(storage, delivery(), limit=10)
+    await storage.put(delivery())
+    await storage.hold(lease, NOON + 60, known=0)
+    assert (await leased(storage, limit=10)).delivery.id == lease.delivery.id

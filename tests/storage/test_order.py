@@ -12,7 +12,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, Lease
+from linqbot.storage.inbox import Ack, Commit, Lease, Retry
 
 pytestmark = pytest.mark.anyio
 
@@ -91,3 +91,12 @@ async def test_a_message_that_is_put_at_the_same_time_is_sorted_with_the_others(
     lease = await leased(storage, sent("c", 3), limit=10)
     await asyncio.gather(storage.put(sent("d", 4)), storage.put_in_order("c:1", [sent("a", 1)], lease))
     assert await handle_all(storage) == ["a", "c", "d"]
+
+
+async def test_a_delivery_that_is_retried_keeps_its_place(storage: Storage, clock: MovableClock) -> None:
+    lease = await leased(storage, sent("d", 4), limit=10)
+    await storage.finish(lease, Commit(Retry(clock.now() + 10, "?")))
+    await storage.put(sent("c", 3))
+    await storage.put_in_order("c:1", [sent("a", 1)])
+    clock.advance(10)
+    assert await handle_all(storage) == ["d", "a", "c"]

@@ -298,3 +298,10 @@ async def test_the_first_and_the_newest_webhook_are_remembered_through_acks_and_
         assert (await storage.first_activity(), await storage.last_activity()) == (NOON, NOON + 20)
         await storage.put(Delivery("i.reconciled.2", "c:1", "", b"", NOON + 99))
         assert await storage.last_activity() == NOON + 20
+
+
+async def test_a_dead_letter_is_retried_once_even_if_its_id_is_repeated(storage: Storage) -> None:
+    await dead_letter(storage, delivery(name="w.1"))
+    assert await storage.retry(["w.1", "w.1"]) == 1
+    assert await storage.retry(["w.1"]) == 0
+    assert await storage.depth() == 1

@@ -494,3 +494,14 @@ async def test_a_check_fails_as_a_put_would(
     command.execute("COMMIT")
     command.close()
     await storage.check()
+
+
+async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_before_the_next_take(
+    storage: SQLiteStorage, path: Path
+) -> None:
+    assert await storage.take(10, lease_s=60) == []
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.put(delivery("c:1", name="w.1"))  # prefetched
+    move_back(path)
+    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1"]
