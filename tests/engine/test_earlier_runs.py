@@ -207,3 +207,17 @@ def test_of_calls_in_any_order_only_new_ones_are_made_and_each_once(
 def test_a_digest_does_not_depend_on_the_key() -> None:
     assert digest(send("a")) == digest(send("a").with_key("k")) != digest(send("b"))
     assert digest(Call.from_json(record("0", "a").call)) == digest(send("a"))
+
+
+async def test_tasks_of_one_function_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        async def look(place: str, wait: int) -> None:
+            await settled(wait)
+            await ctx.reply(place)
+            if run == 0 and place == "Oslo":
+                raise ValueError
+
+        waits = [1, 20, 40] if run == 0 else [40, 20, 1]
+        await asyncio.gather(*(look(place, wait) for place, wait in zip(["Rome", "Oslo", "Bern"], waits, strict=True)))
+
+    assert sorted(await twice.run(handle)) == ["Bern", "Oslo", "Rome"]

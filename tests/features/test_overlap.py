@@ -590,3 +590,114 @@ async def test_a_steered_handler_goes_on_after_its_question_however_it_ends(answ
         else:
             await phone.advance(60)
         assert await phone.next_reply() == f"soup for two: {answer != 'nothing'}"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_a_step_inside_of_another_has_taken_is_taken_once(killed: bool) -> None:
+    works, answered = [Work(), Work()], list[list[str]]()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def ask_model(key: str) -> list[str]:
+            await works[0]()
+            return [later.text async for later in ctx.incoming()]
+
+        async def work_on(key: str) -> list[str]:
+            words = [message.text, *await ctx.once("model", ask_model)]
+            if killed and not works[1].begun.is_set():
+                await works[1]()
+            return words
+
+        words = await ctx.once("work", work_on, retry=True)
+        answered.append(words)
+        if len(answered) == 1:
+            raise RuntimeError("the model failed")
+        await ctx.reply(" ".join(words))
+
+    async with talking(bot_of(answer, overlap="steer")) as phone:
+        await phone.text("one")
+        await works[0].begun.wait()
+        await phone.text("two")
+        works[0].end.set()
+        if killed:
+            await works[1].begun.wait()
+            await phone.restart()
+        await phone.errors()
+        await phone.advance(10)
+        assert [str(reply) for reply in await phone.replies()] == ["one two"]
+    assert answered == [["one", "two"]] * 2
+
+
+async def test_a_step_on_record_that_took_nothing_leaves_later_messages_to_the_next_call() -> None:
+    seen = list[list[list[str]]]()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def take(key: str) -> list[str]:
+            return [later.text async for later in ctx.incoming()]
+
+        seen.append([await ctx.once("model", take)])
+        if len(seen) == 1:
+            raise RuntimeError("the model failed")
+        seen[-1].append(await take(""))
+        await ctx.reply("done")
+
+    async with talking(bot_of(answer, overlap="steer")) as phone:
+        await phone.text("one")
+        await phone.errors()
+        await phone.text("two")
+        await phone.advance(10)
+        assert [str(reply) for reply in await phone.replies()] == ["done"]
+    assert seen == [[[]], [[], ["two"]]]
+
+
+async def test_a_question_after_fewer_calls_leaves_the_messages_of_the_failed_run_to_their_own_turns() -> None:
+    work, runs = Work(), list[list[str]]()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        words = [message.text]
+        runs.append(words)
+        if len(runs) == 1:
+            await work()
+        if len(runs) != 2:
+            words += [later.text async for later in ctx.incoming()]
+        if len(runs) == 1:
+            raise RuntimeError("the model failed")
+        if message.text == "one":
+            words.append(await ctx.ask("Which?"))
+        await ctx.reply(" ".join(words))
+
+    async with talking(bot_of(answer, overlap="steer")) as phone:
+        await work.overtaken(phone, "one", "two")
+        await phone.errors()
+        await phone.advance(10)
+        assert await phone.next_reply() == "Which?"
+        # As any message that waits while a question is asked, it is the answer.
+        assert await phone.next_reply() == "one two"
+
+
+async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_answer() -> None:
+    works = [Work(), Work()]
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        words = [message.text]
+
+        async def take() -> None:
+            words.extend([later.text async for later in ctx.incoming()])
+
+        for n, work in enumerate(works):
+            if not work.end.is_set():
+                await work()
+            await take()
+            await take()
+            words.append(await ctx.ask(f"Question {n}?"))
+        await take()
+        await ctx.reply(" ".join(words))
+
+    async with talking(bot_of(answer, overlap="steer")) as phone:
+        await phone.text("one")
+        for work, word, question in zip(works, ("two", "four"), ("Question 0?", "Question 1?"), strict=True):
+            await work.begun.wait()
+            await phone.text(word)
+            work.end.set()
+            assert await phone.next_reply() == question
+            await phone.text({"two": "three", "four": "five"}[word])
+        assert await phone.next_reply() == "one two three four five"

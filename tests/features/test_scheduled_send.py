@@ -417,3 +417,22 @@ async def test_a_send_whose_server_stops_before_it_has_begun_is_made_within_its_
     async with working(tmp_path, clock, linq, bot) as harness:
         await harness.wait_until_idle()
     assert linq.said() == said
+
+
+async def test_a_handler_that_fails_and_runs_again_schedules_once(tmp_path: Path, clock: MovableClock) -> None:
+    bot, linq, fails = make_bot(), Linq(), [True]
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("once", after_s=60)
+        if fails:
+            fails.pop()
+            raise ValueError
+
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text()
+        assert await harness.storage.scheduled() == []
+        await harness.advance(2)
+        assert len(await harness.storage.scheduled()) == 1
+        await harness.advance(3600)
+    assert linq.said() == ["once"]

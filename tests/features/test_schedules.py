@@ -351,3 +351,12 @@ async def test_a_mistake_in_linqbot_itself_costs_one_due_time_and_not_the_schedu
         (dead,) = await storage.dead_letters()
     assert "linqbot itself failed" in dead.error
     assert len(ran) == 4  # the handler of the second day ran too, before the mistake
+
+
+async def test_an_unchanged_schedule_keeps_its_due_time_over_restarts(tmp_path: Path, clock: MovableClock) -> None:
+    async def handle(event: ScheduleDue, ctx: Context) -> None: ...
+
+    for _ in range(3):
+        async with process(tmp_path, clock, bot_with("hour", handle)) as served:
+            assert await served.storage.next_timer() == MONDAY + 3600
+        clock.advance(600)
