@@ -30,7 +30,7 @@ class Polls(ApiResource):
             The poll, from now on identified by its `message_id`. `poll.*` events report its delivery and votes.
         Raises:
             LinqApiError: 400/1005 the chat is on SMS or RCS, 403/2024 the person opted out, 409 your line left the
-                chat, 404/2001 no chat with this id.
+                chat.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/polls/methods/create
         """
         return await self._read(
@@ -75,8 +75,7 @@ class MessagePoll(ApiResource):
         Args:
             option_id: The id of the option: `PollOption.option_id`.
         Raises:
-            LinqApiError: 404 the poll has no such option, 404/2002 no message with this id, or the message is not a
-                poll.
+            LinqApiError: 404 the poll has no such option, or the message is not a poll.
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/vote
         """
         path, body = {"message_id": message_id}, {"operation": operation, "option_id": option_id}
@@ -94,8 +93,6 @@ class LocationResource(ApiResource):
         Returns:
             GeoJSON with one feature per person; coordinates are longitude and latitude in degrees. Empty while no
             participant shares a location, or none was located yet.
-        Raises:
-            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/retrieve
         """
         return await self._read(ChatLocation, "chats.location.retrieve", path={"chat_id": chat_id})
@@ -106,8 +103,7 @@ class LocationResource(ApiResource):
         If the person agrees, `location.sharing.started` follows.
 
         Raises:
-            LinqApiError: 409/2016 the chat is a group, 409/2017 it is on SMS or RCS, 409 the person shares already,
-                404/2001 no chat with this id.
+            LinqApiError: 409/2016 the chat is a group, 409/2017 it is on SMS or RCS, 409 the person shares already.
             RateLimited: Too many requests in this chat. Linq does not publish the limit; `retry_after_s` says how long
                 to wait.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/request
@@ -168,8 +164,6 @@ class Background(ApiResource):
     async def remove(self, chat_id: str) -> None:
         """Remove the background of a chat. `chat.background_updated` follows.
 
-        Raises:
-            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/background/methods/remove
         """
         await self._call("chats.background.remove", path={"chat_id": chat_id})

@@ -92,8 +92,6 @@ class Chats(ApiResource):
     async def retrieve(self, chat_id: str) -> Chat:
         """Get a chat by its id, a UUID.
 
-        Raises:
-            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/retrieve
         """
         return await self._read(Chat, "chats.retrieve", path={"chat_id": chat_id})
@@ -106,7 +104,7 @@ class Chats(ApiResource):
         Args:
             group_chat_icon: The URL of an image.
         Raises:
-            LinqApiError: 409/1006 the chat is a direct chat, 404/2001 no chat with this id.
+            LinqApiError: 409/1006 the chat is a direct chat.
         Source: https://docs.linqapp.com/api/resources/chats/methods/update
         """
         body = {"display_name": display_name, "group_chat_icon": group_chat_icon}
@@ -115,8 +113,6 @@ class Chats(ApiResource):
     async def mark_as_read(self, chat_id: str) -> None:
         """Mark every message of a chat as read.
 
-        Raises:
-            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/mark_as_read
         """
         await self._call("chats.mark_as_read", path={"chat_id": chat_id})
@@ -138,7 +134,7 @@ class Chats(ApiResource):
 
         Raises:
             RateLimited: The card was shared in this chat less than five minutes ago (R65); it was not sent.
-            LinqApiError: 404/2012 the line has no active card, 404/2001 no chat with this id.
+            LinqApiError: 404/2012 the line has no active card.
         Source: https://docs.linqapp.com/api/resources/chats/methods/share_contact_card
         """
         await self._call("chats.share_contact_card", path={"chat_id": chat_id})
@@ -157,8 +153,6 @@ class Chats(ApiResource):
             attachment_id, voice_memo_url: Exactly one of the two: an uploaded file, or a public https URL. Audio as
                 mp3, m4a, mp4, aac, caf, wav, aiff or amr.
             override_optout: True sends the memo to a person who opted out.
-        Raises:
-            LinqApiError: 404/2001 no chat with this id, 404/2003 no attachment with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/send_voicememo
         """
         body = {"attachment_id": attachment_id, "override_optout": override_optout, "voice_memo_url": voice_memo_url}
@@ -209,7 +203,7 @@ class Typing(ApiResource):
         """Show the typing indicator for about 85 s, or until you send a message. To keep it, call again every 60 s.
 
         Raises:
-            LinqApiError: 403/2027 the line cannot send now, 404/2001 no chat with this id. Older versions of Linq
+            LinqApiError: 403/2027 the line cannot send now. Older versions of Linq
                 respond with 403 for groups.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/typing/methods/start
         """
@@ -218,8 +212,6 @@ class Typing(ApiResource):
     async def stop(self, chat_id: str) -> None:
         """Hide the typing indicator. Sending a message hides it too.
 
-        Raises:
-            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/typing/methods/stop
         """
         await self._call("chats.typing.stop", path={"chat_id": chat_id})
@@ -248,7 +240,7 @@ class ChatMessages(ApiResource):
             RateLimited: More than 30 messages in 60 s from this line to this recipient.
             LinqUnavailable: No response, or 5xx; repeat the call with the same key.
             LinqApiError: 403/2024 the person opted out, 403/2026 you blocked the handle, 403/2027 the line cannot send
-                now, 404/2001 no chat with this id, 409 your line left the chat.
+                now, 409 your line left the chat.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/messages/methods/send
         """
         body = {"message": message, "override_optout": override_optout}
@@ -262,8 +254,6 @@ class ChatMessages(ApiResource):
             limit: Messages per page, 1 to 100; None is 20.
         Returns:
             A listing: `async for message in …` iterates over all pages, `await …` returns the first page.
-        Raises:
-            LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/messages/methods/list
         """
 

@@ -73,8 +73,6 @@ class Messages(ApiResource):
     async def retrieve(self, message_id: str) -> Message:
         """Get a message by its id, a UUID.
 
-        Raises:
-            LinqApiError: 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/retrieve
         """
         return await self._read(Message, "messages.retrieve", path={"message_id": message_id})
@@ -85,8 +83,7 @@ class Messages(ApiResource):
         Args:
             part_index: Index of the part, from 0; None is the first part.
         Raises:
-            LinqApiError: The message is not yours, the part is not text, or the message can no longer be edited;
-                404/2002 no message with this id.
+            LinqApiError: The message is not yours, the part is not text, or the message can no longer be edited.
         Source: https://docs.linqapp.com/api/resources/messages/methods/update
         """
         body = {"text": text, "part_index": part_index}
@@ -95,8 +92,6 @@ class Messages(ApiResource):
     async def delete(self, message_id: str) -> None:
         """Delete a message from Linq's records. This does not unsend the message: the recipient keeps it.
 
-        Raises:
-            LinqApiError: 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/delete
         """
         await self._call("messages.delete", path={"message_id": message_id})
@@ -124,8 +119,6 @@ class Messages(ApiResource):
             part_index: Index of the part of the message, from 0; None is the first part.
             placement: For stickers: `x` and `y` from -1 to 1, `scale` 0.05 to 2.5, `rotation` in degrees clockwise.
             url: For stickers: an image stored at Linq, such as the `download_url` of an upload.
-        Raises:
-            LinqApiError: 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/add_reaction
         """
         body = {
@@ -173,8 +166,6 @@ class Messages(ApiResource):
             order: `asc` (oldest first) or `desc`; None is `asc`.
         Returns:
             A listing: `async for message in …` iterates over all pages, `await …` returns the first page.
-        Raises:
-            LinqApiError: 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/list_messages_thread
         """
 
@@ -212,7 +203,7 @@ class Messages(ApiResource):
             The new message, with a new id.
         Raises:
             LinqApiError: 400 the message is not an app card of yours, 409 the card is not sent yet: try again after
-                `message.sent`, 404/2002 no message with this id.
+                `message.sent`.
         Source: https://docs.linqapp.com/api/resources/messages/methods/update_app_card
         """
         body = {
