@@ -409,6 +409,7 @@ async def test_payment_requests_are_walked_by_offset(exchanges: dict[str, Exchan
     async with client_over(linq) as client:
         found = [one.id async for one in client.payment_requests.list(limit=2, status="requested")]
         assert [one.id async for one in client.payment_requests.list(limit=2, offset=3)] == ["pr_3", "pr_4"]
+        assert (await client.payment_requests.list(offset=4))[0].id == "pr_4"
 
     assert found == [f"pr_{at}" for at in range(5)]
     assert asked[:3] == [
@@ -445,8 +446,9 @@ async def test_a_line_stops_forwarding_by_none() -> None:
     assert json.loads(linq.requests[0].content) == {"forwarding_number": ""}
 
 
-async def test_locations_are_asked_for_as_geojson() -> None:
-    linq = Recorder(200, {"success": True, "data": {"type": "FeatureCollection", "features": []}})
+async def test_locations_are_asked_for_as_geojson(exchanges: dict[str, Exchange]) -> None:
+    linq = Recorder(200, exchanges["chats.location.retrieve"].answer)
     async with client_over(linq) as client:
-        assert (await client.chats.location.retrieve(CHAT)).data.features == ()
+        (feature,) = (await client.chats.location.retrieve(CHAT)).data.features
+    assert (feature.geometry.latitude, feature.geometry.longitude) == (52.5, 13.4)
     assert linq.requests[0].headers["accept"] == "application/geo+json"

@@ -324,6 +324,8 @@ async def test_what_does_not_fit_is_left_out_and_the_rest_stays(rows: dict[str, 
     assert (sent.message.sent_at, sent.message.is_read, sent.message.from_handle) == (None, None, None)
     assert (sent.message.effect.name, sent.message.effect.type) == (None, "screen")
     assert sent.message.parts[0].value == "Hello!"
+    kept = rows["messages.retrieve"]
+    assert (await accepted(kept, reply(200, json.dumps(kept.answer).encode()))).text == "hi"
 
 
 async def test_a_list_is_not_read_without_its_wrong_items(rows: dict[str, Row]) -> None:

@@ -106,6 +106,8 @@ async def test_reacting_reading_typing_and_editing(emulator: Emulator, api: Api,
     assert receiver.of("message.edited")[0]["data"]["direction"] == "inbound"
     wrong = {"from": FRIEND, "message_id": ids["message_id"], "text": "mine"}
     refused(await api.post("/emulator/edit", json=wrong), 409, 1006)
+    wrong = {"from": PERSON, "message_id": sent, "type": "sticker"}
+    refused(await api.post("/emulator/react", json=wrong), 400, 1005)
     wrong = {"from": FRIEND, "message_id": sent, "type": "love"}
     refused(await api.post("/emulator/react", json=wrong), 404, 2001)
 

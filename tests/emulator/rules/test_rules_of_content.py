@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from emulator.conftest import CARD, HI, Api, Ids, refused, say
+from emulator.conftest import CARD, FRIEND, HI, Api, Ids, refused, say
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
@@ -118,3 +118,5 @@ async def test_r29_r38_r66_media_on_this_machine_must_be_there_and_small_and_ima
         path = f"/v3/chats/{chat['chat_id']}/background"
         refused(await api.post(path, json={"type": "photo", "image_url": f"{files}/a.txt"}), 400, 5006)
         assert (await api.post(path, json={"type": "photo", "image_url": f"{files}/a.png"})).status_code == 202
+        icon, group = {"group_chat_icon": f"{files}/a.txt"}, say(emulator, group=[FRIEND])
+        refused(await api.put(f"/v3/chats/{group['chat_id']}", json=icon), 400, 5006)
