@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,6 +121,22 @@ def parse_time(value: str) -> float:
 
 def iso_time(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+_TIMES: Final = ("at", "due", "until", "not_before")
+
+
+def columns(thing: object, *names: str) -> dict[str, Any]:
+    """Return attributes of a thing, each by its name. Times, which have such names as `due` and `first_at`, are texts."""
+    values = {name: getattr(thing, name) for name in names}
+    return {
+        name: iso_time(value) if name in _TIMES or name.endswith("_at") else value for name, value in values.items()
+    }
+
+
+def call_name(call: Mapping[str, Any]) -> str:
+    """Return the name of a stored call to Linq, such as `chats.messages.send`."""
+    return f"{call.get('noun')}.{call.get('verb')}"
 
 
 def print_table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:

@@ -30,7 +30,7 @@ from linqbot.cli.deliveries import (
     warn_of_old_code,
 )
 from linqbot.cli.kit import Arg, Confirm, Flags, Limit, Opt, Result
-from linqbot.cli.output import iso_time, print_facts, print_table, printable, progress_bar
+from linqbot.cli.output import call_name, columns, iso_time, print_facts, print_table, printable, progress_bar
 from linqbot.errors import StorageError
 from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import lane_of_chat
@@ -52,7 +52,6 @@ _MOST: Final = 10_000
 _CANCELLABLE: Final = ("send", "repeat", "stopped")
 """The kinds of timers that are scheduled sends. The others belong to linqbot or to the bot's code."""
 _COUNTS: Final = ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
-_TIMES: Final = ("received_at", "not_before", "dead_lettered_at", "at", "first_at", "due")
 _LOOK_EVERY_S: Final = 0.5
 _BAR: Final = 40
 
@@ -130,24 +129,18 @@ class _Wanted:
     limit: int
 
 
-def _columns(thing: object, *names: str) -> _Row:
-    """Return attributes of a thing, with times as text."""
-    values = {name: getattr(thing, name) for name in names}
-    return {name: iso_time(value) if name in _TIMES else value for name, value in values.items()}
-
-
 async def _deliveries(storage: Storage, wanted: _Wanted) -> list[_Row]:
     of = wanted.selection
     names = "id", "state", "type", "lane", "received_at", "attempts", "crashes", "replay", "not_before", "error"
-    return [_columns(each, *names) for each in await storage.waiting(lane=of.lane, type=of.type, limit=wanted.limit)]
+    return [columns(each, *names) for each in await storage.waiting(lane=of.lane, type=of.type, limit=wanted.limit)]
 
 
 async def _dead(storage: Storage, wanted: _Wanted) -> list[_Row]:
     of = wanted.selection
     letters = await storage.dead_letters(lane=of.lane, type=of.type, since=of.since, until=of.until, limit=wanted.limit)
     return [
-        _columns(letter.delivery, "id", "type", "lane")
-        | _columns(letter, "dead_lettered_at", "attempts", "crashes", "handler")
+        columns(letter.delivery, "id", "type", "lane")
+        | columns(letter, "dead_lettered_at", "attempts", "crashes", "handler")
         | {"error": without_messages(letter.error).rpartition("\n")[2]}
         for letter in letters
     ]
@@ -175,7 +168,7 @@ async def _ambiguous(storage: Storage, wanted: _Wanted) -> list[_Row]:
 async def _withheld(storage: Storage, wanted: _Wanted) -> list[_Row]:
     found = await storage.decisions(limit=wanted.limit)
     names = "at", "verdict", "purpose", "person", "line", "reason"
-    return [_columns(each, *names) | {"id": each.turn} for each in found]
+    return [columns(each, *names) | {"id": each.turn} for each in found]
 
 
 async def _log(storage: Storage, wanted: _Wanted) -> list[_Row]:
@@ -215,10 +208,9 @@ _LISTINGS: Final = {
 
 
 def _entry(entry: JournalEntry) -> _Row:
-    call = decode(entry.call) or {}
-    made = {"call": f"{call.get('noun')}.{call.get('verb')}"}
+    made = {"call": call_name(decode(entry.call) or {})}
     shown = "status", "delivery", "message_id", "first_at"
-    return _columns(entry, "replay", "slot") | made | _columns(entry, *shown)
+    return columns(entry, "replay", "slot") | made | columns(entry, *shown)
 
 
 def _question(conversation: Conversation) -> _Row:
@@ -226,14 +218,11 @@ def _question(conversation: Conversation) -> _Row:
 
     question = OpenQuestion.read(conversation.question)
     return {
-        "id": conversation.id,
-        "status": conversation.status,
-        "handler": conversation.handler,
+        **columns(conversation, "id", "status", "handler"),
         "chat": conversation.chat_id,
         "person": conversation.person.partition(" ")[0],
         "waits_for": question.waits_for if question else "unreadable",
-        "asked_at": iso_time(conversation.asked_at),
-        "until": iso_time(conversation.until),
+        **columns(conversation, "asked_at", "until"),
         "invalid_answers": question.tries if question else None,
         "question": question.text if question else None,
     }
@@ -248,9 +237,9 @@ def _timer(timer: Timer) -> _Row:
     known = calls if isinstance(calls, list) else []
     about = {
         "people": [str(handle) for handle in handles] if isinstance(handles, list) else [],
-        "calls": [f"{call.get('noun')}.{call.get('verb')}" for call in known if isinstance(call, dict)],
+        "calls": [call_name(call) for call in known if isinstance(call, dict)],
     }
-    return _columns(timer, "id", "due", "kind") | about | _columns(timer, "lane", "grace_s")
+    return columns(timer, "id", "due", "kind") | about | columns(timer, "lane", "grace_s")
 
 
 # --- retry, answer, cancel --------------------------------------------------------------------------------------------
@@ -372,12 +361,12 @@ async def _watch(storage: Storage, name: str) -> None:
 
 def _broadcast(broadcast: Broadcast) -> _Row:
     created = {"created_at": iso_time(broadcast.created_at.timestamp())}
-    return _columns(broadcast, "name", "status", "line", "per_minute") | created | _columns(broadcast, *_COUNTS)
+    return columns(broadcast, "name", "status", "line", "per_minute") | created | columns(broadcast, *_COUNTS)
 
 
 def _person(recipient: Recipient) -> _Row:
     at = None if recipient.at is None else iso_time(recipient.at.timestamp())
-    return _columns(recipient, "n", "handle", "outcome") | {"at": at, "reason": recipient.reason}
+    return columns(recipient, "n", "handle", "outcome") | {"at": at, "reason": recipient.reason}
 
 
 def _without_zeros(row: _Row) -> _Row:

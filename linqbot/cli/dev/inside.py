@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from linqbot.cli.dev.processes import guarded, no_authorities
-from linqbot.cli.output import iso_time
+from linqbot.cli.output import call_name, columns, iso_time
 from linqbot.clock import MovableClock
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.later import KIND as SEND
@@ -35,7 +35,6 @@ from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import BOT
 from linqbot.storage.timers import Timer
-from linqbot.storage.upkeep import Waiting
 
 log = structlog.get_logger("linqbot.dev")
 
@@ -43,6 +42,7 @@ NAME: Final = "linqbot-dev-runner"
 TURNS_KEPT = 30
 ASK_AGAIN_S = 0.1
 ASK_TIMES = 50
+_WAITING: Final = ("id", "type", "state", "attempts", "crashes", "not_before", "error")
 
 
 class Inside:
@@ -149,7 +149,7 @@ async def everything(
     entries = [entry for turn in known for entry in await _entries(storage, turn)]
     return of_all | {
         "questions": await _questions(storage, chat_id),
-        "waiting": [_waiting(each) for each in waiting],
+        "waiting": [columns(each, *_WAITING) for each in waiting],
         "dead": [_dead(each) for each in dead],
         "journal": [_entry(entry) for entry in sorted(entries, key=lambda entry: entry.first_at)[-MOST:]],
         "state": await _state(storage, CHAT + chat_id),
@@ -177,12 +177,9 @@ async def _questions(storage: Storage, chat_id: str) -> list[dict[str, Any]]:
 def _question(each: Conversation) -> dict[str, Any]:
     question = OpenQuestion.model_validate_json(each.question)
     return {
-        "handler": each.handler,
+        **columns(each, "handler", "status", "asked_at", "until"),
         "text": question.text,
         "person": None if each.person == ANYONE else each.person,
-        "status": each.status,
-        "asked_at": iso_time(each.asked_at),
-        "until": iso_time(each.until),
         "tries": question.tries,
     }
 
@@ -200,58 +197,24 @@ def _timer(timer: Timer) -> dict[str, Any]:
     payload = decode(timer.payload) or {}
     calls = [call for call in payload.get("calls") or () if isinstance(call, dict)]
     return {
-        "id": timer.id,
-        "due": iso_time(timer.due),
-        "grace_s": timer.grace_s,
+        **columns(timer, "id", "due", "grace_s"),
         "chat_id": chat_of_lane(timer.lane) or "",
         "text": f"@bot.every: {timer.id}"
         if timer.kind == SCHEDULE
         else " ".join(text for call in calls for text in _texts(call)),
-        "calls": [_name(call) for call in calls],
-    }
-
-
-def _waiting(each: Waiting) -> dict[str, Any]:
-    return {
-        "id": each.id,
-        "type": each.type,
-        "state": each.state,
-        "attempts": each.attempts,
-        "crashes": each.crashes,
-        "not_before": iso_time(each.not_before),
-        "error": each.error,
+        "calls": [call_name(call) for call in calls],
     }
 
 
 def _dead(each: DeadDelivery) -> dict[str, Any]:
-    return {
-        "id": each.delivery.id,
-        "type": each.delivery.type,
-        "attempts": each.attempts,
-        "crashes": each.crashes,
-        "dead_lettered_at": iso_time(each.dead_lettered_at),
-        "handler": each.handler,
-        "error": each.error,
-    }
+    more = columns(each, "attempts", "crashes", "dead_lettered_at", "handler", "error")
+    return columns(each.delivery, "id", "type") | more
 
 
 def _entry(entry: JournalEntry) -> dict[str, Any]:
     call = decode(entry.call) or {}
-    return {
-        "turn": entry.turn,
-        "replay": entry.replay,
-        "slot": entry.slot,
-        "call": _name(call),
-        "text": " ".join(_texts(call)),
-        "status": entry.status,
-        "delivery": entry.delivery,
-        "message_id": entry.message_id,
-        "at": iso_time(entry.first_at),
-    }
-
-
-def _name(call: dict[str, Any]) -> str:
-    return f"{call.get('noun')}.{call.get('verb')}"
+    made = {"call": call_name(call), "text": " ".join(_texts(call)), "at": iso_time(entry.first_at)}
+    return columns(entry, "turn", "replay", "slot", "status", "delivery", "message_id") | made
 
 
 def _texts(call: dict[str, Any]) -> list[str]:
