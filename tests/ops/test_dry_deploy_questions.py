@@ -14,7 +14,7 @@ from simulated_crash import begun
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
-from linqbot.errors import AskCancelled, AskTimeout
+from linqbot.errors import AskCancelled
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.poll import PollVoteAdded
 from linqbot.linq.types.message import Effect, MessageContent, TextPart
@@ -74,21 +74,6 @@ async def test_a_conversation_that_began_earlier_runs_too(day: Day) -> None:
     group = the_group(await day.compared(booking(thanks="{}, {}: booked."), selection=Selection(since=since)))
     assert group.count == 1
     assert texts(group) == [("A table for 4 on Friday.", "4, Friday: booked.")]
-
-
-async def test_a_question_that_nobody_answered_ends_as_then(day: Day) -> None:
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.ask("Your name?", timeout_s=60)
-        except AskTimeout:
-            await ctx.reply(f"Too late: {ctx.now():%H:%M}")
-
-    day.deploy(ask)
-    await day.say("hi")
-    await day.pass_time(60)
-    report = await day.compared(ask)
-    assert report.counts == {"same": 1}
-    assert report.answers == 1
 
 
 async def test_a_handler_that_failed_after_an_answer_runs_from_the_first_delivery(day: Day) -> None:

@@ -1,4 +1,4 @@
-"""`linqbot replay bot.py`: the lines for broadcasts, dead letters and answers. `test_inbox.py` has those for calls."""
+"""`linqbot replay bot.py`: the lines for broadcasts, dead letters and answers. `test_waiting.py` has those for calls."""
 
 from __future__ import annotations
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from cli.practice import KEY
 from click.testing import CliRunner, Result
+from emulator_control import text
 from fakes import CHAT, NOW, PERSON, delivery, text_body
 from patience import PATIENCE_S
 from plugin_packages import install_plugin
@@ -92,16 +92,11 @@ async def _purge() -> None:
         await storage.purge(before=4e9)
 
 
-def test_linq_is_asked_for_the_persons_chats(folder: Path, command: Callable[..., Any], port: int) -> None:
-    linq = f"http://127.0.0.1:{port}"
-    emulator = command("dev", "--no-bot", "--port", str(port))
-    emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
-    line = httpx.get(f"{linq}/emulator/state").json()["lines"][0]["phone_number"]
-    inbound = {"from": PERSON, "to": line, "parts": [{"type": "text", "value": "hi"}]}
-    chat = httpx.post(f"{linq}/emulator/inbound", json=inbound).json()["chat_id"]
+def test_linq_is_asked_for_the_persons_chats(folder: Path, emulator: str) -> None:
+    chat = text(emulator, "hi")
     stored(chat=chat)
     asyncio.run(_purge())
-    environ = {"LINQ_API_V3_API_KEY": "token", "LINQ_API_V3_BASE_URL": f"{linq}/api/partner"}
+    environ = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner"}
     assert json.loads(forget(PERSON, "--yes", "--json", "--no-ask-linq", env=environ).output)["rows"] == {}
     assert json.loads(forget(PERSON, "--yes", "--json", env=environ).output)["rows"] == {"state": 1}
 

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from cli.practice import LINE, Practice, serve
+from cli.practice import Practice, serve
 from click.testing import CliRunner, Result
-from emulator_control import replies
 from engine_turns import turns_of
 from fakes import CHAT, Linq, delivery, text_body
 from patience import PATIENCE_S
@@ -195,16 +193,14 @@ def test_next_to_a_running_server_nothing_is_sent(
     practice.sync()
     bot = serve(practice, command, LINQBOT_KEEP_DAYS="2")
     for text in ("hello", "menu"):
-        message = {"from": "+14155550142", "to": LINE, "parts": [{"type": "text", "value": text}]}
-        httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
-        httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()
-    bot.until(lambda: len(replies(practice.linq)) == 2)
+        practice.text(text)
+    bot.until(lambda: len(practice.replies()) == 2)
     bot.until(lambda: json.loads(CliRunner().invoke(main, ["waiting", "list", "--deliveries", "--json"]).stdout) == [])
     (practice.folder / "new_bot.py").write_text(BOT.replace("Onion", "Leek"))
     report = json.loads(replay("bot.py", "--against", "new_bot.py", "--diff", "--json", code=1).stdout)
     (group,) = report["groups"]
     assert [change["text_after"] for change in group["changes"]] == ["Leek soup."]
-    assert len(replies(practice.linq)) == 2
+    assert len(practice.replies()) == 2
 
 
 @pytest.mark.process
