@@ -1,4 +1,4 @@
-"""The source of a copied test. That copied tests run is tested through the page: `page/test_page_copies.py`."""
+"""The source of a copied test. That copied tests run is tested in `test_copied_tests_run.py`."""
 
 from __future__ import annotations
 

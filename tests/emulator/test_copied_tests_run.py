@@ -1,12 +1,13 @@
 """Copied tests are run: what people and a bot did with each other happens again on the phone of the test.
 
 The bots run in this process and report their turns as in `linqbot dev`. That the page copies what the emulator answers
-is tested in `page/test_page_copies.py`.
+is tested in `page/test_page_copies.py` and `page/test_page_saving.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 from app_with_emulator import RunningApp, run_app
-from copied_tests import passes
+from copied_tests import run_copied
 from patience import PATIENCE_S
 
 from linqbot.cli.dev.reporting import TurnReports
@@ -205,6 +206,12 @@ class Talk:
         return max((one for one in messages if one["is_from_me"] == of_bot), key=lambda one: one["created_at"])
 
     @property
+    def whole(self) -> str:
+        """The test of the only chat, as the page saves it."""
+        (chat,) = self._emulator.state.chats.values()
+        return Copier(self._emulator).of_chat(chat)
+
+    @property
     def payment(self) -> str:
         """The id of the last payment."""
         return str(self._emulator.snapshot()["payments"][-1]["id"])
@@ -232,7 +239,9 @@ async def talk(file: Path, folder: Path) -> AsyncIterator[Talk]:
 @pytest.mark.anyio
 @pytest.mark.slow
 @pytest.mark.process
-async def test_copied_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_copied_tests_pass_until_the_bot_answers_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     tests = [
         *await effects(tmp_path),
@@ -242,14 +251,17 @@ async def test_copied_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         *await charges_cards_and_members(tmp_path),
         *await a_failing_bot(tmp_path),
     ]
-    passes(tests, tmp_path / "failing.py", tmp_path)
+    otherwise = re.sub('reply == "', 'reply == "not ', tests[0])
+    outcomes = run_copied([*tests, otherwise], tmp_path / "failing.py", tmp_path)
+    assert outcomes.pop(f"test_{len(tests)}") == "FAILED"
+    assert set(outcomes.values()) == {"PASSED"}, (outcomes, tests)
 
 
 async def effects(folder: Path) -> list[str]:
     async with talk(EXAMPLES / "effects.py", folder) as person:
         for text in ("party", "something else", "bold"):
             await person.writes(text)
-        return person.tests
+        return [*person.tests, person.whole]
 
 
 async def a_group(folder: Path) -> list[str]:
@@ -278,7 +290,7 @@ async def a_failing_bot(folder: Path) -> list[str]:
     async with talk(file, folder) as person:
         await person.fails("0")
         assert '== "ZeroDivisionError"' in person.tests[0]
-        return person.tests
+        return [*person.tests, person.whole]
 
 
 async def polls_and_money(folder: Path) -> list[str]:
@@ -302,7 +314,7 @@ async def polls_and_money(folder: Path) -> list[str]:
         await person.writes("bill")
         await person.does(chat_acts.Decline(id=person.payment), "payment.declined")
         await person.does(chat_acts.Pay(id=person.payment), "payment.succeeded")
-        return person.tests
+        return [*person.tests, person.whole]
 
 
 async def charges_cards_and_members(folder: Path) -> list[str]:

@@ -159,20 +159,51 @@ test("an event that concerns an open question says what became of the question",
     return [outcomeOf(exchange).sentence, briefly(exchange)];
   };
   const asked = { text: "How\nmany?", handler: "bot:greet" };
-  assert.deepEqual(of({ question: { ...asked, result: "answered" }, asks: "When?", replies: 1 }), [
-    "It answers “How many?”. The question is “When?”.",
-    "",
-  ]);
-  assert.deepEqual(of({ question: { ...asked, handler: "bot:book", result: "kept_open" }, replies: 1 }), [
-    "It is no answer to “How many?” of bot:book, which stays open.",
-    "",
-  ]);
-  assert.deepEqual(of({ question: { ...asked, result: "counted" }, handler: null, replies: 0 }), [
-    "It counts as a vote on “How many?” of bot:greet, which stays open.",
-    "",
-  ]);
-  assert.equal(of({ question: { ...asked, result: "cancelled" }, replies: 0 })[1], "The question has ended");
-  assert.equal(of({ question: { ...asked, result: "cancelled" }, replies: 1 })[1], "");
+  const ended = "The question has ended";
+  /** @type {[Observation["question"], Partial<Observation>, string, string][]} */
+  const rows = [
+    [
+      { ...asked, result: "answered" },
+      { asks: "When?", replies: 1 },
+      "It answers “How many?”. The question is “When?”.",
+      "",
+    ],
+    [
+      { ...asked, handler: "bot:book", result: "kept_open" },
+      { replies: 1 },
+      "It is no answer to “How many?” of bot:book, which stays open.",
+      "",
+    ],
+    [
+      { ...asked, result: "counted" },
+      { handler: null, replies: 0 },
+      "It counts as a vote on “How many?” of bot:greet, which stays open.",
+      "",
+    ],
+    [
+      { ...asked, result: "invalid" },
+      { replies: 1 },
+      "It is no valid answer to “How many?”, so the bot asked for another.",
+      "",
+    ],
+    [
+      { ...asked, result: "given_up" },
+      { replies: 0 },
+      "It is no valid answer to “How many?”, and was the last try: the question has ended.",
+      ended,
+    ],
+    [
+      { ...asked, result: "timed_out" },
+      { replies: 0 },
+      "No answer came in time to “How many?”: the question has ended.",
+      ended,
+    ],
+    [{ ...asked, result: "cancelled" }, { replies: 0 }, "It ended “How many?” without an answer.", ended],
+    [{ ...asked, result: "cancelled" }, { replies: 1 }, "It ended “How many?” without an answer.", ""],
+  ];
+  for (const [question, more, sentence, brief] of rows) {
+    assert.deepEqual(of({ question, ...more }), [sentence, brief]);
+  }
 });
 
 test("two subscriptions that get one event are one exchange", () => {

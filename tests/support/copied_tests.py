@@ -20,9 +20,3 @@ def run_copied(tests: list[str], file: Path, folder: Path) -> dict[str, str]:
     outcomes = re.findall(r"^(PASSED|FAILED|ERROR) (test_\d+)\.py::", done.stdout, re.MULTILINE)
     assert len(outcomes) == len(tests), done.stdout + done.stderr
     return {name: outcome for outcome, name in outcomes}
-
-
-def passes(tests: list[str], file: Path, folder: Path) -> None:
-    """Run copied tests, and expect that each passes."""
-    outcomes = run_copied(tests, file, folder)
-    assert set(outcomes.values()) == {"PASSED"}, (outcomes, tests)

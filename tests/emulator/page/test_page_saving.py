@@ -1,57 +1,21 @@
-"""Saving a conversation of the page as a file, in Chromium: the saved test is run, and the saved page is opened and played."""
+"""Saving a conversation of the page as a file, in Chromium: the saved page is opened and played.
+
+Saved tests are run in `../test_copied_tests_run.py`.
+"""
 
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from chromium_page import LINE, ME, MOBILE, PIXEL, Bot, Browsing, Profiles, violations
-from copied_tests import passes
-from dev_command import Dev
-from inspector_page import inspector_of
-from playwright.sync_api import Browser, Locator, Page, expect
+from chromium_page import LINE, ME, MOBILE, PIXEL, Bot, Browsing, Profiles, Served, violations
+from inspector_page import ERROR, report, subscribe
+from playwright.sync_api import Browser, Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.process]
-
-SHOP = """
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot()
-PRICES = {"soup": 4}
-
-
-@bot.on_message("order")
-async def order(message: MessageReceived, ctx: Context) -> None:
-    dish = await ctx.ask("What would you like?", choices=["soup", "cake"])
-    await ctx.react("love")
-    await ctx.reply(f"One {dish}: {PRICES[dish]} dollars.")
-
-
-@bot.on_message("remind me")
-async def remind(message: MessageReceived, ctx: Context) -> None:
-    await ctx.send_later("Your soup is ready.", after_s=3600)
-    await ctx.reply("I will.")
-
-
-@bot.on_message
-async def other(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply("Write: order", thread=True)
-"""
-CORRECTED = SHOP.replace('{"soup": 4}', '{"soup": 4, "cake": 6}')
-
-
-def say(page: Page, text: str) -> None:
-    field = page.get_by_label("Message", exact=True)
-    field.fill(text)
-    field.press("Enter")
-
-
-def bubbles(page: Page) -> Locator:
-    return page.locator(".msg .bubble")
+pytestmark = pytest.mark.browser
 
 
 def open_saving(page: Page) -> None:
@@ -69,39 +33,7 @@ def saved(page: Page, label: str, folder: Path) -> Path:
     return file
 
 
-@pytest.mark.slow
-def test_a_conversation_saved_as_pytest_passes(profiles: Profiles, tmp_path: Path) -> None:
-    with Dev(tmp_path, SHOP) as dev:
-        pages = Browsing(profiles, dev.url)
-        page = pages.open()
-        say(page, "hello")
-        expect(bubbles(page)).to_have_text(["hello", "Write: order"])
-        say(page, "order")
-        page.locator(".poll-option", has_text="soup").click()
-        expect(bubbles(page).last).to_have_text("One soup: 4 dollars.")
-        say(page, "remind me")
-        expect(bubbles(page).last).to_have_text("I will.")
-        page.get_by_role("button", name="Time and faults").locator("visible=true").first.click()
-        page.get_by_role("button", name=re.compile("Next send .in")).click()
-        expect(bubbles(page).last).to_have_text("Your soup is ready.")
-        say(page, "order")
-        expect(page.locator(".poll")).to_have_count(2)
-        page.locator(".poll-option", has_text="cake").last.click()
-        expect(inspector_of(page).locator(".exchange", has_text="KeyError")).to_be_visible()
-        dev.save(CORRECTED)
-        expect(bubbles(page).last).to_have_text("One cake: 6 dollars.")
-        test = saved(page, "Save as pytest", tmp_path).read_text()
-        pages.close()
-    assert pages.console_errors == []
-    assert re.search(r"advance\(360\d\)", test), test
-    assert test.count("await phone.text(") == 4, test
-    assert "errors()" not in test, "the bot was corrected since"
-    folder = tmp_path / "saved"
-    folder.mkdir()
-    passes([test], dev.file, folder)
-
-
-def test_a_conversation_is_not_saved_as_pytest_without_its_webhooks(
+def test_a_conversation_is_saved_as_pytest_if_the_emulator_has_its_webhooks(
     browsing: Browsing, bot: Bot, tmp_path: Path
 ) -> None:
     bot.hear("Nobody listens.")
@@ -110,30 +42,18 @@ def test_a_conversation_is_not_saved_as_pytest_without_its_webhooks(
     page.get_by_role("button", name="Save as pytest").click()
     expect(page.get_by_role("alert")).to_contain_text("does not have the webhooks of all messages")
     assert "409" in browsing.console_errors.pop()
+    bot.call("POST", "/emulator/reset")
+    subscribe(bot)
+    chat_id = bot.hear("hello")["chat_id"]
+    bot.say(chat_id, "Hello to you!")
+    page.reload()
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
+    file = saved(page, "Save as pytest", tmp_path)
+    assert file.name == "test_hello.py"
+    assert file.read_text() == bot.call("GET", f"/emulator/chats/{chat_id}/test")["source"]
 
 
 SHARED = "Save as a page that plays it"
-TALKATIVE = """
-from linqbot import Bot, Context, MessageReceived, media
-
-bot = Bot()
-
-
-@bot.on_message("picture")
-async def picture(message: MessageReceived, ctx: Context) -> None:
-    await ctx.react("love")
-    await ctx.reply(media("soup.png"))
-
-
-@bot.on_message("fail")
-async def fail(message: MessageReceived, ctx: Context) -> None:
-    raise KeyError("a secret of the code")
-
-
-@bot.on_message
-async def other(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply(f"You are {message.sender.handle}.")
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,34 +66,43 @@ class Shared:
 
 
 @pytest.fixture(scope="module")
-def shared(profiles: Profiles, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+def shared(profiles: Profiles, served: Served, tmp_path_factory: pytest.TempPathFactory) -> Shared:
     folder = tmp_path_factory.mktemp("shared")
-    (folder / "soup.png").write_bytes(base64.b64decode(PIXEL))
-    with Dev(folder, TALKATIVE) as dev:
-        pages, bot = Browsing(profiles, dev.url), Bot(dev.url)
-        page = pages.open()
-        say(page, f"I am {formatted(ME)}, or ann@example.com")
-        expect(bubbles(page)).to_have_count(2)
-        say(page, "picture")
-        expect(page.locator(".msg img.picture")).to_be_visible()
-        say(page, "fail")
-        expect(page.locator(".outcome-note", has_text="KeyError at bot.py")).to_be_visible()
-        masked = saved(page, SHARED, folder)
-        masked = masked.rename(folder / "masked.html")
-        open_saving(page)
-        page.get_by_label("Show numbers").check()
-        with page.expect_download() as download:
-            page.get_by_role("button", name=SHARED).click()
-        whole = folder / "whole.html"
-        download.value.save_as(whole)
-        state = bot.call("GET", "/emulator/state")
-        bot.http.close()
-        pages.close()
+    pages, bot = Browsing(profiles, served.url), Bot(served.url)
+    bot.call("POST", "/emulator/reset")
+    made = subscribe(bot)
+    chat_id = bot.hear(f"I am {formatted(ME)}, or ann@example.com")["chat_id"]
+    bot.say(chat_id, f"You are {ME}.")
+    asked = bot.hear("picture")
+    bot.call("POST", f"/v3/messages/{asked['message_id']}/reactions", {"operation": "add", "type": "love"})
+    bot.say(chat_id, bot.upload("soup.png", "image/png", base64.b64decode(PIXEL)))
+    report(bot, bot.hear("fail"), outcome="retried", error=ERROR, replies=0)
+    page = pages.open()
+    expect(page.locator(".outcome-note", has_text="ZeroDivisionError at failing.py")).to_be_visible()
+    expect(page.locator(".msg img.picture")).to_be_visible()
+    masked = saved(page, SHARED, folder)
+    masked = masked.rename(folder / "masked.html")
+    open_saving(page)
+    page.get_by_label("Show numbers").check()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=SHARED).click()
+    whole = folder / "whole.html"
+    download.value.save_as(whole)
+    ids = [chat_id, *(message["id"] for message in bot.chats[0]["messages"])]
+    bot.http.close()
+    pages.close()
     assert pages.console_errors == []
-    ids = [state["chats"][0]["id"], *(message["id"] for message in state["chats"][0]["messages"])]
-    hooks = [one["target_url"] for one in state["subscriptions"]]
-    code = ["Traceback", "a secret of the code", "bot.py", "raise ", "bot:fail"]
-    secrets = [*ids, *hooks, *code, "whsec_", "webhook-signature", "Bearer", "/webhooks/", "127.0.0.1", str(folder)]
+    code = ["Traceback", ERROR["message"], "failing.py", ERROR["code"], "bot:greet"]
+    secrets = [
+        *ids,
+        made["target_url"],
+        made["signing_secret"],
+        *code,
+        "whsec_",
+        "webhook-signature",
+        "Bearer",
+        "127.0.0.1",
+    ]
     return Shared(masked, whole, secrets)
 
 
@@ -181,14 +110,15 @@ def formatted(handle: str) -> str:
     return f"{handle[:2]} {handle[2:5]} {handle[5:8]} {handle[8:]}"
 
 
-@pytest.mark.slow
 def test_a_shared_conversation_holds_no_secret_and_masks_handles(shared: Shared) -> None:
     handles = [spelt for handle in (ME, LINE) for spelt in (handle, formatted(handle), handle[2:])]
     masked, whole = shared.masked.read_text(), shared.whole.read_text()
     assert [secret for secret in [*shared.secrets, *handles, "ann@example.com"] if secret in masked] == []
     assert [secret for secret in shared.secrets if secret in whole] == []
-    assert [text for text in (ME, formatted(ME), "ann@example.com", "KeyError") if text not in whole] == []
-    assert [text for text in ("+1…0142", "a…@example.com", "KeyError", "data:image/png") if text not in masked] == []
+    assert [text for text in (ME, formatted(ME), "ann@example.com", "ZeroDivisionError") if text not in whole] == []
+    assert [
+        text for text in ("+1…0142", "a…@example.com", "ZeroDivisionError", "data:image/png") if text not in masked
+    ] == []
 
 
 @pytest.fixture
@@ -209,11 +139,10 @@ def opened(chromium: Browser, shared: Shared) -> Iterator[Page]:
 WHOLE = ["I am +1…0142, or a…@example.com", "You are +1…0142.", "picture", "", "fail"]
 
 
-@pytest.mark.slow
 def test_a_shared_conversation_is_stepped_through_with_keys_and_buttons(opened: Page) -> None:
     shown = opened.locator(".msg .bubble:visible")
     expect(shown).to_have_text(WHOLE)  # a person who wants no motion sees the end at first
-    expect(opened.locator(".outcome-note")).to_have_text("KeyError")
+    expect(opened.locator(".outcome-note")).to_have_text("ZeroDivisionError")
     expect(opened.locator("img.picture")).to_have_js_property("naturalWidth", 1)
     opened.keyboard.press("Home")
     expect(shown).to_have_count(0)
@@ -231,7 +160,6 @@ def test_a_shared_conversation_is_stepped_through_with_keys_and_buttons(opened: 
     expect(shown).to_have_text(WHOLE)
 
 
-@pytest.mark.slow
 def test_a_shared_conversation_plays_pauses_and_changes_its_speed(opened: Page) -> None:
     shown = opened.locator(".msg .bubble:visible")
     opened.clock.install(time=0)
@@ -255,7 +183,6 @@ def test_a_shared_conversation_plays_pauses_and_changes_its_speed(opened: Page) 
     expect(opened.get_by_role("button", name="Play")).to_be_visible()
 
 
-@pytest.mark.slow
 def test_a_shared_conversation_is_readable_in_light_in_dark_and_on_a_phone(
     chromium: Browser, shared: Shared, axe: str
 ) -> None:

@@ -1,0 +1,253 @@
+"""The page of `linqbot dev`, in Chromium: what a bot does and what goes wrong in it is on the page, without the terminal.
+
+One `linqbot dev` runs, with a world. Each test writes as another person. The words for each outcome are tested in
+`tests/page/exchanges.test.js`, the reports of `linqbot dev` in `tests/cli/dev`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+from chromium_page import MOBILE, Bot, Browsing, Profiles, write
+from dev_command import Dev
+from inspector_page import inspector_of
+from playwright.sync_api import Browser, Locator, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
+
+BOT = """
+import asyncio, os
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived, markdown, media, poll
+
+bot = Bot(groups="all")
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501012718e3660000"
+    "000049454e44ae426082"
+)
+
+
+@bot.on_message("Hello!")
+async def hello(message: MessageReceived, ctx: Context) -> None:
+    while not Path("dots_seen").exists():  # thinking takes a while
+        await asyncio.sleep(0.05)
+    await ctx.reply("Hello to you!")
+
+
+@bot.on_message("price")
+async def price(message: MessageReceived, ctx: Context) -> None:
+    price = {'soup': 4}[message.text]
+    await ctx.reply(f'{price} dollars')
+
+
+@bot.on_message("A table for two")
+async def table(message: MessageReceived, ctx: Context) -> None:
+    async def model(draft):
+        return {'calls': [{'id': 'c1', 'name': 'book', 'input': {'people': 2}}], 'usage': {'input_tokens': 7, 'output_tokens': 2}}
+
+    async def book(key):
+        if not Path('pid').exists():
+            Path('pid').write_text(str(os.getpid()))
+            await asyncio.Event().wait()
+        return 'Booked.'
+
+    await ctx.model_step('model', model)
+    await ctx.reply(await ctx.once('tool:book@c1', book, retry=True))
+
+
+@bot.on_message("lunch")
+async def lunch(message: MessageReceived, ctx: Context) -> None:
+    picture = media(PIXEL, filename="menu.png")
+    await ctx.reply(markdown("**Lunch?** See https://example.com/menu"), picture, poll("Thai", "Pizza"), effect="confetti")
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"{message.service}: {message.text}")
+"""
+WORLD = """
+[[people]]
+handle = "+14155550150"
+name = "Ann"
+
+[[people]]
+handle = "+14155550143"
+name = "Bob"
+service = "SMS"
+
+[[groups]]
+people = ["Ann", "Bob"]
+name = "Climbing"
+
+[[lines]]
+phone_number = "+12025550111"
+
+[[lines]]
+phone_number = "+12025550112"
+status = "FLAGGED"
+"""
+
+
+def line_of(code: str, part: str) -> int:
+    """Return the number of the only line that has this part."""
+    (number,) = [number for number, line in enumerate(code.splitlines(), 1) if part in line]
+    return number
+
+
+@pytest.fixture(scope="module")
+def dev(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    folder = tmp_path_factory.mktemp("bot")
+    (folder / "world.toml").write_text(WORLD)
+    with Dev(folder, BOT, "--world", "world.toml") as running:
+        yield running
+
+
+@pytest.fixture
+def bot(dev: Dev) -> Iterator[Bot]:
+    one = Bot(dev.url)
+    yield one
+    one.http.close()
+
+
+@pytest.fixture
+def open_as(profiles: Profiles, dev: Dev) -> Iterator[Callable[..., Page]]:
+    """Open the page as the person whose number ends with these four digits."""
+    pages = Browsing(profiles, dev.url)
+    yield lambda digits, **options: pages.open(f"/?as=%2B1415555{digits}", **options)
+    pages.close()
+    assert pages.console_errors == []
+
+
+def exchange(page: Page) -> Locator:
+    """Return the only exchange of the page's person."""
+    page.get_by_label("This chat only").check()
+    return inspector_of(page).locator(".exchange")
+
+
+def note(page: Page) -> Locator:
+    """Return the words under the message."""
+    return page.locator(".outcome-note")
+
+
+def banner(page: Page, text: str) -> Locator:
+    return page.get_by_role("alert").filter(has_text=text)
+
+
+def test_a_person_writes_and_sees_the_dots_and_then_the_answer(open_as: Callable[..., Page], dev: Dev) -> None:
+    page = open_as("0100")
+    write(page, "Hello!")
+    expect(page.get_by_role("status", name="Your bot is typing")).to_be_visible()
+    dev.file.with_name("dots_seen").touch()
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
+    expect(page.get_by_role("status", name="Your bot is typing")).to_have_count(0)
+
+
+def test_a_handler_that_raises_is_shown_with_its_error_and_its_line(open_as: Callable[..., Page], bot: Bot) -> None:
+    bot.call("POST", "/emulator/clock", {"freeze": True})  # between two runs of the handler
+    page = open_as("0101")
+    write(page, "price")
+    at = f"bot.py:{line_of(BOT, 'price = ')}"
+    expect(note(page)).to_have_text(f"KeyError at {at}")
+    expect(exchange(page)).to_contain_text(f"Its handler has failed once: KeyError at {at}. It runs again in")
+    expect(exchange(page).locator(".error")).to_contain_text("KeyError: 'price'")
+    expect(exchange(page).locator(".error-code")).to_have_text(f"{at}price = {{'soup': 4}}[message.text]")
+    bot.call("POST", "/emulator/clock", {"freeze": False})
+
+
+def test_an_agent_that_is_killed_in_a_tool_shows_both_runs_and_what_the_second_remembers(
+    open_as: Callable[..., Page], dev: Dev
+) -> None:
+    page = open_as("0102")
+    write(page, "A table for two")
+    exchange(page).locator("> summary").click()
+    runs = exchange(page).locator(".turn-runs > li")
+    expect(runs.locator("code")).to_have_text(["model"])
+    pid = dev.file.with_name("pid")
+    dev.until(lambda: pid.exists() and pid.read_text())
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    stopped = banner(page, "The bot has stopped.")
+    expect(stopped).to_be_visible()
+    expect(note(page)).to_have_text("The bot’s process ended before it had handled this")
+    dev.save(BOT)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Booked.")
+    expect(stopped).to_have_count(0)
+    expect(note(page)).to_have_count(0)
+    expect(runs.locator("> p")).to_contain_text(["Run 1 · cut off", "Run 2 · acked"])
+    expect(runs.nth(0).locator("summary")).to_contain_text(["7 + 2 tokens"])
+    expect(runs.nth(1).locator("summary")).to_contain_text(["modelremembered", "book"])
+    tool = runs.nth(1).locator("details").last
+    expect(tool.locator("small")).to_have_text('{"people":2}')
+    tool.locator("summary").click()
+    expect(tool.locator("pre").last).to_have_text('"Booked."')
+
+
+def test_a_syntax_error_is_shown_until_its_correction_which_answers(open_as: Callable[..., Page], dev: Dev) -> None:
+    code = BOT.replace('{message.text}")', '{message.text}"')
+    dev.save(code)
+    page = open_as("0103")
+    write(page, "Are you there?")
+    shown = banner(page, "The bot did not start.")
+    expect(shown).to_contain_text(f"bot.py:{line_of(code, 'message.service')} SyntaxError: '(' was never closed")
+    expect(note(page)).to_have_text("Did not reach the bot")
+    dev.save(BOT)
+    expect(shown).to_have_count(0)
+    expect(page.locator(".msg.other .bubble")).to_have_text("iMessage: Are you there?")
+    expect(note(page)).to_have_count(0)
+
+
+def preview(page: Page, bubble: str) -> Locator:
+    message = page.locator(".msg.other", has_text=bubble).first
+    message.hover()
+    message.get_by_label("React or reply").first.click()
+    page.get_by_role("menuitem", name="Preview").click()
+    return page.get_by_role("dialog", name="Preview")
+
+
+def test_a_message_of_the_bot_is_shown_on_each_service_side_by_side(open_as: Callable[..., Page], bot: Bot) -> None:
+    bot.hear("lunch", person="+14155550104", service="SMS", to="+12025550111")
+    page = open_as("0104")
+    expect(page.locator(".exchange", has_text="lunch")).to_contain_text("bot:lunch")  # the report of the turn is there
+    dialog = preview(page, "1. Thai")
+    imessage, rcs, sms = (dialog.get_by_role("region", name=name) for name in ("iMessage", "RCS", "SMS"))
+    expect(imessage.locator(".bubble .style-bold")).to_have_text("Lunch?")
+    expect(imessage.locator("a.card")).to_contain_text("example.com")
+    expect(imessage.locator(".poll-text")).to_have_text(["Thai", "Pizza"])
+    expect(imessage).to_contain_text("Sent with Confetti")
+    for plain in (rcs, sms):
+        expect(plain.locator(".poll, .style-bold, a.card")).to_have_count(0)
+        expect(plain.locator(".bubble", has_text="1. Thai")).to_be_visible()
+        expect(plain.locator("img.picture")).to_be_visible()  # the file that was sent
+        expect(plain.get_by_role("listitem")).to_have_text(["No poll: a list", "No effect"])
+    expect(sms).to_contain_text("this chat")
+    boxes = [one.bounding_box() for one in (imessage, rcs, sms)]
+    tops, lefts = ([box[side] for box in boxes if box] for side in ("y", "x"))
+    assert len(set(tops)) == 1
+    assert lefts == sorted(set(lefts))
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    small = open_as("0104", viewport=MOBILE)
+    expect(preview(small, "1. Thai").get_by_role("region", name="SMS")).to_be_attached()
+    assert small.evaluate("document.querySelector('.preview-forms').scrollWidth") <= MOBILE["width"]
+
+
+def test_the_page_begins_with_the_world_and_returns_to_it(open_as: Callable[..., Page]) -> None:
+    page = open_as("0150")
+    chats = page.locator(".chat-row")
+    expect(page.get_by_role("button", name="You are Ann")).to_be_visible()
+    expect(page.get_by_role("status", name="Now in effect")).to_contain_text("+1 202 555 0112 is flagged")
+    expect(chats).to_have_count(2)
+    chats.filter(has_text="Climbing").click()
+    write(page, "who is in?")
+    expect(page.locator(".msg.other .bubble")).to_have_text("SMS: who is in?")
+    bob = open_as("0143")
+    expect(bob.get_by_role("button", name="You are Bob")).to_be_visible()
+    expect(bob.locator(".chat-row")).to_have_count(2)
+    page.get_by_role("button", name="Time and faults").locator("visible=true").first.click()
+    page.get_by_role("button", name="Empty everything").click()
+    page.get_by_role("button", name="Empty", exact=True).click()
+    expect(chats).to_have_count(2)
+    expect(chats.filter(has_text="who is in?")).to_have_count(0)
