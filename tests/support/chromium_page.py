@@ -53,7 +53,7 @@ expect.set_options(timeout=1000 * PATIENCE_S)
 _LOOKS: dict[str, Any] = {
     "viewport": DESKTOP,
     "color_scheme": "light",
-    "reduced_motion": "no-preference",
+    "reduced_motion": "reduce",  # else each bubble slides in, and a processor paints every frame
     "contrast": "no-preference",
 }
 """What a page can change, with what a new one has."""
@@ -117,7 +117,10 @@ class Bot:
     """The bot, which acts through Linq's API, and other people, who act through the control API."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, headers={"authorization": "Bearer test"}, timeout=PATIENCE_S)
+        # No test uses TLS. To read the certificates would take longer than all else that a new client does.
+        self.http = httpx.Client(
+            base_url=url, headers={"authorization": "Bearer test"}, timeout=PATIENCE_S, verify=False, trust_env=False
+        )
 
     def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, headers: dict[str, str] | None = None
@@ -283,12 +286,12 @@ def violations(page: Page, axe: str, *, schemes: tuple[Scheme, ...] = ("light", 
     """Return what axe-core finds on a page now. The page was opened with `bypass_csp`.
 
     Args:
-        schemes: The first is examined with all rules, each further one in its colours only.
+        schemes: Light is examined with all rules, dark in its colours only.
     """
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
     found: list[str] = []
     for scheme in schemes:
         page.emulate_media(color_scheme=scheme)
-        found += page.evaluate(_VIOLATIONS, {} if scheme == schemes[0] else {"runOnly": ["color-contrast"]})
+        found += page.evaluate(_VIOLATIONS, {} if scheme == "light" else {"runOnly": ["color-contrast"]})
     return found

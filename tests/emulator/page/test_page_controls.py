@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from itertools import count
 from typing import Any
 
 import httpx
 import pytest
-from chromium_page import LINE, MOBILE, Bot, Browsing, Profiles, violations
+from chromium_page import FRIEND, LINE, MOBILE, Bot, Browsing, Profiles, violations, write
 from dev_command import Dev
-from patience import PATIENCE_S
 from playwright.sync_api import Browser, Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -52,6 +51,7 @@ async def number(message: MessageReceived, ctx: Context) -> None:
     count += 1
     await ctx.reply(f"{message.text} {count}")
 """
+_persons = count(4155550200)
 
 
 def open_panel(page: Page) -> Locator:
@@ -258,22 +258,15 @@ def dev(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def browsing_dev(profiles: Profiles, dev: Dev) -> Iterator[Browsing]:
-    httpx.post(f"{dev.url}/emulator/reset", timeout=PATIENCE_S).raise_for_status()
     phones = Browsing(profiles, dev.url)
     yield phones
     phones.close()
     assert phones.console_errors == []
 
 
-@pytest.fixture
-def page(browsing_dev: Browsing) -> Page:
-    return browsing_dev.open()
-
-
-def say(page: Page, text: str) -> None:
-    field = page.get_by_label("Message", exact=True)
-    field.fill(text)
-    field.press("Enter")
+def open_dev(browsing_dev: Browsing, **options: Any) -> Page:
+    """Open the page as a person who has not written before."""
+    return browsing_dev.open(f"/?as=%2B1{next(_persons)}", **options)
 
 
 def bubbles(page: Page) -> Locator:
@@ -282,19 +275,21 @@ def bubbles(page: Page) -> Locator:
 
 def finish_turns(dev: Dev) -> None:
     """Wait until the bot has stored the end of each turn. A reply is on the page before that."""
-
-    def waiting(chat: dict[str, Any]) -> list[Any]:
-        stored = httpx.get(f"{dev.url}/emulator/stored", params={"chat_id": chat["id"]})
-        return list(stored.json()["waiting"])
-
-    dev.until(lambda: not any(map(waiting, httpx.get(f"{dev.url}/emulator/state").json()["chats"])))
+    bot = Bot(dev.url)
+    dev.until(
+        lambda: not any(bot.call("GET", f"/emulator/stored?chat_id={chat['id']}")["waiting"] for chat in bot.chats)
+    )
+    bot.http.close()
 
 
 @pytest.mark.slow
-def test_next_send_moves_the_bots_clock_to_the_scheduled_send(page: Page) -> None:
+def test_next_send_moves_the_bots_clock_to_the_scheduled_send_and_emptying_empties_its_storage(
+    browsing_dev: Browsing,
+) -> None:
+    page = open_dev(browsing_dev)
     panel = open_panel(page)
     expect(panel.get_by_role("button", name="Next send")).to_be_disabled()
-    say(page, "remind me")
+    write(page, "remind me")
     expect(bubbles(page)).to_have_text(["remind me", "I will."])
     stored = panel.get_by_role("region", name="What the bot stores")
     expect(stored).to_contain_text("It is time.")
@@ -304,15 +299,21 @@ def test_next_send_moves_the_bots_clock_to_the_scheduled_send(page: Page) -> Non
     expect(stored).to_contain_text("None is scheduled")
     expect(stored.get_by_role("listitem").filter(has_text="chats.messages.send")).to_have_count(2)
     expect(panel).to_contain_text("The bot's clock moves along")
-    assert datetime.fromisoformat(httpx.get(f"{page.url}emulator/clock").json()["now"])
+    write(page, "remind me")
+    expect(stored).not_to_contain_text("None is scheduled")
+    panel.get_by_role("button", name="Empty everything").click()
+    expect(panel.get_by_role("alertdialog")).to_contain_text("everything that the bot stores")
+    panel.get_by_role("button", name="Empty", exact=True).click()
+    expect(stored).to_contain_text("None is scheduled")
+    expect(bubbles(page)).to_have_count(0)
 
 
 @pytest.mark.slow
 def test_open_questions_and_the_state_of_people_and_bot_are_shown(browsing_dev: Browsing, axe: str) -> None:
-    page = browsing_dev.open(bypass_csp=True, reduced_motion="reduce")
+    page = open_dev(browsing_dev, bypass_csp=True)
     panel = open_panel(page)
     stored = panel.get_by_role("region", name="What the bot stores")
-    say(page, "table")
+    write(page, "table")
     expect(bubbles(page)).to_have_text(["table", "How many are you?"])
 
     def part(name: str) -> Locator:
@@ -324,32 +325,35 @@ def test_open_questions_and_the_state_of_people_and_bot_are_shown(browsing_dev: 
     expect(part("State of the people in this chat")).to_contain_text('"visits": 7')
     expect(part("State of this chat")).to_have_count(0)
     assert violations(page, axe) == []
-    say(page, "many")
+    write(page, "many")
     expect(part("Open questions")).to_contain_text("1 invalid answer")
-    say(page, "4")
+    write(page, "4")
     expect(bubbles(page).last).to_have_text("A table for 4.")
     expect(part("Open questions")).to_have_count(0)
 
 
 @pytest.mark.slow
-def test_a_restart_from_a_message_on_the_page(page: Page, dev: Dev) -> None:
-    say(page, "one")
-    expect(bubbles(page)).to_have_text(["one", "one 1"])
+def test_a_restart_from_a_message_on_the_page(browsing_dev: Browsing, dev: Dev) -> None:
+    page = open_dev(browsing_dev)
+    write(page, "one")
+    first: list[str | re.Pattern[str]] = ["one", re.compile(r"one \d+")]
+    expect(bubbles(page)).to_have_text(first)
     finish_turns(dev)  # an unfinished turn runs again in the new process, as after a crash, and is counted there
-    say(page, "two")
-    expect(bubbles(page)).to_have_text(["one", "one 1", "two", "two 2"])
-    say(page, "three")
+    write(page, "two")
+    expect(bubbles(page)).to_have_text([*first, "two", re.compile(r"two \d+")])
+    write(page, "three")
     expect(bubbles(page)).to_have_count(6)
     bubbles(page).filter(has_text=re.compile("^two$")).dblclick()
     page.get_by_role("menuitem", name="Restart from Here").click()
     expect(page.get_by_role("alert")).to_have_text("Restarted from this message.")
-    expect(bubbles(page)).to_have_text(["one", "one 1", "two", "two 1"])
+    expect(bubbles(page)).to_have_text([*first, "two", "two 1"])  # the count begins again with the new process
 
 
 @pytest.mark.slow
-def test_deliver_again_run_again_and_a_message_that_is_too_old(page: Page, dev: Dev, browsing_dev: Browsing) -> None:
-    say(page, "one")
-    expect(bubbles(page)).to_have_text(["one", re.compile(r"one \d")])
+def test_deliver_again_run_again_and_a_message_that_is_too_old(dev: Dev, browsing_dev: Browsing) -> None:
+    page = open_dev(browsing_dev)
+    write(page, "one")
+    expect(bubbles(page)).to_have_text(["one", re.compile(r"one \d+")])
     bubbles(page).first.dblclick()
     for name, about in (
         ("Deliver Again", "The same webhook once more. A bot that has stored it does nothing."),
@@ -364,34 +368,12 @@ def test_deliver_again_run_again_and_a_message_that_is_too_old(page: Page, dev: 
     bubbles(page).first.dblclick()
     page.get_by_role("menuitem", name="Run Again").click()
     expect(bubbles(page)).to_have_count(3)
+    bot = Bot(dev.url)
     for number in range(20):
-        body = {"from": "+14155550187", "to": LINE, "parts": [{"type": "text", "value": str(number)}]}
-        httpx.post(f"{dev.url}/emulator/inbound", json=body).raise_for_status()
+        bot.hear(str(number), person=FRIEND)
+    bot.http.close()
     bubbles(page).first.dblclick()
     page.get_by_role("menuitem", name="Restart from Here").click()
     expect(page.get_by_role("alert")).to_contain_text("keeps the latest 20 messages")
     expect(bubbles(page)).to_have_count(3)
     assert "409" in browsing_dev.console_errors.pop()
-
-
-@pytest.mark.slow
-def test_the_bot_bears_a_call_without_an_answer(page: Page) -> None:
-    panel = open_panel(page)
-    switch_on(panel, "No byte is answered", which="Sending a message")
-    say(page, "one")
-    expect(bubbles(page)).to_have_text(["one", re.compile(r"one \d")])
-    expect(chips(page)).to_have_count(0)
-
-
-@pytest.mark.slow
-def test_emptying_also_empties_the_bots_storage(page: Page) -> None:
-    panel = open_panel(page)
-    say(page, "remind me")
-    expect(bubbles(page)).to_have_text(["remind me", "I will."])
-    stored = panel.get_by_role("region", name="What the bot stores")
-    expect(stored).to_contain_text("It is time.")
-    panel.get_by_role("button", name="Empty everything").click()
-    expect(panel.get_by_role("alertdialog")).to_contain_text("everything that the bot stores")
-    panel.get_by_role("button", name="Empty", exact=True).click()
-    expect(stored).to_contain_text("None is scheduled")
-    expect(bubbles(page)).to_have_count(0)

@@ -20,15 +20,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.process]
 # --- what happened to a message ---
 
 
-def test_an_exchange_says_who_wrote_what_and_which_handler_took_it(phone: Page, bot: Bot) -> None:
-    subscribe(bot)
-    ids = bot.hear("good morning")
-    report(bot, ids)
-    exchange = inspector_of(phone).locator(".exchange", has_text="good morning")
-    expect(exchange.locator(".exchange-said b")).to_have_text("You")
-    expect(exchange.locator(".exchange-facts")).to_have_text("bot:greetbot.py:1212 ms1 reply")
-
-
 def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceback(
     browsing: Browsing, bot: Bot
 ) -> None:
@@ -141,9 +132,13 @@ def test_calls_and_receipts_are_folded_under_the_message_that_caused_them(phone:
     report(bot, ids)
     exchanges = inspector_of(phone).locator(".exchange")
     exchange = exchanges.filter(has_text="hello")
+    expect(exchange.locator(".exchange-said b")).to_have_text("You")
+    expect(exchange.locator(".exchange-facts")).to_have_text("bot:greetbot.py:1212 ms1 reply")
     exchange.locator("> summary").click()
     expect(exchange.locator(".exchange-body > .traces > li")).to_have_count(2)
-    expect(exchange.locator(".exchange-body > .traces")).to_contain_text("/messages")
+    call = exchange.locator(".exchange-body > .traces .trace.call", has_text="/messages")
+    call.locator("summary").click()
+    expect(call.get_by_label("Request")).to_contain_text('"value": "Hi!"')
     receipts = exchange.locator(".receipts")
     expect(receipts.locator(".traces")).to_be_hidden()
     receipts.locator("> summary").click()
@@ -151,21 +146,14 @@ def test_calls_and_receipts_are_folded_under_the_message_that_caused_them(phone:
         expect(receipts.locator(".trace", has_text=name).first).to_be_visible()
 
 
-@pytest.mark.parametrize("opened", ["before", "after"])
-def test_a_file_that_does_not_load_is_a_banner_until_it_loads(browsing: Browsing, bot: Bot, opened: str) -> None:
-    failed = {
-        "kind": "bot",
-        "status": "failed",
-        "file": "bot.py",
-        "line": 3,
-        "message": "SyntaxError: '(' was never closed",
-    }
-    page = browsing.open() if opened == "before" else None
-    bot.call("POST", "/emulator/observations", failed | {"traceback": "Traceback …"})
-    page = page or browsing.open()
-    banner = page.get_by_role("alert").filter(has_text="The bot did not start.")
-    expect(banner).to_contain_text("bot.py:3")
-    expect(banner).to_contain_text("SyntaxError: '(' was never closed")
+def test_a_file_that_does_not_load_is_a_banner_until_it_loads(phone: Page, bot: Bot) -> None:
+    failed = {"kind": "bot", "status": "failed", "file": "bot.py", "line": 3, "traceback": "Traceback …"}
+    bot.call("POST", "/emulator/observations", failed | {"message": "SyntaxError: '(' was never closed"})
+    banner = phone.get_by_role("alert").filter(has_text="The bot did not start.")
+    for _ in range(2):  # on an open page, and on one that is opened later
+        expect(banner).to_contain_text("bot.py:3")
+        expect(banner).to_contain_text("SyntaxError: '(' was never closed")
+        phone.reload()
     bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "loaded", "file": "bot.py"})
     expect(banner).to_have_count(0)
 
@@ -370,61 +358,6 @@ def test_a_thousand_records_are_shown_in_pages(browsing: Browsing, bot: Bot) -> 
 
 
 # --- for everybody ---
-
-CONTRAST = """() => {
-    const parse = (text) => {
-        const numbers = (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
-        if (text.startsWith("color(srgb")) return [...numbers.slice(0, 3).map((n) => n * 255), numbers[3] ?? 1];
-        return [...numbers.slice(0, 3), numbers[3] ?? 1];
-    };
-    const over = ([r, g, b, a], under) => [r, g, b].map((c, i) => c * a + under[i] * (1 - a));
-    const light = (colour) => {
-        const [r, g, b] = colour.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    const ground = (node) =>
-        node ? over(parse(getComputedStyle(node).backgroundColor), ground(node.parentElement)) : dark ? [18, 20, 26] : [234, 237, 244];
-    const bad = [];
-    for (const root of document.querySelectorAll("#inspector, #bot-banner")) {
-        const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-        while (texts.nextNode()) {
-            const node = texts.currentNode.parentElement;
-            if (!texts.currentNode.textContent.trim() || !node.checkVisibility()) continue;
-            const back = ground(node);
-            const [a, b] = [light(over(parse(getComputedStyle(node).color), back)), light(back)].sort((x, y) => y - x);
-            const ratio = (a + 0.05) / (b + 0.05);
-            if (ratio < 4.5) bad.push(`${ratio.toFixed(2)} ${node.className || node.tagName}: ${node.textContent.slice(0, 30)}`);
-        }
-    }
-    return bad;
-}"""
-NAMELESS = """() => [...document.querySelectorAll("#inspector :is(button, input, textarea, summary, pre)")].filter((node) =>
-    !node.ariaLabel && !node.textContent.trim() && !node.labels?.[0]?.textContent.trim()).map((node) => node.outerHTML)"""
-
-
-def test_every_text_of_the_inspector_can_be_read_and_every_control_has_a_name(browsing: Browsing, bot: Bot) -> None:
-    subscribe(bot)
-    report(bot, bot.hear("fine"))
-    report(bot, bot.hear("bad"), outcome="dead_lettered", attempt=5, error=ERROR)
-    tried = [
-        {"handler": "bot:a", "filter": "text 'a'", "fits": False},
-        {"handler": "bot:b", "filter": "in_group", "fits": True},
-    ]
-    ids = bot.hear("none")
-    report(bot, ids, outcome="not_handled", tried=tried, reason="no filter fits")
-    bot.say(ids["chat_id"], "a reply")
-    bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "failed", "file": "bot.py", "line": 3})
-    page = browsing.open()
-    exchanges = inspector_of(page).locator(".exchange", has_text="You")
-    expect(exchanges).to_have_count(3)
-    for exchange in exchanges.all():
-        open_rows(page, exchange)
-    inspector_of(page).locator(".trace.call summary").first.click()
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert page.evaluate(CONTRAST) == [], scheme
-    assert page.evaluate(NAMELESS) == []
 
 
 def test_on_a_narrow_screen_the_inspector_fits_and_can_be_closed_below_the_banner(browsing: Browsing, bot: Bot) -> None:

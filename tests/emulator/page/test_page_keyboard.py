@@ -37,15 +37,23 @@ def menu_of(phone: Page, text: str) -> Locator:
 # --- what arrives takes no focus away ---
 
 
-def test_the_focus_stays_on_a_chat_when_a_message_arrives_in_it(phone: Page, bot: Bot) -> None:
+def test_in_the_list_the_focus_stays_on_a_chat_and_on_a_search_hit(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     bot.hear("hi all", group=[FRIEND])
     back(phone)
-    row = phone.get_by_role("button", name="Your bot").filter(has_text="Hello!")
-    row.focus()
+    expect(phone.locator(".chat-row", has_text="Hello!")).to_be_focused()  # the chat that was open
     bot.say(chat_id, "How are you?")
     fresh = phone.locator(".chat-row", has_text="How are you?")
     expect(fresh).to_be_focused()
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_label("Message", exact=True)).to_be_focused()
+    back(phone)
+    phone.get_by_label("Search conversations and messages").fill("hello")
+    hit = phone.locator(".hit", has_text="Hello!")
+    hit.focus()
+    bot.say(chat_id, "Hello to you")
+    expect(phone.locator(".hit")).to_have_count(2)
+    expect(hit).to_be_focused()
 
 
 def test_the_focus_stays_in_a_message_when_it_changes(phone: Page, bot: Bot) -> None:
@@ -109,17 +117,6 @@ def test_what_is_typed_into_a_poll_stays_when_somebody_votes(phone: Page, bot: B
     assert made
 
 
-def test_the_focus_stays_on_a_search_hit(phone: Page, bot: Bot) -> None:
-    chat_id = greet(phone, bot)
-    back(phone)
-    phone.get_by_label("Search conversations and messages").fill("hello")
-    hit = phone.locator(".hit", has_text="Hello!")
-    hit.focus()
-    bot.say(chat_id, "Hello to you")
-    expect(phone.locator(".hit")).to_have_count(2)
-    expect(hit).to_be_focused()
-
-
 def test_a_name_being_typed_stays_when_somebody_joins(browsing: Browsing, bot: Bot) -> None:
     ids = bot.hear("hi all", group=[FRIEND])
     phone = browsing.open()
@@ -136,6 +133,8 @@ def test_a_name_being_typed_stays_when_somebody_joins(browsing: Browsing, bot: B
     phone.keyboard.press("Enter")
     expect(phone.get_by_role("dialog").get_by_role("heading", name="Soup club")).to_be_visible()
     expect(name).to_be_focused()
+    phone.keyboard.press("Escape")
+    expect(phone.get_by_role("button", name="Details of Soup club")).to_be_focused()
 
 
 def test_the_strip_is_read_out_once(phone: Page, bot: Bot) -> None:
@@ -153,16 +152,6 @@ def test_the_strip_is_read_out_once(phone: Page, bot: Bot) -> None:
 # --- after an act, the focus is where the person goes on ---
 
 
-def test_between_list_and_chat_the_focus_goes_along(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    bot.hear("hi all", group=[FRIEND])
-    back(phone)
-    row = phone.locator(".chat-row", has_text="Hello!")
-    expect(row).to_be_focused()
-    phone.keyboard.press("Enter")
-    expect(phone.get_by_label("Message", exact=True)).to_be_focused()
-
-
 def test_after_a_tapback_the_focus_is_on_the_message(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     bot.say(chat_id, "How are you?")
@@ -174,17 +163,6 @@ def test_after_a_tapback_the_focus_is_on_the_message(phone: Page, bot: Bot) -> N
     menu_of(phone, "How are you?")
     phone.keyboard.press("Escape")
     expect(button).to_be_focused()
-
-
-def test_details_give_the_focus_back_after_a_rename(browsing: Browsing, bot: Bot) -> None:
-    bot.hear("hi all", group=[FRIEND])
-    phone = browsing.open()
-    press(phone.get_by_role("button", name="Details of"))
-    phone.get_by_label("Group name").fill("Soup club")
-    phone.keyboard.press("Enter")
-    expect(phone.get_by_role("dialog").get_by_role("heading", name="Soup club")).to_be_visible()
-    phone.keyboard.press("Escape")
-    expect(phone.get_by_role("button", name="Details of Soup club")).to_be_focused()
 
 
 def test_after_a_member_is_removed_the_focus_is_on_the_next(browsing: Browsing, bot: Bot) -> None:
@@ -209,20 +187,6 @@ def test_after_a_chip_is_removed_the_focus_is_on_the_next(browsing: Browsing, bo
     phone.keyboard.press("Enter")
     expect(dialog.get_by_role("button", name="Remove")).to_have_count(0)
     expect(dialog.get_by_label("Add a person to the group")).to_be_focused()
-
-
-def test_a_thread_gives_the_focus_back(phone: Page, bot: Bot) -> None:
-    chat_id = greet(phone, bot)
-    root = bot.say(chat_id, "How are you?")
-    bot.hear("Well", chat_id=chat_id, reply_to=root)
-    replies = phone.get_by_role("button", name="1 Reply")
-    press(replies)
-    phone.get_by_label("Reply in this thread").fill("Very well")
-    phone.keyboard.press("Enter")
-    expect(phone.locator(".thread-log .msg")).to_have_count(3)
-    expect(phone.get_by_label("Reply in this thread")).to_be_focused()
-    phone.keyboard.press("Escape")
-    expect(phone.get_by_role("button", name="2 Replies")).to_be_focused()
 
 
 def test_stickers_are_placed_and_closed_with_the_keyboard(phone: Page, bot: Bot) -> None:
