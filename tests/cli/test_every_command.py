@@ -297,6 +297,7 @@ RESULTS: list[tuple[tuple[str, ...], type]] = [
     (("waiting", "list", "--questions"), list),
     (("waiting", "list", "--broadcasts"), list),
     (("waiting", "list", "--ambiguous"), list),
+    (("waiting", "list", "--withheld"), list),
     (("waiting", "list", "--log"), list),
     (("waiting", "retry", "--all"), dict),
     (("storage", "purge", "--before", "30d"), dict),
