@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     from linqbot.hookspecs import Running, hookimpl
     from linqbot.linq.events.event import Event, UnknownEvent
     from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded
-    from linqbot.linq.events.proactive import BroadcastDone, Posted, ScheduleDue
+    from linqbot.linq.events.posted import Posted
+    from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
     from linqbot.linq.text.markdown import markdown
     from linqbot.linq.text.styled import StyledText, link
     from linqbot.linq.types.chat import Chat, Handle
@@ -251,7 +252,7 @@ _HOMES = {
     **dict.fromkeys(("Event", "UnknownEvent"), "linqbot.linq.events.event"),
     **dict.fromkeys(("MessageEdited", "MessageReceived"), "linqbot.linq.events.message"),
     "ReactionAdded": "linqbot.linq.events.message",
-    "Posted": "linqbot.linq.events.proactive",
+    "Posted": "linqbot.linq.events.posted",
     "ScheduleDue": "linqbot.linq.events.proactive",
     **dict.fromkeys(("Running", "hookimpl"), "linqbot.hookspecs"),
     "link": "linqbot.linq.text.styled",

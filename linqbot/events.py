@@ -104,7 +104,8 @@ if TYPE_CHECKING:
         PollVoteAdded,
         PollVoteRemoved,
     )
-    from linqbot.linq.events.proactive import BroadcastDone, Posted, ScheduleDue
+    from linqbot.linq.events.posted import Posted
+    from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
 
 __all__ = [
     "ApiTokenActivated",
@@ -207,7 +208,7 @@ _OTHERS = (
     "message.MessageReceipt",
     "payment.PaymentEvent",
     "poll.PollVote",
-    "proactive.Posted",
+    "posted.Posted",
     "proactive.BroadcastDone",
     "proactive.ScheduleDue",
 )

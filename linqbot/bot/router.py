@@ -48,7 +48,7 @@ from linqbot.nearest import no_attribute, suggestion
 from linqbot.options import OverlapMode, check_attempts, check_deadline_s, check_gather_s, check_timezone
 
 if TYPE_CHECKING:
-    from linqbot.linq.events.proactive import Posted
+    from linqbot.linq.events.posted import Posted
 
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
@@ -356,7 +356,7 @@ class Router(EventDecorators):
             `@bot.on_post("order.shipped")` above `async def shipped(post: Posted, ctx: Context) -> None: …`
         """
         from linqbot.features.schedules import check_name
-        from linqbot.linq.events.proactive import Posted
+        from linqbot.linq.events.posted import Posted
 
         for name in names or (None,):
             check_name(name, "post")

@@ -18,7 +18,7 @@ ERRORS_LIVE_IN: Final = (
     "linqbot.cli.failure",
     "linqbot.client.http.media_fetch",
     "linqbot.linq.events.parse",
-    "linqbot.linq.events.proactive",
+    "linqbot.linq.events.posted",
     "linqbot.ops.bot_file",
     "linqbot.ops.rotation",
 )

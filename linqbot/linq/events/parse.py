@@ -122,7 +122,7 @@ def _unknown(delivery: Delivery, body: Any) -> Event:
         if (ended := broadcast_done(delivery, body)) is not None:
             return ended
     if delivery.type == POST_TYPE:
-        from linqbot.linq.events.proactive import posted
+        from linqbot.linq.events.posted import posted
 
         if (post := posted(delivery, body)) is not None:
             return post

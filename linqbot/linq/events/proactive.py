@@ -1,23 +1,17 @@
-"""The events that linqbot makes itself: a schedule that is due, a broadcast that has ended, and a post.
+"""The events that linqbot makes itself: a schedule that is due, and a broadcast that has ended.
 
-`@bot.every`, `@bot.on_broadcast_done` and `@bot.on_post` handle them. A post is what a program outside the bot has put into
-a chat's lane, such as a web shop or a cron job: `features/posts.py` stores it. Linq knows nothing of any of them.
+`@bot.every` and `@bot.on_broadcast_done` handle them. Linq knows nothing of schedules and broadcasts.
 """
 
 from __future__ import annotations
 
-import builtins
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
-
-from linqbot.errors import LinqbotError
-from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, POST_ID, POST_TYPE, Delivery
+from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
 from linqbot.linq.events.event import Event, as_object
-from linqbot.linq.types.data import unfitting_fields
 
 
 class BroadcastDone(Event):
@@ -28,7 +22,12 @@ class BroadcastDone(Event):
         line: Your line that it was sent from, E.164.
         was_cancelled: True if an operator cancelled it.
         began_at: The time at which it was stored, in UTC.
-        people, sent, opted_out, refused, failed, cancelled: Numbers of people, as in `Broadcast`.
+        people: The number of all people.
+        sent: Linq accepted all its messages to these people.
+        opted_out: These people have opted out of messages.
+        refused: Linq or a plugin refused a message to these people, so they got none, or not all.
+        failed: Given up after errors. Each is a dead letter, which `linqbot waiting retry` sends again.
+        cancelled: Not reached when the broadcast was cancelled.
     """
 
     types = (BROADCAST_DONE_TYPE,)
@@ -136,75 +135,3 @@ def _merged(delivery: Delivery, every: dict[str, Any]) -> tuple[datetime, int]:
         return due.astimezone(zone(rhythm.timezone)), missed
     except (KeyError, TypeError, ValueError):  # stored by another release, or the time zone is gone from this machine
         return first, 0
-
-
-M = TypeVar("M", bound=BaseModel)
-
-
-class PostNotUnderstood(LinqbotError):
-    """The data of a post does not fit the model of its handler. The post is kept as a dead letter.
-
-    Why: The program that posts and the bot disagree on the fields, as after a change of one of them.
-    To do: Correct the model or the program. `linqbot waiting retry` handles the post again with a corrected model.
-    """
-
-    lqb = "LQB3011"
-    is_final = True
-
-
-class Posted(Event):
-    """A program outside the bot has posted something.
-
-    Attributes:
-        name: The name of the post, such as `order.shipped`.
-        post_id: The id that the program gave to the post.
-        data: The data of the post, a JSON object. `read` gives it a type.
-        actor: The person that the post was addressed to; None if it was addressed to a chat, or to nothing.
-        chat_id: The chat that it was addressed to, or the direct chat with the person. None if there is none: write with
-            `ctx.bot.send(…, to=…)`.
-    """
-
-    types = (POST_TYPE,)
-
-    name: str
-    post_id: str
-    data: dict[str, Any]
-
-    def read(self, model: builtins.type[M]) -> M:  # `type` is a field of this class
-        """Return the data as a pydantic model.
-
-        Raises:
-            PostNotUnderstood: a field is missing or has another type. The post becomes a dead letter at once.
-
-        Example: `order = post.read(Order)`
-        """
-        try:
-            return model.model_validate(self.data)
-        except ValidationError as error:
-            fields = ", ".join(unfitting_fields(error))
-            raise PostNotUnderstood(
-                f"The post {self.name} with the id {self.post_id} does not fit {model.__name__}: {fields} missing or "
-                "wrong. It is kept: linqbot waiting retry handles it again."
-            ) from None
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        yield from (("name", self.name), ("post_id", self.post_id), ("chat_id", self.chat_id))
-
-
-def posted(delivery: Delivery, body: Any) -> Posted | None:
-    """Return the event of a post's delivery; None for any other delivery."""
-    if not delivery.id.startswith(POST_ID):
-        return None
-    data = as_object(as_object(body).get("data"))
-    return Posted.model_validate(
-        {
-            "event_id": delivery.id,
-            "event_type": POST_TYPE,
-            "created_at": datetime.fromtimestamp(delivery.received_at, UTC),
-            "name": data.get("name"),
-            "post_id": data.get("id"),
-            "data": data.get("data"),
-            "chat_id": data.get("chat_id"),
-            "actor": data.get("person"),
-        }
-    )
