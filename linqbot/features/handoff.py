@@ -415,7 +415,7 @@ async def _forwarded(event: Event, name: str | None, send: Callable[[Sequence[Co
 async def _relayed(sending: Awaitable[Sent]) -> bool:
     """Return what `_reaches` returns. Raises Muted if the whole bot has been muted meanwhile, or the chat by an operator."""
     if (status := await _status(sending)) == "muted":
-        raise Muted("The bot is muted. linqbot mute --end --catch-up has the message handled.")
+        raise Muted("The bot is muted. linqbot mute WHO --end --catch-up has the message handled.")
     return status == "accepted"
 
 

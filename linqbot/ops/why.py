@@ -412,7 +412,7 @@ def _ended(case: Case, last: OutcomeRow) -> str:
             after = f" after {last.attempts} attempt{'s' * (last.attempts > 1)}" if last.attempts else ""
             return f"It was given up{by}{after}: {why}{again}"
         case "muted":
-            return f"No handler took it: {why} Such messages are handled with: linqbot mute --end --catch-up"
+            return f"No handler took it: {why} Such messages are handled with: linqbot mute WHO --end --catch-up"
         case "ignored":
             return f"No handler took it: {why}"
         case "retry" | "deferred":
