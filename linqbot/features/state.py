@@ -63,9 +63,6 @@ class State(ABC):
     A model is a pydantic model whose fields all have defaults. A value is stored under the model's qualified name, such
     as `Guest`, or under `name`. Only values that were changed are stored, and only if the turn succeeds.
 
-    Each method raises BotError if a field of the model has no default, or the turn has ended; StateUnreadable if the
-    model cannot read what is stored; and StorageUnavailable if the storage cannot be read: then the turn runs again later.
-
     Args:
         event: The event of the turn.
         store: The store to read from. `ctx.state` is made with that of the bot.
@@ -76,11 +73,29 @@ class State(ABC):
         self._store = store
 
     async def person(self, model: type[M], *, name: str | None = None) -> M:
-        """Return the value about the person who caused the event: in a group, the sender. Raises BotError if there is no person."""
+        """Return the value about the person who caused the event: in a group, the sender.
+
+        Args:
+            model: A pydantic model whose fields all have defaults.
+            name: The name under which the value is stored; None is the model's qualified name.
+        Raises:
+            BotError: the event names no person, a field of the model has no default, or the turn has ended.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read; the turn runs again later.
+        """
         return await self._get(person_scope(self._event), model, name)
 
     async def chat(self, model: type[M], *, name: str | None = None) -> M:
-        """Return the value about the event's chat. Raises BotError if the event belongs to no chat."""
+        """Return the value about the event's chat.
+
+        Args:
+            model: A pydantic model whose fields all have defaults.
+            name: The name under which the value is stored; None is the model's qualified name.
+        Raises:
+            BotError: the event belongs to no chat, a field of the model has no default, or the turn has ended.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read; the turn runs again later.
+        """
         if self._event.chat_id is None:
             raise BotError(f"{self._event.type} belongs to no chat, so it has no state of a chat. Use ctx.state.bot.")
         return await self._get(CHAT + self._event.chat_id, model, name)
@@ -89,6 +104,14 @@ class State(ABC):
         """Return a value that all chats share.
 
         Turns that change it at the same time run again, one after the other. Read it shortly before you change it.
+
+        Args:
+            model: A pydantic model whose fields all have defaults.
+            name: The name under which the value is stored; None is the model's qualified name.
+        Raises:
+            BotError: a field of the model has no default, or the turn has ended.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read; the turn runs again later.
         """
         return await self._get(BOT, model, name)
 
@@ -102,7 +125,13 @@ class State(ABC):
         Example: `async for handle in ctx.state.people(Guest, where=lambda guest: guest.visits > 3):`
 
         Args:
+            model: As for `person`.
+            name: As for `person`.
             where: Gets the value of each person, and returns True for the people to yield; None yields all.
+        Raises:
+            BotError: a field of the model has no default.
+            StateUnreadable: the model cannot read what is stored about one of them.
+            StorageUnavailable: the storage cannot be read.
         """
         name = checked_name(model, name)
         after = ("", "")
@@ -373,7 +402,8 @@ class TurnState(State):
 
         Raises:
             BotError: a value cannot be stored, because a field holds what the model does not allow.
-            StateChanged: another turn has changed a value that an earlier run has stored with a call to come.
+            StateChanged: this run has not come to the call with which an earlier run has stored the value, and another
+                turn has changed it since.
         """
         if self._seen is not None:
             return []

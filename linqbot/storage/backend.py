@@ -485,7 +485,8 @@ class Storage(ABC):
     ) -> list[tuple[int, str, int, float | None, float | None]]:
         """Count the outcomes of spans of `width_s` seconds, by kind. Only the newest 200,000 are counted.
 
-        Returns for each the number of its span, its outcome, the count, and the mean and the most milliseconds.
+        Returns for each the number of its span after `since`, its outcome, the count, and the mean and the most
+        milliseconds.
         """
         return await self._read(lambda db: outcomes.counts(db, since, width_s))
 

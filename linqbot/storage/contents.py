@@ -175,7 +175,14 @@ class Contents(ABC):
         self._role = role
 
     async def __aenter__(self) -> Self:
-        """Open the storage. Raises StorageError if a target holds other rows, or another process uses the database."""
+        """Open the storage.
+
+        Raises:
+            ConfigError: another process serves the file; it is one of another program; or the rights do not suffice.
+            StorageError: another process uses the database; a target holds other rows; or a newer linqbot has written the
+                schema.
+            StorageUnavailable: the storage cannot be read or written.
+        """
         with self._translated():
             await self._open()
         return self

@@ -265,8 +265,9 @@ class SQLiteWriter(Writer):
     def _follow(self) -> IndexChanges:
         """Apply the transaction to the index, and return its changes: the one place where memory follows the disk.
 
-        A file that is not at its path holds the transaction all the same. If it comes back, the same delivery is a
-        duplicate, and a `finish` of the same turn raises LeaseLost.
+        Raises:
+            StorageUnavailable: the file is not at its path. It holds the transaction all the same. If the file comes
+                back, the same delivery is a duplicate, and a `finish` of the same turn raises LeaseLost.
         """
         version, self._version = self._version, None
         self._index.apply(self._changes)
