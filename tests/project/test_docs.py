@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from typing import Any
 
 import click
 import pytest
-import strict_mypy
 from docs_console import Terminal, steps
 from project.test_reference import anchors, built
 
@@ -84,7 +84,9 @@ def test_the_snippets_hold_under_mypy_strict(tmp_path: Path) -> None:
     for name, code in SNIPPETS:
         (tmp_path / (re.sub(r"\W", "_", name) + ".py")).write_text(code)
     (tmp_path / "bot.py").write_text("from linqbot import Bot\n\nbot = Bot()\n")
-    done = strict_mypy.checked(tmp_path, ".")
+    # With the project's own settings, and what `mypy` has learned about linqbot and the frameworks of agents.
+    command = [sys.executable, "-m", "mypy", "--no-explicit-package-bases", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

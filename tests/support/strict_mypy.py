@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CACHE = Path(__file__).parents[2] / ".mypy_cache" / "strict"
-"""Its first run in a checkout reads all of linqbot and the frameworks of agents: about a minute of a processor."""
+"""Its first run in a checkout reads all of linqbot."""
 
 
 def checked(folder: Path, *arguments: str, environ: Mapping[str, str] = os.environ) -> subprocess.CompletedProcess[str]:
