@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from typing import Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -208,47 +207,17 @@ class Proxy:
 def environment_proxy(origin: Origin) -> Proxy | None:
     """Return the proxy that the environment defines for this origin; None for the local machine (the emulator).
 
-    An entry of `NO_PROXY` is a name, which includes its subdomains, an address, or a network such as 10.0.0.0/8. Names
-    and addresses may have a port. A network matches IP addresses only: names are not resolved for it.
+    `NO_PROXY` has names, which include their subdomains, and addresses, each with a port or without.
     """
     if origin.host in LOOPBACK:
         return None
-    from urllib.request import getproxies, getproxies_environment, proxy_bypass
+    from urllib.request import getproxies, proxy_bypass
 
-    if proxy_bypass(origin.host):
-        return None
-    if any(_fits(entry.strip().lower(), origin) for entry in getproxies_environment().get("no", "").split(",")):
+    if proxy_bypass(f"{origin.host}:{origin.port}"):
         return None
     proxies = getproxies()
     url = proxies.get(origin.scheme) or proxies.get("all")
     return _proxy(url) if url else None
-
-
-def _fits(entry: str, origin: Origin) -> bool:
-    if (is_inside := _is_inside(entry, origin.host)) is not None:
-        return is_inside
-    name, _, port = entry.rpartition(":")
-    if not name or not port.isdecimal():
-        return _is_or_is_below(origin.host, entry)
-    if port != str(origin.port):
-        return False
-    is_inside = _is_inside(name, origin.host)
-    return _is_or_is_below(origin.host, name) if is_inside is None else is_inside
-
-
-def _is_inside(network: str, host: str) -> bool | None:
-    """Return True if a host is an address inside a network; None if `network` is not a network but a name."""
-    try:
-        wanted = ip_network(network.removeprefix("[").removesuffix("]"), strict=False)
-    except ValueError:
-        return None
-    address = literal(host)
-    return address is not None and ip_address(address) in wanted
-
-
-def _is_or_is_below(host: str, name: str) -> bool:
-    name, host = name.strip("."), host.removesuffix(".")
-    return name != "" and (host == name or host.endswith(f".{name}"))
 
 
 def _proxy(url: str) -> Proxy:
