@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import gc
-import gzip
 import json
 import re
 import sys
@@ -29,7 +28,7 @@ from linqbot.bot.filters import contains, exact, mentions_bot, replies_to_bot
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.http.addresses import Origin, UnsafeURL, bare_name, disposed_name, target
 from linqbot.client.http.connection import Connection
-from linqbot.client.http.http11 import MalformedResponse, Request, RequestHeaders, unpacked
+from linqbot.client.http.http11 import Request, RequestHeaders
 from linqbot.client.outcome import LONGEST_READ, error_for, is_page, not_linqs
 from linqbot.client.resources.resource import read
 from linqbot.content.message_split import bubbles
@@ -196,11 +195,6 @@ def foreign(text: str) -> object:
     return not_linqs(SEND, 200, {"content-type": text}, "an answer"), is_page({"content-type": text}, text.encode())
 
 
-def unpack(content: bytes) -> None:
-    with suppress(MalformedResponse):
-        unpacked(content, "gzip")
-
-
 class Gone(asyncio.Transport):
     """A transport to nowhere."""
 
@@ -274,14 +268,6 @@ def a_send(text: str) -> object:
     return rules.check("chats.create", {"from": text, "to": [text], "message": {"parts": parts}}, {"limit": text}, {})
 
 
-def empty_members(size: int) -> bytes:
-    return gzip.compress(b"") * (size // 20)
-
-
-def short_members(size: int) -> bytes:
-    return gzip.compress(b"x" * 200) * (size // 32)
-
-
 def split_text(text: str) -> object:
     return bubbles([text], service="SMS")
 
@@ -302,9 +288,6 @@ DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     "an error for many texts": (without_texts, with_many_texts),
     "a foreign answer": (foreign, lambda size: " " * size),
     "a foreign type": (foreign, lambda size: "a/" * (size // 2)),
-    "gzip of empty members": (unpack, empty_members),
-    "gzip of short members": (unpack, short_members),
-    "gzip of one member": (unpack, lambda size: gzip.compress(bytes(size))),
     "a field that comes often": (head, lambda size: b"a:b\r\n" * (size // 5)),
     "a long field": (head, lambda size: b"a:" + b"b" * size),
     "a keep-alive": (head, lambda size: b"keep-alive: " + b"timeout " * (size // 8) + b"\r\n\r\n"),

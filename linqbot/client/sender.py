@@ -343,7 +343,7 @@ def _fields(host: str, credentials: Mapping[str, str]) -> RequestHeaders:
     plain = {
         "Host": host,
         "Accept": "application/json",
-        "Accept-Encoding": "gzip, deflate",
+        "Accept-Encoding": "identity",  # answers are short; one that is packed all the same counts as not Linq's
         "Content-Type": "application/json",
         "User-Agent": _user_agent(),
     }

@@ -26,7 +26,6 @@ from linqbot.client.http.http11 import (
     ServerDisconnectedError,
     StreamedResponse,
     TransportError,
-    unpacked,
 )
 
 IDLE_S: Final = 15.0
@@ -306,15 +305,8 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is None or response.done():
             return
-        fields, content = self._fields, bytes(self._content)
-        self._content = bytearray()
-        try:
-            if content and b"content-encoding" in fields:
-                content = unpacked(content, fields[b"content-encoding"].decode("latin-1"))
-        except MalformedResponse as error:
-            response.set_exception(error)
-        else:
-            response.set_result(Response(self._status, ResponseHeaders(fields), content))
+        content, self._content = bytes(self._content), bytearray()
+        response.set_result(Response(self._status, ResponseHeaders(self._fields), content))
 
     def _fail(self, error: TransportError, cause: BaseException | None = None) -> None:
         error.__cause__ = cause

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as data: requests, responses, header fields, content decoding, and the errors of the transport. No I/O.
+"""HTTP/1.1 as data: requests, responses, header fields, and the errors of the transport. No I/O.
 
 `connection.py` writes and reads them, `pool.py` keeps the connections, and `connector.py` opens them.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
@@ -18,17 +17,7 @@ MAX_HEAD_BYTES: Final = 64 << 10
 """Largest total size of a response's header fields, interim responses and trailers."""
 
 MAX_CONTENT_BYTES: Final = 32 << 20
-"""Largest content of a response, before and after decompression. Linq's longest pages are far smaller."""
-
-MAX_CODINGS: Final = 3
-"""Most content codings of one response. We ask for one; undoing each takes time proportional to the size."""
-
-MAX_MEMBERS: Final = 10_000
-"""Most members of a gzip response. An empty one has 20 bytes and takes microseconds: a million would block the event
-loop."""
-
-_GZIP_MAGIC = b"\x1f\x8b"
-_FIRST_PIECE_BYTES = 512
+"""Largest content of a response. Linq's longest pages are far smaller."""
 
 Content: TypeAlias = bytes | AsyncGenerator[bytes, None] | None
 """The content of a request: bytes, chunks, or nothing."""
@@ -196,52 +185,3 @@ class HttpTransport(Protocol):
         ...
 
     async def aclose(self) -> None: ...
-
-
-def unpacked(content: bytes, encodings: str, max_bytes: int = MAX_CONTENT_BYTES) -> bytes:
-    """Return content after undoing its `Content-Encoding`. An encoding that we did not ask for is left as it is."""
-    codings = [each.strip().lower() for each in encodings.split(",", MAX_CODINGS)]
-    if len(codings) > MAX_CODINGS:
-        raise MalformedResponse(f"the response has more than {MAX_CODINGS} content encodings")
-    for coding in reversed(codings):
-        if coding in {"gzip", "x-gzip"}:
-            content = _gunzipped(content, max_bytes)
-        elif coding == "deflate":
-            # Servers send two formats under this name: zlib, which has a header checksum, and the raw stream.
-            is_zlib = len(content) > 1 and content[0] & 0x0F == 8 and (content[0] << 8 | content[1]) % 31 == 0
-            plain = bytearray()
-            _inflate(memoryview(content), zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS, plain, max_bytes)
-            content = bytes(plain)
-    return content
-
-
-def _gunzipped(content: bytes, max_bytes: int) -> bytes:
-    """Decompress every member of a gzip file, one after the other. Bytes after the last member are padding."""
-    plain, rest = bytearray(), memoryview(content)
-    for _ in range(MAX_MEMBERS):
-        rest = rest[_inflate(rest, 16 + zlib.MAX_WBITS, plain, max_bytes) :]
-        if rest[:2] != _GZIP_MAGIC:
-            return bytes(plain)
-    raise MalformedResponse(f"the response has more than {MAX_MEMBERS} gzip members")
-
-
-def _inflate(packed: memoryview, window: int, plain: bytearray, max_bytes: int) -> int:
-    """Decompress one stream into `plain` and return the number of bytes it took.
-
-    The input is fed in pieces of doubling size. zlib copies the bytes that follow a stream, so with many short streams
-    each one would copy all the others.
-    """
-    inflate = zlib.decompressobj(window)
-    at, piece = 0, _FIRST_PIECE_BYTES
-    while at < len(packed) and not inflate.eof:
-        given = packed[at : at + piece]
-        try:
-            plain += inflate.decompress(given, max_bytes - len(plain) + 1)
-        except zlib.error as error:
-            raise MalformedResponse("the response cannot be decompressed") from error
-        if len(plain) > max_bytes:
-            raise MalformedResponse(f"the response decompresses to more than {max_bytes} bytes")
-        at, piece = at + len(given) - len(inflate.unused_data), piece * 2
-    if packed and not inflate.eof:
-        raise MalformedResponse("the compressed response ends early")
-    return at

@@ -17,7 +17,6 @@ from linqbot.client.http.http11 import (
     Request,
     Response,
     StreamedResponse,
-    unpacked,
 )
 
 
@@ -74,4 +73,4 @@ async def _content(response: StreamedResponse) -> bytes:
         content += chunk
         if len(content) > MAX_CONTENT_BYTES:
             raise MalformedResponse(f"the response is larger than {MAX_CONTENT_BYTES} bytes")
-    return unpacked(bytes(content), response.headers.get("content-encoding", ""))
+    return bytes(content)

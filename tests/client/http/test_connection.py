@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import itertools
 import tracemalloc
 from collections.abc import AsyncGenerator
@@ -197,8 +196,6 @@ async def test_what_is_no_answer_is_named_and_its_connection_ended(subtests: pyt
         (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_CONTENT_BYTES + 1), "is larger than"),
         (CHUNKED + b"1;" + b"x" * MAX_HEAD_BYTES, "head is larger"),
         (CHUNKED + b"0\r\nTrailer: " + b"x" * MAX_HEAD_BYTES, "head is larger"),
-        (said(b"no gzip", "200 OK", "Content-Encoding: gzip"), "decompressed"),
-        (said(gzip.compress(b"abc" * 99)[:-9], "200 OK", "Content-Encoding: gzip"), "ends early"),
     ]
     for answer, words in rows:
         with subtests.test(answer=answer[:60], words=words):
@@ -209,7 +206,7 @@ async def test_what_is_no_answer_is_named_and_its_connection_ended(subtests: pyt
                 assert request.is_sent
                 assert "abc" not in str(caught.value)
                 assert (await pool.send(get(server))).content == b"fine"
-                assert len(server.peers) == (1 if "Content-Encoding" in str(answer) else 2)
+                assert len(server.peers) == 2
 
 
 async def test_an_answer_larger_than_the_limit_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

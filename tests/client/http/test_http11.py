@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
-from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -13,12 +10,10 @@ from hypothesis import strategies as st
 
 from linqbot.client.http.addresses import Origin
 from linqbot.client.http.http11 import (
-    MalformedResponse,
     Request,
     RequestHeaders,
     ResponseHeaders,
     request_target,
-    unpacked,
 )
 
 LINQ = Origin("https", "api.linqapp.com", 443)
@@ -113,66 +108,3 @@ def test_whatever_a_path_holds_it_is_one_word(path: str) -> None:
 def test_a_path_begins_with_a_slash(path: str) -> None:
     with pytest.raises(ValueError, match="slash"):
         request_target(path)
-
-
-@given(content=st.binary(max_size=5000))
-def test_what_was_packed_comes_out_as_it_went_in(content: bytes) -> None:
-    assert unpacked(gzip.compress(content), "gzip") == content
-    assert unpacked(zlib.compress(content), "deflate") == content
-
-
-def test_each_coding_is_unpacked_under_each_of_its_names_and_others_stay_as_they_are() -> None:
-    plain, bare = b"abc" * 99, zlib.compressobj(wbits=-15)
-    for packed, coding in (
-        (gzip.compress(plain), " X-GZIP "),
-        (bare.compress(plain) + bare.flush(), "deflate"),
-        (gzip.compress(zlib.compress(plain)), "deflate, gzip"),
-        (plain, "identity"),
-        (plain, "br"),
-    ):
-        assert unpacked(packed, coding) == plain
-
-
-def test_a_small_answer_does_not_unpack_to_a_large_one() -> None:
-    bomb = gzip.compress(b"\x00" * 2_000_000)
-    with pytest.raises(MalformedResponse, match="more than 1000000 bytes"):
-        unpacked(bomb, "gzip", 1_000_000)
-    assert len(unpacked(bomb, "gzip", 2_000_000)) == 2_000_000
-
-
-@given(garbage=st.binary(max_size=200), encoding=st.sampled_from(["gzip", "deflate", "gzip, deflate"]))
-def test_what_cannot_be_unpacked_is_an_error_of_ours(garbage: bytes, encoding: str) -> None:
-    with suppress(MalformedResponse):
-        unpacked(garbage, encoding)
-
-
-@given(
-    members=st.lists(st.binary(max_size=1500), min_size=1, max_size=20), padding=st.sampled_from([b"", b"\0" * 7, b"x"])
-)
-def test_a_gzip_answer_of_several_members_is_read_whole(members: list[bytes], padding: bytes) -> None:
-    packed = b"".join(gzip.compress(member) for member in members)
-    assert unpacked(packed + padding, "gzip") == b"".join(members)
-    with pytest.raises(MalformedResponse, match="ends early"):
-        unpacked(packed[:-1], "gzip")
-
-
-def test_the_limit_counts_all_members_together() -> None:
-    packed = gzip.compress(bytes(1000)) * 3
-    assert unpacked(packed, "gzip", 3000) == bytes(3000)
-    with pytest.raises(MalformedResponse, match="more than 2999 bytes"):
-        unpacked(packed, "gzip", 2999)
-
-
-def test_a_gzip_answer_of_empty_members_without_end_is_given_up() -> None:
-    with pytest.raises(MalformedResponse, match="more than 10000 gzip members"):
-        unpacked(gzip.compress(b"") * 10_001, "gzip")
-
-
-def test_an_answer_is_unpacked_three_times_at_most() -> None:
-    packed = plain = b"here"
-    for _ in range(3):
-        packed = gzip.compress(packed)
-    assert unpacked(packed, "gzip, x-gzip ,GZIP") == plain
-    for codings in ("gzip, gzip, gzip, gzip", "deflate," * 9_000):
-        with pytest.raises(MalformedResponse, match="more than 3 content encodings"):
-            unpacked(gzip.compress(packed), codings)
