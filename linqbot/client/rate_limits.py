@@ -64,15 +64,14 @@ class RateLimits:
 
     async def _limited(self, call: Call, rate_limit: RateLimit) -> ApiResponse:
         place = rate_limit.rule, _subject(call)
-        now = self.clock.now()
-        # Times to come are those from before the clock was set back.
-        recent = [at for at in self._spent.get(place, ()) if now - rate_limit.window_s < at <= now]
+        now = self.clock.monotonic()
+        recent = [at for at in self._spent.get(place, ()) if at > now - rate_limit.window_s]
         if len(recent) >= rate_limit.max_calls:
             wait_s = recent[-rate_limit.max_calls] + rate_limit.window_s - now
             said = f"{rate_limit.rule}: not sent, because Linq allows this {rate_limit.allowance}. Wait {wait_s:.0f} s."
             raise RateLimited(said, status=429, code=1007, retry_after_s=wait_s, call=call.name)
         response = await self.sender(call)
-        now = self.clock.now()
+        now = self.clock.monotonic()
         for old in [key for key, spent in self._spent.items() if spent[-1] <= now - _LONGEST_WINDOW_S]:
             del self._spent[old]  # outside of every window
         self._spent.setdefault(place, deque(maxlen=rate_limit.max_calls)).append(now)

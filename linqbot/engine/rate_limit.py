@@ -43,8 +43,7 @@ class SendRateLimit:
         self._clock = clock
         # Arrays, because an empty deque takes as much memory as 70 times in an array.
         self._sent: OrderedDict[str, array[float]] = OrderedDict()
-        # The time at which each hold began, and its end.
-        self._held: dict[str, tuple[float, float]] = {}
+        self._held: dict[str, float] = {}  # the end of each hold
 
     def wait_s(self, pair: str | None) -> float:
         """Return the seconds to wait before a call of the pair may be made; 0 if it may be made now."""
@@ -54,16 +53,10 @@ class SendRateLimit:
         is_full = sent is not None and len(sent) == MESSAGES
         if not is_full and pair not in self._held:
             return 0.0
-        now = self._clock.now()
+        now = self._clock.monotonic()
         free_at = sent[0] + WINDOW_S if sent is not None and is_full else 0.0
-        held_at, held_until = self._held.get(pair, (0.0, 0.0))
-        # A time to come is one from before the clock was set back. It must not silence the chat until it has come again.
-        if free_at > now + WINDOW_S:
-            del self._sent[pair]
-            free_at = 0.0
-        if held_until <= now or held_at > now:
+        if (held_until := self._held.get(pair, 0.0)) <= now:
             self._held.pop(pair, None)
-            held_until = 0.0
         return max(held_until - now, free_at - now, 0.0)
 
     def sent(self, pair: str | None) -> None:
@@ -79,13 +72,12 @@ class SendRateLimit:
             self._sent.move_to_end(pair)
             if len(times) == MESSAGES:
                 del times[0]
-        times.append(self._clock.now())
+        times.append(self._clock.monotonic())
 
     def hold(self, pair: str | None, seconds: float) -> None:
         """Hold all sends of the pair for some seconds, after a 429 answer. Other pairs are not affected."""
         if pair is not None:
-            now = self._clock.now()
-            self._held[pair] = now, now + seconds
+            self._held[pair] = self._clock.monotonic() + seconds
 
 
 def pair_of(call: Call) -> str | None:

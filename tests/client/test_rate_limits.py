@@ -66,19 +66,6 @@ async def test_a_call_that_a_wrapper_answers_is_neither_limited_nor_counted() ->
     assert linq.calls == 2
 
 
-async def test_a_clock_that_is_set_back_holds_up_no_call() -> None:
-    linq = Linq()
-    client, clock = client_over(linq)
-    clock.stop_at(7200.0)
-    async with client:
-        await client.chats.share_contact_card(CHAT)
-        clock.stop_at(0.0)
-        await client.chats.share_contact_card(CHAT)
-        with pytest.raises(RateLimited, match="R65"):
-            await client.chats.share_contact_card(CHAT)
-    assert linq.calls == 2
-
-
 async def test_R94_a_card_is_written_three_times_per_line_in_ten_minutes() -> None:
     linq = Linq()
     client, clock = client_over(linq)

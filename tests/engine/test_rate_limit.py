@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.engine.rate_limit import SendRateLimit, pair_of
@@ -58,18 +56,3 @@ def test_calls_that_send_nothing_are_never_held() -> None:
 def test_a_pair_does_not_depend_on_the_order_of_handles() -> None:
     assert pair_of(create("+2", "+3")) == pair_of(create("+3", "+2"))
     assert pair_of(create("+2")) != pair_of(create("+3"))
-
-
-@pytest.mark.parametrize("before", [30, 10])
-def test_a_clock_that_is_set_back_silences_no_chat(before: int) -> None:
-    clock = MovableClock(10_000, frozen=True)
-    rate_limit = SendRateLimit(clock)
-    for _ in range(before):
-        rate_limit.sent(pair_of(send("busy")))
-    rate_limit.hold(pair_of(send("held")), 12)
-    clock.stop_at(2800)
-    for _ in range(30):
-        assert rate_limit.wait_s(pair_of(send("busy"))) == 0
-        rate_limit.sent(pair_of(send("busy")))
-    assert rate_limit.wait_s(pair_of(send("busy"))) == (60 if before == 30 else 0)
-    assert rate_limit.wait_s(pair_of(send("held"))) == 0
