@@ -2,19 +2,16 @@
 
 The rows in the database are the truth. This process remembers the deliveries that it stored last, its leases, and the
 conversations. `Memory.apply` is the one place where they follow a commit. `writer.py` runs the transactions.
-
-A notification is data from outside, and may be unreadable: each user of the database may send on any channel.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Final, TypeAlias, TypeGuard
+from typing import Any, ClassVar, Final, TypeAlias
 
 import asyncpg
 
@@ -388,7 +385,8 @@ class News:
     own: bool  # True if the journal has entries of deliveries that linqbot created
     chats: list[str] | None  # chats whose conversations or mutes changed; None if they are too many to be named
     lanes: list[str] | None  # lanes into which deliveries were put; None if they are too many to be named
-    refused: list[str] | None  # lanes of which a delivery was refused; None if they are too many to be named
+    # Lanes of which a delivery was refused; None if they are too many to be named.
+    refused: list[str] | None = field(default_factory=list)
     # The Unix time since which deliveries of any lane may have been refused; None if there is no such time.
     gap: float | None = None
 
@@ -404,26 +402,8 @@ class News:
 
     @classmethod
     def from_payload(cls, payload: str) -> News | None:
-        """Return the news of a notification; None if it cannot be read, because no linqbot that is known has sent it."""
+        """Return the news of a notification; None if it is of another release, or no linqbot has sent it."""
         try:
-            found = json.loads(payload)
-        except (ValueError, RecursionError):
+            return cls(**json.loads(payload))
+        except (ValueError, TypeError, RecursionError):
             return None
-        if not isinstance(found, dict):
-            return None
-        by, chats, lanes = found.get("by"), found.get("chats", 0), found.get("lanes", 0)
-        # A process of an earlier release names no refused lanes, and no gap.
-        refused, gap = found.get("refused", []), found.get("gap")
-        flags = [found.get(name) for name in ("work", "times", "own")]
-        if not isinstance(by, str) or not all(isinstance(flag, bool) for flag in flags):
-            return None
-        if not all(names is None or _are_names(names) for names in (chats, lanes, refused)):
-            return None
-        if gap is not None and not (isinstance(gap, float) and math.isfinite(gap)):
-            return None
-        work, times, own = map(bool, flags)
-        return cls(by, work, times, own, chats, lanes, refused, gap)
-
-
-def _are_names(value: Any) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)

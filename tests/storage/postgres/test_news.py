@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +10,11 @@ import asyncpg
 import pytest
 from patience import PATIENCE_S
 from postgres_server import empty_storage_url, server_url
-from storage.conftest import NOON, delivery, handle, leased
+from storage.conftest import NOON, delivery, leased
 from structlog.testing import capture_logs
 
 from linqbot.clock import MovableClock
 from linqbot.storage.mutes import Mute
-from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.postgres.transaction import News
@@ -24,37 +22,7 @@ from linqbot.storage.postgres.transaction import News
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
-READABLE: dict[str, object] = {
-    "by": "x",
-    "work": False,
-    "times": False,
-    "own": False,
-    "chats": [],
-    "lanes": [],
-    "refused": [],
-}
-UNREADABLE = [
-    "",
-    "wake up",
-    "[]",
-    "{}",
-    "[" * 5000,
-    *[
-        json.dumps(READABLE | {name: wrong})
-        for name, wrong in [
-            ("by", 1),
-            ("work", 1),
-            ("times", None),
-            ("own", []),
-            ("chats", "c"),
-            ("lanes", [1]),
-            ("lanes", 5),
-            ("refused", "c"),
-            ("gap", "now"),
-            ("gap", float("nan")),
-        ]
-    ],
-]
+UNREADABLE = ["", "wake up", "[]", "{}", "[" * 5000, '{"by": "x", "of_tomorrow": 1}']
 
 
 async def notify(url: str, *payloads: str) -> None:
@@ -65,12 +33,6 @@ async def notify(url: str, *payloads: str) -> None:
             await stranger.execute("SELECT pg_notify($1, $2)", Address.parse(url).channel, payload)
     finally:
         await stranger.close()
-
-
-def test_a_payload_of_another_shape_is_no_news(subtests: pytest.Subtests) -> None:
-    for payload in UNREADABLE:
-        with subtests.test(payload=payload):
-            assert News.from_payload(payload) is None
 
 
 def test_news_that_do_not_fit_name_no_lanes_then_no_chats_and_then_no_refused_lanes() -> None:
@@ -97,30 +59,6 @@ async def test_a_notification_that_cannot_be_read_is_logged_and_everything_is_lo
     assert [line["characters"] for line in logs if line["event"] == "storage.unreadable_notification"] == [
         len(payload) for payload in UNREADABLE
     ]
-
-
-async def test_a_notification_that_cannot_be_read_stops_neither_the_start_nor_a_reconnection(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    url = empty_storage_url("news")
-    remember = processes.remember
-
-    async def noisy(*args: Any) -> None:
-        await remember(*args)
-        await notify(url, *UNREADABLE)
-
-    monkeypatch.setattr(processes, "remember", noisy)
-    async with PostgresStorage(url) as storage:
-        stranger = await asyncpg.connect(server_url())
-        kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
-        await stranger.fetchval(kill, f"linqbot {Address.parse(url).schema}")
-        await stranger.close()
-        async with asyncio.timeout(PATIENCE_S):
-            while storage.trouble is None:
-                await asyncio.sleep(0.01)
-            while storage.trouble is not None:
-                await asyncio.sleep(0.01)
-        await handle(storage, delivery(name="w.1"))
 
 
 async def test_a_mute_of_one_process_is_known_to_another_with_its_next_lease(clock: MovableClock) -> None:
