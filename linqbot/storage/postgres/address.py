@@ -211,7 +211,6 @@ _POOL_FULL = "The connection pool has no connection left: raise its default_pool
 _READ_ONLY = "25006"
 # ENOENT: no server listens at the path of a Unix socket. EAI_AGAIN: the name server does not answer.
 _NO_ROUTE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ENOENT, socket.EAI_AGAIN})
-_FULL = frozenset({"53300", "08P01"})
 # InternalClientError: the connection ended between two steps of an operation.
 _OF_CONNECTIONS = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -245,13 +244,6 @@ def is_away(error: BaseException) -> bool:
     no_route = isinstance(error, OSError) and error.errno in _NO_ROUTE
     several = type(error) is OSError and str(error).startswith("Multiple exceptions")
     return no_route or several or isinstance(error, TimeoutError | ConnectionRefusedError | ConnectionResetError)
-
-
-def is_full(error: BaseException) -> bool:
-    """Return True if the server, or a connection pool in front of it, has no room for a further connection."""
-    # A pool lets the client wait, or refuses it with the code of a protocol violation.
-    full = isinstance(error, asyncpg.PostgresError) and error.sqlstate in _FULL
-    return full or isinstance(error, TimeoutError)
 
 
 def is_known(error: BaseException) -> bool:

@@ -24,7 +24,6 @@ from linqbot.storage.postgres.address import (
     Connection,
     describe,
     is_away,
-    is_full,
     is_known,
     is_lost,
     is_of_closed,
@@ -39,9 +38,6 @@ _SETTLED_S: Final = 1.0
 
 _CLOSE_S: Final = 2.0
 """Seconds that closing a connection may take."""
-
-_FULL_S: Final = 60.0
-"""Seconds after which a further connection is tried again that a server without room has refused."""
 
 _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -70,9 +66,6 @@ class ServerLink:
         self._listener: Connection | None = None
         self._idle: list[Connection] = []
         self._reading: set[Connection] = set()
-        self._returned = asyncio.Event()
-        # The time of the loop until which no further connection is tried, because the server has refused one.
-        self._full_until = 0.0
         self._slots = asyncio.Semaphore(address.connections - 2)
         self._again: asyncio.Task[None] | None = None
         self._is_open = False
@@ -136,7 +129,9 @@ class ServerLink:
                 raise self._refusal()
             connection: Connection | None = None
             try:
-                connection = await self._reader()
+                while self._idle and (connection := self._idle.pop()).is_closed():
+                    connection = None
+                connection = connection or await self._address.connect()
                 self._reading.add(connection)
                 try:
                     yield connection
@@ -147,7 +142,6 @@ class ServerLink:
                     raise
                 finally:
                     self._reading.discard(connection)
-                    self._returned.set()
                     if not connection.is_closed() and not connection.is_in_transaction():
                         self._idle.append(connection)
             except Exception as error:
@@ -214,38 +208,6 @@ class ServerLink:
                 # It ended before it had this listener, which it will not call any more.
                 raise asyncpg.ConnectionDoesNotExistError("the server closed the connection")
 
-    async def _reader(self) -> Connection:
-        """Return a connection that reads: an idle one, or a further one. If the server refuses that, wait for one in use."""
-        now = asyncio.get_running_loop().time
-        while True:
-            while self._idle:
-                connection = self._idle.pop()
-                if not connection.is_closed():
-                    return connection
-            if not self._reading or now() >= self._full_until:
-                try:
-                    return await self._address.connect()
-                except Exception as error:
-                    if not is_full(error) or not (self._reading or self._idle):
-                        raise
-                    self._note_full(error)
-            self._returned.clear()
-            if self._idle or not self._reading:
-                continue
-            with contextlib.suppress(TimeoutError):
-                # The connection in use may be in a VACUUM of many minutes.
-                async with asyncio.timeout(_FULL_S):
-                    await self._returned.wait()
-            if self._writer is None or self.trouble is not None:
-                raise self._refusal()
-
-    def _note_full(self, error: BaseException) -> None:
-        now = asyncio.get_running_loop().time()
-        if now >= self._full_until:
-            # Once for all reads that have asked for a connection at the same time.
-            log.warning("storage.few_connections", storage=self._address.name, error=describe(error))
-        self._full_until = now + _FULL_S
-
     def _on_notification(self, _: object, __: int, ___: str, payload: object) -> None:
         if self._early is None:
             self._heard(str(payload))
@@ -270,7 +232,6 @@ class ServerLink:
         self._writer = self._listener = None
         self._idle.clear()
         self._reading.clear()
-        self._returned.set()
 
 
 STEP_S: Final = 1.0
