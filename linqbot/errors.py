@@ -53,7 +53,7 @@ class with its own `lqb` has both paragraphs, in whatever module it is defined.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 
 class LinqbotError(Exception):
@@ -69,11 +69,6 @@ class LinqbotError(Exception):
 
     lqb: ClassVar[str] = "LQB1000"
     is_final: bool = False
-
-    def __reduce__(self) -> Any:
-        # Python would call the class with the message alone, and several take more, so an error could not be copied or
-        # leave a process of a ProcessPoolExecutor.
-        return _restored, (type(self), self.args), vars(self)
 
 
 class InvalidSignature(LinqbotError):
@@ -636,9 +631,3 @@ class StateChanged(LinqbotError):
         )
         self.scope = scope
         self.name = name
-
-
-def _restored(kind: type[LinqbotError], args: tuple[Any, ...]) -> LinqbotError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    return error
