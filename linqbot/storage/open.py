@@ -33,8 +33,8 @@ def open_storage(
             slashes), `postgresql://user@host/database` (see `PostgresStorage`), or `memory://` (lost when the process
             ends).
     Raises:
-        ConfigError: no storage has such a URL. The message shows the nearest right form. Of the URL it shows only the
-            scheme, because a URL may contain a password.
+        ConfigError: no storage has such a URL. Of it the message shows only the scheme, because it may contain a
+            password.
     """
     openers = register_storage() if openers is None else openers
     opener = openers.get(scheme(url))
@@ -90,20 +90,10 @@ def _postgres(url: str, /, *, clock: Clock | None, serving: bool, keep_days: flo
 
 
 def _advice(url: str, openers: Mapping[str, Opener]) -> str:
-    scheme, colon, rest = url.strip().partition(":")
-    scheme = scheme.lower()
-    if not url.strip():
-        return "The storage URL is empty. Write sqlite:///linqbot.db"
-    if scheme == "memory" or ":memory:" in rest:
-        return "A storage in memory is written memory://"
-    if scheme in {"sqlite", "sqlite3", "file"}:
-        path = rest.partition("?")[0].lstrip("/")
-        slashes = "////" if rest.startswith("////") else "///"
-        return f"A storage in a file is written sqlite:{slashes}{path or 'linqbot.db'}, with no options behind it."
-    if scheme in {"postgresql", "pgsql", "psql", "postgresql+asyncpg", "postgresql+psycopg"}:
-        return "A storage in PostgreSQL is written postgresql://USER@HOST/DATABASE"
-    if not colon or "://" not in url:
-        return f"The storage is a URL, not a path. Write sqlite:///{url.strip()}"
+    wanted = scheme(url)
+    unknown = f"There is no storage for {wanted}:// URLs. " if wanted and wanted not in openers else ""
     others = "".join(f", {name}://" for name in sorted(openers.keys() - {"memory", "postgresql", "sqlite"}))
-    there = "sqlite:///linqbot.db, postgresql:// and memory://"
-    return f"There is no storage for {scheme}:// URLs. There are {there}{others}"
+    return (
+        f"{unknown}A storage URL is written sqlite:///linqbot.db (with four slashes for an absolute path, and no options), "
+        f"postgresql://USER@HOST/DATABASE or memory://{others}."
+    )

@@ -59,20 +59,16 @@ async def test_a_storage_in_memory_keeps_its_content_as_long_as_it_exists_and_sh
         assert (storage.trouble, await storage.entries("w.2")) == (None, [])
 
 
-def test_a_wrong_url_is_answered_with_the_nearest_right_one(subtests: pytest.Subtests) -> None:
+def test_a_wrong_url_is_answered_with_the_right_ones(subtests: pytest.Subtests) -> None:
+    written = "written sqlite:///linqbot.db"
     rows: list[tuple[str, str]] = [
-        ("", "sqlite:///linqbot.db"),
-        ("linqbot.db", "sqlite:///linqbot.db"),
-        ("/var/lib/bot.db", "sqlite:////var/lib/bot.db"),
-        ("sqlite://bot.db", "sqlite:///bot.db"),
-        ("sqlite:bot.db", "sqlite:///bot.db"),
-        ("sqlite:///", "sqlite:///linqbot.db"),
-        ("SQLite:////var/lib/bot.db", "sqlite:////var/lib/bot.db"),
-        ("sqlite3:///bot.db", "sqlite:///bot.db"),
-        ("sqlite:///bot.db?mode=ro", "sqlite:///bot.db,"),
-        ("sqlite:///:memory:", "memory://"),
-        ("memory:", "memory://"),
-        ("psql://bot@db.example/linq", "postgresql://USER@HOST/DATABASE"),
+        ("", written),
+        ("/var/lib/bot.db", written),
+        ("sqlite://bot.db", written),
+        ("sqlite:///", written),
+        ("sqlite:///bot.db?mode=ro", written),
+        ("sqlite:///:memory:", written),
+        ("memory://x", written),
         ("postgresql://bot@db.example/linq?schema=My Bot", "schema"),
         ("postgresql://bot@db.example:port/linq", "postgresql://USER@HOST/DATABASE"),
         ("redis://localhost", "no storage for redis://"),

@@ -20,7 +20,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.nearest import nearest_name
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -90,10 +89,6 @@ class Address:
                 f"its user and its password. {_ADVICE}"
             )
         ours = {key: value for key, value in options if key in _OURS}
-        for key, _ in options:
-            # asyncpg takes any other option for a setting of the server, which alone knows its settings.
-            if key not in _OURS and (near := nearest_name(key, _OURS)) is not None:
-                raise ConfigError(f"The storage URL of PostgreSQL has the unknown option {key}. Did you mean {near}?")
         schema = ours.get("schema", "linqbot")
         if not _SCHEMA.fullmatch(schema) or schema in _TAKEN:
             raise ConfigError(
