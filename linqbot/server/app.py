@@ -31,7 +31,7 @@ from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
-from linqbot.errors import BotError, ConfigError
+from linqbot.errors import ConfigError
 from linqbot.features.asking.admission import after_timeouts, log_unresumable
 from linqbot.features.gaps import Gaps, Outages, end_downtime
 from linqbot.features.posts import Poster
@@ -121,10 +121,8 @@ def create_app(
     Raises:
         ConfigError: there is no secret, or a secret is not base64; a required plugin failed; or the storage cannot be shared
             with processes of other roles.
-        BotError: a handler can never run; middleware returns no function; or `bot`, `client` or `storage` is a text or
-            a class.
+        BotError: a handler can never run, or middleware returns no function.
     """
-    _check_kinds(bot, client, storage, secrets)
     _check_role(role, storage)
     known = KnownSecrets(secrets, SecretFile(secret_file) if secret_file else None)
     clock = clock or SystemClock()
@@ -310,21 +308,6 @@ def running(app: Starlette) -> AbstractAsyncContextManager[object]:
         `async with running(linq): yield` in the lifespan of the outer app.
     """
     return app.router.lifespan_context(app)
-
-
-def _check_kinds(bot: object, client: object, storage: object, secrets: object) -> None:
-    wanted = (
-        ("bot", bot, "a Bot: bot = Bot()"),
-        ("client", client, "a Client: Client(api_key)"),
-        ("storage", storage, 'a storage: SQLiteStorage("linqbot.db")'),
-    )
-    for name, given, kind in wanted:
-        # Not the value itself: a text may be the API key.
-        if given is None or isinstance(given, str | type):
-            shown = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
-            raise BotError(f"create_app({name}=…) takes {kind}, not {shown}.")
-    if isinstance(secrets, str):
-        raise ConfigError("create_app(secrets=…) takes a list of secrets, not one text. Write: secrets=[…]")
 
 
 def _check_role(role: Role, storage: Storage) -> None:

@@ -130,7 +130,7 @@ class KnownSecrets:
     """
 
     def __init__(self, given: Sequence[str], file: SecretFile | None = None) -> None:
-        self._given = tuple(Secret.parse(each) for each in given)
+        self._given = tuple(Secret.parse(each) for each in ([given] if isinstance(given, str) else given))
         self._file = file
         self._stamp = file.stamp() if file else None
         self._refreshed_at = 0.0

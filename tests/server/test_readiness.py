@@ -22,7 +22,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.clock import MovableClock
 from linqbot.engine import worker
-from linqbot.errors import LaneFull, LinqbotError, StorageBusy, StorageError, StorageUnavailable
+from linqbot.errors import LaneFull, StorageBusy, StorageError, StorageUnavailable
 from linqbot.features.gaps import CATCH_UP_TYPE
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
@@ -310,24 +310,6 @@ async def test_a_bot_is_not_ready_when_its_file_is_gone_though_nothing_was_deliv
         (tmp_path / "away").rename(path)
         await door.until_ready()
         assert await door.deliver() == 200
-
-
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        ({"bot": Bot}, "create_app(bot=…) takes a Bot: bot = Bot(), not the class Bot."),
-        ({"client": "token-that-must-not-show"}, "create_app(client=…) takes a Client: Client(api_key), not str."),
-        ({"storage": "sqlite:///x.db"}, 'create_app(storage=…) takes a storage: SQLiteStorage("linqbot.db"), not str.'),
-        ({"storage": MemoryStorage}, "not the class MemoryStorage."),
-        ({"secrets": SECRET}, "create_app(secrets=…) takes a list of secrets, not one text."),
-    ],
-)
-def test_an_app_of_the_wrong_parts_is_refused_and_the_part_is_named(wrong: dict[str, Any], says: str) -> None:
-    parts: dict[str, Any] = {"bot": Bot(), "client": Linq().client, "storage": MemoryStorage(), "secrets": [SECRET]}
-    with pytest.raises(LinqbotError) as refused:
-        create_app(**parts | wrong)
-    assert says in str(refused.value)
-    assert "token-that-must-not-show" not in str(refused.value)
 
 
 class Shared(Failing):
