@@ -7,7 +7,7 @@ required: a required plugin fails closed, so the call is not made (`plugins/guar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from inspect import isawaitable
 
 from linqbot.client.call import ApiResponse, Call, Run
@@ -25,7 +25,7 @@ class Outbound:
 
     def __init__(self, plugins: Plugins) -> None:
         self.plugins = plugins
-        asked = plugins.ask("register_outbound", _middleware)
+        asked = plugins.ask("register_outbound", plain_functions)
         self._around = [(impl.plugin, wrap) for impl, added in asked for wrap in added]
         self.is_empty = not self._around
         checks = plugins.ask("register_broadcast_checks", plain_functions)
@@ -126,17 +126,3 @@ def _api_response(given: object) -> ApiResponse:
 def _refuse_awaitable(given: object) -> None:
     if isawaitable(given):
         raise WrongUse("it returned an awaitable, which would not be awaited. Write it as a plain def.")
-
-
-def _middleware(given: Iterable[Callable[[Run], Run]]) -> list[Callable[[Run], Run]]:
-    """Return the middleware that a hook gave. Each is tried once, so that a wrong one fails here and not at a call."""
-    added = plain_functions(given)
-    for wrap in added:
-        if not callable(wrapped := wrap(_untried)):
-            what = "nothing" if wrapped is None else f"a {type(wrapped).__name__}"
-            raise TypeError(f"{getattr(wrap, '__qualname__', 'it')} returned {what}, and must return a function")
-    return added
-
-
-async def _untried(call: Call) -> ApiResponse:
-    raise AssertionError(f"{call.name} was called before any call was made")

@@ -452,35 +452,6 @@ async def test_middleware_with_a_mistake_is_disabled_with_what_to_write_and_the_
     assert why in harness.status()
 
 
-def around(run: Run) -> None:
-    """Middleware that forgets to return a function."""
-
-
-async def around_async(run: Run) -> Run:
-    return run
-
-
-@pytest.mark.parametrize(
-    ("wrap", "why"),
-    [
-        (around, "TypeError: around returned nothing, and must return a function"),
-        (around_async, "TypeError: around_async is async, and must be a plain def"),
-        (lambda: None, "takes 0 positional arguments but 1 was given"),
-    ],
-)
-def test_a_factory_that_cannot_wrap_a_call_fails_at_the_start(wrap: Any, why: str) -> None:
-    class Policy:
-        name = "policy"
-
-        @hookimpl
-        def register_outbound(self) -> Any:
-            return [wrap]
-
-    plugins = load([Policy])
-    Outbound(plugins)
-    assert why in plugins.report()["policy"]
-
-
 async def check_later(name: str, people: list[str]) -> None:
     raise AssertionError("it is never awaited")
 
