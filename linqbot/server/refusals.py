@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final, get_args
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -63,28 +63,22 @@ class Refusals:
     refused: tuple[RefusalCount, ...]
 
 
-Later: TypeAlias = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
-"""Calls a function after a number of seconds."""
-
-
 class RefusalRecord:
     """Counts refused deliveries, and writes the counts to a file, if there is one, from `open` to `close`.
 
-    `later` calls a function after a number of seconds. `forged` is the number of deliveries without a valid signature
-    that this process has refused.
+    `forged` is the number of deliveries without a valid signature that this process has refused.
     """
 
-    def __init__(self, path: Path | None, clock: Clock, *, later: Later | None = None) -> None:
+    def __init__(self, path: Path | None, clock: Clock) -> None:
         self.forged = 0
         self._path = path
         self._clock = clock
-        self._later = later or _later
         self._started_at = clock.now()
         self._refused: dict[tuple[Reason, str | None], RefusalCount] = {}
         self._is_open = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._has_news = False
+        self._pause: asyncio.TimerHandle | None = None  # between two writes
         self._writing: asyncio.Future[None] | None = None
-        self._written_at = 0.0
 
     def open(self) -> None:
         """Continue the record of an earlier server. Call it once this process owns the storage."""
@@ -95,7 +89,7 @@ class RefusalRecord:
             if each.last_at > self._clock.now() - KEEP_S:
                 self._refused.setdefault((each.reason, each.subscription_id), each)
         self._is_open = True
-        self._plan()
+        self._write()
 
     def note(self, reason: Reason, subscription_id: str | None = None) -> None:
         now = self._clock.now()
@@ -105,32 +99,28 @@ class RefusalRecord:
             each = self._refused[reason, subscription_id] = RefusalCount(reason, subscription_id, 0, now, now)
         each.count += 1
         each.last_at = now
-        self._plan()
+        self._has_news = True
+        if self._is_open and self._pause is None:
+            self._write()
 
     async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._pause is not None:
+            self._pause.cancel()
         if self._writing is not None:
             await self._writing
-        if self._is_open and self._timer is not None:
+        if self._is_open and self._has_news:
             await asyncio.to_thread(_write, self._path, self._text())
-        self._is_open, self._timer = False, None
+        self._is_open = False
 
-    def _plan(self) -> None:
-        if self._is_open and self._timer is None:
-            since_s = self._clock.now() - self._written_at
-            # A clock that was set back must not stop the writes.
-            self._timer = self._later(WRITE_EVERY_S - since_s if 0 <= since_s < WRITE_EVERY_S else 0.0, self._begin)
-
-    def _begin(self) -> None:
-        self._timer = None
-        if self._writing is not None and not self._writing.done():
-            self._timer = self._later(WRITE_EVERY_S, self._begin)  # the disk is slow
-            return
-        self._written_at = self._clock.now()
+    def _write(self) -> None:
+        self._has_news, self._pause = False, _later(WRITE_EVERY_S, self._end_pause)
         # In a thread: a disk that hangs must not block the event loop.
-        write = partial(_write, self._path, self._text())
-        self._writing = asyncio.get_running_loop().run_in_executor(None, write)
+        self._writing = asyncio.get_running_loop().run_in_executor(None, _write, self._path, self._text())
+
+    def _end_pause(self) -> None:
+        self._pause = None
+        if self._has_news:
+            self._write()
 
     def _text(self) -> str:
         content = {"started_at": self._started_at, "refused": [asdict(each) for each in self._refused.values()]}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -19,7 +17,7 @@ from linqbot.hookspecs import hookimpl
 from linqbot.linq.signatures import sign, sign_probe
 from linqbot.plugins.loading import load
 from linqbot.server.app import create_app, running
-from linqbot.server.refusals import KEEP_S, WRITE_EVERY_S, RefusalRecord, read
+from linqbot.server.refusals import KEEP_S, RefusalRecord, read
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage.sqlite.memory import MemoryStorage
 
@@ -30,32 +28,13 @@ OTHER = "whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUI="
 NOON = 1_800_000_000.0
 
 
-class Timers:
-    """Timers that fire when a test says so."""
-
-    def __init__(self) -> None:
-        self.due: list[tuple[float, Callable[[], None]]] = []
-
-    def __call__(self, after_s: float, function: Callable[[], None], /) -> asyncio.TimerHandle:
-        self.due.append((after_s, function))
-        return asyncio.get_running_loop().call_later(3600, lambda: None)
-
-    async def fire(self) -> float:
-        (after_s, function), *self.due = self.due
-        function()
-        return after_s
-
-
-async def test_a_record_holds_counts_and_times_by_reason_and_a_flood_is_written_seldom(tmp_path: Path) -> None:
-    path, clock, timers = tmp_path / "record.json", MovableClock(NOON, frozen=True), Timers()
-    record = RefusalRecord(path, clock, later=timers)
+async def test_a_record_holds_counts_and_times_by_reason(tmp_path: Path) -> None:
+    path, clock = tmp_path / "record.json", MovableClock(NOON, frozen=True)
+    record = RefusalRecord(path, clock)
     record.open()
-    assert await timers.fire() == 0
     for _ in range(1000):
         record.note("forged")
     record.note("busy")
-    assert len(timers.due) == 1
-    assert await timers.fire() == WRITE_EVERY_S
     clock.advance(10)
     record.note("forged", "sub-1")
     await record.close()
@@ -87,21 +66,12 @@ async def test_a_later_server_continues_the_record_without_what_is_old(tmp_path:
     assert [each.reason for each in again.refused] == ["busy"]
 
 
-async def test_a_folder_that_cannot_be_written_and_a_clock_that_goes_back_are_no_problem(tmp_path: Path) -> None:
-    clock = MovableClock(NOON, frozen=True)
-    record = RefusalRecord(tmp_path / "missing" / "record.json", clock)
+async def test_a_folder_that_cannot_be_written_is_no_problem(tmp_path: Path) -> None:
+    record = RefusalRecord(tmp_path / "missing" / "record.json", MovableClock(NOON, frozen=True))
     record.open()
     record.note("forged")
     await record.close()
     assert not (tmp_path / "missing").exists()
-    timers = Timers()
-    record = RefusalRecord(tmp_path / "record.json", clock, later=timers)
-    record.open()
-    await timers.fire()
-    clock.advance(-86_400)
-    record.note("forged")
-    assert timers.due[0][0] == 0
-    await record.close()
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"started_at": 1, "refused": [{"reason": "?"}]}', '{"started_at": 1, "refused": 1}'])  # fmt: skip
