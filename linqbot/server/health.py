@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -87,7 +87,7 @@ Check = Callable[[], Awaitable[str | None]]
 
 def routes(plugins: Plugins, running: Running) -> list[BaseRoute]:
     """Return the routes of all plugins, those of each under `/plugins/<name>`. Raises ConfigError as `Checks` does."""
-    asked = plugins.ask("register_routes", _routes, running=running)
+    asked = plugins.ask("register_routes", list[BaseRoute], running=running)
     return [Mount(f"/plugins/{impl.plugin.name}", app=_Mounted(impl.plugin, added)) for impl, added in asked]
 
 
@@ -110,7 +110,7 @@ class Checks:
     """The health checks of all plugins. Raises ConfigError if a required plugin failed."""
 
     def __init__(self, plugins: Plugins, running: Running) -> None:
-        asked = plugins.ask("register_health_checks", _checks, running=running)
+        asked = plugins.ask("register_health_checks", dict[str, Check], running=running)
         self._checks = [(impl.plugin, name, check) for impl, added in asked for name, check in added.items()]
 
     async def run(self) -> tuple[dict[str, str], bool]:
@@ -178,20 +178,6 @@ async def _problem(check: Check) -> str | None:
     if problem is None or isinstance(problem, str):
         return problem
     return f"returned a {type(problem).__name__}, and must return the problem as a text, or None"
-
-
-def _routes(given: Iterable[BaseRoute]) -> list[BaseRoute]:
-    routes = list(given)
-    if wrong := next((each for each in routes if not isinstance(each, BaseRoute)), None):
-        raise TypeError(f"a {type(wrong).__name__} is not a Starlette route")
-    return routes
-
-
-def _checks(given: Mapping[str, Check]) -> dict[str, Check]:
-    checks = dict(given)
-    if wrong := next((name for name, check in checks.items() if not callable(check)), None):
-        raise TypeError(f"the check {wrong} cannot be called")
-    return checks
 
 
 @dataclass(slots=True)

@@ -156,10 +156,9 @@ async def test_a_plugins_routes_are_under_its_name_until_it_is_disabled() -> Non
 
 
 @pytest.mark.parametrize("hook", ["register_routes", "register_health_checks"])
-@pytest.mark.parametrize("given", [None, ["text"], {"check": "text"}])
-async def test_a_plugin_that_adds_something_else_than_routes_and_checks_is_disabled(hook: str, given: Any) -> None:
-    def add() -> Any:
-        return given
+async def test_a_plugin_that_adds_neither_routes_nor_checks_is_disabled(hook: str) -> None:
+    def add() -> None:
+        pass
 
     plugin = type("Adds", (), {"name": "adds"})()
     setattr(plugin, hook, hookimpl(add))
