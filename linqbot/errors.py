@@ -85,7 +85,7 @@ class InvalidSignature(LinqbotError):
 
 
 class StaleSignature(InvalidSignature):
-    """A genuine signature is more than `tolerance_s` older or newer than the server's clock. It was answered 503.
+    """A genuine signature is more than 300 s older or newer than the server's clock. It was answered 503.
 
     Why: The clock of this machine is wrong, or the delivery was held up for more than five minutes.
     To do: Set the clock, and keep it correct with NTP. Linq delivers again, so nothing is lost until then.

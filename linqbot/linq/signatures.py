@@ -136,7 +136,7 @@ def is_probe(headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret],
     if not given or not _any_fits((_probe_digest(each, webhook_id, timestamp, body) for each in secrets), given):
         return False
     try:
-        _near(timestamp, now, TOLERANCE_S)
+        _near(timestamp, now)
     except StaleSignature:
         return False
     return True
@@ -148,7 +148,6 @@ def verify(
     secrets: Sequence[Secret],
     *,
     now: float,
-    tolerance_s: int = TOLERANCE_S,
     allow_legacy: bool = False,
 ) -> Verified:
     """Verify that `body` was signed with one of our secrets, at a time close to `now`.
@@ -158,15 +157,14 @@ def verify(
         body: The raw bytes as received; a body that was parsed and encoded again has another signature.
         secrets: Several while a secret is being rotated; any of them may match.
         now: Unix seconds of the wall clock.
-        tolerance_s: Largest allowed distance between the signed time and `now`, in either direction.
         allow_legacy: Accept the older pair of headers if `webhook-signature` is absent.
     Raises:
-        StaleSignature: The signature is genuine, but was made more than `tolerance_s` from `now`.
+        StaleSignature: The signature is genuine, but was made more than `TOLERANCE_S` from `now`.
         InvalidSignature: A header is missing, or no secret matches.
     """
     signature = headers.get("webhook-signature")
     if signature is None and allow_legacy and "x-webhook-signature" in headers:
-        return _verify_legacy(headers, body, secrets, now, tolerance_s)
+        return _verify_legacy(headers, body, secrets, now)
     webhook_id = headers.get("webhook-id")
     timestamp = headers.get("webhook-timestamp")
     if not (signature and webhook_id and timestamp):
@@ -180,12 +178,10 @@ def verify(
             "The signature matches none of our secrets. If the subscription was created again, "
             "the bot needs its new secret. See: linqbot check"
         )
-    return Verified(webhook_id, signed_id=True, timestamp=_near(timestamp, now, tolerance_s))
+    return Verified(webhook_id, signed_id=True, timestamp=_near(timestamp, now))
 
 
-def _verify_legacy(
-    headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret], now: float, tolerance_s: int
-) -> Verified:
+def _verify_legacy(headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret], now: float) -> Verified:
     timestamp = headers.get("x-webhook-timestamp", "")
     given = headers["x-webhook-signature"].removeprefix("sha256=").encode("latin-1", "replace")
     content = timestamp.encode("latin-1", "replace") + b"." + body
@@ -193,7 +189,7 @@ def _verify_legacy(
     keys = (key for secret in secrets for key in (secret.shown, secret.key))
     if not _any_fits((hmac.digest(key, content, "sha256").hex().encode() for key in keys), [given]):
         raise InvalidSignature("The X-Webhook-Signature header matches none of our secrets.")
-    return Verified(headers.get("webhook-id", ""), signed_id=False, timestamp=_near(timestamp, now, tolerance_s))
+    return Verified(headers.get("webhook-id", ""), signed_id=False, timestamp=_near(timestamp, now))
 
 
 def _content(webhook_id: str, timestamp: str, body: bytes) -> bytes:
@@ -213,16 +209,16 @@ def _any_fits(wanted: Iterable[bytes], given: Sequence[bytes]) -> bool:
     return False
 
 
-def _near(timestamp: str, now: float, tolerance_s: int) -> int:
+def _near(timestamp: str, now: float) -> int:
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 15):
         raise StaleSignature("The signed timestamp is not a number of seconds, so its age is unknown.", age_s=0.0)
     at = int(timestamp)
     age_s = now - at
     # Our clock in whole seconds, like the sender's: a difference of exactly 300 s must be accepted.
-    if abs(int(now) - at) > tolerance_s:
+    if abs(int(now) - at) > TOLERANCE_S:
         raise StaleSignature(
             f"The signature is genuine but was made {abs(age_s):.0f} s {'ago' if age_s > 0 else 'from now'}; "
-            f"{tolerance_s} s are allowed. Check this machine's clock.",
+            f"{TOLERANCE_S} s are allowed. Check this machine's clock.",
             age_s=age_s,
         )
     return at
