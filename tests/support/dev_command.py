@@ -1,4 +1,4 @@
-"""Runs `linqbot dev` with a bot's file that is saved again and again, for browser tests and `benchmarks/page.py`."""
+"""Runs `linqbot dev` with a bot's file that is saved again and again, for browser tests."""
 
 from __future__ import annotations
 
