@@ -32,7 +32,6 @@ IDLE_S: Final = 15.0
 """Longest idle time in seconds after which a connection is used again, unless the server's `Keep-Alive` is shorter."""
 
 _EMPTY = frozenset({204, 304})
-_BODILESS = frozenset({"HEAD", "CONNECT"})
 _CHUNK_BYTES = 1 << 20
 _KEPT_FOR = re.compile(rb"timeout\s*=\s*(\d{1,9})", re.IGNORECASE)
 
@@ -146,7 +145,7 @@ class Connection(asyncio.Protocol):
             raise ConnectFailed("the connection ended before anything was sent")
         self._response = response = self._loop.create_future()
         self.is_clean = self._is_read = self._until_end = False
-        self._is_bodiless = request.method in _BODILESS
+        self._is_bodiless = request.method == "CONNECT"
         self._received = self._size = self._status = 0
         # A list of chunks would need 43 bytes of memory for two bytes of content, the shortest chunk.
         self._content = bytearray()

@@ -17,7 +17,7 @@ from typing import Final
 
 import asyncpg
 
-from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.errors import ConfigError
 from linqbot.storage import conversations
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.postgres.address import Address, Connection, reason_of, translated
@@ -87,10 +87,7 @@ async def schema_of(connection: Connection, address: Address) -> int:
     """Return the number of the newest schema that was applied; 0 if there is none. Raises NewerSchema for an unknown one."""
     if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{address.schema}".meta'):
         return 0
-    value = await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'")  # noqa: S608 - checked name
-    if value is None:
-        raise StorageUnavailable(f"{address.name} is damaged: its table meta has lost its rows. Restore a backup.")
-    have = int(value)
+    have = int(await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'"))  # noqa: S608 - checked name
     newest = newest_schema()
     if have > newest:
         raise NewerSchema(

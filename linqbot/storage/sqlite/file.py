@@ -152,7 +152,7 @@ def translated(path: Path, what: str) -> Iterator[None]:
         raise unusable(path, error, f"{what}: {error}.") from error
 
 
-def _damaged(path: Path, reason: sqlite3.Error | str) -> StorageUnavailable:
+def _damaged(path: Path, reason: sqlite3.Error) -> StorageUnavailable:
     return StorageUnavailable(f"{path.name} is damaged: {reason}. Restore a backup, as docs/storage.md says.")
 
 
@@ -214,12 +214,10 @@ def newest_schema() -> int:
     return max(schemas())
 
 
-def install_of(db: sqlite3.Connection, path: Path) -> str:
-    """Return the 128 random bits that were created with the file, in hex. Raises StorageUnavailable if they are gone."""
-    row = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
-    if row is None:
-        raise _damaged(path, "its table meta has lost its rows")
-    return str(row[0])
+def install_of(db: sqlite3.Connection) -> str:
+    """Return the 128 random bits that were created with the file, in hex."""
+    (install,) = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
+    return str(install)
 
 
 def register_adapters() -> None:

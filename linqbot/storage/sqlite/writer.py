@@ -192,7 +192,7 @@ class SQLiteWriter(Writer):
                 self.place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
-                return file.install_of(self._db, self._path)
+                return file.install_of(self._db)
         except BaseException:
             self._db.close()
             raise

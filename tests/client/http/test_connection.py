@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import tracemalloc
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -84,28 +83,6 @@ async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
         assert len(server.peers) == 2
 
 
-@pytest.mark.slow
-async def test_an_answer_in_the_shortest_chunks_takes_a_few_times_its_size() -> None:
-    chunks = b"2\r\nab\r\n" * (1 << 17)
-
-    async def play(peer: Peer) -> None:
-        await peer.request()
-        await peer.say(CHUNKED)
-        for begin in range(0, len(chunks), 1 << 14):
-            await peer.say(chunks[begin : begin + (1 << 14)])
-        await peer.say(b"0\r\n\r\n")
-
-    async with raw(play) as server, pooled(server) as pool:
-        tracemalloc.start()
-        try:
-            answer = await pool.send(get(server))
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-    assert answer.content == b"ab" * (1 << 17)
-    assert peak < 5 * len(answer.content)
-
-
 async def test_a_streamed_answer_waits_at_the_server_until_it_is_read_and_may_be_larger_than_any_other() -> None:
     megabyte, count = bytes(1 << 20), (MAX_CONTENT_BYTES >> 20) + 1
     written = 0
@@ -131,18 +108,6 @@ async def test_a_streamed_answer_waits_at_the_server_until_it_is_read_and_may_be
         await connection.lost
     assert sum(sizes) == count << 20
     assert max(sizes) <= 1 << 20
-
-
-@pytest.mark.parametrize("status", ["200 OK", "404 No"])
-async def test_the_answer_to_head_has_no_content_whatever_its_length_says(status: str) -> None:
-    async def play(peer: Peer) -> None:
-        await peer.request()
-        await peer.say(f"HTTP/1.1 {status}\r\nContent-Length: 50\r\n\r\n".encode())
-        await peer.reader.read()
-
-    async with raw(play) as server, pooled(server) as pool:
-        response = await pool.send(get(server, method="HEAD"))
-        assert (response.content, response.headers["CONTENT-LENGTH"]) == (b"", "50")
 
 
 async def test_fields_that_come_twice_are_one_list_and_found_in_any_case() -> None:
@@ -402,19 +367,6 @@ async def test_an_answer_before_the_upload_ends_is_the_answer_and_the_rest_is_no
         assert (response.status, response.content, ended) == (413, b"too large", [True])
         await pool.send(get(server))
         assert len(server.peers) == 2, "half a request was on that connection"
-
-
-async def test_an_answer_before_content_at_once_is_read_leaves_no_connection_behind() -> None:
-    async def refuse(peer: Peer) -> None:
-        await peer.reader.readuntil(b"\r\n\r\n")
-        await peer.say(said(b"too large", "413 No"))
-        await asyncio.Event().wait()
-
-    async with raw(refuse) as server, pooled(server) as pool:
-        response = await pool.send(get(server, method="POST", content=b"x" * 30_000_000))
-        assert response.status == 413
-        await pool.send(get(server))
-        assert len(server.peers) == 2
 
 
 async def test_a_source_that_breaks_ends_the_connection_and_its_error_comes_through() -> None:

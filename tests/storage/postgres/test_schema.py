@@ -94,16 +94,6 @@ async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(url: str) -> 
         assert any("Index Cond: (" in line and "lane = " in line for line in plan), plan
 
 
-async def test_a_schema_that_has_lost_the_rows_about_itself_is_damaged() -> None:
-    url = with_schema("lost_rows")
-    async with PostgresStorage(url):
-        pass
-    execute(server_url(), "DELETE FROM lost_rows.meta")
-    with pytest.raises(StorageUnavailable, match="is damaged: its table meta has lost its rows"):
-        async with PostgresStorage(url):
-            pass
-
-
 async def test_a_command_creates_no_schema() -> None:
     with pytest.raises(ConfigError, match="There is no storage yet"):
         async with PostgresStorage(with_schema("missing"), serving=False):
@@ -205,13 +195,6 @@ async def test_a_command_does_not_wait_for_a_server_that_is_not_there() -> None:
     with pytest.raises(StorageUnavailable):
         async with PostgresStorage("postgresql://bot:hunter2@127.0.0.1:1/linq", serving=False):
             pass
-
-
-async def test_a_storage_that_is_not_open_refuses_everything(url: str) -> None:
-    storage = PostgresStorage(url)
-    for call in (lambda: storage.put(delivery()), storage.depth, lambda: storage.take(1, lease_s=60)):
-        with pytest.raises(StorageUnavailable, match="not open"):
-            await call()
 
 
 async def test_a_reason_with_characters_that_postgresql_cannot_hold_is_stored_without_them(

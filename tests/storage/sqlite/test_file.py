@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 import sqlite3
@@ -13,9 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from importlib.resources import files
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from patience import PATIENCE_S
@@ -26,7 +23,6 @@ from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.storage import timers
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Commit
-from linqbot.storage.postgres import migrate
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.transaction import SQLiteReader
@@ -67,14 +63,6 @@ async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(path: Path) -
     assert len(plans) == 2
     for plan in plans:
         assert "SEARCH timer USING INDEX timer_by_lane (lane=?" in plan[0], plan
-
-
-def test_every_schema_file_has_a_number_of_its_own() -> None:
-    for schemas, package in ((file.schemas(), "sqlite"), (migrate.schemas(), "postgres")):
-        numbered = [
-            each.name for each in (files(f"linqbot.storage.{package}") / "schema").iterdir() if each.name[0] == "0"
-        ]
-        assert len(schemas) == len(numbered), sorted(numbered)
 
 
 async def test_a_second_server_is_refused_with_the_process_that_serves(path: Path) -> None:
@@ -224,13 +212,6 @@ async def test_a_file_with_a_second_name_is_refused(path: Path) -> None:
     await opened_and_closed(path)
 
 
-async def test_a_file_that_has_lost_the_rows_about_itself_is_damaged(path: Path) -> None:
-    await opened_and_closed(path)
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("DELETE FROM meta")
-    assert str(await refusal(path)).startswith("bot.db is damaged: its table meta has lost its rows. Restore a backup")
-
-
 def test_a_newer_schema_is_refused(path: Path) -> None:
     asyncio.run(opened_and_closed(path))
     with sqlite3.connect(path) as db:
@@ -309,13 +290,6 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> 
     db.close()
 
 
-def test_a_failed_opening_leaves_no_lock(path: Path) -> None:
-    path.write_bytes(b"Dear diary, " * 100)
-    asyncio.run(refusal(path))
-    path.unlink()
-    asyncio.run(opened_and_closed(path))
-
-
 def test_the_error_names_a_missing_folder(tmp_path: Path) -> None:
     error = asyncio.run(refusal(tmp_path / "missing" / "bot.db"))
     assert isinstance(error, ConfigError)
@@ -376,31 +350,11 @@ async def test_a_folder_that_may_not_be_written_is_named_with_what_to_do() -> No
             pass
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the file /dev/full, which is a full disk")
-async def test_a_start_on_a_full_disk_names_the_lock_that_cannot_be_written(path: Path) -> None:
-    path.with_name(path.name + ".lock").symlink_to("/dev/full")
-    with pytest.raises(StorageUnavailable, match=r"^The lock .*\.lock cannot be written: No space left on device\.$"):
-        async with SQLiteStorage(path):
-            pass
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="there no process can limit the size of its files")
 async def test_a_new_file_without_room_next_to_it_is_refused_and_opened_once_there_is_room(path: Path) -> None:
     with largest_file(10_000):
         error = await refusal(path)
     assert str(error) == f"The storage file {path} cannot be opened: disk I/O error."
-    await opened_and_closed(path)
-
-
-async def test_a_server_that_stops_while_its_disk_fails_keeps_no_lock(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> NoReturn:
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    async with SQLiteStorage(path):
-        monkeypatch.setattr(os, "ftruncate", fail)
-    monkeypatch.undo()
     await opened_and_closed(path)
 
 
