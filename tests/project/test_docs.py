@@ -103,16 +103,6 @@ def test_a_console_prints_what_its_page_shows(page: Path, tmp_path: Path) -> Non
         terminal.close()
 
 
-@pytest.mark.process
-def test_a_console_with_other_output_than_its_page_is_found(tmp_path: Path) -> None:
-    (right,) = steps("```console\n$ printf 'one\\ntwo\\nthree\\n'\none\n…\nth…\n```\n")
-    (wrong,) = steps("```console\n$ printf 'one\\ntwo\\n'\none\n```\n")
-    terminal = Terminal(tmp_path)
-    terminal.do(right)
-    with pytest.raises(AssertionError, match="and the page shows"):
-        terminal.do(wrong)
-
-
 def test_commands_of_a_page_are_valid(subtests: pytest.Subtests) -> None:
     for page in WRITTEN:
         with subtests.test(page=page):
@@ -128,12 +118,6 @@ def test_a_page_names_only_python_versions_of_the_package(subtests: pytest.Subte
             project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
             supported = {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
             assert set(re.findall(r"\b3\.\d\d\b(?!\.\d)", page.read_text())) <= supported
-
-
-def test_an_invalid_command_is_found() -> None:
-    for wrong in ("linqbot serv bot.py", "linqbot serve bot.py --prot 1", "linqbot waiting lst", "linqbot serve"):
-        with pytest.raises(click.UsageError):
-            call(shlex.split(wrong), whole=True)
 
 
 def command_lines(text: str) -> Iterator[str]:

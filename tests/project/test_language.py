@@ -157,28 +157,6 @@ def test_a_public_function_that_raises_an_error_says_so(place: str) -> None:
     ] == []
 
 
-def test_a_function_without_its_errors_is_found(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[str, list[str]]] = [
-        ("def f():\n  raise E", ["f"]),
-        ("async def f():\n  '''Go.'''\n  if x:\n    raise E() from y", ["f"]),
-        ("def f():\n  '''Go.\n\n  Raises:\n    E: no.\n  '''\n  raise E", []),
-        ("def f():\n  '''Go. Raises E if it cannot.'''\n  raise E", []),
-        ("def _f():\n  raise E", []),
-        ("def f():\n  try:\n    g()\n  except E:\n    raise", []),
-        ("def f():\n  def g():\n    raise E", []),
-        ("@command.command('f')\ndef f():\n  raise E", []),
-        ("async def f() -> Result:\n  raise E", []),
-        ("def f() -> Results:\n  raise E", ["f"]),
-        ("class C:\n  def f(self):\n    raise E\n  def __exit__(self):\n    raise E", ["C.f", "C.__exit__"]),
-        ("class C:\n  '''A.\n\n  Raises:\n    E: no.\n  '''\n  def __init__(self):\n    raise E", []),
-        ("class C:\n  def __getitem__(self, name):\n    raise KeyError", []),
-        ("class _C:\n  def f(self):\n    raise E", []),
-    ]
-    for source, names in rows:
-        with subtests.test(source=source):
-            assert [name for _, name in undocumented(ast.parse(source))] == names
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_what_is_written_is_plain_english(place: str) -> None:
     assert [finding for path in files(place) for finding in findings(path)] == []

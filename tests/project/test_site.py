@@ -163,12 +163,3 @@ def test_a_page_is_light(folder: Path) -> None:
         for page in folder.rglob("index.html")
     }
     assert {page: sum_ for page, sum_ in weights.items() if sum_ > PAGE_BYTES} == {}
-
-
-def test_a_link_or_an_anchor_that_leads_nowhere_is_found(tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "index.html").write_text('<h2 id="part">…</h2>')
-    (tmp_path / "index.html").write_text(
-        '<a href="there/#part">1</a> <a href="there/#gone">2</a> <a href="gone/">3</a> <img src="gone.png"> <a href="https://example.com/">4</a>'
-    )
-    assert sorted(site_builder.broken_links(tmp_path)) == [("/", "gone.png"), ("/", "gone/"), ("/", "there/#gone")]
