@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from timed_loop import TimedLoop
@@ -49,20 +49,6 @@ def test_a_thousand_limits_that_do_not_end_take_one_timer(loop: Any) -> None:
     assert len(loop.timers) == 1
 
 
-def test_an_alarm_may_set_and_cancel_others(loop: Any) -> None:
-    alarms, called = Alarms(), list[str]()
-    other = alarms.set(loop, 20.0, lambda: called.append("other"))
-
-    def first() -> None:
-        other.cancel()
-        alarms.set(loop, 15.0, lambda: called.append("added"))
-
-    alarms.set(loop, 10.0, first)
-    for at in (10.0, 15.0, 20.0):
-        loop.advance(at)
-    assert called == ["added"]
-
-
 def test_an_alarm_that_an_earlier_one_cancels_is_not_called_though_both_are_due(loop: Any) -> None:
     alarms, called = Alarms(), list[str]()
     other = alarms.set(loop, 11.0, partial(called.append, "other"))
@@ -100,33 +86,3 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-@pytest.mark.anyio
-async def test_a_block_that_ends_in_time_is_left_alone() -> None:
-    alarms = Alarms()
-    with TimeLimit(alarms, 0.01):
-        pass
-    await asyncio.sleep(0.03)  # beyond the limit
-
-
-def test_alarms_go_on_in_another_event_loop() -> None:
-    alarms = Alarms()
-
-    async def limited() -> None:
-        with TimeLimit(alarms, 0.01):
-            await asyncio.Event().wait()
-
-    for _ in range(2):
-        with pytest.raises(TimeoutError):
-            asyncio.run(limited())
-
-
-def test_event_loops_that_are_open_at_the_same_time_keep_their_alarms(loop: Any) -> None:
-    alarms, other, called = Alarms(), TimedLoop(), list[str]()
-    alarms.set(loop, 10.0, partial(called.append, "first"))
-    alarms.set(cast("Any", other), 5.0, partial(called.append, "other"))
-    loop.advance(10.0)
-    assert called == ["first"]
-    other.advance(5.0)
-    assert called == ["first", "other"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -64,21 +63,6 @@ def test_the_key_is_written_to_every_place_linq_reads_it(name: str, body: Any, h
     assert keyed.headers == headers
     assert call.key is None, "the first call is as it was"
     assert keyed.with_key("other").key == "other"
-
-
-def test_a_key_changes_nothing_else_of_a_call() -> None:
-    query, headers = (("a", "b"),), {"X-One": "1"}
-    call = Call("payments.create", "POST", "/v3", "keyed", {"amount_cents": 1}, query, headers, ("header",), "n", True)
-
-    keyed = asdict(call.with_key("k"))
-
-    assert keyed["headers"].pop("Idempotency-Key") == "k"
-    assert keyed == asdict(call)
-
-
-def test_a_call_that_takes_no_key_stays_as_it_is() -> None:
-    call = prepare("chats.typing.start")
-    assert call.with_key("k") is call
 
 
 def test_neither_texts_nor_handles_are_in_a_repr() -> None:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import trustme
 from client.http11_peers import CHAT, KEY, Waits, client_at, plain, served
 from pydantic_core import from_json
 
 from linqbot.client.call import prepare
 from linqbot.client.client import Client
 from linqbot.client.http.pool import Pool
-from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable, RateLimited
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
 pytestmark = pytest.mark.anyio
 
@@ -173,13 +170,6 @@ async def test_an_attempt_that_takes_too_long_is_ended() -> None:
             LinqUnavailable, match=r"no complete response from https://api\.linqapp\.com/ within 0\.01 s"
         ):
             await client.chats.retrieve(CHAT)
-
-
-async def test_a_closed_client_says_so() -> None:
-    client, _ = scripted(Script(answer(200, {"id": CHAT})))
-    await client.aclose()
-    with pytest.raises(RuntimeError, match="closed"):
-        await client.chats.retrieve(CHAT)
 
 
 @pytest.mark.parametrize(
@@ -373,35 +363,6 @@ async def test_the_environments_proxy_is_used_but_not_for_this_machine(monkeypat
         async with client_at(server.port) as client:
             await client.chats.retrieve(CHAT)
         assert (len(proxy.heads), len(server.heads)) == (1, 1)
-
-
-async def test_a_socks_proxy_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1")
-    async with Client(KEY) as client:
-        with pytest.raises(ConfigError, match="SOCKS"):
-            await client.chats.retrieve(CHAT)
-
-
-async def test_a_certificate_of_an_unknown_authority_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority = trustme.CA()
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    async with served(context) as server:
-        base_url = f"https://127.0.0.1:{server.port}"
-        async with Client(KEY, base_url=base_url, clock=Waits()) as client:
-            with pytest.raises(LinqUnavailable, match="SSLCertVerificationError"):
-                await client.chats.retrieve(CHAT)
-        assert server.heads == [], "the key was not sent"
-
-        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-        async with Client(KEY, base_url=base_url) as client:
-            assert (await client.chats.retrieve(CHAT)).id == CHAT
 
 
 def test_a_client_made_outside_a_loop_works_inside_one_and_says_no_in_another() -> None:

@@ -131,36 +131,6 @@ async def test_a_handshake_has_a_time_limit(authority: trustme.CA) -> None:
         assert str(error) == "no connection within 0.1 s"
 
 
-async def test_a_handshake_may_be_cancelled(authority: trustme.CA) -> None:
-    came = asyncio.Event()
-
-    async def silent(peer: Peer) -> None:
-        came.set()
-        await peer.reader.read()  # ends when the client does
-        raise ConnectionError
-
-    async with raw(silent) as server:
-        task = asyncio.create_task(sent(Origin("https", "127.0.0.1", server.port)))
-        await came.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        while server.open:
-            await asyncio.sleep(0)
-
-
-async def test_many_answers_come_whole_through_tls(authority: trustme.CA) -> None:
-    content = bytes(range(256)) * 4000
-    async with raw(always(said(content)), certified(authority, "127.0.0.1")) as server:
-        origin = Origin("https", "127.0.0.1", server.port)
-        pool = Pool(Connector(origin, connect_timeout_s=5), max_connections=4)
-        requests = [Request("POST", origin, "/", RequestHeaders({}), content[: 1000 * number]) for number in range(20)]
-        answers = await asyncio.gather(*map(pool.send, requests))
-        assert {answer.content for answer in answers} == {content}
-        assert len(server.peers) == 4
-        await pool.aclose()
-
-
 async def test_calls_that_run_out_of_time_within_tls_disturb_no_other(authority: trustme.CA) -> None:
     async def echo(peer: Peer) -> None:
         while True:
@@ -227,11 +197,6 @@ async def test_checked_addresses_are_tried_in_turn_and_no_name_is_looked_up(monk
         assert (await sent(origin, addresses=["::1", "127.0.0.1"])).content == b"fine"
         error, _ = await failed(origin, addresses=["::1"])
         assert isinstance(error.__cause__, OSError)
-
-
-async def test_a_name_with_an_address_that_answers_is_reached() -> None:
-    async with raw(always(said(b"fine"))) as server:
-        assert (await sent(Origin("http", "localhost", server.port))).content == b"fine"
 
 
 async def test_an_ipv6_address_is_reached_and_named_in_brackets() -> None:

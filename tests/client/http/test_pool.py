@@ -16,9 +16,7 @@ from client.raw_server import LOOPS, Peer, Raw, always, get, once, pooled, raw, 
 from patience import PATIENCE_S
 
 from linqbot.client.http.connection import IDLE_S, Connection
-from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Response, ServerDisconnectedError
-from linqbot.client.http.pool import Pool
 
 pytestmark = pytest.mark.anyio
 
@@ -163,22 +161,6 @@ async def test_a_new_connection_takes_the_place_of_the_longest_idle_one_when_all
         assert not server.peers[newest].ended.is_set()
         assert len(server.peers) == 3
         await whole(server, pool, 2)
-
-
-async def test_a_new_connection_takes_the_place_of_one_that_becomes_free() -> None:
-    held = Held()
-    async with raw(held.play) as server, pooled(server, max_connections=1) as pool:
-        first = asyncio.create_task(pool.send(get(server, "/first")))
-        target, peer = await held.came.get()
-        second = asyncio.create_task(pool.send(get(server, "/second", needs_new_connection=True)))
-        third = asyncio.create_task(pool.send(get(server, "/third")))
-        await asyncio.sleep(0)
-        await peer.say(said(b"0"))
-        assert [await held.answer(), await held.answer()] == ["/second", "/third"]
-        assert [(await task).content for task in (first, second, third)] == [b"0", b"1", b"1"]
-        assert target == "/first"
-        await asyncio.wait_for(peer.ended.wait(), PATIENCE_S)
-        await whole(server, pool, 1)
 
 
 async def test_a_request_cancelled_while_it_waits_for_a_new_connection_loses_no_place() -> None:
@@ -356,17 +338,6 @@ async def test_a_connection_lost_while_it_is_handed_over_is_replaced() -> None:
         await whole(server, pool, 1)
 
 
-async def test_a_thousand_calls_share_256_connections_and_each_gets_its_own_answer() -> None:
-    async with raw(echo) as server, pooled(server) as pool:
-        requests = [get(server, f"/{number}", "POST", content=b"x" * (number % 50)) for number in range(1000)]
-        answers = await asyncio.wait_for(asyncio.gather(*map(pool.send, requests)), PATIENCE_S)
-        assert [answer.content for answer in answers] == [
-            f"/{number} {'x' * (number % 50)}".encode() for number in range(1000)
-        ]
-        assert len(server.peers) == server.most_open == 256
-        await whole(server, pool, 256)
-
-
 @pytest.mark.parametrize("is_streamed", [False, True])
 async def test_cancelled_at_any_await_a_call_disturbs_no_other(is_streamed: bool) -> None:
     async def slowly() -> AsyncGenerator[bytes, None]:
@@ -410,21 +381,3 @@ async def test_closing_ends_what_is_under_way_and_refuses_what_comes() -> None:
             await pool.send(get(server))
         await server.all_ended()
         await pool.aclose()
-
-
-async def test_a_connection_that_opens_after_the_pool_closed_is_ended() -> None:
-    opened: list[Connection] = []
-    async with raw(echo) as server, pooled(server, opened=opened) as pool:
-        task = asyncio.create_task(pool.send(get(server)))
-        await asyncio.sleep(0)
-        await pool.aclose()
-        with pytest.raises(RuntimeError, match="closed"):
-            await task
-        (connection,) = opened
-        await asyncio.wait_for(asyncio.wait([connection.lost]), PATIENCE_S)
-        assert not connection.is_open
-
-
-def test_a_pool_that_never_sent_anything_can_be_closed() -> None:
-    pool = Pool(Connector(Raw(echo).origin, connect_timeout_s=5))
-    asyncio.run(pool.aclose())
