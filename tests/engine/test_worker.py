@@ -357,32 +357,6 @@ async def test_the_alarm_ends_a_wait_and_keeps_the_earlier_of_two_times() -> Non
     alarm.cancel()
 
 
-async def test_an_alarm_that_goes_off_while_nothing_waits_ends_no_later_wait() -> None:
-    clock = MovableClock(NOW, frozen=True)
-    alarm = AlarmClock(clock)
-    alarm.set(NOW + 10)
-    await settled(3)
-    clock.advance(10)
-    await settled(3)
-    alarm.set(NOW + 20)
-    waiting = asyncio.ensure_future(alarm.wait_for(asyncio.Event().wait()))
-    await settled(3)
-    assert not waiting.done()
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    alarm.cancel()
-
-
-async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_alarm() -> None:
-    async def timed_out() -> None:
-        raise TimeoutError("of its own")
-
-    alarm = AlarmClock(MovableClock(NOW, frozen=True))
-    with pytest.raises(TimeoutError, match="of its own"):
-        await alarm.wait_for(timed_out())
-
-
 async def test_a_handler_that_awaits_a_task_which_raises_generator_exit_does_not_hold_its_chat() -> None:
     bot = Bot(read=False, typing=False)
     seen: list[str] = []

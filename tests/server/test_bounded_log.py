@@ -38,14 +38,6 @@ def log(timers: Timers) -> BoundedLog:
     return BoundedLog(structlog.get_logger("test"), later=timers.later)
 
 
-def test_a_few_lines_are_written_as_they_come(log: BoundedLog, timers: Timers) -> None:
-    with structlog.testing.capture_logs() as logs:
-        for n in range(LINES):
-            log.warning("door.knocked", who=n)
-        timers.advance(EVERY_S)
-    assert logs == [{"event": "door.knocked", "who": n, "log_level": "warning"} for n in range(LINES)]
-
-
 def test_further_lines_are_counted_and_the_count_is_in_the_last_line(log: BoundedLog, timers: Timers) -> None:
     with structlog.testing.capture_logs() as logs:
         for n in range(1000):
@@ -56,16 +48,6 @@ def test_further_lines_are_counted_and_the_count_is_in_the_last_line(log: Bounde
         timers.advance(1)
     assert logs[-1] == {"event": "door.knocked", "who": 999, "log_level": "error", "suppressed": 1000 - LINES}
     assert len(logs) == LINES + 1
-
-
-def test_the_next_minute_has_its_own_lines(log: BoundedLog, timers: Timers) -> None:
-    with structlog.testing.capture_logs() as logs:
-        for _ in range(10):
-            for _ in range(100):
-                log.warning("door.knocked")
-            timers.advance(EVERY_S)
-    assert len(logs) == 10 * (LINES + 1)
-    assert sum(line.get("suppressed", 0) for line in logs) == 10 * (100 - LINES)
 
 
 def test_a_flood_of_one_kind_hides_no_other(log: BoundedLog) -> None:

@@ -116,23 +116,3 @@ async def test_blocking_code_is_logged_with_its_line_and_with_advice_only_once(
     of_block = [entry for entry in lines if entry["at"] == place]  # A busy machine may stop the test at other lines.
     assert ["what_to_do" in entry for entry in of_block] == [True, False]
     assert [(entry["function"], entry["at"]) for entry in of_block] == told
-
-
-@pytest.mark.anyio
-async def test_code_that_runs_when_the_watch_has_ended_is_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, ended = threading.Event(), threading.Event()
-    told: list[str] = []
-    loop = asyncio.get_running_loop()
-
-    def ask(_callback: object) -> None:
-        asked.set()
-        ended.wait(timeout=PATIENCE_S)
-
-    monkeypatch.setattr(loop, "call_soon_threadsafe", ask)
-    monkeypatch.setattr(loop_watch, "is_authors", lambda filename: filename == __file__)
-    with loop_watch.watching(loop, blocked_s=0.05, found=lambda function, _at: told.append(function)):
-        assert asked.wait(timeout=PATIENCE_S)
-        (watch,) = [thread for thread in threading.enumerate() if thread.name == "loop-watch"]
-    ended.set()
-    watch.join(timeout=PATIENCE_S)
-    assert told == []

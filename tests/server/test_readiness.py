@@ -165,15 +165,6 @@ async def test_one_chat_with_a_full_lane_makes_nothing_unready() -> None:
         assert storage.checks == 0
 
 
-async def test_the_reason_is_the_latest_one() -> None:
-    storage = Failing()
-    async with served(storage) as door:
-        storage.error = StorageUnavailable("locked")
-        await door.deliver()
-        storage.error = StorageUnavailable("disk full")
-        assert await door.ready() == (503, "disk full")
-
-
 async def test_test_writes_happen_at_most_once_a_second_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "WAIT_S", 0.005)
     now, storage = [100.0], Failing()

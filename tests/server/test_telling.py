@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import ssl
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email import message_from_bytes
@@ -489,47 +487,6 @@ async def test_the_heartbeat_is_sent_while_the_bot_is_well(clock: MovableClock) 
         assert [each["event"] for each in logs] == ["heartbeat.not_sent"]
         assert "secret" not in repr(logs)
         assert {*hook.beats} == {"/secret-path?bot=1"}
-
-
-_SERVED = """
-import asyncio, sys
-from linqbot.bot.bot import Bot
-from linqbot.client.client import Client
-from linqbot.server import telling
-from linqbot.server.app import create_app, running
-from linqbot.storage.sqlite.storage import SQLiteStorage
-
-telling.LOOK_EVERY_S = 0.01
-
-async def main():
-    app = create_app(
-        Bot(),
-        client=Client("key", base_url="http://127.0.0.1:9", max_retries=0),
-        storage=SQLiteStorage(sys.argv[1]),
-        secrets=["whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="],
-        telling=telling.Telling(heartbeat_url=sys.argv[2]),
-    )
-    async with running(app):
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.process
-async def test_a_process_that_is_killed_sends_no_more_heartbeats(tmp_path: Path) -> None:
-    async with hook_served() as hook, asyncio.timeout(PATIENCE_S):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _SERVED, str(tmp_path / "bot.db"), hook.url
-        )
-        while len(hook.beats) < 3:
-            await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
-        # Connections are accepted in their order: behind this one there is none of the dead process.
-        async with httpx.AsyncClient() as http:
-            await http.get(hook.url.replace("secret-path", "last"))
-        assert hook.beats[-1] == "/last"
 
 
 def test_settings_name_what_cannot_be_a_target(subtests: pytest.Subtests) -> None:
