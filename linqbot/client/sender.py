@@ -156,16 +156,12 @@ class Sender:
 
     async def _attempt(self, call: Call) -> ApiResponse | AttemptFailure:
         wire = self._wire or self._open()
-        if not (call.method.isascii() and call.method.isalpha()):
-            raise ValueError("The method of a call must be one word, such as POST.")
         path = self._path + request_target(call.path)
         if call.query:
             path = f"{path}?{urlencode(call.query)}"
         key = self._api_key
         fields = self._credentials.get(call.name.partition(".")[0], self._bearer)
         if call.headers:
-            if not _FRAMING.isdisjoint(name.lower() for name in call.headers):
-                raise ValueError("A call must not set framing headers such as Content-Length: the sender adds them.")
             fields = fields.replaced(call.headers)
         content = None if call.body is None else to_json(call.body)
         request = Request(call.method, self._origin, path, fields, content)

@@ -267,18 +267,10 @@ async def test_a_repeated_call_gets_a_connection_that_lives_although_a_restart_c
 
 
 async def test_a_call_that_would_become_another_request_is_not_sent() -> None:
-    wrong: list[tuple[dict[str, Any], str]] = [
-        *(({"headers": headers}, "line break") for headers in ({"X-A": "a\r\nEvil: b"}, {"X\nEvil": "a"})),
-        *(
-            ({"headers": {name: "5"}}, "framing headers")
-            for name in ("Content-Length", "transfer-encoding", "Connection")
-        ),
-        *(({"method": method}, "one word") for method in ("", "GET /x HTTP/1.1\r\nA:", "GE T", "GÄT")),
-    ]
     async with served() as server, client_at(server.port) as client:
-        for change, words in wrong:
-            with pytest.raises(ValueError, match=words):
-                await client.run(replace(prepare("chats.list_chats"), **change))
+        for headers in ({"X-A": "a\r\nEvil: b"}, {"X\nEvil": "a"}):
+            with pytest.raises(ValueError, match="line break"):
+                await client.run(replace(prepare("chats.list_chats"), headers=headers))
         assert server.connections == 0
 
 

@@ -125,8 +125,6 @@ def request_target(path: str) -> str:
     """Return path and query as in a request line: spaces, control and non-ASCII characters are percent-encoded."""
     if _TARGET.fullmatch(path):
         return path
-    if not path.startswith("/"):
-        raise ValueError("The path of a call must begin with a slash, such as /v3/chats.")
     return quote(path, safe=_TARGET_SAFE)
 
 

@@ -102,9 +102,3 @@ def test_whatever_a_path_holds_it_is_one_word(path: str) -> None:
     except UnicodeEncodeError:
         return  # half an emoji
     assert re.fullmatch(r"/[!-~]*", target)
-
-
-@pytest.mark.parametrize("path", ["", "v3/chats", "http://evil.test/", "*"])
-def test_a_path_begins_with_a_slash(path: str) -> None:
-    with pytest.raises(ValueError, match="slash"):
-        request_target(path)
