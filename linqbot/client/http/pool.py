@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from linqbot.client.http.connection import IDLE_S, Connection
+from linqbot.client.http.connection import Connection
 from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Request, Response, ServerDisconnectedError, TransportError
 
@@ -36,7 +36,6 @@ class Pool:
         self._idle: dict[Connection, float] = {}  # the time until which each may be used, least recently used first
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()  # a result of None hands over an empty slot
         self._open: set[Connection] = set()
-        self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     async def send(self, request: Request) -> Response:
@@ -144,8 +143,6 @@ class Pool:
             return
         assert self._loop is not None
         self._idle[connection] = self._loop.time() + connection.idle_s
-        if self._sweep is None:
-            self._sweep = self._loop.call_later(IDLE_S, self._end_old)
 
     def _forget(self, connection: Connection) -> None:
         """Remove a lost connection. If it was in use, the request that uses it gives its slot back."""
@@ -156,19 +153,6 @@ class Pool:
     def _drop_idle(self) -> None:
         for connection in tuple(self._idle):
             self._end(connection)
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-
-    def _end_old(self) -> None:
-        self._sweep = None
-        assert self._loop is not None
-        now = self._loop.time()
-        for connection, until in tuple(self._idle.items()):
-            if until <= now:
-                self._end(connection)
-        if self._idle:
-            self._sweep = self._loop.call_later(IDLE_S, self._end_old)
 
     def _end(self, connection: Connection) -> None:
         del self._idle[connection]

@@ -117,22 +117,6 @@ async def test_a_connection_that_rested_longer_than_we_or_the_server_keep_it_is_
         await whole(server, pool, 2)
 
 
-async def test_connections_that_are_idle_too_long_are_closed_without_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def play(peer: Peer) -> None:
-        keep = "Keep-Alive: timeout=11" if peer.number < 2 else "X-A: b"
-        await always(said(b"", "200 OK", keep))(peer)
-
-    monkeypatch.setattr("linqbot.client.http.pool.IDLE_S", 0.01)  # how often the pool looks for old connections
-    async with raw(play) as server, pooled(server, max_connections=4) as pool:
-        await asyncio.gather(*[pool.send(get(server)) for _ in range(3)])
-        later(monkeypatch, 10)
-        await asyncio.wait_for(asyncio.gather(*[peer.ended.wait() for peer in server.peers[:2]]), PATIENCE_S)
-        assert not server.peers[2].ended.is_set()
-        later(monkeypatch, IDLE_S)
-        await server.all_ended()
-        await whole(server, pool, 4)
-
-
 # --- requests that must not be repeated -----------------------------------------------------------------------------
 
 
