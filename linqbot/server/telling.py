@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -60,8 +61,6 @@ SEND_S: Final = 30.0
 
 MAIL_S: Final = 10.0
 """Seconds that the server for e-mails may take for each of its answers."""
-
-ONLY_BY_TEXT: Final = "If the line or the API key breaks, no text can say so. Add an e-mail or a webhook to LINQBOT_TELL: mailto:… or https://…"
 
 _NOT_IN_ADDRESS: Final = frozenset(' @"(),:;<>[\\]')
 
@@ -160,13 +159,10 @@ class TroubleWatch:
         self._since = clock.now()
         self._asked_at = -ASK_EVERY_S
         self._counted = (0, 0)  # what the record knows of the two counts
-        self._unnoted: list[TroubleMessage] = []  # messages that were sent, which the record may not know
 
     async def run(self) -> None:
         """Look until the task is cancelled."""
         task = RunningTask()
-        if self._telling.is_only_by_linq:
-            log.warning("troubles.only_by_text", to_do=ONLY_BY_TEXT)
         while True:
             began = self._clock.now()
             try:
@@ -251,18 +247,12 @@ class TroubleWatch:
         return f"is {standing}" if standing in ("AT_RISK", "CRITICAL") else None
 
     async def _change(self, to: Callable[[TroubleRecord], T]) -> T:
-        sent = list(self._unnoted)
-
         def change(text: str | None) -> tuple[str, T]:
             record = read_record(text)
-            for message in sent:
-                note_sent(record, message)
             result = to(record)
             return record.model_dump_json(exclude_defaults=True), result
 
-        result = await self._storage.change_troubles(change)
-        self._unnoted = [each for each in self._unnoted if each not in sent]
-        return result
+        return await self._storage.change_troubles(change)
 
     async def _tell(self, message: TroubleMessage) -> None:
         given = self._targets[message.target]
@@ -274,8 +264,7 @@ class TroubleWatch:
             log.warning("trouble.not_sent", **facts, error=_reason(error))
         else:
             log.info("trouble.sent", **facts, over=message.ended_at is not None)
-            self._unnoted.append(message)
-            await self._change(lambda _: None)
+            await self._change(partial(note_sent, message=message))
 
     async def _send(self, given: str, message: TroubleMessage) -> None:
         scheme, _, address = given.partition(":")

@@ -29,16 +29,14 @@ SHORTEST_SILENCE_S: Final = 900.0
 """A silence is a trouble after this multiple of the longest one of that hour in the last two weeks, at the earliest after so many
 seconds: the time of the last webhook is known to a minute."""
 
-SHORTEST_WAIT_S: Final = 60.0
-LONGEST_WAIT_S: Final = 3600.0
-"""Seconds before the second attempt to send a message, and the most between two attempts."""
+AGAIN_S: Final = 300.0
+"""Seconds after which a message that may not have been sent is sent again."""
 
 
 class Sending(BaseModel):
     """The message of a trouble to one target: that it has begun or, once it is over, that it is over."""
 
     is_done: bool = False
-    tries: int = 0
     again_at: float = 0.0
 
 
@@ -161,8 +159,7 @@ def claim(record: TroubleRecord, targets: Mapping[str, bool], now: float) -> lis
             if sending is None or sending.is_done or sending.again_at > now:
                 continue
             # Also the lease on the message: no other process sends it before.
-            sending.again_at = now + min(SHORTEST_WAIT_S * 2 ** min(sending.tries, 9), LONGEST_WAIT_S)
-            sending.tries += 1
+            sending.again_at = now + AGAIN_S
             messages.append(TroubleMessage(target, name, trouble.since, trouble.ended_at, trouble.what))
         # Another process may know other targets. A target that is known to none any more is forgotten after a day.
         is_said = all(each.is_done for each in trouble.sent.values())
