@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import os
 import signal
@@ -178,20 +177,12 @@ def listen(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise PortTaken(f"{host}:{port} cannot be listened on: {error.strerror}. {_advice(error, host)}") from error
+        raise PortTaken(
+            f"{host}:{port} cannot be listened on: {error.strerror}. Stop what uses it, or choose another --port, or a --host "
+            "of this machine."
+        ) from error
     bound.set_inheritable(False)
     return bound
-
-
-def _advice(error: OSError, host: str) -> str:
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"{host} is no address of this machine. Choose another --host: 127.0.0.1 for this machine only, 0.0.0.0 for all "
-            "its addresses."
-        )
-    if error.errno == errno.EACCES:
-        return "This user may not use that port. Choose a --port from 1024 on."
-    return "Stop what uses it, or choose another --port."
 
 
 def address(bound: socket.socket) -> str:
