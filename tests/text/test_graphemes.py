@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from linqbot.linq.text.graphemes import border_after, border_before, borders_around, is_border
+from linqbot.linq.text.graphemes import border_after, border_before, is_border
 
 FAMILY = "👩‍👩‍👧"
 WHOLE = {
@@ -42,14 +40,3 @@ def test_flags_in_a_row_are_cut_between_flags() -> None:
 def test_letters_and_syllables_have_borders_between_them() -> None:
     for text in ("abc", "каша", "가각", "你好", "a b", "🎂🎂"):
         assert all(is_border(text, at) for at in range(len(text) + 1))
-
-
-@given(
-    st.lists(st.sampled_from([*WHOLE.values(), "a", "\u200d", "\u0301", "\u1100", "\u0915", "\u094d", "🇦"])).map(
-        "".join
-    ),
-    st.data(),
-)
-def test_the_borders_around_many_indexes_are_those_around_each(text: str, data: st.DataObject) -> None:
-    indexes = data.draw(st.lists(st.integers(0, len(text))))
-    assert borders_around(text, indexes) == {at: (border_before(text, at), border_after(text, at)) for at in indexes}

@@ -7,7 +7,6 @@ a text that is cut a little earlier does no harm, a flag that is cut in two does
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -23,8 +22,8 @@ _PREPENDED: Final = frozenset(
 _LIKE_MARKS: Final = frozenset("\u0e33\u0eb3\uff9e\uff9f")
 
 
-def is_border(text: str, at: int, known: int = 0) -> bool:
-    """Return True if no grapheme goes across an index. Flags in a row are counted from `known`, a border before it."""
+def is_border(text: str, at: int) -> bool:
+    """Return True if no grapheme goes across an index."""
     if not 0 < at < len(text):
         return True
     before, after = text[at - 1], text[at]
@@ -34,7 +33,7 @@ def is_border(text: str, at: int, known: int = 0) -> bool:
         return False
     if _is_flag_letter(after) and _is_flag_letter(before):
         first = at
-        while first > known and _is_flag_letter(text[first - 1]):
+        while first and _is_flag_letter(text[first - 1]):
             first -= 1
         return (at - first) % 2 == 0
     if "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff":
@@ -52,27 +51,6 @@ def border_after(text: str, at: int) -> int:
     while not is_border(text, at):
         at += 1
     return at
-
-
-def borders_around(text: str, indexes: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """Return for each index the last border at or before it, and the first border at or after it.
-
-    All of them take as long as one walk through the text, also where a single grapheme is as long as the text.
-    """
-    found: dict[int, tuple[int, int]] = {}
-    before = after = 0
-    for at in sorted(set(indexes)):
-        if at > after:
-            before = at
-            while before > after and not is_border(text, before, after):
-                before -= 1
-            after = before
-            if before < at:
-                after = at + 1
-                while not is_border(text, after, before):
-                    after += 1
-        found[at] = (after, after) if at == after else (before, after)
-    return found
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, get_args
 
-from linqbot.linq.text.graphemes import border_before, borders_around
+from linqbot.linq.text.graphemes import border_before
 from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
 
 _BEGINNING: Final = re.compile(r"(?<![a-z0-9])https?://(?=[\w\[])", re.IGNORECASE)
@@ -113,8 +113,6 @@ class StyledText:
     def part(self, *, is_plain: bool = False) -> TextPart:
         """Return the text part of a message, with decorations in UTF-16 code units.
 
-        A decoration is widened to whole characters as people see them, so that it never begins inside one.
-
         Args:
             is_plain: True leaves the styles out.
         """
@@ -131,17 +129,15 @@ class StyledText:
         return TextPart(value=self.text, text_decorations=tuple(decorations))
 
     def _ranges(self) -> list[tuple[int, int, TextStyle]]:
-        around = borders_around(self.text, (edge for each in self.styles for edge in (each.start, each.end)))
         last: dict[str, int] = {}
         ranges: list[tuple[int, int, TextStyle]] = []
-        for each in sorted(self.styles, key=lambda style: (style.start, style.end)):
-            start, end = around[each.start][0], around[each.end][1]
-            before = last.get(each.name)
+        for start, end, name in sorted(self.styles):
+            before = last.get(name)
             if before is not None and ranges[before][1] >= start:
-                ranges[before] = (ranges[before][0], max(ranges[before][1], end), each.name)
+                ranges[before] = (ranges[before][0], max(ranges[before][1], end), name)
             elif start < end:
-                last[each.name] = len(ranges)
-                ranges.append((start, end, each.name))
+                last[name] = len(ranges)
+                ranges.append((start, end, name))
         return ranges
 
 
