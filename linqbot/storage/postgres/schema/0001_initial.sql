@@ -18,10 +18,12 @@ CREATE TABLE meta (
 
 -- process: the processes that serve. Each holds the session lock `lock` while it is connected. If the lock is free, the
 -- process has died, or is about to connect again.
+-- settled: the types of receipts that nothing in the process wants as events. A receipt that all processes settle is no delivery.
 CREATE TABLE process (
     id         text PRIMARY KEY,
     lock       bigint NOT NULL,
-    started_at timestamptz NOT NULL DEFAULT now()
+    started_at timestamptz NOT NULL DEFAULT now(),
+    settled    text[] NOT NULL DEFAULT '{}'
 );
 
 -- lease_token: identifies each lease. A finish with an older token finds no row.
@@ -52,6 +54,8 @@ CREATE TABLE delivery (
     crashes                 integer NOT NULL DEFAULT 0,
     crashed_with_others     integer NOT NULL DEFAULT 0,
     max_concurrent_suspects integer NOT NULL DEFAULT 0,
+    progress                integer NOT NULL DEFAULT 0,
+    crashes_before_progress integer NOT NULL DEFAULT 0,
     token                   bigint,
     owner                   text,
     waits                   text,
@@ -176,6 +180,8 @@ CREATE TABLE timer (
     grace_s double precision NOT NULL
 );
 CREATE INDEX timer_by_due ON timer (due, n);
+-- timer_by_lane: finds the scheduled sends of a chat, for ctx.scheduled and when its person opts out.
+CREATE INDEX timer_by_lane ON timer (lane, due, n);
 
 -- conversation: handlers that asked a person a question and wait for the answer; see storage/conversations.py.
 CREATE TABLE conversation (
@@ -199,7 +205,8 @@ CREATE INDEX conversation_by_chat ON conversation (chat_id);
 
 -- broadcast: one message to many people; see storage/broadcasts.py. Its rows are kept, so that a name is not used twice.
 -- next_at is the time before which its line sends to no other person, on the clock of the database. ended_at is NULL until
--- each recipient has an outcome. content is the messages as JSON, deleted when the broadcast ends.
+-- each recipient has an outcome. lane and purpose are as in the SQLite schema. content is the messages as JSON, deleted when the
+-- broadcast ends.
 CREATE TABLE broadcast (
     n              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name           text NOT NULL UNIQUE,
@@ -210,6 +217,8 @@ CREATE TABLE broadcast (
     next_at        double precision NOT NULL DEFAULT 0,
     ended_at       double precision,
     off_the_record boolean NOT NULL,
+    lane           text NOT NULL DEFAULT '',
+    purpose        text NOT NULL,
     content        bytea NOT NULL
 );
 CREATE INDEX broadcast_open ON broadcast (n) WHERE ended_at IS NULL;
@@ -394,7 +403,8 @@ CREATE TYPE leased AS (
     max_concurrent_suspects integer, asks boolean
 );
 
--- lease_deliveries: give these deliveries, whose lanes are hidden, to a process.
+-- lease_deliveries: give these deliveries, whose lanes are hidden, to a process. asks is true also if the chat is muted, or all chats are:
+-- then the process reads the conversations and the mutes again.
 CREATE FUNCTION lease_deliveries(seqs bigint[], process text) RETURNS SETOF leased LANGUAGE plpgsql
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 BEGIN
@@ -404,7 +414,8 @@ BEGIN
         FROM body b WHERE d.seq = ANY (seqs) AND b.seq = d.seq
         RETURNING d.seq, d.token, d.id, d.lane, d.type, b.body, d.received_at, d.message_key, d.carrier, d.attempts, d.crashes,
             d.delivery_count - 1, d.replay, d.put_back, d.max_concurrent_suspects,
-            starts_with(d.lane, 'c:') AND EXISTS (SELECT FROM conversation c WHERE c.chat_id = substr(d.lane, 3));
+            starts_with(d.lane, 'c:') AND (EXISTS (SELECT FROM conversation c WHERE c.chat_id = substr(d.lane, 3))
+                OR EXISTS (SELECT FROM mute m WHERE m.lane IN (d.lane, 'c:*')));
 END
 $$;
 
@@ -515,5 +526,122 @@ BEGIN
         RETURN '{}';
     END IF;
     RETURN ARRAY(SELECT unnest(tokens) EXCEPT SELECT unnest(ours));
+END
+$$;
+
+-- mute: the chats in which the bot is silent, as in the SQLite schema.
+CREATE TABLE mute (
+    lane           text COLLATE "C" PRIMARY KEY,
+    until          double precision NOT NULL,
+    person         text,
+    reason         text,
+    handoff        text,
+    only_proactive boolean NOT NULL,
+    since          double precision NOT NULL
+);
+
+-- decision: what the bot's manners have decided, as in the SQLite schema.
+CREATE TABLE decision (
+    n       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key     text NOT NULL UNIQUE,
+    at      double precision NOT NULL,
+    verdict text NOT NULL,
+    purpose text NOT NULL,
+    reason  text NOT NULL,
+    turn    text NOT NULL,
+    person  text,
+    line    text
+);
+CREATE INDEX decision_by_person ON decision (person, at);
+CREATE INDEX decision_by_line ON decision (line, at);
+CREATE INDEX decision_by_age ON decision (at);
+
+-- consent: who agreed to promotional messages, or opted out, when and how; see storage/consents.py. person is a handle in lower case.
+-- Rows are never changed.
+CREATE TABLE consent (
+    n      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key    text NOT NULL UNIQUE,
+    person text NOT NULL,
+    at     double precision NOT NULL,
+    what   text NOT NULL,
+    how    text NOT NULL
+);
+
+-- consent_by_person: the last row of a person is read before each message to the person.
+CREATE INDEX consent_by_person ON consent (person, at);
+
+-- outcome: what became of each delivery, as in the SQLite schema.
+CREATE TABLE outcome (
+    n           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    delivery    text NOT NULL,
+    lane        text COLLATE "C" NOT NULL,
+    type        text NOT NULL,
+    message_id  text,
+    trace_id    text,
+    received_at double precision NOT NULL,
+    ended_at    double precision NOT NULL,
+    outcome     text NOT NULL,
+    handler     text,
+    why         text,
+    turn        text,
+    replay      integer NOT NULL,
+    runs        integer NOT NULL,
+    attempts    integer NOT NULL,
+    ms          double precision,
+    tried       text,
+    calls       text,
+    steps       text
+);
+
+-- outcome_by_lane: finds the rows of a chat, and those of a person to be forgotten.
+CREATE INDEX outcome_by_lane ON outcome (lane, n);
+
+-- act: what operators have done, as in the SQLite schema.
+CREATE TABLE act (
+    n      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at     double precision NOT NULL,
+    who    text NOT NULL,
+    what   text NOT NULL,
+    target text NOT NULL,
+    about  text,
+    reason text,
+    counts text
+);
+
+-- act_by_about: finds the rows about a person.
+CREATE INDEX act_by_about ON act (about) WHERE about IS NOT NULL;
+
+-- post: let a handler of @bot.on_post run once this transaction is committed, as `running.post` does. It waits as a timer that is
+-- due at once, so it holds no lock for which a server waits, however long the transaction takes.
+-- chat, person: what the post concerns; at most one of them.
+-- It runs with the rights of the owner: another user needs USAGE on the schema, and EXECUTE on this function.
+CREATE FUNCTION post(name text, data jsonb, id text, chat text DEFAULT NULL, person text DEFAULT NULL) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = ":queue", ":queue_clock", pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    key text := name || ':' || id;
+    kind text := CASE WHEN person IS NULL THEN 'post' ELSE 'post_to' END;
+    lane text := CASE WHEN chat IS NULL THEN 'post:' || lower(coalesce(person, name)) ELSE 'c:' || chat END;
+    body bytea := convert_to(jsonb_build_object('event_type', 'linqbot.post', 'data', jsonb_build_object(
+        'name', name, 'id', id, 'data', data, 'chat_id', chat, 'person', person))::text, 'UTF8');
+    is_new boolean;
+BEGIN
+    IF name IS NULL OR name !~ '^[A-Za-z0-9_.-]{1,64}$' THEN
+        RAISE EXCEPTION 'post: a name has 1 to 64 letters, digits, _, . and -, such as order.shipped';
+    ELSIF id IS NULL OR id !~ '^[[:print:]]+$' OR length(key) > 128 THEN
+        RAISE EXCEPTION 'post: id is a text that is the same for every repetition; with the name it has at most 127 characters';
+    ELSIF data IS NULL OR jsonb_typeof(data) <> 'object' OR length(body) > 262144 THEN
+        RAISE EXCEPTION 'post: data is a JSON object of at most 256 KiB';
+    ELSIF chat IS NOT NULL AND person IS NOT NULL OR chat = '' OR length(chat) > 128 OR person = '' THEN
+        RAISE EXCEPTION 'post: give the id of a chat, or the handle of a person, or neither';
+    END IF;
+    IF EXISTS (SELECT FROM seen s WHERE s.id = 'i.' || kind || '.' || key) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO timer AS t (id, due, lane, kind, payload, grace_s)
+        VALUES (key, extract(epoch FROM clock_timestamp()), lane, kind, body, 0) ON CONFLICT DO NOTHING;
+    is_new := FOUND;
+    PERFORM pg_notify('linqbot.:queue', '{"by": "post", "work": false, "times": true, "own": false, "chats": [], "lanes": []}');
+    RETURN is_new;
 END
 $$;

@@ -26,6 +26,8 @@ CREATE TABLE meta (
 -- its second crash on, the delivery is a suspect: max_concurrent_suspects limits the number of suspects that may run
 -- while it does, to a quarter of the deliveries that were leased in the last crash. At 1 it runs alone, without any
 -- other delivery. 0 means that it is not a suspect. When a run ends, whatever its outcome, both columns are reset.
+-- progress is how far the turn of the delivery had come when it last ran after a crash: see Storage.note_progress.
+-- crashes_before_progress is the value of crashes when the turn had just come that far.
 -- leased is set by the commit of take, so it is still set when the file is opened after a crash.
 -- waits shows operators the reason for not_before: retrying, deferred or gathering. error is the message that goes with it.
 CREATE TABLE delivery (
@@ -43,6 +45,8 @@ CREATE TABLE delivery (
     crashes                 INTEGER NOT NULL DEFAULT 0,
     crashed_with_others     INTEGER NOT NULL DEFAULT 0,
     max_concurrent_suspects INTEGER NOT NULL DEFAULT 0,
+    progress                INTEGER NOT NULL DEFAULT 0,
+    crashes_before_progress INTEGER NOT NULL DEFAULT 0,
     leased                  INTEGER NOT NULL DEFAULT 0,
     waits                   TEXT,
     not_before              REAL NOT NULL DEFAULT 0,
@@ -191,6 +195,9 @@ CREATE TABLE timer (
 -- timer_by_due: the earliest timer is read after every change, and due timers are moved in this order.
 CREATE INDEX timer_by_due ON timer (due);
 
+-- timer_by_lane: finds the scheduled sends of a chat, for ctx.scheduled and when its person opts out.
+CREATE INDEX timer_by_lane ON timer (lane, due);
+
 -- conversation: handlers that asked a person a question and wait for the answer; see storage/conversations.py.
 -- id is the delivery that began the conversation, and the turn of its journal rows. root is the body of that delivery.
 -- person is a handle in lower case, or `*` for any person of the chat. until is the time at which the question times
@@ -217,6 +224,8 @@ CREATE UNIQUE INDEX conversation_by_person ON conversation (chat_id, person) WHE
 
 -- broadcast: one message to many people; see storage/broadcasts.py. Its rows are kept, so that a name is not used twice.
 -- next_at is the time before which its line sends to no other person. ended_at is NULL until each recipient has an outcome.
+-- lane is the lane of the turn that has begun the broadcast, until it ends: its report waits there. Empty if there is none.
+-- purpose is why it is sent: requested or promotional.
 -- content is the messages as JSON, deleted when the broadcast ends. padding is in front of it: see body.
 CREATE TABLE broadcast (
     n              INTEGER PRIMARY KEY,
@@ -228,11 +237,14 @@ CREATE TABLE broadcast (
     next_at        REAL NOT NULL DEFAULT 0,
     ended_at       REAL,
     off_the_record INTEGER NOT NULL,
+    lane           TEXT NOT NULL DEFAULT '',
+    purpose        TEXT NOT NULL,
     padding        BLOB,
     content        BLOB NOT NULL
 );
 
--- recipient: the people of a broadcast (`broadcast` is its n), in order. at is when the outcome was set.
+-- recipient: the people of a broadcast (`broadcast` is its n), in order. at is when the outcome was set; for pending, the time
+-- until which the row waits.
 CREATE TABLE recipient (
     broadcast INTEGER NOT NULL,
     n         INTEGER NOT NULL,
@@ -245,3 +257,98 @@ CREATE TABLE recipient (
 
 -- recipient_by_outcome: finds the first that is pending, and counts the few that are under way.
 CREATE INDEX recipient_by_outcome ON recipient (broadcast, outcome, n);
+
+-- mute: the chats in which the bot is silent; see storage/mutes.py. The lane c:* is that of all chats. until is when the mute ends, and
+-- since when it began. person is, for a direct chat, the handle of the person in it, in lower case. handoff is the person of yours who
+-- answers there by way of the bot, and how long, as JSON. only_proactive is 1 if only what the bot says first is muted. Timers of a
+-- muted lane do not fire.
+CREATE TABLE mute (
+    lane           TEXT PRIMARY KEY,
+    until          REAL NOT NULL,
+    person         TEXT,
+    reason         TEXT,
+    handoff        TEXT,
+    only_proactive INTEGER NOT NULL,
+    since          REAL NOT NULL
+) WITHOUT ROWID;
+
+-- decision: what the bot's manners have decided about sends; see storage/decisions.py. n keeps the order. key is that of the call.
+-- person is a handle in lower case; NULL for a group.
+CREATE TABLE decision (
+    n       INTEGER PRIMARY KEY,
+    key     TEXT NOT NULL UNIQUE,
+    at      REAL NOT NULL,
+    verdict TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    turn    TEXT NOT NULL,
+    person  TEXT,
+    line    TEXT
+);
+
+-- decision_by_person, decision_by_line: what was sent to a person, and from a line, of late.
+CREATE INDEX decision_by_person ON decision (person, at);
+CREATE INDEX decision_by_line ON decision (line, at);
+
+-- decision_by_age: finds the rows to delete.
+CREATE INDEX decision_by_age ON decision (at);
+
+-- consent: who agreed to promotional messages, or opted out, when and how; see storage/consents.py. person is a handle in lower case.
+-- Rows are never changed.
+CREATE TABLE consent (
+    n      INTEGER PRIMARY KEY,
+    key    TEXT NOT NULL UNIQUE,
+    person TEXT NOT NULL,
+    at     REAL NOT NULL,
+    what   TEXT NOT NULL,
+    how    TEXT NOT NULL
+);
+
+-- consent_by_person: the last row of a person is read before each message to the person.
+CREATE INDEX consent_by_person ON consent (person, at);
+
+-- outcome: what became of each delivery, with ids only; see storage/outcomes.py. A run after which the turn runs again has a row
+-- too, unless the turn has many. n is the order in which turns ended, so the oldest rows are the first.
+-- turn has the journal entries of its calls, if that is another delivery: the one that has asked the question which it answers.
+-- runs is the number of leases of the delivery, attempts that of its failed runs. tried is JSON: the handlers that did not
+-- take the event, each with its filter that did not fit. steps is JSON: the steps of the run, with names, times and tokens.
+CREATE TABLE outcome (
+    n           INTEGER PRIMARY KEY,
+    delivery    TEXT NOT NULL,
+    lane        TEXT NOT NULL,
+    type        TEXT NOT NULL,
+    message_id  TEXT,
+    trace_id    TEXT,
+    received_at REAL NOT NULL,
+    ended_at    REAL NOT NULL,
+    outcome     TEXT NOT NULL,
+    handler     TEXT,
+    why         TEXT,
+    turn        TEXT,
+    replay      INTEGER NOT NULL,
+    runs        INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL,
+    ms          REAL,
+    tried       TEXT,
+    calls       TEXT,
+    steps       TEXT
+);
+
+-- outcome_by_lane: finds the rows of a chat, and those of a person to be forgotten.
+CREATE INDEX outcome_by_lane ON outcome (lane, n);
+
+-- act: what operators have done, by whom and why, and the receipts of exports and of forget; see storage/acts.py. target is an id. about is
+-- the id of a chat, or a digest of a handle. counts are the numbers of rows by table, as JSON; NULL if the row is no receipt.
+CREATE TABLE act (
+    n      INTEGER PRIMARY KEY,
+    at     REAL NOT NULL,
+    who    TEXT NOT NULL,
+    what   TEXT NOT NULL,
+    target TEXT NOT NULL,
+    about  TEXT,
+    reason TEXT,
+    counts TEXT
+);
+
+-- act_by_about: finds the rows about a person.
+CREATE INDEX act_by_about ON act (about) WHERE about IS NOT NULL;

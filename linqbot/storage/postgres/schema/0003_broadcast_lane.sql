@@ -1,2 +1,0 @@
--- lane is the lane of the turn that has begun the broadcast, until it ends: its report waits there. Empty if there is none.
-ALTER TABLE broadcast ADD COLUMN lane text NOT NULL DEFAULT '';
