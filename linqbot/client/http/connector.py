@@ -47,7 +47,6 @@ class Connector:
         self._connect_timeout_s = connect_timeout_s
         self._proxy = proxy
         self._addresses = addresses
-        self._lookup: asyncio.Task[list[AddressInfo]] | None = None
         self._tls = trust() if origin.scheme == "https" else None
         is_relayed = proxy is not None and origin.scheme == "http"
         self.prefix = str(origin) if is_relayed else ""
@@ -120,15 +119,14 @@ class Connector:
         return connection
 
     async def _found(self, origin: Origin) -> Sequence[AddressInfo]:
-        """Return the addresses to try. Connections that are opened at the same time share one name resolution."""
         if self._addresses is not None:
             return [_info(address, origin.port) for address in self._addresses]
         if address := literal(origin.host):
             return [_info(address, origin.port)]
-        if self._lookup is None or self._lookup.done():
-            self._lookup = asyncio.create_task(_looked_up(origin))
-            self._lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(self._lookup)
+        try:
+            return await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError("the host is not a valid name") from error
 
 
 @lru_cache(maxsize=4)
@@ -152,15 +150,6 @@ def trust() -> ssl.SSLContext:
     """Return a TLS context that verifies names. Its authorities are `SSL_CERT_FILE`, else `SSL_CERT_DIR`, else certifi."""
     file = os.environ.get("SSL_CERT_FILE") or None
     return _trusted(file, None if file else os.environ.get("SSL_CERT_DIR") or None)
-
-
-async def _looked_up(origin: Origin) -> list[AddressInfo]:
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise OSError("the host is not a valid name") from error
-    return list(found)
 
 
 def _reason(error: Exception) -> str:

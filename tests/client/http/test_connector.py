@@ -240,28 +240,6 @@ async def test_a_host_that_cannot_be_reached_is_named_without_what_the_system_qu
         assert str(caught) == said_
 
 
-async def test_connections_opened_together_share_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    loop = asyncio.get_running_loop()
-    original = loop.getaddrinfo
-
-    async def counted(host: str, *args: Any, **options: Any) -> Any:
-        asked.append(host)
-        return await original(host, *args, **options)
-
-    monkeypatch.setattr(loop, "getaddrinfo", counted)
-    async with raw(always(said(b"fine"))) as server:
-        origin = Origin("http", "localhost", server.port)
-        pool = Pool(Connector(origin, connect_timeout_s=5))
-        tasks = [asyncio.create_task(pool.send(Request("GET", origin, "/", RequestHeaders({})))) for _ in range(20)]
-        await asyncio.sleep(0)
-        tasks[0].cancel()  # the task that started the lookup; the others still get its result
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] + [Response] * 19
-        assert asked.count("localhost") == 1
-        await pool.aclose()
-
-
 # --- proxies --------------------------------------------------------------------------------------------------------
 
 
