@@ -87,9 +87,9 @@ class Attachments(ApiResource):
             )
             raise RuleBroken(said, rule="R92", status=400, code=1005)
         upload = await self.create(content_type=kind, filename=name, size_bytes=source.size)
-        # The signature of the upload address covers the length, so the header is required; chunked encoding omits it.
-        headers = {"Content-Length": str(source.size), **upload.required_headers}
-        await self._put(upload.upload_url, lambda: _with_progress(source, progress), headers, source.size)
+        await self._put(
+            upload.upload_url, lambda: _with_progress(source, progress), upload.required_headers, source.size
+        )
         return upload
 
     async def retrieve(self, attachment_id: str) -> Attachment:
