@@ -36,7 +36,6 @@ from linqbot.client.http.http11 import (
     Response,
     ServerDisconnectedError,
     reason_of,
-    request_target,
 )
 from linqbot.client.http.pool import Pool
 from linqbot.client.outcome import (
@@ -153,7 +152,7 @@ class Sender:
 
     async def _attempt(self, call: Call) -> ApiResponse | AttemptFailure:
         wire = self._wire or self._open()
-        path = self._path + request_target(call.path)
+        path = self._path + call.path
         if call.query:
             path = f"{path}?{urlencode(call.query)}"
         key = self._api_key

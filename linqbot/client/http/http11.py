@@ -9,7 +9,6 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
-from urllib.parse import quote
 
 from linqbot.client.http.addresses import Origin
 
@@ -24,8 +23,6 @@ Content: TypeAlias = bytes | AsyncGenerator[bytes, None] | None
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t -~]*")
-_TARGET = re.compile(r"/[!\"$-~]*")
-_TARGET_SAFE = "".join(letter for letter in map(chr, range(0x21, 0x7F)) if letter != "#")
 
 
 class TransportError(OSError):
@@ -87,7 +84,7 @@ class Request:
     """One request. Its repr shows the origin, and neither path nor content.
 
     Attributes:
-        target: Path and query as written on the wire, percent-encoded; `request_target` returns this form.
+        target: Path and query as written on the wire, percent-encoded.
         fields: Header fields with Host. Content-Length is added by `head`.
         size: Size of chunked content, in bytes.
         is_sent: True from the moment when a byte of the request may have left this machine.
@@ -119,13 +116,6 @@ class Request:
 
 
 _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
-
-
-def request_target(path: str) -> str:
-    """Return path and query as in a request line: spaces, control and non-ASCII characters are percent-encoded."""
-    if _TARGET.fullmatch(path):
-        return path
-    return quote(path, safe=_TARGET_SAFE)
 
 
 class ResponseHeaders(Mapping[str, str]):

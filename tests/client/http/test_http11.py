@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from linqbot.client.http.addresses import Origin
 from linqbot.client.http.http11 import (
     Request,
     RequestHeaders,
     ResponseHeaders,
-    request_target,
 )
 
 LINQ = Origin("https", "api.linqapp.com", 443)
@@ -79,26 +76,3 @@ def test_fields_are_replaced_in_any_case_and_never_doubled() -> None:
     assert fields.raw == b"X-B: b\r\naccept: c\r\nX-D: d\r\n"
     assert fields.pairs == (("X-B", "b"), ("accept", "c"), ("X-D", "d"))
     assert RequestHeaders({"A": "1", "a": "2"}).raw == b"a: 2\r\n"
-
-
-def test_a_path_stays_on_its_line(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[str, str]] = [
-        ("/v3/chats/a%2Fb?x=%2B1&y=z", "/v3/chats/a%2Fb?x=%2B1&y=z"),
-        ("/v3/a b", "/v3/a%20b"),
-        ("/v3/ä", "/v3/%C3%A4"),
-        ("/v3/a#b", "/v3/a%23b"),
-        ("/v3 HTTP/1.1\r\nEvil: yes\r\n\r\n", "/v3%20HTTP/1.1%0D%0AEvil:%20yes%0D%0A%0D%0A"),
-        ("/v3/a\n", "/v3/a%0A"),
-    ]
-    for path, target in rows:
-        with subtests.test(path=path, target=target):
-            assert request_target(path) == target
-
-
-@given(path=st.text())
-def test_whatever_a_path_holds_it_is_one_word(path: str) -> None:
-    try:
-        target = request_target("/" + path)
-    except UnicodeEncodeError:
-        return  # half an emoji
-    assert re.fullmatch(r"/[!-~]*", target)
