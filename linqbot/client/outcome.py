@@ -5,9 +5,9 @@ addresses and texts are redacted before a message becomes part of an error, whic
 not Linq's comes from a proxy, a firewall or a captive portal, and says nothing about the call. It is a failure, even
 with status 200: no journal records it, the call is retried where that is safe, and the body is never quoted.
 
-Linq's official client also retries 409. This client never does: Linq uses 409 for a state, such as a chat that your
-line left, and the same call would get the same response. All functions are pure. Next step: `sender.py` makes the next
-attempt.
+Linq's official client also retries 409, and follows a header `x-should-retry`, which Linq does not document. This
+client retries no 409: Linq uses it for a state, such as a chat that your line left, and the same call would get the
+same response. All functions are pure. Next step: `sender.py` makes the next attempt.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ def outcome_of_call(call: Call, response: Response, *, clock: Clock, secret: str
     """Interpret a response of Linq's API. For `secret` see `error_for`."""
     status, headers, content = response.status, response.headers, response.content
     if not 200 <= status < 300:
-        return AttemptFailure(
-            error_for(call, status, headers, content, now=clock.now(), secret=secret), advice=_advice(headers)
-        )
+        return AttemptFailure(error_for(call, status, headers, content, now=clock.now(), secret=secret))
     data, exact = None, None
     if content:
         try:
@@ -58,13 +56,7 @@ def outcome_of_upload(call: Call, response: Response, *, now: float, secret: str
         if is_html(headers):
             return AttemptFailure(not_linqs(call, status, headers, STORAGE_ANSWER))
         return ApiResponse(status, None, headers)
-    return AttemptFailure(
-        storage_error(call, status, headers, content, now=now, secret=secret), advice=_advice(headers)
-    )
-
-
-def _advice(headers: Mapping[str, str]) -> bool | None:
-    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
+    return AttemptFailure(storage_error(call, status, headers, content, now=now, secret=secret))
 
 
 # Both run in linear time: a word is matched once, with or without an e-mail address, and a number has a maximum length,
@@ -90,9 +82,6 @@ otherwise defer a chat for years. After an hour the call is made again; if the l
 
 STORAGE_ANSWER: Final = "the answer of a file storage"
 """What a response to an upload lacks if it comes from a proxy, a firewall or a captive portal."""
-
-_LONGEST_RETRY_AFTER: Final = 64
-"""Characters of a `Retry-After` that are read. An HTTP date has 29."""
 
 
 def error_for(
@@ -232,7 +221,7 @@ def _whole(value: Any) -> int | None:
 
 def _retry_after_s(value: Any, now: float) -> float | None:
     if isinstance(value, str):
-        value = _number_or_date(value.strip()[:_LONGEST_RETRY_AFTER], now)
+        value = _number_or_date(value.strip(), now)
     # Compared before the conversion: Python's integers are unbounded, and float() raises for the largest ones.
     is_wait = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
     return float(min(value, LONGEST_RETRY_AFTER_S)) if is_wait else None
@@ -256,14 +245,12 @@ class AttemptFailure(NamedTuple):
 
     Attributes:
         sent: False if it is certain that no byte of the request left this machine.
-        advice: The value of the header `x-should-retry`; None if the header was absent.
         is_stale: True if a reused connection returned nothing. Most likely the server closed it while it was idle, so
             there is no reason to wait before the retry.
     """
 
     error: LinqApiError
     sent: bool = True
-    advice: bool | None = None
     is_stale: bool = False
 
 
@@ -298,13 +285,10 @@ def is_deleted_before(call: Call, error: LinqApiError) -> bool:
 
 
 def _may_repeat(call: Call, failure: AttemptFailure) -> bool:
-    error = failure.error
-    if failure.advice is False:
-        return False
     if call.safety == "hint":
         return failure.is_stale  # best effort: retried only where no wait is needed
-    if not failure.sent or error.status == 429:
+    if not failure.sent or failure.error.status == 429:
         return True  # Linq has not executed the call
     if call.safety == "once" or (call.safety == "keyed" and call.key is None):
         return False  # the call may have been executed, and a retry would execute it twice
-    return isinstance(error, LinqUnavailable) or (failure.advice is True and error.status != 409)
+    return isinstance(failure.error, LinqUnavailable)

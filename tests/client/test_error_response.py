@@ -105,7 +105,6 @@ def test_retry_after_is_seconds_or_a_date_and_never_more_than_an_hour(subtests: 
         (120_000, 3600.0),
         ("1000000000000", 3600.0),
         (10**400, 3600.0),
-        ("9" * 400, 3600.0),
         (FAR, 3600.0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
         # No wait.

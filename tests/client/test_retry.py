@@ -23,13 +23,13 @@ LOST = AttemptFailure(LinqUnavailable("lost"))
 STALE = AttemptFailure(LinqUnavailable("lost"), is_stale=True)
 
 
-def said(status: int, advice: bool | None = None, retry_after_s: float | None = None) -> AttemptFailure:
+def said(status: int, retry_after_s: float | None = None) -> AttemptFailure:
     kind = LinqUnavailable if status == 408 or status >= 500 else LinqApiError
-    return AttemptFailure(kind("no", status=status, retry_after_s=retry_after_s), advice=advice)
+    return AttemptFailure(kind("no", status=status, retry_after_s=retry_after_s))
 
 
-def not_linqs(status: int, advice: bool | None = None) -> AttemptFailure:
-    return AttemptFailure(LinqUnavailable("not Linq's", status=status), advice=advice)
+def not_linqs(status: int) -> AttemptFailure:
+    return AttemptFailure(LinqUnavailable("not Linq's", status=status))
 
 
 def test_a_call_is_repeated_only_when_that_is_safe(subtests: pytest.Subtests) -> None:
@@ -49,16 +49,10 @@ def test_a_call_is_repeated_only_when_that_is_safe(subtests: pytest.Subtests) ->
         (said(403), "    no   no      no    no      no   no"),
         (said(404), "    no   no      no    no      no   no"),
         (said(409), "    no   no      no    no      no   no"),
-        (said(409, advice=True), "no no no no no no"),
-        (said(400, advice=True), "yes yes yes no no no"),
-        (said(500, advice=True), "yes yes yes no no no"),
-        (said(500, advice=False), "no no no no no no"),
-        (said(429, advice=False), "no no no no no no"),
         (not_linqs(200), "yes yes yes no no no"),
         (not_linqs(302), "yes yes yes no no no"),
         (not_linqs(403), "yes yes yes no no no"),
         (not_linqs(409), "yes yes yes no no no"),
-        (not_linqs(403, advice=False), "no no no no no no"),
         (said(429, retry_after_s=60), "yes yes yes yes yes no"),
         (said(429, retry_after_s=61), "no no no no no no"),
         (said(503, retry_after_s=5), "yes yes yes no no no"),
@@ -84,13 +78,11 @@ def test_linqs_own_wish_is_kept_to_the_second() -> None:
     assert pause_s(KEYED, said(429, retry_after_s=12.0), 4, max_wait_s=60, jitter=1) == 12.0
 
 
-@given(st.sampled_from(sorted(ENDPOINTS)), st.integers(200, 599), st.none() | st.booleans())
-def test_what_must_happen_once_is_never_repeated_after_it_may_have_happened(
-    name: str, status: int, advice: bool | None
-) -> None:
+@given(st.sampled_from(sorted(ENDPOINTS)), st.integers(200, 599))
+def test_what_must_happen_once_is_never_repeated_after_it_may_have_happened(name: str, status: int) -> None:
     call: Call = prepare(name)
     if call.safety == "once" and status != 429:
-        for failure in (said(status, advice), not_linqs(status, advice)):
+        for failure in (said(status), not_linqs(status)):
             assert pause_s(call, failure, 0, max_wait_s=60, jitter=0) is None
 
 
