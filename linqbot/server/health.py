@@ -66,15 +66,12 @@ class Readiness:
             await asyncio.wait({self._check}, timeout=WAIT_S)
 
     async def _write(self) -> None:
-        refusal = self._webhook.refusal
         try:
             await self._storage.check()
         except StorageError as error:
             self._webhook.refusal = str(error)
         else:
-            # A delivery that was refused since then has set another refusal, which stays.
-            if self._webhook.refusal is refusal:
-                self._webhook.refusal = None
+            self._webhook.refusal = None
 
 
 START_S: Final = 10.0
