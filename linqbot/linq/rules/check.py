@@ -38,7 +38,6 @@ from linqbot.linq.rules.values import (
     uuid,
     whole,
 )
-from linqbot.linq.text.graphemes import border_after
 from linqbot.linq.types.message import ReactionType, utf16_length
 
 
@@ -72,6 +71,8 @@ _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 _SENDER_ID = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
 _EVENT_NAME = re.compile(r"[a-z_]++(?:\.[a-z_]++)++")
 _HEX_COLOUR = re.compile(r"#?[0-9A-Fa-f]{6}")
+_SYMBOL = r"[^\w\s][\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*+"
+_EMOJI = re.compile(rf"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9]\ufe0f?\u20e3|{_SYMBOL}(?:\u200d{_SYMBOL})*+")
 
 
 def own_lines(value: Any, at: str) -> Broken | None:
@@ -205,11 +206,9 @@ def reaction(body: JsonObject) -> Broken | None:
 
 
 def single_emoji(value: Any, at: str) -> Broken | None:
-    """Check R81 approximately: one character as people see it, which is neither ASCII nor a letter."""
-    if isinstance(value, str) and not value.isascii() and utf16_length(value) <= 32:
-        is_one_character = border_after(value, 1) == len(value)
-        if is_one_character and not value[0].isalpha() and not value[0].isspace():
-            return None
+    """Check R81 approximately: one symbol with its colours and marks, or several that joiners make one."""
+    if isinstance(value, str) and not value.isascii() and utf16_length(value) <= 32 and _EMOJI.fullmatch(value):
+        return None
     return breaks("R81", f"{at} must be a single emoji.")
 
 

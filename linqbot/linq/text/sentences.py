@@ -10,8 +10,6 @@ import re
 from collections.abc import Container, Iterator
 from typing import Final
 
-from linqbot.linq.text.graphemes import is_border
-
 _END: Final = re.compile(
     r"(?<![.!?…])([.!?…]++)[\"'”’»)\]*_~`]*+(?: ?[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]++)?+(?=\s|\Z)"
     r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+"
@@ -49,9 +47,7 @@ def ends_so_far(text: str, start: int = 0) -> Iterator[tuple[int, int | None]]:
         following = _NO_SPACE.search(text, end)
         if following is None:
             yield found.start(), None
-        elif is_border(text, end) and (
-            found[1] is None or (not _IS_EMOJI.match(following[0]) and not _goes_on(text, found, following[0]))
-        ):
+        elif found[1] is None or (not _IS_EMOJI.match(following[0]) and not _goes_on(text, found, following[0])):
             yield found.start(), end
 
 

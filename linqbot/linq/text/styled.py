@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, get_args
 
-from linqbot.linq.text.graphemes import border_before
 from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
 
 _BEGINNING: Final = re.compile(r"(?<![a-z0-9])https?://(?=[\w\[])", re.IGNORECASE)
@@ -190,8 +189,8 @@ def _without_punctuation(url: str) -> str | None:
 def split(text: StyledText, limit: int) -> list[StyledText]:
     """Cut a text into pieces of at most `limit` UTF-16 code units.
 
-    A cut is at the end of a paragraph in the second half of a piece, or else at the last end of a sentence, a line, a
-    word or a character as people see it. Spaces at a cut are left out, and styles go on behind it.
+    A cut is at the end of a paragraph in the second half of a piece, or else at the last end of a sentence, a line or
+    a word. Spaces at a cut are left out, and styles go on behind it.
     """
     rest, bounds, at = text.text.rstrip(), list[tuple[int, int]](), 0
     while at < len(rest):
@@ -247,8 +246,7 @@ def _cut(text: str, limit: int) -> int:
     word = fits - len(text[: fits + 1].rsplit(maxsplit=1)[-1])
     if word > 0:
         return word
-    # A character longer than a whole message is cut, because nothing else can be done.
-    return border_before(text, fits) or fits
+    return fits
 
 
 def link(url: str) -> LinkPart:
