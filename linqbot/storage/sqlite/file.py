@@ -72,7 +72,7 @@ def prepare(path: Path, *, create: bool = True) -> None:
         # The serving lock and the write-ahead log go by the name: two processes that use two names damage the file.
         raise ConfigError(
             f"The storage file {path} has a second name, a hard link, so a second server could open it and damage it. Remove "
-            "the other name (find it with: find / -samefile {path}), or use a copy: linqbot storage backup."
+            "the other name, or use a copy: linqbot storage backup."
         )
 
 
