@@ -12,7 +12,7 @@ import inspect
 import threading
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, get_args
 
 import anyio
 import anyio.to_thread
@@ -43,6 +43,14 @@ ReturnValue: TypeAlias = "Sendable | Sequence[Sendable] | None"
 Returned = TypeVar("Returned", bound="Awaitable[ReturnValue] | ReturnValue")
 """The return type of a handler. As a type variable it is written out in no error message of a type checker."""
 Handler: TypeAlias = Callable[[E, Context], Returned]
+
+
+class Decorator(Protocol[E]):
+    """The decorator that `@bot.on(MessageRead)` and its like return: it registers a handler of the event."""
+
+    def __call__(self, handler: Handler[E, Returned], /) -> Handler[E, Returned]: ...
+
+
 When: TypeAlias = Callable[[E, Context], Awaitable[bool]]
 """A predicate that may wait, such as for a classifier: an `async def` of (event, ctx)."""
 ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]

@@ -21,6 +21,7 @@ from linqbot.bot.filters import Filter, Predicate, check_filters, exact
 from linqbot.bot.handlers import (
     DeadLetterHandler,
     DeadLetterRoute,
+    Decorator,
     ErrorHandler,
     Handler,
     Returned,
@@ -103,7 +104,7 @@ class Router(EventDecorators):
         gather: bool = True,
         overlap: OverlapMode = "queue",
         when: When[E] | None = None,
-    ) -> Callable[[Handler[E, Returned]], Handler[E, Returned]]:
+    ) -> Decorator[E]:
         """Register a handler for the events of a class. It runs if every filter fits the event.
 
         Args:
@@ -178,7 +179,7 @@ class Router(EventDecorators):
         gather: bool = True,
         overlap: OverlapMode = "queue",
         when: When[MessageReceived] | None = None,
-    ) -> Callable[[Handler[MessageReceived, Returned]], Handler[MessageReceived, Returned]]: ...
+    ) -> Decorator[MessageReceived]: ...
 
     def on_message(self, *given: Any, **how: Any) -> Any:
         """Register a handler for the messages that people send. Works with and without arguments.
@@ -193,67 +194,50 @@ class Router(EventDecorators):
         Example:
             `@bot.on_message`, `@bot.on_message("hi", "hello")`, `@bot.on_message(regex(r"order (\\d+)"), in_direct)`
         """
-        return self._register(MessageReceived, given, how)
+        return self._register(MessageReceived, given, **how)
 
     @overload
     def on_edit(self, handler: Handler[MessageEdited, Returned], /) -> Handler[MessageEdited, Returned]: ...
 
     @overload
-    def on_edit(
-        self,
-        *filters: str | Predicate[MessageEdited],
-        late: bool = False,
-        attempts: int | None = None,
-        deadline_s: float | None = None,
-        during_ask: bool = False,
-        when: When[MessageEdited] | None = None,
-    ) -> Callable[[Handler[MessageEdited, Returned]], Handler[MessageEdited, Returned]]: ...
+    def on_edit(self, *filters: str | Predicate[MessageEdited]) -> Decorator[MessageEdited]: ...
 
-    def on_edit(self, *given: Any, **how: Any) -> Any:
+    def on_edit(self, *given: Any) -> Any:
         """Register a handler for the edits that people make to their messages.
 
         Args:
             given: Filters and texts, as for `on_message`. They apply to the text after the edit.
-            how: `late`, `attempts`, `deadline_s`, `during_ask` and `when`, as for `on`.
         Raises:
             BotError: as for `on_message`.
         """
-        return self._register(MessageEdited, given, how)
+        return self._register(MessageEdited, given)
 
     @overload
     def on_reaction(self, handler: Handler[ReactionAdded, Returned], /) -> Handler[ReactionAdded, Returned]: ...
 
     @overload
     def on_reaction(
-        self,
-        *given: ReactionType | Filter[ReactionAdded] | Predicate[ReactionAdded],
-        removed: Literal[False] = False,
-        when: When[ReactionAdded] | None = None,
-    ) -> Callable[[Handler[ReactionAdded, Returned]], Handler[ReactionAdded, Returned]]: ...
+        self, *given: ReactionType | Predicate[ReactionAdded], removed: Literal[False] = False
+    ) -> Decorator[ReactionAdded]: ...
 
     @overload
     def on_reaction(
-        self,
-        *given: ReactionType | Filter[ReactionRemoved] | Predicate[ReactionRemoved],
-        removed: Literal[True],
-        when: When[ReactionRemoved] | None = None,
-    ) -> Callable[[Handler[ReactionRemoved, Returned]], Handler[ReactionRemoved, Returned]]: ...
+        self, *given: ReactionType | Predicate[ReactionRemoved], removed: Literal[True]
+    ) -> Decorator[ReactionRemoved]: ...
 
-    def on_reaction(self, *given: Any, removed: bool = False, when: When[Any] | None = None) -> Any:
+    def on_reaction(self, *given: Any, removed: bool = False) -> Any:
         """Register a handler for the reactions (tapbacks) that people add.
 
         Args:
             given: Names of reactions, one of which must fit, and filters, which must all fit.
             removed: True takes the reactions that people remove instead. Stickers cannot be removed.
-            when: As for `on`.
         Raises:
             BotError: as for `on`; or a name is not one of Linq's reactions.
 
         Example:
             `@bot.on_reaction("love", "like")`
         """
-        event = ReactionRemoved if removed else ReactionAdded
-        return self._register(event, given, {"when": when}, named=_reaction)
+        return self._register(ReactionRemoved if removed else ReactionAdded, given, named=_reaction)
 
     def every(
         self,
@@ -263,7 +247,7 @@ class Router(EventDecorators):
         name: str | None = None,
         attempts: int | None = None,
         deadline_s: float | None = None,
-    ) -> Callable[[Handler[ScheduleDue, Returned]], Handler[ScheduleDue, Returned]]:
+    ) -> Decorator[ScheduleDue]:
         """Register a handler that runs on a schedule, even if the process restarts in between.
 
         Each due time has one event. The schedule never overlaps itself: due times that pass while its handler runs, or
@@ -338,9 +322,7 @@ class Router(EventDecorators):
         names = frozenset(given)
         return self.on(BroadcastDone, Filter(lambda event: event.name in names, f"broadcast{tuple(sorted(names))!r}"))
 
-    def on_post(
-        self, *names: str, attempts: int | None = None, deadline_s: float | None = None
-    ) -> Callable[[Handler[Posted, Returned]], Handler[Posted, Returned]]:
+    def on_post(self, *names: str, attempts: int | None = None, deadline_s: float | None = None) -> Decorator[Posted]:
         """Register a handler for what programs outside the bot post with `running.post`, a command, HTTP or SQL.
 
         It runs in the order of the post's chat, and also while `ctx.ask` waits there. It is retried like any other. A
@@ -639,11 +621,7 @@ class Router(EventDecorators):
         return tuple(self._stop_handlers)
 
     def _register(
-        self,
-        event: type[Event],
-        given: tuple[Any, ...],
-        how: dict[str, Any],
-        named: Callable[..., Filter[Any]] = exact,
+        self, event: type[Event], given: tuple[Any, ...], named: Callable[..., Filter[Any]] = exact, **how: Any
     ) -> Any:
         """Register a handler with filters and texts, of which `named` makes one filter."""
         if len(given) == 1 and is_handler(given[0]):

@@ -42,7 +42,7 @@ async def test_each_decorator_takes_what_people_do() -> None:
     bot = seen.bot
     for decorate in (bot.on_typing, bot.on_delivery, bot.on_poll_vote, bot.on_group_change, bot.on_location):
         seen.note(decorate)
-    seen.note(bot.on_payment("succeeded", "declined"))
+    seen.note(bot.on_payment("succeeded"))
     seen.note(bot.on_reaction("like", removed=True))
 
     async def expect(*types: str) -> None:
@@ -100,7 +100,8 @@ def test_a_handler_subscribes_the_bot_to_exactly_the_events_that_it_takes() -> N
     bot = Bot()
     bot.on_delivery("failed")(note)
     bot.on_typing("started")(note)
-    bot.on_group_change("added", "icon", in_group)(note)
+    bot.on_group_change("added", in_group)(note)
+    bot.on_group_change("icon")(note)
     bot.on_payment(note)
     assert handled(bot).types == (
         "message.failed",

@@ -247,7 +247,7 @@ def test_impossible_limits_of_a_handler_are_refused_when_it_is_registered(subtes
             bot = Bot()
             ((name, value),) = option.items()
             says = rf"^{name}={re.escape(repr(value))} is not possible\. .* number .*such as {name}="
-            for decorator in (bot.on_message, bot.on_edit, partial(bot.on, ReactionAdded), partial(bot.every, "hour")):
+            for decorator in (bot.on_message, partial(bot.on, ReactionAdded), partial(bot.every, "hour")):
                 with pytest.raises(BotError, match=says):
                     decorator(**option)
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, MessageReceived, in_group
 from linqbot.bot.router import Next
+from linqbot.events import ReactionAdded, TypingStarted
 from linqbot.linq.events.event import Event
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
@@ -55,8 +56,8 @@ async def test_the_next_handler_that_fits_runs_after_a_refusal() -> None:
         assert await phone.replies() == ["second"]
 
 
-async def test_each_decorator_of_events_asks_its_predicate() -> None:
-    bot, asked, ran = Bot(groups="all"), list[str](), list[str]()
+async def test_the_predicate_of_another_event_than_a_message_is_asked() -> None:
+    bot, asked, ran = Bot(), list[str](), list[str]()
 
     async def is_wanted(event: Event, ctx: Context) -> bool:
         asked.append(event.type)
@@ -65,30 +66,18 @@ async def test_each_decorator_of_events_asks_its_predicate() -> None:
     def note(event: Event, ctx: Context) -> None:
         ran.append(event.type)
 
-    bot.on_typing("started", when=is_wanted)(note)
-    bot.on_reaction("love", when=is_wanted)(note)
-    bot.on_reaction("love", removed=True, when=is_wanted)(note)
-    bot.on_group_change("renamed", "removed", when=is_wanted)(note)
-    bot.on_location(when=is_wanted)(note)
-    bot.on_delivery("delivered", when=is_wanted)(note)
-
-    @bot.on_message
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Hello!")
+    bot.on(TypingStarted, when=is_wanted)(note)
+    bot.on(ReactionAdded, when=is_wanted)(note)
 
     async with talking(bot) as phone:
-        await phone.text("hi")
-        await phone.next_reply()
-        await phone.quiet()
+        message = await phone.text("hi")
         for _ in range(2):
             await phone.typing()
             await phone.typing(False)
-            await phone.react(phone.messages[-1], "love")
-            await phone.react(phone.messages[-1], "love", remove=True)
+            await phone.react(message, "love")
+            await phone.react(message, "love", remove=True)
             await phone.quiet()
-        await phone.text("again")
-        await phone.quiet()
-    wanted = ["chat.typing_indicator.started", "reaction.added", "reaction.removed", "message.delivered"]
+    wanted = ["chat.typing_indicator.started", "reaction.added"]
     assert sorted(ran) == sorted(wanted)
     assert {event: asked.count(event) for event in wanted} == dict.fromkeys(wanted, 2)
 

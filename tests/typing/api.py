@@ -108,7 +108,7 @@ async def starts(typing: TypingStarted, ctx: Context) -> None: ...
 async def failed(failure: MessageFailed, ctx: Context) -> None: ...
 
 
-@bot.on_delivery("delivered", "read")
+@bot.on_delivery(lambda receipt: receipt.type in ("message.delivered", "message.read"))
 async def arrived(receipt: MessageReceipt, ctx: Context) -> None: ...
 
 
@@ -220,7 +220,7 @@ bot.on(MessageEdited, has_media)  # type: ignore[arg-type]
 bot.on_reaction("lov")  # type: ignore[call-overload]
 bot.on_typing("start")  # type: ignore[call-overload]
 bot.on_delivery("sent")(failed)  # type: ignore[arg-type]
-bot.on_delivery("failed", "read")(failed)  # type: ignore[arg-type]
+bot.on_delivery("failed", "read")  # type: ignore[call-overload]
 bot.on_poll_vote(wrong_event)  # type: ignore[arg-type]
 bot.on_group_change("added")(voted)  # type: ignore[arg-type]
 bot.on_payment("cancelled")  # type: ignore[call-overload]
@@ -351,26 +351,7 @@ async def sends(message: MessageReceived, ctx: Context) -> None:
 
 bot.on_message(when=loud)  # type: ignore[arg-type]
 bot.on(ReactionAdded, when=loud)
-bot.on_reaction("love", when=loud)
-bot.on_reaction("love", removed=True, when=loud)  # type: ignore[call-overload]
-
-
-async def is_mine(typing: TypingStarted, ctx: Context) -> bool:
-    return True
-
-
-bot.on_typing("started", when=is_mine)
-bot.on_typing(when=is_mine)  # type: ignore[arg-type]
-
-
-async def is_friend(change: ParticipantAdded, ctx: Context) -> bool:
-    return not change.participant.is_me
-
-
-@bot.on_group_change("added", when=is_friend)
-async def greet_friend(change: ParticipantAdded, ctx: Context) -> None: ...
-
-
+bot.on(ReactionRemoved, when=loud)  # type: ignore[arg-type]
 bot.on(ReactionAdded, when=lambda event, ctx: True)  # type: ignore[arg-type, return-value]
 
 
@@ -413,5 +394,5 @@ async def in_hours(message: MessageReceived, ctx: Context) -> None:
     assert_type(now.check(ctx.now()), datetime)
 
 
-bot.on_reaction("love", when=HOURS.open)
+bot.on(ReactionAdded, when=HOURS.open)
 bot.on_message(HOURS.open)  # type: ignore[type-var]

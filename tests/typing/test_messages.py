@@ -33,9 +33,9 @@ async def without_await(message: MessageReceived, ctx: Context) -> None:
 """
 MESSAGES = """\
 6: error: Argument 1 to "on_message" of "Router" has incompatible type "Callable[[ReactionAdded, Context], Coroutine[Any, Any, None]]"; expected "Callable[[MessageReceived, Context], Coroutine[Any, Any, None]]"  [arg-type]
-9: error: Argument 1 has incompatible type "Callable[[MessageReceived], Coroutine[Any, Any, None]]"; expected "Callable[[MessageReceived, Context], Coroutine[Any, Any, None]]"  [arg-type]
-12: error: Value of type variable "Returned" of function cannot be "Coroutine[Any, Any, int]"  [type-var]
-16: error: Value of type variable "Returned" of function cannot be "dict[str, int]"  [type-var]
+9: error: Argument 1 to "__call__" of "Decorator" has incompatible type "Callable[[MessageReceived], Coroutine[Any, Any, None]]"; expected "Callable[[MessageReceived, Context], Coroutine[Any, Any, None]]"  [arg-type]
+12: error: Value of type variable "Returned" of "__call__" of "Decorator" cannot be "Coroutine[Any, Any, int]"  [type-var]
+16: error: Value of type variable "Returned" of "__call__" of "Decorator" cannot be "dict[str, int]"  [type-var]
 22: error: Value of type "Coroutine[Any, Any, Sent]" must be used  [unused-coroutine]
 22: note: Are you missing an await?
 """
