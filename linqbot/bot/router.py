@@ -289,38 +289,19 @@ class Router(EventDecorators):
         check_deadline_s(deadline_s)
         return register
 
-    @overload
-    def on_broadcast_done(self, handler: Handler[BroadcastDone, Returned], /) -> Handler[BroadcastDone, Returned]: ...
-
-    @overload
-    def on_broadcast_done(
-        self, *names: str
-    ) -> Callable[[Handler[BroadcastDone, Returned]], Handler[BroadcastDone, Returned]]: ...
-
-    def on_broadcast_done(self, *given: Any) -> Any:
+    def on_broadcast_done(self, handler: Handler[BroadcastDone, Returned], /) -> Handler[BroadcastDone, Returned]:
         """Register a handler that runs when a broadcast has ended: each person has an outcome.
 
-        Its event has the number of people for each outcome. `ctx.bot.recipients(event.name)` yields the people. The
-        handler is retried like any other.
+        Its event has the name, and the number of people for each outcome. `ctx.bot.recipients(event.name)` yields the people.
+        The handler is retried like any other.
 
-        Args:
-            given: Names of broadcasts, one of which must fit. Without names, the handler takes every broadcast.
         Raises:
-            BotError: as for `on`; or a name cannot be that of a broadcast.
+            BotError: as for `on`.
 
         Example:
             `@bot.on_broadcast_done` above `async def report(broadcast: BroadcastDone, ctx: Context) -> None: …`
         """
-        if len(given) == 1 and is_handler(given[0]):
-            return self.on(BroadcastDone)(given[0])
-        if not given:
-            return self.on(BroadcastDone)
-        from linqbot.features.schedules import check_name
-
-        for name in given:
-            check_name(name, "broadcast")
-        names = frozenset(given)
-        return self.on(BroadcastDone, Filter(lambda event: event.name in names, f"broadcast{tuple(sorted(names))!r}"))
+        return self.on(BroadcastDone)(handler)
 
     def on_post(self, *names: str, attempts: int | None = None, deadline_s: float | None = None) -> Decorator[Posted]:
         """Register a handler for what programs outside the bot post with `running.post`, a command, HTTP or SQL.
@@ -350,13 +331,7 @@ class Router(EventDecorators):
             during_ask=True,
         )
 
-    @overload
-    def on_opt_out(self, handler: Handler[MessageReceived, Returned], /) -> Handler[MessageReceived, Returned]: ...
-
-    @overload
-    def on_opt_out(self) -> Callable[[Handler[MessageReceived, Returned]], Handler[MessageReceived, Returned]]: ...
-
-    def on_opt_out(self, handler: Any = None) -> Any:
+    def on_opt_out(self, handler: Handler[MessageReceived, Returned], /) -> Handler[MessageReceived, Returned]:
         """Register a handler for the messages by which people opt out, such as to record it.
 
         These are STOP and its synonyms, alone and as Linq defines them (R69), in a direct chat. They reach no other
@@ -366,15 +341,13 @@ class Router(EventDecorators):
 
         Args:
             handler: The handler of (message, ctx). What it sends to the chat is not sent, and `Sent.status` is
-                `opted_out`. None returns a decorator for the handler.
+                `opted_out`.
         Raises:
             BotError: the handler takes other arguments than (message, ctx).
 
         Example:
             `@bot.on_opt_out` above `async def record(message: MessageReceived, ctx: Context) -> None: …`
         """
-        if handler is None:
-            return self.on_opt_out
         name = check(handler, MessageReceived)
         self._entries.append(
             Route(MessageReceived, (), handler, name, late=True, at=place_of_function(handler), opt_out=True)
@@ -391,14 +364,7 @@ class Router(EventDecorators):
         self, handler: Callable[[Exception, Any, Context], Awaitable[None]], /
     ) -> Callable[[Exception, Any, Context], Awaitable[None]]: ...
 
-    @overload
-    def on_error(
-        self,
-    ) -> Callable[
-        [Callable[[Exception, Any, Context], Awaitable[None]]], Callable[[Exception, Any, Context], Awaitable[None]]
-    ]: ...
-
-    def on_error(self, given: Any = Exception) -> Any:
+    def on_error(self, given: Any) -> Any:
         """Register an error handler, for the errors that any handler of the bot raises. Works with and without a class.
 
         If the error handler returns, the event counts as handled. If it raises, the event is retried. An error without
@@ -431,12 +397,7 @@ class Router(EventDecorators):
     @overload
     def on_dead_letter(self, event: type[E], /) -> Callable[[DeadLetterHandler[E]], DeadLetterHandler[E]]: ...
 
-    @overload
-    def on_dead_letter(
-        self,
-    ) -> Callable[[DeadLetterHandler[MessageReceived]], DeadLetterHandler[MessageReceived]]: ...
-
-    def on_dead_letter(self, given: Any = MessageReceived) -> Any:
+    def on_dead_letter(self, given: Any) -> Any:
         """Register a handler for events that were given up, such as to apologise to the person.
 
         It runs once after an event became a dead letter, whatever the reason, also after a restart. Its own sends are
@@ -446,7 +407,7 @@ class Router(EventDecorators):
 
         Args:
             given: The handler, an `async def` of (failure, event, ctx), for messages of people. Or the class of other
-                events; then this returns a decorator for the handler. Nothing means messages of people too.
+                events; then this returns a decorator for the handler.
         Raises:
             BotError: the handler is not an `async def` of three arguments, or `given` is not an event class.
 
@@ -463,54 +424,37 @@ class Router(EventDecorators):
         self._dead_letter_handlers.append(DeadLetterRoute(event, handler, name, place_of_function(handler)))
         return handler
 
-    @overload
-    def on_start(self, handler: L, /) -> L: ...
-
-    @overload
-    def on_start(self) -> Callable[[L], L]: ...
-
-    def on_start(self, handler: Any = None) -> Any:
+    def on_start(self, handler: L, /) -> L:
         """Register a function that runs in each process before the first event is handled, such as to open a pool.
 
         Several run in the order of registration. If one raises an error, or runs for more than 60 seconds, the bot does
         not start. A crash may repeat what it does: its calls are in no journal, unlike those of handlers.
 
         Args:
-            handler: An `async def` of one argument, the `Running` bot with its `client`. None returns a decorator for
-                the function.
+            handler: An `async def` of one argument, the `Running` bot with its `client`.
         Raises:
             BotError: the handler is not an `async def` of one argument.
 
         Example:
             `@bot.on_start` above `async def open_pool(running: Running) -> None: …`
         """
-        if handler is None:
-            return self.on_start
         check_lifecycle_handler(handler, "@bot.on_start")
         self._start_handlers.append(handler)
         return handler
 
-    @overload
-    def on_stop(self, handler: L, /) -> L: ...
-
-    @overload
-    def on_stop(self) -> Callable[[L], L]: ...
-
-    def on_stop(self, handler: Any = None) -> Any:
+    def on_stop(self, handler: L, /) -> L:
         """Register a function that runs when the bot stops, after the last handler has ended.
 
         Several run in the reverse order of registration. An error is logged. After a crash or a kill none of them runs.
 
         Args:
-            handler: An `async def` of one argument, the `Running` bot. None returns a decorator for the function.
+            handler: An `async def` of one argument, the `Running` bot.
         Raises:
             BotError: the handler is not an `async def` of one argument.
 
         Example:
             `@bot.on_stop` above `async def close_pool(running: Running) -> None: …`
         """
-        if handler is None:
-            return self.on_stop
         check_lifecycle_handler(handler, "@bot.on_stop")
         self._stop_handlers.append(handler)
         return handler
@@ -554,21 +498,14 @@ class Router(EventDecorators):
             raise BotError("A router cannot include itself, neither directly nor through another.")
         self._entries.append(router)
 
-    @overload
-    def use(self, middleware: Middleware, /) -> Middleware: ...
-
-    @overload
-    def use(self) -> Callable[[Middleware], Middleware]: ...
-
-    def use(self, middleware: Any = None) -> Any:
+    def use(self, middleware: Middleware, /) -> Middleware:
         """Add middleware around the handlers of this router. Works as a decorator.
 
         The middleware added first is the outermost. A bot's middleware runs for every event, even if no handler fits;
         the middleware of an included router runs only if one of the router's handlers was chosen.
 
         Args:
-            middleware: A plain function that takes the next step and returns an `async def` of (event, ctx). None
-                returns a decorator for the middleware.
+            middleware: A plain function that takes the next step and returns an `async def` of (event, ctx).
         Returns:
             The same middleware.
         Raises:
@@ -578,8 +515,6 @@ class Router(EventDecorators):
             `@bot.use` above
             `def timed(next_): async def handle(event, ctx): …; await next_(event, ctx); return handle`
         """
-        if middleware is None:
-            return self.use
         check_middleware(middleware)
         self._middleware.append(middleware)
         return middleware

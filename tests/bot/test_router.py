@@ -13,9 +13,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.filters import contains, exact, in_group, regex
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.clock import SystemClock
-from linqbot.engine.failure import Failure
 from linqbot.errors import BotError
-from linqbot.hookspecs import Running
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 
@@ -252,29 +250,13 @@ def test_impossible_limits_of_a_handler_are_refused_when_it_is_registered(subtes
                     decorator(**option)
 
 
-@pytest.mark.parametrize("decorate", [lambda bot: bot.on_error, lambda bot: bot.on_error()], ids=["bare", "empty"])
-def test_an_error_handler_without_a_class_takes_every_exception(decorate: Callable[[Bot], Any]) -> None:
+def test_an_error_handler_without_a_class_takes_every_exception() -> None:
     bot = Bot()
 
     async def sorry(error: Exception, event: Event, ctx: Context) -> None: ...
 
-    assert decorate(bot)(sorry) is sorry
+    assert bot.on_error(sorry) is sorry
     assert bot.error_handlers == ((Exception, sorry),)
-
-
-def test_decorators_work_with_empty_parentheses_as_without() -> None:
-    async def leave(message: MessageReceived, ctx: Context) -> None: ...
-    async def give_up(failure: Failure, message: MessageReceived, ctx: Context) -> None: ...
-    async def run(running: Running) -> None: ...
-
-    bot = Bot()
-    assert bot.on_opt_out()(leave) is leave
-    assert bot.on_dead_letter()(give_up) is give_up
-    assert bot.on_start()(run) is run
-    assert bot.on_stop()(run) is run
-    assert [(route.handler, route.opt_out) for route, _ in bot.walk()] == [(leave, True)]
-    assert [(route.event, route.handler) for route in bot.dead_letter_handlers] == [(MessageReceived, give_up)]
-    assert (bot.start_handlers, bot.stop_handlers) == ((run,), (run,))
 
 
 async def of_web_frameworks(event: Event, ctx: Context, next_: Any) -> None: ...
@@ -285,7 +267,7 @@ def a_handler(event: Event, ctx: Context) -> None: ...
 
 @pytest.mark.parametrize("middleware", [of_web_frameworks, awaited, without_next, a_handler])
 def test_middleware_of_another_shape_is_refused_with_the_shape_that_is_wanted(middleware: Any) -> None:
-    for use in (Bot().use, Router().use, Bot().use()):
+    for use in (Bot().use, Router().use):
         with pytest.raises(BotError) as refused:
             use(middleware)
         what, _, shape = str(refused.value).partition(" Write:\n")
@@ -310,8 +292,7 @@ def test_middleware_may_be_anything_that_takes_the_next_step() -> None:
     several: list[Middleware] = [Timed, partial(named, "timed"), lambda next_: next_]
     for middleware in several:
         assert bot.use(middleware) is middleware
-    assert bot.use()(Timed) is Timed
-    assert bot.added_middleware == (*several, Timed)
+    assert bot.added_middleware == tuple(several)
 
 
 def test_impossible_numbers_of_a_bot_are_refused_when_it_is_made(subtests: pytest.Subtests) -> None:

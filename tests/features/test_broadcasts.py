@@ -259,26 +259,22 @@ async def test_several_messages_go_to_each_person_in_order() -> None:
         assert [str(bubble) for bubble in first.messages] == ["one", "two", "https://x.test"]
 
 
-async def test_a_handler_of_one_name_takes_the_end_of_no_other_broadcast() -> None:
-    sending = Sending(july(PEOPLE[:1]))
-    bot, ended = Bot(), list[str]()
+async def test_the_end_of_a_broadcast_has_no_chat_to_reply_in() -> None:
+    bot = Bot()
 
-    @bot.on_broadcast_done("august")
-    async def august(broadcast: BroadcastDone, ctx: Context) -> None:
-        ended.append("wrong")
+    @bot.on_message
+    async def go(message: MessageReceived, ctx: Context) -> None:
+        await july(PEOPLE[:1])(ctx)
 
-    @bot.on_broadcast_done("july", "june")
+    @bot.on_broadcast_done
     async def summer(broadcast: BroadcastDone, ctx: Context) -> None:
-        ended.append(broadcast.name)
         with pytest.raises(BotError, match="A broadcast belongs to no chat"):
             await ctx.reply("done")
         await ctx.bot.send(f"{broadcast.sent} people", to=PEOPLE[5])
 
-    bot.include(sending.bot)
     async with talking(bot) as phone:
         await phone.text("go")
         await phone.quiet()
-        assert ended == ["july"]
         assert [str(bubble) for bubble in phone.person(PEOPLE[5]).messages] == ["1 people"]
 
 
@@ -351,11 +347,6 @@ async def test_a_send_that_cannot_be_read_fails_for_its_person_only() -> None:
         commit = Commit(outcome)
         give_up_person(broken, commit)
         assert list(commit.recipients) == ([] if why is None else [RecipientUpdate("july", 7, "failed", why)])
-
-
-async def test_the_names_of_handlers_of_ended_broadcasts_are_checked() -> None:
-    with pytest.raises(BotError, match="cannot be the name of a broadcast"):
-        Bot().on_broadcast_done("the end")
 
 
 class Checking:

@@ -170,11 +170,6 @@ async def shipped(post: Posted, ctx: Context) -> str:
     return post.name
 
 
-@bot.on_broadcast_done("july", "june")
-async def summer(broadcast: BroadcastDone, ctx: Context) -> str:
-    return "done"
-
-
 @bot.on_error(ValueError)
 async def sorry(error: ValueError, event: Event, ctx: Context) -> None: ...
 
@@ -183,20 +178,12 @@ async def sorry(error: ValueError, event: Event, ctx: Context) -> None: ...
 async def sorry_for_all(error: Exception, event: Event, ctx: Context) -> None: ...
 
 
-@bot.on_error()
-async def sorry_with_parentheses(error: Exception, event: Event, ctx: Context) -> None: ...
-
-
-@bot.on_opt_out()
+@bot.on_opt_out
 async def left(message: MessageReceived, ctx: Context) -> None: ...
 
 
-@bot.on_dead_letter()
+@bot.on_dead_letter
 async def gave_up(failure: Failure, message: MessageReceived, ctx: Context) -> None: ...
-
-
-@bot.on_start()
-async def opens_with_parentheses(running: Running) -> None: ...
 
 
 async def wrong_event(reaction: ReactionAdded, ctx: Context) -> None: ...
@@ -214,7 +201,7 @@ bot.on_message("hi")(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_shape)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_answer)  # type: ignore[type-var]
 bot.on_post("order.shipped")(wrong_event)  # type: ignore[arg-type]
-bot.on_broadcast_done("july")(wrong_event)  # type: ignore[arg-type]
+bot.on_broadcast_done(wrong_event)  # type: ignore[arg-type]
 bot.on(ReactionAdded, contains("x"))  # type: ignore[arg-type]
 bot.on(MessageEdited, has_media)  # type: ignore[arg-type]
 bot.on_reaction("lov")  # type: ignore[call-overload]
@@ -229,8 +216,7 @@ bot.on("message.received")  # type: ignore[arg-type]
 bot.on_error(sorry)  # type: ignore[arg-type]
 bot.on_error("ValueError")  # type: ignore[call-overload]
 bot.on_error(KeyError)(sorry)  # type: ignore[arg-type]
-bot.on_opt_out()(wrong_event)  # type: ignore[arg-type]
-bot.on_start()(bare)  # type: ignore[type-var]
+bot.on_opt_out(wrong_event)  # type: ignore[arg-type]
 
 
 async def verbs(message: MessageReceived, ctx: Context) -> None:
