@@ -22,13 +22,10 @@ class Sentences:
     text: str
     other_form: str
     photo_or_file: str
-    message: str
     location: str
     contact_card: str
     something_else: str
     one_of_these: str  # {choices}
-    one_of: str  # {expected}
-    either: str  # {first} {last}: the last two of several values
     whole_number: str
     any_number: str
     more_than: str  # {gt}
@@ -38,7 +35,6 @@ class Sentences:
     longer: str  # {min_length}
     shorter: str  # {max_length}
     web_address: str
-    hexadecimal_id: str
     iso_date: str
     iso_date_time: str
     iso_time: str
@@ -48,22 +44,18 @@ class Sentences:
     number: str
     yes_or_no: str
     day: str
-    which_day: str
     day_and_time: str
     which_time: str
     day_passed: str
     time_passed: str
     morning_or_evening: str  # {hour}
-    no_such_half: str  # {hour} {half}
     no_such_time: str  # {hour} {minute}
     no_such_date: str  # {date}
     two_dates: str  # {given} {day} {month}
     two_numbers: str  # {given} {one} {other}
     duration: str
-    duration_limits: str
     rhythm: str
     unclear_rhythm: str
-    rhythm_of_seconds: str
     rhythm_time: str
 
     # Forms: `ctx.form`

@@ -62,7 +62,6 @@ _RELATIVE = re.compile(
 _OF_MONTH = re.compile(r"\b(?:the\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?|(?P<day2>\d{1,2})(?:st|nd|rd|th))\b(?![:./])")
 _LENGTH = re.compile(r"in (?!the\b).+|.+ from (?:now|today)")
 _IN_DAYS = re.compile(r"(?<![a-z])(?:d|days?|w|wks?|weeks?)\b")
-_WEEK = re.compile(r"(?:the )?(?:next|this|coming) (?:week|month)(?:end)?|(?:the |on the )?weekend")
 _FILLERS = re.compile(
     r"\b(?:on|at|the|of|by|around|about|please|(?:in the )?(?:morning|afternoon|evening)|(?:at )?night|o'clock)\b"
 )
@@ -144,8 +143,6 @@ def day(text: str, *, timezone: str, now: datetime | None = None, language: str 
 
 def translated_day(plain: str, now: datetime) -> date:
     """Return the day that a text in lower-case English names, as of `now` in the person's zone. Raises as `day` does."""
-    if _WEEK.fullmatch(plain):
-        raise ValueError(sentences().which_day)
     if _LENGTH.fullmatch(plain):
         ahead = _length(plain, otherwise=sentences().day)
         if ahead % _A_DAY or not _IN_DAYS.search(plain):
@@ -219,7 +216,7 @@ def _clock(match: re.Match[str], *, evening: bool, morning: bool) -> time:
         hour, minute = (hour - is_before) or 12, 30 if part == "half" else 45 if is_before else 15
     if half := given.get("half"):
         if not 1 <= hour <= 12:
-            raise ValueError(sentences().no_such_half.format(hour=hour, half=half))
+            raise ValueError(sentences().which_time)
         hour = hour % 12 + (12 if half.startswith("p") else 0)
     elif hour <= 12 and match.re in (_BARE_HOUR, _SPOKEN) and not (evening or morning):
         raise ValueError(sentences().morning_or_evening.format(hour=f"{hour}:{minute}" if minute else hour))
@@ -352,10 +349,8 @@ def _duration(text: str) -> timedelta:
         other = f"{float(f'{whole}.{rest}'):g}"
         raise ValueError(sentences().two_numbers.format(given=match.group(), one=f"{whole}{rest}", other=other))
     seconds = _seconds(plain)
-    if seconds is None:
+    if seconds is None or not 0 < seconds <= LONGEST_S:
         raise ValueError(sentences().duration)
-    if not 0 < seconds <= LONGEST_S:
-        raise ValueError(sentences().duration_limits)
     return timedelta(seconds=seconds)
 
 

@@ -193,7 +193,7 @@ def _interval(text: str, where: tzinfo) -> _Interval | None:
         return None
     seconds = length.total_seconds()
     if seconds % 1 or seconds < 1:
-        raise ValueError(sentences().rhythm_of_seconds)
+        raise ValueError(sentences().rhythm)
     if seconds % _DAY_S == 0:
         raise ValueError(sentences().rhythm_time)
     return _Interval(int(seconds), instant(datetime(2001, 1, 1), where).astimezone(UTC))  # noqa: DTZ001 - wall time

@@ -45,19 +45,17 @@ _SENTENCE_OF: Final = {
     "datetime_parsing": "iso_date_time",
     "time_parsing": "iso_time",
     "url_parsing": "web_address",
-    "uuid_parsing": "hexadecimal_id",
     "greater_than": "more_than",
     "greater_than_equal": "at_least",
     "less_than": "less_than",
     "less_than_equal": "at_most",
     "string_too_short": "longer",
     "string_too_long": "shorter",
-    "literal_error": "one_of",
-    "enum": "one_of",
+    "literal_error": "one_of_these",
+    "enum": "one_of_these",
 }
 """The sentence that a person is shown about an invalid answer, by the type of pydantic's error."""
 _NAMED: Final = {
-    "MessageReceived": "message",
     "LocationSharingStarted": "location",
     "ContactCardReceived": "contact_card",
 }
@@ -292,18 +290,9 @@ def sentence_of(error: ValidationError) -> str:
     if first["type"] == "value_error" and isinstance(context.get("error"), ValueError) and str(context["error"]):
         return str(context["error"])
     sentence: str = getattr(sentences(), _SENTENCE_OF.get(first["type"], "other_form"))
-    if "expected" in context:
-        context = {"expected": _either(context["expected"])}
+    if "expected" in context:  # such as `'small' or 'large'`
+        context = {"choices": context["expected"].replace(" or ", ", ").replace("'", "")}
     return sentence.format_map(context)
-
-
-def _either(expected: str) -> str:
-    """Return the values that pydantic expects, such as `'small' or 'large'`, in the language of the turn."""
-    for quote in ("'", ""):
-        first, found, last = expected.rpartition(f"{quote} or {quote}")
-        if found:
-            return sentences().either.format(first=first + quote, last=quote + last)
-    return expected
 
 
 MOST_TIMES: Final = 100
