@@ -15,29 +15,11 @@ from linqbot.parse.translation import english
 MOST_DIGITS: Final = 15
 """Longer numbers are refused: they are phone or card numbers, never a count."""
 
-_SMALL = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_SMALL: Final = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _VALUES: Final = {
     **{word: value for value, word in enumerate(_SMALL)},
     **{word: 20 + 10 * index for index, word in enumerate(_TENS)},
@@ -51,59 +33,12 @@ _VALUES: Final = {
     "million": 1_000_000,
 }
 _AROUND: Final = frozenset(
-    [
-        "about",
-        "all",
-        "are",
-        "around",
-        "at",
-        "be",
-        "exactly",
-        "for",
-        "i",
-        "just",
-        "maybe",
-        "need",
-        "of",
-        "only",
-        "or",
-        "people",
-        "person",
-        "persons",
-        "pieces",
-        "please",
-        "so",
-        "some",
-        "table",
-        "take",
-        "thank",
-        "thanks",
-        "the",
-        "there",
-        "they",
-        "times",
-        "us",
-        "want",
-        "we",
-        "will",
-        "would",
-        "like",
-        "you",
-        "it",
-        "is",
-        "its",
-        "it's",
-        "i'd",
-        "i'll",
-        "we'd",
-        "we'll",
-        "we're",
-        "total",
-        "in",
-        "yes",
-        "ok",
-        "okay",
-    ]
+    (
+        *("about", "all", "are", "around", "at", "be", "exactly", "for", "i", "just", "maybe", "need", "of"),
+        *("only", "or", "people", "person", "persons", "pieces", "please", "so", "some", "table", "take"),
+        *("thank", "thanks", "the", "there", "they", "times", "us", "want", "we", "will", "would", "like", "you"),
+        *("it", "is", "its", "it's", "i'd", "i'll", "we'd", "we'll", "we're", "total", "in", "yes", "ok", "okay"),
+    )
 )
 """Words that may stand around a number word. Around digits any word may stand."""
 
