@@ -390,8 +390,6 @@ def taken(report: TurnReport, carrier: Mapping[str, str]) -> None:
 def routed(event: Event, handler: str | None, at: str | None, tried: Sequence[Tried], reason: str | None) -> None:
     """A handler was chosen for an event, or no handler takes it. Called in the task of the turn, before the handler runs.
 
-    The filters are called a second time to fill `tried`. This happens only if a plugin implements this hook.
-
     Not called if middleware ended the event before, or for the events of a type that no handler takes, except the first.
 
     Args:

@@ -43,6 +43,7 @@ from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, BotError, NeverAwaited, NoVerdict
 from linqbot.features.catalog import Features
 from linqbot.features.loops import Loop, LoopBreaker
+from linqbot.hookspecs import Tried
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event, UnknownEvent
@@ -438,18 +439,20 @@ class Dispatcher:
 
         `is_asked`: only handlers with `during_ask=True` may take it.
         """
-        ctx.missed = missed = []
+        ctx.tried = tried = list[Tried]()
         for place, (route, handle) in enumerate(self._routes_for(type(event))):
+            before = len(tried)
             if is_late and not route.late:
-                missed.append((route.name, handlers.LATE))
+                tried.append(route.misses(handlers.LATE))
             elif is_asked and not route.during_ask:
-                missed.append((route.name, "during_ask"))
+                tried.append(route.misses("during_ask"))
             elif event.muted and not takes_muted(route.filters):
-                missed.append((route.name, "muted"))
-            elif fit := route.fits(event, missed):
+                tried.append(route.misses("muted"))
+            elif fit := route.fits(event, tried):
                 if route.when is None or await self._agrees(route, place, event, ctx):
+                    del tried[before:]
                     return route, handle, fit
-                missed.append((route.name, "when"))
+                tried.append(route.misses("when"))
         return None
 
     async def _agrees(self, route: Route, place: int, event: Event, ctx: TurnContext) -> bool:
@@ -511,7 +514,7 @@ class Dispatcher:
             self._report(event, ctx, reason=handlers.LOOP)
             return
         route, handle = self._named[resumption.handler]
-        self._report(event, ctx, chosen=route, is_resumed=True)
+        self._report(event, ctx, chosen=route)
         await self._handle(event, ctx, route, handle, route.fits(resumption.root))
 
     def _report(
@@ -522,26 +525,17 @@ class Dispatcher:
         chosen: Route | None = None,
         reason: str | None = None,
         is_late: bool = False,
-        is_resumed: bool = False,
     ) -> None:
         """Note why no handler takes an event, or which route is `chosen`, and notify the plugins that observe routing.
 
-        `reason`: why no route was tried. `is_resumed`: the route goes on after its question, so no filter has chosen
-        it.
+        `reason`: why no route was tried.
         """
-        routed = self._plugins.routed
-        if routed is None and chosen is not None:
-            return
-        routes = [] if reason else [route for route, _ in self._routes_for(type(event))]
+        name, at = (None, None) if chosen is None else (chosen.name, chosen.at)
         if chosen is None:
-            ctx.passed_over = why = reason or handlers.reason(routes, is_late=is_late)
-            if routed is not None:
-                routed(event, None, None, handlers.tried(routes, event, is_late=is_late), why)
-        else:
-            assert routed is not None
-            before = routes[: routes.index(chosen)] if chosen in routes and not is_resumed else []
-            tried = handlers.tried(before, event, is_late=is_late)
-            routed(event, chosen.name, chosen.at, tried, None)
+            routes = (route for route, _ in self._routes_for(type(event)))
+            ctx.passed_over = reason = reason or handlers.reason(routes, is_late=is_late)
+        if (routed := self._plugins.routed) is not None:
+            routed(event, name, at, tuple(ctx.tried), reason)
 
     def _routes_for(self, kind: type[Event]) -> list[tuple[Route, Next]]:
         routes = self._routes.get(kind)

@@ -1,8 +1,6 @@
 """Handlers: checked when they are registered, and called with an event and its context.
 
-The module also reports, for plugins that observe routing, the filters that were tried and why no handler takes an
-event. Such a report calls the filters a second time, so `bot/dispatch.py` makes one only if a plugin implements
-`routed`. Next step: a handler replies through `bot/context.py`.
+Next step: a handler replies through `bot/context.py`.
 """
 
 from __future__ import annotations
@@ -98,21 +96,25 @@ class Route(NamedTuple):
     opt_out: bool = False
     when: When[Any] | None = None
 
-    def fits(self, event: Event, missed: list[tuple[str, str]] | None = None) -> Fit:
+    def fits(self, event: Event, tried: list[Tried] | None = None) -> Fit:
         """Return the last match of a regular expression, or else True, if every filter fits; False if one does not.
 
-        `missed` gets the name of the handler and of the filter that does not fit.
+        `tried` gets the filters, up to the first one that does not fit.
         """
         found: Fit = True
         for fits in self.filters:
             fit = fits(event)
+            if tried is not None:
+                tried.append(Tried(self.name, self.at, name_of(fits), bool(fit)))
             if not fit:
-                if missed is not None:
-                    missed.append((self.name, name_of(fits)))
                 return False
             if fit is not True:
                 found = fit
         return found
+
+    def misses(self, condition: str) -> Tried:
+        """Return that the handler does not take an event because of a condition that is no filter."""
+        return Tried(self.name, self.at, condition, fits=False)
 
 
 async def send_returned(returned: Any, ctx: Context) -> None:
@@ -350,34 +352,9 @@ LATE: Final = "takes late messages"
 """The name of the condition that a late message meets in no other handler than those with `late`."""
 
 
-def tried(routes: Iterable[Route], event: Event, *, is_late: bool) -> tuple[Tried, ...]:
-    """Return the first filter of each route that did not fit. Only routes with `late` take a late message."""
-    found: list[Tried] = []
-    for route in routes:
-        if is_late and not route.late:
-            found.append(Tried(route.name, route.at, LATE, fits=False))
-            continue
-        for predicate in route.filters:
-            fits = _fits(predicate, event)
-            found.append(Tried(route.name, route.at, name_of(predicate), fits))
-            if not fits:
-                break
-        else:
-            if route.when is not None:
-                found.append(Tried(route.name, route.at, f"when={name_of(route.when)}", fits=False))
-    return tuple(found)
-
-
 def reason(routes: Iterable[Route], *, is_late: bool) -> str:
     """Return why none of the routes for an event takes it."""
     routes = tuple(routes)
     if not routes:
         return NO_HANDLER
     return TOO_OLD if is_late and not any(route.late for route in routes) else NO_FILTER
-
-
-def _fits(predicate: Callable[[Any], Any], event: Event) -> bool:
-    try:
-        return bool(predicate(event))
-    except Exception:  # noqa: BLE001 - the filter did not raise when the event was routed; a report must not fail the turn
-        return False

@@ -10,6 +10,7 @@ from linqbot.bot.context import Context
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.features.state import EarlierRun
+from linqbot.hookspecs import Tried
 from linqbot.storage.inbox import Lease
 from linqbot.storage.state import StateWrite
 
@@ -28,7 +29,7 @@ class TurnContext(Context):
         is_answer: True if no handler with `during_ask=True` takes the event, so that it answers the open question.
         is_outdated: True if the message became too old for its handlers after an earlier run had begun.
         passed_over: Why no handler takes the event; None if one does, or if middleware has ended the event.
-        missed: The handlers that did not take the event, in order, each with its filter that did not fit.
+        tried: The filters of the handlers that did not take the event, in order.
         has_begun: True once a handler has begun.
         recovered: The error that ended the handler, and the error handler that took it; None without one.
     """
@@ -38,7 +39,7 @@ class TurnContext(Context):
     is_answer = False
     is_outdated = False
     passed_over: str | None = None
-    missed: Sequence[tuple[str, str]] = ()
+    tried: Sequence[Tried] = ()
     has_begun = False
     recovered: str | None = None
 

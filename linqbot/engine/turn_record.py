@@ -47,8 +47,8 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
     if ctx is not None:
         event = ctx.event
         message_id, trace_id = message_id or token(event.message_id), token(event.trace_id)
-        if ctx.missed:
-            tried = json.dumps(ctx.missed[:_MOST_TRIED])
+        if missed := [(each.handler, each.filter) for each in ctx.tried if not each.fits]:
+            tried = json.dumps(missed[:_MOST_TRIED])
         if turn.journal.failed_calls:
             calls = json.dumps(turn.journal.failed_calls)
         if turn.journal.ended_steps:
