@@ -564,7 +564,7 @@ class Context:
 
         Args:
             at: The time to send at. A time without a zone needs `timezone`. It is stored as Unix time. A time in the past
-                sends at once.
+                sends at once, unless it is more than `grace_s` ago.
             after_s: Alternatively, seconds from now. This too is stored as a time, so a change of the machine's clock
                 moves it.
             every: Alternatively, a rhythm such as `weekdays 09:00` or `2 hours`, as for `@bot.every`, or a value of
@@ -581,13 +581,12 @@ class Context:
         Returns:
             The scheduled send: its time, and the id that `cancel` takes.
         Raises:
-            BotError: not exactly one of `at`, `after_s` and `every` was given, the time has no zone or is more than
-                `grace_s` before the event, the rhythm is not known, `after_s` or `grace_s` is not a number of seconds,
-                `key` was used before in this turn, or the event belongs to no chat; or there is no content, or of a type
-                that cannot be sent.
+            BotError: not exactly one of `at`, `after_s` and `every` was given, the time has no zone, the rhythm is not known,
+                `after_s` or `grace_s` is not a number of seconds, `key` was used before in this turn, or the event belongs
+                to no chat; or there is no content, or of a type that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules.
         """
-        from linqbot.features.later import check_grace, check_not_missed, due_at, rhythm_of
+        from linqbot.features.later import check_grace, due_at, rhythm_of
 
         check_content(content)
         now, rhythm = self._clock.now(), None
@@ -600,8 +599,6 @@ class Context:
             due = rhythm.next_after(now)
         check_grace(grace_s)
         check_text("ctx.send_later(tag=…)", tag)
-        if due + grace_s < now and not self._is_repeating:
-            check_not_missed(due, grace_s, self.event)
         resolved = await self._uploads.resolved(fitted_to_messages(content, self.event.service))
         messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]

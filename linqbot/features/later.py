@@ -27,9 +27,7 @@ from linqbot.engine.slots import effects_of_step
 from linqbot.errors import BotError, LinqApiError, MessageGone
 from linqbot.features.schedules import REPEAT, REPEAT_ID, Rhythm, every_of, last_due, next_due
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.types.proactive import Purpose, Scheduled
 from linqbot.options import check_number, check_timezone
 from linqbot.storage.backend import Storage
@@ -140,23 +138,6 @@ def check_grace(grace_s: float) -> None:
         raise BotError(
             f"grace_s={grace_s!r} is not a number of seconds. Give the longest delay after which it may still be sent."
         )
-
-
-def check_not_missed(due: float, grace_s: float, event: Event) -> None:
-    """Raise BotError if a send was too late already when its event happened: it would never be made.
-
-    The time of the event decides, and not the present time: it is the same in each run of the turn. So a run that comes
-    after a crash, a retry or an outage schedules what the first run scheduled. An event of an unknown time is not
-    checked.
-    """
-    happened = (event.sent_at if isinstance(event, MessageReceived) else None) or event.created_at
-    if happened is None or due + grace_s >= happened.timestamp():
-        return
-    raise BotError(
-        f"send_later(at=…): the time is {happened.timestamp() - due:.0f} s before the event that is handled. A send that is "
-        f"more than {grace_s:.0f} s late (grace_s=) is never made. Give a time to come, such as ctx.now() + "
-        "timedelta(hours=1)."
-    )
 
 
 def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
