@@ -108,11 +108,11 @@ class Bot(Router):
             raise BotError(f"Bot(groups={groups!r}) is not known. It is one of 'addressed', 'all', 'never'.")
         if isinstance(plugins, str) or not isinstance(plugins, Iterable):
             raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")
-        _check_option(
-            "on_trouble", on_trouble, "To run code when the bot gives up, write an @bot.on_dead_letter handler."
-        )
-        _check_option("on_ask_timeout", on_ask_timeout, "To run code, catch AskTimeout in the handler.")
-        _check_option("on_ask_cancelled", on_ask_cancelled, "To run code, catch AskCancelled in the handler.")
+        said = {"on_trouble": on_trouble, "on_ask_timeout": on_ask_timeout, "on_ask_cancelled": on_ask_cancelled}
+        for option, text in said.items():
+            check_text(f"Bot({option}=…)", text)
+            if text is not None and not (isinstance(text, str) and text.strip()):
+                raise BotError(f'Bot({option}=…) takes a text such as "One moment, please.", not {text!r}.')
         self.read = read
         self.typing = typing
         self.groups: Groups = groups
@@ -141,14 +141,6 @@ class Bot(Router):
             from linqbot.bot.languages import Languages
 
             self.languages = Languages(language, sentences or {})
-
-
-def _check_option(option: str, text: object, instead: str) -> None:
-    check_text(f"Bot({option}=…)", text)
-    if text is None or (isinstance(text, str) and text.strip()):
-        return
-    shown = "an empty text" if isinstance(text, str) else f"a {type(text).__name__}"
-    raise BotError(f'Bot({option}=…) takes a text such as "One moment, please.", not {shown}. {instead}')
 
 
 def _allowing(allow: Collection[str] | Callable[[Event], bool] | None) -> Callable[[Event], bool] | None:

@@ -1377,13 +1377,9 @@ class Context:
         return Uploads(self.client, self._received_media, partial(self.recorded, kind=str))
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
-        if self.resumption is None or not self._is_repeating:
+        # Not while sends are only repeated from the journal of a conversation.
+        if self.resumption is None or not self._asking().is_past:
             self._on_sent(chat_id, text, what)
-
-    @property
-    def _is_repeating(self) -> bool:
-        """True while sends are only repeated from the journal of a conversation."""
-        return self.resumption is not None and self._asking().is_past
 
 
 def _effect(effect: EffectName | Effect | None) -> Effect | None:

@@ -194,12 +194,10 @@ def error_class(given: Any) -> type[Exception]:
     """
     if isinstance(given, type) and issubclass(given, Exception):
         return given
-    hint = "For every error of a handler, write @bot.on_error without a class."
-    if isinstance(given, str) and given.isidentifier():
-        hint = f"Write the class itself, without quotes: @bot.on_error({given})."
-    elif isinstance(given, tuple | list):
-        hint = "For several classes, write one @bot.on_error(…) above the other."
-    raise BotError(f"@bot.on_error() needs a class of exceptions such as ValueError, not {given!r}. {hint}")
+    raise BotError(
+        f"@bot.on_error() needs a class of exceptions such as ValueError, not {given!r}. For several classes, write one "
+        "@bot.on_error(…) above the other; for every error of a handler, @bot.on_error without a class."
+    )
 
 
 def handler_name(handler: Any) -> str:

@@ -21,7 +21,6 @@ from linqbot.language.spoken import CODES, language_of, sentences, spoken
 from linqbot.language.writing import day_in_words, short_weekday
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.nearest import nearest_name
 from linqbot.parse.dates import WEEKDAYS, instant, translated_day, zone
 from linqbot.parse.numbers import check_length
 from linqbot.parse.recurrences import weekdays
@@ -298,10 +297,7 @@ def _weekdays(rule: str, text: str) -> set[int]:
     try:
         return weekdays(text)
     except ValueError:
-        words = [word for word in re.split(r"[\s,&\u2013-]", text) if word and word not in WEEKDAYS]
-        near = nearest_name(words[0], WEEKDAYS) if words else None
-        hint = f" Did you mean {near!r}?" if near else ""
-        raise BotError(f"Hours({rule!r}) has a word that is no day.{hint} {_EXAMPLE}") from None
+        raise BotError(f"Hours({rule!r}) has a word that is no day. {_EXAMPLE}") from None
 
 
 def _span(rule: str, match: re.Match[str], *, guesses: bool) -> Span:
@@ -371,10 +367,7 @@ def _date(given: date | str) -> date:
     try:
         return date.fromisoformat(given)
     except (TypeError, ValueError):
-        pass
-    parts = str(given).replace("/", "-").replace(".", "-").split("-")
-    hint = "-".join(each.zfill(2) for each in parts) if len(parts) == 3 and len(parts[0]) == 4 else "2027-01-01"
-    raise BotError(f"Hours(closed=[{given!r}]) is no date. Write it like {hint!r}, or give a date.")
+        raise BotError(f"Hours(closed=[{given!r}]) is no date. Write it like '2027-01-01', or give a date.") from None
 
 
 def _is_command(message: MessageReceived) -> bool:

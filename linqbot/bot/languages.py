@@ -112,20 +112,11 @@ def _check(name: str, text: object) -> None:
         raise BotError(f"Bot(sentences=…): there is no sentence {name!r}. {suggestion(name, names)}")
     if not isinstance(text, str) or not text.strip():
         raise BotError(f"Bot(sentences={{{name!r}: …}}) takes a text, not {text!r}.")
-    known = _blanks(getattr(ENGLISH.sentences, name))
+    in_english: str = getattr(ENGLISH.sentences, name)
     try:
-        unknown = _blanks(text) - known
-        if not unknown:
-            text.format(**dict.fromkeys(known, 7))
+        text.format(**{blank: 7 for _, blank, _, _ in Formatter().parse(in_english) if blank is not None})
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise BotError(
-            f"Bot(sentences={{{name!r}: {text!r}}}) cannot be filled in: {error}. A brace itself is written twice: {{{{."
+            f"Bot(sentences={{{name!r}: {text!r}}}) cannot be filled in: {error}. In English it is {in_english!r}. A brace "
+            "itself is written twice: {{."
         ) from error
-    if unknown:
-        given = ", ".join(f"{{{each}}}" for each in sorted(known)) or "none"
-        raise BotError(f"Bot(sentences={{{name!r}: {text!r}}}) has {{{min(unknown)}}}. It may have: {given}.")
-
-
-def _blanks(text: str) -> set[str]:
-    """Return the names in braces of a sentence. Raises ValueError if its braces do not match."""
-    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
