@@ -328,21 +328,18 @@ def contains(*texts: str) -> Filter[Texts]:
     return TextFilter(fits, f"contains({_listed(texts)})")
 
 
-def regex(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.IGNORECASE) -> Filter[Texts]:
+def regex(pattern: str | re.Pattern[str]) -> Filter[Texts]:
     """Fit if the pattern is found anywhere in the text. The handler finds the match in `ctx.match`.
 
     Args:
-        pattern: A regular expression, as a string or compiled.
-        flags: Flags for a pattern that is a string. By default, case is ignored.
+        pattern: A regular expression: as a string, which ignores case, or compiled, with the flags that you like.
     Raises:
-        BotError: the pattern is not a regular expression of texts, or `flags` are no flags.
+        BotError: the pattern is not a regular expression of texts.
     """
     if not isinstance(pattern, str) and not (isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str)):
         raise BotError(f'regex() takes a pattern, not {pattern!r}. Write regex(r"order (\\d+)").')
-    if not isinstance(flags, int):
-        raise BotError(f"The flags of regex() are those of the module re, not {flags!r}. Write re.IGNORECASE.")
     try:
-        compiled = re.compile(pattern, flags) if isinstance(pattern, str) else pattern
+        compiled = re.compile(pattern, re.IGNORECASE) if isinstance(pattern, str) else pattern
     except re.error as error:
         raise BotError(f"regex({pattern!r}) is not a regular expression: {error}.") from error
     return TextFilter(compiled.search, f"regex({compiled.pattern!r})", flags=compiled.flags)

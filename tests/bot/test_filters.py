@@ -308,7 +308,6 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
     (lambda: exact(5), "exact() takes texts, not 5. Write exact("),  # type: ignore[arg-type]
     (lambda: regex(5), 'regex() takes a pattern, not 5. Write regex(r"order'),  # type: ignore[arg-type]
     (lambda: regex(re.compile(b"x")), "regex() takes a pattern, not re.compile(b'x')."),  # type: ignore[arg-type]
-    (lambda: regex("x", "i"), "The flags of regex() are those of the module re, not 'i'."),  # type: ignore[arg-type]
 ]
 
 

@@ -145,9 +145,9 @@ def test_a_handler_whose_events_an_earlier_one_takes_is_refused_and_every_other_
         ((("hi",), {}), (("hi", "hello"), {}), None),
         (((book,), {}), (("cancel my appointment",), {}), "takes every text that it is for"),
         (((regex("^cancel$"),), {}), (("cancel",), {}), None),  # "cancel!" is left to the second
-        (((regex("hi", re.NOFLAG),), {}), (("hi",), {}), None),  # and so is "Hi"
+        (((regex(re.compile("hi")),), {}), (("hi",), {}), None),  # and so is "Hi"
         (((regex("hi"),), {}), ((regex("hi"),), {}), "is for the same events: regex('hi')"),
-        (((regex("hi"),), {}), ((regex("hi", re.NOFLAG),), {}), None),
+        (((regex("hi"),), {}), ((regex(re.compile("hi")),), {}), None),
         (((contains("table"),), {}), (("book a table",), {}), "takes every text that it is for"),
         (((in_group,), {}), (("hi", in_group), {}), "takes every text that it is for"),
         (((in_group, "hi"), {}), (("hi",), {}), None),
@@ -198,7 +198,7 @@ def refusal_of(bot: Bot) -> str | None:
 def test_words_and_a_pattern_that_no_text_fits_are_refused() -> None:
     for fitting in (
         regex("^cancel!"),
-        regex("CANCEL", re.NOFLAG),
+        regex(re.compile("CANCEL")),
         contains("can"),
         in_group,
         is_short,
