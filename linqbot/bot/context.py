@@ -784,12 +784,13 @@ class Context:
             BotError: a question cannot be asked here, such as in a handler that is a plain `def`, in a task that the
                 handler started, or for an event without a chat; or the arguments do not fit together.
         """
-        from linqbot.features.asking.question import Question, cancel_texts, texts
+        from linqbot.features.asking.question import Question, texts
+        from linqbot.language.spoken import spoken
 
         if choices is not None and not choices:
             raise BotError("ctx.ask(choices=[]): there is nothing to choose from.")
         options = texts("ctx.ask", "choices", choices or ())
-        words = cancel_texts("ctx.ask", cancel)
+        words = spoken().cancel if cancel is None else texts("ctx.ask", "cancel", cancel)
         others = texts("ctx.ask", "also", also)
         asked = Question(
             question, kind, options, yes, who, tries, timeout_s, words, repeat, key, others, side_questions
@@ -834,24 +835,20 @@ class Context:
         amount: int,
         description: str,
         *,
-        currency: Literal["usd"] = "usd",
         timeout_s: float = DAY_S,
-        cancel: Sequence[str] | None = None,
         key: str | None = None,
     ) -> Coroutine[Any, Any, PaymentResult]:
         """Request a payment in the event's chat, and return what became of it.
 
         The handler ends here, and runs again from its start when the payment has ended: see `ask`. In a direct iMessage
         chat the request is a payment card; on SMS, on RCS and in groups it is a link to the same page. Meanwhile the
-        person's other messages are handled as usual, except for the words in `cancel`. A result other than `Paid`, and
+        person's other messages are handled as usual, except for the words that end a question. A result other than `Paid`, and
         AskCancelled too, mean that the request was closed at Linq and cannot be paid any more.
 
         Args:
-            amount: In the currency's minor unit, such as cents: 1250 are $12.50. At least 50.
+            amount: In US cents: 1250 are $12.50. At least 50.
             description: What is paid for, as the person reads it.
-            currency: Linq accepts `usd`.
             timeout_s: The seconds for which the payment is awaited.
-            cancel: The texts, in any case, by which the person who caused the event ends the request; None as for `ask`.
             key: Identifies the request within its handler, as for `ask`.
         Returns:
             `Paid`, which counts as true; or `Declined` or `Expired`, which count as false.
@@ -859,37 +856,33 @@ class Context:
             AskCancelled: the person, the operator or other code of your account has cancelled the request, or it could
                 not be sent; `reason` says why.
             LinqApiError: 403 your account at Linq has no payment provider.
-            RuleBroken: the amount or the currency breaks R96.
+            RuleBroken: the amount breaks R96.
             BotError: nothing can be awaited here, as for `ask`; or the arguments cannot be right.
 
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
-        from linqbot.features.asking.question import PaymentWait, Question, cancel_texts
+        from linqbot.features.asking.question import PaymentWait, Question
 
-        wait = PaymentWait(amount, description, currency)
-        return self._wait_for(
-            Question((description,), timeout_s=timeout_s, cancel=cancel_texts("ctx.pay", cancel), key=key, wait=wait)
-        )
+        wait = PaymentWait(amount, description)
+        return self._wait_for(Question((description,), timeout_s=timeout_s, key=key, wait=wait))
 
     def location(
         self,
         *question: Content,
         timeout_s: float = DAY_S,
-        cancel: Sequence[str] | None = None,
         key: str | None = None,
     ) -> Coroutine[Any, Any, Location]:
         """Ask the person of a direct iMessage chat to share their location, and return it.
 
         The handler ends here, and runs again from its start when the person shares it: see `ask`. If they share it
         already, they are not asked, and the handler goes on at once. Meanwhile the person's other messages are handled
-        as usual, except for the words in `cancel`. A second request in the same chat takes the place of the first,
+        as usual, except for the words that end a question. A second request in the same chat takes the place of the first,
         whose handler does not go on.
 
         Args:
             question: Content to send with the request, as for `reply`.
             timeout_s: The seconds for which the location is awaited.
-            cancel: The texts, in any case, by which the person ends the wait; None as for `ask`.
             key: Identifies the request within its handler, as for `ask`.
         Returns:
             The location, as it is now. Sharing goes on: `client.chats.location` reads it again, and ends it.
@@ -903,17 +896,9 @@ class Context:
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
-        from linqbot.features.asking.question import LocationWait, Question, cancel_texts
+        from linqbot.features.asking.question import LocationWait, Question
 
-        return self._wait_for(
-            Question(
-                question,
-                timeout_s=timeout_s,
-                cancel=cancel_texts("ctx.location", cancel),
-                key=key,
-                wait=LocationWait(),
-            )
-        )
+        return self._wait_for(Question(question, timeout_s=timeout_s, key=key, wait=LocationWait()))
 
     def vote(
         self,
@@ -921,21 +906,19 @@ class Context:
         *question: Content,
         until: Literal["all"] | int = "all",
         timeout_s: float = DAY_S,
-        cancel: Sequence[str] | None = None,
         key: str | None = None,
     ) -> Coroutine[Any, Any, VoteResult]:
         """Let the people of the event's chat vote, and return the result.
 
         The handler ends here, and runs again from its start when enough people have voted, or the time is over: see
         `ask`. On iMessage the choices are a poll, elsewhere a numbered list, and a message that is exactly a choice or
-        its number is a vote. Meanwhile all other messages are handled as usual, except for the words in `cancel`.
+        its number is a vote. Meanwhile all other messages are handled as usual, except for the words that end a question.
 
         Args:
             choices: 2 or more texts. More than 12 are a numbered list on iMessage too.
             question: Content to send before the choices, as for `reply`.
             until: `all` waits for each person who is in the chat now; a number waits until so many people have voted.
             timeout_s: The seconds after which the vote ends with the votes that there are.
-            cancel: The texts, in any case, by which the person who caused the event ends the vote; None as for `ask`.
             key: Identifies the vote within its handler, as for `ask`.
         Returns:
             The votes by handle, the number of votes for each choice, and the winners.
@@ -947,19 +930,12 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
-        from linqbot.features.asking.question import Question, VoteWait, cancel_texts
+        from linqbot.features.asking.question import Question, VoteWait
 
         if len(choices) < 2 or isinstance(choices, str):
             raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more first, then the question.")
         return self._wait_for(
-            Question(
-                question,
-                choices=tuple(choices),
-                timeout_s=timeout_s,
-                cancel=cancel_texts("ctx.vote", cancel),
-                key=key,
-                wait=VoteWait(until),
-            )
+            Question(question, choices=tuple(choices), timeout_s=timeout_s, key=key, wait=VoteWait(until))
         )
 
     def _wait_for(self, question: Question) -> Coroutine[Any, Any, Any]:

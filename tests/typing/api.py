@@ -363,7 +363,6 @@ async def asks(message: MessageReceived, ctx: Context) -> None:
     if paid:
         assert_type(paid, Paid)
     await ctx.pay("12.50", "2 soups")  # type: ignore[arg-type]
-    await ctx.pay(1250, "2 soups", currency="eur")  # type: ignore[arg-type]
     await ctx.ask("Sure?", yes="thumb")  # type: ignore[call-overload]
     await ctx.ask("Name?", timeout="1h")  # type: ignore[call-overload]
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +25,7 @@ from pydantic_core import ValidationError, to_json
 from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
-from linqbot.language.spoken import ENGLISH, spoken
+from linqbot.language.spoken import spoken
 from linqbot.language.writing import amount
 from linqbot.linq.events.event import Event
 from linqbot.linq.rules.values import E164, EMAIL
@@ -188,6 +188,8 @@ def vote_result(result: Any) -> VoteResult:
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
 MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""
+CURRENCY: Final = "usd"
+"""The currency of payments: Linq accepts no other one."""
 _POLL_MOST: Final = 12
 """Maximum number of choices that are shown as a poll. More are shown as a numbered list."""
 
@@ -197,11 +199,6 @@ def texts(verb: str, argument: str, given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         raise BotError(f"{verb}({argument}={given!r}): give a list of texts, such as [{given!r}].")
     return tuple(given)
-
-
-def cancel_texts(verb: str, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the texts of a `cancel=`; those of the language of the turn if it is None. Raises as `texts` does."""
-    return spoken().cancel if given is None else texts(verb, "cancel", given)
 
 
 def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str, ...]:
@@ -221,7 +218,6 @@ class PaymentWait:
 
     amount: int
     description: str
-    currency: Literal["usd"] = "usd"
 
     def __post_init__(self) -> None:
         if not isinstance(self.amount, int) or isinstance(self.amount, bool):
@@ -234,12 +230,12 @@ class PaymentWait:
     @property
     def words(self) -> Any:
         """The arguments that tell two waits apart, as JSON data."""
-        return ["pay", self.amount, self.currency]
+        return ["pay", self.amount, CURRENCY]
 
     @property
     def price(self) -> str:
         """The amount as a person reads it, such as `$12.50`."""
-        return amount(self.amount, self.currency)
+        return amount(self.amount, CURRENCY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +278,7 @@ class Question:
     who: str = "asker"
     tries: int = 3
     timeout_s: float = DAY_S
-    cancel: tuple[str, ...] = ENGLISH.cancel
+    cancel: tuple[str, ...] = field(default_factory=lambda: spoken().cancel)
     repeat: bool = True
     key: str | None = None
     also: tuple[str, ...] = ()

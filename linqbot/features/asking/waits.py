@@ -17,6 +17,7 @@ from linqbot.content.sending import NO_LOCATION, stopped_by
 from linqbot.content.sent import OPTED_OUT, Sent
 from linqbot.errors import AskTimeout, LinqApiError, LinqUnavailable, RateLimited, Refused
 from linqbot.features.asking.question import (
+    CURRENCY,
     Ballot,
     Declined,
     Expired,
@@ -164,12 +165,12 @@ async def request_payment(wait: PaymentWait, root: Event, label: str, ctx: TurnC
     """Create a payment request and send it: on iMessage as a payment card, elsewhere as a link to the same page.
 
     `label` names the calls in the journal. Raises LinqApiError, such as 403 if no account with a payment provider is
-    connected, and RuleBroken (R96) for the amount or the currency.
+    connected, and RuleBroken (R96) for the amount.
     """
     requests = ctx.client.named(f"{label}p").payment_requests
     made = await requests.create(
         amount=wait.amount,
-        currency=wait.currency,
+        currency=CURRENCY,
         description=wait.description,
         metadata={CHAT_OF_PAYMENT: ctx.chat_id},
     )
@@ -202,7 +203,7 @@ async def end_of_payment(
     event = outcome.get("type") if outcome["outcome"] == "answered" else None
     if event == "payment.succeeded":
         data = outcome["body"]["data"]
-        return _paid(outcome, payment, data.get("amount", wait.amount), data.get("currency", wait.currency))
+        return _paid(outcome, payment, data.get("amount", wait.amount), data.get("currency", CURRENCY))
     if event == "payment.canceled":
         # The bot never cancels a request that it waits for: other code of the account did, or a person in a dashboard.
         return {"outcome": "cancelled", "reason": "operator"}
