@@ -761,18 +761,8 @@ def _hides(earlier: Route, route: Route) -> bool:
 
 
 def _never_runs(route: Route, earlier: Route) -> str:
-    places = (earlier.at, route.at) if earlier.at and route.at else ("", "")
-    if earlier.filters and covers(route.filters, earlier.filters):
-        both = " and ".join(filter(None, places))
-        return (
-            f"Handler {route.name} can never run: {earlier.name}, registered before it, is for the same events: "
-            f"{' and '.join(map(name_of, route.filters))}. Remove one of them, or change what it is for"
-            f"{f': {both}' if both else ''}."
-        )
     how = f"for {' and '.join(map(name_of, earlier.filters))}" if earlier.filters else "without a filter"
-    what = f"every {route.event.__name__}" if not earlier.filters else "every text that it is for"
-    order = f": {places[1]} before {places[0]}" if all(places) else ""
     return (
-        f"Handler {route.name} can never run: {earlier.name}, registered before it {how}, takes {what}. "
-        f"Put the more particular handler first{order}."
+        f"Handler {route.name} can never run: {earlier.name}, registered before it {how}, takes all its events. Put the more "
+        f"particular handler first, or remove one of them: {route.at}, {earlier.at}."
     )

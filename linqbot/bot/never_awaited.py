@@ -92,14 +92,9 @@ def report(coroutine: UnawaitedCoroutine, handler: str, handler_at: str | None) 
 
 def _report_next(coroutine: UnawaitedCoroutine) -> tuple[str, str | None]:
     """Return a sentence about middleware that never awaited what comes after it, and the author's line, if it is known."""
-    at, called = None, "next_"
-    if coroutine.place is not None:
-        filename, lineno = coroutine.place
-        function, found, _ = linecache.getline(filename, lineno).strip().partition("(")
-        if found and function.isidentifier():  # a line that only calls it
-            at, called = f"{Path(filename).name}:{lineno}", function
+    at = None if coroutine.place is None else f"{Path(coroutine.place[0]).name}:{coroutine.place[1]}"
     who = f"The middleware at {at}" if at else "A middleware"
-    return f"{who} never awaited what comes after it, so no handler ran. Write: await {called}(event, ctx)", at
+    return f"{who} never awaited what comes after it, so no handler ran. Write: await next_(event, ctx)", at
 
 
 class _Hook:

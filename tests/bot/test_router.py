@@ -128,7 +128,7 @@ def test_a_handler_behind_a_catch_all_is_refused() -> None:
     async def greet(message: MessageReceived, ctx: Context) -> None: ...
 
     with pytest.raises(
-        BotError, match=r"greet can never run: .*everything.*: test_router.py:\d+ before test_router.py:\d+\.$"
+        BotError, match=r"greet can never run: .*everything.*: test_router.py:\d+, test_router.py:\d+\.$"
     ):
         Dispatcher(bot, SystemClock())
 
@@ -139,27 +139,27 @@ def is_short(message: MessageReceived) -> bool:
 
 def test_a_handler_whose_events_an_earlier_one_takes_is_refused_and_every_other_order_is_allowed() -> None:
     book = regex(r"\b(book|appointment)\b")
-    rows: list[tuple[Given, Given, str | None]] = [
-        ((("hi",), {}), (("hi",), {}), "is for the same events: exact('hi'). Remove one of them"),
-        ((("hi", "hello"), {}), (("Hello",), {}), "takes every text that it is for. Put the more particular"),
-        ((("hi",), {}), (("hi", "hello"), {}), None),
-        (((book,), {}), (("cancel my appointment",), {}), "takes every text that it is for"),
-        (((regex("^cancel$"),), {}), (("cancel",), {}), None),  # "cancel!" is left to the second
-        (((regex(re.compile("hi")),), {}), (("hi",), {}), None),  # and so is "Hi"
-        (((regex("hi"),), {}), ((regex("hi"),), {}), "is for the same events: regex('hi')"),
-        (((regex("hi"),), {}), ((regex(re.compile("hi")),), {}), None),
-        (((contains("table"),), {}), (("book a table",), {}), "takes every text that it is for"),
-        (((in_group,), {}), (("hi", in_group), {}), "takes every text that it is for"),
-        (((in_group, "hi"), {}), (("hi",), {}), None),
-        (((is_short,), {}), ((is_short,), {}), "is for the same events"),
-        (((is_short,), {}), (("hi",), {}), None),
-        ((("hi",), {"when": never}), (("hi",), {}), None),
-        ((("hi",), {}), (("hi",), {"during_ask": True}), None),
-        ((("hi",), {"during_ask": True}), (("hi",), {}), "is for the same events"),
-        ((("hi",), {}), (("hi",), {"late": True}), None),
+    rows: list[tuple[Given, Given, bool]] = [
+        ((("hi",), {}), (("hi",), {}), False),
+        ((("hi", "hello"), {}), (("Hello",), {}), False),
+        ((("hi",), {}), (("hi", "hello"), {}), True),
+        (((book,), {}), (("cancel my appointment",), {}), False),
+        (((regex("^cancel$"),), {}), (("cancel",), {}), True),  # "cancel!" is left to the second
+        (((regex(re.compile("hi")),), {}), (("hi",), {}), True),  # and so is "Hi"
+        (((regex("hi"),), {}), ((regex("hi"),), {}), False),
+        (((regex("hi"),), {}), ((regex(re.compile("hi")),), {}), True),
+        (((contains("table"),), {}), (("book a table",), {}), False),
+        (((in_group,), {}), (("hi", in_group), {}), False),
+        (((in_group, "hi"), {}), (("hi",), {}), True),
+        (((is_short,), {}), ((is_short,), {}), False),
+        (((is_short,), {}), (("hi",), {}), True),
+        ((("hi",), {"when": never}), (("hi",), {}), True),
+        ((("hi",), {}), (("hi",), {"during_ask": True}), True),
+        ((("hi",), {"during_ask": True}), (("hi",), {}), False),
+        ((("hi",), {}), (("hi",), {"late": True}), True),
     ]
     wrong = []
-    for first, second, says in rows:
+    for first, second, is_allowed in rows:
         bot = Bot()
 
         async def handle(message: MessageReceived, ctx: Context) -> None: ...
@@ -169,7 +169,7 @@ def test_a_handler_whose_events_an_earlier_one_takes_is_refused_and_every_other_
         bot.on_message(*first[0], **first[1])(handle)
         bot.on_message(*second[0], **second[1])(handle_too)
         said = refusal_of(bot)
-        if (said is None) != (says is None) or (says or "") not in (said or ""):
+        if (said is None) != is_allowed:
             wrong.append((first, second, said))
     assert wrong == []
     several = Bot()
