@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from one_handler import bot_of
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.features.loops import CHATS, PAUSE_S, Loop, LoopBreaker
+from linqbot.features.loops import PAUSE_S, Loop, LoopBreaker
 from linqbot.testing import HandlerFailed, talking
 
 Answers: TypeAlias = Callable[[str], str | Sequence[str]]
@@ -119,27 +118,12 @@ def translating() -> Answers:
     return lambda text: (f"Correct: {text}", next(words))
 
 
-def offering(*dishes: str) -> Answers:
-    replies: Iterator[str | Sequence[str]] = itertools.chain([dishes], itertools.repeat("Noted."))
-    return lambda _: next(replies)
-
-
 def echo(text: str) -> str:
     return text
 
 
 def quoting(text: str) -> str:
     return f"You said: {text}"
-
-
-def writes_bursts(chat: Chat) -> None:
-    for _ in range(6):
-        chat.writes_at_once("more", "more", "more", every_s=0.05)
-
-
-def writes_a_burst_and_once_more(chat: Chat) -> None:
-    chat.writes_at_once(*["ping"] * 6, every_s=0.05)
-    chat.writes("ping")
 
 
 def speeds_up(chat: Chat) -> None:
@@ -160,11 +144,6 @@ def quotes_now_and_then(chat: Chat) -> None:
         said = chat.hears(f"You wrote: {said[-1]}" if n % 3 == 2 else f"and then {n}?", chat.now + 2)
 
 
-def copies_once(chat: Chat) -> None:
-    said = chat.hears("hello", chat.now + 2)
-    chat.writes(said[-1], "very funny", "stop it", "stop it")
-
-
 def plays_with_echo(chat: Chat) -> None:
     chat.writes("hi", "hi", "echo", "echo?", "ECHO", "are you an echo", "are you an echo", "stop", "stop!", "stop!!")
     chat.writes("wow!!", *(f"wow{'!' * n}" for n in range(3, 20)))
@@ -176,8 +155,6 @@ def plays_with_echo(chat: Chat) -> None:
 
 PEOPLE: dict[str, tuple[Callable[[], Answers], Callable[[Chat], None]]] = {
     "paging with next": (counting, lambda chat: chat.writes(*["next"] * 40)),
-    "paging with more, a second after each answer": (counting, lambda chat: chat.writes(*["more"] * 40, pause_s=1)),
-    "asking for the next page in many words": (counting, lambda chat: chat.writes(*["the next page, please"] * 40)),
     "a menu with the same number on each level": (counting, lambda chat: chat.writes(*["1"] * 40)),
     "a menu whose pages are visited in turn": (
         lambda: known({"0": "Pizza 1, drinks 2, desserts 3", "1": "Pizza", "2": "Drinks", "3": "Desserts"}),
@@ -187,22 +164,12 @@ PEOPLE: dict[str, tuple[Callable[[], Answers], Callable[[Chat], None]]] = {
         lambda: lambda _: ("Noted. What else?", "Pizza", "Pasta", "Salad", "Lemonade", "Ice cream"),
         lambda chat: chat.writes("Pizza", "Pasta", "Salad", "Lemonade", "Ice cream"),
     ),
-    "choosing from what was offered before": (
-        lambda: offering("Pizza", "Pasta", "Salad", "Lemonade", "Ice cream", "Coffee"),
-        lambda chat: chat.writes("hi", "Pizza", "Pasta", "Salad", "Lemonade", "Ice cream", "Coffee"),
-    ),
     "blackjack": (blackjack, lambda chat: chat.writes(*["hit"] * 40)),
     "dice": (lambda: drawing("1", "2", "3", "4", "5", "6"), lambda chat: chat.writes(*["roll"] * 100)),
     "a coin that falls on the same side often": (
         lambda: in_turn("heads", "tails", "heads", *["tails"] * 6, *["heads"] * 6),
         lambda chat: chat.writes(*["flip"] * 40),
     ),
-    "a coin that falls on one side after the first time": (
-        lambda: in_turn("heads", "tails", "tails", "tails", "heads", "tails", "tails"),
-        lambda chat: chat.writes(*["flip"] * 40),
-    ),
-    "a switch": (lambda: in_turn("The light is on.", "The light is off."), lambda chat: chat.writes(*["toggle"] * 40)),
-    "flash cards that are turned": (lambda: in_turn("der Hund", "the dog"), lambda chat: chat.writes(*["turn"] * 40)),
     "flash cards that are known or not": (
         lambda: in_turn("der Hund", "die Katze", "das Pferd"),
         lambda chat: chat.writes(*["again", "good"] * 20),
@@ -212,23 +179,11 @@ PEOPLE: dict[str, tuple[Callable[[], Answers], Callable[[Chat], None]]] = {
         lambda: lambda text: str(int(text) + 1),
         lambda chat: chat.writes(*map(str, range(1, 200, 2)), pause_s=1),
     ),
-    "counting on from a large number": (
-        lambda: lambda text: str(int(text) + 1),
-        lambda chat: chat.writes(*map(str, range(10_000, 10_100, 2))),
-    ),
     "spelling": (lambda: fixed("Next letter?"), lambda chat: chat.writes(*"mississippi", *"banana")),
-    "spelling to a bot that repeats each letter": (lambda: quoting, lambda chat: chat.writes(*"bananarama")),
-    "a quiz of yes and no": (
-        lambda: counting("Correct! Question"),
-        lambda chat: chat.writes(*["yes", "no", "yes", "yes", "no"] * 8),
-    ),
     "hello? hello? before the bot answers": (fixed, lambda chat: chat.writes_at_once(*["hello?"] * 10, every_s=0.1)),
     "hello? hello? in spite of an answer": (fixed, lambda chat: chat.writes(*["hello?"] * 4)),
     "a burst of six": (fixed, lambda chat: chat.writes_at_once("hi", "so", "I", "wanted", "to", "ask")),
     "a burst of the same word": (fixed, lambda chat: chat.writes_at_once(*["next"] * 6, every_s=0.05)),
-    "bursts of the same word": (counting, writes_bursts),
-    "a burst of the same word, and the word once more": (fixed, writes_a_burst_and_once_more),
-    "hammering on a fast bot": (counting, lambda chat: chat.writes_at_once(*["next"] * 40, every_s=0.7)),
     "quoting the bot now and then": (lambda: quoting, quotes_now_and_then),
     "quoting the bot with something to say": (
         fixed,
@@ -236,14 +191,8 @@ PEOPLE: dict[str, tuple[Callable[[], Answers], Callable[[Chat], None]]] = {
             *(f"I am a bot. -- {why}" for why in ("really?", "no", "prove it", "hm", "so?", "ok"))
         ),
     ),
-    "copying the bot's answer once": (lambda: quoting, copies_once),
     "thanks, three times": (lambda: fixed("You're welcome!"), lambda chat: chat.writes("bye", *["thanks"] * 3)),
-    "thanks, three times, to a bot of many bubbles": (
-        lambda: lambda _: ("You're welcome!", "Anything else?"),
-        lambda chat: chat.writes("bye", *["thanks"] * 3),
-    ),
     "emoji only": (fixed, lambda chat: chat.writes(*"😀😂🎉👍😀😂🎉👍")),
-    "thumbs up, at each new picture": (lambda: fixed(""), lambda chat: chat.writes(*["👍"] * 40)),
     "photos without text": (fixed, lambda chat: chat.writes(*[""] * 40, files=["IMG_1.HEIC"] * 40)),
     "receipts with the same caption": (
         lambda: fixed("Saved."),
@@ -251,16 +200,11 @@ PEOPLE: dict[str, tuple[Callable[[], Answers], Callable[[Chat], None]]] = {
     ),
     "a slow conversation": (fixed, lambda chat: chat.writes(*["good morning"] * 40, pause_s=11)),
     "a slow conversation that becomes a quick one": (fixed, speeds_up),
-    "reports that begin with the bot's short answer": (
-        lambda: fixed("ok"),
-        lambda chat: chat.writes(*(f"ok {n}" for n in range(20))),
-    ),
     "a command every five seconds whose answer changes": (
         lambda: counting("Degrees:"),
         lambda chat: chat.writes(*["temperature"] * 40, pause_s=5),
     ),
     "an echo bot with a playful person": (lambda: echo, plays_with_echo),
-    "a quoting bot with a playful person": (lambda: quoting, plays_with_echo),
     "small talk that comes back to the same few words": (
         lambda: drawing("Tell me more.", "I see.", "And then?"),
         lambda chat: chat.writes(*["ok", "yes", "hm", "and so on", "ok", "no", "yes", "right"] * 5),
@@ -276,10 +220,6 @@ def test_people_are_always_answered(subtests: pytest.Subtests) -> None:
                 chat = Chat(bot(), skew_s=skew_s)
                 writes(chat)
                 assert (chat.unanswered, chat.count >= 6) == ([], True), f"clocks differ by {skew_s} s"
-
-
-def prefixed(text: str) -> str:
-    return f"> {text}"
 
 
 def suffixed(text: str) -> str:
@@ -309,21 +249,13 @@ MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str]] = 
     # Our bot, their bot, and the message that starts the loop. Theirs answers our whole reply, with a line per bubble.
     "echo against echo": (lambda: echo, lambda: echo, "hi"),
     "growing quotes": (lambda: quoting, lambda: wrote, "hi"),
-    "growing quotes of a long text": (lambda: quoting, lambda: wrote, "lorem ipsum " * 500),
-    "quotes with the shortest prefix": (lambda: prefixed, lambda: prefixed, "hi"),
     "quotes with a suffix": (lambda: suffixed, lambda: suffixed, "hi"),
     "quotes with a prefix against an echo": (lambda: echo, lambda: wrote, "hi"),
-    "an echo against quotes with a prefix": (lambda: quoting, lambda: echo, "hi"),
     "quotes in capitals": (lambda: quoting, lambda: str.upper, "hi"),
     "numbered quotes": (lambda: quoting, lambda: numbered(wrote), "hi"),
-    "quotes against a fixed sentence": (fixed, lambda: wrote, "hi"),
-    "an echo against a fixed sentence": (fixed, lambda: echo, "hi"),
     "a fixed sentence against an echo": (lambda: echo, lambda: fixed("So am I."), "hi"),
     "a fixed sentence against a fixed sentence": (fixed, lambda: fixed("So am I."), "hi"),
-    "the same word on both sides": (lambda: fixed("ok"), lambda: fixed("ok"), "ok"),
-    "the same emoji on both sides": (lambda: fixed("👍"), lambda: fixed("👍"), "hi"),
     "an auto-reply": (lambda: quoting, lambda: fixed(OFFICE), "Please call me back"),
-    "an auto-reply on both sides": (lambda: fixed("We have received your message."), lambda: fixed(OFFICE), "hi"),
     "an auto-reply whose first answer is a greeting": (
         lambda: in_turn("Welcome!", *["I am a bot."] * 50),
         lambda: fixed(OFFICE),
@@ -334,26 +266,9 @@ MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str]] = 
         lambda: in_turn("Me too.", "So am I."),
         "So am I.",
     ),
-    "two alternating sentences against one": (fixed, lambda: in_turn("Me too.", "So am I."), "So am I."),
     "two bubbles": (lambda: lambda _: ("Hello!", "I am a bot."), lambda: fixed("So am I."), "So am I."),
-    "three bubbles": (lambda: lambda _: ("Hello!", "I am a bot.", "Ask me."), lambda: fixed("So am I."), "So am I."),
     "two bubbles that are both quoted": (lambda: greeting(quoting), lambda: wrote, "hi"),
-    "two bubbles of which the first one grows": (
-        lambda: lambda text: (f"You said: {text}", "Anything else?"),
-        lambda: wrote,
-        "hi",
-    ),
     "two bubbles of which the last one is quoted": (lambda: greeting(quoting), lambda: of_last(wrote), "hi"),
-    "two bubbles of which the last one is quoted and fixed": (
-        lambda: lambda text: (f"You said: {text}", "Anything else?"),
-        lambda: of_last(wrote),
-        "You wrote: Anything else?",
-    ),
-    "two bubbles, one of which begins the other": (
-        lambda: lambda text: ("Hello!", f"Hello! You said: {text}"),
-        lambda: of_last(wrote),
-        "hi",
-    ),
 }
 
 
@@ -480,39 +395,6 @@ def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
     assert chat.unanswered == ["So am I."]
 
 
-def test_only_the_latest_chats_are_remembered() -> None:
-    def is_broken(others: int, more: int) -> bool:
-        breaker = LoopBreaker()
-        for n in range(4):
-            for other in range(others if n == 3 else 0):
-                breaker.judge(f"chat {other}", "hi", 1003.0)
-            breaker.judge("chat", "So am I.", 1000.0 + n)
-            breaker.note_reply("chat", "I am a bot.", 1000.5 + n)
-        for other in range(more):
-            breaker.judge(f"another chat {other}", "hi", 1004.0)
-        return bool(breaker.judge("chat", "So am I.", 1004.0))
-
-    assert is_broken(CHATS - 1, 0)
-    assert not is_broken(CHATS, 0)
-    assert is_broken(CHATS - 1, 1)
-
-
-def test_the_memory_of_a_chat_stays_small_after_many_messages() -> None:
-    breaker = LoopBreaker()
-    tracemalloc.start()
-    try:
-        for n in range(2000):
-            breaker.judge("chat", f"{n}", 1000.0 + n, message_id=f"{n}")
-            breaker.note_reply("chat", f"Number {n}.", 1000.5 + n)
-        breaker.judge("chat", "long " * 10_000, 4000.0)
-        for n in range(500):
-            breaker.note_reply("chat", f"{n} is as {'long ' * 100}", 4000.5)
-        kept, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert kept < 10_000
-
-
 WORDS = st.text(st.sampled_from("abAB 1!\n😀"), max_size=12) | st.text(max_size=30)
 BOTS = st.sampled_from([echo, quoting, fixed(), fixed("ok"), fixed("a b"), fixed(""), translating()])
 
@@ -547,19 +429,15 @@ def talkative(answers: Answers) -> Bot:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("pause_s", [0.0, 1.0])
-@pytest.mark.parametrize("text", ["next", "Please show me the next page."])
-async def test_a_bot_that_pages_answers_next_each_time(text: str, pause_s: float) -> None:
+async def test_a_bot_that_pages_answers_next_each_time() -> None:
     async with talking(talkative(counting())) as phone:
         for page in range(1, 31):
-            await phone.text(text)
+            await phone.text("next")
             assert await phone.next_reply() == f"page {page}"
-            if pause_s:
-                await phone.advance(pause_s)
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("pause_s", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("pause_s", [0.0, 5.0])
 @pytest.mark.parametrize(("ours", "theirs"), [(echo, echo), (quoting, wrote)])
 async def test_a_bot_that_echoes_stops_talking_to_another(
     ours: Callable[[str], str], theirs: Callable[[str], str], pause_s: float
