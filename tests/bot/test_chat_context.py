@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,11 +9,11 @@ from pathlib import Path
 import pytest
 from one_handler import bot_of
 
-from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken, hookimpl, regex
+from linqbot import Bot, BotError, Context, MessageReceived, RuleBroken, hookimpl, regex
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.errors import Refused
 from linqbot.events import GroupChange, ParticipantAdded, ParticipantRemoved
-from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
+from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -163,35 +162,6 @@ async def test_a_crash_at_any_point_changes_the_group_once(said: str) -> None:
         assert seen == []
 
 
-async def test_a_change_by_an_interrupted_run_reaches_no_handler_either() -> None:
-    bot = Bot(groups="all")
-    seen, added = list[GroupChange](), asyncio.Event()
-
-    @bot.on_message(overlap="restart")
-    async def add(message: MessageReceived, ctx: Context) -> None:
-        if len(message.burst) > 1:
-            await ctx.reply("Done.")
-        else:
-            await ctx.chat.add(DAN)
-            added.set()
-            await asyncio.Event().wait()
-
-    @bot.on_group_change
-    async def note(change: GroupChange, ctx: Context) -> None:
-        seen.append(change)
-
-    async with talking(bot) as phone:
-        group = phone.group(BOB, EVE)
-        phone.fail_next_delivery("participant.added")  # Linq delivers it again, after the message
-        await group.text("add Dan")
-        await added.wait()
-        await group.text("please")
-        assert await group.next_reply() == "Done."
-        await phone.advance(60)
-        assert DAN in members(group)
-        assert seen == []
-
-
 @pytest.mark.slow
 async def test_the_picture_of_a_group_is_uploaded_once_also_when_the_handler_is_killed_and_runs_again(
     tmp_path: Path,
@@ -217,21 +187,6 @@ async def test_the_picture_of_a_group_is_uploaded_once_also_when_the_handler_is_
         assert (groups[-1].chat.group_chat_icon or "").endswith("/other.png")
         # Only a kill between an upload and its record repeats the upload.
         assert len([call for call in phone.calls if call.name == "attachments.create"]) <= 3
-
-
-async def test_bytes_without_a_name_and_a_file_in_a_direct_chat_are_refused_before_an_upload() -> None:
-    async def decorate(message: MessageReceived, ctx: Context) -> None:
-        with pytest.raises(BotError, match="filename=" if message.is_group else "is for groups"):
-            await ctx.chat.set_icon(b"icon")
-        await ctx.reply("Refused.")
-
-    async with talking(bot_of(decorate, groups="all")) as phone:
-        await phone.text("hi")
-        assert await phone.next_reply() == "Refused."
-        group = phone.group(BOB, EVE)
-        await group.text("hi")
-        assert await group.next_reply() == "Refused."
-        assert not [call for call in phone.calls if call.name == "attachments.create"]
 
 
 @pytest.mark.parametrize("verb", ["rename", "add", "remove", "set_icon", "leave"])
@@ -277,28 +232,6 @@ async def test_a_mistake_says_what_to_do() -> None:
         "R8: handle is neither an E.164 phone num",
         "ChatContext has no attribute renam. Did ",
     ]
-
-
-async def test_a_group_that_is_too_small_is_linqs_error_and_a_forgotten_await_is_named() -> None:
-    bot = Bot(groups="all")
-
-    @bot.on_message("add")
-    async def add(message: MessageReceived, ctx: Context) -> None:
-        await ctx.chat.remove(BOB)
-
-    @bot.on_message("rename")
-    async def rename(message: MessageReceived, ctx: Context) -> None:
-        ctx.chat.rename("Dinner")  # type: ignore[unused-coroutine]
-
-    async with talking(bot) as phone:
-        group = phone.group(BOB)
-        await group.text("add")
-        (error,) = await phone.errors()
-        assert isinstance(error, LinqApiError)
-        assert error.status == 409
-        await phone.person(EVE).group(BOB).text("rename")
-        with pytest.raises(HandlerFailed, match=r"Write: await ctx.chat.rename"):
-            await phone.quiet()
 
 
 class NoNames:

@@ -152,21 +152,6 @@ async def test_dots_show_automatically_for_a_slow_handler(
     assert names == (["chats.typing.start", "chats.typing.stop"] if shown else [])
 
 
-async def test_a_handler_that_ends_before_the_dots_are_due_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dots, "DELAY_S", 0)
-    bot, linq, event = Bot(), Linq(), message()
-
-    @bot.on_message
-    async def quick(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("x")
-
-    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
-    await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
-    await settled()
-    assert linq.said() == ["x"]
-    assert not any(call.name.startswith("chats.typing") for call in linq.calls)
-
-
 async def test_now_is_the_time_of_the_clock_in_the_zone_that_was_asked_for() -> None:
     clock = MovableClock(NOW, frozen=True)
     bot, linq = Bot(), Linq()

@@ -15,7 +15,7 @@ from one_handler import bot_of
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.filters import exact, in_direct, regex, replies_to_bot
+from linqbot.bot.filters import exact, regex, replies_to_bot
 from linqbot.bot.router import Next, Router
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError
@@ -52,16 +52,6 @@ async def test_the_first_handler_that_fits_takes_the_event() -> None:
     assert (await handled(bot, message("hi"))).said() == ["first"]
     assert (await handled(bot, message("oh"))).said() == ["second"]
     assert (await handled(bot, message("yes"))).said() == ["rest"]
-
-
-async def test_the_match_of_a_regex_is_in_the_context() -> None:
-    bot = Bot()
-
-    @bot.on_message(in_direct & regex(r"order (?P<id>\d+)"))
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(ctx.match["id"])
-
-    assert (await handled(bot, message("order 42"))).said() == ["42"]
 
 
 async def test_routers_run_in_the_order_they_were_included() -> None:

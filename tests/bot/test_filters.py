@@ -244,16 +244,6 @@ def test_help_of_a_filter_says_what_fits(name: str) -> None:
     assert repr(NAMED[name]) == f"<filter {name}>"
 
 
-def test_a_filter_has_the_docstring_of_its_function() -> None:
-    @Filter
-    def is_short(message: MessageReceived) -> bool:
-        """Fit if the text is short."""
-        return len(message.text) < 4
-
-    assert is_short.__doc__ == "Fit if the text is short."
-    assert Filter[Event](lambda event: True).__doc__ == Filter.__doc__
-
-
 async def takes_time(event: Any) -> bool:
     return True
 

@@ -246,24 +246,6 @@ async def test_required_middleware_that_fails_blocks_the_event_and_no_error_hand
     assert status(plugins).startswith("failing: ")
 
 
-async def test_required_middleware_that_failed_counts_as_working_after_its_next_success() -> None:
-    errors: list[Exception] = [ValueError("once")]
-
-    def wrap(handle: Next) -> Next:
-        async def wrapped(event: Any, ctx: Context) -> None:
-            if errors:
-                raise errors.pop()
-            await handle(event, ctx)
-
-        return wrapped
-
-    plugins = load([adding("register_middleware", [wrap], required=True)])
-    with pytest.raises(NoVerdict):
-        await handled(bot(saying("own")), plugins)
-    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
-    assert status(plugins) == "active"
-
-
 async def test_concurrent_events_do_not_get_each_others_errors() -> None:
     arrived = asyncio.Event()
 
@@ -309,16 +291,6 @@ async def test_a_value_is_made_once_a_turn_and_only_if_it_is_used() -> None:
         event = message(text)
         await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     assert (linq.said(), made) == (["AA", "BB"], ["a", "b"])
-
-
-async def test_an_unknown_value_is_refused_with_the_names_that_exist() -> None:
-    async def ask(event: MessageReceived, ctx: Context) -> None:
-        assert list(ctx.plugins) == ["shout"]
-        assert ctx.plugins.get("journal") is None
-        with pytest.raises(KeyError, match=r"No plugin adds 'journal'\. There are: shout\."):
-            ctx.plugins["journal"]
-
-    await handled(bot(ask), load([adding("register_context", {"shout": lambda event, ctx: "x"})]))
 
 
 async def test_a_value_of_a_plugin_that_was_disabled_is_refused_with_the_place_that_says_why() -> None:
@@ -379,18 +351,6 @@ async def test_middleware_that_calls_what_comes_after_it_wrongly_is_disabled_and
     linq = await handled(bot(saying("handled")), plugins)
     assert linq.said() == ["handled"]
     assert why in status(plugins)
-
-
-async def test_what_comes_after_middleware_may_run_in_a_task() -> None:
-    def wrap(next_: Next) -> Next:
-        async def wrapped(event: Any, ctx: Context) -> None:
-            await asyncio.create_task(next_(event, ctx))  # type: ignore[arg-type]
-
-        return wrapped
-
-    plugins = load([adding("register_middleware", [wrap])])
-    assert (await handled(bot(saying("handled")), plugins)).said() == ["handled"]
-    assert status(plugins) == "active"
 
 
 async def test_an_error_of_a_maker_of_a_value_names_its_plugin() -> None:

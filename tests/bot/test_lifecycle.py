@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
@@ -100,18 +99,6 @@ async def test_a_start_that_is_cancelled_from_outside_ends_its_task() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-@pytest.mark.parametrize("decorator", ["on_start", "on_stop"])
-def test_a_function_with_other_arguments_is_refused(decorator: str) -> None:
-    async def none() -> None: ...
-    async def two(running: Running, ctx: Context) -> None: ...
-    def plain(running: Running) -> None: ...
-
-    for function in (none, two, plain):
-        decorate: Any = getattr(Bot(), decorator)
-        with pytest.raises(BotError, match=rf"{function.__name__} does not fit @bot.{decorator}: .*async def of one"):
-            decorate(function)
 
 
 class Pool:

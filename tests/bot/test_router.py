@@ -77,6 +77,10 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
         for given in NO_CLASSES_OF_ERRORS
     ),
     (lambda: new().on_error(sorry), r"sorry does not fit @bot.on_error.*\(error, event, ctx\)"),
+    *(
+        (partial(decorate, greet), r"greet does not fit @bot.on_st.*: .*async def of one")
+        for decorate in (new().on_start, new().on_stop)
+    ),
     (lambda: new().use("timed"), r"^'timed' does not fit @bot.use.*\ndef middleware\(next_\)"),
 ]
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from linqbot import Bot, Context, MessageEdited, MessageReceived, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
-from linqbot.errors import BotError, StorageUnavailable
+from linqbot.errors import StorageUnavailable
 from linqbot.features.bursts import Bursts
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -166,15 +166,6 @@ async def test_a_burst_waits_while_the_person_types_and_no_longer_when_they_stop
         assert await phone.next_reply() == "so | here (0 photos)"
 
 
-async def test_a_burst_has_at_most_twenty_messages() -> None:
-    bot, seen = collector(gather_s=2)
-    async with talking(bot) as phone:
-        for number in range(23):
-            await phone.text(str(number))
-        await phone.quiet()
-    assert [len(message.burst) for message in seen] == [20, 3]
-
-
 async def test_only_the_handlers_of_a_router_gather_if_only_the_router_says_it() -> None:
     bot, orders = Bot(), Router(gather_s=2)
 
@@ -224,50 +215,6 @@ async def test_a_kill_at_any_point_neither_drops_nor_repeats_a_part_of_a_burst()
         assert words == ["a", "b", "c"]
         heard.add(" ".join(words))
     assert heard == {"a b c"}
-
-
-@pytest.mark.parametrize("seconds", [-1, 61, float("nan")])
-def test_a_window_that_makes_no_sense_is_refused(seconds: float) -> None:
-    with pytest.raises(BotError, match="people who write in bursts need about 2"):
-        Bot(gather_s=seconds)
-
-
-async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn_and_delays_no_other_chat() -> None:
-    bot, seen = collector(gather_s=2)
-    async with talking(bot) as phone:
-        people = [phone.person(f"+1415555{number:04}") for number in range(50)]
-        began = phone.now
-        for word in ("a", "b", "c"):
-            for person in people:
-                await person.text(word)
-        await phone.text("stop")
-        assert await phone.next_reply() == "stopped"
-        assert phone.now == began  # all fifty still wait
-        await phone.advance(2)
-        for person in people:
-            assert await person.replies() == ["a | b | c (0 photos)"]
-        assert phone.now < began + 4  # the fifty wait at the same time
-    assert len(seen) == 51
-
-
-async def test_messages_are_joined_while_a_payment_is_awaited() -> None:
-    shop, seen = Bot(gather_s=2), list[MessageReceived]()
-
-    @shop.on_message("buy")
-    async def buy(message: MessageReceived, ctx: Context) -> None:
-        await ctx.pay(1250, "soup")
-
-    @shop.on_message
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        seen.append(message)
-
-    async with talking(shop) as phone:
-        await phone.text("buy")
-        await phone.replies()
-        await phone.text("hey")
-        await phone.text("what is this?")
-        await phone.quiet()
-    assert [len(each.burst) for each in seen] == [2]
 
 
 async def test_a_burst_is_stored_again_until_it_is_certain_that_it_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,14 @@ from simulated_crash import Life, begun, crash
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.router import Router
 from linqbot.client.call import Call
-from linqbot.clock import MovableClock
 from linqbot.engine.failure import Failure, RetryPolicy
-from linqbot.errors import BotError, LinqApiError
+from linqbot.errors import LinqApiError
 from linqbot.features import notices
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
-from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.storage.inbox import DeadLetter, Lease
-from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -209,26 +203,6 @@ async def test_people_whom_the_bot_ignores_hear_nothing(harness: Harness) -> Non
     assert harness.linq.said() == []
 
 
-async def test_a_waiting_apology_is_no_scheduled_send_of_the_chat(harness: Harness) -> None:
-    harness.apologise()
-    listed: list[int] = []
-
-    @harness.bot.use
-    def list_first(next_: Any) -> Any:
-        async def around(event: Event, ctx: Context) -> None:
-            listed.append(len(await ctx.scheduled()))
-            await next_(event, ctx)
-
-        return around
-
-    await harness.storage.put(delivery(text_body("soup")))
-    await harness.storage.put(delivery(text_body("salad")))
-    await harness.turn(fire=False)
-    assert await harness.storage.next_timer() is not None
-    await harness.turn(fire=False)
-    assert listed == [0, 0]
-
-
 async def test_forgetting_a_person_forgets_the_waiting_apology(harness: Harness) -> None:
     harness.apologise()
     await harness.storage.put(delivery(text_body("soup")))
@@ -244,66 +218,3 @@ async def test_a_line_that_keeps_nothing_marks_the_notice() -> None:
     assert not notices.dead_letter_timer(
         Lease(delivery(text_body("soup")), 1), DeadLetter("why"), NOW
     ).is_off_the_record
-
-
-def test_a_handler_of_another_shape_is_refused() -> None:
-    bot = Bot()
-
-    def plain(failure: Failure, message: MessageReceived, ctx: Context) -> None: ...
-
-    async def of_two(message: MessageReceived, ctx: Context) -> None: ...
-
-    for wrong in (plain, of_two):
-        with pytest.raises(
-            BotError, match=r"must be an async def of three arguments. Write: async def .*\(failure, event, ctx\)"
-        ):
-            bot.on_dead_letter(wrong)  # type: ignore[arg-type]
-    with pytest.raises(BotError, match=r"@bot.on_error: it must be an async def .*\(error, event, ctx\)"):
-        bot.on_error(ValueError)(plain)  # type: ignore[arg-type]
-    with pytest.raises(BotError, match="needs an event class such as MessageReceived"):
-        bot.on_dead_letter(int)  # type: ignore[arg-type]
-
-
-async def test_a_schedule_a_broadcast_that_has_ended_and_an_unknown_event_can_be_given_up_too() -> None:
-    bot = Bot()
-    seen: list[str] = []
-
-    @bot.every("day 9:00", timezone="UTC", attempts=1)
-    async def news(event: ScheduleDue, ctx: Context) -> None:
-        raise ValueError("no news")
-
-    @bot.on_message
-    async def begin(message: MessageReceived, ctx: Context) -> None:
-        await ctx.bot.broadcast(["+14155550143"], "news", name="june")
-
-    @bot.on_broadcast_done
-    async def report(event: BroadcastDone, ctx: Context) -> None:
-        raise BotError("no report")
-
-    @bot.on_dead_letter(ScheduleDue)
-    async def of_schedule(failure: Failure, event: ScheduleDue, ctx: Context) -> None:
-        seen.append(f"schedule {event.name}")
-
-    @bot.on_dead_letter(BroadcastDone)
-    async def of_broadcast(failure: Failure, event: BroadcastDone, ctx: Context) -> None:
-        seen.append(f"broadcast {event.name}")
-
-    async with talking(bot, start=datetime(2027, 1, 15, 8, 0, tzinfo=UTC)) as phone:
-        await phone.text("go")
-        with pytest.raises(HandlerFailed):
-            await phone.advance(3700)
-        await phone.errors()
-    assert sorted(seen) == ["broadcast june", "schedule news"]
-
-
-async def test_a_dispatcher_takes_dead_letters_of_events_alone() -> None:
-    bot = Bot()
-
-    @bot.on_dead_letter(Event)
-    async def any_event(failure: Failure, event: Event, ctx: Context) -> None: ...
-
-    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
-    webhook = delivery(envelope("new.type", {}))
-    assert dispatcher.takes_dead_letter(webhook)
-    assert not dispatcher.takes_dead_letter(replace(webhook, id="i.send.1", type="linqbot.send"))
-    assert not dispatcher.takes_dead_letter(replace(webhook, id="i.dead_letter.1", type="linqbot.dead_letter"))

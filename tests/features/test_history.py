@@ -276,12 +276,6 @@ async def test_a_send_of_an_earlier_run_whose_answer_was_lost_is_not_taken_for_a
     assert await texts(messages, message("hi", id="m-3"), lambda: sent[0]) == ["cut off", "hi"]
 
 
-@pytest.mark.parametrize("limit", [0, -1, 1001])
-async def test_a_limit_out_of_range_is_refused(limit: int) -> None:
-    with pytest.raises(BotError, match="from 1 to 1000"):
-        await HistoryReader(CHAT, Linq().client, SentInTurn).read(message(), limit)
-
-
 async def test_the_repr_of_an_entry_shows_no_text_and_no_handle() -> None:
     seen = Seen()
     async with talking(seen.bot) as phone:

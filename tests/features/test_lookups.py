@@ -6,14 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fakes import Linq
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.client.call import ApiResponse
 from linqbot.emulator.model.faults import Fault
-from linqbot.events import Event, ReactionAdded, TypingStarted
-from linqbot.features import lookups
-from linqbot.features.lookups import KnownChats
+from linqbot.events import Event, ReactionAdded
 from linqbot.testing import Bubble, Phone, talking
 
 pytestmark = pytest.mark.anyio
@@ -91,17 +87,6 @@ async def test_a_bot_that_is_not_for_groups_takes_no_reaction_of_a_group() -> No
         await group.react(first, "love")
         await group.replies()
         assert seen.events == []
-
-
-async def test_typing_and_failures_are_of_a_group_too(seen: Seen, phone: Phone) -> None:
-    await greeted_before_a_restart(phone)
-    await phone.typing()
-    await phone.replies()
-    phone.emulator.add_fault(Fault("message", "", code=4001))
-    await phone.text("hi")
-    await phone.replies()
-    types = ["chat.typing_indicator.started", "chat.typing_indicator.stopped", "message.failed"]
-    assert seen.events == [(each, False, phone.line) for each in types]
 
 
 async def test_a_chat_that_linq_does_not_give_is_unknown_until_a_message_comes(seen: Seen, phone: Phone) -> None:
@@ -193,14 +178,3 @@ async def test_a_message_from_a_reaction_handler_goes_from_the_line_of_the_chat(
         first = await phone.text("hi")
         await phone.react(first, "love")
         assert await phone.person(BOB).next_reply() == "Somebody liked it."
-
-
-async def test_memory_holds_the_newest_chats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookups, "CHATS", 2)
-    chats, linq = KnownChats(), Linq()
-    ids = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(3)]
-    linq.will_answer("chats.retrieve", *[ApiResponse(200, {"id": ids[0], "is_group": True, "handles": []})] * 4)
-    for n in (0, 1, 2, 1, 0):
-        typed = TypingStarted(event_id="e", type="chat.typing_indicator.started", chat_id=ids[n])
-        assert (await chats.complete(typed, linq.client)).is_group
-    assert [call.path.rpartition("/")[2] for call in linq.calls] == [*ids, ids[0]]

@@ -108,21 +108,6 @@ async def test_a_restart_in_an_outage_repeats_nothing() -> None:
         assert await phone.replies() == ["soup!", "trout!"]
 
 
-async def test_each_chat_has_its_own_outage_and_others_hear_nothing() -> None:
-    kitchen = Kitchen()
-    async with talking(troubled(kitchen)) as phone:
-        bob = phone.person("+14155550143")
-        await bob.text("hello")
-        kitchen.close(away())
-        await phone.text("soup")
-        assert await phone.replies() == [MOMENT]
-        assert await bob.replies() == ["Hello!"]
-        await bob.text("soup")
-        assert await bob.replies() == [MOMENT]
-        kitchen.open()
-        await phone.advance(60)
-
-
 async def test_while_linq_is_away_it_waits_and_is_not_said_after_the_answer() -> None:
     bot = troubled(Kitchen())
     async with talking(bot) as phone:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 
 import pytest
 from one_handler import bot_of
@@ -186,25 +185,6 @@ async def test_a_protected_section_ends_before_the_restart() -> None:
         assert await phone.next_reply() == "2 messages"
         assert await phone.replies() == []
     assert booked == ["one"]
-
-
-async def test_a_turn_that_has_made_a_step_is_not_restarted() -> None:
-    work, made = Work(), []
-
-    async def order(key: str) -> str:
-        made.append(key)
-        return "order"
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.once("order", order)
-        if message.text == "one":
-            await work()
-        await ctx.reply(message.text)
-
-    async with talking(bot_of(answer, overlap="restart")) as phone:
-        await work.overtaken(phone, "one", "two")
-        assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
-    assert len(made) == 2
 
 
 async def test_a_turn_that_has_stored_state_with_a_call_is_not_restarted() -> None:
@@ -439,22 +419,6 @@ async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_
         await phone.advance(10)
         assert [str(reply) for reply in await phone.replies()] == ["one", "two", "three", "four"]
     assert runs == [["one", "2", "three"], ["one"], ["two"], ["2"], ["three"], ["four"]]
-
-
-async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(tmp_path: Path) -> None:
-    work = Work()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        async def take() -> list[str]:
-            return [later.text async for later in ctx.incoming()]
-
-        await work()
-        taken = await asyncio.gather(take(), take())
-        await ctx.reply(" ".join(sorted(word for words in taken for word in words)))
-
-    async with talking(bot_of(answer, overlap="steer"), storage=f"sqlite:///{tmp_path}/bot.db") as phone:
-        await work.overtaken(phone, "one", "two", "three")
-        assert await phone.next_reply() == "three two"
 
 
 @pytest.mark.slow

@@ -160,31 +160,6 @@ async def test_the_next_call_takes_what_a_failed_or_cancelled_one_may_have_joine
     assert words == ["one", "two", "three"]
 
 
-async def test_a_handler_that_gives_up_a_call_runs_again_with_the_messages_that_have_joined() -> None:
-    begun, go_on, runs = asyncio.Event(), asyncio.Event(), list[list[str]]()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        words = [message.text]
-
-        async def take() -> None:
-            words.extend([each.text async for each in ctx.incoming()])
-
-        begun.set()
-        await go_on.wait()
-        taking = asyncio.ensure_future(take())
-        await storage.joined.wait()
-        await asyncio.sleep(0)
-        taking.cancel()
-        await asyncio.wait([taking])
-        runs.append(words)
-
-    async with steering(answer, fails=False) as storage:
-        await begun.wait()
-        await storage.put(delivery(text_body("two")))
-        go_on.set()
-    assert runs == [["one"], ["one", "two"]]
-
-
 async def test_a_message_is_handled_once_although_the_answer_to_its_return_into_the_lane_is_lost() -> None:
     clock = MovableClock(NOW, frozen=True)
     begun, go_on, runs = asyncio.Event(), asyncio.Event(), list[list[str]]()
@@ -239,30 +214,6 @@ async def test_a_call_under_way_ends_before_the_restart_and_no_further_one_begin
         await notice()
         end.set()
     assert linq.said() == ["I read: one", "I read: one\ntwo", "I am done."]
-
-
-async def test_a_protected_section_inside_of_another_leaves_the_outer_one_protected() -> None:
-    clock = MovableClock(NOW, frozen=True)
-    begun, go_on, booked = asyncio.Event(), asyncio.Event(), list[str]()
-    bot = Bot(read=False, typing=False)
-
-    @bot.on_message(overlap="restart")
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        async with ctx.uninterrupted():
-            async with ctx.uninterrupted():
-                pass
-            begun.set()
-            await go_on.wait()
-            booked.append(message.text)
-        await ctx.reply("Booked.")
-
-    async with MemoryStorage(clock=clock) as storage, working(bot, storage, clock):
-        await storage.put(delivery(text_body("one")))
-        await begun.wait()
-        await storage.put(delivery(text_body("two")))
-        await notice()
-        go_on.set()
-    assert booked == ["one", "one\ntwo"]
 
 
 async def test_a_message_that_comes_while_the_end_of_a_turn_is_stored_gets_a_turn_of_its_own() -> None:

@@ -324,35 +324,6 @@ def test_each_due_time_of_50_years_is_in_one_event_whenever_the_bot_looks(
         assert due.astimezone(UTC) == wanted[last - 1]
 
 
-async def test_a_mistake_in_linqbot_itself_costs_one_due_time_and_not_the_schedule(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def mistaken(*_: object, **__: object) -> None:
-        raise TypeError
-
-    ran: list[str] = []
-
-    async def note(event: ScheduleDue, ctx: Context) -> None:
-        ran.append(event.name)
-
-    clock = MovableClock(MONDAY, frozen=True)
-    async with MemoryStorage(clock=clock) as storage:
-        dispatcher = Dispatcher(bot_with("day 09:00", note), clock)
-        turns = Turns(dispatcher, Linq().client, storage, clock, SendRateLimit(clock))
-        await start_schedules(storage, clock, dispatcher.schedules)
-        for is_broken in (False, True, False, False):
-            clock.advance(DAY_S)
-            await storage.fire(clock.now())
-            (lease,) = await storage.take(1, lease_s=1000)
-            with monkeypatch.context() as patched:
-                if is_broken:
-                    patched.setattr("linqbot.engine.turn_journal.TurnJournal.end", mistaken)
-                await turns.run(lease)
-        (dead,) = await storage.dead_letters()
-    assert "linqbot itself failed" in dead.error
-    assert len(ran) == 4  # the handler of the second day ran too, before the mistake
-
-
 async def test_an_unchanged_schedule_keeps_its_due_time_over_restarts(tmp_path: Path, clock: MovableClock) -> None:
     async def handle(event: ScheduleDue, ctx: Context) -> None: ...
 

@@ -102,22 +102,6 @@ async def test_all_code_of_a_turn_shares_one_object(storage: MemoryStorage) -> N
     assert first is not await state.person(Guest, name="Other")
 
 
-async def test_defaults_that_differ_from_turn_to_turn_are_stored_with_the_first_change(storage: MemoryStorage) -> None:
-    made = iter(range(10))
-
-    class Ticket(BaseModel):
-        number: int = Field(default_factory=lambda: next(made))
-        used: bool = False
-
-    untouched = TurnState(message(), storage)
-    await untouched.person(Ticket)
-    assert await end(untouched, storage) == []
-    changed = TurnState(message(), storage)
-    (await changed.person(Ticket)).used = True
-    await end(changed, storage)
-    assert (await TurnState(message(), storage).person(Ticket)).number == 1
-
-
 async def test_a_failed_turn_saves_nothing_and_its_next_run_begins_with_the_old_value() -> None:
     seen: list[int] = []
 

@@ -232,18 +232,6 @@ async def test_a_source_that_fails_goes_on_in_the_next_run(
     assert texts == []
 
 
-async def test_an_error_that_the_handler_catches_leaves_what_was_said(harness: Harness) -> None:
-    async def sorry(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.stream(fail_after(harness, SCRIPT[:42], 1), pace="fast")
-        except ValueError:
-            await ctx.reply("Sorry.")
-
-    await harness.put()
-    await harness.run(sorry)
-    assert harness.linq.bubbles == ["Here is w0 w1 w2. And w3 w4.", "Sorry."]
-
-
 async def test_a_finished_stream_does_not_ask_its_source_again(harness: Harness) -> None:
     asked = list[str]()
 

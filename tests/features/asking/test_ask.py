@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_vote, tapback, text_body
+from fakes import CHAT, LINE, NOW, PERSON, envelope, poll_vote, tapback, text_body
 from pydantic import BaseModel
 from simulated_crash import crash
 
@@ -25,11 +24,8 @@ from linqbot.linq.events.chat import TypingStarted
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.types.message import MediaPart
-from linqbot.storage.mutes import FOREVER, Mute
 
 pytestmark = pytest.mark.anyio
-
-GROUP = "3c99d589-8d03-5753-96bd-addff71de8c3"
 
 
 async def greet(message: MessageReceived, ctx: Context) -> None:
@@ -197,22 +193,6 @@ async def test_choices_are_a_numbered_list_elsewhere_and_where_linq_refuses_a_po
         assert talk.said[-1] == "Please answer with one of these: 4, 2, many."
     await talk.say("3.")
     assert talk.said[-1] == "many"
-
-
-async def test_choices_are_a_poll_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(await ctx.ask("Which day?", choices=["Friday", "Saturday"]))
-
-    talk.deploy(book)
-    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
-    wrong_key = LinqApiError("no", status=401, code=2004)
-    talk.linq.will_answer("chats.polls.create", wrong_key, ApiResponse(201, poll))
-    await talk.say("hi")
-    await talk.pass_time(60)
-    assert talk.said == ["Which day?"]
-    assert talk.linq.names() == ["chats.messages.send", "chats.polls.create", "chats.polls.create"]
-    await talk.receive(poll_vote("s"))
-    assert talk.said == ["Which day?", "Saturday"]
 
 
 async def test_yes_or_no_by_words_by_tapback_or_by_an_emoji_that_looks_like_one(talk: Talk) -> None:
@@ -384,58 +364,6 @@ async def test_a_handler_that_never_stops_asking_is_stopped(talk: Talk, monkeypa
     assert talk.open_questions() == ["failed"]
 
 
-@pytest.mark.slow
-async def test_a_conversation_may_have_thousands_of_entries_but_not_any_number(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted = [2000]
-
-    async def agent(message: MessageReceived, ctx: Context) -> None:
-        for number in range(wanted[0]):
-            await ctx.once(f"step {number}", lambda key: key)
-        await ctx.ask("More?")
-        await ctx.ask("Still more?")
-        await ctx.reply("Done.")
-
-    talk.deploy(agent)
-    await talk.say("hi")
-    assert talk.said == ["More?"]
-    monkeypatch.setattr("linqbot.features.asking.steps.MOST_ENTRIES", 2002)
-    await talk.say("yes")
-    assert "ConversationTooLong" in (await talk.storage.dead_letters())[0].error
-    monkeypatch.setattr("linqbot.features.asking.steps.MOST_ENTRIES", 2003)
-    await talk.storage.retry([letter.delivery.id for letter in await talk.storage.dead_letters()])
-    await talk.run()
-    assert talk.said == ["More?", "Still more?"]
-    wanted[0] = 2005
-    await talk.say("yes")
-    assert "the step 'step 2000' would make another one" in (await talk.storage.dead_letters())[0].error
-
-
-async def test_a_result_that_is_too_large_to_be_recorded_says_what_to_do(talk: Talk) -> None:
-    sizes, made = [300_000], list[str]()
-
-    def work(key: str) -> str:
-        made.append(key)
-        return "x" * sizes[0]
-
-    async def agent(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"{len(await ctx.once('picture', work, kind=str, retry=message.text == 'again'))}")
-
-    talk.deploy(agent)
-    await talk.say("once", "again")
-    letters = await talk.storage.dead_letters()
-    assert "The step 'picture' was made, but its result has 300002 bytes" in letters[0].error
-    assert "return their path or id from ctx.once" in letters[0].error
-    sizes[0] = 200_000
-    await talk.storage.retry([letter.delivery.id for letter in letters])
-    await talk.run()
-    assert talk.said == ["200000"]
-    (letter,) = await talk.storage.dead_letters()
-    assert "The step picture was cut off in an earlier run" in letter.error
-    assert len(made) == 3
-
-
 async def test_a_result_that_is_no_json_says_what_to_do_and_is_not_made_again(talk: Talk) -> None:
     made = []
 
@@ -472,31 +400,6 @@ async def test_an_answer_waits_for_a_storage_that_cannot_be_read(talk: Talk, mon
     assert (waiting.state, waiting.attempts) == ("deferred", 0)
     await talk.pass_time(10)
     assert talk.said == ["Welcome!", "Your name?", "Hello Ada, you said hi."]
-
-
-async def test_only_what_a_message_may_concern_is_read(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    talk.attempts = 1
-
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        if await ctx.ask("Your name?") == "boom":
-            raise ValueError
-
-    talk.deploy(ask)
-    await talk.say("hi", "boom", "hi")
-    assert talk.open_questions() == ["failed", "waiting"]
-    reads: list[str] = []
-    read = talk.storage.conversation
-
-    async def counted(conversation_id: str) -> Any:
-        reads.append(conversation_id)
-        return await read(conversation_id)
-
-    monkeypatch.setattr(talk.storage, "conversation", counted)
-    await talk.say("from another person", sender="+14155550999")
-    await talk.say("in another chat", chat=GROUP)
-    assert reads == []
-    await talk.say("Ada")
-    assert len(reads) == 1
 
 
 async def test_an_answer_that_kills_the_process_ends_the_conversation(talk: Talk) -> None:
@@ -729,18 +632,6 @@ async def test_a_list_that_is_taken_before_a_question_gets_the_answer(talk: Talk
     await talk.say("hi", "Ada", "side", "Lovelace")
     assert talk.said[-1] == "1 Ada Lovelace"
     assert await talk.storage.load(f"person:{PERSON}") == {"Guest": b'{"visits":1,"names":["Ada","Lovelace"]}'}
-
-
-async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(talk: Talk) -> None:
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"Booked: {await ctx.ask('When?')}")
-
-    talk.deploy(book)
-    await talk.say("book")
-    await talk.storage.mute(Mute(CHAT, FOREVER))
-    await talk.storage.put(replace(delivery(text_body("Friday")), id="i.reconciled.1"))
-    await talk.run()
-    assert (talk.said, talk.open_questions()) == (["When?"], ["waiting"])
 
 
 async def test_with_zero_retention_an_answer_is_handled_and_no_text_is_left(talk: Talk) -> None:

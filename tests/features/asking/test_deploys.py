@@ -13,7 +13,6 @@ from typing import Any, Literal
 import pytest
 from asking_talk import Talk
 from click.testing import CliRunner
-from fakes import NOW, text_body
 from structlog.testing import capture_logs
 
 from linqbot.bot.context import Context
@@ -302,18 +301,6 @@ async def test_the_operator_sees_questions_and_answers_one(served: Callable[[], 
     assert await cli("waiting", "list", "--questions") == []
 
 
-async def test_the_operator_sees_that_a_question_cannot_be_read(served: Callable[[], Talk]) -> None:
-    talk = served()
-    talk.deploy(form("await ctx.ask('How many?')"))
-    await talk.say("hi")
-    store_question(talk, "{}")
-    (row,) = await cli("waiting", "list", "--questions")
-    assert (row["waits_for"], row["question"]) == ("unreadable", None)
-    refused = await asyncio.to_thread(CliRunner().invoke, main, ["waiting", "cancel", row["id"]])
-    assert refused.exit_code == 1
-    assert "cannot be read" in refused.output
-
-
 @pytest.mark.parametrize("how", ["handled", "unhandled"])
 async def test_the_operator_ends_a_question(served: Callable[[], Talk], how: Literal["handled", "unhandled"]) -> None:
     talk = served()
@@ -329,15 +316,3 @@ async def test_the_operator_ends_a_question(served: Callable[[], Talk], how: Lit
     assert talk.said == (["Name?", "operator"] if how == "handled" else ["Name?"])
     assert talk.open_questions() == []
     assert await talk.storage.scheduled() == []
-
-
-async def test_an_answer_of_the_operator_that_comes_after_the_persons_is_nothing(served: Callable[[], Talk]) -> None:
-    talk = served()
-    talk.deploy(form("a = await ctx.ask('One?')\nb = await ctx.ask('Two?')\nawait ctx.reply(a + b)"))
-    await talk.say("hi")
-    (row,) = await cli("waiting", "list", "--questions")
-    await talk.put(text_body("person"))
-    await cli("waiting", "answer", row["id"], "operator")
-    await talk.run()
-    assert talk.said == ["One?", "Two?"]
-    assert talk.clock.now() == NOW

@@ -11,7 +11,6 @@ from fakes import CHAT, LINE, PERSON, envelope
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
-from linqbot.features.asking.question import Location
 from linqbot.features.asking.waits import look_again_after_s
 from linqbot.linq.events.message import MessageReceived
 
@@ -68,25 +67,6 @@ async def test_a_shared_location_resumes_the_handler(talk: Talk) -> None:
     assert asked(talk) == 1
     assert talk.open_questions() == []
     assert await talk.storage.scheduled() == []
-
-
-async def test_the_location_is_the_same_in_later_parts_of_the_handler(talk: Talk) -> None:
-    seen = []
-
-    async def deliver(message: MessageReceived, ctx: Context) -> None:
-        seen.append(await ctx.location())
-        await ctx.send(await ctx.ask("Which floor?"))
-
-    talk.deploy(deliver)
-    await talk.say("hi")
-    locates(talk, at(48.85, 2.35))
-    await share(talk)
-    await talk.say("3rd")
-    assert talk.said == ["Which floor?", "3rd"]
-    assert seen[0] == seen[1]
-    assert isinstance(seen[0], Location)
-    assert (seen[0].handle, seen[0].locality) == (PERSON, "Paris")
-    assert seen[0].updated_at is not None
 
 
 async def test_a_phone_that_is_not_located_yet_is_looked_up_again(talk: Talk) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 from simulated_crash import crash
 
 from linqbot.bot.context import Context
-from linqbot.errors import Ambiguous, BotError
+from linqbot.errors import Ambiguous
 from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
@@ -156,18 +155,6 @@ async def test_a_result_that_a_changed_type_does_not_take_names_step_and_field_a
     await talk.run()
     assert talk.said == ["Where to?", "id=1 items=('pizza',)"]
     assert len(shop.keys) == 1
-
-
-@pytest.mark.parametrize(("kind", "name"), [(list[int], "list[int]"), (int, "int")])
-async def test_a_result_that_its_type_does_not_take_is_a_mistake_of_the_bot(talk: Talk, kind: Any, name: str) -> None:
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        with pytest.raises(BotError, match=re.escape(f"'order' does not fit kind={name}: ")):
-            await ctx.once("order", lambda _: ["pizza"], kind=kind)
-        await ctx.reply("seen")
-
-    talk.deploy(order)
-    await talk.say("hi")
-    assert talk.said == ["seen"]
 
 
 async def test_a_name_is_used_once_and_a_plain_function_works(talk: Talk) -> None:

@@ -14,10 +14,9 @@ from structlog.testing import capture_logs
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
-from linqbot.content.sent import Sent
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.parts import opts_out
-from linqbot.errors import AskCancelled, LinqApiError
+from linqbot.errors import AskCancelled
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -113,33 +112,6 @@ async def test_a_reaction_an_edit_and_a_deletion_are_left_out() -> None:
         await phone.quiet()
         assert await phone.dead_letters() == []
     assert sorted(map(str, made)) == ["False", "ended", "recorded"]
-
-
-async def test_messages_of_another_chat_can_be_changed() -> None:
-    bot = Bot()
-    counts: list[Sent] = []
-
-    @bot.on_message
-    async def count(message: MessageReceived, ctx: Context) -> None:
-        counts.append(await ctx.reply("Two people listen."))
-
-    @bot.on_opt_out
-    async def recount(message: MessageReceived, ctx: Context) -> None:
-        here, there = counts
-        await ctx.client.messages.update(there.messages[0].id, text="One person listens.")
-        with pytest.raises(LinqApiError, match="opted out"):
-            await ctx.client.messages.update(here.messages[0].id, text="One person listens.")
-
-    async with talking(bot) as phone:
-        admin = phone.person("+14155550143")
-        await phone.text("hi")
-        assert await phone.replies() == ["Two people listen."]
-        await admin.text("hi")
-        assert await admin.replies() == ["Two people listen."]
-        await phone.text("STOP")
-        await phone.quiet()
-        assert admin.messages[-1] == "One person listens."
-        assert phone.messages[1] == "Two people listen."
 
 
 async def test_a_confirmation_may_override_the_opt_out(talk: Talk) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from gap_harness import Harness
 from patience import PATIENCE_S
-from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -94,20 +91,3 @@ async def test_an_answer_that_was_sent_after_the_timeout_is_late_although_all_tu
     harness.go_on.set()
     await harness.settle_after(3)
     assert harness.said()[1:] == ["Too late.", "Ann comes after Your name?"]
-
-
-async def test_a_message_after_the_timeout_of_a_question_that_cannot_be_read_is_handled_at_once(
-    harness: Asking,
-) -> None:
-    harness.text("block", sender=BOB)
-    await harness.emulator.flush()
-    await asyncio.wait_for(harness.blocks.wait(), PATIENCE_S)
-    with contextlib.closing(sqlite3.connect(harness.folder / "bot.db")) as database, database:
-        database.execute("UPDATE conversation SET question = ?", (b'{"of": "another release"}',))
-    harness.text("Ann", after_s=250)
-    await harness.emulator.flush()
-    with capture_logs() as logs:
-        harness.go_on.set()
-        await harness.settle_after(2)
-    assert harness.said() == ["Your name?", "Your name?"]
-    assert "turn.crashed" not in [line["event"] for line in logs]

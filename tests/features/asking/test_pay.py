@@ -217,23 +217,6 @@ async def test_a_card_that_linq_refuses_becomes_a_link(talk: Talk) -> None:
     assert said(talk) == ["Tea: $5.00", f"https://zero.linqapp.com/pay/{requests(talk)[0]}"]
 
 
-async def test_the_request_is_a_card_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
-    async def tea(message: MessageReceived, ctx: Context) -> None:
-        await ctx.pay(500, "Tea")
-
-    talk.deploy(tea)
-    request = payment_request("pr_1", {})
-    talk.linq.will_answer("payment_requests.create", ApiResponse(201, request))
-    talk.linq.will_answer("payment_requests.retrieve", ApiResponse(200, request))
-    talk.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
-    await talk.say("tea")
-    assert talk.open_questions() == []
-    await talk.pass_time(60)
-    assert talk.open_questions() == ["waiting"]
-    sends = [call for call in talk.linq.calls if call.name == "chats.messages.send"]
-    assert ["experience" in (call.body or {})["message"] for call in sends] == [True, True]
-
-
 async def test_a_person_who_has_opted_out_is_not_asked_and_the_request_is_closed(talk: Talk) -> None:
     reasons = []
 

@@ -114,24 +114,6 @@ async def test_a_value_that_is_changed_meanwhile_is_read_again_and_nothing_is_lo
     assert await spent(talk) == Spent(cents=105, is_noted=True)
 
 
-async def test_two_steps_at_the_same_time_in_two_chats_both_count() -> None:
-    both = asyncio.Barrier(2)
-
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        async def price(_: str) -> int:
-            await both.wait()
-            return 5
-
-        await ctx.once("price", price, tally=SPENT)
-
-    async with talking(bot_of(order, groups="all")) as phone:
-        group = phone.group("+14155550143")
-        await phone.text("hi")
-        await group.text("hi")
-        await phone.quiet()
-        assert (await phone.state(Spent)).cents == 10
-
-
 async def test_a_line_with_zero_retention_stores_the_result_only(talk: Talk) -> None:
     seen = list[int]()
 

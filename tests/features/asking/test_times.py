@@ -9,9 +9,7 @@ from asking_talk import Talk
 from fakes import NOW
 
 from linqbot.bot.context import Context
-from linqbot.bot.router import Next
 from linqbot.features.asking.answers import MOST_TIMES
-from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
@@ -55,25 +53,3 @@ async def test_each_reading_of_the_time_is_repeated_in_order(talk: Talk) -> None
     first, again = read
     assert first == again
     assert first[1] - first[0] == timedelta(seconds=5)
-
-
-async def test_middleware_reads_the_present_time_for_an_answer(talk: Talk) -> None:
-    read: list[datetime] = []
-
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("Your name?")
-
-    bot = talk.deploy(greet)
-
-    @bot.use
-    def timed(step: Next) -> Next:
-        async def handle(event: Event, ctx: Context) -> None:
-            read.append(ctx.now())
-            await step(event, ctx)
-
-        return handle
-
-    await talk.say("hi")
-    await talk.pass_time(3600)
-    await talk.say("Ada")
-    assert read[1] - read[0] >= timedelta(hours=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,10 +12,8 @@ from fakes import CHAT, PERSON
 from pydantic import BaseModel
 
 from linqbot.bot.context import Context
-from linqbot.features.state import Tally, TurnState
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
 
@@ -112,30 +109,6 @@ async def test_after_a_swallowed_suspension_nothing_counts(talk: Talk) -> None:
     assert await stored(talk) is None
 
 
-async def test_what_a_task_does_when_the_question_cancels_it_does_not_count(talk: Talk) -> None:
-    async def work(form: Form) -> None:
-        form.words.append("working")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            form.ends += 1
-
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        form = await ctx.state.person(Form)
-        async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(work(form))
-            while not form.words:
-                await asyncio.sleep(0)
-            if await ctx.ask("Name?"):
-                task.cancel()
-
-    talk.deploy(ask)
-    await talk.say("hi")
-    assert await stored(talk) == Form(words=["working"])
-    await talk.say("Ada")
-    assert await stored(talk) == Form(words=["working"], ends=1)
-
-
 async def test_no_step_and_no_send_of_a_finally_is_made_before_the_end(talk: Talk) -> None:
     made: list[str] = []
 
@@ -180,44 +153,3 @@ async def test_an_error_after_a_question_takes_nothing_back_that_was_done_before
     assert await stored(talk) == Form(is_open=True)
     await talk.pass_time(20)
     assert talk.said == ["Name?", "A reminder."]
-
-
-async def test_a_value_that_cannot_be_stored_fails_at_the_question(talk: Talk) -> None:
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        form = await ctx.state.person(Form)
-        form.words = object()  # type: ignore[assignment]
-        try:
-            await ctx.ask("Name?")
-        finally:
-            form.words = []
-
-    talk.deploy(ask)
-    await talk.say("hi")
-    (dead,) = await talk.storage.dead_letters()
-    assert "Form" in (dead.error or "")
-    assert talk.open_questions() == []
-
-
-async def test_a_tally_that_is_recorded_while_the_handler_ends_stays(talk: Talk) -> None:
-    def add(menu: Menu, soups: int) -> None:
-        menu.soups += soups
-
-    async def commit(write: StateWrite) -> None:
-        await talk.storage.write_state([write])
-
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        menu = await ctx.state.person(Menu)
-        (await ctx.state.person(Form)).is_open = True
-        assert isinstance(ctx.state, TurnState)
-        record = ctx.state.recording(Tally(Menu, add))
-        try:
-            await ctx.ask("Name?")
-        finally:
-            await record(2, commit)
-            assert menu.soups == 2
-
-    talk.deploy(ask)
-    await talk.say("hi")
-    assert await talk.storage.dead_letters() == []
-    assert await stored(talk, Menu) == Menu(soups=2)
-    assert await stored(talk) == Form(is_open=True)

@@ -139,19 +139,6 @@ async def test_state_before_questions_that_are_not_asked_any_more_counts_once(
     assert await count_of(talk) == count
 
 
-async def test_a_crash_after_the_question_was_not_reached_counts_once(talk: Talk) -> None:
-    counted = Counted()
-    talk.deploy(counted.handle)
-    await talk.say("hi")
-    counted.questions.clear()
-    talk.linq.before = lambda call: crash()
-    assert await talk.crashable.run(talk.say("Ada"))
-    await talk.restart()
-    await talk.pass_time(2000)
-    assert talk.said[-1] == "Counted 1"
-    assert await count_of(talk) == 1
-
-
 # Middleware
 
 
@@ -240,29 +227,3 @@ async def test_state_that_middleware_changes_is_stored_for_each_answer_and_the_h
     assert talk.said == ["Your name?", "When?", "[1, 2, 3], 2"]
     values = await talk.storage.load(f"person:{PERSON}")
     assert Messages.model_validate_json(values["Messages"]) == Messages(count=3, booked=2)
-
-
-async def test_state_that_middleware_changes_counts_if_the_answer_is_refused(talk: Talk) -> None:
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        number = await ctx.ask("For how many?", kind=int)
-        await ctx.reply(f"{number} after {(await ctx.state.person(Messages)).count}")
-
-    talk.deploy(book).use(counting)
-    await talk.say("hi", "many", "4")
-    assert talk.said[-1] == "4 after 3"
-
-
-async def test_the_error_handler_of_an_answer_may_reply(talk: Talk) -> None:
-    async def failing(message: MessageReceived, ctx: Context) -> None:
-        if message.text == "hi" and len(talk.said) > 0:
-            raise ValueError
-        await ctx.ask("Your name?")
-
-    bot = talk.deploy(failing)
-
-    @bot.on_error(ValueError)
-    async def apologize(error: ValueError, event: Any, ctx: Context) -> None:
-        await ctx.reply("Sorry!")
-
-    await talk.say("hi", "Ada")
-    assert talk.said == ["Your name?", "Sorry!"]
