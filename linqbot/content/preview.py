@@ -30,7 +30,6 @@ from linqbot.linq.types.message import (
     MediaPart,
     MessageContent,
     Part,
-    TextDecoration,
     TextPart,
 )
 
@@ -47,15 +46,14 @@ class PreviewMessage:
         kind: `message` for texts and files.
         text: The texts, one on a line; of a link its address, of a poll its options, of an app card its captions.
         files: The names or addresses of the files.
-        styles: The styles and animations of its first text, whose ranges count UTF-16 code units.
         effect: The name of the effect; None if it has none.
-        parts: The parts of a message in their order; empty for a poll, a voice memo and what else is no message.
+        parts: The parts of a message in their order, with the styles of texts; empty for a poll, a voice memo and what
+            else is no message.
     """
 
     kind: Kind
     text: str = field(default="", repr=False)
     files: tuple[str, ...] = field(default=(), repr=False)
-    styles: tuple[TextDecoration, ...] = ()
     effect: str | None = None
     parts: tuple[Part, ...] = field(default=(), repr=False)
 
@@ -133,12 +131,10 @@ def _message(message: MessageContent, *, has_rich_text: bool) -> PreviewMessage:
         parts = tuple(_plain(part) for part in parts)
     texts: list[str] = []
     files: list[str] = []
-    styles: tuple[TextDecoration, ...] = ()
     kind: Kind = "message" if message.experience is None else "experience"
     for part in parts:
         match part:
             case TextPart():
-                styles = styles or part.text_decorations or ()
                 texts.append(part.value)
             case MediaPart():
                 files.append(part.filename or part.url or part.attachment_id or "")
@@ -148,7 +144,7 @@ def _message(message: MessageContent, *, has_rich_text: bool) -> PreviewMessage:
             case AppPart():
                 kind = "app_card"
                 texts += [text for text in (part.layout.caption, part.layout.subcaption) if text]
-    return PreviewMessage(kind, "\n".join(texts), tuple(files), styles, effect, parts)
+    return PreviewMessage(kind, "\n".join(texts), tuple(files), effect, parts)
 
 
 def _plain(part: Part) -> Part:

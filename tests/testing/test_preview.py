@@ -66,7 +66,6 @@ async def test_the_forms_of_a_preview_are_those_that_are_sent() -> None:
         ("contact_card", "", (), None),
         ("message", "", ("https://example.com/yum.png",), "confetti"),
     ]
-    assert [(style.range, style.style) for style in preview.imessage.messages[0].styles] == [((0, 5), "bold")]
     assert on_imessage == [("Lunch at", None), ("https://example.com/menu", None)]
     assert preview.sms.degraded == preview.rcs.degraded == ("voice_memo", "poll", "sticker", "effect")
     assert [one.text for one in preview.sms.messages if one.kind == "message"] == on_sms
@@ -78,7 +77,6 @@ def test_rcs_and_sms_show_parts_without_styles_and_cards() -> None:
     shown = preview((bold, link), effect=None, cards=True, is_group=False)
     assert [one.parts for one in shown.imessage.messages] == [(bold,), (link,)]
     assert [one.parts for one in shown.sms.messages] == [(TextPart(value="Hi"),), (TextPart(value=link.value),)]
-    assert [one.styles for one in shown.rcs.messages] == [(), ()]
 
 
 async def test_linq_is_asked_once_per_person_and_doubts_are_not_kept() -> None:
