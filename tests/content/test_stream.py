@@ -128,21 +128,6 @@ async def test_the_first_sentence_is_said_at_once_and_later_ones_together() -> N
     assert stage.times[0] < 0.5
 
 
-async def test_other_tasks_have_their_turn_while_a_whole_answer_is_cut() -> None:
-    stage = Stage()
-    turns = []
-
-    async def source() -> AsyncIterator[str]:
-        yield "- a\n" * 10_000
-        for _ in range(40):
-            turns.append(len(stage.sent))
-            await asyncio.sleep(0)
-
-    await stage.run(source(), pace="fast")
-    assert turns == [0] * 40
-    assert sum(len(said.splitlines()) for said in stage.said) == 10_000
-
-
 async def test_only_the_first_message_is_a_threaded_reply() -> None:
     stage = Stage()
     await stage.run(stage.source("One.\n\nTwo."))
@@ -156,30 +141,6 @@ async def test_dots_show_between_messages_and_not_after_the_last() -> None:
     assert len(starts) == 3
     assert max(starts) < stage.times[-1]
     assert [is_start for _, is_start in stage.dots] == [True, True, True]
-
-
-async def test_dots_that_a_handler_shows_replace_those_that_would_show_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, timers = Stage(), list[asyncio.TimerHandle]()
-    loop = asyncio.get_running_loop()
-    call_later = loop.call_later
-
-    def noted(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
-        timers.append(call_later(*arguments, **options))
-        return timers[-1]
-
-    monkeypatch.setattr(loop, "call_later", noted)
-    stage.chat.typing.arm()
-    stage.chat.typing.start()
-    assert [timer.cancelled() for timer in timers] == [True]
-    stage.chat.typing.stop()
-    await stage.background.aclose()
-
-
-async def test_dots_end_when_the_source_ends_with_nothing_more() -> None:
-    stage = Stage()
-    await stage.run(stage.chunks(["One.\n\n", " ", " "], every_s=1))
-    assert stage.said == ["One."]
-    assert [is_start for _, is_start in stage.dots] == [True, True, False]
 
 
 async def test_finished_sentences_are_said_while_the_source_is_quiet() -> None:
@@ -214,12 +175,6 @@ async def test_the_card_of_an_address_follows_its_message() -> None:
     plain = Stage()
     await plain.run(plain.source("See https://x.test/menu"), cards=False, markdown=False)
     assert plain.said == ["See https://x.test/menu"]
-
-
-async def test_a_text_without_markdown_keeps_its_marks() -> None:
-    stage = Stage()
-    await stage.run(stage.source("**One.** Two."), markdown=False)
-    assert " ".join(stage.said) == "**One.** Two."
 
 
 async def test_a_source_that_fails_leaves_what_was_said_and_raises_its_error() -> None:
@@ -298,13 +253,6 @@ async def numbers() -> AsyncIterator[int]:
 async def test_a_source_of_another_type_is_refused(source: Any, message: str) -> None:
     with pytest.raises(BotError, match=message):
         await Stage().run(source)
-
-
-async def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(BotError, match="stall_s=0"):
-        await Stage().run(model, stall_s=0)
-    with pytest.raises(BotError, match=r"There is no pace 'slow'\. Give one of: human, fast"):
-        pace_of("slow", None)
 
 
 async def test_a_long_code_block_is_cut_below_the_limit() -> None:

@@ -130,20 +130,6 @@ async def test_a_question_stays_open_while_side_questions_are_answered() -> None
         assert phone.messages == ["go", "2: sure?", "hi", "Hello!", "2: sure?", "Gone."], phone.killed
 
 
-async def test_a_side_question_in_a_group_must_address_the_bot_as_usual() -> None:
-    bot = deciding(side_questions=True)
-    bot.groups = "addressed"
-    async with talking(bot) as ann:
-        group = ann.group(BOB)
-        await group.text("go", mention=True)
-        asked = await group.next_reply()
-        await group.text("hi")
-        assert await group.replies() == []
-        await group.text("yes")
-        assert await group.replies() == ["Gone."]
-        assert asked == "2: sure?"
-
-
 async def test_a_message_that_is_late_for_one_question_may_answer_another() -> None:
     bot = Bot(groups="all")
 
@@ -249,23 +235,6 @@ async def test_an_address_alone_is_a_text() -> None:
         await phone.replies()
         await phone.link("https://x.example")
         assert await phone.replies() == ["https://x.example"]
-
-
-@pytest.mark.parametrize("yes", ["dislike", "lik"])
-async def test_a_tapback_that_cannot_mean_yes_is_refused(yes: Any) -> None:
-    bot = Bot()
-
-    @bot.on_message
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("Sure?", yes=yes)
-
-    async def talk() -> None:
-        async with talking(bot) as phone:
-            await phone.text("hi")
-            await phone.quiet()
-
-    with pytest.raises(HandlerFailed, match="yes="):
-        await talk()
 
 
 async def test_a_reply_to_another_message_of_the_bot_is_no_answer() -> None:
@@ -563,15 +532,3 @@ async def test_a_question_is_replaced_once_over_every_kill() -> None:
         said = [message for message in phone.messages if message.from_bot]
         assert said[:3] == ["Your name?", "Do your exercises.", "In how many minutes?"], phone.killed
         assert sorted(said[3:]) == ["In 5 minutes.", "note: replaced"], phone.killed
-
-
-async def test_a_handler_whose_question_was_replaced_does_not_replace_the_newer_one() -> None:
-    async with talking(reminding()) as phone:
-        await phone.text("remind me")
-        await phone.text("again")
-        await phone.advance(61)
-        await phone.reply((await phone.replies())[1], "later")
-        with pytest.raises(HandlerFailed, match=r"ctx\.end_questions\(\) in the handler"):
-            await phone.replies()
-        await phone.text("5")
-        assert await phone.replies() == ["In how many minutes?", "again: replaced", "In 5 minutes."]

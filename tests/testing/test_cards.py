@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from one_handler import bot_of
 from pydantic import BaseModel
 
-from linqbot import AppPart, Bot, BotError, Card, Context, MessageReceived, RuleBroken, app_card
+from linqbot import AppPart, Bot, BotError, Card, Context, MessageReceived, app_card
 from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.testing.bubble import Bubble
 
@@ -67,24 +66,6 @@ async def test_a_card_changes_in_later_turns_and_keeps_what_is_not_changed() -> 
         ]
         updates = [call for call in phone.calls if call.name == "messages.update_app_card"]
         assert len({call.path for call in updates}) == 2  # the second one names the id that the first one returned
-
-
-async def test_an_empty_text_removes_what_a_card_shows_but_not_its_address() -> None:
-    async def change(message: MessageReceived, ctx: Context) -> None:
-        parcel = app_card(APP, caption="Parcel 7", subcaption="Packed", url="https://example.com/7", fallback_text="7")
-        card = await ctx.card(parcel)
-        with pytest.raises(RuleBroken, match="R39"):
-            await card.update(subcaption="", url="")
-        await card.update(subcaption="", fallback_text="")
-        assert (card.layout, card.fallback_text) == ({"caption": "Parcel 7"}, None)
-
-    async with talking(bot_of(change)) as phone:
-        await phone.text("order")
-        await phone.quiet()
-        url = "https://example.com/7"
-        assert cards(phone) == [("Parcel 7", "Packed", url), ("Parcel 7", None, url)]
-        *_, update = [call for call in phone.calls if call.name == "messages.update_app_card"]
-        assert "fallback_text" not in update.body  # Linq then shows the caption
 
 
 @pytest.mark.slow

@@ -170,26 +170,6 @@ async def test_a_removal_of_the_bot_whose_webhook_was_lost_ends_the_questions_of
         assert len(removals) == (1 if down_s == 1300 else 0)
 
 
-async def test_only_what_an_open_question_waits_for_is_asked_for() -> None:
-    looked_up = {}
-    for text in ("dinner", "day", "sure", "where", "near", "lunch"):
-        async with talking(bot, handle=ANN) as phone:
-            await asked_in(phone, text)
-            before = len(phone.calls)
-            await phone.restart(down_s=3600)
-            assert await phone.replies() == []  # nothing is at work any more
-            names = [call.name for call in phone.calls[before:]]
-            looked_up[text] = [name for name in names if name not in ("chats.list_chats", "chats.messages.list")]
-    assert looked_up == {
-        "dinner": [],
-        "day": ["messages.poll.retrieve"],
-        "sure": ["messages.retrieve"],
-        "where": ["chats.location.retrieve"],
-        "near": ["chats.location.retrieve"],
-        "lunch": ["messages.poll.retrieve"],
-    }
-
-
 async def test_a_question_that_linq_knows_nothing_about_times_out_as_usual() -> None:
     wrong = []
     for text, answer, _ in ROWS[:2]:

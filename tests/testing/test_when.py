@@ -10,7 +10,7 @@ from linqbot import Bot, BotError, Context, MessageReceived, in_group
 from linqbot.bot.router import Next
 from linqbot.events import ReactionAdded, TypingStarted
 from linqbot.linq.events.event import Event
-from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
+from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -177,33 +177,6 @@ async def test_an_answer_that_a_predicate_lets_through_counts_once_over_a_kill()
     async for phone in killed_between_calls(desk(asked, seen), talk):
         said = [message for message in phone.messages if message.from_bot]
         assert said == ["Your name?", "How many?", "Ada, 2"], phone.killed
-
-
-async def test_a_predicate_that_fails_is_asked_again_and_its_message_still_answers() -> None:
-    bot, failures = Bot(), list[str]()
-
-    async def failing(message: MessageReceived, ctx: Context) -> bool:
-        if message.text == "Ada" and not failures:
-            failures.append(message.text)
-            raise ValueError("away")
-        return False
-
-    @bot.on_message(when=failing, during_ask=True)
-    async def aside(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Aside")
-
-    @bot.on_message("book")
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(await ctx.ask("Your name?"))
-
-    async with talking(bot) as phone:
-        await phone.text("book")
-        assert await phone.replies() == ["Your name?"]
-        await phone.text("Ada")
-        with pytest.raises(HandlerFailed):
-            await phone.replies()
-        await phone.advance(5)
-        assert await phone.replies() == ["Ada"]
 
 
 def test_a_predicate_that_cannot_be_asked_is_refused_when_it_is_registered() -> None:
