@@ -199,17 +199,8 @@ def _events_of_both(first: Filter[Any], second: Any) -> Classes | None:
 
     A first filter of an author may keep other events from the second one, so its combinations take every event.
     """
-    if first.events is None or not isinstance(second, Filter) or second.events is None:
-        return first.events
-    others = second.events
-    narrower = [
-        one if issubclass(one, other) else other for one in first.events for other in others if _is_kin(one, other)
-    ]
-    return tuple(dict.fromkeys(narrower))
-
-
-def _is_kin(one: type[Event], other: type[Event]) -> bool:
-    return issubclass(one, other) or issubclass(other, one)
+    takes_any = first.events == _ANY and isinstance(second, Filter) and second.events is not None
+    return second.events if takes_any else first.events
 
 
 def check_filter(given: Any) -> None:

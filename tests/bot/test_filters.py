@@ -172,11 +172,6 @@ def test_senders_that_are_no_phone_are_taken(sender: str) -> None:
         ),
         (ReactionAdded, contains("x"), "it is for MessageEvent and MessageEdited."),
         (ReactionAdded, in_group & ~has_link, "(in_group & ~has_link) does not fit a handler of ReactionAdded"),
-        (
-            MessageEdited,
-            contains("x") | has_media,
-            "(contains('x') | has_media) does not fit a handler of MessageEdited",
-        ),
         (Event, has_media, "has_media does not fit a handler of Event: it is for MessageEvent."),
         (TypingStarted, regex("x"), "regex('x') does not fit a handler of TypingStarted"),
     ],
