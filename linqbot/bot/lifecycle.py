@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import structlog
 
+from linqbot.bot.filters import takes
 from linqbot.bot.handlers import handler_name
 from linqbot.errors import BotError
 from linqbot.frames import place_of
@@ -147,7 +148,7 @@ async def _logged(closing: Awaitable[Any], event: str, **facts: str) -> None:
 
 def check_lifecycle_handler(handler: Any, decorator: str) -> None:
     """Raise BotError if a function of a decorator is not an `async def` of one argument."""
-    if not (inspect.iscoroutinefunction(handler) and _takes(handler, 1)):
+    if not (inspect.iscoroutinefunction(handler) and takes(handler, 1)):
         function = getattr(handler, "__name__", "function")
         raise BotError(
             f"{handler_name(handler)} does not fit {decorator}: it must be an async def of one argument. "
@@ -157,17 +158,9 @@ def check_lifecycle_handler(handler: Any, decorator: str) -> None:
 
 def check_resource(open_: Any) -> None:
     """Raise BotError if the function of a resource is not an `async def` with a `yield`, of no argument or one."""
-    if not (inspect.isasyncgenfunction(open_) and (_takes(open_, 0) or _takes(open_, 1))):
+    if not (inspect.isasyncgenfunction(open_) and (takes(open_, 0) or takes(open_, 1))):
         function = getattr(open_, "__name__", "function")
         raise BotError(
             f"{handler_name(open_)} does not fit @bot.resource: it must be an async def with one yield, of no argument or of one, "
             f"the Running bot. Write: async def {function}() -> AsyncIterator[Pool]: async with make_pool() as pool: yield pool"
         )
-
-
-def _takes(function: Any, count: int) -> bool:
-    try:
-        inspect.signature(function).bind(*[object()] * count)
-    except TypeError:
-        return False
-    return True

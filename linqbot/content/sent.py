@@ -71,16 +71,6 @@ class Sent:
             messages = "<unreadable>"
         return f"Sent(messages={messages}, status={self.status!r}, degraded={self.degraded!r})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sent) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    @property
-    def _value(self) -> tuple[object, ...]:
-        return self.messages, self.status, self.degraded
-
     @property
     def id(self) -> str | None:
         """The id of the first message; None if no message was accepted."""
