@@ -403,14 +403,11 @@ class Context:
         """Send into the event's chat, and never as a threaded reply.
 
         Args:
-            content, effect: As for `reply`.
-            cards, key: As for `reply`.
+            content, effect, cards, key: As for `reply`.
         Returns:
             The messages that Linq accepted, and the status.
         Raises:
-            RuleBroken: the content breaks one of Linq's rules; the message was not sent.
-            LinqApiError: Linq refused the message.
-            BotError: the event belongs to no chat; or there is no content, or of a type that cannot be sent.
+            RuleBroken, LinqApiError, BotError: as for `reply`.
         """
         return await self._send(content, effect, None, cards, key)
 

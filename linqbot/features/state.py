@@ -89,12 +89,10 @@ class State(ABC):
         """Return the value about the event's chat.
 
         Args:
-            model: A pydantic model whose fields all have defaults.
-            name: The name under which the value is stored; None is the model's qualified name.
+            model, name: As for `person`.
         Raises:
-            BotError: the event belongs to no chat, a field of the model has no default, or the turn has ended.
-            StateUnreadable: the model cannot read what is stored.
-            StorageUnavailable: the storage cannot be read; the turn runs again later.
+            BotError: the event belongs to no chat; or as for `person`.
+            StateUnreadable, StorageUnavailable: as for `person`.
         """
         if self._event.chat_id is None:
             raise BotError(f"{self._event.type} belongs to no chat, so it has no state of a chat. Use ctx.state.bot.")
@@ -106,12 +104,9 @@ class State(ABC):
         Turns that change it at the same time run again, one after the other. Read it shortly before you change it.
 
         Args:
-            model: A pydantic model whose fields all have defaults.
-            name: The name under which the value is stored; None is the model's qualified name.
+            model, name: As for `person`.
         Raises:
-            BotError: a field of the model has no default, or the turn has ended.
-            StateUnreadable: the model cannot read what is stored.
-            StorageUnavailable: the storage cannot be read; the turn runs again later.
+            BotError, StateUnreadable, StorageUnavailable: as for `person`.
         """
         return await self._get(BOT, model, name)
 
@@ -125,8 +120,7 @@ class State(ABC):
         Example: `async for handle in ctx.state.people(Guest, where=lambda guest: guest.visits > 3):`
 
         Args:
-            model: As for `person`.
-            name: As for `person`.
+            model, name: As for `person`.
             where: Gets the value of each person, and returns True for the people to yield; None yields all.
         Raises:
             BotError: a field of the model has no default.

@@ -122,14 +122,11 @@ def _date_time(plain: str, now: datetime) -> datetime:
 def day(text: str, *, timezone: str, now: datetime | None = None, language: str | None = None) -> date:
     """Return the day that a text names, which is today or later.
 
-    A weekday means the next one, and may be today; with `next` it is never today. `the 4th` means the next such day of a
-    month, and a date without a year the next such date.
+    Days are read as by `date_time`.
 
     Args:
         text: A day without a time, or a number of days or weeks after `in`.
-        timezone: The IANA name of the person's time zone.
-        now: The present, with a time zone: `ctx.now` in a handler. None is the time of the wall clock.
-        language: The code of the text's language, such as `fr`; None for that of the turn, or else English.
+        timezone, now, language: As for `date_time`.
     Raises:
         ValueError: the text names no single day, such as `next week`, names one that has passed, or has two meanings, such
             as `3/4`. Or there is no such time zone, or `now` has none.
