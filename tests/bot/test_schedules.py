@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from one_handler import bot_of
 
-from linqbot import Bot, BotError, Context, MessageReceived, Router, RuleBroken, ScheduleDue
+from linqbot import Bot, BotError, Context, MessageReceived, RuleBroken, ScheduleDue
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import SystemClock
 from linqbot.testing import talking
@@ -95,31 +95,6 @@ async def test_a_schedule_has_no_chat_to_reply_in() -> None:
         'A schedule belongs to no chat, so there is no chat to reply in. Write to a person with ctx.bot.send(…, to="+1…"), '
         "or use ctx.client."
     )
-
-
-async def test_middleware_error_handlers_and_routers_work_for_schedules_and_allow_does_not_stop_them() -> None:
-    bot, router, seen = Bot(allow=lambda event: event.actor == PERSON), Router(), list[object]()
-
-    @bot.use
-    def noting(following):  # type: ignore[no-untyped-def]
-        async def handle(event: ScheduleDue, ctx: Context) -> None:
-            seen.append(event.name)
-            await following(event, ctx)
-
-        return handle
-
-    @bot.on_error(ZeroDivisionError)
-    async def sorry(error: ZeroDivisionError, event: ScheduleDue, ctx: Context) -> None:
-        seen.append(type(error))
-
-    @router.every("hour", name="report.hourly")
-    def hourly(event: ScheduleDue, ctx: Context) -> None:
-        raise ZeroDivisionError
-
-    bot.include(router)
-    async with talking(bot, start=THURSDAY) as phone:
-        await phone.advance(3600)
-    assert seen == ["report.hourly", ZeroDivisionError]
 
 
 @pytest.mark.parametrize(

@@ -42,13 +42,6 @@ async def test_every_effect_is_shown_when_it_is_named(example: Callable[[str], B
                 assert (reply, reply.effect) == (f"This is {name}.", name)
 
 
-async def test_sms_gets_the_text_without_the_effect(example: Callable[[str], Bot]) -> None:
-    async with talking(example("effects"), service="SMS") as phone:
-        await phone.text("confetti")
-        reply = await phone.next_reply()
-        assert (reply, reply.effect) == ("This is confetti.", None)
-
-
 async def test_bold_is_bold_and_other_messages_get_a_threaded_reply(example: Callable[[str], Bot]) -> None:
     async with talking(example("effects")) as phone:
         await phone.text("bold")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -31,19 +30,6 @@ async def test_a_missed_call_is_answered_and_the_person_is_called_back(example: 
         assert await phone.next_reply() == "We will call you on Monday at 15:30."
         await phone.text("Do you have soup?")
         assert await phone.next_reply() == "Thank you. A person will answer you soon."
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        {"call": {"id": "1", "caller": {"handle": "+14155550142"}, "callee": ["+12025550100"]}},
-        {"from": "+14155550142", "line": {"phone_number": "+12025550100"}, "duration_s": 0},
-    ],
-)
-async def test_other_forms_of_the_data_are_understood(example: Callable[[str], Bot], data: dict[str, Any]) -> None:
-    async with talking(example("missed_call")) as phone:
-        await phone.event("call.no_answer", data)
-        assert await phone.replies() == [MISSED]
 
 
 async def test_a_call_of_our_own_and_one_without_numbers_send_nothing(example: Callable[[str], Bot]) -> None:

@@ -87,18 +87,6 @@ async def test_a_table_for_tomorrow_is_reminded_of_only_before_six(bot: Bot) -> 
         assert await phone.replies() == []
 
 
-async def test_the_reminder_comes_at_six_also_after_the_change_to_summer_time(bot: Bot) -> None:
-    async with talking(bot, start=datetime(2030, 3, 29, 17, tzinfo=UTC)) as phone:  # 18:00 in Paris
-        await phone.text("a table for 2")
-        await phone.text("Tuesday 19:30")
-        await phone.text("Dana")
-        assert len(await phone.replies()) == 3
-        await phone.advance(3 * DAY - HOUR - 60)
-        assert await phone.replies() == []
-        await phone.advance(60)  # 16:00 UTC, and again 18:00 in Paris
-        assert await phone.replies() == [REMINDER.format(2)]
-
-
 async def test_people_of_a_group_book_and_cancel_tables_of_their_own(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as ann:
         bob = ann.person("+14155550143")
@@ -116,22 +104,6 @@ async def test_people_of_a_group_book_and_cancel_tables_of_their_own(bot: Bot) -
         assert await ann.next_reply() == "Your table is free again. Another time!"
         await ann.advance(7 * DAY)
         assert await group.replies() == [REMINDER.format(2)]
-
-
-async def test_hearts_between_people_of_a_group_are_not_answered(bot: Bot) -> None:
-    async with talking(bot, start=TUESDAY) as ann:
-        group = ann.group("+14155550143")
-        said = await group.text("let us eat out")
-        await group.by("+14155550143").react(said, "love")
-        assert await group.replies() == []
-
-
-async def test_cancelling_without_a_table_is_no_error(bot: Bot) -> None:
-    async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("free my table")
-        assert await phone.next_reply() == "Your table is free again. Another time!"
-        await phone.text("hello")
-        assert await phone.next_reply() == "Welcome to Chez Cat! Write: menu"
 
 
 @pytest.mark.slow

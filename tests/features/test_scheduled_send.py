@@ -145,30 +145,6 @@ async def test_scheduled_sends_of_a_zero_retention_line_are_not_kept_with_any_hi
     assert (b"marker" in kept, b"marker" in said) == (False, False)
 
 
-async def test_a_scheduled_send_can_be_cancelled(tmp_path: Path, clock: MovableClock) -> None:
-    bot, linq = make_bot(), Linq()
-    ids: list[str] = []
-
-    @bot.on_message("put off")
-    async def put_off(message: MessageReceived, ctx: Context) -> None:
-        ids.append((await ctx.send_later("later", after_s=60)).id)
-        gone = await ctx.send_later("never", after_s=60)
-        assert await ctx.cancel(gone)
-        assert not await ctx.cancel(gone)
-
-    @bot.on_message("take back")
-    async def take_back(message: MessageReceived, ctx: Context) -> None:
-        (waiting,) = await ctx.scheduled()
-        assert waiting.id == ids[0]
-        await ctx.reply(str(await ctx.cancel(waiting)), str(await ctx.cancel(waiting)))
-
-    async with working(tmp_path, clock, linq, bot) as harness:
-        await harness.text("put off")
-        await harness.text("take back")
-        await harness.advance(3600)
-    assert linq.said() == ["True", "False"]
-
-
 async def test_a_cancellation_holds_even_if_the_handler_fails(tmp_path: Path, clock: MovableClock) -> None:
     bot, linq = make_bot(), Linq()
 

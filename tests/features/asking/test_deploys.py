@@ -129,20 +129,6 @@ async def test_a_choice_that_is_gone_is_refused_before_the_answer_and_asked_agai
     assert talk.said[4:] == ["11:00 for Ada."]
 
 
-async def test_a_choice_that_is_a_number_is_no_place_in_another_list(talk: Talk) -> None:
-    sizes = ["2", "4"]
-
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        people = await ctx.ask("For how many?", choices=list(sizes))
-        await ctx.reply(f"A table for {people}.")
-
-    talk.deploy(book)
-    await talk.say("hi", service="SMS")
-    sizes[:] = ["10", "12", "14", "16"]
-    await talk.say("4", service="SMS")
-    assert talk.said[1:] == ["Please answer with one of these: 10, 12, 14, 16."]
-
-
 async def test_a_send_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
     statuses: list[str] = []
 
