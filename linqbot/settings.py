@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from linqbot.bot.bot import Bot
     from linqbot.client.client import Client
-    from linqbot.plugins.registry import Plugins, Watch
+    from linqbot.plugins.registry import Plugins
     from linqbot.server.telling import Telling
     from linqbot.storage.backend import Storage
 
@@ -361,7 +361,6 @@ class Settings(BaseModel):
         self,
         given: Iterable[object] = (),
         *,
-        watch: Watch | None = None,
         lenient: bool = False,
         built_in: Iterable[object] = (),
     ) -> Plugins:
@@ -380,7 +379,6 @@ class Settings(BaseModel):
             allowed=self.plugins,
             required=self.required_plugins,
             built_in=[builtin_storages, *built_in],
-            watch=watch,
             lenient=lenient,
         )
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -345,17 +344,6 @@ def test_an_observer_that_is_slow_sometimes_stays() -> None:
     for _ in takes:
         finish(plugins)
     assert plugins.report() == {"slow": "active"}
-
-
-def test_a_watch_gets_the_name_of_each_plugin_and_hook() -> None:
-    seen: list[tuple[str, str]] = []
-
-    def watch(who: str, what: str) -> AbstractContextManager[None]:
-        seen.append((who, what))
-        return nullcontext()
-
-    finish(load([Counts], watch=watch))
-    assert seen == [("counts", "turn_ended")]
 
 
 # The carrier

@@ -45,7 +45,6 @@ SECTIONS: Final = (
             "replay": "Run a bot on stored deliveries without sending; compare code.",
             "person": "Show, edit and erase what is stored about a person.",
             "storage": "Back up, clean up, migrate and copy the storage.",
-            "plugins": "Trace an event through the plugins.",
             "send": "Send one message.",
             "post": "Put an event of yours into a chat, for the bot's on_post handler.",
         },

@@ -75,8 +75,7 @@ class Outbound:
             if not plugin.is_on:
                 continue
             try:
-                with self.plugins.watch(plugin.name, BROADCAST_CHECK):
-                    _refuse_awaitable(check(name, people))
+                _refuse_awaitable(check(name, people))
                 self.plugins.note_success(plugin)
             except Refused as error:
                 error.plugin = error.plugin or plugin.name

@@ -125,10 +125,9 @@ class Guard:
         task = asyncio.current_task()
         cancelling = task.cancelling() if task else 0
         try:
-            with self._plugins.watch(plugin.name, self._kind):
-                returned = await self._middleware(*given)
-                run.refuse_forgotten(self._written)
-                result = self._checked(returned)
+            returned = await self._middleware(*given)
+            run.refuse_forgotten(self._written)
+            result = self._checked(returned)
         except Refused as error:
             error.plugin = error.plugin or plugin.name
             self._plugins.note_success(plugin)

@@ -22,7 +22,7 @@ from linqbot.errors import ConfigError
 from linqbot.hookspecs import GROUP
 from linqbot.interrupts import is_ctrl_c
 from linqbot.nearest import nearest_name
-from linqbot.plugins.registry import LIFECYCLE, Impl, Plugin, Plugins, Watch
+from linqbot.plugins.registry import LIFECYCLE, Impl, Plugin, Plugins
 
 _NO_PLUGINS: Final[Mapping[str, object]] = MappingProxyType({})
 _COLLECTS_REST: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -36,7 +36,6 @@ def load(
     allowed: Collection[str] | None = None,
     required: Collection[str] = (),
     built_in: Iterable[object] = (),
-    watch: Watch | None = None,
     lenient: bool = False,
     timer: Callable[[], float] = time.perf_counter,
 ) -> Plugins:
@@ -50,7 +49,7 @@ def load(
             always allowed.
         required: Names of plugins without which nothing may be sent.
         built_in: Modules and objects of linqbot that implement hooks.
-        watch, lenient, timer: See `Plugins`.
+        lenient, timer: See `Plugins`.
     Returns:
         The plugins, sorted by name, with their observing hooks connected.
     Raises:
@@ -72,7 +71,7 @@ def load(
             f"The bot names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or take it out of the bot."
         )
 
-    plugins = Plugins(watch=watch, lenient=lenient, timer=timer)
+    plugins = Plugins(lenient=lenient, timer=timer)
     for part in built_in:
         _add(plugins, Plugin(name_of(part), is_built_in=True), partial(_identity, part))
     for name, target in own.items():

@@ -15,7 +15,6 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,7 +47,6 @@ class Plugins:
 
     Args:
         timer: Clock that never goes back, in seconds.
-        watch: See `Watch`.
         lenient: Disable a required plugin that fails, like any other, instead of raising. For commands that examine
             plugins.
     Attributes:
@@ -70,12 +68,9 @@ class Plugins:
         self,
         *,
         timer: Callable[[], float] = time.perf_counter,
-        watch: Watch | None = None,
         lenient: bool = False,
     ) -> None:
         self.every: list[Plugin] = []
-        self.watch: Watch = watch or (lambda _, __: nullcontext())
-        self._is_watched = watch is not None
         self._impls: dict[str, tuple[Impl, ...]] = {}
         self._lenient = lenient
         self._timer = timer
@@ -118,8 +113,7 @@ class Plugins:
         found = []
         for impl in self._impls.get(hook, ()):
             try:
-                with self.watch(impl.plugin.name, hook):
-                    found.append((impl, fit(impl.call(**facts))))
+                found.append((impl, fit(impl.call(**facts))))
             except BaseException as error:
                 if is_ctrl_c(error):
                     raise
@@ -160,11 +154,7 @@ class Plugins:
         for impl in impls:
             began = self._timer()
             try:
-                if self._is_watched:
-                    with self.watch(impl.plugin.name, impl.hook):
-                        impl.call(*facts)
-                else:
-                    impl.call(*facts)
+                impl.call(*facts)
             except BaseException as error:
                 if is_ctrl_c(error):
                     raise
@@ -260,9 +250,6 @@ def _order(impl: Impl) -> tuple[bool, int, str]:
 
 
 Status: TypeAlias = Literal["active", "failing", "disabled", "left out"]
-
-Watch: TypeAlias = Callable[[str, str], AbstractContextManager[object]]
-"""Takes the name of a plugin and of what it is called for, and returns a context manager to enter around that call."""
 
 
 @dataclass(slots=True, eq=False)

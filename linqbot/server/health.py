@@ -126,8 +126,7 @@ async def start(plugins: Plugins, running: Running) -> None:
     task = RunningTask()
     for plugin, call in plugins.lifecycle_calls("started", running=running):
         try:
-            with plugins.watch(plugin.name, "started"):
-                await _run(call)
+            await _run(call)
         except BaseException as error:
             if task.is_ended_by(error):
                 raise
@@ -139,8 +138,7 @@ async def stop(plugins: Plugins) -> None:
     task = RunningTask()
     for plugin, call in plugins.lifecycle_calls("stopped"):
         try:
-            with plugins.watch(plugin.name, "stopped"):
-                await _run(call)
+            await _run(call)
         except BaseException as error:
             if task.is_ended_by(error):
                 raise

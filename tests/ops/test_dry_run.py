@@ -19,7 +19,7 @@ from linqbot.errors import Refused
 from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.poll import PollVoteAdded
-from linqbot.ops.dry_runs.simulate import Simulation
+from linqbot.ops.dry_runs.dry_run import Simulation
 
 pytestmark = pytest.mark.anyio
 

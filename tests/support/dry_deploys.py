@@ -16,8 +16,7 @@ from linqbot.bot.bot import Bot
 from linqbot.linq.events.delivery import Delivery
 from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_deploy import Group, Report, dry_deploy
-from linqbot.ops.dry_runs.dry_run import DryRun
-from linqbot.ops.dry_runs.simulate import Simulation
+from linqbot.ops.dry_runs.dry_run import DryRun, Simulation
 from linqbot.plugins.loading import load
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage

@@ -112,8 +112,7 @@ async def _dry_run(
     from linqbot.cli.commands.replay_diff import choose
     from linqbot.client.client import Client
     from linqbot.ops.bot_file import load_bot
-    from linqbot.ops.dry_runs.dry_run import DryRun
-    from linqbot.ops.dry_runs.simulate import Simulation
+    from linqbot.ops.dry_runs.dry_run import DryRun, Simulation
 
     if reads:
         settings.check_reads()

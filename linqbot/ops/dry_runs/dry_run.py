@@ -8,7 +8,7 @@ that is not on record, it says so. The command `linqbot replay bot.py` prints th
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from linqbot.bot.bot import Bot
@@ -17,10 +17,10 @@ from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
 from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.chosen_turns import ChosenTurns
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.ops.dry_runs.recorded_turn import calls_of
-from linqbot.ops.dry_runs.simulate import Simulation
 from linqbot.ops.dry_runs.tape import NO_READS
 from linqbot.ops.dry_runs.world import DryWorld
 from linqbot.plugins.registry import Plugins
@@ -33,6 +33,20 @@ _TO_QUESTION: Final = (
     "A question was open when it came, which it did not end: it was a refused answer, or a vote that was counted. "
     + _SEE_CONVERSATION
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    delivery: Delivery
+    calls: list[Call] = field(default_factory=list)  # calls that would have been made, in this order
+    later: list[Call] = field(default_factory=list)  # calls that `ctx.send_later` would have kept for a later time
+    broadcasts: list[Broadcast] = field(default_factory=list)  # broadcasts that would have begun, in this order
+    handler: str | None = None  # name of the handler that ran; None if no handler took the event
+    error: BaseException | None = None  # the exception that the handler raised
+    note: str | None = None  # what a dry run cannot show, and why; None if it shows everything
+    # For a delivery that went to an open question, which a dry run does not handle: the id of the delivery with which
+    # the conversation began. None for any other delivery.
+    began_with: str | None = None
 
 
 class DryRun:

@@ -1,7 +1,7 @@
-"""A tape that stands in for Linq while a bot runs: it lists each call that changes something, and makes up its answer.
+"""A tape that stands in for Linq while a bot runs: it answers as Linq answered then, or makes up an answer.
 
-`TapeOfThen` answers as Linq answered then, and reads from what the storage keeps of a chat: people's messages are in the
-deliveries that history keeps, those of the bot in its journal entries.
+Reads are answered from what the storage keeps of a chat: people's messages are in the deliveries that history keeps, those
+of the bot in its journal entries.
 """
 
 from __future__ import annotations
@@ -42,21 +42,22 @@ _ADDRESS: Final = f"https://uploads.invalid/{UPLOADED}"
 
 
 class Tape:
-    """Stands in for Linq.
+    """Stands in for Linq: answers calls as they were answered then, and reads from what is kept.
 
     Args:
         reads: Let calls that only read from Linq, and downloads of media, through to Linq.
-
-    Attributes:
-        calls: The calls that would be made, in this order; reads and hints (typing dots, read receipts) are not among them.
     """
 
-    def __init__(self, *, reads: bool) -> None:
-        self.calls: list[Call] = []
-        self.reads = reads
+    def __init__(self, run: DryTurn, scratch: Scratch, kept: KeptChats, *, reads: bool) -> None:
+        self._run = run
+        self.scratch = scratch
+        self._kept = kept
+        self._reads = reads
+        self._matcher = JournalMatcher(run.turn.call_entries)
+        self._made_up = 0  # the number of answers that were made up
 
     def around(self, client: Client) -> Client:
-        return client.wrapped(self._answering, before_fetch=self.admit_fetch, put=_upload_nothing)
+        return client.wrapped(self._answering, before_fetch=self._admit_fetch, put=_upload_nothing)
 
     def _answering(self, run: Run) -> Run:
         async def answer(call: Call) -> ApiResponse:
@@ -65,22 +66,45 @@ class Tape:
             if call.name == UPLOAD:
                 made_up = {"attachment_id": UPLOADED, "upload_url": _ADDRESS, "download_url": _ADDRESS}
                 return ApiResponse(200, made_up)
-            return await (self.read(call, run) if call.safety == "read" else self.change(call))
+            return await (self._read(call, run) if call.safety == "read" else self._change(call))
 
         return answer
 
-    async def read(self, call: Call, run: Run) -> ApiResponse:
-        if not self.reads:
-            raise LinqApiError(NO_READS, call=call.name)
+    async def _change(self, call: Call) -> ApiResponse:
+        self._run.refuse_after_end()
+        slot = self.scratch.begun_slot
+        entry = None
+        if not is_outside_of_answer(slot):  # what middleware did for the answers is not compared
+            entry = self._matcher.match(slot, call, is_named=call.label is not None).entry
+        has_answer = entry is not None and (
+            entry.status in ("refused", "ambiguous") or entry.answer or entry.message_id
+        )
+        if entry is None or not has_answer:
+            self._made_up += 1
+            return ApiResponse(202, made_up_response(call, self._made_up))
+        if entry.message_id is not None:
+            self._run.sent.add(entry.message_id)
+        return outcome_of(entry, call)
+
+    async def _read(self, call: Call, run: Run) -> ApiResponse:
+        self._run.refuse_after_end()
+        found = await self._kept.answer(call, self._run)
+        is_of_bot = _is_read_of_bot.get()
+        if found is None and not is_of_bot and call.name == "chats.retrieve":
+            found = await self._kept.chat(id_in_path(call))
+        if found is not None:
+            return ApiResponse(200, found)
+        if not self._reads and is_of_bot:
+            self._run.cut_read(call.name, f"what {call.name} returned", "Linq is asked")
+        if not self._reads:
+            raise LinqApiError("It is not on record.", status=404, call=call.name)
+        self._run.doubt(f"{call.name} was read from Linq as it is now")
         return await run(call)
 
-    async def change(self, call: Call) -> ApiResponse:
-        self.calls.append(call)
-        return ApiResponse(202, made_up_response(call, len(self.calls)))
-
-    def admit_fetch(self) -> None:
-        if not self.reads:
-            raise LinqApiError(NO_READS, call="fetch")
+    def _admit_fetch(self) -> None:
+        self._run.refuse_after_end()
+        if not self._reads:
+            self._run.cut_read("fetch", "a file that was downloaded", "it is downloaded")
 
 
 async def _upload_nothing(*_: object) -> None:
@@ -109,51 +133,6 @@ def read_of_bot(run: Run) -> Run:
             _is_read_of_bot.reset(token)
 
     return noted
-
-
-class TapeOfThen(Tape):
-    """Answers calls as they were answered then, and reads from what is kept."""
-
-    def __init__(self, run: DryTurn, scratch: Scratch, kept: KeptChats, *, reads: bool) -> None:
-        super().__init__(reads=reads)
-        self._run = run
-        self.scratch = scratch
-        self._kept = kept
-        self._matcher = JournalMatcher(run.turn.call_entries)
-
-    async def change(self, call: Call) -> ApiResponse:
-        self._run.refuse_after_end()
-        slot = self.scratch.begun_slot
-        entry = None
-        if not is_outside_of_answer(slot):  # what middleware did for the answers is not compared
-            entry = self._matcher.match(slot, call, is_named=call.label is not None).entry
-        if entry is None:
-            return await super().change(call)
-        if entry.status not in ("refused", "ambiguous") and entry.answer is None and entry.message_id is None:
-            return await super().change(call)  # nothing of its answer is kept
-        if entry.message_id is not None:
-            self._run.sent.add(entry.message_id)
-        return outcome_of(entry, call)
-
-    async def read(self, call: Call, run: Run) -> ApiResponse:
-        self._run.refuse_after_end()
-        found = await self._kept.answer(call, self._run)
-        is_of_bot = _is_read_of_bot.get()
-        if found is None and not is_of_bot and call.name == "chats.retrieve":
-            found = await self._kept.chat(id_in_path(call))
-        if found is not None:
-            return ApiResponse(200, found)
-        if not self.reads and is_of_bot:
-            self._run.cut_read(call.name, f"what {call.name} returned", "Linq is asked")
-        if not self.reads:
-            raise LinqApiError("It is not on record.", status=404, call=call.name)
-        self._run.doubt(f"{call.name} was read from Linq as it is now")
-        return await run(call)
-
-    def admit_fetch(self) -> None:
-        self._run.refuse_after_end()
-        if not self.reads:
-            self._run.cut_read("fetch", "a file that was downloaded", "it is downloaded")
 
 
 MOST_CHATS: Final = 50

@@ -49,7 +49,7 @@ from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
 from linqbot.ops.dry_runs.scratch import ALL, Scratch
-from linqbot.ops.dry_runs.tape import UPLOADED, KeptChats, TapeOfThen, read_of_bot
+from linqbot.ops.dry_runs.tape import UPLOADED, KeptChats, Tape, read_of_bot
 from linqbot.plugins.registry import OBSERVED, Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
@@ -116,7 +116,7 @@ class DryWorld:
             run.missing = "the handoff to which it belongs (ctx.handoff)"
             return run
         scratch = await self._scratch(run)
-        tape = TapeOfThen(run, scratch, self._kept, reads=self._reads)
+        tape = Tape(run, scratch, self._kept, reads=self._reads)
         self._dispatcher.run, self._dispatcher.tape = run, tape
         turns = Turns(
             self._dispatcher,
@@ -251,7 +251,7 @@ class _Owner(Worker):
 
 class _Dispatcher(Dispatcher):
     run: DryTurn
-    tape: TapeOfThen
+    tape: Tape
 
     def context(self, turn: Turn, state_store: StateReader) -> TurnContext:
         assert turn.asking is not None

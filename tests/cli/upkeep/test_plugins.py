@@ -1,4 +1,4 @@
-"""Installed plugins in real processes, and the commands `linqbot plugins` that examine them."""
+"""Installed plugins in real processes, and `linqbot check --only plugins`, which examines them."""
 
 from __future__ import annotations
 
@@ -254,45 +254,7 @@ def test_the_help_of_a_built_in_command_loads_no_plugin(site: Path, linqbot: Cal
     assert plugin_commands.commands.cache_info().misses == 0
 
 
-# Traced
-
-
-def test_trace_shows_nested_steps_with_their_plugins(site: Path, linqbot: Callable[..., Result]) -> None:
-    gate = """
-    from linqbot import hookimpl
-    @hookimpl
-    def register_outbound():
-        def gate(run):
-            async def asked(call):
-                return await run(call)
-            return asked
-        return [gate]
-    @hookimpl
-    def register_middleware():
-        def around(handle):
-            async def handled(event, ctx):
-                await handle(event, ctx)
-            return handled
-        return [around]
-    """
-    install_plugin(site, "gate", gate)
-    install_plugin(site, "good", GOOD, entry="Plugin")
-    result = linqbot("plugins", "bot.py", "message.received")
-    assert result.exit_code == 0, result.output
-    lines = [line.partition(" ms  ")[2] for line in result.stdout.splitlines() if " ms  " in line]
-    start = lines.index("inbound middleware: gate")
-    assert lines[start : start + 5] == [
-        "inbound middleware: gate",
-        "  handlers",
-        "    outbound middleware: gate",
-        "      call chats.messages.send",
-        "turn_ended: good",
-    ]
-    assert "would call   chats.messages.send" in result.stdout
-    report = json.loads(linqbot("plugins", "bot.py", "message.received", "--json").stdout)
-    assert (report["ended"], report["handler"]) == ("ack", "bot:echo")
-    inbound = next(one for one in report["steps"] if one["what"] == "inbound middleware")
-    assert inbound["inside"][0]["inside"][0]["who"] == "gate"
+# Storages
 
 
 def kept(folder: Path) -> str:
@@ -306,25 +268,6 @@ def kept(folder: Path) -> str:
             return lease.delivery.id
 
     return asyncio.run(work())
-
-
-def test_trace_runs_a_stored_delivery_at_the_time_it_was_received(site: Path, linqbot: Callable[..., Result]) -> None:
-    report = json.loads(linqbot("plugins", "bot.py", kept(site.parent), "--json").stdout)
-    # At the present time the message would be too old to reach the handler.
-    assert (report["handler"], [call["call"] for call in report["calls"]]) == ("bot:echo", ["chats.messages.send"])
-
-
-def test_trace_refuses_what_is_neither_a_type_nor_a_stored_delivery(site: Path, linqbot: Callable[..., Result]) -> None:
-    kept(site.parent)
-    result = linqbot("plugins", "bot.py", "mesage.received")
-    assert result.exit_code == 1
-    assert "mesage.received is neither an event type nor the id of a stored delivery" in result.output
-    result = linqbot("plugins", "bot.py", "w.of-no-delivery")
-    assert result.exit_code == 1
-    assert "w.of-no-delivery is neither an event type nor the id of a stored delivery" in result.output
-
-
-# Storages
 
 
 def test_an_installed_plugin_opens_storages_of_its_scheme(site: Path, linqbot: Callable[..., Result]) -> None:

@@ -9,8 +9,7 @@ from linqbot.bot.context import Context
 from linqbot.errors import AskTimeout
 from linqbot.linq.events.message import MessageReceived
 from linqbot.ops.dry_runs.chosen_turns import chosen_turns
-from linqbot.ops.dry_runs.dry_run import DryRun
-from linqbot.ops.dry_runs.simulate import Simulation
+from linqbot.ops.dry_runs.dry_run import DryRun, Simulation
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.upkeep import Selection
 

@@ -1,4 +1,4 @@
-"""A simulation sends nothing: reads and downloads are refused unless they are allowed, and uploads are made up."""
+"""A dry run sends nothing: reads and downloads are refused unless they are allowed, and uploads are made up."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from linqbot import Bot, Context, MessageReceived, Sent, contact_card, location_
 from linqbot.client.client import Client
 from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_run import DryRun
-from linqbot.ops.dry_runs.simulate import Observer, simulate
-from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
@@ -138,28 +136,6 @@ async def test_a_file_that_was_received_is_shown_without_being_fetched_or_upload
     assert (done.error, done.note) == (None, None)
     parts = [part for call in done.calls for part in (call.body or {})["message"]["parts"]]
     assert [part["type"] for part in parts] == ["text", "media"]
-
-
-@pytest.mark.parametrize(("allowed", "left"), [(False, 0), (True, 1)])
-async def test_the_whole_app_obeys_the_reads_option_too(*, allowed: bool, left: int) -> None:
-    bot, observer = Bot(), Observer()
-    errors: list[str] = []
-    async with listening() as (origin, requests), Client("key", base_url=origin) as client:
-
-        @bot.on_message
-        async def handler(_: MessageReceived, ctx: Context) -> None:
-            try:
-                await ctx.client.fetch(f"{origin}/media")
-            except Exception as error:
-                errors.append(str(error))
-                raise
-
-        plugins = load([observer])
-        event = delivery(text_body())
-        await simulate(bot, plugins, observer, event, client, reads=allowed, timeout_s=5)
-        assert len(requests) == left
-        assert all("--reads" in error for error in errors)
-        assert bool(errors) is not allowed
 
 
 async def test_a_stored_send_of_a_broadcast_is_shown() -> None:
