@@ -1,8 +1,7 @@
 """The process that serves the bot for `linqbot rehearse`, as `linqbot serve` does.
 
 It is not a command: `linqbot rehearse` starts it, with the settings in its environment, and kills it now and then. Routes
-under `/plugins/linqbot-rehearsal/` say which chats the bot has not finished, what it gave up, and how much memory is in
-use. Each request must carry the API key of the rehearsal.
+under `/plugins/linqbot-rehearsal/` say which chats the bot has not finished, and what it gave up. Each request must carry the API key of the rehearsal.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from linqbot.bot.context import Context
 from linqbot.cli import failure, logs
 from linqbot.cli.dev.processes import end_with_parent, end_without_traceback, guarded, inherited
 from linqbot.cli.logs import log_uncaught
-from linqbot.cli.rehearsal.memory import live_bytes
 from linqbot.errors import LinqbotError
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.linq.events.parse import EVENT_TYPES
@@ -65,9 +63,6 @@ class RehearsalRoutes:
             waiting = await storage.waiting(limit=MOST)
             return JSONResponse({"lanes": sorted({one.lane for one in waiting})})
 
-        async def get_memory(_: Request) -> Response:
-            return JSONResponse({"unfinished": await storage.depth(), "live_bytes": live_bytes()})
-
         async def get_dead(_: Request) -> Response:
             dead = await storage.dead_letters(limit=MOST)
             rows = [
@@ -86,7 +81,6 @@ class RehearsalRoutes:
             Route("/events", guarded(get_events, self._key)),
             Route("/unfinished", guarded(get_unfinished, self._key)),
             Route("/dead", guarded(get_dead, self._key)),
-            Route("/memory", guarded(get_memory, self._key)),
         ]
 
 

@@ -19,7 +19,6 @@ from xml.etree import ElementTree as ET
 import click
 
 from linqbot.cli.output import print_table, printable, printable_lines
-from linqbot.cli.rehearsal.memory import MIB, WARM_UP_S, Live, Resident, growth, in_use
 from linqbot.linq.rules.message import is_opt_out
 from linqbot.testing.people.checks import OF_EFFECTS, RULES, Rule, Violation
 from linqbot.testing.people.kinds import INJECTIONS
@@ -28,6 +27,29 @@ from linqbot.testing.people.persona import NO, YES, Correct, Inject, Locate, Pay
 TRIED: Final = ("injections", "edits", "opt_outs", "groups", "approvals", "refusals", "polls", "payments", "locations")
 """The things that bots are often weak at. People vote, pay, agree and refuse only where the bot asks for it."""
 _NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+MIB: Final = 2**20
+WARM_UP_S: Final = 60.0
+"""Seconds after a start of the process in which code is imported and caches are filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    age_s: float  # seconds since the process was started
+    bytes: int
+
+
+def in_use(looks: Sequence[Resident]) -> tuple[float, float, float] | None:
+    """Return the resident memory in MiB: after the first minute, at the end, and the most; None if it is not known.
+
+    In a short rehearsal, or if the process was killed again and again, the first number includes the start.
+    """
+    if not looks:
+        return None
+    warm = [one.bytes for one in looks if one.age_s >= WARM_UP_S] or [one.bytes for one in looks]
+    part = max(1, len(warm) // 10)
+    return median(warm[:part]) / MIB, median(warm[-part:]) / MIB, max(one.bytes for one in looks) / MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +113,6 @@ class Report:
     faults: dict[str, int]  # how often each fault was injected; `kill` counts the kills of the process
     crashes: int  # how often the bot's process ended by itself
     memory: Sequence[Resident]  # the resident memory of the bot's process, in each second
-    live: Sequence[Live]  # its live memory, now and then
     was_interrupted: bool  # True if the rehearsal was stopped before its end
     skipped: Sequence[Rule] = ()  # the rules that were not checked
     effects: int = 0  # the number of effects that the bot had on its ledger
@@ -141,7 +162,7 @@ class Report:
         return sum(one.rule == rule for one in self.violations)
 
     def as_json(self) -> dict[str, Any]:
-        memory, grown = in_use(self.memory), growth(self.live)
+        memory = in_use(self.memory)
         return {
             "bot": self.bot,
             "seconds": round(self.seconds, 1),
@@ -160,13 +181,6 @@ class Report:
             if memory is None
             else dict(zip(("begin", "end", "most"), (round(one, 1) for one in memory), strict=True))
             | {"every_10_s": [round(one.bytes / MIB, 1) for one in self.memory[::10]]},
-            "memory_growth": None
-            if grown is None
-            else {
-                "bytes_per_message": round(grown.per_message),
-                "standard_error": round(grown.error),
-                "grows": grown.is_certain,
-            },
             "faults": self.faults,
             "crashes": self.crashes,
             "interrupted": self.was_interrupted,
@@ -361,9 +375,6 @@ def _print_memory(report: Report) -> None:
         is_warm = any(one.age_s >= WARM_UP_S for one in report.memory)
         first = "after the first minute" if is_warm else "at the beginning"
         _fact("memory of the bot", f"{memory[0]:.0f} MiB {first}, {memory[1]:.0f} at the end, {memory[2]:.0f} at most")
-    if (grown := growth(report.live)) is not None:
-        size = f"{grown.per_message / 1024:.1f} KiB of each message, ± {grown.error / 1024:.1f}"
-        _fact("kept in memory", size if grown.is_certain else "nothing of each message", is_bad=grown.is_certain)
 
 
 def _print_kinds(report: Report) -> None:

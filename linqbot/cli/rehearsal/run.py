@@ -16,8 +16,15 @@ from pathlib import Path
 from typing import Final
 
 from linqbot.cli.rehearsal.evals import AT_ONCE, Run, Suite
-from linqbot.cli.rehearsal.memory import Live, Resident
-from linqbot.cli.rehearsal.report import PersonResult, Report, end_progress, faults_in, print_progress, tried_by
+from linqbot.cli.rehearsal.report import (
+    PersonResult,
+    Report,
+    Resident,
+    end_progress,
+    faults_in,
+    print_progress,
+    tried_by,
+)
 from linqbot.cli.rehearsal.served import ServedBot
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine.webhook import WebhookDelivery
@@ -103,8 +110,6 @@ KILLS: Final = 15
 """The mean number of kills in a rehearsal."""
 LEAST_BETWEEN_KILLS_S: Final = 4.0
 MEMORY_EVERY_S: Final = 1.0
-LIVE_EVERY_S: Final = 5.0
-"""Seconds between looks at the live memory. Each collects garbage, which takes some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,6 @@ class LiveStage:
         self._kills = 0  # how often the bot was killed
         self._crashes = 0  # how often the bot's process ended by itself
         self._memory: list[Resident] = []  # the resident memory of the bot's process, in each second
-        self._live: list[Live] = []  # its live memory, now and then
         self._given_up: list[GivenUp] = []
 
     # For the people
@@ -226,10 +230,7 @@ class LiveStage:
         self._begun_at = loop.time()
         self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]
         async with asyncio.TaskGroup() as group:
-            around = [
-                group.create_task(each)
-                for each in (self._look_again_and_again(), self._watch_process(), self._measure_live_memory())
-            ]
+            around = [group.create_task(each) for each in (self._look_again_and_again(), self._watch_process())]
             if "kill" in self._plan.faults:
                 group.create_task(self._kill_now_and_then())
             talking = [group.create_task(self._let_talk(visit)) for visit in self.visits]
@@ -290,12 +291,6 @@ class LiveStage:
                     ended = await self._bot.start()
                     self._crashes += 1 + ended
 
-    async def _measure_live_memory(self) -> None:
-        while True:
-            await asyncio.sleep(LIVE_EVERY_S)
-            if (look := await self._bot.live_memory(self._written())) is not None:
-                self._live.append(look)
-
     def runs(self) -> dict[str, Run]:
         """Return the conversation of each person, by name."""
         requests, found = self._bot.requests(), {}
@@ -346,7 +341,6 @@ class LiveStage:
             faults=faults_in(self.visits, self._kills),
             crashes=self._crashes,
             memory=self._memory,
-            live=self._live,
             was_interrupted=was_interrupted,
             skipped=(*self._plan.skipped, *(() if ledger else OF_EFFECTS)),
             effects=len(ledger.entries) if ledger else 0,

@@ -15,7 +15,6 @@ import httpx
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.processes import end, no_authorities
 from linqbot.cli.rehearsal.bot import NAME, REQUESTS
-from linqbot.cli.rehearsal.memory import Live
 from linqbot.errors import ConfigError
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.testing.ledger import FILE as LEDGER
@@ -35,8 +34,6 @@ class ServedBot:
         folder: A folder for the bot's storage.
         out: The folder for its log.
         bound: See `BotProcess`. While no process runs, connections are closed.
-    Attributes:
-        lives: How often the process was started.
     """
 
     def __init__(
@@ -55,7 +52,6 @@ class ServedBot:
             bound=bound,
             instead={"LINQBOT_DRAIN_S": "5", "LINQBOT_LOG_TURNS": "1", LEDGER: str(folder / "ledger")},
         )
-        self.lives = 0
         self._started_at = 0.0
         self._has_answered = False
         self._ends: asyncio.Task[None] | None = None
@@ -108,7 +104,6 @@ class ServedBot:
         await self.process.start()
         assert self.process.process is not None
         self._ends = asyncio.create_task(self._refuse_after(self.process.process))
-        self.lives += 1
         self._started_at = time.monotonic()
         return await self.process.is_up()
 
@@ -165,14 +160,6 @@ class ServedBot:
     @property
     def age_s(self) -> float:
         return time.monotonic() - self._started_at
-
-    async def live_memory(self, messages: int) -> Live | None:
-        life, age_s = self.lives, self.age_s
-        try:
-            found = await self._get("memory")
-        except httpx.HTTPError:
-            return None
-        return Live(life, age_s, messages, found["unfinished"], found["live_bytes"]) if life == self.lives else None
 
     def memory_bytes(self) -> int | None:
         """Return the resident memory of the process; None if it does not run, or the system does not say it."""

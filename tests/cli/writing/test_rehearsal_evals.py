@@ -108,7 +108,7 @@ def report(*unfinished: str, was_interrupted: bool = False) -> Report:
         PersonResult(name, 1, 1, 1, Counter(), [], [], is_finished=name not in unfinished)
         for name in ("soup 1", "soup 2", "fish 1", "fish 2")
     ]
-    return Report("bot.py", 1.0, 0, people, 4, {}, 0, [], [], was_interrupted)
+    return Report("bot.py", 1.0, 0, people, 4, {}, 0, [], was_interrupted)
 
 
 def runs(**answers: str) -> dict[str, Run]:

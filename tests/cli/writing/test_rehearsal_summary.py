@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linqbot.cli.rehearsal.report import PersonResult, Report, print_summary, tried_by
+from linqbot.cli.rehearsal.report import MIB, PersonResult, Report, Resident, in_use, print_summary, tried_by
 from linqbot.testing.people.checks import Rule, Violation
 from linqbot.testing.people.kinds import INJECTIONS, crowd
 from linqbot.testing.people.persona import Correct, Performed, Persona, PersonAct, Say, Stretch, Visit
@@ -23,7 +23,7 @@ def person(name: str, *violations: Violation, judged: int = 4) -> PersonResult:
 
 
 def report(*people: PersonResult, **changes: Any) -> Report:
-    return Report("bot.py", 60.0, 7, people, 3, {}, 0, [], [], changes.pop("was_interrupted", False), **changes)
+    return Report("bot.py", 60.0, 7, people, 3, {}, 0, [], changes.pop("was_interrupted", False), **changes)
 
 
 def printed(made: Report, capsys: pytest.CaptureFixture[str]) -> str:
@@ -97,3 +97,10 @@ def test_each_attacker_begins_with_an_injection() -> None:
                 assert not callable(each.script)
                 first = next(act for act in each.script if isinstance(act, Say))
                 assert first.text.startswith(INJECTIONS), seed
+
+
+def test_the_resident_memory_is_compared_after_the_first_minute() -> None:
+    memory = [Resident(float(second), min(100 + second, 160) * MIB) for second in range(600)]
+    assert in_use(memory) == (160, 160, 160)
+    assert in_use(memory[:50]) == (102, 147, 149)
+    assert in_use([]) is None
