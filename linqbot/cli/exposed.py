@@ -7,13 +7,9 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from ipaddress import ip_address
 
 import click
-
-_DESTINATIONS: Final = ("192.0.2.1", "10.254.254.254", "172.31.254.254", "192.168.254.254", "2001:db8::1")
-"""Examples of a public address and of one in each private range: a machine may have an address in several of them."""
 
 
 def _names(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -22,7 +18,7 @@ def _names(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 
 def _name(value: str) -> str:
     name = value.lower().removeprefix("[").removesuffix("]")
-    if _address(name) is None and not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
+    if name.count(":") == 1 or not re.fullmatch(r"[a-z0-9_.:-]+", name):
         raise click.BadParameter(f"{value!r} is not a host. Write a name or an IP address alone, such as mybox.local.")
     return name
 
@@ -40,7 +36,7 @@ allow_host_option = click.option(
 @dataclass(frozen=True, slots=True)
 class Exposed:
     here: str  # the address for this machine
-    elsewhere: tuple[str, ...]  # addresses for other machines; only when `is_open`, and empty when none was found
+    elsewhere: tuple[str, ...]  # addresses under the names that were given
     is_open: bool  # True if other machines can connect
     port: int
 
@@ -48,36 +44,13 @@ class Exposed:
 def exposed(bound: socket.socket, host: str, names: Sequence[str]) -> Exposed:
     """Return the addresses at which a bound port can be opened; `names` are more names for it."""
     number, port = bound.getsockname()[:2]
-    address = _address(number)
-    is_wildcard = address is not None and address.is_unspecified
-    is_open = address is None or not address.is_loopback
-    here = _url(("127.0.0.1" if bound.family == socket.AF_INET else "::1") if is_wildcard else host, port)
-    if not is_open:
-        return Exposed(here, (), is_open, port)
-    own = [_url(one, port) for one in own_addresses(bound.family)] if is_wildcard else [here]
-    return Exposed(here, (*(_url(name, port) for name in names), *own), is_open, port)
-
-
-def own_addresses(family: int) -> list[str]:
-    """Return the addresses of this machine that other machines may reach; for an IPv4 socket, only IPv4 addresses."""
-    wanted = [one for one in _DESTINATIONS if family == socket.AF_INET6 or ":" not in one]
-    found = dict.fromkeys(filter(None, map(source, wanted)))
-    return [one for one in found if (address := _address(one)) is not None and not address.is_loopback]
-
-
-def source(destination: str) -> str | None:
-    """Return the address from which this machine would reach `destination`; None without a route. Sends nothing."""
-    family = socket.AF_INET6 if ":" in destination else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((destination, 9))
-            return str(probe.getsockname()[0])
-    except OSError:
-        return None
+    address = ip_address(number.partition("%")[0])
+    here = ("127.0.0.1" if bound.family == socket.AF_INET else "::1") if address.is_unspecified else host
+    return Exposed(_url(here, port), tuple(_url(name, port) for name in names), not address.is_loopback, port)
 
 
 def warn(what: Exposed, parts: str, *, as_json: bool) -> None:
-    """Warn on standard error that other machines can connect: to which addresses, and how to avoid that.
+    """Warn on standard error that other machines can connect: under which names, and how to avoid that.
 
     `parts` ask for no password, such as "the phone page".
     """
@@ -87,7 +60,6 @@ def warn(what: Exposed, parts: str, *, as_json: bool) -> None:
         f"Every machine that reaches port {what.port} of this one can open {parts} without a password: it can read all "
         "conversations, write as any person, and delete everything."
     )
-    where = ", ".join(what.elsewhere) or "no address was found; give a name with --allow-host NAME"
     fix = (
         f"Use it only in a network that you trust. Without --host only this machine can open it, and another one through "
         f"`ssh -L {what.port}:127.0.0.1:{what.port} THIS_MACHINE`."
@@ -96,15 +68,9 @@ def warn(what: Exposed, parts: str, *, as_json: bool) -> None:
         warning = {"what": problem, "fix": fix, "addresses": what.elsewhere}
         click.echo(json.dumps({"warning": warning}, ensure_ascii=False), err=True)
     else:
-        click.secho(f"Warning: {problem}\n{fix}\nFrom other machines: {where}", fg="yellow", err=True)
+        where = f"\nFrom other machines: {', '.join(what.elsewhere)}" if what.elsewhere else ""
+        click.secho(f"Warning: {problem}\n{fix}{where}", fg="yellow", err=True)
 
 
 def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host.partition("%")[0])
-    except ValueError:
-        return None

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from linqbot.cli.exposed import exposed, own_addresses, source
+from linqbot.cli.exposed import exposed
 from linqbot.cli.main import main
 from linqbot.server import uvicorn_server
 
@@ -64,7 +64,7 @@ def test_dev_prints_an_address_for_this_machine_and_those_for_others(
 
 
 def test_a_malformed_host_is_refused(subtests: pytest.Subtests) -> None:
-    for value in ["http://mybox", "mybox:4010", "*", "", "my box", "[mybox]:1", ".."]:
+    for value in ["http://mybox", "mybox:4010", "*", "", "my box", "[mybox]:1"]:
         with subtests.test(value=value):
             refused = CliRunner().invoke(main, ["dev", "--no-bot", "--allow-host", value])
             assert refused.exit_code == 2
@@ -82,7 +82,7 @@ def test_a_malformed_host_is_refused(subtests: pytest.Subtests) -> None:
     ],
 )
 def test_the_address_for_this_machine_can_be_opened(host: str, here: str, is_open: bool) -> None:
-    if ":" in host and source("::1") is None:
+    if ":" in host and not socket.has_dualstack_ipv6():
         pytest.skip("This machine has no IPv6")
     with uvicorn_server.listen(host, 0) as bound:
         bound.listen()
@@ -90,11 +90,3 @@ def test_the_address_for_this_machine_can_be_opened(host: str, here: str, is_ope
         assert (found.here, found.is_open) == (f"{here}{found.port}", is_open)
         with socket.create_connection((urlsplit(found.here).hostname or "", found.port)):
             pass
-
-
-def test_own_addresses_are_of_this_machine_and_reachable_by_others() -> None:
-    assert source("127.0.0.1") == "127.0.0.1"
-    for address in own_addresses(socket.AF_INET):
-        assert not address.startswith("127.")
-        with socket.socket() as bound:
-            bound.bind((address, 0))
