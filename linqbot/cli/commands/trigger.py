@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import statistics
 import time
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import click
 import httpx
@@ -18,7 +14,6 @@ from linqbot.cli import completions
 from linqbot.cli.completions import advice_on
 from linqbot.cli.failure import NotAccepted
 from linqbot.cli.kit import Arg, Opt, Result
-from linqbot.cli.output import progress_bar
 from linqbot.errors import SecretMissing
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
@@ -60,7 +55,6 @@ def trigger(
         tuple[str, ...], Opt("Set any field, such as data.service=SMS; repeatable.", "--set", "PATH=VALUE")
     ] = (),
     version: Annotated[str, Opt("Payload version.", type=click.Choice(samples.VERSIONS))] = samples.VERSIONS[0],
-    count: Annotated[int, Opt("Number of events to send, one by one.", "--count -n", type=click.IntRange(1))] = 1,
 ) -> Result:
     """Send an event of TYPE, such as message.received, to a bot, signed with the secret that `serve` uses.
 
@@ -75,29 +69,28 @@ def trigger(
     if event_type is None:
         raise click.UsageError("Which type? See: linqbot trigger --list")
     if event_type == SCHEDULE:
-        return _sent(SCHEDULE_TYPE, [_due_now(schedule, fields, sets) for _ in range(count)], url)
+        return _sent(SCHEDULE_TYPE, _due_now(schedule, fields, sets), url)
     if schedule is not None:
         raise click.UsageError(f"Got an unexpected argument ({schedule}). Only `trigger schedule NAME` takes a name.")
     if event_type not in EVENT_TYPES:
         raise click.UsageError(f"There is no event type {event_type}. {advice_on(event_type)}")
     changes = dict(_setting(each) for each in sets)
-    return _sent(event_type, [_made(event_type, fields, changes) for _ in range(count)], url)
+    return _sent(event_type, _made(event_type, fields, changes), url)
 
 
-def _sent(event_type: str, events: Sequence[dict[str, Any]], url: str | None) -> Result:
-    answers = _send_all(events, _url(url), _secret())
-    failure = None
-    if refused := [answer for answer in answers if not answer.is_accepted]:
-        advice = next(filter(None, map(_advice, refused)), "The bot's log gives the reason.")
-        failure = NotAccepted(f"{len(refused)} of {len(answers)} events were not accepted. {advice}")
-    return Result([asdict(answer) for answer in answers], partial(_print_answers, event_type, answers), failure=failure)
+def _sent(event_type: str, event: dict[str, Any], url: str | None) -> Result:
+    answer = _send(event, _url(url), _secret())
+    advice = answer.reason or _ADVICE.get(answer.status, "The bot's log gives the reason.")
+    failure = None if answer.is_accepted else NotAccepted(f"The event was not accepted. {advice}")
+    result = answer.status or f"no answer ({answer.error})"
+    shown = f"{event_type} {answer.event_id}: {result} in {answer.ms} ms"
+    return Result(asdict(answer), shown, failure=failure)
 
 
 def _due_now(name: str | None, fields: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
     if not name:
         raise click.UsageError("Which schedule? Its name is that of its function: linqbot trigger schedule NAME")
-    given = [option for option in ("text", "sender", "line", "chat") if fields[option] is not None]
-    if given or sets:
+    if sets or any(fields[name] is not None for name in ("text", "sender", "line", "chat")):
         raise click.UsageError("A schedule has no message, person, line or chat, so only its NAME can be given.")
     return samples.schedule(name)
 
@@ -109,22 +102,13 @@ def _made(event_type: str, fields: dict[str, Any], changes: dict[str, Any]) -> d
         raise click.UsageError(str(error.args[0])) from error
 
 
-def _send_all(events: Sequence[dict[str, Any]], url: httpx.URL, secret: str) -> list[WebhookReply]:
-    # Not through the environment's proxies: the bot is usually on this machine.
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, progress_bar(len(events), "Sending") as done:
-        answers = []
-        for event in events:
-            answers.append(_send(client, event, url, secret))
-            done(1)
-        return answers
-
-
-def _send(client: httpx.Client, event: dict[str, Any], url: httpx.URL, secret: str) -> WebhookReply:
+def _send(event: dict[str, Any], url: httpx.URL, secret: str) -> WebhookReply:
     body = json.dumps(event, ensure_ascii=False).encode()
     headers = samples.signed(body, event, secret=secret)
     status, error, reason, started = None, None, None, time.perf_counter()
     try:
-        response = client.post(url, content=body, headers=headers)
+        # Not through the environment's proxies: the bot is usually on this machine.
+        response = httpx.post(url, content=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
         status = response.status_code
         if status == 422:
             reason = response.text
@@ -133,33 +117,12 @@ def _send(client: httpx.Client, event: dict[str, Any], url: httpx.URL, secret: s
     return WebhookReply(str(event["event_id"]), status, round((time.perf_counter() - started) * 1000), error, reason)
 
 
-def _print_answers(event_type: str, answers: Sequence[WebhookReply]) -> None:
-    if len(answers) == 1:
-        (answer,) = answers
-        result = answer.status or f"no answer ({answer.error})"
-        click.echo(f"{event_type} {answer.event_id}: {result} in {answer.ms} ms")
-    else:
-        times: dict[str, list[int]] = defaultdict(list)
-        for answer in answers:
-            times[str(answer.status or f"no answer ({answer.error})")].append(answer.ms)
-        for result, ms in times.items():
-            click.echo(f"{len(ms)} × {event_type}: {result} in {min(ms)} to {max(ms)} ms, half within {_median(ms)} ms")
-
-
-_ADVICE = {
+_ADVICE: Final[dict[int | None, str]] = {
     None: "There was no response. Is the bot served there? Start it with: linqbot serve bot.py; or give --url.",
     401: "The bot has another secret. Set LINQ_WEBHOOK_SECRET to the bot's secret.",
     404: "There is no webhook at this address. It is usually /webhooks/linq.",
     503: "The bot cannot accept it now. Its log gives the reason.",
 }
-
-
-def _advice(answer: WebhookReply) -> str | None:
-    return answer.reason or _ADVICE.get(answer.status)
-
-
-def _median(ms: Sequence[int]) -> int:
-    return round(statistics.median(ms))
 
 
 def _described(event_type: str) -> dict[str, str]:
