@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Uni
 
 import click
 
-from linqbot.cli.output import bot_files, find_bot, json_option, parse_time, print_facts, print_table
+from linqbot.cli.output import bot_files, find_bot, json_option, parse_time, print_facts, print_table, require_bot
 from linqbot.cli.storage_option import chosen_storage, dev_option, hint, open_configured_storage, storage_option
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
@@ -121,6 +121,8 @@ Json: TypeAlias = Annotated[bool, _JSON]
 Limit: TypeAlias = Annotated[int, Opt("List at most this many.", type=click.IntRange(1))]
 OptionalBotFile: TypeAlias = Annotated[str | None, Arg("[FILE]", complete=bot_files, check=find_bot, required=False)]
 """The argument FILE of a command that also works without a bot: `bot.py` by default, if there is one."""
+BotFile: TypeAlias = Annotated[str, Arg("[FILE]", complete=bot_files, check=require_bot, required=False)]
+"""The argument FILE of a command that needs a bot: `bot.py` by default."""
 
 _PLAIN: Final = (str, Path)
 """The types of arguments that need no `Arg`."""

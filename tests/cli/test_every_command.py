@@ -215,7 +215,6 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("storage", "purge"), {}, USAGE),
     (("storage", "backup", "no/such/folder/x.db"), {}, SETTING),
     (("connect", "list"), {"LINQ_API_V3_API_KEY": ""}, NO_KEY),
-    (("connect", "sync", "--event", "message.recieved"), {}, USAGE),
     (("check", "--only", "everything"), {}, USAGE),
     (("new",), {}, USAGE),
     (("new", "my bot"), {}, USAGE),

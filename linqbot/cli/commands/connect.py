@@ -15,36 +15,27 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import click
 
-from linqbot.cli import completions
-from linqbot.cli.completions import advice_on
-from linqbot.cli.kit import Arg, Confirm, Opt, OptionalBotFile, Result
+from linqbot.cli.kit import Arg, BotFile, Confirm, Opt, Result
 from linqbot.cli.output import FiniteRange, iso_time, print_table
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.errors import KeyMissing
-from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops import subscriptions
 from linqbot.ops.rotation import OVERLAP_S, Rotation, duration
+from linqbot.ops.subscriptions import Handled
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings, from_env, how_to_set_key
 from linqbot.storage.journal import RECEIPTS
 
 _DONE: Final = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}
 _WOULD_BE_DONE: Final = {"created": "Would create", "changed": "Would change", "unchanged": "Nothing to change in"}
-_ALL: Final = "all"
 
 _Row: TypeAlias = dict[str, Any]
 
 
-def _known(_: click.Context, __: click.Parameter, types: tuple[str, ...]) -> tuple[str, ...]:
-    if strangers := [name for name in types if name not in EVENT_TYPES and name != _ALL]:
-        raise click.UsageError(f"There is no event type {strangers[0]}. {advice_on(strangers[0])}")
-    return types
-
-
 def sync(
-    file: OptionalBotFile,
+    file: BotFile,
     *,
     url: Annotated[
         str | None,
@@ -57,16 +48,6 @@ def sync(
         tuple[str, ...], Opt("Deliver only events of this line, in E.164; repeatable.", "--line", "NUMBER")
     ] = (),
     all_lines: Annotated[bool, Opt("Deliver events of all lines again, after --line.")] = False,
-    types: Annotated[
-        tuple[str, ...],
-        Opt(
-            "Without a bot: subscribe the address to this event type, or to all; repeatable.",
-            "--event",
-            "TYPE",
-            complete=completions.event_types,
-            check=_known,
-        ),
-    ] = (),
     dry_run: Annotated[
         bool, Opt("Print the event types and what would be done, and change nothing. Without a token, only the types.")
     ] = False,
@@ -79,52 +60,31 @@ def sync(
     """
     if lines and all_lines:
         raise click.UsageError("Give either --line or --all-lines.")
-    if file is None and not types:
-        raise click.UsageError("There is no bot.py in this folder. Name the file with your bot, or give --event TYPE.")
     settings = from_env() if dry_run else account()
-    events = _Events(types, None if types or file is None else subscriptions.handled_in(file, settings))
+    handled = subscriptions.handled_in(file, settings)
+    events = {"events": list(handled.needed), "everything": handled.everything}
     if not settings.api_key:
         note = "LINQ_API_V3_API_KEY is not set, so the present subscription is not known."
-        data = {"action": None, "dry_run": True, **events.as_json()}
-        return Result(data, lambda: _print_types(events, note))
+        return Result({"action": None, "dry_run": True, **events}, lambda: _print_types(handled, note))
     given = subscriptions.target(url) if url else None
     of_lines = lines or (() if all_lines else None)
-    done = asyncio.run(_sync(settings, events, given, of_lines, dry_run=dry_run))
-    if events.handled is not None and not events.handled.types:
+    done = asyncio.run(_sync(settings, handled, given, of_lines, dry_run=dry_run))
+    if not handled.types:
         click.secho(f"{file} handles no events, so it is subscribed only to receipts.", fg="yellow", err=True)
     for name in done.not_offered:
         click.secho(f"A handler takes {name}, but Linq does not offer it. It is left out.", fg="yellow", err=True)
-    data = _as_json(done, settings.secret_file, dry_run=dry_run) | (events.as_json() if dry_run else {})
+    data = _as_json(done, settings.secret_file, dry_run=dry_run) | (events if dry_run else {})
 
     def show() -> None:
         if dry_run:
-            _print_types(events)
+            _print_types(handled)
         _print_synced(done, settings.secret_file, dry_run=dry_run)
         if not dry_run and done.has_secret:
-            click.echo(f"Next: linqbot check {file or ''}".rstrip())
+            click.echo(f"Next: linqbot check {file}")
 
     if done.has_secret:
         return Result(data, show)
     return Result(data, partial(_show_and_warn, show, done, settings), exit_code=int(not settings.webhook_secrets))
-
-
-@dataclass(frozen=True, slots=True)
-class _Events:
-    """The event types that an address is to get: those that were given, or those that a bot handles."""
-
-    given: tuple[str, ...]
-    handled: subscriptions.Handled | None
-
-    def as_json(self) -> _Row:
-        if self.handled is None:
-            return {"events": list(self.given), "everything": _ALL in self.given}
-        return {"events": list(self.handled.needed), "everything": self.handled.everything}
-
-    async def offered(self, client: Client) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the types to subscribe to, and those that a handler takes and Linq does not offer."""
-        if self.handled is not None:
-            return await subscriptions.events_for(client, self.handled)
-        return tuple((await client.webhook_events.list()).events) if _ALL in self.given else self.given, ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +101,11 @@ class _Done:
 
 
 async def _sync(
-    settings: Settings, events: _Events, given: str | None, lines: tuple[str, ...] | None, *, dry_run: bool
+    settings: Settings, handled: Handled, given: str | None, lines: tuple[str, ...] | None, *, dry_run: bool
 ) -> _Done:
     async with linq(settings) as client:
         target = given or await _known_target(client, settings.secret_file)
-        types, not_offered = await events.offered(client)
+        types, not_offered = await subscriptions.events_for(client, handled)
         of = await subscriptions.own_lines(client, lines) if lines else lines
         wanted = subscriptions.Wanted(target, types, of)
         synced = await subscriptions.sync(client, settings.secret_file, wanted, dry_run=dry_run)
@@ -165,15 +125,13 @@ def _show_and_warn(show: Callable[[], None], done: _Done, settings: Settings) ->
     )
 
 
-def _print_types(events: _Events, note: str = "") -> None:
-    rows = [{"type": name, "for": _purpose(name, events.handled)} for name in events.as_json()["events"]]
+def _print_types(handled: Handled, note: str = "") -> None:
+    rows = [{"type": name, "for": _purpose(name, handled)} for name in handled.needed]
     print_table(rows, as_json=False, empty="")
     click.echo(f"\n{note}" if note else "")
 
 
-def _purpose(name: str, handled: subscriptions.Handled | None) -> str:
-    if handled is None:
-        return "--event"
+def _purpose(name: str, handled: Handled) -> str:
     if name in handled.types:
         return "the bot"
     return "linqbot's journal" if name in RECEIPTS else "answers to ctx.ask, ctx.pay, ctx.location, ctx.vote"
