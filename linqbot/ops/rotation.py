@@ -53,13 +53,6 @@ class RotationStopped(LinqbotError):
 
 
 @dataclass(frozen=True, slots=True)
-class Rotated:
-    new: str  # the id of the new subscription
-    old: str | None  # the id of the old one; None once it is deleted
-    ends_at: float | None = None  # time from which the old one may be deleted, in Unix seconds; None once it is deleted
-
-
-@dataclass(frozen=True, slots=True)
 class Rotation:
     """Rotates the secret of one address.
 
@@ -75,12 +68,11 @@ class Rotation:
     report: Report
     given: tuple[str, ...] = ()
 
-    async def run(self, target_url: str, *, overlap_s: float, wait: bool = True) -> Rotated:
-        """Begin to rotate the secret of an address, or continue an interrupted rotation.
+    async def run(self, target_url: str, *, overlap_s: float) -> str:
+        """Begin to rotate the secret of an address, or continue an interrupted rotation. Return the new subscription's id.
 
         Args:
             overlap_s: Seconds for which both subscriptions deliver.
-            wait: Wait until the old subscription can be deleted. Without it, a later run deletes it.
         """
         there = await of_address(self.client, target_url)
         finished = await self._finished_before(there)
@@ -95,17 +87,15 @@ class Rotation:
         begun = new.updated_at.timestamp() if new.updated_at else self.clock.now()
         ends_at = begun + overlap_s
         if ends_at > self.clock.now():
-            if not wait:
-                return Rotated(new.id, old.id, ends_at)
             self.report(
                 f"Both deliver now. For about {duration(ends_at - self.clock.now())} Linq may still retry deliveries of {old.id}. "
                 "You may stop here: run the same command later to continue."
             )
             await self.clock.wait_until(ends_at)
         await self._end(old)
-        return Rotated(new.id, None)
+        return new.id
 
-    async def _finished_before(self, there: list[WebhookSubscription]) -> Rotated | None:
+    async def _finished_before(self, there: list[WebhookSubscription]) -> str | None:
         """Finish a run that deleted the old subscription but not its secret. Return None if there was no such run."""
         ids = {one.id async for one in self.client.webhook_subscriptions.list()}
         # A subscription that still exists belongs to the unfinished rotation of another address.
@@ -114,7 +104,7 @@ class Rotation:
         for subscription_id in gone:
             self.secrets.drop(subscription_id)
             self.report(f"{subscription_id} was deleted earlier. {_SECRET_ENDS}")
-        return Rotated(there[0].id, None) if gone and len(there) == 1 else None
+        return there[0].id if gone and len(there) == 1 else None
 
     async def _new_and_old(
         self, there: list[WebhookSubscription], target_url: str

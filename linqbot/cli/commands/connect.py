@@ -6,7 +6,6 @@ Secrets are stored in a file and never printed. The work is done by `ops/subscri
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from linqbot.clock import SystemClock
 from linqbot.errors import KeyMissing
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops import subscriptions
-from linqbot.ops.rotation import OVERLAP_S, Rotation, duration
+from linqbot.ops.rotation import OVERLAP_S, Rotation
 from linqbot.ops.subscriptions import Handled
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings, from_env, how_to_set_key
@@ -151,9 +150,6 @@ async def rotate(
             type=FiniteRange(0),
         ),
     ] = OVERLAP_S,
-    no_wait: Annotated[
-        bool, Opt("Do not wait for the end of the overlap. Run the same command later to finish.")
-    ] = False,
 ) -> Result:
     """Change the signing secret while the bot is served, without losing a delivery.
 
@@ -171,18 +167,11 @@ async def rotate(
             lambda line: click.echo(line, err=True),
             given=settings.webhook_secrets,
         )
-        done = await rotation.run(target, overlap_s=overlap, wait=not no_wait)
-    if done.ends_at is None:
-        shown = f"Rotated: {done.new} delivers with the new secret."
-        if settings.webhook_secrets:
-            kept = (
-                "The secret in LINQ_WEBHOOK_SECRET stays valid as long as it is set. If it is the old one, remove it."
-            )
-            click.echo(kept, err=True)
-    else:
-        left = duration(done.ends_at - time.time())
-        shown = f"Both deliver now. To finish, run the same command in about {left} or later."
-    return Result({"subscription": done.new, "old": done.old, "ends_at": iso_time(done.ends_at)}, shown)
+        new = await rotation.run(target, overlap_s=overlap)
+    if settings.webhook_secrets:
+        kept = "The secret in LINQ_WEBHOOK_SECRET stays valid as long as it is set. If it is the old one, remove it."
+        click.echo(kept, err=True)
+    return Result({"subscription": new}, f"Rotated: {new} delivers with the new secret.")
 
 
 async def list_() -> Result:
