@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from linqbot.cli.output import is_dumb
-from linqbot.cli.table import COMMANDS, GROUPS, SECTIONS, SHELLS
+from linqbot.cli.table import COMMANDS, GROUPS, SECTIONS
 from linqbot.errors import LinqbotError
 from linqbot.nearest import nearest_name
 
@@ -126,27 +126,10 @@ class Commands(ListedGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _print_completion(ctx: click.Context, _: click.Parameter, shell: str | None) -> None:
-    if shell is not None:
-        from linqbot.cli.completions import print_script  # imported late: it is printed once
-
-        print_script(ctx.command, shell)
-        ctx.exit()
-
-
 @click.group(
     "linqbot", cls=Commands, lines=COMMANDS, invoke_without_command=True, epilog="Begin with: linqbot new mybot"
 )
 @click.version_option(package_name="linqbot")
-@click.option(
-    "--completion",
-    type=click.Choice(SHELLS),
-    metavar="SHELL",
-    is_eager=True,
-    expose_value=False,
-    callback=_print_completion,
-    help="Print the script that lets bash, zsh or fish complete commands.",
-)
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Chatbots on iMessage, RCS and SMS through Linq."""

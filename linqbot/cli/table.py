@@ -51,9 +51,6 @@ SECTIONS: Final = (
     ),
 )
 
-SHELLS: Final = ("bash", "zsh", "fish")
-"""The shells that complete command lines of linqbot: see `linqbot.cli.completions`."""
-
 COMMANDS: Final = dict(sorted(each for section in SECTIONS for each in section.commands.items()))
 """Each command of linqbot with its line of help, by name."""
 

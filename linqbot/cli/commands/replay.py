@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import click
 
-from linqbot.cli import completions, logs
+from linqbot.cli import logs
 from linqbot.cli.deliveries import Chat, EventType, Since, Until, deliveries, put_back, refuse_missing, warn_of_old_code
 from linqbot.cli.failure import ReplayFailed
 from linqbot.cli.kit import Arg, Confirm, Json, Opt, Result, StorageUrl
@@ -32,7 +32,7 @@ def replay(
     as_json: Json,
     by: By,
     *,
-    ids: Annotated[tuple[str, ...], Opt("Only this delivery; repeatable.", "--id", complete=completions.dead)],
+    ids: Annotated[tuple[str, ...], Opt("Only this delivery; repeatable.", "--id")],
     chat: Chat = None,
     event_type: EventType = None,
     since: Since = None,

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import click
 
-from linqbot.cli import completions
 from linqbot.cli.deliveries import (
     Chat,
     EventType,
@@ -246,7 +245,7 @@ def _timer(timer: Timer) -> _Row:
 
 
 async def retry(
-    ids: Annotated[tuple[str, ...], Arg("[ID]...", complete=completions.dead, required=False)],
+    ids: Annotated[tuple[str, ...], Arg("[ID]...", required=False)],
     storage: Storage,
     by: By,
     *,

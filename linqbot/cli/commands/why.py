@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import click
 
-from linqbot.cli import completions
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import parse_time, printable, printable_json, printable_lines
 from linqbot.linq.events.lane import EVERY_CHAT
@@ -41,7 +40,7 @@ def _at(value: str) -> float:
 
 
 async def why(
-    who: Annotated[str, Arg("WHO", complete=completions.waiting)],
+    who: Annotated[str, Arg("WHO")],
     storage: Storage,
     *,
     at: Annotated[
