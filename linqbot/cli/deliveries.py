@@ -28,7 +28,6 @@ def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | 
     return value
 
 
-Lane: TypeAlias = Annotated[str | None, Opt("Only this lane, such as c:<chat id>.")]
 Chat: TypeAlias = Annotated[str | None, Opt("Only this chat.")]
 EventType: TypeAlias = Annotated[
     str | None,

@@ -18,7 +18,6 @@ import click
 from linqbot.cli.deliveries import (
     Chat,
     EventType,
-    Lane,
     Since,
     Until,
     act_for_people,
@@ -80,7 +79,6 @@ async def list_(
     *,
     kind: Annotated[_Kind | None, Flags(_FLAGS)] = None,
     chat: Chat = None,
-    lane: Lane = None,
     event_type: EventType = None,
     since: Since = None,
     until: Until = None,
@@ -91,11 +89,11 @@ async def list_(
 
     Name a kind to list it whole. What people wrote is not shown. Works next to a running server.
     """
-    given = {"chat": chat, "lane": lane, "type": event_type, "since": since, "until": until, "handler": handler}
+    given = {"chat": chat, "type": event_type, "since": since, "until": until, "handler": handler}
     used = {name for name, value in given.items() if value is not None}
     if kind is not None and (wrong := sorted(used - _LISTINGS[kind].takes)):
         raise click.UsageError(f"--{wrong[0]} does not go with --{kind}.")
-    selection = Selection(None, since, until, event_type, lane if chat is None else lane_of_chat(chat))
+    selection = Selection(None, since, until, event_type, None if chat is None else lane_of_chat(chat))
     wanted = _Wanted(selection, chat, handler, limit)
     if kind is not None:
         listing = _LISTINGS[kind]
@@ -192,9 +190,9 @@ def _timer_for_people(row: _Row) -> _Row:
 
 
 _LISTINGS: Final = {
-    "deliveries": _Listing(_deliveries, {"chat", "lane", "type"}, "delivery", "No delivery waits."),
-    "dead": _Listing(_dead, {"chat", "lane", "type", "since", "until"}, "dead letter", "There are no dead letters."),
-    "scheduled": _Listing(_scheduled, {"chat", "lane"}, "scheduled send", "Nothing is scheduled.", _timer_for_people),
+    "deliveries": _Listing(_deliveries, {"chat", "type"}, "delivery", "No delivery waits."),
+    "dead": _Listing(_dead, {"chat", "type", "since", "until"}, "dead letter", "There are no dead letters."),
+    "scheduled": _Listing(_scheduled, {"chat"}, "scheduled send", "Nothing is scheduled.", _timer_for_people),
     "questions": _Listing(_questions, {"chat", "handler"}, "open question", "No question is open."),
     "broadcasts": _Listing(_broadcasts, set(), "broadcast", "There are no broadcasts."),
     "ambiguous": _Listing(_ambiguous, set(), "call", "Nothing is ambiguous."),
@@ -251,15 +249,14 @@ async def retry(
     *,
     everything: Annotated[bool, Opt("All dead letters.", "--all")] = False,
     chat: Chat = None,
-    lane: Lane = None,
     event_type: EventType = None,
     since: Since = None,
     until: Until = None,
 ) -> Result:
     """Put dead letters back at the end of their lanes. Messages already sent are not sent again."""
-    selection = Selection(ids or None, since, until, event_type, lane if chat is None else lane_of_chat(chat))
+    selection = Selection(ids or None, since, until, event_type, None if chat is None else lane_of_chat(chat))
     if selection == Selection() and not everything:
-        raise click.UsageError("Say which: ids, --chat, --type, --lane, --since, --until, or --all.")
+        raise click.UsageError("Say which: ids, --chat, --type, --since, --until, or --all.")
     chosen = await storage.replayable(selection, dead_only=True)
     refuse_missing(ids, chosen, "is not a dead letter. See: linqbot waiting list --dead.")
     warn_of_old_code()

@@ -133,7 +133,7 @@ def test_list_shows_waiting_deliveries_and_why_they_wait(folder: Path) -> None:
     rows = data("list", "--deliveries")
     assert [row["state"] for row in rows] == ["retrying", "deferred", "ready"]
     assert rows[0]["received_at"] == iso_time(NOON)
-    assert [row["lane"] for row in data("list", "--deliveries", "--lane", "c:b")] == ["c:b"]
+    assert [row["lane"] for row in data("list", "--deliveries", "--chat", "b")] == ["c:b"]
     assert len(data("list", "--deliveries", "--type", "message.received", "--limit", "2")) == 2
     assert data("list", "--deliveries", "--type", "reaction.added") == []
     assert shown("list", "--deliveries", "--type", "reaction.added") == "No delivery waits.\n"
@@ -230,7 +230,7 @@ def test_retry_puts_back_dead_letters_by_id_or_by_filter() -> None:
     letters = [said(chat=chat) for chat in "aab"]
     stored(*((each, DeadLetter("Boom")) for each in letters))
     assert shown("retry", letters[2].id) == "1 delivery put back.\n"
-    assert data("retry", "--lane", "c:a") == {"retried": 2}
+    assert data("retry", "--chat", "a") == {"retried": 2}
     assert [row["id"] for row in data("list", "--deliveries")] == [letters[2].id, letters[0].id, letters[1].id]
     assert shown("retry", "--all") == "0 deliveries put back.\n"
 
@@ -290,7 +290,7 @@ def test_scheduled_sends_are_shown_without_their_texts_and_cancelled_and_a_timer
     asyncio.run(schedule())
     assert "2096-" in shown("list", "--scheduled")
     assert WORDS not in shown("list", "--scheduled", "--json")
-    assert [row["id"] for row in data("list", "--scheduled", "--lane", "c:b")] == ["schedule"]
+    assert [row["id"] for row in data("list", "--scheduled", "--chat", "b")] == ["schedule"]
     assert "2096-" in shown("cancel", "send", input="n\n", code=1)
     assert data("cancel", "send", "--yes") == {"cancelled": "send"}
     assert "a timer of the kind schedule" in shown("cancel", "schedule", "--yes", code=1)
