@@ -51,7 +51,6 @@ _CANCELLABLE: Final = ("send", "repeat", "stopped")
 """The kinds of timers that are scheduled sends. The others belong to linqbot or to the bot's code."""
 _COUNTS: Final = ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
 _LOOK_EVERY_S: Final = 0.5
-_BAR: Final = 40
 
 
 _Kind: TypeAlias = Literal["deliveries", "dead", "scheduled", "questions", "broadcasts", "ambiguous", "withheld", "log"]
@@ -335,7 +334,6 @@ async def broadcast(
         for title, reasons in (("refused", report.refused), ("failed", report.failed)):
             for reason, count in reasons.items():
                 click.echo(f"{title:<12} {count} × {printable(reason)}")
-        click.echo(_bar(report.broadcast))
         if outcome is not None:
             print_table(people, as_json=False, empty=f"No recipient is {outcome}.")
 
@@ -367,21 +365,3 @@ def _person(recipient: Recipient) -> _Row:
 
 def _without_zeros(row: _Row) -> _Row:
     return {name: value for name, value in row.items() if value != 0}
-
-
-def _bar(broadcast: Broadcast) -> str:
-    """Return a progress bar, with the time that the rest takes at its pace while it is running."""
-    reached = broadcast.people - broadcast.pending
-    share = reached / broadcast.people if broadcast.people else 1.0
-    full = int(share * _BAR)
-    left = ""
-    if broadcast.status == "running" and broadcast.pending:
-        left = f", {_duration(broadcast.pending / broadcast.per_minute * 60)} left"
-    return f"[{'#' * full}{'-' * (_BAR - full)}] {reached} of {broadcast.people}{left}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{max(1, round(seconds))} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

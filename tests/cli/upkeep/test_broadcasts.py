@@ -99,10 +99,10 @@ def test_list_shows_the_newest_first(path: Path) -> None:
     assert len(table) == 3
 
 
-def test_show_prints_the_counts_the_reasons_and_a_bar(path: Path) -> None:
+def test_show_prints_the_counts_and_the_reasons(path: Path) -> None:
     shown = run("broadcast", "july").output
     assert "refused      2 × 403/2026: blocked\n" in shown
-    assert "[####################--------------------] 4 of 8, 12 s left\n" in shown
+    assert "pending      4\n" in shown
     assert "cancelled" not in shown
     assert PEOPLE[1] not in shown
 
@@ -131,8 +131,6 @@ def test_a_paused_broadcast_can_be_resumed_and_cancelled(path: Path) -> None:
     assert run("cancel", "july", input="n\n").exit_code != 0
     cancelled = json.loads(run("cancel", "july", "--yes", "--json").output)
     assert (cancelled["status"], cancelled["cancelled"], cancelled["pending"]) == ("cancelled", 4, 0)
-    shown = run("broadcast", "july").output
-    assert "[########################################] 8 of 8\n" in shown
     assert "Only one that is paused" in run("broadcast", "july", "--resume").stderr
 
 
