@@ -6,7 +6,6 @@ So the line that still runs after some seconds is logged.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import inspect
@@ -27,8 +26,8 @@ from linqbot import tracebacks
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.opt_out import own_opt_outs
-from linqbot.bot.router import Router, written_calls
-from linqbot.errors import BotError, LinqbotError, NoBot
+from linqbot.bot.router import Router
+from linqbot.errors import LinqbotError, NoBot
 from linqbot.frames import authors_frame, authors_place_of_thread
 from linqbot.linq.rules.message import OFFER_OTHERS
 from linqbot.nearest import suggestion
@@ -104,32 +103,12 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
     if name:
         if name not in bots:
             raise NoBot(f"{target} has no Bot called {name!r}. {_available(bots, name, vars(module).get(name))}")
-        return _checked(bots[name])
+        return bots[name]
     if len({id(bot) for bot in bots.values()}) == 1:
-        return _checked(next(iter(bots.values())))
+        return next(iter(bots.values()))
     if not bots:
         raise NoBot(f"{target} has no Bot at its top level. Add: bot = Bot()")
     raise NoBot(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
-
-
-def _checked(bot: Bot) -> Bot:
-    """Return a bot whose broadcasts have possible names, as far as these are written out in the modules of its handlers.
-
-    Otherwise the first broadcast would be the first to say so, when a person waits for an answer.
-    """
-    for call, _, at in written_calls(bot):
-        if ast.unparse(call.func).endswith(".bot.broadcast"):
-            from linqbot.features.schedules import check_name
-
-            for written in (each.value for each in call.keywords if each.arg == "name"):
-                parts = written.values if isinstance(written, ast.JoinedStr) else [written]
-                # The values in an f-string are not known.
-                name = "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in parts)
-                try:
-                    check_name(name, "broadcast")
-                except BotError as error:
-                    raise BotError(f"{at}: {error}") from None
-    return bot
 
 
 @contextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import linecache
 import threading
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -178,27 +176,3 @@ def test_a_file_that_does_not_end_loading_is_reported_with_the_line_that_runs(
     assert (failed["status"], failed["file"], failed["line"]) == ("failed", "waits.py", 1)
     assert BotReport.model_validate(failed)
     assert "at=waits.py:1" in capsys.readouterr().out.replace("'", "")
-
-
-def test_an_impossible_name_of_a_broadcast_is_an_error_when_the_bot_is_loaded(tmp_path: Path) -> None:
-    file = tmp_path / "broadcasting.py"
-    for name, is_possible in {
-        '"july"': True,
-        "message.id": True,
-        'f"news-{message.id}"': True,
-        'f"news {message.id}"': False,
-    }.items():
-        file.write_text(
-            "from linqbot import Bot\n"
-            "bot = Bot()\n"
-            "@bot.on_message('news')\n"
-            "async def news(message, ctx):\n"
-            f"    await ctx.bot.broadcast([], 'News!', name={name})\n"
-        )
-        linecache.clearcache()
-        with (
-            nullcontext()
-            if is_possible
-            else pytest.raises(BotError, match=r"broadcasting\.py:5: 'news x' cannot be the name")
-        ):
-            load_bot(str(file))
