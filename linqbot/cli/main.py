@@ -99,7 +99,6 @@ class Commands(ListedGroup):
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Run a command line and end the process. An error is printed by `linqbot.cli.failure`."""
-        _open_closed_streams()
         arguments = sys.argv[1:] if args is None else list(args)
         extra["standalone_mode"] = False
         # See https://no-color.org. click knows neither.
@@ -135,20 +134,6 @@ def main(ctx: click.Context) -> None:
     """Chatbots on iMessage, RCS and SMS through Linq."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
-
-
-def _open_closed_streams() -> None:
-    """Connect standard streams that are closed, as after `linqbot serve bot.py <&- >&- 2>&-`, with the null device.
-
-    Otherwise the next files and sockets get their numbers, and libuv aborts the process when it closes such a socket.
-    """
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
-        if getattr(sys, name) is None:
-            try:
-                os.fstat(number)
-            except OSError:
-                os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - open until the process ends
 
 
 def _module(name: str) -> ModuleType:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -25,7 +23,6 @@ from click.testing import CliRunner
 from emulator_control import ANN, replies, text
 from fake_api import FakeApi
 from loader import Connection
-from patience import PATIENCE_S
 from ports import free_port
 from signed import linq
 
@@ -224,33 +221,6 @@ def test_an_echo_bot_that_has_answered_a_message_has_imported_nothing_that_few_b
 
     (line,) = [line for line in asyncio.run(first_answer()).splitlines() if line.startswith("imported")]
     assert RARE & set(line.split()) == set()
-
-
-@pytest.mark.slow
-@pytest.mark.process
-def test_a_server_runs_without_standard_streams(tmp_path: Path, port: int) -> None:
-    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
-    environ = ALONE | {"LINQBOT_STORAGE": "memory://", "LINQBOT_DRAIN_S": "1"}
-    command = f'exec "$0" -m linqbot serve bot.py --port {port} <&- >&- 2>&-'
-    server = subprocess.Popen(["/bin/sh", "-c", command, sys.executable], cwd=tmp_path, env=os.environ | environ)
-    try:
-        for _ in range(3):
-            end = time.monotonic() + PATIENCE_S
-            while not _is_up(port):
-                assert server.poll() is None
-                assert time.monotonic() < end
-        server.terminate()
-        assert server.wait(PATIENCE_S) == 0
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _is_up(port: int) -> bool:
-    try:
-        return is_ready(port)
-    except httpx.TransportError:
-        return False
 
 
 @pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder in which even root cannot create a file")
