@@ -16,6 +16,7 @@ import click
 
 from linqbot.cli.output import is_dumb, printable_json, printable_lines
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, RuleBroken
+from linqbot.frames import authors_frame
 from linqbot.ops.explanations import first_sentence, of_error
 
 
@@ -122,9 +123,6 @@ def _of_linqbot_error(error: LinqbotError) -> CommandFailure:
 
 def _at_its_place(what: str, error: LinqbotError) -> str:
     """Begin a sentence with the line of the author's code that caused the error, such as a wrong filter."""
-    # Imported late: after Ctrl-C in the middle of an import of asyncio, asyncio cannot be imported, and this module must.
-    from linqbot.frames import authors_frame
-
     frame = authors_frame(error)
     if frame is None or "\n" in what:
         return what
