@@ -97,9 +97,6 @@ def check(
             metavar="CHECK",
         ),
     ] = (),
-    private_ca: Annotated[
-        bool, Opt("This is a rehearsal: accept a certificate of a private authority. Linq does not.")
-    ] = False,
 ) -> Result:
     """Check everything that a bot needs to go live: token, lines, subscriptions, secret, clock, address, storage.
 
@@ -121,7 +118,7 @@ def check(
     except LinqbotError as error:
         report(failure("settings", "LQB6001", str(error)).with_fix({}))
     else:
-        _check(file, settings, asked, only or tuple(_CHECKS), report, private_ca=private_ca)
+        _check(file, settings, asked, only or tuple(_CHECKS), report)
     fails = any(finding.status == "failure" for finding in found)
     return Result([_row(finding) for finding in found], partial(_print_summary, found), exit_code=int(fails))
 
@@ -132,8 +129,6 @@ def _check(
     url: str | None,
     names: Sequence[_Name],
     report: Callable[[Finding], None],
-    *,
-    private_ca: bool,
 ) -> None:
     # Before there is an event loop: a bot's file may run one of its own while it is imported.
     if "plugins" in names:
@@ -142,7 +137,7 @@ def _check(
     quick = [name for name in _CHECKS if name in names]
     if quick:
         handled = _handled(file, settings, report)
-        asyncio.run(_examine(quick, settings, report, handled=handled, file=file, url=url, private_ca=private_ca))
+        asyncio.run(_examine(quick, settings, report, handled=handled, file=file, url=url))
     if "rows" in names:
         for finding in _rows(settings):
             report(finding.with_fix({}))
@@ -222,7 +217,6 @@ async def _examine(
     handled: Handled | None,
     file: str | None,
     url: str | None,
-    private_ca: bool,
 ) -> None:
     async with AsyncExitStack() as stack:
         client: Client | None = None
@@ -233,7 +227,7 @@ async def _examine(
                 )
             except LinqbotError as error:
                 report(failure("token", "LQB6001", str(error)).with_fix({}))
-        context = DoctorContext(settings, client, handled, file, url, allows_private_ca=private_ca)
+        context = DoctorContext(settings, client, handled, file, url)
         checks: dict[str, Check] = {name: partial(_CHECKS[name], context) for name in names}
         async for findings in examine(checks, within_s=WITHIN_S):
             for finding in findings:

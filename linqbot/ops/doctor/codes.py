@@ -203,8 +203,9 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6061": DoctorCode(
         "The public address has no valid certificate.",
-        "The certificate has expired, is for another name, is not signed by a known authority, or is served without"
-        " its intermediate certificates. For a rehearsal with a private authority, SSL_CERT_FILE names its certificate.",
+        "The certificate has expired, is for another name, is served without its intermediate certificates, or is signed"
+        " by a private authority, such as a proxy's own. A company's proxy that inspects outgoing traffic has the same"
+        " effect: then check from another network.",
         "Linq does not deliver to it. Get a certificate of a public authority for exactly this name, and serve it with"
         " the whole chain.",
     ),
@@ -237,15 +238,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "The public address accepts requests without a valid signature.",
         "Another program there answers every request with 200, so deliveries would be lost.",
         "This is not linqbot, which verifies every signature. Let the address lead to: linqbot serve {file}",
-    ),
-    "LQB6068": DoctorCode(
-        "The certificate of the public address is signed by a private authority, which Linq does not trust.",
-        "A proxy made it itself, as Caddy does for localhost and with the option tls internal; or a company's own authority signed"
-        " it. Programs on this machine may trust that authority; Linq trusts public ones only. A company's proxy that"
-        " inspects outgoing traffic has the same effect: then check from another network.",
-        "Linq does not deliver to it. Get a certificate from a public authority, such as Let's Encrypt. If this is a"
-        " rehearsal with the emulator, name the authority's certificate in SSL_CERT_FILE, and run: linqbot check"
-        " --private-ca",
     ),
     "LQB6070": DoctorCode(
         "The bot at the public address has another signing secret.",

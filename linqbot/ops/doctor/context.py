@@ -36,7 +36,6 @@ class DoctorContext:
     handled: Handled | None  # event types that the bot handles; None if no file was given or it cannot be loaded
     file: str | None  # the bot's file, as given on the command line
     url: str | None  # the address given with `--url`, if any
-    allows_private_ca: bool = False  # this is a rehearsal: a certificate of a private authority is no problem
     # Seconds by which Linq's clock is ahead of this machine's, from its latest response; None before the first.
     skew_s: float | None = None
     _asked: dict[str, asyncio.Future[Any]] = field(default_factory=dict)

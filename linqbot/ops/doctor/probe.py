@@ -27,7 +27,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import certifi
@@ -50,11 +50,8 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 TIMEOUT_S: Final = 10.0
 """Linq waits no longer either."""
 
-SELF_SIGNED: Final = frozenset({18, 19})
-"""OpenSSL's codes for a certificate that signs itself, alone or at the end of the chain."""
-
-INCOMPLETE: Final = frozenset({20, 21})
-"""OpenSSL's codes for a chain that does not lead to a known authority."""
+UNKNOWN: Final = frozenset({18, 19, 20, 21})
+"""OpenSSL's codes for a certificate that signs itself, and for a chain that does not lead to a known authority."""
 
 E = TypeVar("E", bound=BaseException)
 
@@ -73,9 +70,6 @@ class Trouble:
 class Certificate:
     begins: datetime  # from here to `ends` it is valid
     ends: datetime
-    # Name of the private authority that signed it, which this machine trusts and Linq does not; None if a public
-    # authority did.
-    private_authority: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +80,35 @@ class Probed:
     certificate: Certificate | None = None  # None without TLS
 
 
-async def confirm(url: str, secret: str, *, known: Sequence[str] = ()) -> Probed:
+async def confirm(
+    url: str, secret: str, *, known: Sequence[str] = (), authorities: ssl.SSLContext | None = None
+) -> Probed:
     """Check that the bot at `url` accepts an event signed with `secret`, and refuses one signed with another secret.
 
     Return the result for `secret`, unless the other event already showed a problem.
     """
-    stranger = await probe(url, random_secret(), known=[secret, *known])
+    stranger = await probe(url, random_secret(), known=[secret, *known], authorities=authorities)
     if stranger.trouble is None:
         return replace(stranger, trouble=Trouble("LQB6067", "It accepts an event signed with a random secret."))
-    return await probe(url, secret, known=known) if stranger.trouble.code == "LQB6070" else stranger
+    if stranger.trouble.code != "LQB6070":
+        return stranger
+    return await probe(url, secret, known=known, authorities=authorities)
 
 
-async def probe(url: str, secret: str, *, known: Sequence[str] = (), event_id: str | None = None) -> Probed:
+async def probe(
+    url: str,
+    secret: str,
+    *,
+    known: Sequence[str] = (),
+    event_id: str | None = None,
+    authorities: ssl.SSLContext | None = None,
+) -> Probed:
     """Send one event to `url`, signed with `secret`.
-
-    A certificate of a private authority that this machine trusts is accepted, and reported in the result.
 
     Args:
         known: Secrets that the bot may know. They show the bot that an event which it refuses is a test.
         event_id: Id of the event; a new one without it. The bot drops a second event with the same id as a duplicate.
+        authorities: Those whose certificates are accepted; None is the public ones only, as Linq does.
     """
     event_id = event_id or str(uuid.uuid4())
     body = _body(event_id)
@@ -120,13 +124,7 @@ async def probe(url: str, secret: str, *, known: Sequence[str] = (), event_id: s
     }
     started, certificate = time.perf_counter(), None
     try:
-        try:
-            answer, certificate = await _post(url, body, headers, public_authorities())
-        except httpx.ConnectError as error:
-            if _certificate_error(error) is None:
-                raise
-            # Nothing was sent: the connection ended before the request.
-            answer, certificate = await _post(url, body, headers, _authorities_of_this_machine(), is_private=True)
+        answer, certificate = await _post(url, body, headers, authorities or public_authorities())
         trouble = _trouble(answer, body, now)
     except httpx.TransportError as error:
         trouble = _unreachable(error)
@@ -134,7 +132,7 @@ async def probe(url: str, secret: str, *, known: Sequence[str] = (), event_id: s
 
 
 async def _post(
-    url: str, body: bytes, headers: dict[str, str], authorities: ssl.SSLContext, *, is_private: bool = False
+    url: str, body: bytes, headers: dict[str, str], authorities: ssl.SSLContext
 ) -> tuple[httpx.Response, Certificate | None]:
     # Linq delivers over the internet, so the environment's proxies are used, but not for this machine itself.
     env = not is_loopback(urlsplit(url).hostname or "")
@@ -142,7 +140,7 @@ async def _post(
         httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=env, verify=authorities) as http,
         http.stream("POST", url, content=body, headers=headers) as answer,
     ):
-        return answer, _certificate(answer, is_private=is_private)
+        return answer, _certificate(answer)
 
 
 @functools.cache
@@ -152,11 +150,6 @@ def public_authorities() -> ssl.SSLContext:
     `SSL_CERT_FILE` and the store of this machine may name private ones too.
     """
     return ssl.create_default_context(cafile=certifi.where())
-
-
-def _authorities_of_this_machine() -> ssl.SSLContext:
-    """Return a context that trusts the store of this machine, and `SSL_CERT_FILE` and `SSL_CERT_DIR` if they are set."""
-    return ssl.create_default_context()
 
 
 def _body(event_id: str) -> bytes:
@@ -213,15 +206,12 @@ def _apart(by_s: float) -> str:
 
 
 def _unreachable(error: httpx.TransportError) -> Trouble:
-    if (refused := _certificate_error(error)) is not None:
-        if refused.verify_code in SELF_SIGNED:
-            return Trouble(
-                "LQB6068",
-                f"Its certificate is signed by a private authority, which Linq does not trust: {refused.verify_message}.",
-            )
+    if (refused := _cause(error, ssl.SSLCertVerificationError)) is not None:
         why = f"Its certificate is not valid: {refused.verify_message}."
-        if refused.verify_code in INCOMPLETE:
-            why += " A private authority signed it, or intermediate certificates are missing."
+        if refused.verify_code in UNKNOWN:
+            why += (
+                " A private authority signed it, which Linq does not trust, or intermediate certificates are missing."
+            )
         return Trouble("LQB6061", why)
     if (broken := _cause(error, ssl.SSLError)) is not None:
         return Trouble("LQB6061", f"No TLS connection could be made: {broken.reason or type(broken).__name__}.")
@@ -230,31 +220,20 @@ def _unreachable(error: httpx.TransportError) -> Trouble:
     return Trouble("LQB6060", f"The connection failed ({type(error).__name__}).")
 
 
-def _certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
-    return _cause(error, ssl.SSLCertVerificationError)
-
-
 def _cause(error: BaseException | None, kind: type[E]) -> E | None:
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
 
 
-def _certificate(answer: httpx.Response, *, is_private: bool) -> Certificate | None:
+def _certificate(answer: httpx.Response) -> Certificate | None:
     stream = answer.extensions.get("network_stream")
     tls = stream.get_extra_info("ssl_object") if stream is not None else None
     shown = tls.getpeercert() if tls is not None else None
     if not shown or "notAfter" not in shown:
         return None
-    begins, ends = (
-        datetime.fromtimestamp(ssl.cert_time_to_seconds(shown[name]), UTC) for name in ("notBefore", "notAfter")
-    )
-    return Certificate(begins, ends, _issuer(shown) if is_private else None)
-
-
-def _issuer(shown: dict[str, Any]) -> str:
-    names = {name: value for part in shown.get("issuer", ()) for name, value in part}
-    return str(names.get("commonName") or names.get("organizationName") or "without a name")
+    times = (ssl.cert_time_to_seconds(shown[name]) for name in ("notBefore", "notAfter"))
+    return Certificate(*(datetime.fromtimestamp(at, UTC) for at in times))
 
 
 _MOST_BYTES: Final = 4096

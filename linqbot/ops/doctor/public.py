@@ -52,13 +52,13 @@ async def _reached(context: DoctorContext, url: str, arrivals: Arrivals | None) 
     """
     secret = await _secret(context, url)
     if secret is None:
-        return _without_secret(context, url, await probe(url, random_secret()))
+        return _without_secret(url, await probe(url, random_secret()))
     known = context.secrets()
     first = await confirm(url, secret, known=known)
     again = None
     if first.trouble is None:
         again = await probe(url, secret, known=known, event_id=first.delivery_id.removeprefix(PROBE_ID))
-    findings = _certificate(context, url, first)
+    findings = _certificate(url, first)
     trouble = first.trouble or (again.trouble if again else None)
     if trouble is not None:
         what = f"{address(url)}: {trouble.what}"
@@ -81,9 +81,9 @@ def _stood_in(settings: Settings, *, has_arrived: bool) -> str:
     return f"The doctor stood in for the bot on {_listens(settings)}, and the event did not arrive there."
 
 
-def _without_secret(context: DoctorContext, url: str, probed: Probed) -> list[Finding]:
+def _without_secret(url: str, probed: Probed) -> list[Finding]:
     """Report what can be seen without a secret: a bot that refuses an event with an unknown signature is reachable."""
-    trouble, certificate = probed.trouble, _certificate(context, url, probed)
+    trouble, certificate = probed.trouble, _certificate(url, probed)
     if trouble is not None and trouble.code == "LQB6070":
         there = f"The way to {address(url)} is open. There is no secret to sign a test event with."
         return [*certificate, Finding("delivery", "skipped", there)]
@@ -151,18 +151,13 @@ def _listens(settings: Settings) -> str:
     return f"{host}:{settings.port}"
 
 
-def _certificate(context: DoctorContext, url: str, probed: Probed) -> list[Finding]:
+def _certificate(url: str, probed: Probed) -> list[Finding]:
     one = probed.certificate
     if one is None:
         return []
     host, left = urlsplit(url).hostname, one.ends - datetime.now(UTC)
     days = f"{left.days} days" if left.days > 1 else f"{max(0, left // timedelta(hours=1))} hours"
     what = f"{host}: valid until {one.ends:%Y-%m-%d %H:%M} UTC, for {days}."
-    if one.private_authority is not None:
-        signed = f"{host}: signed by a private authority ({one.private_authority}), which Linq does not trust."
-        if not context.allows_private_ca:
-            return [failure("certificate", "LQB6068", signed)]
-        what = f"{what} {signed} --private-ca allows that, for a rehearsal."
     if left < min(timedelta(days=CERTIFICATE_DAYS), (one.ends - one.begins) * CERTIFICATE_SHARE):
         return [warning("certificate", "LQB6065", what)]
     return [ok("certificate", what)]

@@ -319,42 +319,19 @@ def tls(authority: trustme.CA, ends: datetime | None = None) -> ssl.SSLContext:
     return context
 
 
-def test_an_untrusted_certificate_and_one_of_a_private_authority_are_found(
+def test_a_certificate_of_a_private_authority_is_found_also_if_this_machine_trusts_it(
     practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     authority = trustme.CA(organization_name="Our Own")
-    with proxying(Crooked(f"http://127.0.0.1:{practice.port}"), tls=tls(authority)) as proxy:
-        practice.sync(proxy.url)
-        unknown = practice.doctor()
-        assert problems(unknown) == ["failure LQB6061"]
-        assert "A private authority signed it, or" in the(unknown, "LQB6061").what
-        assert problems(practice.doctor("--private-ca")) == ["failure LQB6061"]
-        # This machine trusts it now, and Linq does not.
-        authority.cert_pem.write_to_path(practice.folder / "authority.pem")
-        monkeypatch.setenv("SSL_CERT_FILE", str(practice.folder / "authority.pem"))
-        findings = practice.doctor()
-        assert problems(findings) == ["failure LQB6068"]
-        assert "signed by a private authority (Our Own), which Linq does not trust" in the(findings, "LQB6068").what
-        assert "linqbot check --private-ca" in the(findings, "LQB6068").fix
-        rehearsal = practice.doctor("--private-ca")
-        assert problems(rehearsal) == []
-        assert "Linq does not trust" in next(each.what for each in rehearsal if each.check == "certificate")
-
-
-def test_a_chain_that_ends_in_a_certificate_which_signs_itself_is_of_a_private_authority(practice: Practice) -> None:
-    authority = trustme.CA()
+    authority.cert_pem.write_to_path(practice.folder / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(practice.folder / "authority.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    leaf = authority.issue_cert("127.0.0.1")
-    chain = practice.folder / "chain.pem"
-    chain.write_bytes(b"".join(blob.bytes() for blob in (*leaf.cert_chain_pems, authority.cert_pem)))
-    leaf.private_key_pem.write_to_path(practice.folder / "key.pem")
-    context.load_cert_chain(chain, practice.folder / "key.pem")
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     with proxying(Crooked(f"http://127.0.0.1:{practice.port}"), tls=context) as proxy:
         practice.sync(proxy.url)
         findings = practice.doctor()
-    assert problems(findings) == ["failure LQB6068"]
-    assert "signed by a private authority, which Linq does not trust" in the(findings, "LQB6068").what
+    assert problems(findings) == ["failure LQB6061"]
+    assert "A private authority signed it, which Linq does not trust, or" in the(findings, "LQB6061").what
 
 
 @pytest.mark.parametrize(
