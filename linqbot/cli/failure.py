@@ -51,21 +51,11 @@ class NotAccepted(LinqbotError):
     lqb = "LQB2004"
 
 
-class ReplayFailed(LinqbotError):
-    """A handler raised an error while `linqbot replay` ran it on a stored delivery. Nothing was sent.
-
-    Why: The handler fails on this delivery, perhaps as it did the first time; or it asks Linq, which needs `--reads`.
-    To do: Read the traceback above, correct the handler, and replay again.
-    """
-
-    lqb = "LQB5003"
-
-
 class DeployDiffers(LinqbotError):
     """New code does other things than what was done for the same deliveries, or it fails. Nothing was sent.
 
-    Why: `linqbot replay --against` ran the new code on deliveries that were handled, and compared. Or none of them
-        could be compared.
+    Why: `linqbot replay` ran the code on deliveries that were handled, and compared. Or none of them could be
+        compared.
     To do: Read the groups above; `--diff` shows what differs. If the differences are meant, `--allow-different` lets only
         failures count.
     """

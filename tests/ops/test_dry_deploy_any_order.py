@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dry_deploys import Day, replayed
+from dry_deploys import Day
 from fakes import CHAT, tapback
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -102,10 +102,6 @@ def test_any_conversation_is_the_same_with_its_code_and_differs_where_new_code_d
             report = await day.compared(deciding("Fish.", question, tapbacks_aside=tapbacks_aside))
             assert {group.cause for group in report.groups} <= {"other words in a message"}
             assert report.differing == sum(text.startswith("Soup.") for text in day.said)
-            if not {"timeout", "fail", "help"} & {step for step, _ in steps}:  # no dry run shows how these end
-                made = [(call.body or {})["message"]["parts"] for each in await replayed(day) for call in each.calls]
-                by_handlers = [text for text in day.said if not text.startswith("Please answer")]
-                assert sorted(parts[0]["value"] for parts in made) == sorted(by_handlers)
 
     with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
         asyncio.run(check(Path(folder)))

@@ -16,7 +16,6 @@ from linqbot.bot.bot import Bot
 from linqbot.linq.events.delivery import Delivery
 from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_deploy import Group, Report, dry_deploy
-from linqbot.ops.dry_runs.dry_run import DryRun, Simulation
 from linqbot.plugins.loading import load
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -116,15 +115,3 @@ def texts(group: Group) -> list[tuple[str | None, str | None]]:
         (change.before.shown if change.before else None, change.after.shown if change.after else None)
         for change in group.examples[0].changes
     ]
-
-
-async def replayed(day: Day) -> list[Simulation]:
-    """Replay every delivery that is kept, as the command does. Nothing reaches Linq, which is checked."""
-    made = len(day.linq.calls)
-    selection = Selection(since=0.0)
-    chosen = await chosen_turns(day.storage, selection, looked=lambda done, of: None)
-    dry = DryRun(day.bot, day.linq.client, day.storage, chosen, reads=False, plugins=load(day.bot.plugins))
-    ids = await day.storage.replayable(selection)
-    found = [each async for each in dry.replay(ids)]
-    assert len(day.linq.calls) == made
-    return found

@@ -1,4 +1,4 @@
-"""The dry deploy of `linqbot replay --against`: compare what was done with what new code would do, and print it.
+"""The dry deploy of `linqbot replay`: compare what was done with what new code would do, and print it.
 
 The work is in `ops/dry_runs/`. Texts of the bot are printed with `--diff` only: they may quote what people wrote.
 """
@@ -24,10 +24,9 @@ from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.ops.bot_file import no_file
-from linqbot.ops.dry_runs.chosen_turns import ChosenTurns, chosen_turns
+from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_deploy import KINDS, NEEDS_PRESENT, Change, Compared, Group, Report, dry_deploy, loaded
 from linqbot.settings import Settings, from_env
-from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
 
 _NOTHING = (
@@ -89,7 +88,8 @@ async def _report(comparison: Comparison, settings: Settings) -> Report:
         open_configured_storage(settings.storage) as storage,
         Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
     ):
-        chosen = await choose(storage, comparison.selection, limit=comparison.limit)
+        with share_bar("Looking for conversations") as looked:
+            chosen = await chosen_turns(storage, comparison.selection, limit=comparison.limit, looked=looked)
         missing = sorted(set(comparison.selection.ids or ()) - set(await storage.replayable(comparison.selection)))
         if missing:
             raise ConfigError(f"{missing[0]} cannot be compared: it is still waiting, or is not kept.")
@@ -112,12 +112,6 @@ async def _report(comparison: Comparison, settings: Settings) -> Report:
             f"No handler {comparison.handler} took or takes one of the {_turns(len(chosen.ids))}. Give the name of its function."
         )
     return report
-
-
-async def choose(storage: Storage, selection: Selection, *, limit: int | None = None) -> ChosenTurns:
-    """Choose the turns to run again, with a progress bar; see `chosen_turns`."""
-    with share_bar("Looking for conversations") as looked:
-        return await chosen_turns(storage, selection, limit=limit, looked=looked)
 
 
 def _why_it_fails(report: Report, new: str, *, allow_different: bool) -> str | None:
@@ -153,16 +147,12 @@ def _print(comparison: Comparison, report: Report, *, with_texts: bool) -> None:
     for group in report.groups:
         _print_group(group, with_texts=with_texts)
     hints = []
-    failing = next((group for group in report.groups if group.kind == "new failure"), None)
-    if failing is not None:
-        shown = failing.examples[0].delivery_id
-        if report.has_start_handlers:
-            hints.append("Functions of @bot.on_start do not run in a dry deploy: what they prepare is missing.")
-        hints.append(f"To see a traceback: linqbot replay {comparison.new} --id {shown}")
+    if report.failing and report.has_start_handlers:
+        hints.append("Functions of @bot.on_start do not run in a dry deploy: what they prepare is missing.")
     if comparison.present is None and any(group.cause.endswith(NEEDS_PRESENT) for group in report.groups):
         hints.append(f"To run the present bot too, name it: linqbot replay bot.py --against {comparison.new} …")
     if not with_texts and any(group.examples[0].changes or group.examples[0].failure for group in report.groups):
-        hints.append("To see the texts of then and now, which may quote people: --diff")
+        hints.append("To see tracebacks, and the texts of then and now, which may quote people: --diff")
     click.echo("".join(f"\n{hint}" for hint in hints), nl=bool(hints))
 
 
@@ -179,8 +169,8 @@ def _print_group(group: Group, *, with_texts: bool) -> None:
 
 def _lines(one: Compared) -> Iterator[tuple[str, str | None]]:
     """Yield the lines that show an example, each with its colour."""
-    if one.failure is not None and one.failure.message:
-        yield f"{one.failure.kind}: {one.failure.message}", None
+    for line in () if one.failure is None else one.failure.traceback.splitlines():
+        yield line, None
     if one.is_against_present:
         yield "(- is what the present bot does today: the record differs, as state or time has changed)", None
     for change in one.changes:

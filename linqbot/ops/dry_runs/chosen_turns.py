@@ -105,7 +105,6 @@ _MOST_CONVERSATIONS: Final = 10_000
 class ChosenTurns:
     ids: Sequence[str]  # the ids of their deliveries, in the order in which these were accepted
     answers: int  # the number of chosen deliveries that are part of the turn of an earlier one
-    answered: Mapping[str, str]  # for each of these that answered a question, the id of the earlier one
     _storage: Storage
     _open: dict[str, list[OpenThen]]
     _failed: Mapping[str, Failed]
@@ -163,9 +162,7 @@ async def chosen_turns(
     parts = {each for each in meant if each in answered or _is_spent_order(each, failed)}
     roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
     kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
-    return ChosenTurns(
-        kept, len(parts), {each: answered[each] for each in parts if each in answered}, storage, lanes, failed
-    )
+    return ChosenTurns(kept, len(parts), storage, lanes, failed)
 
 
 async def _failed(storage: Storage) -> dict[str, Failed]:
@@ -173,7 +170,7 @@ async def _failed(storage: Storage) -> dict[str, Failed]:
     for conversation in await storage.conversations(limit=_MOST_CONVERSATIONS):
         question = OpenQuestion.model_validate_json(conversation.question)
         if conversation.status == "failed" and question.failed_by is not None:
-            found[conversation.id] = Failed(question.n, question.failed_by, conversation.handler)
+            found[conversation.id] = Failed(question.n, question.failed_by)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from pydantic_core import from_json
 
@@ -14,19 +14,18 @@ from linqbot.engine.slots import OUTSIDE_FIRST, is_outside_of_answer, outside_of
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Suspended
 from linqbot.features.asking.records import AskRecord
-from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn, calls_of, joined_streams, of_call, of_entry
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
+from linqbot.tracebacks import folded
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
     kind: str  # the name of its class
     at: str  # `file:line` of the author's code
-    message: str = field(repr=False, compare=False)  # its message, which may quote a person's words
+    traceback: str = field(repr=False, compare=False)  # may quote a person's words; empty if it is not kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +62,19 @@ class DryTurn:
         self.made: list[JournalEntry | NewBroadcast] = []
         self.sent: set[str] = set()  # the ids of the messages on record that it has sent again
         self.sends: list[Timer] = []  # The timers of its scheduled sends. Set at the end.
-        self.begun: list[Broadcast] = []  # The broadcasts that it begins, in order. Set at the end.
-        # What is not on record, so that the run has ended; None if nothing was missing. `missing_step` is the name if
-        # it is a step, and `missing_read` that of the call if it can be read from Linq.
-        self.missing: str | None = None
-        self.missing_step: str | None = None
-        self.missing_read: str | None = None
+        self.missing: str | None = (
+            None  # What is not on record, so that the run has ended; None if nothing was missing.
+        )
         # See `RunResult`.
         self.doubts: list[str] = []
         self.past: list[str] = []
         self.ctx: TurnContext | None = None  # the context of its handler; None as long as there is none
         self.error: BaseException | None = None  # the error that ended it; None if there is none
-        self.is_answer = False  # True if its event would answer that question, so that no handler takes it
-        # The conversation whose open question its event concerns; None if it concerns none.
-        self.asker: Conversation | None = None
-        # Why it ended with an open question: no answer is on record, or the new code refuses that; None if it did not.
-        self.waits: Literal["unanswered", "refused"] | None = None
         self.answered_by = ""  # the id of the delivery that ended the last question then
         self.questions = turn.questions
         self._steps = turn.steps
         self._used: set[str] = set()
         self._is_over = False
-
-    def cut_read(self, call: str, what: str, now: str) -> NoReturn:
-        """End the run, because something that can be read from Linq is not on record."""
-        self.missing_read = self.missing_read or call
-        self.cut(f"{what} (with --reads, {now} now)")
 
     def cut(self, what: str) -> NoReturn:
         self.missing = self.missing or what
@@ -122,7 +108,6 @@ class DryTurn:
     def recall_step(self, name: str, journal: TurnJournal) -> Any:
         """Return the result of a step on record, and note the calls that it made and scheduled then."""
         if (entry := self.step_on_record(name, journal)) is None:
-            self.missing_step = self.missing_step or name
             self.cut(f"the step {name!r}")
         self._used.add(name)
         digest = step_digest(name)
@@ -162,11 +147,7 @@ class DryTurn:
     def _failure(self, error: BaseException) -> RunFailure:
         ctx = self.ctx
         failed = TurnFailure(error, at=ctx.stuck_at if ctx else None, handler_at=ctx.handler_at if ctx else None)
-        try:
-            message = str(error)
-        except Exception:  # noqa: BLE001 - the text of an exception is code of its author
-            message = ""
-        return RunFailure(type(error).__name__, failed.place, message)
+        return RunFailure(type(error).__name__, failed.place, folded(error))
 
 
 def _of_broadcast(new: NewBroadcast) -> ComparedCall:

@@ -176,7 +176,6 @@ class RecordedTurn:
 class Failed(NamedTuple):
     n: int  # the number of the question
     answer: str  # the id of the dead letter that answered it
-    handler: str
 
 
 async def turn_on_record(

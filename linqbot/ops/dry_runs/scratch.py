@@ -84,10 +84,9 @@ class Scratch(MemoryStorage):
         asks = (record_of(entry) for entry in entries if entry.safety == "ask")
         asked = next(each for each in asks if each.n == question.n)
         record = run.answered(asked)
-        run.waits = "refused" if question.n in self._ended else "unanswered"
         if record is None or record.outcome is None or question.n in self._ended:
             return None
-        run.waits, record.is_used = None, True
+        record.is_used = True
         self._ended.add(question.n)
         await self._show(record.n)
         at = record.outcome.get("at", self._clock.now())

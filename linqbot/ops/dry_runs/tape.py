@@ -34,8 +34,6 @@ _is_read_of_bot: ContextVar[bool] = ContextVar("linqbot_is_read_of_bot", default
 UPLOAD: Final = "attachments.create"
 """The call that makes room for a file. Its safety class is that of a read, because repeating it is harmless."""
 
-NO_READS: Final = "A dry run does not ask Linq and fetches nothing. Allow it with --reads."
-
 UPLOADED: Final = "00000000-0000-4000-8000-000000000000"
 """The id of every file. Nothing is uploaded."""
 _ADDRESS: Final = f"https://uploads.invalid/{UPLOADED}"
@@ -95,7 +93,7 @@ class Tape:
         if found is not None:
             return ApiResponse(200, found)
         if not self._reads and is_of_bot:
-            self._run.cut_read(call.name, f"what {call.name} returned", "Linq is asked")
+            self._run.cut(f"what {call.name} returned (with --reads, Linq is asked now)")
         if not self._reads:
             raise LinqApiError("It is not on record.", status=404, call=call.name)
         self._run.doubt(f"{call.name} was read from Linq as it is now")
@@ -104,7 +102,7 @@ class Tape:
     def _admit_fetch(self) -> None:
         self._run.refuse_after_end()
         if not self._reads:
-            self._run.cut_read("fetch", "a file that was downloaded", "it is downloaded")
+            self._run.cut("a file that was downloaded (with --reads, it is downloaded now)")
 
 
 async def _upload_nothing(*_: object) -> None:

@@ -102,7 +102,6 @@ class DryWorld:
         except ChoiceFailed as failed:
             run.error = failed.__cause__
             return run
-        run.asker = None if arrived.asked is None else arrived.asked.conversation
         if (answered := _answered(arrived)) is not None:
             run.doubt("it would answer a question now (ctx.ask) that was open then, and another handler took it then")
             others = [each for each in turn.conversations if each.id != answered.id]
@@ -131,7 +130,7 @@ class DryWorld:
             await self._handle(delivery, run, turns, scratch)
             delivery = await scratch.next_answer()
         run.end()
-        run.sends, run.begun = await scratch.sends(), (await scratch.broadcasts())[::-1]
+        run.sends = await scratch.sends()
         self._has_stuck_thread = self._has_stuck_thread or (run.ctx is not None and run.ctx.stuck_at is not None)
         if not self.has_stuck_code:
             scratch.close()
@@ -266,9 +265,7 @@ class _Dispatcher(Dispatcher):
 
     async def dispatch(self, event: Event, ctx: TurnContext) -> None:
         await super().dispatch(event, ctx)
-        if ctx.is_answer:
-            # Another turn has asked the question.
-            ctx.is_answer, self.run.is_answer = False, True
+        ctx.is_answer = False  # another turn has asked the question
 
 
 class _Broadcaster(TurnBroadcaster):

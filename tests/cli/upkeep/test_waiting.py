@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.practice import ALONE
 from click.testing import CliRunner, Result
 from fakes import CHAT, delivery, text_body
 from patience import PATIENCE_S
@@ -188,12 +187,12 @@ def test_why_escapes_what_a_terminal_would_obey(as_json: list[str]) -> None:
         assert json.loads(output)["cases"][0]["error"].endswith(OBEYED)
 
 
-def test_a_dry_run_escapes_what_a_terminal_would_obey_in_a_traceback(folder: Path) -> None:
+def test_a_replay_escapes_what_a_terminal_would_obey_in_a_traceback(folder: Path) -> None:
     (folder / "bot.py").write_text(
         BOT.replace('"no such order"', "message.text").replace('"fail"', "lambda message: len(message.text) > 5")
     )
     stored((said(f"fail{OBEYED}"), Ack()))
-    output = shown("replay", "bot.py", "--type", "message.received", code=1)
+    output = shown("replay", "bot.py", "--type", "message.received", "--diff", code=1)
     assert r"ValueError: fail\x1b]0;owned\x07\x9b2J\x7f\u202e" in output
     assert all(line.isprintable() for line in output.split("\n"))
 
@@ -314,53 +313,13 @@ def test_backup_copies_the_storage(folder: Path) -> None:
     assert "overwrites nothing" in shown("storage", "backup", "copy.db", code=2)
 
 
-def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing() -> None:
-    handled, dead = said("hello"), said("again")
-    stored((handled, Ack()), (dead, DeadLetter("Boom")))
-    rows = data("replay", "bot.py", "--chat", CHAT)
-    assert [row["id"] for row in rows] == [handled.id, dead.id]
-    assert [(call["call"], call["when"]) for call in rows[0]["calls"]] == [
-        ("chats.messages.send", "now"),
-        ("messages.add_reaction", "now"),
-        ("chats.messages.send", "later"),
-    ]
-    assert rows[0]["handler"].endswith("echo")
-    output = shown("replay", "bot.py", "--id", handled.id)
-    assert f"would call chats.messages.send (POST /v3/chats/{CHAT}/messages)" in output
-    assert "would call chats.messages.send later" in output
-    assert "hello" not in output
+def test_a_replay_of_a_dead_letter_shows_what_the_bot_would_do_now_and_sends_nothing() -> None:
+    stored((said("hello"), DeadLetter("Boom")))
+    output = shown("replay", "bot.py", "--chat", CHAT, "--diff")
+    assert "fixed failure: given up then, no error now" in output
+    assert "messages.add_reaction" in output
+    assert "chats.messages.send (scheduled)" in output
     assert (len(data("list", "--dead")), data("list", "--deliveries"), data("list", "--scheduled")) == (1, [], [])
-
-
-def test_a_dry_run_shows_the_traceback_of_a_failed_handler_and_continues() -> None:
-    stored((said("fail"), Ack()), (said("hello"), Ack()))
-    output = shown("replay", "bot.py", "--type", "message.received", code=1)
-    assert 'bot.py", line 9, in fail' in output
-    assert "ValueError: no such order" in output
-    assert "would call messages.add_reaction" in output
-
-
-def test_a_dry_run_reads_from_linq_only_with_reads() -> None:
-    stored((said("ask"), Ack()))
-    assert "--reads" in shown("replay", "bot.py", "--chat", CHAT, code=1)
-    assert "LINQ_API_V3_API_KEY is not set" in shown("replay", "bot.py", "--chat", CHAT, "--reads", code=2)
-    (row,) = data("replay", "bot.py", "--chat", CHAT, "--reads", code=1, **ALONE)
-    assert "http://127.0.0.1:9" in row["error"]
-
-
-def test_a_dry_run_lists_a_due_send_too() -> None:
-    async def fire() -> None:
-        call = json.loads(prepare("chats.messages.send", path={"chat_id": CHAT}, body={"text": WORDS}).to_json())
-        payload = json.dumps({"calls": [call], "due": NOON, "grace_s": 60}).encode()
-        async with serving(keep_days=9) as storage:
-            await storage.schedule(Timer("t", NOON, f"c:{CHAT}", "send", payload, 60.0))
-            await storage.fire(NOON)
-            (lease,) = await storage.take(1, lease_s=60)
-            await storage.finish(lease, Commit(Ack()))
-
-    asyncio.run(fire())
-    (row,) = data("replay", "bot.py", "--id", "i.send.t")
-    assert [call["call"] for call in row["calls"]] == ["chats.messages.send"]
 
 
 def test_a_live_replay_is_queued_for_the_server_after_confirmation() -> None:
@@ -377,8 +336,10 @@ def test_replay_names_the_missing_argument() -> None:
     stored((said(), None))
     assert "Say which" in shown("replay", "bot.py", code=2)
     assert "Give the FILE" in shown("replay", "--chat", CHAT, code=2)
-    assert "No stored delivery matches" in shown("replay", "bot.py", "--chat", "other", code=1)
-    assert "w.wrong cannot be replayed" in shown("replay", "bot.py", "--id", "w.wrong", code=1)
+    assert "No stored delivery matches" in shown("replay", "--live", "--chat", "other", code=1)
+    assert "w.wrong cannot be replayed" in shown("replay", "--live", "--id", "w.wrong", code=1)
+    assert "w.wrong cannot be compared" in shown("replay", "bot.py", "--id", "w.wrong", code=2)
+    assert "LINQ_API_V3_API_KEY is not set" in shown("replay", "bot.py", "--chat", CHAT, "--reads", code=2)
     assert "is no time" in shown("replay", "bot.py", "--since", "yesterday", code=2)
 
 

@@ -1,4 +1,4 @@
-"""A dry replay of what a day of a bot left behind: broadcasts, notices of dead letters, and answers of questions."""
+"""New code runs on all that a day of a bot left behind: broadcasts, notices of dead letters, and answers of questions."""
 
 from __future__ import annotations
 
@@ -7,28 +7,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from dry_deploys import Day, replayed
-from fakes import CHAT, LINE, PERSON, handle, poll_vote, tapback, text_body
+from dry_deploys import Day, texts, the_group
+from fakes import LINE, tapback, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.filters import in_direct, in_group, to_line
-from linqbot.client.call import ApiResponse
 from linqbot.engine.failure import Failure
 from linqbot.errors import Refused
 from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
-from linqbot.linq.events.poll import PollVoteAdded
-from linqbot.ops.dry_runs.dry_run import Simulation
 
 pytestmark = pytest.mark.anyio
 
 BOB = "+14155550143"
 PEOPLE = ["+14155552001", "+14155552002"]
-
-
-def texts(done: Simulation) -> list[str]:
-    return [(call.body or {})["message"]["parts"][0]["value"] for call in done.calls]
 
 
 async def announce(message: MessageReceived, ctx: Context) -> None:
@@ -40,21 +33,19 @@ async def announce(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(f"{begun.people} people")
 
 
-async def test_a_broadcast_that_would_begin_is_recorded_and_not_stored(day: Day) -> None:
+async def test_a_broadcast_that_would_begin_is_shown_and_not_stored(day: Day) -> None:
     async def wait(message: MessageReceived, ctx: Context) -> None:
         pass
 
     day.deploy(wait)
     await day.say("now")
-    day.deploy(announce)
-    (done,) = await replayed(day)
-    assert [(each.name, each.people) for each in done.broadcasts] == [("news", 2)]
-    assert texts(done) == ["2 people"]
+    group = the_group(await day.compared(announce))
+    assert texts(group) == [(None, "[broadcast news]"), (None, "2 people")]
     assert await day.storage.broadcasts() == []
 
 
 @pytest.mark.parametrize("raised", [SystemExit(2), asyncio.CancelledError(), GeneratorExit()])
-async def test_a_handler_that_exits_or_cancels_itself_is_a_failure_and_the_replay_goes_on(
+async def test_a_handler_that_exits_or_cancels_itself_is_a_failure_and_the_run_goes_on(
     day: Day, raised: BaseException
 ) -> None:
     async def leave(message: MessageReceived, ctx: Context) -> None:
@@ -66,9 +57,9 @@ async def test_a_handler_that_exits_or_cancels_itself_is_a_failure_and_the_repla
 
     day.deploy(wait)
     await day.say("one", "two")
-    day.deploy(leave)
-    found = await replayed(day)
-    assert [(texts(done), type(done.error)) for done in found] == [(["leaving"], type(raised))] * 2
+    group = the_group(await day.compared(leave))
+    assert (group.kind, group.count, texts(group)) == ("new failure", 2, [(None, "leaving")])
+    assert group.cause.startswith(type(raised).__name__)
 
 
 class NoBroadcasts:
@@ -85,9 +76,9 @@ class NoBroadcasts:
 async def test_a_broadcast_that_a_plugin_vetoes_would_not_begin(day: Day) -> None:
     day.deploy(announce, plugins=[NoBroadcasts()])
     await day.say("now")
-    (done,) = await replayed(day)
-    assert done.broadcasts == []
-    assert isinstance(done.error, Refused)
+    assert (await day.compared(day.bot)).counts == {"same": 1}
+    (dead,) = await day.storage.dead_letters()
+    assert "refused by no-broadcasts" in dead.error
 
 
 class Watching:
@@ -121,8 +112,6 @@ async def test_plugins_that_observe_turns_do_not_observe_a_dry_run(day: Day) -> 
     day.deploy(greet, plugins=[plugin])
     await day.say("hi")
     assert plugin.seen == ["taken", "routed", "ack"]
-    (done,) = await replayed(day)
-    assert texts(done) == ["Hello."]
     assert (await day.compared(day.bot)).counts == {"same": 1}
     assert plugin.seen == ["taken", "routed", "ack"]
 
@@ -140,10 +129,7 @@ async def test_a_dead_letter_notice_runs_the_handler_of_dead_letters(day: Day) -
         await ctx.reply("Sorry, a person will look at it.")
 
     await day.say("boom")
-    (notice, failed) = sorted(await replayed(day), key=lambda done: done.delivery.type)
-    assert isinstance(failed.error, ValueError)
-    assert texts(notice) == ["Sorry, a person will look at it."]
-    assert (notice.handler or "").endswith("apologise")
+    assert (await day.compared(day.bot)).counts == {"same": 2}
     assert reasons == [(1, "boom")] * 2
 
 
@@ -164,25 +150,8 @@ async def test_a_reaction_is_of_the_group_or_person_of_the_messages_in_its_chat(
 
     await day.put(text_body("hello", is_group=is_group))
     await day.receive(tapback("love", "10000000-0000-4000-8000-000000000001"))
-    expected = "A group likes it." if is_group else "One person likes it."
-    assert texts((await replayed(day))[-1]) == [expected]
+    assert day.said[-1] == ("A group likes it." if is_group else "One person likes it.")
     assert (await day.compared(bot)).counts == {"same": 2}
-
-
-async def test_an_answer_is_not_handled_as_a_message_of_its_own(day: Day) -> None:
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        name = await ctx.ask("Your name?")
-        day_of_week = await ctx.ask("Which day?")
-        await ctx.reply(f"{name}: {day_of_week}.")
-
-    day.deploy(ask)
-    await day.say("hi", "Ada", "Friday", "again")
-    (first, *answers, later) = await replayed(day)
-    assert texts(first) == ["Your name?", "Which day?", "Ada: Friday."]
-    assert [(each.handler, each.calls, each.began_with) for each in answers] == [(None, [], first.delivery.id)] * 2
-    assert all(first.delivery.id in (each.note or "") for each in answers)
-    assert texts(later) == ["Your name?"]
-    assert later.began_with is None
 
 
 async def test_an_answer_that_a_predicate_did_not_take_aside_is_no_message_of_its_own(day: Day) -> None:
@@ -201,35 +170,7 @@ async def test_an_answer_that_a_predicate_did_not_take_aside_is_no_message_of_it
         await ctx.reply(f"{people} people.")
 
     await day.say("hi", "a few", "aside", "4")
-    (first, refused, side, answer) = await replayed(day)
-    assert texts(first) == ["How many?", "4 people."]
-    assert [(each.handler, each.calls) for each in (refused, answer)] == [(None, [])] * 2
-    assert [each.began_with for each in (refused, side, answer)] == [first.delivery.id, None, first.delivery.id]
-    assert "a refused answer" in (refused.note or "")
-    assert texts(side) == ["Yes?"]
-
-
-async def test_a_counted_vote_is_no_message_of_its_own(day: Day) -> None:
-    bot = day.bot = Bot(read=False, typing=False, groups="all")
-
-    @bot.on_message("lunch")
-    async def lunch(message: MessageReceived, ctx: Context) -> None:
-        await ctx.vote(["Thai", "Pizza"], "Lunch?")
-
-    @bot.on(PollVoteAdded)
-    async def voted(event: PollVoteAdded, ctx: Context) -> None:
-        await ctx.send("A vote!")
-
-    members = [handle(LINE, is_me=True), handle(PERSON), handle(BOB)]
-    day.linq.will_answer("chats.retrieve", ApiResponse(200, {"id": CHAT, "handles": members}))
-    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "t"}, {"option_id": "p"}]}}
-    day.linq.will_answer("chats.polls.create", ApiResponse(201, poll))
-    await day.say("lunch", is_group=True)
-    await day.receive(poll_vote("t", BOB), poll_vote("t", PERSON))
-    (first, counted, last) = await replayed(day)
-    assert [(each.handler, each.calls) for each in (counted, last)] == [(None, [])] * 2
-    assert [each.began_with for each in (counted, last)] == [first.delivery.id] * 2
-    assert "a vote that was counted" in (counted.note or "")
+    assert (await day.compared(bot)).counts == {"same": 3}
 
 
 async def test_a_late_answer_knows_the_question_that_had_timed_out(day: Day) -> None:
@@ -243,4 +184,5 @@ async def test_a_late_answer_knows_the_question_that_had_timed_out(day: Day) -> 
     await day.say("hi")
     await day.pass_time(60)
     await day.say("Ada")
-    assert texts((await replayed(day))[-1]) == ["Too late for: Your name?"]
+    assert day.said[-1] == "Too late for: Your name?"
+    assert (await day.compared(day.bot)).counts == {"same": 2}

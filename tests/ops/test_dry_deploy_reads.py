@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
-from fakes import LINE, NOW, PERSON, delivery, text_body
+from fakes import delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
 from linqbot.client.client import Client
 from linqbot.ops.dry_runs.chosen_turns import chosen_turns
-from linqbot.ops.dry_runs.dry_run import DryRun
-from linqbot.plugins.registry import Plugins
-from linqbot.storage.backend import Storage
-from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.ops.dry_runs.dry_deploy import Report, dry_deploy
+from linqbot.plugins.loading import load
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.upkeep import Selection
 
@@ -62,42 +60,47 @@ async def listening() -> AsyncIterator[tuple[str, list[bytes]]]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
 
 
-async def dry_run(bot: Bot, client: Client, storage: Storage, *, reads: bool = False) -> DryRun:
-    """Return a `DryRun` of deliveries that the storage does not have."""
-    chosen = await chosen_turns(storage, Selection(), looked=lambda done, of: None)
-    return DryRun(bot, client, storage, chosen, reads=reads, plugins=Plugins())
+async def ran(bot: Bot, client: Client, body: bytes, *, reads: bool = False) -> Report:
+    """Run a bot on one message, to which nothing was answered then."""
+    async with MemoryStorage(keep_days=1) as storage:
+        await storage.put(delivery(body))
+        (lease,) = await storage.take(1, lease_s=60)
+        await storage.finish(lease, Commit(Ack()))
+        chosen = await chosen_turns(storage, Selection(), looked=lambda done, of: None)
+        return await dry_deploy(
+            lambda: nullcontext(bot), chosen, storage, client, reads=reads, plugins=load, advanced=lambda steps: None
+        )
 
 
-async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[str | None, list[bytes]]:
-    """Run a handler that makes the request in a `DryRun`. Return its traceback, and the requests that left."""
+async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[list[str], list[bytes]]:
+    """Run a handler that makes the request. Return the causes of differences, and the requests that left."""
     bot = Bot()
-    async with listening() as (origin, requests), Client("key", base_url=origin) as client, MemoryStorage() as storage:
+    async with listening() as (origin, requests), Client("key", base_url=origin) as client:
 
         @bot.on_message
         async def handler(_: MessageReceived, ctx: Context) -> None:
             await ask(ctx.client, f"{origin}/media?signature=x", folder)
 
-        done = await (await dry_run(bot, client, storage, reads=allowed)).run(delivery(text_body()))
-        error = "".join(traceback.format_exception(done.error)) if done.error else None
-        return error, requests
+        report = await ran(bot, client, text_body(), reads=allowed)
+        return [group.cause for group in report.groups], requests
 
 
-async def test_only_with_reads_a_request_leaves_nothing_is_ever_uploaded_and_the_error_names_the_option(
+async def test_only_with_reads_a_request_leaves_nothing_is_ever_uploaded_and_the_cause_names_the_option(
     tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     for ask in (fetches, fetches_to_a_file, reads):
         with subtests.test(ask=ask):
-            error, requests = await played(ask, tmp_path, allowed=False)
+            (cause,), requests = await played(ask, tmp_path, allowed=False)
             assert requests == []
-            assert "LinqApiError" in (error or "")
-            assert "A dry run does not ask Linq and fetches nothing. Allow it with --reads." in (error or "")
-            error, requests = await played(ask, tmp_path, allowed=True)
-            assert (error, [request[:4] for request in requests]) == (None, [b"GET "])
+            assert "not recorded: " in cause
+            assert "with --reads" in cause
+            causes, requests = await played(ask, tmp_path, allowed=True)
+            assert (causes, [request[:4] for request in requests]) == ([], [b"GET "])
     for allowed in (False, True):
-        assert await played(uploads, tmp_path, allowed=allowed) == (None, [])
+        assert await played(uploads, tmp_path, allowed=allowed) == ([], [])
 
 
-async def test_a_dry_run_shows_a_reply_with_files_and_polls_without_uploading() -> None:
+async def test_a_reply_is_shown_with_files_and_polls_without_an_upload() -> None:
     bot, sent = Bot(), list[Sent]()
 
     @bot.on_message
@@ -109,10 +112,12 @@ async def test_a_dry_run_shows_a_reply_with_files_and_polls_without_uploading() 
             )
         )
 
-    async with listening() as (origin, requests), Client("key", base_url=origin) as client, MemoryStorage() as storage:
-        done = await (await dry_run(bot, client, storage)).run(delivery(text_body()))
-        assert (done.error, requests) == (None, [])
-    assert [call.name for call in done.calls] == [
+    async with listening() as (origin, requests), Client("key", base_url=origin) as client:
+        report = await ran(bot, client, text_body())
+        assert requests == []
+    (group,) = report.groups
+    assert (group.kind, group.cause) == ("different answer", "it was silent then, and answers now")
+    assert [change.after.name for change in group.examples[0].changes if change.after] == [
         "chats.messages.send",
         "chats.send_voicememo",
         "chats.polls.create",
@@ -131,15 +136,8 @@ async def test_a_file_that_was_received_is_shown_without_being_fetched_or_upload
 
     photo = {"type": "media", "id": "photo", "url": "https://cdn.test/photo.png", "filename": "photo.png"}
     file = {"mime_type": "image/png", "size_bytes": 9}
-    async with Client("key") as client, MemoryStorage() as storage:
-        done = await (await dry_run(bot, client, storage)).run(delivery(text_body(parts=[photo | file])))
-    assert (done.error, done.note) == (None, None)
-    parts = [part for call in done.calls for part in (call.body or {})["message"]["parts"]]
-    assert [part["type"] for part in parts] == ["text", "media"]
-
-
-async def test_a_stored_send_of_a_broadcast_is_shown() -> None:
-    new = NewBroadcast("july", LINE, 20, b'[{"parts":[{"type":"text","value":"hi"}]}]', NOW)
-    async with Client("key") as client, MemoryStorage() as storage:
-        sent = await (await dry_run(Bot(), client, storage)).run(new.delivery(1, PERSON, NOW))
-    assert (sent.error, [call.name for call in sent.calls]) == (None, ["chats.create"])
+    async with Client("key") as client:
+        report = await ran(bot, client, text_body(parts=[photo | file]))
+    (group,) = report.groups
+    shown = [change.after.shown or "" for change in group.examples[0].changes if change.after]
+    assert [each.partition(" ")[0] for each in "\n".join(shown).splitlines()] == ["Look!", "[media]"]
