@@ -8,7 +8,6 @@ as escapes, such as `\x1b`.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
@@ -70,16 +69,6 @@ def bot_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 file_argument = click.argument("file", required=False, callback=require_bot, shell_complete=bot_files)
 """The argument FILE, which is `bot.py` by default. A folder means the `bot.py` in it."""
-
-
-class FiniteRange(click.FloatRange):
-    """A number in a range. `nan`, which is in every range of click, and `inf` are refused."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -216,22 +216,6 @@ def test_two_options_that_each_name_a_storage_are_a_usage_error(options: list[st
     assert "Give either --storage or --dev: each names a storage." in result.output
 
 
-def test_a_time_that_is_no_finite_number_is_a_usage_error(subtests: pytest.Subtests) -> None:
-    commands: list[list[str]] = [
-        ["person", "forget", "+14155550142", "--wait"],
-        ["rehearse", "bot.py", "--minutes"],
-        ["rehearse", "bot.py", "--patience"],
-        ["connect", "rotate", "--overlap"],
-    ]
-    numbers: list[str] = ["nan", "inf", "-inf"]
-    for command in commands:
-        for number in numbers:
-            with subtests.test(command=command, number=number):
-                result = run(*command, number, **GOOD)
-                assert result.exit_code == 2
-                assert "not a finite number" in result.output or "not in the range" in result.output
-
-
 @pytest.mark.parametrize(
     ("command", "says"),
     [

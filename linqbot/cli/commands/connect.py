@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import click
 
 from linqbot.cli.kit import Arg, BotFile, Confirm, Opt, Result
-from linqbot.cli.output import FiniteRange, iso_time, print_table
+from linqbot.cli.output import iso_time, print_table
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.errors import KeyMissing
@@ -147,7 +147,7 @@ async def rotate(
             "How long the old secret stays valid next to the new one. A shorter time may lose deliveries that Linq is still "
             "retrying. Use 0 if the secret has leaked.",
             metavar="SECONDS",
-            type=FiniteRange(0),
+            type=click.FloatRange(0),
         ),
     ] = OVERLAP_S,
 ) -> Result:

@@ -19,7 +19,7 @@ import click
 from linqbot.cli import logs
 from linqbot.cli.deliveries import act_for_people, act_row
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
-from linqbot.cli.output import FiniteRange, print_facts, print_table, printable, printable_json
+from linqbot.cli.output import print_facts, print_table, printable, printable_json
 from linqbot.errors import StorageError
 from linqbot.features.state import PERSON
 from linqbot.ops import person, stored_contents
@@ -215,7 +215,7 @@ async def forget(
             "Seconds to wait for handlers that are working on a message of this person.",
             "--wait",
             "SECONDS",
-            FiniteRange(0),
+            click.FloatRange(0),
         ),
     ] = 15.0,
 ) -> Result:

@@ -19,7 +19,7 @@ import click
 from click.core import ParameterSource
 
 from linqbot.cli import logs
-from linqbot.cli.output import FiniteRange, file_argument, json_option, printable_json
+from linqbot.cli.output import file_argument, json_option, printable_json
 from linqbot.cli.rehearsal import evals as evals_of
 from linqbot.cli.rehearsal.report import print_summary, write_file
 from linqbot.cli.rehearsal.reproducing import write_reproductions
@@ -54,7 +54,11 @@ def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> t
     "--people", "count", default=50, show_default=True, type=click.IntRange(0, 1000), help="Number of built-in people."
 )
 @click.option(
-    "--minutes", default=10.0, show_default=True, type=FiniteRange(0, min_open=True), help="Length of the rehearsal."
+    "--minutes",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Length of the rehearsal.",
 )
 @click.option(
     "--faults",
@@ -98,7 +102,7 @@ def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> t
     "patience_s",
     default=30.0,
     show_default=True,
-    type=FiniteRange(0),
+    type=click.FloatRange(0),
     help="Seconds that people wait for an answer when the bot has nothing left to do.",
 )
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML to this file.")
