@@ -27,10 +27,6 @@ def test_arguments_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("linqbot waiting ret", ["retry"]),
         ("linqbot trigger message.re", ["message.received", "message.read"]),
         ("linqbot waiting list --type chat.group_i", ["chat.group_icon_updated", "chat.group_icon_update_failed"]),
-        ("linqbot explain LQB200", ["LQB2001", "LQB2002", "LQB2003", "LQB2004"]),
-        ("linqbot explain 202", ["2022", "2023", "2024", "2026", "2027", "2028"]),
-        ("linqbot explain r9", ["R9", "R90", "R91", "R92", "R93", "R94", "R95", "R96"]),
-        ("linqbot send +1 --effect la", ["lasers"]),
     ]
     for line, wanted in rows:
         with subtests.test(line=line):

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import click
 
-from linqbot.cli import completions
 from linqbot.cli.kit import Arg, Result
 from linqbot.ops import explanations
 from linqbot.ops.explanations import Explanation
@@ -17,7 +16,7 @@ from linqbot.ops.explanations import Explanation
 WIDTH = 80
 
 
-def explain(code: Annotated[str | None, Arg("[CODE]", complete=completions.codes, required=False)]) -> Result:
+def explain(code: Annotated[str | None, Arg("[CODE]", required=False)]) -> Result:
     """Explain CODE: one of linqbot's (LQB2001), one of Linq's (2024, 403/2024, or a status: 429), or a rule (R14).
 
     Without CODE, list all codes.

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import click
 
-from linqbot.cli import completions
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.client.client import Client
 from linqbot.errors import KeyMissing
@@ -20,9 +19,7 @@ async def send(
     *,
     text: Annotated[str | None, Opt("Text of the message. Default: standard input.", "--text -t")] = None,
     from_: Annotated[str | None, Opt("Your line, in E.164. Default: Linq chooses one.", "--from")] = None,
-    effect: Annotated[
-        str | None, Opt("A screen or bubble effect, such as confetti.", complete=completions.effects)
-    ] = None,
+    effect: Annotated[str | None, Opt("A screen or bubble effect, such as confetti.")] = None,
 ) -> Result:
     """Send a message to the handles TO: phone numbers in E.164, or e-mail addresses. Several handles are a group."""
     settings = from_env()
