@@ -72,16 +72,15 @@ def _project_name(folder: Path, *, plugin: bool) -> str:
     """Return the name of the project: the folder's, if a distribution may have it, and a plugin's module too."""
     name = folder.resolve().name
     taken = TAKEN | (sys.stdlib_module_names | frozenset(keyword.kwlist) if plugin else frozenset())
-    is_taken = name.lower() in TAKEN or _module(name) in taken
-    if re.fullmatch(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?", name) and not is_taken:
-        return name
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789") or "my"
-    is_plain = plain != "my" and _module(plain) not in taken
-    better = plain if is_plain else f"linqbot-{plain}" if plugin else f"{plain}-bot"
-    why = "is taken" if is_taken else "cannot name a Python project"
-    raise click.UsageError(
-        f"{name!r} {why}. Use letters, digits and dashes, beginning with a letter, such as {better}."
-    )
+    if name.lower() in TAKEN or _module(name) in taken:
+        raise click.UsageError(
+            f"{name!r} is the name of a module that the project needs. Choose another, such as my-{name}."
+        )
+    if not re.fullmatch(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
+        raise click.UsageError(
+            f"{name!r} cannot name a Python project. Use letters, digits and dashes, beginning with a letter, such as my-bot."
+        )
+    return name
 
 
 def _module(name: str) -> str:
