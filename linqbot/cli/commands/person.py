@@ -227,12 +227,11 @@ async def forget(
     data is left.
     """
     confirm(f"Erase everything stored about {handle}? It cannot be undone")
-    url = click.get_current_context().params["storage"]
     keepers = _keepers()
     known = await _chats(handle, chats, ask_linq=ask_linq)
     forgotten = await person.forget(storage, keepers, handle, known, by, wait_s=wait_s)
     row = {"rows": dict(forgotten.rows), **{name: getattr(forgotten, name) for name in ("left", "chats", "wiped")}}
-    again = _again(handle, forgotten.chats, ask_linq=ask_linq, storage=url)
+    again = shlex.join(["linqbot", "person", "forget", handle, *(f"--chat={chat}" for chat in forgotten.chats)])
     failure = _failure(keepers, f"Data of {handle} may be left")
     if forgotten.left:
         count = len(forgotten.left)
@@ -246,12 +245,3 @@ async def forget(
             f"has no room for a copy of it. Run this again: {again}"
         )
     return Result(row, dict(forgotten.rows) or _NOTHING, failure=failure)
-
-
-def _again(handle: str, chats: Collection[str], *, ask_linq: bool, storage: str | None) -> str:
-    """Return the command line that erases the rest, with the chats that were found."""
-    words = ["linqbot", "person", "forget", handle, *(word for chat in chats for word in ("--chat", chat))]
-    words += [] if ask_linq else ["--no-ask-linq"]
-    # The URL of another storage may hold a password.
-    words += ["--storage", storage] if storage and storage.startswith("sqlite:") else []
-    return shlex.join(words)
