@@ -4,16 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import click
 
-from linqbot.cli import completions
 from linqbot.cli.kit import Opt, time_option
 from linqbot.cli.output import iso_time, progress_bar
 from linqbot.errors import StorageError
+from linqbot.nearest import nearest_name
 from linqbot.settings import from_env
 from linqbot.storage.acts import OperatorAct
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def event_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete the type of an event."""
+    from click.shell_completion import CompletionItem
+
+    from linqbot.linq.events.parse import EVENT_TYPES
+
+    about = {name: (kind.__doc__ or "").partition("\n")[0].replace("`", "") for name, kind in EVENT_TYPES.items()}
+    return [CompletionItem(name, help=text) for name, text in about.items() if name.startswith(incomplete)]
+
+
+def advice_on(unknown: str) -> str:
+    """Return the event type that is nearest to an unknown one, or where all are listed, as a sentence."""
+    from linqbot.linq.events.parse import EVENT_TYPES
+
+    near = nearest_name(unknown, EVENT_TYPES)
+    return f"Did you mean {near}?" if near else "See: linqbot trigger --list"
 
 
 def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -23,15 +44,14 @@ def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | 
         from linqbot.linq.events.parse import EVENT_TYPES
 
         if value not in EVENT_TYPES:
-            advice = completions.advice_on(value)
-            click.secho(f"linqbot knows no event type {value}. {advice}", fg="yellow", err=True)
+            click.secho(f"linqbot knows no event type {value}. {advice_on(value)}", fg="yellow", err=True)
     return value
 
 
 Chat: TypeAlias = Annotated[str | None, Opt("Only this chat.")]
 EventType: TypeAlias = Annotated[
     str | None,
-    Opt("Only this event type, such as message.received.", "--type", complete=completions.event_types, check=_doubted),
+    Opt("Only this event type, such as message.received.", "--type", complete=event_types, check=_doubted),
 ]
 Since: TypeAlias = Annotated[
     float | None,

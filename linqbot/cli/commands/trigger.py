@@ -10,8 +10,7 @@ from typing import Annotated, Any, Final
 import click
 import httpx
 
-from linqbot.cli import completions
-from linqbot.cli.completions import advice_on
+from linqbot.cli.deliveries import advice_on, event_types
 from linqbot.cli.failure import NotAccepted
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.errors import SecretMissing
@@ -40,7 +39,7 @@ class WebhookReply:
 
 
 def trigger(
-    event_type: Annotated[str | None, Arg("TYPE", complete=completions.event_types, required=False)],
+    event_type: Annotated[str | None, Arg("TYPE", complete=event_types, required=False)],
     schedule: Annotated[str | None, Arg("[NAME]", required=False)],
     *,
     lists: Annotated[bool, Opt("List all event types.", "--list")] = False,
