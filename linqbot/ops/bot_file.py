@@ -46,7 +46,7 @@ _WHAT_TO_DO: Final = (
 class BotFileError(LinqbotError):
     """Importing a bot's file raised an error. The message is its traceback, which starts in that file.
 
-    Why: The file has a syntax error, or its top-level code failed.
+    Why: The file has a syntax error, its top-level code failed, or a package is not installed where linqbot runs.
     To do: Correct the line with which the traceback ends. To see the error without linqbot, run the file
         with `python`.
     """
@@ -62,21 +62,6 @@ class BotFileError(LinqbotError):
         shown.stack = traceback.StackSummary.from_list(shown.stack[own:])
         text = "".join(shown.format(chain=False)).rstrip()
         super().__init__(f"{file} cannot be imported.\n{text}{_hint(file, error)}")
-
-
-class PackageMissing(BotFileError):
-    """A bot's file imports a module that Python does not find. The message is the traceback.
-
-    Why: The package that has the module is not installed in the environment of linqbot; or the module is a file that lies
-        in another folder than the bot, or whose name is misspelt.
-    To do: Install the package with the Python that runs linqbot, or correct the import.
-    """
-
-    lqb = "LQB5012"
-
-
-def _import_failure(file: str, error: Exception | SystemExit) -> BotFileError:
-    return (PackageMissing if isinstance(error, ModuleNotFoundError) else BotFileError)(file, error)
 
 
 def log_opt_outs(bot: Bot) -> None:
@@ -213,7 +198,7 @@ def _from_file(path: Path) -> ModuleType:
     except LinqbotError:
         raise
     except (Exception, SystemExit) as error:
-        raise _import_failure(str(path), error) from error
+        raise BotFileError(str(path), error) from error
     return module
 
 
@@ -226,7 +211,7 @@ def _from_name(name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is None or not f"{name}.".startswith(f"{missing}."):
-            raise _import_failure(name, error) from error
+            raise BotFileError(name, error) from error
         if Path(name).is_file():
             raise _no_python(Path(name)) from error
         raise NoBot(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error
