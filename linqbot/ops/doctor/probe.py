@@ -13,7 +13,6 @@ later: after a 401 Linq would give up.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import re
 import socket
@@ -26,7 +25,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -38,7 +36,7 @@ from starlette.types import Scope
 from linqbot.clock import SystemClock
 from linqbot.errors import StorageBusy
 from linqbot.linq.events.delivery import PROBE_ID, PROBE_TYPE, Delivery
-from linqbot.linq.signatures import TOLERANCE_S, random_secret, sign, sign_probe
+from linqbot.linq.signatures import random_secret, sign, sign_probe
 from linqbot.ops.subscriptions import is_loopback
 from linqbot.server import uvicorn_server
 from linqbot.server.app import WEBHOOK_PATH
@@ -125,7 +123,7 @@ async def probe(
     started, certificate = time.perf_counter(), None
     try:
         answer, certificate = await _post(url, body, headers, authorities or public_authorities())
-        trouble = _trouble(answer, body, now)
+        trouble = _trouble(answer, body)
     except httpx.TransportError as error:
         trouble = _unreachable(error)
     return Probed(PROBE_ID + event_id, round((time.perf_counter() - started) * 1000), trouble, certificate)
@@ -161,7 +159,7 @@ def _body(event_id: str) -> bytes:
     ).encode()
 
 
-def _trouble(answer: httpx.Response, body: bytes, now: int) -> Trouble | None:
+def _trouble(answer: httpx.Response, body: bytes) -> Trouble | None:
     status = answer.status_code
     if 200 <= status < 300:
         return None
@@ -173,7 +171,7 @@ def _trouble(answer: httpx.Response, body: bytes, now: int) -> Trouble | None:
     if status in {404, 405}:
         return Trouble("LQB6063", f"It answers {status}: there is no webhook at this path.")
     if status == 503:
-        return _later(answer, now)
+        return Trouble("LQB6073", "It answers 503: it cannot accept the event now.")
     return Trouble("LQB6066", f"It answers {status}, which linqbot never answers to a signed event.")
 
 
@@ -190,19 +188,6 @@ def _refused(answer: httpx.Response, body: bytes) -> Trouble:
             "LQB6072", f"The body was changed on its way: {len(body)} bytes left, {challenge.get('bytes')} arrived."
         )
     return Trouble("LQB6070", "The event arrived unchanged, but the bot has another secret.")
-
-
-def _later(answer: httpx.Response, now: int) -> Trouble:
-    off_s = 0.0
-    with contextlib.suppress(ValueError, OverflowError):
-        off_s = parsedate_to_datetime(answer.headers.get("date", "")).timestamp() - now
-    if abs(off_s) > TOLERANCE_S:
-        return Trouble("LQB6050", f"It answers 503, and its clock is {_apart(off_s)} this machine's.")
-    return Trouble("LQB6073", "It answers 503: it cannot accept the event now.")
-
-
-def _apart(by_s: float) -> str:
-    return f"{abs(by_s):.0f} s {'ahead of' if by_s > 0 else 'behind'}"
 
 
 def _unreachable(error: httpx.TransportError) -> Trouble:
