@@ -226,15 +226,9 @@ def _question(conversation: Conversation) -> _Row:
 
 def _timer(timer: Timer) -> _Row:
     """Describe a timer, without the text that it will send."""
-    payload = decode(timer.payload)
-    payload = payload if isinstance(payload, dict) else {}
-    origin, calls = payload.get("origin"), payload.get("calls")
-    handles = origin.get("handles") if isinstance(origin, dict) else None
-    known = calls if isinstance(calls, list) else []
-    about = {
-        "people": [str(handle) for handle in handles] if isinstance(handles, list) else [],
-        "calls": [call_name(call) for call in known if isinstance(call, dict)],
-    }
+    payload = decode(timer.payload) or {}
+    people = (payload.get("origin") or {}).get("handles") or []
+    about = {"people": people, "calls": list(map(call_name, payload.get("calls") or ()))}
     return columns(timer, "id", "due", "kind") | about | columns(timer, "lane", "grace_s")
 
 
