@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import GROUP
-
-if TYPE_CHECKING:
-    from linqbot.plugins.registry import Plugins
 
 
 @cache
@@ -29,26 +25,18 @@ def commands(taken: frozenset[str]) -> dict[str, click.Command]:
     from linqbot.settings import from_env
 
     logs.configure("error", "auto")
+    found: dict[str, click.Command] = {}
     try:
-        return asked(from_env().load_plugins(), taken)
+        plugins = from_env().load_plugins()
+        for impl, added in plugins.ask("register_commands", _commands):
+            if wrong := sorted((taken | found.keys()) & added.keys()):
+                problem = ConfigError(f"there is a command {wrong[0]} already")
+                plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
+            else:
+                found |= added
     except ConfigError as error:
         click.secho(f"No plugin's commands: {error}", fg="red", err=True)
         return {}
-
-
-def asked(plugins: Plugins, taken: Collection[str]) -> dict[str, click.Command]:
-    """Return the commands of plugins that have been loaded, by name. A plugin whose commands are refused is disabled.
-
-    Args:
-        taken: Names that plugins' commands must not have.
-    """
-    found: dict[str, click.Command] = {}
-    for impl, added in plugins.ask("register_commands", _commands):
-        if wrong := sorted((set(taken) | found.keys()) & added.keys()):
-            problem = ConfigError(f"there is a command {wrong[0]} already")
-            plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
-        else:
-            found |= added
     return found
 
 

@@ -19,11 +19,10 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import click
 
 from linqbot.bot.bot import Bot
-from linqbot.cli import logs, plugin_commands
+from linqbot.cli import logs
 from linqbot.cli.failure import of as failure_of
 from linqbot.cli.kit import Json, Opt, OptionalBotFile, Result, StorageUrl
 from linqbot.cli.output import printable, share_bar
-from linqbot.cli.table import COMMANDS
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 from linqbot.ops import stored_contents
@@ -160,15 +159,10 @@ def _plugins(file: str | None, settings: Settings) -> list[Finding]:
         )
     except LinqbotError as error:
         return [failure("plugins", "LQB6091" if file is None else "LQB6002", str(error))]
-    # Asked last: `linqbot serve` does not ask for commands, so a plugin is served even if these are refused.
-    served = [plugin for plugin in plugins.every if plugin.is_on]
-    plugin_commands.asked(plugins, COMMANDS)
-    return [_of_plugin(plugin, is_served=plugin in served) for plugin in plugins.every] or [
-        ok("plugins", "There are no plugins.")
-    ]
+    return [_of_plugin(plugin) for plugin in plugins.every]
 
 
-def _of_plugin(plugin: Plugin, *, is_served: bool) -> Finding:
+def _of_plugin(plugin: Plugin) -> Finding:
     origin = "linqbot" if plugin.is_built_in else plugin.distribution or "the bot's code"
     about = f"{plugin.name}{f' {plugin.version}' if plugin.version else ''} of {origin}"
     needed = ", required" if plugin.required else ""
@@ -176,9 +170,10 @@ def _of_plugin(plugin: Plugin, *, is_served: bool) -> Finding:
     if why is None or plugin.status == "left out":
         what = f"{about} is {plugin.status}{needed}"
         return ok("plugins", f"{what}; it has {', '.join(plugin.hooks)}." if plugin.hooks else f"{what}.")
-    status = "served, but without its commands" if is_served and not plugin.is_on else plugin.status
-    report = failure if plugin.required and not plugin.is_on and not is_served else warning
-    return report("plugins", "LQB6090", f"{about} is {status}{needed}: {why}.", name=plugin.distribution or plugin.name)
+    report = failure if plugin.required and not plugin.is_on else warning
+    return report(
+        "plugins", "LQB6090", f"{about} is {plugin.status}{needed}: {why}.", name=plugin.distribution or plugin.name
+    )
 
 
 def _rows(settings: Settings) -> list[Finding]:

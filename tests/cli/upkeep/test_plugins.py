@@ -204,19 +204,6 @@ def plugins(result: Result) -> dict[str, tuple[str, str]]:
     return {row["what"].split()[0]: (row["status"], row["what"]) for row in json.loads(result.stdout)}
 
 
-def test_check_finds_that_the_commands_of_a_plugin_are_refused(site: Path, linqbot: Callable[..., Result]) -> None:
-    install_plugin(site, "first", GOOD, entry="Plugin")
-    install_plugin(site, "second", GOOD, entry="Plugin")
-    install_plugin(site, "thief", GOOD.replace('"greet"', '"serve"'), entry="Plugin")
-    found = plugins(linqbot("check", *ONLY, LINQBOT_REQUIRED_PLUGINS="thief"))
-    assert found["first"][0] == "ok"
-    for name, taken in (("second", "greet"), ("thief", "serve")):
-        status, what = found[name]
-        assert status == "warning"
-        assert "served, but without its commands" in what
-        assert f"register_commands raised ConfigError: there is a command {taken} already" in what
-
-
 def test_a_required_plugin_that_cannot_be_loaded_is_found_by_check_and_refused_by_serve(
     site: Path, linqbot: Callable[..., Result]
 ) -> None:
@@ -245,6 +232,7 @@ def test_a_plugins_command_is_a_command(site: Path, linqbot: Callable[..., Resul
 def test_a_plugin_cannot_replace_a_built_in_command(site: Path, linqbot: Callable[..., Result]) -> None:
     install_plugin(site, "thief", GOOD.replace('"greet"', '"serve"'), entry="Plugin")
     assert "Run the bot in FILE" in linqbot("serve", "--help").stdout
+    assert "there is a command serve already" in linqbot("--help").output
     assert "Say hello" not in linqbot("--help").stdout
 
 
