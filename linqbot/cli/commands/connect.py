@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import click
 
 from linqbot.cli.kit import Arg, BotFile, Confirm, Opt, Result
-from linqbot.cli.output import iso_time, print_table
+from linqbot.cli.output import iso_time
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.errors import KeyMissing
@@ -25,7 +25,6 @@ from linqbot.ops.rotation import OVERLAP_S, Rotation
 from linqbot.ops.subscriptions import Handled
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings, from_env, how_to_set_key
-from linqbot.storage.journal import RECEIPTS
 
 _DONE: Final = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}
 _WOULD_BE_DONE: Final = {"created": "Would create", "changed": "Would change", "unchanged": "Nothing to change in"}
@@ -64,7 +63,7 @@ def sync(
     events = {"events": list(handled.needed), "everything": handled.everything}
     if not settings.api_key:
         note = "LINQ_API_V3_API_KEY is not set, so the present subscription is not known."
-        return Result({"action": None, "dry_run": True, **events}, lambda: _print_types(handled, note))
+        return Result({"action": None, "dry_run": True, **events}, f"{' '.join(handled.needed)}\n\n{note}")
     given = subscriptions.target(url) if url else None
     of_lines = lines or (() if all_lines else None)
     done = asyncio.run(_sync(settings, handled, given, of_lines, dry_run=dry_run))
@@ -76,7 +75,7 @@ def sync(
 
     def show() -> None:
         if dry_run:
-            _print_types(handled)
+            click.echo(f"{' '.join(handled.needed)}\n")
         _print_synced(done, settings.secret_file, dry_run=dry_run)
         if not dry_run and done.has_secret:
             click.echo(f"Next: linqbot check {file}")
@@ -122,18 +121,6 @@ def _show_and_warn(show: Callable[[], None], done: _Done, settings: Settings) ->
         fg="yellow",
         err=True,
     )
-
-
-def _print_types(handled: Handled, note: str = "") -> None:
-    rows = [{"type": name, "for": _purpose(name, handled)} for name in handled.needed]
-    print_table(rows, as_json=False, empty="")
-    click.echo(f"\n{note}" if note else "")
-
-
-def _purpose(name: str, handled: Handled) -> str:
-    if name in handled.types:
-        return "the bot"
-    return "linqbot's journal" if name in RECEIPTS else "answers to ctx.ask, ctx.pay, ctx.location, ctx.vote"
 
 
 async def rotate(
