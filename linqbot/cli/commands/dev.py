@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,6 @@ import linqbot
 from linqbot.cli import logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.runner import DevRunner
-from linqbot.cli.exposed import allow_host_option, exposed, warn
 from linqbot.cli.output import bot_files, find_bot, json_option, print_started, printable_json, require_bot
 from linqbot.cli.storage_option import FILE, folder_prefix
 from linqbot.emulator.declared_world import DeclaredWorld, read_world
@@ -45,11 +47,29 @@ MESSAGES = "message.received"
 """Messages are delivered to a bot without a handler for them too: then the page can say why there is no answer."""
 
 
+def _names(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(_name, values))
+
+
+def _name(value: str) -> str:
+    name = value.lower().removeprefix("[").removesuffix("]")
+    if name.count(":") == 1 or not re.fullmatch(r"[a-z0-9_.:-]+", name):
+        raise click.BadParameter(f"{value!r} is not a host. Write a name or an IP address alone, such as mybox.local.")
+    return name
+
+
 @click.command("dev")
 @click.argument("file", required=False, callback=find_bot, shell_complete=bot_files)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
-@allow_host_option
+@click.option(
+    "--allow-host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    callback=_names,
+    help="Another name or address under which the page may be opened, such as mybox.local; repeatable.",
+)
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Restart the bot when a file is saved.")
 @click.option(
     "--line",
@@ -408,3 +428,46 @@ def _write(file: Path, state: dict[str, Any]) -> None:
     # A text may hold half an emoji, which no file in UTF-8 takes as it is.
     new.write_text(printable_json(state, indent=1), "utf-8")
     new.replace(file)
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    here: str  # the address for this machine
+    elsewhere: tuple[str, ...]  # addresses under the names that were given
+    is_open: bool  # True if other machines can connect
+    port: int
+
+
+def exposed(bound: socket.socket, host: str, names: Sequence[str]) -> Exposed:
+    """Return the addresses at which a bound port can be opened; `names` are more names for it."""
+    number, port = bound.getsockname()[:2]
+    address = ip_address(number.partition("%")[0])
+    here = ("127.0.0.1" if bound.family == socket.AF_INET else "::1") if address.is_unspecified else host
+    return Exposed(_url(here, port), tuple(_url(name, port) for name in names), not address.is_loopback, port)
+
+
+def warn(what: Exposed, parts: str, *, as_json: bool) -> None:
+    """Warn on standard error that other machines can connect: under which names, and how to avoid that.
+
+    `parts` ask for no password, such as "the phone page".
+    """
+    if not what.is_open:
+        return
+    problem = (
+        f"Every machine that reaches port {what.port} of this one can open {parts} without a password: it can read all "
+        "conversations, write as any person, and delete everything."
+    )
+    fix = (
+        f"Use it only in a network that you trust. Without --host only this machine can open it, and another one through "
+        f"`ssh -L {what.port}:127.0.0.1:{what.port} THIS_MACHINE`."
+    )
+    if as_json:
+        warning = {"what": problem, "fix": fix, "addresses": what.elsewhere}
+        click.echo(json.dumps({"warning": warning}, ensure_ascii=False), err=True)
+    else:
+        where = f"\nFrom other machines: {', '.join(what.elsewhere)}" if what.elsewhere else ""
+        click.secho(f"Warning: {problem}\n{fix}{where}", fg="yellow", err=True)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

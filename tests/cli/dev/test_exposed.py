@@ -14,7 +14,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from linqbot.cli.exposed import exposed
+from linqbot.cli.commands.dev import exposed
 from linqbot.cli.main import main
 from linqbot.server import uvicorn_server
 
