@@ -81,40 +81,6 @@ def _checked_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
 Proxies = Annotated[List, AfterValidator(_checked_proxies)]
 
 
-def _checked(given: str, check: Callable[[str], None], name: str = "it") -> str:
-    try:
-        check(given)
-    except ValueError as error:
-        raise PydanticCustomError("address", f"{name} {error}") from None
-    return given
-
-
-# The checks are imported only if there is something to check.
-
-
-def _checked_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
-    from linqbot.server.telling import check_target
-
-    return tuple(_checked(each, check_target, f"entry {number}") for number, each in enumerate(targets, 1))
-
-
-def _checked_url(url: str) -> str:
-    from linqbot.server.telling import check_url
-
-    return _checked(url, check_url)
-
-
-def _checked_smtp_url(url: str) -> str:
-    from linqbot.server.telling import check_smtp_url
-
-    return _checked(url, check_smtp_url)
-
-
-Targets = Annotated[List, AfterValidator(_checked_targets)]
-Url = Annotated[str, AfterValidator(_checked_url)]
-SmtpUrl = Annotated[str, AfterValidator(_checked_smtp_url)]
-
-
 def _without_version(value: Any) -> Any:
     # Linq's pages show the address with /v3, which the client adds itself.
     return value.rstrip("/").removesuffix("/v3") if isinstance(value, str) else value
@@ -209,17 +175,17 @@ class Settings(BaseModel):
         (),
         description="Lines that this bot serves, comma-separated: only their missed messages are fetched. Default: all",
     )
-    tell: Targets = Field(
+    tell: List = Field(
         (),
         repr=False,
         description="Where you learn once of each trouble: sms:+1…, mailto:…@… or https://… for a webhook, comma-separated",
     )
-    smtp_url: SmtpUrl | None = Field(
+    smtp_url: str | None = Field(
         None,
         repr=False,
         description="Server for e-mails to mailto: addresses: smtps://USER:PASSWORD@HOST?from=ADDRESS, or smtp:// for STARTTLS",
     )
-    heartbeat_url: Url | None = Field(
+    heartbeat_url: str | None = Field(
         None, repr=False, description="Gets a GET each minute while the bot is well; a service of yours expects it"
     )
     silence_min: float = Field(
@@ -341,12 +307,20 @@ class Settings(BaseModel):
         """Return where the owner learns of troubles; None if no setting says so.
 
         Raises:
-            ConfigError: there is no server for e-mails.
+            ConfigError: there is no server for e-mails, or a setting is no address.
         """
         if not self.tell and self.heartbeat_url is None:
             return None
-        from linqbot.server.telling import Telling
+        from linqbot.server.telling import Telling, check_smtp_url, check_target, check_url
 
+        addresses = [("tell", check_target, each) for each in self.tell]
+        addresses += [("heartbeat_url", check_url, self.heartbeat_url), ("smtp_url", check_smtp_url, self.smtp_url)]
+        for name, check, given in addresses:
+            try:
+                if given is not None:
+                    check(given)
+            except ValueError as error:
+                raise SettingWrong(f"{variable(name)} does not fit: an address {error}") from None
         if self.smtp_url is None and any(each.startswith("mailto:") for each in self.tell):
             raise SettingWrong(
                 "LINQBOT_TELL has a mailto: address, and LINQBOT_SMTP_URL is not set. Set it to smtps://USER:PASSWORD@HOST"

@@ -490,15 +490,17 @@ def test_settings_name_what_cannot_be_a_target(subtests: pytest.Subtests) -> Non
         "hidden",
     ):
         with subtests.test(wrong):
-            with pytest.raises(ConfigError, match=r"LINQBOT_TELL does not fit: entry 2 is neither sms:\+1") as refused:
-                from_env({"LINQBOT_TELL": f"https://a.example/x,{wrong.replace(',', ' ')}"})
+            with pytest.raises(
+                ConfigError, match=r"LINQBOT_TELL does not fit: an address is neither sms:\+1"
+            ) as refused:
+                from_env({"LINQBOT_TELL": f"https://a.example/x,{wrong.replace(',', ' ')}"}).telling()
             assert "hidden" not in str(refused.value)
-    with pytest.raises(ConfigError, match="LINQBOT_HEARTBEAT_URL does not fit: it is not https") as refused:
-        from_env({"LINQBOT_HEARTBEAT_URL": "hidden"})
+    with pytest.raises(ConfigError, match="LINQBOT_HEARTBEAT_URL does not fit: an address is not https") as refused:
+        from_env({"LINQBOT_HEARTBEAT_URL": "hidden"}).telling()
     assert "hidden" not in str(refused.value)
     assert from_env({"LINQBOT_HEARTBEAT_URL": "https://a.example/x"}).telling() is not None
     for wrong in ("https://hidden", "smtp://", "smtp://a@b?from=hidden", "smtp://hidden:port"):
         with subtests.test(wrong):
-            with pytest.raises(ConfigError, match="LINQBOT_SMTP_URL does not fit: it is not smtps") as refused:
-                from_env({"LINQBOT_SMTP_URL": wrong})
+            with pytest.raises(ConfigError, match="LINQBOT_SMTP_URL does not fit: an address is not smtps") as refused:
+                from_env({"LINQBOT_TELL": "mailto:ann@a.test", "LINQBOT_SMTP_URL": wrong}).telling()
             assert "hidden" not in str(refused.value)
