@@ -313,8 +313,11 @@ class Settings(BaseModel):
             return None
         from linqbot.server.telling import Telling, check_smtp_url, check_target, check_url
 
-        addresses = [("tell", check_target, each) for each in self.tell]
-        addresses += [("heartbeat_url", check_url, self.heartbeat_url), ("smtp_url", check_smtp_url, self.smtp_url)]
+        addresses = [
+            *(("tell", check_target, each) for each in self.tell),
+            ("heartbeat_url", check_url, self.heartbeat_url),
+            ("smtp_url", check_smtp_url, self.smtp_url),
+        ]
         for name, check, given in addresses:
             try:
                 if given is not None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -34,13 +33,13 @@ EVERY_ADDRESS: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
 async def reach(context: DoctorContext) -> Sequence[Finding]:
     """Check that the bot's port is free or the bot's own, and that a signed event arrives at each of its addresses."""
     secrets = context.secrets() or [random_secret()]
-    async with _temporary_server(context.settings, secrets) as port:
-        findings = [] if port is not Port.TAKEN else [_taken(context.settings)]
+    async with _temporary_server(context.settings, secrets) as stood_in:
+        findings = [stood_in] if isinstance(stood_in, Finding) else []
         try:
             targets = await context.targets()
         except Skip as reason:
             return [*findings, Finding("delivery", "skipped", str(reason))]
-        arrivals = port if isinstance(port, Arrivals) else None
+        arrivals = stood_in if isinstance(stood_in, Arrivals) else None
         each = await asyncio.gather(*(_reached(context, url, arrivals) for url in targets))
     return [*findings, *(finding for some in each for finding in some)]
 
@@ -105,24 +104,20 @@ async def _secret(context: DoctorContext, url: str) -> str | None:
     return next((each.secret for one in ids for each in context.kept() if each.subscription_id == one), secrets[0])
 
 
-class Port(Enum):
-    """The use of the bot's port by a process that was there before the doctor: the served bot, or another program."""
-
-    BOT = 1
-    TAKEN = 2
-
-
 @asynccontextmanager
-async def _temporary_server(settings: Settings, secrets: Sequence[str]) -> AsyncIterator[Port | Arrivals]:
-    """Serve test events at the bot's port, and yield their record. If a process already listens there, yield its kind."""
+async def _temporary_server(settings: Settings, secrets: Sequence[str]) -> AsyncIterator[Arrivals | Finding | None]:
+    """Serve test events at the bot's port, and yield their record; None if the bot listens there already.
+
+    If another program does, yield the finding that says it.
+    """
     path = path_of(settings.storage)
     if settings.port == 0 or (path is not None and ServingLock(path).holder() is not None):
-        yield Port.BOT
+        yield None
         return
     try:
         bound = uvicorn_server.listen(settings.host, settings.port)
     except ConfigError:
-        yield Port.BOT if await _is_bot(settings) else Port.TAKEN
+        yield None if await _is_bot(settings) else _taken(settings)
         return
     with bound:
         async with probe_server(bound, secrets) as arrivals:
