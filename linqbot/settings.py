@@ -398,11 +398,10 @@ def how_to_set_key(usually: str = "Set it to the API token from your Linq dashbo
     )
 
 
-def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = None, **given: Any) -> Settings:
-    """Read the settings. For each setting `given` wins over the environment, and the environment over the file.
+def from_env(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """Read the settings. For each setting `given` wins over the environment, and the environment over `linqbot.toml`.
 
     Args:
-        file: A TOML file with the names of settings as keys; None reads `linqbot.toml`, if it exists.
         given: Values of settings, such as a command's options; None leaves a setting to the environment.
     Raises:
         ConfigError: a value is not valid, a name is unknown, or a file cannot be read. The message never shows the
@@ -415,9 +414,9 @@ def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = No
     def place(name: str) -> str:
         if name in given:
             return name
-        return variable(name) if name in variables else f"{name} in {file or _FILE}"
+        return variable(name) if name in variables else f"{name} in {_FILE}"
 
-    values = _from_file(file) | variables | given
+    values = _from_file() | variables | given
     if "api_key" in values:
         values.pop("api_key_file", None)
     elif "api_key_file" in values:
@@ -467,23 +466,20 @@ def _key_in(path: Path, place: str) -> str:
         raise ConfigError(f"{place} is {path}, which cannot be read: {reason}. Correct it.") from error
 
 
-def _from_file(file: Path | None) -> dict[str, Any]:
-    path = file or _FILE
+def _from_file() -> dict[str, Any]:
     try:
-        text = path.read_text()
+        text = _FILE.read_text()
         # Imported late: in production, most bots have all settings in the environment.
         import tomllib
 
         values = tomllib.loads(text)
     except FileNotFoundError:
-        if file is not None:
-            raise SettingWrong(f"There is no settings file {path}. Check the path.") from None
         return {}
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
-        raise SettingWrong(f"{path} cannot be read as TOML: {error}. Correct it, or remove it.") from error
+        raise SettingWrong(f"{_FILE} cannot be read as TOML: {error}. Correct it, or remove it.") from error
     for name in values:
         if name not in Settings.model_fields:
             near = nearest_name(name, Settings.model_fields)
             hint = f"Did you mean {near}?" if near else "See: linqbot serve --help"
-            raise SettingWrong(f"{path} sets {name}, which is not a setting. {hint}")
+            raise SettingWrong(f"{_FILE} sets {name}, which is not a setting. {hint}")
     return values

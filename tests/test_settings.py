@@ -63,11 +63,6 @@ def test_secrets_do_not_show() -> None:
     assert "topsecret" not in repr(settings)
 
 
-def test_a_settings_file_that_was_named_must_be_there() -> None:
-    with pytest.raises(ConfigError, match=r"no settings file elsewhere\.toml"):
-        from_env({}, file=Path("elsewhere.toml"))
-
-
 def test_unknown_variables_are_ignored() -> None:
     from_env({"LINQBOT_METRICS_BUCKETS": "1", "PATH": "/bin"})
 
@@ -116,9 +111,9 @@ def test_a_value_that_does_not_fit_is_named_by_the_place_that_sets_it(folder: Pa
         from_env({"LINQBOT_PORT": "y"})
     with pytest.raises(ConfigError, match=r"^port does not fit"):
         from_env({"LINQBOT_PORT": "y"}, port="z")
-    (folder / "other.toml").write_text('api_key_file = "nowhere"\n')
-    with pytest.raises(ConfigError, match=r"^api_key_file in other\.toml is nowhere, which cannot be read"):
-        from_env({}, file=Path("other.toml"))
+    (folder / "linqbot.toml").write_text('api_key_file = "nowhere"\n')
+    with pytest.raises(ConfigError, match=r"^api_key_file in linqbot\.toml is nowhere, which cannot be read"):
+        from_env({})
 
 
 def test_the_base_url_may_be_written_with_its_version() -> None:

@@ -95,14 +95,17 @@ def test_no_placeholder_is_left_and_git_and_docker_ignore_secrets(folder: Path) 
     assert variables == ["LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET"]
 
 
-def test_the_settings_file_has_every_setting_that_is_not_a_secret_with_its_default(folder: Path) -> None:
+def test_the_settings_file_has_every_setting_that_is_not_a_secret_with_its_default(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make("my-bot")
     file = folder / "my-bot" / "linqbot.toml"
     text = file.read_text()
     assert tomllib.loads(text) == {}
     said = "\n".join(re.findall(r"^# (\w+ = .+)$", text, re.MULTILINE))
     file.write_text(said)
-    assert from_env({}, file=file) == Settings()
+    monkeypatch.chdir(file.parent)
+    assert from_env({}) == Settings()
     for name, field in Settings.model_fields.items():
         assert (f"\n# {name} " in text) == field.repr, name
 
