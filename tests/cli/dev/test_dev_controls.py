@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from emulator_control import ANN, replies
 from patience import PATIENCE_S
 from ports import free_port
 
-from linqbot.cli.dev.runner import KEPT, StorageCopies
+from linqbot.cli.dev.runner import KEPT
 
 BOT = """
 import asyncio
@@ -203,24 +201,3 @@ def test_what_the_bot_does_while_it_does_not_run_is_said_and_a_restart_needs_no_
     page.post("restart", 201, message_id=written["message_id"])
     page.save(BOT)
     page.until(lambda: replies(page.url) == ["one 1"])
-
-
-def test_a_copy_of_the_storage_shows_one_moment_and_can_be_put_back(tmp_path: Path) -> None:
-    file, folder = tmp_path / "dev.db", tmp_path / "copies"
-    folder.mkdir()
-    copies = StorageCopies(file, folder)
-    assert copies.make() is None
-    with closing(sqlite3.connect(file)) as db, db:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("CREATE TABLE meta (value)")
-        db.execute("INSERT INTO meta VALUES (1)")
-    copy = copies.make()
-    with closing(sqlite3.connect(file)) as db, db:
-        db.execute("INSERT INTO meta VALUES (2)")
-    copies.put_back(copy)
-    with closing(sqlite3.connect(file)) as db, db:
-        assert db.execute("SELECT value FROM meta").fetchall() == [(1,)]
-    copies.put_back(None)
-    copies.delete(copy)
-    assert list(folder.iterdir()) == []
-    assert not file.exists()
