@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -260,3 +261,32 @@ async def test_a_change_that_a_plugin_refuses_is_not_made_and_the_handler_goes_o
         await group.text("rename")
         assert await group.replies() == ["Done."]
         assert group.chat.display_name != "Dinner"
+
+
+async def test_a_change_by_an_interrupted_run_reaches_no_handler_either() -> None:
+    bot = Bot(groups="all")
+    seen, added = list[GroupChange](), asyncio.Event()
+
+    @bot.on_message(overlap="restart")
+    async def add(message: MessageReceived, ctx: Context) -> None:
+        if len(message.burst) > 1:
+            await ctx.reply("Done.")
+        else:
+            await ctx.chat.add(DAN)
+            added.set()
+            await asyncio.Event().wait()
+
+    @bot.on_group_change
+    async def note(change: GroupChange, ctx: Context) -> None:
+        seen.append(change)
+
+    async with talking(bot) as phone:
+        group = phone.group(BOB, EVE)
+        phone.fail_next_delivery("participant.added")  # Linq delivers it again, after the message
+        await group.text("add Dan")
+        await added.wait()
+        await group.text("please")
+        assert await group.next_reply() == "Done."
+        await phone.advance(60)
+        assert DAN in members(group)
+        assert seen == []

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 from client.http11_peers import CHAT, KEY, Waits, client_at, plain, served
 from pydantic_core import from_json
 
@@ -379,3 +382,23 @@ def test_a_client_made_outside_a_loop_works_inside_one_and_says_no_in_another() 
     asyncio.run(leave())
     with pytest.raises(RuntimeError, match="another event loop"):
         asyncio.run(use())
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    async with served(context) as server:
+        base_url = f"https://127.0.0.1:{server.port}"
+        async with Client(KEY, base_url=base_url, clock=Waits()) as client:
+            with pytest.raises(LinqUnavailable, match="SSLCertVerificationError"):
+                await client.chats.retrieve(CHAT)
+        assert server.heads == [], "the key was not sent"
+
+        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        async with Client(KEY, base_url=base_url) as client:
+            assert (await client.chats.retrieve(CHAT)).id == CHAT

@@ -121,3 +121,23 @@ async def test_a_table_is_booked_and_reminded_of_once_wherever_the_bot_is_killed
             "Dana, your table for 4 on Friday 04 January at 19:30 is booked.",
             REMINDER.format(4),
         ]
+
+
+async def test_the_reminder_comes_at_six_also_after_the_change_to_summer_time(bot: Bot) -> None:
+    async with talking(bot, start=datetime(2030, 3, 29, 17, tzinfo=UTC)) as phone:  # 18:00 in Paris
+        await phone.text("a table for 2")
+        await phone.text("Tuesday 19:30")
+        await phone.text("Dana")
+        assert len(await phone.replies()) == 3
+        await phone.advance(3 * DAY - HOUR - 60)
+        assert await phone.replies() == []
+        await phone.advance(60)  # 16:00 UTC, and again 18:00 in Paris
+        assert await phone.replies() == [REMINDER.format(2)]
+
+
+async def test_hearts_between_people_of_a_group_are_not_answered(bot: Bot) -> None:
+    async with talking(bot, start=TUESDAY) as ann:
+        group = ann.group("+14155550143")
+        said = await group.text("let us eat out")
+        await group.by("+14155550143").react(said, "love")
+        assert await group.replies() == []

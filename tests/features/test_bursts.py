@@ -242,3 +242,41 @@ async def test_a_burst_is_stored_again_until_it_is_certain_that_it_is_stored(mon
         assert len(gathered.delivery.joined.burst) == 1
         assert [line["event"] for line in logs] == ["burst.unfinished"]
         assert await storage.depth() == 1
+
+
+async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn_and_delays_no_other_chat() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as phone:
+        people = [phone.person(f"+1415555{number:04}") for number in range(50)]
+        began = phone.now
+        for word in ("a", "b", "c"):
+            for person in people:
+                await person.text(word)
+        await phone.text("stop")
+        assert await phone.next_reply() == "stopped"
+        assert phone.now == began  # all fifty still wait
+        await phone.advance(2)
+        for person in people:
+            assert await person.replies() == ["a | b | c (0 photos)"]
+        assert phone.now < began + 4  # the fifty wait at the same time
+    assert len(seen) == 51
+
+
+async def test_messages_are_joined_while_a_payment_is_awaited() -> None:
+    shop, seen = Bot(gather_s=2), list[MessageReceived]()
+
+    @shop.on_message("buy")
+    async def buy(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(1250, "soup")
+
+    @shop.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message)
+
+    async with talking(shop) as phone:
+        await phone.text("buy")
+        await phone.replies()
+        await phone.text("hey")
+        await phone.text("what is this?")
+        await phone.quiet()
+    assert [len(each.burst) for each in seen] == [2]

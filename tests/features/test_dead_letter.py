@@ -218,3 +218,23 @@ async def test_a_line_that_keeps_nothing_marks_the_notice() -> None:
     assert not notices.dead_letter_timer(
         Lease(delivery(text_body("soup")), 1), DeadLetter("why"), NOW
     ).is_off_the_record
+
+
+async def test_a_waiting_apology_is_no_scheduled_send_of_the_chat(harness: Harness) -> None:
+    harness.apologise()
+    listed: list[int] = []
+
+    @harness.bot.use
+    def list_first(next_: Any) -> Any:
+        async def around(event: Event, ctx: Context) -> None:
+            listed.append(len(await ctx.scheduled()))
+            await next_(event, ctx)
+
+        return around
+
+    await harness.storage.put(delivery(text_body("soup")))
+    await harness.storage.put(delivery(text_body("salad")))
+    await harness.turn(fire=False)
+    assert await harness.storage.next_timer() is not None
+    await harness.turn(fire=False)
+    assert listed == [0, 0]

@@ -109,3 +109,20 @@ async def test_an_operator_who_puts_an_old_dead_letter_back_has_it_handled_by_th
         kitchen.is_open = True
         await put_back(phone, url)
         assert await phone.replies() == ["soup is off." if late_s else "soup!"]
+
+
+async def test_an_old_dead_letter_that_is_put_back_waits_for_linq_as_long_as_it_is_away(
+    kitchen: Kitchen, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    async with talking(kitchen.bot, storage=url) as phone:
+        kitchen.is_open = False
+        await phone.text("soup")
+        assert len(await phone.errors()) == 1
+        await phone.advance(3 * DAY_S)
+        kitchen.is_open = True
+        phone.fail_next("chats.messages.send", status=429, retry_after_s=600)
+        await put_back(phone, url)
+        assert (await phone.replies(), await phone.waiting()) == ([], 1)
+        await phone.advance(600)
+        assert await phone.replies() == ["soup!"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 import pytest
 from one_handler import bot_of
@@ -665,3 +666,38 @@ async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_
             assert await phone.next_reply() == question
             await phone.text({"two": "three", "four": "five"}[word])
         assert await phone.next_reply() == "one two three four five"
+
+
+async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(tmp_path: Path) -> None:
+    work = Work()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def take() -> list[str]:
+            return [later.text async for later in ctx.incoming()]
+
+        await work()
+        taken = await asyncio.gather(take(), take())
+        await ctx.reply(" ".join(sorted(word for words in taken for word in words)))
+
+    async with talking(bot_of(answer, overlap="steer"), storage=f"sqlite:///{tmp_path}/bot.db") as phone:
+        await work.overtaken(phone, "one", "two", "three")
+        assert await phone.next_reply() == "three two"
+
+
+async def test_a_turn_that_has_made_a_step_is_not_restarted() -> None:
+    work, made = Work(), []
+
+    async def order(key: str) -> str:
+        made.append(key)
+        return "order"
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", order)
+        if message.text == "one":
+            await work()
+        await ctx.reply(message.text)
+
+    async with talking(bot_of(answer, overlap="restart")) as phone:
+        await work.overtaken(phone, "one", "two")
+        assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
+    assert len(made) == 2

@@ -455,3 +455,47 @@ async def test_a_reminder_that_replaces_another_by_its_tag_is_sent_once_over_eve
     async for phone in killed_between_calls(booking(), scenario, start=THURSDAY):
         said = [message for message in phone.messages if message.from_bot]
         assert said == ["Booked: 28", "Booked: 25", "Tomorrow, the 25th"], phone.killed
+
+
+async def test_a_send_is_the_same_after_a_question_although_a_reminder_was_put_off_before_it() -> None:
+    bot = Bot()
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Stretch!", every="hour", timezone="UTC")
+
+    @bot.on_message
+    async def later(message: MessageReceived, ctx: Context) -> None:
+        assert message.answers is not None
+        await ctx.reschedule(message.answers, after_s=600)
+        check = await ctx.send_later("Did you?", after_s=900)
+        await ctx.ask("Why?")
+        await ctx.cancel(check)
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.advance(3601)
+        await phone.reply(await phone.next_reply(), "later")
+        await phone.text("no time")
+        await phone.advance(1000)
+        assert await phone.replies() == ["Why?", "Stretch!"]
+
+
+async def test_a_send_that_was_moved_before_a_question_may_be_gone_when_the_answer_comes() -> None:
+    bot, moved = Bot(), list[Scheduled]()
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        moved.append(await ctx.send_later("Stretch!", after_s=3600))
+
+    @bot.on_message
+    async def sooner(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reschedule(moved[0].id, after_s=30)
+        await ctx.reply(f"Because {await ctx.ask('Sooner. Why?')}.")
+
+    async with talking(bot) as phone:
+        await phone.text("remind me")
+        await phone.text("sooner")
+        await phone.advance(31)
+        await phone.text("of my back")
+        assert await phone.replies() == ["Sooner. Why?", "Stretch!", "Because of my back."]

@@ -16,6 +16,7 @@ from fakes import NOW, Linq, delivery, settled, text_body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from one_handler import bot_of
+from patience import PATIENCE_S
 from pydantic import BaseModel
 from simulated_crash import Crashable, crash
 from structlog.testing import capture_logs
@@ -25,6 +26,7 @@ from linqbot.clock import MovableClock
 from linqbot.engine import failure
 from linqbot.engine.failure import StateQueue
 from linqbot.engine.turn import Turns
+from linqbot.engine.worker import Worker
 from linqbot.errors import StateConflict
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.backend import Storage
@@ -271,3 +273,49 @@ def test_no_update_is_lost_or_doubled(
 
     with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
         asyncio.run(check(Path(folder)))
+
+
+async def test_chats_that_change_one_value_at_the_same_time_all_count(storage: Storage) -> None:
+    linq, chats = Linq(), 30
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.bot(Total)
+        await settled(3)
+        value.count += 1
+        await ctx.reply(message.text)
+
+    running = turns(storage, linq, count)
+    worker = Worker(running, storage, running.clock)
+    worker.start()
+    for n in range(chats):
+        await storage.put(delivery(text_body(str(n), chat=chat_id(n))))
+    async with asyncio.timeout(PATIENCE_S):
+        while await storage.depth():
+            await asyncio.sleep(0.001)
+    await worker.stop(1)
+    assert (await total(storage)).count == chats
+    assert sorted(map(int, linq.said())) == list(range(chats))
+    assert await storage.dead_letters() == []
+
+
+async def test_turns_that_lost_a_value_run_one_after_the_other_and_the_queue_leaves_nothing_behind() -> None:
+    queue, running, order = StateQueue(), 0, []
+
+    async def turn(name: str) -> None:
+        nonlocal running
+        await queue.enter(name, MovableClock(NOW, frozen=True))
+        assert running == 0
+        running += 1
+        await settled(2)
+        running -= 1
+        order.append(name)
+        queue.leave(name, runs_again=False)
+
+    names = [f"w.{n}" for n in range(5)]
+    for name in names:
+        queue.note(name, StateConflict("bot", "Total"))
+    await asyncio.gather(*map(turn, names))
+    assert order == names
+    await queue.enter("w.never", MovableClock(NOW, frozen=True))
+    queue.leave("w.never", runs_again=False)
+    assert queue.is_empty

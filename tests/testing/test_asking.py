@@ -532,3 +532,15 @@ async def test_a_question_is_replaced_once_over_every_kill() -> None:
         said = [message for message in phone.messages if message.from_bot]
         assert said[:3] == ["Your name?", "Do your exercises.", "In how many minutes?"], phone.killed
         assert sorted(said[3:]) == ["In 5 minutes.", "note: replaced"], phone.killed
+
+
+async def test_a_handler_whose_question_was_replaced_does_not_replace_the_newer_one() -> None:
+    async with talking(reminding()) as phone:
+        await phone.text("remind me")
+        await phone.text("again")
+        await phone.advance(61)
+        await phone.reply((await phone.replies())[1], "later")
+        with pytest.raises(HandlerFailed, match=r"ctx\.end_questions\(\) in the handler"):
+            await phone.replies()
+        await phone.text("5")
+        assert await phone.replies() == ["In how many minutes?", "again: replaced", "In 5 minutes."]

@@ -10,7 +10,7 @@ from linqbot import Bot, BotError, Context, MessageReceived, in_group
 from linqbot.bot.router import Next
 from linqbot.events import ReactionAdded, TypingStarted
 from linqbot.linq.events.event import Event
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -188,3 +188,30 @@ def test_a_predicate_that_cannot_be_asked_is_refused_when_it_is_registered() -> 
         bot.on_message(when=lambda message, ctx: True)  # type: ignore[arg-type, return-value]
     with pytest.raises(BotError, match="is not a predicate"):
         bot.on_message(when=one)  # type: ignore[arg-type]
+
+
+async def test_a_predicate_that_fails_is_asked_again_and_its_message_still_answers() -> None:
+    bot, failures = Bot(), list[str]()
+
+    async def failing(message: MessageReceived, ctx: Context) -> bool:
+        if message.text == "Ada" and not failures:
+            failures.append(message.text)
+            raise ValueError("away")
+        return False
+
+    @bot.on_message(when=failing, during_ask=True)
+    async def aside(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Aside")
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("Your name?"))
+
+    async with talking(bot) as phone:
+        await phone.text("book")
+        assert await phone.replies() == ["Your name?"]
+        await phone.text("Ada")
+        with pytest.raises(HandlerFailed):
+            await phone.replies()
+        await phone.advance(5)
+        assert await phone.replies() == ["Ada"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, NOW, PERSON, envelope, poll_vote, tapback, text_body
+from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_vote, tapback, text_body
 from pydantic import BaseModel
 from simulated_crash import crash
 
@@ -24,6 +25,7 @@ from linqbot.linq.events.chat import TypingStarted
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.types.message import MediaPart
+from linqbot.storage.mutes import FOREVER, Mute
 
 pytestmark = pytest.mark.anyio
 
@@ -647,3 +649,31 @@ async def test_with_zero_retention_an_answer_is_handled_and_no_text_is_left(talk
     db.close()
     assert kept
     assert b"marker" not in b"".join(map(bytes, kept))
+
+
+async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Booked: {await ctx.ask('When?')}")
+
+    talk.deploy(book)
+    await talk.say("book")
+    await talk.storage.mute(Mute(CHAT, FOREVER))
+    await talk.storage.put(replace(delivery(text_body("Friday")), id="i.reconciled.1"))
+    await talk.run()
+    assert (talk.said, talk.open_questions()) == (["When?"], ["waiting"])
+
+
+async def test_choices_are_a_poll_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("Which day?", choices=["Friday", "Saturday"]))
+
+    talk.deploy(book)
+    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
+    wrong_key = LinqApiError("no", status=401, code=2004)
+    talk.linq.will_answer("chats.polls.create", wrong_key, ApiResponse(201, poll))
+    await talk.say("hi")
+    await talk.pass_time(60)
+    assert talk.said == ["Which day?"]
+    assert talk.linq.names() == ["chats.messages.send", "chats.polls.create", "chats.polls.create"]
+    await talk.receive(poll_vote("s"))
+    assert talk.said == ["Which day?", "Saturday"]

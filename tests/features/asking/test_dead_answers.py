@@ -165,3 +165,40 @@ def failing_end(talk: Talk, monkeypatch: pytest.MonkeyPatch, how: str) -> Callab
 
     monkeypatch.setattr(type(talk.storage), "finish", fails)
     return lambda: monkeypatch.setattr(type(talk.storage), "finish", finish)
+
+
+async def test_a_retried_timeout_leaves_a_newer_question_open(talk: Talk) -> None:
+    shop = Shop(talk, timeout_s=60)
+    await talk.say("old")
+    await talk.pass_time(60)
+    assert talk.open_questions() == ["failed"]
+    shop.is_broken = False
+    await talk.say("new")
+    await retry(talk)
+    assert talk.said == ["old: name?", "new: name?", "old: too late."]
+    assert talk.open_questions() == ["waiting"]
+    await talk.say("Ada")
+    assert talk.said[3:] == ["new: town?"]
+
+
+async def test_a_retried_invalid_answer_is_refused_and_its_question_times_out_like_any_other(talk: Talk) -> None:
+    def picky(text: str) -> str:
+        if shop.is_broken:
+            raise ZeroDivisionError
+        if text == "Ada":
+            raise ValueError("Another name, please.")
+        return text
+
+    shop = Shop(talk, kind=picky, timeout_s=60)
+    await talk.say("old", "Ada")
+    await talk.pass_time(100)
+    assert talk.open_questions() == ["failed"]
+    shop.is_broken = False
+    await retry(talk)
+    assert talk.said == ["old: name?", "Another name, please."]
+    assert talk.open_questions() == ["waiting"]
+    await talk.pass_time(59)
+    assert talk.open_questions() == ["waiting"]
+    await talk.pass_time(1)
+    assert talk.said[2:] == ["old: too late."]
+    assert talk.open_questions() == ["timed_out"]

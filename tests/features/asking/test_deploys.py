@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytest
 from asking_talk import Talk
 from click.testing import CliRunner
+from fakes import NOW, text_body
 from structlog.testing import capture_logs
 
 from linqbot.bot.context import Context
@@ -302,3 +303,15 @@ async def test_the_operator_ends_a_question(served: Callable[[], Talk], how: Lit
     assert talk.said == (["Name?", "operator"] if how == "handled" else ["Name?"])
     assert talk.open_questions() == []
     assert await talk.storage.scheduled() == []
+
+
+async def test_an_answer_of_the_operator_that_comes_after_the_persons_is_nothing(served: Callable[[], Talk]) -> None:
+    talk = served()
+    talk.deploy(form("a = await ctx.ask('One?')\nb = await ctx.ask('Two?')\nawait ctx.reply(a + b)"))
+    await talk.say("hi")
+    (row,) = await cli("waiting", "list", "--questions")
+    await talk.put(text_body("person"))
+    await cli("waiting", "answer", row["id"], "operator")
+    await talk.run()
+    assert talk.said == ["One?", "Two?"]
+    assert talk.clock.now() == NOW

@@ -298,3 +298,20 @@ async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_los
 async def test_arguments_that_cannot_be_right_are_refused(amount: Any, description: str, problem: str) -> None:
     with pytest.raises(BotError, match=problem):
         PaymentWait(amount, description)
+
+
+async def test_the_request_is_a_card_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
+    async def tea(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(500, "Tea")
+
+    talk.deploy(tea)
+    request = payment_request("pr_1", {})
+    talk.linq.will_answer("payment_requests.create", ApiResponse(201, request))
+    talk.linq.will_answer("payment_requests.retrieve", ApiResponse(200, request))
+    talk.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
+    await talk.say("tea")
+    assert talk.open_questions() == []
+    await talk.pass_time(60)
+    assert talk.open_questions() == ["waiting"]
+    sends = [call for call in talk.linq.calls if call.name == "chats.messages.send"]
+    assert ["experience" in (call.body or {})["message"] for call in sends] == [True, True]

@@ -142,3 +142,21 @@ async def test_without_a_person_the_step_is_not_made() -> None:
         await phone.advance(24 * 3600)
     assert made == []
     assert "names no person" in errors[0]
+
+
+async def test_two_steps_at_the_same_time_in_two_chats_both_count() -> None:
+    both = asyncio.Barrier(2)
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        async def price(_: str) -> int:
+            await both.wait()
+            return 5
+
+        await ctx.once("price", price, tally=SPENT)
+
+    async with talking(bot_of(order, groups="all")) as phone:
+        group = phone.group("+14155550143")
+        await phone.text("hi")
+        await group.text("hi")
+        await phone.quiet()
+        assert (await phone.state(Spent)).cents == 10

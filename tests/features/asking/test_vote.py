@@ -196,3 +196,19 @@ async def test_choices_and_ends_that_cannot_be_right_are_refused(talk: Talk, sub
     talk.deploy(bad)
     await talk.say("hi")
     assert talk.said == []
+
+
+async def test_a_person_who_leaves_is_not_waited_for_although_the_handler_of_that_fails(talk: Talk) -> None:
+    bot = talk.deploy(lunch, groups="all")
+    talk.attempts = 1
+
+    @bot.on(ParticipantRemoved)
+    async def left(event: ParticipantRemoved, ctx: Context) -> None:
+        raise RuntimeError
+
+    prepare(talk, PERSON, BOB)
+    await talk.say("lunch", is_group=True)
+    await votes(talk, poll_vote("t", PERSON), member("removed", BOB))
+    await talk.run()
+    assert talk.said[1:] == ["all voted: Thai {'Thai': 1, 'Pizza': 0}"]
+    assert len(await talk.storage.dead_letters()) == 1

@@ -227,3 +227,16 @@ async def test_state_that_middleware_changes_is_stored_for_each_answer_and_the_h
     assert talk.said == ["Your name?", "When?", "[1, 2, 3], 2"]
     values = await talk.storage.load(f"person:{PERSON}")
     assert Messages.model_validate_json(values["Messages"]) == Messages(count=3, booked=2)
+
+
+async def test_a_crash_after_the_question_was_not_reached_counts_once(talk: Talk) -> None:
+    counted = Counted()
+    talk.deploy(counted.handle)
+    await talk.say("hi")
+    counted.questions.clear()
+    talk.linq.before = lambda call: crash()
+    assert await talk.crashable.run(talk.say("Ada"))
+    await talk.restart()
+    await talk.pass_time(2000)
+    assert talk.said[-1] == "Counted 1"
+    assert await count_of(talk) == 1
