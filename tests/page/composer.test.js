@@ -6,7 +6,6 @@ import {
   Drafts,
   emptyDraft,
   isEmpty,
-  joined,
 } from "../../linqbot/emulator/web/page/composer/draft.js";
 import { deliver, inboundMessage, Outbox } from "../../linqbot/emulator/web/page/composer/sending.js";
 import { DraftTexts } from "../../linqbot/emulator/web/page/model/drafts.js";
@@ -227,34 +226,4 @@ test("drafts are sent one after the other, also after a refusal", async () => {
     refused.map((error) => /** @type {Error} */ (error).message),
     ["Not today", "Not today", "Not today"],
   );
-});
-
-test("a draft that was not delivered is joined with what was written since", () => {
-  const failed = { ...emptyDraft(), text: "Look", files: [new File(["a"], "a.txt")], effect: "slam" };
-  const since = { ...emptyDraft(), text: "Hello?", files: [new File(["b"], "b.txt")] };
-  const both = joined(failed, since);
-  assert.equal(both.text, "Look\nHello?");
-  assert.deepEqual(
-    both.files.map((file) => file.name),
-    ["a.txt", "b.txt"],
-  );
-  assert.equal(both.effect, "slam");
-  assert.deepEqual(joined(failed, emptyDraft()), failed);
-});
-
-test("an edit that was not delivered sets aside what was written since, and an edit since stays", () => {
-  const edit = draftOfEdit(message("old"), 0, emptyDraft());
-  const since = { ...emptyDraft(), text: "Hello?" };
-  assert.deepEqual(joined(edit, since), { ...edit, before: since });
-  assert.deepEqual(joined(since, edit), { ...edit, before: since });
-  assert.deepEqual(joined(edit, edit), edit);
-});
-
-test("a draft that was not delivered is kept for a conversation that is not open", () => {
-  const texts = new DraftTexts(memory());
-  const drafts = new Drafts(texts);
-  drafts.open("a");
-  drafts.keep("b", { ...emptyDraft(), text: "Look" });
-  drafts.keep("b", { ...emptyDraft(), text: "Hello?" });
-  assert.equal(texts.get("b"), "Look\nHello?");
 });

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 
 import pytest
-from chromium_page import FRIEND, PIXEL, Bot, Browsing, bubble, greet, held_back, write
+from chromium_page import FRIEND, PIXEL, Bot, Browsing, bubble, greet, write
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 pytestmark = pytest.mark.browser
@@ -108,15 +108,6 @@ def test_files_with_odd_names_arrive(phone: Page, bot: Bot) -> None:
         assert card["x"] >= log["x"], name
 
 
-def test_many_files_at_once(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    do(phone, "drop", *[(f"{i}.txt", "text/plain", "x") for i in range(20)])
-    expect(phone.locator(".attachment")).to_have_count(20)
-    write(phone, "all of them")
-    expect(phone.locator(".msg.own .file-card")).to_have_count(20)
-    assert len(bot.last()["parts"]) == 21
-
-
 def refuse(route: Route) -> None:
     route.fulfill(status=500, content_type="text/plain", body="Internal Server Error")
 
@@ -137,44 +128,6 @@ def test_a_send_that_fails_gives_text_and_files_back(browsing: Browsing, bot: Bo
         expect(phone.get_by_role("alert")).to_contain_text(said)
         expect(phone.get_by_label("Message", exact=True)).to_have_value("Look")
         expect(phone.locator(".attachment img")).to_have_count(1)
-    browsing.console_errors.clear()
-
-
-def test_a_send_that_fails_after_the_person_went_elsewhere_is_not_lost(browsing: Browsing, bot: Bot) -> None:
-    phone = browsing.open()
-    greet(phone, bot)
-    bot.hear("hi all", group=[FRIEND])
-    held = held_back(phone, "**/emulator/inbound")
-    choose(phone, PICTURE)
-    write(phone, "Look")
-    expect(phone.get_by_label("Message", exact=True)).to_have_value("")
-    phone.get_by_role("button", name="Back").click()
-    phone.locator(".chat-row", has_text="hi all").click()
-    expect(bubble(phone, "hi all")).to_be_visible()
-    refuse(held[0])
-    expect(phone.get_by_role("alert")).to_be_visible()
-    phone.get_by_role("button", name="Back").click()
-    phone.locator(".chat-row", has_text="Draft: Look").click()
-    expect(phone.get_by_label("Message", exact=True)).to_have_value("Look")
-    expect(phone.locator(".attachment img")).to_have_count(1)
-    browsing.console_errors.clear()
-
-
-def test_messages_that_fail_one_after_the_other_come_back_in_order(browsing: Browsing, bot: Bot) -> None:
-    phone = browsing.open()
-    greet(phone, bot)
-    held: list[Route] = []
-
-    def answer(route: Route) -> None:
-        if held:
-            refuse(route)
-        held.append(route)
-
-    phone.route("**/emulator/inbound", answer)
-    for text in ("one", "two", "three"):
-        write(phone, text)
-    refuse(held[0])
-    expect(phone.get_by_label("Message", exact=True)).to_have_value("one\ntwo\nthree")
     browsing.console_errors.clear()
 
 

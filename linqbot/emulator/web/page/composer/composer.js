@@ -6,7 +6,7 @@ import { canWrite, shownChat } from "../model/chats.js";
 import { moved, trimmed } from "../model/content/decorations.js";
 import { draftKey } from "../model/drafts.js";
 import { fileSize } from "../model/content/files.js";
-import { draftAfter, Drafts, draftOfEdit, isEmpty, joined } from "./draft.js";
+import { draftAfter, Drafts, draftOfEdit, isEmpty } from "./draft.js";
 import { listenForFiles } from "./files.js";
 import { Outbox } from "./sending.js";
 import { TypingNotice } from "./typing.js";
@@ -30,8 +30,6 @@ export class Composer {
   #typing;
   #outbox;
   #drafts;
-  /** The text of the drafts that were put back last. */
-  #takenBack = "";
   /** @type {Store["place"] | null} The place at the latest rendering. */
   #place = null;
 
@@ -218,24 +216,10 @@ export class Composer {
         onBegun: (chatId) => this.#drafts.moveTo(draftKey(me, chatId)),
         onRefused: (error) => {
           toast(`Not delivered: ${messageOf(error)}`);
-          this.#takeBack(draft, key);
+          // Unless the person writes something else by now, or in another conversation.
+          if (this.#drafts.key === key && isEmpty(this.#drafts.current)) this.#change(draft);
         },
       },
     );
-  }
-
-  /**
-   * Put a draft that was not delivered back into its conversation, before what the person has written since.
-   * @param {Draft} draft
-   * @param {string | null} key
-   */
-  #takeBack(draft, key) {
-    if (this.#drafts.key === key) {
-      const { current } = this.#drafts;
-      // Several may fail, in the order they were sent.
-      const isFirst = current.text !== this.#takenBack;
-      this.#change(isFirst ? joined(draft, current) : joined(current, draft));
-      this.#takenBack = this.#drafts.current.text;
-    } else if (key !== null) this.#drafts.keep(key, draft);
   }
 }

@@ -47,28 +47,6 @@ export const draftOfEdit = (message, partIndex, current) => ({
  */
 export const draftAfter = ({ before }) => before ?? emptyDraft();
 
-/**
- * Return a draft that was not delivered, joined with what the person has written since. An edit stays by itself: the
- * other draft is set aside, or an edit that has begun since goes on without it.
- * @param {Draft} failed
- * @param {Draft} since
- * @returns {Draft}
- */
-export function joined(failed, since) {
-  if (isEmpty(since) || isEmpty(failed)) return isEmpty(failed) ? since : failed;
-  if (failed.edit) return since.edit ? since : { ...failed, before: since };
-  if (since.edit) return { ...since, before: since.before ? joined(failed, since.before) : failed };
-  return {
-    ...since,
-    text: [failed.text, since.text].filter(Boolean).join("\n"),
-    // Of the first text: the second has moved.
-    decorations: failed.text ? failed.decorations : since.decorations,
-    files: [...failed.files, ...since.files],
-    reply: failed.reply ?? since.reply,
-    effect: failed.effect ?? since.effect,
-  };
-}
-
 /** The drafts of this tab, by person and conversation. Their texts outlive a reload. */
 export class Drafts {
   /** @type {Map<string, Draft>} */
@@ -91,17 +69,6 @@ export class Drafts {
     if (this.key !== null) this.#kept.set(this.key, this.current);
     this.key = key;
     this.current = this.#kept.get(key) ?? { ...emptyDraft(), text: this.#texts.get(key) };
-  }
-
-  /**
-   * Keep a draft that was not delivered for a conversation that is not open.
-   * @param {string} key
-   * @param {Draft} draft
-   */
-  keep(key, draft) {
-    const kept = joined(this.#kept.get(key) ?? { ...emptyDraft(), text: this.#texts.get(key) }, draft);
-    this.#kept.set(key, kept);
-    this.#texts.set(key, textOf(kept));
   }
 
   /**
