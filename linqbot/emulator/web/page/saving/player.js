@@ -1,7 +1,6 @@
 // The player inside of a saved conversation. It imports nothing: `shared.js` writes it into the file as it is. Without it,
 // the file shows the whole conversation.
 
-const SPEEDS = [1, 2, 4, 0.5];
 const PAUSE_MS = 900; // before a message of the person whose phone it is, and before a tapback
 const TYPING_MS = 500; // of the other side, and more for each letter
 const LETTER_MS = 16;
@@ -14,7 +13,6 @@ const element = (selector) => /** @type {HTMLElement} */ (document.querySelector
 const log = element(".log");
 const transcript = element(".transcript");
 const play = element("#player-play");
-const speed = element("#player-speed");
 const place = /** @type {HTMLInputElement} */ (element("#player-step"));
 const dots = document.createElement("div");
 
@@ -48,13 +46,12 @@ function stepsOf() {
 const steps = stepsOf();
 /** The number of steps that are shown. */
 let shown = steps.length;
-let isPlaying = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 
 /** @param {number} count */
 function show(count) {
-  shown = Math.max(0, Math.min(steps.length, count));
+  shown = count;
   for (const [index, step] of steps.entries()) {
     for (const node of step.shows) node.toggleAttribute("hidden", index >= shown);
   }
@@ -64,17 +61,10 @@ function show(count) {
   transcript.scrollTop = transcript.scrollHeight;
 }
 
-/** @param {number} count */
-function goTo(count) {
-  setPlaying(false);
-  show(count);
-}
-
 /** @param {boolean} next */
 function setPlaying(next) {
   clearTimeout(timer);
   dots.hidden = true;
-  isPlaying = next;
   play.classList.toggle("playing", next);
   const label = next ? "Pause" : "Play";
   play.setAttribute("aria-label", label);
@@ -92,7 +82,7 @@ function wait() {
   transcript.scrollTop = transcript.scrollHeight;
   const letters = message?.textContent?.length ?? 0;
   const ms = isOther ? Math.min(LONGEST_MS, TYPING_MS + letters * LETTER_MS) : PAUSE_MS;
-  timer = setTimeout(arrive, ms / SPEEDS[0]);
+  timer = setTimeout(arrive, ms);
 }
 
 function arrive() {
@@ -104,22 +94,6 @@ function arrive() {
   if (shown < steps.length) wait();
   else setPlaying(false);
 }
-
-function changeSpeed() {
-  SPEEDS.push(SPEEDS.shift() ?? 1);
-  speed.textContent = `${SPEEDS[0]}×`;
-  speed.setAttribute("aria-label", `Speed: ${SPEEDS[0]}×`);
-}
-
-/** @type {Record<string, () => void>} */
-const KEYS = {
-  " ": () => setPlaying(!isPlaying),
-  ArrowLeft: () => goTo(shown - 1),
-  ArrowRight: () => goTo(shown + 1),
-  Home: () => goTo(0),
-  End: () => goTo(steps.length),
-  s: changeSpeed,
-};
 
 dots.className = "msg other last typing-row";
 dots.setAttribute("aria-hidden", "true");
@@ -133,18 +107,10 @@ dots.append(row);
 log.append(dots);
 
 place.max = String(steps.length);
-play.addEventListener("click", () => setPlaying(!isPlaying));
-element("#player-back").addEventListener("click", () => goTo(shown - 1));
-element("#player-forward").addEventListener("click", () => goTo(shown + 1));
-speed.addEventListener("click", changeSpeed);
-place.addEventListener("input", () => goTo(place.valueAsNumber));
-document.addEventListener("keydown", (event) => {
-  const { target, key } = event;
-  // A button has the space bar for itself.
-  const isTaken = key === " " && target instanceof HTMLButtonElement;
-  if (isTaken || !(key in KEYS) || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  KEYS[key]();
+play.addEventListener("click", () => setPlaying(!play.classList.contains("playing")));
+place.addEventListener("input", () => {
+  setPlaying(false);
+  show(place.valueAsNumber);
 });
 element(".player").hidden = false;
 show(steps.length);

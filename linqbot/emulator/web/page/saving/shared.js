@@ -139,19 +139,19 @@ function failuresOf(store) {
   return names;
 }
 
-/** Make the player. Its script gives the buttons their work. */
+/** Make the player, to which its script gives its work. */
 function playerBar() {
-  const button = (/** @type {string} */ id, /** @type {string} */ label, /** @type {(Node | string)[]} */ ...content) =>
-    h("button", { type: "button", id, class: "icon-button", "aria-label": label, title: label }, ...content);
   const step = h("input", { type: "range", id: "player-step", min: "0", value: "0", "aria-label": "Place" });
   return h(
     "div",
     { class: "player", role: "group", "aria-label": "Player", hidden: true },
-    button("player-play", "Play", icon("play"), icon("pause")),
-    button("player-back", "Step back", icon("back")),
+    h(
+      "button",
+      { type: "button", id: "player-play", class: "icon-button", "aria-label": "Play", title: "Play" },
+      icon("play"),
+      icon("pause"),
+    ),
     step,
-    button("player-forward", "Step forward", icon("back", "flipped")),
-    button("player-speed", "Speed: 1×", "1×"),
   );
 }
 
