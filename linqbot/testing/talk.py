@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from itertools import pairwise
-from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import structlog
 
@@ -113,8 +112,6 @@ class PhoneFor(Protocol):
 Scenario: TypeAlias = Callable[[Phone], Awaitable[object]]
 """What people do in a test: `async def scenario(phone)`."""
 
-_SQLITE: Final = "sqlite:///"
-
 
 class _OneCrash:
     """Kills the bot at the point with this number; None only counts the points."""
@@ -154,9 +151,6 @@ async def killed_between_calls(
     service: Service | None = None,
     world: DeclaredWorld | None = None,
     start: datetime | None = None,
-    version: str = "2026-02-03",
-    handler_timeout_s: float = 30.0,
-    storage: str = "memory://",
     copies: int = 1,
 ) -> AsyncIterator[Phone]:
     """Run a scenario without a crash, and then once for each point at which the bot can be killed.
@@ -167,9 +161,7 @@ async def killed_between_calls(
     Args:
         bot: The bot. All runs use the same object.
         scenario: What people do. It may wait for the bot, and check its replies.
-        handle, service, world, start, version, handler_timeout_s, copies: As for `talking`.
-        storage: As for `talking`. Each run has a new storage: of `sqlite:///bot.db`, the file `bot-0.db`, `bot-1.db`, ….
-            It is deleted if the run succeeds.
+        handle, service, world, start, copies: As for `talking`.
     Yields:
         The phone of the first person. `phone.killed` is the point at which the bot was killed.
     Raises:
@@ -181,18 +173,7 @@ async def killed_between_calls(
     kills: list[int | None] = [None]
     for run, at in enumerate(kills):
         crash = _OneCrash(at)
-        url = _numbered(storage, run)
-        stage = Stage(
-            bot,
-            world=world,
-            start=start,
-            version=version,
-            handler_timeout_s=handler_timeout_s,
-            storage=url,
-            copies=copies,
-            crash_points=crash,
-        )
-        async with stage:
+        async with Stage(bot, world=world, start=start, copies=copies, crash_points=crash) as stage:
             phone = first_phone(stage, handle, service)
             try:
                 await scenario(phone)
@@ -204,20 +185,5 @@ async def killed_between_calls(
             # pytest shows logs of failed tests only.
             log.info("testing.killed", run=run, at=crash.killed)
             yield phone
-        _delete(url)
         if at is None:
             kills += crash.numbers()
-
-
-def _numbered(storage: str, number: int) -> str:
-    if not storage.startswith(_SQLITE):
-        return storage
-    path = Path(storage.removeprefix(_SQLITE))
-    return _SQLITE + str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
-
-
-def _delete(storage: str) -> None:
-    if storage.startswith(_SQLITE):
-        path = storage.removeprefix(_SQLITE)
-        for suffix in ("", "-wal", "-shm", ".lock"):
-            Path(path + suffix).unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -151,14 +150,14 @@ async def test_a_handler_of_a_post_to_a_person_asks_them_and_knows_their_state()
 
 
 @pytest.mark.slow
-async def test_a_post_is_handled_once_however_the_process_is_killed(tmp_path: Path) -> None:
+async def test_a_post_is_handled_once_however_the_process_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("hi")
         for number in range(2):
             await phone.post("order.shipped", {"number": number}, post_id=str(number))
         await phone.quiet()
 
-    async for phone in killed_between_calls(shop(), scenario, storage=f"sqlite:///{tmp_path}/bot.db"):
+    async for phone in killed_between_calls(shop(), scenario):
         sent = [each for each in phone.messages if each.from_bot]
         assert sent == [f"Order {number} is in parcel none." for number in range(2)], phone.killed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from one_handler import bot_of
@@ -25,10 +24,6 @@ def echo() -> Bot:
         await ctx.reply(message.text)
 
     return bot
-
-
-def files(folder: Path) -> list[str]:
-    return [file.name for file in folder.iterdir()]
 
 
 async def say_hi(phone: Phone) -> None:
@@ -133,25 +128,6 @@ async def test_a_scenario_that_fails_without_a_kill_says_so() -> None:
         async for _ in killed_between_calls(echo(), scenario):
             pass
     assert caught.value.__notes__ == ["killed_between_calls: the bot was killed nowhere."]
-
-
-async def test_each_run_has_a_file_of_its_own_and_only_that_of_a_failed_run_stays(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'bot.db'}"
-    runs = 0
-    async for phone in killed_between_calls(echo(), say_hi, storage=url):
-        assert phone.messages == ["hi", "hi"]
-        assert {name.partition(".")[0] for name in files(tmp_path)} == {f"bot-{runs}"}
-        runs += 1
-    assert runs > 7
-    assert files(tmp_path) == []
-
-    async def fail(phone: Phone) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        async for _ in killed_between_calls(echo(), fail, storage=url):
-            pass
-    assert "bot-0.db" in files(tmp_path)
 
 
 @pytest.mark.slow

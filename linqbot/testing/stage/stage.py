@@ -86,9 +86,9 @@ class Stage:
         *,
         world: DeclaredWorld | None = None,
         start: datetime | None,
-        version: str,
-        handler_timeout_s: float,
-        storage: str,
+        version: str = "2026-02-03",
+        handler_timeout_s: float = 30.0,
+        storage: str = "memory://",
         copies: int,
         crash_points: CrashPoints | None = None,
     ) -> None:

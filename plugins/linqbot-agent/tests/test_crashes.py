@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from linqbot_agent import idempotency_key
@@ -66,17 +65,14 @@ class Restaurant:
 
 
 @pytest.mark.slow
-async def test_a_run_that_is_killed_at_any_point_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_a_run_that_is_killed_at_any_point_goes_on_where_it_was() -> None:
     restaurant, points = Restaurant(), 0
 
     async def scenario(phone: Phone) -> None:
         restaurant.reset()
         await phone.text("A table for two, please")
 
-    # With a file. The other tests of this kind keep everything in memory.
-    async for phone in killed_between_calls(
-        bot_with(restaurant.agent), scenario, storage=f"sqlite:///{tmp_path}/bot.db"
-    ):
+    async for phone in killed_between_calls(bot_with(restaurant.agent), scenario):
         points += 1
         assert phone.messages[1:] == BUBBLES, phone.killed
         assert restaurant.acts.keys() == {"request 0", "request 1", "request 2", "book 7", "book 8", "weather"}
