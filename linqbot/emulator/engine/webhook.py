@@ -163,9 +163,6 @@ def _seconds(retry_after: str | None) -> float | None:
 ANSWER_SHOWN = 300
 """The characters of a refused delivery's answer that are kept."""
 
-_EXPIRED, _NOT_YET_VALID, _OTHER_NAME = 10, 9, {62, 64}
-_PRIVATE_AUTHORITY = {2, 19, 20, 21}
-_SELF_SIGNED = 18
 _HINTS = {
     401: " It did not accept the signature: does it have this subscription's secret?",
     404: " There is no webhook at this path.",
@@ -211,7 +208,11 @@ def of_error(error: BaseException, url: httpx.URL, timeout_s: float) -> str:
 
 def _of_cause(cause: BaseException, url: httpx.URL) -> str | None:
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return _of_certificate(cause, url)
+        why = cause.verify_message.rstrip(".")
+        return (
+            f"Linq would not trust the certificate of {url.host}: {why}. "
+            "To let the emulator trust an authority of your own, set SSL_CERT_FILE to its certificate."
+        )
     if isinstance(cause, ssl.SSLError):
         return f"No TLS connection could be made to {origin(url)}: {cause.reason or type(cause).__name__}."
     if isinstance(cause, socket.gaierror):
@@ -219,26 +220,6 @@ def _of_cause(cause: BaseException, url: httpx.URL) -> str | None:
     if isinstance(cause, ConnectionRefusedError) or getattr(cause, "errno", None) == errno.ECONNREFUSED:
         return f"Connection refused: nothing listens at {origin(url)}."
     return None
-
-
-def _of_certificate(error: ssl.SSLCertVerificationError, url: httpx.URL) -> str:
-    code = error.verify_code
-    if code == _EXPIRED:
-        return f"The certificate of {url.host} has expired."
-    if code == _NOT_YET_VALID:
-        return f"The certificate of {url.host} is not valid yet."
-    if code in _OTHER_NAME:
-        return f"The certificate is not for the name {url.host}."
-    if code == _SELF_SIGNED:
-        signer = "is self-signed"
-    elif code in _PRIVATE_AUTHORITY:
-        signer = "is from a private certificate authority"
-    else:
-        return f"The certificate of {url.host} is not valid: {error.verify_message}."
-    return (
-        f"The certificate of {url.host} {signer}. Linq does not trust it. "
-        "To let the emulator trust it, set SSL_CERT_FILE to the authority's certificate."
-    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
