@@ -120,17 +120,7 @@ class AppClipPartRecord:
     image_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownPartRecord:
-    """A part of another type, from a state written by hand. `fields` are its other fields, as in the state."""
-
-    type: str
-    fields: dict[str, Any]
-
-
-PartRecord: TypeAlias = (
-    TextPartRecord | MediaPartRecord | LinkPartRecord | AppCardPartRecord | AppClipPartRecord | UnknownPartRecord
-)
+PartRecord: TypeAlias = TextPartRecord | MediaPartRecord | LinkPartRecord | AppCardPartRecord | AppClipPartRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +171,6 @@ def shown_part(one: PartRecord, *, with_private: bool = False) -> JsonObject:
     Args:
         with_private: True adds what only a phone shows.
     """
-    if isinstance(one, UnknownPartRecord):
-        return {"type": one.type, **one.fields}
     shape = (documents.saved if with_private else documents.shown)(one)
     if isinstance(one, TextPartRecord):
         mentions, stickers = shape.pop("mentions"), shape["inline_stickers"]
@@ -198,14 +186,10 @@ def read_part(item: Mapping[str, Any], lines: Container[str]) -> PartRecord:
     Args:
         lines: The lines of the account, for mentions without `is_me`.
     """
-    kind = str(item["type"])
+    kind = item["type"]
     if kind == "text":
         return _read_text(item, lines)
-    if kind == "media":
-        return _read_media(item)
-    if kind in _ALIKE:
-        return documents.read(_ALIKE[kind], item)
-    return UnknownPartRecord(kind, {name: value for name, value in item.items() if name not in {"type", "reactions"}})
+    return _read_media(item) if kind == "media" else documents.read(_ALIKE[kind], item)
 
 
 _ALIKE: Mapping[str, type[LinkPartRecord | AppCardPartRecord | AppClipPartRecord]] = {
