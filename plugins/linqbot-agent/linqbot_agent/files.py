@@ -29,8 +29,9 @@ _MOST_UNREADABLE: Final = 100
 
 TIMEOUT_S: Final = 15.0
 """The longest time for one file, in seconds."""
+PICTURE_BYTES: Final = 4 << 20
 DOCUMENT_BYTES: Final = 10 << 20
-"""The largest document to show, in bytes."""
+"""The largest picture and the largest document to show, in bytes."""
 MOST_CHARACTERS: Final = 40_000
 """The most characters of a document that are shown as text."""
 
@@ -147,7 +148,7 @@ async def shown_files(
         return Files({}, said)
     unreadable = (await ctx.state.chat(Unreadable, name=UNREADABLE)).digests
     read = await asyncio.gather(
-        *(_picture(file, options.image_bytes, unreadable) for file in pictures),
+        *(_picture(file, unreadable) for file in pictures),
         *(_document(ctx, file, unreadable) for file in documents),
     )
     return Files(dict(zip((file.id or "" for file in [*pictures, *documents]), read, strict=True)), said)
@@ -157,7 +158,7 @@ def _newest(files: Sequence[MediaPart], fits: Callable[[MediaPart], bool], most:
     return [file for file in files if file.id and fits(file)][-most:] if most else []
 
 
-async def _picture(file: MediaPart, max_bytes: int, unreadable: Collection[str]) -> Content:
+async def _picture(file: MediaPart, unreadable: Collection[str]) -> Content:
     name = in_mark(file.filename or "picture")
 
     def not_shown(reason: str) -> Content:
@@ -165,7 +166,7 @@ async def _picture(file: MediaPart, max_bytes: int, unreadable: Collection[str])
 
     if file.is_heic:
         return not_shown("it is in Apple's HEIC format, which models cannot read")
-    fetched = await file.fetch(max_bytes=max_bytes, timeout_s=TIMEOUT_S)
+    fetched = await file.fetch(max_bytes=PICTURE_BYTES, timeout_s=TIMEOUT_S)
     if fetched.unavailable is not None:
         return not_shown(_GONE)
     # A provider refuses a request with a picture that is none, and the picture would come again with each message.

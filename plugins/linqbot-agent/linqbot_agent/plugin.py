@@ -46,8 +46,7 @@ class LinqAgent:
             model can read, if that is known.
         summary_model: A model, as pydantic-ai takes it, that writes a summary of the messages that are left out, once for
             each; None writes none. Not in groups with `memory="chat"`.
-        images: The number of the newest pictures that the model is shown: 0 shows the names of files only.
-        image_bytes: The largest picture to show, in bytes.
+        images: The number of the newest pictures, of at most 4 MiB, that the model is shown: 0 shows the names of files only.
         documents: The number of the newest PDF and text files of at most 10 MiB that the model is shown; 0 shows names only.
             A PDF that the provider refuses is shown as text, if pypdf is installed (`linqbot-agent[pdf]`).
         transcribe: An async function that is given a voice memo as a `Fetched`, with `content` and `mime_type`, and returns
@@ -82,8 +81,7 @@ class LinqAgent:
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `history`, `history_tokens`, `images`, `image_bytes`, `documents` or `max_messages` is no such number,
-            `memory`, `other_topic` or `outage` is unknown, or `approvers` or `needs_approval` is one text.
+        BotError: `memory`, `other_topic` or `outage` is unknown, or `approvers` or `needs_approval` is one text.
     """
 
     name: Final = NAME
@@ -105,7 +103,6 @@ class LinqAgent:
         history_tokens: int | None = None,
         summary_model: Any = None,
         images: int = 0,
-        image_bytes: int = 4 << 20,
         documents: int = 0,
         transcribe: Transcribe | None = None,
         sorry: str | None = SORRY,
@@ -114,33 +111,22 @@ class LinqAgent:
         more: str = MORE,
         trace_content: bool = False,
     ) -> None:
-        if memory not in (None, *get_args(Memory)):
-            raise BotError(f"LinqAgent(memory={memory!r}): give 'chat', 'person' or None.")
-        for name, value, least, most in (
-            ("history", history, 0, 999),
-            ("images", images, 0, 100),
-            ("documents", documents, 0, 100),
-            ("history_tokens", history_tokens, 1, None),
-            ("image_bytes", image_bytes, 1, None),
-            ("max_messages", max_messages, 1, None),
+        for name, given, known in (
+            ("memory", memory, (*get_args(Memory), None)),
+            ("other_topic", other_topic, get_args(OtherTopic)),
+            ("outage", outage, get_args(Outage)),
         ):
-            if value is not None and not least <= value <= (most or value):
-                raise BotError(f"LinqAgent({name}={value!r}): give a number from {least} to {most or 'any'}.")
-        if isinstance(approvers, str):
-            raise BotError(f"LinqAgent(approvers={approvers!r}): give a list of handles, such as [{approvers!r}].")
-        if isinstance(needs_approval, str):
-            raise BotError(f"LinqAgent(needs_approval={needs_approval!r}): give a list of names: [{needs_approval!r}].")
-        if other_topic not in get_args(OtherTopic):
-            raise BotError(f"LinqAgent(other_topic={other_topic!r}): give 'dismiss' or 'postpone'.")
-        if outage not in get_args(Outage):
-            raise BotError(f"LinqAgent(outage={outage!r}): give 'apologise' or 'defer'.")
+            if given not in known:
+                raise BotError(f"LinqAgent({name}={given!r}): give one of {', '.join(map(repr, known))}.")
+        for name, several in (("approvers", approvers), ("needs_approval", needs_approval)):
+            if isinstance(several, str):
+                raise BotError(f"LinqAgent({name}={several!r}): give a list, such as [{several!r}].")
         self._options = AgentOptions(
             history=history,
             memory=memory if history else None,
             history_tokens=history_tokens,
             summary_model=summary_model,
             images=images,
-            image_bytes=image_bytes,
             documents=documents,
             transcribe=transcribe,
             elsewhere=frozenset(elsewhere),

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-from linqbot import BotError, Context, LinqApiError
+from linqbot import Context, LinqApiError
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
 from linqbot.language import ENGLISH
@@ -25,17 +25,11 @@ class Progress:
     Attributes:
         text: None says nothing.
         clock: The bot's clock; None if the bot does not run, as in a dry run.
-    Raises:
-        BotError: `after_s` is not a number of seconds.
     """
 
     text: str | None
     after_s: float
     clock: Clock | None
-
-    def __post_init__(self) -> None:
-        if not self.after_s > 0:
-            raise BotError(f"run(progress_after_s={self.after_s!r}): give seconds, more than 0, or progress=None.")
 
     @asynccontextmanager
     async def watching(self, ctx: Context, *, key: str) -> AsyncIterator[None]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import import_module
-from types import EllipsisType, ModuleType
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel
@@ -90,7 +88,6 @@ class AgentOptions:
     history_tokens: int | None
     summary_model: Any
     images: int
-    image_bytes: int
     documents: int
     transcribe: Transcribe | None
     elsewhere: Collection[str]
@@ -228,7 +225,6 @@ async def run(
     progress: str | None = PROGRESS,
     progress_after_s: float = 5.0,
     sorry: str | EllipsisType | None = ...,
-    outage: Outage | None = None,
     approver: str = "asker",
     servers: Sequence[McpServer] = (),
 ) -> str | None:
@@ -251,7 +247,6 @@ async def run(
         progress: The text to say, once, if nothing was said for a while; None says nothing.
         progress_after_s: The seconds after which it is said.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
-        outage: What becomes of the message when the model's provider is away; None is as `LinqAgent` says.
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
         servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
@@ -260,8 +255,8 @@ async def run(
         person has used up the budget.
     Raises:
         BotError: the bot has no plugin LinqAgent, another agent of this turn is running, there is no prompt, a toolset
-            of the agent has no id, the agent's output is none of these types, `progress_after_s` is not a number of
-            seconds, or `stream` is True for a model that writes JSON.
+            of the agent has no id, the agent's output is none of these types, or `stream` is True for a model that
+            writes JSON.
         AskTimeout: a call needed approval, and no answer came within a day.
         AskCancelled: the question for approval was ended, or could not be sent.
         ResultNotRecorded: the result of a tool cannot be written as JSON.
@@ -288,7 +283,7 @@ async def run(
         except ModelFailed as error:
             ctx.log.warning("agent.model_failed", **error.facts)
             turn.counts.outages += 1
-            if error.is_away and (outage or turn.options.outage) == "defer":
+            if error.is_away and turn.options.outage == "defer":
                 raise TurnDeferred("The provider of the agent's model is away.", after_s=error.after_s) from None
             await apologise(ctx, turn.options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
             return None
@@ -308,25 +303,8 @@ async def run(
 async def _import_answering() -> None:
     """Import what runs an agent. pydantic-ai takes half a second to import, which other chats must not wait for."""
     # A module is in `sys.modules` from the beginning of its import. Importing it then would block until the end.
-    if hasattr(sys.modules.get(_ANSWERING), "answered"):
-        return
-    importing = _importing()
-    try:
-        # Shielded: a run that is cancelled does not take the import from the others.
-        await asyncio.shield(asyncio.wrap_future(importing))
-    finally:
-        if importing.done():
-            _importing.cache_clear()  # an import that has failed is tried again
-
-
-@cache
-def _importing() -> Future[ModuleType]:
-    """Begin the import in a thread of its own, once for all runs."""
-    with_one_thread = ThreadPoolExecutor(1)
-    try:
-        return with_one_thread.submit(import_module, _ANSWERING)
-    finally:
-        with_one_thread.shutdown(wait=False)
+    if not hasattr(sys.modules.get(_ANSWERING), "answered"):
+        await asyncio.to_thread(import_module, _ANSWERING)
 
 
 async def apologise(ctx: Context, text: str | None, *, key: str) -> None:

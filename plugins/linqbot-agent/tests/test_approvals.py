@@ -180,11 +180,12 @@ async def test_a_postponed_question_stays_open_while_another_topic_is_answered()
         assert set(bookings.booked) == {"Ann at 8"}, phone.killed
 
 
-def test_settings_of_approvals_are_checked() -> None:
-    with pytest.raises(BotError, match="list of handles"):
+def test_settings_of_the_plugin_are_checked() -> None:
+    with pytest.raises(BotError, match="give a list"):
         LinqAgent(approvers="+14155550143")
-    with pytest.raises(BotError, match="'dismiss' or 'postpone'"):
-        LinqAgent(other_topic="ignore")  # type: ignore[arg-type]
+    for wrong in ({"memory": "group"}, {"other_topic": "ignore"}, {"outage": "wait"}):
+        with pytest.raises(BotError, match="give one of"):
+            LinqAgent(**wrong)  # type: ignore[arg-type]
 
 
 async def test_a_question_without_an_answer_ends_in_silence() -> None:

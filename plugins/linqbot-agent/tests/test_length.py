@@ -13,7 +13,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo
 from scripted_agents import Script, bot_with, calls, kinds, says, streamed, tool
 
-from linqbot import Bot, BotError, Context, MessageReceived, Running
+from linqbot import Bot, Context, MessageReceived, Running
 from linqbot.clock import Clock
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -159,8 +159,3 @@ async def test_a_cut_answer_is_said_once_wherever_the_bot_is_killed(stream: bool
 
     async for phone in killed_between_calls(bot, scenario):
         assert phone.messages[1:] == [*PARAGRAPHS[:2], MORE], phone.killed
-
-
-def test_a_limit_below_one_message_is_refused() -> None:
-    with pytest.raises(BotError, match="max_messages=0"):
-        LinqAgent(max_messages=0)

@@ -10,9 +10,9 @@ from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, bot_with, calls, says, tool
+from scripted_agents import bot_with, calls, says, tool
 
-from linqbot import Bot, BotError, Context, MessageReceived, Running
+from linqbot import Bot, Context, MessageReceived, Running
 from linqbot.clock import Clock
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -139,11 +139,3 @@ async def test_a_progress_that_linq_refuses_does_not_cost_the_answer() -> None:
         await phone.text("A table?")
         assert await phone.replies() == ["A table is free."]
         assert await phone.errors() == []
-
-
-async def test_a_time_that_cannot_be_is_refused() -> None:
-    async with talking(bot_with(Agent(Script().model), progress_after_s=0)) as phone:
-        await phone.text("Hi")
-        (error,) = await phone.errors()
-        with pytest.raises(BotError, match="progress=None"):
-            raise error

@@ -9,7 +9,7 @@ from pydantic_ai import Agent
 from pydantic_ai.messages import SystemPromptPart
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
-from linqbot import Bot, BotError, Context, MessageReceived
+from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
@@ -164,8 +164,6 @@ async def test_without_a_history_nothing_is_shown_or_kept() -> None:
         await phone.replies()
         assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()
     assert kinds(script.requests[-1]) == ["user-prompt: Hi"]
-    with pytest.raises(BotError, match="from 0 to 999"):
-        LinqAgent(history=-1)
 
 
 async def test_the_oldest_results_are_dropped_when_they_are_too_large() -> None:

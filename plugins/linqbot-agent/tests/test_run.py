@@ -391,7 +391,7 @@ async def test_chats_wait_together_while_pydantic_ai_is_imported(monkeypatch: py
         has_ended.set()
         for each in phones:
             assert await each.replies() == ["Hello"]
-    assert imports == [ANSWERING]
+    assert set(imports) == {ANSWERING}
 
 
 async def test_an_import_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
