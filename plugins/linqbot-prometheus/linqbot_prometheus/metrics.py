@@ -13,7 +13,6 @@ a chat, a handle, an id or a text: look for these in traces and logs.
 from __future__ import annotations
 
 import asyncio
-import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -187,15 +186,11 @@ def call_name(call: Call) -> str:
 TIMEOUT_S: Final = 2.0
 """Seconds that a scrape waits for the storage."""
 
-FRESH_S: Final = 1.0
-"""Seconds for which a result of the storage is used again."""
-
 
 class InboxCollector(Collector):
     """Collects the gauges that `refresh` read last. Call `refresh` first, because a collector cannot await.
 
-    A scrape reads the storage at most once per second. If the storage does not answer, the scrape lacks these gauges,
-    but it still has all counters.
+    If the storage does not answer, the scrape lacks these gauges, but it still has all counters.
     """
 
     def __init__(self, storage: Storage, clock: Clock, lost: Callable[[], int]) -> None:
@@ -203,22 +198,16 @@ class InboxCollector(Collector):
         self._clock = clock
         self._lost = lost
         self._tally: Tally | None = None
-        self._refreshed_at = -FRESH_S
         self._unread = 0
-        self._one_at_a_time = asyncio.Lock()
 
     async def refresh(self) -> None:
-        """Read the storage, unless it was read less than `FRESH_S` ago. A storage that does not answer is no error."""
-        async with self._one_at_a_time:
-            if time.monotonic() - self._refreshed_at < FRESH_S:
-                return
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    self._tally = await self._storage.tally()
-            except (StorageError, TimeoutError):
-                self._tally = None
-                self._unread += 1
-            self._refreshed_at = time.monotonic()
+        """Read the storage. A storage that does not answer is no error."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                self._tally = await self._storage.tally()
+        except (StorageError, TimeoutError):
+            self._tally = None
+            self._unread += 1
 
     def collect(self) -> Iterable[Metric]:
         yield CounterMetricFamily(

@@ -6,10 +6,9 @@ Prometheus scrapes its endpoint, `GET /plugins/prometheus/metrics`.
 from __future__ import annotations
 
 import asyncio
-import gzip
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -58,7 +57,7 @@ class Prometheus:
             self.registry.unregister(self._inbox)
         self._inbox = InboxCollector(running.storage, running.clock, running.lost)
         self.registry.register(self._inbox)
-        return [Route("/metrics", _Endpoint(self.registry, self._inbox).scrape, methods=["GET"])]
+        return [Route("/metrics", self._scrape, methods=["GET"])]
 
     @hookimpl
     def refused(self, reason: Reason) -> None:
@@ -104,33 +103,10 @@ class Prometheus:
         self._metrics.turns.add(kind, str(report.outcome))
         self._metrics.turn_s.observe(report.took_s, kind)
 
-
-class _Endpoint:
-    """Answers scrapes. Encoding and compression run in a thread, so that they do not hold up handlers."""
-
-    def __init__(self, registry: CollectorRegistry, inbox: InboxCollector) -> None:
-        self._registry = registry
-        self._inbox = inbox
-
-    async def scrape(self, request: Request) -> Response:
+    async def _scrape(self, request: Request) -> Response:
         """Return the metrics, as OpenMetrics if the client accepts it, otherwise in the text format of Prometheus."""
+        assert self._inbox is not None
         await self._inbox.refresh()
-        encode, content_type = _format(request.headers.get("accept", ""))
-        zipped = "gzip" in request.headers.get("accept-encoding", "")
-
-        def body() -> bytes:
-            text: bytes = encode(self._registry)
-            return gzip.compress(text, compresslevel=1, mtime=0) if zipped else text
-
-        headers = {"vary": "accept, accept-encoding"} | ({"content-encoding": "gzip"} if zipped else {})
-        return Response(
-            await asyncio.to_thread(body), media_type=None, headers={"content-type": content_type} | headers
-        )
-
-
-def _format(accepted: str) -> Any:
-    """Return a function that writes the metrics, and its content type, by an `Accept` header."""
-    try:
-        return choose_encoder(accepted)
-    except TypeError:  # prometheus_client compares a version that is no number with numbers
-        return choose_encoder("")
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        # In a thread, so that it does not hold up handlers.
+        return Response(await asyncio.to_thread(encode, self.registry), headers={"content-type": content_type})
