@@ -20,7 +20,7 @@ Linq's dashboard. `linqbot dev` serves it without authentication, by default on 
     curl http://127.0.0.1:4010/emulator/inbound --json '{
       "from": "+14155550142", "to": "+12025550100", "parts": [{"type": "text", "value": "hi"}]}'
 
-Bodies are JSON objects; a field that is not listed is refused, except in reports. An answer without its own description
+Bodies are JSON objects; a field that is not listed is refused. An answer without its own description
 is `{}`. Errors have the shape of Linq's API: 400 for a wrong body, 403, 404 or 409 for an act that is not possible now. An
 answer comes after the state has changed; webhooks follow, and `/emulator/flush` waits for them.
 
@@ -32,20 +32,18 @@ In Python each act is a class, which `Emulator.do` performs:
 
 def lines() -> Iterator[str]:
     """Yield the lines of the page."""
-    acts = [("POST", act.path, act.body, (act.body,), act.status) for act in ACTS]
-    requests = [(one.method, one.path, one.handler, one.bodies, None) for one in REQUESTS]
+    acts = [("POST", act.path, act.body, act.body, act.status) for act in ACTS]
+    requests = [(one.method, one.path, one.handler, one.body, None) for one in REQUESTS]
     yield from (_HEAD, "| route | |", "| --- | --- |")
     for method, path, source, _, _ in (*acts, *requests):
         yield f"| [`{method} /emulator{path}`](#{_anchor(method, path)}) | {_summary(source)} |"
     below: dict[str, Any] = {}
-    for method, path, source, bodies, status in (*acts, *requests):
+    for method, path, source, body, status in (*acts, *requests):
         about, _, _ = (inspect.getdoc(source) or "").partition("\n\nRaises:")
         yield from ("", f"## {method} /emulator{path}", "", about)
-        for body in bodies:
+        if body is not None:
             schema = body.model_json_schema()
             below |= schema.pop("$defs", {})
-            if len(bodies) > 1:
-                yield from ("", f"### {body.__name__}", "", schema["description"])
             yield from _model(body, schema, status)
     for name in sorted(below):
         yield from ("", f"## {name}", "", below[name].get("description", ""), "", *_table(below[name]))

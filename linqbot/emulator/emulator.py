@@ -255,10 +255,10 @@ class Emulator:
         """Show a report of the bot on the page: of a turn, or of its start. Of the latter only the latest is kept.
 
         Args:
-            report: See `web/control_bodies.py`. The time on the emulator's clock is added as `at`, if it has none.
+            report: As `linqbot dev` makes it. The time on the emulator's clock is added as `at`, if it has none.
         """
         shown = {**report, "at": report.get("at") or iso(self.clock.now())}
-        if report["kind"] == "bot":
+        if report.get("kind") == "bot":
             self.bot = shown
         else:
             self.observations.append(shown)

@@ -223,28 +223,7 @@ async def test_the_state_shows_what_a_phone_shows(emulator: Emulator, api: Api) 
     (shown,) = state["observations"]
     assert shown.items() >= turn.items()
     assert shown["at"].endswith("Z")
-    assert (state["bot"]["status"], state["bot"]["file"]) == ("loaded", None)
-
-
-async def test_a_report_of_another_shape_is_refused_with_the_field(api: Api, subtests: pytest.Subtests) -> None:
-    rows: list[tuple[dict[str, Any], str]] = [
-        ({"event_id": "1", "outcome": "acked"}, "kind"),
-        ({"kind": "turn", "outcome": "acked"}, "event_id"),
-        ({"kind": "turn", "event_id": "1", "outcome": "lost"}, "outcome"),
-        ({"kind": "turn", "event_id": "1", "outcome": "acked", "tried": [{"handler": "a"}]}, "tried.0.filter"),
-        ({"kind": "bot", "status": "asleep"}, "status"),
-    ]
-    for report, problem in rows:
-        with subtests.test(report=report):
-            answer = await api.post("/emulator/observations", json=report)
-            assert answer.status_code == 400
-            assert problem in answer.json()["error"]["message"]
-            assert (await api.get("/emulator/state")).json()["observations"] == []
-
-
-async def test_a_report_keeps_fields_that_this_release_does_not_know(api: Api) -> None:
-    await act(api, "observations", kind="turn", event_id="1", outcome="acked", color="blue")
-    assert (await api.get("/emulator/state")).json()["observations"][0]["color"] == "blue"
+    assert state["bot"].items() >= {"kind": "bot", "status": "loaded"}.items()
 
 
 async def test_the_inspector_never_shows_a_secret(api: Api) -> None:

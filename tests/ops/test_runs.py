@@ -14,7 +14,6 @@ from linqbot import Bot, Context, Draft, MessageReceived
 from linqbot.cli.dev.reporting import TurnReports
 from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.cli.main import main
-from linqbot.emulator.web.control_bodies import TurnObservation
 from linqbot.hookspecs import TurnStep
 from linqbot.ops import runs
 from linqbot.ops.why import look
@@ -87,14 +86,14 @@ async def test_the_page_shows_a_step_at_once_and_each_run_with_arguments_and_res
         await phone.text("A table")
         assert len(await phone.errors()) == 1
         await phone.advance(60)
-    shown = [TurnObservation.model_validate(turn.for_page()) for turn in ended if turn.handler]
-    assert [[(step.name, step.failed, step.remembered) for step in turn.steps] for turn in shown] == [
+    shown = [turn.for_page() for turn in ended if turn.handler]
+    assert [[(step["name"], step["failed"], step["remembered"]) for step in turn["steps"]] for turn in shown] == [
         [("model", False, False), ("book", True, False)],
         [("model", False, True), ("book", False, False)],
     ]
-    assert [turn.used for turn in shown] == ["7 + 2 tokens, $0.0025", ""]
-    tool = shown[1].steps[1]
-    assert (tool.arguments, tool.result) == ({"wish": SECRET}, SECRET)
+    assert [turn["used"] for turn in shown] == ["7 + 2 tokens, $0.0025", ""]
+    tool = shown[1]["steps"][1]
+    assert (tool["arguments"], tool["result"]) == ({"wish": SECRET}, SECRET)
     running = [(each["outcome"], each["steps"][0]["name"]) for each in posted if each["kind"] == "turn"]
     assert ("running", "model") in running
 

@@ -233,7 +233,7 @@ class ObservedTurn:
         return self.to_json() | {"question": question, "asks": self.asks, "previews": previews} | steps
 
     def to_json(self) -> dict[str, Any]:
-        """Return the turn as JSON data for the emulator, see `emulator/web/control_bodies.py`."""
+        """Return the turn as JSON data for the emulator's page, which reads it in `model/exchanges.js`."""
         event, delivery, error = self.event, self.report.delivery, self.report.error
         return {
             "kind": "turn",

@@ -7,7 +7,7 @@ background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/con
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -27,14 +27,12 @@ from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing,
 from linqbot.emulator.model.documents import iso
 from linqbot.emulator.web.control_bodies import (
     AddFault,
-    BotReport,
     DeliverAgain,
     OnEmulator,
     Reset,
     Restart,
     RunAgain,
     SetClock,
-    TurnObservation,
 )
 from linqbot.errors import ConfigError
 
@@ -69,13 +67,13 @@ class ControlRequest:
 
     Attributes:
         path: Below `/emulator`.
-        bodies: The models of the request body, if the function reads one. Of several, one fits each request.
+        body: The model of the request body, if the function reads one.
     """
 
     method: str
     path: str
     handler: Handler
-    bodies: tuple[type[Body], ...] = ()
+    body: type[Body] | None = None
 
 
 async def index(_emulator: Emulator, _: Request) -> EndpointResponse:
@@ -192,13 +190,11 @@ async def stored(emulator: Emulator, request: Request) -> EndpointResponse:
 
 
 async def observe(emulator: Emulator, request: Request) -> EndpointResponse:
-    """Show a report of the bot on the page: of a turn (`kind` is `turn`), or of the bot's start (`kind` is `bot`).
+    """Show a report of `linqbot dev` on the page: of a turn (`kind` is `turn`), or of the bot's start (`kind` is `bot`).
 
-    `linqbot dev` posts these reports. The emulator keeps the latest 1,000 reports of turns, and the latest one of a start.
+    The emulator keeps the latest 1,000 reports of turns, and the latest one of a start.
     """
-    raw = await read_json(request, MAX_REPORT_BYTES)
-    model = BotReport if raw.get("kind") == "bot" else TurnObservation
-    emulator.observe(_validated(raw, model).model_dump(mode="json"))
+    emulator.observe(await read_json(request, MAX_REPORT_BYTES))
     return EndpointResponse(202, {})
 
 
@@ -284,14 +280,14 @@ REQUESTS = (
     ControlRequest("GET", "/faults", faults),
     ControlRequest("DELETE", "/faults", clear_faults),
     ControlRequest("DELETE", "/faults/{fault_id}", remove_fault),
-    ControlRequest("POST", "/reset", reset, (Reset,)),
+    ControlRequest("POST", "/reset", reset, Reset),
     ControlRequest("POST", "/flush", flush),
     ControlRequest("GET", "/deliveries", deliveries),
     ControlRequest("GET", "/deliveries/{event_id}", delivery),
     ControlRequest("POST", "/deliveries/{event_id}/replay", replay),
     ControlRequest("GET", "/deliveries/{event_id}/test", event_test),
     ControlRequest("GET", "/stored", stored),
-    ControlRequest("POST", "/observations", observe, (TurnObservation, BotReport)),
+    ControlRequest("POST", "/observations", observe),
     ControlRequest("GET", "/state", state),
     ControlRequest("GET", "/stream", stream),
     ControlRequest("GET", "/chats/{chat_id}/messages", messages),
@@ -337,10 +333,7 @@ async def _perform(act: ControlAct, emulator: Emulator, request: Request) -> End
 
 
 async def _read(request: Request, model: type[_Model]) -> _Model:
-    return _validated(await read_json(request, MAX_BODY_BYTES), model)
-
-
-def _validated(raw: Mapping[str, Any], model: type[_Model]) -> _Model:
+    raw = await read_json(request, MAX_BODY_BYTES)
     try:
         return model.model_validate(raw)
     except ValidationError as error:

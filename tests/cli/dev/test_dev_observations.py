@@ -15,7 +15,6 @@ from linqbot.cli.dev.bot import start_failure, still_loading
 from linqbot.cli.dev.bot_process import BotProcess, note_end, process_ended
 from linqbot.cli.dev.reporting import MAX_WAITING, Observations
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.control_bodies import BotReport
 from linqbot.errors import BotError, ConfigError, LinqbotError
 from linqbot.frames import authors_place_of_thread
 from linqbot.ops.bot_file import load_bot
@@ -79,9 +78,7 @@ def failed(tmp_path: Path, code: str) -> dict[str, Any]:
     (tmp_path / "broken_bot.py").write_text(code)
     with pytest.raises(LinqbotError) as caught:
         load_bot(str(tmp_path / "broken_bot.py"))
-    found = start_failure(caught.value)
-    BotReport.model_validate(found)
-    return found
+    return start_failure(caught.value)
 
 
 def test_a_file_that_does_not_load_is_reported_with_its_line(tmp_path: Path, subtests: pytest.Subtests) -> None:
@@ -119,7 +116,6 @@ def test_a_process_that_ended_without_a_word_is_reported_with_its_exit_code(subt
     ):
         with subtests.test(exit_code=exit_code):
             found = process_ended(exit_code, at=0.0)
-            BotReport.model_validate(found)
             assert how in found["message"]
 
 
@@ -174,5 +170,4 @@ def test_a_file_that_does_not_end_loading_is_reported_with_the_line_that_runs(
     load_bot(str(tmp_path / "waits.py"), still_loading=found, long_s=0.01)
     (failed,) = reported
     assert (failed["status"], failed["file"], failed["line"]) == ("failed", "waits.py", 1)
-    assert BotReport.model_validate(failed)
     assert "at=waits.py:1" in capsys.readouterr().out.replace("'", "")

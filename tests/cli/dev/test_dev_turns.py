@@ -18,7 +18,6 @@ from linqbot.bot.router import Next
 from linqbot.cli.dev.reporting import TurnLines, TurnReports, is_shown, line, quoted
 from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.emulator.acts.chat_acts import SetOptOut
-from linqbot.emulator.web.control_bodies import TurnObservation
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import ReactionAdded
 from linqbot.linq.types.message import LinkPart
@@ -47,11 +46,7 @@ class Dev:
 
     @property
     def reports(self) -> list[dict[str, Any]]:
-        """The reports, each of which the emulator would accept."""
-        found = [turn.to_json() for turn in self.turns if is_shown(turn)]
-        for report in found:
-            TurnObservation.model_validate(report)
-        return found
+        return [turn.to_json() for turn in self.turns if is_shown(turn)]
 
 
 def _simple(found: re.Match[str]) -> str:
@@ -240,8 +235,6 @@ async def test_an_answer_is_shown_with_its_question_and_with_what_became_of_it()
         await phone.advance(90_000)
         await phone.quiet()
     found = [turn.for_page() for turn in dev.turns if is_shown(turn)]
-    for report in found:
-        TurnObservation.model_validate(report)
     met = [(one["question"]["text"], one["question"]["result"]) if one["question"] else None for one in found]
     assert met == [
         None,
@@ -407,7 +400,7 @@ async def test_a_turn_that_blocks_the_event_loop_shows_the_place_on_the_page_bef
         await text(phone, "slow")
         await text(phone, "quick")
     (running,) = shown
-    assert (running["outcome"], bool(TurnObservation.model_validate(running))) == ("running", True)
+    assert running["outcome"] == "running"
     (note,), none = (report["notes"] for report in dev.reports)
     assert (note["title"], note["file"], note["line"], none) == ("Blocked the event loop", "bot.py", 9, [])
     assert running["notes"] == [note]
@@ -485,10 +478,7 @@ async def test_a_call_that_waits_for_the_rate_limit_or_a_retry_is_shown_on_the_p
         await phone.text("1")
         await phone.advance(20)
         await phone.quiet()
-    turns = [report for report in dev.posted if report["kind"] == "turn"]
-    for report in turns:
-        TurnObservation.model_validate(report)
-    (retries, limited) = turns
+    retries, limited = [report for report in dev.posted if report["kind"] == "turn"]
     assert (retries["outcome"], retries["retry_in_s"]) == ("running", 0.5)
     assert "503" in retries["reason"]
     assert (limited["outcome"], limited["reason"]) == (
@@ -586,7 +576,6 @@ async def test_the_page_gets_each_send_as_it_looks_on_each_service() -> None:
         lunch_id, options_id, raw_id = [bubble.id for bubble in phone.messages if bubble is not None][-3:]
     (turn,) = [each for each in dev.turns if is_shown(each)]
     report = turn.for_page()
-    TurnObservation.model_validate(report)
     reply, raw = report["previews"]
     assert (reply["message_ids"], raw["message_ids"]) == ([lunch_id, options_id], [raw_id])
     look = {
