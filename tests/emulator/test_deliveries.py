@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import time
 from typing import Any
 
@@ -382,9 +381,7 @@ async def test_a_crash_of_an_in_process_receiver_is_a_failed_attempt(
     assert PERSON not in caplog.text
 
 
-async def test_deliveries_and_replay_are_seen_through_the_control_api(
-    emulator: Emulator, api: Api, receiver: Receiver
-) -> None:
+async def test_deliveries_are_seen_through_the_control_api(emulator: Emulator, api: Api) -> None:
     subscription = emulator.subscribe("https://hook.example")
     say(emulator)
     assert (await api.post("/emulator/flush")).status_code == 200
@@ -392,13 +389,6 @@ async def test_deliveries_and_replay_are_seen_through_the_control_api(
     (one,) = (await api.get("/emulator/deliveries", params=query)).json()["deliveries"]
     assert one["attempts"][0]["status"] == 200
     assert (await api.get("/emulator/deliveries", params={"since": "2999-01-01"})).json() == {"deliveries": []}
-    assert (await api.post(f"/emulator/deliveries/{one['event_id']}/replay")).status_code == 202
-    await emulator.flush()
-    again = [request for request in receiver.requests if request.headers["webhook-id"] == one["event_id"]]
-    assert len(again) == 2
-    assert again[0].content == again[1].content
-    assert json.loads(again[0].content)["event_id"] == one["event_id"]
-    assert (await api.post("/emulator/deliveries/nothing/replay")).status_code == 404
 
 
 async def test_a_served_app_runs_the_emulator_by_itself(receiver: Receiver) -> None:

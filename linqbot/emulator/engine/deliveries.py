@@ -228,11 +228,10 @@ class Deliveries:
             self._feed.publish("delivery", partial(documents.shown, delivery))
             self._first(target, delivery, subjects)
 
-    def replay(self, event_id: str) -> int:
-        again = [one for one in self.history if one.event_id == event_id and one.subscription_id in self._targets]
-        for delivery in again:
-            self._put(self._targets[delivery.subscription_id], delivery)
-        return len(again)
+    def replay(self, event_id: str) -> None:
+        for delivery in [one for one in self.history if one.event_id == event_id]:
+            if (target := self._targets.get(delivery.subscription_id)) is not None:
+                self._put(target, delivery)
 
     def event_of(self, message_id: str) -> str | None:
         """Return the id of the event that reported a person's message; None if it is no longer kept."""

@@ -170,13 +170,6 @@ async def delivery(emulator: Emulator, request: Request) -> EndpointResponse:
     return EndpointResponse(200, {"deliveries": shown})
 
 
-async def replay(emulator: Emulator, request: Request) -> EndpointResponse:
-    """Deliver an event again: the same bytes under the same id."""
-    if not emulator.world.deliveries.replay(request.path_params["event_id"]):
-        raise not_found("event")
-    return EndpointResponse(202, {})
-
-
 async def stored(emulator: Emulator, request: Request) -> EndpointResponse:
     """Return what the bot stores: scheduled sends of all chats, `bot_state`, and for the query's `chat_id` also the rest.
 
@@ -284,7 +277,6 @@ REQUESTS = (
     ControlRequest("POST", "/flush", flush),
     ControlRequest("GET", "/deliveries", deliveries),
     ControlRequest("GET", "/deliveries/{event_id}", delivery),
-    ControlRequest("POST", "/deliveries/{event_id}/replay", replay),
     ControlRequest("GET", "/deliveries/{event_id}/test", event_test),
     ControlRequest("GET", "/stored", stored),
     ControlRequest("POST", "/observations", observe),

@@ -115,12 +115,6 @@ export const leave = (from, chatId) => post("leave", { from, chat_id: chatId });
 export const join = (from, chatId, handle) => post("join", { from, chat_id: chatId, handle });
 
 /**
- * Deliver a webhook again: the same bytes under the same id.
- * @param {string} eventId
- */
-export const replayDelivery = (eventId) => post(`deliveries/${encodeURIComponent(eventId)}/replay`, {});
-
-/**
  * Put a sticker on a part of a message.
  * @param {{ from: string, message_id: string, part_index: number, placement: Placement, emoji?: string,
  *   data_base64?: string, filename?: string }} sticker Drawn from an emoji, or a picture.

@@ -1,9 +1,9 @@
 // One row of the inspector: a webhook or a call, in a line that opens to show everything that was sent and answered.
 
-import { fetchDeliveries, replayDelivery } from "../client/control.js";
+import { fetchDeliveries } from "../client/control.js";
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
-import { messageOf, succeeds } from "../elements/toast.js";
+import { messageOf } from "../elements/toast.js";
 import { sentMessageId } from "../model/exchanges.js";
 import { preciseTime } from "../model/time.js";
 import { copyButton } from "./clipboard.js";
@@ -106,7 +106,6 @@ function sentContent(delivery) {
     h(
       "div",
       { class: "actions" },
-      replayButton(delivery.event_id),
       copyButton("Copy as JSON", () => `${JSON.stringify(payload, null, 2)}\n`),
       hasHeaders && copyButton("Copy as curl", () => curlOfDelivery(delivery)),
       copyButton("Copy as linqbot trigger", () => triggerOf(delivery)),
@@ -164,15 +163,4 @@ function attemptList(attempts) {
     );
   });
   return h("ol", { class: "attempts", "aria-label": "Attempts" }, items);
-}
-
-/**
- * Make the button that delivers a webhook again, as Linq does when a response was lost. A good bot does nothing twice.
- * @param {string} eventId
- */
-function replayButton(eventId) {
-  const title =
-    "The same bytes under the same id, as Linq does when an answer was lost. A bot should do nothing twice.";
-  const click = () => succeeds(replayDelivery(eventId));
-  return h("button", { type: "button", class: "pill small", title, on: { click } }, icon("replay"), "Deliver Again");
 }
