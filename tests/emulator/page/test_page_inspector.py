@@ -6,7 +6,6 @@ Reports of turns are posted, as `linqbot dev` posts them. What can be copied is 
 from __future__ import annotations
 
 import contextlib
-import re
 
 import httpx
 import pytest
@@ -311,24 +310,11 @@ def test_a_bubble_leads_to_its_exchange_and_back_with_the_keyboard(browsing: Bro
     expect(summary).to_be_focused()
     expect(summary).to_be_in_viewport()
     expect(exchange).to_have_attribute("open", "")
-    expect(bubble).to_have_class(re.compile(r"\blinked\b"))
     phone.keyboard.press("Tab")
     expect(exchange.get_by_role("button", name="Show on the phone")).to_be_focused()
     phone.keyboard.press("Enter")
     expect(bubble).to_be_focused()
     expect(bubble).to_be_in_viewport()
-
-
-def test_pointing_at_a_message_marks_its_exchange(browsing: Browsing, bot: Bot) -> None:
-    subscribe(bot)
-    bot.hear("point at me")
-    phone = browsing.open()
-    row = inspector_of(phone).locator(".exchange > summary", has_text="point at me")
-    expect(row).to_be_visible()  # The inspector loads after the phone.
-    phone.locator(".msg .bubble", has_text="point at me").hover()
-    expect(inspector_of(phone).locator(".exchange-item.linked")).to_contain_text("point at me")
-    row.hover()
-    expect(phone.locator(".msg.linked")).to_contain_text("point at me")
 
 
 def test_what_is_open_stays_open_while_an_exchange_grows(phone: Page, bot: Bot) -> None:

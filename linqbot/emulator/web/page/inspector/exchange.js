@@ -75,12 +75,6 @@ function fill(view, node, exchange) {
   if (shown.get(details) === version) return;
   shown.set(details, version);
   details.className = `exchange ${outcome.tone}`;
-  const { joinedTo, joined } = exchange;
-  const together = [...(joinedTo ? [joinedTo, ...joinedTo.joined] : [exchange, ...joined])];
-  node.dataset.messages = together
-    .flatMap((one) => [one.messageId, ...one.sent])
-    .filter(Boolean)
-    .join(" ");
   summary.replaceChildren(
     h(
       "span",

@@ -44,7 +44,7 @@ export function mountInspector(root, store) {
   const close = iconButton("close", "Close the inspector", toggle);
   const moveFocus = movingFocus(root, close);
   root.append(h("header", { class: "panel-bar" }, h("h2", {}, "Inspector"), close), element, scroll);
-  const phone = linkWithPhone(root, store, { exchanges: () => exchanges, reveal });
+  const phone = linkWithPhone(store, { exchanges: () => exchanges, reveal });
   const view = { store, showMessage: phone.showMessage };
 
   function startOver() {

@@ -10,13 +10,11 @@ import { briefly, isFailed } from "./outcome.js";
 const FOUND_MS = 1600;
 
 /**
- * Link the inspector with the phone. Under the pointer or with the focus, a message marks its exchange, and an exchange
- * its messages.
- * @param {HTMLElement} root The inspector.
+ * Link the inspector with the phone.
  * @param {Store} store
  * @param {{ exchanges: () => Exchange[], reveal: (key: string) => Element | null }} inspector
  */
-export function linkWithPhone(root, store, { exchanges, reveal }) {
+export function linkWithPhone(store, { exchanges, reveal }) {
   const chat = byId("chat");
 
   /** @param {string} messageId */
@@ -91,32 +89,6 @@ export function linkWithPhone(root, store, { exchanges, reveal }) {
     if (text) article.append(h("button", { type: "button", class: kind, title, on: { click } }, text));
   }
 
-  /** @param {Event} event */
-  function markFromPhone({ target, type }) {
-    unmark();
-    const article = target instanceof Element ? target.closest(".msg[data-id]") : null;
-    if (!(article instanceof HTMLElement) || root.hidden || type === "pointerleave") return;
-    const exchange = exchangeOf(article.dataset.id ?? "");
-    if (exchange) root.querySelector(`[data-exchange="${CSS.escape(exchange.key)}"]`)?.classList.add("linked");
-  }
-
-  /** @param {Event} event */
-  function markFromInspector({ target, type }) {
-    unmark();
-    const item = target instanceof Element ? target.closest("[data-message], [data-messages]") : null;
-    if (!(item instanceof HTMLElement) || type === "pointerleave") return;
-    const ids = (item.dataset.message ?? item.dataset.messages ?? "").split(" ").filter(Boolean);
-    for (const id of ids) articleOf(id)?.classList.add("linked");
-  }
-
-  function unmark() {
-    for (const node of document.querySelectorAll(".linked")) node.classList.remove("linked");
-  }
-
-  for (const type of ["pointerover", "pointerleave", "focusin"]) {
-    chat.addEventListener(type, markFromPhone);
-    root.addEventListener(type, markFromInspector);
-  }
   store.onInspect(inspect);
   return { showMessage, markMessages };
 }

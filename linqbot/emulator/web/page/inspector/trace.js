@@ -41,7 +41,7 @@ export function traceItem(trace, showMessage) {
   const click = () => showMessage(messageId);
   const button = h("button", { type: "button", class: "to-message", "aria-label": label, title: label, on: { click } });
   button.append(icon("reply"));
-  return h("li", { dataset: { message: messageId } }, details, button);
+  return h("li", {}, details, button);
 }
 
 /**
