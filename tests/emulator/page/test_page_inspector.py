@@ -235,24 +235,6 @@ def test_a_webhook_unfolds_to_payload_headers_and_signature(phone: Page, bot: Bo
     assert made["signing_secret"] not in phone.content()
 
 
-def test_the_text_is_shown_for_copying_when_the_browser_has_no_clipboard(phone: Page, bot: Bot) -> None:
-    subscribe(bot)
-    bot.hear("copy me")
-    phone.evaluate("""() => {
-        Object.defineProperty(navigator, "clipboard", { value: undefined });
-        document.execCommand = () => false;
-    }""")
-    exchange = inspector_of(phone).locator(".exchange", has_text="copy me")
-    open_rows(phone, exchange)
-    exchange.get_by_role("button", name="Copy as JSON").click()
-    field = exchange.get_by_label("Copy as JSON: copy this text")
-    expect(field).to_be_focused()
-    bot.hear("copy me, too")
-    expect(inspector_of(phone).locator(".exchange", has_text="copy me, too")).to_be_visible()
-    expect(exchange.locator(".delivery", has_text="refused").first).to_be_attached()
-    assert '"value": "copy me"' in field.input_value()
-
-
 # --- search, filters, links ---
 
 

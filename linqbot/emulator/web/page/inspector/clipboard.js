@@ -2,13 +2,11 @@
 
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
-import { messageOf } from "../elements/toast.js";
 
 const SHOWN_MS = 8000;
 
 /**
- * Make a button that copies what `make` returns, and says so. If the browser refuses the clipboard, the text appears
- * next to the button, selected, to be copied by hand.
+ * Make a button that copies what `make` returns, and says so.
  * @param {string} label
  * @param {() => string | Promise<string>} make
  */
@@ -16,7 +14,6 @@ export function copyButton(label, make) {
   const text = h("span", {}, label);
   const note = h("span", { class: "copy-note", role: "status" });
   const button = h("button", { type: "button", class: "pill small", on: { click: copy } }, icon("copy"), text);
-  const wrap = h("span", { class: "copy" }, button, note);
 
   /** @param {string} message */
   function say(message) {
@@ -27,17 +24,10 @@ export function copyButton(label, make) {
   }
 
   async function copy() {
-    wrap.parentElement?.querySelector(".copy-text")?.remove();
-    try {
-      const copied = await make();
-      if (await copyText(copied)) say("Copied");
-      else showText(wrap, label, copied);
-    } catch (error) {
-      say(messageOf(error));
-    }
+    say((await copyText(make())) ? "Copied" : "The browser does not let a page copy.");
   }
 
-  return wrap;
+  return h("span", { class: "copy" }, button, note);
 }
 
 /**
@@ -65,22 +55,4 @@ function copySelection(text) {
   field.remove();
   if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
   return isCopied;
-}
-
-/**
- * @param {HTMLElement} wrap
- * @param {string} label
- * @param {string} text
- */
-function showText(wrap, label, text) {
-  const field = h("textarea", {
-    class: "copy-text",
-    readonly: true,
-    rows: "8",
-    "aria-label": `${label}: copy this text`,
-  });
-  field.value = text;
-  wrap.parentElement?.append(field);
-  field.focus();
-  field.select();
 }
