@@ -20,7 +20,7 @@ import httpx
 import pytest
 import uvicorn
 from patience import PATIENCE_S
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, ViewportSize, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, ViewportSize, expect
 from ports import free_port
 
 from linqbot.emulator.emulator import Emulator
@@ -162,12 +162,11 @@ class Profiles:
 
     A new profile starts a renderer, which takes more CPU time than a usual test. A used page is as new: its storage is
     empty, its routes are removed, and it has the viewport and the media features that are asked for. Only what Playwright
-    cannot remove from a page would stay: no test adds an init script. The one that pages have here removes blur, unless
-    they are for pictures (`has_blur`).
+    cannot remove from a page would stay: no test adds an init script. The one that pages have here removes blur.
     """
 
-    def __init__(self, browser: Browser, *, has_blur: bool = False) -> None:
-        self._browser, self._has_blur = browser, has_blur
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
         self._free: dict[str, list[Page]] = {}
         self._kinds: dict[Page, str] = {}
 
@@ -184,8 +183,7 @@ class Profiles:
 
     def _made(self, options: dict[str, Any]) -> Page:
         context = self._browser.new_context(**options)
-        if not self._has_blur:
-            context.add_init_script(_WITHOUT_BLUR)
+        context.add_init_script(_WITHOUT_BLUR)
         context.set_default_timeout(1000 * PATIENCE_S)
         return context.new_page()
 
