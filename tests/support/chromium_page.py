@@ -250,17 +250,6 @@ def unlimited_press(phone: Page) -> Iterator[None]:
     phone.evaluate("() => { window.setTimeout = laterAsUsual; }")
 
 
-def held_back(phone: Page, url: str) -> list[Route]:
-    """Hold back the page's requests to addresses that fit `url`; return them, the later ones as they come."""
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    phone.route(url, hold)
-    return held
-
-
 def write(phone: Page, text: str) -> None:
     phone.get_by_label("Message", exact=True).fill(text)
     phone.keyboard.press("Enter")

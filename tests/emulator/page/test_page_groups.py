@@ -26,16 +26,6 @@ def test_a_refused_handle_says_why(phone: Page, bot: Bot) -> None:
         expect(phone.get_by_role("alert")).to_contain_text(reason)
 
 
-def test_a_long_name_of_a_group_stays_on_the_screen(browsing: Browsing, bot: Bot) -> None:
-    chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
-    bot.call("POST", "/emulator/group/name", {"from": ME, "chat_id": chat_id, "name": "x" * 200})
-    phone = browsing.open()
-    phone.get_by_role("button", name="Details of").click()
-    body = phone.locator(".sheet-body")
-    expect(body.get_by_role("heading", name="xxx")).to_be_visible()
-    assert body.evaluate("body => body.scrollWidth <= body.clientWidth")
-
-
 def test_a_person_who_has_left_can_only_copy_gets_nothing_more_and_reports_nothing_as_read(
     browsing: Browsing, bot: Bot
 ) -> None:

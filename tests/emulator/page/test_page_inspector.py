@@ -68,22 +68,6 @@ def test_a_vote_shows_the_choice_and_the_question_if_the_bot_asked_it(phone: Pag
     expect(votes.first.locator(".exchange-text")).to_have_text("You took back the vote for “Mia” in “Poll: Mia, Sam”")
 
 
-def test_next_to_a_second_phone_a_row_keeps_its_path_and_drops_its_times(phone: Page, bot: Bot) -> None:
-    subscribe(bot)
-    chat_id = greet(phone, bot)
-    bot.say(chat_id, "Hello to you!")
-    inspector = inspector_of(phone)
-    inspector.get_by_role("button", name="Calls").click()
-    row = inspector.locator(".trace.call", has_text="messages").locator("summary")
-    expect(row.locator("time")).to_be_visible()
-    phone.get_by_role("button", name="Second phone").click()
-    expect(row.locator("time")).to_be_hidden()
-    expect(row.locator(".ms")).to_be_hidden()
-    assert (
-        row.locator(".trace-title").evaluate("title => title.clientWidth") > 180
-    )  # of "POST /v3/chats/1a2b…/messages"
-
-
 def test_a_message_over_the_rate_limit_and_one_behind_it_count_down_on_the_phone_and_in_the_inspector(
     browsing: Browsing, bot: Bot
 ) -> None:
@@ -264,18 +248,6 @@ def test_search_and_filters_narrow_the_list(browsing: Browsing, bot: Bot) -> Non
     phone.get_by_label("Message", exact=True).focus()
     inspector.get_by_label("This chat only").check()
     expect(inspector.locator(".traces.flat .trace.call", has_text="/messages")).to_have_count(0)
-
-
-def test_the_filter_for_this_chat_lists_nothing_of_a_chat_that_has_not_begun(phone: Page, bot: Bot) -> None:
-    subscribe(bot)
-    bot.hear("elsewhere", person=FRIEND)
-    inspector = inspector_of(phone)
-    exchange = inspector.locator(".exchange", has_text="elsewhere")
-    expect(exchange).to_have_count(1)
-    inspector.get_by_label("This chat only").check()
-    expect(inspector.get_by_text("Nothing fits these filters.")).to_be_visible()
-    phone.get_by_role("button", name="Back", exact=True).click()
-    expect(exchange).to_have_count(1)
 
 
 def test_a_bubble_leads_to_its_exchange_and_back_with_the_keyboard(browsing: Browsing, bot: Bot) -> None:

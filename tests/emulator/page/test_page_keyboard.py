@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chromium_page import FRIEND, ME, MOBILE, Bot, Browsing, bubble, greet, unlimited_press
+from chromium_page import FRIEND, ME, MOBILE, Bot, Browsing, bubble, greet
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -83,19 +83,6 @@ def test_the_focus_stays_in_the_bar_when_a_message_arrives(phone: Page, bot: Bot
         expect(button).to_be_focused()
 
 
-def test_a_tapback_interrupts_no_voice_memo_and_no_selection(phone: Page, bot: Bot) -> None:
-    chat_id = greet(phone, bot)
-    said = bot.say(chat_id, "Some words to copy")
-    text = bubble(phone, "Some words").element_handle()
-    text.evaluate("node => getSelection().selectAllChildren(node)")
-    bot.call("POST", f"/v3/messages/{said}/reactions", {"operation": "add", "type": "love"})
-    expect(phone.locator(".tapback.love")).to_be_visible()
-    assert phone.evaluate("String(getSelection())") == "Some words to copy"
-    assert text.evaluate("node => node.isConnected")
-    bot.call("POST", f"/v3/messages/{said}/reactions", {"operation": "remove", "type": "love"})
-    expect(phone.locator(".tapback")).to_have_count(0)
-
-
 def test_what_is_typed_into_a_poll_stays_when_somebody_votes(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     made = bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
@@ -117,38 +104,6 @@ def test_what_is_typed_into_a_poll_stays_when_somebody_votes(phone: Page, bot: B
     assert made
 
 
-def test_a_name_being_typed_stays_when_somebody_joins(browsing: Browsing, bot: Bot) -> None:
-    ids = bot.hear("hi all", group=[FRIEND])
-    phone = browsing.open()
-    press(phone.get_by_role("button", name="Details of"))
-    name = phone.get_by_label("Group name")
-    name.focus()
-    phone.keyboard.type("Soup clb")
-    phone.keyboard.press("ArrowLeft")
-    bot.call("POST", "/emulator/join", {"from": FRIEND, "chat_id": ids["chat_id"], "handle": THIRD})
-    expect(phone.locator(".members li")).to_have_count(4)
-    expect(name).to_be_focused()
-    phone.keyboard.type("u")
-    expect(name).to_have_value("Soup club")
-    phone.keyboard.press("Enter")
-    expect(phone.get_by_role("dialog").get_by_role("heading", name="Soup club")).to_be_visible()
-    expect(name).to_be_focused()
-    phone.keyboard.press("Escape")
-    expect(phone.get_by_role("button", name="Details of Soup club")).to_be_focused()
-
-
-def test_the_strip_is_read_out_once(phone: Page, bot: Bot) -> None:
-    chat_id = greet(phone, bot)
-    bot.call("POST", f"/v3/chats/{chat_id}/location/request")
-    share = phone.locator(".strip").get_by_role("button", name="Share")
-    share.focus()
-    kept = share.element_handle()
-    bot.say(chat_id, "Please")
-    expect(bubble(phone, "Please")).to_be_visible()
-    assert kept.evaluate("node => node.isConnected")
-    expect(share).to_be_focused()
-
-
 # --- after an act, the focus is where the person goes on ---
 
 
@@ -163,71 +118,6 @@ def test_after_a_tapback_the_focus_is_on_the_message(phone: Page, bot: Bot) -> N
     menu_of(phone, "How are you?")
     phone.keyboard.press("Escape")
     expect(button).to_be_focused()
-
-
-def test_after_a_member_is_removed_the_focus_is_on_the_next(browsing: Browsing, bot: Bot) -> None:
-    bot.hear("hi all", group=[FRIEND, THIRD, "cat@example.com"])
-    phone = browsing.open()
-    press(phone.get_by_role("button", name="Details of"))
-    press(phone.get_by_role("button", name="Remove +1 415 555 0187"))
-    expect(phone.locator(".members .gone")).to_have_count(1)
-    expect(phone.get_by_role("button", name="Remove +1 415 555 0199")).to_be_focused()
-
-
-def test_after_a_chip_is_removed_the_focus_is_on_the_next(browsing: Browsing, bot: Bot) -> None:
-    bot.hear("hi all", group=[FRIEND, THIRD])
-    phone = browsing.open()
-    back(phone)
-    press(phone.get_by_role("button", name="New message"))
-    dialog = phone.get_by_role("dialog")
-    press(dialog.get_by_role("button", name="+1 415 555 0187"))
-    press(dialog.get_by_role("button", name="+1 415 555 0199").last)
-    press(dialog.get_by_role("button", name="Remove +1 415 555 0187"))
-    expect(dialog.get_by_role("button", name="Remove +1 415 555 0199")).to_be_focused()
-    phone.keyboard.press("Enter")
-    expect(dialog.get_by_role("button", name="Remove")).to_have_count(0)
-    expect(dialog.get_by_label("Add a person to the group")).to_be_focused()
-
-
-def test_stickers_are_placed_and_closed_with_the_keyboard(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    button = menu_of(phone, "Hello!")
-    press(phone.get_by_role("menuitem", name="Add Sticker"))
-    expect(phone.get_by_role("button", name="Sticker love")).to_be_focused()
-    phone.keyboard.press("Escape")
-    expect(phone.get_by_role("dialog", name="Stickers")).to_have_count(0)
-    expect(button).to_be_focused()
-    menu_of(phone, "Hello!")
-    press(phone.get_by_role("menuitem", name="Add Sticker"))
-    expect(phone.get_by_role("button", name="Sticker love")).to_be_focused()
-    phone.keyboard.press("Enter")
-    expect(phone.locator(".placed-sticker")).to_have_count(1)
-    expect(button).to_be_focused()
-
-
-def test_choosing_the_person_keeps_the_focus_on_the_choice(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    bot.hear("hi all", group=[FRIEND])
-    switcher = phone.get_by_role("button", name="You are").first
-    press(switcher)
-    phone.keyboard.press("Enter")  # the person stays
-    expect(switcher).to_be_focused()
-    press(phone.get_by_role("button", name="Be +1 415 555 0187").first)
-    expect(phone.get_by_role("button", name="You are +1 415 555 0187").first).to_be_visible()
-    assert phone.evaluate("document.activeElement !== document.body")
-
-
-def test_the_inspector_gives_the_focus_back(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    opener = phone.get_by_role("button", name="Inspector", exact=True)
-    close = phone.get_by_role("button", name="Close the inspector")
-    press(close)
-    expect(close).to_be_hidden()
-    expect(opener).to_be_focused()
-    expect(opener).to_have_attribute("aria-expanded", "false")
-    phone.keyboard.press("Enter")
-    expect(close).to_be_focused()
-    expect(opener).to_have_attribute("aria-expanded", "true")
 
 
 def test_a_member_is_mentioned_with_the_keyboard(browsing: Browsing, bot: Bot) -> None:
@@ -267,25 +157,6 @@ def test_the_arrows_move_in_a_menu(phone: Page, bot: Bot) -> None:
     expect(entries.nth(1)).to_be_focused()
     phone.keyboard.press("Escape")
     expect(phone.get_by_role("button", name="Attach", exact=True)).to_be_focused()
-
-
-def test_the_space_bar_presses_whatever_arrives_before_it_is_released(phone: Page, bot: Bot) -> None:
-    chat_id = greet(phone, bot)
-    poll = bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
-    assert poll
-    first, second = phone.locator(".poll-option").first, phone.locator(".poll-option").last
-    made = bot.last()
-    vote = {"message_id": made["id"], "option_id": made["poll"]["options"][1]["option_id"], "operation": "add"}
-    first.focus()
-    with unlimited_press(phone):
-        phone.keyboard.down("Space")
-        bot.call("POST", "/emulator/vote", vote | {"from": ME})
-        phone.wait_for_timeout(300)  # the vote has arrived
-        expect(second).to_have_text("Sushi0")
-    phone.keyboard.up("Space")
-    expect(first).to_have_text("Pizza1")
-    expect(second).to_have_text("Sushi1")
-    expect(first).to_be_focused()
 
 
 # --- the transcript has one tab stop ---

@@ -17,7 +17,6 @@ from chromium_page import (
     Browsing,
     bubble,
     greet,
-    held_back,
     unlimited_press,
     write,
 )
@@ -94,54 +93,6 @@ def test_a_person_can_have_an_e_mail_address_and_half_of_one_is_refused_with_wha
     write(phone, "Meow")
     expect(phone.locator(".msg.own .bubble")).to_have_text("Meow")
     assert bot.chats[-1]["handles"][1]["handle"] == "cat@example.com"
-
-
-# --- icons and effects ---
-
-
-def test_no_icon_of_the_page_needs_an_emoji_font(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    phone.get_by_role("button", name="Send with effect").click()
-    sheet = phone.get_by_role("dialog", name="Send with effect")
-    expect(sheet.locator("svg.effect-face")).to_have_count(15)
-    drawn = "faces => faces.every(face => document.querySelector(face.querySelector('use').getAttribute('href')))"
-    assert sheet.locator("svg.effect-face").evaluate_all(drawn)
-    assert re.findall(r"[^\x00-\x7f]", sheet.inner_text()) == []
-
-
-def test_sparkles_leave_the_daylight_alone(browsing: Browsing, bot: Bot) -> None:
-    phone = browsing.open(reduced_motion="no-preference")
-    chat_id = greet(phone, bot)
-    bot.say(chat_id, "Look", effect={"type": "screen", "name": "sparkles"})
-    scene = phone.locator("canvas[data-effect=sparkles]")
-    expect(scene).to_be_attached()
-    covered = scene.evaluate(
-        """async (canvas) => {
-            const copy = new OffscreenCanvas(canvas.width, canvas.height);
-            const context = copy.getContext("2d", { willReadFrequently: true });
-            for (;;) {
-                await new Promise(requestAnimationFrame);
-                context.drawImage(canvas, 0, 0);
-                const { data } = context.getImageData(0, 0, copy.width, copy.height);
-                let painted = 0;
-                for (let i = 3; i < data.length; i += 4) painted += data[i] > 0;
-                if (painted > 0) return painted / (data.length / 4);
-            }
-        }"""
-    )
-    assert covered < 0.5  # stars, and no wash over the whole screen
-
-
-def test_on_a_touch_screen_no_react_button_shows_beside_a_card(browsing: Browsing, bot: Bot) -> None:
-    bot.call(
-        "POST", "/emulator/inbound", {"from": ME, "to": LINE, "parts": [{"type": "link", "value": "https://a.b/c"}]}
-    )
-    phone = browsing.open(viewport=MOBILE, has_touch=True, is_mobile=True)
-    phone.locator(".msg .card small").tap(no_wait_after=True, trial=True)
-    box = phone.locator(".react-button").bounding_box()
-    assert box is not None
-    assert box["width"] <= 1
-    expect(phone.locator(".react-button")).to_have_css("opacity", "0")
 
 
 # --- what can be attached ---
@@ -222,16 +173,6 @@ def test_a_voice_memo_is_recorded_and_sent_and_a_cancelled_one_leaves_nothing(ph
     part = bot.last()["parts"][0]
     assert part["mime_type"].startswith("audio/")
     assert part["size_bytes"] > 100
-
-
-def test_without_a_microphone_a_recorded_file_is_chosen(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    phone.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no')); }")
-    with phone.expect_file_chooser() as chooser:
-        attach(phone, "Voice Memo")
-    chooser.value.set_files(FilePayload(name="memo.mp3", mimeType="audio/mpeg", buffer=b"\xff\xfb\x90\x00" * 50))
-    expect(phone.get_by_role("alert")).to_contain_text("no microphone")
-    expect(phone.locator(".attachment audio")).to_be_visible()
 
 
 def test_a_contact_card_is_shared_or_attached(phone: Page, bot: Bot) -> None:
@@ -474,28 +415,6 @@ def test_a_draft_waits_in_the_list_and_outlives_a_reload(phone: Page, bot: Bot) 
     expect(phone.get_by_label("Message", exact=True)).to_have_value("Half a thought")
 
 
-def test_what_is_written_while_the_first_message_of_a_chat_is_sent_stays(phone: Page, bot: Bot) -> None:
-    held = held_back(phone, "**/emulator/inbound")
-    field = phone.get_by_label("Message", exact=True)
-    write(phone, "Hello!")
-    field.fill("Half a thought")
-    while not held:
-        phone.wait_for_timeout(10)
-    held[0].continue_()
-    expect(phone.locator(".msg.own .bubble")).to_have_text("Hello!")
-    expect(field).to_have_value("Half a thought")
-    expect(field).to_be_focused()
-    phone.unroute("**/emulator/inbound")
-    phone.keyboard.press("Enter")
-    expect(phone.locator(".msg.own .bubble")).to_have_text(["Hello!", "Half a thought"])
-    assert len(bot.chats) == 1
-    # The next conversation that has not begun has a draft of its own.
-    start(phone, "iMessage")
-    phone.get_by_label("Add a person to the group").fill(FRIEND)
-    phone.get_by_role("button", name="Start").click()
-    expect(field).to_have_value("")
-
-
 def test_a_press_is_a_click_whatever_arrives_before_it_is_released(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     phone.get_by_label("Message", exact=True).fill("Half a thought")
@@ -621,31 +540,6 @@ def test_the_message_in_view_stays_where_it_is_while_earlier_ones_are_added(brow
         seen,
     )
     assert abs(after - before) <= 2
-
-
-def test_the_message_at_the_top_stays_there_when_earlier_ones_come_late(browsing: Browsing, bot: Bot) -> None:
-    phone = browsing.open()
-    earlier = "**/emulator/chats/*/messages?*"
-    held = held_back(phone, earlier)
-    with phone.expect_request(earlier):
-        bot.call("POST", "/emulator/reset", {"seed": long_chat(1000)})
-    phone.get_by_role("button", name="Back", exact=True).click()
-    phone.locator(".chat-row").click()
-    first_there = bubble(phone, "message 900")
-    scroller = phone.locator(".transcript")
-    expect(bubble(phone, "message 999")).to_be_in_viewport()
-    for shown in (bubble(phone, "message 910"), first_there):  # 30 more at a time
-        scroller.evaluate("node => { node.scrollTop = 0; }")
-        expect(shown).to_have_count(1)
-    scroller.evaluate("node => { node.scrollTop = 0; }")
-    before = first_there.bounding_box()
-    (missing,) = held
-    missing.continue_()
-    expect(bubble(phone, "message 899")).to_have_count(1)
-    after = first_there.bounding_box()
-    assert before is not None
-    assert after is not None
-    assert abs(after["y"] - before["y"]) <= 2
 
 
 # --- access ---

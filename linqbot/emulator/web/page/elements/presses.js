@@ -3,16 +3,6 @@
 const LONGEST_MS = 400; // a press that lasts longer is no click: it selects text, or opens a menu
 const TOUCH_MS = 50; // a touch becomes a click a moment after its release
 
-/** @param {Event} event */
-const isSpace = (event) => /** @type {KeyboardEvent} */ (event).key === " " && !isWritten(event.target);
-
-/** @param {Event} event */
-const isRepeated = (event) => /** @type {KeyboardEvent} */ (event).repeat;
-
-/** @param {EventTarget | null} target */
-const isWritten = (target) =>
-  /** @type {Partial<Element> | null} */ (target)?.matches?.("textarea, input:not([type=checkbox], [type=radio])");
-
 /** The presses on a page. */
 export class Presses {
   /** @type {(() => void)[]} */
@@ -26,13 +16,6 @@ export class Presses {
     page.addEventListener("pointerdown", () => this.#endIn(LONGEST_MS, true), true);
     page.addEventListener("pointerup", () => this.#endIn(TOUCH_MS), true);
     page.addEventListener("pointercancel", () => this.#endIn(0), true);
-    // The space bar presses a button too, and clicks it at the release.
-    page.addEventListener(
-      "keydown",
-      (event) => isSpace(event) && !isRepeated(event) && this.#endIn(LONGEST_MS, true),
-      true,
-    );
-    page.addEventListener("keyup", (event) => isSpace(event) && this.#endIn(0), true);
     // The button gets the click after this listener.
     page.addEventListener("click", () => this.#endIn(0), true);
   }
