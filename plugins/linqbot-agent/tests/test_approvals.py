@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from linqbot_agent import Budget, LinqAgent
+from linqbot_agent import LinqAgent
 from linqbot_agent.approvals import question
-from linqbot_agent.budget import USED, Used
 from pydantic_ai import Agent, ApprovalRequired, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from pydantic_ai.usage import RequestUsage
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
 from linqbot import BotError
@@ -89,20 +85,6 @@ async def test_an_approved_call_is_remembered_with_the_message_that_led_to_it() 
         "text: Done.",
         "user-prompt: When was it?",
     ]
-
-
-async def test_each_call_has_a_question_of_its_own() -> None:
-    bookings = Bookings(
-        calls(CALL, tool("book_table", "c2", hour=9, guest="Bob"), tool("book_table", "c3", hour=10, guest="Cy")),
-        says("Two of three."),
-    )
-    async with talking(bot_with(bookings.agent)) as phone:
-        await phone.text("Three tables")
-        for guest, answer in (("Ann", "yes"), ("Bob", "no"), ("Cy", "yes")):
-            assert guest in await phone.next_reply()
-            await phone.text(answer)
-        assert await phone.replies() == ["Two of three."]
-    assert sorted(bookings.booked) == ["Ann at 8", "Cy at 10"]  # the tools run side by side
 
 
 @pytest.mark.parametrize("approver", ["asker", "+14155550143"])
@@ -225,27 +207,3 @@ def test_a_question_cannot_be_stretched_by_an_argument() -> None:
     turned = tool("pay", "c1", to="Ann\u202e\u2066 \u200b\x1b[2J 👨\u200d👩", amount=900)
     assert _question(turned) == "May I pay (to Ann [2J 👨\u200d👩, amount 900)? 👍 or yes, 👎 or no"
     assert _question(tool("restart", "c1")) == "May I restart? 👍 or yes, 👎 or no"
-
-
-@pytest.mark.slow
-async def test_an_approval_is_asked_and_used_once_and_booked_once_wherever_the_bot_is_killed() -> None:
-    bookings = Bookings()
-
-    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        is_decided = any(said.startswith("tool-return") for said in kinds(messages))
-        response = says("Done.\n\nSee you!") if is_decided else calls(CALL)
-        return replace(response, usage=RequestUsage(input_tokens=40, output_tokens=10))
-
-    async def scenario(phone: Phone) -> None:
-        bookings.booked.clear()
-        await phone.text("A table at 8")
-        await phone.next_reply()
-        await phone.text("yes")
-
-    bookings.agent.model = FunctionModel(respond)
-    bot = bot_with(bookings.agent, LinqAgent(budget=Budget(requests=9)))
-    async for phone in killed_between_calls(bot, scenario):
-        assert phone.messages == ["A table at 8", ASKED, "yes", "Done.", "See you!"], (phone.killed, phone.messages)
-        assert 1 <= len(bookings.booked) <= 2, phone.killed
-        used = await phone.state(Used, name=USED)
-        assert (used.requests, used.tokens) == (2, 100), phone.killed

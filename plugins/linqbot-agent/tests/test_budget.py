@@ -269,13 +269,6 @@ async def test_a_price_that_is_known_is_booked_once_wherever_the_bot_is_killed()
         assert (used.requests, used.cost) == (1, Decimal("0.0045")), phone.killed
 
 
-async def test_a_person_is_answered_until_the_cost_is_reached() -> None:
-    async with talking(priced("claude-sonnet-4-5"), start=NOON) as phone:
-        for said in (["Done."], ["Done."], ["Done."], [NOTICE], []):
-            await phone.text("Hi")
-            assert await phone.replies() == said
-
-
 async def test_a_price_that_is_unknown_counts_nothing_and_is_logged_once() -> None:
     with structlog.testing.capture_logs() as logs:
         async with talking(priced(None), start=NOON) as phone:

@@ -51,35 +51,6 @@ def shown(messages: list[ModelMessage]) -> list[bytes]:
     ]
 
 
-async def test_the_memory_of_a_person_goes_from_chat_to_chat_and_has_nobody_elses_words() -> None:
-    script = Script(
-        calls(tool("book", "c1")), says("Booked."), says("For Bob."), says("Number 17."), says("Hello."), says("Again.")
-    )
-    agent = Agent(script.model)
-
-    @agent.tool_plain
-    def book() -> str:
-        return "number 17"
-
-    async with talking(bot_with(agent, LinqAgent(memory="person"))) as ann:
-        bob = ann.person("+14155550143")
-        group = ann.group(bob)
-        await group.text("A table, please")
-        await group.replies()
-        await group.by(bob).text("I am Bob")
-        await group.replies()
-        await ann.text("My number?")
-        assert await ann.replies() == ["Number 17."]
-    assert kinds(script.requests[2]) == [f"user-prompt: {bob.handle}: I am Bob"]
-    assert kinds(script.requests[3]) == [
-        f"user-prompt: {ann.handle}: A table, please",
-        "tool-call: book",
-        "tool-return: number 17",
-        "text: Booked.",
-        "user-prompt: My number?",
-    ]
-
-
 @pytest.mark.slow
 async def test_an_exchange_is_kept_once_wherever_the_bot_is_killed() -> None:
     agent = Agent(FunctionModel(lambda messages, info: says("One.\n\nTwo.")))
@@ -117,28 +88,6 @@ async def test_a_line_with_zero_retention_keeps_nothing(memory: str) -> None:
 
 
 # Pictures
-
-
-async def test_the_model_sees_the_newest_pictures_and_is_told_of_those_that_it_cannot_see() -> None:
-    script = Script(*(says(f"{n}.") for n in range(5)))
-    async with talking(bot_with(Agent(script.model), LinqAgent(images=2))) as phone:
-        await phone.media(PNG + b"1", "one.png", text="First")
-        await phone.replies()
-        assert shown(script.requests[-1]) == [PNG + b"1"]
-        assert kinds(script.requests[-1])[-1] == "user-prompt: First [one.png]"
-        await phone.media(PNG + b"2", "two.png")
-        await phone.replies()
-        await phone.media(PNG + b"3", "three.png")
-        await phone.replies()
-        assert shown(script.requests[-1]) == [PNG + b"2", PNG + b"3"]
-        await phone.media(b"\0\0\0\x18ftypheic" + b"\0" * 100, "four.heic")
-        await phone.replies()
-        assert shown(script.requests[-1]) == [PNG + b"3"]
-        assert "four.heic cannot be shown: it is in Apple" in str(kinds(script.requests[-1]))
-        await phone.media(b"<html>no picture</html>", "five.png")
-        await phone.replies()
-        assert shown(script.requests[-1]) == []
-        assert "five.png cannot be shown: its format cannot be read" in str(kinds(script.requests[-1]))
 
 
 @pytest.mark.parametrize("memory", ["person", None])
@@ -190,32 +139,6 @@ def test_the_estimate_counts_texts_calls_and_pictures() -> None:
     assert tokens_of([says("x" * 400)]) == 100
     assert tokens_of([calls(tool("book", "c1", guest="x" * 400))]) > 100
     assert tokens_of([ModelRequest(parts=[UserPromptPart([BinaryContent(PNG, media_type="image/png")])])]) > 1000
-
-
-@pytest.mark.parametrize("memory", ["chat", "person"])
-async def test_a_summary_is_written_once_and_takes_the_place_of_old_messages(memory: str) -> None:
-    given: list[str] = []
-
-    def summarize(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        given.append(kinds(messages)[-1])
-        return says(f"Summary {len(given)}")
-
-    plugin = LinqAgent(memory=memory, history=4, summary_model=FunctionModel(summarize))  # type: ignore[arg-type]
-    sent, agent = echoing(plugin)
-    async with talking(bot_with(agent, plugin)) as phone:
-        for n in range(12):
-            await phone.text(f"Text {n}.")
-            await phone.replies()
-            await phone.restart()
-    summaries = [said[0] for said in sent if "[Summary of what was said before" in said[0]]
-    assert len(given) < len(summaries) < len(sent)
-    assert "Summary so far: Summary 1" in given[1]
-    said = [text for text in given if "Text 0." in text]
-    assert len(said) == 1
-    assert sent[-1][0] == f"user-prompt: [Summary of what was said before: Summary {len(given)}]"
-    assert sent[-1][-1] == "user-prompt: Text 11."
-    # Each text is in a summary or in the history.
-    assert all(f"Text {n}." in "".join((*given, *sent[-1])) for n in range(12))
 
 
 async def test_a_summary_that_fails_leaves_the_old_messages_out() -> None:

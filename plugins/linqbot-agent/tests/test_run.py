@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import re
 import subprocess
 import sys
-import threading
 from collections import Counter
-from types import ModuleType
 from typing import Any
 
 import pytest
 from linqbot_agent import LinqAgent, Poll, Say, Silence, Tapback, idempotency_key, run
-from patience import PATIENCE_S
 from pydantic_ai import Agent, ModelMessage, ModelResponse, NativeOutput, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import BinaryContent, TextPart, ThinkingPart, ToolCallPart, ToolReturn
@@ -359,49 +355,6 @@ def test_a_bot_starts_without_importing_pydantic_ai() -> None:
     code = "import linqbot_agent, sys; linqbot_agent.LinqAgent(); print('pydantic_ai' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
-
-
-async def test_chats_wait_together_while_pydantic_ai_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    bot, agent = Bot(plugins=[LinqAgent()]), Agent(Script(*(says("Hello") for _ in range(3))).model)
-    real, imports, has_ended = importlib.import_module(ANSWERING), list[str](), threading.Event()
-    begun = 0
-
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        nonlocal begun
-        begun += 1
-        await run(agent, ctx)
-
-    def import_slowly(name: str) -> ModuleType:
-        imports.append(name)
-        assert has_ended.wait(PATIENCE_S)
-        sys.modules[name] = real
-        return real
-
-    async with talking(bot) as phone:
-        monkeypatch.setattr(importlib.import_module("linqbot_agent.run"), "import_module", import_slowly)
-        # An import puts a module into `sys.modules` first, and then runs its code.
-        monkeypatch.setitem(sys.modules, ANSWERING, ModuleType(ANSWERING))
-        phones = [phone, phone.person("+14155550177"), phone.person("+14155550178")]
-        for each in phones:
-            await each.text("Hi")
-        async with asyncio.timeout(PATIENCE_S):
-            while begun < len(phones):
-                await asyncio.sleep(0.001)
-        has_ended.set()
-        for each in phones:
-            assert await each.replies() == ["Hello"]
-    assert set(imports) == {ANSWERING}
-
-
-async def test_an_import_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with talking(bot_with(Agent(Script(says("Hello")).model))) as phone:
-        with monkeypatch.context() as patched:
-            patched.setitem(sys.modules, ANSWERING, None)
-            await phone.text("Hi")
-            assert [type(error) for error in await phone.errors()] == [ModuleNotFoundError]
-        await phone.advance(2)
-        assert await phone.replies() == ["Hello"]
 
 
 async def test_a_result_that_is_too_long_is_cut_and_the_model_learns_how_much() -> None:
