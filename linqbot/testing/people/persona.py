@@ -62,11 +62,10 @@ class Correct:
 
     Args:
         text: The new text.
-        waits, expects: As for `Say`.
+        expects: As for `Say`.
     """
 
     text: str
-    waits: bool = True
     expects: Expectation = "anything"
 
 
@@ -76,11 +75,10 @@ class Tap:
 
     Args:
         reaction: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, or an emoji.
-        waits, expects: As for `Say`.
+        expects: As for `Say`.
     """
 
     reaction: str
-    waits: bool = True
     expects: Expectation = "anything"
 
 
@@ -137,11 +135,10 @@ class VoteFor:
 
     Args:
         option: The position of the option; past the last one it begins with the first again.
-        waits, expects: As for `Say`.
+        expects: As for `Say`.
     """
 
     option: int = 0
-    waits: bool = True
     expects: Expectation = "anything"
 
 
@@ -151,11 +148,10 @@ class PayRequest:
 
     Args:
         pays: False lets the person's bank refuse the payment.
-        waits, expects: As for `Say`.
+        expects: As for `Say`.
     """
 
     pays: bool = True
-    waits: bool = True
     expects: Expectation = "anything"
 
 
@@ -164,12 +160,11 @@ class Locate:
     """Share the person's location, in degrees.
 
     Args:
-        waits, expects: As for `Say`.
+        expects: As for `Say`.
     """
 
     latitude: float = 52.52
     longitude: float = 13.405
-    waits: bool = True
     expects: Expectation = "anything"
 
 

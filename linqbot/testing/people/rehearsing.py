@@ -237,7 +237,7 @@ class Actor:
                 self._note(performed)
                 await self._inject(act.fault)
                 return
-        if act.waits:
+        if not isinstance(act, Say) or act.waits:
             await self.wait()
 
     async def wait(self) -> None:
