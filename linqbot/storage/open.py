@@ -92,8 +92,11 @@ def _postgres(url: str, /, *, clock: Clock | None, serving: bool, keep_days: flo
 def _advice(url: str, openers: Mapping[str, Opener]) -> str:
     wanted = scheme(url)
     unknown = f"There is no storage for {wanted}:// URLs. " if wanted and wanted not in openers else ""
-    others = "".join(f", {name}://" for name in sorted(openers.keys() - {"memory", "postgresql", "sqlite"}))
-    return (
-        f"{unknown}A storage URL is written sqlite:///linqbot.db (with four slashes for an absolute path, and no options), "
-        f"postgresql://USER@HOST/DATABASE or memory://{others}."
-    )
+    others = [f"{name}://" for name in sorted(openers.keys() - {"memory", "postgresql", "sqlite"})]
+    forms = [
+        "sqlite:///linqbot.db (with four slashes for an absolute path, and no options)",
+        "postgresql://USER@HOST/DATABASE",
+        "memory://",
+        *others,
+    ]
+    return f"{unknown}A storage URL is written {', '.join(forms[:-1])} or {forms[-1]}."

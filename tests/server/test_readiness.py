@@ -187,18 +187,6 @@ async def test_test_writes_happen_at_most_once_a_second_and_one_at_a_time(monkey
     assert storage.checks == 2
 
 
-async def test_a_refusal_during_a_test_write_is_not_forgotten() -> None:
-    storage = Failing()
-    webhook: Any = type("Refusing", (), {"refusal": "disk full"})()
-    storage.may_end.clear()
-    looking = asyncio.ensure_future(Readiness(webhook, storage).problem())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    webhook.refusal = "and full again"
-    storage.may_end.set()
-    assert await looking == "and full again"
-
-
 async def test_an_app_that_stops_does_not_wait_for_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "WAIT_S", 0.005)
     storage = Failing()

@@ -364,7 +364,7 @@ def test_a_missing_storage_is_an_error_of_one_sentence(folder: Path) -> None:
     for url, says in [
         ("memory://", "ends with its process"),
         ("sqlite:///missing.db", "There is no storage file"),
-        ("missing.db", "sqlite:///missing.db"),
+        ("missing.db", "A storage URL is written sqlite:///linqbot.db"),
     ]:
         for arguments in (["list"], ["storage", "backup", "copy.db"]):
             assert says in shown(*arguments, "--storage", url, code=2)
