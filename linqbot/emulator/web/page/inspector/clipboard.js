@@ -2,6 +2,7 @@
 
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
+import { messageOf } from "../elements/toast.js";
 
 const SHOWN_MS = 8000;
 
@@ -24,7 +25,11 @@ export function copyButton(label, make) {
   }
 
   async function copy() {
-    say((await copyText(make())) ? "Copied" : "The browser does not let a page copy.");
+    try {
+      say((await copyText(await make())) ? "Copied" : "The browser does not let a page copy.");
+    } catch (error) {
+      say(messageOf(error));
+    }
   }
 
   return h("span", { class: "copy" }, button, note);
