@@ -71,8 +71,12 @@ _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 _SENDER_ID = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
 _EVENT_NAME = re.compile(r"[a-z_]++(?:\.[a-z_]++)++")
 _HEX_COLOUR = re.compile(r"#?[0-9A-Fa-f]{6}")
-_SYMBOL = r"[^\w\s][\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*+"
-_EMOJI = re.compile(rf"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9]\ufe0f?\u20e3|{_SYMBOL}(?:\u200d{_SYMBOL})*+")
+# A flag, a digit on a key, or symbols that are joined, each with what changes its look.
+_EMOJI = re.compile(
+    r"[\U0001f1e6-\U0001f1ff]{2}|[0-9]\ufe0f?\u20e3"
+    r"|[^\w\s][\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*+"
+    r"(?:\u200d[^\w\s][\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*+)*+"
+)
 
 
 def own_lines(value: Any, at: str) -> Broken | None:
