@@ -27,7 +27,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, bare_name, disposed_name, is_public, literal, target
@@ -301,7 +301,7 @@ async def _chunks(response: StreamedResponse, max_bytes: int) -> AsyncIterator[b
 
 async def _write(path: Path, chunks: AsyncIterator[bytes]) -> tuple[int, bytes]:
     size, buffer, head = 0, bytearray(), b""
-    with await asyncio.to_thread(path.open, "xb") as file:
+    with await _opened(path) as file:
         async for chunk in chunks:
             size += len(chunk)
             buffer += chunk
@@ -311,6 +311,17 @@ async def _write(path: Path, chunks: AsyncIterator[bytes]) -> tuple[int, bytes]:
                 buffer = bytearray()
         await asyncio.to_thread(file.write, buffer)
     return size, head
+
+
+async def _opened(path: Path) -> BinaryIO:
+    """Open a new file for writing. If this is cancelled meanwhile, the file is closed all the same."""
+    opening = asyncio.ensure_future(asyncio.to_thread(path.open, "xb"))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            (await opening).close()  # its thread cannot be cancelled
+        raise
 
 
 def _mime_type(response: StreamedResponse) -> str:

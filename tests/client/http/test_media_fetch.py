@@ -6,14 +6,16 @@ import asyncio
 import gzip
 import logging
 import ssl
+import threading
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import trustme
+from patience import PATIENCE_S
 
 from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
@@ -222,6 +224,29 @@ async def test_redirects_within_our_own_origin_are_followed_five_times_and_no_fu
 
 
 # The client's own origin, such as the emulator's
+
+
+async def test_a_fetch_that_is_cancelled_while_its_file_is_opened_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens, may_open, real_open = threading.Event(), threading.Event(), Path.open
+
+    def slowly(path: Path, mode: str) -> IO[Any]:
+        opens.set()
+        assert may_open.wait(PATIENCE_S)
+        return real_open(path, mode)
+
+    monkeypatch.setattr(Path, "open", slowly)
+    async with serving(Server({"/attachments/photo.jpg": ok(b"photo")})) as origin:
+        fetcher = Fetcher(f"{origin}/api/partner")
+        fetching = asyncio.create_task(fetcher.fetch_to(origin + SIGNED, tmp_path / "photo"))
+        await asyncio.to_thread(opens.wait, 5)
+        fetching.cancel()
+        await asyncio.sleep(0)
+        may_open.set()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+    assert files_in(tmp_path) == []
 
 
 async def test_media_of_our_own_origin_is_fetched_although_it_is_local_and_plain_http(tmp_path: Path) -> None:
