@@ -18,7 +18,7 @@ from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.rules.message import OPT_OUT_WORDS
 from linqbot.linq.text.sentences import is_one_of
 
-_ASKING: Final = frozenset({"ask", "pay", "location", "vote"})
+_ASKING: Final = frozenset({"ask", "vote"})
 
 
 def own_opt_outs(bot: Router) -> list[str]:

@@ -22,12 +22,7 @@ class BroadcastDone(Event):
         line: Your line that it was sent from, E.164.
         was_cancelled: True if an operator cancelled it.
         began_at: The time at which it was stored, in UTC.
-        people: The number of all people.
-        sent: Linq accepted all its messages to these people.
-        opted_out: These people have opted out of messages.
-        refused: Linq or a plugin refused a message to these people, so they got none, or not all.
-        failed: Given up after errors. Each is a dead letter, which `linqbot waiting retry` sends again.
-        cancelled: Not reached when the broadcast was cancelled.
+        people, sent, opted_out, refused, failed, cancelled: Numbers of people, as in `Broadcast`.
     """
 
     types = (BROADCAST_DONE_TYPE,)
