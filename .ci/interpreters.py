@@ -1,4 +1,4 @@
-"""Finds Pythons of other versions, on the PATH and in pyenv."""
+"""Finds Pythons of other versions: those of Debian, on the PATH and in pyenv."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from pathlib import Path
 
 
 def interpreter(version: str) -> Path | None:
-    """Return an interpreter of a version, such as 3.12; None if there is none."""
+    """Return an interpreter of a version, such as 3.12; None if there is none.
+
+    That of Debian is first: it is optimised with a profile, and runs the tests in two thirds of the processor time that one
+    takes that pyenv compiled.
+    """
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     newest_first = sorted(pyenv.glob(f"{version}.*"), key=lambda one: [int(n) for n in re.findall(r"\d+", one.name)])[
         ::-1
     ]
-    on_path = shutil.which(f"python{version}")
-    candidates = [Path(on_path)] if on_path else []
-    for candidate in [*candidates, *(one / "bin" / "python3" for one in newest_first)]:
+    found = [each for path in ("/usr/bin", None) if (each := shutil.which(f"python{version}", path=path))]
+    for candidate in [*map(Path, found), *(one / "bin" / "python3" for one in newest_first)]:
         # A shim of pyenv may point to no interpreter.
         ran = subprocess.run(
             [candidate, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True, check=False

@@ -18,6 +18,8 @@ from linqbot.testing import Phone, killed_between_calls, talking
 pytestmark = pytest.mark.anyio
 
 TEXT = "We open at 8"
+ONE_FRAMEWORK = pytest.mark.parametrize("framework", ["pydantic-ai"], indirect=True)
+"""What is on record after a crash is the same for each of them."""
 
 
 def pdf_of(text: str) -> bytes:
@@ -108,6 +110,7 @@ async def test_a_pdf_is_a_document_and_as_text_if_the_provider_refuses_it(framew
 
 
 @pytest.mark.slow
+@ONE_FRAMEWORK
 async def test_a_refused_request_is_not_made_again_after_a_crash(framework: Answer) -> None:
     outside = Outside(unreadable=PDF)
     bot = bot_of(outside, framework(outside, stream=True), LinqAgent(documents=1))
@@ -126,6 +129,7 @@ async def test_a_refused_request_is_not_made_again_after_a_crash(framework: Answ
 
 
 @pytest.mark.slow
+@ONE_FRAMEWORK
 async def test_a_voice_memo_is_transcribed_once_wherever_the_bot_is_killed(framework: Answer) -> None:
     outside, heard, deals = Outside(), list[str](), 0
 
