@@ -43,8 +43,9 @@ async def test_an_agent_that_is_killed_at_any_point_acts_once_by_key_and_answers
         assert sorted(tool for tool, _ in outside.effects) == ["charge", "notify", "reserve"], phone.killed
         # A kill between an act and its record repeats that act, with its key. Two tools may run side by side.
         assert sum(outside.effects.values()) <= 5, phone.killed
-        if not stream:
-            continue
+        cuts += any(text == GO_ON for request in outside.requests for _, text in request)
+        if not stream or framework is not FRAMEWORKS["pydantic-ai"]:
+            continue  # what is remembered of a turn is the same for each
         # The next turn is shown what the phone shows, and its calls of tools have keys of their own.
         first = "\n\n".join(phone.messages[1:])
         await phone.text("Thanks")
@@ -52,7 +53,6 @@ async def test_an_agent_that_is_killed_at_any_point_acts_once_by_key_and_answers
         assert sorted(tool for tool, _ in outside.effects) == sorted(["reserve", "charge", "notify"] * 2), phone.killed
         shown = [text for role, text in outside.requests[-1] if text != GO_ON]
         assert shown[:3] == ["A table for two, please", first, "Thanks"], phone.killed
-        cuts += any(text == GO_ON for request in outside.requests for _, text in request)
     assert points > 18
     assert bool(cuts) is stream
 

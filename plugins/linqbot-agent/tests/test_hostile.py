@@ -433,6 +433,8 @@ async def forged(with_framework: Callable[..., Any], how: str, is_group: bool) -
     return found
 
 
+# What is written for a model is the same text for each framework.
+@pytest.mark.parametrize("framework", ["pydantic-ai"], indirect=True)
 async def test_a_person_forges_no_line_of_another_one_and_no_mark(
     framework: Callable[..., Any], subtests: pytest.Subtests
 ) -> None:

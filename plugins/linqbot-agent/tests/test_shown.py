@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 TEXT = "We open at 8"
 ONE_FRAMEWORK = pytest.mark.parametrize("framework", ["pydantic-ai"], indirect=True)
-"""What is on record after a crash is the same for each of them."""
+"""What is on record, and what is written for a model, is the same for each of them."""
 
 
 def pdf_of(text: str) -> bytes:
@@ -156,6 +156,7 @@ async def test_a_voice_memo_is_transcribed_once_wherever_the_bot_is_killed(frame
     assert deals > 10
 
 
+@ONE_FRAMEWORK
 @pytest.mark.parametrize("memory", ["chat", "person", None])
 async def test_a_voice_memo_that_cannot_be_transcribed_is_answered(framework: Answer, memory: Any) -> None:
     outside, heard = Outside(), 0
@@ -180,6 +181,7 @@ async def test_a_voice_memo_that_cannot_be_transcribed_is_answered(framework: An
     assert list(kept.by_file.values()) == (["Hello!"] if memory else [])
 
 
+@ONE_FRAMEWORK
 async def test_the_memory_of_a_person_goes_from_chat_to_chat(framework: Answer) -> None:
     outside = Outside()
     async with talking(bot_of(outside, framework(outside), LinqAgent(memory="person"))) as ann:
@@ -202,6 +204,7 @@ async def test_the_memory_of_a_person_goes_from_chat_to_chat(framework: Answer) 
     ]
 
 
+@ONE_FRAMEWORK
 @pytest.mark.parametrize("memory", ["chat", "person"])
 async def test_a_summary_takes_the_place_of_old_messages(framework: Answer, memory: Any) -> None:
     given: list[str] = []
