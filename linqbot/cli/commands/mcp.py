@@ -16,6 +16,7 @@ import click
 import httpx
 from pydantic_core import from_json
 
+from linqbot.cli.commands.waiting import Kind
 from linqbot.emulator.declared_world import FIRST_PERSON
 from linqbot.errors import ConfigError
 
@@ -99,11 +100,11 @@ def _offer_reads(server: MCPServer, run: _Runs) -> None:
         return await run("why", who, *_given(at=at))
 
     @server.tool()
-    async def waiting(kind: str | None = None) -> JsonObject:
+    async def waiting(kind: Kind | None = None) -> JsonObject:
         """List what waits or was given up.
 
         Args:
-            kind: deliveries, dead, scheduled, questions, broadcasts, ambiguous, withheld or log; None is a summary.
+            kind: The rows to list; None is a summary.
         """
         return await run("waiting", "list", *([f"--{kind}"] if kind else []))
 

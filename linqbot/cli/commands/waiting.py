@@ -53,7 +53,7 @@ _COUNTS: Final = ("people", "sent", "opted_out", "refused", "failed", "cancelled
 _LOOK_EVERY_S: Final = 0.5
 
 
-_Kind: TypeAlias = Literal["deliveries", "dead", "scheduled", "questions", "broadcasts", "ambiguous", "withheld", "log"]
+Kind: TypeAlias = Literal["deliveries", "dead", "scheduled", "questions", "broadcasts", "ambiguous", "withheld", "log"]
 _FLAGS: Final[dict[str, str]] = {
     "deliveries": "List the deliveries that wait to be handled, in their order.",
     "dead": "List dead letters: deliveries that were given up. The newest is first.",
@@ -76,7 +76,7 @@ _ORDERS: Final = {
 async def list_(
     storage: Storage,
     *,
-    kind: Annotated[_Kind | None, Flags(_FLAGS)] = None,
+    kind: Annotated[Kind | None, Flags(_FLAGS)] = None,
     chat: Chat = None,
     event_type: EventType = None,
     since: Since = None,
