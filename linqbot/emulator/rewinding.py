@@ -53,7 +53,7 @@ def take(emulator: Emulator, *, stored_until: float) -> Snapshot:
         undelivered=tuple(dict.fromkeys(one.event_id for one in latest if _is_undelivered(one, stored_until, now))),
         calls=tuple(emulator.calls),
         observations=tuple(emulator.observations),
-        faults=tuple(replace(fault) for fault in emulator.world.faults.active),
+        faults=tuple(fault.model_copy() for fault in emulator.world.faults.active),
         ahead_s=emulator.clock.ahead_s,
     )
 
@@ -67,7 +67,7 @@ def restore(emulator: Emulator, snapshot: Snapshot) -> None:
     emulator.calls.extend(snapshot.calls)
     emulator.observations.extend(snapshot.observations)
     for fault in snapshot.faults:
-        emulator.add_fault(replace(fault))
+        emulator.add_fault(fault.model_copy())
     emulator.world.show_conditions()
     for event_id in snapshot.undelivered:
         emulator.world.deliveries.replay(event_id)

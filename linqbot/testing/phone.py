@@ -497,7 +497,9 @@ class Phone:
         Raises:
             ValueError: there is no call of this name.
         """
-        self._fault_of_calls(Fault("api", call, status=status, code=code, retry_after=retry_after_s, times=times))
+        self._fault_of_calls(
+            Fault(on="api", match=call, status=status, code=code, retry_after=retry_after_s, times=times)
+        )
 
     def drop_next(
         self, call: str = "", *, lost: Literal["answer", "request", "connection"] = "answer", times: int = 1
@@ -513,7 +515,7 @@ class Phone:
             ValueError: there is no call of this name, or no such `lost`.
         """
         arguments.one_of("lost", lost, get_args(Lost))
-        self._fault_of_calls(Fault("api", call, drop=lost, times=times))
+        self._fault_of_calls(Fault(on="api", match=call, drop=lost, times=times))
 
     def slow_next(self, call: str = "", *, delay_s: float = 5.0, times: int = 1) -> None:
         """Answer the next calls of the bot late, on the emulated clock.
@@ -525,11 +527,11 @@ class Phone:
         Raises:
             ValueError: there is no call of this name.
         """
-        self._fault_of_calls(Fault("api", call, delay_ms=round(delay_s * 1000), times=times))
+        self._fault_of_calls(Fault(on="api", match=call, delay_ms=round(delay_s * 1000), times=times))
 
     def fail_next_message(self, code: int = 4001) -> None:
         """Accept the bot's next message to this person, and then fail to deliver it: `message.failed`."""
-        self._fault(Fault("message", self.handle, code=code))
+        self._fault(Fault(on="message", match=self.handle, code=code))
 
     def fail_next_delivery(self, event_type: str, *, status: int = 500, times: int = 1) -> None:
         """Fail the next deliveries of events of this type before they reach the bot. Linq delivers them again.
@@ -542,7 +544,7 @@ class Phone:
             ValueError: Linq has no events of this type.
         """
         arguments.event_type(event_type)
-        self._fault(Fault("delivery", event_type, status=status, times=times))
+        self._fault(Fault(on="delivery", match=event_type, status=status, times=times))
 
     def double_next(self, event_type: str) -> None:
         """Deliver the next event of this type twice.
@@ -551,7 +553,7 @@ class Phone:
             ValueError: Linq has no events of this type.
         """
         arguments.event_type(event_type)
-        self._fault(Fault("delivery", event_type, duplicate=True))
+        self._fault(Fault(on="delivery", match=event_type, duplicate=True))
 
     # State
 

@@ -95,7 +95,7 @@ async def chats(world: World) -> str:
     await world.call("POST", f"/chats/{chat_id}/participants", {"handle": FOURTH})
     await world.call("DELETE", f"/chats/{chat_id}/participants", {"handle": FOURTH})
     for what in ("group_name", "group_icon", "background"):
-        world.emulator.add_fault(Fault("chat", what, code=2011 if what == "background" else None))
+        world.emulator.add_fault(Fault(on="chat", match=what, code=2011 if what == "background" else None))
     await world.call("PUT", f"/chats/{chat_id}", {"display_name": "x", "group_chat_icon": "https://e.example/i.png"})
     await world.call("POST", f"/chats/{chat_id}/background", {"type": "color", "variant": "mango"})
     await world.call("POST", f"/chats/{chat_id}/leave")

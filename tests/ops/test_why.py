@@ -188,7 +188,7 @@ async def pass_time(phone: Phone, seconds: float) -> None:
 
 
 def lost(phone: Phone, **how: Any) -> None:
-    phone.emulator.add_fault(Fault("delivery", "message.received", **how))
+    phone.emulator.add_fault(Fault(on="delivery", match="message.received", **how))
 
 
 plant(SILENCES, "no filter fits")(texts("hello?"))
@@ -212,7 +212,7 @@ plant(WAITING, "Its handler has failed once: KeyError at")(texts("broken"))
 
 @plant(SILENCES, "before the bot received its first webhook")
 async def first_of_all(phone: Phone) -> str | None:
-    phone.emulator.add_fault(Fault("delivery", drop="request", times=9))
+    phone.emulator.add_fault(Fault(on="delivery", drop="request", times=9))
     bubble = await phone.text("menu")
     await pass_time(phone, 120)
     return bubble.id

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, Field
 
 from linqbot.emulator.model.documents import new_id
 
@@ -12,33 +13,47 @@ Place: TypeAlias = Literal["api", "delivery", "message", "chat"]
 Lost: TypeAlias = Literal["request", "answer", "connection"]
 
 
-@dataclass(slots=True)
-class Fault:
+class NewFault(BaseModel):
     """A fault for the next `times` calls, deliveries, messages or chat changes that match.
 
-    `AddFault` of `web/control_bodies.py` describes the fields. The uploads and downloads of files count as calls, except
-    those of a browser: `GET /attachments`, `PUT /uploads`. With a delay and without other fields, the operation succeeds
-    after it.
-
-    Attributes:
-        times: The number of matches left; None lasts until the fault is removed.
+    The uploads and downloads of files count as calls, except those of a browser: `GET /attachments`, `PUT /uploads`. With
+    a delay and without other fields, the operation succeeds after it.
     """
 
-    on: Place
-    match: str = ""
-    status: int | None = None
-    code: int | None = None
-    retry_after: int | None = None
-    delay_ms: int = 0
-    drop: Lost | None = None
-    duplicate: bool = False
-    reorder: bool = False
-    times: int | None = 1
-    id: str = field(default_factory=new_id)
+    on: Place = Field(description="A call to the API, a webhook, the fate of a sent message, or the change of a chat.")
+    match: str = Field(
+        "",
+        description="A part of `METHOD /v3/path` or of the endpoint's name, such as `chats.messages.send`; or of the "
+        "subscription id, event type, chat id or handle; or, for `chat`, of `group_name`, `group_icon`, `background` or "
+        "the chat id. Empty matches all.",
+    )
+    status: Annotated[int, Field(ge=200, le=599)] | None = Field(
+        None, description="The HTTP status that answers the call, or the delivery in place of the receiver."
+    )
+    code: int | None = Field(None, description="Linq's error code, in the answer or in the event.")
+    retry_after: Annotated[int, Field(ge=0)] | None = Field(None, description="Seconds, in the answer.")
+    delay_ms: Annotated[int, Field(ge=0)] = Field(0, description="Milliseconds on the emulator's clock.")
+    drop: Lost | None = Field(
+        None,
+        description="`request` breaks the connection of a call before anything is done, `answer` after it; both in the "
+        "middle of an answer. `connection` does nothing and closes the connection without sending a byte. A delivery "
+        "with either is not repeated.",
+    )
+    duplicate: bool = Field(False, description="Deliver twice.")
+    reorder: bool = Field(False, description="Deliver after the next event of the same chat.")
+    times: Annotated[int, Field(ge=1)] | None = Field(
+        1, description="How many matches the fault is for; null lasts until the fault is removed."
+    )
+
+
+class Fault(NewFault):
+    """A fault that is switched on; `times` counts down."""
+
+    id: str = Field(default_factory=new_id)
 
     def shape(self) -> dict[str, Any]:
         """Return the fault as JSON, without the fields that have no effect."""
-        every = asdict(self)
+        every = self.model_dump()
         return {name: value for name, value in every.items() if name in _ALWAYS or value not in (None, 0, False)}
 
 

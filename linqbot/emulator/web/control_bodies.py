@@ -12,7 +12,7 @@ from linqbot.emulator.acts.conversation import Body, parsed_time
 from linqbot.emulator.emulator import BotRunner, Emulator
 from linqbot.emulator.model.answers import conflict, invalid
 from linqbot.emulator.model.documents import iso
-from linqbot.emulator.model.faults import Fault, Lost, Place
+from linqbot.emulator.model.faults import Fault, NewFault
 
 
 class OnEmulator(Body, ABC):
@@ -27,33 +27,8 @@ class OnEmulator(Body, ABC):
         """
 
 
-class AddFault(OnEmulator):
+class AddFault(NewFault, OnEmulator):
     """Make the next matching calls, deliveries, messages or chat changes go wrong. The answer has the fault's `id`."""
-
-    on: Place = Field(description="A call to the API, a webhook, the fate of a sent message, or the change of a chat.")
-    match: str = Field(
-        "",
-        description="A part of `METHOD /v3/path` or of the endpoint's name, such as `chats.messages.send`; or of the "
-        "subscription id, event type, chat id or handle; or, for `chat`, of `group_name`, `group_icon`, `background` or "
-        "the chat id. Empty matches all.",
-    )
-    status: Annotated[int, Field(ge=200, le=599)] | None = Field(
-        None, description="The HTTP status that answers the call, or the delivery in place of the receiver."
-    )
-    code: int | None = Field(None, description="Linq's error code, in the answer or in the event.")
-    retry_after: Annotated[int, Field(ge=0)] | None = Field(None, description="Seconds, in the answer.")
-    delay_ms: Annotated[int, Field(ge=0)] = Field(0, description="Milliseconds on the emulator's clock.")
-    drop: Lost | None = Field(
-        None,
-        description="`request` breaks the connection of a call before anything is done, `answer` after it; both in the "
-        "middle of an answer. `connection` does nothing and closes the connection without sending a byte. A delivery "
-        "with either is not repeated.",
-    )
-    duplicate: bool = Field(False, description="Deliver twice.")
-    reorder: bool = Field(False, description="Deliver after the next event of the same chat.")
-    times: Annotated[int, Field(ge=1)] | None = Field(
-        1, description="How many matches the fault is for; null lasts until the fault is removed."
-    )
 
     async def perform(self, emulator: Emulator) -> dict[str, Any]:
         return {"id": emulator.add_fault(Fault(**self.model_dump()))}

@@ -290,7 +290,7 @@ class Actor:
         parts += [Media(filename=f"photo{n + 1}.png", data_base64=PHOTO) for n in range(act.photos)]
         said = self._latest(from_bot=True) if act.in_thread else None
         if "double" in self._pending:
-            self._add(Fault("delivery", self._visit.handle, duplicate=True))
+            self._add(Fault(on="delivery", match=self._visit.handle, duplicate=True))
         written = self._emulator.do(
             Write.model_validate(
                 {
@@ -392,13 +392,13 @@ class Actor:
         for fault in self._pending:
             match fault:
                 case "429":
-                    self._add(Fault("api", match, status=429, retry_after=WAIT_429_S))
+                    self._add(Fault(on="api", match=match, status=429, retry_after=WAIT_429_S))
                 case "500":
-                    self._add(Fault("api", match, status=500))
+                    self._add(Fault(on="api", match=match, status=500))
                 case "lost-answer":
-                    self._add(Fault("api", match, drop="answer"))
+                    self._add(Fault(on="api", match=match, drop="answer"))
                 case "slow":
-                    self._add(Fault("api", match, delay_ms=SLOW_MS))
+                    self._add(Fault(on="api", match=match, delay_ms=SLOW_MS))
         self._pending.clear()
 
     def _add(self, fault: Fault) -> None:
