@@ -1,9 +1,10 @@
 // The sheet "Send with effect", which a phone opens when the send button is held.
 
+import { SCENES } from "../effects/scenes.js";
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
-import { BUBBLE_EFFECTS, SCREEN_EFFECTS } from "../model/content/effect-names.js";
+import { BUBBLE_EFFECTS, effectTitle } from "../model/content/effect-names.js";
 
 /**
  * Let the person choose an effect.
@@ -16,24 +17,24 @@ export function openEffectPicker(current, onChoose) {
     onChoose(name === current ? null : name);
   };
   const close = openSheet("Send with effect", [
-    section("Bubble", BUBBLE_EFFECTS, current, choose),
-    section("Screen", SCREEN_EFFECTS, current, choose),
+    section("Bubble", Object.keys(BUBBLE_EFFECTS), current, choose),
+    section("Screen", ["echo", ...Object.keys(SCENES)], current, choose),
   ]);
 }
 
 /**
  * @param {string} title
- * @param {Record<string, string>} effects Titles by name.
+ * @param {string[]} effects
  * @param {string | null} current
  * @param {(name: string) => void} choose
  */
 function section(title, effects, current, choose) {
-  const buttons = Object.entries(effects).map(([name, label]) =>
+  const buttons = effects.map((name) =>
     h(
       "button",
       { type: "button", "aria-pressed": String(name === current), on: { click: () => choose(name) } },
       icon(`effect-${name}`, "effect-face"),
-      label,
+      effectTitle(name),
       name === current && icon("check"),
     ),
   );

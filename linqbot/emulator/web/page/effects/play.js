@@ -4,7 +4,7 @@
 import { h, prefersReducedMotion } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { later } from "../elements/later.js";
-import { BUBBLE_EFFECTS, effectTitle, SCREEN_EFFECTS } from "../model/content/effect-names.js";
+import { BUBBLE_EFFECTS, effectTitle } from "../model/content/effect-names.js";
 
 /** @import { Stage } from "./painting.js" */
 /** @import { Scene } from "./scenes.js" */
@@ -25,7 +25,7 @@ export function play(name, article, screen) {
   if (name === "invisible") return; // covers the bubble until it is touched; there is nothing to start
   if (name in BUBBLE_EFFECTS) playBubble(name, article);
   else if (name === "echo") playEcho(article, screen);
-  else if (name in SCREEN_EFFECTS) playScene(name, article, screen);
+  else playScene(name, article, screen);
 }
 
 /**
@@ -97,6 +97,7 @@ function playEcho(article, screen) {
 async function playScene(name, article, screen) {
   const stage = stageOf(article, screen);
   const scene = await makeScene(name, stage);
+  if (!scene) return; // an effect that Linq has added
   screen.querySelector("canvas.scene")?.remove();
   const canvas = h("canvas", { class: "scene", "aria-hidden": "true", dataset: { effect: name } });
   screen.append(canvas);

@@ -424,17 +424,17 @@ function spotlight(stage) {
   };
 }
 
-/** @type {Record<string, (stage: Stage) => Scene>} The scenes, by the names of Linq's screen effects. */
-const SCENES = {
-  confetti,
-  fireworks,
-  lasers,
-  sparkles,
-  celebration,
-  hearts,
-  love,
-  balloons,
+/** @type {Record<string, (stage: Stage) => Scene>} The scenes, by the names of Linq's screen effects, in the order of the picker. */
+export const SCENES = {
   spotlight,
+  balloons,
+  confetti,
+  love,
+  lasers,
+  fireworks,
+  celebration,
+  sparkles,
+  hearts,
   happy_birthday: happyBirthday,
 };
 
@@ -443,4 +443,4 @@ const SCENES = {
  * @param {string} name
  * @param {Stage} stage
  */
-export const makeScene = (name, stage) => SCENES[name](stage);
+export const makeScene = (name, stage) => SCENES[name]?.(stage);
