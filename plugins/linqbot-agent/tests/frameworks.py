@@ -311,3 +311,7 @@ _PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langcha
 def each_framework(request: pytest.FixtureRequest) -> Answer:
     pytest.importorskip(_PACKAGES[request.param], reason=f"{_PACKAGES[request.param]} is not installed")
     return FRAMEWORKS[request.param]
+
+
+ONE_FRAMEWORK = pytest.mark.parametrize("framework", ["pydantic-ai"], indirect=True)
+"""For tests of what is on record and of what is written for a model, which are the same for each."""

@@ -14,7 +14,7 @@ from itertools import cycle, repeat
 from typing import Any, Final
 
 import pytest
-from frameworks import Call, Failed, Outside, Response, bot_of, each_framework  # noqa: F401 - a fixture
+from frameworks import ONE_FRAMEWORK, Call, Failed, Outside, Response, bot_of, each_framework  # noqa: F401 - a fixture
 from linqbot_agent import LinqAgent
 
 from linqbot import Context, TextPart
@@ -433,8 +433,7 @@ async def forged(with_framework: Callable[..., Any], how: str, is_group: bool) -
     return found
 
 
-# What is written for a model is the same text for each framework.
-@pytest.mark.parametrize("framework", ["pydantic-ai"], indirect=True)
+@ONE_FRAMEWORK
 async def test_a_person_forges_no_line_of_another_one_and_no_mark(
     framework: Callable[..., Any], subtests: pytest.Subtests
 ) -> None:
