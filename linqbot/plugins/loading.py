@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
-from types import CodeType, MappingProxyType, ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Final
 
 import pluggy
@@ -234,23 +234,12 @@ def _implementation(plugin: Plugin, hook: str, found: pluggy.HookImpl) -> Impl:
     if inspect.iscoroutinefunction(found.function) and hook not in LIFECYCLE:
         raise TypeError(f"{hook} is async, and must be a plain def")
     wanted = inspect.signature(found.function).parameters
+    known = tuple(inspect.signature(getattr(hookspecs, hook)).parameters)
     if (rest := next((each for each in wanted.values() if each.kind in _COLLECTS_REST), None)) is not None:
         raise TypeError(
-            f"{hook} gets nothing in {rest}; name the arguments that it needs, of: "
-            f"{', '.join(_arguments(hook)) or 'none'}"
+            f"{hook} gets nothing in {rest}; name the arguments that it needs, of: {', '.join(known) or 'none'}"
         )
-    call = eval(_call_code(hook, frozenset(wanted)), {"function": found.function, "__name__": __name__})  # noqa: S307
+    # Compiled once from names of `hookspecs`, because to pick the arguments at every call costs more than the call itself.
+    source = f"lambda {', '.join(known)}: function({', '.join(f'{name}={name}' for name in known if name in wanted)})"
+    call = eval(source, {"function": found.function, "__name__": __name__})  # noqa: S307
     return Impl(plugin, hook, call, rank=0 if found.tryfirst else 2 if found.trylast else 1)
-
-
-@cache
-def _arguments(hook: str) -> tuple[str, ...]:
-    return tuple(inspect.signature(getattr(hookspecs, hook)).parameters)
-
-
-@cache
-def _call_code(hook: str, wanted: frozenset[str]) -> CodeType:
-    """Compile a call of `function` with the wanted ones of a hook's arguments: to pick them at every call costs more."""
-    known = _arguments(hook)
-    passed = ", ".join(f"{name}={name}" for name in known if name in wanted)
-    return compile(f"lambda {', '.join(known)}: function({passed})", f"<{hook}>", "eval")
