@@ -14,8 +14,7 @@ import httpx
 import pytest
 from acceptance import hostile_bot
 from patience import PATIENCE_S
-
-from linqbot.linq.signatures import sign
+from served_bot import post
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
 
@@ -76,15 +75,7 @@ async def test_a_hostile_handler_affects_only_its_own_message(loop: str, tmp_pat
 
 
 async def deliver(http: httpx.AsyncClient, bot: str, chat: str, text: str) -> None:
-    body = crash.received(chat, text)
-    event_id, now = json.loads(body)["event_id"], int(time.time())
-    headers = {
-        "webhook-id": event_id,
-        "webhook-timestamp": str(now),
-        "webhook-signature": sign(body, webhook_id=event_id, timestamp=now, secret=crash.SECRET),
-    }
-    answer = await http.post(f"{bot}/webhooks/linq", content=body, headers=headers)
-    assert answer.status_code == 200
+    assert (await post(http, bot, crash.received(chat, text))).status_code == 200
 
 
 async def answered(http: httpx.AsyncClient, bot: str, emulator: str, chat: str, text: str) -> float:

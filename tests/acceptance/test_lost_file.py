@@ -12,7 +12,6 @@ import shutil
 import signal
 import sqlite3
 import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
@@ -23,8 +22,7 @@ import crash
 import httpx
 import pytest
 from patience import PATIENCE_S
-
-from linqbot.linq.signatures import sign
+from served_bot import post
 
 pytestmark = [
     pytest.mark.anyio,
@@ -77,13 +75,10 @@ class Harness:
         await self.bot.up(self._http, "/readyz")
 
     async def deliver(self, text: str) -> httpx.Response:
-        """Deliver a text as Linq does. A text that was sent before is delivered again with the same ids."""
+        """Deliver a text as Linq does. A text that was sent before is delivered again with the same ids of its event."""
         chat = self._chats[int(text.split()[-1]) % len(self._chats)]
         body = self._bodies.setdefault(text, crash.received(chat, text))
-        event_id, now = json.loads(body)["event_id"], int(time.time())
-        signature = sign(body, webhook_id=event_id, timestamp=now, secret=crash.SECRET)
-        headers = {"webhook-id": event_id, "webhook-timestamp": str(now), "webhook-signature": signature}
-        answer = await self._http.post(f"{self.bot.url}/webhooks/linq", content=body, headers=headers)
+        answer = await post(self._http, self.bot.url, body)
         if answer.status_code == 200:
             self.accepted.append(text)
         return answer

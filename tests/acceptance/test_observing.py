@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,8 +20,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from patience import PATIENCE_S
 from prometheus_client.parser import text_string_to_metric_families
-
-from linqbot.linq.signatures import sign
+from served_bot import post
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -114,12 +111,7 @@ def collector() -> Iterator[Collector]:
 
 
 async def deliver(http: httpx.AsyncClient, bot: crash.Served, chat: str, text: str, **headers: str) -> None:
-    body = crash.received(chat, text)
-    event_id, now = json.loads(body)["event_id"], int(time.time())
-    signature = sign(body, webhook_id=event_id, timestamp=now, secret=crash.SECRET)
-    signed = {"webhook-id": event_id, "webhook-timestamp": str(now), "webhook-signature": signature}
-    answer = await http.post(f"{bot.url}/webhooks/linq", content=body, headers=signed | headers)
-    assert answer.status_code == 200
+    assert (await post(http, bot.url, crash.received(chat, text), **headers)).status_code == 200
 
 
 async def scraped(http: httpx.AsyncClient, bot: crash.Served) -> dict[tuple[str, ...], float]:

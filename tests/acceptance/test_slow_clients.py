@@ -6,7 +6,6 @@ Memory is read from /proc, so these run on Linux.
 from __future__ import annotations
 
 import asyncio
-import json
 import resource
 import signal
 import socket
@@ -16,16 +15,14 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from crash import SECRET, Served
+from crash import Served
 from patience import PATIENCE_S
-from ports import free_port
-
-from linqbot.linq.signatures import sign
+from served_bot import message, post, serving
 
 pytestmark = [
     pytest.mark.anyio,
@@ -76,8 +73,7 @@ class Door:
 
     async def deliver(self, text: str, chat: str = "9d3c7a34-51ab-4c59-8b57-0c2f2ff0f0aa") -> httpx.Response:
         """Sign and send one delivery, as Linq does."""
-        body = received(text, chat)
-        return await self._http.post(f"{self.url}/webhooks/linq", content=body, headers=signed(body))
+        return await post(self._http, self.url, message(text, chat=chat))
 
     async def waiting(self) -> int:
         return int((await self._http.get(f"{self.url}/readyz")).json()["waiting"])
@@ -112,46 +108,16 @@ class Door:
 @asynccontextmanager
 async def front_door(folder: Path, *, files: int | None = None) -> AsyncIterator[Door]:
     """Serve a bot with a limit of open files, and assert that it stops cleanly at the end."""
-    (folder / "bot.py").write_text(BOT)
-    linq = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
-    served = Served(folder, "bot", free_port(), "serve", "bot.py", **linq)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files is not None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))  # the soft limit, inherited at start
-    try:
-        await served.start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    try:
-        async with httpx.AsyncClient(
-            timeout=PATIENCE_S, trust_env=False, limits=httpx.Limits(max_connections=16)
-        ) as http:
-            await served.up(http, "/readyz")
-            yield Door(folder, served, http)
-        assert await served.kill(signal.SIGTERM) == 0, (folder / "bot.log").read_text()
-    finally:
-        await served.close()
-
-
-def received(text: str, chat: str) -> bytes:
-    line = {"id": str(uuid.uuid4()), "handle": "+12025550100", "service": "iMessage", "is_me": True}
-    person = {"id": str(uuid.uuid4()), "handle": "+14155550142", "service": "iMessage", "is_me": False}
-    data = {
-        "id": str(uuid.uuid4()),
-        "chat": {"id": chat, "is_group": False, "owner_handle": line},
-        "direction": "inbound",
-        "sender_handle": person,
-        "parts": [{"type": "text", "value": text}],
-        "service": "iMessage",
-    }
-    event = {"api_version": "v3", "webhook_version": "2026-02-03", "event_type": "message.received"}
-    return json.dumps(event | {"event_id": str(uuid.uuid4()), "data": data}).encode()
-
-
-def signed(body: bytes) -> dict[str, str]:
-    event_id, now = json.loads(body)["event_id"], int(time.time())
-    signature = sign(body, webhook_id=event_id, timestamp=now, secret=SECRET)
-    return {"webhook-id": event_id, "webhook-timestamp": str(now), "webhook-signature": signature}
+    async with AsyncExitStack() as stack:
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))  # the soft limit, inherited at start
+        try:
+            served, http = await stack.enter_async_context(serving(folder, code=BOT))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        yield Door(folder, served, http)
+        assert await served.kill(signal.SIGTERM) == 0, served.log()
 
 
 def is_closed(client: socket.socket) -> bool:

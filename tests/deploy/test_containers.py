@@ -16,9 +16,9 @@ import anyio
 import pytest
 import yaml
 from click.testing import CliRunner
-from deploy.deliveries import serving
 from deploy.tools import DEPLOY, compose_command, ran, tool
 from ports import free_port
+from served_bot import serving
 
 from linqbot.cli.main import main
 from linqbot.settings import Settings, variable

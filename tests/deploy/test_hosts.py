@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from deploy.deliveries import serving
 from deploy.tools import DEPLOY, ran, tool
 from ports import free_port
+from served_bot import serving
 
 from linqbot.settings import Settings, variable
 

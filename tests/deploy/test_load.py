@@ -14,10 +14,11 @@ from pathlib import Path
 import crash
 import httpx
 import pytest
-from deploy.deliveries import PATH, behind, message, signed
+from deploy.behind import behind
 from deploy.proxies import DOMAIN, GET, nginx
 from deploy.tools import tool
 from patience import PATIENCE_S
+from served_bot import PATH, message, signed
 from socket_activation import with_listening_socket
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]

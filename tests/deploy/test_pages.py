@@ -15,8 +15,8 @@ import httpx
 import pytest
 import yaml
 from crash import Served
-from deploy.deliveries import PATH, message, serving, signed
 from deploy.tools import DEPLOY, ran
+from served_bot import message, post, serving
 
 ROOT = DEPLOY.parent
 PAGES = sorted((ROOT / "docs" / "deploy").glob("*.md"))
@@ -87,7 +87,7 @@ def test_nginx_gets_the_same_variables_everywhere() -> None:
 
 async def _deliver(bot: Served, http: httpx.AsyncClient, *bodies: bytes) -> None:
     for body in bodies:
-        assert (await http.post(bot.url + PATH, content=body, headers=signed(body))).status_code == 200
+        assert (await post(http, bot.url, body)).status_code == 200
 
 
 async def _restart(bot: Served, http: httpx.AsyncClient) -> None:

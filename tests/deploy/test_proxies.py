@@ -16,12 +16,13 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from deploy.deliveries import PATH, Behind, behind, message, signed
+from deploy.behind import Behind, behind
 from deploy.proxies import DOMAIN, Proxy, caddy_environ, caddy_files, nginx_files
 from h2.connection import H2Connection
 from h2.events import ResponseReceived
 from patience import PATIENCE_S
 from ports import free_port
+from served_bot import PATH, message, signed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import httpx
 import pytest
 from crash import Served, fleet
-from deploy.deliveries import PATH, message, signed
 from deploy.proxies import GET, PROXIES, Proxy
 from deploy.tools import DEPLOY, tool
 from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import empty_storage_url
+from served_bot import PATH, message, signed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 

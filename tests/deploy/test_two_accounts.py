@@ -10,10 +10,11 @@ import anyio
 import httpx
 import pytest
 from crash import SECRET
-from deploy.deliveries import BOT, PATH, message, serving, signed
+from deploy.behind import BOT
 from deploy.tools import DEPLOY, tool
 from patience import PATIENCE_S
 from ports import free_port
+from served_bot import PATH, message, serving, signed
 
 from deploy import proxies
 

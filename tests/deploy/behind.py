@@ -1,0 +1,70 @@
+"""A bot behind a proxy, which records the messages that reached its handlers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from crash import Served
+from deploy.proxies import PROXIES, Proxy
+from patience import PATIENCE_S
+from served_bot import PATH, serving
+
+BOT = """
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None)
+handled = Path("handled").open("a", buffering=1)
+
+
+@bot.on_message
+async def note(message: MessageReceived, ctx: Context) -> None:
+    handled.write(message.text.split()[0] + "\\n")
+"""
+
+
+class Behind:
+    """A running bot behind a proxy."""
+
+    def __init__(self, proxy: Proxy, served: Served, folder: Path) -> None:
+        self.proxy = proxy
+        self.served = served
+        self._folder = folder
+
+    @property
+    def webhook(self) -> str:
+        return self.proxy.url + PATH
+
+    def client(self, *, source: str = "127.0.0.1", http2: bool = False) -> httpx.AsyncClient:
+        """Return a client that trusts the proxy's certificate, at an address of the loopback network."""
+        transport = httpx.AsyncHTTPTransport(verify=self.proxy.trust, local_address=source, http2=http2)
+        return httpx.AsyncClient(transport=transport, timeout=PATIENCE_S)
+
+    async def handled(self, count: int) -> Counter[str]:
+        """Wait until `count` messages reached the handler. Return their first words."""
+        file = self._folder / "handled"
+        with anyio.fail_after(30):
+            while not file.exists() or len(file.read_text().split()) < count:
+                await anyio.sleep(0.05)
+        return Counter(file.read_text().split())
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        lines = (self._folder / "bot.log").read_text().splitlines()
+        return [entry for line in lines if line.startswith("{") and (entry := json.loads(line))["event"] == event]
+
+
+@asynccontextmanager
+async def behind(name: str, folder: Path) -> AsyncIterator[Behind]:
+    """Serve a bot with a proxy in front of it."""
+    (folder / name).mkdir()
+    async with serving(folder, code=BOT, LINQBOT_TRUSTED_PROXIES="127.0.0.1") as (served, _):
+        with PROXIES[name](folder / name, served.url.removeprefix("http://")) as proxy:
+            yield Behind(proxy, served, folder)
