@@ -47,17 +47,19 @@ class RunningApp:
                     return
                 await asyncio.sleep(0)
 
+    def messages(self, chat_id: str) -> list[dict[str, Any]]:
+        return next(list(chat["messages"]) for chat in self.emulator.snapshot()["chats"] if chat["id"] == chat_id)
+
     def replies(self, chat_id: str) -> list[str]:
-        chat = next(chat for chat in self.emulator.snapshot()["chats"] if chat["id"] == chat_id)
-        return [m["parts"][0]["value"] for m in chat["messages"] if m["is_from_me"]]
+        return [m["parts"][0]["value"] for m in self.messages(chat_id) if m["is_from_me"]]
 
 
 @contextlib.asynccontextmanager
-async def run_app(bot: Bot, folder: Path, **options: Any) -> AsyncIterator[RunningApp]:
-    """Run `bot`. The options are passed to `create_app`."""
+async def run_app(bot: Bot, folder: Path, *, version: str = "2026-02-03", **options: Any) -> AsyncIterator[RunningApp]:
+    """Run `bot`. The emulator's webhooks have the payloads of this version; the options are passed to `create_app`."""
     transport = _WebhookTransport()
     emulator = Emulator(delivery_transport=transport)
-    subscription = emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version=2026-02-03")
+    subscription = emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version={version}")
     client = Client(
         "token",
         base_url=emulator.public_url + "/api/partner",
