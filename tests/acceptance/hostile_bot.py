@@ -58,29 +58,37 @@ async def boom(error: BaseException | None = None) -> None:
 # Errors
 
 
-@way("ValueError")
-async def raise_an_exception(message: MessageReceived, ctx: Context) -> None:
-    raise ValueError(message.text)
+def raises(name: str, error: Callable[[], BaseException], dead: str) -> None:
+    """Register a way that raises an error."""
+
+    async def raise_it(message: MessageReceived, ctx: Context) -> None:
+        raise error()
+
+    ways[name], DEAD[name] = raise_it, dead
 
 
-@way("Own")
-async def raise_a_base_exception(message: MessageReceived, ctx: Context) -> None:
-    raise Own
-
-
-@way("SystemExit")
-async def raise_system_exit(message: MessageReceived, ctx: Context) -> None:
-    raise SystemExit
-
-
-@way("SystemExit")
-async def exit_with_a_text(message: MessageReceived, ctx: Context) -> None:
-    sys.exit("no such thing")
-
-
-@way("SystemExit")
-async def exit_with_zero(message: MessageReceived, ctx: Context) -> None:
-    sys.exit(0)
+raises("an exception", ValueError, "ValueError")
+raises("a base exception", Own, "Own")
+raises("system exit", SystemExit, "SystemExit")
+raises("exit with a text", lambda: SystemExit("no such thing"), "SystemExit")
+raises("exit with zero", lambda: SystemExit(0), "SystemExit")
+raises("keyboard interrupt", KeyboardInterrupt, "KeyboardInterrupt")
+raises("generator exit", GeneratorExit, "GeneratorExit")
+raises("stop iteration", StopIteration, "StopIteration")
+raises("stop async iteration", StopAsyncIteration, "StopAsyncIteration")
+raises("memory error", MemoryError, "MemoryError")
+raises("a group", lambda: ExceptionGroup("several", [ValueError("a"), KeyError("b")]), "ExceptionGroup")
+raises("a group with an exit", lambda: BaseExceptionGroup("several", [ValueError("a"), SystemExit(1)]), "SystemExit")
+raises("half an emoji in the text", lambda: ValueError("\ud83d and \x00"), "ValueError")
+raises("five megabytes of text", lambda: ValueError("x" * 5_000_000), "left out")
+raises("an error without a text", Unprintable, "Unprintable")
+raises("a class named by a person", type("\n a name\x1b[31m" * 100, (Exception,), {}), "a name")
+raises("cancelled error", asyncio.CancelledError, "CancelledError")
+raises(
+    "an anyio scope that leaks",
+    lambda: asyncio.CancelledError("Cancelled by cancel scope 7f0000000000"),
+    "CancelledError",
+)
 
 
 @way("SystemExit")
@@ -95,72 +103,12 @@ async def click_exits(message: MessageReceived, ctx: Context) -> None:
     click.Command("x", callback=lambda: None)(["--nothing"])
 
 
-@way("KeyboardInterrupt")
-async def raise_keyboard_interrupt(message: MessageReceived, ctx: Context) -> None:
-    raise KeyboardInterrupt
-
-
-@way("GeneratorExit")
-async def raise_generator_exit(message: MessageReceived, ctx: Context) -> None:
-    raise GeneratorExit
-
-
-@way("StopIteration")
-async def raise_stop_iteration(message: MessageReceived, ctx: Context) -> None:
-    raise StopIteration
-
-
-@way("StopAsyncIteration")
-async def raise_stop_async_iteration(message: MessageReceived, ctx: Context) -> None:
-    raise StopAsyncIteration
-
-
 @way("RecursionError")
 async def recurse(message: MessageReceived, ctx: Context) -> None:
     await recurse(message, ctx)
 
 
-@way("MemoryError")
-async def raise_memory_error(message: MessageReceived, ctx: Context) -> None:
-    raise MemoryError
-
-
-@way("ExceptionGroup")
-async def raise_a_group(message: MessageReceived, ctx: Context) -> None:
-    raise ExceptionGroup("several", [ValueError("a"), KeyError("b")])
-
-
-@way("SystemExit")
-async def raise_a_group_with_an_exit(message: MessageReceived, ctx: Context) -> None:
-    raise BaseExceptionGroup("several", [ValueError("a"), SystemExit(1)])
-
-
-@way("ValueError")
-async def half_an_emoji_in_the_text(message: MessageReceived, ctx: Context) -> None:
-    raise ValueError("\ud83d and \x00")
-
-
-@way("left out")
-async def five_megabytes_of_text(message: MessageReceived, ctx: Context) -> None:
-    raise ValueError("x" * 5_000_000)
-
-
-@way("Unprintable")
-async def an_error_without_a_text(message: MessageReceived, ctx: Context) -> None:
-    raise Unprintable
-
-
-@way("a name")
-async def a_class_named_by_a_person(message: MessageReceived, ctx: Context) -> None:
-    raise type("\n a name\x1b[31m" * 100, (Exception,), {})
-
-
 # Cancellation
-
-
-@way("CancelledError")
-async def raise_cancelled_error(message: MessageReceived, ctx: Context) -> None:
-    raise asyncio.CancelledError
 
 
 @way("CancelledError")
@@ -184,11 +132,6 @@ async def cancel_oneself_and_return(message: MessageReceived, ctx: Context) -> N
     task = asyncio.current_task()
     assert task
     task.cancel()
-
-
-@way("CancelledError")
-async def an_anyio_scope_that_leaks(message: MessageReceived, ctx: Context) -> None:
-    raise asyncio.CancelledError("Cancelled by cancel scope 7f0000000000")
 
 
 @way("TimeoutError")
@@ -384,47 +327,27 @@ async def use_a_context_that_was_kept(message: MessageReceived, ctx: Context) ->
 # Return values
 
 
-@way("BotError")
-async def return_a_number(message: MessageReceived, ctx: Context) -> Any:
-    return 1
+def returns(name: str, result: Callable[[MessageReceived, Context], Any], dead: str) -> None:
+    """Register a way that returns what it must not."""
+
+    async def return_it(message: MessageReceived, ctx: Context) -> Any:
+        return result(message, ctx)
+
+    ways[name], DEAD[name] = return_it, dead
 
 
-@way("BotError")
-async def return_bytes(message: MessageReceived, ctx: Context) -> Any:
-    return b"bytes"
+async def numbers() -> Any:
+    yield 1
 
 
-@way("BotError")
-async def return_a_dict(message: MessageReceived, ctx: Context) -> Any:
-    return {"text": "x"}
-
-
-@way("BotError")
-async def return_a_list_of_none(message: MessageReceived, ctx: Context) -> Any:
-    return [None]
-
-
-@way("BotError")
-async def return_the_context(message: MessageReceived, ctx: Context) -> Any:
-    return ctx
-
-
-@way("BotError")
-async def return_an_async_generator(message: MessageReceived, ctx: Context) -> Any:
-    async def numbers() -> Any:
-        yield 1
-
-    return numbers()
-
-
-@way("await")
-async def return_what_was_not_awaited(message: MessageReceived, ctx: Context) -> Any:
-    return ctx.reply(f"done: {message.text}")
-
-
-@way("RuleBroken")
-async def return_nothing_to_say(message: MessageReceived, ctx: Context) -> Any:
-    return ""
+returns("return a number", lambda _, __: 1, "BotError")
+returns("return bytes", lambda _, __: b"bytes", "BotError")
+returns("return a dict", lambda _, __: {"text": "x"}, "BotError")
+returns("return a list of none", lambda _, __: [None], "BotError")
+returns("return the context", lambda _, ctx: ctx, "BotError")
+returns("return an async generator", lambda _, __: numbers(), "BotError")
+returns("return what was not awaited", lambda message, ctx: ctx.reply(f"done: {message.text}"), "await")
+returns("return nothing to say", lambda _, __: "", "RuleBroken")
 
 
 # Plain functions
