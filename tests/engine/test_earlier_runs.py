@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from engine_turns import turns_of
+from engine_turns import send_of, turns_of
 from fakes import CHAT, NOW, Linq, delivery, settled, text_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ from patience import PATIENCE_S
 
 from linqbot.bot.context import Context
 from linqbot.branch import follow_tasks
-from linqbot.client.call import Call, prepare
+from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.failure import RetryPolicy
@@ -178,13 +178,8 @@ async def test_tasks_started_by_libraries_shift_no_number(twice: Twice) -> None:
     assert await twice.run(handle) == ["answer 0"]
 
 
-def send(text: str) -> Call:
-    body = {"message": {"parts": [{"type": "text", "value": text}]}}
-    return prepare("chats.messages.send", path={"chat_id": CHAT}, body=body)
-
-
 def record(slot: str, text: str) -> JournalEntry:
-    call = send(text).with_key(f"key-{slot}")
+    call = send_of(text).with_key(f"key-{slot}")
     return JournalEntry("w.1", 0, slot, f"key-{slot}", "keyed", call.to_json(), "accepted", NOW)
 
 
@@ -195,29 +190,15 @@ def test_of_calls_in_any_order_only_new_ones_are_made_and_each_once(
 ) -> None:
     matcher = JournalMatcher([record(str(n), text) for n, text in enumerate(sent)])
     new = [f"new {n}" for n in range(more)]
-    calls = [send(text) for text in (*sent, *new)]
+    calls = [send_of(text) for text in (*sent, *new)]
     made: list[Call] = []
     for number, n in enumerate(n for n in again if n < len(calls)):
         match = matcher.match(str(number), calls[n], is_named=False)
         made += [match.displaced] if match.displaced is not None else []
         made += [calls[n]] if match.entry is None else []
-    assert sorted(digest(call) for call in made) == sorted(digest(send(text)) for text in new)
+    assert sorted(digest(call) for call in made) == sorted(digest(send_of(text)) for text in new)
 
 
 def test_a_digest_does_not_depend_on_the_key() -> None:
-    assert digest(send("a")) == digest(send("a").with_key("k")) != digest(send("b"))
-    assert digest(Call.from_json(record("0", "a").call)) == digest(send("a"))
-
-
-async def test_tasks_of_one_function_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
-    async def handle(ctx: Context, run: int) -> None:
-        async def look(place: str, wait: int) -> None:
-            await settled(wait)
-            await ctx.reply(place)
-            if run == 0 and place == "Oslo":
-                raise ValueError
-
-        waits = [1, 20, 40] if run == 0 else [40, 20, 1]
-        await asyncio.gather(*(look(place, wait) for place, wait in zip(["Rome", "Oslo", "Bern"], waits, strict=True)))
-
-    assert sorted(await twice.run(handle)) == ["Bern", "Oslo", "Rome"]
+    assert digest(send_of("a")) == digest(send_of("a").with_key("k")) != digest(send_of("b"))
+    assert digest(Call.from_json(record("0", "a").call)) == digest(send_of("a"))

@@ -12,17 +12,15 @@ from pathlib import Path
 
 import pytest
 from asking_talk import Talk
+from engine_turns import turns_of
 from fakes import CHAT, NOW, PERSON, Linq, delivery, handle, poll_vote, text_body
 from patience import PATIENCE_S
 from simulated_crash import begun
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse
 from linqbot.clock import MovableClock
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.features.bursts import Bursts
 from linqbot.hookspecs import TurnReport, hookimpl
@@ -72,9 +70,9 @@ class Harness:
         self.clock = MovableClock(NOW, frozen=True)
         self.storage = MemoryStorage(clock=self.clock)
         self.linq = Linq()
-        dispatcher = Dispatcher(bot, self.clock)
-        turns = Turns(dispatcher, self.linq.client, self.storage, self.clock, SendRateLimit(self.clock))
-        admit = [Bursts(dispatcher, self.storage, self.clock).admit] if dispatcher.gathers else []
+        turns = turns_of(bot, self.linq, self.storage, self.clock)
+        bursts = Bursts(turns.dispatcher, self.storage, self.clock)
+        admit = [bursts.admit] if turns.dispatcher.gathers else []
         self.worker = Worker(turns, self.storage, self.clock, admit=admit)
 
     async def until_failed(self) -> None:

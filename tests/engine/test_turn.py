@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
+from engine_turns import turns_of
 from fakes import CHAT, LINE, delivery, envelope, handle, settled, text_body
 from one_handler import bot_of
 from patience import PATIENCE_S
@@ -20,11 +21,9 @@ from simulated_crash import Life, begun, crash
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call
 from linqbot.content.sending import with_standing_refusal
 from linqbot.engine.failure import RetryPolicy
-from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import journal_key
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
@@ -42,14 +41,7 @@ class Harness(Life):
 
     def turns(self, handle: Handle, **retry_policy: Any) -> Turns:
         bot = bot_of(handle, read=False, typing=False, groups="all")
-        return Turns(
-            Dispatcher(bot, self.clock, deadline_s=retry_policy.get("deadline_s", 900)),
-            self.linq.client,
-            self.storage,
-            self.clock,
-            SendRateLimit(self.clock),
-            RetryPolicy(**retry_policy),
-        )
+        return turns_of(bot, self.linq, self.storage, self.clock, retry_policy=RetryPolicy(**retry_policy))
 
     async def lease(self) -> Lease:
         (lease,) = await self.storage.take(1, lease_s=1000)
@@ -91,13 +83,6 @@ async def three(message: MessageReceived, ctx: Context) -> None:
 
 def keys(harness: Harness) -> list[str]:
     return [call.key or "" for call in harness.linq.calls if call.safety == "keyed"]
-
-
-async def test_a_turn_that_succeeds_leaves_nothing_behind(harness: Harness) -> None:
-    await put(harness)
-    await harness.run(three)
-    assert harness.linq.said() == ["one", "two", "three"]
-    assert await harness.storage.depth() == 0
 
 
 async def test_a_delivery_without_a_handler_is_acked_without_being_parsed(harness: Harness) -> None:
@@ -172,25 +157,6 @@ async def test_a_send_is_journalled_before_its_first_attempt(harness: Harness) -
     assert found == ["attempting"] * (1 + 2 + 3)
 
 
-async def test_after_a_failure_a_sent_message_is_not_sent_again(harness: Harness) -> None:
-    await put(harness)
-    fails = [True]
-
-    async def half(message: MessageReceived, ctx: Context) -> None:
-        first = await ctx.reply("one")
-        if fails:
-            fails.pop()
-            raise ValueError("after the first")
-        assert first.id == "sent-1"
-        await ctx.reply("two")
-
-    turns = harness.turns(half)
-    await turns.run(await harness.lease())
-    harness.clock.advance(1)
-    await turns.run(await harness.lease())
-    assert harness.linq.said() == ["one", "two"]
-
-
 @pytest.mark.parametrize("crashes_at", [1, 2, 3])
 @pytest.mark.parametrize("answered", [True, False], ids=["after the answer", "before it"])
 async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
@@ -246,16 +212,6 @@ async def test_a_deletion_that_was_made_before_its_answer_was_lost_is_no_error(h
     await harness.run(tidy)
     assert harness.linq.said() == ["Deleted."]
     assert await harness.storage.dead_letters() == []
-
-
-async def test_gathered_sends_go_out_in_the_order_they_were_written(harness: Harness) -> None:
-    await put(harness)
-
-    async def gathered(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.gather(*(ctx.send(str(n)) for n in range(10)))
-
-    await harness.run(gathered)
-    assert harness.linq.said() == [str(n) for n in range(10)]
 
 
 OURS = {"is_from_me": True, "delivery_status": "sent", "chat_id": CHAT}
@@ -543,25 +499,6 @@ async def test_the_log_of_a_failure_has_the_place_and_not_the_message(harness: H
     assert "private" not in str(logs)
 
 
-@pytest.mark.parametrize("error", [LinqUnavailable("away"), RateLimited("slow down", status=429, retry_after_s=90)])
-async def test_an_outage_of_linq_defers_the_turn_and_counts_no_attempt(harness: Harness, error: Exception) -> None:
-    await put(harness)
-
-    async def away(_: Call) -> None:
-        harness.clock.advance(30)  # longer than a call is retried within its turn
-        raise error
-
-    harness.linq.before = away
-    turns = harness.turns(three, attempts=1)
-    for _ in range(4):
-        await turns.run(await harness.lease())
-        await harness.pass_time_until_due()
-    harness.linq.before = None
-    await turns.run(await harness.lease())
-    assert harness.linq.said() == ["one", "two", "three"]
-    assert await harness.storage.dead_letters() == []
-
-
 async def test_a_wrong_api_key_loses_no_message(harness: Harness) -> None:
     await put(harness)
     harness.linq.will_answer("chats.messages.send", *[LinqApiError("no", status=401, code=2004)] * 8)
@@ -670,9 +607,8 @@ async def test_a_handler_may_have_its_own_attempts_and_time_limit(harness: Harne
     async def hurried(message: MessageReceived, ctx: Context) -> None:
         await asyncio.Event().wait()
 
-    dispatcher = Dispatcher(bot, harness.clock, deadline_s=5000)
-    assert dispatcher.longest_s == 5000
-    turns = Turns(dispatcher, harness.linq.client, harness.storage, harness.clock, SendRateLimit(harness.clock))
+    turns = turns_of(bot, harness.linq, harness.storage, harness.clock, retry_policy=RetryPolicy(deadline_s=5000))
+    assert turns.dispatcher.longest_s == 5000
     for text in ("once", "anything"):
         await put(harness, text)
         await turns.run(await harness.lease())
@@ -696,27 +632,6 @@ async def test_sends_above_the_rate_limit_wait_without_occupying_a_slot(harness:
             harness.clock.advance(due - harness.clock.now())
     assert harness.linq.said() == [str(n) for n in range(70)]
     assert deferred == 2
-
-
-async def test_the_end_of_a_turn_waits_until_the_storage_works_again(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await put(harness)
-    finish, refusals = harness.storage.finish, [StorageUnavailable("full"), StorageUnavailable("full")]
-
-    async def full(*args: Any) -> None:
-        if refusals:
-            raise refusals.pop()
-        await finish(*args)
-
-    monkeypatch.setattr(harness.storage, "finish", full)
-    running = asyncio.ensure_future(harness.run(three))
-    while not running.done():
-        await settled(1)
-        harness.clock.advance(0.5)
-    await running
-    assert await harness.storage.depth() == 0
-    assert harness.linq.said() == ["one", "two", "three"]
 
 
 async def test_a_reply_to_the_bot_in_a_group_is_recognized(harness: Harness) -> None:

@@ -198,14 +198,17 @@ async def test_a_stop_releases_turns_that_do_not_end_in_time() -> None:
         assert (lease.attempts, lease.crashes) == (0, 0)
 
 
-async def test_a_storage_that_is_away_is_logged_once_for_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_end_of_a_turn_waits_for_a_storage_that_is_away_which_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bot = Bot(read=False, typing=False)
 
     @bot.on_message
     async def take(message: MessageReceived, ctx: Context) -> None:
-        pass
+        nonlocal runs
+        runs += 1
 
-    tries = 0
+    runs = tries = 0
 
     async def away(*_: object) -> None:
         nonlocal tries
@@ -225,6 +228,7 @@ async def test_a_storage_that_is_away_is_logged_once_for_each_turn(monkeypatch: 
             clock.advance(10)
             await until(storage)
     assert [line["event"] for line in logs].count("turn.unfinished") == 1
+    assert runs == 1
 
 
 async def postponed(storage: MemoryStorage) -> Waiting:

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fakes import Linq
+from fakes import CHAT, Linq
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import Call, prepare
 from linqbot.clock import Clock
+from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
@@ -20,12 +22,34 @@ from linqbot.storage.backend import Storage
 
 
 def turns_of(
-    bot: Bot, linq: Linq, storage: Storage, clock: Clock, *, plugins: Plugins | None = None, **more: Any
+    bot: Bot,
+    linq: Linq,
+    storage: Storage,
+    clock: Clock,
+    *,
+    plugins: Plugins | None = None,
+    retry_policy: RetryPolicy | None = None,
+    **more: Any,
 ) -> Turns:
     """Return what runs turns of the bot; `more` are other fields of `Turns`."""
     loaded = plugins or Plugins()
-    dispatcher = Dispatcher(bot, clock, plugins=loaded)
-    return Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock), outbound=Outbound(loaded), **more)
+    policy = retry_policy or RetryPolicy()
+    return Turns(
+        Dispatcher(bot, clock, deadline_s=policy.deadline_s, plugins=loaded),
+        linq.client,
+        storage,
+        clock,
+        SendRateLimit(clock),
+        policy,
+        outbound=Outbound(loaded),
+        **more,
+    )
+
+
+def send_of(text: str) -> Call:
+    """Return a call that sends a text to `CHAT`."""
+    message = {"parts": [{"type": "text", "value": text}]}
+    return prepare("chats.messages.send", path={"chat_id": CHAT}, body={"message": message})
 
 
 @asynccontextmanager
