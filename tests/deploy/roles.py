@@ -1,4 +1,4 @@
-"""The settings and the roles that the files of `deploy/` give to the processes of a bot."""
+"""The settings, the roles and the time to stop that the files of `deploy/` give to the processes of a bot."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from linqbot.settings import Settings, variable
 
 POSTGRES_MAX_CONNECTIONS: Final = 100
 """PostgreSQL's default; 3 of them are for its owner."""
+
+
+STOP_S: Final = Settings.model_fields["drain_s"].default + 5 + 10
+"""Seconds that a process may take to stop: its drain, its open requests, and some to spare."""
 
 
 def role_of(arguments: list[str]) -> str | None:

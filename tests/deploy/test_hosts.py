@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from deploy.roles import STOP_S
 from deploy.tools import DEPLOY, ran, tool
 from ports import free_port
 from served_bot import serving
@@ -100,9 +101,8 @@ async def test_a_bot_starts_answers_and_stops_as_the_files_of_each_host_say(
 
 
 def test_a_host_never_sleeps_and_gives_a_bot_its_disk_and_the_time_to_stop() -> None:
-    drain_s = Settings.model_fields["drain_s"].default
     for name, host in HOSTS.items():
-        assert host.grace_s > drain_s + 5 + 10, name
+        assert host.grace_s > STOP_S, name
         assert host.environ.get("LINQBOT_STORAGE", f"sqlite:///{host.disk}").startswith(f"sqlite:///{host.disk}"), name
         assert f"{host.grace_s} s" in PAGE, name
         assert f"`{host.disk}`" in PAGE, name

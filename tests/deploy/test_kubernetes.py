@@ -10,7 +10,7 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
-from deploy.roles import POSTGRES_MAX_CONNECTIONS, role_of, settings_of
+from deploy.roles import POSTGRES_MAX_CONNECTIONS, STOP_S, role_of, settings_of
 from deploy.tools import DEPLOY
 
 from linqbot.server.app import WEBHOOK_PATH
@@ -110,9 +110,8 @@ def test_a_pod_has_settings_volumes_and_files_that_exist_and_no_secret_has_a_val
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
 def test_a_pod_is_given_longer_than_a_drain_takes(pod: Pod) -> None:
-    drain_s, open_requests_s = Settings.model_fields["drain_s"].default, 5
     before_s = pod.bot.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    assert pod.template["spec"]["terminationGracePeriodSeconds"] > before_s + open_requests_s + drain_s + 10
+    assert pod.template["spec"]["terminationGracePeriodSeconds"] > before_s + STOP_S
 
 
 def test_there_is_one_pod_that_serves_a_file_and_never_two() -> None:

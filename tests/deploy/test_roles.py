@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import yaml
 from deploy.proxies import GET
-from deploy.roles import POSTGRES_MAX_CONNECTIONS, role_of, settings_of
+from deploy.roles import POSTGRES_MAX_CONNECTIONS, STOP_S, role_of, settings_of
 from deploy.tools import DEPLOY, ran, tool
 
-from linqbot.settings import Settings
 from linqbot.storage.postgres.address import Address
 
 ROOT = DEPLOY.parent
@@ -28,13 +27,12 @@ def test_two_containers_receive_and_two_work() -> None:
     services = compose_file()["services"]
     commands = {name: role_of(service["command"]) for name, service in services.items() if "command" in service}
     assert commands == {"receiver-1": "receive", "receiver-2": "receive", "worker-1": "work", "worker-2": "work"}
-    drain_s = Settings.model_fields["drain_s"].default
     for name in commands:
         service = services[name]
         settings_of(service["environment"])
         assert "ports" not in service
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
-        assert int(service["stop_grace_period"].removesuffix("s")) > drain_s + 15
+        assert int(service["stop_grace_period"].removesuffix("s")) > STOP_S
 
 
 def test_the_containers_share_one_database_whose_password_is_in_no_environment() -> None:
