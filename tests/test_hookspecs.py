@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import click
 import pytest
 from one_handler import bot_of
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 
 from linqbot import hookspecs
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.router import Router
-from linqbot.client.call import Run
 from linqbot.errors import LinqApiError
-from linqbot.hookspecs import PersonalData, Running, TurnReport, hookimpl
+from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.registry import LIFECYCLE, OBSERVED
 from linqbot.testing import HandlerFailed, talking
@@ -179,69 +174,3 @@ async def test_a_call_that_linq_refuses_is_observed_with_its_error() -> None:
     ]
     (call,) = every.turns()[-1].calls
     assert (call.call.name, call.answer, call.error) == ("chats.update", None, failed[1]["error"]), "no reads"
-
-
-class Adds:
-    """Adds one thing through each `register_…` hook."""
-
-    name = "adds"
-
-    def __init__(self) -> None:
-        self.running: Running | None = None
-
-    @hookimpl
-    def register_routers(self) -> Iterable[Router]:
-        router = Router()
-
-        @router.on_message("ping")
-        async def pong(message: MessageReceived, ctx: Context) -> None:
-            await ctx.reply("pong")
-
-        return [router]
-
-    @hookimpl
-    def register_context(self) -> Mapping[str, Callable[[Any, Context], Any]]:
-        return {"shout": lambda event, ctx: event.text.upper()}
-
-    @hookimpl
-    def register_outbound(self) -> Iterable[Callable[[Run], Run]]:
-        return []
-
-    @hookimpl
-    def register_broadcast_checks(self) -> Iterable[Callable[[str, Sequence[str]], None]]:
-        return []
-
-    @hookimpl
-    def register_middleware(self) -> Iterable[Any]:
-        return [lambda handle: handle]
-
-    @hookimpl
-    def register_commands(self) -> Iterable[click.Command]:
-        return [click.Command("adds")]
-
-    @hookimpl
-    def register_personal_data(self) -> PersonalData:
-        async def nothing(handle: str, chats: Collection[str]) -> dict[str, Any]:
-            return {}
-
-        return PersonalData(nothing, nothing)
-
-    @hookimpl
-    def register_routes(self, running: Running) -> Iterable[Route]:
-        self.running = running
-        return [Route("/", lambda request: PlainTextResponse("ok"))]
-
-    @hookimpl
-    async def started(self, running: Running) -> None:
-        assert await running.storage.depth() == 0
-
-
-async def test_everything_that_a_plugin_adds_is_used() -> None:
-    async def loud(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(str(ctx.plugins["shout"]))
-
-    async with talking(bot_of(loud, "loud", plugins=[Adds()])) as phone:
-        await phone.text("ping")
-        assert await phone.next_reply() == "pong"
-        await phone.text("loud")
-        assert await phone.next_reply() == "LOUD"
