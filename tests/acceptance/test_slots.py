@@ -10,7 +10,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import crash
@@ -51,8 +51,7 @@ async def book(message: MessageReceived, ctx: Context) -> None:
 async def test_who_reads_that_a_slot_is_theirs_has_it(processes: int, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/slots.db" if processes == 1 else empty_storage_url("slots")
     dice = random.Random(processes)
-    async with AsyncExitStack() as stack:
-        bots, emulator, http = await stack.enter_async_context(served(tmp_path, BOT, storage, processes))
+    async with served(tmp_path, storage, processes) as (bots, emulator, http):
         chats = await crash.chats(http, emulator.url, PEOPLE * -(-SLOTS // crash.PER_CHAT))
         for slot in range(SLOTS):
             for _ in range(PEOPLE):
@@ -80,43 +79,19 @@ async def test_who_reads_that_a_slot_is_theirs_has_it(processes: int, tmp_path: 
     }
 
 
-async def test_one_of_eleven_guests_books_an_hour_of_a_bot_in_three_processes(tmp_path: Path) -> None:
-    code = (Path(__file__).parents[2] / "examples/bookings.py").read_text()
-    storage = empty_storage_url("bookings")
-    async with served(tmp_path, code, storage, 3) as (bots, emulator, http):
-        chats = await crash.chats(http, emulator.url, PEOPLE)
-        for text in ("book", "next tuesday", "Ann", "10:00"):
-            await asyncio.gather(*(arrives(http, bots, chat, text) for chat in chats))
-            await crash.settled(http, bots[0].url)
-        state = (await http.get(f"{emulator.url}/emulator/state", timeout=300)).json()
-    async with open_storage(storage, serving=False) as opened:
-        slots = from_json((await opened.load("bot"))["Diary"])["slots"]
-    said = [
-        str(message["parts"][0].get("value", ""))
-        for chat in state["chats"]
-        for message in chat["messages"]
-        if message["is_from_me"] and message["parts"]
-    ]
-    assert len(slots) == 1
-    assert sum("you are booked" in text for text in said) == 1
-    assert said.count("That is not free any more.") == PEOPLE - 1
-
-
 @asynccontextmanager
 async def served(
-    folder: Path, code: str, storage: str, processes: int
+    folder: Path, storage: str, processes: int
 ) -> AsyncIterator[tuple[list[crash.Served], crash.Served, httpx.AsyncClient]]:
-    """Serve a bot by several processes that share a storage; yield them, the emulator, and a client to reach them."""
-    async with AsyncExitStack() as stack:
-        one, emulator, http = await stack.enter_async_context(crash.house(folder, code, storage=storage))
+    """Serve the bot by several processes that share a storage; yield them, the emulator, and a client to reach them."""
+    async with crash.house(folder, BOT, storage=storage) as (one, emulator, http):
         others = [crash.Served(folder, f"bot-{n}", free_port(), "serve", "bot.py") for n in range(2, processes + 1)]
         for other in others:
-            stack.push_async_callback(other.close)
             other.environ = one.environ
-            await other.start()
-        for bot in (one, *others):
-            await bot.up(http, "/readyz")
-        yield [one, *others], emulator, http
+        async with crash.running(*others):
+            for bot in (one, *others):
+                await bot.up(http, "/readyz")
+            yield [one, *others], emulator, http
 
 
 async def arrives(http: httpx.AsyncClient, bots: list[crash.Served], chat: str, text: str) -> None:
