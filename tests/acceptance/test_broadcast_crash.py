@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import crash
-import httpx
 import pytest
+from emulator_control import heard, says
 from forked import AsyncForked
 from patience import PATIENCE_S
 
@@ -60,22 +60,6 @@ async def report(broadcast: BroadcastDone, ctx: Context) -> None:
 """
 
 
-async def says(http: httpx.AsyncClient, emulator: str, handle: str, text: str) -> None:
-    body = {"from": handle, "to": crash.LINE, "parts": [{"type": "text", "value": text}]}
-    (await http.post(f"{emulator}/emulator/inbound", json=body)).raise_for_status()
-
-
-async def got(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]]:
-    """Return what the bot said to each person."""
-    state = (await http.get(f"{emulator}/emulator/state", timeout=300)).json()
-    return {
-        next(one["handle"] for one in chat["handles"] if not one["is_me"]): [
-            message["parts"][0]["value"] for message in chat["messages"] if message["is_from_me"]
-        ]
-        for chat in state["chats"]
-    }
-
-
 async def watched(bot: crash.Served, *arguments: str) -> dict[str, Any]:
     """Run `linqbot waiting broadcast july` next to the server, and return its JSON."""
     log = bot.folder / f"watched-{len(arguments)}.json"
@@ -109,7 +93,7 @@ async def test_a_broadcast_that_is_killed_at_its_80th_person_reaches_all_others_
         await bot.up(http, "/readyz")
         after = await watched(bot, "--watch", "--outcome", "refused")
         await crash.settled(http, bot.url)
-        said = await got(http, emulator.url)
+        said = await heard(http, emulator.url)
     counts = {
         name: after[name] for name in ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -77,14 +78,7 @@ async def answer(message: MessageReceived, ctx: Context) -> str:
         await ways[message.text]()
     return f"echo: {message.text}"
 """
-WAYS = (
-    "cancel_every_task",
-    "cancel_every_task_twice",
-    "cancel_every_task_and_stop_the_loop",
-    "cancel_the_task_of_the_server",
-    "cancel_every_other_task",
-    "send_a_signal_and_fail",
-)
+WAYS = re.findall(r"@way\nasync def (\w+)", BOT)
 MOST_ENDS = 4
 
 

@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import signal
 from pathlib import Path
-from typing import Any
 
 import crash
-import httpx
 import pytest
+from emulator_control import heard, says
 
 ANN, OWNER = "+14155550142", "+14155550143"
 TEXTS = 8
@@ -53,22 +52,6 @@ async def book(message: MessageReceived, ctx: Context) -> None:
 async def echo(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(f"You said: {{message.text}}")
 """
-
-
-async def says(http: httpx.AsyncClient, emulator: str, handle: str, text: str) -> None:
-    body = {"from": handle, "to": crash.LINE, "parts": [{"type": "text", "value": text}]}
-    (await http.post(f"{emulator}/emulator/inbound", json=body)).raise_for_status()
-
-
-async def heard(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]]:
-    """Return what the line has sent to each person."""
-    state: dict[str, Any] = (await http.get(f"{emulator}/emulator/state", timeout=300)).json()
-    return {
-        next(one["handle"] for one in chat["handles"] if not one["is_me"]): [
-            message["parts"][0]["value"] for message in chat["messages"] if message["is_from_me"]
-        ]
-        for chat in state["chats"]
-    }
 
 
 async def start_again(bot: crash.Served) -> int:

@@ -408,26 +408,19 @@ def _say(url: str, raw: bytes) -> None:
 
 @pytest.mark.process
 @pytest.mark.anyio
-async def test_an_error_that_is_never_retrieved_is_logged_without_its_message(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
-        assert await on.receive(f"{MARKS['text']} leave a task", chat=str(uuid.uuid4())) == 200
-        await on.until(lambda log: "never retrieved" in log)
-    said_nothing(on.log())
-    assert "ValueError" in on.log()
-
-
-@pytest.mark.process
-@pytest.mark.anyio
-async def test_an_error_in_a_thread_or_in_del_is_logged_without_its_message(tmp_path: Path) -> None:
+async def test_an_error_that_no_code_can_catch_is_logged_without_its_message(tmp_path: Path) -> None:
     async with scene(tmp_path, LINQBOT_LOG_FORMAT="json") as on:
-        for text in ("start a thread", "leave an object"):
+        for text in ("leave a task", "start a thread", "leave an object"):
             assert await on.receive(f"{MARKS['text']} {text} {UGLY}", chat=str(uuid.uuid4())) == 200
-        await on.until(lambda log: "thread.failed" in log and "error.ignored" in log)
+        await on.until(lambda log: all(said in log for said in ("never retrieved", "thread.failed", "error.ignored")))
     said_nothing(on.log())
     lines = [json.loads(line) for line in on.log().splitlines() if not line.startswith("linqbot serves")]
     failed = {line["event"]: (line["error"], line["at"]) for line in lines if line["level"] == "error"}
-    (in_thread, in_del) = (BOT[: BOT.index(words)].count("\n") + 1 for words in (": cannot print", ": cannot close"))
+    in_task, in_thread, in_del = (
+        BOT[: BOT.index(words)].count("\n") + 1 for words in (": nobody waits", ": cannot print", ": cannot close")
+    )
     assert failed == {
+        "Task exception was never retrieved": ("ValueError", f"bot.py:{in_task}"),
         "thread.failed": ("ValueError", f"bot.py:{in_thread}"),
         "error.ignored": ("ValueError", f"bot.py:{in_del}"),
     }

@@ -60,10 +60,9 @@ async def test_two_bots_share_a_storage_and_one_of_them_is_killed(tmp_path: Path
     async with crash.house(tmp_path, crash.BOT, storage=empty_storage_url("shared")) as (one, emulator, http):
         two = crash.Served(tmp_path, "other", free_port(), "serve", "bot.py")
         two.environ = one.environ
-        try:
-            await one.up(http, "/readyz")
-            await two.start()
-            await two.up(http, "/readyz")
+        async with crash.running(two):
+            for bot in (one, two):
+                await bot.up(http, "/readyz")
             chats = await crash.chats(http, emulator.url, 8)
             # Each bot receives the deliveries of its own chats. Both handle the chats of both.
             loads = [crash.Load(bot.url, http, chats[n::2], 64, seed=n) for n, bot in enumerate((one, two))]
@@ -76,8 +75,6 @@ async def test_two_bots_share_a_storage_and_one_of_them_is_killed(tmp_path: Path
             await asyncio.gather(*arriving)
             await crash.settled(http, one.url)
             said = await crash.replies(http, emulator.url)
-        finally:
-            await two.close()
     report = crash.Report(128)
     for load in loads:
         for chat, numbers in load.said.items():
