@@ -330,13 +330,13 @@ class TurnJournal:
     def key_of(self, slot: str) -> str:
         return journal_key(self._storage.install, self.turn, self.replay, slot)
 
-    def new_entry(self, slot: str, safety: str, call: bytes) -> JournalEntry:
-        """Return the entry of a question or a step, which begins now."""
+    def new_entry(self, slot: str, safety: str, call: bytes, key: str | None = None) -> JournalEntry:
+        """Return the entry of a call, a question or a step, which begins now."""
         return JournalEntry(
             turn=self.turn,
             replay=self.replay,
             slot=slot,
-            key=self.key_of(slot),
+            key=key or self.key_of(slot),
             safety=safety,
             call=call,
             status="attempting",
@@ -676,19 +676,9 @@ class TurnJournal:
         if call.key is None:
             # An author's own key stays: the same call in another turn is to do the same thing only once.
             call = call.with_key(key)
-        first_at = self._turns.clock.now() if known is None else known.first_at
-        entry = JournalEntry(
-            self.turn,
-            self.replay,
-            slot,
-            key,
-            call.safety,
-            call.to_json(),
-            "attempting",
-            first_at,
-            origin=self.origin,
-            off_the_record=self.off_the_record,
-        )
+        entry = self.new_entry(slot, call.safety, call.to_json(), key)
+        if known is not None:
+            entry = replace(entry, first_at=known.first_at)
         if is_muted:
             # On record, so that no later run makes the call when the mute is over: it would be out of place then.
             await self.store(_with_digest(replace(entry, status="refused", answer=MUTED_CALL)))
