@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -50,12 +49,15 @@ class Proxy:
         return client
 
 
-def nginx_files(folder: Path, *, upstream: str, port: int, http_port: int) -> list[str]:
-    """Write nginx's files into `folder` as on a separate machine. Return the command that uses them.
+# Otherwise nginx's workers run as an unprivileged user, who may not write into the folder of a test that runs as root.
+_AS_STARTED = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
+_NGINX_KEEPS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
-    Only ports and paths differ from the files in `deploy/`.
-    """
-    program = tool("nginx", get=GET["nginx"])
+
+@contextmanager
+def nginx(folder: Path, upstream: str) -> Iterator[Proxy]:
+    """Run nginx as on a separate machine. Only ports and paths differ from the files in `deploy/`."""
+    program, port = tool("nginx", get=GET["nginx"]), free_port()
     authority = trustme.CA()
     certificate = authority.issue_cert(DOMAIN)
     certificate.private_key_pem.write_to_path(folder / "privkey.pem")
@@ -66,7 +68,7 @@ def nginx_files(folder: Path, *, upstream: str, port: int, http_port: int) -> li
     for name, value in {"UPSTREAM": upstream, "DOMAIN": DOMAIN, "CERTIFICATES": str(folder)}.items():
         site = site.replace(f"${{BOT_{name}}}", value)
     site = re.sub(r"listen \[::\]:.*;\n", "", site)
-    site = site.replace("listen 80;", f"listen 127.0.0.1:{http_port};").replace(
+    site = site.replace("listen 80;", f"listen 127.0.0.1:{free_port()};").replace(
         "listen 443", f"listen 127.0.0.1:{port}"
     )
     (folder / "linqbot.conf").write_text(site)
@@ -75,51 +77,27 @@ def nginx_files(folder: Path, *, upstream: str, port: int, http_port: int) -> li
     whole = whole.replace("/var/run/nginx.pid", str(folder / "nginx.pid"))
     own = "".join(f"    {each}_temp_path {folder / each};\n" for each in _NGINX_KEEPS)
     (folder / "nginx.conf").write_text(whole.replace("http {\n", "http {\n" + own))
-    return [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
-
-
-# Otherwise nginx's workers run as an unprivileged user, who may not write into the folder of a test that runs as root.
-_AS_STARTED = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
-_NGINX_KEEPS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-
-@contextmanager
-def nginx(folder: Path, upstream: str) -> Iterator[Proxy]:
-    port, http_port = free_port(), free_port()
-    command = nginx_files(folder, upstream=upstream, port=port, http_port=http_port)
-    with _running([*command, "-g", _AS_STARTED], folder, port):
+    command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr", "-g", _AS_STARTED]
+    with _running(command, folder, port):
+        assert "[warn]" not in (folder / "proxy.log").read_text()  # of what the configuration says
         yield Proxy("nginx", port, ssl.create_default_context(cafile=folder / "authority.pem"))
-
-
-def caddy_files(folder: Path, *, http_port: int) -> list[str]:
-    """Write the Caddyfile into `folder`. Return the start of the command that uses it.
-
-    Only options that isolate the test's Caddy are added to the file in `deploy/`.
-    """
-    program = tool("caddy", get=GET["caddy"])
-    shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
-    own = f"{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {http_port}\n"
-    (folder / "Caddyfile").write_text(re.sub(r"^\{\n", own, shipped, count=1, flags=re.MULTILINE))
-    return [program]
-
-
-def caddy_environ(folder: Path, *, upstream: str, port: int) -> dict[str, str]:
-    version = subprocess.run([shutil.which("caddy") or "caddy", "version"], capture_output=True, text=True, check=True)
-    numbers = tuple(int(n) for n in re.findall(r"\d+", version.stdout)[:3])
-    environ = {"BOT_DOMAIN": f"https://{DOMAIN}:{port}", "BOT_UPSTREAM": upstream}
-    if numbers < (2, 6, 3):
-        environ["BOT_BUFFERING"] = "buffer_requests"  # what docs/deploy/proxy.md says for Debian's
-    return {**os.environ, **environ, "XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
 
 
 @contextmanager
 def caddy(folder: Path, upstream: str) -> Iterator[Proxy]:
-    port = free_port()
-    command = caddy_files(folder, http_port=free_port())
-    environ = caddy_environ(folder, upstream=upstream, port=port)
+    """Run Caddy with the Caddyfile of `deploy/`, to which only options are added that isolate the test's Caddy."""
+    program, port = tool("caddy", get=GET["caddy"]), free_port()
+    shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
+    own = f"{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {free_port()}\n"
+    (folder / "Caddyfile").write_text(re.sub(r"^\{\n", own, shipped, count=1, flags=re.MULTILINE))
+    environ = {"BOT_DOMAIN": f"https://{DOMAIN}:{port}", "BOT_UPSTREAM": upstream}
+    environ |= {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
+    version = subprocess.run([program, "version"], capture_output=True, text=True, check=True)
+    if tuple(int(n) for n in re.findall(r"\d+", version.stdout)[:3]) < (2, 6, 3):
+        environ["BOT_BUFFERING"] = "buffer_requests"  # what docs/deploy/proxy.md says for Debian's
     root = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
-    run = [*command, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
-    with _running(run, folder, port, environ):
+    run = [program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+    with _running(run, folder, port, os.environ | environ):
         _until(lambda: root.exists() and "END CERTIFICATE" in root.read_text())
         trust = ssl.create_default_context(cafile=root)
         # The certificate of the site is made after that of the authority.
