@@ -62,11 +62,6 @@ class Harness:
         self._http = http
         self._chats: list[str] = []
 
-    @property
-    def pid(self) -> int:
-        assert self.bot.process is not None
-        return self.bot.process.pid
-
     async def open(self) -> None:
         self._chats = await crash.chats(self._http, self._emulator.url, 10)
         await self.up()
@@ -165,14 +160,6 @@ def delete(path: Path) -> None:
         Path(f"{path}{suffix}").unlink()
 
 
-def rescue(pid: int, path: Path) -> None:
-    """Copy a deleted file from the process that still has it open."""
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        name = str(fd.readlink()).removesuffix(" (deleted)")
-        if name in (str(path), f"{path}-wal"):
-            shutil.copy(fd, path.with_name(f"rescued-{Path(name).name}"))
-
-
 def move(path: Path) -> None:
     path.rename(path.with_name("away.db"))
 
@@ -191,21 +178,6 @@ async def test_a_bot_whose_file_was_deleted_answers_after_a_restart(harness: Har
     await lose(harness, delete, "is gone", slow=False)
     await restart(harness, sig)
     await all_is_answered(harness, QUICK)
-
-
-@BY_SIGNAL
-@pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
-async def test_a_deleted_file_is_recovered_from_the_process_and_nothing_is_lost(
-    harness: Harness, sig: signal.Signals
-) -> None:
-    await lose(harness, delete, "is gone")
-    rescue(harness.pid, harness.path)
-    await harness.bot.kill(sig)
-    for suffix in ("", "-wal"):
-        (harness.folder / f"rescued-{harness.path.name}{suffix}").rename(f"{harness.path}{suffix}")
-    await harness.bot.start()
-    await harness.up()
-    await all_is_answered(harness, [*QUICK, *SLOW])
 
 
 @BY_SIGNAL

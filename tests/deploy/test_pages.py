@@ -130,7 +130,10 @@ async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state
 @pytest.mark.anyio
 @pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
 @pytest.mark.process
-async def test_a_deleted_file_is_rescued_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_deleted_file_is_rescued_as_the_page_says(
+    sig: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "blocked").touch()
     async with serving(tmp_path, code=BOT, LINQBOT_DRAIN_S="0") as (bot, http):
         await _deliver(bot, http, *(message(f"accepted{n}") for n in range(20)))
@@ -139,7 +142,7 @@ async def test_a_deleted_file_is_rescued_as_the_page_says(tmp_path: Path, monkey
         assert bot.process is not None
         monkeypatch.setenv("PID", str(bot.process.pid))
         _type(console(section(STORAGE, "If the file goes away"))[0], tmp_path)
-        await bot.kill(signal.SIGTERM)
+        await bot.kill(sig)
         for name in ("linqbot.db", "linqbot.db-wal"):
             assert (tmp_path / "rescued" / name).stat().st_mode & 0o077 == 0
             (tmp_path / "rescued" / name).rename(tmp_path / name)
