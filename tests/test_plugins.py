@@ -147,28 +147,33 @@ def test_a_module_is_a_plugin() -> None:
     assert heard == ["ack"]
 
 
-def test_a_given_name_must_be_installed(site: Path) -> None:
-    install_plugin(site, "counts", COUNTS, entry="Plugin")
-    with pytest.raises(ConfigError, match=r"The bot names the plugin gone, which is not installed\. .*counts"):
-        load(["gone"])
-    with pytest.raises(ConfigError, match="Did you mean counts"):
-        load(["count"])
+REFUSED: list[tuple[list[object], dict[str, Any], str]] = [
+    (["gone"], {}, r"The bot names the plugin gone, which is not installed\. .*counts"),
+    (["count"], {}, "Did you mean counts"),
+    ([], {"allowed": ["count"]}, r"LINQBOT_PLUGINS names the plugin count, which is not installed\. .*counts\?"),
+    (["counts"], {"allowed": ["bad"]}, r"The bot names the plugin counts, but LINQBOT_PLUGINS does not\. Add it there"),
+    ([], {"required": ["gone"]}, "LINQBOT_REQUIRED_PLUGINS names the plugin gone, which is not installed"),
+    ([], {"required": ["bad"]}, "bad is required, and failed: .*does_not_exist.* does not start"),
+    ([], {"required": ["bad"], "allowed": []}, "LINQBOT_PLUGINS does not name it"),
+    ([Counts, Counts], {}, "Two plugins"),
+    ([lambda: 1], {}, "cannot be a plugin's"),
+]
 
 
-def test_an_allow_list_may_name_only_plugins_that_are_there(site: Path) -> None:
+def test_plugins_that_cannot_be_as_the_bot_or_its_settings_want_keep_the_bot_from_starting(
+    site: Path, subtests: pytest.Subtests
+) -> None:
     install_plugin(site, "counts", COUNTS, entry="Plugin")
-    with pytest.raises(
-        ConfigError, match=r"LINQBOT_PLUGINS names the plugin count, which is not installed\. .*counts\?"
-    ):
-        load(discover=True, allowed=["count"])
+    install_plugin(site, "bad", "import does_not_exist")
+    for given, settings, says in REFUSED:
+        with subtests.test(says=says), pytest.raises(ConfigError, match=says):
+            load(given, discover=True, **settings)
+
+
+def test_an_allow_list_may_name_a_plugin_that_the_bot_brings(site: Path) -> None:
+    install_plugin(site, "counts", COUNTS, entry="Plugin")
     own = type("Own", (Counts,), {"name": "own"})
     assert statuses(load([own], discover=True, allowed=["counts", "own"]))["own"] == "active"
-
-
-@pytest.mark.parametrize(("given", "says"), [([Counts, Counts], "Two plugins"), ([lambda: 1], "cannot be a plugin's")])
-def test_names_must_be_unique_and_fit_into_a_path(given: list[object], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        load(given)
 
 
 # Faults while loading
@@ -208,16 +213,6 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path,
 def test_a_function_of_its_own_purpose_may_be_called_like_a_hook(site: Path) -> None:
     install_plugin(site, "fine", HOOK + "def stopped(task): ...\ndef refused(): ...")
     assert statuses(load(discover=True))["fine"] == "active"
-
-
-def test_a_required_plugin_that_cannot_be_loaded_keeps_the_bot_from_starting(site: Path) -> None:
-    install_plugin(site, "bad", "import does_not_exist")
-    with pytest.raises(ConfigError, match=r"bad is required, and failed: .*does_not_exist.* does not start"):
-        load(discover=True, required=["bad"])
-    with pytest.raises(ConfigError, match=r"LINQBOT_REQUIRED_PLUGINS names the plugin gone, which is not installed"):
-        load(discover=True, required=["gone"])
-    with pytest.raises(ConfigError, match="LINQBOT_PLUGINS does not name it"):
-        load(discover=True, required=["bad"], allowed=[])
 
 
 def test_a_plugin_may_declare_itself_required_even_if_it_cannot_be_made() -> None:
@@ -395,15 +390,6 @@ def test_a_plugin_that_came_later_finds_an_empty_carrier() -> None:
     late = carrying("late", {})
     load([late]).notify_taken(TurnReport(came, 0.0, 0, 0, 0))
     assert late.got == [{}]
-
-
-def test_an_allow_list_without_a_plugin_that_the_bot_names_is_refused(site: Path) -> None:
-    install_plugin(site, "counts", COUNTS, entry="Plugin")
-    install_plugin(site, "other", COUNTS, entry="Plugin")
-    with pytest.raises(
-        ConfigError, match=r"The bot names the plugin counts, but LINQBOT_PLUGINS does not\. Add it there"
-    ):
-        load(["counts"], discover=True, allowed=["other"])
 
 
 @pytest.mark.parametrize("brings", [lambda kind: kind, lambda kind: kind()])
