@@ -23,10 +23,6 @@ EXTRA_S: Final = 30.0
 """Minimum seconds for an error handler, even if the limit has passed."""
 
 
-def _nothing() -> None:
-    pass
-
-
 class Deadline:
     """A time limit for the code inside its `with` blocks, which must run in one task.
 
@@ -62,7 +58,7 @@ class Deadline:
 
     def close(self) -> None:
         """Stop the timer, and drop the `ignored` callback, whose turn refers to this Deadline: no reference cycle is left."""
-        self._ignored = _nothing
+        self._ignored = lambda: None
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

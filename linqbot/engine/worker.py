@@ -77,7 +77,7 @@ class Worker:
         self._cancelled = False
         self._loop_task: asyncio.Task[None] | None = None
         # Only code that cancels every task of the loop cancels this one. The worker's own task is also cancelled by its timeouts.
-        self._bystander: asyncio.Task[None] | None = None
+        self._bystander: asyncio.Task[object] | None = None
         self._was_cancelled = False
 
     @property
@@ -105,7 +105,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         follow_tasks(loop)
         self._loop_task = loop.create_task(self._run(), name="linqbot worker")
-        self._bystander = loop.create_task(_never(), name="linqbot bystander")
+        self._bystander = loop.create_task(asyncio.Event().wait(), name="linqbot bystander")
 
     async def stop(self, deadline_s: float) -> None:
         """Stop leasing, and wait for the running turns.
@@ -291,7 +291,3 @@ class AlarmClock:
         self._task = None
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
-
-
-async def _never() -> None:
-    await asyncio.Event().wait()
