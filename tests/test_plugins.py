@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -114,13 +113,6 @@ def test_each_app_has_its_own_instance_of_a_class() -> None:
     assert [each.ends for each in made] == [["ack"], ["dead_letter"]]
 
 
-def test_an_object_is_used_as_it_is() -> None:
-    one = Counts()
-    finish(load([one]))
-    finish(load([one]), "dead_letter")
-    assert one.ends == ["ack", "dead_letter"]
-
-
 def test_a_function_makes_a_plugin_and_names_it() -> None:
     made: list[Counts] = []
 
@@ -132,19 +124,6 @@ def test_a_function_makes_a_plugin_and_names_it() -> None:
     finish(first)
     assert [each.ends for each in made] == [["ack"], []]
     assert second.report() == {"counting": "active"}
-
-
-def test_a_module_is_a_plugin() -> None:
-    module = ModuleType("my_module")
-    heard: list[str] = []
-
-    @hookimpl
-    def turn_ended(report: TurnReport) -> None:
-        heard.append(str(report.outcome))
-
-    module.turn_ended = turn_ended  # type: ignore[attr-defined]
-    finish(load([module]))
-    assert heard == ["ack"]
 
 
 REFUSED: list[tuple[list[object], dict[str, Any], str]] = [
