@@ -37,6 +37,17 @@ async def working(
         yield storage, clock, worker
 
 
+def noting(bot: Bot) -> list[str]:
+    """Let a handler of the bot note the texts of messages, and return the list of them."""
+    noted: list[str] = []
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        noted.append(message.text)
+
+    return noted
+
+
 async def until(storage: MemoryStorage, depth: int = 0) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await storage.depth() > depth:
@@ -68,17 +79,13 @@ async def test_each_chat_stays_in_order_while_chats_run_concurrently() -> None:
 
 async def test_a_chat_waiting_for_its_retry_holds_no_other_chat() -> None:
     bot = Bot(read=False, typing=False)
-    seen: list[str] = []
 
     @bot.on_message("bad")
     async def bad(message: MessageReceived, ctx: Context) -> None:
         seen.append("bad")
         raise ValueError
 
-    @bot.on_message
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        seen.append(message.text)
-
+    seen = noting(bot)
     async with working(bot) as (storage, clock, _):
         await storage.put(delivery(text_body("bad", chat="a")))
         await storage.put(delivery(text_body("behind", chat="a")))
@@ -202,13 +209,8 @@ async def test_the_end_of_a_turn_waits_for_a_storage_that_is_away_which_is_logge
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bot = Bot(read=False, typing=False)
-
-    @bot.on_message
-    async def take(message: MessageReceived, ctx: Context) -> None:
-        nonlocal runs
-        runs += 1
-
-    runs = tries = 0
+    handled = noting(bot)
+    tries = 0
 
     async def away(*_: object) -> None:
         nonlocal tries
@@ -228,7 +230,7 @@ async def test_the_end_of_a_turn_waits_for_a_storage_that_is_away_which_is_logge
             clock.advance(10)
             await until(storage)
     assert [line["event"] for line in logs].count("turn.unfinished") == 1
-    assert runs == 1
+    assert handled == ["hi"]
 
 
 async def postponed(storage: MemoryStorage) -> Waiting:
@@ -257,12 +259,7 @@ class BrokenBursts(Bursts):
 @pytest.mark.parametrize("error", [KeyError("a mistake"), StorageError("The storage failed in an unforeseen way.")])
 async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_attempt(error: Exception) -> None:
     bot = Bot(read=False, typing=False)
-    handled: list[str] = []
-
-    @bot.on_message
-    async def take(message: MessageReceived, ctx: Context) -> None:
-        handled.append(message.text)
-
+    handled = noting(bot)
     clock = MovableClock(NOW, frozen=True)
     storage = MemoryStorage(clock=clock)
     admit = [BrokenBursts(storage, clock, error).admit]
@@ -294,12 +291,7 @@ class OutOfFiles(MemoryStorage):
 
 async def test_a_turn_for_which_the_machine_has_nothing_left_runs_again() -> None:
     bot = Bot(read=False, typing=False)
-    handled: list[str] = []
-
-    @bot.on_message
-    async def take(message: MessageReceived, ctx: Context) -> None:
-        handled.append(message.text)
-
+    handled = noting(bot)
     async with working(bot, kind=OutOfFiles) as (storage, clock, _):
         await storage.put(delivery(text_body("hi")))
         waiting = await postponed(storage)
@@ -311,12 +303,7 @@ async def test_a_turn_for_which_the_machine_has_nothing_left_runs_again() -> Non
 
 async def test_an_outcome_that_no_commit_can_hold_frees_its_chat_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     bot = Bot(read=False, typing=False)
-    runs = 0
-
-    @bot.on_message
-    async def take(message: MessageReceived, ctx: Context) -> None:
-        nonlocal runs
-        runs += 1
+    handled = noting(bot)
 
     async with working(bot) as (storage, clock, _):
         store = storage.finish
@@ -329,11 +316,11 @@ async def test_an_outcome_that_no_commit_can_hold_frees_its_chat_soon(monkeypatc
         monkeypatch.setattr(storage, "finish", broken)
         await storage.put(delivery(text_body("hi")))
         waiting = await postponed(storage)
-        assert (runs, waiting.attempts) == (1, 1)
+        assert (handled, waiting.attempts) == (["hi"], 1)
         monkeypatch.setattr(storage, "finish", store)
         clock.advance(1)
         await until(storage)
-    assert runs == 2
+    assert handled == ["hi", "hi"]
 
 
 async def test_the_alarm_ends_a_wait_and_keeps_the_earlier_of_two_times() -> None:
@@ -363,7 +350,6 @@ async def test_the_alarm_ends_a_wait_and_keeps_the_earlier_of_two_times() -> Non
 
 async def test_a_handler_that_awaits_a_task_which_raises_generator_exit_does_not_hold_its_chat() -> None:
     bot = Bot(read=False, typing=False)
-    seen: list[str] = []
 
     async def leave() -> None:
         raise GeneratorExit
@@ -373,9 +359,7 @@ async def test_a_handler_that_awaits_a_task_which_raises_generator_exit_does_not
         await ctx.reply("leaving")
         await asyncio.create_task(leave())
 
-    @bot.on_message
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        seen.append(message.text)
+    seen = noting(bot)
 
     async with working(bot) as (storage, clock, _):
         await storage.put(delivery(text_body("leave")))
