@@ -14,7 +14,7 @@ from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.errors import NoVerdict, Refused
 from linqbot.interrupts import is_ctrl_c
 from linqbot.plugins.guard import Guard, plain_functions
-from linqbot.plugins.registry import Plugin, Plugins, WrongUse
+from linqbot.plugins.registry import Plugins, WrongUse
 
 OUTBOUND = "outbound middleware"
 BROADCAST_CHECK = "check of broadcasts"
@@ -36,38 +36,18 @@ class Outbound:
 
         The returned function raises Refused if a plugin vetoes a call, and NoVerdict if a required plugin fails.
         """
-        if self.is_empty:
-            return run
-
-        async def asked(call: Call) -> ApiResponse:
-            inner = run
-            for plugin, wrap in reversed(self._around):
-                inner = self._guarded(plugin, wrap, inner)
-            return await inner(call)
-
-        return asked
-
-    def _guarded(self, plugin: Plugin, wrap: Callable[[Run], Run], run: Run) -> Run:
-        if not plugin.is_on:
-            return run
-        try:
-            return Guard(
+        for plugin, wrap in reversed(self._around):
+            run = Guard(
                 self.plugins,
                 plugin,
                 OUTBOUND,
-                wrap,
+                _at_each_call(wrap),
                 run,
                 written="run(call)",
                 checked=_api_response,
                 is_reentrant=False,
             )
-        except BaseException as error:
-            if is_ctrl_c(error):
-                raise
-            why = self.plugins.note_failure(plugin, OUTBOUND, error)
-            if not plugin.required:
-                return run
-            return _refusing(NoVerdict(f"The required plugin {plugin.name} failed: {why}. Nothing was sent."))
+        return run
 
     def check_broadcast(self, name: str, people: Sequence[str]) -> None:
         """Run the checks of plugins before a broadcast is stored; they raise the errors that `wrap` names."""
@@ -108,11 +88,16 @@ class Outbound:
         return notify
 
 
-def _refusing(error: NoVerdict) -> Run:
-    async def refuse(_: Call) -> ApiResponse:
-        raise error
+def _at_each_call(wrap: Callable[[Run], Run]) -> Callable[[Run], Run]:
+    """Return middleware that is made for each call, so that an error in making it is one of the call."""
 
-    return refuse
+    def around(run: Run) -> Run:
+        async def asked(call: Call) -> ApiResponse:
+            return await wrap(run)(call)
+
+        return asked
+
+    return around
 
 
 def _api_response(given: object) -> ApiResponse:

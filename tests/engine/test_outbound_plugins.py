@@ -252,6 +252,19 @@ async def test_if_a_required_plugin_fails_nothing_is_sent_and_the_turn_is_deferr
 
 
 @pytest.mark.parametrize("required", [True, False])
+async def test_middleware_that_cannot_be_made_fails_like_one_that_is_called(harness: Harness, required: bool) -> None:
+    def broken(run: Run) -> Run:
+        raise ValueError("private")
+
+    policy = plugin(pass_on, required=required)
+    type(policy).register_outbound = hookimpl(lambda self: [broken])
+    await harness.run(answer_and_hide, policy)
+    assert harness.linq.said() == ([] if required else ["first", "second"])
+    status = "failing" if required else "disabled"
+    assert f"{status}: outbound middleware raised ValueError at test_outbound_plugins.py:" in harness.status()
+
+
+@pytest.mark.parametrize("required", [True, False])
 async def test_middleware_that_fails_after_the_call_does_not_undo_or_repeat_it(
     harness: Harness, required: bool
 ) -> None:
