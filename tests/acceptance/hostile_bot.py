@@ -353,29 +353,20 @@ returns("return nothing to say", lambda _, __: "", "RuleBroken")
 # Plain functions
 
 
-@way("SystemExit")
-def exit_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
-    sys.exit(3)
+def raises_plainly(name: str, error: Callable[[], BaseException], dead: str) -> None:
+    """Register a way that raises an error in a thread."""
+
+    def raise_it(message: MessageReceived, ctx: Context) -> str:
+        raise error()
+
+    plain_ways[name], DEAD[name] = raise_it, dead
 
 
-@way("KeyboardInterrupt")
-def interrupt_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
-    raise KeyboardInterrupt
-
-
-@way("StopIteration")
-def stop_iteration_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
-    return str(next(iter(())))
-
-
-@way("CancelledError")
-def cancelled_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
-    raise asyncio.CancelledError
-
-
-@way("Own")
-def base_exception_in_a_plain_function(message: MessageReceived, ctx: Context) -> str:
-    raise Own
+raises_plainly("exit in a plain function", lambda: SystemExit(3), "SystemExit")
+raises_plainly("interrupt in a plain function", KeyboardInterrupt, "KeyboardInterrupt")
+raises_plainly("stop iteration in a plain function", StopIteration, "StopIteration")
+raises_plainly("cancelled in a plain function", asyncio.CancelledError, "CancelledError")
+raises_plainly("base exception in a plain function", Own, "Own")
 
 
 @way()

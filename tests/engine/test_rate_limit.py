@@ -27,22 +27,17 @@ def test_thirty_messages_go_at_once_and_the_next_waits_for_the_window() -> None:
     assert rate_limit.wait_s(pair_of(send())) == 1
 
 
-def test_one_pair_does_not_hold_another() -> None:
-    rate_limit = SendRateLimit(MovableClock(1000, frozen=True))
+def test_one_pair_does_not_hold_another_and_a_hold_ends_after_its_time() -> None:
+    clock = MovableClock(1000, frozen=True)
+    rate_limit = SendRateLimit(clock)
     for _ in range(30):
         rate_limit.sent(pair_of(send("full")))
     rate_limit.hold(pair_of(send("held")), 12)
     assert rate_limit.wait_s(pair_of(send("full"))) == 60
     assert rate_limit.wait_s(pair_of(send("held"))) == 12
     assert rate_limit.wait_s(pair_of(send("free"))) == 0
-
-
-def test_a_hold_ends_after_its_time() -> None:
-    clock = MovableClock(1000, frozen=True)
-    rate_limit = SendRateLimit(clock)
-    rate_limit.hold(pair_of(send()), 12)
     clock.advance(12)
-    assert rate_limit.wait_s(pair_of(send())) == 0
+    assert rate_limit.wait_s(pair_of(send("held"))) == 0
 
 
 def test_calls_that_send_nothing_are_never_held() -> None:
