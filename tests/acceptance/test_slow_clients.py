@@ -1,4 +1,4 @@
-"""The front door of a real `linqbot serve`: slow, endless and too many clients.
+"""The front door of a real `linqbot serve`: slow, endless and too many clients, a full disk.
 
 Memory is read from /proc, so these run on Linux.
 """
@@ -74,6 +74,11 @@ class Door:
 
     async def waiting(self) -> int:
         return int((await self._http.get(f"{self.url}/readyz")).json()["waiting"])
+
+    async def ready(self) -> tuple[int, str]:
+        """Return the status of `/readyz`, as for a load balancer, and the reason."""
+        answer = await self._http.get(f"{self.url}/readyz")
+        return answer.status_code, answer.json().get("reason", "")
 
     async def idle(self) -> None:
         """Wait until all accepted deliveries are handled."""
@@ -204,3 +209,37 @@ def _send_chunks(door: Door, size: int) -> int:
         except (BrokenPipeError, ConnectionResetError):
             pass
     return sent
+
+
+async def test_a_full_disk_is_answered_503_until_there_is_room_again(tmp_path: Path) -> None:
+    async with front_door(tmp_path) as door:
+        accepted = [f"before{n}" for n in range(20)]
+        for text in accepted:
+            assert (await door.deliver(text)).status_code == 200
+        _, hard = resource.prlimit(door.pid, resource.RLIMIT_FSIZE)
+        full = (tmp_path / "linqbot.db-wal").stat().st_size
+        resource.prlimit(door.pid, resource.RLIMIT_FSIZE, (full, hard))
+        before, refused = door.memory(), 0
+        for n in range(300):
+            answer = await door.deliver(f"full{n}", chat=str(uuid.uuid4()))
+            assert answer.status_code in {200, 503}
+            if answer.status_code == 200:
+                accepted.append(f"full{n}")  # the file still had free pages
+            else:
+                assert int(answer.headers["retry-after"]) > 0
+                refused += 1
+        assert refused > 200
+        assert (await door.deliver("still full")).status_code == 503
+        status, reason = await door.ready()
+        assert (status, "linqbot.db cannot be read or written" in reason) == (503, True)
+        assert door.memory("VmHWM") - before < 16 * MIB
+        resource.prlimit(door.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        async with asyncio.timeout(PATIENCE_S):
+            # A bot that is not ready gets no deliveries, so it must find out itself that there is room.
+            while (await door.ready())[0] != 200:
+                await asyncio.sleep(0.1)
+        for n in range(20):
+            assert (await door.deliver(f"after{n}")).status_code == 200
+            accepted.append(f"after{n}")
+        await door.idle()
+        assert door.handled() == dict.fromkeys(accepted, 1)
