@@ -194,7 +194,7 @@ async def test_gathered_sends_keep_their_order_through_slow_verdicts(harness: Ha
 # Changes
 
 
-async def test_middleware_may_changesend_of(harness: Harness) -> None:
+async def test_middleware_may_change_a_call(harness: Harness) -> None:
     async def louder(call: Call, run: Run) -> ApiResponse:
         body: Any = call.body
         parts = [{**part, "value": part["value"].upper()} for part in body["message"]["parts"]]
