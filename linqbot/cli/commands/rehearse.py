@@ -13,25 +13,26 @@ import runpy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Final
 
 import click
-from click.core import ParameterSource
 
 from linqbot.cli import logs
-from linqbot.cli.output import file_argument, json_option, printable_json
+from linqbot.cli.kit import BotFile, Json, Opt, Result
 from linqbot.cli.rehearsal import evals as evals_of
 from linqbot.cli.rehearsal.report import print_summary, write_file
 from linqbot.cli.rehearsal.reproducing import write_reproductions
 from linqbot.cli.rehearsal.run import Plan, rehearsed
 from linqbot.errors import ConfigError
 from linqbot.ops.bot_file import BotFileError
-from linqbot.testing.people.checks import RULES, Rule
+from linqbot.testing.people.checks import Rule
 from linqbot.testing.people.kinds import crowd
 from linqbot.testing.people.persona import FAULTS, Chooser, Dialogue, FaultName, Persona, PersonAct, Say
 
 
-def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[FaultName, ...]:
+def _faults(value: str) -> tuple[FaultName, ...]:
     names = [name.strip() for name in value.split(",") if name.strip()]
     if names in (["all"], ["none"]):
         return FAULTS if names == ["all"] else ()
@@ -41,98 +42,70 @@ def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[FaultNam
     return known
 
 
-def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+def _pattern(value: str) -> re.Pattern[str]:
     try:
-        return tuple(re.compile(value, re.IGNORECASE) for value in values)
+        return re.compile(value, re.IGNORECASE)
     except re.error as error:
         raise click.BadParameter(f"{error.pattern!r} is no regular expression: {error}.") from None
 
 
-@click.command("rehearse")
-@file_argument
-@click.option(
-    "--people", "count", default=50, show_default=True, type=click.IntRange(0, 1000), help="Number of built-in people."
-)
-@click.option(
-    "--minutes",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(0, min_open=True),
-    help="Length of the rehearsal.",
-)
-@click.option(
-    "--faults",
-    default="all",
-    show_default=True,
-    callback=_faults,
-    metavar="LIST",
-    help=f"What goes wrong: some of {','.join(FAULTS)}; or all, or none.",
-)
-@click.option("--seed", default=0, show_default=True, type=int, help="The same seed gives the same people and faults.")
-@click.option(
-    "--say", "sayings", multiple=True, metavar="TEXT", help="A text that the bot answers, for people to write."
-)
-@click.option(
-    "--may-ignore",
-    "silences",
-    multiple=True,
-    callback=_patterns,
-    metavar="REGEX",
-    help="Messages that the bot may leave without an answer.",
-)
-@click.option(
-    "--skip",
-    multiple=True,
-    type=click.Choice(RULES),
-    metavar="RULE",
-    help="A rule that does not hold for this bot, such as order.",
-)
-@click.option(
-    "--personas",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A Python file with personas of your own, who talk too.",
-)
-@click.option(
-    "--evals",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A YAML file with cases, which are repeated, judged, and compared with the last run.",
-)
-@click.option(
-    "--patience",
-    "patience_s",
-    default=30.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    help="Seconds that people wait for an answer when the bot has nothing left to do.",
-)
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML to this file.")
-@click.option(
-    "--out",
-    default="rehearsal",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the report, the bot's log, and tests that show findings.",
-)
-@json_option
-@click.pass_context
-def command(
-    ctx: click.Context,
+_TO_READ: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def rehearse(
+    file: BotFile,
+    as_json: Json,
     *,
-    file: str,
-    count: int,
-    minutes: float,
-    faults: tuple[FaultName, ...],
-    seed: int,
-    sayings: tuple[str, ...],
-    silences: tuple[re.Pattern[str], ...],
-    skip: tuple[Rule, ...],
-    personas: Path | None,
-    evals: Path | None,
-    patience_s: float,
-    junit: Path | None,
-    out: Path,
-    as_json: bool,
-) -> None:
+    count: Annotated[
+        int | None,
+        Opt("Number of built-in people. Default: 50, and 0 with --evals.", "--people", type=click.IntRange(0, 1000)),
+    ] = None,
+    minutes: Annotated[float, Opt("Length of the rehearsal.", type=click.FloatRange(0, min_open=True))] = 10.0,
+    faults: Annotated[
+        str | None,
+        Opt(
+            f"What goes wrong: some of {','.join(FAULTS)}; or all, or none. Default: all, and none with --evals.",
+            metavar="LIST",
+        ),
+    ] = None,
+    seed: Annotated[int, Opt("The same seed gives the same people and faults.")] = 0,
+    sayings: Annotated[tuple[str, ...], Opt("A text that the bot answers, for people to write.", "--say", "TEXT")] = (),
+    silences: Annotated[
+        tuple[re.Pattern[str], ...],
+        Opt("Messages that the bot may leave without an answer.", "--may-ignore", "REGEX", _pattern),
+    ] = (),
+    skip: Annotated[
+        tuple[Rule, ...], Opt("A rule that does not hold for this bot, such as order.", metavar="RULE")
+    ] = (),
+    personas: Annotated[
+        Path | None, Opt("A Python file with personas of your own, who talk too.", type=_TO_READ)
+    ] = None,
+    evals: Annotated[
+        Path | None,
+        Opt(
+            "A YAML file with cases, which are repeated, judged, and compared with the last run.",
+            type=_TO_READ,
+        ),
+    ] = None,
+    patience_s: Annotated[
+        float,
+        Opt(
+            "Seconds that people wait for an answer when the bot has nothing left to do.",
+            "--patience",
+            type=click.FloatRange(0),
+        ),
+    ] = 30.0,
+    junit: Annotated[
+        Path | None, Opt("Write JUnit XML to this file.", type=click.Path(dir_okay=False, path_type=Path))
+    ] = None,
+    out: Annotated[
+        Path,
+        Opt(
+            "Folder for the report, the bot's log, and tests that show findings.",
+            type=click.Path(file_okay=False, path_type=Path),
+        ),
+    ] = Path("rehearsal"),
+) -> Result:
     """Let simulated people talk to the bot in FILE while things go wrong.
 
     They are impatient, write in bursts, attack, edit, react, opt out. Everything is on this machine: an emulated Linq, and
@@ -146,16 +119,16 @@ def command(
         raise no_file(path)
     # Connections that a fault breaks are errors of the server, and are meant.
     logs.configure("critical", "json" if as_json else "auto")
-    suite = None
-    if evals is not None:
-        suite = evals_of.load(evals)
-        own = suite.people(lambda: [] if personas is None else load_people(personas))
-        # Cases alone, and undisturbed, unless the author wants more.
-        count = 0 if _is_default(ctx, "count") else count
-        faults = () if _is_default(ctx, "faults") else faults
-    else:
+    if evals is None:
+        suite, usual_count, usual_faults = None, 50, "all"
         own = [] if personas is None else load_people(personas)
-    people = [with_silences(one, silences) for one in [*own, *crowd(count, seed=seed, faults=faults, sayings=sayings)]]
+    else:  # cases alone, and undisturbed, unless the author wants more
+        suite, usual_count, usual_faults = evals_of.load(evals), 0, "none"
+        own = suite.people(lambda: [] if personas is None else load_people(personas))
+    count = usual_count if count is None else count
+    injected = _faults(usual_faults if faults is None else faults)
+    crowded = crowd(count, seed=seed, faults=injected, sayings=sayings)
+    people = [with_silences(one, silences) for one in [*own, *crowded]]
     if not people:
         raise ConfigError("There is nobody to talk to the bot. Give --people, or --personas.")
     if twice := [name for name, times in Counter(one.name for one in people).items() if times > 1]:
@@ -163,7 +136,7 @@ def command(
             f"Two people are named {twice[0]!r}, and reports tell them apart by name. Rename one of them."
         )
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(file, minutes * 60, faults, seed, patience_s, skip, out, shows_progress=not as_json, suite=suite)
+    plan = Plan(file, minutes * 60, injected, seed, patience_s, skip, out, shows_progress=not as_json, suite=suite)
     report, visits = rehearsed(plan, people)
     if report.violations and not report.was_interrupted and suite is None:  # a model would be asked again
         tests = write_reproductions(report.violations, visits, file, out, shows_progress=plan.shows_progress)
@@ -172,15 +145,7 @@ def command(
     write_file(out / "report.json", (json.dumps(shown, ensure_ascii=False, indent=1) + "\n").encode())
     if junit is not None:
         write_file(junit, report.junit())
-    if as_json:
-        click.echo(printable_json(shown, indent=1))
-    else:
-        print_summary(report, out)
-    ctx.exit(0 if report.is_good else 1)
-
-
-def _is_default(ctx: click.Context, name: str) -> bool:
-    return ctx.get_parameter_source(name) is ParameterSource.DEFAULT
+    return Result(shown, partial(print_summary, report, out), exit_code=int(not report.is_good))
 
 
 def load_people(file: Path) -> list[Persona]:
