@@ -32,6 +32,16 @@ def test_a_bot_that_has_moved_is_checked_at_both_addresses(practice: Practice, c
     assert gone in the(findings, "LQB6060").what
     assert f"{first} to {gone}" in the(findings, "LQB6037").what
     assert any(each.check == "delivery" and each.status == "ok" and practice.url in each.what for each in findings)
+    shown = practice.run("check", "bot.py").output
+    for words in (
+        f"FAIL delivery {gone}",
+        f"ok delivery {practice.url}",
+        "[LQB6060] → ",
+        "If the bot has moved, delete the subscription to the old address: linqbot connect remove ID",
+        "1 to fix, 1 to look at.",
+    ):
+        assert words in " ".join(shown.split())
+    assert all(len(line) <= 110 for line in shown.splitlines())
     assert practice.run("connect", "remove", first, "--yes").exit_code == 0
     assert problems(practice.doctor()) == []
 
