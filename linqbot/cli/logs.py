@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from pydantic_core import to_json
 
@@ -38,6 +38,9 @@ from structlog.typing import EventDict, ExcInfo, WrappedLogger  # noqa: E402
 
 if sys.modules["rich"] is None:
     del sys.modules["rich"]
+
+if TYPE_CHECKING:
+    from linqbot.settings import Settings
 
 
 def configure(
@@ -101,6 +104,18 @@ def configure(
     # linqbot prints the reason itself; uvicorn's "Application startup failed" adds nothing to it.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "startup failed" not in record.getMessage())
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
+
+
+def configure_server(settings: Settings, *, as_json: bool, without: Collection[str] = ()) -> None:
+    """Configure the log of a process that serves a bot until its end; see `configure`."""
+    configure(
+        settings.log_level,
+        "json" if as_json else settings.log_format,
+        without=without,
+        for_good=True,
+        log_tracebacks=settings.log_tracebacks,
+        full_tracebacks=settings.full_tracebacks,
+    )
 
 
 def _log_lost(lines: int) -> None:

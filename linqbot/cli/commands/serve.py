@@ -60,14 +60,7 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
     Webhooks arrive at /webhooks/linq. The health checks are /livez and /readyz.
     """
     settings = from_env(host=host, port=port, role=role)
-    style = "json" if as_json else settings.log_format
-    logs.configure(
-        settings.log_level,
-        style,
-        for_good=True,
-        log_tracebacks=settings.log_tracebacks,
-        full_tracebacks=settings.full_tracebacks,
-    )
+    logs.configure_server(settings, as_json=as_json)
 
     def say_waiting(busy: int) -> None:
         # For the person who has pressed Ctrl-C. A service manager knows that it waits.

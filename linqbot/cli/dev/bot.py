@@ -91,15 +91,7 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
     settings = from_env().without_telling()
     lines = TurnLines(has_page=bool(emulator), full_tracebacks=settings.full_tracebacks)
     end_with_parent()
-    style = "json" if as_json else settings.log_format
-    logs.configure(
-        settings.log_level,
-        style,
-        without=logs.LINES_OF_DEV,
-        for_good=True,
-        log_tracebacks=settings.log_tracebacks,
-        full_tracebacks=settings.full_tracebacks,
-    )
+    logs.configure_server(settings, as_json=as_json, without=logs.LINES_OF_DEV)
     # With a real account there is no page that moves the clock or looks into the storage.
     clock = MovableClock() if emulator else None
     inside = [] if clock is None else [Inside(clock, emulator, settings.api_key or "")]

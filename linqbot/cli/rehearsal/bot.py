@@ -95,13 +95,7 @@ def main(arguments: Sequence[str]) -> None:
     end_with_parent()
     try:
         settings = from_env().without_telling()
-        logs.configure(
-            settings.log_level,
-            "json",
-            for_good=True,
-            log_tracebacks=settings.log_tracebacks,
-            full_tracebacks=settings.full_tracebacks,
-        )
+        logs.configure_server(settings, as_json=True)
         app = settings.create_app(load_bot(arguments[0]), built_in=[RehearsalRoutes(settings.api_key or "")])
         log_uncaught(with_tracebacks=settings.log_tracebacks)
         given = arguments[2]
