@@ -222,17 +222,18 @@ class Settings(BaseModel):
         """
         return self.webhook_secrets + tuple(each.secret for each in self.secret_file.read())
 
-    def check_reads(self) -> None:
-        """Check that Linq can be asked, for the option `--reads`.
+    def required_key(self, so: str = "", to_do: str = "Set it to the API token from your Linq dashboard.") -> str:
+        """Return the API key.
 
+        Args:
+            so: What is not possible without it, such as ", so Linq cannot be asked".
+            to_do: A sentence for those who do not have it in a file `.env`.
         Raises:
-            ConfigError: there is no API key.
+            KeyMissing: it is not set.
         """
         if not self.api_key:
-            raise KeyMissing(
-                "LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. "
-                + how_to_set_key("Set it, or leave out --reads.")
-            )
+            raise KeyMissing(f"LINQ_API_V3_API_KEY is not set{so}. {how_to_set_key(to_do)}")
+        return self.api_key
 
     @asynccontextmanager
     async def linq(self) -> AsyncIterator[Client | None]:
@@ -267,21 +268,16 @@ class Settings(BaseModel):
         from linqbot.client.client import Client
         from linqbot.server.app import create_app
 
-        if not self.api_key:
-            raise KeyMissing(
-                "LINQ_API_V3_API_KEY is not set, so the bot could not send anything. "
-                + how_to_set_key(
-                    "Set it to the API token from your Linq dashboard, or try the bot without an account: linqbot dev"
-                )
-            )
+        api_key = self.required_key(
+            ", so the bot could not send anything",
+            "Set it to the API token from your Linq dashboard, or try the bot without an account: linqbot dev",
+        )
         plugins = self.load_plugins(bot.plugins, built_in=built_in)
         return create_app(
             bot,
             # The client waits only briefly. For a longer wait the worker defers the turn, which frees its place for
             # another chat.
-            client=Client(
-                self.api_key, base_url=self.base_url, max_wait_s=2.0, clock=clock, api_key_file=self.api_key_file
-            ),
+            client=Client(api_key, base_url=self.base_url, max_wait_s=2.0, clock=clock, api_key_file=self.api_key_file),
             storage=self.open_storage(plugins, clock=clock),
             secrets=self.webhook_secrets,
             secret_file=self.webhook_secret_file,
@@ -383,7 +379,7 @@ def variable(name: str) -> str:
     return LINQS_OWN.get(name, PREFIX + name.upper())
 
 
-def how_to_set_key(usually: str = "Set it to the API token from your Linq dashboard.") -> str:
+def how_to_set_key(usually: str) -> str:
     """Return what to do if LINQ_API_V3_API_KEY is not set: read the file `.env`, if that has the token; or else `usually`."""
     try:
         lines = Path(".env").read_text(errors="replace").splitlines()

@@ -18,13 +18,12 @@ from linqbot.cli.kit import Arg, BotFile, Confirm, Opt, Result
 from linqbot.cli.output import iso_time
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
-from linqbot.errors import KeyMissing
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops import subscriptions
 from linqbot.ops.rotation import OVERLAP_S, Rotation
 from linqbot.ops.subscriptions import Handled
 from linqbot.server.secret_file import SecretFile
-from linqbot.settings import Settings, from_env, how_to_set_key
+from linqbot.settings import Settings, from_env
 
 _DONE: Final = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}
 _WOULD_BE_DONE: Final = {"created": "Would create", "changed": "Would change", "unchanged": "Nothing to change in"}
@@ -186,15 +185,13 @@ async def remove(subscription_id: Annotated[str, Arg("ID")], confirm: Confirm) -
 
 def account() -> Settings:
     settings = from_env()
-    if not settings.api_key:
-        raise KeyMissing(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
+    settings.required_key()
     return settings
 
 
 @asynccontextmanager
 async def linq(settings: Settings) -> AsyncIterator[Client]:
-    assert settings.api_key
-    async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
+    async with Client(settings.required_key(), base_url=settings.base_url, timeout_s=20.0) as client:
         yield client
 
 

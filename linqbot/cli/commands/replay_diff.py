@@ -55,7 +55,7 @@ def compare(
     settings = from_env(storage=storage)
     logs.configure(settings.log_level, settings.log_format, without=logs.LINES_OF_DRY_RUNS)
     if comparison.reads:
-        settings.check_reads()
+        settings.required_key(", so Linq cannot be asked", "Set it, or leave out --reads.")
     for file in filter(None, (comparison.new, comparison.present)):
         path = file.partition(":")[0]
         if path.endswith(".py") and not Path(path).is_file():

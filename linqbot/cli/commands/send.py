@@ -9,9 +9,8 @@ import click
 
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.client.client import Client
-from linqbot.errors import KeyMissing
 from linqbot.linq.types.message import Effect, MessageContent, TextPart
-from linqbot.settings import from_env, how_to_set_key
+from linqbot.settings import from_env
 
 
 async def send(
@@ -23,13 +22,12 @@ async def send(
 ) -> Result:
     """Send a message to the handles TO: phone numbers in E.164, or e-mail addresses. Several handles are a group."""
     settings = from_env()
-    if not settings.api_key:
-        raise KeyMissing(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
+    api_key = settings.required_key()
     content = sys.stdin.read().rstrip("\n") if text is None else text
     if not content:
         raise click.UsageError("The message has no text. Give --text, or pipe the text in.")
     message = MessageContent(parts=(TextPart(value=content),), effect=Effect.named(effect) if effect else None)
-    chat_id, message_id = await _send(settings.api_key, settings.base_url, to, from_, message)
+    chat_id, message_id = await _send(api_key, settings.base_url, to, from_, message)
     return Result({"chat_id": chat_id, "message_id": message_id}, f"Sent {message_id} in chat {chat_id}")
 
 

@@ -26,7 +26,7 @@ from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.doctor.probe import probe
 from linqbot.ops.subscriptions import Handled, Wanted, address, events_for, is_pending, sync
 from linqbot.server.secret_file import SecretFile
-from linqbot.settings import Settings, how_to_set_key
+from linqbot.settings import Settings
 
 FOLDER: Final = Path(".linqbot")
 SECRET_FILE: Final = FOLDER / "dev-webhook-secret"
@@ -35,13 +35,12 @@ STORAGE: Final = f"sqlite:///{FOLDER / 'dev.db'}"
 
 
 def environ(settings: Settings) -> dict[str, str]:
-    if not settings.api_key:
-        raise ConfigError(
-            "LINQ_API_V3_API_KEY is not set, and --line and --public-url are for a real account. "
-            + how_to_set_key("Set it to the API token from your Linq dashboard, or run linqbot dev without the option.")
-        )
+    api_key = settings.required_key(
+        ", and --line and --public-url are for a real account",
+        "Set it to the API token from your Linq dashboard, or run linqbot dev without the option.",
+    )
     return {
-        "LINQ_API_V3_API_KEY": settings.api_key,
+        "LINQ_API_V3_API_KEY": api_key,
         "LINQ_API_V3_BASE_URL": settings.base_url,
         "LINQBOT_DRAIN_S": "5",
     }
