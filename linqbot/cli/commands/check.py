@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, redirect_stdout
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final
 
 import click
 
@@ -39,23 +39,7 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 WITHIN_S: Final = 45.0
 """Seconds that a check may take: each waits for a few responses, of at most 10 s each."""
 
-_Name: TypeAlias = Literal[
-    "versions",
-    "token",
-    "line",
-    "subscription",
-    "secret",
-    "clock",
-    "storage",
-    "refused",
-    "delivery",
-    "proxies",
-    "words",
-    "tell",
-    "rows",
-    "plugins",
-]
-_CHECKS: Final[dict[_Name, Callable[[DoctorContext], Coroutine[Any, Any, Sequence[Finding]]]]] = {
+_CHECKS: Final[dict[str, Callable[[DoctorContext], Coroutine[Any, Any, Sequence[Finding]]]]] = {
     "versions": machine.versions,
     "token": account.token,
     "line": account.lines,
@@ -89,11 +73,12 @@ def check(
         ),
     ] = None,
     only: Annotated[
-        tuple[_Name, ...],
+        tuple[str, ...],
         Opt(
             "Make only this check; repeatable. Two are made only when they are named: rows reads the whole storage and "
             "prints its digest, plugins lists what each plugin adds.",
             metavar="CHECK",
+            type=click.Choice([*_CHECKS, "rows", "plugins"]),
         ),
     ] = (),
 ) -> Result:
@@ -126,7 +111,7 @@ def _check(
     file: str | None,
     settings: Settings,
     url: str | None,
-    names: Sequence[_Name],
+    names: Sequence[str],
     report: Callable[[Finding], None],
 ) -> None:
     # Before there is an event loop: a bot's file may run one of its own while it is imported.
@@ -205,7 +190,7 @@ def _handled(file: str | None, settings: Settings, report: Callable[[Finding], N
 
 
 async def _examine(
-    names: Sequence[_Name],
+    names: Sequence[str],
     settings: Settings,
     report: Callable[[Finding], None],
     *,
