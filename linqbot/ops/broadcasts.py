@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from linqbot.errors import StorageError
@@ -40,21 +40,13 @@ async def people(storage: Storage, name: str, outcome: RecipientOutcome) -> Asyn
         after = page[-1].n
 
 
-async def wait_for_end(
-    storage: Storage, name: str, *, pause: Callable[[], Awaitable[object]], note: Callable[[Broadcast], object]
-) -> None:
-    """Wait until each person of a broadcast has an outcome.
-
-    Args:
-        pause: Called between two looks at the storage.
-        note: Called with the broadcast at each look.
-    """
+async def until_end(storage: Storage, name: str) -> AsyncIterator[Broadcast]:
+    """Yield a broadcast as it is now, again and again, until each person has an outcome."""
     while True:
         broadcast = await find(storage, name)
-        note(broadcast)
+        yield broadcast
         if not broadcast.pending:
             return
-        await pause()
 
 
 async def carry_out(storage: Storage, name: str, order: Order, by: By) -> Broadcast:

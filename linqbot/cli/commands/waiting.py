@@ -337,14 +337,12 @@ async def broadcast(
 async def _watch(storage: Storage, name: str) -> None:
     seen = 0
     with progress_bar((await broadcasts.find(storage, name)).people, name) as advance:
-
-        def note(broadcast: Broadcast) -> None:
-            nonlocal seen
+        async for broadcast in broadcasts.until_end(storage, name):
             reached = broadcast.people - broadcast.pending
             advance(reached - seen)
             seen = reached
-
-        await broadcasts.wait_for_end(storage, name, pause=lambda: asyncio.sleep(_LOOK_EVERY_S), note=note)
+            if broadcast.pending:
+                await asyncio.sleep(_LOOK_EVERY_S)
 
 
 def _broadcast(broadcast: Broadcast) -> _Row:

@@ -14,7 +14,7 @@ from patience import PATIENCE_S
 
 from linqbot.cli.main import main
 from linqbot.clock import MovableClock
-from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
+from linqbot.linq.types.proactive import RecipientOutcome
 from linqbot.ops import broadcasts
 from linqbot.storage.acts import By
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
@@ -157,11 +157,14 @@ def test_watching_a_broadcast_that_has_ended_returns_at_once(path: Path) -> None
 
 @pytest.mark.anyio
 async def test_watching_notes_each_look_until_each_person_has_an_outcome() -> None:
-    clock, seen = MovableClock(NOON, frozen=True), list[Broadcast]()
+    clock, seen = MovableClock(NOON, frozen=True), list[int]()
     storage = MemoryStorage(clock=clock)
     await storage.start_broadcast(new("july"), PEOPLE[:3])
-    await broadcasts.wait_for_end(storage, "july", pause=lambda: send(storage, clock, "sent"), note=seen.append)
-    assert [each.sent for each in seen] == [0, 1, 2, 3]
+    async for broadcast in broadcasts.until_end(storage, "july"):
+        seen.append(broadcast.sent)
+        if broadcast.pending:
+            await send(storage, clock, "sent")
+    assert seen == [0, 1, 2, 3]
 
 
 @pytest.mark.anyio
