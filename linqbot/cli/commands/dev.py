@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -30,6 +29,7 @@ import watchfiles
 import linqbot
 from linqbot.cli import logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
+from linqbot.cli.dev.processes import bots_socket
 from linqbot.cli.dev.runner import DevRunner
 from linqbot.cli.output import bot_files, find_bot, json_option, print_started, printable_json, require_bot
 from linqbot.cli.storage_option import FILE, folder_prefix
@@ -164,7 +164,7 @@ def command(
     if line is not None:
         _on_line(file, line, path.resolve().parent, reload=reload, as_json=as_json)
         return
-    with uvicorn_server.listen(host, port) as page, _bots_socket() as (bot_port, bound):
+    with uvicorn_server.listen(host, port) as page, bots_socket() as (bot_port, bound):
         open_at = exposed(page, host, names)
         warn(open_at, "the phone page and the control API", as_json=as_json)
         with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
@@ -188,19 +188,6 @@ def command(
             )
 
 
-@contextmanager
-def _bots_socket() -> Iterator[tuple[int, socket.socket | None]]:
-    """Yield a free port and the socket that listens on it for the bot; on Windows, which passes none on, only the port."""
-    with uvicorn_server.listen("127.0.0.1", 0) as bound:
-        bound.listen()
-        port = bound.getsockname()[1]
-        if os.name == "posix":
-            yield port, bound
-        else:
-            bound.close()
-            yield port, None
-
-
 def _behind_tunnel(file: str, url: str, port: int | None, watched: Path, *, reload: bool, as_json: bool) -> None:
     # Imported here: a bot on the emulator does not need it.
     from linqbot.cli.dev import public
@@ -220,7 +207,7 @@ def _on_line(file: str, line: str, watched: Path, *, reload: bool, as_json: bool
     from linqbot.settings import from_env
 
     settings = from_env()
-    with _bots_socket() as (port, bound), tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
+    with bots_socket() as (port, bound), tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
         bot = BotProcess(file, "", port, Path(folder), as_json=as_json, bound=bound, instead=public.environ(settings))
         asyncio.run(public.run(bot, settings, partial(relay.Relay, bot=bot, line=line), watched, reload=reload))
 

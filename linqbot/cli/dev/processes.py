@@ -24,6 +24,8 @@ from typing import Final, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
+from linqbot.server import uvicorn_server
+
 LOOK_EVERY_S: Final = 0.1
 
 
@@ -100,6 +102,19 @@ def guarded(respond: _Respond, key: str) -> _Respond:
         return await respond(request) if secrets.compare_digest(given, wanted) else Response(status_code=401)
 
     return checked
+
+
+@contextmanager
+def bots_socket() -> Iterator[tuple[int, socket.socket | None]]:
+    """Yield a free port and the socket that listens on it for the bot; on Windows, which passes none on, only the port."""
+    with uvicorn_server.listen("127.0.0.1", 0) as bound:
+        bound.listen()
+        port = bound.getsockname()[1]
+        if os.name == "posix":
+            yield port, bound
+        else:
+            bound.close()
+            yield port, None
 
 
 def hang_up(bound: socket.socket) -> None:

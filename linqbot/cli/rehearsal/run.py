@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from linqbot.cli.dev.processes import bots_socket
 from linqbot.cli.rehearsal.evals import AT_ONCE, Run, Suite
 from linqbot.cli.rehearsal.report import (
     PersonResult,
@@ -56,19 +57,11 @@ class Plan:
 def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[Visit]]:
     with (
         uvicorn_server.listen("127.0.0.1", 0) as linq,
-        uvicorn_server.listen("127.0.0.1", 0) as bound,
+        bots_socket() as (port, bound),
         tempfile.TemporaryDirectory(prefix="linqbot-rehearsal-") as folder,
     ):
-        port = bound.getsockname()[1]
-        passes_socket = os.name == "posix"  # Windows passes no file descriptors on.
-        if passes_socket:
-            bound.listen()
-        else:
-            bound.close()
         emulator = Emulator(public_url=uvicorn_server.address(linq))
-        bot = ServedBot(
-            plan.bot, emulator.public_url, port, Path(folder), plan.out, bound=bound if passes_socket else None
-        )
+        bot = ServedBot(plan.bot, emulator.public_url, port, Path(folder), plan.out, bound=bound)
         emulator.api_key = bot.process.api_key
         stage = LiveStage(plan, emulator, bot)
 
