@@ -52,19 +52,6 @@ def fail(error: BaseException) -> None:
     raise error
 
 
-def test_an_error_that_ends_a_thread_is_logged_with_its_class_and_place(capfd: pytest.CaptureFixture[str]) -> None:
-    log_uncaught()
-    (line,) = in_a_thread(lambda: fail(ValueError("words of a person")))
-    assert line == {
-        "event": "thread.failed",
-        "log_level": "error",
-        "error": "ValueError",
-        "at": f"test_uncaught.py:{fail.__code__.co_firstlineno + 1}",
-        "exc_info": None,
-    }
-    assert capfd.readouterr().err == ""
-
-
 def test_a_thread_can_end_itself_by_system_exit_in_silence() -> None:
     log_uncaught()
     assert in_a_thread(sys.exit) == []
