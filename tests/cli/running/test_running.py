@@ -99,6 +99,7 @@ def test_emulator_and_serve_run_as_separate_processes_and_stop_cleanly(
     second = command("serve", "bot.py", "--port", "0", **environ)
     assert second.end() != 0
     assert "linqbot.db" in second.said()
+    assert "linqbot serves" not in second.said(), "it has an address only when its storage is open"
     assert "Traceback" not in second.said()
 
     assert bot.stop() == 0

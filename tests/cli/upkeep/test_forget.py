@@ -78,23 +78,15 @@ def test_all_that_is_kept_of_a_person_is_shown_before_it_is_erased(folder: Path)
     assert "Nothing is kept" in CliRunner().invoke(main, ["person", "show", PERSON]).output
 
 
-def test_a_chat_whose_messages_are_gone_can_be_named(folder: Path) -> None:
-    stored(chat="known-to-the-operator")
-    asyncio.run(_purge())
-    assert json.loads(forget(PERSON, "--yes", "--json").output)["rows"] == {}
-    named = forget(PERSON, "--yes", "--json", "--chat", "known-to-the-operator")
-    assert json.loads(named.output)["rows"] == {"state": 1}
-
-
-async def _purge() -> None:
-    async with SQLiteStorage("linqbot.db", serving=False) as storage:
-        await storage.purge(before=4e9)
-
-
 def test_linq_is_asked_for_the_persons_chats(folder: Path, emulator: str) -> None:
     chat = text(emulator, "hi")
     stored(chat=chat)
-    asyncio.run(_purge())
+
+    async def purge() -> None:
+        async with SQLiteStorage("linqbot.db", serving=False) as storage:
+            await storage.purge(before=4e9)
+
+    asyncio.run(purge())
     environ = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner"}
     assert json.loads(forget(PERSON, "--yes", "--json", "--no-ask-linq", env=environ).output)["rows"] == {}
     assert json.loads(forget(PERSON, "--yes", "--json", env=environ).output)["rows"] == {"state": 1}

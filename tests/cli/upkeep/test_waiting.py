@@ -14,19 +14,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from fakes import CHAT, delivery, text_body
-from patience import PATIENCE_S
 
 from linqbot.cli.main import main
 from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
+from linqbot.features.later import timer
 from linqbot.linq.events.delivery import Delivery
 from linqbot.ops.why import without_messages
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
-from linqbot.storage.upkeep import Selection
 
 NOON = 1_793_900_000.0
 WORDS = "meet me at nine"
@@ -280,6 +279,28 @@ def _empty() -> str:
     return shown("list")
 
 
+def test_a_timer_is_listed_with_its_person_or_else_with_its_lane_and_without_its_text() -> None:
+    async def schedule() -> None:
+        call = prepare("chats.messages.send", path={"chat_id": "x"}, body={"text": WORDS})
+        origin = b'{"handles": ["+14155550142"]}'
+        async with serving() as storage:
+            await storage.schedule(timer("said", "x", [call], NOON, 60.0, origin=origin))
+            await storage.schedule(timer("plain", "x", [call], NOON + 1, 60.0))
+            await storage.schedule(Timer("t", NOON + 2, "c:y", "outage", b'{"chat_id": "y", "origin": null}', 60.0))
+
+    asyncio.run(schedule())
+    head, *rows = (line.split() for line in shown("list", "--scheduled").splitlines())
+    assert head == ["due", "kind", "for", "calls", "id"]
+    assert [row[1:4] for row in rows[:2]] == [
+        ["send", "+14155550142", "chats.messages.send"],
+        ["send", "c:x", "chats.messages.send"],
+    ]
+    assert rows[2][1:3] == ["outage", "c:y"]
+    said, *_ = data("list", "--scheduled")
+    assert (said["people"], said["lane"], said["grace_s"]) == (["+14155550142"], "c:x", 60.0)
+    assert WORDS not in shown("list", "--scheduled", "--json")
+
+
 def test_scheduled_sends_are_shown_without_their_texts_and_cancelled_and_a_timer_of_linqbot_is_not() -> None:
     async def schedule() -> None:
         async with serving() as storage:
@@ -303,14 +324,6 @@ def test_purge_deletes_dead_letters_after_confirmation() -> None:
     assert data("storage", "purge", "--before", "2020-01-01", "--yes") == {"purged": 0}
     assert "2 deliveries deleted." in shown("storage", "purge", "--before", "2090-01-01", input="y\n")
     assert data("list", "--dead") == []
-
-
-def test_backup_copies_the_storage(folder: Path) -> None:
-    stored((said(), None))
-    assert data("storage", "backup", "copy.db")["backup"] == "copy.db"
-    assert (folder / "copy.db").stat().st_mode & 0o777 == 0o600
-    assert len(data("list", "--deliveries", "--storage", "sqlite:///copy.db")) == 1
-    assert "overwrites nothing" in shown("storage", "backup", "copy.db", code=2)
 
 
 def test_a_replay_of_a_dead_letter_shows_what_the_bot_would_do_now_and_sends_nothing() -> None:
@@ -343,23 +356,6 @@ def test_replay_names_the_missing_argument() -> None:
     assert "is no time" in shown("replay", "bot.py", "--since", "yesterday", code=2)
 
 
-def test_a_command_works_next_to_a_running_server() -> None:
-    async def work() -> None:
-        dead = said()
-        async with serving(keep_days=9) as server:
-            await server.put(dead)
-            (lease,) = await server.take(1, lease_s=60)
-            await server.finish(lease, Commit(DeadLetter("Boom")))
-            await server.changed()
-            assert await asyncio.to_thread(data, "retry", dead.id) == {"retried": 1}
-            await asyncio.wait_for(server.changed(), PATIENCE_S)
-            (lease,) = await server.take(1, lease_s=60)
-            assert lease.delivery.id == dead.id
-            assert await server.replayable(Selection()) == []
-
-    asyncio.run(work())
-
-
 def test_a_missing_storage_is_an_error_of_one_sentence(folder: Path) -> None:
     for url, says in [
         ("memory://", "ends with its process"),
@@ -369,16 +365,6 @@ def test_a_missing_storage_is_an_error_of_one_sentence(folder: Path) -> None:
         for arguments in (["list"], ["storage", "backup", "copy.db"]):
             assert says in shown(*arguments, "--storage", url, code=2)
         assert not (folder / "missing.db").exists()
-
-
-def test_a_traceback_keeps_its_frames_and_types() -> None:
-    kept = without_messages(TRACEBACK)
-    assert WORDS not in kept
-    assert kept.splitlines()[-3:] == [
-        '  File "bot.py", line 9, in greet',
-        "    raise shop.NoOrder from error",
-        "shop.NoOrder",
-    ]
 
 
 def thrown(error: Exception) -> Exception:

@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from cli.practice import Practice, serve, text_the_bot
+from cli.practice import Practice, serve
 from click.testing import CliRunner, Result
 from emulator_control import text
 from fakes import delivery, text_body
 
 from linqbot.cli.main import main
-from linqbot.client.call import prepare
-from linqbot.features.later import timer
 from linqbot.ops.served_code import old_code
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.timers import Timer
-
-NOON = 1_793_900_000.0
-WORDS = "meet me at nine"
-
-LATER = """
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot()
 
 
-@bot.on_message
-async def later(message: MessageReceived, ctx: Context) -> None:
-    await ctx.send_later("meet me at nine", after_s=3600)
-"""
 FAILS = """
 import words
 from linqbot import Bot, Context, MessageReceived
@@ -56,38 +37,6 @@ def waiting(*arguments: str, **environ: str) -> Result:
     result = CliRunner().invoke(main, ["waiting", *arguments], env=environ)
     assert result.exit_code == 0, result.output
     return result
-
-
-def test_scheduled_names_the_person_and_the_kind_and_not_the_text(
-    practice: Practice, command: Callable[..., Any]
-) -> None:
-    (practice.folder / "bot.py").write_text(LATER)
-    practice.sync()
-    bot = serve(practice, command)
-    text_the_bot(practice)
-    bot.until(lambda: json.loads(waiting("list", "--scheduled", "--json").stdout))
-    head, row = waiting("list", "--scheduled").output.splitlines()
-    assert head.split() == ["due", "kind", "for", "calls", "id"]
-    assert row.split()[1:4] == ["send", "+14155550142", "chats.messages.send"]
-    (data,) = json.loads(waiting("list", "--scheduled", "--json").stdout)
-    assert data["people"] == ["+14155550142"]
-    assert data["lane"].startswith("c:")
-    assert data["grace_s"] > 0
-    assert WORDS not in row + json.dumps(data)
-
-
-def test_a_timer_without_people_is_listed_with_its_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-    async def schedule() -> None:
-        call = prepare("chats.messages.send", path={"chat_id": "x"}, body={"text": WORDS})
-        async with SQLiteStorage("linqbot.db") as storage:
-            await storage.schedule(timer("plain", "x", [call], NOON, 60.0))
-            await storage.schedule(Timer("t", NOON, "c:y", "outage", b'{"chat_id": "y", "origin": null}', 60.0))
-
-    asyncio.run(schedule())
-    rows = [line.split() for line in waiting("list", "--scheduled").output.splitlines()[1:]]
-    assert sorted(row[1:3] for row in rows) == [["outage", "c:y"], ["send", "c:x"]]
 
 
 @pytest.mark.slow
@@ -155,23 +104,3 @@ def test_dev_finds_the_storage_of_the_linqbot_dev_that_runs_in_this_folder(
     assert empty.stderr == "linqbot dev, which runs in this folder, has its own storage: add --dev.\n"
     assert dev.stop() == 0
     assert waiting("list", "--dead").stderr == ""
-
-
-@pytest.mark.slow
-def test_serve_prints_its_address_only_when_the_storage_is_open(
-    practice: Practice, command: Callable[..., Any]
-) -> None:
-    practice.sync()
-    with closing(sqlite3.connect("linqbot.db")) as db:
-        db.executescript(f"PRAGMA application_id = {0x6C696E71}; PRAGMA user_version = 99; CREATE TABLE meta (key)")
-    plain = {name: value for name, value in practice.environ.items() if value}
-    refused = command("serve", "bot.py", **plain)
-    assert refused.end() == 1
-    assert "linqbot serves" not in refused.said()
-    (practice.folder / "linqbot.db").unlink()
-    bot = serve(practice, command)
-    bot.until(lambda: f"linqbot serves bot.py on {practice.url}" in bot.said())
-    second = command("serve", "bot.py", "--json", **plain | {"LINQBOT_PORT": "0"})
-    assert second.end() == 2
-    assert "webhook" not in re.sub(r'"event": "[^"]+"', "", second.said())
-    assert httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200
