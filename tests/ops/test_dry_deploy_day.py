@@ -20,7 +20,6 @@ from linqbot.linq.events.message import MessageReceived, ReactionAdded
 
 pytestmark = pytest.mark.anyio
 
-BOB = "+14155550143"
 PEOPLE = ["+14155552001", "+14155552002"]
 
 
