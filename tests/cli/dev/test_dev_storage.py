@@ -1,4 +1,4 @@
-"""The storage of `linqbot dev`, as commands with --dev find it in the folder for temporary files."""
+"""The storage of `linqbot dev`: found by commands with --dev in the folder for temporary files, and shown on the page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from linqbot.cli.dev.inside import MOST, everything
 from linqbot.cli.storage_option import FILE, find_storage, folder_prefix
+from linqbot.features.later import KIND as SEND
+from linqbot.features.schedules import REPEAT, SCHEDULE
+from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.storage.timers import Timer
 
 
 @pytest.fixture
@@ -47,3 +52,24 @@ def test_a_link_that_another_user_made_to_a_file_of_this_user_is_not_followed(te
     (folder / FILE).symlink_to(Path("production.db").resolve())
     os.chown(folder, 65534, 65534)
     assert find_storage() is None
+
+
+CALL = (
+    b'{"calls": [{"name": "chats.messages.send", "body": {"message": {"parts": [{"type": "text", "value": "hi"}]}}}]}'
+)
+
+
+@pytest.mark.anyio
+async def test_scheduled_are_the_authors_sends_and_schedules_and_not_timers_of_linqbots_own() -> None:
+    storage = MemoryStorage()
+    for n in range(MOST):
+        await storage.schedule(Timer(f"timeout{n}", 10.0 + n, "c:chat", "ask", b"{}", 0.0))
+    await storage.schedule(Timer("soon", 500.0, "c:chat", SEND, CALL, 0.0))
+    await storage.schedule(Timer("daily", 600.0, "c:chat", REPEAT, CALL, 0.0))
+    await storage.schedule(Timer("standup", 700.0, "s:standup", SCHEDULE, b"{}", 0.0))
+    shown = (await everything(storage, None, [], []))["scheduled"]
+    assert [(each["id"], each["text"]) for each in shown] == [
+        ("soon", "hi"),
+        ("daily", "hi"),
+        ("standup", "@bot.every: standup"),
+    ]

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asking_talk import Talk
 from click.testing import CliRunner, Result
-from fakes import CHAT, delivery, text_body
+from fakes import CHAT, PERSON, delivery, text_body
+from simulated_crash import begun
 
+from linqbot.bot.context import Context
 from linqbot.cli.main import main
 from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.features.later import timer
 from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.message import MessageReceived
 from linqbot.ops.why import without_messages
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import JournalEntry, Receipt
@@ -384,3 +388,59 @@ def test_an_exception_group_keeps_its_frames_and_types() -> None:
     assert WORDS not in kept
     assert "raise error" in kept
     assert {"ValueError", "KeyError", "LookupError", "ExceptionGroup"} <= set(kept.splitlines())
+
+
+# Questions that wait for something else than words
+
+
+def talked(folder: Path, talk_to: Callable[[Talk], Awaitable[object]]) -> Any:
+    """Let people talk to a bot, whose storage is this folder's."""
+
+    async def work() -> Any:
+        async with begun(Talk, folder) as talk:
+            return await talk_to(talk)
+
+    return asyncio.run(work())
+
+
+async def ask(message: MessageReceived, ctx: Context) -> None:
+    if message.text == "tea":
+        await ctx.pay(500, "Tea")
+    await ctx.ask("Your name?")
+
+
+def test_a_payment_is_listed_and_cancelled_and_takes_no_text(folder: Path) -> None:
+    async def order(talk: Talk) -> None:
+        talk.deploy(ask)
+        await talk.say("tea")
+
+    talked(folder, order)
+    stored = ("--storage", "sqlite:///bot.db")
+    (row,) = data("list", "--questions", *stored)
+    assert (row["person"], row["waits_for"], row["question"]) == (PERSON, "payment", "Tea: $5.00")
+    assert "waits for payment, which no text can stand for" in shown("answer", row["id"], "yes", *stored, code=1)
+    shown("cancel", row["id"], *stored)
+
+
+def test_the_questions_of_a_chat_are_cancelled_together(folder: Path) -> None:
+    async def begin(talk: Talk) -> None:
+        talk.deploy(ask, groups="all")
+        await talk.say("tea")
+        for person in (PERSON, "+15550001111"):
+            await talk.say("hi", sender=person, is_group=True)
+
+    async def go_on(talk: Talk) -> list[str]:
+        talk.deploy(ask, groups="all")
+        await talk.run()
+        return talk.open_questions()
+
+    talked(folder, begin)
+    stored = ("--storage", "sqlite:///bot.db")
+    rows = data("list", "--questions", "--chat", CHAT, *stored)
+    asked = [row["id"] for row in rows if row["waits_for"] == "answer"]
+    assert (len(rows), len(asked)) == (3, 2)
+    assert data("cancel", "--chat", CHAT, "--yes", *stored) == {"cancelled": asked}
+    assert "no question" in shown("cancel", "--chat", "other", "--yes", *stored)
+    for wrong in ([], [asked[0], "--chat", CHAT]):
+        assert "Give an ID, or --chat" in shown("cancel", *wrong, "--yes", *stored, code=2)
+    assert talked(folder, go_on) == ["waiting"]

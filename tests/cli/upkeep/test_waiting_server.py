@@ -19,7 +19,6 @@ from linqbot.ops.served_code import old_code
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
-
 FAILS = """
 import words
 from linqbot import Bot, Context, MessageReceived
