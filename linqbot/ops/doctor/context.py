@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -45,20 +45,13 @@ class DoctorContext:
             self.client = self.client.wrapped(self._measuring_skew)
 
     async def lines(self) -> list[PhoneNumber]:
-        client = self._client()
-
-        async def ask() -> list[PhoneNumber]:
-            return [line async for line in client.phone_numbers.list()]
-
-        return await self._once("lines", ask)
+        return await self._once("lines", self._client().phone_numbers.list)
 
     async def subscriptions(self) -> list[WebhookSubscription]:
-        client = self._client()
-
-        async def ask() -> list[WebhookSubscription]:
-            return [one async for one in client.webhook_subscriptions.list()]
-
-        return await self._of_linq(self._once("subscriptions", ask))
+        try:
+            return await self._once("subscriptions", self._client().webhook_subscriptions.list)
+        except LinqApiError as error:
+            raise Skip(NOT_ASKED) from error
 
     async def subscribed(self) -> list[WebhookSubscription]:
         """Return the bot's subscriptions: those that deliver to `url`, or without `url` all whose secrets are stored here.
@@ -105,17 +98,14 @@ class DoctorContext:
             facts["url"] = address((await self.targets())[0])
         return facts
 
-    async def _of_linq(self, asked: Awaitable[T]) -> T:
-        try:
-            return await asked
-        except LinqApiError as error:
-            raise Skip(NOT_ASKED) from error
+    async def _once(self, name: str, listing: Callable[[], AsyncIterable[T]]) -> list[T]:
+        async def ask() -> list[T]:
+            return [one async for one in listing()]
 
-    async def _once(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
         if name not in self._asked:
             self._asked[name] = asyncio.ensure_future(ask())
         # Shielded: a check that times out must not cancel the request that other checks wait for.
-        answer: T = await asyncio.shield(self._asked[name])
+        answer: list[T] = await asyncio.shield(self._asked[name])
         return answer
 
     def _client(self) -> Client:
