@@ -26,7 +26,7 @@ from linqbot.cli.rehearsal.report import print_summary, write_file
 from linqbot.cli.rehearsal.reproducing import write_reproductions
 from linqbot.cli.rehearsal.run import Plan, rehearsed
 from linqbot.errors import ConfigError
-from linqbot.ops.bot_file import BotFileError
+from linqbot.ops.bot_file import BotFileError, no_file
 from linqbot.testing.people.checks import Rule
 from linqbot.testing.people.kinds import crowd
 from linqbot.testing.people.persona import FAULTS, Chooser, Dialogue, FaultName, Persona, PersonAct, Say
@@ -113,9 +113,6 @@ def rehearse(
     """
     path = Path(file.partition(":")[0])
     if file.endswith(".py") and not path.is_file():
-        # Imported here: this process does not load the bot.
-        from linqbot.ops.bot_file import no_file
-
         raise no_file(path)
     # Connections that a fault breaks are errors of the server, and are meant.
     logs.configure("critical", "json" if as_json else "auto")

@@ -30,9 +30,10 @@ from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, event_id_of
 from linqbot.linq.events.parse import EventNotUnderstood, parse
-from linqbot.linq.signatures import random_secret, sign
+from linqbot.linq.signatures import random_secret
 from linqbot.ops.subscriptions import Handled, address, events_for
 from linqbot.server.app import WEBHOOK_PATH
+from linqbot.testing.samples import signed
 
 LISTEN: Final = ("webhooks", "listen", "--json")
 LONGEST_LINE: Final = 1 << 22
@@ -114,15 +115,9 @@ class Relay:
         )
 
     async def _post(self, http: httpx.AsyncClient, delivery: Delivery) -> None:
-        webhook_id = event_id_of(delivery.id)
+        event = {"event_id": event_id_of(delivery.id), "event_type": delivery.type}
         while True:
-            now = int(time.time())
-            headers = {
-                "content-type": "application/json",
-                "webhook-id": webhook_id,
-                "webhook-timestamp": str(now),
-                "webhook-signature": sign(delivery.body, webhook_id=webhook_id, timestamp=now, secret=self.secret),
-            }
+            headers = signed(delivery.body, event, secret=self.secret)
             with suppress(httpx.TransportError):
                 answer = await http.post(self.bot.url + WEBHOOK_PATH, content=delivery.body, headers=headers)
                 if answer.status_code < 500:
