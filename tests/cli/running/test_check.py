@@ -36,10 +36,10 @@ from linqbot.ops.doctor import account
 from linqbot.ops.doctor.codes import CODES
 from linqbot.ops.doctor.context import DoctorContext, Finding, examine
 from linqbot.ops.doctor.probe import public_authorities
+from linqbot.ops.stored_contents import migrate
 from linqbot.settings import from_env
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit
-from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 # --- no problems ------------------------------------------------------------------------------------------------------
@@ -313,9 +313,17 @@ def test_an_address_without_a_server_is_found(practice: Practice) -> None:
     assert here in the(findings, "LQB6060").what
 
 
-def tls(authority: trustme.CA, ends: datetime | None = None) -> ssl.SSLContext:
+def found_behind(practice: Practice, *, tls: ssl.SSLContext | None = None, **faults: Any) -> list[Finding]:
+    """Return the findings about a bot behind a proxy with these faults."""
+    with proxying(Crooked(**{"upstream": f"http://127.0.0.1:{practice.port}"} | faults), tls=tls) as proxy:
+        practice.sync(proxy.url)
+        return practice.doctor()
+
+
+def certified(authority: trustme.CA, **how: Any) -> ssl.SSLContext:
+    """Return a server's context with a certificate of an authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", not_after=ends).configure_cert(context)
+    authority.issue_cert("127.0.0.1", **how).configure_cert(context)
     return context
 
 
@@ -325,11 +333,7 @@ def test_a_certificate_of_a_private_authority_is_found_also_if_this_machine_trus
     authority = trustme.CA(organization_name="Our Own")
     authority.cert_pem.write_to_path(practice.folder / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(practice.folder / "authority.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    with proxying(Crooked(f"http://127.0.0.1:{practice.port}"), tls=context) as proxy:
-        practice.sync(proxy.url)
-        findings = practice.doctor()
+    findings = found_behind(practice, tls=certified(authority))
     assert problems(findings) == ["failure LQB6061"]
     assert "A private authority signed it, which Linq does not trust, or" in the(findings, "LQB6061").what
 
@@ -349,11 +353,7 @@ def test_a_certificate_that_expires_soon_is_found(
     authority.cert_pem.write_to_path(practice.folder / "public.pem")
     monkeypatch.setattr("certifi.where", lambda: str(practice.folder / "public.pem"))
     monkeypatch.setattr("linqbot.ops.doctor.probe.public_authorities", public_authorities.__wrapped__)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", not_before=now + begins, not_after=now + ends).configure_cert(context)
-    with proxying(Crooked(f"http://127.0.0.1:{practice.port}"), tls=context) as proxy:
-        practice.sync(proxy.url)
-        findings = practice.doctor()
+    findings = found_behind(practice, tls=certified(authority, not_before=now + begins, not_after=now + ends))
     assert problems(findings) == ([problem] if problem else [])
     left = f"for {ends.days} days" if ends.days > 1 else "for 23 hours"
     assert left in next(each.what for each in findings if each.check == "certificate")
@@ -380,9 +380,7 @@ def with_a_trailing_line_less(headers: Headers, body: bytes) -> tuple[Headers, b
     ],
 )
 def test_a_proxy_that_changes_deliveries_is_found(practice: Practice, change: Any, problem: str, says: str) -> None:
-    with proxying(Crooked(f"http://127.0.0.1:{practice.port}", request=change)) as proxy:
-        practice.sync(proxy.url)
-        findings = practice.doctor()
+    findings = found_behind(practice, request=change)
     assert problems(findings) == [f"failure {problem}"]
     assert says in the(findings, problem).what
 
@@ -392,9 +390,7 @@ def test_a_proxy_that_changes_deliveries_is_found(practice: Practice, change: An
     [(302, "LQB6062"), (404, "LQB6063"), (401, "LQB6064"), (502, "LQB6066"), (200, "LQB6067"), (503, "LQB6073")],
 )
 def test_another_server_at_the_address_is_found(practice: Practice, status: int, problem: str) -> None:
-    with proxying(Crooked("", status=status)) as proxy:
-        practice.sync(proxy.url)
-        assert problems(practice.doctor()) == [f"failure {problem}"]
+    assert problems(found_behind(practice, status=status)) == [f"failure {problem}"]
 
 
 async def asked_by(*handlers: str) -> None:
@@ -456,12 +452,7 @@ def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice
         findings = practice.doctor()
         assert problems(findings) == []
         assert any("does not exist yet" in each.what for each in findings if each.check == "storage")
-
-    async def open_and_close() -> None:
-        async with PostgresStorage(url):
-            pass
-
-    asyncio.run(open_and_close())
+    asyncio.run(migrate(url))
     findings = practice.doctor()
     assert problems(findings) == []
     assert any("0 processes serve it, 0 waiting" in each.what for each in findings)
@@ -472,12 +463,7 @@ def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice) 
     practice.sync()
     url = empty_storage_url("rights")
     schema, role = url.rpartition("=")[2], f"poor{secrets.token_hex(4)}"
-
-    async def open_and_close() -> None:
-        async with PostgresStorage(url):
-            pass
-
-    asyncio.run(open_and_close())
+    asyncio.run(migrate(url))
     practice.environ["LINQBOT_STORAGE"] = as_role(url, role)
     execute(
         server_url(),
