@@ -14,6 +14,8 @@ def test_a_text_is_one_line_without_control_characters(subtests: pytest.Subtests
         ("Grüße 😀", "Grüße 😀"),
         ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"),
         ("a\u200d", r"a\u200d"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("\u200dhi\u200d\u200d!\u200c", r"\u200dhi\u200d\u200d!\u200c"),
         ("\x1b[2J\x9b2J\x07", r"\x1b[2J\x9b2J\x07"),
         ("exe.\u202egpj", r"exe.\u202egpj"),
         ("one\r\ntwo\u2028three\x85", r"one\r\ntwo\u2028three\x85"),

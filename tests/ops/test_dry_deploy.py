@@ -424,10 +424,11 @@ async def test_a_stream_is_compared_as_one_text_whatever_its_pauses_are(day: Day
     assert (group.kind, group.cause) == ("different answer", "other words in a message")
 
 
-async def test_other_words_in_a_scheduled_send_are_shown(day: Day) -> None:
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Tomorrow!", after_s=3600)
+async def remind(message: MessageReceived, ctx: Context) -> None:
+    await ctx.send_later("Tomorrow!", after_s=3600)
 
+
+async def test_other_words_in_a_scheduled_send_are_shown(day: Day) -> None:
     async def remind_politely(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("See you tomorrow!", after_s=3600)
 
@@ -482,9 +483,6 @@ async def test_what_is_scheduled_for_a_person_who_opts_out_is_not_sent_by_either
 
 @pytest.mark.parametrize(("status", "code"), [(403, 2024), (409, 1006)])
 async def test_a_scheduled_send_that_reached_no_person_is_no_failure(day: Day, status: int, code: int) -> None:
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Tomorrow!", after_s=3600)
-
     day.deploy(remind)
     await day.say()
     day.linq.will_answer("chats.messages.send", LinqApiError("refused", status=status, code=code))

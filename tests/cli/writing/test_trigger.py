@@ -140,22 +140,18 @@ def test_the_answer_is_printed_as_json(bots: Bots) -> None:
     assert (answer["event_id"], answer["status"], answer["error"]) == (bots.seen[0]["event_id"], 200, None)
 
 
-@pytest.mark.parametrize(("status", "advice"), [(401, "The bot has another secret"), (404, "/webhooks/linq")])
-def test_a_refused_event_ends_with_1_and_advice(status: int, advice: str, bots: Bots) -> None:
-    bots.fixed_status = status
-    done = trigger("message.received", "--url", bots.url)
-    assert done.exit_code == 1
-    assert f": {status} in " in done.output
-    assert advice in done.output
-
-
-def test_an_address_without_a_server_ends_with_1_and_advice() -> None:
+def test_an_event_that_is_not_accepted_ends_with_1_and_advice(bots: Bots) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        done = trigger("message.received", "--url", f"http://127.0.0.1:{closed.getsockname()[1]}/")
-    assert done.exit_code == 1
-    assert "no answer (ConnectError)" in done.output
-    assert "linqbot serve bot.py" in done.output
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        for status, url, said, advice in (
+            (401, bots.url, "401", "The bot has another secret"),
+            (404, bots.url, "404", "/webhooks/linq"),
+            (None, nowhere, "no answer (ConnectError)", "linqbot serve bot.py"),
+        ):
+            bots.fixed_status = status
+            done = trigger("message.received", "--url", url)
+            assert (done.exit_code, f": {said} in " in done.output, advice in done.output) == (1, True, True), said
 
 
 def test_a_wrong_call_ends_with_2_and_names_the_right_one(subtests: pytest.Subtests) -> None:
