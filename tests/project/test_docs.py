@@ -219,19 +219,50 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     ]
 
 
+def bot_of(code: str) -> Bot:
+    names: dict[str, Any] = {"__name__": "bot"}
+    exec(compile(code, "snippet", "exec", dont_inherit=True), names)
+    bot = names["bot"]
+    assert isinstance(bot, Bot)
+    return bot
+
+
 @pytest.mark.anyio
 async def test_the_bot_in_the_readme_takes_an_order() -> None:
     first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert first is not None
-    names: dict[str, Any] = {}
-    exec(first[1], names)
-    async with talking(names["bot"]) as phone:
+    async with talking(bot_of(first[1])) as phone:
         await phone.text("order")
         assert await phone.next_reply() == "Which size?"
         await phone.next_reply()  # the sizes, as a poll
         await phone.text("M")
         reply = await phone.next_reply()
         assert (reply, reply.effect) == ("One M is on its way.", "confetti")
+
+
+@pytest.mark.anyio
+async def test_each_bot_of_coming_from_asks_once_and_knows_after_a_restart_what_it_has_asked(
+    subtests: pytest.Subtests,
+) -> None:
+    plain, of_eve = re.findall(r"```python\n(.*?)```", (DOCS / "coming-from.md").read_text(), re.DOTALL)
+    for name, code in (("plain", plain), ("eve", of_eve)):
+        with subtests.test(bot=name):
+            async with talking(bot_of(code), copies=3) as phone:
+                await phone.text("order")
+                question, *choices = await phone.replies()
+                await phone.restart()
+                if name == "eve":
+                    assert question == "May I order (size S)? 👍 or yes, 👎 or no"
+                    await phone.text("yes")
+                    assert await phone.replies() == ['{"order":"One S is on its way."}']  # as the test model says it
+                else:
+                    assert (question, len(choices)) == ("Which size?", 1)
+                    await phone.text("XL")
+                    await phone.text("M")
+                    assert await phone.replies() == [
+                        "Please answer with one of these: S, M, L.",
+                        "One M is on its way.",
+                    ]
 
 
 def test_the_page_on_delivery_names_every_keyed_call() -> None:
