@@ -6,7 +6,6 @@ message text. What cannot be written is lost: no turn fails because of the log, 
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -71,19 +70,21 @@ def configure(
     ]
     if without:
         shared.append(partial(_left_out, frozenset(without)))
-    shown = _whole_traceback if full_tracebacks else _folded_traceback
     last: list[Any] = (
         [
             _escaped,
             _pasteable,
             structlog.dev.ConsoleRenderer(
                 0,  # pad_event_to, which was called pad_event before structlog 25.5
-                exception_formatter=partial(_write_printable, shown),
+                exception_formatter=partial(_write_traceback, full=full_tracebacks),
                 colors=not os.environ.get("NO_COLOR"),
             ),
         ]
         if is_console
-        else [structlog.processors.ExceptionRenderer(_AsText(shown)), structlog.processors.JSONRenderer(_as_json)]
+        else [
+            structlog.processors.ExceptionRenderer(partial(_traceback, full=full_tracebacks)),
+            structlog.processors.JSONRenderer(_as_json),
+        ]
     )
     least = getattr(logging, level.upper())
     stream = cast("TextIO", LossyStream(sys.stderr, _log_lost))
@@ -173,27 +174,15 @@ def _as_json(event: EventDict, default: Callable[[object], object]) -> str:
     return json.dumps(event, default=default)
 
 
-def _whole_traceback(out: TextIO, exc_info: ExcInfo) -> None:
-    out.write("\n" + "".join(traceback.format_exception(exc_info[1])).rstrip())
+def _traceback(exc_info: ExcInfo, *, full: bool) -> str:
+    """Return a traceback. The message of its exception may quote a person."""
+    error = exc_info[1]
+    return ("".join(traceback.format_exception(error)) if full else tracebacks.folded(error)).strip("\n")
 
 
-def _folded_traceback(out: TextIO, exc_info: ExcInfo) -> None:
-    out.write("\n" + tracebacks.folded(exc_info[1]).rstrip())
-
-
-def _write_printable(write: Callable[[TextIO, ExcInfo], None], out: TextIO, exc_info: ExcInfo) -> None:
-    """Write a traceback for a terminal: the message of its exception may quote a person."""
-    out.write("\n" + printable_lines(_AsText(write)(exc_info)))
-
-
-class _AsText:
-    def __init__(self, write: Callable[[TextIO, ExcInfo], None]) -> None:
-        self._write = write
-
-    def __call__(self, exc_info: ExcInfo) -> str:
-        out = io.StringIO()
-        self._write(out, exc_info)
-        return out.getvalue().lstrip("\n")
+def _write_traceback(out: TextIO, exc_info: ExcInfo, *, full: bool) -> None:
+    """Write a traceback for a terminal."""
+    out.write("\n" + printable_lines(_traceback(exc_info, full=full)))
 
 
 _ENDS: Final = ("turn.failed", "turn.deferred", "turn.dead_lettered", "turn.refused", "turn.state_conflict")

@@ -165,25 +165,25 @@ class DevRunner:
 
     async def work(self) -> Work:
         """Return the bot's work. A bot that does not answer has none."""
+        work = await self._asked("/work")
+        return Work(is_busy=False, next_at=None) if work is None else Work(**work)
+
+    async def _asked(self, path: str, **query: Any) -> dict[str, Any] | None:
+        """Return what the bot answers to a GET; None if it does not run, or not yet."""
         try:
-            answer = await self._http.get("/work")
+            answer = await self._http.get(path, params=query)
         except httpx.TransportError:
-            return Work(is_busy=False, next_at=None)
-        return Work(**answer.json()) if answer.is_success else Work(is_busy=False, next_at=None)
+            return None
+        found: dict[str, Any] | None = answer.json() if answer.is_success else None
+        return found
 
     # The storage
 
     async def stored(self, chat_id: str | None) -> dict[str, Any]:
         chat = self._emulator.state.chats.get(chat_id or "")
         people = list(chat.people) if chat else []
-        asked = {"chat_id": chat_id or [], "person": people, "turn": self._events_of(chat_id)}
-        try:
-            answer = await self._http.get("/stored", params=asked)
-        except httpx.TransportError:
-            return {"available": True, "is_running": False}
-        if not answer.is_success:
-            return {"available": True, "is_running": False}
-        return {"is_running": True, **answer.json()}
+        found = await self._asked("/stored", chat_id=chat_id or [], person=people, turn=self._events_of(chat_id))
+        return {"available": True, "is_running": False} if found is None else {"is_running": True, **found}
 
     async def run_again(self, event_id: str) -> None:
         try:

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from linqbot.cli.output import print_table, printable, printable_lines
+from linqbot.cli.output import columns, print_table, printable, printable_lines
 from linqbot.linq.rules.message import is_opt_out
 from linqbot.testing.people.checks import OF_EFFECTS, RULES, Rule, Violation
 from linqbot.testing.people.kinds import INJECTIONS
@@ -184,16 +184,7 @@ class Report:
             "faults": self.faults,
             "crashes": self.crashes,
             "interrupted": self.was_interrupted,
-            "findings": [
-                {
-                    "rule": one.rule,
-                    "person": one.person,
-                    "message": one.message,
-                    "expected": one.expected,
-                    "happened": one.happened,
-                }
-                for one in self.violations
-            ],
+            "findings": [columns(one, "rule", "person", "message", "expected", "happened") for one in self.violations],
             "causes": [
                 {
                     "rule": group[0].rule,
