@@ -233,6 +233,15 @@ test("a call belongs to the turn that it was made in, even after the next messag
   );
 });
 
+test("a call that is repeated after a lost answer is one reply", () => {
+  const [exchange] = grouped((traces) => {
+    traces.addDelivery(webhook(1, "message.received", "m1"));
+    traces.addCall(send(2, "r1", { lost: "answer" }));
+    traces.addCall(send(3, "r1"));
+  });
+  assert.deepEqual([exchange.calls.length, outcomeOf(exchange).facts], [2, ["delivered", "1 reply"]]);
+});
+
 test("without reports, a call belongs to the message before it, and a late one to none", () => {
   const exchanges = grouped((traces) => {
     traces.addDelivery(webhook(1, "message.received", "m1"));

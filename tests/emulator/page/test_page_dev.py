@@ -146,7 +146,9 @@ def test_a_person_writes_and_sees_the_dots_and_then_the_answer(open_as: Callable
     expect(page.get_by_role("status", name="Your bot is typing")).to_have_count(0)
 
 
-def test_a_handler_that_raises_is_shown_with_its_error_and_its_line(open_as: Callable[..., Page], bot: Bot) -> None:
+def test_a_handler_that_raises_is_shown_with_its_error_its_line_and_the_traceback_folded(
+    open_as: Callable[..., Page], bot: Bot
+) -> None:
     bot.call("POST", "/emulator/clock", {"freeze": True})  # between two runs of the handler
     page = open_as("0101")
     write(page, "price")
@@ -155,6 +157,11 @@ def test_a_handler_that_raises_is_shown_with_its_error_and_its_line(open_as: Cal
     expect(exchange(page)).to_contain_text(f"Its handler has failed once: KeyError at {at}. It runs again in")
     expect(exchange(page).locator(".error")).to_contain_text("KeyError: 'price'")
     expect(exchange(page).locator(".error-code")).to_have_text(f"{at}price = {{'soup': 4}}[message.text]")
+    traceback = exchange(page).get_by_text("Traceback (most recent call last)")
+    exchange(page).locator("> summary").click()
+    expect(traceback).to_be_hidden()
+    exchange(page).locator("summary", has_text="Traceback").click()
+    expect(traceback).to_be_visible()
     bot.call("POST", "/emulator/clock", {"freeze": False})
 
 
@@ -191,7 +198,9 @@ def test_a_syntax_error_is_shown_until_its_correction_which_answers(open_as: Cal
     page = open_as("0103")
     write(page, "Are you there?")
     shown = banner(page, "The bot did not start.")
-    expect(shown).to_contain_text(f"bot.py:{line_of(code, 'message.service')} SyntaxError: '(' was never closed")
+    for _ in range(2):  # also on a page that is opened later
+        expect(shown).to_contain_text(f"bot.py:{line_of(code, 'message.service')} SyntaxError: '(' was never closed")
+        page.reload()
     expect(note(page)).to_have_text("Did not reach the bot")
     dev.save(BOT)
     expect(shown).to_have_count(0)

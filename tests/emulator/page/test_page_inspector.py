@@ -19,37 +19,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.process]
 # --- what happened to a message ---
 
 
-def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceback(
-    browsing: Browsing, bot: Bot
-) -> None:
-    subscribe(bot)
-    ids = bot.hear("0")
-    report(bot, ids, outcome="retried", why="It has failed once.", error=ERROR, replies=0, retry_in_s=3600)
-    phone = browsing.open()
-    exchange = inspector_of(phone).locator(".exchange.bad")
-    expect(exchange).to_contain_text("It has failed once. It runs again in ")
-    expect(exchange.locator(".error b")).to_have_text("ZeroDivisionError: division by zero")
-    expect(exchange.locator(".error-code")).to_have_text("failing.py:91 / 0")
-    expect(phone.locator(".msg.own.went-wrong .inspect-button")).to_be_visible()
-    traceback = exchange.get_by_text("Traceback (most recent call last)")
-    exchange.locator("> summary").click()
-    expect(traceback).to_be_hidden()
-    exchange.locator("summary", has_text="Traceback").click()
-    expect(traceback).to_be_visible()
-
-
-def test_under_a_message_without_an_answer_stands_the_call_that_was_refused_and_why(phone: Page, bot: Bot) -> None:
-    subscribe(bot)
-    bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
-    chat_id = greet(phone, bot)
-    refused = bot.http.post(f"/v3/chats/{chat_id}/messages", json={"text": "Hello!"}).json()["error"]
-    why = f"Linq refused POST /v3/chats/{chat_id[:4]}…/messages with 400, code 1001: {refused['message'].rstrip('.')}."
-    expect(phone.locator(".outcome-note")).to_have_text(why)
-    expect(inspector_of(phone).locator(".exchange.bad .sentence")).to_have_text(why)
-    bot.say(chat_id, "Hello!")
-    expect(phone.locator(".outcome-note")).to_have_count(0)
-
-
 def test_a_vote_shows_the_choice_and_the_question_if_the_bot_asked_it(phone: Page, bot: Bot) -> None:
     subscribe(bot, "http://127.0.0.1:9/hook", "poll.vote.added", "poll.vote.removed")
     bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
@@ -129,36 +98,17 @@ def test_calls_and_receipts_are_folded_under_the_message_that_caused_them(phone:
         expect(receipts.locator(".trace", has_text=name).first).to_be_visible()
 
 
-def test_a_file_that_does_not_load_is_a_banner_until_it_loads(phone: Page, bot: Bot) -> None:
-    failed = {"kind": "bot", "status": "failed", "file": "bot.py", "line": 3, "traceback": "Traceback …"}
-    bot.call("POST", "/emulator/observations", failed | {"message": "SyntaxError: '(' was never closed"})
-    banner = phone.get_by_role("alert").filter(has_text="The bot did not start.")
-    for _ in range(2):  # on an open page, and on one that is opened later
-        expect(banner).to_contain_text("bot.py:3")
-        expect(banner).to_contain_text("SyntaxError: '(' was never closed")
-        phone.reload()
-    bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "loaded", "file": "bot.py"})
-    expect(banner).to_have_count(0)
-
-
-def test_a_failed_delivery_says_why_in_words(phone: Page, bot: Bot) -> None:
-    subscribe(bot)
-    bot.hear("anybody there?")
-    exchange = inspector_of(phone).locator(".exchange.bad")
-    why = "Connection refused: nothing listens at http://127.0.0.1:9."
-    expect(exchange.locator(".sentence")).to_have_text(f"Did not reach the bot. {why}")
-    exchange.locator("> summary").click()
-    exchange.locator(".trace.delivery summary").click()
-    expect(exchange.locator(".attempts .reason").first).to_have_text(why)
-
-
-def test_a_refused_delivery_shows_the_beginning_of_the_answer(phone: Page, bot: Bot, served: Served) -> None:
+def test_a_refused_delivery_says_why_and_shows_the_beginning_of_the_answer(
+    phone: Page, bot: Bot, served: Served
+) -> None:
     subscribe(bot, f"{served.url}/nowhere")
     bot.hear("hello?")
     exchange = inspector_of(phone).locator(".exchange.bad")
-    expect(exchange.locator(".sentence")).to_contain_text("The receiver answered 405 Method Not Allowed.")
+    why = "The receiver answered 405 Method Not Allowed."
+    expect(exchange.locator(".sentence")).to_contain_text(f"Did not reach the bot. {why}")
     exchange.locator("> summary").click()
     exchange.locator(".trace.delivery summary").click()
+    expect(exchange.locator(".attempts .reason").first).to_contain_text(why)
     expect(exchange.locator(".attempts pre")).to_contain_text("Method Not Allowed")
 
 
@@ -189,19 +139,6 @@ def test_a_call_whose_connection_broke_says_what_was_lost(phone: Page, bot: Bot)
     expect(calls).to_have_count(len(said))
     for status in said:
         expect(calls.filter(has_text=status).locator(".code.bad")).to_have_text(status)
-
-
-def test_a_call_that_is_repeated_after_a_lost_answer_is_one_reply(phone: Page, bot: Bot) -> None:
-    subscribe(bot)
-    ids = bot.hear("once, please")
-    bot.call("POST", "/emulator/faults", {"on": "api", "drop": "answer"})
-    for _ in range(2):
-        with contextlib.suppress(httpx.TransportError):
-            bot.say(ids["chat_id"], "Once.", idempotency_key="once")
-    exchange = inspector_of(phone).locator(".exchange", has_text="once, please")
-    exchange.locator("> summary").click()
-    expect(exchange.locator(".trace.call .code")).to_have_text(["answer lost", "202"])
-    expect(exchange.locator(".exchange-facts")).to_contain_text("1 reply")
 
 
 # --- payloads and headers ---
