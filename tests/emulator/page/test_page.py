@@ -231,33 +231,7 @@ def test_a_group_shows_the_sender_once_per_run(browsing: Browsing, bot: Bot) -> 
     expect(phone.locator(".msg.own")).to_have_count(1)
 
 
-def test_a_chosen_suggestion_in_a_group_sends_a_mention(browsing: Browsing, bot: Bot) -> None:
-    bot.hear("hi all", group=[FRIEND])
-    phone = browsing.open()
-    field = phone.get_by_label("Message", exact=True)
-    expect(field).to_be_focused()
-    field.press_sequentially("🎂 @you")
-    phone.get_by_role("button", name="Your bot", exact=True).click()
-    phone.keyboard.type("help")
-    phone.keyboard.press("Enter")
-    expect(phone.locator(".msg.own .mention")).to_have_text("@Your bot")
-    (mention,) = bot.last()["parts"][0]["mentions"]
-    assert (mention["handle"], mention["range"]) == (LINE, [3, 12])
-
-
-def test_each_person_sees_their_own_conversations(browsing: Browsing, bot: Bot) -> None:
-    bot.hear("mine")
-    bot.hear("not yours", person=FRIEND)
-    phone = browsing.open()
-    expect(bubble(phone, "mine")).to_be_visible()
-    phone.get_by_role("button", name="You are +1 415 555 0142").first.click()
-    phone.get_by_role("button", name="+1 415 555 0187", exact=True).click()
-    expect(phone.locator(".msg.own .bubble")).to_have_text("not yours")
-    phone.get_by_role("button", name="Back").click()
-    expect(phone.locator(".chat-row")).to_have_count(1)
-
-
-def test_a_new_person_is_added_with_a_name(phone: Page, bot: Bot) -> None:
+def test_a_new_person_is_added_with_a_name_and_each_person_sees_their_own_conversations(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     phone.get_by_role("button", name="You are").first.click()
     phone.get_by_label("Phone number or e-mail address").first.fill("+44 7700 900123")
@@ -268,6 +242,9 @@ def test_a_new_person_is_added_with_a_name(phone: Page, bot: Bot) -> None:
     phone.keyboard.press("Enter")
     expect(phone.locator(".msg.own .bubble")).to_have_text("Hi from London")
     assert [member["handle"] for member in bot.chats[-1]["handles"]] == [LINE, "+447700900123"]
+    phone.get_by_role("button", name="You are Ada").first.click()
+    phone.get_by_role("button", name="+1 415 555 0142", exact=True).click()
+    expect(phone.locator(".msg.own .bubble")).to_have_text("Hello!")
 
 
 def test_an_unread_conversation_has_a_dot_until_it_is_opened(phone: Page, bot: Bot) -> None:
@@ -317,10 +294,3 @@ def test_after_an_outage_the_page_shows_what_it_missed(profiles: Profiles) -> No
         expect(note).to_be_hidden()
         phone.get_by_role("button", name="Back").click()
         expect(phone.locator(".chat-row")).to_contain_text("sent while you were away")
-
-
-def test_after_a_reload_the_same_conversation_is_open(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    bot.hear("elsewhere", group=[FRIEND])
-    phone.reload()
-    expect(phone.locator(".msg.own .bubble")).to_have_text("Hello!")

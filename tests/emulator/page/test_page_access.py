@@ -160,6 +160,7 @@ def chat(phone: Page, bot: Bot) -> Iterator[str]:
     phone.get_by_role("button", name="Send START").wait_for()
     yield "opted out"
     phone.get_by_role("button", name="Send START").click()
+    phone.get_by_role("button", name="Send STOP").wait_for()
     phone.get_by_role("button", name="plum").click()
     phone.keyboard.press("Escape")
     phone.locator("#chat[data-background$=plum]").wait_for()

@@ -1,29 +1,14 @@
-"""Groups on the phone: who can be added, long names, and what is left to a person who has left."""
+"""Groups on the phone: who came and went, and what is left to a person who has left."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
-from chromium_page import FRIEND, LINE, ME, Bot, Browsing, bubble, greet, write
+from chromium_page import FRIEND, LINE, ME, Bot, Browsing, bubble, write
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
-
-
-def test_a_refused_handle_says_why(phone: Page, bot: Bot) -> None:
-    greet(phone, bot)
-    phone.get_by_role("button", name="You are").first.click()
-    phone.get_by_label("Phone number or e-mail address").first.fill(LINE)
-    phone.keyboard.press("Enter")
-    expect(phone.get_by_role("alert")).to_contain_text("a phone belongs to a person")
-    phone.keyboard.press("Escape")
-    phone.get_by_role("button", name="Back").click()
-    phone.get_by_role("button", name="New message").click()
-    for handle, reason in ((ME, "You are in the group already"), (LINE, "number of the bot")):
-        phone.get_by_label("Add a person to the group").fill(handle)
-        phone.keyboard.press("Enter")
-        expect(phone.get_by_role("alert")).to_contain_text(reason)
 
 
 def test_a_person_who_has_left_can_only_copy_gets_nothing_more_and_reports_nothing_as_read(

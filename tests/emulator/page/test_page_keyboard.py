@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chromium_page import FRIEND, ME, MOBILE, Bot, Browsing, bubble, greet
+from chromium_page import FRIEND, LINE, ME, MOBILE, Bot, Browsing, bubble, greet
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -120,7 +120,7 @@ def test_after_a_tapback_the_focus_is_on_the_message(phone: Page, bot: Bot) -> N
     expect(button).to_be_focused()
 
 
-def test_a_member_is_mentioned_with_the_keyboard(browsing: Browsing, bot: Bot) -> None:
+def test_a_member_is_mentioned_with_the_keyboard_and_by_a_click(browsing: Browsing, bot: Bot) -> None:
     ids = bot.hear("hi all", group=[FRIEND, THIRD])
     phone = browsing.open()
     expect(bubble(phone, "hi all")).to_be_visible()
@@ -143,6 +143,14 @@ def test_a_member_is_mentioned_with_the_keyboard(browsing: Browsing, bot: Bot) -
     phone.keyboard.press("ArrowUp")
     phone.keyboard.press("Escape")
     expect(field).to_be_focused()
+    field.fill("🎂 ")
+    field.press_sequentially("@you")
+    phone.get_by_role("button", name="Your bot", exact=True).click()
+    phone.keyboard.type("help")
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".msg.own .mention")).to_have_text("@Your bot")
+    (mention,) = bot.last()["parts"][0]["mentions"]
+    assert (mention["handle"], mention["range"]) == (LINE, [3, 12])
 
 
 def test_the_arrows_move_in_a_menu(phone: Page, bot: Bot) -> None:
