@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from emulator.conftest import LINE, PERSON, TARGET, Api, Ids, Receiver, say
+from emulator.conftest import LINE, PERSON, TARGET, Receiver, say
 from linqbot.clock import MovableClock
 from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
@@ -85,13 +85,3 @@ async def test_what_was_delivered_while_the_receivers_storage_was_copied_is_deli
     await emulator.flush()
     first, again = receiver.requests
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
-
-
-async def test_a_message_on_its_way_still_arrives(emulator: Emulator, api: Api, chat: Ids) -> None:
-    sent = (await api.sent(chat, {"type": "text", "value": "hello"}))["id"]
-    emulator.advance(0.3)
-    assert emulator.state.messages[sent].status == "sent"
-    rewinding.restore(emulator, now(emulator))
-    emulator.clock.stop_at(emulator.clock.now())
-    emulator.advance(1)
-    assert emulator.state.messages[sent].status == "delivered"
