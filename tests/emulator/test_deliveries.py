@@ -276,35 +276,6 @@ async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator,
     assert texts(receiver)[-1] == "nothing follows"
 
 
-async def test_a_fault_answers_in_place_of_the_receiver_as_often_as_asked(
-    emulator: Emulator, receiver: Receiver
-) -> None:
-    subscription = emulator.subscribe("https://hook.example", RECEIVED)
-    emulator.add_fault(Fault(on="delivery", match=subscription.id, status=503, times=2))
-    say(emulator)
-    for _ in range(2):
-        await emulator.flush()
-        assert receiver.requests == []
-        emulator.advance(2)
-    await emulator.flush()
-    statuses = [attempt.status for attempt in emulator.world.deliveries.history[0].attempts]
-    assert statuses == [503, 503, 200]
-
-
-async def test_a_message_that_fails_has_the_code_of_the_fault(
-    emulator: Emulator, api: Api, receiver: Receiver, chat: Ids
-) -> None:
-    emulator.subscribe("https://hook.example", ["message.sent", "message.failed", "message.delivered"])
-    emulator.add_fault(Fault(on="message", match=PERSON, code=4005))
-    sent = (await api.sent(chat))["id"]
-    emulator.advance(1)
-    await emulator.flush()
-    assert receiver.types == ["message.failed"]
-    assert receiver.events[0]["data"]["code"] == 4005
-    assert receiver.events[0]["data"]["reason"] == "Message delivery failed"
-    assert emulator.state.messages[sent].status == "failed"
-
-
 async def test_a_far_jump_of_the_clock_gives_each_step_its_own_time(emulator: Emulator, api: Api, chat: Ids) -> None:
     sent = (await api.sent(chat))["id"]
     emulator.advance(10**6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -45,14 +44,11 @@ async def test_a_fault_without_a_number_of_times_lasts_until_it_is_removed(api: 
     assert (await api.delete(f"/emulator/faults/{fault_id}")).status_code == 204
     assert (await api.get("/v3/phone_numbers")).status_code == 200
     refused(await api.delete(f"/emulator/faults/{fault_id}"), 404, 2001)
-
-
-async def test_a_fault_can_name_an_endpoint(api: Api, chat: Ids) -> None:
-    await switch_on(api, on="api", match="chats.messages.send", status=500)
-    assert (await api.post(f"/v3/chats/{chat['chat_id']}/typing")).status_code == 204
-    assert (await api.get(f"/v3/chats/{chat['chat_id']}/messages")).status_code == 200
-    assert (await api.write(chat)).status_code == 500
-    assert (await api.write(chat)).status_code == 202
+    await switch_on(api, on="api", status=429, retry_after=7, times=9)
+    answer = await api.get("/api/partner/v3/phonenumbers")
+    assert refused(answer, 429, 1007)["retry_after"] == int(answer.headers["retry-after"]) == 7
+    assert (await api.delete("/emulator/faults")).status_code == 204
+    assert (await api.get("/v3/phone_numbers")).status_code == 200
 
 
 async def test_a_call_of_no_endpoint_meets_faults_for_all_calls_only(api: Api) -> None:
@@ -134,24 +130,6 @@ def test_over_a_socket_a_closed_connection_ends_without_a_byte(address: tuple[st
             connection.sendall(head.encode() + b"x" * length)
             assert connection.makefile("rb").read() == b""
         assert client.get(f"{url}/v3/phone_numbers", headers={"authorization": "Bearer x"}).status_code == 200
-
-
-async def test_the_stream_tells_when_a_fault_is_used_up(emulator: Emulator, api: Api) -> None:
-    chunks: list[bytes] = []
-
-    async def read() -> None:
-        chunks.extend([chunk async for chunk in emulator.world.feed.read(dict)])
-
-    reader = asyncio.create_task(read())
-    await asyncio.sleep(0)
-    await switch_on(api, on="api", status=500, times=2)
-    for _ in range(3):
-        await api.get("/v3/phone_numbers")
-    emulator.end_streams()
-    await reader
-    events = [block.split("\n") for block in b"".join(chunks).decode().split("\n\n")]
-    shown = [json.loads(event[1].removeprefix("data: ")) for event in events if event[0] == "event: conditions"]
-    assert [[fault["times"] for fault in each["faults"]] for each in shown] == [[2], [1], []]
 
 
 async def test_an_opt_out_is_recorded_and_taken_back_without_a_message(api: Api, chat: Ids) -> None:
