@@ -59,6 +59,8 @@ async def test_r14_no_line_that_can_send(emulator: Emulator, api: Api) -> None:
     for line in emulator.state.lines.values():
         line.status = "FLAGGED"
     refused(await api.post("/v3/messages", json={"to": [PERSON], **message()}), 409, 2015)
+    refused(await api.get("/v3/available_number"), 409, 2015)
+    refused(await api.get("/v3/available_number", params={"type": "iMessage"}), 503, 2015)
 
 
 async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(api: Api) -> None:
@@ -84,13 +86,6 @@ async def test_r17_suggestions_take_turns_among_the_lines_of_the_best_reputation
     assert [await suggested() for _ in range(2)] == [OTHER_LINE, OTHER_LINE]
     emulator.state.lines[OTHER_LINE].reputation = "CRITICAL"
     assert await suggested() == LINE
-
-
-async def test_r17_a_type_of_which_no_line_can_send_is_503(emulator: Emulator, api: Api) -> None:
-    for line in (LINE, OTHER_LINE):
-        emulator.state.lines[line].status = "FLAGGED"
-    refused(await api.get("/v3/available_number", params={"type": "iMessage"}), 503, 2015)
-    refused(await api.get("/v3/available_number"), 409, 2015)
 
 
 async def test_r17_an_available_number_of_a_type_that_no_line_has_is_503(emulator: Emulator, api: Api) -> None:

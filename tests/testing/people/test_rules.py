@@ -13,7 +13,6 @@ from linqbot import Bot, Context, Event, MessageEdited, MessageReceived
 from linqbot.testing import killed_between_calls, talking
 from linqbot.testing.ledger import Ledger
 from linqbot.testing.people import (
-    KINDS,
     Correct,
     Decide,
     Dialogue,
@@ -290,11 +289,6 @@ async def test_linqbot_survives_each_fault(fault: Any) -> None:
 async def test_a_fault_with_an_unknown_name_is_refused() -> None:
     with pytest.raises(ValueError, match="The faults are: kill, 429"):
         Inject("fire")  # type: ignore[arg-type]
-
-
-async def test_a_person_of_each_kind_finds_nothing_wrong_with_an_echo() -> None:
-    people = crowd(len(KINDS), seed=3, faults=["429", "500", "lost-answer", "slow", "double"], sayings=["menu"])
-    assert await found(echo(), *(started(one, 12) for one in people)) == []
 
 
 async def test_a_seed_determines_what_people_do() -> None:
