@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -33,17 +32,6 @@ from linqbot.emulator.statefile import dump, load
 from linqbot.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """The result of moving the clock.
-
-    Attributes:
-        stopped: Why the clock stopped before the time that was asked for; None if it got there.
-    """
-
-    stopped: str | None = None
-
-
 class BotRunner(Protocol):
     """Runs the bot. Every method raises ApiError if it is not possible now."""
 
@@ -56,10 +44,13 @@ class BotRunner(Protocol):
         """Keep what is needed to restart from this message, then perform the act."""
         ...
 
-    async def move_to(self, at: float) -> Moved:
+    async def move_to(self, at: float) -> str | None:
         """Move the clocks of emulator and bot forward to a time, in Unix seconds.
 
         What is due on the way happens at its time and in its order.
+
+        Returns:
+            Why the clocks stopped before that time; None if they got there.
         """
         ...
 

@@ -26,7 +26,7 @@ from linqbot.cli.dev import inside
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator, Moved
+from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import conflict
 from linqbot.emulator.model.documents import iso
 from linqbot.emulator.rewinding import Snapshot
@@ -146,7 +146,7 @@ class DevRunner:
         """Let a move of the clock end where it is, so that the server can stop."""
         self._era += 1
 
-    async def move_to(self, at: float) -> Moved:
+    async def move_to(self, at: float) -> str | None:
         async with self._moving:
             era = self._era
             return await move(self._emulator, self, at, is_over=lambda: self._era != era)
@@ -273,26 +273,28 @@ class ClockFollower(Protocol):
     async def follow_clock(self) -> None: ...
 
 
-async def move(emulator: Emulator, bot: ClockFollower, at: float, *, is_over: Callable[[], bool]) -> Moved:
-    """Move the clocks to a time in Unix seconds, but not on when `is_over`: then the state was replaced."""
+async def move(emulator: Emulator, bot: ClockFollower, at: float, *, is_over: Callable[[], bool]) -> str | None:
+    """Move the clocks to a time in Unix seconds, but not on when `is_over`: then the state was replaced.
+
+    Returns:
+        Why the clocks stopped before that time; None if they got there.
+    """
     end = time.monotonic() + LONGEST_S
     while (now := emulator.clock.now()) < at:
         work = await _settled(emulator, bot, is_over)
         if is_over():
-            return Moved("The state was reset or restarted meanwhile.")
+            return "The state was reset or restarted meanwhile."
         if work is None:
-            return Moved(f"A handler has been at work for {BUSY_S:g} s, so the clock stays at {iso(now)}.")
+            return f"A handler has been at work for {BUSY_S:g} s, so the clock stays at {iso(now)}."
         if time.monotonic() > end:
-            return Moved(
-                f"So much happened on the way that it took {LONGEST_S:g} s. The clock stays at {iso(now)}; move it again."
-            )
+            return f"So much happened on the way that it took {LONGEST_S:g} s. The clock stays at {iso(now)}; move it again."
         now = emulator.clock.now()
         times = (at, work.next_at, emulator.world.timers.next_due)
         step = min(due for due in times if due is not None and due > now) if at > now else now
         _advance(emulator, step)
         await bot.follow_clock()
     await _settled(emulator, bot, is_over)
-    return Moved()
+    return None
 
 
 def _advance(emulator: Emulator, to: float) -> None:

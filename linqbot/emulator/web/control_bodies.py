@@ -65,11 +65,11 @@ class SetClock(OnEmulator):
             if self.freeze is not None:
                 await emulator.runner.follow_clock()
             ahead_s = emulator.clock.ahead_s
-            stopped = (await emulator.runner.move_to(to)).stopped
+            stopped = await emulator.runner.move_to(to)
             if self.advance_s and stopped is None and not emulator.clock.is_frozen:
                 # The move took some of that time itself.
                 left_s = self.advance_s - (emulator.clock.ahead_s - ahead_s)
-                stopped = (await emulator.runner.move_to(emulator.clock.now() + left_s)).stopped
+                stopped = await emulator.runner.move_to(emulator.clock.now() + left_s)
         return {"now": iso(emulator.clock.now()), "stopped": stopped}
 
 
