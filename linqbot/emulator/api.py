@@ -34,7 +34,6 @@ from linqbot.emulator.endpoints import (
     v2,
 )
 from linqbot.emulator.endpoints.endpoint import ApiRequest, Handler
-from linqbot.emulator.engine.sending import check_media
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
 from linqbot.emulator.model.documents import iso, new_id
@@ -228,7 +227,7 @@ class Api:
             endpoint, ids = find_endpoint(request.method, path)
             if takes_body(endpoint.name):
                 body = await read_json(request)
-            return ids, body, await self._work(endpoint, ids, request, body)
+            return ids, body, self._work(endpoint, ids, request, body)
         except ApiError as error:
             return ids, body, error.answer()
         except Exception:
@@ -240,15 +239,13 @@ class Api:
         if scheme.lower() != "bearer" or not fits(key, self._api_key):
             raise ApiError(401, 2004, "Missing or invalid token")
 
-    async def _work(
+    def _work(
         self, endpoint: Endpoint, ids: dict[str, str], request: Request, body: Mapping[str, Any]
     ) -> EndpointResponse:
         query = request.query_params
         values = {name: found if len(found := query.getlist(name)) > 1 else found[0] for name in query}
         if (broken := rules.check(endpoint.name, body, values, ids)) is not None:
             raise ApiError(broken.status, broken.code, broken.message)
-        if body and self._world.has_network:
-            await check_media(body, self._world.public_url)
         ids.update({name: value.lower() for name, value in ids.items() if name.endswith("_id")})
         return HANDLERS[endpoint.name](self._world, ApiRequest(ids, query, request.headers, body))
 

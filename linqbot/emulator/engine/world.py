@@ -25,7 +25,6 @@ class World:
 
     Attributes:
         public_url: The address of the emulator: the beginning of upload and download addresses.
-        has_network: False in tests without a network, where no address can be fetched.
         settles_at: The time at which the last message in progress will have arrived, on the emulator's clock.
     """
 
@@ -39,7 +38,6 @@ class World:
         self.faults = Faults(self.show_conditions)
         self.feed = Feed()
         self.deliveries = Deliveries(clock, self.timers, self.faults, self.feed, delivery_transport)
-        self.has_network = delivery_transport is None
         self.settles_at = 0.0
 
     def now(self) -> float:
