@@ -109,6 +109,23 @@ def sign_legacy(body: bytes, *, timestamp: int, secret: str) -> str:
     return hmac.digest(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hex()
 
 
+def signed_headers(
+    body: bytes, *, event_id: str, event_type: str, subscription_id: str, timestamp: int, secret: str
+) -> dict[str, str]:
+    """Return the headers of a webhook as Linq sends it, with both signatures. Raises ConfigError, as `sign` does."""
+    return {
+        "content-type": "application/json",
+        "user-agent": "Linq-Webhooks/1.0",
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(body, webhook_id=event_id, timestamp=timestamp, secret=secret),
+        "x-webhook-event": event_type,
+        "x-webhook-subscription-id": subscription_id,
+        "x-webhook-timestamp": str(timestamp),
+        "x-webhook-signature": sign_legacy(body, timestamp=timestamp, secret=secret),
+    }
+
+
 def sign_probe(body: bytes, *, webhook_id: str, timestamp: int, secret: str) -> str:
     """Return an entry for `webhook-signature` which shows that the sender of `body` knows a secret: `probe,` and base64.
 

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import Any
 
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
-from linqbot.linq.signatures import sign, sign_legacy
+from linqbot.linq.signatures import signed_headers
 
 VERSIONS = ("2026-02-03", "2025-01-01")
 
@@ -80,18 +80,14 @@ def schedule(name: str) -> dict[str, Any]:
 
 def signed(body: bytes, event: Mapping[str, Any], *, secret: str) -> dict[str, str]:
     """Return the headers, with both signatures, that Linq would send with an event's body now. Raises ConfigError."""
-    now, webhook_id = int(time.time()), str(event["event_id"])
-    return {
-        "content-type": "application/json",
-        "user-agent": "Linq-Webhooks/1.0",
-        "webhook-id": webhook_id,
-        "webhook-timestamp": str(now),
-        "webhook-signature": sign(body, webhook_id=webhook_id, timestamp=now, secret=secret),
-        "x-webhook-event": str(event["event_type"]),
-        "x-webhook-subscription-id": str(uuid.UUID(int=0)),
-        "x-webhook-timestamp": str(now),
-        "x-webhook-signature": sign_legacy(body, timestamp=now, secret=secret),
-    }
+    return signed_headers(
+        body,
+        event_id=str(event["event_id"]),
+        event_type=str(event["event_type"]),
+        subscription_id=str(uuid.UUID(int=0)),
+        timestamp=int(time.time()),
+        secret=secret,
+    )
 
 
 @cache

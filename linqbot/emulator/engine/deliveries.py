@@ -29,7 +29,6 @@ from linqbot.emulator.engine.webhook import (
     WebhookResponse,
     is_by_bot,
     message_of,
-    signed_headers,
     vote_of,
 )
 from linqbot.emulator.model import documents, payloads
@@ -38,6 +37,7 @@ from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.faults import Fault, Faults
 from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.model.state import ClockTimer, ClockTimers, Feed
+from linqbot.linq.signatures import signed_headers
 
 log = logging.getLogger("linqbot.emulator")
 
@@ -366,7 +366,14 @@ class Deliveries:
     async def _post(self, target: _Target, delivery: WebhookDelivery) -> WebhookResponse:
         assert self._transport is not None
         subscription = target.subscription
-        headers = signed_headers(delivery, subscription, int(time.time()))
+        headers = signed_headers(
+            delivery.body,
+            event_id=delivery.event_id,
+            event_type=delivery.event_type,
+            subscription_id=subscription.id,
+            timestamp=int(time.time()),
+            secret=subscription.secret,
+        )
         key_header = subscription.routing_key_header
         if key_header and delivery.chat_id:
             headers[subscription.routing_id_header or "Linq-Chat-Id"] = delivery.chat_id

@@ -1,4 +1,4 @@
-"""A webhook as the emulator sends it: the delivery and its attempts, the headers with both signatures, one POST and its answer.
+"""A webhook as the emulator sends it: the delivery and its attempts, one POST and its answer.
 
 The reason of a failed attempt is a sentence for the author of the bot. It names the address, the status and the
 certificate's fault. It holds nothing that the receiver wrote, so that it may be logged.
@@ -18,9 +18,7 @@ from typing import Any, ClassVar
 import httpx
 
 from linqbot.emulator.model.documents import Private, Sparse, Time
-from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.errors import ConfigError
-from linqbot.linq.signatures import sign, sign_legacy
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +84,6 @@ def vote_of(event_type: str, data: dict[str, Any]) -> dict[str, str] | None:
     if not event_type.startswith("poll.vote."):
         return None
     return {"by": data["sender_handle"]["handle"], "option_id": data["option_id"]}
-
-
-def signed_headers(delivery: WebhookDelivery, subscription: SubscriptionRecord, timestamp: int) -> dict[str, str]:
-    """Return the headers of one attempt, with the signature of each kind for `timestamp`, in Unix seconds."""
-    secret = subscription.secret
-    return {
-        "content-type": "application/json",
-        "user-agent": "Linq-Webhooks/1.0",
-        "webhook-id": delivery.event_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(delivery.body, webhook_id=delivery.event_id, timestamp=timestamp, secret=secret),
-        "x-webhook-event": delivery.event_type,
-        "x-webhook-subscription-id": subscription.id,
-        "x-webhook-timestamp": str(timestamp),
-        "x-webhook-signature": sign_legacy(delivery.body, timestamp=timestamp, secret=secret),
-    }
 
 
 @dataclass(frozen=True, slots=True)
