@@ -25,7 +25,6 @@ from linqbot.emulator.endpoints import subscriptions
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.documents import iso
-from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.model.state import EmulatorState
 from linqbot.emulator.statefile import dump, load
@@ -171,7 +170,7 @@ class Emulator:
         """
         return act.perform(self.world)
 
-    # Subscriptions, faults, clock
+    # Subscriptions, clock
 
     def subscribe(
         self, target_url: str, events: Sequence[str] | None = None, *, phone_numbers: Sequence[str] | None = None
@@ -196,17 +195,6 @@ class Emulator:
     def retry_unanswered(self, subscription: SubscriptionRecord) -> None:
         """Deliver again now what a subscription's receiver has not answered, because it is known to be back."""
         self.world.deliveries.retry_unanswered(subscription.id)
-
-    def add_fault(self, fault: Fault) -> str:
-        """Make the next matching calls, deliveries or messages go wrong; return the fault's id."""
-        return self.world.faults.add(fault).id
-
-    def remove_fault(self, fault_id: str) -> bool:
-        """Remove a fault. Return False if there is none with this id, for example because it was used up."""
-        return self.world.faults.remove(fault_id)
-
-    def clear_faults(self) -> None:
-        self.world.faults.clear()
 
     def advance(self, seconds: float) -> float:
         """Move the clock forward, do everything that is due by then, and return the time in Unix seconds."""

@@ -67,7 +67,7 @@ def restore(emulator: Emulator, snapshot: Snapshot) -> None:
     emulator.calls.extend(snapshot.calls)
     emulator.observations.extend(snapshot.observations)
     for fault in snapshot.faults:
-        emulator.add_fault(fault.model_copy())
+        emulator.world.faults.add(fault.model_copy())
     emulator.world.show_conditions()
     for event_id in snapshot.undelivered:
         emulator.world.deliveries.replay(event_id)

@@ -531,7 +531,7 @@ class Phone:
 
     def fail_next_message(self, code: int = 4001) -> None:
         """Accept the bot's next message to this person, and then fail to deliver it: `message.failed`."""
-        self._fault(Fault(on="message", match=self.handle, code=code))
+        self.emulator.world.faults.add(Fault(on="message", match=self.handle, code=code))
 
     def fail_next_delivery(self, event_type: str, *, status: int = 500, times: int = 1) -> None:
         """Fail the next deliveries of events of this type before they reach the bot. Linq delivers them again.
@@ -544,7 +544,7 @@ class Phone:
             ValueError: Linq has no events of this type.
         """
         arguments.event_type(event_type)
-        self._fault(Fault(on="delivery", match=event_type, status=status, times=times))
+        self.emulator.world.faults.add(Fault(on="delivery", match=event_type, status=status, times=times))
 
     def double_next(self, event_type: str) -> None:
         """Deliver the next event of this type twice.
@@ -553,7 +553,7 @@ class Phone:
             ValueError: Linq has no events of this type.
         """
         arguments.event_type(event_type)
-        self._fault(Fault(on="delivery", match=event_type, duplicate=True))
+        self.emulator.world.faults.add(Fault(on="delivery", match=event_type, duplicate=True))
 
     # State
 
@@ -681,10 +681,7 @@ class Phone:
 
     def _fault_of_calls(self, fault: Fault) -> None:
         arguments.call(fault.match)
-        self._fault(fault)
-
-    def _fault(self, fault: Fault) -> None:
-        self.emulator.add_fault(fault)
+        self.emulator.world.faults.add(fault)
 
 
 def _id(message: Bubble | str) -> str:

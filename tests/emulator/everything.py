@@ -95,7 +95,7 @@ async def chats(world: World) -> str:
     await world.call("POST", f"/chats/{chat_id}/participants", {"handle": FOURTH})
     await world.call("DELETE", f"/chats/{chat_id}/participants", {"handle": FOURTH})
     for what in ("group_name", "group_icon", "background"):
-        world.emulator.add_fault(Fault(on="chat", match=what, code=2011 if what == "background" else None))
+        world.emulator.world.faults.add(Fault(on="chat", match=what, code=2011 if what == "background" else None))
     await world.call("PUT", f"/chats/{chat_id}", {"display_name": "x", "group_chat_icon": "https://e.example/i.png"})
     await world.call("POST", f"/chats/{chat_id}/background", {"type": "color", "variant": "mango"})
     await world.call("POST", f"/chats/{chat_id}/leave")
@@ -122,7 +122,7 @@ async def polls(world: World) -> None:
     do(AddOptions(from_=PERSON, message_id=made["message_id"], options=["Saturday"]))
     do(React(from_=PERSON, message_id=made["message_id"], type="sticker", emoji="🚀"))
     do(MakePoll(from_=PERSON, chat_id=chat_id, options=["Thursday", "Friday"]))
-    world.emulator.add_fault(Fault(on="message", match=PERSON))
+    world.emulator.world.faults.add(Fault(on="message", match=PERSON))
     await world.call("POST", f"/chats/{chat_id}/polls", asked)
     world.emulator.advance(1)
 

@@ -254,14 +254,14 @@ async def test_affinity_headers_follow_the_chat(emulator: Emulator, api: Api, re
 
 async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
-    emulator.add_fault(Fault(on="delivery", match="message.received", drop="answer"))
+    emulator.world.faults.add(Fault(on="delivery", match="message.received", drop="answer"))
     say(emulator, "lost")
-    emulator.add_fault(Fault(on="delivery", match=PERSON, duplicate=True))
+    emulator.world.faults.add(Fault(on="delivery", match=PERSON, duplicate=True))
     say(emulator, "twice")
-    emulator.add_fault(Fault(on="delivery", reorder=True))
+    emulator.world.faults.add(Fault(on="delivery", reorder=True))
     say(emulator, "after the next")
     say(emulator, "next")
-    emulator.add_fault(Fault(on="delivery", delay_ms=5000))
+    emulator.world.faults.add(Fault(on="delivery", delay_ms=5000))
     say(emulator, "late")
     say(emulator, "last")
     await emulator.flush()
@@ -269,7 +269,7 @@ async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator,
     emulator.advance(5)
     await emulator.flush()
     assert texts(receiver)[-1] == "late"
-    emulator.add_fault(Fault(on="delivery", reorder=True))
+    emulator.world.faults.add(Fault(on="delivery", reorder=True))
     say(emulator, "nothing follows")
     emulator.advance(2)
     await emulator.flush()

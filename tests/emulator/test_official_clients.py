@@ -226,7 +226,7 @@ async def test_the_stream_begins_at_once_and_does_not_keep_the_server_from_stopp
 async def test_a_dropped_answer_is_a_broken_connection_to_a_real_client(
     client: AsyncLinqAPIV3, served: Emulator
 ) -> None:
-    served.add_fault(Fault(on="api", match="POST /v3/chats", drop="answer"))
+    served.world.faults.add(Fault(on="api", match="POST /v3/chats", drop="answer"))
     with pytest.raises(linq.APIConnectionError):
         await client.chats.create(from_=LINE, to=[PERSON], message=text("lost"))
     assert len(served.state.messages) == 1

@@ -29,7 +29,7 @@ def now(emulator: Emulator) -> Snapshot:
 async def test_messages_files_faults_and_records_return(emulator: Emulator) -> None:
     photo = {"type": "media", "filename": "a.png", "data_base64": base64.b64encode(b"\x89PNG").decode()}
     emulator.do(Write(from_=PERSON, to=LINE, parts=[photo]))
-    emulator.add_fault(Fault(on="api", status=500, times=2))
+    emulator.world.faults.add(Fault(on="api", status=500, times=2))
     emulator.observe({"kind": "turn", "event_id": "1"})
     before = now(emulator)
     write(emulator, "later")

@@ -216,7 +216,7 @@ async def test_a_time_in_which_nothing_can_be_sent_is_no_outcome_and_no_burst_fo
         await phone.text("go")
         await phone.advance(1800)
         assert sum(got(phone, people)) == 0
-        phone.emulator.clear_faults()
+        phone.emulator.world.faults.clear()
         await phone.advance(40)
         assert AT_ONCE <= sum(got(phone, people)) <= 40 + AT_ONCE
         await phone.advance(120)
@@ -241,7 +241,7 @@ async def test_a_person_whose_send_fails_for_a_day_is_a_dead_letter_and_the_othe
         await phone.text("go")
         with pytest.raises(HandlerFailed, match="deferred for 24 hours"):
             await phone.advance(90_000)
-        phone.emulator.clear_faults()
+        phone.emulator.world.faults.clear()
         await phone.advance(3600)
         (done,) = sending.done
         assert (done.failed, done.sent) == (1, 1)

@@ -91,7 +91,7 @@ async def test_a_bot_that_is_not_for_groups_takes_no_reaction_of_a_group() -> No
 
 async def test_a_chat_that_linq_does_not_give_is_unknown_until_a_message_comes(seen: Seen, phone: Phone) -> None:
     first = await greeted_before_a_restart(phone)
-    phone.emulator.add_fault(Fault(on="api", match="chats.retrieve", status=404, code=2001))
+    phone.emulator.world.faults.add(Fault(on="api", match="chats.retrieve", status=404, code=2001))
     await phone.react(first, "love")
     await phone.replies()
     assert seen.events == [("reaction.added", None, None)]
@@ -104,7 +104,7 @@ async def test_a_chat_that_linq_does_not_give_is_unknown_until_a_message_comes(s
 
 async def test_in_an_outage_a_reaction_waits_until_linq_says_what_its_chat_is(seen: Seen, phone: Phone) -> None:
     first = await greeted_before_a_restart(phone)
-    phone.emulator.add_fault(Fault(on="api", match="chats.retrieve", status=503, times=6))
+    phone.emulator.world.faults.add(Fault(on="api", match="chats.retrieve", status=503, times=6))
     await phone.react(first, "love")
     await phone.advance(300)
     assert seen.events == [("reaction.added", False, phone.line)]

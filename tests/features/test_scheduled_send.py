@@ -327,7 +327,7 @@ async def test_a_send_that_is_due_while_linq_is_away_waits_as_a_reply_does() -> 
         phone.fail_next("POST /v3", status=503, times=100_000)
         await phone.text("hello")
         await phone.advance(60 + GRACE_S + 60)
-        phone.emulator.clear_faults()
+        phone.emulator.world.faults.clear()
         await phone.advance(3600)
         assert await phone.replies() == ["echo: hello", "It is time."]
 

@@ -188,7 +188,7 @@ async def pass_time(phone: Phone, seconds: float) -> None:
 
 
 def lost(phone: Phone, **how: Any) -> None:
-    phone.emulator.add_fault(Fault(on="delivery", match="message.received", **how))
+    phone.emulator.world.faults.add(Fault(on="delivery", match="message.received", **how))
 
 
 plant(SILENCES, "no filter fits")(texts("hello?"))
@@ -212,7 +212,7 @@ plant(WAITING, "Its handler has failed once: KeyError at")(texts("broken"))
 
 @plant(SILENCES, "before the bot received its first webhook")
 async def first_of_all(phone: Phone) -> str | None:
-    phone.emulator.add_fault(Fault(on="delivery", drop="request", times=9))
+    phone.emulator.world.faults.add(Fault(on="delivery", drop="request", times=9))
     bubble = await phone.text("menu")
     await pass_time(phone, 120)
     return bubble.id
@@ -276,7 +276,7 @@ plant(DOUBTS, ".name took it.")(texts("name", "Ada"))
 @plant(DOUBTS, "before that: chats.messages.send was answered 503")
 async def deferred(phone: Phone) -> str | None:
     bubble = await failing(99, status=503)(phone)
-    phone.emulator.clear_faults()
+    phone.emulator.world.faults.clear()
     await pass_time(phone, 3600)
     return bubble
 
@@ -331,7 +331,7 @@ async def test_every_silence_and_every_doubt_of_yesterday_has_its_reason(backend
             one = phone.person(next(people))
             who = await each.act(one)
             await one.errors()
-            phone.emulator.clear_faults()
+            phone.emulator.world.faults.clear()
             asked.append((each, who or one.handle, phone.now))
             await pass_time(phone, 30)
         await pass_time(phone, DAY)
@@ -350,7 +350,7 @@ async def test_every_silence_and_every_doubt_of_yesterday_has_its_reason(backend
             if "behind" in each.says:
                 await failing(9, status=429, retry_after_s=600)(one)
             await check(each, await each.act(one) or "")
-            phone.emulator.clear_faults()
+            phone.emulator.world.faults.clear()
         await pass_time(phone, 8 * DAY)
         await phone.errors()
         await check(Plant(texts(), "older than 7 days"), asked[3][1])

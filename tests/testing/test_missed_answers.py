@@ -129,7 +129,7 @@ async def test_an_answer_whose_webhook_was_lost_in_a_downtime_counts(down_s: flo
             await answer(chat, asked)
             await phone.restart(down_s=down_s)
             heard = [await chat.replies()]
-            phone.emulator.clear_faults()
+            phone.emulator.world.faults.clear()
             await phone.advance(9000)
             heard.append(await chat.replies())
             if heard != [[said], []]:
@@ -145,7 +145,7 @@ async def test_a_webhook_that_comes_after_its_answer_was_found_doubles_nothing()
             await answer(chat, asked)
             await phone.restart(down_s=1300)
             heard = await chat.replies()
-            phone.emulator.clear_faults()
+            phone.emulator.world.faults.clear()
             await phone.advance(9000)
             late = await chat.replies()
             # The tapback answers nothing any more, so its webhook reaches the handler of tapbacks.
@@ -161,7 +161,7 @@ async def test_a_removal_of_the_bot_whose_webhook_was_lost_ends_the_questions_of
         group, _ = await asked_in(phone, "dinner")
         await group.remove(phone.line)
         await phone.restart(down_s=down_s)
-        phone.emulator.clear_faults()
+        phone.emulator.world.faults.clear()
         await phone.advance(9000)
         assert await group.replies() == []
         assert await phone.dead_letters() == []

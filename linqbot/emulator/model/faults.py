@@ -76,6 +76,7 @@ class Faults:
         return tuple(self._faults)
 
     def add(self, fault: Fault) -> Fault:
+        """Make the next matching calls, deliveries, messages or chat changes go wrong."""
         self._faults.append(fault)
         self._on_change()
         return fault

@@ -101,14 +101,14 @@ async def faults(emulator: Emulator, _: Request) -> EndpointResponse:
 
 async def remove_fault(emulator: Emulator, request: Request) -> EndpointResponse:
     """Remove one fault."""
-    if not emulator.remove_fault(request.path_params["fault_id"]):
+    if not emulator.world.faults.remove(request.path_params["fault_id"]):
         raise not_found("fault")
     return EndpointResponse(204)
 
 
 async def clear_faults(emulator: Emulator, _: Request) -> EndpointResponse:
     """Remove all faults."""
-    emulator.clear_faults()
+    emulator.world.faults.clear()
     return EndpointResponse(204)
 
 

@@ -31,7 +31,7 @@ class AddFault(NewFault, OnEmulator):
     """Make the next matching calls, deliveries, messages or chat changes go wrong. The answer has the fault's `id`."""
 
     async def perform(self, emulator: Emulator) -> dict[str, Any]:
-        return {"id": emulator.add_fault(Fault(**self.model_dump()))}
+        return {"id": emulator.world.faults.add(Fault(**self.model_dump())).id}
 
 
 class SetClock(OnEmulator):

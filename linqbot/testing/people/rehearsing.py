@@ -402,9 +402,9 @@ class Actor:
         self._pending.clear()
 
     def _add(self, fault: Fault) -> None:
-        self._faults.append(self._emulator.add_fault(fault))
+        self._faults.append(self._emulator.world.faults.add(fault).id)
 
     def _clear_faults(self) -> None:
         for fault_id in self._faults:
-            self._emulator.remove_fault(fault_id)
+            self._emulator.world.faults.remove(fault_id)
         self._faults.clear()

@@ -301,7 +301,7 @@ async def test_a_step_is_a_span_with_the_tokens_of_a_model_and_a_remembered_one_
 
 async def test_a_refused_call_is_an_error_with_linqs_number_and_the_turn_is_none(spans: Spans, tmp_path: Path) -> None:
     async with run_app(echo(spans), tmp_path) as there:
-        there.emulator.add_fault(Fault(on="api", match="chats.messages.send", status=403, code=2024))
+        there.emulator.world.faults.add(Fault(on="api", match="chats.messages.send", status=403, code=2024))
         there.text("hello")
         await there.quiet()
     call, turn = spans.one(SEND), spans.one(TURN)

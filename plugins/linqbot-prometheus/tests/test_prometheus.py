@@ -84,7 +84,7 @@ async def test_a_failure_is_counted_by_its_class_and_linqs_code(tmp_path: Path) 
     async with run_app(echo(), tmp_path) as there:
         there.text("fail")
         await there.quiet()
-        there.emulator.add_fault(Fault(on="api", match="chats.messages.send", status=403, code=2024))
+        there.emulator.world.faults.add(Fault(on="api", match="chats.messages.send", status=403, code=2024))
         there.text("hello")
         await there.quiet()
         assert (await there.http.post("/webhooks/linq", content=b"{}")).status_code == 401

@@ -451,7 +451,7 @@ async def test_the_page_shows_the_sentence_of_why(tmp_path: Path, subtests: pyte
                 phone.fail_next("chats.messages.send", status=429, retry_after_s=600, times=9)
             with suppress(HandlerFailed):
                 await (phone.advance(60) if expected.startswith("It was given up") else text(phone, said))
-            phone.emulator.clear_faults()
+            phone.emulator.world.faults.clear()
             shown = dev.reports[-1]
             with subtests.test(said, why=expected):
                 assert expected in shown["why"]
