@@ -149,46 +149,15 @@ def _finish(world: World, audit: Audit) -> None:
 
 
 def _report(line: Line, chats: list[ChatRecord]) -> JsonObject:
+    """Return a report with one reason at most: the chats whose people have opted out."""
     unhealthy = [chat for chat in chats if chat.health != "HEALTHY"]
-    after_stop = {chat.id: count for chat in unhealthy if (count := _written_after_stop(chat))}
-    drivers = []
-    if after_stop:
-        drivers.append(_driver("opt_out_handling", "Messages went out after an opt-out word", len(after_stop)))
-    if unhealthy:
-        drivers.append(_driver("overall_conversation_health", "Conversations are unhealthy", len(unhealthy)))
-    if not line.can_send:
-        drivers.append(_driver("flagged", "The line is flagged", 1))
+    key, summary = "overall_conversation_health", "Conversations are unhealthy"
+    shown = [{"chat_id": one.id, "status": one.health, "driver_keys": [key]} for one in unhealthy[:MOST_UNHEALTHY]]
     return {
         "severity": line.reputation,
-        "primary_driver": drivers[0]["key"] if drivers else "",
-        "summary_markdown": "\n".join(f"- {one['summary']}" for one in drivers) or "Nothing to worry about.",
-        "drivers": drivers,
-        "action_items": [_ACTION] if after_stop else [],
-        "evidence": {
-            "unhealthy_chats": [
-                {"chat_id": chat.id, "status": chat.health, "driver_keys": ["low_engagement"]}
-                for chat in unhealthy[:MOST_UNHEALTHY]
-            ],
-            "opt_out_chats": [
-                {"chat_id": chat_id, "messages_after_stop": count} for chat_id, count in after_stop.items()
-            ],
-        },
+        "primary_driver": key if unhealthy else "",
+        "summary_markdown": f"- {summary}" if unhealthy else "Nothing to worry about.",
+        "drivers": [{"key": key, "summary": summary, "metric": f"{len(unhealthy)}"}] if unhealthy else [],
+        "action_items": [],
+        "evidence": {"unhealthy_chats": shown, "opt_out_chats": []},
     }
-
-
-_ACTION = {
-    "priority": 1,
-    "title": "Stop when asked to",
-    "detail": "Send nothing after an opt-out word until the person writes again.",
-    "expected_impact": "high",
-}
-
-
-def _driver(key: str, summary: str, chats: int) -> dict[str, str]:
-    return {"key": key, "summary": summary, "metric": f"{chats}"}
-
-
-def _written_after_stop(chat: ChatRecord) -> int:
-    if chat.health != "OPTED_OUT":
-        return 0
-    return sum(message.is_from_me and message.created_at > chat.health_at for message in chat.messages)
