@@ -8,13 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, NotEmpty, active_member
+from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, NotEmpty, active_member, group_of
 from linqbot.emulator.endpoints import contacts, lines, locations, payments, polls
 from linqbot.emulator.engine import chat_state, sending
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import conflict, existing, not_found
-from linqbot.emulator.model.records import ChatRecord
 
 
 class Leave(ByPerson):
@@ -24,15 +23,12 @@ class Leave(ByPerson):
     handle: Handle | None = Field(None, description="The participant to remove; a line removes the bot.")
 
     def perform(self, world: World) -> None:
-        chat = _group(world, self.chat_id)
-        member = active_member(chat, self.from_)
-        if self.handle is None or self.handle == self.from_:
-            chat_state.depart(world, chat, member, by=self.from_)
-            return
-        removed = chat.member(self.handle)
-        if removed is None or removed.status != "active":
+        chat = group_of(world, self.chat_id)
+        active_member(chat, self.from_)
+        gone = chat.member(self.handle or self.from_)
+        if gone is None or gone.status != "active":
             raise not_found("participant")
-        chat_state.depart(world, chat, removed, by=self.from_)
+        chat_state.depart(world, chat, gone, by=self.from_)
 
 
 class Join(ByPerson):
@@ -42,19 +38,12 @@ class Join(ByPerson):
     handle: Handle | None = Field(None, description="The person to add.")
 
     def perform(self, world: World) -> None:
-        chat = _group(world, self.chat_id)
+        chat = group_of(world, self.chat_id)
         newcomer = self.handle or self.from_
         member = chat.member(newcomer)
         if member is not None and member.status == "active":
             raise conflict("This handle is a participant already")
         chat_state.join(world, chat, newcomer, by=self.from_)
-
-
-def _group(world: World, chat_id: str) -> ChatRecord:
-    chat = world.state.chat(chat_id)
-    if not chat.is_group:
-        raise conflict("Only groups can be joined and left")
-    return chat
 
 
 class Pay(Body):

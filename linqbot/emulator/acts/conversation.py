@@ -138,9 +138,11 @@ class Media(Body):
     url: str | None = Field(None, description="An address; the emulator does not fetch foreign ones.")
     attachment_id: str | None = Field(None, description="An attachment that the emulator has.")
 
-    def check(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Media:
         if not (self.data_base64 is not None or self.url or self.attachment_id):
-            raise invalid("media needs data_base64, url or attachment_id")
+            raise ValueError("media needs data_base64, url or attachment_id")
+        return self
 
     def shown(self, world: World) -> MediaPartRecord:
         if self.data_base64 is None:
@@ -198,9 +200,6 @@ class Write(ByPerson):
     reconciled_at: str | None = Field(None, description="ISO 8601. The time at which Linq found the message.")
 
     def perform(self, world: World) -> dict[str, str | None]:
-        for part in self.parts:
-            if isinstance(part, Media):
-                part.check()
         effect, sent_at, reconciled_at = self._effect(), parsed_time(self.sent_at), parsed_time(self.reconciled_at)
         line = line_of_account(world, self.to)
         if self.from_ in world.state.blocked:
@@ -257,7 +256,7 @@ def parsed_time(text: str | None) -> float | None:
         at = seconds(text)
         iso(
             at
-        )  # Some times can be read but not written; stored, they would break every later answer with this message.
+        )  # Some times can be read and not written. Stored, they would break every later answer with this message.
     except (ValueError, OverflowError, OSError) as error:
         raise invalid("times are ISO 8601") from error
     return at
@@ -368,7 +367,7 @@ class NameGroup(ByPerson):
     name: Annotated[NotEmpty, Field(max_length=200)] | None = Field(None, description="null takes the name away.")
 
     def perform(self, world: World) -> None:
-        chat = _group(world, self.chat_id)
+        chat = group_of(world, self.chat_id)
         by = active_member(chat, self.from_)
         if chat.name != self.name:
             chat_state.set_look(world, chat, by, "name", self.name)
@@ -381,7 +380,7 @@ class SetGroupIcon(ByPerson):
     image: Media | None = Field(None, description="null takes the icon away.")
 
     def perform(self, world: World) -> None:
-        chat = _group(world, self.chat_id)
+        chat = group_of(world, self.chat_id)
         by, url = active_member(chat, self.from_), _address(world, self.image)
         if chat.icon != url:
             chat_state.set_look(world, chat, by, "icon", url)
@@ -428,15 +427,14 @@ class SetBackground(ByPerson):
 def _address(world: World, image: Media | None) -> str | None:
     if image is None:
         return None
-    image.check()
     shown = image.shown(world)
     if not shown.mime_type.startswith("image/"):
         raise invalid("This file is not an image")
     return shown.url
 
 
-def _group(world: World, chat_id: str) -> ChatRecord:
+def group_of(world: World, chat_id: str) -> ChatRecord:
     chat = world.state.chat(chat_id)
     if not chat.is_group:
-        raise conflict("Only groups have a name and an icon")
+        raise conflict("Only groups can be joined and left, and have a name and an icon")
     return chat
