@@ -194,18 +194,16 @@ def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
 
 
 def set_background(world: World, request: ApiRequest) -> EndpointResponse:
-    return _change_background(
-        world,
-        writable(world, request),
-        BackgroundRecord(**{one.name: request.body.get(one.name) for one in fields(BackgroundRecord)}),
-    )
+    asked = {one.name: request.body.get(one.name) for one in fields(BackgroundRecord)}
+    return _change_background(world, request, BackgroundRecord(**asked))
 
 
 def remove_background(world: World, request: ApiRequest) -> EndpointResponse:
-    return _change_background(world, writable(world, request), None)
+    return _change_background(world, request, None)
 
 
-def _change_background(world: World, chat: ChatRecord, background: BackgroundRecord | None) -> EndpointResponse:
+def _change_background(world: World, request: ApiRequest, background: BackgroundRecord | None) -> EndpointResponse:
+    chat = writable(world, request)
     if chat.service == "iMessage" and chat.background != background:
         chat_state.set_background(world, chat, chat.me, background)
     return EndpointResponse(202)

@@ -49,21 +49,10 @@ __all__ = [
     "rehearse",
 ]
 
-_HOMES = {
-    "Correct": "linqbot.testing.people.persona",
-    "Decide": "linqbot.testing.people.persona",
-    "Dialogue": "linqbot.testing.people.persona",
-    "Inject": "linqbot.testing.people.persona",
+_HOMES = dict.fromkeys(__all__, "linqbot.testing.people.persona") | {
     "Judgement": "linqbot.testing.people.checks",
     "KINDS": "linqbot.testing.people.kinds",
-    "Locate": "linqbot.testing.people.persona",
-    "Pause": "linqbot.testing.people.persona",
-    "PayRequest": "linqbot.testing.people.persona",
-    "Persona": "linqbot.testing.people.persona",
-    "Say": "linqbot.testing.people.persona",
-    "Tap": "linqbot.testing.people.persona",
     "Violation": "linqbot.testing.people.checks",
-    "VoteFor": "linqbot.testing.people.persona",
     "crowd": "linqbot.testing.people.kinds",
     "rehearse": "linqbot.testing.people.rehearsing",
 }
