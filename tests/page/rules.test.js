@@ -7,7 +7,6 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const PAGE = join(dirname(fileURLToPath(import.meta.url)), "../../linqbot/emulator/web/page");
-const MAX_FILES = 14;
 
 /**
  * @param {string} folder
@@ -67,12 +66,6 @@ test("every colour in colours.css is used", () => {
     [...set].filter((name) => !all.includes(`var(${name})`)),
     [],
   );
-});
-
-test(`a folder holds at most ${MAX_FILES} files`, () => {
-  const counts = new Map();
-  for (const file of files) counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1);
-  for (const [folder, count] of counts) assert.ok(count <= MAX_FILES, `${short(folder)} has ${count}`);
 });
 
 test("no folder has the name of a path that the emulator answers itself", () => {
