@@ -325,23 +325,6 @@ def test_open_questions_and_the_state_of_people_and_bot_are_shown(browsing_dev: 
 
 
 @pytest.mark.slow
-def test_a_restart_from_a_message_on_the_page(browsing_dev: Browsing, dev: Dev) -> None:
-    page = open_dev(browsing_dev)
-    write(page, "one")
-    first: list[str | re.Pattern[str]] = ["one", re.compile(r"one \d+")]
-    expect(bubbles(page)).to_have_text(first)
-    finish_turns(dev)  # an unfinished turn runs again in the new process, as after a crash, and is counted there
-    write(page, "two")
-    expect(bubbles(page)).to_have_text([*first, "two", re.compile(r"two \d+")])
-    write(page, "three")
-    expect(bubbles(page)).to_have_count(6)
-    bubbles(page).filter(has_text=re.compile("^two$")).dblclick()
-    page.get_by_role("menuitem", name="Restart from Here").click()
-    expect(page.get_by_role("alert")).to_have_text("Restarted from this message.")
-    expect(bubbles(page)).to_have_text([*first, "two", "two 1"])  # the count begins again with the new process
-
-
-@pytest.mark.slow
 def test_deliver_again_run_again_and_a_message_that_is_too_old(dev: Dev, browsing_dev: Browsing) -> None:
     page = open_dev(browsing_dev)
     write(page, "one")
