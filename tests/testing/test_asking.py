@@ -16,41 +16,6 @@ from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
-bot = Bot()
-
-
-@bot.on_message("help", during_ask=True)
-async def helping(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply("Answer or write never mind.")
-
-
-@bot.on_message("book")
-async def book(message: MessageReceived, ctx: Context) -> None:
-    day = await ctx.ask("Which day?", choices=["Friday", "Saturday"])
-    people = await ctx.ask("How many people?", kind=int)
-    sure = await ctx.ask(f"{day}, {people} people?", yes="like")
-    await ctx.reply("Booked!" if sure else "Not booked.")
-
-
-async def test_a_booking_with_a_vote_a_mistake_and_a_tapback() -> None:
-    async with talking(bot) as phone:
-        await phone.text("book")
-        assert await phone.next_reply() == "Which day?"
-        poll = await phone.next_reply()
-        assert list(poll.votes) == ["Friday", "Saturday"]
-        await phone.vote(poll, "Saturday")
-        assert await phone.next_reply() == "How many people?"
-        await phone.text("help")
-        assert await phone.next_reply() == "Answer or write never mind."
-        assert await phone.next_reply() == "How many people?"
-        await phone.text("a few")
-        assert await phone.next_reply() == "Please answer with a whole number."
-        await phone.text("3")
-        sure = await phone.next_reply()
-        assert sure == "Saturday, 3 people?"
-        await phone.react(sure, "like")
-        assert await phone.next_reply() == "Booked!"
-
 
 async def test_two_questions_at_once_are_named_as_the_mistake() -> None:
     twice = Bot()

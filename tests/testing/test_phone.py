@@ -10,7 +10,7 @@ from one_handler import bot_of
 from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, ReactionAdded
 from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import ConfigError
-from linqbot.linq.types.message import MediaPart, MessageContent, ReplyTo, TextPart
+from linqbot.linq.types.message import MessageContent, ReplyTo, TextPart
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
@@ -125,21 +125,6 @@ async def test_a_sticker_lies_where_it_was_put_and_payment_requests_are_found_in
     assert [event.type for event in seen[1:]] == ["reaction.added", "payment.declined", "payment.succeeded"]
 
 
-async def test_several_people_have_chats_of_their_own() -> None:
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"{message.text}, {message.sender.handle[-1]}")
-
-    async with talking(bot_of(echo)) as ann:
-        bob = ann.person(BOB, service="SMS")
-        await ann.text("hi")
-        await bob.text("yo")
-        assert await bob.next_reply() == "yo, 3"
-        assert await ann.next_reply() == "hi, 2"
-        assert await ann.replies() == await bob.replies() == []
-        assert ann.chat_id != bob.chat_id
-        assert bob.chat.service == "SMS"
-
-
 async def test_people_join_and_leave_a_group() -> None:
     bot, seen = noting()
     async with talking(bot) as ann:
@@ -223,17 +208,6 @@ async def test_api_calls_can_be_looked_at() -> None:
         assert "hi" not in repr(call).replace("chats", "")
 
 
-async def test_stop_blocks_the_bot_until_the_person_writes_again() -> None:
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("heard")
-
-    async with talking(bot_of(echo)) as phone:
-        await phone.opt_out()
-        assert await phone.replies() == []
-        await phone.text("hello again")
-        assert await phone.replies() == ["heard"]
-
-
 async def test_a_message_of_a_blocked_person_is_not_stored() -> None:
     bot, seen = noting()
     async with talking(bot) as phone:
@@ -276,16 +250,3 @@ async def test_an_act_that_linq_would_not_allow_is_refused() -> None:
             await bob.edit(said, "not mine")
         with pytest.raises(ApiError, match="Only groups"):
             await phone.leave()
-
-
-async def test_a_file_the_bot_uploads_shows_on_the_phone() -> None:
-    async def draw(message: MessageReceived, ctx: Context) -> None:
-        upload = await ctx.client.attachments.upload(b"\x89PNG", filename="a.png")
-        await ctx.reply(MediaPart(attachment_id=upload.attachment_id))
-
-    async with talking(bot_of(draw)) as phone:
-        await phone.text("draw")
-        drawing = await phone.next_reply()
-        assert drawing == ""
-        (file,) = drawing.media
-        assert (file.filename, file.mime_type, file.size_bytes) == ("a.png", "image/png", 4)
