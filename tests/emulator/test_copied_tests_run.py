@@ -96,18 +96,9 @@ async def paid(event: PaymentEvent, ctx: Context) -> None:
     parts = [{"type": "text", "value": event.type}]
     await ctx.client.chats.messages.send(event.metadata["chat"], message={"parts": parts})
 """
-CHARGES_CARDS_AND_MEMBERS = """
+CARDS_AND_MEMBERS = """
 from linqbot import Bot, Context, MessageReceived
-from linqbot.events import (
-    ConnectionCreated,
-    ContactCardReceived,
-    Event,
-    ParticipantAdded,
-    ParticipantRemoved,
-    PaymentAuthorized,
-    PaymentDeclined,
-)
-from linqbot.linq.events.payment import PaymentEvent
+from linqbot.events import ContactCardReceived, Event, ParticipantAdded, ParticipantRemoved
 
 bot = Bot(groups="all")
 latest = {}
@@ -117,29 +108,10 @@ async def say(ctx: Context, chat_id: str, text: str) -> None:
     await ctx.client.chats.messages.send(chat_id, message={"parts": [{"type": "text", "value": text}]})
 
 
-@bot.on_message("charge me")
-async def begin(message: MessageReceived, ctx: Context) -> None:
-    latest["chat"] = message.chat.id
-    payer, metadata = message.sender.handle, {"chat": message.chat.id}
-    await ctx.client.payments.create(handle=payer, amount_cents=900, currency="usd", metadata=metadata)
-    await ctx.reply("Connect, please.")
-
-
 @bot.on_message
 async def hello(message: MessageReceived, ctx: Context) -> None:
     latest["chat"] = message.chat.id
     await ctx.reply(f"hello {message.text}")
-
-
-@bot.on(ConnectionCreated)
-async def connected(event: ConnectionCreated, ctx: Context) -> None:
-    await say(ctx, latest["chat"], "Approve it, please.")
-
-
-@bot.on(PaymentAuthorized)
-@bot.on(PaymentDeclined)
-async def answered(event: PaymentEvent, ctx: Context) -> None:
-    await say(ctx, event.metadata["chat"], event.type)
 
 
 @bot.on(ContactCardReceived)
@@ -248,7 +220,7 @@ async def test_copied_tests_pass_until_the_bot_answers_otherwise(
         *await a_group(tmp_path),
         *await tapbacks(tmp_path),
         *await polls_and_money(tmp_path),
-        *await charges_cards_and_members(tmp_path),
+        *await cards_and_members(tmp_path),
         *await a_failing_bot(tmp_path),
     ]
     otherwise = re.sub('reply == "', 'reply == "not ', tests[0])
@@ -317,18 +289,13 @@ async def polls_and_money(folder: Path) -> list[str]:
         return [*person.tests, person.whole]
 
 
-async def charges_cards_and_members(folder: Path) -> list[str]:
-    file = folder / "charges_cards_and_members.py"
-    file.write_text(CHARGES_CARDS_AND_MEMBERS)
+async def cards_and_members(folder: Path) -> list[str]:
+    file = folder / "cards_and_members.py"
+    file.write_text(CARDS_AND_MEMBERS)
     async with talk(file, folder) as person:
         await person.writes("hi")
         card = {"from": ANN, "to": LINE, "first_name": "Ann", "last_name": "Lee"}
         await person.does(chat_acts.ShareCard(**card), "contact_card.received")
-        await person.writes("charge me")
-        await person.does(chat_acts.Connect(**{"from": ANN}), "connection.created")
-        await person.does(chat_acts.Pay(id=person.payment), "payment.authorized")
-        await person.writes("charge me")
-        await person.does(chat_acts.Decline(id=person.payment), "payment.declined")
         started = await person.writes("all of us", group=[BOB])
         chat = {"chat_id": started["chat_id"]}
         await person.does(chat_acts.Join(**chat, **{"from": ANN, "handle": CAT}), "participant.added")

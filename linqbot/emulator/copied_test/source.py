@@ -17,8 +17,8 @@ REPEATED: Final = frozenset(
     {
         *("message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"),
         *("poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"),
-        *("payment.authorized", "payment.succeeded", "payment.declined", "connection.created"),
-        *("contact_card.received", "location.sharing.started", "location.sharing.stopped"),
+        *("payment.succeeded", "payment.declined", "contact_card.received"),
+        *("location.sharing.started", "location.sharing.stopped"),
         *("participant.added", "participant.removed"),
     }
 )
@@ -54,15 +54,10 @@ class Step:
     ms: int | None = None
 
 
-def creates_payment(call: JsonObject) -> bool:
-    """Return True if a call asked for a payment: with a payment request, or by charging a customer."""
-    is_post = call["method"] == "POST" and call["path"].endswith(("/payment_requests", "/payments"))
+def creates_request(call: JsonObject) -> bool:
+    """Return True if a call made a payment request."""
+    is_post = call["method"] == "POST" and call["path"].endswith("/payment_requests")
     return is_post and is_done(call) and bool((call["answer"] or {}).get("id"))
-
-
-def is_charge(payment_id: str) -> bool:
-    """Return True if a payment charges a customer. It is authorized by the customer, and then collected by the bot."""
-    return payment_id.startswith("pay_")
 
 
 def sender_of(data: JsonObject) -> str | None:
@@ -87,9 +82,8 @@ class PytestSource:
         self._lines: list[str] = []
         self._add = self._lines.append
         self._names: dict[str, str] = {}  # the variables of messages, by the ids
-        self._payments: dict[str, str] = {}  # the variables of payments and payment requests, by the ids
+        self._payments: dict[str, str] = {}  # the variables of payment requests, by the ids
         self._expected: set[str] = set()  # messages of the bot: a call may be repeated after a lost answer
-        self._imports: set[str] = set()
         self._owner = sender_of(steps[0].data) or (people[0] if people else FIRST_PERSON)
         self._all = "group" if len(people) > 1 else "phone"
         self._ms = steps[0].ms or 0  # the time on the test's clock, as far as the test moves it
@@ -109,7 +103,6 @@ class PytestSource:
             "",
             f"from {self._module} import bot",
             "",
-            *sorted(self._imports),
             "from linqbot.testing import PhoneFor",
             *("", ""),
             f"async def test_{self._test_name()}(phone_for: PhoneFor) -> None:",
@@ -147,19 +140,12 @@ class PytestSource:
         elif kind.startswith("poll.") and kind != "poll.reaction.added":
             self._do_with_poll(phone, step)
         elif kind.startswith("payment."):
-            # The bot itself collects a charge.
-            if not (kind == "payment.succeeded" and is_charge(data["id"])):
-                verb = "decline" if kind == "payment.declined" else "pay"
-                self._add(f"await phone.{verb}({self._payments.get(data['id'])})")
+            verb = "decline" if kind == "payment.declined" else "pay"
+            self._add(f"await phone.{verb}({self._payments.get(data['id'])})")
         elif kind.startswith("location."):
             self._share(phone, step)
         elif kind.startswith("participant."):
             self._change_members(step)
-        elif kind == "connection.created":
-            # A phone has no method for it.
-            self._imports.add("from linqbot.emulator.acts.chat_acts import Connect")
-            self._add(f"phone.emulator.do(Connect(from_={literal(data['metadata']['handle'])}))")
-            self._add("await phone.emulator.flush()")
         elif kind == "contact_card.received":
             names = [data[name] for name in ("first_name", "last_name") if data.get(name)]
             self._add(f"await {phone}.share_card({', '.join(map(literal, names))})")
@@ -239,10 +225,9 @@ class PytestSource:
             body, sent = call["body"] or {}, sent_message(call)
             if not is_done(call):
                 continue
-            # The bot repeats a charge to collect it.
-            if creates_payment(call):
-                asked += [call["answer"]["id"]] if call["answer"]["id"] not in self._payments else []
             # After a lost answer the bot makes the call again.
+            if creates_request(call):
+                asked += [call["answer"]["id"]] if call["answer"]["id"] not in self._payments else []
             elif call["path"].endswith("/reactions") and body.get("operation") != "remove" and not call.get("lost"):
                 kind = literal(body.get("custom_emoji") or body.get("type"))
                 self._add(f"assert await {self._all}.next_tapback() == {kind}")

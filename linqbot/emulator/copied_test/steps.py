@@ -14,8 +14,7 @@ from linqbot.emulator.copied_test.source import (
     REPEATED,
     PytestSource,
     Step,
-    creates_payment,
-    is_charge,
+    creates_request,
     sender_of,
 )
 from linqbot.emulator.emulator import Emulator
@@ -50,7 +49,7 @@ class Copier:
     def of_event(self, event_id: str) -> str:
         """Return the test of an event, with those that it refers to."""
         wanted = next((one for one in self._all if one.event_id == event_id), None)
-        if wanted is None or wanted.body is None or wanted.event_type not in REPEATED:
+        if wanted is None or wanted.body is None or wanted.event_type not in REPEATED or _is_of_charge(wanted):
             raise conflict("A phone cannot cause this event, or the emulator no longer keeps it.")
         needed = set[Exchange]()
         open_ = [wanted]
@@ -106,7 +105,7 @@ class Copier:
         """Return the exchanges that an exchange refers to.
 
         They are the one of the message with the tapback, the vote or the reply; the one before that it takes back; the one
-        that began the chat, or that asked for the payment; the connection of a customer who is charged.
+        that began the chat, or that asked for the payment.
         """
         kind, data = one.event_type, one.data
         earlier = self._all[: self._all.index(one)]
@@ -118,9 +117,9 @@ class Copier:
         if kind in _NEEDS_CHAT:
             found.append(last(each for each in before if each.event_type == "message.received"))
         if kind.startswith("payment."):
-            found += _origins_of_payment(data["id"], kind, earlier)
-        if kind == "connection.created":
-            found.append(last(each for each in earlier if _charges(each, data["metadata"]["handle"])))
+            found.append(
+                next((each for each in earlier if any(_asks_for(call, data["id"]) for call in each.calls)), None)
+            )
         if kind == "contact_card.received" and (chat := self._direct_chat(data)) is not None:
             written = [each for each in earlier if (each.event_type, each.chat_id) == ("message.received", chat.id)]
             found += written[-1:]
@@ -147,7 +146,7 @@ class Copier:
         # The answer to several messages comes after the last one.
         first = one.joined_to or one
         answered = first if (first.joined or [first])[-1] is one else Exchange(one.at, None, "", "", None)
-        calls = [call for call in answered.calls if creates_payment(call) or (chat and call["chat_id"] == chat.id)]
+        calls = [call for call in answered.calls if creates_request(call) or (chat and call["chat_id"] == chat.id)]
         sent = [self._state.messages[each] for each in answered.sent if each in self._state.messages]
         about = self._state.messages.get(one.message_id or "")
         sharer = one.data.get("shared_by")
@@ -165,32 +164,13 @@ class Copier:
         )
 
 
-def _origins_of_payment(payment_id: str, kind: str, earlier: Sequence[Exchange]) -> list[Exchange | None]:
-    """Return the exchanges that a payment refers to.
-
-    A charge is of a customer who has connected, and is collected after it was authorized.
-    """
-    asked = [(one, call) for one in earlier for call in one.calls if _asks_for(call, payment_id)]
-    if not asked:
-        return [None]
-    first, call = asked[0]
-    if not is_charge(payment_id):
-        return [first]
-    handle = (call["body"] or {}).get("handle")
-    connections = [one for one in earlier if one.event_type == "connection.created"]
-    payments = [one for one in earlier if kind == "payment.succeeded" and one.event_type == "payment.authorized"]
-    connected = [one for one in connections if one.data["metadata"]["handle"] == handle]
-    return [first, *connected, *(one for one in payments if one.data["id"] == payment_id)]
-
-
 def _asks_for(call: JsonObject, payment_id: str) -> bool:
-    return creates_payment(call) and call["answer"]["id"] == payment_id
+    return creates_request(call) and call["answer"]["id"] == payment_id
 
 
-def _charges(one: Exchange, handle: str) -> bool:
-    """Return True if the bot charged a customer in an exchange."""
-    charges = [call for call in one.calls if creates_payment(call) and is_charge(call["answer"]["id"])]
-    return any((call["body"] or {}).get("handle") == handle for call in charges)
+def _is_of_charge(one: Exchange) -> bool:
+    """Return True for an event of a charge: a phone has no act with which a customer connects."""
+    return str(one.data.get("id")).startswith("pay_")
 
 
 def _writes(one: Exchange, message_id: str) -> bool:

@@ -25,7 +25,7 @@ const SHOWN_FILTERS = 3;
 const REPEATED = new Set([
   ...["message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"],
   ...["poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"],
-  ...["payment.authorized", "payment.succeeded", "payment.declined", "connection.created", "contact_card.received"],
+  ...["payment.succeeded", "payment.declined", "contact_card.received"],
   ...["location.sharing.started", "location.sharing.stopped", "participant.added", "participant.removed"],
 ]);
 
