@@ -20,7 +20,7 @@ import httpx
 import pytest
 import uvicorn
 from patience import PATIENCE_S
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, ViewportSize, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, ViewportSize, expect
 from ports import free_port
 
 from linqbot.emulator.emulator import Emulator
@@ -257,6 +257,20 @@ def write(phone: Page, text: str) -> None:
 
 def bubble(phone: Page, text: str) -> Any:
     return phone.locator(".msg .bubble", has_text=text)
+
+
+def open_panel(page: Page) -> Locator:
+    """Open the panel of time and faults."""
+    page.get_by_role("button", name="Time and faults").locator("visible=true").first.click()
+    panel = page.get_by_role("complementary", name="Time and faults")
+    # Its modules are loaded first. Then it takes the focus, also from a text field into which the test writes already.
+    expect(panel.locator(":focus")).to_have_count(1)
+    return panel
+
+
+def chips(page: Page) -> Locator:
+    """Return what the page says is in effect, such as a fault."""
+    return page.get_by_role("status", name="Now in effect").get_by_role("listitem")
 
 
 def axe_source() -> str:

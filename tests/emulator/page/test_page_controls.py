@@ -1,69 +1,15 @@
-"""Time and faults on the page, in Chromium: with an emulator alone, and with `linqbot dev` and its bot."""
+"""Time and faults on the page of an emulator alone, in Chromium. With `linqbot dev` they are in `test_page_dev.py`."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from itertools import count
 from typing import Any
 
 import httpx
 import pytest
-from chromium_page import FRIEND, LINE, MOBILE, Bot, Browsing, Profiles, violations, write
-from dev_command import Dev
-from playwright.sync_api import Browser, Locator, Page, expect
+from chromium_page import LINE, MOBILE, Bot, Browsing, chips, open_panel
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
-
-BOT = """
-from linqbot import Bot, Context, MessageReceived
-from pydantic import BaseModel
-
-bot = Bot()
-count = 0
-
-
-class Guest(BaseModel):
-    visits: int = 0
-
-
-class Menu(BaseModel):
-    dish: str = "pasta"
-
-
-@bot.on_message("table")
-async def table(message: MessageReceived, ctx: Context) -> None:
-    (await ctx.state.person(Guest)).visits = 7
-    (await ctx.state.bot(Menu)).dish = "soup"
-    size = await ctx.ask("How many are you?", kind=int, timeout_s=3600)
-    await ctx.reply(f"A table for {size}.")
-
-
-@bot.on_message("remind me")
-async def remind(message: MessageReceived, ctx: Context) -> None:
-    await ctx.send_later("It is time.", after_s=3600)
-    await ctx.reply("I will.")
-
-
-@bot.on_message
-async def number(message: MessageReceived, ctx: Context) -> None:
-    global count
-    count += 1
-    await ctx.reply(f"{message.text} {count}")
-"""
-_persons = count(4155550200)
-
-
-def open_panel(page: Page) -> Locator:
-    page.get_by_role("button", name="Time and faults").locator("visible=true").first.click()
-    panel = page.get_by_role("complementary", name="Time and faults")
-    # Its modules are loaded first. Then it takes the focus, also from a text field into which the test writes already.
-    expect(panel.locator(":focus")).to_have_count(1)
-    return panel
-
-
-def chips(page: Page) -> Locator:
-    return page.get_by_role("status", name="Now in effect").get_by_role("listitem")
 
 
 def switch_on(panel: Locator, kind: str, often: str = "Once", which: str | None = None) -> None:
@@ -237,118 +183,3 @@ def test_the_phone_stays_usable_next_to_the_panel(browsing: Browsing, bot: Bot) 
             if width >= 1100:
                 # The phone may still be on its way to its place.
                 page.wait_for_function(_ARE_APART, arg=[field.element_handle(), page.query_selector("#controls")])
-
-
-# With `linqbot dev`
-
-
-@pytest.fixture(scope="module")
-def dev(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    with Dev(tmp_path_factory.mktemp("dev"), BOT) as running:
-        yield running
-
-
-@pytest.fixture
-def browsing_dev(profiles: Profiles, dev: Dev) -> Iterator[Browsing]:
-    phones = Browsing(profiles, dev.url)
-    yield phones
-    phones.close()
-    assert phones.console_errors == []
-
-
-def open_dev(browsing_dev: Browsing, **options: Any) -> Page:
-    """Open the page as a person who has not written before."""
-    return browsing_dev.open(f"/?as=%2B1{next(_persons)}", **options)
-
-
-def bubbles(page: Page) -> Locator:
-    return page.locator(".msg .bubble")
-
-
-def finish_turns(dev: Dev) -> None:
-    """Wait until the bot has stored the end of each turn. A reply is on the page before that."""
-    bot = Bot(dev.url)
-    dev.until(
-        lambda: not any(bot.call("GET", f"/emulator/stored?chat_id={chat['id']}")["waiting"] for chat in bot.chats)
-    )
-    bot.http.close()
-
-
-@pytest.mark.slow
-def test_next_send_moves_the_bots_clock_to_the_scheduled_send_and_emptying_empties_its_storage(
-    browsing_dev: Browsing,
-) -> None:
-    page = open_dev(browsing_dev)
-    panel = open_panel(page)
-    expect(panel.get_by_role("button", name="Next send")).to_be_disabled()
-    write(page, "remind me")
-    expect(bubbles(page)).to_have_text(["remind me", "I will."])
-    stored = panel.get_by_role("region", name="What the bot stores")
-    expect(stored).to_contain_text("It is time.")
-    panel.get_by_role("button", name="Next send (in 59 min").click()
-    expect(bubbles(page)).to_have_text(["remind me", "I will.", "It is time."])
-    expect(chips(page)).to_contain_text([re.compile("Clock: (1 h|59 min).* ahead of real time")])
-    expect(stored).to_contain_text("None is scheduled")
-    expect(stored.get_by_role("listitem").filter(has_text="chats.messages.send")).to_have_count(2)
-    expect(panel).to_contain_text("The bot's clock moves along")
-    write(page, "remind me")
-    expect(stored).not_to_contain_text("None is scheduled")
-    panel.get_by_role("button", name="Empty everything").click()
-    expect(panel.get_by_role("alertdialog")).to_contain_text("everything that the bot stores")
-    panel.get_by_role("button", name="Empty", exact=True).click()
-    expect(stored).to_contain_text("None is scheduled")
-    expect(bubbles(page)).to_have_count(0)
-
-
-@pytest.mark.slow
-def test_open_questions_and_the_state_of_people_and_bot_are_shown(browsing_dev: Browsing, axe: str) -> None:
-    page = open_dev(browsing_dev, bypass_csp=True)
-    panel = open_panel(page)
-    stored = panel.get_by_role("region", name="What the bot stores")
-    write(page, "table")
-    expect(bubbles(page)).to_have_text(["table", "How many are you?"])
-
-    def part(name: str) -> Locator:
-        return stored.locator(f"details[data-name='{name}'] li")
-
-    expect(part("Open questions")).to_contain_text("How many are you?waits for you until ")
-    expect(part("Open questions")).to_contain_text("asked by bot:table")
-    expect(part("State of the bot")).to_contain_text('"dish": "soup"')
-    expect(part("State of the people in this chat")).to_contain_text('"visits": 7')
-    expect(part("State of this chat")).to_have_count(0)
-    assert violations(page, axe) == []
-    write(page, "many")
-    expect(part("Open questions")).to_contain_text("1 invalid answer")
-    write(page, "4")
-    expect(bubbles(page).last).to_have_text("A table for 4.")
-    expect(part("Open questions")).to_have_count(0)
-
-
-@pytest.mark.slow
-def test_deliver_again_run_again_and_a_message_that_is_too_old(dev: Dev, browsing_dev: Browsing) -> None:
-    page = open_dev(browsing_dev)
-    write(page, "one")
-    expect(bubbles(page)).to_have_text(["one", re.compile(r"one \d+")])
-    bubbles(page).first.dblclick()
-    for name, about in (
-        ("Deliver Again", "The same webhook once more. A bot that has stored it does nothing."),
-        ("Run Again", "The bot handles it again, as it is now, and sends everything again."),
-        ("Restart from Here", "Everything returns to the time before it. Then it is sent again."),
-    ):
-        expect(page.get_by_role("menuitem", name=name).locator("small")).to_have_text(about)
-    page.get_by_role("menuitem", name="Deliver Again").click()
-    expect(page.get_by_role("alert")).to_contain_text("A bot that has stored the event ignores it.")
-    expect(bubbles(page)).to_have_count(2)
-    finish_turns(dev)  # only an event that has been handled can be run again
-    bubbles(page).first.dblclick()
-    page.get_by_role("menuitem", name="Run Again").click()
-    expect(bubbles(page)).to_have_count(3)
-    bot = Bot(dev.url)
-    for number in range(20):
-        bot.hear(str(number), person=FRIEND)
-    bot.http.close()
-    bubbles(page).first.dblclick()
-    page.get_by_role("menuitem", name="Restart from Here").click()
-    expect(page.get_by_role("alert")).to_contain_text("keeps the latest 20 messages")
-    expect(bubbles(page)).to_have_count(3)
-    assert "409" in browsing_dev.console_errors.pop()

@@ -7,11 +7,12 @@ One `linqbot dev` runs, with a world. Each test writes as another person. The wo
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 
 import pytest
-from chromium_page import MOBILE, Bot, Browsing, Profiles, write
+from chromium_page import FRIEND, MOBILE, Bot, Browsing, Profiles, chips, open_panel, violations, write
 from dev_command import Dev
 from inspector_page import inspector_of
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -23,12 +24,21 @@ import asyncio, os
 from pathlib import Path
 
 from linqbot import Bot, Context, MessageReceived, markdown, media, poll
+from pydantic import BaseModel
 
 bot = Bot(groups="all")
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501012718e3660000"
     "000049454e44ae426082"
 )
+
+
+class Guest(BaseModel):
+    visits: int = 0
+
+
+class Menu(BaseModel):
+    dish: str = "pasta"
 
 
 @bot.on_message("Hello!")
@@ -63,6 +73,20 @@ async def table(message: MessageReceived, ctx: Context) -> None:
 async def lunch(message: MessageReceived, ctx: Context) -> None:
     picture = media(PIXEL, filename="menu.png")
     await ctx.reply(markdown("**Lunch?** See https://example.com/menu"), picture, poll("Thai", "Pizza"), effect="confetti")
+
+
+@bot.on_message("seats")
+async def seats(message: MessageReceived, ctx: Context) -> None:
+    (await ctx.state.person(Guest)).visits = 7
+    (await ctx.state.bot(Menu)).dish = "soup"
+    size = await ctx.ask("How many are you?", kind=int, timeout_s=3600)
+    await ctx.reply(f"A table for {size}.")
+
+
+@bot.on_message("remind me")
+async def remind(message: MessageReceived, ctx: Context) -> None:
+    await ctx.send_later("It is time.", after_s=3600)
+    await ctx.reply("I will.")
 
 
 @bot.on_message
@@ -114,18 +138,27 @@ def bot(dev: Dev) -> Iterator[Bot]:
 
 
 @pytest.fixture
-def open_as(profiles: Profiles, dev: Dev) -> Iterator[Callable[..., Page]]:
+def pages(profiles: Profiles, dev: Dev) -> Iterator[Browsing]:
+    opened = Browsing(profiles, dev.url)
+    yield opened
+    opened.close()
+    assert opened.console_errors == []
+
+
+@pytest.fixture
+def open_as(pages: Browsing) -> Callable[..., Page]:
     """Open the page as the person whose number ends with these four digits."""
-    pages = Browsing(profiles, dev.url)
-    yield lambda digits, **options: pages.open(f"/?as=%2B1415555{digits}", **options)
-    pages.close()
-    assert pages.console_errors == []
+    return lambda digits, **options: pages.open(f"/?as=%2B1415555{digits}", **options)
 
 
 def exchange(page: Page) -> Locator:
     """Return the only exchange of the page's person."""
     page.get_by_label("This chat only").check()
     return inspector_of(page).locator(".exchange")
+
+
+def bubbles(page: Page) -> Locator:
+    return page.locator(".msg .bubble")
 
 
 def note(page: Page) -> Locator:
@@ -243,6 +276,85 @@ def test_a_message_of_the_bot_is_shown_on_each_service_side_by_side(open_as: Cal
     assert small.evaluate("document.querySelector('.preview-forms').scrollWidth") <= MOBILE["width"]
 
 
+def test_next_send_moves_the_bots_clock_to_the_scheduled_send_and_emptying_empties_its_storage(
+    open_as: Callable[..., Page],
+) -> None:
+    page = open_as("0105")
+    panel = open_panel(page)
+    expect(panel.get_by_role("button", name="Next send")).to_be_disabled()
+    write(page, "remind me")
+    expect(bubbles(page)).to_have_text(["remind me", "I will."])
+    stored = panel.get_by_role("region", name="What the bot stores")
+    expect(stored).to_contain_text("It is time.")
+    panel.get_by_role("button", name="Next send (in 59 min").click()
+    expect(bubbles(page)).to_have_text(["remind me", "I will.", "It is time."])
+    expect(chips(page).first).to_contain_text(re.compile("Clock: (1 h|59 min).* ahead of real time"))
+    expect(stored).to_contain_text("None is scheduled")
+    expect(stored.get_by_role("listitem").filter(has_text="chats.messages.send")).to_have_count(2)
+    expect(panel).to_contain_text("The bot's clock moves along")
+    write(page, "remind me")
+    expect(stored).not_to_contain_text("None is scheduled")
+    panel.get_by_role("button", name="Empty everything").click()
+    expect(panel.get_by_role("alertdialog")).to_contain_text("everything that the bot stores")
+    panel.get_by_role("button", name="Empty", exact=True).click()
+    expect(stored).to_contain_text("None is scheduled")
+    expect(bubbles(page)).to_have_count(0)
+
+
+def test_open_questions_and_the_state_of_people_and_bot_are_shown(open_as: Callable[..., Page], axe: str) -> None:
+    page = open_as("0106", bypass_csp=True)
+    panel = open_panel(page)
+    stored = panel.get_by_role("region", name="What the bot stores")
+    write(page, "seats")
+    expect(bubbles(page)).to_have_text(["seats", "How many are you?"])
+
+    def part(name: str) -> Locator:
+        return stored.locator(f"details[data-name='{name}'] li")
+
+    expect(part("Open questions")).to_contain_text("How many are you?waits for you until ")
+    expect(part("Open questions")).to_contain_text("asked by bot:seats")
+    expect(part("State of the bot")).to_contain_text('"dish": "soup"')
+    expect(part("State of the people in this chat")).to_contain_text('"visits": 7')
+    expect(part("State of this chat")).to_have_count(0)
+    assert violations(page, axe) == []
+    write(page, "many")
+    expect(part("Open questions")).to_contain_text("1 invalid answer")
+    write(page, "4")
+    expect(bubbles(page).last).to_have_text("A table for 4.")
+    expect(part("Open questions")).to_have_count(0)
+
+
+def test_deliver_again_run_again_and_a_message_that_is_too_old(
+    open_as: Callable[..., Page], pages: Browsing, dev: Dev, bot: Bot
+) -> None:
+    page = open_as("0107")
+    write(page, "one")
+    expect(bubbles(page)).to_have_text(["one", "iMessage: one"])
+    bubbles(page).first.dblclick()
+    for name, about in (
+        ("Deliver Again", "The same webhook once more. A bot that has stored it does nothing."),
+        ("Run Again", "The bot handles it again, as it is now, and sends everything again."),
+        ("Restart from Here", "Everything returns to the time before it. Then it is sent again."),
+    ):
+        expect(page.get_by_role("menuitem", name=name).locator("small")).to_have_text(about)
+    page.get_by_role("menuitem", name="Deliver Again").click()
+    expect(page.get_by_role("alert")).to_contain_text("A bot that has stored the event ignores it.")
+    expect(bubbles(page)).to_have_count(2)
+    # Only an event that has been handled can be run again. A reply is on the page before the end of its turn is stored.
+    stored = [f"/emulator/stored?chat_id={chat['id']}" for chat in bot.chats]
+    dev.until(lambda: not any(bot.call("GET", one)["waiting"] for one in stored))
+    bubbles(page).first.dblclick()
+    page.get_by_role("menuitem", name="Run Again").click()
+    expect(bubbles(page)).to_have_count(3)
+    for number in range(20):
+        bot.hear(str(number), person=FRIEND, to="+12025550111")
+    bubbles(page).first.dblclick()
+    page.get_by_role("menuitem", name="Restart from Here").click()
+    expect(page.get_by_role("alert")).to_contain_text("keeps the latest 20 messages")
+    expect(bubbles(page)).to_have_count(3)
+    assert "409" in pages.console_errors.pop()
+
+
 def test_the_page_begins_with_the_world_and_returns_to_it(open_as: Callable[..., Page]) -> None:
     page = open_as("0150")
     chats = page.locator(".chat-row")
@@ -255,8 +367,7 @@ def test_the_page_begins_with_the_world_and_returns_to_it(open_as: Callable[...,
     bob = open_as("0143")
     expect(bob.get_by_role("button", name="You are Bob")).to_be_visible()
     expect(bob.locator(".chat-row")).to_have_count(2)
-    page.get_by_role("button", name="Time and faults").locator("visible=true").first.click()
-    page.get_by_role("button", name="Empty everything").click()
+    open_panel(page).get_by_role("button", name="Empty everything").click()
     page.get_by_role("button", name="Empty", exact=True).click()
     expect(chats).to_have_count(2)
     expect(chats.filter(has_text="who is in?")).to_have_count(0)
