@@ -5,7 +5,6 @@ Each person has an actor, which performs the acts of the script and waits for th
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, Protocol
@@ -142,9 +141,7 @@ class _InTest:
         await self._phone.restart()
 
 
-PHOTO: Final = base64.b64encode(
-    base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
-).decode()
+PHOTO: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 """A picture of one pixel, in base64."""
 
 TAPBACKS: Final = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
