@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.client.rate_limits import RateLimits
 from linqbot.client.resources.resource import below
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
@@ -93,7 +92,6 @@ class Client:
                 "The API key is empty, or contains spaces, line breaks or non-ASCII characters. "
                 "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
             )
-        clock = clock or SystemClock()
         self._sender = Sender(
             api_key,
             base_url=base_url,
@@ -101,13 +99,13 @@ class Client:
             connect_timeout_s=connect_timeout_s,
             max_retries=max_retries,
             max_wait_s=max_wait_s,
-            clock=clock,
+            clock=clock or SystemClock(),
             # V2 takes the same key under another name.
             credentials=lambda key: {"v2": {"X-LINQ-INTEGRATION-TOKEN": key}},
             read_key=None if api_key_file is None else lambda: _key_in(api_key_file),
             httpx_transport=transport,
         )
-        self._run: Run = RateLimits(self._sender.run, clock).run
+        self._run: Run = self._sender.run
         self._put: Put = self._sender.put
         self._before_fetch: tuple[Callable[[], object], ...] = ()
         self._owns_sender = True

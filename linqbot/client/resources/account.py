@@ -154,7 +154,7 @@ class ContactCards(ApiResource):
             phone_number: The line, E.164.
             image_url: The URL of a photo.
         Raises:
-            RateLimited: This is the fourth call for this line within ten minutes; it was not sent.
+            RateLimited: This is the fourth call for this line within ten minutes.
             LinqApiError: 409/2014 the line already has a card: update it.
             LinqUnavailable: 500/2022 the card was not completed: call again. 503/4004 wait a while, then call again.
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/create
@@ -186,7 +186,7 @@ class ContactCards(ApiResource):
             phone_number: The line, E.164.
             image_url: The URL of a photo.
         Raises:
-            RateLimited: This is the fourth call for this line within ten minutes; it was not sent.
+            RateLimited: This is the fourth call for this line within ten minutes.
             LinqApiError: 404/2012 the line has no card.
             LinqUnavailable: 500/2022 the change was not completed: call again. 503/4004 wait a while, then call again.
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/update

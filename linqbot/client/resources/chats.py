@@ -133,7 +133,7 @@ class Chats(ApiResource):
         """Share your line's contact card: at most once per chat in five minutes. Not retried after a lost response.
 
         Raises:
-            RateLimited: The card was shared in this chat less than five minutes ago (R65); it was not sent.
+            RateLimited: The card was shared in this chat less than five minutes ago (R65).
             LinqApiError: 404/2012 the line has no active card.
         Source: https://docs.linqapp.com/api/resources/chats/methods/share_contact_card
         """
