@@ -8,13 +8,13 @@ Opting out: R69. Next step: `check.py` applies the rules to a call.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from linqbot.linq.rules.values import (
     WEB,
-    Across,
     Broken,
+    Check,
     JsonObject,
     Schema,
     an_object,
@@ -49,14 +49,7 @@ def has_address(text: str) -> bool:
 
 def message_content(message: Any, at: str = "message") -> Broken | None:
     """Check R19-R48 and R50: every rule that needs nothing but the message itself."""
-    if _is_plain_text(message):
-        return None
-    if not isinstance(message, Mapping):
-        return breaks("R4", f"{at} must be an object.")
-    broken = _first_broken(_CONTENT, message)
-    if broken is None and len(message.get("parts") or ()) > 1:
-        broken = _first_broken(_SEVERAL_PARTS, message)
-    return broken or _first_broken(_OPTIONS, message)
+    return None if _is_plain_text(message) else _MESSAGE(message, at)
 
 
 def _is_plain_text(message: Any) -> bool:
@@ -69,13 +62,6 @@ def _is_plain_text(message: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _first_broken(rules: tuple[Across, ...], message: JsonObject) -> Broken | None:
-    for rule in rules:
-        if broken := rule(message):
-            return broken
-    return None
-
-
 def _either_parts_or_experience(message: JsonObject) -> Broken | None:
     """Check R19: either parts or an experience."""
     if (message.get("parts") is None) != (message.get("experience") is None):
@@ -83,37 +69,32 @@ def _either_parts_or_experience(message: JsonObject) -> Broken | None:
     return bad_content("R19", "message needs either parts or an experience, and not both.")
 
 
-def _number_of_parts(message: JsonObject) -> Broken | None:
-    """Check R20: the number of parts."""
-    parts = message.get("parts")
-    if parts is None:
-        return None
+def _parts(parts: Any, at: str) -> Broken | None:
+    """Check R20, the number of parts, and the rules of each part alone."""
     if not isinstance(parts, list | tuple):
-        return breaks("R4", "message.parts must be a list.")
-    if 1 <= len(parts) <= MAX_PARTS:
-        return None
-    return bad_content("R20", f"message has {len(parts)} parts. Linq takes 1 to {MAX_PARTS}.")
-
-
-def _every_part(message: JsonObject) -> Broken | None:
-    """Check R26-R29, R35-R39 and R43-R50, for each part alone."""
-    for i, part in enumerate(message.get("parts") or ()):
-        at = f"message.parts[{i}]"
-        if not isinstance(part, Mapping):
-            return breaks("R4", f"{at} must be an object.")
-        kind = part.get("type")
-        if kind is None:
-            return missing(f"{at}.type")
-        rule = PARTS.get(kind) if isinstance(kind, str) else None
-        broken = rule(part, at) if rule else one_of("R4", PARTS)(kind, f"{at}.type")
-        if broken:
+        return breaks("R4", f"{at} must be a list.")
+    if not 1 <= len(parts) <= MAX_PARTS:
+        return bad_content("R20", f"message has {len(parts)} parts. Linq takes 1 to {MAX_PARTS}.")
+    for i, part in enumerate(parts):
+        if broken := _part(part, f"{at}[{i}]"):
             return broken
     return None
 
 
+def _part(part: Any, at: str) -> Broken | None:
+    """Check R26-R29, R35-R39 and R43-R50."""
+    if not isinstance(part, Mapping):
+        return breaks("R4", f"{at} must be an object.")
+    kind = part.get("type")
+    if kind is None:
+        return missing(f"{at}.type")
+    rule = PARTS.get(kind) if isinstance(kind, str) else None
+    return rule(part, at) if rule else one_of("R4", PARTS)(kind, f"{at}.type")
+
+
 def _few_media_by_url(message: JsonObject) -> Broken | None:
     """Check R21: the number of media parts by URL. Files at Linq, and files with a signed URL, do not count."""
-    parts = message["parts"]
+    parts = message.get("parts") or ()
     if len(parts) <= MAX_URL_MEDIA:
         return None
     urls = [part["url"] for part in parts if part["type"] == "media" and part.get("url")]
@@ -127,7 +108,7 @@ def _few_media_by_url(message: JsonObject) -> Broken | None:
 def _no_two_texts_in_a_row(message: JsonObject) -> Broken | None:
     """Check R22: two text parts may not be adjacent."""
     last = None
-    for i, part in enumerate(message["parts"]):
+    for i, part in enumerate(message.get("parts") or ()):
         if part["type"] == last == "text":
             return bad_content(
                 "R22", f"message.parts[{i - 1}] and [{i}] are both text. Join them, or send two messages."
@@ -141,19 +122,14 @@ _ALONE: Final = {"link": "R23", "imessage_app": "R24", "app_clip": "R25"}
 
 def _cards_stand_alone(message: JsonObject) -> Broken | None:
     """Check R23, R24 and R25: a link, an app card and an App Clip must be alone."""
-    for i, part in enumerate(message["parts"]):
+    parts = message.get("parts") or ()
+    for i, part in enumerate(parts if len(parts) > 1 else ()):
         if rule := _ALONE.get(part["type"]):
             said = (
                 f"message.parts[{i}] is a {part['type']} part, which must be alone in its message. Send it separately."
             )
             return bad_content(rule, said)
     return None
-
-
-def _service(message: JsonObject) -> Broken | None:
-    """Check R32: the preferred service."""
-    service = message.get("preferred_service")
-    return None if service is None else one_of("R32", get_args(ServiceType))(service, "message.preferred_service")
 
 
 def _only_on_imessage(message: JsonObject) -> Broken | None:
@@ -174,37 +150,19 @@ _IMESSAGE_ONLY: Final = {
 }
 
 
-def _effect(message: JsonObject) -> Broken | None:
+def _effect(effect: Any, at: str) -> Broken | None:
     """Check R33: the effect and its type."""
-    effect = message.get("effect")
-    if effect is None:
-        return None
     if not isinstance(effect, Mapping):
-        return breaks("R4", "message.effect must be an object.")
+        return breaks("R4", f"{at} must be an object.")
     name, kind = effect.get("name"), effect.get("type")
-    if kind is not None and (broken := one_of("R33", ("screen", "bubble"))(kind, "message.effect.type")):
+    if kind is not None and (broken := one_of("R33", ("screen", "bubble"))(kind, f"{at}.type")):
         return broken
     allowed = {"screen": SCREEN_EFFECTS, "bubble": BUBBLE_EFFECTS}.get(kind or "", SCREEN_EFFECTS | BUBBLE_EFFECTS)
     if name is None or (isinstance(name, str) and name in allowed):
         return None
     if isinstance(name, str) and name in SCREEN_EFFECTS | BUBBLE_EFFECTS:
-        return breaks("R33", f"message.effect.name is not a {kind} effect. Use the other type.")
-    return one_of("R33", allowed)(name, "message.effect.name")
-
-
-def _reply_to(message: JsonObject) -> Broken | None:
-    """Check the form of `reply_to` (R3, R4, R5). R34 itself depends on the messages of the chat."""
-    reply_to = message.get("reply_to")
-    return None if reply_to is None else _REPLY_TO(reply_to, "message.reply_to")
-
-
-_REPLY_TO = an_object(Schema(("message_id",), {"message_id": uuid, "part_index": whole(0)}))
-
-
-def _experience(message: JsonObject) -> Broken | None:
-    """Check R42, as far as it needs no catalogue."""
-    asked = message.get("experience")
-    return None if asked is None else experience(asked, "message.experience")
+        return breaks("R33", f"{at}.name is not a {kind} effect. Use the other type.")
+    return one_of("R33", allowed)(name, f"{at}.name")
 
 
 def experience(experience: Any, at: str) -> Broken | None:
@@ -223,15 +181,26 @@ def experience(experience: Any, at: str) -> Broken | None:
     return None
 
 
-def _key(message: JsonObject) -> Broken | None:
-    """Check R4: the idempotency key is a string that is not empty."""
-    key = message.get("idempotency_key")
-    return None if key is None else filled_text(key, "message.idempotency_key")
-
-
-_CONTENT: tuple[Across, ...] = (_either_parts_or_experience, _number_of_parts, _every_part, _experience)
-_SEVERAL_PARTS: tuple[Across, ...] = (_cards_stand_alone, _no_two_texts_in_a_row, _few_media_by_url)
-_OPTIONS: tuple[Across, ...] = (_service, _only_on_imessage, _effect, _reply_to, _key)
+_MESSAGE: Final = an_object(
+    Schema(
+        values={
+            "parts": _parts,
+            "experience": experience,
+            "preferred_service": one_of("R32", get_args(ServiceType)),
+            "effect": _effect,
+            # R34, that the message exists, depends on the messages of the chat.
+            "reply_to": an_object(Schema(("message_id",), {"message_id": uuid, "part_index": whole(0)})),
+            "idempotency_key": filled_text,
+        },
+        across=(
+            _either_parts_or_experience,
+            _cards_stand_alone,
+            _no_two_texts_in_a_row,
+            _few_media_by_url,
+            _only_on_imessage,
+        ),
+    )
+)
 
 
 def first_message(message: JsonObject) -> Broken | None:
@@ -411,22 +380,14 @@ def _media_part(part: JsonObject, at: str) -> Broken | None:
     return None if sticker is None else flag(sticker, f"{at}.sticker")
 
 
-def _link_part(part: JsonObject, at: str) -> Broken | None:
+def _link_url(value: Any, at: str) -> Broken | None:
     """Check R26: the URL of a link part."""
-    value = part.get("value")
-    if value is None:
-        return missing(f"{at}.value")
     if not isinstance(value, str) or not WEB.fullmatch(value):
-        return breaks("R4", f"{at}.value must be an http(s) address.")
+        return breaks("R4", f"{at} must be an http(s) address.")
     if len(value) <= MAX_LINK_CHARACTERS:
         return None
-    said = f"{at}.value has {len(value)} characters. Linq takes {MAX_LINK_CHARACTERS}; shorten the address."
+    said = f"{at} has {len(value)} characters. Linq takes {MAX_LINK_CHARACTERS}; shorten the address."
     return bad_content("R26", said)
-
-
-def _app_part(part: JsonObject, at: str) -> Broken | None:
-    """Check R35-R39: an app card."""
-    return _APP_PART.broken(part, f"{at}.")
 
 
 def app_identity(app: Any, at: str) -> Broken | None:
@@ -484,28 +445,22 @@ def app_url(url: Any, at: str) -> Broken | None:
     )
 
 
-_APP_PART: Final = Schema(
-    ("app", "layout"),
-    {"app": app_identity, "layout": layout, "url": app_url, "fallback_text": text, "interactive": flag},
-)
-
-
-def _app_clip_part(part: JsonObject, at: str) -> Broken | None:
+def _clip_url(value: Any, at: str) -> Broken | None:
     """Check R25: the URL of an App Clip."""
-    if part.get("value") is None:
-        return missing(f"{at}.value")
-    if not is_https(part["value"]):
-        return bad_content("R25", f"{at}.value must be the https address of an App Clip page.")
-    caption = part.get("caption")
-    return None if caption is None else text(caption, f"{at}.caption")
+    return None if is_https(value) else bad_content("R25", f"{at} must be the https address of an App Clip page.")
 
 
-PARTS: Final[Mapping[str, Callable[[JsonObject, str], Broken | None]]] = {
+PARTS: Final[Mapping[str, Check]] = {
     "text": text_part,
     "media": _media_part,
-    "link": _link_part,
-    "imessage_app": _app_part,
-    "app_clip": _app_clip_part,
+    "link": an_object(Schema(("value",), {"value": _link_url})),
+    "imessage_app": an_object(
+        Schema(
+            ("app", "layout"),
+            {"app": app_identity, "layout": layout, "url": app_url, "fallback_text": text, "interactive": flag},
+        )
+    ),
+    "app_clip": an_object(Schema(("value",), {"value": _clip_url, "caption": text})),
 }
 
 
