@@ -16,8 +16,8 @@ from linqbot.client.client import Client
 from linqbot.client.http.addresses import bare_name
 from linqbot.content.drafts import MediaDraft, is_received
 from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
-from linqbot.linq.rules.check import CONTENT_TYPES, MAX_UPLOAD_BYTES
-from linqbot.linq.types.content import Upload
+from linqbot.linq.rules.check import MAX_UPLOAD_BYTES
+from linqbot.linq.types.content import CONTENT_TYPES, Upload
 from linqbot.linq.types.message import MediaPart, MessageContent
 
 if TYPE_CHECKING:

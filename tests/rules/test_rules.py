@@ -30,7 +30,8 @@ from rules.asking import (
     send,
 )
 
-from linqbot.linq.rules import CONTENT_TYPES, Broken, check, first_message
+from linqbot.linq.rules import Broken, check, first_message
+from linqbot.linq.types.content import CONTENT_TYPES
 
 Ask = Callable[[Any], Broken | None]
 

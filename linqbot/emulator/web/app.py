@@ -39,10 +39,10 @@ from linqbot.emulator.endpoints import attachments, contacts
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, not_found
 from linqbot.emulator.web import control
-from linqbot.linq.rules import CONTENT_TYPES
+from linqbot.linq.rules import MAX_UPLOAD_BYTES
+from linqbot.linq.types.content import CONTENT_TYPES
 
 PAGE = Path(__file__).parent / "page"
-MAX_UPLOAD_BYTES = 100 * 2**20
 
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; style-src 'self'; "

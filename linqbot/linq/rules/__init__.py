@@ -10,8 +10,8 @@ Messages name positions, lengths and allowed values, never the text of the reque
 rule, search for its number: the docstring of each function names the rules that the function checks.
 """
 
-from linqbot.linq.rules.check import CONTENT_TYPES, MAX_UPLOAD_BYTES, check
+from linqbot.linq.rules.check import MAX_UPLOAD_BYTES, check
 from linqbot.linq.rules.message import first_message
 from linqbot.linq.rules.values import Broken
 
-__all__ = ["CONTENT_TYPES", "MAX_UPLOAD_BYTES", "Broken", "check", "first_message"]
+__all__ = ["MAX_UPLOAD_BYTES", "Broken", "check", "first_message"]

@@ -38,6 +38,7 @@ from linqbot.linq.rules.values import (
     uuid,
     whole,
 )
+from linqbot.linq.types.content import CONTENT_TYPES
 from linqbot.linq.types.message import ReactionType, utf16_length
 
 
@@ -286,23 +287,6 @@ def metadata(value: Any, at: str) -> Broken | None:
     return None
 
 
-CONTENT_TYPES: Final[frozenset[str]] = frozenset(
-    f"{family}/{kind}"
-    for family, kinds in {
-        "image": "jpeg png gif heic heif tiff bmp svg+xml webp x-icon",
-        "video": "mp4 quicktime mpeg mpeg2 x-m4v x-msvideo 3gpp",
-        "audio": "mpeg mp3 x-m4a mp4 x-caf x-wav x-aiff aiff aac midi amr",
-        "application": (
-            "pdf vnd.apple.pkpass msword vnd.openxmlformats-officedocument.wordprocessingml.document vnd.ms-excel "
-            "vnd.openxmlformats-officedocument.spreadsheetml.sheet vnd.ms-powerpoint "
-            "vnd.openxmlformats-officedocument.presentationml.presentation x-iwork-pages-sffpages "
-            "x-iwork-numbers-sffnumbers x-iwork-keynote-sffkey epub+zip json zip x-gzip"
-        ),
-        "text": "plain markdown vcard rtf csv html calendar xml",
-    }.items()
-    for kind in kinds.split()
-)
-"""The content types that Linq accepts (R92): Linq's list, which takes precedence where Linq's prose disagrees."""
 MAX_UPLOAD_BYTES: Final = 100 * 2**20
 """The size limit of an upload (R91). Linq says 100 MB. This is the larger interpretation, 100 MiB, so that the client
 refuses no file that Linq would accept."""
