@@ -48,31 +48,6 @@ class Connection(asyncio.Protocol):
         on_lost: Called when the connection is closed.
     """
 
-    __slots__ = (
-        "_can_write",
-        "_content",
-        "_fields",
-        "_is_bodiless",
-        "_is_paused",
-        "_is_read",
-        "_loop",
-        "_on_lost",
-        "_parser",
-        "_poll",
-        "_reader",
-        "_received",
-        "_response",
-        "_size",
-        "_status",
-        "_until_end",
-        "_uses",
-        "idle_s",
-        "is_clean",
-        "is_open",
-        "lost",
-        "transport",
-    )  # fmt: skip
-
     def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Connection], None]) -> None:
         self._loop = loop
         self._on_lost = on_lost
