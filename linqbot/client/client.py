@@ -100,8 +100,6 @@ class Client:
             max_retries=max_retries,
             max_wait_s=max_wait_s,
             clock=clock or SystemClock(),
-            # V2 takes the same key under another name.
-            credentials=lambda key: {"v2": {"X-LINQ-INTEGRATION-TOKEN": key}},
             read_key=None if api_key_file is None else lambda: _key_in(api_key_file),
             httpx_transport=transport,
         )

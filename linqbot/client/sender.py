@@ -70,7 +70,6 @@ class Sender:
     call, and stay in that loop.
 
     Args:
-        credentials: Returns the headers that replace a bearer token, by resource: V2 authenticates with another header.
         read_key: Returns the key that is valid now, or None if it is not known. It is called when Linq refuses the key; the
             call is repeated if the key is another one.
         httpx_transport: An httpx transport in place of the network. It is closed with this sender.
@@ -88,7 +87,6 @@ class Sender:
         max_retries: int,
         max_wait_s: float,
         clock: Clock,
-        credentials: Callable[[str], Mapping[str, Mapping[str, str]]],
         read_key: Callable[[], str | None] | None = None,
         httpx_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -101,21 +99,18 @@ class Sender:
         self._max_retries = max_retries
         self._max_wait_s = max_wait_s
         self._clock = clock
-        self._wire: HttpTransport | None = (
-            None if httpx_transport is None else _adapted(httpx_transport, connect_timeout_s)
-        )
+        self._wire = None if httpx_transport is None else _adapted(httpx_transport, connect_timeout_s)
         self._httpx_transport = httpx_transport
         self._closed = False
         self._alarms = Alarms()
-        self._credentials_of = credentials
         self._read_key = read_key
         self._use(api_key)
 
     def _use(self, api_key: str) -> None:
         self._api_key = api_key
-        self._bearer = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
-        shown = self._credentials_of(api_key)
-        self._credentials = {noun: _fields(self._origin.authority, headers) for noun, headers in shown.items()}
+        self._fields = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
+        # V2 takes the same key under another name.
+        self._fields_of_v2 = _fields(self._origin.authority, {"X-LINQ-INTEGRATION-TOKEN": api_key})
 
     async def run(self, call: Call, attempt_once: Attempt | None = None) -> ApiResponse:
         """Send a call. If it fails and may be repeated, wait and send it again.
@@ -156,7 +151,7 @@ class Sender:
         if call.query:
             path = f"{path}?{urlencode(call.query)}"
         key = self._api_key
-        fields = self._credentials.get(call.name.partition(".")[0], self._bearer)
+        fields = self._fields_of_v2 if call.name.startswith("v2.") else self._fields
         if call.headers:
             fields = fields.replaced(call.headers)
         content = None if call.body is None else to_json(call.body)
@@ -281,11 +276,8 @@ class Sender:
 
     def _pool(self, origin: Origin, addresses: Sequence[str] | None = None) -> Pool:
         """Return a pool over the real network: keep-alive, verified TLS, and the proxy from the environment."""
-        return Pool(
-            Connector(
-                origin, connect_timeout_s=self._connect_timeout_s, proxy=environment_proxy(origin), addresses=addresses
-            )
-        )
+        proxy, limit_s = environment_proxy(origin), self._connect_timeout_s
+        return Pool(Connector(origin, connect_timeout_s=limit_s, proxy=proxy, addresses=addresses))
 
 
 def _jitter() -> float:

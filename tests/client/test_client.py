@@ -389,7 +389,6 @@ def test_a_repr_shows_where_but_not_who() -> None:
         max_retries=0,
         max_wait_s=0,
         clock=SystemClock(),
-        credentials=lambda key: {"users": {"X-Key": key}},
     )
     for thing in (client, sender, client.run, client.chats, client.wrapped(lambda run: run)):
         assert KEY not in repr(thing) + str(thing)

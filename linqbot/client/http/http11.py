@@ -165,8 +165,7 @@ class HttpTransport(Protocol):
     `errors` are the exceptions that `send` raises when the network fails, besides TimeoutError.
     """
 
-    @property
-    def errors(self) -> tuple[type[Exception], ...]: ...
+    errors: tuple[type[Exception], ...]
 
     async def send(self, request: Request) -> Response:
         """Send a request once. `request.is_sent` says if the request may have arrived, also after an error."""

@@ -23,14 +23,12 @@ from linqbot.client.http.http11 import (
 class HttpxAdapter:
     """Sends requests with an httpx transport. The transport's own errors are not converted."""
 
+    errors: tuple[type[Exception], ...] = (httpx.HTTPError, httpx.StreamError, OSError)
+
     def __init__(self, http: httpx.AsyncBaseTransport, *, connect_timeout_s: float) -> None:
         self._http = http
         # The sender limits the whole attempt, so the transport limits only connecting.
         self._extensions = {"timeout": {"connect": connect_timeout_s, "read": None, "write": None, "pool": None}}
-
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        return (httpx.HTTPError, httpx.StreamError, OSError)
 
     async def send(self, request: Request) -> Response:
         request.is_sent = True

@@ -33,7 +33,7 @@ from urllib.parse import urljoin
 from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, bare_name, disposed_name, is_public, literal, target
 from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Request, RequestHeaders, StreamedResponse, TransportError, reason_of
-from linqbot.errors import ConfigError, LinqbotError
+from linqbot.errors import LinqbotError
 from linqbot.linq.types.content import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sniffed
 from linqbot.linq.types.message import MediaPart
 
@@ -102,8 +102,6 @@ class Fetcher:
         max_retries: How often a fetch is repeated, from the first byte, after a failure that may pass: a connection
             that breaks, a name that cannot be resolved, or a status such as 503.
         pause: Waits before a repetition, given the number of failed attempts before the last.
-    Raises:
-        ConfigError: The base URL is not a plain http(s) address.
     """
 
     def __init__(
@@ -115,10 +113,7 @@ class Fetcher:
         max_retries: int = 0,
         pause: Callable[[int], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        try:
-            self._own = target(base_url).origin
-        except UnsafeURL as error:
-            raise ConfigError(f"The base URL cannot be used to fetch media. {error}") from None
+        self._own = target(base_url).origin
         self._resolve = resolve
         self._own_transport = own_transport
         self._max_retries = max_retries
