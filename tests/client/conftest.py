@@ -1,10 +1,12 @@
-"""The answers of the emulator to our client, for tests of what the client makes of them."""
+"""The answers of the emulator to our client, for tests of what the client makes of them, and an authority for TLS."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
+import trustme
 from client.calls import CALLS, Exchange, emulated
 
 
@@ -17,3 +19,12 @@ def exchanges() -> dict[str, Exchange]:
             return {name: (await linq.made(name, client))[0] for name in CALLS}
 
     return asyncio.run(make_all())
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """A certificate authority that the client trusts, and no other."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    return made

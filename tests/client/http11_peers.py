@@ -1,18 +1,21 @@
-"""A small HTTP server on a real socket that records requests byte for byte, and a client that calls it."""
+"""A server on a real socket and a fake one, which record requests and send scripted answers, and clients that call them."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
+
+import httpx
+from client.raw_server import Peer, Raw, field, running, said
 
 from linqbot.client.client import Client
 
 KEY = "lk_test_key"
 CHAT = "550e8400-e29b-41d4-a716-446655440000"
+SENT = {"chat_id": CHAT, "message": {"id": CHAT}}
 
 
 class Waits:
@@ -31,63 +34,63 @@ class Waits:
         self.waited.append(at - 1000.0)
 
 
-class Server:
-    """A small HTTP server that records requests byte for byte and sends scripted responses."""
+class Server(Raw):
+    """Records requests byte for byte and sends scripted answers; None closes the connection."""
 
     def __init__(self) -> None:
+        super().__init__(self._answer)
         self.answers: list[bytes | None] = []
         self.heads: list[str] = []
         self.bodies: list[bytes] = []
-        self.connections = 0
-        self.writers: list[asyncio.StreamWriter] = []
-        self.came = asyncio.Event()
-        self.port = 0
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.writers.append(writer)
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = next(
-                    (int(line[15:]) for line in head.lower().split("\r\n") if line.startswith("content-length:")), 0
-                )
-                self.heads.append(head)
-                self.bodies.append(await reader.readexactly(length))
-                self.came.set()
-                reply = self.answers.pop(0) if self.answers else plain(200, {"id": CHAT})
-                if reply is None:
-                    return
-                writer.write(reply)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+    async def _answer(self, peer: Peer) -> None:
+        while True:
+            head, body = await peer.request()
+            self.heads.append(head)
+            self.bodies.append(body)
+            answer = self.answers.pop(0) if self.answers else plain(200, {"id": CHAT})
+            if answer is None:
+                return
+            await peer.say(answer)
 
     def header(self, name: str, request: int = -1) -> str | None:
-        lines = (line.partition(": ") for line in self.heads[request].split("\r\n"))
-        return next((value for found, _, value in lines if found.lower() == name), None)
+        return field(self.heads[request], name)
 
 
 def plain(status: int, body: Any = None, *headers: str) -> bytes:
     raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Some", f"Content-Length: {len(raw)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + raw
+    return said(raw, f"{status} Some", *headers)
 
 
-@asynccontextmanager
-async def served(tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[Server]:
-    server = Server()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", port, ssl=tls)
-    server.port = listening.sockets[0].getsockname()[1]
-    try:
-        yield server
-    finally:
-        listening.close()
-        for writer in server.writers:
-            writer.close()
+def served(tls: ssl.SSLContext | None = None, port: int = 0) -> AbstractAsyncContextManager[Server]:
+    return running(Server(), tls, port)
 
 
 def client_at(port: int, **options: Any) -> Client:
     return Client(KEY, base_url=f"http://127.0.0.1:{port}/api/partner", **{"clock": Waits(), **options})
+
+
+class Script:
+    """A fake Linq. It records requests and takes a step for each: an answer, or an error. The last step is repeated."""
+
+    def __init__(self, *steps: httpx.Response | Exception) -> None:
+        self.steps = list(steps)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+def answer(status: int = 200, body: Any = None, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if isinstance(body, bytes):
+        return httpx.Response(status, content=body, headers=named)
+    return httpx.Response(status, headers=named) if body is None else httpx.Response(status, json=body, headers=named)
+
+
+def client_over(linq: Callable[[httpx.Request], httpx.Response], **options: Any) -> Client:
+    return Client(KEY, transport=httpx.MockTransport(linq), **{"clock": Waits(), **options})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias, TypeVar
 
+import trustme
 from patience import PATIENCE_S
 
 from linqbot.client.http.addresses import Origin
@@ -62,7 +63,7 @@ class Raw:
         self.most_open = max(self.most_open, self.open)
         try:
             await self.play(peer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ssl.SSLError):
+        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
             pass
         finally:
             self.open -= 1
@@ -85,17 +86,30 @@ class Raw:
         return Origin(self.scheme, "127.0.0.1", self.port)
 
 
+RawT = TypeVar("RawT", bound=Raw)
+
+
 @asynccontextmanager
-async def raw(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[Raw]:
-    server = Raw(play)
+async def running(server: RawT, tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[RawT]:
     server.scheme = "http" if tls is None else "https"
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls, backlog=1024)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", port, ssl=tls, backlog=1024)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server
     finally:
         listening.close()
         await server.end()
+
+
+def raw(play: Play, tls: ssl.SSLContext | None = None) -> AbstractAsyncContextManager[Raw]:
+    return running(Raw(play), tls)
+
+
+def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    """Return the TLS of a server with a certificate for these names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
 
 
 class Recording(Connector):

@@ -65,6 +65,11 @@ def test_the_key_is_written_to_every_place_linq_reads_it(name: str, body: Any, h
     assert keyed.with_key("other").key == "other"
 
 
+def test_a_value_in_a_path_is_escaped() -> None:
+    call = prepare("payment_handles.connection", path={"handle": "+1/5"})
+    assert (call.method, call.path) == ("GET", "/v3/payments/handles/%2B1%2F5/connection")
+
+
 def test_neither_texts_nor_handles_are_in_a_repr() -> None:
     call = prepare(
         "payment_handles.connect",

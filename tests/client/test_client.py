@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote
 import httpx
 import pytest
 from client.calls import CALLS, CONTENT, KEY, Exchange, Scene, emulated
+from client.http11_peers import CHAT, SENT, Script, answer, client_over
 from linq import AsyncLinqAPIV3
 
 from linqbot.client.call import ApiResponse, Call, Run, prepare
@@ -31,32 +32,14 @@ from linqbot.linq.types.message import Effect, MessageContent, TextDecoration, T
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
 
 
-CHAT = "550e8400-e29b-41d4-a716-446655440000"
 LINE, ANN = "+12052535597", "+12052532136"
-SENT = {"chat_id": CHAT, "message": {"id": CHAT}}
 OURS_ONLY = {"v2.list_chats"}
-
-
-class Recorder:
-    """A fake Linq that records requests and always sends the same response."""
-
-    def __init__(self, status: int = 200, answer: Any = None) -> None:
-        self.requests: list[httpx.Request] = []
-        self._status, self._answer = status, answer
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        return httpx.Response(self._status, json=self._answer) if self._answer else httpx.Response(self._status)
 
 
 def seen(request: httpx.Request) -> tuple[str, str, list[tuple[str, str]], Any]:
     body = json.loads(request.content) if request.content else None
     path = request.url.raw_path.decode().partition("?")[0]
     return request.method, path, sorted(parse_qsl(request.url.query.decode())), body
-
-
-def client_over(linq: Callable[[httpx.Request], httpx.Response], **options: Any) -> Client:
-    return Client(KEY, transport=httpx.MockTransport(linq), **options)
 
 
 async def test_a_method_sends_what_the_official_client_sends(
@@ -74,8 +57,8 @@ async def test_a_method_sends_what_the_official_client_sends(
     more = [("chats.list_chats", listed), ("messages.list_messages_thread", walked), ("chats.send_voicememo", by_url)]
     for name, call in [*((name, CALLS[name]) for name in sorted(CALLS.keys() - OURS_ONLY)), *more]:
         with subtests.test(name=name):
-            there, status, answer = exchanges[name]
-            ours, theirs = Recorder(status, answer), Recorder(status, answer)
+            there, status, body = exchanges[name]
+            ours, theirs = Script(answer(status, body)), Script(answer(status, body))
             async with client_over(ours) as client:
                 await call(client, there)
             async with httpx.AsyncClient(transport=httpx.MockTransport(theirs)) as http:
@@ -121,19 +104,19 @@ def settled(value: Any) -> Any:
 async def test_an_answer_becomes_the_type_that_a_method_names_and_survives_being_written_again(
     exchanges: dict[str, Exchange], subtests: pytest.Subtests
 ) -> None:
-    for name, (there, status, answer) in exchanges.items():
+    for name, (there, status, body) in exchanges.items():
         with subtests.test(name=name):
-            async with client_over(Recorder(status, answer)) as client:
+            async with client_over(Script(answer(status, body))) as client:
                 method = attrgetter(name)(client)
                 result = await CALLS[name](client, there)
             kind = get_type_hints(method)["return"]
             if get_origin(kind) is Listing:
-                items = next(each for each in answer.values() if isinstance(each, list))
+                items = next(each for each in body.values() if isinstance(each, list))
                 assert {type(item) for item in result} == set(get_args(kind))
                 assert settled([item.to_json_object() for item in result]) == settled(items)
             else:
                 assert type(result) is kind
-                assert answer is None or settled(result.to_json_object()) == settled(answer)
+                assert body is None or settled(result.to_json_object()) == settled(body)
 
 
 def methods(holder: Any, path: str = "") -> Iterator[str]:
@@ -149,7 +132,7 @@ def methods(holder: Any, path: str = "") -> Iterator[str]:
 
 def test_every_method_stands_in_the_table_and_every_endpoint_has_a_method() -> None:
     # `upload` is `create` and a PUT elsewhere, `leave` is an alias of `leave_chat`.
-    written = set(methods(client_over(Recorder()))) - {"attachments.upload", "chats.leave"}
+    written = set(methods(client_over(Script(answer())))) - {"attachments.upload", "chats.leave"}
     assert written == set(CALLS) == set(ENDPOINTS)
     assert Chats.leave is Chats.leave_chat
 
@@ -204,7 +187,7 @@ async def test_a_key_whose_file_has_changed_is_read_again_when_linq_refuses_it(t
 
 
 async def test_typed_content_goes_out_as_linq_writes_it() -> None:
-    linq = Recorder(202, SENT)
+    linq = Script(answer(202, SENT))
     bold = TextPart(value="Hello!", text_decorations=(TextDecoration(range=(0, 5), style="bold"),))
     content = MessageContent(parts=(bold,), effect=Effect.named("confetti"), idempotency_key="key-1")
     async with client_over(linq) as client:
@@ -215,7 +198,7 @@ async def test_typed_content_goes_out_as_linq_writes_it() -> None:
 
 @pytest.mark.parametrize("given", ["argument", "message", "neither"])
 async def test_a_message_to_people_carries_one_key_in_both_places(given: str) -> None:
-    linq = Recorder(202, SENT)
+    linq = Script(answer(202, SENT))
     message: dict[str, Any] = {"parts": [{"type": "text", "value": "hi"}]}
     if given == "message":
         message["idempotency_key"] = "mine"
@@ -246,13 +229,13 @@ async def test_lists_are_walked_to_their_end_and_keep_their_filters() -> None:
 
 
 async def test_a_list_that_runs_in_a_circle_is_an_error_and_not_an_endless_walk() -> None:
-    async with client_over(Recorder(200, {"messages": [], "next_cursor": "1"})) as client:
+    async with client_over(Script(answer(200, {"messages": [], "next_cursor": "1"}))) as client:
         with pytest.raises(LinqApiError, match="before"):
             _ = [message async for message in client.chats.messages.list(CHAT)]
 
 
 async def test_a_broken_rule_is_raised_before_anything_is_sent_or_wrapped() -> None:
-    linq = Recorder()
+    linq = Script(answer())
     wrapped: list[Call] = []
 
     def wrap(run: Run) -> Run:
@@ -273,7 +256,7 @@ async def test_a_broken_rule_is_raised_before_anything_is_sent_or_wrapped() -> N
 
 @pytest.mark.parametrize("value", ["half an emoji \ud83d", object()])
 async def test_what_cannot_be_json_is_a_broken_rule(value: Any) -> None:
-    async with client_over(Recorder()) as client:
+    async with client_over(Script(answer())) as client:
         with pytest.raises(RuleBroken) as caught:
             await client.chats.messages.send(CHAT, message={"parts": [{"type": "text", "value": value}]})
     assert caught.value.rule == "R2"
@@ -281,13 +264,13 @@ async def test_what_cannot_be_json_is_a_broken_rule(value: Any) -> None:
 
 
 async def test_one_handle_is_not_taken_for_a_list_of_letters() -> None:
-    async with client_over(Recorder()) as client:
+    async with client_over(Script(answer())) as client:
         with pytest.raises(RuleBroken, match="to must be a list"):
             await client.chats.create(from_=LINE, to=ANN, message=CONTENT)
 
 
 async def test_wrappings_stand_around_every_call_the_newest_outermost() -> None:
-    linq = Recorder(200, {"id": CHAT})
+    linq = Script(answer(200, {"id": CHAT}))
     order: list[str] = []
 
     def named(name: str) -> Callable[[Run], Run]:
@@ -321,7 +304,7 @@ async def test_a_fetch_can_be_refused_also_after_a_further_wrapping() -> None:
         asked.append("first")
         raise PermissionError
 
-    async with client_over(Recorder(200)) as client:
+    async with client_over(Script(answer(200))) as client:
         guarded = client.wrapped(lambda run: run, before_fetch=refuse)
         outer = guarded.wrapped(lambda run: run, before_fetch=lambda: asked.append("second")).wrapped(lambda run: run)
         for each in (guarded, outer):
@@ -333,7 +316,7 @@ async def test_a_fetch_can_be_refused_also_after_a_further_wrapping() -> None:
 
 
 async def test_a_stored_call_sent_again_is_the_same_request() -> None:
-    linq = Recorder(202, SENT)
+    linq = Script(answer(202, SENT))
     stored: list[bytes] = []
 
     def journal(run: Run) -> Run:
@@ -353,7 +336,7 @@ async def test_a_stored_call_sent_again_is_the_same_request() -> None:
 
 
 async def test_an_answer_that_cannot_be_read_says_so_and_that_linq_accepted() -> None:
-    async with client_over(Recorder(201, {"id": "pr_1", "description": "secret words"})) as client:
+    async with client_over(Script(answer(201, {"id": "pr_1", "description": "secret words"}))) as client:
         with pytest.raises(LinqApiError) as caught:
             await client.payment_requests.create(amount=500, currency="usd")
     assert type(caught.value) is LinqApiError
@@ -379,7 +362,7 @@ def test_a_base_url_that_cannot_be_one_is_refused(url: str) -> None:
 
 
 def test_a_repr_shows_where_but_not_who() -> None:
-    client = client_over(Recorder(), base_url="http://127.0.0.1:4010/")
+    client = client_over(Script(answer()), base_url="http://127.0.0.1:4010/")
     assert repr(client) == "Client(base_url='http://127.0.0.1:4010')"
     sender = Sender(
         KEY,
@@ -420,7 +403,7 @@ async def test_payment_requests_are_walked_by_offset(exchanges: dict[str, Exchan
 
 async def test_a_list_linq_gives_at_once_is_walked_like_the_others(exchanges: dict[str, Exchange]) -> None:
     one = exchanges["webhook_subscriptions.retrieve"].answer
-    async with client_over(Recorder(200, {"subscriptions": [one, one]})) as client:
+    async with client_over(Script(answer(200, {"subscriptions": [one, one]}))) as client:
         listing = client.webhook_subscriptions.list()
         assert len([one async for one in listing]) == 2
         assert [len(page) async for page in listing.pages()] == [2]
@@ -428,7 +411,7 @@ async def test_a_list_linq_gives_at_once_is_walked_like_the_others(exchanges: di
 
 
 async def test_lists_in_a_query_repeat_their_key() -> None:
-    linq = Recorder(200, {"phone_number": LINE, "vcf_url": "u"})
+    linq = Script(answer(200, {"phone_number": LINE, "vcf_url": "u"}))
     async with client_over(linq) as client:
         await client.available_number.retrieve(to=[ANN, "ann@example.com"], exclude_from=(LINE,))
         with pytest.raises(RuleBroken, match="R16"):
@@ -439,14 +422,14 @@ async def test_lists_in_a_query_repeat_their_key() -> None:
 
 
 async def test_a_line_stops_forwarding_by_none() -> None:
-    linq = Recorder(200, {"id": CHAT, "phone_number": LINE, "forwarding_number": None})
+    linq = Script(answer(200, {"id": CHAT, "phone_number": LINE, "forwarding_number": None}))
     async with client_over(linq) as client:
         assert (await client.phone_numbers.update(CHAT, forwarding_number=None)).forwarding_number is None
     assert json.loads(linq.requests[0].content) == {"forwarding_number": ""}
 
 
 async def test_locations_are_asked_for_as_geojson(exchanges: dict[str, Exchange]) -> None:
-    linq = Recorder(200, exchanges["chats.location.retrieve"].answer)
+    linq = Script(answer(200, exchanges["chats.location.retrieve"].answer))
     async with client_over(linq) as client:
         (feature,) = (await client.chats.location.retrieve(CHAT)).data.features
     assert (feature.geometry.latitude, feature.geometry.longitude) == (52.5, 13.4)

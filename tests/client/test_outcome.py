@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from client.calls import CALLS, KEY, Exchange, Scene
-from client.http11_peers import Waits
+from client.calls import CALLS, Exchange, Scene
+from client.http11_peers import CHAT, Script, answer, client_over
 
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
@@ -19,7 +19,7 @@ from linqbot.linq.endpoints import ENDPOINTS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
 
-CHAT, SENT = "550e8400-e29b-41d4-a716-446655440000", "69a37c7d-af4f-4b5e-af42-e28e98ce873a"
+SENT = "69a37c7d-af4f-4b5e-af42-e28e98ce873a"
 SENDS = {
     "chats.create": "chat.message.id",
     "chats.messages.send": "message.id",
@@ -30,8 +30,6 @@ SENDS = {
 }
 PAGE = b"<!DOCTYPE html><title>Please log in</title>"
 ERROR = {"success": False, "error": {"status": 400, "code": 1005, "message": "Invalid value"}, "trace_id": "ab12"}
-
-Reply = Callable[[], httpx.Response]
 
 
 class Row(NamedTuple):
@@ -50,42 +48,24 @@ def rows(exchanges: dict[str, Exchange]) -> dict[str, Row]:
     return {name: Row(name, each.scene, each.answer) for name, each in exchanges.items() if name != "v2.list_chats"}
 
 
-def reply(status: int, body: bytes = b"", kind: str = "", **headers: str) -> Reply:
-    named = {name.replace("_", "-"): value for name, value in headers.items()} | (
-        {"content-type": kind} if kind else {}
-    )
-    return lambda: httpx.Response(status, content=body, headers=named)
+def reply(status: int, body: bytes = b"", kind: str = "", **headers: str) -> httpx.Response:
+    return answer(status, body, **headers, **({"content_type": kind} if kind else {}))
 
 
-class Linq:
-    """Sends the same response to every request, and records the requests."""
-
-    def __init__(self, answer: Reply) -> None:
-        self.answer = answer
-        self.requests: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        return self.answer()
-
-    def client(self, **options: Any) -> Client:
-        return Client(KEY, transport=httpx.MockTransport(self), clock=Waits(), **options)
-
-
-async def refused(row: Row, answer: Reply) -> tuple[LinqApiError, Linq]:
+async def refused(row: Row, said: httpx.Response) -> tuple[LinqApiError, Script]:
     """Return the error that a method raises, and the fake Linq that it called."""
-    linq = Linq(answer)
-    async with linq.client() as client:
+    linq = Script(said)
+    async with client_over(linq) as client:
         try:
             await row.write(client)
         except LinqApiError as error:
             return error, linq
-    raise AssertionError(f"{row.name} takes this for an answer of Linq's: {answer()}, {answer().content!r}")
+    raise AssertionError(f"{row.name} takes this for an answer of Linq's: {said}, {said.content!r}")
 
 
-async def accepted(row: Row, answer: Reply) -> Any:
-    linq = Linq(answer)
-    async with linq.client() as client:
+async def accepted(row: Row, said: httpx.Response) -> Any:
+    linq = Script(said)
+    async with client_over(linq) as client:
         result = await row.write(client)
     assert len(linq.requests) == 1
     return result
@@ -110,12 +90,12 @@ async def test_a_2xx_without_the_object_that_linq_answers_with_is_no_answer(
     for row in (row for row in rows.values() if row.answer):
         # The call may have been executed: it is retried with its key or if it is idempotent, else never.
         is_once = ENDPOINTS[row.name].safety == "once" or row.name == "messages.add_reaction"
-        for kind, answer in UNREADABLE.items():
+        for kind, said in UNREADABLE.items():
             with subtests.test(row=row.name, kind=kind):
-                caught, linq = await refused(row, answer)
+                caught, linq = await refused(row, said)
 
                 assert type(caught) is LinqUnavailable
-                assert caught.status == answer().status_code
+                assert caught.status == said.status_code
                 assert "not Linq's" in str(caught)
                 assert len(linq.requests) == (1 if is_once else 3)
                 sent = {(request.content, request.headers.get("idempotency-key")) for request in linq.requests}
@@ -128,17 +108,15 @@ async def test_an_object_without_what_every_answer_of_linqs_has_is_no_answer(
     for row in [rows[name] for name, each in ENDPOINTS.items() if each.needs and name in rows]:
         with subtests.test(row=row.name):
             for body in ({}, {"ok": True}, damaged(row.answer, str(ENDPOINTS[row.name].needs), 5)):
-                caught, _ = await refused(row, reply(200, json.dumps(body).encode(), "application/json"))
+                caught, _ = await refused(row, answer(200, body))
                 assert type(caught) is LinqUnavailable
                 assert str(ENDPOINTS[row.name].needs) in str(caught)
 
 
 async def test_an_object_with_a_message_id_that_is_no_text_is_no_answer(rows: dict[str, Row]) -> None:
     for message_id in ({"a": 1}, 5, None):
-        answer = {"success": True, "message": {"id": message_id}}
-        caught, _ = await refused(
-            rows["chats.location.request"], reply(202, json.dumps(answer).encode(), "application/json")
-        )
+        body = {"success": True, "message": {"id": message_id}}
+        caught, _ = await refused(rows["chats.location.request"], answer(202, body))
         assert type(caught) is LinqUnavailable
         assert "without message.id" in str(caught)
 
@@ -155,11 +133,11 @@ async def test_where_linq_answers_without_a_body_its_2xx_is_enough_unless_it_is_
     ]
     pages = [reply(200, PAGE, "text/html"), reply(200, b"\r\n <html>"), reply(200, b"", "text/html")]
     for row in (row for row in rows.values() if not row.answer):
-        for answer in enough:
-            with subtests.test(row=row.name, content=answer().content):
-                assert await accepted(row, answer) is None
+        for said in enough:
+            with subtests.test(row=row.name, content=said.content):
+                assert await accepted(row, said) is None
         for page in pages:
-            with subtests.test(row=row.name, content=page().content):
+            with subtests.test(row=row.name, content=page.content):
                 caught, _ = await refused(row, page)
                 assert type(caught) is LinqUnavailable
 
@@ -187,11 +165,11 @@ async def test_a_3xx_or_4xx_without_linqs_error_body_is_no_answer(
 ) -> None:
     names: list[tuple[str, int]] = [("chats.messages.send", 3), ("messages.update", 3), ("chats.send_voicememo", 1)]
     for name, requests in names:
-        for answer in FOREIGN.values():
-            with subtests.test(name=name, answer=answer):
-                caught, linq = await refused(rows[name], answer)
+        for said in FOREIGN.values():
+            with subtests.test(name=name, answer=said):
+                caught, linq = await refused(rows[name], said)
                 assert type(caught) is LinqUnavailable
-                assert (caught.status, caught.code, caught.trace_id) == (answer().status_code, None, None)
+                assert (caught.status, caught.code, caught.trace_id) == (said.status_code, None, None)
                 assert len(linq.requests) == requests
 
 
@@ -211,7 +189,7 @@ async def test_an_error_of_linqs_is_linqs_in_each_of_its_shapes(
     for status in statuses:
         for body in bodies:
             with subtests.test(status=status, body=body):
-                caught, linq = await refused(rows["chats.messages.send"], reply(status, json.dumps(body).encode()))
+                caught, linq = await refused(rows["chats.messages.send"], answer(status, body))
                 assert type(caught) is LinqApiError
                 assert (caught.status, len(linq.requests)) == (status, 1)
 
@@ -225,8 +203,8 @@ async def test_the_error_tells_status_and_content_type_and_what_to_look_at_but_n
         "Check the base URL, and the proxies and firewalls between this machine and Linq."
     )
     for kind in ("", "secret", "<secret>/x", "a/" + "secret" * 100):
-        for answer in (reply(200, b"secret", kind), reply(403, b"secret", kind), reply(302, b"secret", kind)):
-            caught, _ = await refused(rows["chats.messages.send"], answer)
+        for said in (reply(200, b"secret", kind), reply(403, b"secret", kind), reply(302, b"secret", kind)):
+            caught, _ = await refused(rows["chats.messages.send"], said)
             assert "secret" not in str(caught)
             assert "with no content type" in str(caught)
 
@@ -246,7 +224,7 @@ async def test_an_answer_that_is_not_linqs_is_an_error_to_whatever_wraps_the_cal
 
         return keep
 
-    async with Linq(reply(200, PAGE, "text/html")).client() as client:
+    async with client_over(Script(reply(200, PAGE, "text/html"))) as client:
         with pytest.raises(KeyError):
             await rows["chats.messages.send"].write(client.wrapped(journal))
 
@@ -297,12 +275,12 @@ async def test_a_send_whose_answer_has_an_id_was_sent_whatever_else_is_wrong(
 ) -> None:
     wrong_values: list[Any] = [..., None, 7, "no such thing", [], {}, [{"id": []}]]
     for name, needed in SENDS.items():
-        row, linq = rows[name], Linq(reply(202))
-        async with linq.client() as client:
+        row, linq = rows[name], Script()
+        async with client_over(linq) as client:
             for place in [place for place in places(row.answer) if not is_needed(place, needed)]:
                 with subtests.test(name=name, place=place):
                     for wrong in wrong_values:
-                        linq.answer = reply(202, json.dumps(damaged(row.answer, place, wrong)).encode())
+                        linq.steps = [answer(202, damaged(row.answer, place, wrong))]
                         assert at(await row.write(client), needed), wrong
 
 
@@ -318,19 +296,19 @@ async def test_what_does_not_fit_is_left_out_and_the_rest_stays(rows: dict[str, 
             "from_handle": {"id": "no handle in it"},
         },
     }
-    sent = await accepted(row, reply(202, json.dumps(body).encode()))
+    sent = await accepted(row, answer(202, body))
     assert (sent.chat_id, sent.message.id) == (row.scene.chat, row.answer["message"]["id"])
     assert sent.message.delivery_status == "pending"
     assert (sent.message.sent_at, sent.message.is_read, sent.message.from_handle) == (None, None, None)
     assert (sent.message.effect.name, sent.message.effect.type) == (None, "screen")
     assert sent.message.parts[0].value == "Hello!"
     kept = rows["messages.retrieve"]
-    assert (await accepted(kept, reply(200, json.dumps(kept.answer).encode()))).text == "hi"
+    assert (await accepted(kept, answer(200, kept.answer))).text == "hi"
 
 
 async def test_a_list_is_not_read_without_its_wrong_items(rows: dict[str, Row]) -> None:
     body = {"messages": [{"id": SENT, "chat_id": CHAT}, {"text": "secret words"}], "next_cursor": None}
-    caught, linq = await refused(rows["chats.messages.list"], reply(200, json.dumps(body).encode()))
+    caught, linq = await refused(rows["chats.messages.list"], answer(200, body))
     assert caught.status == 200
     assert type(caught) is LinqApiError
     assert "messages.1.id" in str(caught)
@@ -342,7 +320,7 @@ async def test_null_in_the_place_of_a_list_is_an_empty_list(rows: dict[str, Row]
     for row in [row for row in rows.values() if str(ENDPOINTS[row.name].needs).endswith("[]")]:
         with subtests.test(row=row.name):
             place = str(ENDPOINTS[row.name].needs)
-            found = await accepted(row, reply(200, json.dumps(damaged(row.answer, place, None)).encode()))
+            found = await accepted(row, answer(200, damaged(row.answer, place, None)))
             listed = found if isinstance(found, Page) else at(found, place.removesuffix("[]"))
             assert len(listed) == 0
 
@@ -355,12 +333,12 @@ async def test_an_account_without_experiences_has_an_empty_list(rows: dict[str, 
 async def test_what_is_null_within_a_list_is_read_as_absent(rows: dict[str, Row]) -> None:
     chat: dict[str, Any] = {"id": CHAT, "handles": None, "is_group": None, "display_name": "Dana"}
     body = {"chats": [chat, chat | {"handles": [{"handle": "+14155550142"}]}], "next_cursor": None}
-    first, second = await accepted(rows["chats.list_chats"], reply(200, json.dumps(body).encode()))
+    first, second = await accepted(rows["chats.list_chats"], answer(200, body))
     assert (first.id, first.handles, first.is_group, first.display_name) == (CHAT, (), False, "Dana")
     assert [each.handle for each in second.handles] == ["+14155550142"]
 
 
 async def test_null_is_no_id(rows: dict[str, Row]) -> None:
     body: dict[str, Any] = {"chats": [{"id": None, "handles": []}], "next_cursor": None}
-    caught, _ = await refused(rows["chats.list_chats"], reply(200, json.dumps(body).encode()))
+    caught, _ = await refused(rows["chats.list_chats"], answer(200, body))
     assert "chats.0.id" in str(caught)

@@ -138,7 +138,8 @@ def fine_after(first: bytes) -> Play:
 
 async def test_what_is_no_answer_is_named_and_its_connection_ended(subtests: pytest.Subtests) -> None:
     rows: list[tuple[bytes, str]] = [
-        (b"garbage\r\n\r\n", "not HTTP"),
+        (b"abc\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 abc\r\n\r\n", "not HTTP"),
         (b"HTTP/2 200\r\n\r\n", "not HTTP"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "not HTTP"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "not HTTP"),

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import trustme
-from client.raw_server import LOOPS, Peer, Play, Raw, always, field, once, raw, said, whole
+from client.raw_server import LOOPS, Peer, Play, Raw, always, certified, field, once, raw, said, whole
 from patience import PATIENCE_S
 
 from linqbot.client.http.addresses import Origin, target
@@ -40,21 +40,6 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
-    """A certificate authority that the client trusts, and no other."""
-    made = trustme.CA()
-    made.cert_pem.write_to_path(tmp_path / "authority.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    return made
-
-
-def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(context)
-    return context
 
 
 async def sent(origin: Origin, **options: Any) -> Response:

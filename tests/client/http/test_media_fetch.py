@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import pytest
 import trustme
+from client.raw_server import Peer, Raw, certified, running, said
 from patience import PATIENCE_S
 
 from linqbot.client.http import media_fetch as guarded
@@ -49,39 +50,29 @@ ANSWERS = [
 """What a hostile name server may answer."""
 
 
-class Server:
+class Server(Raw):
     """A server with scripted bytes per path; a float in a script is a pause, which ends when the client disconnects."""
 
     def __init__(self, answers: dict[str, bytes | list[bytes | float]]) -> None:
+        super().__init__(self._answer)
         self.answers = answers
-        self.connections = 0
-        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.port = 0
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
 
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            method, path, _ = head[0].split(" ")
-            headers = dict(line.split(": ", 1) for line in head[1:] if line)
-            body = await reader.readexactly(int(headers.get("Content-Length", 0)))
-            self.requests.append((method, path, headers, body))
-            answer = self.answers.get(path.partition("?")[0], b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-            for piece in answer if isinstance(answer, list) else [answer]:
-                if isinstance(piece, bytes):
-                    writer.write(piece)
-                    await writer.drain()
-                else:
-                    await asyncio.wait_for(reader.read(), piece)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+    async def _answer(self, peer: Peer) -> None:
+        head, _ = await peer.request()
+        first, *fields = head.strip().split("\r\n")
+        method, path, _ = first.split(" ")
+        self.requests.append((method, path, dict(line.split(": ", 1) for line in fields)))
+        answer = self.answers.get(path.partition("?")[0], said(b"", "404 Not Found"))
+        for piece in answer if isinstance(answer, list) else [answer]:
+            if isinstance(piece, bytes):
+                await peer.say(piece)
+            else:
+                await asyncio.wait_for(peer.reader.read(), piece)
 
 
 def ok(content: bytes, *headers: str) -> bytes:
-    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(content)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+    return said(content, "200 OK", *headers)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -89,14 +80,12 @@ def files_in(folder: Path) -> list[str]:
 
 
 def to(location: str, status: int = 302) -> bytes:
-    return f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+    return said(b"", f"{status} Moved", f"Location: {location}")
 
 
 @asynccontextmanager
 async def serving(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    listening = await asyncio.start_server(server, "127.0.0.1", 0, ssl=tls)
-    server.port = listening.sockets[0].getsockname()[1]
-    async with listening:
+    async with running(server, tls):
         yield f"http://127.0.0.1:{server.port}"
 
 
@@ -153,7 +142,7 @@ async def test_no_hostile_host_gets_a_connection(canary: Server, dialled: list[s
             ):
                 with pytest.raises(FetchRefused):
                     await fetcher.fetch(url)
-            assert (dialled, canary.connections) == ([], 0)
+            assert (dialled, len(canary.peers)) == ([], 0)
 
 
 async def test_no_redirect_to_a_hostile_host_is_followed(
@@ -162,7 +151,7 @@ async def test_no_redirect_to_a_hostile_host_is_followed(
     for host in LITERALS[::5]:  # each stop is checked by the same code, see test_each_stop_of_a_redirect
         with subtests.test(host=host):
             dialled.clear()
-            canary.connections = 0
+            canary.peers.clear()
             own = Server(
                 {"/a": to(f"https://{host}/x"), "/b": to(f"//{host}:{canary.port}/x"), "/c": to(f"http://{host}:1/x")}
             )
@@ -171,7 +160,7 @@ async def test_no_redirect_to_a_hostile_host_is_followed(
                 for path in ("/a", "/b", "/c"):
                     with pytest.raises(FetchRefused):
                         await fetcher.fetch(origin + path)
-            assert (dialled, canary.connections) == (["127.0.0.1"] * 3, 0)
+            assert (dialled, len(canary.peers)) == (["127.0.0.1"] * 3, 0)
 
 
 async def test_a_name_with_one_address_that_is_not_public_gets_no_connection(
@@ -182,7 +171,7 @@ async def test_a_name_with_one_address_that_is_not_public_gets_no_connection(
             fetcher = Fetcher("https://api.example", resolve=names(**{"evil.example": answer}))
             with pytest.raises(FetchRefused, match=r"evil\.example.* not public"):
                 await fetcher.fetch("https://evil.example/x")
-            assert (dialled, canary.connections) == ([], 0)
+            assert (dialled, len(canary.peers)) == ([], 0)
 
 
 async def test_a_name_that_is_rebound_after_its_check_is_not_asked_again(canary: Server, dialled: list[str]) -> None:
@@ -194,7 +183,7 @@ async def test_a_name_that_is_rebound_after_its_check_is_not_asked_again(canary:
 
     with pytest.raises(FetchFailed):
         await Fetcher("https://api.example", resolve=rebinding).fetch("https://evil.example/x")
-    assert (asked, dialled, canary.connections) == (["evil.example"], [PUBLIC], 0)
+    assert (asked, dialled, len(canary.peers)) == (["evil.example"], [PUBLIC], 0)
 
 
 async def test_a_redirect_out_of_the_web_is_refused(subtests: pytest.Subtests) -> None:
@@ -261,7 +250,7 @@ async def test_media_of_our_own_origin_is_fetched_although_it_is_local_and_plain
     assert saved.path.read_bytes() == b"\xff\xd8photo"
     assert (saved.size_bytes, saved.mime_type, saved.filename) == (7, "image/jpeg", "IMG 1.jpg")
     assert files_in(tmp_path) == ["photo"]
-    method, path, headers, _ = own.requests[0]
+    method, path, headers = own.requests[0]
     assert (method, path) == ("GET", SIGNED)
     assert set(headers) == {"Host", "Accept", "Accept-Encoding", "User-Agent", "Connection"}
     assert headers["Accept-Encoding"] == "identity"
@@ -388,10 +377,10 @@ class Recovering(Server):
         super().__init__({"/x": first})
         self._then, self._failures = then, failures
 
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.connections == self._failures:
+    async def _answer(self, peer: Peer) -> None:
+        if peer.number == self._failures:
             self.answers = {"/x": self._then}
-        await super().__call__(reader, writer)
+        await super()._answer(peer)
 
 
 @pytest.fixture
@@ -448,7 +437,7 @@ async def test_a_fetch_is_given_up_after_its_repetitions_or_at_once_if_they_woul
     async with serving(own) as origin:
         with pytest.raises((FetchFailed, FetchRefused)):
             await Fetcher(origin, max_retries=2, pause=pause).fetch(f"{origin}/x", max_bytes=10)
-    assert (own.connections, len(pauses)) == (times, times - 1)
+    assert (len(own.peers), len(pauses)) == (times, times - 1)
 
 
 async def test_a_part_without_a_url_and_a_name_without_an_address_have_different_errors() -> None:
@@ -465,14 +454,8 @@ async def test_a_part_without_a_url_and_a_name_without_an_address_have_different
 
 
 @pytest.fixture
-def tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
-    """A trusted certificate for cdn.example and files.example."""
-    authority = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("cdn.example", "files.example").configure_cert(context)
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    return context
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    return certified(authority, "cdn.example", "files.example")
 
 
 @pytest.fixture
@@ -490,7 +473,7 @@ async def test_a_stranger_gets_a_plain_request_by_its_name_with_nothing_of_ours_
     fetcher = Fetcher("https://api.example", resolve=names(**{"cdn.example": ["127.0.0.1"]}))
     for _ in range(2):
         assert (await fetcher.fetch(f"https://cdn.example{SIGNED}")).content == b"photo"
-    for _, path, headers, _ in cdn.requests:
+    for _, path, headers in cdn.requests:
         assert path == SIGNED
         assert headers == {
             "Host": "cdn.example",
@@ -519,7 +502,7 @@ async def test_each_stop_of_a_redirect_is_looked_up_and_checked_as_the_first(cdn
         ),
     )
     assert (await fetcher.fetch("https://cdn.example/x")).content == b"moved"
-    hosts = [headers["Host"] for _, _, headers, _ in cdn.requests]
+    hosts = [headers["Host"] for _, _, headers in cdn.requests]
     assert hosts == ["cdn.example", "files.example"]
     with pytest.raises(FetchRefused, match=r"https://inside\.example .* not public"):
         await fetcher.fetch("https://cdn.example/in")
@@ -536,7 +519,7 @@ async def test_a_stranger_cannot_send_us_to_our_own_origin(cdn: Server, monkeypa
         fetcher = Fetcher(own, resolve=names(**{"cdn.example": ["127.0.0.1"], "localhost": ["127.0.0.1"]}))
         with pytest.raises(FetchRefused):
             await fetcher.fetch("https://cdn.example/x")
-    assert canary.connections == 0
+    assert len(canary.peers) == 0
 
 
 async def test_a_stranger_to_whom_our_own_origin_sent_us_cannot_send_us_back(cdn: Server, tls: ssl.SSLContext) -> None:
@@ -549,7 +532,7 @@ async def test_a_stranger_to_whom_our_own_origin_sent_us_cannot_send_us_back(cdn
         cdn.answers["/photo"] = to(f"{origin}/emulator/state")
         with pytest.raises(FetchRefused, match="only https on port 443"):
             await fetcher.fetch(f"{origin}/photo")
-    assert [path for _, path, _, _ in own.requests] == ["/photo", "/photo"]
+    assert [path for _, path, _ in own.requests] == ["/photo", "/photo"]
 
 
 async def test_the_environments_proxy_is_not_asked(cdn: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -560,7 +543,7 @@ async def test_the_environments_proxy_is_not_asked(cdn: Server, monkeypatch: pyt
         cdn.answers["/x"] = ok(b"x")
         fetcher = Fetcher("https://api.example", resolve=names(**{"cdn.example": ["127.0.0.1"]}))
         assert (await fetcher.fetch("https://cdn.example/x")).content == b"x"
-    assert proxy.connections == 0
+    assert len(proxy.peers) == 0
 
 
 # IPv6

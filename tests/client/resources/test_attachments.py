@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import trustme
 from client.calls import LINE, PERSON, emulated
 from client.http11_peers import CHAT, KEY, Server, Waits, client_at, plain, served
+from client.raw_server import certified
 
 from linqbot.client.call import CHUNK_BYTES
 from linqbot.client.client import Client
@@ -30,12 +30,8 @@ PHOTO = bytes(range(256)) * (CHUNK_BYTES // 256) * 2 + b"end"
 
 
 @pytest.fixture
-async def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+async def bucket(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     """A server at https://uploads.example, the only name that is known here. 127.0.0.1 counts as a public address."""
-    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("uploads.example").configure_cert(tls)
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     for name in ("https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -45,7 +41,7 @@ async def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             raise OSError(f"no such name: {host}")
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))]
 
-    async with served(tls) as server:
+    async with served(certified(authority, "uploads.example")) as server:
         monkeypatch.setitem(PORTS, "https", server.port)
         monkeypatch.setattr(media_fetch, "is_public", lambda address: address == "127.0.0.1")
         monkeypatch.setattr(socket, "getaddrinfo", known)
@@ -114,7 +110,7 @@ async def test_an_upload_goes_to_no_private_address(bucket: Server, monkeypatch:
         with pytest.raises(LinqApiError, match="not public") as caught:
             await client.attachments.upload(b"abc", filename="a.jpg")
     assert not isinstance(caught.value, LinqUnavailable)
-    assert bucket.connections == 0
+    assert bucket.peers == []
 
 
 async def test_an_upload_to_a_host_that_has_no_address_now_is_repeated_and_then_called_an_outage(
