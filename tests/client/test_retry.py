@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from linqbot.client.call import Call, prepare
+from linqbot.client.call import prepare
 from linqbot.client.outcome import AttemptFailure, pause_s
 from linqbot.errors import LinqApiError, LinqUnavailable
-from linqbot.linq.endpoints import ENDPOINTS
 
 READ = prepare("chats.retrieve")
 NATURAL = prepare("messages.update", body={"text": "x"})
@@ -76,14 +73,6 @@ def test_the_wait_doubles_up_to_eight_seconds(subtests: pytest.Subtests) -> None
 
 def test_linqs_own_wish_is_kept_to_the_second() -> None:
     assert pause_s(KEYED, said(429, retry_after_s=12.0), 4, max_wait_s=60, jitter=1) == 12.0
-
-
-@given(st.sampled_from(sorted(ENDPOINTS)), st.integers(200, 599))
-def test_what_must_happen_once_is_never_repeated_after_it_may_have_happened(name: str, status: int) -> None:
-    call: Call = prepare(name)
-    if call.safety == "once" and status != 429:
-        for failure in (said(status), not_linqs(status)):
-            assert pause_s(call, failure, 0, max_wait_s=60, jitter=0) is None
 
 
 def test_after_a_connection_that_was_stale_the_first_repetition_does_not_wait() -> None:

@@ -45,12 +45,13 @@ def test_an_old_receipt_may_name_its_message_only_outside(example: Any, understo
     assert event.delivered_at is not None
 
 
-def test_an_old_message_may_name_only_numbers(example: Any, understood: Any) -> None:
+def test_an_old_message_of_a_group_may_name_only_numbers(example: Any, understood: Any) -> None:
     payload = example("message.received.v2025-01-01")
-    payload["data"] |= {"from_handle": None, "recipient_handle": None}
+    payload["data"] |= {"from_handle": None, "recipient_handle": None, "is_group": True}
     event = understood(payload)
     assert isinstance(event, MessageReceived)
     assert (event.sender.handle, event.actor, event.line) == ("+14155550142", "+14155550142", LINE)
+    assert (event.is_group, event.chat.is_group) == (True, True)
 
 
 def test_a_message_offers_its_text_files_and_links(example: Any, understood: Any) -> None:

@@ -70,20 +70,15 @@ def test_R45_an_animation_overlaps_nothing_while_styles_may_overlap() -> None:
     assert broke(dressed((0, 5, SHAKE), (4, 6, NOD)), "R45", 1004)
 
 
-def test_R46_an_inline_sticker_has_one_image() -> None:
-    rows: list[Any] = [{}, {"url": CDN, "attachment_id": ID}, {"url": ["x"]}, {"url": ""}, {"url": "a.png"}]
-    assert [
-        image for image in rows if not broke(text("Hello", inline_stickers=[{"range": [0, 1], **image}]), "R46", 1004)
-    ] == []
-
-
-def test_R5_the_image_of_an_inline_sticker_has_an_id_of_linqs() -> None:
-    rows: list[Any] = ["", "x", 5]
-    assert [
-        attachment_id
-        for attachment_id in rows
-        if not broke(text("Hello", inline_stickers=[{"range": [0, 1], "attachment_id": attachment_id}]), "R5")
-    ] == []
+def test_R5_R46_an_inline_sticker_has_one_image_of_linqs(subtests: pytest.Subtests) -> None:
+    images: list[Any] = [{}, {"url": CDN, "attachment_id": ID}, {"url": ["x"]}, {"url": ""}, {"url": "a.png"}]
+    rows = [
+        *((image, "R46", 1004) for image in images),
+        *(({"attachment_id": one}, "R5", 1005) for one in ("", "x", 5)),
+    ]
+    for image, rule, code in rows:
+        with subtests.test(image=image):
+            assert broke(text("Hello", inline_stickers=[{"range": [0, 1], **image}]), rule, code)
 
 
 def test_R47_at_most_100_stickers_of_10_images() -> None:
