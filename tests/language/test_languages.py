@@ -47,25 +47,6 @@ async def test_each_person_is_understood_in_the_language_that_a_function_chooses
                 assert await phone.next_reply() == said
 
 
-async def test_a_function_may_read_the_language_from_state() -> None:
-    class Person(BaseModel):
-        language: str = "en"
-
-    async def chosen(event: Any, ctx: Context) -> str:
-        return (await ctx.state.person(Person)).language
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        if len(message.text) == 2:
-            (await ctx.state.person(Person)).language = message.text
-        else:
-            await ctx.reply(sentences().yes_or_no)
-
-    async with talking(bot_of(answer, language=chosen)) as phone:
-        for text in ("hello", "it", "hello"):
-            await phone.text(text)
-        assert await phone.replies() == ["Please answer yes or no.", "Per favore, rispondi sì o no."]
-
-
 async def test_a_person_may_choose_the_language_in_a_conversation() -> None:
     class Person(BaseModel):
         language: str = "en"
