@@ -1,4 +1,7 @@
-"""Never run, only type-checked: what must fit fits, and what must not is marked so that mypy reports it if it does."""
+"""Never run, only type-checked: what must fit fits, and what must not is marked so that mypy reports it if it does.
+
+Each verb of the context is used in `context.py`.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,9 @@ from linqbot import (
     BroadcastDone,
     Card,
     Context,
-    Declined,
     Event,
-    Expired,
     Failure,
     Fetched,
-    Handle,
     History,
     HistoryEntry,
     Hours,
@@ -31,8 +31,6 @@ from linqbot import (
     ReactionAdded,
     Resource,
     Running,
-    Sent,
-    VoteResult,
     app_card,
     contact_card,
     contains,
@@ -243,17 +241,12 @@ async def misspelt(message: MessageReceived, ctx: Context) -> None:
 
 
 async def changes(message: MessageReceived, ctx: Context) -> None:
-    await ctx.chat.rename("Dinner")
-    await ctx.chat.add("+14155550142")
-    await ctx.chat.set_background("sky sunset")
     await ctx.chat.set_background(None)
     await ctx.chat.set_background(photo="https://example.com/a.jpg")
-    assert_type(await ctx.chat.people(), list[Handle])
     await ctx.chat.set_background("mago")  # type: ignore[call-overload]
     await ctx.chat.set_background("mango", photo="https://example.com/a.jpg")  # type: ignore[call-overload]
     await ctx.chat.renam("Dinner")  # type: ignore[attr-defined]
     await ctx.chat.set_icon(b"png", filename="icon.png")
-    await ctx.chat.set_icon(Path("icon.png"))
     await ctx.chat.set_icon(7)  # type: ignore[arg-type]
 
 
@@ -262,9 +255,7 @@ class Guest(BaseModel):
 
 
 async def remembers(message: MessageReceived, ctx: Context) -> None:
-    assert_type(await ctx.state.person(Guest), Guest)
-    assert_type(await ctx.state.chat(Guest, name="table"), Guest)
-    guest = await ctx.state.bot(Guest)
+    guest = await ctx.state.chat(Guest, name="table")
     guest.visits += 1
     guest.visits = "many"  # type: ignore[assignment]
     guest.visit += 1  # type: ignore[attr-defined]
@@ -284,13 +275,13 @@ async def streams(message: MessageReceived, ctx: Context) -> None:
     async def opened(so_far: str) -> AsyncIterator[str]:
         return chunks(so_far)
 
-    assert_type(await ctx.stream(chunks(), pace="fast"), list[Sent])
-    assert_type(await ctx.stream(chunks), list[Sent])
+    await ctx.stream(chunks(), pace="fast")
+    await ctx.stream(chunks)
     await ctx.stream(opened, markdown=False, cards=False, stall_s=20)
     await ctx.stream(lambda so_far: chunks(so_far + "."))
     await ctx.stream("text")  # type: ignore[arg-type]
     await ctx.stream(chunks(), pace="slow")  # type: ignore[arg-type]
-    await ctx.reply(markdown("**b**"), link("https://x.test"), cards=False)
+    await ctx.reply(markdown("**b**"), link("https://x.test"))
     await ctx.reply(markdown)  # type: ignore[arg-type]
 
 
@@ -316,20 +307,14 @@ def files(message: MessageReceived, ctx: Context) -> list[Sendable]:
 
 
 async def sends(message: MessageReceived, ctx: Context) -> None:
-    sent = await ctx.reply(
-        "x", media("x.png"), sticker(Path("x.png")), voice_memo(b"x", filename="x.m4a"), poll("A", "B")
-    )
-    assert_type(await sent.edit("y"), bool)
+    sent = await ctx.reply("x", sticker(Path("x.png")), voice_memo(b"x", filename="x.m4a"))
     assert_type(sent.degraded, tuple[str, ...])
     await ctx.send(contact_card(), location_request(), app_card({"team_id": "x"}, caption="x"))
     await ctx.bot.send(media("x.png"), to="+14155550142")
     await ctx.bot.send(poll("A", "B"), to="+14155550142")  # type: ignore[arg-type]
     await ctx.ask(voice_memo("x.m4a"))  # type: ignore[call-overload]
     media(7)  # type: ignore[arg-type]
-    card = await ctx.card(app_card({"team_id": "x"}, caption="x"))
-    assert_type(card, Card)
-    assert_type(await card.update(subcaption="y"), bool)
-    await card.update(title="y")  # type: ignore[call-arg]
+    await Card().update(title="y")  # type: ignore[call-arg]
     await ctx.card("x")  # type: ignore[arg-type]
     assert_type(ctx.preview("x", poll("A", "B")).sms.messages[0].text, str)
     assert_type((await ctx.capabilities()).imessage, bool | None)
@@ -346,20 +331,11 @@ def even(text: str) -> float:
 
 
 async def asks(message: MessageReceived, ctx: Context) -> None:
-    assert_type(await ctx.ask("Name?"), str)
-    assert_type(await ctx.ask("Day?", choices=["Friday", "Saturday"]), str)
-    assert_type(await ctx.ask("Sure?", yes="like"), bool)
-    assert_type(await ctx.ask("How many?", kind=int), int)
     assert_type(await ctx.ask("How many?", kind=even), float)
-    assert_type(await ctx.once("guest", lambda key: {"key": key}, kind=Guest), Guest)
-    assert_type(ctx.recall("guest", kind=Guest), Guest | None)
     assert_type((await ctx.location("Where?", timeout_s=60)).latitude, float)
-    lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", until="all")
-    assert_type(lunch, VoteResult)
-    assert_type(lunch.winner, str | None)
+    assert_type((await ctx.vote(["Thai", "Pizza"], "Lunch?", until="all")).winner, str | None)
     await ctx.vote(["Thai", "Pizza"], until="most")  # type: ignore[arg-type]
     paid = await ctx.pay(1250, "2 soups", timeout_s=3600)
-    assert_type(paid, Paid | Declined | Expired)
     if paid:
         assert_type(paid, Paid)
     await ctx.pay("12.50", "2 soups")  # type: ignore[arg-type]
