@@ -23,8 +23,6 @@ from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import Chats
 from linqbot.client.resources.resource import ApiResource, Listing
-from linqbot.client.sender import Sender
-from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.types.message import Effect, MessageContent, TextDecoration, TextPart
@@ -234,21 +232,25 @@ async def test_a_list_that_runs_in_a_circle_is_an_error_and_not_an_endless_walk(
             _ = [message async for message in client.chats.messages.list(CHAT)]
 
 
-async def test_a_broken_rule_is_raised_before_anything_is_sent_or_wrapped() -> None:
-    linq = Script(answer())
-    wrapped: list[Call] = []
+def noting(calls: list[str], name: str) -> Callable[[Run], Run]:
+    """Return a wrapping that notes the name of each call behind its own name."""
 
     def wrap(run: Run) -> Run:
         async def noted(call: Call) -> ApiResponse:
-            wrapped.append(call)
+            calls.append(f"{name} {call.name}")
             return await run(call)
 
         return noted
 
+    return wrap
+
+
+async def test_a_broken_rule_is_raised_before_anything_is_sent_or_wrapped() -> None:
+    linq, wrapped = Script(answer()), list[str]()
     two = [{"type": "text", "value": "a"}, {"type": "text", "value": "b"}]
     async with client_over(linq) as client:
         with pytest.raises(RuleBroken) as caught:
-            await client.wrapped(wrap).chats.messages.send(CHAT, message={"parts": two})
+            await client.wrapped(noting(wrapped, "wrapped")).chats.messages.send(CHAT, message={"parts": two})
     assert (caught.value.rule, caught.value.status, caught.value.code) == ("R22", 400, 1004)
     assert not linq.requests
     assert not wrapped
@@ -272,20 +274,9 @@ async def test_one_handle_is_not_taken_for_a_list_of_letters() -> None:
 async def test_wrappings_stand_around_every_call_the_newest_outermost() -> None:
     linq = Script(answer(200, {"id": CHAT}))
     order: list[str] = []
-
-    def named(name: str) -> Callable[[Run], Run]:
-        def wrap(run: Run) -> Run:
-            async def noted(call: Call) -> ApiResponse:
-                order.append(f"{name} {call.name}")
-                return await run(call)
-
-            return noted
-
-        return wrap
-
     async with client_over(linq) as client:
-        inner = client.wrapped(named("journal"))
-        outer = inner.wrapped(named("middleware"))
+        inner = client.wrapped(noting(order, "journal"))
+        outer = inner.wrapped(noting(order, "middleware"))
         await outer.chats.retrieve(CHAT)
         await outer.run(prepare("chats.typing.stop", path={"chat_id": CHAT}))
         await client.chats.retrieve(CHAT)
@@ -364,16 +355,7 @@ def test_a_base_url_that_cannot_be_one_is_refused(url: str) -> None:
 def test_a_repr_shows_where_but_not_who() -> None:
     client = client_over(Script(answer()), base_url="http://127.0.0.1:4010/")
     assert repr(client) == "Client(base_url='http://127.0.0.1:4010')"
-    sender = Sender(
-        KEY,
-        base_url=client.base_url,
-        timeout_s=1,
-        connect_timeout_s=1,
-        max_retries=0,
-        max_wait_s=0,
-        clock=SystemClock(),
-    )
-    for thing in (client, sender, client.run, client.chats, client.wrapped(lambda run: run)):
+    for thing in (client, client.run, client.chats, client.wrapped(lambda run: run)):
         assert KEY not in repr(thing) + str(thing)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from types import FrameType
 
@@ -169,13 +168,3 @@ def test_a_long_text_of_almost_nothing_but_marks_is_shown_as_it_is() -> None:
     deep = f"{'> ' * 30}{'- ' * 30}**a**\n\nb"
     assert markdown(deep).text == deep.strip()
     assert not set("*`[") & set(markdown("- **A** *dish* for `2`, see [it](https://a.example/a)\n" * 1000).text)
-
-
-@pytest.mark.process
-def test_the_parser_is_imported_when_markdown_is_used() -> None:
-    code = (
-        "import sys; from linqbot import markdown, Bot; from linqbot.bot.context import Context; "
-        "print('markdown_it' in sys.modules); markdown('*a*'); print('markdown_it' in sys.modules)"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.split() == ["False", "True"]
