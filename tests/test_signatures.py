@@ -36,7 +36,7 @@ def test_the_worked_example_is_signed_as_linq_signs_it_and_verified() -> None:
     assert sign(BODY, webhook_id=ID, timestamp=AT, secret=SECRET) == SIGNATURE
     assert sign_legacy(BODY, timestamp=AT, secret=SECRET) == LEGACY
     verified = verify(HEADERS, BODY, SECRETS, now=AT)
-    assert (verified.webhook_id, verified.signed_id, verified.timestamp) == (ID, True, AT)
+    assert (verified.webhook_id, verified.signed_id) == (ID, True)
 
 
 @given(st.binary(max_size=2000), st.binary(min_size=24, max_size=64))

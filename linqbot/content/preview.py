@@ -22,16 +22,7 @@ from linqbot.content.message_split import (
     without_effect,
 )
 from linqbot.content.sent import Sent
-from linqbot.linq.types.message import (
-    AppClipPart,
-    AppPart,
-    Effect,
-    LinkPart,
-    MediaPart,
-    MessageContent,
-    Part,
-    TextPart,
-)
+from linqbot.linq.types.message import AppClipPart, AppPart, Effect, LinkPart, MediaPart, MessageContent, Part, TextPart
 
 Kind: TypeAlias = Literal[
     "message", "link", "app_card", "voice_memo", "poll", "contact_card", "location_request", "experience"

@@ -441,10 +441,9 @@ async def capabilities(
 
 async def _can(client: Client, handle: str, line: str | None, *, rcs: bool) -> bool | None:
     """Return True if a handle can receive RCS, or else iMessage; None if Linq cannot say now."""
+    check = client.capability.check_RCS if rcs else client.capability.check_i_message
     try:
-        if rcs:
-            return (await client.capability.check_RCS(address=handle, from_=line)).available
-        return (await client.capability.check_i_message(address=handle, from_=line)).available
+        return (await check(address=handle, from_=line)).available
     except LinqApiError as error:
         if error.status is not None and error.status not in (429, 503):
             raise

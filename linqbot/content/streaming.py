@@ -374,11 +374,6 @@ class StreamRecord(Protocol):
     """The part of a turn's journal that belongs to one stream."""
 
     @property
-    def label(self) -> str:
-        """The key of all sends of the stream; see `Client.named`."""
-        ...
-
-    @property
     def said(self) -> Sequence[MessageContent]:
         """The messages of earlier runs, in order. Linq has taken them, or may have; planned ones may be still to send."""
         ...

@@ -86,12 +86,10 @@ class Verified:
     Attributes:
         webhook_id: Linq's id of the delivery; empty if the sender gave none.
         signed_id: True if the signature covers the id. Decide nothing by an unsigned id.
-        timestamp: The signed time, Unix seconds.
     """
 
     webhook_id: str
     signed_id: bool
-    timestamp: int
 
 
 def sign(body: bytes, *, webhook_id: str, timestamp: int, secret: str) -> str:
@@ -144,7 +142,7 @@ def is_probe(headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret],
     if not given or not _any_fits((_probe_digest(each, webhook_id, timestamp, body) for each in secrets), given):
         return False
     try:
-        _near(timestamp, now)
+        _check_time(timestamp, now)
     except StaleSignature:
         return False
     return True
@@ -186,7 +184,8 @@ def verify(
             "The signature matches none of our secrets. If the subscription was created again, "
             "the bot needs its new secret. See: linqbot check"
         )
-    return Verified(webhook_id, signed_id=True, timestamp=_near(timestamp, now))
+    _check_time(timestamp, now)
+    return Verified(webhook_id, signed_id=True)
 
 
 def _verify_legacy(headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret], now: float) -> Verified:
@@ -197,7 +196,8 @@ def _verify_legacy(headers: Mapping[str, str], body: bytes, secrets: Sequence[Se
     keys = (key for secret in secrets for key in (secret.shown, secret.key))
     if not _any_fits((hmac.digest(key, content, "sha256").hex().encode() for key in keys), [given]):
         raise InvalidSignature("The X-Webhook-Signature header matches none of our secrets.")
-    return Verified(headers.get("webhook-id", ""), signed_id=False, timestamp=_near(timestamp, now))
+    _check_time(timestamp, now)
+    return Verified(headers.get("webhook-id", ""), signed_id=False)
 
 
 def _content(webhook_id: str, timestamp: str, body: bytes) -> bytes:
@@ -217,7 +217,7 @@ def _any_fits(wanted: Iterable[bytes], given: Sequence[bytes]) -> bool:
     return False
 
 
-def _near(timestamp: str, now: float) -> int:
+def _check_time(timestamp: str, now: float) -> None:
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 15):
         raise StaleSignature("The signed timestamp is not a number of seconds, so its age is unknown.", age_s=0.0)
     at = int(timestamp)
@@ -229,4 +229,3 @@ def _near(timestamp: str, now: float) -> int:
             f"{TOLERANCE_S} s are allowed. Check this machine's clock.",
             age_s=age_s,
         )
-    return at

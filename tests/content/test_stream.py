@@ -28,7 +28,6 @@ STEP_S = 0.05
 class FirstRun:
     """A record without earlier runs."""
 
-    label = "stream"
     said: Sequence[MessageContent] = ()
     is_complete = False
 

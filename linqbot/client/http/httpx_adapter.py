@@ -11,13 +11,7 @@ from typing import cast
 
 import httpx
 
-from linqbot.client.http.http11 import (
-    MAX_CONTENT_BYTES,
-    MalformedResponse,
-    Request,
-    Response,
-    StreamedResponse,
-)
+from linqbot.client.http.http11 import MAX_CONTENT_BYTES, MalformedResponse, Request, Response, StreamedResponse
 
 
 class HttpxAdapter:

@@ -154,7 +154,7 @@ class Fetcher:
     async def _repeated(
         self, media: MediaPart | str, timeout_s: float, read: Callable[[StreamedResponse], Awaitable[T]]
     ) -> T:
-        goal = _checked(_url_of(media))
+        goal = _goal_of(media)
         attempt = 0
         try:
             async with asyncio.timeout(timeout_s):
@@ -243,15 +243,10 @@ class Fetcher:
 _ASKED: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "linqbot", "Connection": "close"}
 
 
-def _url_of(media: MediaPart | str) -> str:
-    if isinstance(media, str):
-        return media
-    if not media.url:
+def _goal_of(media: MediaPart | str) -> Target:
+    url = media if isinstance(media, str) else media.url
+    if url is None:
         raise FetchRefused("This media part has no URL. Only received media parts have one.")
-    return media.url
-
-
-def _checked(url: str) -> Target:
     try:
         return target(url)
     except UnsafeURL as error:

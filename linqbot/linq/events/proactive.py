@@ -48,7 +48,7 @@ def broadcast_done(delivery: Delivery, body: Any) -> BroadcastDone | None:
     data = as_object(as_object(body).get("data"))
     at = datetime.fromtimestamp(delivery.received_at, UTC)
     return BroadcastDone.model_validate(
-        {**data, "event_id": delivery.id, "event_type": BROADCAST_DONE_TYPE, "created_at": at},
+        {**data, "event_id": delivery.id, "event_type": BROADCAST_DONE_TYPE, "created_at": at}
     )
 
 

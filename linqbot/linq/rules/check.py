@@ -80,14 +80,13 @@ _EMOJI = re.compile(
 )
 
 
-def own_lines(value: Any, at: str) -> Broken | None:
-    """Check R16: a list of E.164 numbers."""
-    if not isinstance(value, list | tuple):
-        return breaks("R4", f"{at} must be a list.")
-    for i, each in enumerate(value):
-        if not (isinstance(each, str) and E164.fullmatch(each)):
-            return breaks("R16", f"{at}[{i}] is not a line in E.164 form.", code=1002)
-    return None
+def own_line(value: Any, at: str) -> Broken | None:
+    """Check R16: a line of the account, by its form."""
+    fits = isinstance(value, str) and E164.fullmatch(value)
+    return None if fits else breaks("R16", f"{at} is not a line in E.164 form.", code=1002)
+
+
+own_lines = list_of(own_line)
 
 
 def joined(rule: Check) -> Check:

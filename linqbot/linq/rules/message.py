@@ -296,7 +296,7 @@ def _stickers(stickers: Sequence[JsonObject], length: int, at: str) -> Broken | 
     """Check R44, R46 and R47: the images and the number of stickers."""
     for i, each in enumerate(stickers):
         here = f"{at}.inline_stickers[{i}]"
-        if broken := _range(each.get("range"), length, here) or _sticker_image(each, here):
+        if broken := _range(each.get("range"), length, here) or _file(each, here, "R46", "R46", _STICKER):
             return broken
     if len(stickers) > MAX_STICKERS:
         return bad_content("R47", f"{at} has {len(stickers)} stickers. Linq takes {MAX_STICKERS}.")
@@ -304,16 +304,6 @@ def _stickers(stickers: Sequence[JsonObject], length: int, at: str) -> Broken | 
     if different > MAX_STICKER_IMAGES:
         return bad_content("R47", f"{at} has {different} different sticker images. Linq takes {MAX_STICKER_IMAGES}.")
     return None
-
-
-def _sticker_image(sticker: JsonObject, at: str) -> Broken | None:
-    """Check R46, and the form of an id (R5): the image of a sticker."""
-    url, attachment = sticker.get("url"), sticker.get("attachment_id")
-    if (url is None) == (attachment is None):
-        return bad_content("R46", f"{at} needs either a url or an attachment_id, and not both.")
-    if url is not None and not is_https(url):
-        return bad_content("R46", f"{at}.url must be the https download_url of an upload.")
-    return None if attachment is None else uuid(attachment, f"{at}.attachment_id")
 
 
 def _sticker_places(
@@ -367,17 +357,24 @@ MAX_LINK_CHARACTERS: Final = 2048
 MAX_DATA_CHARACTERS: Final = 16384
 
 
+_STICKER: Final = "the https download_url of an upload."
+_MEDIA: Final = "a public https address. Upload the file to send it otherwise."
+
+
 def _media_part(part: JsonObject, at: str) -> Broken | None:
     """Check R28 and R29: the source of a media part."""
-    url, attachment = part.get("url"), part.get("attachment_id")
-    if (url is None) == (attachment is None):
-        return bad_content("R28", f"{at} needs either a url or an attachment_id, and not both.")
-    if url is not None and not is_https(url):
-        return bad_content("R29", f"{at}.url must be a public https address. Upload the file to send it otherwise.")
-    if attachment is not None and (broken := uuid(attachment, f"{at}.attachment_id")):
-        return broken
     sticker = part.get("sticker")
-    return None if sticker is None else flag(sticker, f"{at}.sticker")
+    return _file(part, at, "R28", "R29", _MEDIA) or (None if sticker is None else flag(sticker, f"{at}.sticker"))
+
+
+def _file(given: JsonObject, at: str, choice: str, address: str, wanted: str) -> Broken | None:
+    """Check that a file has one source, which is a `wanted` URL or an id (R5), by the rules `choice` and `address`."""
+    url, attachment = given.get("url"), given.get("attachment_id")
+    if (url is None) == (attachment is None):
+        return bad_content(choice, f"{at} needs either a url or an attachment_id, and not both.")
+    if url is not None and not is_https(url):
+        return bad_content(address, f"{at}.url must be {wanted}")
+    return None if attachment is None else uuid(attachment, f"{at}.attachment_id")
 
 
 def _link_url(value: Any, at: str) -> Broken | None:

@@ -122,11 +122,11 @@ def is_https(value: Any) -> bool:
     return isinstance(value, str) and (_HTTPS.fullmatch(value) or _LOOPBACK.fullmatch(value)) is not None
 
 
-def https(rule: str, code: int = 1005) -> Check:
+def https(rule: str) -> Check:
     """Return a check that a value is an https URL."""
 
     def is_an_address(value: Any, at: str) -> Broken | None:
-        return None if is_https(value) else breaks(rule, f"{at} must be a public https address.", code=code)
+        return None if is_https(value) else breaks(rule, f"{at} must be a public https address.")
 
     return is_an_address
 

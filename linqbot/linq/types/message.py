@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from linqbot.linq.types.chat import Chat, Handle
-from linqbot.linq.types.content import MAX_BYTES, Fetched, Saved, is_caf, is_heic, is_recorded, turn
+from linqbot.linq.types.content import MAX_BYTES, Fetched, Saved, turn
 from linqbot.linq.types.data import Data
 
 ScreenEffect: TypeAlias = Literal[
@@ -140,6 +140,10 @@ class TextPart(Data):
     reactions: tuple[Reaction, ...] | None = None
 
 
+_HEIC: Final = frozenset({"image/heic", "image/heif", "image/heic-sequence", "image/heif-sequence"})
+_CAF: Final = frozenset({"audio/x-caf", "audio/caf"})
+# Phones record CAF, AMR and MPEG-4 audio. Linq delivers CAF as audio/mp4.
+_RECORDED: Final = frozenset({*_CAF, "audio/amr", "audio/mp4", "audio/x-m4a", "audio/m4a"})
 _OUTSIDE: Final = "A part fetches its file inside a handler only. Elsewhere, write: await client.fetch(part)."
 
 
@@ -163,17 +167,21 @@ class MediaPart(Data):
     @property
     def is_voice_memo(self) -> bool:
         """Return True for a received voice memo. Linq does not mark them: this is audio of a kind that phones record."""
-        return is_recorded(self.mime_type, self.filename)
+        return self.mime_type in _RECORDED or (not self.mime_type and self._suffix in {"caf", "amr", "m4a"})
 
     @property
     def is_heic(self) -> bool:
         """Return True for a HEIC or HEIF image, as iPhones take them. Many programs cannot read these."""
-        return is_heic(self.mime_type, self.filename)
+        return self.mime_type in _HEIC or self._suffix in {"heic", "heif"}
 
     @property
     def is_caf(self) -> bool:
         """Return True for audio in Apple's CAF. Many programs cannot read it."""
-        return is_caf(self.mime_type, self.filename)
+        return self.mime_type in _CAF or (not self.mime_type and self._suffix == "caf")
+
+    @property
+    def _suffix(self) -> str:
+        return (self.filename or "").rpartition(".")[2].lower()
 
     async def fetch(self, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
         """Read the file of a received message into memory, in a handler.
