@@ -8,7 +8,7 @@ Opting out: R69. Next step: `check.py` applies the rules to a call.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from linqbot.linq.rules.values import (
@@ -275,20 +275,24 @@ def _decorations(decorations: Sequence[JsonObject], length: int, at: str) -> Bro
         name, allowed = ("style", TextStyle) if animation is None else ("animation", TextAnimation)
         if broken := one_of("R43", get_args(allowed))(each[name], f"{here}.{name}"):
             return bad_content("R43", broken.message)
-    return _animations_overlap_nothing(decorations, at)
+    shown = [(*each["range"], each.get("animation") is not None, i) for i, each in enumerate(decorations)]
+    if (found := _overlapped(shown)) is None:
+        return None
+    said = f"{at}.text_decorations[{found[1]}]: an animation overlaps it. Choose ranges that do not overlap."
+    return bad_content("R45", said)
 
 
-def _animations_overlap_nothing(decorations: Sequence[JsonObject], at: str) -> Broken | None:
-    """Check R45. Styles may overlap styles; adjacent ranges do not overlap."""
-    last_end = last_animation_end = 0
-    for i, each in sorted(enumerate(decorations), key=lambda found: found[1]["range"][0]):
-        (start, end), moves = each["range"], each.get("animation") is not None
-        if start < (last_end if moves else last_animation_end):
-            return bad_content(
-                "R45", f"{at}.text_decorations[{i}]: an animation overlaps it. Choose ranges that do not overlap."
-            )
+def _overlapped(ranges: Iterable[tuple[int, int, bool, int]]) -> tuple[bool, int] | None:
+    """Return the first range that overlaps another one, of which at least one may overlap nothing; None if none does.
+
+    Each range has its start, its end, True if it may overlap nothing, and its index. Adjacent ranges do not overlap.
+    """
+    last_end = last_strict_end = 0
+    for start, end, is_strict, i in sorted(ranges):
+        if start < (last_end if is_strict else last_strict_end):
+            return is_strict, i
         last_end = max(last_end, end)
-        last_animation_end = max(last_animation_end, end) if moves else last_animation_end
+        last_strict_end = max(last_strict_end, end) if is_strict else last_strict_end
     return None
 
 
@@ -322,14 +326,10 @@ def _sticker_places(
             return bad_content("R48", f"{at}.inline_stickers[{i}] splits a character of two UTF-16 units.")
     placed = [(*each["range"], True, i) for i, each in enumerate(stickers)]
     placed += [(*each["range"], False, 0) for each in decorations]
-    last_end = last_sticker_end = 0
-    for start, end, is_sticker, i in sorted(placed):
-        if start < (last_end if is_sticker else last_sticker_end):
-            which = f"inline_stickers[{i}]" if is_sticker else "text_decorations"
-            return bad_content("R48", f"{at}.{which}: a sticker overlaps it. Choose ranges that do not overlap.")
-        last_end = max(last_end, end)
-        last_sticker_end = max(last_sticker_end, end) if is_sticker else last_sticker_end
-    return None
+    if (found := _overlapped(placed)) is None:
+        return None
+    which = f"inline_stickers[{found[1]}]" if found[0] else "text_decorations"
+    return bad_content("R48", f"{at}.{which}: a sticker overlaps it. Choose ranges that do not overlap.")
 
 
 def _splits_character(units: bytes, edge: int) -> bool:
