@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
@@ -23,6 +23,15 @@ _MAX_FIELDS_NAMED = 10
 """Unreadable fields named in an error message."""
 
 
+class _Parts(TypedDict, total=False):
+    """The arguments of `checked_call`."""
+
+    path: Mapping[str, str]
+    body: Mapping[str, Any]
+    query: Mapping[str, Any]
+    key: str | None
+
+
 class ApiResource:
     """A group of methods such as `client.chats`. It holds only `run`, so the client creates a new one on each access.
 
@@ -37,29 +46,13 @@ class ApiResource:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    async def _call(
-        self,
-        name: str,
-        *,
-        path: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        query: Mapping[str, Any] | None = None,
-        key: str | None = None,
-    ) -> ApiResponse:
-        return await self._run(checked_call(name, path=path, body=body, query=query, key=key))
+    async def _call(self, name: str, **parts: Unpack[_Parts]) -> ApiResponse:
+        return await self._run(checked_call(name, **parts))
 
     async def _read(
-        self,
-        kind: type[DataT],
-        name: str,
-        *,
-        path: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        query: Mapping[str, Any] | None = None,
-        key: str | None = None,
-        known: Mapping[str, Any] | None = None,
+        self, kind: type[DataT], name: str, *, known: Mapping[str, Any] | None = None, **parts: Unpack[_Parts]
     ) -> DataT:
-        return read(kind, await self._call(name, path=path, body=body, query=query, key=key), name, known)
+        return read(kind, await self._call(name, **parts), name, known)
 
 
 def below(place: str, doc: str) -> Any:
