@@ -73,7 +73,8 @@ class Uploads:
         if draft.url is not None:
             self._by_url[draft.url] = draft
             return MediaPart(url=draft.url, sticker=sticker)
-        return MediaPart(attachment_id=await self.attachment(draft), sticker=sticker)
+        attachment_id = await self._uploaded(draft, "upload", lambda made: made.attachment_id)
+        return MediaPart(attachment_id=attachment_id, sticker=sticker)
 
     async def fetched(self, message: MessageContent) -> MessageContent:
         """Return a message with uploads in place of its URLs, for files that Linq could not fetch itself."""
@@ -108,9 +109,6 @@ class Uploads:
                 name = hashlib.sha256(known.encode()).hexdigest()[:32]
                 self._attachments[known] = await self._made_once(f"fetch:{name}", upload)
             return self._attachments[known]
-
-    async def attachment(self, draft: MediaDraft) -> str:
-        return await self._uploaded(draft, "upload", lambda made: made.attachment_id)
 
     async def address(self, draft: MediaDraft) -> str:
         """Return the https URL of the file of a draft, which is uploaded if it is not at one; raises as `resolved` does."""

@@ -63,6 +63,7 @@ class Endpoint(NamedTuple):
 
 
 _MESSAGE: tuple[KeyPlace, ...] = ("message",)
+_GEOJSON = "application/geo+json"
 _CHAT = "/v3/chats/{chat_id}"
 _SENT = "/v3/messages/{message_id}"
 _ATTACHMENT = "/v3/attachments/{attachment_id}"
@@ -88,14 +89,7 @@ _TABLE = (
     Endpoint("chats.typing.stop", "DELETE", _CHAT + "/typing", "hint", needs=None),
     Endpoint("chats.messages.list", "GET", _CHAT + "/messages", "read", needs="messages[]"),
     Endpoint("chats.messages.send", "POST", _CHAT + "/messages", "keyed", _MESSAGE, needs="message.id"),
-    Endpoint(
-        "chats.location.retrieve",
-        "GET",
-        _CHAT + "/location",
-        "read",
-        accept="application/geo+json",
-        needs="data.features[]",
-    ),
+    Endpoint("chats.location.retrieve", "GET", _CHAT + "/location", "read", accept=_GEOJSON, needs="data.features[]"),
     Endpoint("chats.location.request", "POST", _CHAT + "/location/request", "once"),
     Endpoint("chats.location.stop", "DELETE", _CHAT + "/location", "natural"),
     Endpoint("chats.polls.create", "POST", _CHAT + "/polls", "keyed", ("poll",), needs="message_id"),
