@@ -209,12 +209,8 @@ def _probe_digest(secret: Secret, webhook_id: str, timestamp: str, body: bytes) 
 
 
 def _any_fits(wanted: Iterable[bytes], given: Sequence[bytes]) -> bool:
-    for signature in wanted:
-        for candidate in given:
-            # compare_digest, not ==: equality stops at the first wrong byte, so its duration would reveal that byte.
-            if hmac.compare_digest(signature, candidate):
-                return True
-    return False
+    # compare_digest, not ==: equality stops at the first wrong byte, so its duration would reveal that byte.
+    return any(hmac.compare_digest(signature, candidate) for signature in wanted for candidate in given)
 
 
 def _check_time(timestamp: str, now: float) -> None:

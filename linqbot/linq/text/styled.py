@@ -244,9 +244,7 @@ def _cut(text: str, limit: int) -> int:
     if text[fits].isspace():
         return fits
     word = fits - len(text[: fits + 1].rsplit(maxsplit=1)[-1])
-    if word > 0:
-        return word
-    return fits
+    return word if word > 0 else fits
 
 
 def link(url: str) -> LinkPart:
