@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from client.raw_server import Nowhere
 
 import linqbot
 from linqbot import parse as parsers
@@ -195,23 +196,12 @@ def foreign(text: str) -> object:
     return not_linqs(SEND, 200, {"content-type": text}, "an answer"), is_page({"content-type": text}, text.encode())
 
 
-class Gone(asyncio.Transport):
-    """A transport to nowhere."""
-
-    def write(self, data: object) -> None: ...
-
-    def abort(self) -> None: ...
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-
 def head(data: bytes) -> None:
     """Feed the whole head of a response to a connection at once."""
 
     async def exchange() -> None:
         connection = Connection(asyncio.get_running_loop(), lambda _: None)
-        connection.connection_made(Gone())
+        connection.connection_made(Nowhere())
         sending = asyncio.ensure_future(connection.exchange(request, request.head()))
         await asyncio.sleep(0)
         connection.data_received(b"HTTP/1.1 200 OK\r\n" + data)

@@ -183,6 +183,22 @@ def said(content: bytes = b"", status: str = "200 OK", *fields: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
 
 
+class Nowhere(asyncio.Transport):
+    """A transport that sends nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_aborted = False
+
+    def write(self, data: object) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
 def always(*answers: bytes) -> Play:
     """Return a script that responds to the requests of a connection in turn, and repeats the last response."""
 

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import parse
 
 
 def named(body: bytes, webhook_id: str = "msg_1", **options: Any) -> Delivery:
@@ -82,13 +80,6 @@ def test_text_unicode_forbids_costs_a_character_and_no_message(subtests: pytest.
         with subtests.test(body=body):
             assert decode(body) == value
             assert named(body).decoded == value
-
-
-def test_half_an_emoji_does_not_lose_the_message(example: Any) -> None:
-    body = json.dumps(example("message.received")).replace("Thanks!", "Thanks \\ud83d").encode()
-    event = parse(named(body))
-    assert isinstance(event, MessageReceived)
-    assert event.text == "Thanks \ufffd Here is the receipt"
 
 
 @pytest.mark.parametrize(

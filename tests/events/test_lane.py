@@ -123,23 +123,16 @@ def test_a_lane_is_derived_from_the_data_alone(subtests: pytest.Subtests) -> Non
             assert lane(event_type, data, "e") == expected
 
 
-@pytest.mark.parametrize(
-    ("of", "chat_id", "receipts_of", "is_of_receipts"),
-    [
+def test_the_chat_is_read_from_the_lanes_of_its_actions_and_of_its_receipts() -> None:
+    for of, chat_id, receipts_of, is_of_receipts in (
+        (lane_of_chat("a"), "a", None, False),
         (lane("message.received", {"chat_id": "a"}, "e"), "a", None, False),
         (lane("message.read", {"chat_id": "a"}, "e"), None, "a", True),
         (lane("message.read", {"message_id": "m"}, "e"), None, None, True),
         (lane("phone_number.renamed", {"phone_number": "+1"}, "e"), None, None, False),
-    ],
-)
-def test_the_chat_is_read_from_the_lanes_of_its_actions_and_of_its_receipts(
-    of: str, chat_id: str | None, receipts_of: str | None, is_of_receipts: bool
-) -> None:
-    assert (chat_of_lane(of), chat_of_receipts(of), is_lane_of_receipts(of)) == (chat_id, receipts_of, is_of_receipts)
-
-
-def test_a_lane_made_for_a_chat_is_that_of_its_messages() -> None:
-    assert lane_of_chat("a") == lane("message.received", {"chat_id": "a"}, "e")
+    ):
+        found = chat_of_lane(of), chat_of_receipts(of), is_lane_of_receipts(of)
+        assert found == (chat_id, receipts_of, is_of_receipts), of
 
 
 def test_long_and_unprintable_ids_become_digests() -> None:

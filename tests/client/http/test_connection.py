@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncGenerator
 
 import pytest
-from client.raw_server import LOOPS, Peer, Play, always, get, once, pooled, raw, said
+from client.raw_server import LOOPS, Nowhere, Peer, Play, always, get, once, pooled, raw, said
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from patience import PATIENCE_S
@@ -242,28 +242,12 @@ def test_whatever_arrives_the_answer_is_an_answer_or_an_error_of_ours(data: list
     assert not connection.is_open
 
 
-class FakeTransport(asyncio.Transport):
-    """A transport that records writes. Closing it notifies the protocol, as an event loop would."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_aborted = False
-
-    def write(self, data: object) -> None: ...
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def abort(self) -> None:
-        self.is_aborted = True
-
-
 def _fed(pieces: list[bytes], *, ends: bool = False) -> tuple[Response | BaseException, Connection]:
     """Return the outcome of a request whose connection receives these bytes."""
 
     async def play() -> tuple[Response | BaseException, Connection]:
         connection = Connection(asyncio.get_running_loop(), lambda _: None)
-        transport = FakeTransport()
+        transport = Nowhere()
         connection.connection_made(transport)
         request = plain_request()
         task = asyncio.ensure_future(connection.exchange(request, request.head()))
@@ -395,7 +379,7 @@ async def test_an_upload_whose_connection_is_lost_ends() -> None:
 
 async def test_a_connection_that_is_gone_takes_no_request() -> None:
     connection = Connection(asyncio.get_running_loop(), lambda _: None)
-    connection.connection_made(FakeTransport())
+    connection.connection_made(Nowhere())
     connection.connection_lost(None)
     request = plain_request()
     with pytest.raises(ConnectFailed):

@@ -351,17 +351,11 @@ class Recovering(Server):
         await super()._answer(peer)
 
 
-@pytest.fixture
-def pauses() -> list[int]:
-    return []
+class Pauses(list[int]):
+    """Records the pauses instead of making them."""
 
-
-@pytest.fixture
-def pause(pauses: list[int]) -> Callable[[int], Awaitable[None]]:
-    async def note(attempt: int) -> None:
-        pauses.append(attempt)
-
-    return note
+    async def __call__(self, attempt: int) -> None:
+        self.append(attempt)
 
 
 @pytest.mark.parametrize(
@@ -374,14 +368,13 @@ def pause(pauses: list[int]) -> Callable[[int], Awaitable[None]]:
     ],
     ids=["no answer", "503", "429", "half a body"],
 )
-async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(
-    tmp_path: Path, failure: bytes, pauses: list[int], pause: Callable[[int], Awaitable[None]]
-) -> None:
+async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(tmp_path: Path, failure: bytes) -> None:
+    pauses = Pauses()
     async with serving(Recovering(failure, ok(b"whole", "Content-Type: image/png"), failures=2)) as origin:
-        fetched = await Fetcher(origin, max_retries=2, pause=pause).fetch(f"{origin}/x")
+        fetched = await Fetcher(origin, max_retries=2, pause=pauses).fetch(f"{origin}/x")
         assert (fetched.content, fetched.mime_type, pauses) == (b"whole", "image/png", [0, 1])
     async with serving(Recovering(failure, ok(b"whole"))) as origin:
-        saved = await Fetcher(origin, max_retries=2, pause=pause).fetch_to(f"{origin}/x", tmp_path / "x")
+        saved = await Fetcher(origin, max_retries=2, pause=pauses).fetch_to(f"{origin}/x", tmp_path / "x")
         assert (saved.size_bytes, saved.path.read_bytes()) == (5, b"whole")
     assert files_in(tmp_path) == ["x"]
 
@@ -399,12 +392,13 @@ async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(
     ids=["502", "403", "404", "501", "too large", "refused redirect"],
 )
 async def test_a_fetch_is_given_up_after_its_repetitions_or_at_once_if_they_would_not_change_the_answer(
-    answer: bytes, times: int, pauses: list[int], pause: Callable[[int], Awaitable[None]]
+    answer: bytes, times: int
 ) -> None:
+    pauses = Pauses()
     own = Server({"/x": answer})
     async with serving(own) as origin:
         with pytest.raises((FetchFailed, FetchRefused)):
-            await Fetcher(origin, max_retries=2, pause=pause).fetch(f"{origin}/x", max_bytes=10)
+            await Fetcher(origin, max_retries=2, pause=pauses).fetch(f"{origin}/x", max_bytes=10)
     assert (len(own.peers), len(pauses)) == (times, times - 1)
 
 
