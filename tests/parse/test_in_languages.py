@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,17 +16,12 @@ from linqbot import parse
 from linqbot.language import CODES, written
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-REFUSED = "?"
-"""Stands for a text that has no meaning, or two."""
-
 
 MOMENTS: dict[str, list[tuple[str, str]]] = {
     "fr": [
         ("le premier décembre à 20h", "2026-12-01 20:00"),
         ("demain à 19 h 30 min", "2026-11-21 19:30"),
         ("dans trois jours à midi", "2026-11-23 12:00"),
-        ("demain à 20h ou 21h", "?"),
-        ("pas demain à 20h", "?"),
         ("demain à 18h30", "2026-11-21 18:30"),
         ("vendredi prochain 19h30", "2026-11-27 19:30"),
         ("samedi 19h30", "2026-11-21 19:30"),
@@ -58,10 +52,6 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("huit heures moins le quart du soir", "2026-11-20 19:45"),
         ("aujourd'hui à 20h", "2026-11-20 20:00"),
         ("24 dec 18h", "2026-12-24 18:00"),
-        ("12-24", "?"),
-        ("à 9", "?"),
-        ("demain à 7", "?"),
-        ("demain", "?"),
         ("l'après-midi à 3h", "2026-11-20 15:00"),
         ("samedi après-midi à 3h", "2026-11-21 15:00"),
         ("aujourd’hui à 20h30", "2026-11-20 20:30"),
@@ -69,11 +59,9 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
     ],
     "de": [
         ("am ersten Dezember um 19 Uhr", "2026-12-01 19:00"),
-        ("zwischen 19 und 20 Uhr morgen", "?"),
         ("morgen um 18 Uhr", "2026-11-21 18:00"),
         ("morgen um 18.30 Uhr", "2026-11-21 18:30"),
         ("nächsten Freitag 19:30", "2026-11-27 19:30"),
-        ("Freitag um halb acht", "?"),
         ("Freitagabend um halb acht", "2026-11-20 19:30"),
         ("heute Abend um acht", "2026-11-20 20:00"),
         ("halb sieben abends", "2026-11-20 18:30"),
@@ -93,13 +81,11 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("Montag morgen um 8", "2026-11-23 08:00"),
         ("Viertel nach sieben abends", "2026-11-20 19:15"),
         ("viertel vor 8 abends", "2026-11-20 19:45"),
-        ("Maerz", "?"),
         ("5. Maerz 19 Uhr", "2027-03-05 19:00"),
         ("nachts um 2", "2026-11-21 02:00"),
         ("zwanzig Uhr", "2026-11-20 20:00"),
         ("so gegen 20 Uhr", "2026-11-20 20:00"),
         ("Dienstag, 24. November 2026 um 19:30", "2026-11-24 19:30"),
-        ("um 9", "?"),
         ("9 Uhr", "2026-11-21 09:00"),
         ("3/4 18 Uhr", "2027-04-03 18:00"),
         ("Donnerstag Nachmittag um 3", "2026-11-26 15:00"),
@@ -122,9 +108,6 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("en media hora", "2026-11-20 13:30"),
         ("sábado a las siete y media de la tarde", "2026-11-21 19:30"),
         ("sabado a las 7 menos cuarto de la tarde", "2026-11-21 18:45"),
-        ("a las 9", "?"),
-        ("mañana", "?"),
-        ("hoy a mediodía", "?"),
         ("mañana al mediodía", "2026-11-21 12:00"),
         ("domingo 22 de noviembre de 2026 a las 19:30", "2026-11-22 19:30"),
         ("miércoles 21 h", "2026-11-25 21:00"),
@@ -147,7 +130,6 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("daqui a uma hora", "2026-11-20 14:00"),
         ("em meia hora", "2026-11-20 13:30"),
         ("sábado às sete e meia da noite", "2026-11-21 19:30"),
-        ("às 9", "?"),
         ("amanhã ao meio-dia", "2026-11-21 12:00"),
         ("24 dez às 18h", "2026-12-24 18:00"),
         ("quinta as 20h", "2026-11-26 20:00"),
@@ -171,7 +153,6 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("tra mezz'ora", "2026-11-20 13:30"),
         ("sabato alle sette e mezza di sera", "2026-11-21 19:30"),
         ("sabato alle 8 meno un quarto di sera", "2026-11-21 19:45"),
-        ("alle 9", "?"),
         ("domani a mezzogiorno", "2026-11-21 12:00"),
         ("martedi alle 21", "2026-11-24 21:00"),
         ("1° dicembre alle 20", "2026-12-01 20:00"),
@@ -184,11 +165,9 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("overmorgen om 8 uur 's avonds", "2026-11-22 20:00"),
         ("de 3e om 18 uur", "2026-12-03 18:00"),
         ("3 mei om 19.30 uur", "2027-05-03 19:30"),
-        ("vrijdag om half acht", "?"),
         ("vrijdagavond om half acht", "2026-11-20 19:30"),
         ("za 20u30", "2026-11-21 20:30"),
         ("31/12 om 20 uur", "2026-12-31 20:00"),
-        ("31-12 om 20 uur", "?"),
         ("over 20 minuten", "2026-11-20 13:20"),
         ("over een uur", "2026-11-20 14:00"),
         ("over een half uur", "2026-11-20 13:30"),
@@ -196,7 +175,6 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("over een kwartier", "2026-11-20 13:15"),
         ("kwart over zeven 's avonds", "2026-11-20 19:15"),
         ("kwart voor acht 's avonds", "2026-11-20 19:45"),
-        ("om 9", "?"),
         ("9 uur", "2026-11-21 09:00"),
         ("maandag morgen om 8 uur", "2026-11-23 08:00"),
         ("24 dec 18:00", "2026-12-24 18:00"),
@@ -223,7 +201,6 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("明日の正午", "2026-11-21 12:00"),
         ("土曜の夜7時", "2026-11-21 19:00"),
         ("十二月三日の十九時", "2026-12-03 19:00"),
-        ("明日", "?"),
         ("9時", "2026-11-21 09:00"),
         ("20時です", "2026-11-20 20:00"),
         ("明日の夜8時でお願いします", "2026-11-21 20:00"),
@@ -240,51 +217,32 @@ NUMBERS: dict[str, list[tuple[str, object]]] = {
         ("moins trois", -3),
         ("1.000", 1000),
         ("1 000", 1000),
-        ("2,5", "?"),
-        ("deux ou trois", "?"),
-        ("deux cent", "?"),
-        ("cent vingt", "?"),
         ("quatre vingt dix", 90),
         ("nonante-deux", 92),
-        ("beaucoup", "?"),
-        ("2 mille", "?"),
-        ("deux mille", "?"),
     ],
-    "de": [
-        ("wir sind zu viert", "?"),
-        ("fuenf", 5),
-        ("1.000", 1000),
-        ("hundert zwanzig", "?"),
-        ("Zwo", 2),
-        ("dreissig", 30),
-        ("minus drei", -3),
-    ],
-    "es": [("somos cuatro", 4), ("ciento veinte", "?"), ("dieciseis", 16), ("veintidos", 22)],
-    "pt": [("duas pessoas", 2), ("dezasseis", 16), ("cento e vinte", "?"), ("tres", 3)],
-    "it": [("siamo in quattro", 4), ("centoventi", "?"), ("ventitré", 23), ("ventitre", 23)],
+    "de": [("fuenf", 5), ("1.000", 1000), ("Zwo", 2), ("dreissig", 30), ("minus drei", -3)],
+    "es": [("somos cuatro", 4), ("dieciseis", 16), ("veintidos", 22)],
+    "pt": [("duas pessoas", 2), ("dezasseis", 16), ("tres", 3)],
+    "it": [("siamo in quattro", 4), ("ventitré", 23), ("ventitre", 23)],
     "nl": [("we zijn met vier", 4), ("minus drie", -3), ("één", 1), ("tweeëntwintig", 22), ("tweeentwintig", 22)],
     "ja": [
         ("２人", 2),
         ("二名様です", 2),
         ("二十一人", 21),
         ("3人でお願いします", 3),
-        ("百二十", "?"),
         ("1,000", 1000),
         ("ふたり", 2),
         ("四つ", 4),
-        ("2か3", "?"),
         ("マイナス3", -3),
     ],
 }
 
 ANSWERS: dict[str, list[tuple[str, object]]] = {
-    "fr": [("d’accord", True), ("bien sur", True), ("oui oui oui", True), ("peut-être", "?")],
-    "de": [("natuerlich", True), ("vielleicht", "?")],
-    "es": [("No, gracias.", False), ("quizás", "?")],
-    "pt": [("nao", False), ("talvez", "?")],
-    "it": [("forse", "?")],
-    "nl": [("misschien", "?")],
-    "ja": [("はい、お願いします。", True), ("いいえ、結構です", False), ("たぶん", "?"), ("ＯＫ", True)],
+    "fr": [("d’accord", True), ("bien sur", True), ("oui oui oui", True)],
+    "de": [("natuerlich", True)],
+    "es": [("No, gracias.", False)],
+    "pt": [("nao", False)],
+    "ja": [("はい、お願いします。", True), ("いいえ、結構です", False), ("ＯＫ", True)],
 }
 
 MINUTES: dict[str, list[tuple[str, object]]] = {
@@ -296,7 +254,6 @@ MINUTES: dict[str, list[tuple[str, object]]] = {
         ("1 heure 30", 90),
         ("2,5 heures", 150),
         ("dans 20 minutes", 20),
-        ("une heure et quart", "?"),
         ("trois semaines", 30240),
     ],
     "de": [
@@ -320,7 +277,6 @@ RHYTHMS: dict[str, list[tuple[str, str]]] = {
         ("le week-end à 11h", "2026-11-21 11:00"),
         ("tous les lundis à 9h", "2026-11-23 09:00"),
         ("toutes les heures", "2026-11-20 14:00"),
-        ("tous les jours", "?"),
     ],
     "de": [
         ("jeden Montag um 19 Uhr", "2026-11-23 19:00"),
@@ -337,6 +293,38 @@ RHYTHMS: dict[str, list[tuple[str, str]]] = {
     "ja": [("週末11時", "2026-11-21 11:00"), ("毎週月曜日の19時", "2026-11-23 19:00")],
 }
 
+REFUSED: dict[str, dict[str, list[str]]] = {
+    "moments": {
+        "fr": ["demain à 20h ou 21h", "pas demain à 20h", "12-24", "à 9", "demain à 7", "demain"],
+        "de": ["zwischen 19 und 20 Uhr morgen", "Freitag um halb acht", "Maerz", "um 9"],
+        "es": ["a las 9", "mañana", "hoy a mediodía"],
+        "pt": ["às 9"],
+        "it": ["alle 9"],
+        "nl": ["vrijdag om half acht", "31-12 om 20 uur", "om 9"],
+        "ja": ["明日"],
+    },
+    "numbers": {
+        "fr": ["2,5", "deux ou trois", "deux cent", "cent vingt", "beaucoup", "2 mille", "deux mille"],
+        "de": ["wir sind zu viert", "hundert zwanzig"],
+        "es": ["ciento veinte"],
+        "pt": ["cento e vinte"],
+        "it": ["centoventi"],
+        "ja": ["百二十", "2か3"],
+    },
+    "answers": {
+        "fr": ["peut-être"],
+        "de": ["vielleicht"],
+        "es": ["quizás"],
+        "pt": ["talvez"],
+        "it": ["forse"],
+        "nl": ["misschien"],
+        "ja": ["たぶん"],
+    },
+    "durations": {"fr": ["une heure et quart"]},
+    "rhythms": {"fr": ["tous les jours"]},
+}
+"""Texts that have no meaning, or two."""
+
 
 def moment(text: str, language: str) -> str:
     at = parse.date_time(text, timezone="Europe/Paris", now=NOW, language=language)
@@ -352,28 +340,27 @@ def first(text: str, language: str) -> str:
     return rhythm.next_after(NOW).isoformat(" ", "minutes")[:16]
 
 
-@pytest.mark.parametrize(
-    ("read", "table"),
-    [
-        (moment, MOMENTS),
-        (lambda text, language: parse.number(text, language=language), NUMBERS),
-        (lambda text, language: parse.yes_no(text, language=language), ANSWERS),
-        (minutes, MINUTES),
-        (first, RHYTHMS),
-    ],
-    ids=["moments", "numbers", "answers", "durations", "rhythms"],
-)
-def test_what_people_write_is_read(
-    read: Callable[[str, str], object], table: dict[str, list[tuple[str, Any]]], subtests: pytest.Subtests
-) -> None:
+READERS: dict[str, tuple[Callable[[str, str], object], Mapping[str, Sequence[tuple[str, object]]]]] = {
+    "moments": (moment, MOMENTS),
+    "numbers": (lambda text, language: parse.number(text, language=language), NUMBERS),
+    "answers": (lambda text, language: parse.yes_no(text, language=language), ANSWERS),
+    "durations": (minutes, MINUTES),
+    "rhythms": (first, RHYTHMS),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_people_write_is_read(name: str, subtests: pytest.Subtests) -> None:
+    read, table = READERS[name]
     for language, rows in table.items():
         for text, value in rows:
             with subtests.test(language=language, text=text):
-                if value == REFUSED:
-                    with pytest.raises(ValueError):  # noqa: PT011 - tests/language has the sentences
-                        read(text, language)
-                else:
-                    assert read(text, language) == value
+                assert read(text, language) == value
+    for language, texts in REFUSED[name].items():
+        for text in texts:
+            # tests/language has the sentences
+            with subtests.test(language=language, text=text), pytest.raises(ValueError):  # noqa: PT011
+                read(text, language)
 
 
 def test_a_range_of_days_has_the_days_between() -> None:
