@@ -137,12 +137,7 @@ def test_every_method_stands_in_the_table_and_every_endpoint_has_a_method() -> N
 
 async def test_v2_asks_with_its_own_header_and_numbers_its_pages() -> None:
     chat = {"id": 45, "display_name": "Ann", "service": "iMessage", "group": False, "message_count": 25}
-    handle = {
-        "id": 123,
-        "phone_number": "ann@example.com",
-        "service": "iMessage",
-        "joined_at": "2025-05-21T15:30:00-05:00",
-    }
+    handle = {"id": 123, "phone_number": "ann@example.com", "service": "iMessage", "joined_at": "2025-05-21T20:30:00Z"}
     asked: list[httpx.Request] = []
 
     def linq(request: httpx.Request) -> httpx.Response:
@@ -360,14 +355,12 @@ def test_a_repr_shows_where_but_not_who() -> None:
 
 
 async def test_payment_requests_are_walked_by_offset(exchanges: dict[str, Exchange]) -> None:
-    asked: list[dict[str, str]] = []
+    created, asked = exchanges["payment_requests.create"].answer, list[dict[str, str]]()
 
     def linq(request: httpx.Request) -> httpx.Response:
         asked.append(dict(request.url.params))
         begin = int(request.url.params.get("offset", 0))
-        data = [
-            exchanges["payment_requests.create"].answer | {"id": f"pr_{at}"} for at in range(begin, min(begin + 2, 5))
-        ]
+        data = [created | {"id": f"pr_{at}"} for at in range(begin, min(begin + 2, 5))]
         return httpx.Response(200, json={"object": "list", "data": data, "has_more": begin + 2 < 5})
 
     async with client_over(linq) as client:
@@ -377,9 +370,7 @@ async def test_payment_requests_are_walked_by_offset(exchanges: dict[str, Exchan
 
     assert found == [f"pr_{at}" for at in range(5)]
     assert asked[:3] == [
-        {"limit": "2", "status": "requested"},
-        {"limit": "2", "offset": "2", "status": "requested"},
-        {"limit": "2", "offset": "4", "status": "requested"},
+        {"limit": "2", "status": "requested", **more} for more in ({}, {"offset": "2"}, {"offset": "4"})
     ]
 
 
