@@ -92,5 +92,5 @@ def answer(status: int = 200, body: Any = None, **headers: str) -> httpx.Respons
     return httpx.Response(status, headers=named) if body is None else httpx.Response(status, json=body, headers=named)
 
 
-def client_over(linq: Callable[[httpx.Request], httpx.Response], **options: Any) -> Client:
+def client_over(linq: Callable[[httpx.Request], Any], **options: Any) -> Client:
     return Client(KEY, transport=httpx.MockTransport(linq), **{"clock": Waits(), **options})

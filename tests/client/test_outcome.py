@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import httpx
@@ -260,12 +261,6 @@ def damaged(answer: Any, place: str, value: Any) -> Any:
     return copy
 
 
-def at(value: Any, place: str) -> Any:
-    for name in place.split("."):
-        value = getattr(value, name)
-    return value
-
-
 def is_needed(place: str, needed: str) -> bool:
     return needed == place or needed.startswith(f"{place}.")
 
@@ -281,21 +276,18 @@ async def test_a_send_whose_answer_has_an_id_was_sent_whatever_else_is_wrong(
                 with subtests.test(name=name, place=place):
                     for wrong in wrong_values:
                         linq.steps = [answer(202, damaged(row.answer, place, wrong))]
-                        assert at(await row.write(client), needed), wrong
+                        assert attrgetter(needed)(await row.write(client)), wrong
 
 
 async def test_what_does_not_fit_is_left_out_and_the_rest_stays(rows: dict[str, Row]) -> None:
     row = rows["chats.messages.send"]
-    body = {
-        "chat_id": 5,
-        "message": {
-            **row.answer["message"],
-            "sent_at": "soon",
-            "is_read": "perhaps",
-            "effect": {"name": 7, "type": "screen"},
-            "from_handle": {"id": "no handle in it"},
-        },
+    wrong = {
+        "sent_at": "soon",
+        "is_read": "perhaps",
+        "effect": {"name": 7, "type": "screen"},
+        "from_handle": {"id": "?"},
     }
+    body = {"chat_id": 5, "message": {**row.answer["message"], **wrong}}
     sent = await accepted(row, answer(202, body))
     assert (sent.chat_id, sent.message.id) == (row.scene.chat, row.answer["message"]["id"])
     assert sent.message.delivery_status == "pending"
@@ -321,7 +313,7 @@ async def test_null_in_the_place_of_a_list_is_an_empty_list(rows: dict[str, Row]
         with subtests.test(row=row.name):
             place = str(ENDPOINTS[row.name].needs)
             found = await accepted(row, answer(200, damaged(row.answer, place, None)))
-            listed = found if isinstance(found, Page) else at(found, place.removesuffix("[]"))
+            listed = found if isinstance(found, Page) else attrgetter(place.removesuffix("[]"))(found)
             assert len(listed) == 0
 
 

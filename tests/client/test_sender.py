@@ -24,6 +24,7 @@ pytestmark = pytest.mark.anyio
 
 CONTENT = {"parts": [{"type": "text", "value": "hello there"}]}
 LINQS = {"success": False, "error": {"code": 1005, "message": "m"}, "trace_id": "ab12"}
+GONE = answer(404, {**LINQS, "error": {"code": 2002, "message": "m"}})
 
 
 # --- retries --------------------------------------------------------------------------------------------------------
@@ -32,8 +33,7 @@ LINQS = {"success": False, "error": {"code": 1005, "message": "m"}, "trace_id": 
 async def test_a_send_is_repeated_under_one_key_until_linq_answers() -> None:
     script = Script(answer(500), answer(429, retry_after="7"), httpx.ReadError("gone"), answer(202, SENT))
     waits = Waits()
-    client = client_over(script, max_retries=3, clock=waits)
-    async with client:
+    async with client_over(script, max_retries=3, clock=waits) as client:
         sent = await client.chats.messages.send(CHAT, message=CONTENT)
         await client.chats.messages.send(CHAT, message=CONTENT)
 
@@ -65,10 +65,8 @@ async def test_after_the_last_repetition_the_error_is_ours(subtests: pytest.Subt
     ]
     for step, kind, requests in rows:
         with subtests.test(step=step):
-            script = Script(step)
-            waits = Waits()
-            client = client_over(script, clock=waits)
-            async with client:
+            script, waits = Script(step), Waits()
+            async with client_over(script, clock=waits) as client:
                 with pytest.raises(LinqApiError) as caught:
                     await client.chats.retrieve(CHAT)
             assert type(caught.value) is kind
@@ -81,20 +79,15 @@ async def test_after_the_last_repetition_the_error_is_ours(subtests: pytest.Subt
 
 @pytest.mark.parametrize("lost", [answer(502), httpx.ReadError("gone")])
 async def test_a_deletion_whose_answer_was_lost_was_made_if_nothing_is_left_to_delete(lost: Any) -> None:
-    gone = answer(404, {**LINQS, "error": {"code": 2002, "message": "m"}})
-    client = client_over(Script(lost, gone))
-    async with client:
+    async with client_over(Script(lost, GONE)) as client:
         await client.messages.delete(CHAT)
-    client = client_over(Script(answer(429), gone))
-    async with client:
+    async with client_over(Script(answer(429), GONE)) as client:
         with pytest.raises(LinqApiError, match="404"):
             await client.messages.delete(CHAT)
 
 
 async def test_only_a_deletion_counts_as_made_if_its_repetition_finds_nothing() -> None:
-    gone = answer(404, {**LINQS, "error": {"code": 2002, "message": "m"}})
-    client = client_over(Script(answer(502), gone, answer(502), gone))
-    async with client:
+    async with client_over(Script(answer(502), GONE, answer(502), GONE)) as client:
         with pytest.raises(LinqApiError, match="404"):
             await client.chats.background.set(CHAT, type="color", variant="ice")
         with pytest.raises(LinqApiError, match="404"):
@@ -102,27 +95,22 @@ async def test_only_a_deletion_counts_as_made_if_its_repetition_finds_nothing() 
 
 
 async def test_without_repetitions_the_first_answer_counts() -> None:
-    script = Script(answer(500))
-    waits = Waits()
-    client = client_over(script, max_retries=0, clock=waits)
-    async with client:
+    script, waits = Script(answer(500)), Waits()
+    async with client_over(script, max_retries=0, clock=waits) as client:
         with pytest.raises(LinqUnavailable):
             await client.chats.retrieve(CHAT)
     assert (len(script.requests), waits.waited) == (1, [])
 
 
 async def test_an_accepted_call_with_an_unreadable_body_is_accepted() -> None:
-    client = client_over(Script(httpx.Response(200, text="OK")))
-    async with client:
+    async with client_over(Script(httpx.Response(200, text="OK"))) as client:
         await client.chats.typing.start(CHAT)
         assert (await client.run(prepare("chats.typing.stop", path={"chat_id": CHAT}))).data is None
 
 
 async def test_half_an_emoji_in_an_answer_costs_one_character() -> None:
-    client = client_over(
-        Script(httpx.Response(202, content=b'{"chat_id": "c", "message": {"id": "m", "to": "\\ud83d"}}'))
-    )
-    async with client:
+    halved = httpx.Response(202, content=b'{"chat_id": "c", "message": {"id": "m", "to": "\\ud83d"}}')
+    async with client_over(Script(halved)) as client:
         call = prepare("chats.messages.send", path={"chat_id": CHAT}, body={"message": CONTENT})
         answered = await client.run(call)
     assert answered.data["message"] == {"id": "m", "to": "\ufffd"}
@@ -134,8 +122,7 @@ async def test_an_attempt_that_takes_too_long_is_ended() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    client = Client(KEY, transport=httpx.MockTransport(never), timeout_s=0.01, max_retries=1, clock=Waits())
-    async with client:
+    async with client_over(never, timeout_s=0.01, max_retries=1, clock=Waits()) as client:
         with pytest.raises(
             LinqUnavailable, match=r"no complete response from https://api\.linqapp\.com/ within 0\.01 s"
         ):
@@ -147,8 +134,7 @@ async def test_an_attempt_that_takes_too_long_is_ended() -> None:
 )
 async def test_no_secret_or_text_is_in_an_error_or_in_the_log(step: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    client = client_over(Script(step))
-    async with client:
+    async with client_over(Script(step)) as client:
         with pytest.raises(LinqApiError) as caught:
             await client.chats.messages.send(CHAT, message=CONTENT)
     shown = str(caught.value) + repr(caught.value) + str(vars(caught.value)) + caplog.text

@@ -77,9 +77,8 @@ class Stage:
 
     @property
     def parts(self) -> list[TextPart | LinkPart]:
-        return [
-            part for _, message in self.sent for part in message.parts or () if isinstance(part, TextPart | LinkPart)
-        ]
+        parts = (part for _, message in self.sent for part in message.parts or ())
+        return [part for part in parts if isinstance(part, TextPart | LinkPart)]
 
     @property
     def said(self) -> list[str]:
@@ -104,10 +103,8 @@ SENTENCE = "The soup of the day is made of beans and of leek."
 
 async def test_600_tokens_in_20_s_are_said_while_they_come() -> None:
     stage = Stage()
-    paragraphs = [
-        f"Paragraph {n} is **short**. " + "It has some more words in it, as they come. " * 5 for n in range(12)
-    ]
-    text = "\n\n".join(paragraphs)
+    more = "It has some more words in it, as they come. " * 5
+    text = "\n\n".join(f"Paragraph {n} is **short**. {more}" for n in range(12))
     size = -(-len(text) // 600)
     first_end = text.index("\n\n")
     sent = await stage.run(stage.source(text, every_s=20 / 600, size=size))
