@@ -136,11 +136,8 @@ def test_what_linq_calls_otherwise_has_its_value_under_our_name(example: Any, un
         ("poll.updated", "sender.handle", DANA),  # Linq's sender_handle is your line in this event
     ):
         assert at(understood(example(name)), place) == value
-    for name, place in (
-        ("poll.received", "poll_created_at"),
-        ("payment.declined", "payment_created_at"),
-        ("chat.created", "chat.created_at"),
-    ):
+    polls_and_payments = [("poll.received", "poll_created_at"), ("payment.declined", "payment_created_at")]
+    for name, place in [*polls_and_payments, ("chat.created", "chat.created_at")]:
         payload = example(name)
         assert at(understood(payload), place) == datetime.fromisoformat(payload["data"]["created_at"])
 
@@ -180,13 +177,8 @@ def test_call_events_keep_their_data_as_it_comes(event_type: str, understood: An
 
 
 def test_a_type_of_tomorrow_is_an_unknown_event_with_everything_in_it(understood: Any) -> None:
-    payload = {
-        "event_type": "message.translated",
-        "event_id": "e-1",
-        "api_version": "v4",
-        "region": "eu",
-        "data": {"chat": {"id": "c-1"}},
-    }
+    envelope = {"event_type": "message.translated", "event_id": "e-1", "api_version": "v4", "region": "eu"}
+    payload = {**envelope, "data": {"chat": {"id": "c-1"}}}
     event = understood(payload)
     assert type(event) is UnknownEvent
     assert (event.type, event.event_id, event.chat_id) == ("message.translated", "e-1", "c-1")
@@ -339,12 +331,8 @@ def test_no_single_wrong_value_loses_an_event_unless_it_names_it() -> None:
 
 def test_what_does_not_fit_is_left_out_and_named(example: Any, understood: Any) -> None:
     payload = example("message.received")
-    payload["data"] |= {
-        "effect": "confetti",
-        "sent_at": "yesterday",
-        "reply_to": {"part_index": "first"},
-        "read_at": None,
-    }
+    wrong = {"effect": "confetti", "sent_at": "yesterday", "reply_to": {"part_index": "first"}}
+    payload["data"] |= {**wrong, "read_at": None}
     payload["data"]["parts"] = ["hello", payload["data"]["parts"][0], 7]
     event = understood(payload)
     assert isinstance(event, MessageReceived)
@@ -455,14 +443,8 @@ def test_own_echoes_are_known_as_such(name: str, change: dict[str, Any], example
 
 
 def test_receipts_are_own_and_no_echoes(example: Any, understood: Any) -> None:
-    for name in (
-        "message.sent",
-        "message.delivered",
-        "message.read",
-        "message.failed",
-        "poll.delivered",
-        "poll.failed",
-    ):
+    messages = (f"message.{state}" for state in ("sent", "delivered", "read", "failed"))
+    for name in (*messages, "poll.delivered", "poll.failed"):
         event = understood(example(name))
         assert (event.is_own, event.echoes) == (True, False)
 

@@ -68,11 +68,8 @@ async def test_an_answer_ends_where_its_framing_says_and_what_follows_decides_on
             async with raw(always(answer)) as server, pooled(server) as pool:
                 for _ in range(3):
                     response = await pool.send(get(server))
-                    assert (response.content, response.headers.get("trailer"), response.headers.get("link")) == (
-                        content,
-                        None,
-                        None,
-                    )
+                    assert response.content == content
+                    assert not {"trailer", "link"} & set(response.headers)
                 assert len(server.peers) == (1 if is_kept else 3)
 
 
@@ -317,20 +314,15 @@ async def test_content_in_pieces_leaves_no_faster_than_it_is_read() -> None:
         assert produced < 300, "chunks that the server does not read are not taken from their source"
         reading.set()
         assert (await asyncio.wait_for(task, PATIENCE_S)).content == b"got it"
-        assert (
-            await pool.send(get(server, method="PUT", content=pieces(b"x" * 40_000_000), size=40_000_000))
-        ).status == 200
+        whole = get(server, method="PUT", content=pieces(b"x" * 40_000_000), size=40_000_000)
+        assert (await pool.send(whole)).status == 200
 
 
 @pytest.mark.parametrize("given", [[b"abc"], [b"abc", b"defg"], []], ids=str)
 async def test_content_that_is_not_as_long_as_announced_is_an_error_and_ends_the_connection(given: list[bytes]) -> None:
     ended: list[bool] = []
 
-    async def play(peer: Peer) -> None:
-        await peer.request()
-        await peer.say(said(b"got it"))
-
-    async with raw(play) as server, pooled(server) as pool:
+    async with raw(always(said(b"got it"))) as server, pooled(server) as pool:
         with pytest.raises(ValueError, match="5 bytes"):
             await pool.send(get(server, method="PUT", content=pieces(*given, ended=ended), size=5))
         assert (await pool.send(get(server))).content == b"got it"
