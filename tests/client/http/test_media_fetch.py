@@ -45,11 +45,11 @@ class Server(Raw):
     """A server with scripted bytes per path; a float in a script is a pause, which ends when the client disconnects."""
 
     def __init__(self, answers: dict[str, bytes | list[bytes | float]]) -> None:
-        super().__init__(self._answer)
+        super().__init__(self.respond)
         self.answers = answers
         self.requests: list[tuple[str, str, dict[str, str]]] = []
 
-    async def _answer(self, peer: Peer) -> None:
+    async def respond(self, peer: Peer) -> None:
         head, _ = await peer.request()
         first, *fields = head.strip().split("\r\n")
         method, path, _ = first.split(" ")
@@ -348,10 +348,10 @@ class Recovering(Server):
         super().__init__({"/x": first})
         self._then, self._failures = then, failures
 
-    async def _answer(self, peer: Peer) -> None:
+    async def respond(self, peer: Peer) -> None:
         if peer.number == self._failures:
             self.answers = {"/x": self._then}
-        await super()._answer(peer)
+        await super().respond(peer)
 
 
 class Pauses(list[int]):
