@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from patience import PATIENCE_S
-from storage.conftest import NOON, delivery, entry, leased
+from storage.conftest import NOON, delivery, entry, is_woken, leased
 
 from linqbot.branch import begin_turn, follow_tasks
 from linqbot.clock import MovableClock
@@ -133,15 +132,20 @@ async def test_of_two_finishes_at_once_one_is_lost(storage: Storage) -> None:
     assert await storage.depth() == 0
 
 
-async def test_crashes_are_counted_since_the_turn_last_went_on(closed_storage: Storage) -> None:
-    counted = []
+async def test_a_lease_that_is_not_finished_when_the_storage_closes_counts_as_a_crash(closed_storage: Storage) -> None:
+    counted, lost = [], list[Lease]()
     for progress in (None, 0, 0, 2, 2, 3, 3, 3):
         async with closed_storage as storage:
             if progress is None:
                 await storage.put(delivery())
             lease = await leased(storage, limit=10)
+            for old in lost:
+                with pytest.raises(LeaseLost):
+                    await storage.finish(old, ACK)
+            lost = [lease]
             if progress is not None:
                 counted.append((lease.crashes, await storage.note_progress(lease, progress)))
+    # With the crashes before the turn last went on.
     assert counted == [(1, 0), (2, 0), (3, 3), (4, 3), (5, 5), (6, 5), (7, 5)]
 
 
@@ -164,31 +168,15 @@ async def test_a_lease_may_be_longer_than_any_process_lives(storage: Storage) ->
     assert await storage.depth() == 0
 
 
-async def test_changed_waits_for_a_put(storage: Storage) -> None:
-    waiting = asyncio.ensure_future(storage.changed())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    await storage.put(delivery())
-    await asyncio.wait_for(waiting, PATIENCE_S)
-
-
-async def test_changed_returns_at_once_for_a_change_that_already_happened(storage: Storage) -> None:
-    await storage.finish(await leased(storage, delivery(), limit=10), ACK)
-    await asyncio.wait_for(storage.changed(), PATIENCE_S)
-    again = asyncio.ensure_future(storage.changed())
-    await asyncio.sleep(0)
-    assert not again.done()
-    again.cancel()
-
-
-async def test_a_duplicate_changes_nothing(storage: Storage) -> None:
+async def test_changed_returns_once_for_a_put_and_for_an_end_and_not_for_a_duplicate(storage: Storage) -> None:
+    assert not await is_woken(storage)
     await storage.put(delivery(name="w.1"))
-    await storage.changed()
+    assert await is_woken(storage)
     await storage.put(delivery(name="w.1"))
-    waiting = asyncio.ensure_future(storage.changed())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    waiting.cancel()
+    assert not await is_woken(storage)
+    await storage.finish(await leased(storage), ACK)
+    assert await is_woken(storage)
+    assert not await is_woken(storage)
 
 
 async def test_a_copy_of_a_refused_delivery_is_refused_too(storage: Storage) -> None:
@@ -224,29 +212,6 @@ async def test_a_lane_accepts_no_more_of_concurrent_puts_than_fit(storage: Stora
     outcomes = await asyncio.gather(*(storage.put(delivery()) for _ in range(8)), return_exceptions=True)
     assert outcomes[:5] == [True] * 5
     assert all(isinstance(outcome, StorageBusy) for outcome in outcomes[5:])
-
-
-async def test_a_lease_that_is_not_finished_when_the_storage_closes_counts_as_a_crash(
-    closed_storage: Storage, clock: MovableClock
-) -> None:
-    async with closed_storage as storage:
-        await storage.put(delivery("c:1", name="w.1"))
-        await storage.put(delivery("c:1", name="w.2"))
-        await storage.put(delivery("c:2", name="w.3"))
-        old, waits = await take(storage)
-        await storage.finish(waits, Commit(Retry(at=clock.now() + 10, error="Boom")))
-    async with closed_storage as storage:
-        assert await storage.depth() == 3
-        assert await storage.next_due() == clock.now() + 10
-        lease = await leased(storage, limit=10)
-        # No other delivery was leased, so only this turn can be the cause.
-        assert (lease.delivery.id, lease.attempts, lease.crashes) == ("w.1", 0, 1)
-        assert lease.is_first_run is False
-        with pytest.raises(LeaseLost):
-            await storage.finish(old, ACK)
-        clock.advance(10)
-        again = await leased(storage, limit=10)
-        assert (again.delivery.id, again.attempts) == ("w.3", 1)
 
 
 async def test_a_cancelled_put_is_stored_or_not_but_never_half(storage: Storage) -> None:

@@ -239,6 +239,10 @@ async def test_a_message_that_the_bot_sent_is_recognised(storage: Storage) -> No
     await storage.finish(lease, Commit(Ack(), [entry("w.1", status="accepted", message_id="msg")]))
     assert await storage.has_sent("msg")
     assert not await storage.has_sent("another")
+    found = await storage.entry_of("msg")
+    assert found is not None
+    assert (found.turn, found.message_id) == ("w.1", "msg")
+    assert await storage.entry_of("another") is None
 
 
 # Receipts
@@ -437,12 +441,3 @@ async def test_with_history_no_text_off_the_record_is_kept(make_storage: MakeSto
         kept = await storage.entries("w.1")
         assert [each.message_id for each in kept] == ["m0", "m1"]
         assert all(b"marker" not in each.call + (each.answer or b"") for each in kept)
-
-
-async def test_the_entry_that_made_a_message_is_found(storage: Storage) -> None:
-    made = entry("w.1", status="accepted", message_id="msg")
-    await storage.begin(made)
-    found = await storage.entry_of("msg")
-    assert found is not None
-    assert (found.turn, found.message_id) == ("w.1", "msg")
-    assert await storage.entry_of("another") is None

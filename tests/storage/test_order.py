@@ -66,13 +66,6 @@ async def test_known_deliveries_are_not_stored_again(storage: Storage) -> None:
     assert await handle_all(storage) == ["b", "c"]
 
 
-async def test_seen_returns_the_known_ids_and_which_have_left(storage: Storage) -> None:
-    await storage.put(sent("a", 1, key="m.a"))
-    await handle_all(storage)
-    await storage.put(sent("b", 2, key="m.b"))
-    assert await storage.seen(["m.a", "m.b", "m.c", "w.b"]) == {"m.a": True, "m.b": False, "w.b": False}
-
-
 @pytest.mark.parametrize("keep", [False, True])
 async def test_an_order_under_a_lease_that_is_over_stores_nothing(
     storage: Storage, clock: MovableClock, keep: bool

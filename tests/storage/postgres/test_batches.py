@@ -206,23 +206,11 @@ async def test_a_turn_that_ended_before_is_told_apart_from_those_that_end_with_i
     assert await busy.depth() == 0
 
 
-async def test_a_lane_and_the_inbox_take_exactly_as_many_as_fit(storage: PostgresStorage) -> None:
-    for each in range(3):
-        await storage.put(delivery("c:1", name=f"w.{each}"))
-    ends = await asyncio.gather(*(storage.put(delivery("c:1")) for _ in range(50)), return_exceptions=True)
-    assert [type(end) for end in ends] == [bool] * 37 + [LaneFull] * 13
-    # Known deliveries are duplicates even now.
-    assert await storage.put(delivery("c:1", name="w.0")) is False
-    ends = await asyncio.gather(*(storage.put(delivery("c:2")) for _ in range(30)), return_exceptions=True)
-    assert [type(end) for end in ends] == [bool] * 20 + [StorageBusy] * 10
-
-
-async def test_a_lane_that_was_full_takes_deliveries_again(storage: PostgresStorage) -> None:
-    taken = 0
-    for _ in range(3):
-        ends = await asyncio.gather(*(storage.put(delivery("c:1")) for _ in range(41)), return_exceptions=True)
-        assert [type(end) for end in ends].count(bool) == 40 - taken
-        taken = 40
-        for _ in range(10):
-            await storage.finish(await leased(storage), ACK)
-            taken -= 1
+async def test_a_lane_and_the_inbox_take_as_many_as_fit_though_they_are_not_counted_for_each(
+    storage: PostgresStorage,
+) -> None:
+    for lane, fit, error in (("c:1", 40, LaneFull), ("c:2", 20, StorageBusy)):
+        for _ in range(fit):
+            assert await storage.put(delivery(lane)) is True
+        with pytest.raises(error):
+            await storage.put(delivery(lane))

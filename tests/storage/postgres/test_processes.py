@@ -20,7 +20,7 @@ from postgres_server import as_role, empty_storage_url, execute, server_url
 from storage.conftest import NOON, delivery, leased
 
 from linqbot.clock import MovableClock
-from linqbot.errors import LeaseLost, StateConflict, StorageError, StorageUnavailable
+from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
@@ -243,19 +243,6 @@ async def test_deliveries_of_a_lane_become_visible_in_their_order(
     assert all(await asyncio.gather(first, second))
     (lease,) = await take(two)
     assert lease.delivery.id == "w.first"
-
-
-async def test_a_process_that_lost_its_lease_writes_nothing(
-    one: PostgresStorage, two: PostgresStorage, clock: MovableClock
-) -> None:
-    old = await leased(one, delivery(), limit=10)
-    clock.advance(60)
-    (new,) = await take(two)
-    assert new.crashes == 1
-    with pytest.raises(LeaseLost):
-        await one.finish(old, Commit(Ack(), state=[StateWrite("bot", "a", b"1")]))
-    assert await one.load("bot") == {}
-    await two.finish(new, ACK)
 
 
 async def test_two_processes_cannot_both_write_the_first_value_of_a_state(

@@ -184,19 +184,14 @@ async def test_leases_stay_in_force_while_a_command_writes(path: Path) -> None:
         assert await command.depth() == 0
 
 
-async def test_a_command_cannot_take_deliveries(path: Path) -> None:
-    await opened_and_closed(path)
-    async with SQLiteStorage(path, serving=False) as command:
-        with pytest.raises(StorageError):
-            await command.take(1, lease_s=60)
-
-
 async def test_a_storage_that_is_not_open_raises_an_error(path: Path) -> None:
     storage = SQLiteStorage(path)
     with pytest.raises(StorageUnavailable, match="async with"):
         await storage.put(delivery())
     with pytest.raises(StorageUnavailable, match="async with"):
         await storage.load("bot")
+    with pytest.raises(StorageUnavailable, match="async with"):
+        await storage.retry(["w.1"])
 
 
 async def test_a_file_with_a_second_name_is_refused(path: Path) -> None:

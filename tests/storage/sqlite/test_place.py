@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 from patience import PATIENCE_S
-from sqlite_connections import fill_disk, free_disk, recorded
+from sqlite_connections import recorded
 from storage.conftest import delivery, handle, leased
 
 from linqbot.clock import MovableClock
@@ -475,25 +475,6 @@ async def test_a_check_writes_durably_and_leaves_nothing_behind(
     db.set_trace_callback(None)
     assert made.count("COMMIT") == 2
     assert db.execute("SELECT count(*) FROM meta WHERE key = 'check'").fetchone() == (0,)
-
-
-async def test_a_check_fails_as_a_put_would(
-    storage: SQLiteStorage, path: Path, opened: list[sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (db,) = opened
-    fill_disk(db)
-    with pytest.raises(StorageUnavailable, match="full"):
-        await storage.check()
-    free_disk(db)
-    await storage.check()
-    monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
-    command = sqlite3.connect(path, isolation_level=None)
-    command.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StorageUnavailable, match="locked"):
-        await storage.check()
-    command.execute("COMMIT")
-    command.close()
-    await storage.check()
 
 
 async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_before_the_next_take(

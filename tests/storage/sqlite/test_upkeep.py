@@ -135,11 +135,6 @@ async def test_a_command_does_not_create_the_file(path: Path) -> None:
     assert names_in(path.parent) == []
 
 
-async def test_upkeep_of_a_storage_that_is_not_open_raises_an_error(path: Path) -> None:
-    with pytest.raises(StorageUnavailable, match="async with"):
-        await SQLiteStorage(path).retry(["w.1"])
-
-
 async def test_a_command_that_cannot_write_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
