@@ -12,9 +12,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import asyncpg
 import pytest
-from postgres_server import execute, server_url
+from postgres_server import connected, execute, server_url
 from storage.conftest import delivery, entry, rows_of
 
 from linqbot.errors import ConfigError, StorageError
@@ -361,13 +360,9 @@ async def test_every_column_of_both_backends_is_copied(full: str, tmp_path: Path
     own = {"n", "seq", "padding", "token", "owner"}
     there = empty_schema("columns")
     await migrate(there)
-    connection = await asyncpg.connect(server_url())
-    try:
-        rows = await connection.fetch(
-            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'columns'"
-        )
-    finally:
-        await connection.close()
+    sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'columns'"
+    async with connected(there) as connection:
+        rows = await connection.fetch(sql)
     columns: dict[str, set[str]] = {}
     for table, column in rows:
         columns.setdefault(table, set()).add(column)

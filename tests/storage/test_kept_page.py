@@ -7,9 +7,8 @@ import sqlite3
 from collections import defaultdict
 from pathlib import Path
 
-import asyncpg
 import pytest
-from postgres_server import empty_storage_url, server_url
+from postgres_server import connected, empty_storage_url
 
 from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S
 from linqbot.storage.inbox import SEEN_KEPT_S
@@ -52,11 +51,10 @@ async def columns(backend: str, tmp_path: Path) -> dict[str, set[str]]:
     url = empty_storage_url("kept")
     async with open_storage(url):
         pass
-    server = await asyncpg.connect(server_url())
-    sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = $1"
-    for table, column in await server.fetch(sql, url.rpartition("schema=")[2]):
-        found[table].add(column)
-    await server.close()
+    sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+    async with connected(url) as server:
+        for table, column in await server.fetch(sql):
+            found[table].add(column)
     return found
 
 

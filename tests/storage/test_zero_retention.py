@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from storage.conftest import NOON, handle, leased
 
 from linqbot.clock import MovableClock
@@ -72,9 +72,7 @@ def ack(*entries: JournalEntry) -> Commit:
 
 async def emptied(path: Path) -> None:
     """Wait until the WAL is empty."""
-    async with asyncio.timeout(PATIENCE_S):
-        while wal_size(path):
-            await asyncio.sleep(0.001)
+    await until(lambda: not wal_size(path))
 
 
 async def a_few_turns_of_the_loop() -> None:

@@ -10,9 +10,9 @@ import shutil
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -150,3 +150,14 @@ def as_role(url: str, role: str) -> str:
     parts = urlsplit(url)
     netloc = f"{role}@{parts.netloc.rpartition('@')[2]}"
     return urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Connect as a stranger to a database, or to the tables of the storage of this URL."""
+    database, _, schema = url.partition("schema=")
+    connection = await asyncpg.connect(database.rstrip("?&"), server_settings={"search_path": schema or "public"})
+    try:
+        yield connection
+    finally:
+        await connection.close()

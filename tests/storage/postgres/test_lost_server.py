@@ -13,8 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from patience import PATIENCE_S
-from postgres_server import empty_storage_url, server_url, start
+from patience import PATIENCE_S, until
+from postgres_server import connected, empty_storage_url, server_url, start
 from storage.conftest import delivery, leased
 from structlog.testing import capture_logs
 
@@ -40,9 +40,7 @@ def server() -> Iterator[Any]:
 
 
 async def back(storage: PostgresStorage) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while storage.trouble is not None:
-            await asyncio.sleep(0.01)
+    await until(lambda: storage.trouble is None)
 
 
 async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any) -> None:
@@ -51,9 +49,7 @@ async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any) -> N
             await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
         first, second = await storage.take(2, lease_s=600)
         await asyncio.to_thread(server.stop)
-        async with asyncio.timeout(PATIENCE_S):
-            while storage.trouble is None:
-                await asyncio.sleep(0.02)
+        await until(lambda: storage.trouble is not None)
         for call in (storage.put(delivery()), storage.finish(first, ACK), storage.depth(), storage.check()):
             with pytest.raises(StorageUnavailable, match="cannot be reached"):
                 await call
@@ -77,9 +73,7 @@ async def test_a_storage_that_is_opened_while_its_server_is_away_waits_for_it(se
     with capture_logs() as logs:
         storage = PostgresStorage(server.get_uri())
         opening = asyncio.ensure_future(storage.__aenter__())
-        async with asyncio.timeout(PATIENCE_S):
-            while not logs:
-                await asyncio.sleep(0.01)
+        await until(lambda: logs)
         with pytest.raises(StorageUnavailable):
             async with PostgresStorage(server.get_uri(), serving=False):
                 pass
@@ -133,14 +127,11 @@ async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its
         await storage.put(delivery(name="w.1"))
         await storage.take(1, lease_s=600)
         await asyncio.to_thread(server.stop)
-        async with asyncio.timeout(PATIENCE_S):
-            while storage.trouble is None:
-                await asyncio.sleep(0.02)
+        await until(lambda: storage.trouble is not None)
     await asyncio.to_thread(server.start)
-    watcher = await asyncpg.connect(server.get_uri())
-    while await watcher.fetchval("SELECT clock_timestamp() - pg_postmaster_start_time() < interval '10 s'"):
-        await asyncio.sleep(0.1)
-    await watcher.close()
+    async with connected(server.get_uri()) as watcher:
+        while await watcher.fetchval("SELECT clock_timestamp() - pg_postmaster_start_time() < interval '10 s'"):
+            await asyncio.sleep(0.1)
     async with PostgresStorage(server.get_uri()) as storage:
         (lease,) = await storage.take(1, lease_s=600)
         assert (lease.delivery.id, lease.crashes) == ("w.1", 1)
@@ -190,15 +181,12 @@ async def handle(storage: PostgresStorage, count: int) -> list[str]:
 
 async def break_connections(storage: PostgresStorage, name: str) -> None:
     """Let the server close the connections of a storage, again each time a moment after it has new ones."""
-    stranger = await asyncpg.connect(server_url())
     kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE $1"
-    try:
+    async with connected(server_url()) as stranger:
         while True:
             await back(storage)
             await asyncio.sleep(0.25)
             await stranger.fetchval(kill, f"linqbot {name}%")
-    finally:
-        await stranger.close()
 
 
 async def test_nothing_is_lost_or_handled_twice_while_connections_break() -> None:
@@ -246,10 +234,8 @@ async def test_a_listener_that_is_lost_while_the_storage_connects_again_is_repla
 ) -> None:
     async with PostgresStorage(empty_storage_url("listener")) as storage:
         second_listener_is_lost[0].terminate()
-        async with asyncio.timeout(PATIENCE_S):
-            while storage.trouble is None:
-                await asyncio.sleep(0.01)
-            await back(storage)
+        await until(lambda: storage.trouble is not None)
+        await back(storage)
         assert not second_listener_is_lost[-1].is_closed()
 
 
@@ -260,9 +246,7 @@ async def test_what_another_process_put_into_a_watched_lane_is_noticed_after_a_r
     async with PostgresStorage(url) as storage, PostgresStorage(url, serving=False) as other:
         with storage.watch("c:1") as grew:
             second_listener_is_lost[0].terminate()
-            async with asyncio.timeout(PATIENCE_S):
-                while storage.trouble is None:
-                    await asyncio.sleep(0.01)
+            await until(lambda: storage.trouble is not None)
             await other.put(delivery("c:1"))
             grew.clear()
             await back(storage)

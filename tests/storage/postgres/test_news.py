@@ -6,10 +6,9 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import asyncpg
 import pytest
 from patience import PATIENCE_S
-from postgres_server import empty_storage_url, server_url
+from postgres_server import connected, empty_storage_url
 from storage.conftest import NOON, delivery, leased
 from structlog.testing import capture_logs
 
@@ -27,12 +26,9 @@ UNREADABLE = ["", "wake up", "[]", "{}", "[" * 5000, '{"by": "x", "of_tomorrow":
 
 async def notify(url: str, *payloads: str) -> None:
     """Send notifications as a stranger who knows the channel."""
-    stranger = await asyncpg.connect(server_url())
-    try:
+    async with connected(url) as stranger:
         for payload in payloads:
             await stranger.execute("SELECT pg_notify($1, $2)", Address.parse(url).channel, payload)
-    finally:
-        await stranger.close()
 
 
 def test_news_that_do_not_fit_name_no_lanes_then_no_chats_and_then_no_refused_lanes() -> None:

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import pytest
 from deploy.tools import tool
 from patience import PATIENCE_S
 from ports import free_port
-from postgres_server import as_role, empty_storage_url, execute, server_url
+from postgres_server import as_role, connected, empty_storage_url, execute, server_url
 from storage.conftest import delivery
 
 from linqbot.errors import ConfigError, StorageUnavailable
@@ -121,12 +120,9 @@ async def test_a_process_opens_no_more_connections_than_its_url_allows() -> None
     url = empty_storage_url("bounded") + "&connections=3"
     async with PostgresStorage(url) as storage:
         await asyncio.gather(*(storage.depth() for _ in range(20)))
-        watcher = await asyncpg.connect(server_url())
-        try:
+        async with connected(server_url()) as watcher:
             sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
             assert await watcher.fetchval(sql, f"linqbot {Address.parse(url).schema}") == 3
-        finally:
-            await watcher.close()
 
 
 @pytest.fixture

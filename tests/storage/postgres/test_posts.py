@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 from patience import PATIENCE_S
-from postgres_server import empty_storage_url, server_url
+from postgres_server import connected, empty_storage_url, server_url
 from storage.conftest import NOON, delivery
 
 from linqbot.clock import SystemClock
@@ -27,12 +27,8 @@ ANN = "+14155550142"
 async def opened() -> AsyncIterator[tuple[PostgresStorage, asyncpg.Connection, str]]:
     """Open a storage, and a program's own connection with the name of its schema."""
     url = empty_storage_url("posts")
-    async with PostgresStorage(url) as storage:
-        program = await asyncpg.connect(server_url())
-        try:
-            yield storage, program, Address.parse(url).schema
-        finally:
-            await program.close()
+    async with PostgresStorage(url) as storage, connected(server_url()) as program:
+        yield storage, program, Address.parse(url).schema
 
 
 async def test_a_post_becomes_the_same_delivery_as_one_of_the_bots_own_process() -> None:

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from patience import PATIENCE_S
-from postgres_server import as_role, empty_storage_url, execute, server_url
+from patience import PATIENCE_S, until
+from postgres_server import as_role, connected, empty_storage_url, execute, server_url
 from storage.conftest import NOON, delivery, leased
 
 from linqbot.clock import MovableClock
@@ -57,11 +57,6 @@ async def two(url: str, clock: MovableClock, one: PostgresStorage) -> AsyncItera
 
 async def take(storage: PostgresStorage, limit: int = 10) -> list[Lease]:
     return await storage.take(limit, lease_s=60)
-
-
-async def connected(url: str) -> asyncpg.Connection[asyncpg.Record]:
-    base, _, schema = url.rpartition("schema=")
-    return await asyncpg.connect(base.rstrip("?&"), server_settings={"search_path": schema})
 
 
 async def test_a_delivery_wakes_the_other_process(one: PostgresStorage, two: PostgresStorage) -> None:
@@ -147,10 +142,9 @@ async def test_a_process_that_connects_again_may_have_missed_what_others_refused
     heard = asyncio.Queue[tuple[str | None, float | None]]()
     async with PostgresStorage(url) as storage:
         storage.follow_gaps(lambda lane, since: heard.put_nowait((lane, since)))
-        stranger = await connected(url)
         kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
-        await stranger.fetchval(kill, f"linqbot {Address.parse(url).schema}")
-        await stranger.close()
+        async with connected(url) as stranger:
+            await stranger.fetchval(kill, f"linqbot {Address.parse(url).schema}")
         assert await asyncio.wait_for(heard.get(), PATIENCE_S) == (None, None)
 
 
@@ -168,9 +162,7 @@ async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
     two.follow_gaps(lambda lane, _: heard.append(lane))
     monkeypatch.setattr(Memory, "apply", apply_late)
     one.note_refused("c:1")
-    async with asyncio.timeout(PATIENCE_S):
-        while len(heard) < 2:
-            await asyncio.sleep(0.001)
+    await until(lambda: len(heard) >= 2)
     assert heard == ["c:1", "c:1"]
 
 
@@ -228,18 +220,17 @@ async def waiting_transactions(connection: asyncpg.Connection[asyncpg.Record], c
 async def test_deliveries_of_a_lane_become_visible_in_their_order(
     url: str, one: PostgresStorage, two: PostgresStorage
 ) -> None:
-    stranger = await connected(url)
-    held_up = stranger.transaction()
-    await held_up.start()
-    # The transaction that stores w.first waits for this one, with its place in the lane already taken.
-    await stranger.execute("INSERT INTO seen VALUES ('m.held-up', 'w.other', 0)")
-    first = asyncio.ensure_future(one.put(delivery("c:1", name="w.first", message_key="m.held-up")))
-    await waiting_transactions(stranger, 1, url)
-    second = asyncio.ensure_future(two.put(delivery("c:1", name="w.second")))
-    await waiting_transactions(stranger, 2, url)
-    assert not second.done()
-    await held_up.rollback()
-    await stranger.close()
+    async with connected(url) as stranger:
+        held_up = stranger.transaction()
+        await held_up.start()
+        # The transaction that stores w.first waits for this one, with its place in the lane already taken.
+        await stranger.execute("INSERT INTO seen VALUES ('m.held-up', 'w.other', 0)")
+        first = asyncio.ensure_future(one.put(delivery("c:1", name="w.first", message_key="m.held-up")))
+        await waiting_transactions(stranger, 1, url)
+        second = asyncio.ensure_future(two.put(delivery("c:1", name="w.second")))
+        await waiting_transactions(stranger, 2, url)
+        assert not second.done()
+        await held_up.rollback()
     assert all(await asyncio.gather(first, second))
     (lease,) = await take(two)
     assert lease.delivery.id == "w.first"
@@ -282,9 +273,7 @@ async def test_a_conversation_of_another_process_is_found_by_its_person(
     lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
     asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
     await one.finish(lease, Commit(Ack(), conversations=[asked]))
-    async with asyncio.timeout(PATIENCE_S):
-        while not two.conversations_of("+1"):
-            await asyncio.sleep(0.01)
+    await until(lambda: two.conversations_of("+1"))
 
 
 async def test_an_earlier_timer_of_another_process_is_known(one: PostgresStorage, two: PostgresStorage) -> None:
@@ -315,16 +304,12 @@ async def test_a_due_timer_that_another_process_holds_wakes_no_other_process(
     await one.schedule(Timer("t", NOON, "c:1", "send", b"{}", 60.0))
     while await is_woken(two):
         pass
-    other = await connected(url)
-    transaction = other.transaction()
-    await transaction.start()
-    await other.execute("SELECT FROM timer FOR UPDATE")
-    assert await one.fire(NOON) == 0
-    assert await one.next_timer() == NOON
-    assert not await is_woken(two)
-    await other.execute("DELETE FROM timer")
-    await transaction.commit()
-    await other.close()
+    async with connected(url) as other, other.transaction():
+        await other.execute("SELECT FROM timer FOR UPDATE")
+        assert await one.fire(NOON) == 0
+        assert await one.next_timer() == NOON
+        assert not await is_woken(two)
+        await other.execute("DELETE FROM timer")
     # A process that finds nothing to fire reads the next time again.
     assert await one.fire(NOON) == 0
     assert await one.next_timer() is None
@@ -373,15 +358,11 @@ async def killed_with_leases(url: str, count: int, folder: Path) -> None:
 
 async def gone(url: str) -> None:
     """Wait until the server has noticed that a process has died, and runs long enough to tell it from one that reconnects."""
-    stranger = await connected(url)
     free = "SELECT count(*) FROM process WHERE pg_try_advisory_lock(lock)"
     is_young = "SELECT clock_timestamp() - pg_postmaster_start_time() < interval '10 s'"
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not await stranger.fetchval(free) or await stranger.fetchval(is_young):
-                await asyncio.sleep(0.02)
-    finally:
-        await stranger.close()
+    async with connected(url) as stranger, asyncio.timeout(PATIENCE_S):
+        while not await stranger.fetchval(free) or await stranger.fetchval(is_young):
+            await asyncio.sleep(0.02)
 
 
 async def test_the_next_start_counts_the_crash_of_a_killed_process(
@@ -498,11 +479,8 @@ async def test_while_there_are_suspects_processes_that_look_at_once_all_find_wor
 ) -> None:
     for n in range(40):
         await one.put(delivery(f"c:{n}"))
-    connection = await connected(url)
-    try:
+    async with connected(url) as connection:
         await connection.execute("UPDATE delivery SET max_concurrent_suspects = 9 WHERE seq % 2 = 0")
-    finally:
-        await connection.close()
     for _ in range(5):
         found = await asyncio.gather(*(storage.take(1, lease_s=60) for storage in (one, two)))
         assert [len(leases) for leases in found] == [1, 1]
@@ -514,8 +492,7 @@ async def test_a_commit_that_fails_next_to_a_sweep_leaves_the_lease_with_its_tur
     monkeypatch.setattr(processes, "SWEEP_S", 0.01)
     async with PostgresStorage(url, clock=clock):
         pass  # makes the tables
-    connection = await connected(url)
-    try:
+    async with connected(url) as connection:
         await connection.execute(
             """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
                CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON body DEFERRABLE INITIALLY DEFERRED
@@ -531,9 +508,7 @@ async def test_a_commit_that_fails_next_to_a_sweep_leaves_the_lease_with_its_tur
                 await storage.changed()
             assert await take(storage) == []
             await storage.finish(lease, ACK)
-    finally:
-        await connection.execute("DROP FUNCTION IF EXISTS refuse CASCADE")
-        await connection.close()
+        await connection.execute("DROP FUNCTION refuse CASCADE")
 
 
 async def test_what_a_killed_process_wrote_to_check_the_storage_is_deleted(
@@ -541,14 +516,10 @@ async def test_what_a_killed_process_wrote_to_check_the_storage_is_deleted(
 ) -> None:
     await one.put(delivery(name="w.1"))
     await killed_with_leases(url, 1, tmp_path)
-    connection = await connected(url)
-    try:
-        check = "INSERT INTO meta SELECT 'check ' || owner, '000' FROM delivery"
-        await connection.execute(check)
+    async with connected(url) as connection:
+        await connection.execute("INSERT INTO meta SELECT 'check ' || owner, '000' FROM delivery")
         async with PostgresStorage(url, clock=clock):
             assert await connection.fetch("SELECT FROM meta WHERE starts_with(key, 'check ')") == []
-    finally:
-        await connection.close()
 
 
 @pytest.fixture
@@ -579,13 +550,9 @@ async def test_processes_that_end_and_accept_in_the_same_chats_are_never_in_a_de
                 await one.finish(lease, ACK)
         assert await one.depth() == 0
     # A session reports what it counted when it ends.
-    connection = await asyncpg.connect(own_database)
-    try:
-        assert (
-            await connection.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
-        )
-    finally:
-        await connection.close()
+    async with connected(own_database) as connection:
+        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert await connection.fetchval(deadlocks) == 0
 
 
 @pytest.mark.parametrize("ahead_s", [-600.0, -0.02, 600.0])
@@ -618,18 +585,17 @@ async def test_timers_keep_their_times_whatever_clock_the_database_has(
 async def test_the_defaults_of_a_role_change_nothing(url: str) -> None:
     async with PostgresStorage(url):
         pass
-    base = await connected(url)
     role = f"careful{secrets.token_hex(4)}"
-    await base.execute(f"""CREATE ROLE {role} LOGIN SUPERUSER;
-        ALTER ROLE {role} SET default_transaction_isolation = 'serializable';
-        ALTER ROLE {role} SET idle_session_timeout = 200;
-        ALTER ROLE {role} SET statement_timeout = 300;
-        ALTER ROLE {role} SET lock_timeout = 1;
-        ALTER ROLE {role} SET standard_conforming_strings = off""")
-    if base.get_server_version().major >= 17:
-        await base.execute(f"ALTER ROLE {role} SET transaction_timeout = 300")
-    try:
-        careful = as_role(url, role)
+    careful = as_role(url, role)
+    async with connected(url) as base:
+        await base.execute(f"""CREATE ROLE {role} LOGIN SUPERUSER;
+            ALTER ROLE {role} SET default_transaction_isolation = 'serializable';
+            ALTER ROLE {role} SET idle_session_timeout = 200;
+            ALTER ROLE {role} SET statement_timeout = 300;
+            ALTER ROLE {role} SET lock_timeout = 1;
+            ALTER ROLE {role} SET standard_conforming_strings = off""")
+        if base.get_server_version().major >= 17:
+            await base.execute(f"ALTER ROLE {role} SET transaction_timeout = 300")
         async with PostgresStorage(careful) as storage:
             await storage.write_state([StateWrite("bot", "a", b"1")])
             async with base.transaction():
@@ -643,6 +609,4 @@ async def test_the_defaults_of_a_role_change_nothing(url: str) -> None:
         assert await connection.fetchval("SHOW transaction_isolation") == "read committed"
         assert await connection.fetchval("SHOW idle_session_timeout") == "0"
         await connection.close()
-    finally:
         await base.execute(f"DROP ROLE {role}")
-        await base.close()

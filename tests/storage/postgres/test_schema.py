@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from patience import PATIENCE_S
-from postgres_server import as_role, empty_storage_url, execute, server_url
+from postgres_server import as_role, connected, empty_storage_url, execute, server_url
 from storage.conftest import delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
@@ -79,20 +78,18 @@ async def test_a_schema_that_a_release_adds_is_applied_while_processes_of_the_re
 async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(url: str) -> None:
     async with PostgresStorage(url):
         pass
-    connection = await asyncpg.connect(server_url())
-    schema = url.rpartition("schema=")[2]
-    # With rows and their statistics: to the planner, all indexes of an empty table cost the same.
-    await connection.execute(f"""
-        SET search_path = "{schema}"; SET enable_seqscan = off; SET enable_bitmapscan = off;
-        INSERT INTO timer (id, due, lane, kind, payload, grace_s)
-        SELECT n, n, 'c:' || n, 'repeat', '', 0 FROM generate_series(1, 1000) AS n;
-        ANALYZE timer""")
     asked: list[tuple[str, Any]] = []
-    with connection.query_logger(lambda query: asked.append((query.query, query.args))):
-        await timers.scheduled(PostgresReader(connection, 0.0), "c:1", 10)
-        await timers.recurring(PostgresReader(connection, 0.0), "repeat", "c:1")
-    plans = [[row[0] for row in await connection.fetch(f"EXPLAIN {query}", *args)] for query, args in asked]
-    await connection.close()
+    async with connected(url) as connection:
+        # With rows and their statistics: to the planner, all indexes of an empty table cost the same.
+        await connection.execute("""
+            SET enable_seqscan = off; SET enable_bitmapscan = off;
+            INSERT INTO timer (id, due, lane, kind, payload, grace_s)
+            SELECT n, n, 'c:' || n, 'repeat', '', 0 FROM generate_series(1, 1000) AS n;
+            ANALYZE timer""")
+        with connection.query_logger(lambda query: asked.append((query.query, query.args))):
+            await timers.scheduled(PostgresReader(connection, 0.0), "c:1", 10)
+            await timers.recurring(PostgresReader(connection, 0.0), "repeat", "c:1")
+        plans = [[row[0] for row in await connection.fetch(f"EXPLAIN {query}", *args)] for query, args in asked]
     assert len(plans) == 2
     for plan in plans:
         assert any("timer_by_lane" in line for line in plan), plan
@@ -138,10 +135,9 @@ async def test_the_documented_grants_for_a_second_bot_give_it_no_queue_of_the_fi
         execute(shared, "; ".join(grants))
         async with PostgresStorage(as_role(shared, "second") + "&schema=second") as storage:
             await handle(storage, Delivery("w.1", "c:1", "message.received", b"{}", 1.0))
-            connection = await asyncpg.connect(shared)
             readable = "SELECT has_table_privilege('second', 'pgmq.q_linqbot', 'SELECT, INSERT, UPDATE, DELETE')"
-            assert await connection.fetchval(readable) is False
-            await connection.close()
+            async with connected(shared) as connection:
+                assert await connection.fetchval(readable) is False
     assert len(grants) == 2
     execute(base, "DROP DATABASE grants WITH (FORCE); DROP ROLE second", one_by_one=True)
 

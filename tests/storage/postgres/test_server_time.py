@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-import asyncpg
 import pytest
-from patience import PATIENCE_S
-from postgres_server import empty_storage_url, server_url
+from patience import PATIENCE_S, until
+from postgres_server import connected, empty_storage_url
 from storage.conftest import delivery
 from structlog.testing import capture_logs
 
@@ -85,9 +84,8 @@ async def test_a_retry_is_due_at_the_same_moment_whenever_the_clock_was_set(
         due = await opened.next_due()
         assert due is not None
         assert due - time.time() == pytest.approx(300.0, abs=60.0)
-        database = await asyncpg.connect(server_url())
-        assert [row[0] for row in await database.fetch(waits)] == pytest.approx([300.0, 300.0], abs=60.0)
-        await database.close()
+        async with connected(url) as database:
+            assert [row[0] for row in await database.fetch(waits)] == pytest.approx([300.0, 300.0], abs=60.0)
 
 
 @pytest.mark.process
@@ -131,17 +129,15 @@ async def test_a_process_whose_clock_is_wrong_does_not_serve_until_it_is_right(m
     monkeypatch.setattr(processes, "ahead", ahead)
     monkeypatch.setattr(processes, "SWEEP_S", 0.01)
     url = empty_storage_url("clocks")
-    async with PostgresStorage(url) as storage, asyncio.timeout(PATIENCE_S):
+    async with PostgresStorage(url) as storage:
         for wrong_s, said in ((3600.0, "is 3600 s behind"), (-90_000.0, "is 90000 s ahead of")):
             ahead_s = wrong_s
-            while storage.trouble is None:
-                await asyncio.sleep(0.01)
-            assert (said in storage.trouble, ".." in storage.trouble) == (True, False)
+            await until(lambda: storage.trouble is not None)
+            assert (said in str(storage.trouble), ".." in str(storage.trouble)) == (True, False)
             with pytest.raises(ConfigError, match=f"{said} the clock of the database. Set both by NTP"):
                 async with PostgresStorage(url):
                     pass
             async with PostgresStorage(url, serving=False) as command:
                 assert await command.depth() == 0
             ahead_s = 0.0
-            while storage.trouble is not None:
-                await asyncio.sleep(0.01)
+            await until(lambda: storage.trouble is None)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from sqlite_connections import recorded
 from storage.conftest import delivery, handle, leased
 
@@ -348,9 +348,7 @@ async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
     before = wal(path)
     copy_in_place(path)
     clock.advance(TRUNCATE_AFTER_S)  # now the WAL is to be emptied, and the loss is noticed
-    async with asyncio.timeout(PATIENCE_S):
-        while storage.trouble is None:
-            await asyncio.sleep(0.001)
+    await until(lambda: storage.trouble is not None)
     with pytest.raises(StorageUnavailable):
         await storage.check()  # after the attempt: operations keep their order
     assert wal(path) == before
