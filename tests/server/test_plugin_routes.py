@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from asgi_client import PATH, SECRET, client_of, running_client, signed
 from fakes import Linq, text_body
 from patience import PATIENCE_S
 from starlette.responses import PlainTextResponse
@@ -20,15 +21,11 @@ from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
 from linqbot.hookspecs import Running, hookimpl
-from linqbot.linq.signatures import sign
 from linqbot.server import health
-from linqbot.server.app import create_app, running
+from linqbot.server.app import create_app
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
-
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
-PATH = "/webhooks/linq"
 
 
 class Listener:
@@ -63,15 +60,12 @@ async def served(*plugins: object, storage: Any = None, **settings: Any) -> Asyn
     app = create_app(
         bot, client=Linq().client, storage=storage or MemoryStorage(), secrets=[SECRET], drain_s=0, **settings
     )
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
-    async with client, running(app):
+    async with running_client(app) as client:
         yield client
 
 
 async def post(client: httpx.AsyncClient, body: bytes, *, age_s: int = 0, forged: bool = False, **more: str) -> int:
-    at = int(time.time()) - age_s
-    signature = sign(body, webhook_id="id-1", timestamp=at, secret=SECRET)
-    headers = {"webhook-id": "id-1", "webhook-timestamp": str(at), "webhook-signature": signature} | more
+    headers = signed(body, at=time.time() - age_s) | more
     return (await client.post(PATH, content=body + b" " if forged else body, headers=headers)).status_code
 
 
@@ -115,7 +109,7 @@ async def test_what_cannot_be_stored_is_refused_after_it_was_received(error: Exc
 async def test_before_the_start_a_post_is_refused_as_closed() -> None:
     listener = Listener()
     app = create_app(Bot(plugins=[listener]), client=Linq().client, storage=MemoryStorage(), secrets=[SECRET])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+    async with client_of(app) as client:
         assert await post(client, text_body()) == 503
     assert listener.calls == [("closed", 503)]
 

@@ -9,18 +9,17 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from asgi_client import SECRET, client_of, running_client, signed
 from fakes import Linq
 
 from linqbot.bot.bot import Bot
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.signatures import sign
-from linqbot.server.app import create_app, running
+from linqbot.server.app import create_app
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 OTHER = "whsec_AAAABAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 GOOD = {"type": "order.shipped", "data": {"number": 7}, "chat": "9e1f"}
 
@@ -41,21 +40,14 @@ async def served(storage: MemoryStorage, *secrets: str, is_running: bool = True)
     app = create_app(
         Bot(), client=Linq().client, storage=storage, secrets=[OTHER], post_secrets=secrets, max_body_bytes=1000
     )
-    transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://bot.test") as http:
-        if is_running:
-            async with running(app):
-                yield http
-        else:
-            yield http
+    async with running_client(app) if is_running else client_of(app) as http:
+        yield http
 
 
 async def answer(http: httpx.AsyncClient, content: object, *, secret: str = SECRET, age_s: int = 0) -> tuple[int, str]:
     """Post with a signature, and return the status and the text of the answer."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    at = int(time.time()) - age_s
-    signature = sign(body, webhook_id="7", timestamp=at, secret=secret)
-    headers = {"webhook-id": "7", "webhook-timestamp": str(at), "webhook-signature": signature}
+    headers = signed(body, at=time.time() - age_s, webhook_id="7", secret=secret)
     response = await http.post("/posts", content=body, headers=headers)
     return response.status_code, response.text.strip()
 

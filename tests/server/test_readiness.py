@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from asgi_client import PATH, SECRET, running_client, signed
 from fakes import CHAT, Linq, settled, text_body
 from patience import PATIENCE_S
 from pydantic_core import from_json
@@ -26,9 +26,8 @@ from linqbot.errors import LaneFull, StorageBusy, StorageError, StorageUnavailab
 from linqbot.features.gaps import CATCH_UP_TYPE
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.signatures import sign
 from linqbot.server import health
-from linqbot.server.app import create_app, running
+from linqbot.server.app import create_app
 from linqbot.server.health import CHECK_EVERY_S, Readiness
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
@@ -37,8 +36,6 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
-
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 
 
 class Failing(MemoryStorage):
@@ -81,21 +78,13 @@ class Door:
         self._http = http
 
     async def deliver(self, text: str = "hello", *, chat: str = CHAT) -> int:
-        body, now = text_body(text, chat=chat), int(time.time())
-        headers = {
-            "webhook-id": "msg_1",
-            "webhook-timestamp": str(now),
-            "webhook-signature": sign(body, webhook_id="msg_1", timestamp=now, secret=SECRET),
-        }
-        return (await self._http.post("/webhooks/linq", content=body, headers=headers)).status_code
+        body = text_body(text, chat=chat)
+        return (await self._http.post(PATH, content=body, headers=signed(body))).status_code
 
     async def ready(self) -> tuple[int, str | None]:
         answer = await self._http.get("/readyz")
         assert answer.json()["ready"] is (answer.status_code == 200)
         return answer.status_code, answer.json().get("reason")
-
-    async def until_ready(self) -> None:
-        await self.until(200)
 
     async def until(self, status: int) -> str | None:
         """Wait until `/readyz` answers with this status. Return its reason."""
@@ -108,7 +97,7 @@ class Door:
 @contextlib.asynccontextmanager
 async def served(storage: Storage, bot: Bot | None = None) -> AsyncIterator[Door]:
     app = create_app(bot or Bot(), client=Linq().client, storage=storage, secrets=[SECRET])
-    async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as http:
+    async with running_client(app) as http:
         yield Door(http)
 
 
@@ -207,7 +196,7 @@ async def test_a_bot_is_not_ready_while_its_worker_can_lease_nothing(monkeypatch
         assert await door.deliver() == 200
         assert await door.until(503) == "damaged"
         storage.take_error = None
-        await door.until_ready()
+        await door.until(200)
 
 
 # With real files
@@ -237,7 +226,7 @@ async def test_a_bot_is_not_ready_while_its_disk_is_full(tmp_path: Path, monkeyp
         assert status == 503
         assert str(reason).endswith("database or disk is full. Nothing was stored. Make room on the disk.")
         free_disk(db)
-        await door.until_ready()
+        await door.until(200)
 
 
 @pytest.mark.usefixtures("often")
@@ -253,7 +242,7 @@ async def test_a_bot_is_not_ready_while_another_process_locks_its_file(
         assert (status, "locked" in str(reason)) == (503, True)
         other.execute("COMMIT")
         other.close()
-        await door.until_ready()
+        await door.until(200)
 
 
 @pytest.mark.usefixtures("often")
@@ -272,7 +261,7 @@ async def test_a_bot_is_not_ready_while_its_backlog_is_full(tmp_path: Path, kind
         assert [await door.deliver() for _ in range(3)] == [200, 200, 503]
         assert await door.ready() == (503, "The backlog is full: 2 deliveries wait.")
         go_on.set()
-        await door.until_ready()
+        await door.until(200)
 
 
 @pytest.mark.usefixtures("often")
@@ -280,14 +269,10 @@ async def test_a_bot_is_not_ready_when_its_file_is_gone_though_nothing_was_deliv
     path = tmp_path / "bot.db"
     async with served(SQLiteStorage(path)) as door:
         path.rename(tmp_path / "away")
-        async with asyncio.timeout(PATIENCE_S):
-            while (await door.ready())[0] == 200:
-                await asyncio.sleep(0.001)
-        status, reason = await door.ready()
-        assert (status, "bot.db is gone" in str(reason)) == (503, True)
+        assert "bot.db is gone" in str(await door.until(503))
         assert await door.deliver() == 503
         (tmp_path / "away").rename(path)
-        await door.until_ready()
+        await door.until(200)
         assert await door.deliver() == 200
 
 
@@ -303,7 +288,7 @@ async def test_a_receiver_that_could_store_nothing_for_long_orders_the_missed_me
     inbox = Shared(clock=clock)
     for away_s, orders in ((600.0, 0), (2400.0, 1)):
         app = create_app(Bot(), client=Linq().client, storage=inbox, secrets=[SECRET], role="receive", clock=clock)
-        async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as http:
+        async with running_client(app) as http:
             door = Door(http)
             began = clock.now()
             inbox.error = StorageUnavailable("The disk is away.")

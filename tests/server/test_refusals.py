@@ -6,24 +6,23 @@ import json
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 import structlog
+from asgi_client import PATH, SECRET, running_client, signed
 from fakes import Linq, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.clock import MovableClock
 from linqbot.hookspecs import hookimpl
-from linqbot.linq.signatures import sign, sign_probe
+from linqbot.linq.signatures import sign_probe
 from linqbot.plugins.loading import load
-from linqbot.server.app import create_app, running
+from linqbot.server.app import create_app
 from linqbot.server.refusals import KEEP_S, RefusalRecord, read
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 OTHER = "whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUI="
 NOON = 1_800_000_000.0
 
@@ -91,11 +90,12 @@ class Counting:
         self.reasons.append(reason)
 
 
-def signed(body: bytes, secret: str, *probes: str, **more: str) -> dict[str, str]:
-    now = int(time.time())
-    entries = [sign(body, webhook_id="1", timestamp=now, secret=secret)]
-    entries += [sign_probe(body, webhook_id="1", timestamp=now, secret=each) for each in probes]
-    return {"webhook-id": "1", "webhook-timestamp": str(now), "webhook-signature": " ".join(entries), **more}
+def probing(body: bytes, secret: str, *probes: str) -> dict[str, str]:
+    """Return the headers of a delivery that is signed with a secret and, as a test of the doctor, with others."""
+    headers = signed(body, secret=secret)
+    facts = {"webhook_id": headers["webhook-id"], "timestamp": int(headers["webhook-timestamp"])}
+    entries = [headers["webhook-signature"], *(sign_probe(body, secret=each, **facts) for each in probes)]  # type: ignore[arg-type]
+    return headers | {"webhook-signature": " ".join(entries)}
 
 
 async def test_a_server_records_forgeries_by_its_own_subscriptions_only_and_no_probe_of_the_doctor(
@@ -113,29 +113,29 @@ async def test_a_server_records_forgeries_by_its_own_subscriptions_only_and_no_p
         refusals_file=path,
     )
     body, named = text_body("hello"), "x-webhook-subscription-id"
-    genuine = signed(body, SECRET)["webhook-signature"].removeprefix("v1,")
+    genuine = signed(body)["webhook-signature"].removeprefix("v1,")
     with structlog.testing.capture_logs() as logs:
-        async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as http:
+        async with running_client(app) as http:
 
             async def post(headers: dict[str, str]) -> int:
-                return (await http.post("/webhooks/linq", content=body, headers=headers)).status_code
+                return (await http.post(PATH, content=body, headers=headers)).status_code
 
             # The doctor's test: refused, and neither recorded nor reported.
-            assert await post(signed(body, OTHER, SECRET)) == 401
-            assert await post(signed(body, OTHER, OTHER, SECRET)) == 401
+            assert await post(probing(body, OTHER, SECRET)) == 401
+            assert await post(probing(body, OTHER, OTHER, SECRET)) == 401
             assert counting.reasons == []
             assert [line["event"] for line in logs if line["log_level"] == "warning"] == []
             # Forgeries that claim to be a test: with a stranger's secret, with a genuine signature of the body, an old one.
-            claimed = signed(body, OTHER)
-            assert await post(signed(body, OTHER, OTHER)) == 401
+            claimed = signed(body, secret=OTHER)
+            assert await post(probing(body, OTHER, OTHER)) == 401
             assert await post(claimed | {"webhook-signature": f"v1,x probe,{genuine}"}) == 401
-            old = {"webhook-timestamp": "1", "webhook-signature": "v1,x " + sign_probe(body, webhook_id="1", timestamp=1, secret=SECRET)}  # fmt: skip
+            old = {"webhook-timestamp": "1", "webhook-signature": "v1,x " + sign_probe(body, webhook_id="msg_1", timestamp=1, secret=SECRET)}  # fmt: skip
             assert await post(claimed | old) == 401
             assert await post({"webhook-signature": "probe,"}) == 401
             # Forgeries that name a subscription: ours, and one that the sender made up.
-            assert await post(signed(body, OTHER, **{named: "sub-1"})) == 401
-            assert await post(signed(body, OTHER, **{named: "made-up"})) == 401
-            assert await post(signed(body, SECRET)) == 200
+            assert await post(claimed | {named: "sub-1"}) == 401
+            assert await post(claimed | {named: "made-up"}) == 401
+            assert await post(signed(body)) == 200
     found = read(path)
     assert found is not None
     assert {(each.reason, each.subscription_id): each.count for each in found.refused} == {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+from asgi_client import PATH, SECRET, running_client, signed
 from fakes import CHAT, Linq, delivery, text_body
 from gap_harness import Harness
 from patience import PATIENCE_S
@@ -20,7 +20,6 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.errors import ConfigError, LaneFull, StorageUnavailable
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.signatures import sign
 from linqbot.server.app import create_app, running
 from linqbot.server.storages import Role
 from linqbot.settings import from_env
@@ -32,22 +31,18 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
-
 
 @contextlib.asynccontextmanager
 async def process(role: Role, url: str, bot: Bot) -> AsyncIterator[httpx.AsyncClient]:
     """Run the app of one process, and yield a client of it."""
     app = create_app(bot, client=Linq().client, storage=open_storage(url), secrets=[SECRET], order_wait_s=0, role=role)
-    async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as http:
+    async with running_client(app) as http:
         yield http
 
 
 async def deliver(http: httpx.AsyncClient, text: str) -> int:
-    body, now = text_body(text, chat=CHAT), int(time.time())
-    signature = sign(body, webhook_id=f"msg_{text}", timestamp=now, secret=SECRET)
-    headers = {"webhook-id": f"msg_{text}", "webhook-timestamp": str(now), "webhook-signature": signature}
-    return (await http.post("/webhooks/linq", content=body, headers=headers)).status_code
+    body = text_body(text, chat=CHAT)
+    return (await http.post(PATH, content=body, headers=signed(body, webhook_id=f"msg_{text}"))).status_code
 
 
 @pytest.mark.slow
@@ -139,8 +134,7 @@ async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a
         raise LaneFull("The lane is full.")
 
     receiver = create_app(Bot(), client=Linq().client, storage=receiving, secrets=[SECRET], role="receive")
-    transport = httpx.ASGITransport(receiver)
-    async with running(app), running(receiver), httpx.AsyncClient(transport=transport, base_url="http://bot") as http:
+    async with running(app), running_client(receiver) as http:
         async with asyncio.timeout(PATIENCE_S):
             assert await deliver(http, "first") == 200
             await handled.wait()

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import httpx
 import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from asgi_client import PATH, SECRET, running_client
 from fakes import LINE, NOW
 from patience import PATIENCE_S
 from postgres_server import empty_storage_url
@@ -30,7 +30,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
 from linqbot.features.gaps import Gaps
 from linqbot.linq.events.delivery import Delivery
-from linqbot.server.app import create_app, running
+from linqbot.server.app import create_app
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.telling import Telling, TroubleWatch
 from linqbot.server.troubles import TroubleFacts, TroubleRecord, claim, follow, read_record
@@ -43,7 +43,6 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 MakeStorage = Callable[[], Storage]
 
 
@@ -422,12 +421,11 @@ async def test_a_served_bot_tells_without_being_asked(clock: MovableClock) -> No
         linq.error = LinqApiError("no", status=401)
         telling = Telling((hook.url,))
         app = create_app(Bot(), client=linq.client, storage=storage, secrets=[SECRET], clock=clock, telling=telling)
-        transport = httpx.ASGITransport(app=app)
-        async with running(app), httpx.AsyncClient(transport=transport, base_url="http://bot") as http:
+        async with running_client(app) as http:
             while not hook.got:
                 await asyncio.sleep(0.01)
             linq.error = None
-            assert (await http.post("/webhooks/linq", content=b"{}")).status_code == 401
+            assert (await http.post(PATH, content=b"{}")).status_code == 401
             while len(hook.got) < 3:
                 clock.advance(60)
                 await asyncio.sleep(0.01)
