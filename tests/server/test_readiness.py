@@ -16,7 +16,7 @@ from asgi_client import PATH, SECRET, running_client, signed
 from fakes import CHAT, Linq, settled, text_body
 from patience import PATIENCE_S
 from pydantic_core import from_json
-from sqlite_connections import fill_disk, free_disk, recorded
+from sqlite_connections import fill_disk, free_disk, recorded, writing
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -235,13 +235,10 @@ async def test_a_bot_is_not_ready_while_another_process_locks_its_file(
 ) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 50)
     async with served(SQLiteStorage(tmp_path / "bot.db")) as door:
-        other = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        assert await door.deliver() == 503
-        status, reason = await door.ready()
-        assert (status, "locked" in str(reason)) == (503, True)
-        other.execute("COMMIT")
-        other.close()
+        with writing(tmp_path / "bot.db"):
+            assert await door.deliver() == 503
+            status, reason = await door.ready()
+            assert (status, "locked" in str(reason)) == (503, True)
         await door.until(200)
 
 

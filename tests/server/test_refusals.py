@@ -1,9 +1,10 @@
-"""The record of refused deliveries: what it holds, how often it is written, and what it survives."""
+"""The record of refused deliveries: what it holds, how often it is written, and what it survives. Their log is bounded."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from linqbot.hookspecs import hookimpl
 from linqbot.linq.signatures import sign_probe
 from linqbot.plugins.loading import load
 from linqbot.server.app import create_app
-from linqbot.server.refusals import KEEP_S, RefusalRecord, read
+from linqbot.server.refusals import EVERY_S, KEEP_S, LINES, BoundedLog, RefusalRecord, read
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage.sqlite.memory import MemoryStorage
 
@@ -145,3 +146,18 @@ async def test_a_server_records_forgeries_by_its_own_subscriptions_only_and_no_p
     assert counting.reasons == ["forged"] * 6
     assert "made-up" not in path.read_text()
     assert json.loads(path.read_text())["started_at"] <= time.time()
+
+
+def test_further_lines_are_counted_and_the_count_is_in_the_last_line_of_the_minute() -> None:
+    minutes: list[tuple[float, Callable[[], None]]] = []
+    log = BoundedLog(structlog.get_logger("test"), later=lambda *after: minutes.append(after))
+    with structlog.testing.capture_logs() as logs:
+        for n in range(1000):
+            log.error("door.knocked", who=n)
+        assert len(logs) == LINES
+        ((after_s, end),) = minutes
+        assert after_s == EVERY_S
+        end()
+        log.end()  # the count is logged once
+    assert logs[-1] == {"event": "door.knocked", "who": 999, "log_level": "error", "suppressed": 1000 - LINES}
+    assert len(logs) == LINES + 1

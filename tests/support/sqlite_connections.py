@@ -37,6 +37,24 @@ def free_disk(db: sqlite3.Connection) -> None:
 
 
 @contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Keep a transaction of another connection open, so that no one else can write."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Let another connection read what is stored now, so that the WAL cannot be emptied."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM delivery").fetchone()
+        yield
+
+
+@contextlib.contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """Let the operating system allow this process no write behind `size` bytes of any file. Not on Windows."""
     import resource

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE_S
-from sqlite_connections import largest_file
+from sqlite_connections import largest_file, writing
 from storage.conftest import delivery, entry, leased
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
@@ -118,26 +118,20 @@ async def test_a_command_stores_a_delivery_and_wakes_the_server(path: Path) -> N
 
 async def test_the_event_loop_is_not_blocked_while_a_command_writes(path: Path) -> None:
     async with SQLiteStorage(path) as server:
-        command = sqlite3.connect(path, isolation_level=None)
-        command.execute("BEGIN IMMEDIATE")
-        putting = asyncio.ensure_future(server.put(delivery()))
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert not putting.done()
-        command.execute("COMMIT")
-        command.close()
+        with writing(path):
+            putting = asyncio.ensure_future(server.put(delivery()))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not putting.done()
         assert await asyncio.wait_for(putting, PATIENCE_S) is True
 
 
 async def test_a_file_that_is_locked_is_called_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file, "BUSY_TIMEOUT_MS", 1)
     await opened_and_closed(path)
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    error = await refusal(path)
+    with writing(path):
+        error = await refusal(path)
     assert str(error) == f"Another process keeps {path} locked. Try again when it has finished."
-    other.execute("ROLLBACK")
-    other.close()
     await opened_and_closed(path)
 
 
@@ -147,12 +141,9 @@ async def test_a_command_that_only_reads_opens_the_file_while_the_server_writes(
     monkeypatch.setattr(file, "BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as server:
         await server.put(delivery(name="w.1"))
-        writing = sqlite3.connect(path, isolation_level=None)
-        writing.execute("BEGIN IMMEDIATE")
-        async with SQLiteStorage(path, serving=False) as command:
-            assert [each.id for each in await command.waiting()] == ["w.1"]
-        writing.execute("COMMIT")
-        writing.close()
+        with writing(path):
+            async with SQLiteStorage(path, serving=False) as command:
+                assert [each.id for each in await command.waiting()] == ["w.1"]
 
 
 async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
@@ -160,12 +151,8 @@ async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
 ) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as server:
-        command = sqlite3.connect(path, isolation_level=None)
-        command.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StorageUnavailable, match="locked"):
+        with writing(path), pytest.raises(StorageUnavailable, match="locked"):
             await server.put(delivery())
-        command.execute("COMMIT")
-        command.close()
         assert await server.put(delivery()) is True
 
 

@@ -6,14 +6,15 @@ import asyncio
 import os
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 from patience import PATIENCE_S, until
-from sqlite_connections import recorded
+from sqlite_connections import recorded, writing
 from storage.conftest import delivery, handle, leased
 
 from linqbot.clock import MovableClock
@@ -64,6 +65,13 @@ def move_back(path: Path) -> None:
     path.with_name("away").rename(path)
 
 
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    move(path)
+    yield
+    move_back(path)
+
+
 def move_folder(path: Path) -> None:
     path.parent.rename(path.parent.with_name("elsewhere"))
 
@@ -76,9 +84,8 @@ def copy_in_place(path: Path) -> None:
 
 def replace_by_other(path: Path) -> None:
     other = path.with_name("other.db")
-    db = sqlite3.connect(other)
-    db.execute("CREATE TABLE songs (title)")
-    db.close()
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE songs (title)")
     other.rename(path)
 
 
@@ -97,6 +104,11 @@ def replace_wal(path: Path) -> None:
 
 def wal(path: Path) -> bytes:
     return Path(f"{path}-wal").read_bytes()
+
+
+def assert_intact(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 WAYS = [remove, move, move_folder, copy_in_place, replace_by_other, remove_wal, remove_shm, replace_wal]
@@ -163,16 +175,13 @@ async def test_the_loss_and_the_return_are_noticed_while_nothing_is_written_and_
 ) -> None:
     monkeypatch.setattr(sqlite_storage, "LOOK_EVERY_S", 0.005)
     monkeypatch.setattr(file, "log", structlog.get_logger("fresh"))
-    async with SQLiteStorage(path, clock=clock) as storage, asyncio.timeout(PATIENCE_S):
+    async with SQLiteStorage(path, clock=clock) as storage:
         with structlog.testing.capture_logs() as logs:
             for _ in range(2):
-                move(path)
-                while storage.trouble is None:
-                    await asyncio.sleep(0.001)
-                await asyncio.sleep(0.05)
-                move_back(path)
-                while storage.trouble is not None:
-                    await asyncio.sleep(0.001)
+                with away(path):
+                    await until(lambda: storage.trouble is not None)
+                    await asyncio.sleep(0.05)
+                await until(lambda: storage.trouble is None)
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [
         ("storage.lost", "error"),
         ("storage.found", "info"),
@@ -185,15 +194,14 @@ async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_bac
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     lease = await leased(storage, delivery("c:2", name="w.2"))
-    move(path)
-    with pytest.raises(StorageUnavailable):
-        await storage.put(delivery("c:3", name="w.3"))
-    for _ in range(2):
+    with away(path):
         with pytest.raises(StorageUnavailable):
-            await storage.finish(lease, Commit(Retry(0.0, "Boom")))
-        with pytest.raises(StorageUnavailable):
-            await storage.take(10, lease_s=60)
-    move_back(path)
+            await storage.put(delivery("c:3", name="w.3"))
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable):
+                await storage.finish(lease, Commit(Retry(0.0, "Boom")))
+            with pytest.raises(StorageUnavailable):
+                await storage.take(10, lease_s=60)
     await storage.finish(lease, Commit(Retry(0.0, "Boom")))
     # The delivery was stored before the loss was noticed, so the file holds it. Linq delivers it again after the 503.
     assert await storage.put(delivery("c:3", name="w.3")) is False
@@ -207,25 +215,22 @@ async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(
     storage: SQLiteStorage, path: Path
 ) -> None:
     lease = await leased(storage, delivery("c:1", name="w.1"))
-    move(path)
-    with pytest.raises(StorageUnavailable):
-        await storage.has_seen("w.1")
-    before = wal(path)
-    for refused in (storage.put(delivery("c:2", name="w.2")), storage.finish(lease, ACK), storage.check()):
+    with away(path):
         with pytest.raises(StorageUnavailable):
-            await refused
-    assert wal(path) == before
-    move_back(path)
+            await storage.has_seen("w.1")
+        before = wal(path)
+        for refused in (storage.put(delivery("c:2", name="w.2")), storage.finish(lease, ACK), storage.check()):
+            with pytest.raises(StorageUnavailable):
+                await refused
+        assert wal(path) == before
     assert await storage.put(delivery("c:2", name="w.2")) is True
     await storage.finish(lease, ACK)
 
 
 async def finish_in_lost_file(storage: SQLiteStorage, path: Path, lease: Lease, commit: Commit) -> None:
     """End a turn while the file is away, and again when it is back."""
-    move(path)
-    with pytest.raises(StorageUnavailable):
+    with away(path), pytest.raises(StorageUnavailable):
         await storage.finish(lease, commit)
-    move_back(path)
     with pytest.raises(LeaseLost):
         await storage.finish(lease, commit)
 
@@ -245,13 +250,10 @@ async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_los
     storage: SQLiteStorage, path: Path
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
-    move(path)
-    with pytest.raises(StorageUnavailable):
+    with away(path), pytest.raises(StorageUnavailable):
         await storage.put(delivery("c:1", name="w.1"))
-    move_back(path)
     assert await storage.put(delivery("c:1", name="w.1")) is False
-    async with asyncio.timeout(PATIENCE_S):
-        await storage.changed()
+    await asyncio.wait_for(storage.changed(), PATIENCE_S)
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1"]
 
 
@@ -261,8 +263,7 @@ async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_o
     lease = await leased(storage, delivery("c:1", name="w.1"), delivery("c:1", name="w.2"), limit=10)
     await storage.changed()
     await finish_in_lost_file(storage, path, lease, ACK)
-    async with asyncio.timeout(PATIENCE_S):
-        await storage.changed()
+    await asyncio.wait_for(storage.changed(), PATIENCE_S)
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.2"]
 
 
@@ -272,10 +273,8 @@ async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_fi
     for name in ("w.1", "w.2"):
         await storage.put(delivery("c:1", name=name))
     (lease,) = await storage.take(10, lease_s=60)
-    move(path)
-    with pytest.raises(StorageUnavailable):
+    with away(path), pytest.raises(StorageUnavailable):
         await storage.join(lease, delivery("c:1", name="w.1", body=b"both"), ["w.2"])
-    move_back(path)
     with pytest.raises(LeaseLost):
         await storage.finish(lease, ACK)
     (again,) = await storage.take(10, lease_s=60)
@@ -284,10 +283,8 @@ async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_fi
 
 async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(storage: SQLiteStorage, path: Path) -> None:
     await storage.put(delivery("c:1", name="w.1"))
-    move(path)
-    with pytest.raises(StorageUnavailable):
+    with away(path), pytest.raises(StorageUnavailable):
         await storage.take(10, lease_s=60)
-    move_back(path)
     (lease,) = await storage.take(10, lease_s=60)
     assert (lease.delivery.id, lease.crashes) == ("w.1", 0)
     await storage.finish(lease, ACK)
@@ -296,12 +293,11 @@ async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(storage
 async def test_prefetched_deliveries_are_not_taken_after_the_loss(storage: SQLiteStorage, path: Path) -> None:
     assert await storage.take(10, lease_s=60) == []
     await storage.put(delivery("c:1", name="w.1"))  # prefetched
-    move(path)
-    with pytest.raises(StorageUnavailable):
-        await storage.put(delivery("c:2", name="w.2"))
-    with pytest.raises(StorageUnavailable):
-        await storage.take(10, lease_s=60)
-    move_back(path)
+    with away(path):
+        with pytest.raises(StorageUnavailable):
+            await storage.put(delivery("c:2", name="w.2"))
+        with pytest.raises(StorageUnavailable):
+            await storage.take(10, lease_s=60)
     await storage.check()
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1", "w.2"]
 
@@ -315,12 +311,8 @@ async def test_a_lane_is_free_even_if_its_lease_could_not_be_given_back_on_disk(
         for name in ("w.1", "w.2"):
             await storage.put(delivery(f"c:{name}", name=name))  # prefetched
         await storage.finish(await leased(storage), Commit(Retry(0.0, "Boom")))
-        command = sqlite3.connect(path, isolation_level=None)
-        command.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StorageUnavailable):
+        with writing(path), pytest.raises(StorageUnavailable):
             await storage.take(5, lease_s=60)
-        command.execute("COMMIT")
-        command.close()
         assert [lease.delivery.id for lease in await storage.take(5, lease_s=60)] == ["w.1", "w.2"]
 
 
@@ -336,9 +328,7 @@ async def test_the_next_start_finds_all_accepted_deliveries(
             await storage.put(delivery())
     async with SQLiteStorage(path, clock=clock) as storage:
         assert {lease.delivery.id for lease in await storage.take(100, lease_s=60)} >= {f"w.{n}" for n in range(50)}
-    db = sqlite3.connect(path)
-    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    db.close()
+    assert_intact(path)
 
 
 async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
@@ -370,9 +360,7 @@ async def test_an_older_copy_is_intact_once_the_files_next_to_it_are_moved_away(
     remove_shm(path)
     async with SQLiteStorage(path, clock=clock) as storage:
         assert [lease.delivery.id for lease in await storage.take(100, lease_s=60)] == ["w.0"]
-    db = sqlite3.connect(path)
-    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    db.close()
+    assert_intact(path)
 
 
 async def test_a_file_that_is_away_when_its_server_stops_is_intact_when_it_is_back(
@@ -479,8 +467,6 @@ async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_befor
     storage: SQLiteStorage, path: Path
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
-    move(path)
-    with pytest.raises(StorageUnavailable):
+    with away(path), pytest.raises(StorageUnavailable):
         await storage.put(delivery("c:1", name="w.1"))  # prefetched
-    move_back(path)
     assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1"]

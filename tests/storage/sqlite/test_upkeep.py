@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import os
-import sqlite3
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE_S
-from sqlite_connections import largest_file
+from sqlite_connections import largest_file, reading, writing
 from storage.conftest import NOON, delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
@@ -139,12 +138,8 @@ async def test_a_command_that_cannot_write_changes_nothing(path: Path, monkeypat
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
         await dead_letter(storage, delivery(name="w.1"))
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StorageUnavailable, match="Try again"):
+        with writing(path), pytest.raises(StorageUnavailable, match="Try again"):
             await storage.retry(["w.1"])
-        other.execute("COMMIT")
-        other.close()
         assert await storage.retry(["w.1"]) == 1
 
 
@@ -241,12 +236,9 @@ async def test_forget_reports_a_file_that_was_too_busy_to_be_written_again(
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path, keep_days=9) as storage:
         await handle(storage, from_ann(1))
-        reader = sqlite3.connect(path, isolation_level=None)
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM done").fetchone()
-        forgotten = await storage.forget(ANN)
+        with reading(path):
+            forgotten = await storage.forget(ANN)
         assert (forgotten.rows["done"], forgotten.wiped) == (1, False)
-        reader.close()
         assert (await storage.forget(ANN)).wiped
         assert MARKER not in bytes_of(path)
 
@@ -342,13 +334,9 @@ async def test_a_purge_that_could_not_remove_bytes_raises_and_the_next_one_remov
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
         await dead_letter(storage, from_ann(1))
-        reader = sqlite3.connect(path, isolation_level=None)
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM dead").fetchone()
-        with pytest.raises(StorageUnavailable, match="Purge again"):
+        with reading(path), pytest.raises(StorageUnavailable, match="Purge again"):
             await storage.purge(before=4e9)
         assert await storage.dead_letters() == []
-        reader.close()
         assert await storage.purge(before=4e9) == 0
         assert MARKER not in bytes_of(path)
 
