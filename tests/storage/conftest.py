@@ -116,6 +116,12 @@ def make_storage(request: pytest.FixtureRequest, tmp_path: Path, clock: MovableC
     return make
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a storage that is empty, of each backend in turn. `rows_of(url)` reads it from outside."""
+    return f"sqlite:///{tmp_path}/bot.db" if request.param == "sqlite" else empty_storage_url("bot")
+
+
 @pytest.fixture
 def closed_storage(make_storage: MakeStorage) -> Storage:
     """A storage that is not open; it may be opened several times."""

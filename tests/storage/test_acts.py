@@ -97,10 +97,9 @@ async def test_an_act_that_cannot_be_logged_is_not_done(tmp_path: Path) -> None:
 
 
 async def test_forget_leaves_who_and_when_in_the_log_and_a_receipt(storage: Storage) -> None:
-    for each in (
-        delivery("c:1", name="w.1", body=json.dumps({"from": ANN, "chat_id": "1", "is_group": False}).encode()),
-    ):
-        await handle(storage, each, commit=Commit(DeadLetter("Boom"), state=[StateWrite("chat:2", "x", b"{}")]))
+    body = json.dumps({"from": ANN, "chat_id": "1", "is_group": False}).encode()
+    dead = Commit(DeadLetter("Boom"), state=[StateWrite("chat:2", "x", b"{}")])
+    await handle(storage, delivery("c:1", name="w.1", body=body), commit=dead)
     await storage.mute(Mute("1", FOREVER), by=DANA)
     await storage.mute(Mute("2", FOREVER), by=DANA)
     await storage.export(ANN, by=DANA)

@@ -206,15 +206,16 @@ class Interrupted(Exception):
     """A test ends a copy in the middle."""
 
 
+def interrupt(done: int, total: int) -> None:
+    if done > total / 2:
+        raise Interrupted
+
+
 @pytest.mark.parametrize("to", ["postgresql", "sqlite"])
 async def test_an_interrupted_copy_is_refused_until_the_same_command_finishes_it(
     full: str, tmp_path: Path, to: str
 ) -> None:
     target = empty_schema("resumed") if to == "postgresql" else f"sqlite:///{tmp_path}/target.db"
-
-    def interrupt(done: int, total: int) -> None:
-        if done > total / 2:
-            raise Interrupted
 
     with pytest.raises(Interrupted):
         await copy(full, target, interrupt)
@@ -234,10 +235,6 @@ async def test_an_interrupted_copy_is_refused_until_the_same_command_finishes_it
 
 async def test_a_copy_of_a_storage_that_has_changed_is_not_continued(full: str, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path}/target.db"
-
-    def interrupt(done: int, total: int) -> None:
-        if done > total / 2:
-            raise Interrupted
 
     with pytest.raises(Interrupted):
         await copy(full, target, interrupt)

@@ -413,23 +413,6 @@ async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_o
     assert b"marker" not in kept.call
 
 
-async def test_with_history_texts_are_kept_for_its_days_and_entries_as_long_as_without(
-    make_storage: MakeStorage, clock: MovableClock
-) -> None:
-    async with make_storage(keep_days=3) as storage:
-        lease = await leased(storage, delivery(name="w.1"))
-        accepted = entry("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
-        await storage.finish(lease, Commit(Ack(), entries=[accepted]))
-        clock.advance(3 * 86_400 - 1)
-        await storage.put(delivery("c:2"))
-        assert await storage.entries("w.1") == [accepted]
-        clock.advance(62)
-        await storage.put(delivery("c:3"))
-        (kept,) = await storage.entries("w.1")
-        assert b"marker" not in kept.call + (kept.answer or b"")
-        assert kept.message_id == "msg"
-
-
 async def test_with_history_no_text_off_the_record_is_kept(make_storage: MakeStorage, clock: MovableClock) -> None:
     async with make_storage(keep_days=3) as storage:
         lease = await leased(storage, delivery(name="w.1"))

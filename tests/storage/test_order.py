@@ -12,7 +12,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, Lease
 
 pytestmark = pytest.mark.anyio
 
@@ -35,14 +35,6 @@ async def handle_all(storage: Storage) -> list[str]:
             names.append(lease.delivery.id.removeprefix("w."))
             await storage.finish(lease, Commit(Ack()))
     return names
-
-
-async def test_deliveries_that_wait_already_are_sorted_too(storage: Storage) -> None:
-    for name, after_s in [("c", 3), ("a", 1), ("d", 4), ("b", 2)]:
-        await storage.put(sent(name, after_s))
-    (lease,) = await take(storage)
-    assert await storage.put_in_order("c:1", [], lease) == 0
-    assert await handle_all(storage) == ["a", "b", "c", "d"]
 
 
 async def test_a_delivery_whose_turn_sent_something_keeps_its_place(closed_storage: Storage) -> None:
@@ -84,12 +76,3 @@ async def test_a_message_that_is_put_at_the_same_time_is_sorted_with_the_others(
     lease = await leased(storage, sent("c", 3), limit=10)
     await asyncio.gather(storage.put(sent("d", 4)), storage.put_in_order("c:1", [sent("a", 1)], lease))
     assert await handle_all(storage) == ["a", "c", "d"]
-
-
-async def test_a_delivery_that_is_retried_keeps_its_place(storage: Storage, clock: MovableClock) -> None:
-    lease = await leased(storage, sent("d", 4), limit=10)
-    await storage.finish(lease, Commit(Retry(clock.now() + 10, "?")))
-    await storage.put(sent("c", 3))
-    await storage.put_in_order("c:1", [sent("a", 1)])
-    clock.advance(10)
-    assert await handle_all(storage) == ["d", "a", "c"]

@@ -6,11 +6,9 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres_server import empty_storage_url
 from storage.conftest import NOON, MakeStorage, entry, handle, leased, rows_of
 
 from linqbot.clock import MovableClock
@@ -208,11 +206,6 @@ async def fill(storage: Storage, name: str, person: str, chat: str) -> None:
     await storage.decide(Decision(name, NOON, "refused", "reply", "Not allowed.", "w.1", person, LINE))
     await storage.start_broadcast(NewBroadcast(name, LINE, 60, b"[]", NOON, lane=f"c:{chat}"), [person])
     await storage.write_state([StateWrite(f"person:{person}", "y", b"{}")], by=By("dana", "asked by phone"))
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/bot.db" if request.param == "sqlite" else empty_storage_url("personal")
 
 
 async def test_an_export_holds_every_row_that_forget_removes(url: str, clock: MovableClock) -> None:

@@ -208,16 +208,6 @@ async def test_without_history_an_ack_leaves_nothing_to_replay(storage: Storage)
     assert await storage.replay_live(["w.1"]) == 0
 
 
-async def test_history_is_kept_for_its_days(keeping: Storage, clock: MovableClock) -> None:
-    await handle(keeping, delivery(name="w.1"))
-    clock.advance(3 * DAY_S - 1)
-    await keeping.put(delivery("c:2"))
-    assert await keeping.replayable(Selection()) == ["w.1"]
-    clock.advance(62)
-    await keeping.put(delivery("c:3"))
-    assert await keeping.replayable(Selection()) == []
-
-
 async def test_replayable_deliveries_are_selected_by_id_time_type_and_lane(keeping: Storage) -> None:
     made = [
         Delivery(f"w.{n}", f"c:{n % 2}", "reaction.added" if n == 3 else "message.received", b"{}", NOON + n)
@@ -264,23 +254,6 @@ async def test_a_live_replay_has_its_own_replay_number_and_keys(keeping: Storage
     assert await keeping.put(delivery(name="w.1")) is False
 
 
-async def test_a_replayed_dead_letter_keeps_its_replay_number_when_it_is_dead_lettered_again(
-    storage: Storage, clock: MovableClock
-) -> None:
-    await dead_letter(storage, delivery(name="w.1"))
-    assert await storage.replay_live(["w.1", "w.1", "w.unknown"]) == 1
-    lease = await leased(storage)
-    assert (lease.replay, lease.attempts) == (1, 0)
-    await storage.finish(lease, Commit(Retry(clock.now(), "Boom")))
-    lease = await leased(storage)
-    assert (lease.replay, lease.attempts) == (1, 1)
-    await storage.finish(lease, Commit(DeadLetter("Boom")))
-    (letter,) = await storage.dead_letters()
-    assert letter.replay == 1
-    await storage.retry(["w.1"])
-    assert (await leased(storage)).replay == 1
-
-
 # Activity
 
 
@@ -298,10 +271,3 @@ async def test_the_first_and_the_newest_webhook_are_remembered_through_acks_and_
         assert (await storage.first_activity(), await storage.last_activity()) == (NOON, NOON + 20)
         await storage.put(Delivery("i.reconciled.2", "c:1", "", b"", NOON + 99))
         assert await storage.last_activity() == NOON + 20
-
-
-async def test_a_dead_letter_is_retried_once_even_if_its_id_is_repeated(storage: Storage) -> None:
-    await dead_letter(storage, delivery(name="w.1"))
-    assert await storage.retry(["w.1", "w.1"]) == 1
-    assert await storage.retry(["w.1"]) == 0
-    assert await storage.depth() == 1
