@@ -2,148 +2,79 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import pytest
-from engine_turns import run_worker
-from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, text_body
-from patience import PATIENCE_S
+from asking_talk import Talk
+from fakes import CHAT, LINE, PERSON, delivery, envelope, handle, text_body
 
-from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.clock import MovableClock
 from linqbot.engine.parts import origin_of
-from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
-from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 
 WORDS = "meet me at nine"
 BOB = "+14155550187"
 GROUP = "00000000-0000-4000-9000-000000000001"
-Handler = Callable[[MessageReceived, Context], Awaitable[None]]
 
 
-@pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock(NOW, frozen=True)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
-def on_disk(path: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
-
-
-@contextlib.asynccontextmanager
-async def serving(path: Path, clock: MovableClock, linq: Linq, handler: Handler) -> AsyncIterator[SQLiteStorage]:
-    bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
-    bot.on_message(handler)
-    async with SQLiteStorage(path, clock=clock) as storage, run_worker(bot, linq, storage, clock):
-        yield storage
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not await condition():
-            await asyncio.sleep(0.001)
-
-
-async def handled(storage: SQLiteStorage, one: Delivery) -> None:
-    async def is_over() -> bool:
-        return await storage.depth() == 0
-
-    await storage.put(one)
-    await until(is_over)
+def on_disk(talk: Talk, *words: str) -> list[str]:
+    """Return those of the words that the files of the storage hold."""
+    stored = b"".join(file.read_bytes() for file in talk.path.parent.glob(f"{talk.path.name}*"))
+    return [word for word in words if word.encode() in stored]
 
 
 async def remind(message: MessageReceived, ctx: Context) -> None:
     await ctx.send_later(f"You said: {message.text}", after_s=50)
 
 
-async def test_a_send_scheduled_for_a_person_in_a_group_is_removed_and_not_sent(
-    path: Path, clock: MovableClock
-) -> None:
-    linq = Linq()
-    async with serving(path, clock, linq, remind) as storage:
-        for sender, text in ((PERSON, WORDS), (BOB, "others stay")):
-            await handled(storage, delivery(text_body(text, chat=GROUP, sender=sender, is_group=True)))
-        forgotten = await storage.forget(PERSON)
-        assert (forgotten.rows["timer"], forgotten.chats, forgotten.left, forgotten.wiped) == (1, (), (), True)
-        assert WORDS.encode() not in on_disk(path)
-        assert PERSON.encode() not in on_disk(path)
-        clock.advance(60)
-
-        async def is_sent() -> bool:
-            return bool(linq.calls)
-
-        await until(is_sent)
-    assert linq.said() == ["You said: others stay"]
+async def test_a_send_scheduled_for_a_person_in_a_group_is_removed_and_not_sent(talk: Talk) -> None:
+    talk.deploy(remind, groups="all")
+    await talk.say(WORDS, chat=GROUP, is_group=True)
+    await talk.say("others stay", chat=GROUP, sender=BOB, is_group=True)
+    forgotten = await talk.storage.forget(PERSON)
+    assert (forgotten.rows["timer"], forgotten.chats, forgotten.left, forgotten.wiped) == (1, (), (), True)
+    assert on_disk(talk, WORDS, PERSON) == []
+    await talk.pass_time(60)
+    assert talk.said == ["You said: others stay"]
 
 
-async def test_a_direct_chat_is_found_by_its_timer_after_its_deliveries_are_gone(
-    path: Path, clock: MovableClock
-) -> None:
-    async with serving(path, clock, Linq(), remind) as storage:
-        await handled(storage, delivery(text_body(WORDS)))
-        forgotten = await storage.forget(PERSON)
-        assert (forgotten.rows["timer"], forgotten.chats) == (1, (CHAT,))
-        assert await storage.scheduled() == []
-        for one in (WORDS, PERSON, CHAT):
-            assert one.encode() not in on_disk(path)
+async def test_a_direct_chat_is_found_by_its_timer_after_its_deliveries_are_gone(talk: Talk) -> None:
+    talk.deploy(remind)
+    await talk.say(WORDS)
+    forgotten = await talk.storage.forget(PERSON)
+    assert (forgotten.rows["timer"], forgotten.chats) == (1, (CHAT,))
+    assert await talk.storage.scheduled() == []
+    assert on_disk(talk, WORDS, PERSON, CHAT) == []
 
 
-async def test_a_direct_chat_is_found_by_the_journal_after_its_deliveries_are_gone(
-    path: Path, clock: MovableClock
-) -> None:
+async def test_a_direct_chat_is_found_by_the_journal_after_its_deliveries_are_gone(talk: Talk) -> None:
     async def answer(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(WORDS)
 
-    async with serving(path, clock, Linq(), answer) as storage:
-        await handled(storage, delivery(text_body("hi")))
-        assert CHAT.encode() in on_disk(path)
-        forgotten = await storage.forget(PERSON)
-        assert (forgotten.rows["journal"], forgotten.chats) == (1, (CHAT,))
-        for one in (WORDS, PERSON, CHAT):
-            assert one.encode() not in on_disk(path)
+    talk.deploy(answer)
+    await talk.say("hi")
+    assert on_disk(talk, CHAT) == [CHAT]
+    forgotten = await talk.storage.forget(PERSON)
+    assert (forgotten.rows["journal"], forgotten.chats) == (1, (CHAT,))
+    assert on_disk(talk, WORDS, PERSON, CHAT) == []
 
 
-async def test_data_that_a_turn_stores_during_a_forget_is_removed_by_the_next_one(
-    path: Path, clock: MovableClock
-) -> None:
-    runs, go = asyncio.Event(), asyncio.Event()
-
-    async def slow(message: MessageReceived, ctx: Context) -> None:
-        runs.set()
-        await go.wait()
+async def test_data_that_a_turn_stores_during_a_forget_is_removed_by_the_next_one(talk: Talk) -> None:
+    async def forget_and_remind(message: MessageReceived, ctx: Context) -> None:
+        first = await talk.storage.forget(PERSON)
+        assert (first.left, first.chats, first.rows["timer"]) == ((one.id,), (CHAT,), 0)
         await remind(message, ctx)
 
-    async with serving(path, clock, Linq(), slow) as storage:
-        one = delivery(text_body(WORDS))
-        await storage.put(one)
-        await runs.wait()
-        first = await storage.forget(PERSON)
-        assert (first.left, first.chats, first.rows["timer"]) == ((one.id,), (CHAT,), 0)
-        go.set()
-
-        async def is_over() -> bool:
-            return await storage.depth() == 0
-
-        await until(is_over)
-        second = await storage.forget(PERSON)
-        assert (second.left, second.rows["timer"]) == ((), 1)
-        assert await storage.scheduled() == []
-        for word in (WORDS, PERSON, CHAT):
-            assert word.encode() not in on_disk(path)
+    talk.deploy(forget_and_remind)
+    one = await talk.put(text_body(WORDS))
+    await talk.run()
+    second = await talk.storage.forget(PERSON)
+    assert (second.left, second.rows["timer"]) == ((), 1)
+    assert await talk.storage.scheduled() == []
+    assert on_disk(talk, WORDS, PERSON, CHAT) == []
 
 
 def origin(body: bytes) -> dict[str, object] | None:

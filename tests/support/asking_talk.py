@@ -1,4 +1,4 @@
-"""A bot whose handlers ask, over a real file, with crashes and deploys."""
+"""A bot over a real file, with crashes and deploys. Its turns run one after the other, when the test says so."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from simulated_crash import Life
 
 from linqbot.bot.bot import Bot
 from linqbot.engine.failure import RetryPolicy
+from linqbot.engine.turn import Turns
 from linqbot.linq.events.delivery import Delivery
 from linqbot.plugins.loading import load
 
@@ -25,6 +26,11 @@ class Talk(Life):
         self.bot = Bot(read=False, typing=False)
         self.attempts = 5
         self.shared_since = math.inf
+        self._serving_since = self.clock.now()
+
+    async def restart(self) -> None:
+        self._serving_since = self.clock.now()
+        await super().restart()
 
     def deploy(self, *handlers: Any, **settings: Any) -> Bot:
         """Let other handlers of messages run from now on."""
@@ -55,22 +61,30 @@ class Talk(Life):
         return error
 
     async def run(self) -> None:
-        """Run turns until no delivery is ready."""
-        plugins = load(self.bot.plugins)
-        turns = turns_of(
+        """Run turns until no delivery is ready and no timer is due."""
+        turns = self._turns()
+        await self.storage.fire(self.clock.now())
+        while await self.turn(turns):
+            await self.storage.fire(self.clock.now())
+
+    async def turn(self, turns: Turns | None = None) -> bool:
+        """Run the turn of the next delivery that is ready, and fire no timer. Return False if there is none."""
+        leases = await self.storage.take(1, lease_s=1000)
+        for lease in leases:
+            await (turns or self._turns()).run(lease)
+        return bool(leases)
+
+    def _turns(self) -> Turns:
+        return turns_of(
             self.bot,
             self.linq,
             self.storage,
             self.clock,
-            plugins=plugins,
+            plugins=load(self.bot.plugins),
             retry_policy=RetryPolicy(attempts=self.attempts),
             shared_since=self.shared_since,
+            serving_since=self._serving_since,
         )
-        while True:
-            await self.storage.fire(self.clock.now())
-            if not (leases := await self.storage.take(1, lease_s=1000)):
-                return
-            await turns.run(leases[0])
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass, and run what has become due."""

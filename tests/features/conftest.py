@@ -1,4 +1,4 @@
-"""The fixture of the tests of questions."""
+"""The fixture of the tests that run turns one after the other, over a real file."""
 
 from __future__ import annotations
 
