@@ -161,6 +161,7 @@ def test_a_handler_whose_events_an_earlier_one_takes_is_refused_and_every_other_
         ((("hi",), {}), (("hi",), {"during_ask": True}), True),
         ((("hi",), {"during_ask": True}), (("hi",), {}), False),
         ((("hi",), {}), (("hi",), {"late": True}), True),
+        (((), {}), ((), {"late": True}), True),
     ]
     wrong = []
     for first, second, is_allowed in rows:
@@ -213,18 +214,6 @@ def test_words_and_a_pattern_that_no_text_fits_are_refused() -> None:
         with pytest.raises(BotError, match=r"never fit the same text.* write exact\('cancel'\) \| ") as refused:
             Bot().on_message("cancel", other)
         assert other.name in str(refused.value)
-
-
-def test_a_late_handler_after_a_catch_all_without_late_is_allowed() -> None:
-    bot = Bot()
-
-    @bot.on_message
-    async def news(message: MessageReceived, ctx: Context) -> None: ...
-
-    @bot.on_message(late=True)
-    async def history(message: MessageReceived, ctx: Context) -> None: ...
-
-    Dispatcher(bot, SystemClock())
 
 
 NO_ATTEMPTS = ["3", 0, -1, 2.5, True, float("inf")]
