@@ -81,12 +81,12 @@ class Router(EventDecorators):
         check_gather_s(gather_s)
         self.gather_s = gather_s
         self._entries: list[Route | Router] = []
-        self._middleware: list[Middleware] = []
-        self._error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
-        self._dead_letter_handlers: list[DeadLetterRoute] = []
+        self.added_middleware: list[Middleware] = []
+        self.error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
+        self.dead_letter_handlers: list[DeadLetterRoute] = []
         self.resources: list[Resource[Any]] = []
-        self._start_handlers: list[LifecycleHandler] = []
-        self._stop_handlers: list[LifecycleHandler] = []
+        self.start_handlers: list[LifecycleHandler] = []
+        self.stop_handlers: list[LifecycleHandler] = []
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -388,7 +388,7 @@ class Router(EventDecorators):
 
     def _add_error_handler(self, error: type[Exception], handler: Any) -> Any:
         check_of_three(handler, "@bot.on_error", "error")
-        self._error_handlers.append((error, handler))
+        self.error_handlers.append((error, handler))
         return handler
 
     @overload
@@ -421,7 +421,7 @@ class Router(EventDecorators):
 
     def _add_dead_letter_handler(self, event: type[Event], handler: Any) -> Any:
         name = check_of_three(handler, "@bot.on_dead_letter", "failure")
-        self._dead_letter_handlers.append(DeadLetterRoute(event, handler, name, place_of_function(handler)))
+        self.dead_letter_handlers.append(DeadLetterRoute(event, handler, name, place_of_function(handler)))
         return handler
 
     def on_start(self, handler: L, /) -> L:
@@ -439,7 +439,7 @@ class Router(EventDecorators):
             `@bot.on_start` above `async def open_pool(running: Running) -> None: …`
         """
         check_lifecycle_handler(handler, "@bot.on_start")
-        self._start_handlers.append(handler)
+        self.start_handlers.append(handler)
         return handler
 
     def on_stop(self, handler: L, /) -> L:
@@ -456,7 +456,7 @@ class Router(EventDecorators):
             `@bot.on_stop` above `async def close_pool(running: Running) -> None: …`
         """
         check_lifecycle_handler(handler, "@bot.on_stop")
-        self._stop_handlers.append(handler)
+        self.stop_handlers.append(handler)
         return handler
 
     @overload
@@ -516,7 +516,7 @@ class Router(EventDecorators):
             `def timed(next_): async def handle(event, ctx): …; await next_(event, ctx); return handle`
         """
         check_middleware(middleware)
-        self._middleware.append(middleware)
+        self.added_middleware.append(middleware)
         return middleware
 
     def routers(self) -> Iterator[Router]:
@@ -534,26 +534,6 @@ class Router(EventDecorators):
                     yield route, (self, *around)
             else:
                 yield entry, (self,)
-
-    @property
-    def added_middleware(self) -> tuple[Middleware, ...]:
-        return tuple(self._middleware)
-
-    @property
-    def error_handlers(self) -> tuple[tuple[type[Exception], ErrorHandler], ...]:
-        return tuple(self._error_handlers)
-
-    @property
-    def dead_letter_handlers(self) -> tuple[DeadLetterRoute, ...]:
-        return tuple(self._dead_letter_handlers)
-
-    @property
-    def start_handlers(self) -> tuple[LifecycleHandler, ...]:
-        return tuple(self._start_handlers)
-
-    @property
-    def stop_handlers(self) -> tuple[LifecycleHandler, ...]:
-        return tuple(self._stop_handlers)
 
     def _register(
         self, event: type[Event], given: tuple[Any, ...], named: Callable[..., Filter[Any]] = exact, **how: Any

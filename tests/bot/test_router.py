@@ -241,7 +241,7 @@ def test_an_error_handler_without_a_class_takes_every_exception() -> None:
     async def sorry(error: Exception, event: Event, ctx: Context) -> None: ...
 
     assert bot.on_error(sorry) is sorry
-    assert bot.error_handlers == ((Exception, sorry),)
+    assert bot.error_handlers == [(Exception, sorry)]
 
 
 async def of_web_frameworks(event: Event, ctx: Context, next_: Any) -> None: ...
@@ -277,7 +277,7 @@ def test_middleware_may_be_anything_that_takes_the_next_step() -> None:
     several: list[Middleware] = [Timed, partial(named, "timed"), lambda next_: next_]
     for middleware in several:
         assert bot.use(middleware) is middleware
-    assert bot.added_middleware == tuple(several)
+    assert bot.added_middleware == several
 
 
 def test_impossible_numbers_of_a_bot_are_refused_when_it_is_made(subtests: pytest.Subtests) -> None:
