@@ -121,7 +121,7 @@ async def send_returned(returned: Any, ctx: Context) -> None:
     """Send the return value of a handler as a reply."""
     if isinstance(returned, Sent):  # `return await ctx.reply(…)` has sent the reply already
         return
-    for content in [returned] if _is_one(returned) else returned:
+    for content in returned if isinstance(returned, list | tuple) else [returned]:
         await ctx.reply(content)
 
 
@@ -150,10 +150,6 @@ async def call_in_thread(handler: Handler[Any, Any], event: Event, ctx: Context,
     return await returned if inspect.isawaitable(returned) else returned
 
 
-def _is_one(returned: Any) -> bool:
-    return not isinstance(returned, list | tuple)
-
-
 def is_handler(given: Any) -> bool:
     """Return True if the argument of `@bot.on_message` is the handler itself and not a filter.
 
@@ -180,11 +176,6 @@ def event_class(given: Any, decorator: str) -> type[Event]:
             of = "It is the class of" if near == given else "The nearest type is"
             hint = f" {of} {near!r}: from linqbot.events import {kind}, then {decorator}({kind})."
     raise BotError(f"{decorator}() needs an event class such as MessageReceived, not {given!r}.{hint}")
-
-
-def is_error_handler(given: Any) -> bool:
-    """Return True if the argument of `@bot.on_error` is the handler itself and not a class of exceptions."""
-    return callable(given) and not isinstance(given, type)
 
 
 def error_class(given: Any) -> type[Exception]:

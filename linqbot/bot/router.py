@@ -34,7 +34,6 @@ from linqbot.bot.handlers import (
     check_when,
     error_class,
     event_class,
-    is_error_handler,
     is_handler,
 )
 from linqbot.bot.lifecycle import LifecycleHandler, Resource, check_lifecycle_handler, check_resource
@@ -381,7 +380,7 @@ class Router(EventDecorators):
             `@bot.on_error(ValueError)` above
             `async def sorry(error: ValueError, event: Event, ctx: Context) -> None: …`
         """
-        if is_error_handler(given):
+        if callable(given) and not isinstance(given, type):
             return self._add_error_handler(Exception, given)
         error = error_class(given)
         return lambda handler: self._add_error_handler(error, handler)

@@ -12,7 +12,6 @@ step: `say_outage` sends the text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -35,22 +34,9 @@ if TYPE_CHECKING:
 
 KIND: Final = "dead_letter"
 
-_DEAD_LETTER_NOTICE_ID: Final = f"i.{KIND}."
+_DEAD_LETTER_ID: Final = f"i.{KIND}."
 
 _GRACE_S: Final = 365 * DAY_S
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A notice: a delivery that became a dead letter, and why."""
-
-    delivery: Delivery
-    failure: Failure
-
-
-def is_dead_letter_notice(delivery: Delivery) -> bool:
-    """Return True if a delivery is a notice. Its id decides: a webhook can have any type, but no such id."""
-    return delivery.id.startswith(_DEAD_LETTER_NOTICE_ID)
 
 
 def dead_letter_timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
@@ -66,15 +52,6 @@ def dead_letter_timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
     if delivery.is_off_the_record:
         payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
     return Timer(f"{delivery.id}.{lease.replay}", now, delivery.lane, KIND, to_json(payload), _GRACE_S)
-
-
-def dead_letter_of(delivery: Delivery) -> Notice:
-    payload = from_json(delivery.body)
-    given_up, failure = payload["delivery"], payload["failure"]
-    return Notice(
-        Delivery(given_up["id"], delivery.lane, given_up["type"], to_json(payload["body"]), given_up["received_at"]),
-        Failure(failure["reason"], failure["handler"], failure["attempts"]),
-    )
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -138,9 +115,13 @@ async def say_outage(turns: Turns, turn: Turn) -> None:
 
 async def notify_dead_letter(turns: Turns, turn: Turn) -> None:
     """Run the `on_dead_letter` handler of a message that was given up."""
-    notice = dead_letter_of(turn.lease.delivery)
-    ctx = await turns.prepare(turn, notice.delivery)
-    await turns.dispatcher.dispatch_dead_letter(notice.failure, turn.event, ctx)
+    notice, payload = turn.lease.delivery, from_json(turn.lease.delivery.body)
+    given_up, failure = payload["delivery"], payload["failure"]
+    body = to_json(payload["body"])
+    delivery = Delivery(given_up["id"], notice.lane, given_up["type"], body, given_up["received_at"])
+    ctx = await turns.prepare(turn, delivery)
+    why = Failure(failure["reason"], failure["handler"], failure["attempts"])
+    await turns.dispatcher.dispatch_dead_letter(why, turn.event, ctx)
 
 
 class Notices(Part):
@@ -164,7 +145,7 @@ class Notices(Part):
                 has_handler, origin = _of_unparsed(delivery, dispatcher)
             if has_handler:
                 commit.timers.append(outage_begun(delivery, origin, now))
-        elif isinstance(outcome, Ack) and turn.handler is not None and not is_dead_letter_notice(delivery):
+        elif isinstance(outcome, Ack) and turn.handler is not None and not delivery.id.startswith(_DEAD_LETTER_ID):
             chat_id = chat_of_lane(delivery.lane)
             commit.cancelled += [] if chat_id is None else [f"{OUTAGE}.{chat_id}"]
 

@@ -69,11 +69,8 @@ class IncomingCalls:
         """The number of the next call: the smallest one that is free."""
         return next(number for number in range(len(self._made) + 1) if number not in self._made)
 
-    def make(self, number: int) -> None:
-        self.recall((number,))
-
-    def recall(self, numbers: Sequence[int]) -> None:
-        """Note the calls of a step on record."""
+    def note(self, numbers: Sequence[int]) -> None:
+        """Note calls that were made: one of the handler, or those of a step on record."""
         self._made.update(numbers)
         if (step := effects_of_step()) is not None:
             step.incoming += numbers
@@ -138,7 +135,7 @@ class TurnOverlap:
             number = self._calls.next
             if number >= len(self._taken):
                 await self._take(number)
-            self._calls.make(number)
+            self._calls.note((number,))
         return list(self._messages()[number + 1].values())
 
     def with_taken(self, body: bytes) -> bytes:

@@ -183,7 +183,7 @@ class Steps:
         """
         said = from_json(entry.call)
         if self._journal.incoming_calls is not None:
-            self._journal.incoming_calls.recall(said.get("incoming", ()))
+            self._journal.incoming_calls.note(said.get("incoming", ()))
         if (scheduled := said.get("scheduled")) and not self._journal.is_past:
             self._journal.scheduler.recall(scheduled)
         return typed(name, entry.answer or b"null", kind)

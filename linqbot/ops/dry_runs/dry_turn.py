@@ -116,7 +116,7 @@ class DryTurn:
         if (scheduled := said.get("scheduled")) is not None:
             journal.scheduler.recall(scheduled)
         if journal.incoming_calls is not None:
-            journal.incoming_calls.recall(said.get("incoming", ()))
+            journal.incoming_calls.note(said.get("incoming", ()))
         return from_json(entry.answer or b"null")
 
     def answered(self, asked: AskRecord) -> AskRecord | None:
