@@ -76,23 +76,6 @@ async def test_the_group_changes_and_its_own_changes_reach_no_handler() -> None:
         assert seen == []
 
 
-async def test_the_same_changes_by_people_reach_a_handler() -> None:
-    bot, seen = facilitating()
-    async with talking(bot) as phone:
-        group = phone.group(BOB, EVE)
-        await group.text(f"add {DAN}")
-        await group.quiet()
-        await group.remove(DAN)
-        await group.bring(DAN)
-        await group.rename("Lunch")
-        await group.quiet()
-        assert [change.type for change in seen] == [
-            "participant.removed",
-            "participant.added",
-            "chat.group_name_updated",
-        ]
-
-
 async def test_being_added_to_a_group_and_being_removed_reach_a_handler_and_leaving_does_not() -> None:
     bot, seen = facilitating()
     async with talking(bot) as phone:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from direct_dispatch import context_of
-from fakes import CHAT, NOW, Linq, delivery, envelope, message, settled
+from fakes import NOW, Linq, delivery, envelope, message, settled
 from one_handler import bot_of
 
 from linqbot.bot.bot import Bot
@@ -25,17 +25,6 @@ pytestmark = pytest.mark.anyio
 
 def context(event: Event, linq: Linq) -> Context:
     return context_of(Dispatcher(Bot(), MovableClock(NOW, frozen=True)), event, linq)
-
-
-async def test_reply_goes_into_the_events_chat() -> None:
-    linq = Linq()
-    sent = await context(message(), linq).reply("Hello!", effect="confetti")
-    (call,) = linq.calls
-    assert call.path == f"/v3/chats/{CHAT}/messages"
-    assert call.body is not None
-    assert call.body["message"]["parts"] == [{"type": "text", "value": "Hello!"}]
-    assert call.body["message"]["effect"] == {"name": "confetti", "type": "screen"}
-    assert (sent.id, sent.status) == ("sent-1", "accepted")
 
 
 @pytest.mark.parametrize(
@@ -74,20 +63,6 @@ async def test_an_unknown_effect_is_refused_before_anything_is_sent() -> None:
     assert linq.calls == []
 
 
-async def test_a_reply_to_a_person_who_opted_out_raises_nothing() -> None:
-    linq = Linq()
-    linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
-    sent = await context(message(), linq).reply("one", "two")
-    assert (sent.status, sent.id, len(linq.calls)) == ("opted_out", None, 1)
-
-
-async def test_another_refusal_is_raised() -> None:
-    linq = Linq()
-    linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
-    with pytest.raises(LinqApiError, match="2026"):
-        await context(message(), linq).reply("one")
-
-
 async def test_react_puts_a_tapback_on_the_message() -> None:
     linq, event = Linq(), message()
     await context(event, linq).react("love")
@@ -113,15 +88,6 @@ async def test_typing_shows_while_the_block_runs_and_ends_when_nothing_was_sent(
         await settled()
     await settled()  # the dots end in a background task, because the turn does not wait for Linq's answer
     assert [call.name for call in linq.calls] == ["chats.typing.start", "chats.typing.stop"]
-
-
-async def test_a_message_ends_the_dots_so_they_are_not_stopped_again() -> None:
-    linq = Linq()
-    ctx = context(message(), linq)
-    async with ctx.typing():
-        await settled()
-        await ctx.reply("x")
-    assert [call.name for call in linq.calls] == ["chats.typing.start", "chats.messages.send"]
 
 
 async def test_typing_that_linq_refuses_fails_nothing() -> None:

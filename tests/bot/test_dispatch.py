@@ -93,19 +93,6 @@ async def test_middleware_wraps_from_the_outside_in() -> None:
     assert seen == ["one in", "two in", "two out", "one out"]
 
 
-async def test_middleware_may_keep_an_event_from_its_handler() -> None:
-    bot = Bot()
-
-    @bot.use
-    def nothing(next_: Next) -> Next:
-        async def handle(event: Event, ctx: Context) -> None: ...
-
-        return handle
-
-    bot.on_message(saying("never"))
-    assert (await handled(bot, message())).calls == []
-
-
 async def test_a_plain_function_runs_in_a_thread_and_its_return_value_is_sent() -> None:
     bot = Bot()
 

@@ -9,9 +9,7 @@ import pytest
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.filters import in_group
-from linqbot.clock import SystemClock
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageFailed
@@ -142,14 +140,3 @@ def test_a_handler_for_another_event_than_its_names_is_refused() -> None:
 def test_a_misspelt_decorator_names_the_nearest_one() -> None:
     with pytest.raises(AttributeError, match="Did you mean on_group_change"):
         Bot().on_group_changed  # type: ignore[attr-defined] # noqa: B018
-
-
-def test_a_second_handler_that_can_never_run_is_refused() -> None:
-    async def first(event: Event, ctx: Context) -> None: ...
-    async def second(event: Event, ctx: Context) -> None: ...
-
-    bot = Bot()
-    bot.on_poll_vote(first)
-    bot.on_poll_vote("added")(second)
-    with pytest.raises(BotError, match=r"second can never run: .*first"):
-        Dispatcher(bot, SystemClock())

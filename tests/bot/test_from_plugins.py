@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -244,30 +243,6 @@ async def test_required_middleware_that_fails_blocks_the_event_and_no_error_hand
     with pytest.raises(NoVerdict, match="The required plugin adds failed: inbound middleware raised ValueError"):
         await handled(own, plugins)
     assert status(plugins).startswith("failing: ")
-
-
-async def test_concurrent_events_do_not_get_each_others_errors() -> None:
-    arrived = asyncio.Event()
-
-    async def fail_or_wait(event: MessageReceived, ctx: Context) -> None:
-        if event.text == "fail":
-            arrived.set()
-            raise KeyError("the handler's")
-        await arrived.wait()
-        await ctx.reply("slow")
-
-    plugins = load([adding("register_middleware", [middleware()])])
-    dispatcher = Dispatcher(bot(fail_or_wait), MovableClock(NOW), plugins=plugins)
-    linq = Linq()
-
-    async def dispatch(text: str) -> None:
-        event = message(text)
-        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
-
-    slow, fails = await asyncio.gather(dispatch("wait"), dispatch("fail"), return_exceptions=True)
-    assert slow is None
-    assert isinstance(fails, KeyError)
-    assert (linq.said(), status(plugins)) == (["slow"], "active")
 
 
 # Values

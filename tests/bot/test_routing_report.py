@@ -76,14 +76,6 @@ async def test_the_chosen_handler_is_reported_with_its_line_and_the_filters_befo
     assert found["tried"][2].at == f"test_routing_report.py:{menu.__code__.co_firstlineno}"
 
 
-async def test_no_filter_fits() -> None:
-    bot = Bot()
-    bot.on_message("menu")(menu)
-    (found,) = await routed(bot, message("hi"))
-    assert (found["handler"], found["reason"]) == (None, "no filter fits")
-    assert [one.filter for one in found["tried"]] == ["exact('menu')"]
-
-
 @pytest.mark.parametrize(
     ("how", "event", "reason"),
     [

@@ -46,26 +46,6 @@ async def test_a_schedule_runs_at_each_due_time_and_writes_first() -> None:
         ]
 
 
-async def test_a_schedule_runs_once_on_both_days_on_which_the_clocks_change() -> None:
-    bot, due = Bot(), list[datetime]()
-
-    @bot.every("02:30", timezone="Europe/Paris")
-    def night(event: ScheduleDue, ctx: Context) -> None:
-        due.append(event.due)
-
-    async with talking(bot, start=datetime(2027, 3, 27, 12, tzinfo=UTC)) as phone:
-        await phone.advance(2 * DAY_S)
-    async with talking(bot, start=datetime(2027, 10, 30, 12, tzinfo=UTC)) as phone:
-        await phone.advance(2 * DAY_S)
-    assert [f"{at:%d %H:%M %z}" for at in due] == [
-        "28 03:00 +0200",
-        "29 02:30 +0200",
-        "31 02:30 +0200",
-        "01 02:30 +0100",
-    ]
-    assert {at.tzinfo for at in due} == {ZoneInfo("Europe/Paris")}
-
-
 async def test_a_handler_that_fails_too_often_does_not_end_its_schedule() -> None:
     bot, seen = Bot(), list[str]()
 
@@ -134,21 +114,6 @@ def test_two_schedules_of_one_name_are_refused() -> None:
         Dispatcher(bot, SystemClock())
 
 
-async def test_a_message_handler_writes_to_another_person_from_the_line_of_its_chat() -> None:
-    async def relay(message: MessageReceived, ctx: Context) -> None:
-        sent = await ctx.bot.send(f"{message.text}!", to="+14155550199")
-        await ctx.reply(f"{sent.status} {len(sent.messages)}")
-
-    async with talking(bot_of(relay)) as phone:
-        other = phone.person("+14155550199")
-        await phone.text("hi")
-        assert await phone.next_reply() == "accepted 1"
-        assert await other.next_reply() == "hi!"
-        await phone.text("there")
-        assert await other.next_reply() == "there!"
-        assert not phone.emulator.state.chat(other.chat_id).is_group
-
-
 async def test_writing_first_begins_with_a_text_without_an_address() -> None:
     rules = list[str]()
 
@@ -189,16 +154,3 @@ async def test_writing_first_needs_a_line_if_there_are_several_and_one_person() 
     assert errors[0].startswith("This account has 2 lines, and the event is not from one of them.")
     assert errors[1].startswith("ctx.bot.send(to=…) takes the handle of one person, such as '+14155550142', not list.")
     assert len(errors) == 3
-
-
-async def test_a_person_who_opted_out_gets_nothing_and_the_status_says_so() -> None:
-    bot, statuses = Bot(), list[str]()
-
-    @bot.every("hour")
-    async def hourly(event: ScheduleDue, ctx: Context) -> None:
-        statuses.append((await ctx.bot.send("hello", to=PERSON, line=LINE)).status)
-
-    async with talking(bot, start=THURSDAY) as phone:
-        await phone.text("STOP")
-        await phone.advance(3600)
-    assert statuses == ["opted_out"]
