@@ -50,17 +50,6 @@ async def test_a_handler_asks_and_goes_on_with_the_answer(talk: Talk) -> None:
 # Ends
 
 
-async def test_a_timeout_ends_the_handler_without_an_error(talk: Talk) -> None:
-    talk.deploy(greet, allow=lambda event: event.actor == PERSON)
-    await talk.say("hi")
-    await talk.pass_time(86_399)
-    assert talk.open_questions() == ["waiting"]
-    await talk.pass_time(1)
-    assert talk.said == ["Welcome!", "Your name?"]
-    assert talk.open_questions() == ["timed_out"]
-    assert await talk.storage.dead_letters() == []
-
-
 async def test_an_answer_that_was_accepted_before_the_timeout_wins_whenever_it_is_handled(talk: Talk) -> None:
     talk.deploy(greet)
     await talk.say("hi")
@@ -92,47 +81,7 @@ async def test_a_late_answer_is_an_ordinary_message_that_names_the_question(talk
     assert seen[3] == late
 
 
-async def test_a_handler_may_catch_a_cancelled_question(talk: Talk) -> None:
-    async def polite(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.ask("Your name?", cancel=("stop it",))
-        except AskCancelled as error:
-            await ctx.reply(f"Fine: {error.reason}")
-
-    talk.deploy(polite)
-    await talk.say("hi", "Stop it …")
-    assert talk.said == ["Your name?", "Fine: word"]
-
-
-async def test_a_person_who_has_opted_out_is_not_asked(talk: Talk) -> None:
-    reasons = []
-
-    async def polite(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.ask("Your name?")
-        except AskCancelled as error:
-            reasons.append(error.reason)
-
-    talk.deploy(polite)
-    talk.linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
-    await talk.say("hi")
-    assert reasons == ["opted_out"]
-    assert talk.open_questions() == []
-
-
 # Answers that do not fit
-
-
-async def test_an_invalid_answer_is_refused_with_a_sentence_and_may_be_given_again(talk: Talk) -> None:
-    async def count(message: MessageReceived, ctx: Context) -> None:
-        people = await ctx.ask("How many?", kind=int)
-        await ctx.reply(f"A table for {people + 0}.")
-
-    talk.deploy(count)
-    await talk.say("hi", "many")
-    await talk.restart()
-    await talk.say("3")
-    assert talk.said == ["How many?", "Please answer with a whole number.", "A table for 3."]
 
 
 async def test_after_the_last_try_the_question_is_cancelled(talk: Talk) -> None:
@@ -590,31 +539,6 @@ async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytes
 class Guest(BaseModel):
     visits: int = 0
     names: list[str] = []
-
-
-async def test_state_is_changed_once_in_each_part(talk: Talk) -> None:
-    seen = []
-
-    async def visit(message: MessageReceived, ctx: Context) -> None:
-        guest = await ctx.state.person(Guest)
-        seen.append(guest.visits)
-        guest.visits += 1
-        for question in ("First name?", "Last name?"):
-            name = await ctx.ask(question)
-            guest.names.append(name)
-        await ctx.reply(f"{guest.visits} {' '.join(guest.names)}")
-
-    talk.deploy(visit)
-    await talk.say("hi", "Ada")
-    stored = await talk.storage.load(f"person:{PERSON}")
-    assert [*stored.values()] == [b'{"visits":1,"names":["Ada"]}']
-    await talk.restart()
-    await talk.say("Lovelace")
-    assert talk.said[-1] == "1 Ada Lovelace"
-    assert seen == [0, 0, 0]
-    await talk.say("hi", "Grace", "Hopper")
-    assert talk.said[-1] == "2 Ada Lovelace Grace Hopper"
-    assert seen[3:] == [1, 1, 1]
 
 
 async def test_a_list_that_is_taken_before_a_question_gets_the_answer(talk: Talk) -> None:

@@ -169,21 +169,6 @@ async def test_a_name_is_used_once_and_a_plain_function_works(talk: Talk) -> Non
     assert "called twice" in (await talk.storage.dead_letters())[0].error
 
 
-async def test_what_is_on_record_can_be_recalled(talk: Talk) -> None:
-    shop, recalled = Shop(), list[Any]()
-
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        recalled.append((ctx.recall("order"), ctx.recall("order", kind=Order)))
-        await ctx.once("order", shop.create)
-        await ctx.ask("Sure?")
-
-    talk.deploy(order)
-    await talk.say("hi")
-    await talk.restart()
-    await talk.say("yes")
-    assert recalled == [(None, None), ({"id": 1, "items": ["pizza"]}, Order(id=1, items=("pizza",)))]
-
-
 async def test_a_step_that_is_made_again_repeats_none_of_its_calls(talk: Talk) -> None:
     runs = 0
 
