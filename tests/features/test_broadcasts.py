@@ -17,7 +17,6 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EventNotUnderstood
 from linqbot.linq.events.proactive import BroadcastDone
-from linqbot.linq.types.message import LinkPart
 from linqbot.linq.types.proactive import Broadcast
 from linqbot.storage.broadcasts import AT_ONCE, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
@@ -76,18 +75,6 @@ async def test_it_returns_at_once_and_then_reaches_one_person_after_the_other() 
         assert got(phone) == [1] * 6
         (done,) = sending.done
         assert (done.name, done.people, done.sent, done.line, done.was_cancelled) == ("july", 6, 6, phone.line, False)
-
-
-async def test_the_same_name_is_the_same_broadcast() -> None:
-    sending = Sending(july())
-    async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.advance(60)
-        await phone.text("go")
-        await phone.advance(60)
-        assert got(phone) == [1] * 6
-        assert [one.sent for one in sending.results] == [0, 6]
-        assert len(sending.done) == 1
 
 
 @pytest.mark.slow
@@ -245,18 +232,6 @@ async def test_a_person_whose_send_fails_for_a_day_is_a_dead_letter_and_the_othe
         await phone.advance(3600)
         (done,) = sending.done
         assert (done.failed, done.sent) == (1, 1)
-
-
-async def test_several_messages_go_to_each_person_in_order() -> None:
-    async def act(ctx: Context) -> Any:
-        return await ctx.bot.broadcast(PEOPLE[:2], "one", "two", LinkPart(value="https://x.test"), name="july")
-
-    sending = Sending(act)
-    async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.advance(10)
-        first = phone.person(PEOPLE[0])
-        assert [str(bubble) for bubble in first.messages] == ["one", "two", "https://x.test"]
 
 
 async def test_the_end_of_a_broadcast_has_no_chat_to_reply_in() -> None:

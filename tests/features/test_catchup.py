@@ -130,28 +130,6 @@ async def test_a_missed_message_is_history_if_a_later_one_was_handled(harness: H
     assert await harness.handled() == [("missed", True)]
 
 
-async def test_linqs_own_delivery_of_a_fetched_message_is_a_duplicate(harness: Harness) -> None:
-    await heard(harness, harness.text("before"), "before")
-    harness.clock.advance(HOUR)
-    message_id = harness.text("missed")
-    harness.clock.advance(60)
-    await harness.start()
-    assert await harness.handled() == [("missed", False)]
-    body = b'{"event_type":"message.received","event_id":"again","data":{"id":"%s"}}' % message_id.encode()
-    copy = Delivery.from_webhook(body, webhook_id="", received_at=harness.clock.now())
-    assert await harness.storage.put(copy) is False
-
-
-async def test_our_own_messages_are_not_fetched_as_history(harness: Harness) -> None:
-    await heard(harness, harness.text("before"), "before")
-    harness.clock.advance(60)
-    (chat,) = harness.emulator.state.chats
-    await harness.client.chats.messages.send(chat, message={"parts": [{"type": "text", "value": "mine"}]})
-    harness.clock.advance(2 * HOUR)
-    await harness.start()
-    assert await harness.handled() == []
-
-
 async def test_after_a_short_downtime_or_at_the_first_start_linq_is_not_asked(harness: Harness) -> None:
     harness.text("unseen")
     assert await harness.start() == 0

@@ -164,17 +164,3 @@ async def test_what_a_burst_or_a_reaction_answers_is_the_same_when_an_answer_com
         await group.text("no time")
         await group.quiet()
     assert seen == [(True, "stretch", [(False, None), (True, "stretch")])] * 2 + ["stretch"] * 2
-
-
-async def test_a_message_from_a_reaction_handler_goes_from_the_line_of_the_chat() -> None:
-    bot = Bot()
-
-    @bot.on_reaction
-    async def forward(event: ReactionAdded, ctx: Context) -> None:
-        await ctx.bot.send("Somebody liked it.", to=BOB)
-
-    async with talking(bot) as phone:
-        assert len(phone.emulator.state.lines) > 1
-        first = await phone.text("hi")
-        await phone.react(first, "love")
-        assert await phone.person(BOB).next_reply() == "Somebody liked it."

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from one_handler import bot_of
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.features.loops import PAUSE_S, Loop, LoopBreaker
+from linqbot.features.loops import PAUSE_S, LoopBreaker
 from linqbot.testing import HandlerFailed, talking
 
 Answers: TypeAlias = Callable[[str], str | Sequence[str]]
@@ -338,11 +338,6 @@ def test_a_machine_that_answers_each_bubble_is_stopped_before_it_floods(bot: Ans
     assert rounds <= 4
 
 
-def test_an_equal_caption_of_the_same_file_is_a_loop() -> None:
-    chat = Chat(fixed("Nice!"))
-    assert converse(chat, fixed("Look!"), "Look!", pause_s=2, files="cat.gif image/gif 3") <= 10
-
-
 @pytest.mark.parametrize(("names", "answered"), [(["cat.gif"] * 40, 4), ([f"{n}.gif" for n in range(40)], 40)])
 def test_an_equal_file_of_ours_is_a_loop_and_another_one_is_new(names: list[str], answered: int) -> None:
     breaker = LoopBreaker()
@@ -373,16 +368,6 @@ def test_a_person_who_goes_on_asking_gets_the_answer_once_it_changes() -> None:
     chat = Chat(lambda _: next(answers))
     said = [chat.hears("status", chat.now + 5) for _ in range(12)]
     assert said.index(["Here it is!"]) <= 9
-
-
-def test_the_start_of_a_loop_is_distinguished_from_its_continuation() -> None:
-    breaker = LoopBreaker()
-    verdicts = []
-    for n in range(7):
-        verdicts.append(breaker.judge("chat", "So am I.", 1000.0 + n))
-        if not verdicts[-1]:
-            breaker.note_reply("chat", "I am a bot.", 1000.5 + n)
-    assert verdicts == [Loop.NONE] * 4 + [Loop.FOUND] + [Loop.GOES_ON] * 2
 
 
 def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
@@ -426,14 +411,6 @@ def talkative(answers: Answers) -> Bot:
         await ctx.reply(*([reply] if isinstance(reply, str) else reply))
 
     return bot
-
-
-@pytest.mark.anyio
-async def test_a_bot_that_pages_answers_next_each_time() -> None:
-    async with talking(talkative(counting())) as phone:
-        for page in range(1, 31):
-            await phone.text("next")
-            assert await phone.next_reply() == f"page {page}"
 
 
 @pytest.mark.anyio

@@ -63,17 +63,6 @@ def desk() -> Bot:
     return bot
 
 
-async def test_a_muted_chat_is_silent_until_the_mute_is_over() -> None:
-    async with talking(desk(), handle=ANN) as phone:
-        await phone.text("person")
-        assert await phone.replies() == ["A person takes over."]
-        await phone.text("hello?")
-        await phone.quiet()
-        await phone.advance(601)
-        await phone.text("hello again")
-        assert await phone.replies() == ["hello again"]
-
-
 async def test_only_a_handler_with_the_filter_runs_and_ends_the_mute() -> None:
     async with talking(desk(), handle=ANN) as phone:
         await phone.text("#done")  # not muted
@@ -96,16 +85,6 @@ async def test_a_question_waits_and_is_answered_after_the_mute() -> None:
         await phone.quiet()
         await phone.advance(301)
         assert await phone.replies() == ["Hello, nobody."]
-
-
-async def test_a_scheduled_send_waits_until_the_mute_is_over() -> None:
-    async with talking(desk(), handle=ANN) as phone:
-        await phone.text("later")
-        await phone.text("mute this")
-        await phone.advance(300)
-        await phone.quiet()
-        await phone.advance(301)
-        assert await phone.replies() == ["It is time."]
 
 
 @pytest.mark.slow

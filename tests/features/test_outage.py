@@ -93,21 +93,6 @@ async def fail(phone: Phone) -> None:
         return
 
 
-async def test_a_restart_in_an_outage_repeats_nothing() -> None:
-    kitchen = Kitchen()
-    async with talking(troubled(kitchen)) as phone:
-        kitchen.close(away())
-        await phone.text("soup")
-        assert await phone.replies() == [MOMENT]
-        await phone.restart(down_s=300)
-        await phone.text("trout")
-        await phone.advance(60)
-        assert await phone.replies() == []
-        kitchen.open()
-        await phone.advance(60)
-        assert await phone.replies() == ["soup!", "trout!"]
-
-
 async def test_while_linq_is_away_it_waits_and_is_not_said_after_the_answer() -> None:
     bot = troubled(Kitchen())
     async with talking(bot) as phone:

@@ -277,23 +277,6 @@ async def test_someone_who_keeps_writing_gets_an_answer_after_three_restarts() -
         assert await phone.next_reply() == "1 messages"
 
 
-async def test_a_steered_handler_takes_later_messages_and_the_rest_is_handled_afterwards() -> None:
-    work = Work()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        words = [message.text]
-        if message.text == "one":
-            await work()
-        words += [later.text async for later in ctx.incoming()]
-        await ctx.reply(" ".join(words))
-
-    async with talking(bot_of(answer, overlap="steer")) as phone:
-        await work.overtaken(phone, "one", "two", "three")
-        assert await phone.next_reply() == "one two three"
-        await phone.text("four")
-        assert await phone.next_reply() == "four"
-
-
 async def test_a_steered_handler_takes_an_edit_as_the_message_with_its_new_text() -> None:
     bot, steps = Bot(), [Work(), Work(), Work()]
     seen, edits = list[list[tuple[str, bool]]](), list[str]()
@@ -557,41 +540,6 @@ async def test_a_steered_handler_goes_on_after_its_question_however_it_ends(answ
         assert await phone.next_reply() == f"soup for two: {answer != 'nothing'}"
 
 
-@pytest.mark.parametrize("killed", [False, True])
-async def test_what_a_step_inside_of_another_has_taken_is_taken_once(killed: bool) -> None:
-    works, answered = [Work(), Work()], list[list[str]]()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        async def ask_model(key: str) -> list[str]:
-            await works[0]()
-            return [later.text async for later in ctx.incoming()]
-
-        async def work_on(key: str) -> list[str]:
-            words = [message.text, *await ctx.once("model", ask_model)]
-            if killed and not works[1].begun.is_set():
-                await works[1]()
-            return words
-
-        words = await ctx.once("work", work_on, retry=True)
-        answered.append(words)
-        if len(answered) == 1:
-            raise RuntimeError("the model failed")
-        await ctx.reply(" ".join(words))
-
-    async with talking(bot_of(answer, overlap="steer")) as phone:
-        await phone.text("one")
-        await works[0].begun.wait()
-        await phone.text("two")
-        works[0].end.set()
-        if killed:
-            await works[1].begun.wait()
-            await phone.restart()
-        await phone.errors()
-        await phone.advance(10)
-        assert [str(reply) for reply in await phone.replies()] == ["one two"]
-    assert answered == [["one", "two"]] * 2
-
-
 async def test_a_step_on_record_that_took_nothing_leaves_later_messages_to_the_next_call() -> None:
     seen = list[list[list[str]]]()
 
@@ -682,22 +630,3 @@ async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(
     async with talking(bot_of(answer, overlap="steer"), storage=f"sqlite:///{tmp_path}/bot.db") as phone:
         await work.overtaken(phone, "one", "two", "three")
         assert await phone.next_reply() == "three two"
-
-
-async def test_a_turn_that_has_made_a_step_is_not_restarted() -> None:
-    work, made = Work(), []
-
-    async def order(key: str) -> str:
-        made.append(key)
-        return "order"
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.once("order", order)
-        if message.text == "one":
-            await work()
-        await ctx.reply(message.text)
-
-    async with talking(bot_of(answer, overlap="restart")) as phone:
-        await work.overtaken(phone, "one", "two")
-        assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
-    assert len(made) == 2

@@ -110,30 +110,6 @@ async def test_a_reminder_that_is_put_off_is_sent_once_more_and_keeps_its_rhythm
         assert await phone.next_reply() == "stretch!"
 
 
-async def test_a_send_that_waits_is_moved() -> None:
-    bot = Bot()
-
-    @bot.on_message("remind me")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        made = await ctx.send_later("now", after_s=60)
-        assert (await ctx.reschedule(made, after_s=120)).id == made.id
-
-    @bot.on_message("move")
-    async def move(message: MessageReceived, ctx: Context) -> None:
-        (waiting,) = await ctx.scheduled()
-        moved = await ctx.reschedule(waiting.id, after_s=600)
-        assert await ctx.scheduled() == [moved]
-
-    async with talking(bot, start=THURSDAY) as phone:
-        await phone.text("remind me")
-        await phone.advance(100)
-        await phone.text("move")
-        await phone.advance(400)
-        assert "now" not in phone.messages
-        await phone.advance(201)
-        assert phone.messages[-1] == "now"
-
-
 async def test_what_was_sent_cannot_be_moved() -> None:
     bot = reminding(every=None, timezone=None, after_s=60)
     async with talking(bot, start=THURSDAY) as phone:

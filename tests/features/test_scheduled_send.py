@@ -222,21 +222,3 @@ async def test_a_send_that_is_due_while_linq_is_away_waits_as_a_reply_does() -> 
         phone.emulator.world.faults.clear()
         await phone.advance(3600)
         assert await phone.replies() == ["echo: hello", "It is time."]
-
-
-async def test_a_handler_that_fails_and_runs_again_schedules_once(talk: Talk) -> None:
-    fails = [True]
-
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("once", after_s=60)
-        if fails:
-            fails.pop()
-            raise ValueError
-
-    talk.deploy(remind)
-    await talk.say("hello")
-    assert await talk.storage.scheduled() == []
-    await talk.pass_time(2)
-    assert len(await talk.storage.scheduled()) == 1
-    await talk.pass_time(60)
-    assert talk.said == ["once"]

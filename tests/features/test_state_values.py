@@ -52,20 +52,6 @@ async def end(state: TurnState, storage: MemoryStorage) -> list[StateWrite]:
 # --- what is stored -----------------------------------------------------------------------------------------------
 
 
-async def test_a_person_is_remembered_from_message_to_message() -> None:
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        guest = await ctx.state.person(Guest)
-        guest.visits += 1
-        await ctx.reply(f"Visit {guest.visits}")
-
-    async with talking(bot_of(greet)) as phone:
-        for text in ("hi", "hi", "hi"):
-            await phone.text(text)
-        assert await phone.replies() == ["Visit 1", "Visit 2", "Visit 3"]
-        assert await phone.state(Guest) == Guest(visits=3)
-        assert await phone.person("ann@example.com").state(Guest) == Guest()
-
-
 async def test_in_a_group_each_sender_has_their_own_state_and_the_chat_has_one() -> None:
     async def count(message: MessageReceived, ctx: Context) -> None:
         guest, table, total = (
@@ -100,25 +86,6 @@ async def test_all_code_of_a_turn_shares_one_object(storage: MemoryStorage) -> N
     first, second = await asyncio.gather(state.person(Guest), state.person(Guest))
     assert first is second is await state.person(Guest)
     assert first is not await state.person(Guest, name="Other")
-
-
-async def test_a_failed_turn_saves_nothing_and_its_next_run_begins_with_the_old_value() -> None:
-    seen: list[int] = []
-
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        guest = await ctx.state.person(Guest)
-        guest.visits += 1
-        seen.append(guest.visits)
-        if len(seen) == 1:
-            raise ZeroDivisionError
-
-    async with talking(bot_of(greet)) as phone:
-        await phone.text("hi")
-        assert [type(error) for error in await phone.errors()] == [ZeroDivisionError]
-        assert await phone.state(Guest) == Guest()
-        await phone.advance(2)
-        assert seen == [1, 1]
-        assert await phone.state(Guest) == Guest(visits=1)
 
 
 async def test_an_error_handler_does_not_save_what_the_failed_handler_changed() -> None:

@@ -17,7 +17,7 @@ from simulated_crash import Life, begun, crash
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse, Call
-from linqbot.errors import BotError, LinqApiError, LinqUnavailable, StreamStalled
+from linqbot.errors import BotError, LinqUnavailable
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
 
@@ -286,41 +286,6 @@ async def test_another_text_is_said_from_its_start_and_logged(
     await harness.run_again(handle)
     assert harness.linq.bubbles == ["Soup is w0.", "Tea is w1.", "Bread is w2."]
     assert "stream.differs" in capsys.readouterr().out
-
-
-async def test_a_stalled_stream_is_retried(harness: Harness) -> None:
-    seen = list[type[BaseException]]()
-
-    async def handle(message: MessageReceived, ctx: Context) -> None:
-        async def chunks() -> AsyncIterator[str]:
-            yield "w0.\n\nw1"
-            while not harness.linq.bubbles:
-                await asyncio.sleep(0)
-            harness.clock.advance(61)
-            await asyncio.Event().wait()
-
-        try:
-            await ctx.stream(chunks())
-        except StreamStalled as error:
-            seen.append(type(error))
-            raise
-
-    await harness.put()
-    await harness.run(handle)
-    assert (harness.linq.bubbles, seen) == (["w0."], [StreamStalled])
-
-
-async def test_a_refused_message_ends_the_stream_and_its_status_says_why(harness: Harness) -> None:
-    statuses = list[list[str]]()
-    harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2024))
-
-    async def handle(message: MessageReceived, ctx: Context) -> None:
-        statuses.append([sent.status for sent in await ctx.stream(tokens(SCRIPT), pace="fast")])
-
-    await harness.put()
-    await harness.run(handle)
-    assert statuses == [["opted_out"]]
-    assert await harness.storage.depth() == 0
 
 
 async def test_two_streams_of_a_turn_have_keys_of_their_own(harness: Harness) -> None:
