@@ -80,9 +80,18 @@ class Call:
                 body = {**(body or {}), place: {**((body or {}).get(place) or {}), "idempotency_key": key}}
         # `dataclasses.replace` is slower, because it looks up every field by name, and this runs for every message.
         return Call(
-            self.name, self.method, self.path, self.safety, body, self.query, headers, self.key_in,
-            self.label, self.refusal_stands, self.purpose,
-        )  # fmt: skip
+            self.name,
+            self.method,
+            self.path,
+            self.safety,
+            body,
+            self.query,
+            headers,
+            self.key_in,
+            self.label,
+            self.refusal_stands,
+            self.purpose,
+        )
 
     def to_json(self) -> bytes:
         """Return the call as JSON for the journal. `Call.from_json` restores an equal call."""

@@ -257,12 +257,16 @@ _WITHOUT_IMESSAGE: Final = frozenset({"SMS", "RCS"})
 
 def has_drafts(content: Iterable[object], service: str | None) -> bool:
     """Return True if content needs more than `bubbles`: an upload, a call of its own, or another form."""
-    items = [item for item in content if type(item) is not str]  # nearly all content is texts
-    has_no_cards = service in _WITHOUT_IMESSAGE
-    return any(
-        isinstance(item, MediaDraft | Act) or is_received(item) or (has_no_cards and isinstance(item, _CARDS))
-        for item in items
-    )
+    for item in content:
+        if type(item) is str:  # nearly all content
+            continue
+        if (
+            isinstance(item, MediaDraft | Act)
+            or is_received(item)
+            or (service in _WITHOUT_IMESSAGE and isinstance(item, _CARDS))
+        ):
+            return True
+    return False
 
 
 def fitted(
