@@ -8,7 +8,6 @@ from frameworks import Failed, Outside, Response
 from linqbot_agent.written import GO_ON
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
-    BinaryContent,
     FinishReason,
     ModelMessage,
     ModelRequest,
@@ -21,6 +20,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 from pydantic_ai.usage import RequestUsage
+from scripted_agents import files_of
 
 _STOPS: dict[str, FinishReason] = {"": "stop", "max_tokens": "length", "refusal": "content_filter"}
 
@@ -45,11 +45,6 @@ def _shown(messages: list[ModelMessage]) -> list[tuple[str, str]]:
     return shown
 
 
-def _files(messages: list[ModelMessage]) -> list[bytes]:
-    parts = [part for each in messages for part in each.parts if isinstance(part, UserPromptPart)]
-    return [item.data for part in parts for item in part.content if isinstance(item, BinaryContent)]
-
-
 def _results(messages: list[ModelMessage]) -> int:
     """Return the number of results of tools since the last message of the person."""
     results = 0
@@ -63,7 +58,7 @@ def _results(messages: list[ModelMessage]) -> int:
 def model_of(outside: Outside) -> FunctionModel:
     def answered(messages: list[ModelMessage]) -> Response:
         try:
-            return outside.response(_shown(messages), _results(messages), _files(messages))
+            return outside.response(_shown(messages), _results(messages), files_of(messages))
         except Failed as error:
             raise ModelHTTPError(error.status_code, "gpt-5") from error
 

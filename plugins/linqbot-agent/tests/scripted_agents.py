@@ -7,10 +7,18 @@ from typing import Any
 
 from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.messages import (
+    BinaryContent,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    UserPromptPart,
+)
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Bot, Context, MessageReceived, Running
 from linqbot.clock import Clock
 
 
@@ -73,9 +81,31 @@ def kinds(messages: list[ModelMessage]) -> list[str]:
     ]
 
 
-def streamed(
-    respond: Callable[[list[ModelMessage], AgentInfo], ModelResponse], clock: Callable[[], Clock]
-) -> FunctionModel:
+def files_of(messages: list[ModelMessage]) -> list[bytes]:
+    """Return the files in messages."""
+    parts = [part for message in messages for part in message.parts if isinstance(part, UserPromptPart)]
+    return [item.data for part in parts for item in part.content if isinstance(item, BinaryContent)]
+
+
+class BotClock:
+    """The clock of a bot, for models and tools that take a while."""
+
+    def __init__(self) -> None:
+        self._clock: Clock | None = None
+
+    def of(self, bot: Bot) -> Bot:
+        @bot.on_start
+        async def started(running: Running) -> None:
+            self._clock = running.clock
+
+        return bot
+
+    async def wait(self, seconds: float) -> None:
+        assert self._clock is not None
+        await self._clock.wait_until(self._clock.now() + seconds)
+
+
+def streamed(respond: Callable[[list[ModelMessage], AgentInfo], ModelResponse], clock: BotClock) -> FunctionModel:
     """Return a model that writes the texts of its responses in paragraphs, one in three seconds of the bot's clock."""
 
     async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
@@ -83,7 +113,7 @@ def streamed(
             if isinstance(part, TextPart):
                 for piece in part.content.split("\n\n"):
                     yield f"{piece}\n\n"
-                    await clock().wait_until(clock().now() + 3)
+                    await clock.wait(3)
             elif isinstance(part, ToolCallPart):
                 yield {
                     number: DeltaToolCall(

@@ -8,10 +8,9 @@ import pytest
 from linqbot_agent import Budget, LinqAgent, run
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
-from scripted_agents import Script, calls, says, tool
+from scripted_agents import BotClock, Script, calls, says, tool
 
-from linqbot import Bot, Context, MessageReceived, Running
-from linqbot.clock import Clock
+from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
@@ -96,19 +95,14 @@ async def test_a_message_that_is_given_up_is_apologised_for_in_the_language_of_t
 
 
 async def test_a_run_that_takes_a_moment_says_so_in_the_language_of_its_bot() -> None:
-    agent, clocks = Agent(Script(calls(tool("look", "c1")), says("Voilà.")).model), list[Clock]()
-    bot = french(agent, LinqAgent())
-
-    @bot.on_start
-    async def started(running: Running) -> None:
-        clocks.append(running.clock)
+    agent, clock = Agent(Script(calls(tool("look", "c1")), says("Voilà.")).model), BotClock()
 
     @agent.tool_plain
     async def look() -> str:
         for _ in range(20):
-            await clocks[0].wait_until(clocks[0].now() + 1)
+            await clock.wait(1)
         return "free"
 
-    async with talking(bot) as phone:
+    async with talking(clock.of(french(agent, LinqAgent()))) as phone:
         await phone.text("Une table ?")
         assert await phone.replies() == ["Un instant …", "Voilà."]

@@ -12,11 +12,9 @@ from pydantic_ai import Agent, ModelResponse, ToolCallPart
 from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, bot_with, calls, kinds, says, streamed, tool
+from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, streamed, tool
 
-from linqbot import Running
-from linqbot.clock import Clock
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing import killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -93,7 +91,7 @@ async def test_what_a_model_invents_while_it_speaks_is_cut_at_once(size: int) ->
 
 @pytest.mark.slow
 async def test_a_text_that_is_checked_while_it_is_said_is_said_once_wherever_the_bot_is_killed() -> None:
-    clocks: list[Clock] = []
+    clock = BotClock()
 
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         """Go on behind what was said, if the model was cut off."""
@@ -101,19 +99,10 @@ async def test_a_text_that_is_checked_while_it_is_said_is_said_once_wherever_the
         parts = zip(INVENTED.split("\n\n"), CHECKED, strict=True)
         return says("\n\n".join(written for written, checked in parts if checked not in said))
 
-    model = streamed(respond, lambda: clocks[-1])
-    agent = Agent(model, instructions="The menu: https://shop.example/menu")
-    bot = bot_with(agent, LinqAgent(known_links=True), stream=True)
-
-    @bot.on_start
-    async def note_clock(running: Running) -> None:
-        clocks.append(running.clock)
-
-    async def scenario(phone: Phone) -> None:
-        await phone.text("Where is the menu?")
-
+    agent = Agent(streamed(respond, clock), instructions="The menu: https://shop.example/menu")
+    bot = clock.of(bot_with(agent, LinqAgent(known_links=True), stream=True))
     points = 0
-    async for phone in killed_between_calls(bot, scenario):
+    async for phone in killed_between_calls(bot, lambda phone: phone.text("Where is the menu?")):
         points += 1
         assert phone.messages[1:] == CHECKED, phone.killed
     assert points > 10

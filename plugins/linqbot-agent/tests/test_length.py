@@ -11,11 +11,10 @@ from linqbot_agent.run import Memory
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo
-from scripted_agents import Script, bot_with, calls, kinds, says, streamed, tool
+from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, streamed, tool
 
-from linqbot import Bot, Context, MessageReceived, Running
-from linqbot.clock import Clock
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot import Bot, Context, MessageReceived
+from linqbot.testing import killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -62,18 +61,9 @@ async def test_an_answer_of_any_length_is_said_whatever_is_remembered_of_it(
     for words in (24_000, 50_800, 100_000):
         with subtests.test(words=words):
             script = Script(calls(tool("look", "c1")), says("word " * words), says("Fine."))
-            clock: list[Clock] = []
-            bot = bot_with(
-                Agent(streamed(script, lambda: clock[-1]), tools=[look]),  # noqa: B023 - called in this round
-                LinqAgent(memory=memory),
-                stream=stream,
-            )
-
-            @bot.on_start
-            async def note_clock(running: Running) -> None:
-                clock.append(running.clock)  # noqa: B023 - called in this round
-
-            async with talking(bot) as phone:
+            clock = BotClock()
+            agent = Agent(streamed(script, clock), tools=[look])
+            async with talking(clock.of(bot_with(agent, LinqAgent(memory=memory), stream=stream))) as phone:
                 await phone.text("Tell me all")
                 assert (await phone.replies())[-1] == MORE
                 await phone.text("And you?")
@@ -104,24 +94,15 @@ async def test_all_outputs_of_an_answer_count_together() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_model_learns_what_the_person_has_read(stream: bool) -> None:
-    clock, requests = list[Clock](), list[list[ModelMessage]]()
+    clock, requests = BotClock(), list[list[ModelMessage]]()
 
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         requests.append(messages)
         return [calls(tool("look", "c1"), narration=LONG), says(LONG), says("Yes.")][len(requests) - 1]
 
-    bot = Bot(plugins=[LinqAgent(max_messages=3, memory="person")])
-    agent = Agent(streamed(respond, lambda: clock[-1]), tools=[look])
-
-    @bot.on_start
-    async def note_clock(running: Running) -> None:
-        clock.append(running.clock)
-
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx, stream=stream)
-
-    async with talking(bot) as phone:
+    agent = Agent(streamed(respond, clock), tools=[look])
+    bot = bot_with(agent, LinqAgent(max_messages=3, memory="person"), stream=stream)
+    async with talking(clock.of(bot)) as phone:
         await phone.text("Tell me all")
         assert await phone.replies() == [*PARAGRAPHS[:3], MORE]
         await phone.text("Is that all?")
@@ -137,25 +118,12 @@ def look() -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_cut_answer_is_said_once_wherever_the_bot_is_killed(stream: bool) -> None:
-    clock = list[Clock]()
+    clock = BotClock()
 
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         said = " ".join(kinds(messages))
         return says("\n\n".join(each for each in [*PARAGRAPHS, "The end."] if each not in said))
 
-    bot = Bot(plugins=[LinqAgent(max_messages=2)])
-    agent = Agent(streamed(respond, lambda: clock[-1]))
-
-    @bot.on_start
-    async def note_clock(running: Running) -> None:
-        clock.append(running.clock)
-
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx, stream=stream)
-
-    async def scenario(phone: Phone) -> None:
-        await phone.text("Tell me all")
-
-    async for phone in killed_between_calls(bot, scenario):
+    bot = clock.of(bot_with(Agent(streamed(respond, clock)), LinqAgent(max_messages=2), stream=stream))
+    async for phone in killed_between_calls(bot, lambda phone: phone.text("Tell me all")):
         assert phone.messages[1:] == [*PARAGRAPHS[:2], MORE], phone.killed

@@ -15,7 +15,7 @@ from linqbot_agent.remembering import SUMMARIES, TOOL_WORK, Summaries, ToolWork
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, bot_with, calls, kinds, says, tool
+from scripted_agents import Script, bot_with, calls, files_of, kinds, says, tool
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 
 
-def echoing(plugin: LinqAgent) -> tuple[list[list[str]], Agent[None, str]]:
+def echoing() -> tuple[list[list[str]], Agent[None, str]]:
     """Return an agent that numbers its answers, and what its model was sent."""
     sent: list[list[str]] = []
 
@@ -36,19 +36,6 @@ def echoing(plugin: LinqAgent) -> tuple[list[list[str]], Agent[None, str]]:
         return says(f"Answer {len(sent)}.")
 
     return sent, Agent(FunctionModel(respond))
-
-
-def shown(messages: list[ModelMessage]) -> list[bytes]:
-    """Return the pictures in messages."""
-    return [
-        item.data
-        for message in messages
-        if isinstance(message, ModelRequest)
-        for part in message.parts
-        if isinstance(part, UserPromptPart) and not isinstance(part.content, str)
-        for item in part.content
-        if isinstance(item, BinaryContent)
-    ]
 
 
 @pytest.mark.slow
@@ -98,7 +85,7 @@ async def test_the_picture_of_the_message_is_shown_with_any_memory(memory: str |
         await phone.replies()
         await phone.text("Thanks")
         await phone.replies()
-    assert [shown(request) for request in script.requests] == [[PNG], []]
+    assert [files_of(request) for request in script.requests] == [[PNG], []]
 
 
 async def test_a_picture_that_is_too_large_or_gone_does_not_stop_the_answer() -> None:
@@ -110,7 +97,7 @@ async def test_a_picture_that_is_too_large_or_gone_does_not_stop_the_answer() ->
         await phone.media(PNG, "gone.png")
         phone.emulator.state.attachments.clear()
         assert await phone.replies() == ["Gone."]
-    assert shown(script.requests[0]) == []
+    assert files_of(script.requests[0]) == []
     assert "large.png cannot be shown: it is too large or no longer available" in str(kinds(script.requests[0]))
 
 
@@ -127,7 +114,7 @@ async def test_without_the_option_a_picture_is_its_name() -> None:
 
 async def test_the_oldest_messages_are_left_out_when_there_are_too_many_tokens() -> None:
     plugin = LinqAgent(history_tokens=30)
-    sent, agent = echoing(plugin)
+    sent, agent = echoing()
     async with talking(bot_with(agent, plugin)) as phone:
         for word in ("aaaa", "bbbb", "cccc"):
             await phone.text(word * 25)
@@ -143,7 +130,7 @@ def test_the_estimate_counts_texts_calls_and_pictures() -> None:
 
 async def test_a_summary_that_fails_leaves_the_old_messages_out() -> None:
     plugin = LinqAgent(history=2, summary_model=Script(*[OSError()] * 9).model)
-    sent, agent = echoing(plugin)
+    sent, agent = echoing()
     async with talking(bot_with(agent, plugin)) as phone:
         for n in range(4):
             await phone.text(f"Text {n}.")
@@ -153,7 +140,7 @@ async def test_a_summary_that_fails_leaves_the_old_messages_out() -> None:
 
 async def test_a_summary_of_any_length_is_cut() -> None:
     plugin = LinqAgent(history=2, summary_model=FunctionModel(lambda m, i: says("They like soup. " * 20_000)))
-    sent, agent = echoing(plugin)
+    sent, agent = echoing()
     async with talking(bot_with(agent, plugin)) as phone:
         for n in range(4):
             await phone.text(f"Text {n}.")

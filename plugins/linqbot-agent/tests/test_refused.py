@@ -10,10 +10,10 @@ from linqbot_agent import LinqAgent
 from linqbot_agent.plugin import SORRY
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelContextWindowExceededError, ModelHTTPError
-from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import bot_with, kinds, says
+from scripted_agents import bot_with, files_of, kinds, says
 from structlog.testing import capture_logs
 
 from linqbot.testing import talking
@@ -21,15 +21,6 @@ from linqbot.testing import talking
 pytestmark = pytest.mark.anyio
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"good" * 9
-
-
-def pictures(messages: list[ModelMessage]) -> list[bytes]:
-    """Return the pictures in messages."""
-    contents = [
-        part.content for message in messages if isinstance(message, ModelRequest) for part in message.parts
-        if isinstance(part, UserPromptPart) and not isinstance(part.content, str)
-    ]  # fmt: skip
-    return [item.data for content in contents for item in content if isinstance(item, BinaryContent)]
 
 
 class Provider:
@@ -113,7 +104,7 @@ async def test_a_message_that_is_refused_alone_ends_in_one_apology_after_few_req
         provider.refuses = lambda messages: None
         await phone.text("Five")
         await phone.next_reply()
-        assert pictures(provider.requests[-1]) == [PNG]
+        assert files_of(provider.requests[-1]) == [PNG]
 
 
 async def test_an_answer_that_was_begun_goes_on_behind_its_last_message_when_its_request_is_refused() -> None:
@@ -135,7 +126,7 @@ async def test_an_answer_that_was_begun_goes_on_behind_its_last_message_when_its
 
 async def test_a_file_that_the_framework_cannot_send_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def unable(messages: list[ModelMessage]) -> Exception | None:
-        return NotImplementedError("Only images") if pictures(messages) else None
+        return NotImplementedError("Only images") if files_of(messages) else None
 
     provider = Provider(unable)
     monkeypatch.setitem(sys.modules, "pypdf", None)

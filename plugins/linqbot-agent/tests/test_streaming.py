@@ -12,10 +12,9 @@ from pydantic_ai import Agent, ModelRetry, NativeOutput, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import bot_with, calls, kinds, says, streamed, tool
+from scripted_agents import BotClock, bot_with, calls, kinds, says, streamed, tool
 
-from linqbot import Bot, BotError, Context, MessageReceived, Running
-from linqbot.clock import Clock
+from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -40,13 +39,9 @@ class Restaurant:
         self.bubbles = BUBBLES[:2] if approval else BUBBLES
         self.said: str | None = None
         self.seen: list[ModelMessage] = []
-        self.clock: Clock | None = None
-        agent = Agent(streamed(self.respond, self._clock), deps_type=Context, output_type=[str, Tapback])
-        self.bot = Bot(plugins=[LinqAgent()])
-
-        @self.bot.on_start
-        async def note_clock(running: Running) -> None:
-            self.clock = running.clock
+        clock = BotClock()
+        agent = Agent(streamed(self.respond, clock), deps_type=Context, output_type=[str, Tapback])
+        self.bot = clock.of(Bot(plugins=[LinqAgent()]))
 
         @self.bot.on_message
         async def chat(message: MessageReceived, ctx: Context) -> None:
@@ -63,10 +58,6 @@ class Restaurant:
         async def weather(ctx: RunContext[Context]) -> str:
             self.acts["weather"] += 1
             return "fine"
-
-    def _clock(self) -> Clock:
-        assert self.clock is not None
-        return self.clock
 
     def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         self.seen = messages
@@ -158,7 +149,7 @@ async def test_a_run_that_is_cut_off_twice_goes_on_behind_what_was_said() -> Non
 async def test_a_model_that_fails_while_it_writes_goes_on_behind_what_was_said_once(
     failures: int, said: list[str]
 ) -> None:
-    bot, clocks, requests = Bot(plugins=[LinqAgent()]), list[Clock](), list[str]()
+    clock, requests = BotClock(), list[str]()
 
     async def breaks(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
         requests.append(kinds(messages)[-1])
@@ -166,21 +157,12 @@ async def test_a_model_that_fails_while_it_writes_goes_on_behind_what_was_said_o
             yield "And warm."
         else:
             yield "It is sunny.\n\n"
-            await clocks[0].wait_until(clocks[0].now() + 3)
+            await clock.wait(3)
             yield "And "
         if len(requests) <= failures:
             raise ModelHTTPError(529, "model")
 
-    agent = Agent(FunctionModel(stream_function=breaks))
-
-    @bot.on_start
-    async def note_clock(running: Running) -> None:
-        clocks.append(running.clock)
-
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx, stream=True, sorry="Sorry.")
-
+    bot = clock.of(bot_with(Agent(FunctionModel(stream_function=breaks)), stream=True, sorry="Sorry."))
     async with talking(bot) as phone:
         await phone.text("Weather?")
         assert await phone.replies() == said
@@ -204,13 +186,7 @@ async def test_a_model_that_fails_before_a_bubble_was_said_is_asked_once_more() 
 
 
 async def test_json_is_never_said() -> None:
-    bot = Bot(plugins=[LinqAgent()])
-
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(Agent(output_type=NativeOutput(Tapback)), ctx, stream=True)
-
-    async with talking(bot) as phone:
+    async with talking(bot_with(Agent(output_type=NativeOutput(Tapback)), stream=True)) as phone:
         await phone.text("Hi")
         (error,) = await phone.errors()
         with pytest.raises(BotError, match="NativeOutput"):
