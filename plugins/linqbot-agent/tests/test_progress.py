@@ -10,11 +10,10 @@ from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import bot_with, calls, says, tool
+from scripted_agents import BotClock, bot_with, calls, says, tool
 
-from linqbot import Bot, Context, MessageReceived, Running
-from linqbot.clock import Clock
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot import Bot, Context, MessageReceived
+from linqbot.testing import killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -36,8 +35,8 @@ class Slow:
         self.looks = 0
         self.fails = fails
         agent = Agent(FunctionModel(self._respond), deps_type=Context)
-        self.bot = Bot(plugins=[LinqAgent()])
-        self.clock: Clock | None = None
+        clock = BotClock()
+        self.bot = clock.of(Bot(plugins=[LinqAgent()]))
 
         @self.bot.on_message
         async def chat(message: MessageReceived, ctx: Context) -> None:
@@ -45,18 +44,13 @@ class Slow:
             if self.fails:
                 raise ConnectionError
 
-        @self.bot.on_start
-        async def note_clock(running: Running) -> None:
-            self.clock = running.clock
-
         @agent.tool(requires_approval=approval, metadata={"recorded": recorded})
         async def look(ctx: RunContext[Context]) -> str:
             self.looks += 1
             if speaks:
                 await ctx.deps.reply("I look into the book.")
             for _ in range(self.seconds):
-                assert self.clock is not None
-                await self.clock.wait_until(self.clock.now() + 1)
+                await clock.wait(1)
             return "free"
 
     def _respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -65,41 +59,27 @@ class Slow:
 
 
 async def test_after_five_seconds_of_silence_a_run_says_so_once() -> None:
-    async with talking(Slow(20).bot) as phone:
-        await phone.text("A table?")
-        assert await phone.replies() == ["One moment …", "A table is free."]
-
-
-@pytest.mark.parametrize(
-    ("slow", "said"),
-    [
+    for slow, said in (
         (Slow(3), []),
+        (Slow(20), ["One moment …"]),
         (Slow(20, progress=None), []),
         (Slow(20, progress="Just a second.", progress_after_s=15), ["Just a second."]),
         (Slow(20, speaks=True), ["I look into the book."]),
-    ],
-)
-async def test_when_the_progress_is_said(slow: Slow, said: list[str]) -> None:
-    async with talking(slow.bot) as phone:
-        await phone.text("A table?")
-        assert await phone.replies() == [*said, "A table is free."]
+    ):
+        async with talking(slow.bot) as phone:
+            await phone.text("A table?")
+            assert await phone.replies() == [*said, "A table is free."]
 
 
 async def test_no_progress_is_said_directly_before_a_text_that_already_comes() -> None:
-    clocks = list[Clock]()
+    clock = BotClock()
 
     async def writes(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
         for word in ["Our", *["very"] * 20, "best soup. "]:
             yield f"{word} "
-            await clocks[0].wait_until(clocks[0].now() + 1)
+            await clock.wait(1)
 
-    bot = bot_with(Agent(FunctionModel(stream_function=writes)), stream=True)
-
-    @bot.on_start
-    async def note_clock(running: Running) -> None:
-        clocks.append(running.clock)
-
-    async with talking(bot) as phone:
+    async with talking(clock.of(bot_with(Agent(FunctionModel(stream_function=writes)), stream=True))) as phone:
         await phone.text("What is good?")
         (said,) = await phone.replies()
         assert said.startswith("Our very very")
@@ -111,15 +91,12 @@ async def test_a_run_that_is_killed_anywhere_says_its_progress_once_and_before_i
         assert phone.messages[1:] == ["One moment …", "A table is free."], phone.killed
 
 
-@pytest.mark.slow
 async def test_the_wait_begins_again_with_an_approval() -> None:
-    async def scenario(phone: Phone) -> None:
+    async with talking(Slow(8, approval=True).bot) as phone:
         await phone.text("A table?")
-        await phone.next_reply()
+        assert await phone.next_reply() == "May I look? 👍 or yes, 👎 or no"
         await phone.text("yes")
-
-    async for phone in killed_between_calls(Slow(8, approval=True).bot, scenario):
-        assert phone.messages[1:] == ["May I look? 👍 or yes, 👎 or no", "yes", "One moment …", "A table is free."]
+        assert await phone.replies() == ["One moment …", "A table is free."]
 
 
 async def test_an_answer_on_record_is_said_without_progress() -> None:
