@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
-from linqbot_agent import idempotency_key
 from pydantic import BaseModel
-from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import bot_with, calls, kinds, says, tool
@@ -17,72 +14,6 @@ from linqbot.events import ParticipantAdded
 from linqbot.testing import Phone, killed_between_calls
 
 pytestmark = pytest.mark.anyio
-
-BUBBLES = ["A table is free at 8.", "It is booked for two.", "The weather is fine.", "Enjoy your meal!"]
-
-
-class Restaurant:
-    """An agent of three model requests and two tools, one of which asks the model to try again.
-
-    Attributes:
-        acts: What was done in this run of the scenario, repetitions included.
-        keys: The idempotency keys of each tool call.
-    """
-
-    def __init__(self) -> None:
-        self.acts = Counter[str]()
-        self.keys = dict[str, set[str]]()
-        self.agent = Agent(FunctionModel(self.respond))
-        self.agent.tool_plain(self.book)
-        self.agent.tool_plain(self.weather)
-
-    def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        step = sum(isinstance(message, ModelResponse) for message in messages)
-        self.acts[f"request {step}"] += 1
-        return [
-            calls(tool("book", "c1", hour=7), tool("weather", "c2"), narration="One moment, I look."),
-            calls(tool("book", "c3", hour=8)),
-            says("\n\n".join(BUBBLES)),
-        ][step]
-
-    async def book(self, hour: int) -> str:
-        self._note(f"book {hour}")
-        if hour == 7:
-            raise ModelRetry("Taken. Try 8.")
-        return "booked"
-
-    async def weather(self) -> str:
-        self._note("weather")
-        return "fine"
-
-    def _note(self, act: str) -> None:
-        self.acts[act] += 1
-        self.keys.setdefault(act, set()).add(idempotency_key())
-
-    def reset(self) -> None:
-        self.acts.clear()
-        self.keys.clear()
-
-
-@pytest.mark.slow
-async def test_a_run_that_is_killed_at_any_point_goes_on_where_it_was() -> None:
-    restaurant, points = Restaurant(), 0
-
-    async def scenario(phone: Phone) -> None:
-        restaurant.reset()
-        await phone.text("A table for two, please")
-
-    async for phone in killed_between_calls(bot_with(restaurant.agent), scenario):
-        points += 1
-        assert phone.messages[1:] == BUBBLES, phone.killed
-        assert restaurant.acts.keys() == {"request 0", "request 1", "request 2", "book 7", "book 8", "weather"}
-        # A kill between an act and its record repeats that act, with its key. Two tools run side by side.
-        repeated = [act for act, count in restaurant.acts.items() if count > 1]
-        assert len(repeated) <= 1 or set(repeated) == {"book 7", "weather"}, phone.killed
-        assert max(restaurant.acts.values()) <= 2
-        assert all(len(keys) == 1 for keys in restaurant.keys.values())
-        assert len(set.union(*restaurant.keys.values())) == 3
-    assert points > 25
 
 
 class Guest(BaseModel):

@@ -26,12 +26,10 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stream", [False, True])
-async def test_an_agent_that_is_killed_at_any_point_acts_once_by_key_and_answers_once(
-    framework: Answer, stream: bool
-) -> None:
-    outside, points, cuts = Outside(), 0, 0
-    bot = bot_of(outside, framework(outside, stream=stream))
+async def test_an_agent_that_is_killed_at_any_point_acts_once_by_key_and_answers_once(framework: Answer) -> None:
+    """Check an agent that streams its texts. Where an approval is asked for, below, they are not streamed."""
+    outside, points, cuts = Outside(paragraphs=PARAGRAPHS[:2]), 0, 0
+    bot = bot_of(outside, framework(outside, stream=True))
 
     async def scenario(phone: Phone) -> None:
         outside.reset()
@@ -39,22 +37,23 @@ async def test_an_agent_that_is_killed_at_any_point_acts_once_by_key_and_answers
 
     async for phone in killed_between_calls(bot, scenario):
         points += 1
-        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS, phone.killed
+        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS[:2], phone.killed
         assert sorted(tool for tool, _ in outside.effects) == ["charge", "notify", "reserve"], phone.killed
         # A kill between an act and its record repeats that act, with its key. Two tools may run side by side.
         assert sum(outside.effects.values()) <= 5, phone.killed
         cuts += any(text == GO_ON for request in outside.requests for _, text in request)
-        if not stream or framework is not FRAMEWORKS["pydantic-ai"]:
-            continue  # what is remembered of a turn is the same for each
+        # What is remembered of a turn is the same for each framework. Not in the first run, which finds the points of kills.
+        if phone.killed is None or framework is not FRAMEWORKS["pydantic-ai"]:
+            continue
         # The next turn is shown what the phone shows, and its calls of tools have keys of their own.
         first = "\n\n".join(phone.messages[1:])
         await phone.text("Thanks")
-        assert [without_number(each) for each in await phone.replies()][-4:] == PARAGRAPHS, phone.killed
+        assert [without_number(each) for each in await phone.replies()][-2:] == PARAGRAPHS[:2], phone.killed
         assert sorted(tool for tool, _ in outside.effects) == sorted(["reserve", "charge", "notify"] * 2), phone.killed
         shown = [text for role, text in outside.requests[-1] if text != GO_ON]
         assert shown[:3] == ["A table for two, please", first, "Thanks"], phone.killed
     assert points > 18
-    assert bool(cuts) is stream
+    assert cuts
 
 
 @pytest.mark.slow
@@ -106,7 +105,7 @@ ASKED = "May I charge? 👍 or yes, 👎 or no"
 async def test_an_approval_is_asked_once_and_used_once_wherever_the_bot_is_killed(framework: Answer) -> None:
     outside, points = Outside(paragraphs=PARAGRAPHS[:2]), 0
     plugin = LinqAgent(needs_approval=["charge"], budget=Budget(cost=1))
-    bot = bot_of(outside, framework(outside, stream=True), plugin)
+    bot = bot_of(outside, framework(outside), plugin)
 
     async def scenario(phone: Phone) -> None:
         outside.reset()
@@ -121,6 +120,7 @@ async def test_an_approval_is_asked_once_and_used_once_wherever_the_bot_is_kille
         assert [without_number(each) for each in phone.messages[3:]] == PARAGRAPHS[:2], phone.killed
         assert sorted(tool for tool, _ in outside.effects) == ["charge", "notify", "reserve"], phone.killed
         assert sum(outside.effects.values()) <= 4, phone.killed
+        assert GO_ON not in str(outside.requests), phone.killed  # nothing that is not streamed is cut
         used = await phone.state(Used, name=USED)
         assert used.requests == 3, phone.killed  # of which a kill may have repeated some
         assert used.cost > 0

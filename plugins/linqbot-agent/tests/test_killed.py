@@ -88,7 +88,7 @@ async def chat(message: MessageReceived, ctx: Context) -> None:
 )
 ACTS = {"request 0", "request 1", "request 2", "book 7", "book 8", "weather"}
 KILLS = range(2, 41, 15)
-"""The points at which the agent is killed. `test_crashes` and `test_streaming` kill it at each one, in their process."""
+"""The points at which the agent is killed. `test_frameworks` and `test_streaming` kill agents at each one, in their process."""
 
 
 @pytest.mark.process
