@@ -65,7 +65,7 @@ class Outside:
         files: The files of each request.
         unreadable: A file that the model cannot read. A request with it is refused.
         refused: The number of requests that were refused.
-        names: The names of the tools that it calls.
+        names: The names of the tools that it calls: two, then a third. Fewer leave out later ones.
         instructions: The instructions of the agent.
     """
 
@@ -115,8 +115,8 @@ class Outside:
 
     def calls(self, results: int) -> list[Call]:
         """Return the tools that the model calls after so many results."""
-        first, second, third = map(Call, self.names, ("c1", "c2", "c3"))
-        return [first, second] if not results else [third][: results < 3]
+        calls = [*map(Call, self.names, ("c1", "c2", "c3"))]
+        return calls[:2] if not results else calls[2:] if results < 3 else []
 
     def wording(self) -> str:
         """Return what tells the words of one response from those of another."""

@@ -116,21 +116,22 @@ async def test_a_refused_request_is_not_made_again_after_a_crash(framework: Answ
     async def scenario(phone: Phone) -> None:
         outside.reset()
         await phone.media(PDF, "menu.pdf", text="When do you open?")
-        await phone.replies()
-        await phone.text("And now?")
 
     async for phone in killed_between_calls(bot, scenario):
         # Twice only if the bot was killed before the refusal was on record.
-        assert outside.refused <= 2, phone.killed
-        said = [without_number(each) for each in phone.messages[1:]]
-        assert said == [PARAGRAPHS[0], "And now?", PARAGRAPHS[0]], phone.killed
-        assert TEXT in str(outside.requests[-1]), phone.killed
+        assert (refused := outside.refused) <= 2, phone.killed
+        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS[:1], phone.killed
+        if phone.killed is not None:  # not in the first run, which finds the points of kills
+            await phone.text("And now?")
+            assert [without_number(each) for each in await phone.replies()][-1:] == PARAGRAPHS[:1], phone.killed
+            assert outside.refused == refused, phone.killed
+            assert TEXT in str(outside.requests[-1]), phone.killed
 
 
 @pytest.mark.slow
 @ONE_FRAMEWORK
 async def test_a_voice_memo_is_transcribed_once_wherever_the_bot_is_killed(framework: Answer) -> None:
-    outside, heard, deals = Outside(paragraphs=PARAGRAPHS[:1]), list[str](), 0
+    outside, heard = Outside(paragraphs=PARAGRAPHS[:1], names=()), list[str]()
 
     async def transcribe(memo: Fetched) -> str:
         heard.append(memo.mime_type)
@@ -142,18 +143,18 @@ async def test_a_voice_memo_is_transcribed_once_wherever_the_bot_is_killed(frame
         outside.reset()
         heard.clear()
         await phone.voice_memo(b"caff" + b"\0" * 99)
-        await phone.replies()
-        await phone.text("Thanks")
 
     async for phone in killed_between_calls(bot, scenario):
-        deals += 1
+        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS[:1], phone.killed
         # Twice only if the bot was killed before the transcript was on record.
         assert heard in (["audio/x-caf"], ["audio/x-caf"] * 2), phone.killed
-        words = f"[The voice memo says: A table for (two) please, {len(heard)}]"
-        assert outside.requests[-1][0] == ("user", f"[Audio Message.caf] {words}"), phone.killed
-        said = [without_number(each) for each in phone.messages[1:]]
-        assert said == [PARAGRAPHS[0], "Thanks", PARAGRAPHS[0]], phone.killed
-    assert deals > 10
+        transcripts = len(heard)
+        if phone.killed is not None:  # not in the first run, which finds the points of kills
+            await phone.text("Thanks")
+            assert [without_number(each) for each in await phone.replies()][-1:] == PARAGRAPHS[:1], phone.killed
+            words = f"[The voice memo says: A table for (two) please, {transcripts}]"
+            assert outside.requests[-1][0] == ("user", f"[Audio Message.caf] {words}"), phone.killed
+            assert len(heard) == transcripts, phone.killed
 
 
 @ONE_FRAMEWORK
