@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from linqbot_agent import LinqAgent, run
 from pydantic import BaseModel
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import bot_with, calls, kinds, says, tool
 
-from linqbot import Context
+from linqbot import Bot, Context, MessageReceived
 from linqbot.events import ParticipantAdded
 from linqbot.testing import Phone, killed_between_calls
 
@@ -18,14 +19,15 @@ pytestmark = pytest.mark.anyio
 
 class Guest(BaseModel):
     likes: list[str] = []
+    visits: int = 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("approval", [False, True])
-async def test_what_a_tool_writes_to_the_state_is_written_once(approval: bool) -> None:
+async def test_what_a_tool_writes_to_the_state_is_written_once_and_seen_by_the_handler() -> None:
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         done = sum(said.startswith("tool-return") for said in kinds(messages))
-        return [calls(tool("like", "c1", dish="soup")), calls(tool("book", "c2")), says("Noted.")][done]
+        soup, cake = (calls(tool("like", dish, dish=dish)) for dish in ("soup", "cake"))
+        return [soup, calls(tool("book", "c2")), cake, says("Noted.")][done]
 
     agent = Agent(FunctionModel(respond), deps_type=Context)
 
@@ -35,40 +37,29 @@ async def test_what_a_tool_writes_to_the_state_is_written_once(approval: bool) -
         guest.likes.append(dish)
         return "noted"
 
-    @agent.tool_plain(requires_approval=approval)
+    @agent.tool_plain(requires_approval=True)
     def book() -> str:
         return "booked"
 
+    bot = Bot(plugins=[LinqAgent()])
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx)
+        (await ctx.state.person(Guest)).visits += 1
+
     async def scenario(phone: Phone) -> None:
-        await phone.text("I like soup")
-        if approval:
-            await phone.next_reply()
-            await phone.text("yes")
+        await phone.text("I like soup and cake")
+        await phone.next_reply()
+        await phone.text("yes")
 
-    async for phone in killed_between_calls(bot_with(agent), scenario):
+    async for phone in killed_between_calls(bot, scenario):
         assert phone.messages[-1] == "Noted.", phone.killed
-        assert await phone.state(Guest) == Guest(likes=["soup"]), phone.killed
+        assert await phone.state(Guest) == Guest(likes=["soup", "cake"], visits=1), phone.killed
 
 
 @pytest.mark.slow
-async def test_what_tools_say_is_said_once_for_each_call_also_in_the_same_words() -> None:
-    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        done = sum(said.startswith("tool-return") for said in kinds(messages))
-        return [calls(tool("look", "c1")), calls(tool("look", "c2")), says("It is free.")][done]
-
-    agent = Agent(FunctionModel(respond), deps_type=Context)
-
-    @agent.tool
-    async def look(ctx: RunContext[Context]) -> str:
-        await ctx.deps.reply("I look.")
-        return "free"
-
-    async for phone in killed_between_calls(bot_with(agent), lambda phone: phone.text("A table?")):
-        assert phone.messages[1:] == ["I look.", "I look.", "It is free."], phone.killed
-
-
-@pytest.mark.slow
-async def test_what_a_tool_schedules_is_sent_once() -> None:
+async def test_what_tools_say_and_schedule_is_said_once_for_each_call_also_in_the_same_words() -> None:
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         done = sum(said.startswith("tool-return") for said in kinds(messages))
         return [calls(tool("remind", "c1")), calls(tool("book", "c2")), calls(tool("remind", "c3")), says("Noted.")][
@@ -79,6 +70,7 @@ async def test_what_a_tool_schedules_is_sent_once() -> None:
 
     @agent.tool
     async def remind(ctx: RunContext[Context]) -> str:
+        await ctx.deps.reply("I note it.")
         await ctx.deps.send_later("Your table waits.", after_s=3600)
         return "scheduled"
 
@@ -88,14 +80,16 @@ async def test_what_a_tool_schedules_is_sent_once() -> None:
 
     async def scenario(phone: Phone) -> None:
         await phone.text("A table")
+        assert await phone.next_reply() == "I note it."
         await phone.next_reply()
         await phone.text("yes")
         await phone.quiet()
         await phone.advance(3601)
 
     async for phone in killed_between_calls(bot_with(agent), scenario):
-        assert phone.messages[-3:] == ["Noted.", "Your table waits.", "Your table waits."], phone.killed
-        assert len(phone.messages) == 6, phone.killed
+        asked = "May I book? 👍 or yes, 👎 or no"
+        later = ["Your table waits."] * 2
+        assert phone.messages[1:] == ["I note it.", asked, "yes", "I note it.", "Noted.", *later], phone.killed
 
 
 @pytest.mark.slow
