@@ -165,11 +165,12 @@ class TwoAgents:
         return says("")
 
     async def respond_slowly(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        if kinds(messages)[-1] == "user-prompt: A table":
+        asked = kinds(messages)[-1].removeprefix("user-prompt: ")
+        if asked == "A table":
             self.begun.set()
             await self.goes_on.wait()
         self.answered += 1
-        return says("Heard.")
+        return says(f"Heard: {asked}")
 
 
 @pytest.mark.parametrize("is_file", [False, True])
@@ -179,12 +180,12 @@ async def test_requests_of_an_interrupted_run_are_booked(is_file: bool, tmp_path
         await phone.text("A table")
         await two.begun.wait()
         await phone.text("for two")
-        assert await phone.replies() == ["Heard."]
+        assert await phone.replies() == ["Heard: A table\nfor two"]
         assert (two.answered, (await phone.state(Used, name=USED)).requests) == (3, 3)
 
 
 @pytest.mark.slow
-async def test_requests_of_an_interrupted_run_are_booked_once_wherever_the_bot_is_killed() -> None:
+async def test_no_message_is_lost_and_each_request_booked_once_wherever_an_interrupted_bot_is_killed() -> None:
     two = TwoAgents()
 
     async def scenario(phone: Phone) -> None:
@@ -198,24 +199,8 @@ async def test_requests_of_an_interrupted_run_are_booked_once_wherever_the_bot_i
         await phone.quiet()
 
     async for phone in killed_between_calls(two.bot, scenario):
+        heard = [message for message in phone.messages if message not in ("A table", "for two")]
+        assert heard in (["Heard: A table\nfor two"], ["Heard: A table", "Heard: for two"]), phone.killed
         booked = (await phone.state(Used, name=USED)).requests
         # A request whose answer was not on record when the bot was killed is made again.
         assert two.answered - 1 <= booked <= two.answered, phone.killed
-
-
-@pytest.mark.slow
-async def test_no_message_is_lost_wherever_an_interrupted_bot_is_killed() -> None:
-    listener = Listener()
-
-    async def scenario(phone: Phone) -> None:
-        listener.begun.clear()
-        listener.goes_on.clear()
-        await phone.text("A table")
-        await listener.begun.wait()
-        await phone.text("for two")
-        listener.goes_on.set()
-        await phone.quiet()
-
-    async for phone in killed_between_calls(listener.bot, scenario):
-        heard = [message for message in phone.messages if message not in ("A table", "for two")]
-        assert heard in (["Heard: A table\nfor two"], ["Heard: A table", "Heard: for two"]), phone.killed

@@ -20,16 +20,30 @@ from linqbot.testing import Phone, killed_between_calls, talking
 pytestmark = pytest.mark.anyio
 
 
-def add_look(
-    agent: Agent[Any, str], begun: asyncio.Event, goes_on: asyncio.Event, *, requires_approval: bool = False
-) -> None:
-    """Give an agent a tool `look`, which sets `begun` and waits for `goes_on`."""
+def add_look(agent: Agent[Any, str], *, requires_approval: bool = False) -> tuple[asyncio.Event, asyncio.Event]:
+    """Give an agent a tool `look`. Return the events that it has begun, and that it may end."""
+    begun, goes_on = asyncio.Event(), asyncio.Event()
 
     @agent.tool_plain(requires_approval=requires_approval)
     async def look() -> str:
         begun.set()
         await goes_on.wait()
         return "free"
+
+    return begun, goes_on
+
+
+def steered(
+    agent: Agent[Any, str], plugin: LinqAgent | None = None, *, overlap: OverlapMode = "steer", **arguments: Any
+) -> Bot:
+    """Return a bot whose agent is given the messages that come while it works."""
+    bot = Bot(plugins=[plugin or LinqAgent()])
+
+    @bot.on_message(overlap=overlap)
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx, progress=None, **arguments)
+
+    return bot
 
 
 class Waiter:
@@ -42,16 +56,10 @@ class Waiter:
 
     def __init__(self, overlap: OverlapMode, *, approval: bool = False) -> None:
         self.requests: list[list[str]] = []
-        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
         self.during_last: Phone | None = None
         agent = Agent(FunctionModel(self.respond))
-        self.bot = Bot(plugins=[LinqAgent()])
-
-        @self.bot.on_message(overlap=overlap)
-        async def chat(message: MessageReceived, ctx: Context) -> None:
-            await run(agent, ctx, progress=None)
-
-        add_look(agent, self.begun, self.goes_on, requires_approval=approval)
+        self.begun, self.goes_on = add_look(agent, requires_approval=approval)
+        self.bot = steered(agent, overlap=overlap)
 
     async def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         said = kinds(messages)
@@ -101,8 +109,7 @@ async def test_a_message_that_comes_during_the_last_request_is_answered_too() ->
 
 async def test_a_request_after_a_failure_has_each_message_once() -> None:
     requests: list[list[str]] = []
-    begun, goes_on, failures = asyncio.Event(), asyncio.Event(), [RuntimeError("no connection")]
-    bot = Bot(plugins=[LinqAgent()])
+    failures = [RuntimeError("no connection")]
 
     async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         said = kinds(messages)
@@ -111,8 +118,7 @@ async def test_a_request_after_a_failure_has_each_message_once() -> None:
         return calls(tool(tools[len(requests) - 1], f"c{len(requests)}")) if len(requests) < 3 else says("Done.")
 
     agent = Agent(FunctionModel(respond))
-
-    add_look(agent, begun, goes_on)
+    begun, goes_on = add_look(agent)
 
     @agent.tool_plain
     async def book() -> str:
@@ -120,11 +126,7 @@ async def test_a_request_after_a_failure_has_each_message_once() -> None:
             raise failures.pop()
         return "booked"
 
-    @bot.on_message(overlap="steer")
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx, progress=None)
-
-    async with talking(bot) as phone:
+    async with talking(steered(agent)) as phone:
         await phone.text("A table")
         await begun.wait()
         await phone.text("for two")
@@ -136,17 +138,15 @@ async def test_a_request_after_a_failure_has_each_message_once() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("approval", [False, True])
-async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed(approval: bool) -> None:
-    waiter = Waiter("steer", approval=approval)
+async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed() -> None:
+    waiter = Waiter("steer", approval=True)
 
     async def scenario(phone: Phone) -> None:
         waiter.begun.clear()
         waiter.goes_on.clear()
         await phone.text("A table")
-        if approval:
-            await phone.next_reply()
-            await phone.text("yes")
+        await phone.next_reply()
+        await phone.text("yes")
         await waiter.begun.wait()
         await phone.text("for two")
         waiter.goes_on.set()
@@ -162,7 +162,7 @@ async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed(appr
 
 @pytest.mark.slow
 async def test_a_model_that_was_cut_off_reads_what_came_meanwhile_before_its_own_words() -> None:
-    begun, goes_on, requests = asyncio.Event(), asyncio.Event(), list[list[str]]()
+    requests: list[list[str]] = []
 
     async def write(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
         said = kinds(messages)
@@ -175,13 +175,7 @@ async def test_a_model_that_was_cut_off_reads_what_came_meanwhile_before_its_own
             yield "It is free.\n\nSee you!"
 
     agent = Agent(FunctionModel(stream_function=write))
-    bot = Bot(plugins=[LinqAgent()])
-
-    add_look(agent, begun, goes_on)
-
-    @bot.on_message(overlap="steer")
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx, stream=True, progress=None)
+    begun, goes_on = add_look(agent)
 
     async def scenario(phone: Phone) -> None:
         begun.clear()
@@ -192,7 +186,7 @@ async def test_a_model_that_was_cut_off_reads_what_came_meanwhile_before_its_own
         goes_on.set()
         await phone.quiet()
 
-    async for phone in killed_between_calls(bot, scenario):
+    async for phone in killed_between_calls(steered(agent, stream=True), scenario):
         assert phone.messages == ["A table", "for two", "It is free.", "See you!"], phone.killed
     cut_off = [said for said in requests if any("You were cut off" in each for each in said)]
     assert cut_off
@@ -201,9 +195,6 @@ async def test_a_model_that_was_cut_off_reads_what_came_meanwhile_before_its_own
 
 
 async def test_an_address_that_came_meanwhile_may_be_said() -> None:
-    begun, goes_on = asyncio.Event(), asyncio.Event()
-    bot = Bot(plugins=[LinqAgent(known_links=True)])
-
     async def write(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
         if any(each.startswith("tool-return") for each in kinds(messages)):
             yield "I read https://example.com/menu now."
@@ -211,14 +202,8 @@ async def test_an_address_that_came_meanwhile_may_be_said() -> None:
             yield {0: DeltaToolCall(name="look", json_args="{}", tool_call_id="c1")}
 
     agent = Agent(FunctionModel(stream_function=write))
-
-    add_look(agent, begun, goes_on)
-
-    @bot.on_message(overlap="steer")
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx, stream=True, progress=None)
-
-    async with talking(bot) as phone:
+    begun, goes_on = add_look(agent)
+    async with talking(steered(agent, LinqAgent(known_links=True), stream=True)) as phone:
         await phone.text("A table")
         await begun.wait()
         await phone.text("from https://example.com/menu")
@@ -227,18 +212,10 @@ async def test_an_address_that_came_meanwhile_may_be_said() -> None:
 
 
 async def test_the_memory_of_a_person_has_what_came_meanwhile() -> None:
-    begun, goes_on = asyncio.Event(), asyncio.Event()
     script = Script(calls(tool("look", "c1")), says("Free."), says("For two."))
     agent = Agent(script.model)
-    bot = Bot(plugins=[LinqAgent(memory="person")])
-
-    add_look(agent, begun, goes_on)
-
-    @bot.on_message(overlap="steer")
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx, progress=None)
-
-    async with talking(bot) as phone:
+    begun, goes_on = add_look(agent)
+    async with talking(steered(agent, LinqAgent(memory="person"))) as phone:
         await phone.text("A table")
         await begun.wait()
         await phone.text("for two")
