@@ -50,30 +50,6 @@ async def test_an_exchange_is_kept_once_wherever_the_bot_is_killed() -> None:
         assert [part["content"] for message in kept for part in message["parts"]] == ["Hi", "One.\n\nTwo."]
 
 
-@pytest.mark.parametrize("plugin", [LinqAgent(memory=None), LinqAgent(memory="person", history=0)])
-async def test_without_a_memory_nothing_is_shown_or_kept(plugin: LinqAgent) -> None:
-    sent, agent = echoing(plugin)
-    async with talking(bot_with(agent, plugin)) as phone:
-        for text in ("One", "Two"):
-            await phone.text(text)
-            await phone.replies()
-        assert await phone.state(Talk, name=TALK) == Talk()
-    assert sent[-1] == ["user-prompt: Two"]
-
-
-@pytest.mark.parametrize("memory", ["chat", "person"])
-async def test_a_line_with_zero_retention_keeps_nothing(memory: str) -> None:
-    plugin = LinqAgent(memory=memory, history=2, summary_model=FunctionModel(lambda m, i: says("sum")))  # type: ignore[arg-type]
-    _, agent = echoing(plugin)
-    async with talking(bot_with(agent, plugin)) as phone:
-        phone.emulator.state.lines[phone.line].zero_retention = True
-        for text in ("One", "Two", "Three", "Four", "Five", "Six"):
-            await phone.text(text)
-            await phone.replies()
-        assert await phone.state(Talk, name=TALK) == Talk()
-        assert await phone.state(Summaries, name=SUMMARIES) == Summaries()
-
-
 # Pictures
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 from linqbot_agent import LinqAgent, run
-from linqbot_agent.remembering import MOST_BYTES, TOOL_WORK, ToolWork
+from linqbot_agent.memory import TALK, Talk
+from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries, ToolWork
+from linqbot_agent.run import Memory
 from pydantic_ai import Agent
 from pydantic_ai.messages import SystemPromptPart
+from pydantic_ai.models.function import FunctionModel
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.testing import talking
+from linqbot.testing import Phone, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -155,15 +158,40 @@ async def test_a_prompt_of_the_handler_comes_after_the_message() -> None:
     assert kinds(script.requests[0]) == ["user-prompt: Hello", "user-prompt: Answer in one word."]
 
 
-async def test_without_a_history_nothing_is_shown_or_kept() -> None:
+async def kept(phone: Phone) -> list[object]:
+    """Return what is kept of a person, without what is empty."""
+    found = [
+        await phone.state(Talk, name=TALK),
+        await phone.state(ToolWork, name=TOOL_WORK),
+        await phone.state(Summaries, name=SUMMARIES),
+    ]
+    return [each for each in found if each != type(each)()]
+
+
+@pytest.mark.parametrize(
+    "plugin", [LinqAgent(memory=None), LinqAgent(history=0), LinqAgent(memory="person", history=0)]
+)
+async def test_without_a_memory_nothing_is_shown_or_kept(plugin: LinqAgent) -> None:
     script, agent = booking("Hello.")
-    async with talking(bot_with(agent, LinqAgent(history=0))) as phone:
-        await phone.text("A table at 8")
-        await phone.replies()
-        await phone.text("Hi")
-        await phone.replies()
-        assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()
+    async with talking(bot_with(agent, plugin)) as phone:
+        for text in ("A table at 8", "Hi"):
+            await phone.text(text)
+            await phone.replies()
+        assert await kept(phone) == []
     assert kinds(script.requests[-1]) == ["user-prompt: Hi"]
+
+
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_nothing_is_kept_of_a_line_with_zero_retention(memory: Memory) -> None:
+    script, agent = booking("Who are you?", "One.", "Two.", "Three.")
+    plugin = LinqAgent(memory=memory, history=2, summary_model=FunctionModel(lambda messages, info: says("A summary.")))
+    async with talking(bot_with(agent, plugin)) as phone:
+        phone.emulator.state.lines[phone.line].zero_retention = True
+        for text in ("A table at 8", "Hi", "Hello", "Well?", "Bye"):
+            await phone.text(text)
+            await phone.replies()
+        assert await kept(phone) == []
+    assert not [said for said in kinds(script.requests[-1]) if "Booked" in said or "17" in said]
 
 
 async def test_the_oldest_results_are_dropped_when_they_are_too_large() -> None:
@@ -195,15 +223,3 @@ async def test_results_that_are_too_large_to_keep_do_not_stop_the_answer() -> No
         await phone.text("Read it")
         assert await phone.replies() == ["Read."]
         assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()
-
-
-async def test_nothing_is_kept_of_a_line_with_zero_retention() -> None:
-    script, agent = booking("Who are you?")
-    async with talking(bot_with(agent)) as phone:
-        phone.emulator.state.lines[phone.line].zero_retention = True
-        await phone.text("A table at 8")
-        await phone.replies()
-        await phone.text("Hi")
-        await phone.replies()
-        assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()
-    assert not [said for said in kinds(script.requests[-1]) if "Booked" in said or "17" in said]
