@@ -2,71 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Any
-
 import pytest
 from linqbot_agent import LinqAgent
 from pydantic_ai import Agent, RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, bot_with, calls, kinds, says, tool
+from scripted_agents import Script, bot_with, calls, says, tool
 
-from linqbot import Bot, Context
+from linqbot import Context
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
 
 VICTIM = "+14155550199"
-
-
-def obedient(plugin: LinqAgent, *, approval: bool = False) -> Bot:
-    """Return a bot whose model does what the newest text says: `CALL tool {"argument": "value"}`."""
-
-    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        newest = kinds(messages)[-1]
-        if found := re.search(r"CALL (\w+) (\{.*\})", newest):
-            return calls(tool(found[1], f"c{len(messages)}", **json.loads(found[2])))
-        return says(f"OK: {newest}")
-
-    agent = Agent(FunctionModel(respond), deps_type=Context)
-
-    @agent.tool(requires_approval=approval)
-    async def write(ctx: RunContext[Context], to: str, text: str) -> str:
-        return (await ctx.deps.bot.send(text, to=to)).status
-
-    @agent.tool
-    async def tap(ctx: RunContext[Context]) -> str:
-        await ctx.deps.react("like")
-        return "tapped"
-
-    return bot_with(agent, plugin)
-
-
-def sent_elsewhere(phone: Any) -> list[str]:
-    chats = phone.emulator.snapshot()["chats"]
-    return [chat["id"] for chat in chats if chat["id"] != phone.chat_id and chat["messages"]]
-
-
-async def test_a_tool_acts_in_its_own_chat() -> None:
-    async with talking(obedient(LinqAgent())) as phone:
-        await phone.text("CALL tap {}")
-        assert (await phone.next_tapback()) == "like"
-
-
-@pytest.mark.parametrize("allowed", ["by the author", "by the person"])
-async def test_a_tool_writes_elsewhere_if_it_is_allowed(allowed: str) -> None:
-    by_author = allowed == "by the author"
-    bot = obedient(LinqAgent(elsewhere=["write"] if by_author else ()), approval=not by_author)
-    async with talking(bot) as phone:
-        await phone.text(f'CALL write {{"to": "{VICTIM}", "text": "hello"}}')
-        if not by_author:
-            assert await phone.next_reply() == f"May I write (to {VICTIM}, text hello)? 👍 or yes, 👎 or no"
-            assert sent_elsewhere(phone) == []
-            await phone.text("yes")
-        assert await phone.replies() == ["OK: tool-return: accepted"]
-        assert len(sent_elsewhere(phone)) == 1
 
 
 @pytest.mark.parametrize("unapproved", [(), ("save",)])
@@ -137,4 +83,4 @@ async def test_an_output_function_acts_in_its_own_chat() -> None:
     async with talking(bot_with(agent)) as phone:
         await phone.text("Report")
         assert await phone.replies() == ["refused"]
-        assert sent_elsewhere(phone) == []
+        assert phone.person(VICTIM).messages == []

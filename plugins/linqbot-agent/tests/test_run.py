@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 from linqbot_agent import LinqAgent, Poll, Say, Silence, Tapback, idempotency_key, run
 from pydantic_ai import Agent, ModelMessage, ModelResponse, NativeOutput, RunContext
-from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import BinaryContent, TextPart, ThinkingPart, ToolCallPart, ToolReturn
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from pydantic_ai.models.test import TestModel
 from pydantic_ai.toolsets import FunctionToolset
 from pydantic_core import to_json
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
@@ -105,16 +103,6 @@ async def test_the_dots_are_shown_while_the_model_thinks() -> None:
         assert phone.is_shown_typing
         goes_on.set()
         assert await phone.next_reply() == "Done."
-
-
-async def test_a_failed_model_is_one_apology_until_it_answers_again() -> None:
-    failure = ModelHTTPError(529, "model", body={"secret": "overloaded"})
-    agent = Agent(Script(failure, failure, says("Back again."), failure).model)
-    async with talking(bot_with(agent)) as phone:
-        for said in ([SORRY], [], ["Back again."], [SORRY]):
-            await phone.text("Hello?")
-            assert await phone.replies() == said
-        assert await phone.errors() == []
 
 
 async def test_a_model_that_does_not_answer_in_time_has_failed() -> None:
@@ -276,14 +264,6 @@ async def test_two_agents_answer_one_after_the_other() -> None:
     async with talking(bot) as phone:
         await phone.text("Hi")
         assert await phone.replies() == ["One.", "Two."]
-
-
-async def test_a_model_of_a_test_replaces_the_agents_own() -> None:
-    agent = Agent(Script().model)
-    with agent.override(model=TestModel(custom_output_text="Hello from a test.")):
-        async with talking(bot_with(agent)) as phone:
-            await phone.text("Hi")
-            assert await phone.replies() == ["Hello from a test."]
 
 
 NO_ID = r"FunctionToolset\(book, cancel\).*id='bookings'.*MCPToolset\(server, id='ledger'\)"
