@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 import pytest
-
-pytest.importorskip("agents", reason="openai-agents is not installed")
-
-import agents
-from agents import Agent, function_tool, handoff
-from agents.testing import ScriptedModel, assistant_message, function_call
 from frameworks import Outside, bot_of
-from linqbot_agent.openai import run
 
 from linqbot import BotError
 from linqbot.testing import talking
@@ -20,8 +14,18 @@ from linqbot.testing import talking
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+def _sdk() -> None:
+    """Import the SDK late, as the tests do: it takes seconds, also of processes that only collect tests."""
+    pytest.importorskip("agents", reason="openai-agents is not installed")
+
+
 @pytest.mark.parametrize("explicit", [False, True])
 async def test_an_agent_to_which_another_hands_over_is_recorded(explicit: bool) -> None:
+    from agents import Agent, function_tool, handoff
+    from agents.testing import ScriptedModel, assistant_message, function_call
+    from linqbot_agent.openai import run
+
     outside, failures = Outside(), [OSError()]
 
     @function_tool
@@ -60,6 +64,10 @@ async def test_an_agent_to_which_another_hands_over_is_recorded(explicit: bool) 
 
 @pytest.mark.parametrize("asks", [True, False])
 async def test_the_sdk_may_say_that_a_tool_needs_approval(asks: bool) -> None:
+    from agents import Agent, function_tool
+    from agents.testing import ScriptedModel, assistant_message, function_call
+    from linqbot_agent.openai import run
+
     async def is_much(_: object, arguments: dict[str, Any], __: str) -> bool:
         return bool(arguments["cents"] > 1000)
 
@@ -78,17 +86,17 @@ async def test_the_sdk_may_say_that_a_tool_needs_approval(asks: bool) -> None:
         assert await phone.replies() == ["Done."]
 
 
-@pytest.mark.parametrize(
-    "agent",
-    [
-        Agent("a", output_type=int),
-        Agent("a", tools=[agents.ComputerTool(cast("Any", None))]),
-        Agent("a", mcp_servers=[cast("Any", None)]),
-    ],
-    ids=["output", "tool", "server"],
-)
-async def test_what_cannot_be_recorded_is_refused(agent: Agent[Any]) -> None:
-    async with talking(bot_of(Outside(), lambda ctx: run(agent, ctx))) as phone:
-        await phone.text("Hi")
-        (error,) = await phone.errors()
-        assert isinstance(error, BotError)
+async def test_what_cannot_be_recorded_is_refused() -> None:
+    from agents import Agent, ComputerTool
+    from linqbot_agent.openai import run
+
+    unusable = cast("Any", None)
+    for agent in (
+        Agent[Any]("a", output_type=int),
+        Agent[Any]("a", tools=[ComputerTool(unusable)]),
+        Agent[Any]("a", mcp_servers=[unusable]),
+    ):
+        async with talking(bot_of(Outside(), partial(run, agent))) as phone:
+            await phone.text("Hi")
+            (error,) = await phone.errors()
+            assert isinstance(error, BotError), agent
