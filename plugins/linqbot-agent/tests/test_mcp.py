@@ -160,8 +160,8 @@ def without_approval() -> LinqAgent:
 @pytest.mark.slow
 async def test_an_agent_that_is_killed_at_any_point_calls_tools_of_servers_once_by_key(servers: Servers) -> None:
     # `test_frameworks` kills an agent of each framework.
-    framework, outside, points = FRAMEWORKS["pydantic-ai"], Outside(names=CALLS), 0
-    bot = bot_of(outside, framework(outside, servers=servers()), without_approval())
+    framework, outside, points = FRAMEWORKS["pydantic-ai"], Outside(names=CALLS[:2], paragraphs=PARAGRAPHS[:1]), 0
+    bot = bot_of(outside, framework(outside, servers=servers()))
 
     async def scenario(phone: Phone) -> None:
         outside.reset()
@@ -170,11 +170,11 @@ async def test_an_agent_that_is_killed_at_any_point_calls_tools_of_servers_once_
 
     async for phone in killed_between_calls(bot, scenario):
         points += 1
-        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS, phone.killed
-        assert sorted(tool for tool, _ in servers.acts) == ["charge", "notify", "reserve"], phone.killed
-        # A kill between an act and its record repeats that act, with its key. Two tools may run side by side.
-        assert sum(servers.acts.values()) <= 5, phone.killed
-    assert points >= 30, points
+        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS[:1], phone.killed
+        assert sorted(tool for tool, _ in servers.acts) == ["charge", "reserve"], phone.killed
+        # A kill between an act and its record repeats that act, with its key. The tools may run side by side.
+        assert sum(servers.acts.values()) <= 4, phone.killed
+    assert points >= 20, points
 
 
 @pytest.mark.process
