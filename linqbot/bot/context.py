@@ -52,7 +52,7 @@ from linqbot.content.sent import Sent
 from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
-from linqbot.features.state import EarlierRun, State, Tally, TurnState
+from linqbot.features.state import State, Tally, TurnState
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
@@ -160,7 +160,7 @@ class Context:
         self.overlap = turn.overlap
         self.is_handling = False
         self._seen: Seen | None = None
-        self._in_place_of: EarlierRun | None = None
+        self._in_place_of: Seen | None = None
         self._asking: Callable[[], AskSession] = turn.asking
         self._state: TurnState | None = None
 
@@ -1329,8 +1329,8 @@ class Context:
     def _turn_state(self) -> TurnState:
         if self._state is None:
             # In a conversation, the person is the one who began it.
-            self._state = TurnState(self.event if self.resumption is None else self.resumption.root, self._state_store)
-            self._state.begin(None if self._seen is None else self._seen.state, in_place_of=self._in_place_of)
+            event = self.event if self.resumption is None else self.resumption.root
+            self._state = TurnState(event, self._state_store, self._seen, in_place_of=self._in_place_of)
             self._record.use_state(self._state)
         return self._state
 

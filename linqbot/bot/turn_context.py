@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from linqbot.bot.context import Context
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
-from linqbot.features.state import EarlierRun
 from linqbot.hookspecs import Tried
 from linqbot.storage.inbox import Lease
 from linqbot.storage.state import StateWrite
@@ -92,23 +91,21 @@ class TurnContext(Context):
         `in_place_of` is what it saw and left in an earlier run whose changes of state this run replaces.
         """
         self._times.enter(() if seen is None else seen.times)
-        self._in_place_of = None if in_place_of is None else EarlierRun(in_place_of.state, in_place_of.left)
-        await self._show_state(seen)
+        await self._show_state(seen, in_place_of)
 
     async def go_live(self) -> None:
         """Show the present in the middle of a part that is over, because new code asks another question there."""
         self._times.go_live()
-        self._in_place_of = None
-        await self._show_state(None)
+        await self._show_state(None, None)
 
     def suspend(self) -> None:
         if self._state is not None:
             self._state.suspend()
 
-    async def _show_state(self, seen: Seen | None) -> None:
-        self._seen = seen
+    async def _show_state(self, seen: Seen | None, in_place_of: Seen | None) -> None:
+        self._seen, self._in_place_of = seen, in_place_of
         if self._state is not None:
-            await self._state.enter(None if seen is None else seen.state, in_place_of=self._in_place_of)
+            await self._state.enter(seen, in_place_of=in_place_of)
 
     def check_state(self) -> None:
         if self._state is not None:

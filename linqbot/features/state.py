@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -30,6 +30,9 @@ from linqbot.linq.types.chat import Chat, Handle
 from linqbot.nearest import no_attribute
 from linqbot.options import check_text
 from linqbot.storage.state import BOT, ChangedValue, StateReader, StateWrite, StoredChange
+
+if TYPE_CHECKING:
+    from linqbot.features.asking.answers import Seen
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -311,13 +314,6 @@ class _Held:
     is_written: bool = False  # True if this part has stored a change of the value with a call
 
 
-class EarlierRun(NamedTuple):
-    """The state in an earlier run of a part of a conversation. A run in its place begins where that run began."""
-
-    seen: Mapping[str, Mapping[str, str | None]]  # what `TurnState.seen` returned then
-    left: Mapping[str, Mapping[str, str]]  # what `TurnState.left` returned then
-
-
 Commit: TypeAlias = Callable[[StateWrite], Awaitable[None]]
 """Stores the result of a step and a value in one commit."""
 Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
@@ -332,7 +328,9 @@ class TurnState(State):
         def __getattr__(self, name: str) -> Any:
             return no_attribute(self, name, of=State)
 
-    def __init__(self, event: Event, store: StateReader) -> None:
+    def __init__(
+        self, event: Event, store: StateReader, seen: Seen | None = None, *, in_place_of: Seen | None = None
+    ) -> None:
         super().__init__(event, store)
         self._scopes: dict[str, dict[str, bytes]] = {}
         self._held: dict[tuple[str, str], _Held] = {}
@@ -340,9 +338,10 @@ class TurnState(State):
         self._to_come: list[StoredChange] = []
         self._loading = asyncio.Lock()
         self._is_closed = False
-        self._seen: Mapping[str, Mapping[str, str | None]] | None = None
+        # The part of a conversation with which this begins: see `enter`.
+        self._seen = seen
+        self._in_place_of = in_place_of
         self._at_question: dict[tuple[str, str], bytes] | None = None
-        self._in_place_of: EarlierRun | None = None
         # The values that middleware had changed when the handler began, until its live part is entered.
         self._changed_before: dict[tuple[str, str], _Held] = {}
 
@@ -479,25 +478,14 @@ class TurnState(State):
                 found.setdefault(scope, {})[name] = digest_of(held.stored if write is None else write.value)
         return found
 
-    def begin(
-        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
-    ) -> None:
-        """Begin with a part of a conversation; see `enter`. Nothing was read before."""
-        self._seen = seen
-        self._in_place_of = in_place_of
-
-    async def enter(
-        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
-    ) -> None:
+    async def enter(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
         """Go on with the next part of a conversation. The values that were read before show what this part sees.
 
         Args:
-            seen: For a part that an earlier run has ended: what `seen` returned then. Its changes are stored already,
-                so nothing is written. None for the part that runs now: it sees what is stored now, and what middleware
-                has changed.
-            in_place_of: For a part that runs now although it had ended: its earlier run. A value that this run has
-                changed, and that is still as this run has left it, is shown as it was before, so that a change counts
-                once.
+            seen: For a part that an earlier run has ended: what it has seen. Its changes are stored already, so nothing
+                is written. None for the part that runs now: it sees what is stored now, and what middleware has changed.
+            in_place_of: For a part that runs now although it had ended: what its earlier run has seen and left. A value
+                that is still as that run has left it is shown as it was before, so that a change counts once.
         """
         self._seen = seen
         self._in_place_of = in_place_of
@@ -544,13 +532,13 @@ class TurnState(State):
         earlier = self._in_place_of
         if earlier is None or earlier.left.get(scope, {}).get(name) != digest_of(held.stored):
             return
-        seen = earlier.seen.get(scope, {}).get(name)
+        seen = earlier.state.get(scope, {}).get(name)
         model = type(held.value)
         _copy(model() if seen is None else read(model, name, seen.encode()), held.value)
         held.seen = dump(name, held.value)
 
     async def _stored(self, scope: str, name: str) -> bytes | None:
-        of_scope = {} if self._seen is None else self._seen.get(scope, {})
+        of_scope = {} if self._seen is None else self._seen.state.get(scope, {})
         if name in of_scope:
             stored = of_scope[name]
             return None if stored is None else stored.encode()
