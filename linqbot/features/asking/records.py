@@ -93,14 +93,6 @@ _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
 }
 
 
-class AskRefused(Exception):
-    """A wait could not begin: its messages were not sent. `AskSession` raises AskCancelled of this reason instead."""
-
-    def __init__(self, reason: AskRefusal) -> None:
-        super().__init__(reason)
-        self.reason: AskRefusal = reason
-
-
 class QuestionEnd(TypedDict, total=False):
     """The end of a question, as it is stored."""
 
@@ -359,7 +351,7 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
     Raises AskCancelled if the person has opted out, or a plugin refused it.
     """
     texts, poll, options = await send_choices(question, n, ctx)
-    ids = tuple(message for sent in texts for message in _ids(sent))
+    ids = tuple(message for sent in texts for message in ids_of(sent))
     messages = question.messages(numbered=bool(question.choices) and poll is None, service=ctx.event.service)
     return OpenQuestion(
         n=n,
@@ -426,7 +418,8 @@ def refusal_of(sent: Sent) -> Literal["opted_out", "refused"] | None:
     return "refused" if sent.status in ("refused", "muted") else None
 
 
-def _ids(sent: Sent) -> tuple[str, ...]:
+def ids_of(sent: Sent) -> tuple[str, ...]:
+    """Return the ids of the messages of a question. Raises AskCancelled if they were not sent."""
     if (refused := refusal_of(sent)) is not None:
         raise cancelled_for(refused)
     return tuple(message.id for message in sent.messages)

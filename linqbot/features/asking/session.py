@@ -22,7 +22,6 @@ from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arri
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, Wait, code_digest
 from linqbot.features.asking.records import (
     AskRecord,
-    AskRefused,
     Opened,
     Past,
     QuestionEnd,
@@ -472,10 +471,7 @@ class AskSession:
         if question.wait is None:
             opened = await send_question(question, n, ctx)
         else:
-            try:
-                opened = await begin_wait(question.wait, question, n, root, ctx)
-            except AskRefused as error:
-                raise cancelled_for(error.reason) from None
+            opened = await begin_wait(question.wait, question, n, root, ctx)
         return opened.model_copy(update=looked_up(root, ctx.after_ask))
 
     def _root(self, ctx: Context) -> Event:

@@ -39,8 +39,9 @@ from linqbot.features.asking.records import (
     PAYMENT,
     PROMPT,
     VOTE,
-    AskRefused,
     QuestionEnd,
+    cancelled_for,
+    ids_of,
     refusal_of,
     send_choices,
 )
@@ -65,7 +66,7 @@ def key_of_wait(wait: Wait, root: Event, turn: str) -> str:
 async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: TurnContext) -> OpenQuestion:
     """Send what begins a wait, the n-th question of a conversation that began with `root`, and return its stored form.
 
-    Raises AskRefused if the person has opted out, a plugin refused it, or the chat does not support it; LinqApiError.
+    Raises AskCancelled if the person has opted out, a plugin refused it, or the chat does not support it; LinqApiError.
     """
     opened = OpenQuestion(
         n=n, key=question.key, cancel=cancel_words(question.cancel), repeat=False, next=n + 1, asked=_asked(root)
@@ -79,18 +80,17 @@ async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: T
             found = await _begin_payment(wait, n, root, ctx)
     except Refused as error:
         stopped_by(error, ctx.log)
-        raise AskRefused("refused") from None
+        raise cancelled_for("refused") from None
     return opened.model_copy(update=found)
 
 
 async def _begin_payment(wait: PaymentWait, n: int, root: Event, ctx: TurnContext) -> dict[str, Any]:
     label = f"{PROMPT}{n}"
     made, sent = await request_payment(wait, root, label, ctx)
-    if (refused := refusal_of(sent)) is not None:
+    if refusal_of(sent) is not None:
         await close_request(made.id, label, ctx.client)
-        raise AskRefused(refused)
     text = f"{wait.description}: {wait.price}"
-    return {"waits_for": "payment", "payment": made.id, "messages": _ids(sent), "text": text}
+    return {"waits_for": "payment", "payment": made.id, "messages": ids_of(sent), "text": text}
 
 
 async def _begin_location(question: Question, n: int, root: Event, ctx: Context) -> dict[str, Any]:
@@ -100,9 +100,7 @@ async def _begin_location(question: Question, n: int, root: Event, ctx: Context)
     if is_known or not question.content:
         return {**opened, "is_known": is_known, "text": "Your location?"}
     sent = await ctx.reply(*question.content, key=f"{PROMPT}{n}")
-    if (refused := refusal_of(sent)) is not None:
-        raise AskRefused(refused)
-    return {**opened, "messages": _ids(sent), "text": text_to_show(question.messages(numbered=False))}
+    return {**opened, "messages": ids_of(sent), "text": text_to_show(question.messages(numbered=False))}
 
 
 async def _begin_vote(wait: VoteWait, question: Question, n: int, ctx: Context) -> dict[str, Any]:
@@ -112,9 +110,7 @@ async def _begin_vote(wait: VoteWait, question: Question, n: int, ctx: Context) 
         active = (each for each in handles if not each.is_me and each.status in (None, "active"))
         members = tuple(each.handle.casefold() for each in active)
     texts, poll, options = await send_choices(question, n, ctx)
-    for sent in texts:
-        if (refused := refusal_of(sent)) is not None:
-            raise AskRefused(refused)
+    ids = tuple(message for sent in texts for message in ids_of(sent))
     ballot = Ballot(
         choices=question.choices,
         poll=poll,
@@ -122,7 +118,6 @@ async def _begin_vote(wait: VoteWait, question: Question, n: int, ctx: Context) 
         members=members,
         until=None if wait.until == "all" else wait.until,
     )
-    ids = tuple(message for sent in texts for message in _ids(sent))
     text = text_to_show(question.messages(numbered=True))
     cancel = cancel_words(question.cancel, question.choices if poll is None else ())
     return {"waits_for": "votes", "ballot": ballot, "messages": ids, "poll": poll, "text": text, "cancel": cancel}
@@ -152,10 +147,6 @@ def result_of(wait: Wait, outcome: QuestionEnd) -> Any:
 
 def _asked(root: Event) -> str:
     return (root.actor or "").casefold()
-
-
-def _ids(sent: Sent) -> tuple[str, ...]:
-    return tuple(message.id for message in sent.messages)
 
 
 _LONGEST_TITLE = 100
@@ -259,19 +250,19 @@ _LONGEST_LOOK_S: Final = 60.0
 async def request_location(root: Event, label: str, ctx: Context) -> bool:
     """Ask the person of a direct iMessage chat to share their location. Return True if they share it already.
 
-    Raises AskRefused if the chat has no location sharing, or the person has opted out.
+    Raises AskCancelled if the chat has no location sharing, or the person has opted out.
     """
     if root.is_group or root.service not in (None, "iMessage"):
-        raise AskRefused("unsupported")
+        raise cancelled_for("unsupported")
     try:
         await ctx.client.named(label).chats.location.request(ctx.chat_id)
     except LinqApiError as error:
         if error.code == OPTED_OUT:
-            raise AskRefused("opted_out") from None
+            raise cancelled_for("opted_out") from None
         if error.status != 409:
             raise
         if error.code in NO_LOCATION:
-            raise AskRefused("unsupported") from None
+            raise cancelled_for("unsupported") from None
         return True
     return False
 
