@@ -11,6 +11,7 @@ from one_handler import bot_of
 from structlog.testing import capture_logs
 
 from linqbot import Bot, BotError, Context, MessageReceived, ReactionAdded, Scheduled, parse, regex
+from linqbot.events import ReactionRemoved
 from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.testing.stage.record import HandlerFailed
 
@@ -53,6 +54,10 @@ def reminding(**changes: object) -> Bot:
     async def tapped(reaction: ReactionAdded, ctx: Context) -> None:
         await ctx.send(f"{reaction.reaction_type} for {reaction.answers.tag if reaction.answers else 'nothing'}")
 
+    @bot.on_reaction(removed=True)
+    async def untapped(reaction: ReactionRemoved, ctx: Context) -> None:
+        await ctx.send(f"no {reaction.reaction_type} for {reaction.answers.tag if reaction.answers else 'nothing'}")
+
     return bot
 
 
@@ -85,6 +90,8 @@ async def test_an_answer_names_the_reminder_that_it_is_about() -> None:
         assert answer == "about stretch"
         await phone.react(bubble, "like")
         assert await phone.next_reply() == "like for stretch"
+        await phone.react(bubble, "like", remove=True)
+        assert await phone.next_reply() == "no like for stretch"
         await phone.text("hm", reply_to=answer)
         assert await phone.next_reply() == "about nothing"
         await phone.text("hm")

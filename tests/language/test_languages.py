@@ -131,15 +131,6 @@ async def test_another_person_who_may_decide_says_yes_in_the_language_of_the_que
         assert "True" in [str(each) for each in await group.replies()]
 
 
-async def test_the_price_of_a_payment_is_written_in_the_language() -> None:
-    async def pay(message: MessageReceived, ctx: Context) -> None:
-        await ctx.pay(1250, "2 soupes")
-
-    async with talking(bot_of(pay, language="fr"), service="SMS") as phone:
-        await phone.text("soupe")
-        assert "2 soupes: 12,50" in (await phone.next_reply()).replace("\u00a0", " ")
-
-
 async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest.Subtests) -> None:
     rows: list[tuple[str, type, str, object]] = [
         ("ja", int, "２１", 21),

@@ -11,7 +11,6 @@ import pytest
 from one_handler import bot_of
 
 from linqbot import AskCancelled, AskTimeout, Bot, BotError, Context, MessageReceived, markdown, regex
-from linqbot.events import ReactionRemoved
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -231,26 +230,6 @@ async def test_a_reply_to_another_message_of_the_bot_is_no_answer() -> None:
             await (phone.text("Ada") if place is None else phone.reply(asked[place], "Ada"))
             answers += await phone.replies()
         assert answers == ["About stretch: done, thanks", "Booked, Ada."] * 3
-
-
-async def test_a_tapback_that_is_taken_away_says_which_scheduled_send_it_was_on() -> None:
-    bot = Bot()
-
-    @bot.on_message("remind")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Stretch!", after_s=60, tag="stretch")
-
-    @bot.on_reaction(removed=True)
-    async def undone(reaction: ReactionRemoved, ctx: Context) -> None:
-        await ctx.send(f"Not done: {reaction.answers.tag if reaction.answers else None}")
-
-    async with talking(bot) as phone:
-        await phone.text("remind")
-        await phone.advance(61)
-        reminder = await phone.next_reply()
-        await phone.react(reminder, "like")
-        await phone.react(reminder, "like", remove=True)
-        assert await phone.next_reply() == "Not done: stretch"
 
 
 async def test_a_handler_ends_the_open_questions_of_the_chat_without_a_word() -> None:

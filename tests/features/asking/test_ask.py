@@ -210,24 +210,6 @@ async def test_a_question_to_another_person_and_to_anyone(talk: Talk) -> None:
     assert talk.said == ["Boss?", "Anyone?", "yes me"]
 
 
-# Side questions
-
-
-async def test_a_question_need_not_be_repeated(talk: Talk) -> None:
-    bot = talk.deploy()
-
-    @bot.on_message("help", during_ask=True)
-    async def helping(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("This is help.")
-
-    @bot.on_message
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(await ctx.ask("Your name?", repeat=False))
-
-    await talk.say("hi", "help", "Ada")
-    assert talk.said == ["Your name?", "This is help.", "Ada"]
-
-
 # Effects
 
 

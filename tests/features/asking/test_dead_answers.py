@@ -52,25 +52,6 @@ async def retry(talk: Talk) -> None:
     await talk.run()
 
 
-async def test_a_retried_answer_counts_for_its_own_question_and_not_for_a_newer_one(talk: Talk) -> None:
-    shop = Shop(talk)
-    await talk.say("old", "Ada")
-    assert talk.open_questions() == ["failed"]
-    shop.is_broken = False
-    await talk.say("new")
-    assert talk.said == ["old: name?", "new: name?"]
-    assert sorted(talk.open_questions()) == ["failed", "waiting"]
-    await talk.restart()
-    await talk.say("Grace", "Paris")
-    assert talk.said[2:] == ["new: town?", "new: Grace of Paris."]
-    await retry(talk)
-    assert talk.said[4:] == ["old: town?"]
-    await talk.say("London")
-    assert talk.said[5:] == ["old: Ada of London."]
-    assert talk.open_questions() == []
-    assert await talk.storage.dead_letters() == []
-
-
 async def test_a_retry_waits_for_the_end_of_a_newer_question(talk: Talk) -> None:
     shop = Shop(talk)
     await talk.say("old", "Ada")

@@ -55,20 +55,6 @@ def asked(talk: Talk) -> int:
     return talk.linq.names().count("chats.location.request")
 
 
-async def test_a_shared_location_resumes_the_handler(talk: Talk) -> None:
-    talk.deploy(near)
-    await talk.say("near")
-    assert (talk.said, asked(talk)) == (["Where are you?"], 1)
-    await talk.restart()
-    await talk.say("what for?")
-    locates(talk, at(48.85, 2.35))
-    await share(talk)
-    assert talk.said == ["Where are you?", "Routed: what for?", "You are at 48.85 2.35."]
-    assert asked(talk) == 1
-    assert talk.open_questions() == []
-    assert await talk.storage.scheduled() == []
-
-
 async def test_a_phone_that_is_not_located_yet_is_looked_up_again(talk: Talk) -> None:
     talk.deploy(near)
     await talk.say("near")

@@ -158,15 +158,12 @@ async def test_a_result_that_a_changed_type_does_not_take_names_step_and_field_a
 
 
 async def test_a_name_is_used_once_and_a_plain_function_works(talk: Talk) -> None:
-    talk.attempts = 1
-
     async def order(message: MessageReceived, ctx: Context) -> None:
         await ctx.once("order", len)
         await ctx.once("order", len)
 
     talk.deploy(order)
-    await talk.say("hi")
-    assert "called twice" in (await talk.storage.dead_letters())[0].error
+    assert "called twice" in await talk.error_of("hi")
 
 
 async def test_a_step_that_is_made_again_repeats_none_of_its_calls(talk: Talk) -> None:

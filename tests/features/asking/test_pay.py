@@ -226,7 +226,10 @@ async def test_a_person_who_has_opted_out_is_not_asked_and_the_request_is_closed
     assert talk.open_questions() == []
 
 
-async def test_a_send_that_is_made_later_still_has_the_address(talk: Talk) -> None:
+@pytest.mark.parametrize(
+    "error", [RateLimited("too many", status=429, retry_after_s=60), LinqApiError("no", status=401, code=2004)]
+)
+async def test_a_send_that_is_made_later_is_a_card_still_and_has_the_address(talk: Talk, error: LinqApiError) -> None:
     async def tea(message: MessageReceived, ctx: Context) -> None:
         await ctx.pay(500, "Tea")
 
@@ -234,12 +237,14 @@ async def test_a_send_that_is_made_later_still_has_the_address(talk: Talk) -> No
     request = payment_request("pr_1", {})
     talk.linq.will_answer("payment_requests.create", ApiResponse(201, request))
     talk.linq.will_answer("payment_requests.retrieve", ApiResponse(200, request))
-    talk.linq.will_answer("chats.messages.send", RateLimited("too many", status=429, retry_after_s=60))
+    talk.linq.will_answer("chats.messages.send", error)
     await talk.say("tea")
     assert talk.open_questions() == []
     await talk.pass_time(61)
     assert talk.open_questions() == ["waiting"]
     assert "payment_requests.retrieve" in [call.name for call in talk.linq.calls]
+    sends = [call.body or {} for call in talk.linq.calls if call.name == "chats.messages.send"]
+    assert ["experience" in body["message"] for body in sends] == [True, True]
     assert [card["params"]["checkout_url"] for card in cards(talk)][-1] == request["checkout_url"]
 
 
@@ -290,20 +295,3 @@ async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_los
 async def test_arguments_that_cannot_be_right_are_refused(amount: Any, description: str, problem: str) -> None:
     with pytest.raises(BotError, match=problem):
         PaymentWait(amount, description)
-
-
-async def test_the_request_is_a_card_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
-    async def tea(message: MessageReceived, ctx: Context) -> None:
-        await ctx.pay(500, "Tea")
-
-    talk.deploy(tea)
-    request = payment_request("pr_1", {})
-    talk.linq.will_answer("payment_requests.create", ApiResponse(201, request))
-    talk.linq.will_answer("payment_requests.retrieve", ApiResponse(200, request))
-    talk.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
-    await talk.say("tea")
-    assert talk.open_questions() == []
-    await talk.pass_time(60)
-    assert talk.open_questions() == ["waiting"]
-    sends = [call for call in talk.linq.calls if call.name == "chats.messages.send"]
-    assert ["experience" in (call.body or {})["message"] for call in sends] == [True, True]

@@ -53,25 +53,6 @@ async def test_a_handler_that_takes_a_way_without_the_question_says_what_is_on_i
     assert talk.said[3:] == ["Welcome!", "We are sold out."]
 
 
-async def ask_two(message: MessageReceived, ctx: Context) -> None:
-    name = await ctx.ask("Your name?")
-    town = await ctx.ask("Your town?")
-    await ctx.reply(f"{name} from {town}")
-
-
-async def test_a_question_that_new_code_does_not_ask_leaves_what_follows_the_answers(talk: Talk) -> None:
-    async def ask_one(message: MessageReceived, ctx: Context) -> None:
-        name = await ctx.ask("Your name?")
-        await ctx.reply(f"Only {name}")
-
-    ask_one.__qualname__ = ask_two.__qualname__
-    talk.deploy(ask_two)
-    await talk.say("hi", "Ada")
-    talk.deploy(ask_one)
-    await talk.say("Paris")
-    assert talk.said == ["Your name?", "Your town?", "Only Ada"]
-
-
 @pytest.mark.parametrize("survives", [0, 1])
 async def test_a_crash_on_another_way_sends_nothing_twice(talk: Talk, survives: int) -> None:
     shop = Shop()
