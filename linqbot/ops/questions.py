@@ -6,17 +6,13 @@ Both wait in the lane of the chat like a message, so they never run at the same 
 from __future__ import annotations
 
 import time
-from typing import Final
 
 from linqbot.errors import StorageError
 from linqbot.features.asking.question import OpenQuestion
-from linqbot.features.asking.records import QuestionEnd, order
+from linqbot.features.asking.records import BY_ORDER, QuestionEnd, open_questions, order
 from linqbot.storage.acts import By, What
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
-
-_CANCELLED: Final[QuestionEnd] = {"outcome": "cancelled", "reason": "operator"}
-_MOST: Final = 10_000
 
 
 async def answer(storage: Storage, conversation_id: str, text: str, by: By) -> None:
@@ -41,16 +37,15 @@ async def cancel(storage: Storage, conversation_id: str, by: By) -> None:
         StorageError: no question of this id is open.
     """
     conversation, question = await _open(storage, conversation_id, "open question, scheduled send or broadcast has")
-    await _order(storage, conversation, question, _CANCELLED, by)
+    await _order(storage, conversation, question, BY_ORDER, by)
 
 
 async def cancel_in(storage: Storage, chat: str, by: By) -> list[str]:
     """End the questions of a chat that a text would answer, and return the ids of their conversations."""
     ended = []
-    for each in await storage.conversations(chat_id=chat, limit=_MOST):
-        question = OpenQuestion.read(each.question)
-        if each.status == "waiting" and question is not None and question.takes_words:
-            await _order(storage, each, question, _CANCELLED, by)
+    for each, question in await open_questions(chat, storage):
+        if question.takes_words:
+            await _order(storage, each, question, BY_ORDER, by)
             ended.append(each.id)
     return ended
 

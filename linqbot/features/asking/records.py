@@ -46,6 +46,7 @@ from linqbot.linq.events.message import MessageReceived, ReactionEvent
 from linqbot.linq.events.parse import parse
 from linqbot.linq.types.message import TextPart
 from linqbot.options import DAY_S
+from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
@@ -255,6 +256,23 @@ def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
     return found
 
 
+BY_ORDER: Final[QuestionEnd] = {"outcome": "cancelled", "reason": "operator"}
+"""The end of a question that an operator, or a handler of another chat, has ordered."""
+
+_MOST_IN_CHAT: Final = 10_000
+"""Maximum number of conversations of one chat that are read at once: many more than a group has people."""
+
+
+async def open_questions(chat_id: str, storage: Storage) -> list[tuple[Conversation, OpenQuestion]]:
+    """Return the open questions of a chat, those of `ctx.pay` and the like included, with their conversations.
+
+    They are read from the storage: the summaries in memory may be old if several processes share it.
+    """
+    found = await storage.conversations(chat_id=chat_id, limit=_MOST_IN_CHAT)
+    read = [(each, OpenQuestion.read(each.question)) for each in found if each.status == "waiting"]
+    return [(each, question) for each, question in read if question is not None]
+
+
 _ANY_DELAY_S: Final = 10 * 365 * DAY_S
 
 
@@ -273,12 +291,7 @@ class Order:
 def order_of(delivery: Delivery) -> Order | None:
     """Return the order that a delivery of our own stands for; None if it cannot be read."""
     body = decode(delivery.body)
-    if not isinstance(body, dict):
-        return None
-    conversation, n, outcome = body.get("conversation"), body.get("n"), body.get("outcome")
-    if not (isinstance(conversation, str) and isinstance(n, int) and isinstance(outcome, dict)):
-        return None
-    return Order(conversation, n, outcome)  # type: ignore[arg-type]
+    return Order(body["conversation"], body["n"], body["outcome"]) if isinstance(body, dict) else None
 
 
 def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer:

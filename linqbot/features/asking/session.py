@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import structlog
 
@@ -21,6 +21,7 @@ from linqbot.features.asking.answers import Seen, value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, Wait, code_digest
 from linqbot.features.asking.records import (
+    BY_ORDER,
     AskRecord,
     Opened,
     Past,
@@ -32,6 +33,7 @@ from linqbot.features.asking.records import (
     is_wait,
     look,
     looked_up,
+    open_questions,
     order,
     part_name,
     refusal_label,
@@ -58,9 +60,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.worker")
 
 T = TypeVar("T")
-
-_MOST_IN_CHAT: Final = 10_000
-"""Maximum number of questions of one chat that are ended at once: many more than a group has people."""
 
 
 class AskSession:
@@ -121,10 +120,6 @@ class AskSession:
         """True while the handler runs through a part that an earlier run has ended."""
         return self._journal.is_past
 
-    @property
-    def is_suspended(self) -> bool:
-        return self._asked is not None
-
     async def begin(self, ctx: TurnContext) -> None:
         """Note that the handler runs. Without this the question stays open, whatever happens."""
         self._has_begun = True
@@ -177,13 +172,10 @@ class AskSession:
         self._journal.refuse_after_end("bot.end_questions")
         if self.is_past:
             return
-        # Read from the storage: the summaries of another chat may be old if several processes share it.
-        for each in await self._storage.conversations(chat_id=chat_id, limit=_MOST_IN_CHAT):
-            question = OpenQuestion.read(each.question)
-            if each.status == "waiting" and question is not None and question.takes_words:
-                outcome: QuestionEnd = {"outcome": "cancelled", "reason": "operator"}
+        for each, question in await open_questions(chat_id, self._storage):
+            if question.takes_words:
                 # The same name in every run of the turn, so that it is one order.
-                ended = order(each, question.n, outcome, name=f"ended.{self._journal.turn}", now=self._clock.now())
+                ended = order(each, question.n, BY_ORDER, name=f"ended.{self._journal.turn}", now=self._clock.now())
                 await self._storage.put(ended)
 
     @property

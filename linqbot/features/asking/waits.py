@@ -206,15 +206,10 @@ async def end_of_payment(
     return {**outcome, "outcome": "answered", "result": {"status": status, "request_id": payment}}
 
 
-def closing_label(label: str) -> str:
-    """Return the name, in the journal, of the call that cancels a payment request."""
-    return f"{label}x"
-
-
 async def close_request(payment: str, label: str, client: Client) -> PaymentRequest | None:
     """Cancel a payment request at Linq. Return it if it was paid before that."""
     try:
-        await client.named(closing_label(label)).payment_requests.cancel(payment)
+        await client.named(f"{label}x").payment_requests.cancel(payment)
     except LinqApiError as error:
         if not _is_refusal(error):
             raise

@@ -15,6 +15,7 @@ from typing import Final
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
 from linqbot.features.asking.question import OpenQuestion
+from linqbot.features.asking.records import open_questions
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EventNotUnderstood, parse
@@ -22,6 +23,7 @@ from linqbot.linq.types.line import PhoneNumber
 from linqbot.ops import why
 from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.outcomes import OutcomeRow
@@ -143,21 +145,12 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedQuestion:
-    id: str
-    text: str
-    handler: str
-    asked_at: float
-    takes_words: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ChatFacts:
     id: str
     name: str
     mute: Mute | None
     muted_everywhere: Mute | None
-    questions: Sequence[AskedQuestion]
+    questions: Sequence[tuple[Conversation, OpenQuestion]]
     waiting: Sequence[Waiting]
     dead: Sequence[DeadDelivery]
     ended: Sequence[Ended]  # the newest first
@@ -170,11 +163,6 @@ class ChatFacts:
 async def chat(storage: Storage, names: Names, chat_id: str, *, now: float) -> ChatFacts:
     lane = lane_of_chat(chat_id)
     mutes = {each.chat_id: each for each in await storage.stored_mutes() if each.until > now}
-    asked = []
-    for each in await storage.conversations(chat_id=chat_id):
-        question = OpenQuestion.read(each.question)
-        if each.status == "waiting" and question is not None:
-            asked.append(AskedQuestion(each.id, question.text or "", each.handler, each.asked_at, question.takes_words))
     dead = await storage.dead_letters(lane=lane)
     cases = why.cases_of(await storage.outcomes([chat_id], limit=SHOWN))
     texts = await _texts(storage, [case.ids[-1] for case in cases])
@@ -191,7 +179,7 @@ async def chat(storage: Storage, names: Names, chat_id: str, *, now: float) -> C
         (await names.of([chat_id], now))[chat_id],
         mutes.get(chat_id),
         mutes.get(EVERY_CHAT),
-        asked,
+        await open_questions(chat_id, storage),
         await storage.waiting(lane=lane),
         dead,
         sorted(ended, key=lambda each: -each.row.ended_at),
