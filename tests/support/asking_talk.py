@@ -12,10 +12,21 @@ from fakes import CHAT, delivery, text_body
 from simulated_crash import Life
 
 from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.turn import Turns
 from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.loading import load
+
+
+def asking(*question: Any, **options: Any) -> Any:
+    """Return a handler of messages that asks a question, and replies with the answer."""
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(str(await ctx.ask(*question, **options)))
+
+    return ask
 
 
 class Talk(Life):

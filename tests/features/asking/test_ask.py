@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
-from asking_talk import Talk
+from asking_talk import Talk, asking
 from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_vote, tapback, text_body
 from pydantic import BaseModel
 from simulated_crash import crash
@@ -102,12 +102,9 @@ async def test_after_the_last_try_the_question_is_cancelled(talk: Talk) -> None:
 
 
 async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"{await ctx.ask('Which day?', choices=['Friday', 'Saturday'])} it is.")
-
     poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
     for answer in ("saturday", "2", "vote"):
-        talk.deploy(book)
+        talk.deploy(asking("Which day?", choices=["Friday", "Saturday"]))
         talk.linq.will_answer("chats.polls.create", ApiResponse(201, poll))
         await talk.say("hi")
         assert talk.said[-1] == "Which day?"
@@ -119,16 +116,13 @@ async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:
             await talk.receive(poll_vote("s"))
         else:
             await talk.say(answer)
-        assert talk.said[-1] == "Saturday it is."
+        assert talk.said[-1] == "Saturday"
     created = [call.body for call in talk.linq.calls if call.name == "chats.polls.create"]
     assert [option["text"] for option in (created[0] or {})["poll"]["options"]] == ["Friday", "Saturday"]
 
 
 async def test_choices_are_a_numbered_list_elsewhere_and_where_linq_refuses_a_poll(talk: Talk) -> None:
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(await ctx.ask("How many?", choices=["4", "2", "many"], tries=9))
-
-    talk.deploy(book)
+    talk.deploy(asking("How many?", choices=["4", "2", "many"], tries=9))
     await talk.say("hi", service="SMS")
     assert talk.said == ["How many?\n1. 4\n2. 2\n3. many"]
     await talk.say("2", service="SMS")
@@ -147,10 +141,7 @@ async def test_choices_are_a_numbered_list_elsewhere_and_where_linq_refuses_a_po
 
 
 async def test_yes_or_no_by_words_by_tapback_or_by_an_emoji_that_looks_like_one(talk: Talk) -> None:
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(str(await ctx.ask("Book it?", yes="like")))
-
-    talk.deploy(book, loop_breaker=False)
+    talk.deploy(asking("Book it?", yes="like"), loop_breaker=False)
     for answer in ("yes", "Nope!", "👍"):
         await talk.say("hi", answer)
     assert talk.said[1::2] == ["True", "False", "True"]
@@ -181,18 +172,14 @@ async def test_a_photo_answers_a_question_for_a_file(talk: Talk) -> None:
 
 
 async def test_others_in_a_group_go_to_the_router_and_the_asked_person_needs_no_mention(talk: Talk) -> None:
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        name = await ctx.ask("Your name?")
-        await ctx.reply(f"Hello {name}")
-
-    talk.deploy(book, groups="addressed")
+    talk.deploy(asking("Your name?"), groups="addressed")
     mention = {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 4]}]}
     await talk.say("@bot hi", is_group=True, part=mention)
     assert talk.said == ["Your name?"]
     await talk.say("unasked", is_group=True, sender="+15550001111")
     assert talk.said == ["Your name?"]
     await talk.say("Ada", is_group=True)
-    assert talk.said == ["Your name?", "Hello Ada"]
+    assert talk.said == ["Your name?", "Ada"]
 
 
 async def test_a_question_to_another_person_and_to_anyone(talk: Talk) -> None:
@@ -543,13 +530,10 @@ async def test_a_list_that_is_taken_before_a_question_gets_the_answer(talk: Talk
 
 
 async def test_with_zero_retention_an_answer_is_handled_and_no_text_is_left(talk: Talk) -> None:
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"You get the {await ctx.ask('Which marker?')}.")
-
-    talk.deploy(order)
+    talk.deploy(asking("Which marker?"))
     for text in ("hi, marker", "marker soup"):
         await talk.say(text, zero_retention=True)
-    assert talk.said == ["Which marker?", "You get the marker soup."]
+    assert talk.said == ["Which marker?", "marker soup"]
     with sqlite3.connect(talk.path) as db:
         kept = [value for row in db.execute("SELECT call, answer FROM journal") for value in row if value is not None]
     db.close()
@@ -558,10 +542,7 @@ async def test_with_zero_retention_an_answer_is_handled_and_no_text_is_left(talk
 
 
 async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(talk: Talk) -> None:
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"Booked: {await ctx.ask('When?')}")
-
-    talk.deploy(book)
+    talk.deploy(asking("When?"))
     await talk.say("book")
     await talk.storage.mute(Mute(CHAT, FOREVER))
     await talk.storage.put(replace(delivery(text_body("Friday")), id="i.reconciled.1"))
@@ -570,10 +551,7 @@ async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(tal
 
 
 async def test_choices_are_a_poll_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(await ctx.ask("Which day?", choices=["Friday", "Saturday"]))
-
-    talk.deploy(book)
+    talk.deploy(asking("Which day?", choices=["Friday", "Saturday"]))
     poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
     wrong_key = LinqApiError("no", status=401, code=2004)
     talk.linq.will_answer("chats.polls.create", wrong_key, ApiResponse(201, poll))
