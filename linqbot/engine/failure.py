@@ -335,6 +335,11 @@ def readable(text: str) -> str:
     return _NO_TEXT.sub("\ufffd", text)
 
 
+def is_refused(error: LinqApiError) -> bool:
+    """Return True if Linq has refused a call; False if a deferred turn may make it, as after an outage or with another API key."""
+    return 400 <= (error.status or 0) < 500 and _wait_for(error) is None
+
+
 def _wait_for(cause: BaseException) -> tuple[str, float | None] | None:
     """Return the reason and the seconds (None if unknown) for which to defer a turn; None if its own code failed."""
     match cause:

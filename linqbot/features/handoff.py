@@ -29,8 +29,9 @@ from linqbot.content.message_split import Content, bubbles
 from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
+from linqbot.engine.failure import is_refused
 from linqbot.engine.parts import MUTED, RAN, Kind, Part, Turn, opts_out
-from linqbot.errors import BotError, LinqApiError, LinqUnavailable, MessageGone, Muted, RateLimited, Refused, RuleBroken
+from linqbot.errors import BotError, LinqApiError, MessageGone, Muted, Refused, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.mute import waits
 from linqbot.language.spoken import sentences, speaking, spoken
@@ -428,7 +429,7 @@ async def _status(sending: Awaitable[Sent]) -> str:
     try:
         return (await sending).status
     except LinqApiError as error:
-        if isinstance(error, LinqUnavailable | RateLimited) or error.status in (None, 401):
+        if not is_refused(error):
             raise
         log.warning("handoff.not_sent", status=error.status, code=error.code)
         return "refused"
@@ -482,7 +483,7 @@ async def _say(client: Client, chat_id: str, text: str, to_owner: ChatHandoff | 
     except Refused as error:
         log.info("handoff.not_said", plugin=error.plugin, reason=str(error))
     except LinqApiError as error:
-        if isinstance(error, LinqUnavailable | RateLimited) or error.status in (None, 401):
+        if not is_refused(error):
             raise
         log.warning("handoff.not_said", status=error.status, code=error.code)
 

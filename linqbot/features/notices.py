@@ -18,9 +18,9 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.content.message_split import bubbles
-from linqbot.engine.failure import Failure
+from linqbot.engine.failure import Failure, is_refused
 from linqbot.engine.parts import Part, Turn, origin_of
-from linqbot.errors import LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused
+from linqbot.errors import LinqApiError, MessageGone, Refused
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import EventNotUnderstood, parse
@@ -108,7 +108,7 @@ async def say_outage(turns: Turns, turn: Turn) -> None:
     except Refused as error:
         log.info("trouble.not_said", delivery=notice.id, plugin=error.plugin, reason=str(error))
     except LinqApiError as error:
-        if isinstance(error, LinqUnavailable | RateLimited) or error.status in (None, 401):
+        if not is_refused(error):
             raise
         log.warning("trouble.not_said", delivery=notice.id, status=error.status, code=error.code)
 

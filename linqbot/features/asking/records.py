@@ -23,6 +23,7 @@ from pydantic_core import from_json, to_json
 from linqbot.content.drafts import numbered_list
 from linqbot.content.sending import with_standing_refusal
 from linqbot.content.sent import Sent
+from linqbot.engine.failure import is_refused
 from linqbot.engine.parts import Opening
 from linqbot.engine.slots import OUTSIDE
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
@@ -417,8 +418,8 @@ async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict
     try:
         made = await client.chats.polls.create(ctx.chat_id, poll={"options": options})
     except LinqApiError as error:
-        if error.status is None or error.status == 401 or not 400 <= error.status < 500:
-            raise  # a wrong API key refuses no poll: the turn waits for the operator, and then sends it
+        if not is_refused(error):
+            raise
         log.info("ask.no_poll", status=error.status, code=error.code, chat_id=ctx.chat_id)
         return None
     ids = (option.option_id for option in made.poll.options)

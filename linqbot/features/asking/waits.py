@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from linqbot.client.client import Client
 from linqbot.content.sending import NO_LOCATION, stopped_by
 from linqbot.content.sent import OPTED_OUT, Sent
-from linqbot.errors import AskTimeout, LinqApiError, LinqUnavailable, RateLimited, Refused
+from linqbot.engine.failure import is_refused
+from linqbot.errors import AskTimeout, LinqApiError, Refused
 from linqbot.features.asking.question import (
     CURRENCY,
     Ballot,
@@ -177,7 +178,7 @@ async def request_payment(wait: PaymentWait, root: Event, label: str, ctx: TurnC
     try:
         return made, await ctx.reply_or_else(card, key=label)
     except LinqApiError as error:
-        if not _is_refusal(error):
+        if not is_refused(error):
             raise
         ctx.log.info("pay.no_card", status=error.status, code=error.code)
     return made, await ctx.reply(link, key=f"{label}l")
@@ -211,7 +212,7 @@ async def close_request(payment: str, label: str, client: Client) -> PaymentRequ
     try:
         await client.named(f"{label}x").payment_requests.cancel(payment)
     except LinqApiError as error:
-        if not _is_refusal(error):
+        if not is_refused(error):
             raise
         if error.status == 404:
             return None
@@ -229,13 +230,6 @@ def payment_result(result: Any) -> PaymentResult:
 def _paid(outcome: QuestionEnd, payment: str, amount: int, currency: str) -> QuestionEnd:
     paid = {"status": "paid", "request_id": payment, "amount": amount, "currency": currency}
     return {**outcome, "result": paid}
-
-
-def _is_refusal(error: LinqApiError) -> bool:
-    # A 401 is about the API key: the turn waits for the operator.
-    if isinstance(error, RateLimited | LinqUnavailable) or error.status in (None, 401):
-        return False
-    return 400 <= error.status < 500
 
 
 _FIRST_LOOK_S: Final = 5.0
