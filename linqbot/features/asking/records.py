@@ -300,25 +300,19 @@ def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer
 
     With `again` the question is open again. The timer that it had may have fired, so it gets another one.
     """
-    timer_id = f"{conversation.id}.{conversation.replay}.{n}"
-    if again:
-        timer_id = f"{timer_id}.{conversation.until:.0f}"
-    body = _body(conversation, n, {"outcome": "timed_out"}, conversation.until)
-    return Timer(timer_id, conversation.until, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
+    name = f".{conversation.until:.0f}" if again else ""
+    return _timer(conversation, n, name, {"outcome": "timed_out"}, conversation.until)
 
 
 def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEnd, due: float) -> Timer:
     """Return the timer that checks whether the result of a wait is known."""
-    timer_id = f"{conversation.id}.{conversation.replay}.{question.n}.look{question.looks}"
-    body = _body(conversation, question.n, outcome, due)
+    return _timer(conversation, question.n, f".look{question.looks}", outcome, due)
+
+
+def _timer(conversation: Conversation, n: int, name: str, outcome: QuestionEnd, due: float) -> Timer:
+    timer_id = f"{conversation.id}.{conversation.replay}.{n}{name}"
+    body = _body(conversation, n, outcome, due)
     return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
-
-
-def cancellation(conversation: Conversation, n: int, reason: AskCancellation, now: float) -> Timer:
-    """Return the timer, due at once, that ends a question without an answer."""
-    timer_id = f"{conversation.id}.{conversation.replay}.{n}.{reason}"
-    body = _body(conversation, n, {"outcome": "cancelled", "reason": reason}, now)
-    return Timer(timer_id, now, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
 
 
 def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Conversation:
@@ -334,7 +328,7 @@ def cancelled(
 
     Until then the conversation counts as failed by that delivery, so that no message in between is an answer.
     """
-    timer = cancellation(conversation, question.n, reason, now)
+    timer = _timer(conversation, question.n, f".{reason}", {"outcome": "cancelled", "reason": reason}, now)
     return failed(conversation, question, by=timer.fired(now).id), timer
 
 
