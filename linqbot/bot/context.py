@@ -155,7 +155,6 @@ class Context:
         self._state_store = state_store
         self.resumption = session if turn.opening.conversation is not None else None
         self.side = session if arrived is not None and arrived.is_side else None
-        self.has_ended_questions = False
         self.after_ask = None if arrived is None else arrived.after_ask
         self.overlap = turn.overlap
         self.is_handling = False
@@ -962,7 +961,6 @@ class Context:
             BotError: the event belongs to no chat.
         """
         self._asking().end_questions(self.chat_id)
-        self.has_ended_questions = True
 
     @overload
     async def once(

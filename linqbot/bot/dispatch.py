@@ -408,7 +408,7 @@ class Dispatcher:
             route, handle, fit = chosen
             self._report(event, ctx, chosen=route, is_late=is_late)
             await self._handle(event, ctx, route, handle, fit)
-            if ctx.side is not None and not ctx.has_ended_questions:
+            if ctx.side is not None:
                 await ctx.side.ask_again(ctx)
             return
         if event.muted:

@@ -184,7 +184,9 @@ class AskSession:
         return self._arrival.question is not None and self._arrival.question.side_questions
 
     async def ask_again(self, ctx: Context) -> None:
-        """Send the open question again, after another handler has answered, if it has `repeat=True`."""
+        """Send the open question again, after another handler has answered, if it has `repeat=True` and the handler has not ended it."""
+        if self._ended:
+            return
         question = self._arrival.question
         self._note("kept_open")
         if question is None or not question.repeat:
