@@ -10,7 +10,7 @@ from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote
 
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
-from linqbot.errors import AskCancelled, BotError, LinqApiError
+from linqbot.errors import AskCancelled, BotError
 from linqbot.features.asking.question import VoteResult
 from linqbot.linq.events.chat import ParticipantRemoved
 from linqbot.linq.events.message import MessageReceived
@@ -127,14 +127,6 @@ async def test_without_polls_people_vote_by_text(talk: Talk) -> None:
     await talk.say("2.", **sms)
     await talk.say("Thai", sender=EVE, **sms)
     assert talk.said[1:] == ["Routed: what about sushi?", "all voted: Pizza {'Thai': 1, 'Pizza': 2}"]
-
-
-async def test_a_poll_that_linq_refuses_is_a_list(talk: Talk) -> None:
-    talk.linq.will_answer("chats.polls.create", LinqApiError("no poll", status=400, code=1005))
-    await begin(talk, PERSON)
-    assert talk.said == ["Lunch?", "1. Thai\n2. Pizza"]
-    await talk.say("2", is_group=True)
-    assert talk.said[2:] == ["all voted: Pizza {'Thai': 0, 'Pizza': 1}"]
 
 
 async def test_next_to_a_poll_texts_are_no_votes(talk: Talk) -> None:
