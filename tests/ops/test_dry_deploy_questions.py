@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dry_deploys import Day, texts, the_group
-from fakes import CHAT, LINE, PERSON, envelope, handle, payment_request, poll_vote, tapback, text_body
+from fakes import CHAT, LINE, PERSON, envelope, handle, payment_request, poll_made, poll_vote, tapback, text_body
 from pydantic import BaseModel
 from simulated_crash import begun
 
@@ -228,8 +228,7 @@ async def test_a_vote_for_a_choice_is_an_answer_or_goes_to_its_handler(day: Day)
 
         return made
 
-    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
-    day.linq.will_answer("chats.polls.create", ApiResponse(201, poll), ApiResponse(201, poll))
+    day.linq.will_answer("chats.polls.create", *[poll_made("f", "s")] * 2)
     day.bot = bot("Thanks for")
     await day.say("book")
     await day.receive(poll_vote("f", poll="another"), poll_vote("s"))
@@ -350,8 +349,7 @@ async def test_votes_of_a_group_belong_to_the_handler_that_waits_for_them(day: D
 
     handles = [handle(LINE, is_me=True), handle(PERSON), handle(BOB)]
     day.linq.will_answer("chats.retrieve", ApiResponse(200, {"id": CHAT, "handles": handles}))
-    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "t"}, {"option_id": "p"}]}}
-    day.linq.will_answer("chats.polls.create", ApiResponse(201, poll))
+    day.linq.will_answer("chats.polls.create", poll_made("t", "p"))
     await day.say("lunch", is_group=True)
     await day.receive(poll_vote("t", BOB), poll_vote("t", PERSON))
     assert day.said == ["Lunch?", "Winner: Thai"]

@@ -91,6 +91,11 @@ def poll_vote(option: str, person: str = PERSON, *, poll: str = "poll", kind: st
     return envelope(f"poll.vote.{kind}", data)
 
 
+def poll_made(*options: str) -> ApiResponse:
+    """Return Linq's answer to a poll, with the ids of its options. Its message is called `poll`."""
+    return ApiResponse(201, {"message_id": "poll", "poll": {"options": [{"option_id": each} for each in options]}})
+
+
 def delivery(body: bytes) -> Delivery:
     return Delivery.from_webhook(body, webhook_id="header-id", received_at=NOW)
 

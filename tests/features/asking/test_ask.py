@@ -11,13 +11,12 @@ from typing import Any, TypeAlias
 
 import pytest
 from asking_talk import Talk, asking
-from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_vote, tapback, text_body
+from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_made, poll_vote, tapback, text_body
 from pydantic import BaseModel
 from simulated_crash import crash
 
 from linqbot.bot.context import Context
 from linqbot.bot.filters import regex
-from linqbot.client.call import ApiResponse
 from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import AskCancelled, BotError, LinqApiError, StorageUnavailable
 from linqbot.linq.events.account import ContactCardReceived
@@ -102,10 +101,9 @@ async def test_after_the_last_try_the_question_is_cancelled(talk: Talk) -> None:
 
 
 async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:
-    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
     for answer in ("saturday", "2", "vote"):
         talk.deploy(asking("Which day?", choices=["Friday", "Saturday"]))
-        talk.linq.will_answer("chats.polls.create", ApiResponse(201, poll))
+        talk.linq.will_answer("chats.polls.create", poll_made("f", "s"))
         await talk.say("hi")
         assert talk.said[-1] == "Which day?"
         if answer == "vote":
@@ -552,9 +550,8 @@ async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(tal
 
 async def test_choices_are_a_poll_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
     talk.deploy(asking("Which day?", choices=["Friday", "Saturday"]))
-    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
     wrong_key = LinqApiError("no", status=401, code=2004)
-    talk.linq.will_answer("chats.polls.create", wrong_key, ApiResponse(201, poll))
+    talk.linq.will_answer("chats.polls.create", wrong_key, poll_made("f", "s"))
     await talk.say("hi")
     await talk.pass_time(60)
     assert talk.said == ["Which day?"]

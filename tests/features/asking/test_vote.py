@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote
+from fakes import CHAT, LINE, PERSON, envelope, handle, poll_made, poll_vote
 
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
@@ -38,8 +38,7 @@ def prepare(talk: Talk, *people: str, times: int = 1) -> None:
     left = handle("+15559999999") | {"status": "left"}
     handles = [handle(LINE, is_me=True), *(handle(person) for person in people), left]
     talk.linq.will_answer("chats.retrieve", *[ApiResponse(200, {"id": CHAT, "handles": handles})] * times)
-    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "t"}, {"option_id": "p"}]}}
-    talk.linq.will_answer("chats.polls.create", *[ApiResponse(201, poll)] * times)
+    talk.linq.will_answer("chats.polls.create", *[poll_made("t", "p")] * times)
 
 
 async def votes(talk: Talk, *changes: bytes) -> None:
