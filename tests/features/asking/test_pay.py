@@ -63,8 +63,8 @@ def requests(talk: Talk) -> list[str]:
     return list(dict.fromkeys(f"pr_{call.key}" for call in made))
 
 
-def payment(kind: str, request_id: str, *, chat: str = CHAT, **changes: Any) -> bytes:
-    data = payment_request(request_id, {"metadata": {"linqbot_chat": chat}} | changes, status=kind)
+def payment(kind: str, request_id: str) -> bytes:
+    data = payment_request(request_id, {"metadata": {"linqbot_chat": CHAT}}, status=kind)
     return envelope(f"payment.{kind}", data)
 
 

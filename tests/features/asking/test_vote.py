@@ -33,12 +33,12 @@ async def lunch(message: MessageReceived, ctx: Context) -> None:
     await ctx.send(f"{how}: {', '.join(result.winners) or 'nothing'} {dict(result.counts)}")
 
 
-def prepare(talk: Talk, *people: str, times: int = 1) -> None:
+def prepare(talk: Talk, *people: str) -> None:
     """Let Linq say who is in the chat, and answer a poll."""
     left = handle("+15559999999") | {"status": "left"}
     handles = [handle(LINE, is_me=True), *(handle(person) for person in people), left]
-    talk.linq.will_answer("chats.retrieve", *[ApiResponse(200, {"id": CHAT, "handles": handles})] * times)
-    talk.linq.will_answer("chats.polls.create", *[poll_made("t", "p")] * times)
+    talk.linq.will_answer("chats.retrieve", ApiResponse(200, {"id": CHAT, "handles": handles}))
+    talk.linq.will_answer("chats.polls.create", poll_made("t", "p"))
 
 
 async def votes(talk: Talk, *changes: bytes) -> None:

@@ -80,8 +80,8 @@ class Visits(BaseModel):
 class Counted:
     """A handler that counts before each question, and asks only while `asks` lasts."""
 
-    def __init__(self, first: str = "Your name?") -> None:
-        self.questions = [first, "Your town?"]
+    def __init__(self) -> None:
+        self.questions = ["Your name?", "Your town?"]
         self.shown: list[int] = []
 
     async def handle(self, message: MessageReceived, ctx: Context) -> None:
