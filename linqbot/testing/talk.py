@@ -156,7 +156,8 @@ async def killed_between_calls(
     """Run a scenario without a crash, and then once for each point at which the bot can be killed.
 
     In each run the bot is killed at one point and started again on the same storage. When the scenario has ended and
-    all its work is done, the phone is yielded: check what the bot must have done, whenever it was killed.
+    all its work is done, the phone is yielded: check what the bot must have done, whenever it was killed. What the phone
+    does from then on has no points.
 
     Args:
         bot: The bot. All runs use the same object.
@@ -184,6 +185,6 @@ async def killed_between_calls(
                 raise
             # pytest shows logs of failed tests only.
             log.info("testing.killed", run=run, at=crash.killed)
+            if at is None:
+                kills += crash.numbers()
             yield phone
-        if at is None:
-            kills += crash.numbers()

@@ -121,11 +121,10 @@ async def test_a_refused_request_is_not_made_again_after_a_crash(framework: Answ
         # Twice only if the bot was killed before the refusal was on record.
         assert (refused := outside.refused) <= 2, phone.killed
         assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS[:1], phone.killed
-        if phone.killed is not None:  # not in the first run, which finds the points of kills
-            await phone.text("And now?")
-            assert [without_number(each) for each in await phone.replies()][-1:] == PARAGRAPHS[:1], phone.killed
-            assert outside.refused == refused, phone.killed
-            assert TEXT in str(outside.requests[-1]), phone.killed
+        await phone.text("And now?")
+        assert [without_number(each) for each in await phone.replies()][-1:] == PARAGRAPHS[:1], phone.killed
+        assert outside.refused == refused, phone.killed
+        assert TEXT in str(outside.requests[-1]), phone.killed
 
 
 @pytest.mark.slow
@@ -149,12 +148,11 @@ async def test_a_voice_memo_is_transcribed_once_wherever_the_bot_is_killed(frame
         # Twice only if the bot was killed before the transcript was on record.
         assert heard in (["audio/x-caf"], ["audio/x-caf"] * 2), phone.killed
         transcripts = len(heard)
-        if phone.killed is not None:  # not in the first run, which finds the points of kills
-            await phone.text("Thanks")
-            assert [without_number(each) for each in await phone.replies()][-1:] == PARAGRAPHS[:1], phone.killed
-            words = f"[The voice memo says: A table for (two) please, {transcripts}]"
-            assert outside.requests[-1][0] == ("user", f"[Audio Message.caf] {words}"), phone.killed
-            assert len(heard) == transcripts, phone.killed
+        await phone.text("Thanks")
+        assert [without_number(each) for each in await phone.replies()][-1:] == PARAGRAPHS[:1], phone.killed
+        words = f"[The voice memo says: A table for (two) please, {transcripts}]"
+        assert outside.requests[-1][0] == ("user", f"[Audio Message.caf] {words}"), phone.killed
+        assert len(heard) == transcripts, phone.killed
 
 
 @ONE_FRAMEWORK
