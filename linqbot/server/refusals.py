@@ -16,15 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import structlog
+from pydantic import TypeAdapter
+from pydantic_core import to_json
 from structlog.typing import FilteringBoundLogger
 
 from linqbot.clock import Clock
@@ -109,53 +110,38 @@ class RefusalRecord:
         if self._writing is not None:
             await self._writing
         if self._is_open and self._has_news:
-            await asyncio.to_thread(_write, self._path, self._text())
+            await asyncio.to_thread(_write, self._path, self._content())
         self._is_open = False
 
     def _write(self) -> None:
         self._has_news, self._pause = False, _later(WRITE_EVERY_S, self._end_pause)
         # In a thread: a disk that hangs must not block the event loop.
-        self._writing = asyncio.get_running_loop().run_in_executor(None, _write, self._path, self._text())
+        self._writing = asyncio.get_running_loop().run_in_executor(None, _write, self._path, self._content())
 
     def _end_pause(self) -> None:
         self._pause = None
         if self._has_news:
             self._write()
 
-    def _text(self) -> str:
-        content = {"started_at": self._started_at, "refused": [asdict(each) for each in self._refused.values()]}
-        return json.dumps(content, indent=1) + "\n"
+    def _content(self) -> bytes:
+        return to_json(Refusals(self._started_at, tuple(self._refused.values())), indent=1)
 
 
 def read(path: Path) -> Refusals | None:
     """Return the content of a record; None if there is none, or none that this release can read."""
     try:
-        content = json.loads(path.read_bytes())
-        return Refusals(float(content["started_at"]), tuple(map(_refused, content["refused"])))
-    except (OSError, ValueError, TypeError, KeyError):
+        return TypeAdapter(Refusals).validate_json(path.read_bytes())
+    except (OSError, ValueError):
         return None
 
 
-def _refused(row: Any) -> RefusalCount:
-    if row["reason"] not in get_args(Reason):
-        raise ValueError(row["reason"])
-    subscription_id = row["subscription_id"]
-    return RefusalCount(
-        row["reason"],
-        None if subscription_id is None else str(subscription_id),
-        int(row["count"]),
-        float(row["first_at"]),
-        float(row["last_at"]),
-    )
-
-
-def _write(path: Path | None, text: str) -> None:
+def _write(path: Path | None, content: bytes) -> None:
     assert path is not None
     new = path.with_name(path.name + ".new")
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
         new.replace(path)
     except OSError as error:
         # The full disk that prevents this write is logged by the storage too.
