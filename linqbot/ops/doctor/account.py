@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Final
 
-from linqbot.client.http.addresses import literal, target
+from linqbot.client.http.addresses import target
 from linqbot.errors import LinqApiError, LinqUnavailable
 from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
 from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, ok, warning
-from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_pending, version_of
+from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_loopback, is_pending, version_of
 from linqbot.server.telling import can_send
 from linqbot.settings import how_to_set_key
 
@@ -39,16 +38,9 @@ async def _accepted(context: DoctorContext) -> Finding:
 
 def _in_clear(context: DoctorContext) -> list[Finding]:
     origin = target(context.settings.base_url).origin
-    if origin.scheme == "https" or _is_this_machine(origin.host):
+    if origin.scheme == "https" or is_loopback(origin.host):
         return []
     return [warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call.")]
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    address = literal(host)
-    return address is not None and ip_address(address).is_loopback
 
 
 async def lines(context: DoctorContext) -> Sequence[Finding]:
