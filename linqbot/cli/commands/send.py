@@ -27,16 +27,11 @@ async def send(
     if not content:
         raise click.UsageError("The message has no text. Give --text, or pipe the text in.")
     message = MessageContent(parts=(TextPart(value=content),), effect=Effect.named(effect) if effect else None)
-    chat_id, message_id = await _send(api_key, settings.base_url, to, from_, message)
-    return Result({"chat_id": chat_id, "message_id": message_id}, f"Sent {message_id} in chat {chat_id}")
-
-
-async def _send(
-    api_key: str, base_url: str, to: tuple[str, ...], from_: str | None, message: MessageContent
-) -> tuple[str, str]:
-    async with Client(api_key, base_url=base_url) as client:
+    async with Client(api_key, base_url=settings.base_url) as client:
         if from_ is None:
             sent = await client.messages.create(to=to, message=message)
-            return sent.chat_id, sent.message.id
-        created = await client.chats.create(from_=from_, to=to, message=message)
-        return created.chat.id, created.chat.message.id
+            chat_id, message_id = sent.chat_id, sent.message.id
+        else:
+            created = await client.chats.create(from_=from_, to=to, message=message)
+            chat_id, message_id = created.chat.id, created.chat.message.id
+    return Result({"chat_id": chat_id, "message_id": message_id}, f"Sent {message_id} in chat {chat_id}")
