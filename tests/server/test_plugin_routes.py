@@ -106,11 +106,12 @@ async def test_what_cannot_be_stored_is_refused_after_it_was_received(error: Exc
     assert listener.calls == ["received", (reason, 503)]
 
 
-async def test_before_the_start_a_post_is_refused_as_closed() -> None:
+async def test_before_the_start_a_post_is_refused_as_closed_and_the_app_is_alive_and_not_ready() -> None:
     listener = Listener()
     app = create_app(Bot(plugins=[listener]), client=Linq().client, storage=MemoryStorage(), secrets=[SECRET])
     async with client_of(app) as client:
         assert await post(client, text_body()) == 503
+        assert [(await client.get(path)).status_code for path in ("/livez", "/readyz")] == [200, 503]
     assert listener.calls == [("closed", 503)]
 
 

@@ -17,7 +17,7 @@ import forgeries
 import httpx
 import pytest
 import structlog
-from asgi_client import PATH, SECRET, client_of, running_client, signed
+from asgi_client import PATH, SECRET, running_client, signed
 from fakes import Linq, text_body
 from patience import PATIENCE_S
 from starlette.applications import Starlette
@@ -137,18 +137,7 @@ async def test_a_forgery_is_answered_401_and_never_stored(house: House, how: str
     assert house.seen == []
 
 
-async def test_the_sender_of_a_refused_delivery_is_in_the_log(house: House) -> None:
-    async with house.open() as http:
-        with structlog.testing.capture_logs() as logs:
-            await http.post(PATH, content=b"forged")
-            await http.post(PATH, content=b"x" * ((1 << 20) + 1))
-    assert [(line["event"], line["client"]) for line in logs] == [
-        ("delivery.forged", "127.0.0.1"),
-        ("delivery.too_large", "127.0.0.1"),
-    ]
-
-
-async def test_a_flood_of_refused_deliveries_writes_a_few_lines_and_their_number(
+async def test_a_flood_of_refused_deliveries_writes_a_few_lines_with_the_sender_and_their_number(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = text_body()
@@ -168,6 +157,9 @@ async def test_a_flood_of_refused_deliveries_writes_a_few_lines_and_their_number
                 body = text_body(str(n))
                 await http.post(PATH, content=body, headers=signed(body))
             house.webhook.close()
+    assert {line["client"] for line in logs if line["event"] in ("delivery.forged", "delivery.too_large")} == {
+        "127.0.0.1"
+    }
     lines = Counter(line["event"] for line in logs)
     left_out = {
         (line["event"], line.get("reason", "")[:13]): line["suppressed"] for line in logs if "suppressed" in line
@@ -307,18 +299,6 @@ async def test_the_older_headers_count_only_if_they_are_allowed(allowed: bool, s
         assert len(await house.handled()) == (1 if allowed else 0)
 
 
-async def test_health_reports_if_the_app_is_running(house: House) -> None:
-    async with house.open() as http:
-        assert (await http.get("/livez")).status_code == 200
-        ready = await http.get("/readyz")
-        assert (ready.status_code, ready.json()["ready"]) == (200, True)
-    async with client_of(house.app) as http:
-        assert (await http.get("/livez")).status_code == 200
-        assert (await http.get("/readyz")).status_code == 503
-        body = text_body()
-        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 503
-
-
 async def test_middleware_put_around_the_app_sees_deliveries_too(house: House) -> None:
     paths: list[str] = []
 
@@ -381,24 +361,6 @@ async def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, be
         assert await called(house, begun_with(begun, never)) == [503]
 
 
-async def test_a_body_may_arrive_in_pieces_and_after_its_headers(house: House) -> None:
-    body = text_body()
-    pieces = [body[start : start + 50] for start in range(0, len(body), 50)]
-    asked = len(pieces)
-
-    async def receive() -> dict[str, Any]:
-        nonlocal asked
-        asked -= 1
-        for _ in range(2 + len(pieces) % 3):
-            await asyncio.sleep(0)
-        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
-
-    async with house.open():
-        assert await called(house, receive, signed(body)) == [200]
-        assert len(await house.handled()) == 1
-    assert asked == 0
-
-
 @pytest.mark.parametrize("begun", [b"{", b""], ids=["some of it", "none of it"])
 async def test_a_body_that_is_given_up_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     body = text_body()
@@ -448,18 +410,13 @@ async def test_bodies_that_trickle_in_cannot_fill_the_memory(monkeypatch: pytest
         assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
 
 
-async def test_while_secrets_are_rotated_no_delivery_is_refused() -> None:
-    old, new = SECRET, "whsec_" + "QUJD" * 10
-    house = House()
-    house.app = create_app(Bot(), client=house.linq.client, storage=house.storage, secrets=[new, old])
+async def test_while_secrets_are_rotated_each_of_them_is_accepted() -> None:
+    house, new = House(), "whsec_" + "QUJD" * 10
+    house.app = create_app(Bot(), client=house.linq.client, storage=house.storage, secrets=[new, SECRET])
     async with house.open() as http:
-
-        async def deliver(n: int) -> int:
-            body = text_body(str(n))
-            headers = signed(body, webhook_id=f"msg_{n}", secret=old if n % 2 else new)
-            return (await http.post(PATH, content=body, headers=headers)).status_code
-
-        assert set(await asyncio.gather(*(deliver(n) for n in range(200)))) == {200}
+        for secret in (new, SECRET):
+            body = text_body(secret)
+            assert (await http.post(PATH, content=body, headers=signed(body, secret=secret))).status_code == 200
 
 
 async def test_a_captured_delivery_is_run_once_however_often_it_is_replayed(
