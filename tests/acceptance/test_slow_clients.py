@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 import pytest
 from crash import Served
+from deploy.behind import BOT
 from patience import PATIENCE_S
 from served_bot import message, post, serving
 
@@ -32,19 +33,6 @@ pytestmark = [
 ]
 
 MIB = 1 << 20
-BOT = """
-from pathlib import Path
-
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot(read=False, typing=False, max_age_s=None)
-handled = Path("handled").open("a", buffering=1)
-
-
-@bot.on_message
-async def note(message: MessageReceived, ctx: Context) -> None:
-    handled.write(message.text + "\\n")
-"""
 
 
 class Door:

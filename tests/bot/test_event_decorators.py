@@ -12,7 +12,6 @@ from linqbot.bot.context import Context
 from linqbot.bot.filters import in_group
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageFailed
 from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import talking
@@ -128,15 +127,3 @@ def test_a_handler_subscribes_the_bot_to_exactly_the_events_that_it_takes() -> N
 def test_a_misspelt_name_is_refused_with_the_nearest_one(decorator: str, name: str, says: str) -> None:
     with pytest.raises(BotError, match=rf"@bot.{decorator}\('{name}'\).*{says}"):
         getattr(Bot(), decorator)(name)
-
-
-def test_a_handler_for_another_event_than_its_names_is_refused() -> None:
-    async def failed(failure: MessageFailed, ctx: Context) -> None: ...
-
-    with pytest.raises(BotError, match="written for MessageFailed but registered for MessageRead"):
-        Bot().on_delivery("read")(failed)  # type: ignore[arg-type]
-
-
-def test_a_misspelt_decorator_names_the_nearest_one() -> None:
-    with pytest.raises(AttributeError, match="Did you mean on_group_change"):
-        Bot().on_group_changed  # type: ignore[attr-defined] # noqa: B018

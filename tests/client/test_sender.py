@@ -102,12 +102,6 @@ async def test_without_repetitions_the_first_answer_counts() -> None:
     assert (len(script.requests), waits.waited) == (1, [])
 
 
-async def test_an_accepted_call_with_an_unreadable_body_is_accepted() -> None:
-    async with client_over(Script(httpx.Response(200, text="OK"))) as client:
-        await client.chats.typing.start(CHAT)
-        assert (await client.run(prepare("chats.typing.stop", path={"chat_id": CHAT}))).data is None
-
-
 async def test_half_an_emoji_in_an_answer_costs_one_character() -> None:
     halved = httpx.Response(202, content=b'{"chat_id": "c", "message": {"id": "m", "to": "\\ud83d"}}')
     async with client_over(Script(halved)) as client:

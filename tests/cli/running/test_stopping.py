@@ -123,20 +123,6 @@ def test_a_handler_that_does_not_end_in_time_is_deferred_and_runs_after_the_rest
 
 
 @pytest.mark.slow
-def test_a_second_signal_stops_the_bot_at_once(house: House) -> None:
-    bot = house.serve(LINQBOT_DRAIN_S="300")
-    house.text("a")
-    bot.until(lambda: house.has_begun("a"))
-    bot.process.send_signal(signal.SIGTERM)
-    bot.until(house.is_stopping)
-    bot.process.send_signal(signal.SIGTERM)
-    assert bot.end() == 128 + signal.SIGTERM
-    house.go("a")
-    again = house.serve()
-    again.until(lambda: house.replies() == ["begun a", "done a"])
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("texts", "options", "says"),
     [
