@@ -17,7 +17,6 @@ from linqbot.content.sent import Sent
 from linqbot.content.streaming import PaceName, Stream, StreamChat, StreamSource, pace_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.errors import BotError, StreamStalled
-from linqbot.features.stream_journal import StreamJournal
 from linqbot.linq.text.markdown import markdown
 from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPart, utf16_length
 
@@ -26,12 +25,11 @@ pytestmark = pytest.mark.anyio
 STEP_S = 0.05
 
 
-class FirstRun(StreamJournal):
+class FirstRun:
     """A record without earlier runs."""
 
-    def __init__(self) -> None:
-        self.said = []
-        self.is_complete = False
+    said: Sequence[MessageContent] = ()
+    is_complete = False
 
     async def plan(self, messages: Sequence[MessageContent]) -> None:
         pass
