@@ -136,7 +136,7 @@ def some_markdown(dice: random.Random) -> str:
 @pytest.mark.slow
 def test_no_piece_has_half_a_mark_or_is_lost() -> None:
     dice = random.Random(0)
-    for _ in range(300):
+    for _ in range(1000):
         source = some_markdown(dice)
         chunks, at = [], 0
         while at < len(source):
