@@ -62,7 +62,7 @@ NOT_FETCHED: Final = 5007
 _REFUSED: Final = frozenset({400, 404, 409})
 
 
-def is_refusal(error: LinqApiError) -> bool:
+def refuses_content(error: LinqApiError) -> bool:
     """Return True if Linq refused the content of a call, in distinction from the person, the line or the pace."""
     return error.status in _REFUSED and not isinstance(error, MessageGone)
 
@@ -155,7 +155,7 @@ class ChatSender:
         try:
             made = await self._send_one(shown, with_standing_refusal(client))
         except LinqApiError as error:
-            if not is_refusal(error) or error.code == NOT_FETCHED:
+            if not refuses_content(error) or error.code == NOT_FETCHED:
                 raise
             refused = error
         else:
@@ -263,7 +263,7 @@ class ContentSender:
         try:
             return await self._made(made)
         except LinqApiError as error:
-            if not is_refusal(error):
+            if not refuses_content(error):
                 raise
             self.chat.logger().info("send.degraded", what=[what], status=error.status, code=error.code)
         sent = Sent((), degraded=(what,))
@@ -322,7 +322,7 @@ class ContentSender:
             state.at = self.clock.now()
             return Sent(())
         except LinqApiError as error:
-            if not is_refusal(error):
+            if not refuses_content(error):
                 raise
             why = (
                 "The line has no contact card. Create one: client.contact_card.create(…)."

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.content.sending import is_refusal
+from linqbot.content.sending import refuses_content
 from linqbot.engine.call_lookup import (
     HasSent,
     ambiguous_answer,
@@ -107,7 +107,7 @@ class EarlierRuns:
         journal.come_to(known.slot)
         if known.status == "refused":
             refuse_if_stopped_then(known, call)
-            if call.refusal_stands and is_refusal(refusal := error_of(known, call)):
+            if call.refusal_stands and refuses_content(refusal := error_of(known, call)):
                 raise refusal
             # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
             return await journal.make(call, match.slot, run, known)
