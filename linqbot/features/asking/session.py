@@ -184,7 +184,7 @@ class AskSession:
         return self._arrival.question is not None and self._arrival.question.side_questions
 
     async def ask_again(self, ctx: Context) -> None:
-        """Send the open question again, after another handler has answered, if it has `repeat=True` and the handler has not ended it."""
+        """Send the open question again if it has `repeat=True`, after another handler has answered and has not ended it."""
         if self._ended:
             return
         question = self._arrival.question
