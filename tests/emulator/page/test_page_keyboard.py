@@ -73,13 +73,14 @@ def test_the_focus_stays_in_a_message_when_it_changes(phone: Page, bot: Bot) -> 
 
 def test_the_focus_stays_in_the_bar_when_a_message_arrives(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
-    bot.hear("hi all", group=[FRIEND])
-    for name in ("Details of", "Back"):
-        button = phone.locator(".chat-bar").get_by_role("button", name=name)
-        button.evaluate("button => button.focus()")
+    bar = phone.locator(".chat-bar")
+    for unread, (name, members) in enumerate({"Details of": [ME], "Back": [ME, THIRD]}.items(), start=1):
+        button = bar.get_by_role("button", name=name)
+        button.focus()
         bot.say(chat_id, f"How are you? {name}")
-        bot.hear("Hello all", person=FRIEND, group=[ME])
+        bot.hear("Hello all", person=FRIEND, group=members)
         expect(bubble(phone, f"How are you? {name}")).to_be_visible()
+        expect(bar.get_by_role("button", name=f"Back, {unread} unread conversations")).to_be_visible()
         expect(button).to_be_focused()
 
 
