@@ -5,8 +5,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
+from emulator.conftest import PERSON
+from emulator.everything import EVERYTHING, World
+from linqbot.emulator.acts.chat_acts import Connect, Decline
 from linqbot.emulator.copied_test.exchanges import Grouping
 from linqbot.emulator.copied_test.source import PytestSource, Step, literal
+from linqbot.emulator.copied_test.steps import Copier
+from linqbot.emulator.model import documents
+from linqbot.emulator.model.answers import ApiError
 
 LINE, ANN, BOB = "+12025550100", "+14155550142", "+14155550143"
 FAILED = {"outcome": "retried", "error": {"type": "KeyError"}, "retry_in_s": 0.9}
@@ -89,3 +97,21 @@ def test_a_run_that_was_cut_off_takes_no_later_call() -> None:
     reports = [run("cut", 10, "running"), run("cut", 20, "acked"), run("later", 30, "acked")]
     cut, later = Grouping([], reports, [sent("r1") | {"at": "2026-11-26T10:00:40Z", "chat_id": "c"}]).all
     assert (cut.sent, later.sent) == ([], ["r1"])
+
+
+@pytest.mark.anyio
+async def test_the_page_knows_which_events_have_no_test_such_as_those_of_a_charge(world: World) -> None:
+    for happens in EVERYTHING:
+        await happens(world)
+    world.emulator.do(Connect(from_=PERSON))
+    charge = await world.call("POST", "/payments", {"handle": PERSON, "amount_cents": 2500, "currency": "usd"})
+    world.emulator.do(Decline(id=charge["id"]))
+    await world.emulator.flush()
+    history = world.emulator.world.deliveries.history
+    assert {"payment.declined", "reaction.added"} <= {one.event_type for one in history if one.repeatable}
+    assert (history[-1].event_type, documents.shown(history[-1])["repeatable"]) == ("payment.declined", False)
+    copier = Copier(world.emulator)
+    for one in history:
+        if not one.repeatable:
+            with pytest.raises(ApiError, match="A phone cannot cause this event"):
+                copier.of_event(one.event_id)

@@ -37,7 +37,7 @@ class Exchange:
 
     Attributes:
         at: The time of the event, in milliseconds.
-        body: The event as it was sent; None if only a turn reports it, such as that of a scheduled send.
+        delivery: The event as it was sent; None if only a turn reports it, such as that of a scheduled send.
         sent: The ids of the bot's messages.
         joined: The exchanges of further messages that the turn handled as one with the first; each is `joined_to` it.
     """
@@ -47,8 +47,7 @@ class Exchange:
     event_id: str
     event_type: str
     message_id: str | None
-    body: bytes | None = None
-    by_bot: bool = False
+    delivery: WebhookDelivery | None = None
     turns: list[JsonObject] = field(default_factory=list)
     calls: list[JsonObject] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
@@ -57,8 +56,12 @@ class Exchange:
 
     @cached_property
     def data(self) -> JsonObject:
-        data: JsonObject = {} if self.body is None else json.loads(self.body)["data"]
+        data: JsonObject = {} if self.delivery is None else json.loads(self.delivery.body)["data"]
         return data
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.delivery is not None and self.delivery.repeatable
 
 
 def milliseconds(at: str) -> int:
@@ -116,7 +119,7 @@ class Grouping:
         if one.event_id in self._by_event:
             return  # the same event for another subscription
         at = milliseconds(iso(one.created_at))
-        new = Exchange(at, one.chat_id, one.event_id, one.event_type, one.message_id, one.body, one.by_bot)
+        new = Exchange(at, one.chat_id, one.event_id, one.event_type, one.message_id, one)
         self._add(new)
         if one.event_type in WRITTEN and one.message_id:
             self._by_message[one.message_id] = new

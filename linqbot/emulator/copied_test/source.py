@@ -13,17 +13,6 @@ from linqbot.emulator.copied_test.exchanges import is_done, milliseconds, sent_m
 from linqbot.emulator.declared_world import FIRST_PERSON
 from linqbot.emulator.model.answers import JsonObject
 
-REPEATED: Final = frozenset(
-    {
-        *("message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"),
-        *("poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"),
-        *("payment.succeeded", "payment.declined", "contact_card.received"),
-        *("location.sharing.started", "location.sharing.stopped"),
-        *("participant.added", "participant.removed"),
-    }
-)
-"""The events that a phone of a test can cause. The page has the same list, in `inspector/exchange.js`."""
-
 OF_TIME: Final = frozenset({"linqbot.ask", "linqbot.send", "linqbot.schedule"})
 """The events that come by themselves when the clock is moved."""
 

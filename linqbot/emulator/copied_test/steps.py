@@ -11,7 +11,6 @@ from typing import Final
 from linqbot.emulator.copied_test.exchanges import WRITTEN, Exchange, Grouping, last, milliseconds
 from linqbot.emulator.copied_test.source import (
     OF_TIME,
-    REPEATED,
     PytestSource,
     Step,
     creates_request,
@@ -49,7 +48,7 @@ class Copier:
     def of_event(self, event_id: str) -> str:
         """Return the test of an event, with those that it refers to."""
         wanted = next((one for one in self._all if one.event_id == event_id), None)
-        if wanted is None or wanted.body is None or wanted.event_type not in REPEATED or _is_of_charge(wanted):
+        if wanted is None or not wanted.is_repeatable:
             raise conflict("A phone cannot cause this event, or the emulator no longer keeps it.")
         needed = set[Exchange]()
         open_ = [wanted]
@@ -91,7 +90,7 @@ class Copier:
         """
         if one.event_type in OF_TIME:
             return one.chat_id == chat.id or any(call["chat_id"] == chat.id for call in one.calls)
-        if one.event_type not in REPEATED or one.body is None or one.by_bot:
+        if one.delivery is None or not one.is_repeatable or one.delivery.by_bot:
             return False
         if one.chat_id is None:
             try:
@@ -132,7 +131,7 @@ class Copier:
     def _referred_message(self, one: Exchange) -> str | None:
         """Return the message that an event refers to: the one with the tapback, or the one replied to."""
         if one.event_type not in WRITTEN:
-            return one.message_id if one.event_type in REPEATED else None
+            return one.message_id if one.is_repeatable else None
         message = self._state.messages.get(one.message_id or "")
         return message.reply_to.message_id if message is not None and message.reply_to else None
 
@@ -166,11 +165,6 @@ class Copier:
 
 def _asks_for(call: JsonObject, payment_id: str) -> bool:
     return creates_request(call) and call["answer"]["id"] == payment_id
-
-
-def _is_of_charge(one: Exchange) -> bool:
-    """Return True for an event of a charge: a phone has no act with which a customer connects."""
-    return str(one.data.get("id")).startswith("pay_")
 
 
 def _writes(one: Exchange, message_id: str) -> bool:

@@ -28,6 +28,7 @@ from linqbot.emulator.engine.webhook import (
     WebhookDelivery,
     WebhookResponse,
     is_by_bot,
+    is_repeatable,
     message_of,
     vote_of,
 )
@@ -223,6 +224,7 @@ class Deliveries:
                 message_of(event_type, shown),
                 is_by_bot(shown),
                 vote_of(event_type, shown),
+                is_repeatable(event_type, shown),
             )
             self.history.append(delivery)
             self._feed.publish("delivery", partial(documents.shown, delivery))

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import httpx
 
@@ -48,6 +48,7 @@ class WebhookDelivery:
         message_id: The message that the event is about; None if it is about none.
         by_bot: True if the bot caused the event, such as a tapback of its own.
         vote: The voter's handle as `by`, and the `option_id`, if the event is a vote in a poll, or its end.
+        repeatable: True if a phone of a test can cause the event, so that a test of it can be copied.
         body, headers: As they were sent in the latest attempt. Earlier headers differ in time and signature only.
     """
 
@@ -60,6 +61,7 @@ class WebhookDelivery:
     message_id: str | None = None
     by_bot: bool = False
     vote: dict[str, str] | None = None
+    repeatable: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     headers: Private[dict[str, str]] = field(default_factory=dict)
 
@@ -84,6 +86,23 @@ def vote_of(event_type: str, data: dict[str, Any]) -> dict[str, str] | None:
     if not event_type.startswith("poll.vote."):
         return None
     return {"by": data["sender_handle"]["handle"], "option_id": data["option_id"]}
+
+
+_BY_PHONE: Final = frozenset(
+    {
+        *("message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"),
+        *("poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"),
+        *("payment.succeeded", "payment.declined", "contact_card.received"),
+        *("location.sharing.started", "location.sharing.stopped"),
+        *("participant.added", "participant.removed"),
+    }
+)
+
+
+def is_repeatable(event_type: str, data: dict[str, Any]) -> bool:
+    """Return True if a phone of a test can cause an event. It has no act with which a customer connects for a charge."""
+    is_of_charge = event_type.startswith("payment.") and str(data.get("id")).startswith("pay_")
+    return event_type in _BY_PHONE and not is_of_charge
 
 
 @dataclass(frozen=True, slots=True)

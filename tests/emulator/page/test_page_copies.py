@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium_page import Bot, Browsing, Served, write
+from chromium_page import ME, Bot, Browsing, Served, write
 from inspector_page import inspector_of, open_rows, subscribe
 from patience import PATIENCE_S
 from playwright.sync_api import Locator, Page, expect
@@ -126,3 +126,17 @@ def test_a_copied_test_has_what_came_after_the_exchange_was_opened(copying: Page
     assert 'assert reply == "a late reply"' in test
     (event,) = bot.call("GET", "/emulator/deliveries")["deliveries"]
     assert test == bot.call("GET", f"/emulator/deliveries/{event['event_id']}/test")["source"]
+
+
+def test_the_decline_of_a_charge_has_no_test_to_copy(copying: Page, bot: Bot) -> None:
+    subscribe(bot, "http://127.0.0.1:9/hook", "payment.declined")
+    bot.call("POST", "/emulator/connect", {"from": ME})
+    request = bot.call("POST", "/v3/payment_requests", {"amount": 2500, "currency": "usd"})
+    charge = bot.call("POST", "/v3/payments", {"handle": ME, "amount_cents": 2500, "currency": "usd"})
+    for payment in (request, charge):
+        bot.call("POST", "/emulator/decline", {"id": payment["id"]})
+    exchanges = inspector_of(copying).locator(".exchange", has_text="payment.declined")
+    expect(exchanges).to_have_count(2)
+    for exchange, count in zip(exchanges.all(), (0, 1), strict=True):  # the newest is the first
+        open_rows(copying, exchange)
+        expect(exchange.get_by_role("button", name="Copy as pytest")).to_have_count(count)

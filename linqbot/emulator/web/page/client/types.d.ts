@@ -228,6 +228,8 @@ export interface Delivery {
   by_bot?: boolean;
   /** The voter and the option, if the event is a vote in a poll, or its end. */
   vote?: { by: string; option_id: string } | null;
+  /** True if a test of the event can be copied. */
+  repeatable?: boolean;
   created_at?: string;
   attempts?: Attempt[];
 }

@@ -21,14 +21,6 @@ import { traceItem } from "./trace.js";
 /** The filters that did not fit which are shown without opening an exchange. */
 const SHOWN_FILTERS = 3;
 
-/** The events that a test can repeat: `REPEATED` in `copied_test/source.py`. */
-const REPEATED = new Set([
-  ...["message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"],
-  ...["poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"],
-  ...["payment.succeeded", "payment.declined", "contact_card.received"],
-  ...["location.sharing.started", "location.sharing.stopped", "participant.added", "participant.removed"],
-]);
-
 /**
  * What an exchange needs of the inspector.
  * @typedef {{ store: Store, showMessage: (messageId: string) => void }} ExchangeView
@@ -188,15 +180,14 @@ function reconcileBody(view, body, exchange) {
  * @param {Exchange} exchange
  */
 function actions({ showMessage }, exchange) {
-  const { messageId, eventType, eventId } = exchange;
+  const { messageId, eventId } = exchange;
   const show = () => messageId && showMessage(messageId);
   return h(
     "div",
     { class: "actions" },
     messageId &&
       h("button", { type: "button", class: "pill small", on: { click: show } }, icon("reply"), "Show on the phone"),
-    exchange.deliveries.length > 0 &&
-      REPEATED.has(eventType ?? "") &&
+    exchange.deliveries.some(({ data }) => data.repeatable) &&
       copyButton("Copy as pytest", () => fetchTest("deliveries", eventId ?? "")),
   );
 }
