@@ -13,6 +13,7 @@ import json
 import re
 import signal
 import socket
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -23,11 +24,11 @@ from typing import Any
 
 import httpx
 import pytest
+from asgi_client import signed
 from click.testing import CliRunner
 from crash import Served
 from patience import PATIENCE_S
 from ports import free_port
-from served_bot import signed
 
 from linqbot.cli.main import main
 from linqbot.server import uvicorn_server as cli_http
@@ -187,7 +188,7 @@ class Scene:
 
     async def deliver(self, event: dict[str, Any], *, age_s: int = 0) -> int:
         """Send an event to the bot, signed as by Linq."""
-        return await self.post(body := json.dumps(event).encode(), signed(body, SECRET, age_s=age_s))
+        return await self.post(body := json.dumps(event).encode(), signed(body, at=time.time() - age_s, secret=SECRET))
 
     async def receive(self, text: str, chat: str | None = None) -> int:
         """Deliver a message in a chat that the emulator does not know."""
@@ -369,7 +370,7 @@ async def _knock_wrongly(on: Scene) -> None:
     """Send requests that are forged, stale, oversized, malformed, cut off or not HTTP."""
     forged = json.dumps({"event_id": MARKS["forged"], "text": MARKS["forged"]}).encode()
     assert await on.post(forged, {}) == 401
-    assert await on.post(forged, signed(b"something else", SECRET) | {"webhook-id": MARKS["header"]}) == 401
+    assert await on.post(forged, signed(b"something else", secret=SECRET) | {"webhook-id": MARKS["header"]}) == 401
     assert (
         await on.post(forged, {"webhook-id": "x", "webhook-timestamp": MARKS["header"], "webhook-signature": "v1,"})
         == 401
@@ -379,7 +380,7 @@ async def _knock_wrongly(on: Scene) -> None:
     with contextlib.suppress(httpx.TransportError):  # the server closed the connection while we were sending
         assert await on.post(MARKS["oversized"].encode() * 100_000, {}) == 503
     for body in (MARKS["malformed"].encode(), f'{{"text": "{MARKS["malformed"]}'.encode(), b"\xff" * 9, b"[]", b"{}"):
-        assert await on.post(body, signed(body, SECRET)) == 200
+        assert await on.post(body, signed(body, secret=SECRET)) == 200
     for raw in (
         f"POST /webhooks/linq HTTP/1.1\r\nx-note: {MARKS['header']}\x1b[31m\r\n\r\n",
         f"GET /{MARKS['query']}\x1b HTTP/1.1\r\n\r\n",

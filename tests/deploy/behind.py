@@ -11,10 +11,11 @@ from typing import Any
 
 import anyio
 import httpx
+from asgi_client import PATH
 from crash import Served
 from deploy.proxies import PROXIES, Proxy
 from patience import PATIENCE_S
-from served_bot import PATH, serving
+from served_bot import serving
 
 BOT = """
 from pathlib import Path

@@ -14,12 +14,13 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from asgi_client import PATH, signed
 from deploy.behind import Behind, behind
 from deploy.proxies import DOMAIN, Proxy
 from h2.connection import H2Connection
 from h2.events import ResponseReceived
 from patience import PATIENCE_S
-from served_bot import PATH, message, signed
+from served_bot import message, post
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
@@ -47,13 +48,11 @@ async def test_a_signed_delivery_passes_whatever_its_bytes_are(bot: Behind) -> N
             b"\xef\xbb\xbf" + bytes(range(256)) * 8,
             message("gzip would change " * 500),
         ]:
-            answer = await linq.post(bot.webhook, content=body, headers=signed(body))
-            assert answer.status_code == 200, body[:60]
+            assert (await post(linq, bot.proxy.url, body)).status_code == 200, body[:60]
             answer = await linq.post(bot.webhook, content=in_pieces(body, 7), headers=signed(body))
             assert answer.status_code == 200, body[:60]
         packed = gzip.compress(message("packed"))
-        headers = signed(packed) | {"content-encoding": "gzip"}
-        assert (await linq.post(bot.webhook, content=packed, headers=headers)).status_code == 200
+        assert (await post(linq, bot.proxy.url, packed, **{"content-encoding": "gzip"})).status_code == 200
         changed = message("changed")
         assert (await linq.post(bot.webhook, content=changed + b" ", headers=signed(changed))).status_code == 401
         # The query of the webhook's address asks Linq for a payload version. The bot ignores it.
@@ -71,12 +70,12 @@ async def test_header_names_pass_in_any_case_and_over_http_2(bot: Behind) -> Non
         bodies = [message(f"h2-{n}", chat=None) for n in range(20)]
         async with anyio.create_task_group() as at_once:
             for body in bodies:
-                at_once.start_soon(_delivered, newer, bot.webhook, body)
+                at_once.start_soon(_delivered, newer, bot.proxy.url, body)
     assert len(await bot.handled(21)) == 21
 
 
 async def _delivered(linq: httpx.AsyncClient, url: str, body: bytes) -> None:
-    answer = await linq.post(url, content=body, headers=signed(body))
+    answer = await post(linq, url, body)
     assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
 
 
@@ -84,7 +83,7 @@ async def test_a_mebibyte_passes_and_more_is_answered_503(bot: Behind) -> None:
     largest = message("x" * (MIB - len(message(""))))
     assert len(largest) == MIB
     async with bot.client() as linq:
-        assert (await linq.post(bot.webhook, content=largest, headers=signed(largest))).status_code == 200
+        assert (await post(linq, bot.proxy.url, largest)).status_code == 200
         larger = largest[:-1] + b" " + largest[-1:]
         for content in (larger, in_pieces(larger, 10_000)):
             answer = await linq.post(bot.webhook, content=content, headers=signed(larger))
@@ -178,7 +177,7 @@ async def test_a_bot_that_is_down_or_crashes_is_503_and_never_4xx(bot: Behind) -
     await bot.served.kill(signal.SIGKILL)
     async with bot.client() as linq:
         body = message("down")
-        answer = await linq.post(bot.webhook, content=body, headers=signed(body))
+        answer = await post(linq, bot.proxy.url, body)
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
         # A server in place of the bot reads the request and closes the connection without an answer.
@@ -197,6 +196,6 @@ async def test_a_bot_that_is_down_or_crashes_is_503_and_never_4xx(bot: Behind) -
 
             async with anyio.create_task_group() as group:
                 group.start_soon(anyio.to_thread.run_sync, die)
-                answer = await linq.post(bot.webhook, content=body, headers=signed(body))
+                answer = await post(linq, bot.proxy.url, body)
                 dying.shutdown(socket.SHUT_RDWR)
         assert answer.status_code == 503

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from asgi_client import PATH
 from crash import Served, fleet
 from deploy.proxies import GET, PROXIES, Proxy
 from deploy.tools import DEPLOY, tool
 from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import empty_storage_url
-from served_bot import PATH, message, signed
+from served_bot import message, post
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
 
@@ -79,7 +80,7 @@ async def test_rolling_restarts_lose_double_and_misorder_nothing_behind_either_p
             while not stop.is_set():
                 text = str(len(said[chat]))
                 body = message(text, chat=chat)
-                while (await linq.post(proxy.url + PATH, content=body, headers=signed(body))).status_code != 200:
+                while (await post(linq, proxy.url, body)).status_code != 200:
                     await asyncio.sleep(0.05)
                 said[chat].append(text)
                 await asyncio.sleep(0.1)

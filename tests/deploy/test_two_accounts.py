@@ -14,7 +14,7 @@ from deploy.behind import BOT
 from deploy.tools import DEPLOY, tool
 from patience import PATIENCE_S
 from ports import free_port
-from served_bot import PATH, message, serving, signed
+from served_bot import message, post, serving
 
 from deploy import proxies
 
@@ -52,8 +52,7 @@ async def test_each_account_has_its_path_its_secret_and_its_storage(
         for name in accounts:
             for signer, (_, secret) in accounts.items():
                 body = message(f"{signer}-to-{name}")
-                url = f"{proxy.url}/{name}{PATH}"
-                answer = await linq_side.post(url, content=body, headers=signed(body, secret))
+                answer = await post(linq_side, f"{proxy.url}/{name}", body, secret=secret)
                 assert answer.status_code == (200 if signer == name else 401), (name, signer)
         with anyio.fail_after(30):
             while any(not (tmp_path / name / "handled").exists() for name in accounts):

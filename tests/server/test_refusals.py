@@ -130,8 +130,9 @@ async def test_a_server_records_forgeries_by_its_own_subscriptions_only_and_no_p
             claimed = signed(body, secret=OTHER)
             assert await post(probing(body, OTHER, OTHER)) == 401
             assert await post(claimed | {"webhook-signature": f"v1,x probe,{genuine}"}) == 401
-            old = {"webhook-timestamp": "1", "webhook-signature": "v1,x " + sign_probe(body, webhook_id="msg_1", timestamp=1, secret=SECRET)}  # fmt: skip
-            assert await post(claimed | old) == 401
+            old = sign_probe(body, webhook_id=claimed["webhook-id"], timestamp=1, secret=SECRET)
+            late = {"webhook-timestamp": "1", "webhook-signature": f"v1,x {old}"}
+            assert await post(claimed | late) == 401
             assert await post({"webhook-signature": "probe,"}) == 401
             # Forgeries that name a subscription: ours, and one that the sender made up.
             assert await post(claimed | {named: "sub-1"}) == 401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,11 +17,17 @@ SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 PATH = "/webhooks/linq"
 
 
-def signed(body: bytes, *, at: float | None = None, webhook_id: str = "msg_1", secret: str = SECRET) -> dict[str, str]:
-    """Return the headers of a webhook that was signed now, or at a Unix time."""
-    timestamp = int(time.time() if at is None else at)
-    signature = sign(body, webhook_id=webhook_id, timestamp=timestamp, secret=secret)
-    return {"webhook-id": webhook_id, "webhook-timestamp": str(timestamp), "webhook-signature": signature}
+def signed(
+    body: bytes, *, at: float | None = None, webhook_id: str | None = None, secret: str = SECRET
+) -> dict[str, str]:
+    """Return the headers of a webhook that was signed now, or at a Unix time, by default with an id of its own."""
+    webhook_id, timestamp = webhook_id or str(uuid.uuid4()), int(time.time() if at is None else at)
+    return {
+        "content-type": "application/json",
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(body, webhook_id=webhook_id, timestamp=timestamp, secret=secret),
+    }
 
 
 def client_of(app: Starlette) -> httpx.AsyncClient:
