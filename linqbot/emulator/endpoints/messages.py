@@ -133,9 +133,7 @@ def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, tex
 
 def delete(world: World, request: ApiRequest) -> EndpointResponse:
     """Delete a message from the API (R78). The phones keep it."""
-    message = world.state.message(request.path["message_id"])
-    world.state.remove_message(message)
-    world.feed.publish("message_deleted", lambda: {"chat_id": message.chat_id, "id": message.id})
+    world.delete(world.state.message(request.path["message_id"]))
     return EndpointResponse(204)
 
 

@@ -59,8 +59,11 @@ class World:
 
     def _forget(self, message: MessageRecord) -> None:
         if self.state.messages.get(message.id) is message:
-            self.state.remove_message(message)
-            self.feed.publish("message_deleted", lambda: {"chat_id": message.chat_id, "id": message.id})
+            self.delete(message)
+
+    def delete(self, message: MessageRecord) -> None:
+        self.state.remove_message(message)
+        self.feed.publish("message_deleted", lambda: {"chat_id": message.chat_id, "id": message.id})
 
     # Webhooks
 
