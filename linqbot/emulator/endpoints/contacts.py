@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -11,7 +10,7 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine.sending import is_inferior, line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found, too_many
 from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.records import BlockedHandleRecord, ContactCardRecord, Line, normal
 
@@ -71,7 +70,7 @@ def share_card(world: World, request: ApiRequest) -> EndpointResponse:
     chat, now = writable(world, request), world.now()
     _card(world, chat.line)
     if chat.card_shared_at is not None and now < chat.card_shared_at + SHARE_EVERY_S:
-        raise _too_often(chat.card_shared_at + SHARE_EVERY_S - now)
+        raise too_many("Too many requests", chat.card_shared_at + SHARE_EVERY_S - now)
     chat.card_shared_at = now
     world.show_chat(chat)
     return EndpointResponse(204)
@@ -127,12 +126,8 @@ def _count_write(world: World, phone_number: str) -> None:
     now, writes = world.now(), world.state.card_writes[phone_number]
     writes[:] = [at for at in writes if at > now - WRITE_WINDOW_S]
     if len(writes) >= WRITES:
-        raise _too_often(writes[0] + WRITE_WINDOW_S - now)
+        raise too_many("Too many requests", writes[0] + WRITE_WINDOW_S - now)
     writes.append(now)
-
-
-def _too_often(wait_s: float) -> ApiError:
-    return ApiError(429, 1007, "Too many requests", retry_after=max(1, math.ceil(wait_s)))
 
 
 def _emit(world: World, event_type: str, summary: str, card: ContactCardRecord, **change: dict[str, Any]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.endpoints.messages import best_line
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, existing, not_found
+from linqbot.emulator.model.answers import EndpointResponse, JsonObject, existing, not_found, too_many
 from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.records import Audit, ChatRecord, Line, normal
 
@@ -122,8 +121,7 @@ def start_audit(world: World, request: ApiRequest) -> EndpointResponse:
         audit = last
         world.timers.at(now + TAKES_S, lambda _: _finish(world, audit))
     elif last.report is not None:
-        wait_s = math.ceil(last.created_at + COOLDOWN_S - now)
-        raise ApiError(429, 1007, "The last audit of this line was not long ago", retry_after=max(1, wait_s))
+        raise too_many("The last audit of this line was not long ago", last.created_at + COOLDOWN_S - now)
     return EndpointResponse(202, {"audit_id": last.id, "status": "pending"})
 
 

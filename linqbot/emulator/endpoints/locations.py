@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from linqbot.emulator.endpoints.chats import present
@@ -10,7 +9,7 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import sending
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found
+from linqbot.emulator.model.answers import EndpointResponse, conflict, not_found, too_many
 from linqbot.emulator.model.documents import iso, time_or_none
 from linqbot.emulator.model.records import ChatRecord, Share, normal
 
@@ -35,8 +34,7 @@ def ask(world: World, request: ApiRequest) -> EndpointResponse:
     if any(_share(world, chat, member.handle) for member in chat.others):
         raise conflict("The location is being shared already")
     if chat.location_asked_at is not None and now < chat.location_asked_at + ASK_EVERY_S:
-        wait = math.ceil(chat.location_asked_at + ASK_EVERY_S - now)
-        raise ApiError(429, 1007, "Too many location requests", retry_after=max(1, wait))
+        raise too_many("Too many location requests", chat.location_asked_at + ASK_EVERY_S - now)
     chat.location_asked_at = now
     world.show_chat(chat)
     return EndpointResponse(200, {"success": True, "message": "Location request sent"})

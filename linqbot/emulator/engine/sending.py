@@ -10,14 +10,13 @@ files are passed on as they are: the emulator fetches none (R29, R38, R66), beca
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from linqbot.emulator.engine import chat_state, content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
-from linqbot.emulator.model.answers import ApiError, conflict, existing
+from linqbot.emulator.model.answers import ApiError, conflict, existing, too_many
 from linqbot.emulator.model.message_content import MediaPartRecord, MessageEffect, PartRecord, TextPartRecord
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord
 from linqbot.linq.rules.message import is_opt_out
@@ -104,8 +103,7 @@ def _check_sandbox(world: World, people: Collection[str]) -> None:
     day = int(now // 86400)
     count = state.sandbox_day[1] if state.sandbox_day[0] == day else 0
     if count >= SANDBOX_MESSAGES_A_DAY:
-        wait = math.ceil((day + 1) * 86400 - now)
-        raise ApiError(429, 1007, "A sandbox sends a hundred messages a day", retry_after=max(1, wait))
+        raise too_many("A sandbox sends a hundred messages a day", (day + 1) * 86400 - now)
     state.sandbox_day = (day, count + 1)
 
 
@@ -116,8 +114,7 @@ def _check_rate(world: World, line: Line, people: Collection[str]) -> None:
         while sends and sends[0] <= now - PAIR_WINDOW_S:
             sends.popleft()
         if len(sends) >= MESSAGES_PER_PAIR:
-            wait = max(1, math.ceil(sends[0] + PAIR_WINDOW_S - now))
-            raise ApiError(429, 1007, "Too many messages to this recipient", retry_after=wait)
+            raise too_many("Too many messages to this recipient", sends[0] + PAIR_WINDOW_S - now)
     for sends in pairs:
         sends.append(now)
     line.used_at = now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
@@ -60,6 +61,10 @@ def invalid(message: str) -> ApiError:
 
 def conflict(message: str, code: int = 1006) -> ApiError:
     return ApiError(409, code, message)
+
+
+def too_many(message: str, wait_s: float) -> ApiError:
+    return ApiError(429, 1007, message, retry_after=max(1, math.ceil(wait_s)))
 
 
 def not_found(noun: str) -> ApiError:
