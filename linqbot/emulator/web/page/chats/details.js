@@ -152,7 +152,7 @@ function contentOf(store, chat, close) {
   const group = open && chat.is_group ? open : null;
   const members = (chat.handles ?? []).map((member) => {
     const mayRemove = group && member.handle !== store.me && (member.status ?? "active") === "active";
-    const remove = () => succeeds(control.removeMember(store.me, group?.id ?? "", member.handle));
+    const remove = () => succeeds(control.leave(store.me, group?.id ?? "", member.handle));
     return memberRow(store, chat, member, mayRemove ? remove : null);
   });
   const isImessage = (chat.service ?? "iMessage") === "iMessage";

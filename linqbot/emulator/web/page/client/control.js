@@ -101,10 +101,12 @@ export const markRead = (from, chatId) => post("read", { from, chat_id: chatId }
 export const setTyping = (from, chatId, state) => post("typing", { from, chat_id: chatId, state });
 
 /**
+ * Leave a group, or remove another participant from it.
  * @param {string} from
  * @param {string} chatId
+ * @param {string} [handle] The participant to remove.
  */
-export const leave = (from, chatId) => post("leave", { from, chat_id: chatId });
+export const leave = (from, chatId, handle) => post("leave", { from, chat_id: chatId, handle });
 
 /**
  * Add a person to a group.
@@ -120,14 +122,6 @@ export const join = (from, chatId, handle) => post("join", { from, chat_id: chat
  *   data_base64?: string, filename?: string }} sticker Drawn from an emoji, or a picture.
  */
 export const putSticker = (sticker) => post("react", { ...sticker, type: "sticker", operation: "add" });
-
-/**
- * Remove a participant from a group.
- * @param {string} from
- * @param {string} chatId
- * @param {string} handle
- */
-export const removeMember = (from, chatId, handle) => post("leave", { from, chat_id: chatId, handle });
 
 /**
  * @param {string} from
