@@ -120,7 +120,7 @@ const errorLine = ({ type, message, file, line, code }) =>
 function adviceOn(exchange) {
   const { outcome, tried = null, notes = [] } = latestTurn(exchange) ?? {};
   const missed = outcome === "not_handled" ? (tried ?? []).filter(({ fits }) => !fits) : [];
-  const lines = missed.slice(0, SHOWN_FILTERS).map(triedLine);
+  const lines = missed.slice(0, SHOWN_FILTERS).map((one) => h("span", { class: "tried-line" }, triedParts(one)));
   const more = missed.length - lines.length;
   return [
     lines.length > 0 &&
@@ -134,15 +134,12 @@ function adviceOn(exchange) {
 }
 
 /** @param {TriedHandler} tried */
-const triedLine = ({ handler, file, line, filter }) =>
-  h(
-    "span",
-    { class: "tried-line" },
-    h("code", {}, handler),
-    h("span", { class: "place" }, placeOf(file, line)),
-    h("span", {}, filter ?? "no filter"),
-    h("span", { class: "fit" }, "does not fit"),
-  );
+const triedParts = ({ handler, file, line, filter, fits }) => [
+  h("code", {}, handler),
+  h("span", { class: "place" }, placeOf(file, line)),
+  h("span", {}, filter ?? "no filter"),
+  h("span", { class: "fit" }, fits ? "fits" : "does not fit"),
+];
 
 /**
  * @param {ExchangeView} view
@@ -250,16 +247,7 @@ function stepItem({ name, said = "", remembered, failed, arguments: given, resul
  * @param {boolean} isOpen
  */
 function triedList(tried, isOpen) {
-  const items = tried.map(({ handler, file, line, filter, fits }) =>
-    h(
-      "li",
-      { class: fits ? "fits" : "" },
-      h("code", {}, handler),
-      h("span", { class: "place" }, placeOf(file, line)),
-      h("span", {}, filter ?? "no filter"),
-      h("span", { class: "fit" }, fits ? "fits" : "does not fit"),
-    ),
-  );
+  const items = tried.map((one) => h("li", { class: one.fits ? "fits" : "" }, triedParts(one)));
   return h(
     "details",
     { class: "fold", open: isOpen },

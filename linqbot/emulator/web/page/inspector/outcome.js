@@ -11,7 +11,7 @@ import { attemptStatus, callStatus, shortPath, tone } from "./summary.js";
 /**
  * The outcome of an exchange. `facts` are short: handler, place, milliseconds, replies. `sentence` says what went wrong,
  * or why nothing happened. `tone` is `good`, `bad`, `idle` for no handler, or empty while nothing is known.
- * @typedef {{ tone: "good" | "bad" | "idle" | "", facts: string[], sentence: string, error: TurnError | null }} Outcome
+ * @typedef {{ tone: "good" | "bad" | "idle" | "", facts: string[], sentence: string, error?: TurnError | null }} Outcome
  */
 
 /**
@@ -45,7 +45,7 @@ export function outcomeOf(exchange) {
   const turn = latestTurn(exchange);
   if (exchange.isCutOff) {
     const facts = [turn?.handler ?? "", placeOf(turn?.file, turn?.line)].filter(Boolean);
-    return { tone: "bad", facts, sentence: CUT_OFF, error: null };
+    return { tone: "bad", facts, sentence: CUT_OFF };
   }
   if (turn) return outcomeOfTurn(turn, exchange);
   if (exchange.joinedTo) return outcomeOfJoined(exchange.joinedTo);
@@ -54,19 +54,19 @@ export function outcomeOf(exchange) {
   if (failed) {
     const others = exchange.deliveries.some(({ data }) => isTaken(data.attempts?.at(-1)));
     const sentence = `${others ? "Did not reach every subscription." : "Did not reach the bot."} ${reasonOf(failed)}`;
-    return { tone: "bad", facts, sentence, error: null };
+    return { tone: "bad", facts, sentence };
   }
-  if (exchange.deliveries.length === 0) return { tone: "", facts, sentence: "", error: null };
+  if (exchange.deliveries.length === 0) return { tone: "", facts, sentence: "" };
   const refused = refusalOf(exchange);
-  if (refused) return { tone: "bad", facts: ["delivered", ...facts], sentence: refused, error: null };
+  if (refused) return { tone: "bad", facts: ["delivered", ...facts], sentence: refused };
   const isSent = exchange.deliveries.some(({ data }) => data.attempts?.length);
   if (isSent && exchange.behind) {
     const sentence = `${WAITS}${delayOf(exchange.behind)}`;
-    return { tone: "idle", facts: ["delivered", ...facts], sentence, error: null };
+    return { tone: "idle", facts: ["delivered", ...facts], sentence };
   }
   return isSent
-    ? { tone: "", facts: ["delivered", ...facts], sentence: "", error: null }
-    : { tone: "", facts: ["waiting for the receiver’s answer"], sentence: "", error: null };
+    ? { tone: "", facts: ["delivered", ...facts], sentence: "" }
+    : { tone: "", facts: ["waiting for the receiver’s answer"], sentence: "" };
 }
 
 /**
@@ -76,12 +76,7 @@ export function outcomeOf(exchange) {
  */
 function outcomeOfJoined(first) {
   const sentence = `The bot handled it as one message with the ${first.joined.length > 1 ? "first of these" : "one before it"}.`;
-  return {
-    tone: outcomeOf(first).tone,
-    facts: [`1 of ${first.joined.length + 1} joined messages`],
-    sentence,
-    error: null,
-  };
+  return { tone: outcomeOf(first).tone, facts: [`1 of ${first.joined.length + 1} joined messages`], sentence };
 }
 
 /** @type {Record<string, "bad" | "idle">} The tones of outcomes, of which a turn that ended well has none. */
@@ -183,7 +178,7 @@ function outcomeOfTurn(turn, exchange) {
       return outcomeOfTaken(turn, exchange.takenBy);
     case "running": {
       const sentence = delayMs(exchange) ? `It waits${because(turn.reason)}.${goesOn(exchange)}` : STILL_RUNS;
-      return { tone: "idle", facts, sentence, error: null };
+      return { tone: "idle", facts, sentence };
     }
     default: {
       const isBad = Boolean(error) || tone(String(outcome ?? turn.status ?? "")) === "bad";
@@ -213,10 +208,10 @@ function outcomeOfTaken({ handler, file, line }, by) {
   const facts = [handler ?? "", placeOf(file, line), "taken by the running handler"].filter(Boolean);
   const last = by && latestTurn(by);
   const taken = "The handler of an earlier message took it with ctx.incoming().";
-  if (!by) return { tone: "good", facts, sentence: taken, error: null };
+  if (!by) return { tone: "good", facts, sentence: taken };
   const { tone: how, sentence, error } = outcomeOf(by);
   if (!by.isCutOff && (!last || last.outcome === "running")) {
-    return { tone: last ? "idle" : "", facts, sentence: `${taken} That handler still runs.`, error: null };
+    return { tone: last ? "idle" : "", facts, sentence: `${taken} That handler still runs.` };
   }
   const replies = last?.replies ?? by.sent.length;
   const end = sentence || `It ended with ${counted(replies, "reply", "replies").replace(/^0/, "no")}.`;
