@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import pytest
 from chromium_page import LINE, MOBILE, Bot, Browsing, chips, open_panel
@@ -55,24 +53,6 @@ def test_a_fault_happens_a_number_of_times_at_a_path_of_ones_own_and_is_gone(pho
     answer = call(bot)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
     expect(chips(phone)).to_have_count(0)
-
-
-def test_each_kind_of_fault_is_switched_on_as_its_name_says(phone: Page, bot: Bot) -> None:
-    kinds: dict[str, dict[str, Any]] = {
-        "The answer is lost": {"on": "api", "drop": "answer"},
-        "No byte is answered": {"on": "api", "drop": "connection"},
-        "The answer is slow": {"on": "api", "delay_ms": 5000},
-        "A webhook fails": {"on": "delivery", "status": 500},
-        "A webhook comes twice": {"on": "delivery", "duplicate": True},
-        "A message fails later": {"on": "message", "code": 4001},
-    }
-    panel = open_panel(phone)
-    for kind in kinds:
-        switch_on(panel, kind)
-        expect(chips(phone)).to_contain_text([kind])
-    there = bot.call("GET", "/emulator/faults")["faults"]
-    wanted = [fault | {"times": 1, "match": ""} for fault in kinds.values()]
-    assert [{name: one.get(name) for name in fault} for one, fault in zip(there, wanted, strict=True)] == wanted
 
 
 def test_opt_out_and_flagged_lines_are_switches(phone: Page, bot: Bot) -> None:
