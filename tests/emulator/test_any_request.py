@@ -11,13 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.conftest import FRIEND, LINE, NOBODY, PERSON, THIRD, say
+from emulator.conftest import FRIEND, LINE, NOBODY, PERSON, THIRD, Api, say
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.chat_acts import MakePoll
 from linqbot.emulator.acts.conversation import React
 from linqbot.emulator.api import HANDLERS
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app
 from linqbot.emulator.web.control import ACTS, ControlAct
 from linqbot.linq.endpoints import ENDPOINTS as TABLE
 from linqbot.linq.rules.check import takes_body
@@ -229,9 +228,7 @@ async def play(steps: list[Any]) -> None:
         say(emulator, group=[FRIEND, THIRD])
         emulator.do(MakePoll(from_=PERSON, chat_id=next(iter(emulator.state.chats)), options=["a", "b"]))
         emulator.do(React(from_=PERSON, message_id=next(iter(emulator.state.messages)), type="sticker", emoji="🚀"))
-        transport = httpx.ASGITransport(create_app(emulator))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            client.headers["authorization"] = "Bearer x"
+        async with Api(emulator) as client:
             for endpoint, sent, params, pick, known in steps:
                 answer = await client.request(
                     endpoint.method,
@@ -296,8 +293,7 @@ def test_any_act_of_a_person_is_answered_in_form(data: Any, verb: ControlAct) ->
         chat = {"id": "c", "handles": [{"handle": LINE, "is_me": True}, {"handle": PERSON}]}
         said = {"id": "m", "chat_id": "c", "from": PERSON, "parts": HI["parts"]}
         emulator.reset({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [said]})
-        transport = httpx.ASGITransport(create_app(emulator))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        async with Api(emulator) as client:
             answer = await client.post(f"/emulator{verb.path}", json=sent)
             assert answer.is_success or set(answer.json()) == {"success", "error", "trace_id"}
             assert (await client.get("/emulator/state")).status_code == 200
@@ -312,9 +308,8 @@ def test_any_act_of_a_person_is_answered_in_form(data: Any, verb: ControlAct) ->
 def test_any_bytes_are_answered_in_form(endpoint: Any, raw: bytes) -> None:
     async def send() -> None:
         emulator = Emulator()
-        transport = httpx.ASGITransport(create_app(emulator))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            headers = {"authorization": "Bearer x", "content-type": "application/json"}
+        async with Api(emulator) as client:
+            headers = {"content-type": "application/json"}
             path = path_of(endpoint.path, emulator, 0, known=False)
             answer = await client.request(endpoint.method, path, content=raw, headers=headers)
             assert answer.status_code < 500 or answer.json()["error"]["code"] != 3006

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from emulator.conftest import Api, Ids, Receiver, refused
+from emulator.conftest import FRIEND, LINE, PERSON, Api, Ids, Receiver, refused
 from linqbot.emulator.acts.chat_acts import Join, Leave, ShareLocation
 from linqbot.emulator.acts.conversation import Edit, NameGroup, React, SetBackground, SetGroupIcon
 from linqbot.emulator.emulator import Emulator
 
-LINE, PERSON, FRIEND, STRANGER = "+12025550100", "+14155550142", "+14155550187", "+14155550166"
+STRANGER = "+14155550166"
 IMAGE = {"type": "media", "data_base64": "iVBORw0KGgo=", "filename": "a.png"}
 
 pytestmark = pytest.mark.anyio
