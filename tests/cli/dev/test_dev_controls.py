@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cli.conftest import Command
+from dev_command import Dev
 from emulator_control import ANN, replies
 from patience import PATIENCE_S
-from ports import free_port
 
 from linqbot.cli.dev.runner import KEPT
 
@@ -48,12 +46,10 @@ async def number(message: MessageReceived, ctx: Context) -> None:
 class Page:
     """Acts as the page of a running `linqbot dev` does."""
 
-    def __init__(self, url: str, dev: Any, file: Path) -> None:
-        self.url = url
-        self.file = file
-        self.until: Callable[[Callable[[], Any]], Any] = dev.until
-        self.said: Callable[[], str] = dev.said
-        self._http = httpx.Client(base_url=url, timeout=PATIENCE_S)
+    def __init__(self, dev: Dev) -> None:
+        self.url, self.file = dev.url, dev.file
+        self.save, self.until = dev.save, dev.until
+        self._http = httpx.Client(base_url=dev.url, timeout=PATIENCE_S)
 
     def close(self) -> None:
         self._http.close()
@@ -62,12 +58,6 @@ class Page:
         answer = self._http.post(f"/emulator/{path}", json=body)
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
-
-    def save(self, code: str) -> None:
-        """Save the bot's file, and wait until the bot has started with it."""
-        starts = self.said().count("Reloaded.")
-        self.file.write_text(code)
-        self.until(lambda: self.said().count("Reloaded.") > starts)
 
     def get(self, path: str, **query: str) -> Any:
         return self._http.get(f"/emulator/{path}", params=query).raise_for_status().json()
@@ -86,15 +76,10 @@ class Page:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    folder, port = tmp_path_factory.mktemp("dev"), free_port()
-    (folder / "bot.py").write_text(BOT)
-    url = f"http://127.0.0.1:{port}"
-    dev = Command(folder, "dev", "bot.py", "--port", str(port))
-    dev.until(lambda: f"Text your bot: {url}" in dev.said())
-    running = Page(url, dev, folder / "bot.py")
-    yield running
-    running.close()
-    dev.stop()
+    with Dev(tmp_path_factory.mktemp("dev"), BOT) as dev:
+        running = Page(dev)
+        yield running
+        running.close()
 
 
 @pytest.fixture
