@@ -6,17 +6,16 @@ import contextlib
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from chromium_page import ME, Bot, Browsing, Served, write
+from cli.conftest import Command
 from inspector_page import inspector_of, open_rows, subscribe
-from patience import PATIENCE_S
 from playwright.sync_api import Locator, Page, expect
 from ports import free_port
 
@@ -29,32 +28,19 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 def env(bot: Bot, served: Served, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of `linqbot serve` while it serves the example echo.py."""
     port = free_port()
-    events = ["message.received", "message.edited", "reaction.added", "message.read"]
-    made = subscribe(bot, f"http://127.0.0.1:{port}/webhooks/linq?version=2026-02-03", *events)
-    env = os.environ | {
+    url, events = f"http://127.0.0.1:{port}", ["message.received", "message.edited", "reaction.added", "message.read"]
+    made = subscribe(bot, f"{url}/webhooks/linq?version=2026-02-03", *events)
+    env = {
         "LINQ_API_V3_API_KEY": "any",
         "LINQ_API_V3_BASE_URL": f"{served.url}/api/partner",
         "LINQ_WEBHOOK_SECRET": made["signing_secret"],
         "LINQBOT_STORAGE": f"sqlite:///{tmp_path / 'bot.db'}",
         "LINQBOT_PORT": str(port),
     }
-    command = [sys.executable, "-m", "linqbot", "serve", "echo.py"]
-    with subprocess.Popen(
-        command, cwd=EXAMPLES, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        end = time.monotonic() + PATIENCE_S
-        while not is_up(port):
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        yield env
-        process.terminate()
-
-
-def is_up(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
+    command = Command(tmp_path, "serve", str(EXAMPLES / "echo.py"), **env)
+    command.until(lambda: httpx.get(f"{url}/livez").is_success)
+    yield os.environ | env
+    command.stop()
 
 
 def copied(page: Page, within: Locator, label: str) -> str:
