@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +17,13 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-import uvicorn
 from patience import PATIENCE_S
 from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, ViewportSize, expect
 from ports import free_port
 
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
-from linqbot.server.uvicorn_server import KEEP_ALIVE_S
+from linqbot.server.uvicorn_server import Server, listen
 
 Scheme = Literal["light", "dark"]
 ME = "+14155550142"
@@ -80,36 +78,15 @@ class Served:
         self._public_url = f"http://{name}:{self.port}"
 
     def start(self) -> None:
-        self._emulator = Emulator(public_url=self._public_url)
-        config = uvicorn.Config(
-            create_app(self._emulator),
-            port=self.port,
-            log_level="critical",
-            timeout_keep_alive=KEEP_ALIVE_S,  # as `linqbot dev --no-bot`
-            timeout_graceful_shutdown=2,
-        )
-        self._server = uvicorn.Server(config)
-        self._up = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        emulator, up = Emulator(public_url=self._public_url), threading.Event()
+        server = Server(create_app(emulator), graceful_s=2, before_exit=emulator.end_streams, when_ready=up.set)
+        bound = listen("127.0.0.1", self.port)
+        self._server, self._thread = server, threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
         self._thread.start()
-        assert self._up.wait(PATIENCE_S)
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        startup = self._server.startup
-
-        async def startup_then_signal(sockets: list[socket.socket] | None = None) -> None:
-            await startup(sockets)
-            self._up.set()
-
-        self._server.startup = startup_then_signal  # type: ignore[method-assign]
-        await self._server.serve()
+        assert up.wait(PATIENCE_S)
 
     def stop(self) -> None:
-        if not self._thread.is_alive():
-            return
         self._server.should_exit = True
-        self._loop.call_soon_threadsafe(self._emulator.end_streams)
         self._thread.join(60)
 
 
