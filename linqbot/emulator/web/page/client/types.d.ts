@@ -326,7 +326,7 @@ export interface MetQuestion {
   result: "answered" | "invalid" | "given_up" | "cancelled" | "timed_out" | "kept_open" | "counted";
 }
 
-/** A turn of the bot, or anything else that a program reported to `/emulator/observations`. */
+/** A turn of the bot, as `linqbot dev` reports it. */
 export interface Observation {
   at?: string;
   chat_id?: string | null;
@@ -357,13 +357,9 @@ export interface Observation {
   used?: string;
   notes?: TurnNote[];
   previews?: PreviewedSend[];
-  name?: string;
   kind?: string;
-  type?: string;
-  status?: string;
   outcome?: string;
-  ms?: number;
-  event_type?: string;
+  event_type?: string | null;
 }
 
 /** A fault that is switched on; fields without an effect are missing. */
@@ -452,6 +448,7 @@ export interface Stored {
 
 /** The report of kind `bot`: whether the bot's file was loaded. */
 export interface BotReport extends Observation {
+  status?: string;
   message?: string | null;
   traceback?: string | null;
 }

@@ -14,9 +14,8 @@ import { traceItem } from "./trace.js";
 
 /** @import { Observation, RunStep, TriedHandler, TurnError } from "../client/types.d.ts" */
 /** @import { Item } from "../elements/reconcile.js" */
-/** @import { Exchange } from "../model/exchanges.js" */
+/** @import { Exchange, Row } from "../model/exchanges.js" */
 /** @import { Store } from "../model/store.js" */
-/** @import { Trace } from "../model/traces.js" */
 
 /** The filters that did not fit which are shown without opening an exchange. */
 const SHOWN_FILTERS = 3;
@@ -260,7 +259,7 @@ const receiptsFrame = () => h("details", { class: "fold receipts" }, h("summary"
 
 /**
  * @param {HTMLElement} node
- * @param {Trace[]} receipts
+ * @param {Row[]} receipts
  * @param {(messageId: string) => void} showMessage
  */
 function showReceipts(node, receipts, showMessage) {
@@ -276,7 +275,7 @@ function showReceipts(node, receipts, showMessage) {
 /**
  * Show rows. An open row stays open when it is made again, as for a delivery with a new attempt.
  * @param {HTMLElement} list
- * @param {Trace[]} traces
+ * @param {Row[]} traces
  * @param {(messageId: string) => void} showMessage
  */
 export function showRows(list, traces, showMessage) {

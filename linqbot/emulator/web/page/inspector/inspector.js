@@ -163,10 +163,12 @@ const fittingExchanges = (store, exchanges, { query, failed }, isHere) =>
  * @param {ReturnType<typeof chatFilter>} isHere
  */
 const fittingTraces = (traces, { kind, query, failed }, isHere) =>
-  traces.filter(
-    (trace) =>
-      trace.kind === kind &&
-      isHere(trace.chatId) &&
-      (!failed || tone(summaryOf(trace).status) === "bad") &&
-      (!query || searchableRow(trace).includes(query)),
-  );
+  traces
+    .filter((trace) => trace.kind !== "observation")
+    .filter(
+      (trace) =>
+        trace.kind === kind &&
+        isHere(trace.chatId) &&
+        (!failed || tone(summaryOf(trace).status) === "bad") &&
+        (!query || searchableRow(trace).includes(query)),
+    );

@@ -156,9 +156,9 @@ function factsOf(turn, exchange) {
   const { outcome, attempt = 1 } = turn;
   const replies = turn.replies == null ? exchange.sent.length : repliesOfAll(exchange);
   return [
-    turn.handler ?? turn.name ?? "",
+    turn.handler ?? "",
     placeOf(turn.file, turn.line),
-    outcome === "not_handled" ? "" : milliseconds(turn.duration_ms ?? turn.ms),
+    outcome === "not_handled" ? "" : milliseconds(turn.duration_ms),
     exchange.joined.length > 0 ? `${exchange.joined.length + 1} joined messages` : "",
     outcome === "not_handled" ? "" : counted(replies, "reply", "replies").replace(/^0/, "no"),
     attempt > 1 ? `attempt ${attempt}` : "",
@@ -181,9 +181,8 @@ function outcomeOfTurn(turn, exchange) {
       return { tone: "idle", facts, sentence };
     }
     default: {
-      const isBad = Boolean(error) || tone(String(outcome ?? turn.status ?? "")) === "bad";
       const sentence = `${turn.why ?? ""}${nextOf(turn, exchange)} ${questionsOf(turn)}`.trim();
-      return { tone: TONES[outcome ?? ""] ?? (isBad ? "bad" : "good"), facts, sentence, error };
+      return { tone: TONES[outcome ?? ""] ?? (error ? "bad" : "good"), facts, sentence, error };
     }
   }
 }

@@ -1,20 +1,19 @@
 // A row in one line, without elements.
 
 /** @import { Attempt, Call } from "../client/types.d.ts" */
-/** @import { Trace } from "../model/traces.js" */
+/** @import { Row } from "../model/exchanges.js" */
 
 /**
  * @typedef {{ title: string, status: string, ms?: number, method?: string, extra?: string }} Summary
  */
 
 const UUID = /\b([0-9a-f]{4})[0-9a-f]{4}-[0-9a-f-]{27}\b/g;
-const FAILURE = /fail|error|drop|lost|timeout|refused|no answer|closed/i;
 /** What the row of a call says in place of its status, if a fault broke its connection. */
 const LOST = { answer: "answer lost", request: "request lost", connection: "closed, no answer" };
 const PENDING = "…";
 
 /**
- * @param {Trace} trace
+ * @param {Row} trace
  * @returns {Summary}
  */
 export function summaryOf(trace) {
@@ -24,13 +23,8 @@ export function summaryOf(trace) {
     const extra = attempts.length > 1 ? `${attempts.length} attempts` : "";
     return { title, status: last ? attemptStatus(last) : PENDING, ms: last?.ms, extra };
   }
-  if (trace.kind === "call") {
-    const { path, method, ms } = trace.data;
-    return { title: shortPath(path), method, status: callStatus(trace.data), ms };
-  }
-  const { handler, name, kind, type, status, outcome, ms, event_type: extra } = trace.data;
-  const title = String(handler ?? name ?? kind ?? type ?? "turn");
-  return { title, status: String(status ?? outcome ?? ""), ms, extra };
+  const { path, method, ms } = trace.data;
+  return { title: shortPath(path), method, status: callStatus(trace.data), ms };
 }
 
 /**
@@ -53,14 +47,12 @@ export const shortPath = (path) => path.replace(/^\/api\/partner/, "").replace(U
 
 /**
  * Return the class of a status: `good`, `bad`, or none for one that is neither.
- * @param {string} status An HTTP status, or a word.
+ * @param {string} status An HTTP status, or why there is none.
  */
 export function tone(status) {
-  if (status === PENDING || status === "") return "";
   const code = Number(status);
-  if (Number.isNaN(code)) return FAILURE.test(status) ? "bad" : "good";
   if (code >= 200 && code < 300) return "good";
-  return code >= 400 || code === 0 ? "bad" : "";
+  return status === PENDING || code < 400 ? "" : "bad";
 }
 
 const TOKEN = /("(?:\\.|[^"\\])*")(\s*:)?|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/g;

@@ -7,7 +7,7 @@ import { messagePreview } from "../model/previews.js";
 import { callStatus, summaryOf } from "./summary.js";
 
 /** @import { Message } from "../client/types.d.ts" */
-/** @import { Exchange } from "../model/exchanges.js" */
+/** @import { Exchange, Row } from "../model/exchanges.js" */
 /** @import { Store } from "../model/store.js" */
 
 /**
@@ -32,8 +32,9 @@ export function titleOf(store, exchange) {
       text: `${nameIn(store, chat, vote.by)} ${voteText(exchange, vote.option_id, message)}`,
     };
   }
-  if (eventType) return { speaker: "", text: eventType };
-  const first = call ?? turns[0] ?? receipts[0];
+  const name = eventType ?? turns[0]?.data.handler;
+  if (name) return { speaker: "", text: name };
+  const first = call ?? receipts[0];
   if (!first) return { speaker: "", text: "" };
   const { method = "", title } = summaryOf(first);
   return { speaker: method, text: title };
@@ -74,12 +75,9 @@ export function searchable(store, exchange) {
     .toLowerCase();
 }
 
-/** @param {import("../model/traces.js").Trace} trace */
+/** @param {Row} trace */
 export function searchableRow(trace) {
   if (trace.kind === "call") return `${trace.data.method} ${trace.data.path} ${callStatus(trace.data)}`.toLowerCase();
-  if (trace.kind === "delivery") {
-    const { event_type: type, event_id: id, attempts = [] } = trace.data;
-    return [type, id, ...attempts.map(({ status, reason }) => `${status} ${reason ?? ""}`)].join(" ").toLowerCase();
-  }
-  return "";
+  const { event_type: type, event_id: id, attempts = [] } = trace.data;
+  return [type, id, ...attempts.map(({ status, reason }) => `${status} ${reason ?? ""}`)].join(" ").toLowerCase();
 }

@@ -13,29 +13,30 @@ import { curlOfCall, curlOfDelivery, triggerOf } from "./shell.js";
 import { attemptStatus, summaryOf, tone } from "./summary.js";
 
 /** @import { Attempt, Call, SentDelivery } from "../client/types.d.ts" */
-/** @import { CallTrace, DeliveryTrace } from "../model/exchanges.js" */
-/** @import { Trace } from "../model/traces.js" */
+/** @import { CallTrace, DeliveryTrace, Row } from "../model/exchanges.js" */
 
-const MARKS = { delivery: "↓", call: "↑", observation: "●" };
+const MARKS = { delivery: "↓", call: "↑" };
 const LOST = {
   answer: "Linq did what was asked. The answer below was lost on the way, so the bot does not know it.",
   request: "The request was lost on the way: Linq did nothing.",
   connection: "Linq did nothing, and closed the connection without an answer.",
 };
-const LABELS = { delivery: "Webhook", call: "API call", observation: "Report" };
+const LABELS = { delivery: "Webhook", call: "API call" };
 
 /**
- * @param {Trace} trace
+ * @param {Row} trace
  * @param {(messageId: string) => void} showMessage Shows a message on the phone.
  */
 export function traceItem(trace, showMessage) {
   const details = h("details", { class: `trace ${trace.kind}` }, summaryLine(trace));
   // The content is made when the row is first opened: most rows never are.
   details.addEventListener("toggle", () => {
-    if (details.open && details.childElementCount === 1)
-      details.append(h("div", { class: "trace-body" }, content(trace)));
+    if (!details.open || details.childElementCount > 1) return;
+    const content = trace.kind === "call" ? callContent(trace) : deliveryContent(trace);
+    details.append(h("div", { class: "trace-body" }, content));
   });
-  const messageId = messageIdOf(trace);
+  // The message that was received, delivered, read or sent.
+  const messageId = trace.kind === "call" ? sentMessageId(trace.data) : trace.data.message_id;
   if (!messageId) return h("li", {}, details);
   const label = "Show the message on the phone";
   const click = () => showMessage(messageId);
@@ -44,16 +45,7 @@ export function traceItem(trace, showMessage) {
   return h("li", {}, details, button);
 }
 
-/**
- * Return the message that a row is about: the one that was received, delivered, read or sent.
- * @param {Trace} trace
- */
-export function messageIdOf(trace) {
-  if (trace.kind === "call") return sentMessageId(trace.data);
-  return trace.data.message_id ?? null;
-}
-
-/** @param {Trace} trace */
+/** @param {Row} trace */
 function summaryLine(trace) {
   const { title, method, status, ms, extra } = summaryOf(trace);
   const mark = { class: "trace-mark", title: LABELS[trace.kind], role: "img", "aria-label": LABELS[trace.kind] };
@@ -73,12 +65,6 @@ const statusCode = (status) => h("span", { class: `code ${tone(status)}` }, stat
 
 /** @param {number | null | undefined} ms */
 const duration = (ms) => (ms === undefined || ms === null ? "" : `${Math.round(ms)} ms`);
-
-/** @param {Trace} trace */
-function content(trace) {
-  if (trace.kind === "delivery") return deliveryContent(trace);
-  return trace.kind === "call" ? callContent(trace) : [jsonBlock("Report", trace.data)];
-}
 
 /** @param {DeliveryTrace} trace */
 function deliveryContent({ data }) {

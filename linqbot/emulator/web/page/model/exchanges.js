@@ -7,6 +7,7 @@
 /** @typedef {Extract<Trace, { kind: "delivery" }>} DeliveryTrace */
 /** @typedef {Extract<Trace, { kind: "call" }>} CallTrace */
 /** @typedef {Extract<Trace, { kind: "observation" }>} TurnTrace */
+/** @typedef {DeliveryTrace | CallTrace} Row What the inspector shows in a row of its own. */
 
 /**
  * An exchange. `deliveries` are the webhooks of its event, one for each subscription; `calls` are what the bot did;
@@ -17,7 +18,7 @@
  * first, and each of these is `joinedTo` it. A message that the handler of another took while it ran is `takenBy` that one's
  * exchange. Without an event, the exchange holds what belongs to no other.
  * @typedef {{ key: string, at: string, ms: number, chatId: string | null, eventId: string | null, eventType: string | null,
- *   messageId: string | null, deliveries: DeliveryTrace[], turns: TurnTrace[], calls: CallTrace[], receipts: Trace[],
+ *   messageId: string | null, deliveries: DeliveryTrace[], turns: TurnTrace[], calls: CallTrace[], receipts: Row[],
  *   sent: string[], behind: Exchange | null, isCutOff: boolean, joined: Exchange[],
  *   joinedTo: Exchange | null, takenBy: Exchange | null }} Exchange
  */
