@@ -34,11 +34,6 @@ from linqbot.errors import ConfigError
 class BotRunner(Protocol):
     """Runs the bot. Every method raises ApiError if it is not possible now."""
 
-    @property
-    def restartable(self) -> list[str]:
-        """The ids of the messages that `restart_from` accepts, oldest first."""
-        ...
-
     async def write(self, message: Write) -> dict[str, str | None]:
         """Keep what is needed to restart from this message, then perform the act."""
         ...
@@ -243,12 +238,6 @@ class Emulator:
             self.observations.append(shown)
         self.world.feed.publish("observation", lambda: shown)
 
-    def runner_facts(self) -> dict[str, Any] | None:
-        return None if self.runner is None else {"restartable": self.runner.restartable}
-
-    def show_runner(self) -> None:
-        self.world.feed.publish("runner", self.runner_facts)
-
     def end_streams(self) -> None:
         """End the event streams of all pages, so that a server can stop."""
         self.world.feed.close()
@@ -309,7 +298,7 @@ class Emulator:
             "observations": list(self.observations)[-SHOWN:],
             "bot": self.bot,
             "conditions": self.world.conditions(),
-            "runner": self.runner_facts(),
+            "has_runner": self.runner is not None,
         }
 
     def _clear(self) -> None:

@@ -74,10 +74,6 @@ class DevRunner:
 
     # Messages, and restarting from them
 
-    @property
-    def restartable(self) -> list[str]:
-        return [checkpoint.message_id for checkpoint in self._checkpoints]
-
     async def write(self, message: Write) -> dict[str, str | None]:
         async with self._writing:
             return await self._write(message)
@@ -106,7 +102,6 @@ class DevRunner:
                 await asyncio.to_thread(self._copies.put_back, None)
             while self._checkpoints:
                 self._copies.delete(self._checkpoints.pop().copy)
-            self._emulator.show_runner()
 
     async def _write(self, message: Write) -> dict[str, str | None]:
         # The copy first: what the bot does while it is made is then in the emulator but not in the copy, as after a crash.
@@ -125,7 +120,6 @@ class DevRunner:
         self._checkpoints.append(Checkpoint(written["message_id"], message, snapshot, copy))
         while len(self._checkpoints) > KEPT:
             self._copies.delete(self._checkpoints.popleft().copy)
-        self._emulator.show_runner()
         return written
 
     @asynccontextmanager

@@ -20,7 +20,6 @@ const APPLY = {
   call: (store, data) => store.addCall(data),
   observation: (store, data) => store.addObservation(data),
   conditions: (store, data) => store.setConditions(data),
-  runner: (store, data) => store.setRunner(data),
 };
 
 /** @type {[name: string, data: unknown][]} The events before `follow`. */

@@ -390,12 +390,6 @@ export interface Conditions {
   flagged_lines: string[];
 }
 
-/** The program that runs the bot, if there is one: `linqbot dev`. */
-export interface Runner {
-  /** The ids of the messages that can be restarted from. */
-  restartable: string[];
-}
-
 export interface ScheduledSend {
   id: string;
   due: string;
@@ -456,7 +450,8 @@ export interface BotReport extends Observation {
 export interface State {
   now: string;
   conditions?: Conditions;
-  runner?: Runner | null;
+  /** True if a program runs the bot that can look into its storage: `linqbot dev`. */
+  has_runner?: boolean;
   /** Those that the emulator began with. */
   people?: { handle: string; name: string | null }[];
   lines?: Line[];

@@ -65,7 +65,7 @@ export function mountClock(root, store, facts) {
     next.disabled = isMoving || !due;
     next.title = due ? "" : "No send is scheduled";
     date.min = toInputValue(now());
-    note.textContent = noteFor(Boolean(store.runner));
+    note.textContent = noteFor(store.hasRunner);
   }
 
   store.onChange((topics) => topics.has("conditions") && render());

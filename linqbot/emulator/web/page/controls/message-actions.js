@@ -27,7 +27,7 @@ export function messageActions(store, message) {
     about: "The same webhook once more. A bot that has stored it does nothing.",
     run: () => deliver(id),
   };
-  if (!store.runner) return [again];
+  if (!store.hasRunner) return [again];
   return [
     again,
     {

@@ -22,7 +22,7 @@ export function mountReset(root, store) {
 
   /** @param {boolean} isAsking */
   function show(isAsking) {
-    question.textContent = store.runner
+    question.textContent = store.hasRunner
       ? "This deletes all conversations, faults and everything that the bot stores, and returns to real time."
       : "This deletes all conversations and faults, and returns to real time. The bot's storage stays as it is.";
     confirm.hidden = !isAsking;
@@ -38,7 +38,7 @@ export function mountReset(root, store) {
   }
 
   function render() {
-    hint.textContent = store.runner
+    hint.textContent = store.hasRunner
       ? "Hold a message of yours, or double-click it, to deliver it again, to run it again, or to " +
         "restart from it. Restarting needs one of the latest 20 messages. It rewinds the emulator, the bot's storage and the " +
         "clock; it does not rewind a database of your own."

@@ -15,7 +15,7 @@ import { declarePeople, FIRST_PERSON, firstPerson, keepPerson } from "./people.j
 import { setNow } from "./time.js";
 import { Traces } from "./traces.js";
 
-/** @import { BotReport, Call, ChatData, Conditions, Delivery, Line, Message, Observation, Payment, PreviewedSend, Runner, Service, State } from "../client/types.d.ts" */
+/** @import { BotReport, Call, ChatData, Conditions, Delivery, Line, Message, Observation, Payment, PreviewedSend, Service, State } from "../client/types.d.ts" */
 /** @import { Chat, Recipients } from "./chats.js" */
 /** @import { Memory } from "./people.js" */
 
@@ -42,8 +42,8 @@ export class Store {
   traces = new Traces();
   /** @type {Conditions | null} */
   conditions = null;
-  /** @type {Runner | null} The program that runs the bot, which can look into its storage. */
-  runner = null;
+  /** True if a program runs the bot that can look into its storage. */
+  hasRunner = false;
   /** @type {BotReport | null} Whether the bot's file was loaded; null when no program has reported it. */
   bot = null;
   /** @type {Place} */
@@ -159,7 +159,7 @@ export class Store {
     this.payments = new Map((state.payments ?? []).map((payment) => [payment.id, payment]));
     this.#loadTraces(state);
     this.conditions = state.conditions ?? null;
-    this.runner = state.runner ?? null;
+    this.hasRunner = state.has_runner ?? false;
     this.bot = state.bot ?? null;
     this.loaded = true;
     this.#choosePlace(this.#keptPlace());
@@ -310,12 +310,6 @@ export class Store {
     setNow(conditions.now, conditions.is_frozen);
     this.conditions = conditions;
     this.#changed("conditions", "chats");
-  }
-
-  /** @param {Runner | null} runner */
-  setRunner(runner) {
-    this.runner = runner;
-    this.#changed("conditions");
   }
 
   clearTraces() {
