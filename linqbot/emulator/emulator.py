@@ -84,9 +84,6 @@ class Emulator:
         clock: The emulator's time; None is a clock that follows the wall clock and can be moved.
         api_key: The bearer token that the API accepts; None accepts any token.
         public_url: The address of the emulator; upload and download addresses begin with it.
-        keeps_s: The account is of the ephemeral tier: the API forgets messages after this many seconds (Linq: an hour
-            to a day) and up to five minutes more. None keeps them.
-        sandbox: The account is a sandbox (R15): people must write first, and 100 messages a day are the limit.
         delivery_transport: The transport of webhooks; None is HTTP. An `httpx.ASGITransport` delivers in this process.
         declared: The people, groups and lines at the beginning, and again after a `reset`; None is two healthy lines.
     Attributes:
@@ -103,8 +100,6 @@ class Emulator:
         api_key: str | None = None,
         public_url: str = "http://127.0.0.1:4010",
         delivery_transport: httpx.AsyncBaseTransport | None = None,
-        sandbox: bool = False,
-        keeps_s: float | None = None,
         declared: DeclaredWorld | None = None,
     ) -> None:
         self.declared = declared or DeclaredWorld()
@@ -116,8 +111,6 @@ class Emulator:
         self.bot: dict[str, Any] | None = None
         self.runner: BotRunner | None = None
         self._own_subscriptions: list[SubscriptionRecord] = []
-        self._sandbox, self._keeps_s = sandbox, keeps_s
-        self.state.is_sandbox, self.state.keeps_s = sandbox, keeps_s
         self._entered = 0
         self._timers: asyncio.Task[None] | None = None
         self._seed()
@@ -167,9 +160,7 @@ class Emulator:
 
     # Subscriptions, clock
 
-    def subscribe(
-        self, target_url: str, events: Sequence[str] | None = None, *, phone_numbers: Sequence[str] | None = None
-    ) -> SubscriptionRecord:
+    def subscribe(self, target_url: str, events: Sequence[str] | None = None) -> SubscriptionRecord:
         """Deliver events to `target_url`; None is all types. The secret is the `secret` of the result.
 
         Unlike subscriptions made through the API, this one survives `reset`: it belongs to the program that runs the
@@ -178,7 +169,7 @@ class Emulator:
         Raises:
             ApiError: 400, the address is not valid; 409, another subscription has this address.
         """
-        subscription = subscriptions.subscribe(self.world, target_url, events, phone_numbers=phone_numbers)
+        subscription = subscriptions.subscribe(self.world, target_url, events)
         self._own_subscriptions.append(subscription)
         return subscription
 
@@ -307,7 +298,6 @@ class Emulator:
         world.faults.clear()
         world.deliveries.clear()
         world.state = EmulatorState()
-        world.state.is_sandbox, world.state.keeps_s = self._sandbox, self._keeps_s
         world.settles_at = 0.0
         self.calls.clear()
         self.observations.clear()

@@ -172,8 +172,9 @@ async def test_one_event_has_one_id_on_all_subscriptions(emulator: Emulator, rec
     assert len({event["event_id"] for event in receiver.events}) == 1
 
 
-async def test_filters_of_events_and_lines(emulator: Emulator, receiver: Receiver) -> None:
-    emulator.subscribe("https://hook.example", RECEIVED, phone_numbers=[OTHER_LINE])
+async def test_filters_of_events_and_lines(emulator: Emulator, api: Api, receiver: Receiver) -> None:
+    hook = {"target_url": "https://hook.example", "subscribed_events": RECEIVED, "phone_numbers": [OTHER_LINE]}
+    assert (await api.post("/v3/webhook-subscriptions", json=hook)).status_code == 201
     say(emulator, "one")
     say(emulator, "two", to=OTHER_LINE)
     await emulator.flush()

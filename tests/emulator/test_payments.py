@@ -193,13 +193,6 @@ async def test_r15_in_a_sandbox_people_write_first_and_100_messages_a_day_are_th
     assert (await api.post(path, json=message)).status_code == 202
 
 
-def test_a_sandbox_stays_one_after_a_reset() -> None:
-    emulator = Emulator(sandbox=True)
-    emulator.reset()
-    assert emulator.state.is_sandbox
-    assert not Emulator().state.is_sandbox
-
-
 async def test_a_released_line_loses_its_chats_and_its_messages_in_progress_still_end(
     emulator: Emulator, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -25,15 +25,10 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _OWN_HEADERS = frozenset({"content-type", "content-length", "host", "transfer-encoding", "connection"})
 
 
-def subscribe(
-    world: World, target_url: str, events: Sequence[str] | None = None, *, phone_numbers: Sequence[str] | None = None
-) -> SubscriptionRecord:
+def subscribe(world: World, target_url: str, events: Sequence[str] | None = None) -> SubscriptionRecord:
     """Deliver events to `target_url` from now on; `events` None is all types."""
     _check_target(world, target_url, None)
-    asked = list(EVENT_TYPES if events is None else events)
-    return _added(
-        world, target_url=target_url, subscribed_events=asked, phone_numbers=list(phone_numbers or ()) or None
-    )
+    return _added(world, target_url=target_url, subscribed_events=list(EVENT_TYPES if events is None else events))
 
 
 def _added(world: World, **fields: Any) -> SubscriptionRecord:

@@ -43,7 +43,8 @@ class EmulatorState:
         released: Lines that the account no longer has. Work in progress on them still ends.
         received_cards: The card that each person last shared with each line.
         payment_keys: Idempotency key with its purpose, to the id of the payment or request that was made.
-        keeps_s: Seconds that messages are kept on an account of the ephemeral tier; None keeps them for ever.
+        keeps_s: Seconds that messages are kept on an account of the ephemeral tier (Linq: an hour to a day), and up to
+            five minutes more; None keeps them.
         is_sandbox: A sandbox account: people must write first, and 100 messages a day are the limit (R15).
         sends: The times at which each (line, recipient) pair was last written to, for the rate limit.
     """
