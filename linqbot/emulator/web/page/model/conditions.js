@@ -115,22 +115,22 @@ export function newFault(kind, { match, times, seconds }) {
  */
 export function faultTitle(fault) {
   if (fault.on === "api") return apiTitle(fault);
-  if (fault.on === "message") return "A message fails later";
+  if (fault.on === "message") return FAULT_KINDS.unsent.label;
   if (fault.on === "chat") return "A change of a chat fails";
-  if (fault.duplicate) return "A webhook comes twice";
+  if (fault.duplicate) return FAULT_KINDS.doubled.label;
   if (fault.reorder) return "A webhook comes after the next one";
   if (fault.drop) return "A webhook is lost";
-  return fault.status ? `A webhook fails (${fault.status})` : `A webhook is late (${seconds(fault)})`;
+  return fault.status ? `${FAULT_KINDS.undelivered.label} (${fault.status})` : `A webhook is late (${seconds(fault)})`;
 }
 
 /** @param {Fault} fault */
 function apiTitle(fault) {
-  if (fault.drop === "connection") return "No byte is answered";
+  if (fault.drop === "connection") return FAULT_KINDS.silent.label;
   if (fault.drop === "request") return "The request is lost";
-  if (fault.drop) return "The answer is lost";
-  if (fault.status === 429) return "429 Too many requests";
-  if (fault.status) return fault.status === 500 ? "500 Internal error" : `Answers ${fault.status}`;
-  return `The answer is slow (${seconds(fault)})`;
+  if (fault.drop) return FAULT_KINDS.lost.label;
+  if (fault.status === 429) return FAULT_KINDS.limit.label;
+  if (fault.status) return fault.status === 500 ? FAULT_KINDS.error.label : `Answers ${fault.status}`;
+  return `${FAULT_KINDS.slow.label} (${seconds(fault)})`;
 }
 
 /** @param {Fault} fault */
