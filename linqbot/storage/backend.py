@@ -297,9 +297,10 @@ class Storage(ABC):
         """Return True if a delivery with this id is stored, or left the inbox in the last 24 hours."""
         return delivery_id in await self.seen([delivery_id])
 
-    @abstractmethod
     async def first_activity(self) -> float | None:
         """Return the Unix time at which the first webhook ever was accepted; None if none was."""
+        first = await self._read(lambda db: upkeep.fact(db, "first_active_at"))
+        return None if first is None else float(first)
 
     @abstractmethod
     async def last_activity(self) -> float | None:

@@ -180,10 +180,6 @@ class PostgresStorage(Storage):
                  FROM seen WHERE id = ANY($1)"""
         return dict(await self._read(lambda db: db.fetch(sql, list(keys))))
 
-    async def first_activity(self) -> float | None:
-        sql = "SELECT value::float8 FROM meta WHERE key = 'first_active_at'"
-        return await self._read(lambda db: db.value(sql))
-
     async def last_activity(self) -> float | None:
         sql = """SELECT greatest((SELECT value::float8 FROM meta WHERE key = 'active_at'),
                                  (SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')))"""

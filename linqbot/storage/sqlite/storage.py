@@ -94,9 +94,6 @@ class SQLiteMethods(Storage):
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         return await self._read(lambda db: lanes.seen(db, keys))
 
-    async def first_activity(self) -> float | None:
-        return self._memory.first_active_at
-
     async def last_activity(self) -> float | None:
         return self._memory.active_at
 

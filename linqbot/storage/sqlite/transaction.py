@@ -62,7 +62,6 @@ class Index(StorageMemory):
         self.next_seq = 1  # the sequence number of the next delivery
         self.next_timer: float | None = None
         self.next_broadcast: float | None = None
-        self.first_active_at: float | None = None  # see `Storage.first_activity`
         self.is_off_the_record = False  # True if the file holds text off the record, or ever did
         # The leases for the next `take`, and the number that may still be prefetched.
         self._prefetched: list[Lease] = []
@@ -115,8 +114,6 @@ class Index(StorageMemory):
 
     def _note_facts(self, changes: IndexChanges) -> None:
         self.follow(changes)
-        if changes.noted_at is not None:
-            self.first_active_at = self.first_active_at or changes.noted_at
         if changes.timers:
             self.next_timer = changes.next_timer
         if changes.broadcasts:

@@ -118,9 +118,7 @@ class Writer(OpQueue):
         reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
         (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
-        fact = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
-        (noted_at,) = self._db.execute(fact, ("active_at",)).fetchone() or (0.0,)
-        (self._index.first_active_at,) = self._db.execute(fact, ("first_active_at",)).fetchone() or (None,)
+        noted_at = float(drive(upkeep.fact(reader, "active_at")) or 0.0)
         self._index.next_timer = drive(timers.earliest(reader))
         self._index.next_broadcast = drive(broadcasts.next_at(reader, self._clock.now()))
         rows = """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
