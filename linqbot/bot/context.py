@@ -592,7 +592,7 @@ class Context:
             raise BotError("Give send_later one of at=, after_s= and every=.")
         else:
             rhythm = rhythm_of(every, timezone)
-            due = rhythm.next_after(now)
+            due = rhythm.next_after(datetime.fromtimestamp(now, UTC)).timestamp()
         check_grace(grace_s)
         check_text("ctx.send_later(tag=…)", tag)
         resolved = await self._uploads.resolved(fitted_to_messages(content, self.event.service))

@@ -25,7 +25,7 @@ from linqbot.engine.failure import SendMissed, unreachable
 from linqbot.engine.parts import Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.errors import BotError, LinqApiError, MessageGone
-from linqbot.features.schedules import REPEAT, REPEAT_ID, Rhythm, every_of, last_due, next_due
+from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, last_due, next_due
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import Purpose, Scheduled
@@ -140,14 +140,14 @@ def check_grace(grace_s: float) -> None:
         )
 
 
-def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
+def rhythm_of(every: str | Recurrence, timezone: str | None) -> Recurrence:
     """Return the rhythm that a recurring send was given. Raises BotError if it or the time zone cannot be used."""
     from linqbot.parse.recurrences import Recurrence, recurrence
 
     if isinstance(every, Recurrence):
         if timezone is not None:
             raise BotError("every= has a time zone already. Leave timezone= out.")
-        return Rhythm(every.spec, every.timezone)
+        return every
     if not isinstance(every, str):
         raise BotError(
             "send_later(every=…) takes a rhythm, such as 'weekdays 09:00', or a value of parse.recurrence, but got a value "
@@ -157,10 +157,9 @@ def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
         raise BotError('every= needs the time zone of the person: timezone="Europe/Paris".')
     check_timezone("send_later", timezone)
     try:
-        recurrence(every, timezone=timezone, language="en")
+        return recurrence(every, timezone=timezone, language="en")
     except ValueError as error:
         raise BotError(f"every={every!r}: {error}") from error
-    return Rhythm(every, timezone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ def timer(
     *,
     origin: bytes | None = None,
     off_the_record: bool = False,
-    every: Rhythm | None = None,
+    every: Recurrence | None = None,
     tag: str | None = None,
 ) -> Timer:
     """Build the timer that stores `calls` until they are due.
@@ -385,7 +384,7 @@ class TurnScheduler:
         due: float,
         grace_s: float,
         key: str | None,
-        every: Rhythm | None = None,
+        every: Recurrence | None = None,
         tag: str | None = None,
     ) -> Scheduled:
         """Schedule calls for a chat. They are stored once, because their id is the same in every run of the turn.

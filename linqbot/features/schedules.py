@@ -42,21 +42,6 @@ _NAME: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
-    """The rhythm of a recurring send: the text, and the time zone of its times of day."""
-
-    spec: str
-    timezone: str
-
-    def next_after(self, now: float) -> float:
-        """Return the first time after a time, both in Unix seconds."""
-        from linqbot.parse.recurrences import recurrence
-
-        at = recurrence(self.spec, timezone=self.timezone, language="en").next_after(datetime.fromtimestamp(now, UTC))
-        return at.timestamp()
-
-
-@dataclass(frozen=True, slots=True)
 class Schedule:
     """A schedule.
 
