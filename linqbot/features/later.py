@@ -26,7 +26,7 @@ from linqbot.engine.parts import Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.errors import BotError, LinqApiError, MessageGone
 from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, last_due, next_due
-from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery, retention_mark
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import Purpose, Scheduled
 from linqbot.options import check_number, check_timezone
@@ -213,8 +213,7 @@ def timer(
         payload["every"] = every_of(every.spec, every.timezone)
     if tag is not None:
         payload["tag"] = tag
-    if off_the_record:
-        payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+    payload |= retention_mark(off_the_record=off_the_record)
     return Timer(timer_id, due, lane_of_chat(chat_id), KIND if every is None else REPEAT, to_json(payload), grace_s)
 
 

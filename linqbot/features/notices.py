@@ -21,7 +21,7 @@ from linqbot.content.message_split import bubbles
 from linqbot.engine.failure import Failure, is_refused
 from linqbot.engine.parts import Part, Turn, origin_of
 from linqbot.errors import LinqApiError, MessageGone, Refused
-from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.options import DAY_S
@@ -49,8 +49,7 @@ def dead_letter_timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
         "delivery": {"id": delivery.id, "type": delivery.type, "received_at": delivery.received_at},
         "failure": {"reason": outcome.error, "handler": outcome.handler, "attempts": attempts},
     }
-    if delivery.is_off_the_record:
-        payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+    payload |= retention_mark(off_the_record=delivery.is_off_the_record)
     return Timer(f"{delivery.id}.{lease.replay}", now, delivery.lane, KIND, to_json(payload), _GRACE_S)
 
 
@@ -78,8 +77,7 @@ def outage_begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
     """
     chat_id = chat_of_lane(delivery.lane)
     payload: dict[str, object] = {"chat_id": chat_id, "origin": None if origin is None else from_json(origin)}
-    if delivery.is_off_the_record:
-        payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+    payload |= retention_mark(off_the_record=delivery.is_off_the_record)
     # In a lane of its own, because the deferred delivery blocks the lane of the chat.
     return Timer(f"{OUTAGE}.{chat_id}", now, f"t:{chat_id}", OUTAGE, to_json(payload), _GRACE_S)
 

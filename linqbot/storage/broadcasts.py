@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic_core import from_json, to_json
 
-from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
+from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery, retention_mark
 from linqbot.linq.events.lane import EVERY_CHAT, lane_of_chat
 from linqbot.linq.types.proactive import Broadcast, BroadcastStatus, Purpose, Recipient, RecipientOutcome
 from linqbot.storage.dialect import Readable, Writable
@@ -75,8 +75,7 @@ class NewBroadcast:
         body: dict[str, object] = {"broadcast": self.name, "n": n, "from": self.line, "to": handle}
         body["purpose"] = self.purpose
         body["messages"] = from_json(self.content)
-        if self.off_the_record:
-            body["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+        body |= retention_mark(off_the_record=self.off_the_record)
         place = f"{self.name}.{n}"
         again = "" if waited_until is None else f"~{waited_until:.0f}"
         return Delivery(f"{SEND_ID}{place}{again}", f"b:{place}", "linqbot.broadcast", to_json(body), now)

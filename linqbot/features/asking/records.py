@@ -40,7 +40,7 @@ from linqbot.features.asking.question import (
 )
 from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.language.spoken import spoken
-from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionEvent
@@ -345,8 +345,7 @@ def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -
     body["created_at"] = datetime.fromtimestamp(at, UTC).isoformat()
     # The handle, so that `linqbot person forget` finds the delivery.
     body |= {"chat_id": conversation.chat_id, "handles": [_handle_of(conversation)]}
-    if conversation.off_the_record:
-        body["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+    body |= retention_mark(off_the_record=conversation.off_the_record)
     return to_json(body)
 
 

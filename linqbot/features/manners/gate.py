@@ -26,7 +26,7 @@ from linqbot.errors import LinqApiError, StorageUnavailable, Withheld
 from linqbot.features.broadcasts import place_of_person
 from linqbot.features.later import KIND, zone
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
-from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
+from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery, retention_mark
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived
@@ -301,8 +301,7 @@ class Gate:
         origin = {"handles": asked.people, "chat_id": asked.chat_id, "is_group": len(asked.people) > 1}
         payload = {"calls": [from_json(asked.call.to_json())], "due": due, "grace_s": DAY_S, "origin": origin}
         payload |= {"purpose": asked.purpose, "turn": asked.turn}
-        if asked.journal.off_the_record:
-            payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+        payload |= retention_mark(off_the_record=asked.journal.off_the_record)
         return Timer(asked.key, due, lane, KIND, to_json(payload), DAY_S)
 
     async def _people(

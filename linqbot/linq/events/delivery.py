@@ -173,6 +173,11 @@ def event_id_of(delivery_id: str) -> str:
     return delivery_id.removeprefix(LINQ_DELIVERY)
 
 
+def retention_mark(*, off_the_record: bool) -> dict[str, Any]:
+    """Return what a body of linqbot's own holds if its line keeps nothing, in Linq's form: see `is_off_the_record`."""
+    return {"data": {"zero_retention": True}} if off_the_record else {}
+
+
 def decode(body: bytes) -> Any:
     """Return a body as Python data; None if it is not JSON.
 
