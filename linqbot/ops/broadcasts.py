@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from linqbot.errors import StorageError
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
@@ -13,23 +12,11 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import ALLOWED, Order
 
 
-@dataclass(frozen=True, slots=True)
-class BroadcastReport:
-    broadcast: Broadcast
-    refused: dict[str, int]
-    failed: dict[str, int]
-
-
 async def find(storage: Storage, name: str) -> Broadcast:
     broadcast = await storage.broadcast(name)
     if broadcast is None:
         raise StorageError(f"There is no broadcast {name}. See: linqbot waiting list --broadcasts")
     return broadcast
-
-
-async def report(storage: Storage, name: str) -> BroadcastReport:
-    broadcast = await find(storage, name)
-    return BroadcastReport(broadcast, await _reasons(storage, name, "refused"), await _reasons(storage, name, "failed"))
 
 
 async def people(storage: Storage, name: str, outcome: RecipientOutcome) -> AsyncIterator[Recipient]:
@@ -68,6 +55,7 @@ def _not_allowed(broadcast: Broadcast, order: Order) -> StorageError:
     )
 
 
-async def _reasons(storage: Storage, name: str, outcome: RecipientOutcome) -> dict[str, int]:
+async def reasons(storage: Storage, name: str, outcome: RecipientOutcome) -> dict[str, int]:
+    """Return the reasons of an outcome, the most frequent first, each with the number of people."""
     counts = Counter([recipient.reason or "" async for recipient in people(storage, name, outcome)])
     return dict(counts.most_common())

@@ -50,6 +50,8 @@ _MOST: Final = 10_000
 _CANCELLABLE: Final = ("send", "repeat", "stopped")
 """The kinds of timers that are scheduled sends. The others belong to linqbot or to the bot's code."""
 _COUNTS: Final = ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
+_EXPLAINED: Final[tuple[RecipientOutcome, ...]] = ("refused", "failed")
+"""The outcomes that have reasons."""
 _LOOK_EVERY_S: Final = 0.5
 
 
@@ -319,14 +321,15 @@ async def broadcast(
         await broadcasts.carry_out(storage, name, order, by)
     if watch:
         await _watch(storage, name)
-    report = await broadcasts.report(storage, name)
+    counts = _broadcast(await broadcasts.find(storage, name))
+    reasons = {kind: await broadcasts.reasons(storage, name, kind) for kind in _EXPLAINED}
     people = [] if outcome is None else [_person(one) async for one in broadcasts.people(storage, name, outcome)]
-    row = _broadcast(report.broadcast) | {"reasons": {"refused": report.refused, "failed": report.failed}}
+    row = counts | {"reasons": reasons}
 
     def show_people() -> None:
-        print_facts(_without_zeros(_broadcast(report.broadcast)), as_json=False)
-        for title, reasons in (("refused", report.refused), ("failed", report.failed)):
-            for reason, count in reasons.items():
+        print_facts(_without_zeros(counts), as_json=False)
+        for title, found in reasons.items():
+            for reason, count in found.items():
                 click.echo(f"{title:<12} {count} × {printable(reason)}")
         if outcome is not None:
             print_table(people, as_json=False, empty=f"No recipient is {outcome}.")
