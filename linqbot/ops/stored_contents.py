@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.features.state import CHAT, PERSON
@@ -22,9 +22,7 @@ from linqbot.storage.contents import TABLES, Contents, CopyMark, Digest, Role, S
 from linqbot.storage.open import open_storage, path_of, scheme
 from linqbot.storage.sqlite.upkeep import SQLiteContents
 from linqbot.storage.state import BOT, StateRow, StateWrite
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""A callback with the number of rows that were dealt with, and the number of all."""
+from linqbot.storage.upkeep import Progress
 
 _PASSES = 3
 """A copy reads the source to compute its digest, reads it again to write the target, and reads the target."""
