@@ -70,6 +70,9 @@ class OperatorAct:
     counts: Mapping[str, int] | None
 
 
+COLUMNS: Final = "at, who, what, target, about, reason, counts"
+
+
 def digest_of(install: str, handle: str) -> str:
     """Return the digest of a handle, another one in each storage."""
     return f"person:{hashlib.sha256(f'{install}|{handle.casefold()}'.encode()).hexdigest()[:32]}"
@@ -85,7 +88,7 @@ async def note(
     """Store a row for each target."""
     rows = None if counts is None else to_json(counts).decode()
     facts = [(tx.now, by.who, what, target, about, by.reason, rows) for target, about in targets]
-    await tx.insert("act (at, who, what, target, about, reason, counts)", facts)
+    await tx.insert(f"act ({COLUMNS})", facts)
 
 
 async def noting(tx: Writable, act: Awaitable[T], by: By | None, what: What, *targets: ActedOn) -> T:
@@ -98,7 +101,7 @@ async def noting(tx: Writable, act: Awaitable[T], by: By | None, what: What, *ta
 
 async def newest(db: Readable, limit: int, *conditions: tuple[str, object]) -> list[OperatorAct]:
     which, values = where(*conditions, first=2)
-    sql = f"SELECT at, who, what, target, about, reason, counts FROM act {which} ORDER BY n DESC LIMIT $1"  # noqa: S608
+    sql = f"SELECT {COLUMNS} FROM act {which} ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
     return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
 
 

@@ -49,12 +49,12 @@ class ConsentState(NamedTuple):
         return self.last is not None and self.last.what == "stopped"
 
 
-_COLUMNS = "key, person, at, what, how"
+COLUMNS = "key, person, at, what, how"
 
 
 async def note(tx: Writable, consent: Consent) -> bool:
     row = (consent.key, consent.person, consent.at + tx.ahead_s, consent.what, consent.how)
-    return await tx.insert(f"consent ({_COLUMNS})", [row], "ON CONFLICT (key) DO NOTHING") > 0
+    return await tx.insert(f"consent ({COLUMNS})", [row], "ON CONFLICT (key) DO NOTHING") > 0
 
 
 async def add(tx: Writable, rows: Sequence[Consent], by: By) -> int:
@@ -65,7 +65,7 @@ async def add(tx: Writable, rows: Sequence[Consent], by: By) -> int:
 
 
 async def of(db: Readable, person: str) -> ConsentState:
-    sql = f"""SELECT {_COLUMNS} FROM consent WHERE person = $1 AND (what <> 'wrote' OR $2)
+    sql = f"""SELECT {COLUMNS} FROM consent WHERE person = $1 AND (what <> 'wrote' OR $2)
               ORDER BY at DESC, n DESC LIMIT 1"""  # noqa: S608 - constant text
     last, consent = [await db.fetch(sql, person, with_wrote) for with_wrote in (True, False)]
     return ConsentState(_here(db, last[0]) if last else None, _here(db, consent[0]) if consent else None)
@@ -73,7 +73,7 @@ async def of(db: Readable, person: str) -> ConsentState:
 
 async def in_order(db: Readable, person: str | None, after: int, limit: int) -> list[tuple[int, Consent]]:
     which, values = where(("n > $", after), ("person = $", person), first=2)
-    sql = f"SELECT n, {_COLUMNS} FROM consent {which} ORDER BY n LIMIT $1"  # noqa: S608 - constant text
+    sql = f"SELECT n, {COLUMNS} FROM consent {which} ORDER BY n LIMIT $1"  # noqa: S608 - constant text
     return [(n, _here(db, row)) for n, *row in await db.fetch(sql, limit, *values)]
 
 

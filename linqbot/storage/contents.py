@@ -20,7 +20,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.errors import StorageError
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import upkeep
+from linqbot.storage import acts, consents, conversations, decisions, journal, mutes, outcomes, state, timers, upkeep
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.timers import Timer
 
@@ -31,7 +31,7 @@ Value: TypeAlias = str | bytes | float | int | None
 Row: TypeAlias = tuple[Value, ...]
 
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    table: tuple(columns.split())
+    table: tuple(columns.replace(",", " ").split())
     for table, columns in {
         "meta": "key value",
         "delivery": """id lane type message_key carrier received_at replay put_back delivery_count attempts crashes
@@ -41,17 +41,15 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "dead": """id lane type message_key carrier received_at error handler replay delivery_count attempts crashes
             dead_lettered_at body""",
         "done": "id lane type message_key carrier received_at replay acked_at body",
-        "journal": """turn replay slot key safety call status first_at answer message_id chat_id delivery digest origin
-            off_the_record texts ended_at""",
-        "state": "scope name value person",
-        "timer": "id due lane kind payload grace_s",
-        "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
-        "mute": "lane until person reason handoff only_proactive since",
-        "outcome": """delivery lane type message_id trace_id received_at outcome handler why turn replay runs attempts ms tried
-             calls steps ended_at""",
-        "consent": "key person at what how",
-        "decision": "key at verdict purpose reason turn person line",
-        "act": "at who what target about reason counts",
+        "journal": journal.EVERY_COLUMN,
+        "state": state.COLUMNS,
+        "timer": timers.COLUMNS,
+        "conversation": conversations.COLUMNS,
+        "mute": mutes.COLUMNS,
+        "outcome": outcomes.COLUMNS,
+        "consent": consents.COLUMNS,
+        "decision": decisions.COLUMNS,
+        "act": acts.COLUMNS,
         "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane purpose content",
         "recipient": "broadcast n handle outcome reason at",
     }.items()

@@ -87,7 +87,8 @@ class Conversation:
 _SUMMARY = "id, chat_id, person, status, until"
 """The columns of a `ConversationSummary`, in the order of its fields."""
 _FACTS = "id, replay, chat_id, person, handler, status, asked_at, until, question, off_the_record"
-_row: Callable[[Conversation], tuple[Any, ...]] = attrgetter(*_FACTS.split(", "), "root")
+COLUMNS: Final = f"{_FACTS}, root"
+_row: Callable[[Conversation], tuple[Any, ...]] = attrgetter(*COLUMNS.split(", "))
 
 
 async def write(tx: Writable, commits: Iterable[Commit]) -> None:
@@ -103,7 +104,7 @@ async def write(tx: Writable, commits: Iterable[Commit]) -> None:
         await _delete(tx, deleted)
         for new in commit.conversations:
             await tx.run("DELETE FROM conversation WHERE id = $1", new.id)
-            await tx.insert(f"conversation ({_FACTS}, root)", [_row(new)], off_the_record=new.off_the_record)
+            await tx.insert(f"conversation ({COLUMNS})", [_row(new)], off_the_record=new.off_the_record)
             tx.changes.conversations.append(new.summary)
 
 
@@ -132,7 +133,7 @@ async def waiting_by_handler(db: Readable) -> dict[str, int]:
 
 async def with_entries(db: Readable, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
     async with db.snapshot():
-        sql = f"SELECT {_FACTS}, root FROM conversation WHERE id = $1"  # noqa: S608 - constant text
+        sql = f"SELECT {COLUMNS} FROM conversation WHERE id = $1"  # noqa: S608 - constant text
         if not (rows := await db.fetch(sql, conversation_id)):
             return None
         found = _conversation(*rows[0])

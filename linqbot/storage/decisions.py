@@ -42,13 +42,13 @@ class Decision:
     line: str | None = None
 
 
-_COLUMNS = "key, at, verdict, purpose, reason, turn, person, line"
+COLUMNS = "key, at, verdict, purpose, reason, turn, person, line"
 
 
 async def write(tx: Writable, made: Decision) -> None:
     row = (made.key, made.at + tx.ahead_s, made.verdict, made.purpose, made.reason, made.turn, made.person, made.line)
     await tx.run("DELETE FROM decision WHERE key = $1", made.key)
-    await tx.insert(f"decision ({_COLUMNS})", [row])
+    await tx.insert(f"decision ({COLUMNS})", [row])
 
 
 class Standing(NamedTuple):
@@ -115,7 +115,7 @@ def _wrote_key(person: str) -> str:
 
 async def newest(db: Readable, person: str | None, verdict: Verdict | None, limit: int) -> list[Decision]:
     which, values = where(("person = $", person), ("verdict = $", verdict), ("verdict <> $", "wrote"), first=2)
-    sql = f"SELECT {_COLUMNS} FROM decision {which} ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
+    sql = f"SELECT {COLUMNS} FROM decision {which} ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
     return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
 
 

@@ -137,7 +137,8 @@ COLUMNS = (
 )
 """The columns of a `JournalEntry`, in the order of its fields."""
 
-_INTO = f"journal ({COLUMNS}, texts, ended_at)"
+EVERY_COLUMN = f"{COLUMNS}, texts, ended_at"
+_INTO = f"journal ({EVERY_COLUMN})"
 # The facts from `begin` stay, and so does the state that a receipt reported, whatever outcome comes after it.
 REPLACE = """ON CONFLICT (turn, replay, slot) DO UPDATE SET
     call = excluded.call, status = excluded.status, answer = excluded.answer, chat_id = excluded.chat_id,

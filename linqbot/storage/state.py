@@ -85,6 +85,7 @@ class StateReader(Protocol):
     ) -> list[StateRow]: ...
 
 
+COLUMNS: Final = "scope, name, value, person"
 _REPLACE = """ON CONFLICT (scope, name)
     DO UPDATE SET value = excluded.value, person = coalesce(excluded.person, state.person)"""
 
@@ -134,7 +135,7 @@ class StateBatch:
             if write.value is not None
         ]
         if rows:
-            await self._tx.insert("state (scope, name, value, person)", rows, _REPLACE)
+            await self._tx.insert(f"state ({COLUMNS})", rows, _REPLACE)
         for place, write in self._writes.items():
             if write.value is None:
                 await self._tx.run("DELETE FROM state WHERE scope = $1 AND name = $2", *place)

@@ -87,7 +87,7 @@ class Rearm(NamedTuple):
     due: float  # the next due time, in Unix seconds
 
 
-_COLUMNS = "id, due, lane, kind, payload, grace_s"
+COLUMNS = "id, due, lane, kind, payload, grace_s"
 _MUTED = f"""(mute.lane = timer.lane OR (mute.lane = '{lane_of_chat(EVERY_CHAT)}' AND substr(timer.lane, 1, 2) = '{lane_of_chat("")}'))
     AND (NOT mute.only_proactive OR timer.kind IN ({", ".join(f"'{kind}'" for kind in sorted(PROACTIVE))}))"""
 """The SQL that says that a mute concerns a timer."""
@@ -100,7 +100,7 @@ async def schedule(tx: Writable, timer: Timer) -> bool:
     due = timer.due if timer.is_recurring else timer.due + tx.ahead_s
     row = (timer.id, due, timer.lane, timer.kind, timer.payload, timer.grace_s)
     stored = await tx.insert(
-        f"timer ({_COLUMNS})", [row], "ON CONFLICT (id) DO NOTHING", off_the_record=timer.is_off_the_record
+        f"timer ({COLUMNS})", [row], "ON CONFLICT (id) DO NOTHING", off_the_record=timer.is_off_the_record
     )
     tx.changes.timers |= stored > 0
     return stored > 0
@@ -142,7 +142,7 @@ async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:
         now: The time of the storage's clock. The timers are compared with that of the database's clock.
     """
     there = now + tx.ahead_s
-    sql = f"""SELECT n, {_COLUMNS} FROM timer
+    sql = f"""SELECT n, {COLUMNS} FROM timer
               WHERE due <= $1 AND NOT EXISTS (SELECT 1 FROM mute WHERE until > $1 AND {_MUTED})
               ORDER BY due, n LIMIT $2 FOR UPDATE SKIP LOCKED"""  # noqa: S608 - constant text
     timers = {n: Timer(*row) for n, *row in await tx.fetch(sql, there, limit)}
@@ -173,18 +173,18 @@ async def earliest(db: Readable) -> float | None:
 
 async def scheduled(db: Readable, lane: str | None, limit: int) -> list[Timer]:
     which, values = where(("due < $", PARKED_S), ("lane = $", lane), first=2)
-    sql = f"SELECT {_COLUMNS} FROM timer {which} ORDER BY due, n LIMIT $1"  # noqa: S608 - constant text
+    sql = f"SELECT {COLUMNS} FROM timer {which} ORDER BY due, n LIMIT $1"  # noqa: S608 - constant text
     return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
 
 
 async def find(db: Readable, timer_id: str) -> Timer | None:
-    rows = await db.fetch(f"SELECT {_COLUMNS} FROM timer WHERE id = $1", timer_id)  # noqa: S608 - constant text
+    rows = await db.fetch(f"SELECT {COLUMNS} FROM timer WHERE id = $1", timer_id)  # noqa: S608 - constant text
     return _here(db, rows[0]) if rows else None
 
 
 async def recurring(db: Readable, kind: str, lane: str | None) -> list[Timer]:
     which, values = where(("kind = $", kind), ("lane = $", lane))
-    sql = f"SELECT {_COLUMNS} FROM timer {which} ORDER BY n"  # noqa: S608 - constant text
+    sql = f"SELECT {COLUMNS} FROM timer {which} ORDER BY n"  # noqa: S608 - constant text
     return [Timer(*row) for row in await db.fetch(sql, *values)]
 
 
