@@ -193,9 +193,6 @@ class Gaps:
         else:
             self._lane_at[lane] = at
 
-    def note_completed(self, lane: str, at: float) -> None:
-        self._completed_at[lane] = at
-
     def may_miss(self, delivery: Delivery) -> bool:
         """Return True if messages that were sent before this one may be missing.
 
@@ -260,10 +257,10 @@ class Gaps:
             log.warning("order.waits", delivery=lease.delivery.id, error=str(error))
             return None
         except (TimeoutError, LinqApiError):
-            self.note_completed(lane, began)  # The chat waits only once.
+            self._completed_at[lane] = began  # The chat waits only once.
             raise
         # Not earlier: a process that was suspended may lose the lease meanwhile, and lease the lane again.
-        self.note_completed(lane, began)
+        self._completed_at[lane] = began
         return len(missed)
 
     def _note(self, since: float) -> float:
@@ -316,7 +313,7 @@ class Gaps:
         self._count(missed, count)
         if not questions:
             # The timeout of a question may be leased already, so that it was not sorted. Its own turn asks again.
-            self.note_completed(lane, began)
+            self._completed_at[lane] = began
         return count
 
     def _count(self, missed: Sequence[Delivery], stored: int) -> None:
