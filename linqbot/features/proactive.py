@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -34,9 +34,6 @@ from linqbot.storage.consents import Consent, ConsentKind
 if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession
     from linqbot.features.mute import TurnMutes
-
-
-_PAGE: Final = 500
 
 
 class BotContext:
@@ -295,11 +292,8 @@ class BotContext:
         Raises:
             StorageUnavailable: the storage cannot be read.
         """
-        after = 0
-        while page := await self._broadcaster.stored.recipients(name, outcome=outcome, after=after, limit=_PAGE):
-            for recipient in page:
-                yield recipient
-            after = page[-1].n
+        async for recipient in self._broadcaster.stored.every_recipient(name, outcome):
+            yield recipient
 
     async def _check_line(self, line: str | None) -> None:
         """Raise BotError if the account does not have the line that the author gave. Linq would refuse its sends for a day."""

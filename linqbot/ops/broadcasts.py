@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from linqbot.errors import StorageError
-from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
+from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import ALLOWED, Order
@@ -17,14 +17,6 @@ async def find(storage: Storage, name: str) -> Broadcast:
     if broadcast is None:
         raise StorageError(f"There is no broadcast {name}. See: linqbot waiting list --broadcasts")
     return broadcast
-
-
-async def people(storage: Storage, name: str, outcome: RecipientOutcome) -> AsyncIterator[Recipient]:
-    after = 0
-    while page := await storage.recipients(name, outcome=outcome, after=after):
-        for recipient in page:
-            yield recipient
-        after = page[-1].n
 
 
 async def until_end(storage: Storage, name: str) -> AsyncIterator[Broadcast]:
@@ -57,5 +49,5 @@ def _not_allowed(broadcast: Broadcast, order: Order) -> StorageError:
 
 async def reasons(storage: Storage, name: str, outcome: RecipientOutcome) -> dict[str, int]:
     """Return the reasons of an outcome, the most frequent first, each with the number of people."""
-    counts = Counter([recipient.reason or "" async for recipient in people(storage, name, outcome)])
+    counts = Counter([recipient.reason or "" async for recipient in storage.every_recipient(name, outcome)])
     return dict(counts.most_common())

@@ -607,6 +607,14 @@ class Storage(ABC):
         """Return rows of a broadcast in the order of their numbers, those `after` the last number of the previous call."""
         return await self._read(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
 
+    async def every_recipient(self, name: str, outcome: RecipientOutcome | None = None) -> AsyncIterator[Recipient]:
+        """Yield the rows of a broadcast in the order of their numbers, read page by page."""
+        after = 0
+        while page := await self.recipients(name, outcome=outcome, after=after):
+            for recipient in page:
+                yield recipient
+            after = page[-1].n
+
     async def order_broadcast(self, name: str, order: Order, *, by: By | None = None) -> bool:
         """Pause, resume or cancel a broadcast. `cancel` makes `pending` rows `cancelled`. People under way are not affected.
 

@@ -323,7 +323,7 @@ async def broadcast(
         await _watch(storage, name)
     counts = _broadcast(await broadcasts.find(storage, name))
     reasons = {kind: await broadcasts.reasons(storage, name, kind) for kind in _EXPLAINED}
-    people = [] if outcome is None else [_person(one) async for one in broadcasts.people(storage, name, outcome)]
+    people = [] if outcome is None else [_person(one) async for one in storage.every_recipient(name, outcome)]
     row = counts | {"reasons": reasons}
 
     def show_people() -> None:
