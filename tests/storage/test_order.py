@@ -17,14 +17,14 @@ from linqbot.storage.inbox import Ack, Commit, Lease
 pytestmark = pytest.mark.anyio
 
 
-def sent(name: str, after_s: float, lane: str = "c:1", key: str | None = None) -> Delivery:
+def sent(name: str, after_s: float, *, key: str | None = None) -> Delivery:
     at = datetime.fromtimestamp(NOON + after_s, UTC).isoformat()
     body = b'{"data": {"sent_at": "%s"}}' % at.encode()
-    return Delivery(f"w.{name}", lane, "message.received", body, NOON, key)
+    return Delivery(f"w.{name}", "c:1", "message.received", body, NOON, key)
 
 
-async def take(storage: Storage, limit: int = 10) -> list[Lease]:
-    return await storage.take(limit, lease_s=60)
+async def take(storage: Storage) -> list[Lease]:
+    return await storage.take(10, lease_s=60)
 
 
 async def handle_all(storage: Storage) -> list[str]:

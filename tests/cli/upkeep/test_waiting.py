@@ -84,8 +84,8 @@ def shown(*arguments: str, code: int = 0, **how: Any) -> str:
     return _done(*arguments, code=code, **how).output
 
 
-def data(*arguments: str, code: int = 0, **how: Any) -> Any:
-    return json.loads(_done(*arguments, "--json", code=code, **how).stdout)
+def data(*arguments: str, **how: Any) -> Any:
+    return json.loads(_done(*arguments, "--json", code=0, **how).stdout)
 
 
 def _done(*arguments: str, code: int, **how: Any) -> Result:
