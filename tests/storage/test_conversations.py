@@ -29,15 +29,6 @@ def listed(conversation: Conversation) -> Conversation:
     return replace(conversation, root=b"")
 
 
-async def test_a_conversation_is_stored_with_the_end_of_the_turn(storage: Storage) -> None:
-    lease = await leased(storage, delivery(name="w.root"))
-    assert storage.conversations_in("1") == ()
-    await storage.finish(lease, Commit(Ack(), conversations=[asked()]))
-    assert storage.conversations_in("1") == (asked().summary,)
-    assert storage.conversations_in("2") == ()
-    assert await storage.conversations() == [listed(asked())]
-
-
 async def test_a_conversation_is_read_together_with_its_journal(storage: Storage) -> None:
     lease = await leased(storage, delivery(name="w.root"))
     await storage.finish(lease, Commit(Ack(), [entry("w.root"), entry("w.other")], conversations=[asked()]))
@@ -66,13 +57,6 @@ async def test_a_conversation_that_ends_in_the_commit_that_stores_it_is_forgotte
         storage.finish(ends, Commit(Ack(), ended=["w.1"])),
     )
     assert (await storage.conversations(), storage.conversations_in("1")) == ([], ())
-
-
-async def test_an_ended_conversation_is_gone(storage: Storage) -> None:
-    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
-    await storage.finish(await leased(storage, delivery()), Commit(Ack(), ended=["w.root", "w.unknown"]))
-    assert storage.conversations_in("1") == ()
-    assert await storage.conversation("w.root") is None
 
 
 async def test_conversations_survive_a_restart(closed_storage: Storage) -> None:

@@ -77,13 +77,6 @@ async def test_beginning_again_does_not_undo_an_outcome(storage: Storage) -> Non
     assert await storage.entries("w.1") == [accepted]
 
 
-async def test_no_two_entries_share_a_key(storage: Storage) -> None:
-    await storage.begin(entry("w.1", key="lb.same"))
-    with pytest.raises(StorageError):
-        await storage.begin(entry("w.2", key="lb.same"))
-    assert await storage.entries("w.2") == []
-
-
 async def test_an_entry_that_is_refused_does_not_fail_others_begun_with_it(storage: Storage) -> None:
     await storage.begin(entry("w.0", key="lb.same"))
     keys = ["lb.same" if n == 3 else None for n in range(8)]

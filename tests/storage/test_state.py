@@ -20,14 +20,6 @@ async def write(storage: Storage, delivery: Delivery, *writes: StateWrite) -> No
     await handle(storage, delivery, commit=Commit(Ack(), state=writes))
 
 
-async def test_state_is_written_when_the_turn_ends(storage: Storage) -> None:
-    assert await storage.load("chat:1") == {}
-    await write(storage, delivery(), StateWrite("chat:1", "name", b'"Ann"'), StateWrite("bot", "count", b"1"))
-    assert await storage.load("chat:1") == {"name": b'"Ann"'}
-    assert await storage.load("bot") == {"count": b"1"}
-    assert await storage.load("chat") == {}
-
-
 async def test_a_later_write_replaces_and_none_deletes(storage: Storage) -> None:
     await write(storage, delivery(), StateWrite("bot", "a", b"1"), StateWrite("bot", "b", b"1"))
     await write(storage, delivery(), StateWrite("bot", "a", b"2"), StateWrite("bot", "b", None))
@@ -37,8 +29,8 @@ async def test_a_later_write_replaces_and_none_deletes(storage: Storage) -> None
     assert await storage.load("bot") == {"a": b"4"}
 
 
-def checked(value: bytes | None, expected: bytes | None, *, scope: str = "bot") -> StateWrite:
-    return StateWrite(scope, "a", value, expected=expected)
+def checked(value: bytes | None, expected: bytes | None) -> StateWrite:
+    return StateWrite("bot", "a", value, expected=expected)
 
 
 async def test_a_write_whose_expected_value_is_not_stored_is_refused_with_the_whole_finish(storage: Storage) -> None:

@@ -71,14 +71,6 @@ def failing_writes(path: Path) -> Iterator[None]:
         yield
 
 
-async def test_a_thousand_puts_at_once_share_a_few_commits(storage: SQLiteStorage, db: sqlite3.Connection) -> None:
-    with commits(db) as made:
-        stored = await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(1000)))
-    assert stored == [True] * 1000
-    assert await storage.depth() == 1000
-    assert len(made) < 20
-
-
 async def test_turns_in_flight_together_share_their_commits(storage: SQLiteStorage, db: sqlite3.Connection) -> None:
     async def turn(n: int) -> None:
         lease = await leased(storage, delivery(f"c:{n}"))
