@@ -62,21 +62,6 @@ async def test_a_direct_chat_is_found_by_the_journal_after_its_deliveries_are_go
     assert on_disk(talk, WORDS, PERSON, CHAT) == []
 
 
-async def test_data_that_a_turn_stores_during_a_forget_is_removed_by_the_next_one(talk: Talk) -> None:
-    async def forget_and_remind(message: MessageReceived, ctx: Context) -> None:
-        first = await talk.storage.forget(PERSON)
-        assert (first.left, first.chats, first.rows["timer"]) == ((one.id,), (CHAT,), 0)
-        await remind(message, ctx)
-
-    talk.deploy(forget_and_remind)
-    one = await talk.put(text_body(WORDS))
-    await talk.run()
-    second = await talk.storage.forget(PERSON)
-    assert (second.left, second.rows["timer"]) == ((), 1)
-    assert await talk.storage.scheduled() == []
-    assert on_disk(talk, WORDS, PERSON, CHAT) == []
-
-
 def origin(body: bytes) -> dict[str, object] | None:
     found = origin_of(parse(delivery(body)))
     return None if found is None else dict(json.loads(found))

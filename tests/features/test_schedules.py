@@ -246,10 +246,3 @@ def test_each_due_time_of_50_years_is_in_one_event_whenever_the_bot_looks(
     for due, missed in seen:
         last += 1 + missed
         assert due.astimezone(UTC) == wanted[last - 1]
-
-
-async def test_an_unchanged_schedule_keeps_its_due_time_over_restarts(talk: Talk) -> None:
-    for _ in range(3):
-        await restart(talk, bot_with("hour", Notes().take))
-        assert await talk.storage.next_timer() == MONDAY + 3600
-        talk.clock.advance(600)

@@ -140,13 +140,6 @@ async def test_a_message_that_is_the_number_of_another_person_makes_its_chat_no_
     assert await storage.load("chat:bob-chat") == {"x": b"1"}
 
 
-async def test_records_of_a_direct_chat_are_erased_even_without_the_handle(storage: Storage) -> None:
-    read = {"event_id": "r", "event_type": "message.read", "data": {"chat": {"id": "chat"}, "id": "m"}}
-    await storage.put(Delivery.from_webhook(json.dumps(read).encode(), webhook_id="", received_at=NOON))
-    await storage.put(said("1", ANN, "chat"))
-    assert (await storage.forget(ANN)).rows["delivery"] == 2
-
-
 async def test_records_that_only_mention_the_direct_chat_are_erased(storage: Storage) -> None:
     await storage.put(said("1", ANN, "chat"))
     await storage.put(Delivery("w.paid", "pay:1", "payment.succeeded", b'{"metadata": {"chat_id": "chat"}}', NOON))
@@ -177,15 +170,6 @@ async def test_entries_of_a_running_turn_of_another_person_stay_until_it_ends(st
     await storage.finish(lease, Commit(Ack()))
     assert await storage.forget(ANN) == Forgotten(Counter(journal=1))
     assert await everything(storage) == {"w.b"}
-
-
-async def test_chats_passed_by_the_caller_are_erased_too(storage: Storage) -> None:
-    await handle(
-        storage,
-        Delivery("w.1", "c:chat", "", b"", NOON),
-        commit=Commit(Ack(), state=[StateWrite("chat:chat", "x", b"1")]),
-    )
-    assert await storage.forget(ANN, chats=["chat"]) == Forgotten(Counter(done=1, state=1), chats=("chat",))
 
 
 async def fill(storage: Storage, name: str, person: str, chat: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +66,6 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*arguments: str, **more: Any) -> Result:
     return CliRunner().invoke(main, ["waiting", *arguments], **more)
-
-
-def in_storage(path: Path, work: Callable[[SQLiteStorage], Awaitable[Any]]) -> Any:
-    async def act() -> Any:
-        async with SQLiteStorage(path, clock=MovableClock(NOON + 60, frozen=True)) as storage:
-            return await work(storage)
-
-    return asyncio.run(act())
 
 
 def test_list_shows_the_newest_first(path: Path) -> None:
@@ -142,12 +133,6 @@ def test_a_name_that_is_not_stored_is_an_error(path: Path) -> None:
     unasked = run("cancel", "june", input="y\n")
     assert "Cancel the broadcast" not in unasked.output
     assert "No open question, scheduled send or broadcast has the id june." in unasked.stderr
-
-
-def test_without_broadcasts_the_list_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{tmp_path / 'linqbot.db'}")
-    in_storage(tmp_path / "linqbot.db", lambda storage: storage.check())
-    assert run("list", "--broadcasts").output == "There are no broadcasts.\n"
 
 
 def test_watching_a_broadcast_that_has_ended_returns_at_once(path: Path) -> None:

@@ -130,7 +130,7 @@ def test_what_a_terminal_would_obey_is_escaped_as_json_does(path: Path) -> None:
         assert json.loads(output.removeprefix(f"person:{ANN}  Guest\n").strip())
 
 
-def test_show_of_everything_lists_names_and_no_content(path: Path) -> None:
+def test_show_of_everything_lists_names_and_only_json_has_the_values(path: Path) -> None:
     result = run("show")
     assert [line.split() for line in result.output.splitlines()] == [
         ["scope", "name", "bytes"],
@@ -141,9 +141,6 @@ def test_show_of_everything_lists_names_and_no_content(path: Path) -> None:
     ]
     assert "Änn" not in result.output
     assert len(json.loads(run("show", "--name", "Table", "--json").output)) == 2
-
-
-def test_json_without_a_person_exports_all_values(path: Path) -> None:
     rows = json.loads(run("show", "--json").output)
     assert [(row["scope"], row["name"], row["value"]) for row in rows] == [
         (each.scope, each.name, json.loads(each.value or b"")) for each in VALUES

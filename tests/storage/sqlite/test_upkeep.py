@@ -93,19 +93,6 @@ async def test_a_timer_that_a_command_stores_is_known_when_the_server_wakes(path
         assert await server.fire(NOON) == 0
 
 
-async def test_a_command_sees_leased_deliveries_and_erases_all_others(path: Path) -> None:
-    async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
-        for n in range(3):
-            await server.put(from_ann(n))
-        (lease,) = await server.take(1, lease_s=60)
-        assert [each.state for each in await command.waiting()] == ["leased", "ready", "ready"]
-        forgotten = await command.forget(ANN)
-        assert (forgotten.rows["delivery"], forgotten.left, forgotten.wiped) == (2, ("w.ann-0",), True)
-        await server.finish(lease, Commit(Ack()))
-        assert await server.take(1, lease_s=60) == []
-        assert await server.put(from_ann(9)) is True
-
-
 async def test_a_command_does_not_purge_history(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=9) as server:
         await handle(server, delivery(name="w.1"))
@@ -126,12 +113,6 @@ async def test_old_history_is_deleted_after_history_was_switched_off(path: Path,
         assert await storage.replayable(Selection()) == []
         (kept,) = await storage.entries("w.1")
         assert kept.answer == b'{"text":""}'
-
-
-async def test_a_command_does_not_create_the_file(path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"There is no storage file .*bot\.db"):
-        await SQLiteStorage(path, serving=False).__aenter__()
-    assert names_in(path.parent) == []
 
 
 async def test_a_command_that_cannot_write_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,16 +199,6 @@ async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(path: P
         (lease,) = await server.take(10, lease_s=60)
         assert lease.delivery.body == b"others stay"
     assert MARKER not in bytes_of(path)
-
-
-async def test_the_handle_of_a_forgotten_recipient_is_in_no_file(path: Path) -> None:
-    new = NewBroadcast("july", "+12025550100", 20, b"[]", NOON)
-    people = [f"+1415555{n:04}" for n in range(300)]
-    async with SQLiteStorage(path) as storage:
-        await storage.start_broadcast(new, people)
-        assert (await storage.forget(people[142])).rows["recipient"] == 1
-        assert people[142].encode() not in bytes_of(path)
-        assert people[143].encode() in bytes_of(path)
 
 
 async def test_forget_reports_a_file_that_was_too_busy_to_be_written_again(
