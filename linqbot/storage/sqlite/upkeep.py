@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from linqbot.errors import ConfigError, StorageMisplaced, StorageUnavailable
+from linqbot.storage import conversations
 from linqbot.storage.contents import Contents, Role, SchemaState
+from linqbot.storage.dialect import drive
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import (
     connect,
@@ -35,7 +37,7 @@ from linqbot.storage.sqlite.file import (
     unusable,
 )
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.storage.sqlite.transaction import Transaction, outside
+from linqbot.storage.sqlite.transaction import SQLiteReader, Transaction, outside
 from linqbot.storage.upkeep import Progress
 
 T = TypeVar("T")
@@ -165,8 +167,7 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
     (heard_at,) = db.execute("SELECT CAST(max(value) AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
     questions = {}
     if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'conversation'").fetchone():  # not in an older schema
-        sql = "SELECT handler, count(*) FROM conversation WHERE status = 'waiting' GROUP BY handler"
-        questions = dict(db.execute(sql).fetchall())
+        questions = drive(conversations.waiting_by_handler(SQLiteReader(db)))
     return SQLiteCheckup(schema, journal, waiting, dead, free_bytes, serving, heard_at, questions)
 
 
