@@ -68,7 +68,6 @@ from linqbot.linq.types.message import (
 from linqbot.linq.types.proactive import Scheduled
 from linqbot.nearest import no_attribute
 from linqbot.options import DAY_S, GRACE_S, STEER_ONLY, check_text
-from linqbot.storage.state import StateReader
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -84,6 +83,7 @@ if TYPE_CHECKING:
     from linqbot.features.model_steps import Draft, ModelStep
     from linqbot.features.proactive import BotContext
     from linqbot.parse.recurrences import Recurrence
+    from linqbot.storage.backend import Storage
 
 T = TypeVar("T")
 B = TypeVar("B", bound="BaseModel")
@@ -132,7 +132,7 @@ class Context:
         on_sent: Callable[[str, str, str], None],
         clock: Clock,
         plugins: Callable[[Context], Mapping[str, Any]],
-        state_store: StateReader,
+        state_store: Storage,
     ) -> None:
         # The turn is not kept: it refers to this context, and only the garbage collector would free such a circle.
         assert turn.asking is not None, "the turn sets it before it makes the context"

@@ -53,13 +53,13 @@ from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, Schedule
 from linqbot.linq.text.sentences import is_one_of
 from linqbot.linq.types.content import running_turn
 from linqbot.plugins.registry import Plugins
-from linqbot.storage.state import StateReader
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
     from linqbot.features.asking.session import AskSession
     from linqbot.features.manners.gate import Gate
     from linqbot.language.spoken import Language
+    from linqbot.storage.backend import Storage
 
 
 log = structlog.get_logger("linqbot.bot")
@@ -135,7 +135,7 @@ class Dispatcher:
             # They say that a person still writes, and no author need handle them.
             self._without_handler |= {name for name in _TYPING if not self.wants(name)}
 
-    def context(self, turn: Turn, state_store: StateReader) -> TurnContext:
+    def context(self, turn: Turn, state_store: Storage) -> TurnContext:
         event, background = turn.event, self._background
         shown = self._bot.typing and event.service in (None, "iMessage")
         return TurnContext(

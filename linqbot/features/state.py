@@ -29,10 +29,11 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.nearest import no_attribute
 from linqbot.options import check_text
-from linqbot.storage.state import BOT, ChangedValue, StateReader, StateWrite, StoredChange
+from linqbot.storage.state import BOT, ChangedValue, StateWrite, StoredChange
 
 if TYPE_CHECKING:
     from linqbot.features.asking.answers import Seen
+    from linqbot.storage.backend import Storage
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -71,7 +72,7 @@ class State(ABC):
         store: The store to read from. `ctx.state` is made with that of the bot.
     """
 
-    def __init__(self, event: Event, store: StateReader) -> None:
+    def __init__(self, event: Event, store: Storage) -> None:
         self._event = event
         self._store = store
 
@@ -329,7 +330,7 @@ class TurnState(State):
             return no_attribute(self, name, of=State)
 
     def __init__(
-        self, event: Event, store: StateReader, seen: Seen | None = None, *, in_place_of: Seen | None = None
+        self, event: Event, store: Storage, seen: Seen | None = None, *, in_place_of: Seen | None = None
     ) -> None:
         super().__init__(event, store)
         self._scopes: dict[str, dict[str, bytes]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from linqbot.errors import StateConflict
 from linqbot.storage import acts, journal
@@ -73,16 +73,6 @@ class StateRow(NamedTuple):
     scope: str
     name: str
     value: bytes
-
-
-class StateReader(Protocol):
-    """The part of `Storage` by which turns read state. A dry run has its own."""
-
-    async def load(self, scope: str) -> dict[str, bytes]: ...
-
-    async def state_rows(
-        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
-    ) -> list[StateRow]: ...
 
 
 COLUMNS: Final = "scope, name, value, person"

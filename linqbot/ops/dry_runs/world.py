@@ -56,7 +56,6 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadLetter, Defer
 from linqbot.storage.mutes import FOREVER, Mute
-from linqbot.storage.state import StateReader
 
 T = TypeVar("T")
 
@@ -252,7 +251,7 @@ class _Dispatcher(Dispatcher):
     run: DryTurn
     tape: Tape
 
-    def context(self, turn: Turn, state_store: StateReader) -> TurnContext:
+    def context(self, turn: Turn, state_store: Storage) -> TurnContext:
         assert turn.asking is not None
         seen = copy(turn)
         seen.client = turn.client.wrapped(read_of_bot)
