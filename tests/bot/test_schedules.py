@@ -23,29 +23,6 @@ DAY_S = 86_400.0
 THURSDAY = datetime(2026, 11, 19, 7, tzinfo=UTC)
 
 
-async def test_a_schedule_runs_at_each_due_time_and_writes_first() -> None:
-    bot = Bot()
-
-    @bot.every("weekdays 09:00", timezone="Europe/Paris")
-    async def standup(event: ScheduleDue, ctx: Context) -> None:
-        await ctx.bot.send(f"It is {event.due:%a %H:%M}", f"missed {event.missed}", to=PERSON, line=LINE)
-
-    async with talking(bot, start=THURSDAY) as phone:
-        await phone.advance(4.5 * DAY_S)
-        assert phone.messages == [
-            "It is Thu 09:00",
-            "missed 0",
-            "It is Fri 09:00",
-            "missed 0",
-            "It is Mon 09:00",
-            "missed 0",
-        ]
-        assert [call.name for call in phone.calls if "Thu" in str(call.body) or "missed 0" in str(call.body)][:2] == [
-            "chats.create",
-            "chats.messages.send",
-        ]
-
-
 async def test_a_handler_that_fails_too_often_does_not_end_its_schedule() -> None:
     bot, seen = Bot(), list[str]()
 

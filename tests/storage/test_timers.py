@@ -108,18 +108,6 @@ async def test_changed_returns_when_a_timer_fires(storage: Storage, clock: Movab
     assert not await is_woken(storage)
 
 
-async def test_timers_survive_a_restart(closed_storage: Storage, clock: MovableClock) -> None:
-    async with closed_storage as storage:
-        await storage.schedule(timer("t", 60, payload=b"\x00\xff"))
-    async with closed_storage as storage:
-        assert await storage.next_timer() == NOON + 60
-        assert await storage.scheduled() == [timer("t", 60, payload=b"\x00\xff")]
-        await storage.fire(NOON + 60)
-    async with closed_storage as storage:
-        (lease,) = await storage.take(1, lease_s=60)
-        assert lease.delivery.id == "i.send.t"
-
-
 # Recurring timers
 
 
