@@ -7,6 +7,7 @@ import json
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, delivery, envelope, handle, text_body
+from sqlite_connections import bytes_of
 
 from linqbot.bot.context import Context
 from linqbot.engine.parts import origin_of
@@ -22,7 +23,7 @@ GROUP = "00000000-0000-4000-9000-000000000001"
 
 def on_disk(talk: Talk, *words: str) -> list[str]:
     """Return those of the words that the files of the storage hold."""
-    stored = b"".join(file.read_bytes() for file in talk.path.parent.glob(f"{talk.path.name}*"))
+    stored = bytes_of(talk.path)
     return [word for word in words if word.encode() in stored]
 
 

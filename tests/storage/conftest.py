@@ -20,6 +20,7 @@ from linqbot.clock import MovableClock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.contents import TABLES, Row
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.postgres.contents import PostgresContents
@@ -63,6 +64,12 @@ def entry(
     return JournalEntry(turn, replay, slot, made, "keyed", call, status, NOON, answer, message_id)
 
 
+def asked(name: str = "w.root", *, chat: str = "1", person: str = "+1", root: bytes = b'{"a":1}') -> Conversation:
+    """`asked("w.1")` returns the conversation of a question that waits, which this delivery began."""
+    question = b'{"text":"Your name?"}'
+    return Conversation(name, 0, chat, person, "bot:form", "waiting", NOON, NOON + 60, question, root=root)
+
+
 async def leased(storage: Storage, *deliveries: Delivery, limit: int = 1) -> Lease:
     """Put deliveries, and return the lease of the one that can be leased now."""
     for each in deliveries:
@@ -97,6 +104,12 @@ async def rows_of(url: str) -> dict[str, list[Row]]:
                 async for page in pages:
                     rows.extend(page)
     return found
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The path of a storage file, which does not exist yet."""
+    return tmp_path / "bot.db"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from storage.conftest import NOON, delivery, entry, leased
+from storage.conftest import asked, delivery, entry, leased
 
 from linqbot.clock import MovableClock
 from linqbot.storage.backend import Storage
@@ -17,12 +17,6 @@ from linqbot.storage.journal import ENTRIES_KEPT_S
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
-
-
-def asked(name: str = "w.root", *, chat: str = "1", person: str = "+1", root: bytes = b'{"a":1}') -> Conversation:
-    return Conversation(
-        name, 0, chat, person, "bot:form", "waiting", NOON, NOON + 60, b'{"text":"Your name?"}', root=root
-    )
 
 
 def listed(conversation: Conversation) -> Conversation:
@@ -139,10 +133,10 @@ async def test_a_forgotten_person_leaves_no_conversation(storage: Storage) -> No
     assert await storage.entries("w.root") == []
 
 
-async def test_a_conversation_that_another_process_ends_is_gone_here_too(tmp_path: Path, clock: MovableClock) -> None:
-    async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as served:
+async def test_a_conversation_that_another_process_ends_is_gone_here_too(path: Path, clock: MovableClock) -> None:
+    async with SQLiteStorage(path, clock=clock) as served:
         await served.finish(await leased(served, delivery()), Commit(Ack(), conversations=[asked(root=b'"+2"')]))
-        async with SQLiteStorage(tmp_path / "bot.db", clock=clock, serving=False) as command:
+        async with SQLiteStorage(path, clock=clock, serving=False) as command:
             assert await command.conversations() == [listed(asked())]
             await command.forget("+2")
         await served.put(delivery())

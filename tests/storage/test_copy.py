@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from postgres_server import connected, execute, server_url
+from postgres_server import connected, dropped_storage_url, execute, server_url
 from storage.conftest import delivery, entry, rows_of
 
 from linqbot.errors import ConfigError, StorageError
@@ -39,16 +39,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 PRIVATE = json.dumps({"data": {"zero_retention": True, "text": "off the record"}}).encode()
-
-
-def empty_schema(name: str) -> str:
-    base = server_url()
-    execute(
-        base,
-        f"""DROP SCHEMA IF EXISTS "{name}" CASCADE;
-        DO $$ BEGIN IF to_regclass('pgmq.q_{name}') IS NOT NULL THEN PERFORM pgmq.drop_queue('{name}'); END IF; END $$""",
-    )
-    return f"{base}{'&' if '?' in base else '?'}schema={name}"
 
 
 @pytest.fixture
@@ -130,7 +120,7 @@ async def test_a_copy_of_a_copy_is_equal_row_by_row_on_every_backend(full: str, 
     ]
     assert not empty, "these columns show nothing"
     files = [f"sqlite:///{tmp_path}/copy-{n}.db" for n in range(4)]
-    way = [full, files[0], files[1], empty_schema("one"), empty_schema("two"), files[2], files[3]]
+    way = [full, files[0], files[1], dropped_storage_url("one"), dropped_storage_url("two"), files[2], files[3]]
     for source, target in pairwise(way):
         await copy(source, target)
         found = await rows_of(target)
@@ -148,7 +138,7 @@ async def test_a_copy_of_a_copy_is_equal_row_by_row_on_every_backend(full: str, 
 
 
 async def test_a_full_inbox_is_the_same_by_digest_in_postgresql_and_back_in_a_file(full: str, tmp_path: Path) -> None:
-    there, back = empty_schema("copied"), f"sqlite:///{tmp_path}/back.db"
+    there, back = dropped_storage_url("copied"), f"sqlite:///{tmp_path}/back.db"
     told = []
     to = await copy(full, there, lambda done, total: told.append((done, total)))
     assert told == sorted(told)
@@ -175,7 +165,7 @@ async def test_a_copy_knows_the_deliveries_and_the_messages_that_the_first_stora
 
 
 async def test_a_copy_goes_on_where_the_first_storage_was(full: str) -> None:
-    there = empty_schema("goes_on")
+    there = dropped_storage_url("goes_on")
     await copy(full, there)
     ends: list[object] = []
     for url in (full, there):
@@ -215,7 +205,7 @@ def interrupt(done: int, total: int) -> None:
 async def test_an_interrupted_copy_is_refused_until_the_same_command_finishes_it(
     full: str, tmp_path: Path, to: str
 ) -> None:
-    target = empty_schema("resumed") if to == "postgresql" else f"sqlite:///{tmp_path}/target.db"
+    target = dropped_storage_url("resumed") if to == "postgresql" else f"sqlite:///{tmp_path}/target.db"
 
     with pytest.raises(Interrupted):
         await copy(full, target, interrupt)
@@ -245,7 +235,7 @@ async def test_a_copy_of_a_storage_that_has_changed_is_not_continued(full: str, 
 
 
 async def test_a_storage_that_holds_rows_is_not_overwritten(full: str) -> None:
-    there = empty_schema("overwritten")
+    there = dropped_storage_url("overwritten")
     async with open_storage(there) as storage:
         await storage.write_state([StateWrite("bot", "a", b"1")])
     for source, target in ((full, there), (there, full)):
@@ -264,7 +254,7 @@ async def test_a_copy_is_refused_while_a_process_serves_a_file(full: str, tmp_pa
 async def test_a_copy_is_refused_while_a_process_uses_the_database_and_refuses_it_meanwhile(
     full: str, tmp_path: Path
 ) -> None:
-    there = empty_schema("used")
+    there = dropped_storage_url("used")
     async with open_storage(there):
         with pytest.raises(StorageError, match="Stop the process first"):
             await copy(full, there)
@@ -292,7 +282,7 @@ async def test_a_copy_is_refused_while_a_process_uses_the_database_and_refuses_i
 
 
 async def test_check_names_rows_that_contradict_each_other(full: str, tmp_path: Path) -> None:
-    there = empty_schema("contradicting")
+    there = dropped_storage_url("contradicting")
     await copy(full, there)
     execute(server_url(), "DELETE FROM contradicting.body WHERE seq = (SELECT seq FROM contradicting.delivery LIMIT 1)")
     execute(
@@ -341,7 +331,7 @@ async def test_an_old_schema_is_reported_and_copied_only_after_it_is_migrated(
 
 
 async def test_a_newer_schema_is_refused(full: str, tmp_path: Path) -> None:
-    there = empty_schema("newer_copy")
+    there = dropped_storage_url("newer_copy")
     before = await migrate(there)
     assert (before.have, (await migrate(there)).have) == (0, before.newest)
     execute(server_url(), "UPDATE newer_copy.meta SET value = '999' WHERE key = 'schema'")
@@ -355,7 +345,7 @@ async def test_a_newer_schema_is_refused(full: str, tmp_path: Path) -> None:
 
 async def test_every_column_of_both_backends_is_copied(full: str, tmp_path: Path) -> None:
     own = {"n", "seq", "padding", "token", "owner"}
-    there = empty_schema("columns")
+    there = dropped_storage_url("columns")
     await migrate(there)
     sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'columns'"
     async with connected(there) as connection:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from storage.conftest import NOON, delivery, entry, is_woken, leased
+from storage.conftest import NOON, asked, delivery, entry, is_woken, leased
 
 from linqbot.branch import begin_turn, follow_tasks
 from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
-from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Rearm, Timer
@@ -114,7 +113,7 @@ async def test_the_end_of_a_turn_under_a_lost_lease_stores_nothing(storage: Stor
         timers=[Timer("t", NOON + 300, "c:1", "send", b"{}", 60.0)],
         cancelled=["kept"],
         rearmed=[Rearm("kept", NOON + 900, NOON + 300)],
-        conversations=[Conversation("w.1", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")],
+        conversations=[asked("w.1")],
         recipients=[RecipientUpdate("july", 1, "refused", None)],
     )
     with pytest.raises(LeaseLost):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from storage.conftest import NOON, delivery, leased
+from storage.conftest import asked, delivery, leased
 
 from linqbot.clock import MovableClock
 from linqbot.engine.parts import ASKED, CRASHED, RAN, RECEIPT, TAKEN
 from linqbot.features.catalog import marks_of
 from linqbot.linq.events.delivery import Joined
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 
 pytestmark = pytest.mark.anyio
@@ -45,10 +44,7 @@ async def test_every_special_delivery_has_its_marks(closed_storage: Storage, clo
             await note(name, await leased(storage, delivery("c:1", name=name)), 0)
         for status in ("waiting", "failed", "timed_out"):
             lease = await leased(storage, delivery("c:2"))
-            asked = Conversation(
-                "w.0", 0, "2", "+1", "bot:form", "waiting", NOON, NOON + 60, b'{"text":"?"}', root=b"{}"
-            )
-            await storage.finish(lease, Commit(Ack(), conversations=[replace(asked, status=status)]))
+            await storage.finish(lease, Commit(Ack(), conversations=[replace(asked("w.0", chat="2"), status=status)]))
             await note(
                 f"a message of a chat with a question that is {status}", await leased(storage, delivery("c:2")), ASKED
             )

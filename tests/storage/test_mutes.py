@@ -162,9 +162,9 @@ async def test_a_forgotten_person_leaves_no_mute(storage: Storage) -> None:
     assert (dict(storage.mutes), await storage.stored_mutes()) == ({"3": kept}, [kept])
 
 
-async def test_a_mute_of_another_process_is_known_here_too(tmp_path: Path, clock: MovableClock) -> None:
-    async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as served:
-        async with SQLiteStorage(tmp_path / "bot.db", clock=clock, serving=False) as command:
+async def test_a_mute_of_another_process_is_known_here_too(path: Path, clock: MovableClock) -> None:
+    async with SQLiteStorage(path, clock=clock) as served:
+        async with SQLiteStorage(path, clock=clock, serving=False) as command:
             await command.mute(MUTE)
         await served.put(delivery())
         assert dict(served.mutes) == {"1": MUTE}

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from patience import PATIENCE_S, until
-from sqlite_connections import reading
+from sqlite_connections import bytes_of, reading
 from storage.conftest import NOON, handle, leased
 
 from linqbot.clock import MovableClock
@@ -32,15 +32,6 @@ pytestmark = pytest.mark.anyio
 
 MARKER = b"planted-marker"
 SIZES = (100, 900, 3000, 5000, 20_000)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
-def on_disk(path: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
 
 
 def wal_size(path: Path) -> int:
@@ -95,7 +86,7 @@ async def test_a_scheduled_text_is_on_no_disk_a_minute_after_it_was_sent_or_canc
         await storage.finish(lease, ack())
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(path)
-        assert MARKER not in on_disk(path)
+        assert MARKER not in bytes_of(path)
 
 
 @pytest.mark.parametrize("people", [0, 3])
@@ -106,7 +97,7 @@ async def test_the_text_of_a_broadcast_is_on_no_disk_a_minute_after_its_end(
     new = NewBroadcast("july", "+12025550100", 60_000, content, NOON, off_the_record=True)
     async with SQLiteStorage(path, clock=clock, keep_days=9) as storage:
         await storage.start_broadcast(new, [f"+1415555010{n}" for n in range(people)])
-        assert MARKER in on_disk(path)
+        assert MARKER in bytes_of(path)
         for n in range(1, people + 1):
             await storage.advance_broadcasts(clock.now())
             lease = await leased(storage)
@@ -118,7 +109,7 @@ async def test_the_text_of_a_broadcast_is_on_no_disk_a_minute_after_its_end(
         await storage.finish(await leased(storage), Commit(Ack()))
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(path)
-        assert MARKER not in on_disk(path)
+        assert MARKER not in bytes_of(path)
 
 
 async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute_later(
@@ -135,7 +126,7 @@ async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute
             await storage.finish(await leased(storage), ack())
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(path)
-        assert MARKER not in on_disk(path)
+        assert MARKER not in bytes_of(path)
 
 
 async def test_the_wal_is_emptied_once_a_minute_and_not_for_other_lines(
@@ -172,12 +163,12 @@ async def test_a_wal_that_another_connection_reads_is_emptied_soon_afterwards(pa
             # This put returns after the attempt, because both use the same connection.
             await a_few_turns_of_the_loop()
             assert await storage.put(said("2", lane="c:2", zero_retention=False))
-            assert MARKER in on_disk(path)
+            assert MARKER in bytes_of(path)
         async with asyncio.timeout(PATIENCE_S):
             while wal_size(path):
                 clock.advance(BUSY_PAUSE_S)
                 await asyncio.sleep(0.01)
-        assert MARKER not in on_disk(path)
+        assert MARKER not in bytes_of(path)
 
 
 async def test_text_that_a_killed_process_left_is_gone_a_minute_after_the_next_start(
@@ -186,17 +177,17 @@ async def test_text_that_a_killed_process_left_is_gone_a_minute_after_the_next_s
     async with SQLiteStorage(path, clock=clock) as storage:
         await handle(storage, said("1"), commit=ack())
         image = crashed(path)
-    assert MARKER in on_disk(image)
+    assert MARKER in bytes_of(image)
     async with SQLiteStorage(image, clock=clock):
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(image)
-        assert MARKER not in on_disk(image)
+        assert MARKER not in bytes_of(image)
 
 
 async def test_a_server_that_is_stopped_leaves_no_text(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         await handle(storage, said("1", 9000), commit=ack())
-    assert MARKER not in on_disk(path)
+    assert MARKER not in bytes_of(path)
 
 
 Step = tuple[int, int, bool]
@@ -236,7 +227,7 @@ async def _take_turns(path: Path, steps: list[Step], keep_days: float) -> None:
         if any(zero_retention for *_, zero_retention in steps):
             clock.advance(TRUNCATE_AFTER_S)
             await emptied(path)
-        assert MARKER not in on_disk(path)
+        assert MARKER not in bytes_of(path)
 
 
 @pytest.mark.parametrize("seed", [100, 199, 262])
@@ -274,4 +265,4 @@ async def test_rows_that_sqlite_moves_between_pages_leave_no_copy(path: Path, cl
         await asyncio.gather(*(storage.finish(*turn) for turn in open_turns if turn[1].off_the_record))
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(path)
-        assert MARKER[:12] not in on_disk(path)
+        assert MARKER[:12] not in bytes_of(path)

@@ -145,6 +145,17 @@ def empty_storage_url(name: str) -> str:
     return f"{base}{'&' if '?' in base else '?'}schema={schema}"
 
 
+def dropped_storage_url(schema: str) -> str:
+    """Return the URL of a storage that does not exist: its schema and its queue are dropped."""
+    base = server_url()
+    execute(
+        base,
+        f"""DROP SCHEMA IF EXISTS "{schema}" CASCADE; DROP SCHEMA IF EXISTS "{schema}_clock" CASCADE;
+        DO $$ BEGIN IF to_regclass('pgmq.q_{schema}') IS NOT NULL THEN PERFORM pgmq.drop_queue('{schema}'); END IF; END $$""",
+    )
+    return f"{base}{'&' if '?' in base else '?'}schema={schema}"
+
+
 def as_role(url: str, role: str) -> str:
     """Return the URL of a storage for another role, which needs no password."""
     parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Access to the connections of an SQLite storage, for tests that limit the file's size or watch the statements."""
+"""The files and the connections of an SQLite storage: their bytes, a limit of their size, and the statements."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 
 from linqbot.storage.sqlite import file
+
+
+def bytes_of(path: Path) -> bytes:
+    """Return what is on the disk: the file, and the files that SQLite keeps next to it."""
+    return b"".join(each.read_bytes() for each in sorted(path.parent.glob(f"{path.name}*")))
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:

@@ -19,6 +19,7 @@ from emulator_control import text
 from fakes import CHAT, NOW, PERSON, delivery, text_body
 from patience import PATIENCE_S
 from plugin_packages import install_plugin
+from sqlite_connections import bytes_of
 
 from linqbot.cli.main import main
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
@@ -258,20 +259,16 @@ def keep(chat: str = CHAT) -> None:
     asyncio.run(work())
 
 
-def on_disk(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.glob("linqbot.db*"))
-
-
 def test_a_person_is_erased_after_confirmation(folder: Path) -> None:
     keep()
     refused = forget(PERSON, input="n\n")
     assert refused.exit_code == 1
     assert f"Erase everything stored about {PERSON}?" in refused.output
-    assert WORDS.encode() in on_disk(folder)
+    assert WORDS.encode() in bytes_of(folder / "linqbot.db")
     done = forget(PERSON, input="y\n")
     assert re.search(r"^dead +1$", done.output, re.MULTILINE)
     assert WORDS not in done.output
-    assert WORDS.encode() not in on_disk(folder)
+    assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
 
 
 def test_all_that_is_kept_of_a_person_is_shown_before_it_is_erased(folder: Path) -> None:
@@ -321,7 +318,7 @@ def test_if_a_handler_takes_too_long_the_chats_that_were_found_are_named_for_the
     assert f"linqbot person forget {PERSON} --chat={CHAT}" in first.output
     assert second.exit_code == 0
     assert json.loads(second.output)["rows"] == {"journal": 1}
-    assert CHAT.encode() not in on_disk(folder)
+    assert CHAT.encode() not in bytes_of(folder / "linqbot.db")
 
 
 def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: Path) -> None:
@@ -345,7 +342,7 @@ def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: P
     assert result.exit_code == 0
     counts = json.loads(result.output)
     assert (counts["rows"]["delivery"], counts["rows"]["timer"], counts["left"]) == (1, 1, [])
-    assert WORDS.encode() not in on_disk(folder)
+    assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
 
 
 TICKETS = """
@@ -399,4 +396,4 @@ def test_a_plugin_that_fails_is_named_and_all_else_is_erased(folder: Path, monke
     assert json.loads(done.stdout)["rows"] == {"dead": 1, "state": 1}
     assert "gone is disabled: loading it raised ModuleNotFoundError" in done.output
     assert "the plugin desk failed: forget raised FileNotFoundError" in done.output
-    assert WORDS.encode() not in on_disk(folder)
+    assert WORDS.encode() not in bytes_of(folder / "linqbot.db")

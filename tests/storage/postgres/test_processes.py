@@ -17,13 +17,12 @@ import asyncpg
 import pytest
 from patience import PATIENCE_S, until
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
-from storage.conftest import NOON, delivery, leased
+from storage.conftest import NOON, asked, delivery, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, Defer, Lease, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
@@ -255,11 +254,10 @@ async def test_a_conversation_is_known_to_the_process_that_leases_the_next_deliv
     one: PostgresStorage, two: PostgresStorage
 ) -> None:
     lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
-    asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
-    await one.finish(lease, Commit(Ack(), conversations=[asked]))
+    await one.finish(lease, Commit(Ack(), conversations=[asked()]))
     await one.put(delivery("c:1", name="w.answer"))
     (answer,) = await take(two)
-    assert two.conversations_in("1") == (asked.summary,)
+    assert two.conversations_in("1") == (asked().summary,)
     await two.finish(answer, Commit(Ack(), ended=["w.root"]))
     await two.put(delivery("c:1", name="w.more"))
     (more,) = await take(one)
@@ -271,8 +269,7 @@ async def test_a_conversation_of_another_process_is_found_by_its_person(
     one: PostgresStorage, two: PostgresStorage
 ) -> None:
     lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
-    asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
-    await one.finish(lease, Commit(Ack(), conversations=[asked]))
+    await one.finish(lease, Commit(Ack(), conversations=[asked()]))
     await until(lambda: two.conversations_of("+1"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from patience import PATIENCE_S
-from postgres_server import as_role, connected, empty_storage_url, execute, server_url
+from postgres_server import as_role, connected, dropped_storage_url, empty_storage_url, execute, server_url
 from storage.conftest import delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
@@ -30,14 +30,8 @@ def url() -> str:
     return empty_storage_url("schema")
 
 
-def with_schema(schema: str) -> str:
-    base = server_url()
-    execute(base, f'DROP SCHEMA IF EXISTS "{schema}" CASCADE; DROP SCHEMA IF EXISTS "{schema}_clock" CASCADE')
-    return f"{base}{'&' if '?' in base else '?'}schema={schema}"
-
-
 async def test_processes_that_start_at_once_create_one_schema() -> None:
-    url = with_schema("fresh")
+    url = dropped_storage_url("fresh")
     storages = [PostgresStorage(url) for _ in range(4)]
     await asyncio.gather(*(storage.__aenter__() for storage in storages))
     assert len({storage.install for storage in storages}) == 1
@@ -56,7 +50,7 @@ async def test_schemas_of_one_database_are_storages_of_their_own(url: str) -> No
 async def test_a_schema_that_a_release_adds_is_applied_while_processes_of_the_release_before_serve(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    url = with_schema("older")
+    url = dropped_storage_url("older")
     async with PostgresStorage(url) as old:
         await old.put(delivery("c:1", name="w.1"))
         schemas = migrate.schemas()
@@ -98,7 +92,7 @@ async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(url: str) -> 
 
 async def test_a_command_creates_no_schema() -> None:
     with pytest.raises(ConfigError, match="There is no storage yet"):
-        async with PostgresStorage(with_schema("missing"), serving=False):
+        async with PostgresStorage(dropped_storage_url("missing"), serving=False):
             pass
 
 
@@ -171,7 +165,7 @@ async def test_a_database_that_is_read_only_is_named_with_the_remedy(url: str) -
 
 
 async def test_a_user_without_rights_on_a_schema_that_another_user_has_migrated_is_told_which() -> None:
-    url = with_schema("foreign")
+    url = dropped_storage_url("foreign")
     async with PostgresStorage(url):
         pass
     execute(server_url(), "DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN", one_by_one=True)

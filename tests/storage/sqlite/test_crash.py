@@ -91,10 +91,9 @@ async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: in
 
 
 async def test_what_a_killed_server_left_in_the_wal_is_in_the_file_before_the_next_one_answers(
-    tmp_path: Path, crashed: Callable[[Path], Path]
+    path: Path, tmp_path: Path, crashed: Callable[[Path], Path]
 ) -> None:
     """The fsync of the last commit may be missing. Linq delivers again, and the 200 to a duplicate syncs nothing."""
-    path = tmp_path / "bot.db"
     async with SQLiteStorage(path) as storage:
         await storage.put(delivery("c:1", name="w.1"))
         path = crashed(path)
@@ -106,9 +105,8 @@ async def test_what_a_killed_server_left_in_the_wal_is_in_the_file_before_the_ne
 
 
 async def test_a_lease_of_a_process_that_died_counts_as_a_crash(
-    tmp_path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
+    path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
-    path = tmp_path / "bot.db"
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(delivery("c:1", name="w.1"))
         await storage.put(delivery("c:2", name="w.2"))
@@ -123,9 +121,8 @@ async def test_a_lease_of_a_process_that_died_counts_as_a_crash(
 
 
 async def test_a_crash_with_many_in_flight_counts_for_none_but_after_a_second_one_each_runs_alone(
-    tmp_path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
+    path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
-    path = tmp_path / "bot.db"
     async with SQLiteStorage(path, clock=clock) as storage:
         for n in range(1, 4):
             await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
@@ -147,9 +144,8 @@ async def test_a_crash_with_many_in_flight_counts_for_none_but_after_a_second_on
 
 
 async def test_a_run_that_ends_clears_the_suspicion(
-    tmp_path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
+    path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
 ) -> None:
-    path = tmp_path / "bot.db"
     for _ in range(2):
         async with SQLiteStorage(path, clock=clock) as storage:
             for n in (1, 2):
@@ -166,8 +162,7 @@ async def test_a_run_that_ends_clears_the_suspicion(
         assert [lease.crashes for lease in await storage.take(10, lease_s=900)] == [0, 0]
 
 
-async def test_a_command_that_runs_next_to_the_server_counts_no_crash(tmp_path: Path, clock: MovableClock) -> None:
-    path = tmp_path / "bot.db"
+async def test_a_command_that_runs_next_to_the_server_counts_no_crash(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as server:
         await server.put(delivery())
         (lease,) = await server.take(1, lease_s=900)

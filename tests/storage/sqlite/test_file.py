@@ -31,11 +31,6 @@ from linqbot.storage.sqlite.upkeep import check_up
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
 async def opened_and_closed(path: Path) -> None:
     async with SQLiteStorage(path):
         pass

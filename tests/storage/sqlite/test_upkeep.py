@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE_S
-from sqlite_connections import largest_file, reading, writing
+from sqlite_connections import bytes_of, largest_file, reading, writing
 from storage.conftest import NOON, delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
@@ -36,11 +36,6 @@ MARKER = b"planted-marker"
 LIMITED = pytest.mark.skipif(sys.platform == "win32", reason="there no process can limit the size of its files")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
 async def dead_letter(storage: SQLiteStorage, *deliveries: Delivery) -> None:
     for each in deliveries:
         await handle(storage, each, commit=Commit(DeadLetter("Boom")))
@@ -54,10 +49,6 @@ def from_ann(n: int, size: int = 100) -> Delivery:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
-
-
-def bytes_of(path: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in sorted(path.parent.glob(path.name + "*")))
 
 
 # Next to a server

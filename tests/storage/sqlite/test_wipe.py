@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlite_connections import bytes_of
 from storage.conftest import NOON
 
 from linqbot.client.call import Call, prepare
@@ -174,14 +175,10 @@ async def forgotten_by(storage: Storage, turns: list[Turn], folder: Path) -> For
         forgotten = await storage.forget(HANDLES["ann"])
         assert await on_record(storage, "ann", turns) == set()
         assert await on_record(storage, "bob", turns) == others
-        bytes_now = on_disk(folder)
+        bytes_now = bytes_of(folder / "bot.db")
         for word in (HANDLES["ann"], CHATS["ann"], "ann-said"):
             assert word.encode() not in bytes_now
     return forgotten
-
-
-def on_disk(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.iterdir())
 
 
 @pytest.mark.slow
