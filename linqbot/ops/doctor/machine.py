@@ -88,11 +88,17 @@ def _readers(path: Path) -> list[Finding]:
 
 async def storage(context: DoctorContext) -> Sequence[Finding]:
     """Check that deliveries can be stored, that the disk has room, and that the bot can go on with what it holds."""
-    url = context.settings.storage
     try:
-        await asyncio.to_thread(context.settings.open_storage, serving=False)
+        return await _in_storage(context, context.settings.storage)
+    except NewerSchema as error:
+        return [failure("storage", "LQB6081", str(error))]
     except ConfigError as error:
         return [failure("storage", "LQB6084", str(error))]
+
+
+async def _in_storage(context: DoctorContext, url: str) -> Sequence[Finding]:
+    """Check the storage of a URL. Raises NewerSchema, or ConfigError."""
+    await asyncio.to_thread(context.settings.open_storage, serving=False)
     if scheme(url) not in register_storage():
         return [ok("storage", f"A plugin brings the storage for {scheme(url)}:// URLs, which doctor cannot look into.")]
     if scheme(url) == "postgresql":
@@ -106,10 +112,6 @@ async def storage(context: DoctorContext) -> Sequence[Finding]:
 async def _in_file(context: DoctorContext, path: Path) -> list[Finding]:
     try:
         how = await asyncio.to_thread(check_up, path)
-    except NewerSchema as error:
-        return [failure("storage", "LQB6081", str(error))]
-    except ConfigError as error:
-        return [failure("storage", "LQB6084", str(error))]
     except StorageUnavailable as error:
         is_full = isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
         return [failure("storage", "LQB6082" if is_full else "LQB6080", str(error))]
@@ -123,10 +125,6 @@ async def _database(context: DoctorContext, url: str) -> list[Finding]:
 
     try:
         how = await migrate.check_up(url)
-    except NewerSchema as error:
-        return [failure("storage", "LQB6081", str(error))]
-    except ConfigError as error:
-        return [failure("storage", "LQB6084", str(error))]
     except StorageUnavailable as error:
         return [failure("storage", "LQB6088", str(error))]
     if how.lacks is not None:
