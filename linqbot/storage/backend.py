@@ -492,7 +492,10 @@ class Storage(ABC):
         return await self._read(lambda db: outcomes.counts(db, since, width_s))
 
     async def muted_since(self, since: float) -> list[OutcomeRow]:
-        """Return the outcomes of messages that no handler took since a time, because of a mute, and that were not handled later."""
+        """Return the outcomes of messages that no handler took since a time, because of a mute, and that were not handled later.
+
+        They are in the order of their receipt.
+        """
         return await self._read(lambda db: outcomes.muted_since(db, since))
 
     async def outcomes_of(self, ids: Collection[str]) -> list[OutcomeRow]:

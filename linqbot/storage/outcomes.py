@@ -112,7 +112,6 @@ def message_of(delivery: Delivery) -> str | None:
 async def of_chats(
     db: Readable, chats: Collection[str], since: float | None, until: float | None, limit: int
 ) -> list[OutcomeRow]:
-    """Return the newest outcomes of chats, in the order in which they ended."""
     sql = f"""SELECT {COLUMNS} FROM outcome WHERE lane = ANY($1) AND received_at >= $2 AND received_at < $3
               ORDER BY n DESC LIMIT $4"""  # noqa: S608 - constant text
     lanes = [lane for chat in chats for lane in (lane_of_chat(chat), lane_of_receipts(chat))]
@@ -121,16 +120,11 @@ async def of_chats(
 
 
 async def recent(db: Readable, limit: int) -> list[OutcomeRow]:
-    """Return the newest outcomes of all chats, the newest first."""
     sql = f"SELECT {COLUMNS} FROM outcome ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
     return [OutcomeRow(*row) for row in await db.fetch(sql, limit)]
 
 
 async def counts(db: Readable, since: float, width_s: float) -> list[tuple[int, str, int, float | None, float | None]]:
-    """Return the numbers of outcomes by time and kind, with the mean and the longest milliseconds of their runs.
-
-    A time is a number of spans of `width_s` after `since`. Only the newest outcomes are counted.
-    """
     sql = """SELECT CAST(round((ended_at - $1::float8) / $2::float8 - 0.5) AS integer), outcome, count(*), avg(ms), max(ms)
              FROM outcome WHERE n > (SELECT max(n) FROM outcome) - $3 AND ended_at >= $1::float8 GROUP BY 1, 2"""
     rows = await db.fetch(sql, since + db.ahead_s, width_s, MOST_COUNTED)
@@ -138,13 +132,11 @@ async def counts(db: Readable, since: float, width_s: float) -> list[tuple[int, 
 
 
 async def of_ids(db: Readable, ids: Collection[str]) -> list[OutcomeRow]:
-    """Return the outcomes of deliveries and of messages with these ids. It reads the whole table."""
     sql = f"SELECT {COLUMNS} FROM outcome WHERE delivery = ANY($1) OR message_id = ANY($1) ORDER BY n"  # noqa: S608
     return [OutcomeRow(*row) for row in await db.fetch(sql, list(ids))]
 
 
 async def muted_since(db: Readable, since: float) -> list[OutcomeRow]:
-    """Return the outcomes of messages that ended as muted since then, in the order of their receipt."""
     sql = f"""SELECT {COLUMNS} FROM outcome AS muted
               WHERE outcome = 'muted' AND type = 'message.received' AND message_id IS NOT NULL AND ended_at >= $1
                   AND NOT EXISTS (SELECT 1 FROM outcome AS later WHERE later.lane = muted.lane AND later.n > muted.n
