@@ -55,6 +55,13 @@ def test_a_revoked_lease_is_free_again_and_counted() -> None:
     assert not again.overdue
 
 
+def test_a_rolled_back_transaction_leaves_a_gap_in_the_numbers() -> None:
+    index = Index()
+    index.discard(IndexChanges(accepted=index.number([delivery("c:1")])))
+    assert stored(index, delivery("c:1")) == [2]
+    assert index.lanes.depth == 1
+
+
 def test_a_reload_keeps_the_newest_activity_and_never_reuses_a_number() -> None:
     index = Index()
     stored(index, delivery("c:1"), delivery("c:1"))
