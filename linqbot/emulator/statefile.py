@@ -49,6 +49,8 @@ def load(world: World, data: Json) -> None:
     """
     state, where = world.state, "the top"
     try:
+        state.is_sandbox = bool(data.get("sandbox", state.is_sandbox))
+        state.keeps_s = data.get("keeps_s", state.keeps_s)  # before the messages, which are removed after it
         for where in dict.fromkeys(("phone_numbers", "chats", "messages", *_KEPT)):  # each names only earlier ones
             load_one = {"chats": _chat, "messages": _message}.get(where) or partial(_keep, where)
             for item in data.get(where) or ():
@@ -63,8 +65,6 @@ def load(world: World, data: Json) -> None:
         state.services.update({str(key): checked_service(value) for key, value in (data.get(where) or {}).items()})
         where = "opted_out"
         state.opted_out.update(str(handle) for handle in data.get(where) or ())
-        state.is_sandbox = bool(data.get("sandbox", state.is_sandbox))
-        state.keeps_s = data.get("keeps_s", state.keeps_s)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"The state's {where} are not in the API's shapes: {type(error).__name__} {error}") from error
 

@@ -315,5 +315,8 @@ async def test_an_ephemeral_message_is_gone_after_its_time_and_its_key_is_never_
     assert (await api.get(path)).json()["messages"] == []
     refused(await api.get(f"/v3/messages/{sent['id']}"), 404, 2002)
     refused(await api.write(chat, idempotency_key="k1"), 404, 2002)
+    await api.sent(chat)
     emulator.reset(emulator.save_state())
-    assert emulator.state.keeps_s == 3600
+    assert len((await api.get(path)).json()["messages"]) == 1
+    emulator.advance(3901)
+    assert (await api.get(path)).json()["messages"] == []
