@@ -910,6 +910,7 @@ class Knot:
 def tuned() -> Iterator[None]:
     before = gc.get_threshold()
     uvicorn_server.tune_garbage_collector()
+    gc.collect()  # or Python waits until a quarter as many objects are new as the tests before have left
     yield
     gc.set_threshold(*before)
     gc.unfreeze()
