@@ -8,7 +8,6 @@ reach the port too. The storage is shown as JSON, which holds texts of people: n
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -26,20 +25,20 @@ from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
 from linqbot.features.state import CHAT, PERSON
-from linqbot.hookspecs import Running, TurnReport, hookimpl
+from linqbot.hookspecs import Running, hookimpl
 from linqbot.linq.events.delivery import decode
-from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
+from linqbot.linq.events.lane import chat_of_lane, lane_of_chat, lane_of_receipts
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import BOT
 from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Selection
 
 log = structlog.get_logger("linqbot.dev")
 
 NAME: Final = "linqbot-dev-runner"
-TURNS_KEPT = 30
 ASK_AGAIN_S = 0.1
 ASK_TIMES = 50
 _WAITING: Final = ("id", "type", "state", "attempts", "crashes", "not_before", "error")
@@ -54,7 +53,6 @@ class Inside:
         self._clock = clock
         self._emulator = emulator
         self._key = key
-        self._turns: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=TURNS_KEPT))
 
     @hookimpl(tryfirst=True)
     async def started(self) -> None:
@@ -74,12 +72,6 @@ class Inside:
         log.warning("dev.clock_unknown", what_to_do="Restart linqbot dev if the clock on its page was moved.")
 
     @hookimpl
-    def taken(self, report: TurnReport) -> None:
-        turns = self._turns[report.delivery.lane]
-        if report.delivery.id not in turns:
-            turns.append(report.delivery.id)
-
-    @hookimpl
     def register_routes(self, running: Running) -> list[BaseRoute]:
         storage = running.storage
 
@@ -92,10 +84,7 @@ class Inside:
 
         async def get_stored(request: Request) -> Response:
             query = request.query_params
-            chat_id = query.get("chat_id")
-            turns = [] if chat_id is None else list(self._turns.get(lane_of_chat(chat_id), ()))
-            turns += [turn for turn in query.getlist("turn") if turn not in turns]
-            return JSONResponse(await everything(storage, chat_id, query.getlist("person"), turns))
+            return JSONResponse(await everything(storage, query.get("chat_id"), query.getlist("person")))
 
         async def run_again(request: Request) -> Response:
             return JSONResponse({"count": await storage.replay_live([(await request.json())["delivery_id"]])})
@@ -128,13 +117,13 @@ class Inside:
 
 
 MOST: Final = 100
+_TURNS: Final = 30
+"""The newest turns of a lane whose journal entries are shown."""
 _MOST_TIMERS: Final = 10_000
 _SCHEDULED: Final = frozenset({SEND, REPEAT, SCHEDULE})
 
 
-async def everything(
-    storage: Storage, chat_id: str | None, people: Sequence[str], turns: Sequence[str]
-) -> dict[str, Any]:
+async def everything(storage: Storage, chat_id: str | None, people: Sequence[str]) -> dict[str, Any]:
     """Return the scheduled sends of all chats, the state of the bot and, of one chat, what else the bot stores.
 
     Only for the process that serves: its memory knows the open questions of a chat.
@@ -145,7 +134,8 @@ async def everything(
     lane = lane_of_chat(chat_id)
     waiting = await storage.waiting(lane=lane, limit=MOST)
     dead = await storage.dead_letters(lane=lane, limit=MOST)
-    known = dict.fromkeys([*turns, *(each.id for each in waiting), *(each.delivery.id for each in dead)])
+    handled = [await storage.replayable(Selection(lane=each)) for each in (lane, lane_of_receipts(chat_id))]
+    known = dict.fromkeys([*(turn for turns in handled for turn in turns[-_TURNS:]), *(each.id for each in waiting)])
     entries = [entry for turn in known for entry in await _entries(storage, turn)]
     return of_all | {
         "questions": await _questions(storage, chat_id),

@@ -37,8 +37,6 @@ from linqbot.storage.sqlite import upkeep
 START_S = 10.0
 """Seconds for which a starting bot is asked to follow the clock. After a later start it asks for the clock itself."""
 
-TURNS_ASKED = 30
-
 
 class DevRunner:
     """Connects an emulator with the process of its bot: see `linqbot.emulator.emulator.BotRunner`.
@@ -176,26 +174,16 @@ class DevRunner:
     async def stored(self, chat_id: str | None) -> dict[str, Any]:
         chat = self._emulator.state.chats.get(chat_id or "")
         people = list(chat.people) if chat else []
-        found = await self._asked("/stored", chat_id=chat_id or [], person=people, turn=self._events_of(chat_id))
+        found = await self._asked("/stored", chat_id=chat_id or [], person=people)
         return {"available": True, "is_running": False} if found is None else {"is_running": True, **found}
 
     async def run_again(self, event_id: str) -> None:
         try:
-            answer = await self._http.post("/run-again", json={"delivery_id": _delivery_id(event_id)})
+            answer = await self._http.post("/run-again", json={"delivery_id": LINQ_DELIVERY + event_id})
         except httpx.TransportError:
             raise conflict("The bot does not run. Correct its file and save it.") from None
         if not (answer.is_success and answer.json()["count"]):
             raise conflict("The bot has not handled this message yet, or no longer keeps it.")
-
-    def _events_of(self, chat_id: str | None) -> list[str]:
-        history = self._emulator.world.deliveries.history
-        events = [one.event_id for one in history if one.chat_id == chat_id and chat_id is not None]
-        return [_delivery_id(event_id) for event_id in dict.fromkeys(events)][-TURNS_ASKED:]
-
-
-def _delivery_id(event_id: str) -> str:
-    """Return the id under which the bot stores a webhook: see `Delivery.from_webhook`."""
-    return LINQ_DELIVERY + event_id
 
 
 KEPT = 20

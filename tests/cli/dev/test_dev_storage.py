@@ -67,7 +67,7 @@ async def test_scheduled_are_the_authors_sends_and_schedules_and_not_timers_of_l
     await storage.schedule(Timer("soon", 500.0, "c:chat", SEND, CALL, 0.0))
     await storage.schedule(Timer("daily", 600.0, "c:chat", REPEAT, CALL, 0.0))
     await storage.schedule(Timer("standup", 700.0, "s:standup", SCHEDULE, b"{}", 0.0))
-    shown = (await everything(storage, None, [], []))["scheduled"]
+    shown = (await everything(storage, None, []))["scheduled"]
     assert [(each["id"], each["text"]) for each in shown] == [
         ("soon", "hi"),
         ("daily", "hi"),
