@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -64,18 +65,11 @@ class RehearsalRoutes:
             return JSONResponse({"lanes": sorted({one.lane for one in waiting})})
 
         async def get_dead(_: Request) -> Response:
+            # Imported here: it is asked once, and the emulator comes with it.
+            from linqbot.testing.people.checks import GivenUp
+
             dead = await storage.dead_letters(limit=MOST)
-            rows = [
-                {
-                    "lane": one.delivery.lane,
-                    "event_type": one.delivery.type,
-                    "received_at": one.delivery.received_at,
-                    "error": one.error,
-                    "handler": one.handler,
-                }
-                for one in reversed(dead)
-            ]
-            return JSONResponse({"dead": rows})
+            return JSONResponse({"dead": [asdict(GivenUp.of(one)) for one in reversed(dead)]})
 
         return [
             Route("/events", guarded(get_events, self._key)),

@@ -139,7 +139,7 @@ class ServedBot:
     async def dead(self) -> list[GivenUp]:
         """Return the deliveries that the bot gave up, the oldest first; none if it does not answer."""
         try:
-            return [GivenUp.of(**row) for row in (await self._get("dead"))["dead"]]
+            return [GivenUp(**row) for row in (await self._get("dead"))["dead"]]
         except httpx.HTTPError:
             return []
 

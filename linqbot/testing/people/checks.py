@@ -19,6 +19,7 @@ from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartReco
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
 from linqbot.linq.rules.message import is_opt_out
+from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.ledger import Ledger, LedgerEntry
 from linqbot.testing.people.persona import Correct, Performed, Say, Stretch, Visit, records_of
 
@@ -103,12 +104,13 @@ class GivenUp:
     reason: str  # the reason, for operators
 
     @classmethod
-    def of(cls, *, lane: str, event_type: str, received_at: float, error: str, handler: str | None) -> GivenUp:
+    def of(cls, dead: DeadDelivery) -> GivenUp:
         """Return a dead letter of the storage. Of its traceback, the last line is kept."""
-        lines = error.strip().splitlines()
-        by = f" in {handler}" if handler else ""
+        lines = dead.error.strip().splitlines()
+        by = f" in {dead.handler}" if dead.handler else ""
+        lane, reason = dead.delivery.lane, f"{lines[-1] if lines else 'no reason'}{by}"
         chat_id = chat_of_lane(lane) or chat_of_receipts(lane) or ""
-        return cls(chat_id, event_type, received_at, f"{lines[-1] if lines else 'no reason'}{by}")
+        return cls(chat_id, dead.delivery.type, dead.delivery.received_at, reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from linqbot.emulator.model.answers import ApiError
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.linq.rules.message import is_opt_out
-from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.ledger import Ledger
 from linqbot.testing.people.checks import GivenUp, Violation, answers_to, text_of, violations
 from linqbot.testing.people.persona import (
@@ -87,19 +86,8 @@ async def rehearse(
     await around.settled("")
     given_up: list[GivenUp] = []
     with suppress(NothingCame):  # a handler that never ends has not been given up
-        given_up += [_given_up(dead) for dead in await phone.dead_letters()]
+        given_up += map(GivenUp.of, await phone.dead_letters())
     return violations(visits, phone.emulator, secrets=secrets, given_up=given_up, ledger=ledger)
-
-
-def _given_up(dead: DeadDelivery) -> GivenUp:
-    delivery = dead.delivery
-    return GivenUp.of(
-        lane=delivery.lane,
-        event_type=delivery.type,
-        received_at=delivery.received_at,
-        error=dead.error,
-        handler=dead.handler,
-    )
 
 
 def handle_of(number: int) -> str:

@@ -137,18 +137,20 @@ def test_ctrl_c_prints_the_summary_so_far_which_counts_only_what_was_judged(
     assert "No rule was broken in what was judged." in run.said()
 
 
-def test_own_personas_talk_messages_may_be_ignored_and_a_rule_skipped(
+def test_own_personas_talk_a_dead_letter_is_found_messages_may_be_ignored_and_a_rule_skipped(
     tmp_path: Path, command: Callable[..., Any]
 ) -> None:
-    (tmp_path / "bot.py").write_text(
-        HEAD + "    if message.text not in ('thanks', 'bye'):\n    " + ECHO.splitlines()[-1] + "\n"
-    )
+    picky = "    if message.text == 'thanks':\n        raise ValueError\n    if message.text != 'bye':\n    "
+    head = HEAD.replace("on_message", "on_message(attempts=1)")
+    (tmp_path / "bot.py").write_text(head + picky + ECHO.splitlines()[-1] + "\n")
     (tmp_path / "friends.py").write_text(FRIENDS)
     own = ("--people", "0", "--personas", "friends.py", "--faults", "none", "--minutes", "10", "--patience", "0.5")
     run = command("rehearse", "bot.py", *own, "--may-ignore", "^bye$", "--skip", "order", "--json")
     assert run.process.wait(PATIENCE_S) == 1  # both have said everything long before the ten minutes are over
     found = json.loads(run.said())
-    assert [(one["person"], one["message"]) for one in found["findings"]] == [("Ann", "'thanks'")]
+    broken = [("Ann", "'thanks'", rule) for rule in ("unanswered", "given-up")]
+    assert [(one["person"], one["message"], one["rule"]) for one in found["findings"]] == broken
+    assert found["findings"][1]["happened"] == "dead letter: ValueError in bot:answer"
     assert (found["written"], found["seconds"] < 240, found["violations"]["order"]) == (4, True, None)
 
 
