@@ -60,22 +60,6 @@ def bot_of(**handlers: Any) -> Bot:
     return bot
 
 
-async def test_the_same_code_does_the_same_and_changes_nothing(day: Day) -> None:
-    async def visit(message: MessageReceived, ctx: Context) -> None:
-        guest = await ctx.state.chat(Guest)
-        guest.visits += 1
-        await ctx.react("love")
-        await ctx.reply("Welcome!")
-        await ctx.send_later("Still there?", after_s=3600)
-
-    day.deploy(visit)
-    await day.say("hello", "again")
-    before = "\n".join(rows(day.path))
-    report = await day.compared(visit)
-    assert report.counts == {"same": 2}
-    assert "\n".join(rows(day.path)) == before
-
-
 async def test_all_that_a_handler_can_do_runs_dry_and_changes_nothing(day: Day) -> None:
     made: list[str] = []
 
@@ -125,10 +109,6 @@ def broken(message: MessageReceived, ctx: Context) -> str:
 
 def broken_otherwise(message: MessageReceived, ctx: Context) -> str:
     raise ValueError
-
-
-async def leave(message: MessageReceived, ctx: Context) -> None:
-    raise SystemExit(2)
 
 
 def hanging() -> Bot:
@@ -185,7 +165,6 @@ CHANGES: list[tuple[Any, Any, str, str, list[tuple[str | None, str | None]] | No
     (counting("Hi"), counting("HI"), "different answer", "other words in a message", [("Hi", "HI")]),
     (echo, bot_of(menu=echo), "different answer", "no handler takes it now", None),
     (echo, broken, "new failure", f"KeyError at {HERE}:{_line(broken) + 1}", [("You said: hello", None)]),
-    (echo, leave, "new failure", f"SystemExit at {HERE}:{_line(leave) + 1}", None),
     (echo, hanging(), "new failure", "TimeoutError at", None),
     (broken, echo, "fixed failure", "KeyError then, no error now", [(None, "You said: hello")]),
     (broken, broken_otherwise, "new failure", ", KeyError then", None),
