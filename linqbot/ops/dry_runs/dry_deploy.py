@@ -8,6 +8,7 @@ kind of difference in the same handler.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -72,6 +73,9 @@ class Compared:
 
 
 MOST_EXAMPLES: Final = 3
+
+_NUMBERS: Final = re.compile(r"[@#][\w.-]*")
+"""The digests and numbers in the name of a step, which differ from turn to turn."""
 
 _LOST: Final = "it answered a question of ctx.ask, and the delivery with which the conversation began is not kept"
 
@@ -277,7 +281,7 @@ def _failing(result: Compared, before: RunFailure | None, after: RunFailure, cha
 
 def _cut(result: Compared, before: RunResult, after: RunResult) -> Compared:
     """Compare with a run that ended at something that is not on record."""
-    missing = f"not recorded: {_without_numbers(after.missing or '')}"
+    missing = f"not recorded: {_NUMBERS.sub('', after.missing or '')}"
     begins_alike = len(after.calls) <= len(before.calls) and all(
         mine.is_like(its) for mine, its in zip(after.calls, before.calls, strict=False)
     )
@@ -287,7 +291,7 @@ def _cut(result: Compared, before: RunResult, after: RunResult) -> Compared:
             result, kind="different answer", cause=f"{_cause(before, after, changes)}; {missing}", changes=changes
         )
     if after.other_steps:
-        names = ", ".join(repr(_without_numbers(name)) for name in after.other_steps)
+        names = ", ".join(repr(_NUMBERS.sub("", name)) for name in after.other_steps)
         cause = f"takes other steps: {names} is not made now; {missing}"
         return replace(result, kind="different answer", cause=cause)
     return replace(result, kind="could not be compared", cause=missing)
@@ -399,13 +403,3 @@ def _word(change: Change) -> str:
 def _function(handler: str | None) -> str:
     """Return the name of a handler without its module, whose name is that of the file."""
     return "no handler" if handler is None else handler.rpartition(":")[2]
-
-
-def _without_numbers(name: str) -> str:
-    """Return the name of a step without the digests and numbers that differ from turn to turn."""
-    kept, is_number = [], False
-    for letter in name:
-        is_number = letter in "@#" or (is_number and (letter.isalnum() or letter in "_.-"))
-        if not is_number:
-            kept.append(letter)
-    return "".join(kept)
