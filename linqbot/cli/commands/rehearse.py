@@ -11,7 +11,7 @@ import json
 import re
 import runpy
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from linqbot.errors import ConfigError
 from linqbot.ops.bot_file import BotFileError, no_file
 from linqbot.testing.people.checks import Rule
 from linqbot.testing.people.kinds import crowd
-from linqbot.testing.people.persona import FAULTS, Chooser, Dialogue, FaultName, Persona, PersonAct, Say
+from linqbot.testing.people.persona import FAULTS, Dialogue, FaultName, Persona, PersonAct, Say, acts_of
 
 
 def _faults(value: str) -> tuple[FaultName, ...]:
@@ -161,23 +161,14 @@ def load_people(file: Path) -> list[Persona]:
 
 def with_silences(persona: Persona, patterns: Sequence[re.Pattern[str]]) -> Persona:
     """Return a persona whose messages that fit one of the patterns expect no answer."""
-    if not patterns:
-        return persona
+    acts: AsyncIterator[PersonAct] | None = None
 
-    def changed(act: PersonAct) -> PersonAct:
+    async def choose(dialogue: Dialogue) -> PersonAct | None:
+        nonlocal acts
+        acts = acts or acts_of(persona, dialogue)
+        act = await anext(acts, None)
         if isinstance(act, Say) and act.expects == "answer" and any(each.search(act.text) for each in patterns):
             return replace(act, expects="anything")
         return act
 
-    script = persona.script
-    if callable(script):
-        return replace(persona, script=_chooser(script, changed))
-    return replace(persona, script=map(changed, script))
-
-
-def _chooser(choose: Chooser, changed: Callable[[PersonAct], PersonAct]) -> Chooser:
-    async def choose_changed(dialogue: Dialogue) -> PersonAct | None:
-        act = await choose(dialogue)
-        return None if act is None else changed(act)
-
-    return choose_changed
+    return replace(persona, script=choose) if patterns else persona
