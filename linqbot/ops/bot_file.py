@@ -81,6 +81,7 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
         still_loading: Called once, from another thread, if the import takes longer than `long_s` seconds, with the line of
             the author's code that runs then, as `file:line`. That line is also logged.
     """
+    require_file(spec)
     target, _, name = spec.partition(":")
     with _watched(still_loading, long_s):
         module = _from_file(Path(target)) if _is_path(target) else _from_name(target)
@@ -166,6 +167,13 @@ def no_file(path: Path) -> NoBot:
     return NoBot(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
 
 
+def require_file(spec: str) -> None:
+    """Raise NoBot if a bot is named by its file, and there is no such file."""
+    target = spec.partition(":")[0]
+    if _is_path(target) and not Path(target).is_file():
+        raise no_file(Path(target))
+
+
 def _is_path(target: str) -> bool:
     if target.endswith(".py") or "/" in target or target.startswith(".") or not target:
         return True
@@ -180,8 +188,6 @@ def _available(bots: dict[str, Bot], name: str, found: object) -> str:
 
 
 def _from_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise no_file(path)
     if path.stem == "linqbot":
         raise NoBot(f"{path} cannot import linqbot: the file itself has this name. Call it bot.py.")
     # As `python bot.py` does: modules in the same folder can be imported.

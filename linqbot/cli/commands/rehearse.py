@@ -26,7 +26,7 @@ from linqbot.cli.rehearsal.report import print_summary, write_file
 from linqbot.cli.rehearsal.reproducing import write_reproductions
 from linqbot.cli.rehearsal.run import Plan, rehearsed
 from linqbot.errors import ConfigError
-from linqbot.ops.bot_file import BotFileError, no_file
+from linqbot.ops.bot_file import BotFileError, require_file
 from linqbot.testing.people.checks import Rule
 from linqbot.testing.people.kinds import crowd
 from linqbot.testing.people.persona import FAULTS, Dialogue, FaultName, Persona, PersonAct, Say, acts_of
@@ -111,9 +111,7 @@ def rehearse(
     They are impatient, write in bursts, attack, edit, react, opt out. Everything is on this machine: an emulated Linq, and
     the bot in a process of its own. The exit code is 1 if a rule was broken.
     """
-    path = Path(file.partition(":")[0])
-    if file.endswith(".py") and not path.is_file():
-        raise no_file(path)
+    require_file(file)
     # Connections that a fault breaks are errors of the server, and are meant.
     logs.configure("critical", "json" if as_json else "auto")
     if evals is None:

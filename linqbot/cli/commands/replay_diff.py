@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
@@ -23,7 +22,7 @@ from linqbot.cli.output import print_facts, printable, progress_bar, share_bar
 from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
-from linqbot.ops.bot_file import no_file
+from linqbot.ops.bot_file import require_file
 from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_deploy import KINDS, NEEDS_PRESENT, Change, Compared, Group, Report, dry_deploy, loaded
 from linqbot.settings import Settings, from_env
@@ -57,9 +56,7 @@ def compare(
     if comparison.reads:
         settings.required_key(", so Linq cannot be asked", "Set it, or leave out --reads.")
     for file in filter(None, (comparison.new, comparison.present)):
-        path = file.partition(":")[0]
-        if path.endswith(".py") and not Path(path).is_file():
-            raise no_file(Path(path))
+        require_file(file)
     asyncio.run(_compare(comparison, settings, with_texts=with_texts, allow_different=allow_different, as_json=as_json))
 
 
