@@ -58,6 +58,13 @@ def authors_frames(error: BaseException, *, full: bool = False) -> str:
     return text.removeprefix(_HEAD).removesuffix(message) if is_alone else text
 
 
+def first_cause(error: BaseException) -> BaseException:
+    """Return the first error of a group, or of a group in it; any other error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def trim(error: BaseException) -> None:
     """Remove linqbot's frames from the traceback of an error, and from those of its causes and of the errors of a group.
 

@@ -37,7 +37,7 @@ from linqbot.ops.runs import used, with_contents
 from linqbot.ops.why import Case, answer_of
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.upkeep import Waiting, WaitingState
-from linqbot.tracebacks import folded
+from linqbot.tracebacks import first_cause, folded
 
 BLOCKED: Final = (
     "While this line ran, the bot answered no other chat. Await slow calls (asyncio.sleep, "
@@ -299,12 +299,6 @@ def error_report(error: BaseException, otherwise: str | None = None) -> dict[str
     else:
         place = {"file": file_name(frame.filename), "line": frame.lineno, "code": frame.line or None}
     return {"type": type(cause).__name__, "message": message_of(cause), **place, "traceback": authors_traceback(error)}
-
-
-def first_cause(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def message_of(error: BaseException) -> str:

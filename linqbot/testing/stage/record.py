@@ -150,10 +150,7 @@ def _failure(error: BaseException, who: str, ctx: Context | None) -> str:
     stuck_at, handler_at = (ctx.stuck_at, ctx.handler_at) if ctx is not None else (None, None)
     place = TurnFailure(error, at=stuck_at, handler_at=handler_at).place
     message = _first_line(error)
-    first: BaseException = error
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    if first is not error:
+    if (first := tracebacks.first_cause(error)) is not error:
         message += f"; the first is {type(first).__name__}: {_first_line(first)}"
     return f"{type(error).__name__} in {who} at {place}" + (f": {message}" if message else "")
 
