@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,39 +21,26 @@ from linqbot.frames import authors_place_of_thread
 from linqbot.ops.bot_file import load_bot
 
 
-def report(number: int) -> dict[str, Any]:
-    return {"number": number}
+def observing(answer: Callable[[httpx.Request], httpx.Response], reports: int) -> Observations:
+    """Post some reports to an emulator that answers so."""
+    observations = Observations("http://127.0.0.1:4010", httpx.MockTransport(answer))
+    for number in range(reports):
+        observations.post(partial(dict, number=number))
+    return observations
 
 
-def test_reports_are_posted_in_order_and_a_close_waits_for_them() -> None:
+def test_reports_are_posted_in_order_and_an_emulator_that_is_away_loses_only_those_of_that_time() -> None:
     posted: list[tuple[str, int]] = []
+    errors = [httpx.ConnectError("refused"), httpx.ReadTimeout("late")]
 
     def answer(request: httpx.Request) -> httpx.Response:
+        if errors:
+            raise errors.pop()
         posted.append((str(request.url), json.loads(request.content)["number"]))
         return httpx.Response(202)
 
-    observations = Observations("http://127.0.0.1:4010", httpx.MockTransport(answer))
-    for number in range(5):
-        observations.post(lambda number=number: report(number))  # type: ignore[misc]
-    observations.close()
-    assert posted == [("http://127.0.0.1:4010/emulator/observations", number) for number in range(5)]
-
-
-def test_an_emulator_that_is_away_loses_only_the_reports_of_that_time() -> None:
-    posted: list[int] = []
-    errors = iter([httpx.ConnectError("refused"), httpx.ReadTimeout("late"), None])
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        if (error := next(errors)) is not None:
-            raise error
-        posted.append(json.loads(request.content)["number"])
-        return httpx.Response(202)
-
-    observations = Observations("http://127.0.0.1:4010", httpx.MockTransport(answer))
-    for number in range(3):
-        observations.post(lambda number=number: report(number))  # type: ignore[misc]
-    observations.close()
-    assert posted == [2]
+    observing(answer, reports=5).close()
+    assert posted == [("http://127.0.0.1:4010/emulator/observations", number) for number in (2, 3, 4)]
 
 
 def test_posting_never_waits_for_an_emulator_that_hangs() -> None:
@@ -65,9 +53,8 @@ def test_posting_never_waits_for_an_emulator_that_hangs() -> None:
         count += 1
         return httpx.Response(202)
 
-    observations = Observations("http://127.0.0.1:4010", httpx.MockTransport(answer))
-    for number in range(MAX_WAITING + 50):  # returns although nothing is answered; the last ones are dropped
-        observations.post(lambda number=number: report(number))  # type: ignore[misc]
+    # Returns although nothing is answered; the last ones are dropped.
+    observations = observing(answer, reports=MAX_WAITING + 50)
     go.set()
     observations.close(timeout_s=60)
     assert MAX_WAITING <= count < MAX_WAITING + 50
