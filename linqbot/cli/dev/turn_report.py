@@ -9,7 +9,7 @@ Other sends are shown from their call to Linq. A turn holds texts and handles of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -70,31 +70,17 @@ def advice_on(reason: str | None, event_type: str, handled: Sequence[str]) -> st
 
 
 SERVICES: Final = ("imessage", "rcs", "sms")
-MAX_SHOWN: Final = 50
-"""The sends of one turn that are shown. A report has a limit, and this is more than a person looks at."""
-MAX_CHARACTERS: Final = 150_000
-"""The texts of all forms of a turn. The emulator refuses reports of more than a megabyte."""
 
 
 def _previews(said: Sequence[Said], calls: Sequence[TurnCall]) -> list[dict[str, Any]]:
     """Return the forms of each reply and send, with the ids of its messages: as its author wrote it, or from its call."""
     found = [_preview([message.id for message in one.sent.messages], one.preview()) for one in said]
     covered = {message_id for shown in found for message_id in shown["message_ids"]}
-    sends = [one for one in calls if one.call.name in SENDS and one.answer is not None]
-    for one in sends[:MAX_SHOWN]:
-        message_id = _message_id(one.answer)
+    for one in calls:
+        message_id = _message_id(one.answer) if one.call.name in SENDS else None
         if message_id and message_id not in covered and (content := _content(one.call)) is not None:
             found.append(_preview([message_id], preview([content], effect=None, cards=False, is_group=None)))
-    return list(_within(found, MAX_CHARACTERS))
-
-
-def _within(reports: Iterable[dict[str, Any]], characters: int) -> Iterator[dict[str, Any]]:
-    for report in reports:
-        forms = (report[service]["messages"] for service in SERVICES)
-        characters -= sum(2 * len(message["text"]) for messages in forms for message in messages)
-        if characters < 0:
-            return
-        yield report
+    return found
 
 
 def _message_id(answer: ApiResponse | None) -> str | None:
@@ -201,7 +187,7 @@ class ObservedTurn:
         return any(isinstance(error, LinqApiError) and error.code == OPTED_OUT for error in errors)
 
     def note_content(self, said: Said) -> None:
-        if said.sent.messages and len(self.said) < MAX_SHOWN:
+        if said.sent.messages:
             self.said.append(said)
 
     @property
