@@ -7,12 +7,11 @@ reach the port too. The storage is shown as JSON, which holds texts of people: n
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import httpx
-import structlog
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -36,11 +35,7 @@ from linqbot.storage.state import BOT
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
 
-log = structlog.get_logger("linqbot.dev")
-
 NAME: Final = "linqbot-dev-runner"
-ASK_AGAIN_S = 0.1
-ASK_TIMES = 50
 _WAITING: Final = ("id", "type", "state", "attempts", "crashes", "not_before", "error")
 
 
@@ -60,16 +55,9 @@ class Inside:
 
         First, because the report that the bot has started has a time of this clock.
         """
-        async with httpx.AsyncClient(trust_env=False, verify=no_authorities()) as client:
-            for _ in range(ASK_TIMES):
-                try:
-                    answer = await client.get(f"{self._emulator}/emulator/clock")
-                except httpx.TransportError:
-                    await asyncio.sleep(ASK_AGAIN_S)
-                else:
-                    self._set_clock(answer.json())
-                    return
-        log.warning("dev.clock_unknown", what_to_do="Restart linqbot dev if the clock on its page was moved.")
+        async with httpx.AsyncClient(trust_env=False, verify=no_authorities(), timeout=None) as client:  # noqa: S113
+            with suppress(httpx.TransportError):  # before the emulator listens, its clock has not been moved
+                self._set_clock((await client.get(f"{self._emulator}/emulator/clock")).json())
 
     @hookimpl
     def register_routes(self, running: Running) -> list[BaseRoute]:
