@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -216,28 +215,21 @@ async def note_end(
 
 
 _CAUSES: Final = {
-    "SIGKILL": "usually too little memory",
-    "SIGSEGV": "an error in a compiled library",
-    "SIGABRT": "an error in a compiled library",
+    6: "SIGABRT: an error in a compiled library",
+    9: "SIGKILL: usually too little memory",
+    11: "SIGSEGV: an error in a compiled library",
+    15: "SIGTERM",
 }
+"""The signals that a bot's process usually ends with, some of them with the usual cause."""
 
 
 def process_ended(exit_code: int, *, at: float, was_up: bool = False) -> dict[str, Any]:
     """Return the report of a bot whose process has ended, without an error that it could report itself."""
-    how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of {_signal(-exit_code)}"
+    cause = f" ({_CAUSES[-exit_code]})" if -exit_code in _CAUSES else ""
+    how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of signal {-exit_code}{cause}"
     return {
         "kind": "bot",
         "status": "stopped" if was_up else "failed",
         "message": f"The bot's process ended {how}. The terminal may show why.",
         "at": iso(at),
     }
-
-
-def _signal(number: int) -> str:
-    """Return a signal's number and name, for those that a bot's process usually ends with also the usual cause."""
-    try:
-        name = signal.Signals(number).name
-    except ValueError:  # a real-time signal has no name
-        return f"signal {number}"
-    cause = _CAUSES.get(name)
-    return f"signal {number} ({name}{f': {cause}' if cause else ''})"
