@@ -36,14 +36,18 @@ def ann(*acts: Any) -> Persona:
     return Persona("Ann", acts)
 
 
+def says(*texts: str) -> Any:
+    """Return a handler that answers each message with these texts; `{}` stands for the text of the message."""
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        for text in texts:
+            await ctx.reply(text.replace("{}", message.text))
+
+    return answer
+
+
 def echo(**options: Any) -> Bot:
-    bot = Bot(**options)
-
-    @bot.on_message
-    async def say(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"You said: {message.text}")
-
-    return bot
+    return bot_of(says("You said: {}"), **options)
 
 
 async def found(bot: Bot, *people: Persona, **options: Any) -> list[Violation]:
@@ -64,24 +68,18 @@ async def test_a_bot_that_answers_everything_breaks_no_rule() -> None:
 
 
 async def test_a_message_without_an_answer_is_found_with_its_text() -> None:
-    async def hello(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
-
-    (one,) = await found(bot_of(hello, "hi"), ann(Say("hi"), Say("who are you?"), Say("hi")))
+    (one,) = await found(bot_of(says("hello"), "hi"), ann(Say("hi"), Say("who are you?"), Say("hi")))
     assert (one.rule, one.person, one.message) == ("unanswered", "Ann", "'who are you?'")
     assert (one.expected, one.happened) == ("an answer", "no message")
     assert "who are you?" in str(one)
 
 
 async def test_an_answer_that_comes_later_is_an_answer() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def later(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("Here it is.", after_s=20)
 
-    assert await found(bot, ann(Say("hi"), Say("again"))) == []
-    assert rules(await found(bot, ann(Say("hi")), patience_s=10)) == ["unanswered"]
+    assert await found(bot_of(later), ann(Say("hi"), Say("again"))) == []
+    assert rules(await found(bot_of(later), ann(Say("hi")), patience_s=10)) == ["unanswered"]
 
 
 async def test_a_tapback_on_the_message_is_an_answer() -> None:
@@ -97,20 +95,13 @@ async def test_a_burst_that_is_joined_needs_one_answer() -> None:
 
 
 async def test_a_message_after_the_answer_to_the_one_before_needs_an_answer_of_its_own() -> None:
-    async def first(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("one")
-
-    assert rules(await found(bot_of(first, "first"), ann(Say("first", waits=False), Pause(1), Say("second")))) == [
-        "unanswered"
-    ]
+    talk = ann(Say("first", waits=False), Pause(1), Say("second"))
+    assert rules(await found(bot_of(says("one"), "first"), talk)) == ["unanswered"]
 
 
 async def test_a_bot_may_be_silent_where_no_answer_is_expected() -> None:
-    async def hello(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
-
     talk = ann(Say("thanks", expects="silence"), Say("whatever", expects="anything"), Say("hi"))
-    assert await found(bot_of(hello, "hi"), talk) == []
+    assert await found(bot_of(says("hello"), "hi"), talk) == []
     (one,) = await found(echo(), ann(Say("thanks", expects="silence")))
     assert (one.rule, one.happened) == ("unexpected", "'You said: thanks'")
 
@@ -162,20 +153,13 @@ async def test_a_handler_that_fails_once_breaks_no_rule() -> None:
 
 
 async def test_a_message_that_is_sent_twice_is_found() -> None:
-    async def twice(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
-        await ctx.reply("hello")
-
-    (one,) = await found(bot_of(twice), ann(Say("hi")))
+    (one,) = await found(bot_of(says("hello", "hello")), ann(Say("hi")))
     assert (one.rule, one.expected, one.happened) == ("doubled", "'hello' at most once", "twice")
 
 
 async def test_the_same_answer_to_several_messages_is_no_repetition() -> None:
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Write: menu")
-
     talk = ann(Say("hi"), Say("one", waits=False), Say("two", waits=False), Say("three"), Say("four"))
-    assert await found(bot_of(greet), talk) == []
+    assert await found(bot_of(says("Write: menu")), talk) == []
 
 
 async def test_one_answer_twice_is_found_among_the_answers_to_a_burst() -> None:
@@ -232,10 +216,7 @@ async def test_texts_that_several_people_write_are_not_private() -> None:
     ],
 )
 async def test_what_belongs_inside_the_program_is_found_unless_the_person_wrote_it(said: str, what: str) -> None:
-    async def leak(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(said)
-
-    (one,) = await found(bot_of(leak), ann(Say("hi")), secrets=["live_5f2a9c11d0"])
+    (one,) = await found(bot_of(says(said)), ann(Say("hi")), secrets=["live_5f2a9c11d0"])
     assert (one.rule, one.expected) == ("leak", f"no {what} in a message")
     if what == "secret":
         assert "live_5f2a9c11d0" not in str(one)
@@ -244,11 +225,7 @@ async def test_what_belongs_inside_the_program_is_found_unless_the_person_wrote_
 
 
 async def test_a_message_after_stop_is_found() -> None:
-    bot = Bot()
-
-    @bot.on_message
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
+    bot = echo()
 
     @bot.on_opt_out
     async def bye(event: Event, ctx: Context) -> None:
@@ -428,10 +405,7 @@ async def test_what_is_done_and_said_belong_together() -> None:
 async def test_an_effect_after_the_last_message_is_found_without_a_pattern_too() -> None:
     ledger = Ledger()
 
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("One moment.")
-
-    bot = bot_of(book)
+    bot = echo()
 
     @bot.on_edit
     async def edited(event: MessageEdited, ctx: Context) -> None:
