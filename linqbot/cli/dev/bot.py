@@ -19,6 +19,7 @@ import click
 
 from linqbot.cli import failure, logs
 from linqbot.cli.dev import processes
+from linqbot.cli.dev.handled import NeededEvents
 from linqbot.cli.dev.inside import Inside
 from linqbot.cli.dev.processes import end_with_parent, end_without_traceback
 from linqbot.cli.dev.reporting import Observations, TurnLines, TurnReports
@@ -98,7 +99,7 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
     turns = TurnReports(show, show_on_page)
     bot = load_bot(file, still_loading=lambda at: show_on_page(still_loading(at)))
     log_opt_outs(bot)
-    app = settings.create_app(bot, built_in=[turns, *inside], clock=clock)
+    app = settings.create_app(bot, built_in=[turns, NeededEvents(), *inside], clock=clock)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
     listening = processes.inherited(inherited) if inherited else uvicorn_server.listen(settings.host, settings.port)
     with listening as bound:

@@ -189,8 +189,14 @@ class BotProcess:
     async def events(self) -> list[str]:
         """Return the event types that the bot handles, and those that its journal needs."""
         async with _client() as client:
-            answer = await client.get(f"{self.url}/plugins/linqbot-dev/events")
+            answer = await client.get(f"{self.url}/plugins/linqbot-needs/events")
         return list(answer.raise_for_status().json()["events"])
+
+    def client(self, plugin: str, **how: Any) -> httpx.AsyncClient:
+        """Return a client for the routes of a built-in plugin that ask for the key."""
+        headers = {"authorization": f"Bearer {self.api_key}"}
+        base_url = f"{self.url}/plugins/{plugin}"
+        return httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, verify=no_authorities(), **how)
 
 
 def _client() -> httpx.AsyncClient:

@@ -18,7 +18,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,9 +27,6 @@ from typing import Any, Final
 
 import click
 import httpx
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from linqbot.bot.handlers import NO_HANDLER, OWN_ECHO
 from linqbot.cli.dev.processes import no_authorities
@@ -45,8 +42,8 @@ from linqbot.hookspecs import Running, Tried, TurnReport, hookimpl
 from linqbot.linq.events.delivery import PROBE_ID, Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
-from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
-from linqbot.ops.subscriptions import events_among, handled_by
+from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.ops.subscriptions import handled_by
 from linqbot.storage.journal import RECEIPTS
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.tracebacks import authors_frames
@@ -97,20 +94,8 @@ class TurnReports:
         self._post(replace(turn, took_s=took_s, **facts).for_page())
 
     @hookimpl
-    def register_routes(self, running: Running) -> Iterable[Route]:
-        """Answer which event types the bot needs. The emulator then delivers these, as Linq does after a sync."""
-        self._clock = running.clock
-        wanted = handled_by(running.handled)
-        self._handled = wanted.types
-        events, _ = events_among(tuple(EVENT_TYPES), wanted)
-
-        async def answer(_: Request) -> JSONResponse:
-            return JSONResponse({"events": events})
-
-        return [Route("/events", answer)]
-
-    @hookimpl
     def started(self, running: Running) -> None:
+        self._clock, self._handled = running.clock, handled_by(running.handled).types
         # By the clock of the turns, none of which has begun: a saved test tells by it which code a turn ran.
         at = wall_time(datetime.fromtimestamp(self._clock.now(), UTC))
         self._post({"kind": "bot", "status": "loaded", "at": at})

@@ -61,11 +61,7 @@ class DevRunner:
         self._moving = asyncio.Lock()
         self._era = 0
         """Counts the resets and restarts, after which a move of the clock must not go on."""
-        self._http = httpx.AsyncClient(
-            base_url=f"{process.url}/plugins/{inside.NAME}",
-            headers={"authorization": f"Bearer {process.api_key}"},
-            trust_env=False,
-        )
+        self._http = process.client(inside.NAME)
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -19,14 +19,13 @@ from starlette.routing import BaseRoute, Route
 
 from linqbot.bot.context import Context
 from linqbot.cli import failure, logs
+from linqbot.cli.dev.handled import NeededEvents
 from linqbot.cli.dev.processes import end_with_parent, end_without_traceback, guarded, inherited
 from linqbot.cli.logs import log_uncaught
 from linqbot.errors import LinqbotError
 from linqbot.hookspecs import Running, hookimpl
-from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.content import running_turn
 from linqbot.ops.bot_file import load_bot
-from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import from_env
 from linqbot.testing.ledger import FILE as LEDGER
@@ -55,10 +54,6 @@ class RehearsalRoutes:
     @hookimpl
     def register_routes(self, running: Running) -> list[BaseRoute]:
         storage = running.storage
-        events, _ = events_among(tuple(EVENT_TYPES), handled_by(running.handled))
-
-        async def get_events(_: Request) -> Response:
-            return JSONResponse({"events": events})
 
         async def get_unfinished(_: Request) -> Response:
             waiting = await storage.waiting(limit=MOST)
@@ -72,7 +67,6 @@ class RehearsalRoutes:
             return JSONResponse({"dead": [asdict(GivenUp.of(one)) for one in reversed(dead)]})
 
         return [
-            Route("/events", guarded(get_events, self._key)),
             Route("/unfinished", guarded(get_unfinished, self._key)),
             Route("/dead", guarded(get_dead, self._key)),
         ]
@@ -90,7 +84,8 @@ def main(arguments: Sequence[str]) -> None:
     try:
         settings = from_env().without_telling()
         logs.configure_server(settings, as_json=True)
-        app = settings.create_app(load_bot(arguments[0]), built_in=[RehearsalRoutes(settings.api_key or "")])
+        routes = [RehearsalRoutes(settings.api_key or ""), NeededEvents()]
+        app = settings.create_app(load_bot(arguments[0]), built_in=routes)
         log_uncaught(with_tracebacks=settings.log_tracebacks)
         given = arguments[2]
         with inherited(given) if given else uvicorn_server.listen(settings.host, settings.port) as bound:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import httpx
 
 from linqbot.cli.dev.bot_process import BotProcess
-from linqbot.cli.dev.processes import end, no_authorities
+from linqbot.cli.dev.processes import end
 from linqbot.cli.rehearsal.bot import NAME, REQUESTS
 from linqbot.errors import ConfigError
 from linqbot.linq.events.lane import chat_of_lane
@@ -55,13 +55,7 @@ class ServedBot:
         self._started_at = 0.0
         self._has_answered = False
         self._ends: asyncio.Task[None] | None = None
-        self._http = httpx.AsyncClient(
-            base_url=self.process.url,
-            headers={"authorization": f"Bearer {self.process.api_key}"},
-            trust_env=False,
-            verify=no_authorities(),
-            timeout=30,
-        )
+        self._http = self.process.client(NAME, timeout=30)
 
     async def __aenter__(self) -> Self:
         self._log.unlink(missing_ok=True)
@@ -125,9 +119,6 @@ class ServedBot:
                 await self.process.process.wait()
             return await self.start()
 
-    async def events(self) -> list[str]:
-        return list((await self._get("events"))["events"])
-
     async def unfinished(self) -> set[str] | None:
         """Return the ids of the chats with deliveries that the bot has not finished; None if it does not answer."""
         try:
@@ -153,7 +144,7 @@ class ServedBot:
         return lines_of(Path(self.process.instead[LEDGER]).with_name(REQUESTS))
 
     async def _get(self, what: str) -> dict[str, Any]:
-        answer = await self._http.get(f"/plugins/{NAME}/{what}")
+        answer = await self._http.get(f"/{what}")
         body: dict[str, Any] = answer.raise_for_status().json()
         return body
 
