@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from dry_deploys import Day, texts, the_group
 from fakes import delivery, text_body
+from one_handler import says
 from pydantic import BaseModel
 from simulated_crash import begun
 
@@ -203,16 +204,9 @@ async def test_a_difference_is_named_with_its_kind_its_cause_and_the_words_of_th
 
 
 async def test_turns_of_one_cause_are_one_group_and_the_largest_group_is_first(day: Day) -> None:
-    def other(message: MessageReceived, ctx: Context) -> str:
-        return "Other."
-
-    async def more(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"You said: {message.text}")
-        await ctx.reply("Anything else?")
-
     day.deploy(echo)
     await day.say("more please", "one", "two", "three", "four")
-    report = await day.compared(bot_of(more=more, rest=other))
+    report = await day.compared(bot_of(more=says("You said: {}", "Anything else?"), rest=says("Other.")))
     assert [(group.cause, group.count, len(group.examples)) for group in report.groups] == [
         ("other words in a message", 4, 3),
         ("one message more", 1, 1),
@@ -474,17 +468,11 @@ async def test_without_the_texts_a_difference_shows_in_the_digest(tmp_path: Path
         await ctx.reply("One.")
         raise ValueError
 
-    async def other(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Two.")
-
-    async def one(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("One.")
-
     async with begun(Day, tmp_path, keep_days=0) as day:
         day.deploy(twice)
         await day.say()
-        assert texts(the_group(await day.compared(other))) == [(None, "Two.")]
-        assert texts(the_group(await day.compared(one))) == []
+        assert texts(the_group(await day.compared(says("Two.")))) == [(None, "Two.")]
+        assert texts(the_group(await day.compared(says("One.")))) == []
 
 
 async def test_only_the_newest_deliveries_and_those_of_a_handler_are_compared(day: Day) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from dry_deploys import Day, texts, the_group
 from fakes import LINE, tapback, text_body
+from one_handler import says
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -33,10 +34,7 @@ async def announce(message: MessageReceived, ctx: Context) -> None:
 
 
 async def test_a_broadcast_that_would_begin_is_shown_and_not_stored(day: Day) -> None:
-    async def wait(message: MessageReceived, ctx: Context) -> None:
-        pass
-
-    day.deploy(wait)
+    day.deploy(says())
     await day.say("now")
     group = the_group(await day.compared(announce))
     assert texts(group) == [(None, "[broadcast news]"), (None, "2 people")]
@@ -51,10 +49,7 @@ async def test_a_handler_that_exits_or_cancels_itself_is_a_failure_and_the_run_g
         await ctx.reply("leaving")
         raise raised
 
-    async def wait(message: MessageReceived, ctx: Context) -> None:
-        pass
-
-    day.deploy(wait)
+    day.deploy(says())
     await day.say("one", "two")
     group = the_group(await day.compared(leave))
     assert (group.kind, group.count, texts(group)) == ("new failure", 2, [(None, "leaving")])
@@ -96,11 +91,8 @@ class Watching:
 
 
 async def test_plugins_that_observe_turns_do_not_observe_a_dry_run(day: Day) -> None:
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Hello.")
-
     plugin = Watching()
-    day.deploy(greet, plugins=[plugin])
+    day.deploy(says("Hello."), plugins=[plugin])
     await day.say("hi")
     assert plugin.seen == ["taken", "ack"]
     assert (await day.compared(day.bot)).counts == {"same": 1}
@@ -126,10 +118,7 @@ async def test_a_dead_letter_notice_runs_the_handler_of_dead_letters(day: Day) -
 
 @pytest.mark.parametrize("is_group", [True, False])
 async def test_a_reaction_is_of_the_group_or_person_of_the_messages_in_its_chat(day: Day, is_group: bool) -> None:
-    async def listen(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Tell me more.")
-
-    bot = day.deploy(listen, groups="all")
+    bot = day.deploy(says("Tell me more."), groups="all")
 
     @bot.on_reaction(in_group)
     async def of_groups(event: ReactionAdded, ctx: Context) -> None:
@@ -151,9 +140,7 @@ async def test_an_answer_that_a_predicate_did_not_take_aside_is_no_message_of_it
     async def is_aside(message: MessageReceived, ctx: Context) -> bool:
         return message.text == "aside"
 
-    @bot.on_message(when=is_aside, during_ask=True)
-    async def aside(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Yes?")
+    bot.on_message(when=is_aside, during_ask=True)(says("Yes?"))
 
     @bot.on_message
     async def ask(message: MessageReceived, ctx: Context) -> None:

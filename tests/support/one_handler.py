@@ -1,4 +1,4 @@
-"""A bot with one handler of messages."""
+"""A bot with one handler of messages, and a handler that says fixed words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.linq.events.message import MessageReceived
 
 OF_HANDLER = ("attempts", "deadline_s", "during_ask", "gather", "late", "overlap", "when")
 
@@ -17,3 +19,13 @@ def bot_of(handler: Callable[..., Any], *filters: Any, **options: Any) -> Bot:
     register: Any = bot.on_message
     register(*filters, **of_handler)(handler)
     return bot
+
+
+def says(*texts: str) -> Callable[..., Any]:
+    """Return a handler that answers each message with these texts; `{}` stands for the text of the message."""
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        for text in texts:
+            await ctx.reply(text.replace("{}", message.text))
+
+    return answer

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from one_handler import bot_of
+from one_handler import bot_of, says
 
 from linqbot import Bot, Context, Event, MessageEdited, MessageReceived
 from linqbot.testing import killed_between_calls, talking
@@ -34,16 +34,6 @@ pytestmark = pytest.mark.anyio
 
 def ann(*acts: Any) -> Persona:
     return Persona("Ann", acts)
-
-
-def says(*texts: str) -> Any:
-    """Return a handler that answers each message with these texts; `{}` stands for the text of the message."""
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        for text in texts:
-            await ctx.reply(text.replace("{}", message.text))
-
-    return answer
 
 
 def echo(**options: Any) -> Bot:
