@@ -214,20 +214,6 @@ async def test_turns_of_one_cause_are_one_group_and_the_largest_group_is_first(d
     assert texts(report.groups[1]) == [(None, "Anything else?")]
 
 
-async def test_with_the_present_bot_a_message_that_goes_to_another_handler_is_told_apart(day: Day) -> None:
-    def menu(message: MessageReceived, ctx: Context) -> str:
-        return "Soup."
-
-    present, new = bot_of(menu=menu, rest=echo), bot_of(dishes=menu, rest=echo)
-    day.bot = present
-    await day.say("menu", "hello")
-    assert the_group(await day.compared(new)).kind == "different answer"
-    group = the_group(await day.compared(new, present=present))
-    assert group.kind == "different handler"
-    assert group.cause.replace(f"{Path(__file__).stem}", "").count("menu took it then") == 1
-    assert texts(group) == [("Soup.", "You said: menu")]
-
-
 async def test_what_a_handler_says_about_a_number_of_visits_depends_on_the_state(day: Day) -> None:
     def counting(word: str) -> Any:
         async def count(message: MessageReceived, ctx: Context) -> None:
