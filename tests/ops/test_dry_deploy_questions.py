@@ -48,6 +48,10 @@ async def test_a_conversation_runs_from_its_first_delivery_with_the_answers_of_t
         chosen = await ctx.ask("Which day?", choices=["Friday", "Saturday"])
         await ctx.reply(f"See you on {chosen}.")
 
+    async def ask_more(message: MessageReceived, ctx: Context) -> None:
+        await booking()(message, ctx)
+        await ctx.ask("Your name?")
+
     day.deploy(booking())
     await day.say("book", "3", "Friday", service="SMS")
     report = await day.compared(booking())
@@ -57,6 +61,7 @@ async def test_a_conversation_runs_from_its_first_delivery_with_the_answers_of_t
         (booking(thanks="{}, {}: booked."), [(booked, "3, Friday: booked.")]),
         (booking("For how many?"), [("How many?", "For how many?")]),
         (booking(kind=even), [("Which day?\n1. Friday\n2. Saturday", "An even number, please."), (booked, None)]),
+        (ask_more, [(None, "Your name?")]),
         (ask_less, [("How many?", None), (booked, "See you on Friday.")]),
     ):
         with subtests.test(said=said):
@@ -116,20 +121,6 @@ async def test_the_history_after_a_question_ends_with_the_answer(day: Day) -> No
     await day.say("hi", "Ada")
     ((_, now),) = texts(the_group(await day.compared(ask)))
     assert now == "them: hi\nme: Your name?\nthem: Ada"
-
-
-async def test_a_new_question_differs(day: Day) -> None:
-    async def ask_more(message: MessageReceived, ctx: Context) -> None:
-        name = await ctx.ask("Your name?")
-        await ctx.ask(f"{name}, your age?")
-
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("Your name?")
-
-    day.deploy(ask)
-    await day.say("hi", "Ada")
-    group = the_group(await day.compared(ask_more))
-    assert texts(group) == [(None, "Ada, your age?")]
 
 
 async def test_a_handler_of_a_conversation_sees_the_state_of_then(day: Day) -> None:
