@@ -306,11 +306,11 @@ async def _begin(bot: BotProcess, emulator: Emulator, subscription: Subscription
     earlier = emulator.bot
     await bot.start()
     assert bot.process is not None
-    bot.watching = asyncio.create_task(note_end(bot, bot.process, emulator, earlier))
+    bot.noting = asyncio.create_task(note_end(bot, bot.process, emulator, earlier))
     if not await bot.is_up():
         return None
     try:
-        handled = await bot.events()
+        handled: list[str] = (await bot.needs())["types"]
     except httpx.HTTPError:  # it may end just now; then the types stay as they are
         return subscription.subscribed_events
     emulator.change_events(subscription, list(dict.fromkeys((MESSAGES, *handled))))

@@ -19,9 +19,8 @@ import click
 
 from linqbot.cli import failure, logs
 from linqbot.cli.dev import processes
-from linqbot.cli.dev.handled import NeededEvents
 from linqbot.cli.dev.inside import Inside
-from linqbot.cli.dev.processes import end_with_parent, end_without_traceback
+from linqbot.cli.dev.processes import NeededEvents, end_with_parent, end_without_traceback
 from linqbot.cli.dev.reporting import Observations, TurnLines, TurnReports
 from linqbot.cli.dev.turn_report import ObservedTurn, authors_traceback, file_name, message_of, wall_time
 from linqbot.cli.logs import log_uncaught

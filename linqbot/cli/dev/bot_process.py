@@ -22,7 +22,7 @@ from typing import Any, Final
 import click
 import httpx
 
-from linqbot.cli.dev.processes import end, hang_up, held_back, no_authorities, stop
+from linqbot.cli.dev.processes import NeededEvents, end, hang_up, held_back, no_authorities, stop
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.documents import iso
@@ -71,7 +71,8 @@ class BotProcess:
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while the process is stopped and started again
     is_stopping: bool = False  # `stop` was called, so the process ends on purpose
     was_up: bool = False  # the bot has answered since its latest start
-    watching: asyncio.Task[None] | None = None
+    watching: asyncio.Task[None] | None = None  # waits for the end of the process
+    noting: asyncio.Task[None] | None = None  # shows its end: see `note_end`
     prepares: bool = False  # the next process is prepared after each start
     prepared: Prepared | None = None
     preparing: asyncio.Task[None] | None = None
@@ -94,6 +95,7 @@ class BotProcess:
             self.process = prepared.process
         else:
             self.process = await self._spawn()
+        self.watching = asyncio.create_task(self._refuse_after(self.process))
         # Windows passes no file descriptors on.
         if self.prepares and os.name == "posix":
             self.preparing = asyncio.create_task(self._prepare())
@@ -150,6 +152,13 @@ class BotProcess:
             self.preparing.cancel()
         if self.process is not None:
             await stop(self.process, within_s=self.stop_s)
+        self.accept()
+
+    async def _refuse_after(self, process: asyncio.subprocess.Process) -> None:
+        """Refuse connections once a process has ended that was not stopped, until the next start or stop."""
+        await process.wait()
+        if process is self.process and not self.is_stopping:
+            self.refuse()
 
     def refuse(self) -> None:
         """Close the connections that wait, and each that comes until the next start: no process is there to accept them."""
@@ -186,11 +195,14 @@ class BotProcess:
                 await asyncio.sleep(READY_EVERY_S)
         return False
 
-    async def events(self) -> list[str]:
-        """Return the event types that the bot handles, and those that its journal needs."""
+    async def needs(self) -> dict[str, Any]:
+        """Return the `types` of events that the bot handles or its journal needs, and if it takes `everything` of Linq's.
+
+        Raises httpx.HTTPError if the bot ends before it answers.
+        """
         async with _client() as client:
-            answer = await client.get(f"{self.url}/plugins/linqbot-needs/events")
-        return list(answer.raise_for_status().json()["events"])
+            answer = await client.get(f"{self.url}/plugins/{NeededEvents.name}/events")
+        return dict(answer.raise_for_status().json())
 
     def client(self, plugin: str, **how: Any) -> httpx.AsyncClient:
         """Return a client for the routes of a built-in plugin that ask for the key."""
@@ -200,7 +212,7 @@ class BotProcess:
 
 
 def _client() -> httpx.AsyncClient:
-    # Without a limit: a connection waits until the bot accepts it, and `note_end` closes it if the bot's process ends.
+    # Without a limit: a connection waits until the bot accepts it, or its process ends.
     return httpx.AsyncClient(trust_env=False, verify=no_authorities(), timeout=None)  # noqa: S113
 
 
@@ -209,8 +221,6 @@ async def note_end(
 ) -> None:
     """Show that the bot's process has ended, if it ended by itself and without a report since `earlier`."""
     exit_code = await process.wait()
-    if not bot.is_stopping:
-        bot.refuse()
     has_reported = emulator.bot is not None and emulator.bot is not earlier and emulator.bot["status"] == "failed"
     if bot.is_stopping or bot.is_ending() or has_reported:
         return

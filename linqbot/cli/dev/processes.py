@@ -22,8 +22,11 @@ from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from linqbot.hookspecs import Running, hookimpl
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.server import uvicorn_server
 
 LOOK_EVERY_S: Final = 0.1
@@ -102,6 +105,25 @@ def guarded(respond: _Respond, key: str) -> _Respond:
         return await respond(request) if secrets.compare_digest(given, wanted) else Response(status_code=401)
 
     return checked
+
+
+class NeededEvents:
+    """A built-in plugin that answers which event types the bot needs: see `BotProcess.needs`."""
+
+    name = "linqbot-needs"
+
+    @hookimpl
+    def register_routes(self, running: Running) -> list[Route]:
+        # Imported here: the parent process does not load the bot.
+        from linqbot.ops.subscriptions import events_among, handled_by
+
+        handled = handled_by(running.handled)
+        events, _ = events_among(tuple(EVENT_TYPES), handled)
+
+        async def answer(_: Request) -> JSONResponse:
+            return JSONResponse({"types": events, "everything": handled.everything})
+
+        return [Route("/events", answer)]
 
 
 @contextmanager

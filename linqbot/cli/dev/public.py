@@ -8,9 +8,7 @@ file, so the next run finds it and takes it over, even if the tunnel has another
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +16,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import click
+import httpx
 import watchfiles
 
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.doctor.probe import probe
-from linqbot.ops.subscriptions import Handled, Wanted, address, events_for, is_pending, sync
+from linqbot.ops.subscriptions import Handled, Wanted, address, create_pending, events_for, is_pending, sync
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
 
@@ -63,7 +62,7 @@ class EventSource(Protocol):
         """Pass events on to the bot until this task is cancelled."""
 
     async def sync(self, handled: Handled) -> None:
-        """Have Linq deliver the event types that the bot handles. Called before each start of the bot."""
+        """Have Linq deliver the event types that the bot handles. Called after each start of the bot."""
 
     async def trouble(self) -> str | None:
         """Return why nothing arrives, although the bot is up; None if there is no reason."""
@@ -105,13 +104,13 @@ class Tunnel:
     secrets: SecretFile
     target_url: str
     bot_url: str
-    id: str | None = None  # None until there is a subscription
+    id: str = ""  # of the subscription; empty until there is one
 
     async def pass_on(self) -> None:
         await asyncio.Event().wait()  # the tunnel itself does
 
     async def open(self) -> None:
-        """Take over the subscription that a crash has left. If there are several, delete all but one."""
+        """Take over the subscription that a crash has left, or create one. If there are several, delete all but one."""
         kept = {each.subscription_id for each in self.secrets.read()}
         there = [one async for one in self.client.webhook_subscriptions.list()]
         strangers = [one for one in there if one.id not in kept and address(one.target_url) == address(self.target_url)]
@@ -124,23 +123,22 @@ class Tunnel:
                 f"Give another --public-url, or delete it: linqbot connect remove {strangers[0].id}"
             )
         left = [one.id for one in there if one.id in kept]
-        self.id = left[0] if left else None
         for other in left[1:]:
             await self._delete(other)
+        # Pending at first: the bot starts with its secret, and only then says which events it needs.
+        self.id = left[0] if left else (await create_pending(self.client, self.secrets, self.target_url)).id
 
     async def sync(self, handled: Handled) -> None:
         events, _ = await events_for(self.client, handled)
-        own = await self.client.webhook_subscriptions.retrieve(self.id) if self.id else None
+        own = await self.client.webhook_subscriptions.retrieve(self.id)
         done = await sync(self.client, self.secrets, Wanted(self.target_url, events), own=own)
-        assert done.subscription is not None
-        self.id = done.subscription.id
         if done.action != "unchanged":
             names = ", ".join(sorted(events))
             click.secho(f"  Linq delivers to {address(self.target_url)}: {names}", dim=True, err=True)
 
     async def remove(self) -> None:
         """Delete the subscription. If that fails, the next run takes it over."""
-        if self.id is None:
+        if not self.id:
             return
         try:
             await self._delete(self.id)
@@ -188,34 +186,20 @@ async def _keep_up(bot: BotProcess, source: EventSource, watched: Path | None) -
 
 
 async def _begin(bot: BotProcess, source: EventSource) -> None:
-    handled = await _handled(bot.file)
-    if handled is None:
+    await bot.start()
+    try:
+        needs = await bot.needs() if await bot.is_up() else None
+    except httpx.HTTPError:  # it has just ended
+        needs = None
+    if needs is None:
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
         return
-    await source.sync(handled)
-    await bot.start()
-    if not await bot.is_up():
-        click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
-    elif trouble := await source.trouble():
+    await source.sync(Handled(tuple(needs["types"]), everything=needs["everything"]))
+    if trouble := await source.trouble():
         click.secho(f"  {trouble}", fg="red", err=True)
     else:
         lines = click.style(await source.lines(), fg="cyan", bold=True)
         click.echo(f"\n  Text your bot: {lines}\n  Ctrl-C stops the bot and deletes the subscription.\n", err=True)
-
-
-async def _handled(file: str) -> Handled | None:
-    """Return the event types that the bot handles; None if it cannot be imported, and its error has been printed.
-
-    Another process imports the bot, because this process could not import it again after a change.
-    """
-    asking = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "linqbot.cli.dev.handled", file, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await asking.communicate()
-    if asking.returncode:
-        return None
-    handled = json.loads(output)
-    return Handled(tuple(handled["events"]), everything=handled["everything"])
 
 
 @contextmanager

@@ -136,7 +136,7 @@ class Relay:
             made = [one.id async for one in self.client.webhook_subscriptions.list() if one.id not in self.before]
             self.id = made[0] if made else None
         if self.id is not None:
-            # The types are not known before the bot's file can be imported.
+            # The types are not known before the bot has started.
             await self.client.webhook_subscriptions.update(
                 self.id, subscribed_events=self.events or None, phone_numbers=[self.line]
             )

@@ -19,8 +19,7 @@ from starlette.routing import BaseRoute, Route
 
 from linqbot.bot.context import Context
 from linqbot.cli import failure, logs
-from linqbot.cli.dev.handled import NeededEvents
-from linqbot.cli.dev.processes import end_with_parent, end_without_traceback, guarded, inherited
+from linqbot.cli.dev.processes import NeededEvents, end_with_parent, end_without_traceback, guarded, inherited
 from linqbot.cli.logs import log_uncaught
 from linqbot.errors import LinqbotError
 from linqbot.hookspecs import Running, hookimpl

@@ -202,7 +202,7 @@ class LiveStage:
 
     async def _begin(self, people: Sequence[Persona], subscription: SubscriptionRecord) -> None:
         await self._bot.start()
-        events = dict.fromkeys(("message.received", *await self._bot.process.events()))
+        events = dict.fromkeys(("message.received", *(await self._bot.process.needs())["types"]))
         self.emulator.change_events(subscription, list(events))
         await self._run(people)
 

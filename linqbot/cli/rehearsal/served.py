@@ -54,7 +54,6 @@ class ServedBot:
         )
         self._started_at = 0.0
         self._has_answered = False
-        self._ends: asyncio.Task[None] | None = None
         self._http = self.process.client(NAME, timeout=30)
 
     async def __aenter__(self) -> Self:
@@ -66,9 +65,6 @@ class ServedBot:
     ) -> None:
         await self._http.aclose()
         await self.process.stop()
-        if self._ends is not None:
-            await self._ends
-            self.process.accept()
 
     @property
     def has_ended(self) -> bool:
@@ -96,16 +92,8 @@ class ServedBot:
 
     async def _started(self) -> bool:
         await self.process.start()
-        assert self.process.process is not None
-        self._ends = asyncio.create_task(self._refuse_after(self.process.process))
         self._started_at = time.monotonic()
         return await self.process.is_up()
-
-    async def _refuse_after(self, process: asyncio.subprocess.Process) -> None:
-        """Close all connections from the end of a process to the start of the next one: no process is there to answer."""
-        await process.wait()
-        if process is self.process.process:
-            self.process.refuse()
 
     def _not_started(self, what: str) -> ConfigError:
         last = self._log.read_text(errors="replace").strip()[-2000:]

@@ -54,7 +54,7 @@ async def test_a_prepared_process_runs_the_code_of_the_time_when_it_is_needed(tm
         assert await bot.is_up()
         assert bot.process is not None
         assert bot.process.pid == pid
-        assert "reaction.added" in await bot.events()
+        assert "reaction.added" in (await bot.needs())["types"]
         await bot.preparing
         last = bot.prepared
         assert last is not None

@@ -167,7 +167,9 @@ async def test_no_other_program_can_take_the_port_of_the_bot_between_two_of_its_
             await bot.start()
             await bot.kill()
             assert await bot.unfinished() == set()
-            await bot.process.stop()
+            assert bot.process.process is not None
+            bot.process.process.kill()
+            await bot.process.process.wait()
             with pytest.raises(ConfigError, match="Address already in use"):
                 uvicorn_server.listen(host, port)
             async with asyncio.timeout(PATIENCE_S):
