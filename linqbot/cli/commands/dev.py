@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 import watchfiles
 
 import linqbot
@@ -303,19 +302,12 @@ async def _begin(bot: BotProcess, emulator: Emulator, subscription: Subscription
 
     What came while the bot was away is delivered at once: an author who corrects a file should not wait for Linq's retry.
     """
-    earlier = emulator.bot
-    await bot.start()
-    assert bot.process is not None
-    bot.noting = asyncio.create_task(note_end(bot, bot.process, emulator, earlier))
-    if not await bot.is_up():
+    bot.on_end = partial(note_end, bot, emulator, emulator.bot)
+    if (needs := await bot.begin()) is None:
         return None
-    try:
-        handled: list[str] = (await bot.needs())["types"]
-    except httpx.HTTPError:  # it may end just now; then the types stay as they are
-        return subscription.subscribed_events
-    emulator.change_events(subscription, list(dict.fromkeys((MESSAGES, *handled))))
+    emulator.change_events(subscription, list(dict.fromkeys((MESSAGES, *needs["types"]))))
     emulator.retry_unanswered(subscription)
-    return handled
+    return list(needs["types"])
 
 
 async def _reload(bot: BotProcess, watched: Path, begin: Callable[[], Awaitable[list[str] | None]]) -> None:

@@ -72,7 +72,9 @@ class BotProcess:
     is_stopping: bool = False  # `stop` was called, so the process ends on purpose
     was_up: bool = False  # the bot has answered since its latest start
     watching: asyncio.Task[None] | None = None  # waits for the end of the process
-    noting: asyncio.Task[None] | None = None  # shows its end: see `note_end`
+    on_end: Callable[[int], None] = lambda _: (
+        None
+    )  # called with the exit code at the end of a process started from now on
     prepares: bool = False  # the next process is prepared after each start
     prepared: Prepared | None = None
     preparing: asyncio.Task[None] | None = None
@@ -87,6 +89,16 @@ class BotProcess:
     def is_running(self) -> bool:
         return self.process is not None and self.process.returncode is None
 
+    async def begin(self) -> dict[str, Any] | None:
+        """Start the bot, and return its `needs`; None if it did not start."""
+        await self.start()
+        if not await self.is_up():
+            return None
+        try:
+            return await self.needs()
+        except httpx.HTTPError:  # it has just ended
+            return None
+
     async def start(self) -> None:
         self.is_stopping = self.was_up = False
         self.accept()
@@ -95,7 +107,7 @@ class BotProcess:
             self.process = prepared.process
         else:
             self.process = await self._spawn()
-        self.watching = asyncio.create_task(self._refuse_after(self.process))
+        self.watching = asyncio.create_task(self._watch(self.process, self.on_end))
         # Windows passes no file descriptors on.
         if self.prepares and os.name == "posix":
             self.preparing = asyncio.create_task(self._prepare())
@@ -154,11 +166,12 @@ class BotProcess:
             await stop(self.process, within_s=self.stop_s)
         self.accept()
 
-    async def _refuse_after(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, process: asyncio.subprocess.Process, on_end: Callable[[int], None]) -> None:
         """Refuse connections once a process has ended that was not stopped, until the next start or stop."""
-        await process.wait()
+        exit_code = await process.wait()
         if process is self.process and not self.is_stopping:
             self.refuse()
+        on_end(exit_code)
 
     def refuse(self) -> None:
         """Close the connections that wait, and each that comes until the next start: no process is there to accept them."""
@@ -216,11 +229,8 @@ def _client() -> httpx.AsyncClient:
     return httpx.AsyncClient(trust_env=False, verify=no_authorities(), timeout=None)  # noqa: S113
 
 
-async def note_end(
-    bot: BotProcess, process: asyncio.subprocess.Process, emulator: Emulator, earlier: Mapping[str, Any] | None
-) -> None:
+def note_end(bot: BotProcess, emulator: Emulator, earlier: Mapping[str, Any] | None, exit_code: int) -> None:
     """Show that the bot's process has ended, if it ended by itself and without a report since `earlier`."""
-    exit_code = await process.wait()
     has_reported = emulator.bot is not None and emulator.bot is not earlier and emulator.bot["status"] == "failed"
     if bot.is_stopping or bot.is_ending() or has_reported:
         return

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import click
-import httpx
 import watchfiles
 
 from linqbot.cli.dev.bot_process import BotProcess
@@ -186,11 +185,7 @@ async def _keep_up(bot: BotProcess, source: EventSource, watched: Path | None) -
 
 
 async def _begin(bot: BotProcess, source: EventSource) -> None:
-    await bot.start()
-    try:
-        needs = await bot.needs() if await bot.is_up() else None
-    except httpx.HTTPError:  # it has just ended
-        needs = None
+    needs = await bot.begin()
     if needs is None:
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
         return

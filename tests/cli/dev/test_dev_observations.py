@@ -106,15 +106,7 @@ def test_a_process_that_ended_without_a_word_is_reported_with_its_exit_code(subt
             assert how in found["message"]
 
 
-class Ended:
-    """A process that has ended."""
-
-    async def wait(self) -> int:
-        return 3
-
-
-@pytest.mark.anyio
-async def test_the_end_of_a_process_is_shown_unless_it_was_stopped_or_has_said_why(
+def test_the_end_of_a_process_is_shown_unless_it_was_stopped_or_has_said_why(
     tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     ended, said = "The bot's process ended with exit code 3. The terminal may show why.", "SyntaxError: invalid syntax"
@@ -129,7 +121,7 @@ async def test_the_end_of_a_process_is_shown_unless_it_was_stopped_or_has_said_w
             bot = BotProcess("bot.py", "", 0, tmp_path, is_stopping=is_stopping, is_ending=partial(bool, is_ending))
             if earlier is not None:
                 emulator.observe({"kind": "bot", "status": "failed", "message": earlier})
-            await note_end(bot, Ended(), emulator, None)  # type: ignore[arg-type]
+            note_end(bot, emulator, None, 3)
             assert (emulator.bot["message"] if emulator.bot else None) == shown
 
 
