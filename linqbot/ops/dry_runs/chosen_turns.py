@@ -105,15 +105,12 @@ _MOST_CONVERSATIONS: Final = 10_000
 class ChosenTurns:
     ids: Sequence[str]  # the ids of their deliveries, in the order in which these were accepted
     answers: int  # the number of chosen deliveries that are part of the turn of an earlier one
+    dead_answers: frozenset[str]  # the ids of the dead letters after which a conversation failed
     _storage: Storage
     _open: dict[str, list[OpenThen]]
     _failed: Mapping[str, Failed]
     _late: dict[str, str] = field(default_factory=dict)
     """The first message after a question had timed out, by the id of its conversation."""
-
-    def failed_by(self, delivery_id: str) -> Failed | None:
-        """Return the conversation that failed after the answer that a dead letter was; None if none did."""
-        return next((each for each in self._failed.values() if each.answer == delivery_id), None)
 
     async def read(self, delivery: Delivery) -> RecordedTurn:
         return await turn_on_record(
@@ -145,6 +142,7 @@ async def chosen_turns(
     earlier = await _earlier(storage, selection, meant)
     wanted = dict.fromkeys(meant)
     failed = await _failed(storage)
+    dead_answers = frozenset(each.answer for each in failed.values())
     answered: dict[str, str] = {}
     lanes: dict[str, list[OpenThen]] = {}
     everything = [*earlier, *meant]
@@ -159,10 +157,11 @@ async def chosen_turns(
         if delivery_id in failed:
             answered[failed[delivery_id].answer] = delivery_id
         looked(number, len(everything))
-    parts = {each for each in meant if each in answered or _is_spent_order(each, failed)}
+    orders = {each for each in meant if each.startswith(ORDER_PREFIX)} - dead_answers
+    parts = orders | {each for each in meant if each in answered}
     roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
     kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
-    return ChosenTurns(kept, len(parts), storage, lanes, failed)
+    return ChosenTurns(kept, len(parts), dead_answers, storage, lanes, failed)
 
 
 async def _failed(storage: Storage) -> dict[str, Failed]:
@@ -172,10 +171,6 @@ async def _failed(storage: Storage) -> dict[str, Failed]:
         if conversation.status == "failed" and question.failed_by is not None:
             found[conversation.id] = Failed(question.n, question.failed_by)
     return found
-
-
-def _is_spent_order(delivery_id: str, failed: Mapping[str, Failed]) -> bool:
-    return delivery_id.startswith(ORDER_PREFIX) and all(delivery_id != each.answer for each in failed.values())
 
 
 async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str]) -> list[str]:

@@ -203,7 +203,7 @@ async def dry_deploy(
             if await world.answered_by(turn) is not None:
                 report.answers += 1
                 continue
-            if chosen.failed_by(turn.delivery.id) is not None:
+            if turn.delivery.id in chosen.dead_answers:
                 add(Compared(turn.delivery.id, "could not be compared", _LOST))
                 continue
             after = (await world.run(turn)).result()
