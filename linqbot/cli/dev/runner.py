@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
@@ -36,6 +36,21 @@ from linqbot.storage.sqlite import upkeep
 
 START_S = 10.0
 """Seconds for which a starting bot is asked to follow the clock. After a later start it asks for the clock itself."""
+
+BUSY_S = 30.0
+"""Seconds of real time that the bot may work at one time of the clock."""
+
+LONGEST_S = 60.0
+"""Seconds of real time for one move. A bot that schedules a send each minute makes 10,080 of them in a week."""
+
+LOOK_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    is_busy: bool  # a turn runs, or could run now
+    # The time at which a retry or a scheduled send is due next, in Unix seconds; None if there is none.
+    next_at: float | None
 
 
 class DevRunner:
@@ -135,9 +150,54 @@ class DevRunner:
         self._era += 1
 
     async def move_to(self, at: float) -> str | None:
+        """Move the clocks to a time in Unix seconds. Return why they stopped before that time; None if they got there."""
         async with self._moving:
-            era = self._era
-            return await move(self._emulator, self, at, is_over=lambda: self._era != era)
+            return await self._move_to(at, self._era)
+
+    async def _move_to(self, at: float, era: int) -> str | None:
+        emulator, end = self._emulator, time.monotonic() + LONGEST_S
+        while (now := emulator.clock.now()) < at:
+            work = await self._settled(era)
+            if self._era != era:
+                return "The state was reset or restarted meanwhile."
+            if work is None:
+                return f"A handler has been at work for {BUSY_S:g} s, so the clock stays at {iso(now)}."
+            if time.monotonic() > end:
+                took = f"So much happened on the way that it took {LONGEST_S:g} s."
+                return f"{took} The clock stays at {iso(now)}; move it again."
+            now = emulator.clock.now()
+            times = (at, work.next_at, emulator.world.timers.next_due)
+            self._advance(min(due for due in times if due is not None and due > now) if at > now else now)
+            await self.follow_clock()
+        await self._settled(era)
+        return None
+
+    def _advance(self, to: float) -> None:
+        # Timers that are due at `to` must be due afterwards, and a sum of floats may fall short of it by the last bit.
+        while (now := self._emulator.clock.now()) < to:
+            self._emulator.advance(max(to - now, math.ulp(to)))
+
+    async def _settled(self, era: int) -> Work | None:
+        """Wait until all webhooks are answered and the bot has nothing to do now. Return its next work.
+
+        None if that takes too long, or if the state was replaced since `era`.
+        """
+        end = time.monotonic() + BUSY_S
+        calm = 0
+        while True:
+            # Twice: a turn may end between the two looks and cause a webhook, or the other way round.
+            try:
+                async with asyncio.timeout(BUSY_S):
+                    await self._emulator.world.deliveries.settled()
+            except TimeoutError:
+                return None
+            work = await self.work()
+            calm = 0 if work.is_busy else calm + 1
+            if calm == 2:
+                return work
+            if time.monotonic() > end or self._era != era:
+                return None
+            await asyncio.sleep(LOOK_S)
 
     async def follow_clock(self) -> None:
         """Give the bot the emulator's clock. A bot that does not run asks for it when it starts."""
@@ -225,80 +285,3 @@ class StorageCopies:
     def delete(copy: Path | None) -> None:
         if copy is not None:
             copy.unlink(missing_ok=True)
-
-
-BUSY_S = 30.0
-"""Seconds of real time that the bot may work at one time of the clock."""
-
-LONGEST_S = 60.0
-"""Seconds of real time for one move. A bot that schedules a send each minute makes 10,080 of them in a week."""
-
-LOOK_S = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    is_busy: bool  # a turn runs, or could run now
-    # The time at which a retry or a scheduled send is due next, in Unix seconds; None if there is none.
-    next_at: float | None
-
-
-class ClockFollower(Protocol):
-    """The bot, as far as a move needs to know it."""
-
-    async def work(self) -> Work: ...
-
-    async def follow_clock(self) -> None: ...
-
-
-async def move(emulator: Emulator, bot: ClockFollower, at: float, *, is_over: Callable[[], bool]) -> str | None:
-    """Move the clocks to a time in Unix seconds, but not on when `is_over`: then the state was replaced.
-
-    Returns:
-        Why the clocks stopped before that time; None if they got there.
-    """
-    end = time.monotonic() + LONGEST_S
-    while (now := emulator.clock.now()) < at:
-        work = await _settled(emulator, bot, is_over)
-        if is_over():
-            return "The state was reset or restarted meanwhile."
-        if work is None:
-            return f"A handler has been at work for {BUSY_S:g} s, so the clock stays at {iso(now)}."
-        if time.monotonic() > end:
-            return f"So much happened on the way that it took {LONGEST_S:g} s. The clock stays at {iso(now)}; move it again."
-        now = emulator.clock.now()
-        times = (at, work.next_at, emulator.world.timers.next_due)
-        step = min(due for due in times if due is not None and due > now) if at > now else now
-        _advance(emulator, step)
-        await bot.follow_clock()
-    await _settled(emulator, bot, is_over)
-    return None
-
-
-def _advance(emulator: Emulator, to: float) -> None:
-    # Timers that are due at `to` must be due afterwards, and a sum of floats may fall short of it by the last bit.
-    while (now := emulator.clock.now()) < to:
-        emulator.advance(max(to - now, math.ulp(to)))
-
-
-async def _settled(emulator: Emulator, bot: ClockFollower, is_over: Callable[[], bool]) -> Work | None:
-    """Wait until all webhooks are answered and the bot has nothing to do now. Return its next work.
-
-    None if that takes too long, or if the move must not go on.
-    """
-    end = time.monotonic() + BUSY_S
-    calm = 0
-    while True:
-        # Twice: a turn may end between the two looks and cause a webhook, or the other way round.
-        try:
-            async with asyncio.timeout(BUSY_S):
-                await emulator.world.deliveries.settled()
-        except TimeoutError:
-            return None
-        work = await bot.work()
-        calm = 0 if work.is_busy else calm + 1
-        if calm == 2:
-            return work
-        if time.monotonic() > end or is_over():
-            return None
-        await asyncio.sleep(LOOK_S)
