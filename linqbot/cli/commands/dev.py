@@ -31,7 +31,7 @@ from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.processes import bots_socket
 from linqbot.cli.dev.runner import DevRunner
 from linqbot.cli.output import bot_files, find_bot, json_option, print_started, printable_json, require_bot
-from linqbot.cli.storage_option import FILE, folder_prefix
+from linqbot.cli.storage_option import folder_prefix
 from linqbot.emulator.declared_world import DeclaredWorld, read_world
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import SubscriptionRecord
@@ -225,7 +225,7 @@ async def _dev(
     subscription = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", (MESSAGES,))
     bot.webhook_secret = subscription.secret
     begin = partial(_begin, bot, emulator, subscription)
-    emulator.runner = runner = DevRunner(emulator, bot, begin, bot.folder / FILE, bot.folder)
+    emulator.runner = runner = DevRunner(emulator, bot, begin)
 
     def stop_answering() -> None:
         runner.stop_moving()

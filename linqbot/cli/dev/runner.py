@@ -24,6 +24,7 @@ import httpx
 
 from linqbot.cli.dev import inside
 from linqbot.cli.dev.bot_process import BotProcess
+from linqbot.cli.storage_option import FILE
 from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
@@ -59,18 +60,11 @@ class DevRunner:
     `begin` starts the process, and returns when the bot answers or the process has ended.
     """
 
-    def __init__(
-        self,
-        emulator: Emulator,
-        process: BotProcess,
-        begin: Callable[[], Awaitable[object]],
-        storage: Path,
-        folder: Path,
-    ) -> None:
+    def __init__(self, emulator: Emulator, process: BotProcess, begin: Callable[[], Awaitable[object]]) -> None:
         self._emulator = emulator
         self._process = process
         self._begin = begin
-        self._copies = StorageCopies(storage, folder)
+        self._copies = StorageCopies(process.folder)
         self._checkpoints: deque[Checkpoint] = deque()
         self._writing = asyncio.Lock()
         self._moving = asyncio.Lock()
@@ -255,10 +249,10 @@ class Checkpoint:
 
 
 class StorageCopies:
-    """Copies of a SQLite file that another process writes, in a folder that exists."""
+    """Copies of the bot's SQLite file, which its process writes, in the same folder."""
 
-    def __init__(self, file: Path, folder: Path) -> None:
-        self._file = file
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / FILE
         self._folder = folder
         self._numbers = itertools.count()
 

@@ -26,7 +26,7 @@ class Runner(DevRunner):
     """One whose bot has work at some times, and does it as soon as it is asked about its work."""
 
     def __init__(self, emulator: Emulator, *times: float) -> None:
-        super().__init__(emulator, BotProcess("bot.py", "", 0, Path()), emulator.flush, Path(), Path())
+        super().__init__(emulator, BotProcess("bot.py", "", 0, Path()), emulator.flush)
         self.emulator = emulator
         self.times = list(times)
         self.done: list[float] = []
