@@ -301,26 +301,6 @@ async def test_a_fetch_can_be_refused_also_after_a_further_wrapping() -> None:
     assert asked == ["first", "first", "second", "first", "second", "first"]
 
 
-async def test_a_stored_call_sent_again_is_the_same_request() -> None:
-    linq = Script(answer(202, SENT))
-    stored: list[bytes] = []
-
-    def journal(run: Run) -> Run:
-        async def keep(call: Call) -> ApiResponse:
-            keyed = call.with_key("lb-turn-0")
-            stored.append(keyed.to_json())
-            return await run(keyed)
-
-        return keep
-
-    async with client_over(linq) as client:
-        await client.wrapped(journal).messages.create(to=[ANN], message=MessageContent(parts=(TextPart(value="hé🎂"),)))
-        await client.run(Call.from_json(stored[0]))
-    first, again = linq.requests
-    assert first.content == again.content
-    assert first.headers == again.headers
-
-
 async def test_an_answer_that_cannot_be_read_says_so_and_that_linq_accepted() -> None:
     async with client_over(Script(answer(201, {"id": "pr_1", "description": "secret words"}))) as client:
         with pytest.raises(LinqApiError) as caught:
@@ -372,15 +352,6 @@ async def test_payment_requests_are_walked_by_offset(exchanges: dict[str, Exchan
     assert asked[:3] == [
         {"limit": "2", "status": "requested", **more} for more in ({}, {"offset": "2"}, {"offset": "4"})
     ]
-
-
-async def test_a_list_linq_gives_at_once_is_walked_like_the_others(exchanges: dict[str, Exchange]) -> None:
-    one = exchanges["webhook_subscriptions.retrieve"].answer
-    async with client_over(Script(answer(200, {"subscriptions": [one, one]}))) as client:
-        listing = client.webhook_subscriptions.list()
-        assert len([one async for one in listing]) == 2
-        assert [len(page) async for page in listing.pages()] == [2]
-        assert (await listing).next_cursor is None
 
 
 async def test_lists_in_a_query_repeat_their_key() -> None:

@@ -71,10 +71,6 @@ def test_the_wait_doubles_up_to_eight_seconds(subtests: pytest.Subtests) -> None
             assert pause_s(READ, LOST, attempt, max_wait_s=60, jitter=1) == seconds * 0.75
 
 
-def test_linqs_own_wish_is_kept_to_the_second() -> None:
-    assert pause_s(KEYED, said(429, retry_after_s=12.0), 4, max_wait_s=60, jitter=1) == 12.0
-
-
 def test_after_a_connection_that_was_stale_the_first_repetition_does_not_wait() -> None:
     assert pause_s(READ, STALE, 0, max_wait_s=60, jitter=0) == 0.0
     assert pause_s(READ, STALE, 1, max_wait_s=60, jitter=0) == 1.0

@@ -94,14 +94,6 @@ async def test_only_a_deletion_counts_as_made_if_its_repetition_finds_nothing() 
             await client.chats.messages.send(CHAT, message={"parts": [{"type": "text", "value": "hi"}]})
 
 
-async def test_without_repetitions_the_first_answer_counts() -> None:
-    script, waits = Script(answer(500)), Waits()
-    async with client_over(script, max_retries=0, clock=waits) as client:
-        with pytest.raises(LinqUnavailable):
-            await client.chats.retrieve(CHAT)
-    assert (len(script.requests), waits.waited) == (1, [])
-
-
 async def test_half_an_emoji_in_an_answer_costs_one_character() -> None:
     halved = httpx.Response(202, content=b'{"chat_id": "c", "message": {"id": "m", "to": "\\ud83d"}}')
     async with client_over(Script(halved)) as client:

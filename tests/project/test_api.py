@@ -53,11 +53,6 @@ def test_a_sticker_reaction_happens_once_while_a_tapback_may_be_repeated(kind: s
     assert call.safety == safety
 
 
-def test_path_values_are_escaped() -> None:
-    call = prepare("payment_handles.connect", path={"handle": "+1 5/5?#@x"})
-    assert call.path == "/v3/payments/handles/%2B1%205%2F5%3F%23%40x/connect"
-
-
 @pytest.mark.parametrize("value", ["", ".", ".."])
 def test_a_path_value_cannot_climb_to_another_endpoint(value: str) -> None:
     with pytest.raises(RuleBroken) as caught:
