@@ -50,13 +50,19 @@ def outcome_of_call(call: Call, response: Response, *, clock: Clock, secret: str
 
 
 def outcome_of_upload(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
-    """Interpret the response of a storage server to an upload. Any 2xx response that is no HTML page is a success."""
-    status, headers, content = response.status, response.headers, response.content
-    if 200 <= status < 300:
-        if is_html(headers):
-            return AttemptFailure(not_linqs(call, status, headers, STORAGE_ANSWER))
+    """Interpret the response of a storage server to an upload. Storage servers have other error bodies, such as XML.
+
+    An HTML page, a redirect and a 407 are from something in between: they say nothing about the file.
+    """
+    status, headers = response.status, response.headers
+    is_foreign = is_html(headers) or 300 <= status < 400 or status == 407
+    if 200 <= status < 300 and not is_foreign:
         return ApiResponse(status, None, headers)
-    return AttemptFailure(storage_error(call, status, headers, content, now=now, secret=secret))
+    if _kind(status) is LinqApiError and is_foreign:
+        wait_s = _retry_after_s(headers.get("retry-after"), now)
+        return AttemptFailure(not_linqs(call, status, headers, STORAGE_ANSWER, retry_after_s=wait_s))
+    document = _error_document(response.content)
+    return AttemptFailure(_error(call, status, headers, document, now=now, secret=secret))
 
 
 # Both run in linear time: a word is matched once, with or without an e-mail address, and a number has a maximum length,
@@ -101,19 +107,6 @@ def error_for(
         wait_s = _retry_after_s(headers.get("retry-after"), now)
         return not_linqs(call, status, headers, "an error body of Linq's", retry_after_s=wait_s)
     return _error(call, status, headers, document, now=now, secret=secret)
-
-
-def storage_error(
-    call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
-) -> LinqApiError:
-    """Return the error for a non-2xx response to an upload. Storage servers have other error bodies, such as XML.
-
-    A redirect, a 407 and an HTML page are from something in between: they say nothing about the file.
-    """
-    if _kind(status) is LinqApiError and (300 <= status < 400 or status == 407 or is_html(headers)):
-        wait_s = _retry_after_s(headers.get("retry-after"), now)
-        return not_linqs(call, status, headers, STORAGE_ANSWER, retry_after_s=wait_s)
-    return _error(call, status, headers, _error_document(body), now=now, secret=secret)
 
 
 def not_linqs(
