@@ -63,22 +63,9 @@ def test_a_message_offers_its_text_files_and_links(example: Any, understood: Any
     assert (link.text, link.links) == ("", (LinkPart(value="https://example.com/menu"),))
 
 
-def test_history_and_zero_retention_are_marked(example: Any, understood: Any) -> None:
-    assert understood(example("message.received")).reconciled_at is None
-    assert understood(example("message.received.reconciled")).reconciled_at is not None
-    assert understood(example("message.sent.zero_retention")).zero_retention is True
-    assert understood(example("message.sent")).zero_retention is False
-    assert understood(example("message.received.stop")).chat.health_status.status == "OPTED_OUT"
-
-
 def in_group(payload: dict[str, Any], *parts: dict[str, Any]) -> dict[str, Any]:
     payload["data"]["parts"] = list(parts)
     return payload
-
-
-def test_text_parts_are_joined_by_newlines(example: Any, understood: Any) -> None:
-    parts = ({"type": "text", "value": "one"}, {"type": "media", "url": "u"}, {"type": "text", "value": "two"})
-    assert understood(in_group(example("message.received"), *parts)).text == "one\ntwo"
 
 
 def test_mentions_of_all_parts_count_in_the_whole_text(example: Any, understood: Any) -> None:

@@ -32,18 +32,6 @@ def styled(text: str) -> dict[str, list[str]]:
     return found
 
 
-def test_bold_gone_and_a_link() -> None:
-    said = markdown("**bold** ~~gone~~ [site](https://x.test)")
-    assert said.text == "bold gone site (https://x.test)"
-    assert [link.url for link in said.links] == ["https://x.test"]
-    assert styled("**bold** ~~gone~~ *slanted*") == {"bold": ["bold"], "strikethrough": ["gone"], "italic": ["slanted"]}
-
-
-def test_ranges_count_utf16_code_units() -> None:
-    (decoration,) = markdown("🎂🎂 **🎂 cake**").part().text_decorations or ()
-    assert decoration.range == (5, 12)
-
-
 def test_a_style_holds_the_styles_inside_it() -> None:
     assert styled("**all *of ~~this~~* bold**") == {
         "bold": ["all of this bold"],
