@@ -18,7 +18,7 @@ from linqbot.content.streaming import PaceName, Stream, StreamChat, StreamSource
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.errors import BotError, StreamStalled
 from linqbot.linq.text.markdown import markdown
-from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPart, utf16_length
+from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPart
 
 pytestmark = pytest.mark.anyio
 
@@ -122,12 +122,6 @@ async def test_the_first_sentence_is_said_at_once_and_later_ones_together() -> N
     await stage.run(stage.source(f"Sure! {SENTENCE} {SENTENCE} {SENTENCE}\n\nBye.", every_s=0.1))
     assert stage.said == ["Sure!", f"{SENTENCE} {SENTENCE} {SENTENCE}", "Bye."]
     assert stage.times[0] < 0.5
-
-
-async def test_only_the_first_message_is_a_threaded_reply() -> None:
-    stage = Stage()
-    await stage.run(stage.source("One.\n\nTwo."))
-    assert [message.reply_to for _, message in stage.sent] == [ReplyTo(message_id="asked"), None]
 
 
 async def test_dots_show_between_messages_and_not_after_the_last() -> None:
@@ -249,13 +243,6 @@ async def numbers() -> AsyncIterator[int]:
 async def test_a_source_of_another_type_is_refused(source: Any, message: str) -> None:
     with pytest.raises(BotError, match=message):
         await Stage().run(source)
-
-
-async def test_a_long_code_block_is_cut_below_the_limit() -> None:
-    stage = Stage()
-    await stage.run(stage.source("```\n" + "print(1)\n" * 3000 + "```", size=1000))
-    assert len(stage.said) == 3
-    assert all(utf16_length(said) <= MAX_TEXT_UNITS for said in stage.said)
 
 
 async def test_any_chunks_at_any_speed_say_every_word_once_and_in_order(subtests: pytest.Subtests) -> None:
