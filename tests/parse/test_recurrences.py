@@ -191,20 +191,6 @@ def test_a_cron_expression_for_a_time_of_day_is_due_once_a_day_too(
     assert [at.astimezone(UTC) for at in islice(due, len(wanted))] == wanted
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("zone", ZONES)
-def test_a_daily_time_is_due_once_for_each_day_of_50_years(zone: str) -> None:
-    rhythm, end = recurrence("02:30", timezone=zone), datetime(2045, 1, 1, tzinfo=UTC)
-    at = start = rhythm.next_after(datetime(1995, 1, 1, tzinfo=UTC))
-    count = 0
-    for later in rhythm.after(start):
-        assert timedelta() < later.astimezone(UTC) - at.astimezone(UTC) < timedelta(hours=27)
-        at, count = later, count + 1
-        if later > end:
-            break
-    assert count == (at.date() - start.date()).days
-
-
 @settings(max_examples=100, deadline=None)
 @given(starts(), st.integers(1, 100_000).filter(lambda seconds: seconds % 86_400))
 def test_an_interval_is_real_time(place: tuple[str, datetime], seconds: int) -> None:
