@@ -110,11 +110,6 @@ def test_the_places_that_errors_name_exist() -> None:
         assert name in found
 
 
-def test_a_missing_name_is_no_error_for_hasattr() -> None:
-    assert not hasattr(linqbot, "Zebra")
-    assert getattr(linqbot.events, "Zebra", None) is None
-
-
 @pytest.mark.process
 def test_importing_linqbot_imports_nothing_else() -> None:
     code = (
