@@ -88,10 +88,14 @@ def _chat(_: str, data: dict[str, Any]) -> str | None:
     return chat and _CHAT + chat
 
 
-def _new_chat(_: str, data: dict[str, Any]) -> str | None:
-    # Only in this event type is `data.id` the chat.
-    chat = _at(data, "id")
-    return chat and lane_of_chat(chat)
+def _named_by(field: str, prefix: str) -> _Rule:
+    """Return the rule of events whose lane is named by one field of their data."""
+
+    def rule(_: str, data: dict[str, Any]) -> str | None:
+        name = _at(data, field)
+        return name and prefix + name
+
+    return rule
 
 
 def _receipt(_: str, data: dict[str, Any]) -> str | None:
@@ -131,21 +135,13 @@ def _payment(_: str, data: dict[str, Any]) -> str | None:
     return payment and f"pay:{payment}"
 
 
-def _line(_: str, data: dict[str, Any]) -> str | None:
-    number = _at(data, "phone_number")
-    return number and f"l:{number}"
-
-
 def _account(event_type: str, data: dict[str, Any]) -> str:
     kind = event_type.partition(".")[0]
     thing = _at(data, kind, "id")
     return f"a:{kind}:{thing}" if thing else f"a:{kind}"
 
 
-def _schedule(_: str, data: dict[str, Any]) -> str | None:
-    name = _at(data, "name")
-    return name and f"s:{name}"
-
+_line = _named_by("phone_number", "l:")
 
 # Event types that are in neither table use the lane of their chat, if the data contains a chat.
 _BY_NOUN: dict[str, _Rule] = {
@@ -159,7 +155,7 @@ _BY_NOUN: dict[str, _Rule] = {
     "team_member": _account,
 }
 _BY_TYPE: dict[str, _Rule] = {
-    "chat.created": _new_chat,
+    "chat.created": _named_by("id", _CHAT),  # only in this event type is `data.id` the chat
     "message.sent": _receipt,
     "message.delivered": _receipt,
     "message.read": _receipt,
@@ -176,5 +172,5 @@ _BY_TYPE: dict[str, _Rule] = {
     "contact_card.deleted": _line,
     "zero_day_retention.updated": _line,
     "environment.line_moved": _line,
-    "linqbot.schedule": _schedule,
+    "linqbot.schedule": _named_by("name", "s:"),
 }
