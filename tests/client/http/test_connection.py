@@ -346,18 +346,6 @@ async def test_an_answer_before_the_upload_ends_is_the_answer_and_the_rest_is_no
         assert len(server.peers) == 2, "half a request was on that connection"
 
 
-async def test_a_source_that_breaks_ends_the_connection_and_its_error_comes_through() -> None:
-    async def breaks() -> AsyncGenerator[bytes, None]:
-        yield b"abc"
-        raise EOFError("the file shrank")
-
-    async with raw(always(said(b"fine"))) as server, pooled(server) as pool:
-        with pytest.raises(EOFError):
-            await pool.send(get(server, method="PUT", content=breaks(), size=5))
-        assert (await pool.send(get(server))).content == b"fine"
-        assert len(server.peers) == 2
-
-
 async def test_an_upload_whose_connection_is_lost_ends() -> None:
     async def leave(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")

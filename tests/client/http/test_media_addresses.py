@@ -39,6 +39,9 @@ REFUSED = [
 ]
 
 
+ODD_PATH, ODD_QUERY = "/a/../b/./c//d%2Fe%7e~;x=,()'/%20", "q=%2B+a%26&sig=a/b?c=d==&e=[f]|"
+
+
 def test_only_an_address_of_a_single_receiver_on_the_internet_is_public(subtests: pytest.Subtests) -> None:
     no_addresses = ["", "localhost", "1", "127.1", "0x7f000001", "1.1.1.1/32", "[::1]", " 1.1.1.1"]
     for address in [*CLOSED, *no_addresses, *PUBLIC]:
@@ -66,6 +69,7 @@ def test_a_plain_url_is_taken_apart_and_its_path_and_query_stay_as_they_were_sig
         ("https://[2606:4700:0::1111]:8443/", "https://[2606:4700::1111]:8443", "/", ""),
         ("https://my_bucket.s3.example./a;b=1", "https://my_bucket.s3.example.", "/a;b=1", ""),
         ("https://xn--bcher-kva.example/%7Euser/", "https://xn--bcher-kva.example", "/%7Euser/", ""),
+        (f"https://cdn.example{ODD_PATH}?{ODD_QUERY}#fragment", "https://cdn.example", ODD_PATH, ODD_QUERY),
     ]
     for url, origin, path, query in rows:
         with subtests.test(url=url, origin=origin):

@@ -502,15 +502,6 @@ async def test_a_public_ipv6_address_is_connected_to(dialled: list[str]) -> None
     assert dialled == ["2606:4700:4700::1111"]
 
 
-async def test_path_and_query_go_over_the_wire_as_they_stand_in_the_url() -> None:
-    own = Server({})
-    written = "/a/../b/./c//d%2Fe%7e~;x=,()'/%20?q=%2B+a%26&sig=a/b?c=d==&e=[f]|"
-    async with serving(own) as origin:
-        with pytest.raises(FetchFailed, match="404"):
-            await Fetcher(origin).fetch(f"{origin}{written}#fragment")
-    assert own.requests[0][1] == written
-
-
 async def test_nothing_is_logged_that_is_in_the_url(cdn: Server, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     cdn.answers |= {"/x": to("https://files.example/y?signature=2"), "/y": ok(b"moved")}
