@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, TypeAlias
 
 import httpx
 
@@ -35,25 +35,8 @@ CARD: Any = {
 }
 
 
-@dataclass(frozen=True)
-class Scene:
-    """The resources that calls refer to, by their ids."""
-
-    chat: str
-    group: str
-    received: str
-    sent: str
-    card: str
-    poll: str
-    option: str
-    sticker: str
-    attachment: str
-    line: str
-    subscription: str
-    audit: str
-    request: str
-    payment: str
-    pending: str
+Scene: TypeAlias = SimpleNamespace
+"""The resources that calls refer to, by their ids: `scene` creates them."""
 
 
 async def scene(emulator: Emulator, api: httpx.AsyncClient, name: str) -> Scene:
