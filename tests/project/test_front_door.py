@@ -91,17 +91,8 @@ def test_the_error_for_an_unknown_name_says_where_to_look(subtests: pytest.Subte
 
 
 def test_the_places_that_errors_name_exist() -> None:
-    for name in (
-        "SQLiteStorage",
-        "MemoryStorage",
-        "create_app",
-        "running",
-        "from_env",
-        "talking",
-        "Next",
-        "Filter",
-        "MessageRead",
-    ):
+    names = ["SQLiteStorage", "MemoryStorage", "create_app", "running", "from_env", "talking", "Next", "Filter"]
+    for name in names:
         with pytest.raises(AttributeError) as error:
             getattr(linqbot, name)
         line = str(error.value).partition("Write: ")[2]
