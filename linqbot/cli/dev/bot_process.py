@@ -72,9 +72,7 @@ class BotProcess:
     is_stopping: bool = False  # `stop` was called, so the process ends on purpose
     was_up: bool = False  # the bot has answered since its latest start
     watching: asyncio.Task[None] | None = None  # waits for the end of the process
-    on_end: Callable[[int], None] = lambda _: (
-        None
-    )  # called with the exit code at the end of a process started from now on
+    on_end: Callable[[int], None] = lambda _: None  # gets the exit code of each process that is started from now on
     prepares: bool = False  # the next process is prepared after each start
     prepared: Prepared | None = None
     preparing: asyncio.Task[None] | None = None
