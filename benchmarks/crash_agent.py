@@ -324,23 +324,17 @@ def rounds_for(hits: int) -> int:
     return hits // 2 + 1
 
 
-async def _killed(
-    bot: crash.Served, http: httpx.AsyncClient, dice: random.Random, ready: Callable[[], bool], limit_s: float
-) -> None:
-    """Kill the bot a moment after something was done, or after a time limit, and start it again."""
+async def _kill(bot: crash.Served, dice: random.Random, ready: Callable[[], bool], limit_s: float) -> None:
+    """Kill the bot a moment after something was done, or after a time limit."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
             while not ready():  # noqa: ASYNC110 - it is another process
                 await asyncio.sleep(0.002)
     await asyncio.sleep(dice.uniform(0, 0.02))
     await bot.kill()
-    await bot.start()
-    await bot.up(http, "/readyz")
 
 
-async def _hit(
-    bot: crash.Served, http: httpx.AsyncClient, guests: Guests, acts: Acts, hits: int, dice: random.Random
-) -> None:
+async def _hit(bot: crash.Served, guests: Guests, acts: Acts, hits: int, dice: random.Random) -> None:
     """Kill the bot in one turn, each time when it does something new."""
 
     def done() -> set[str]:
@@ -351,9 +345,10 @@ async def _hit(
     seen = set[str]()
     ordering = asyncio.create_task(guests.order("+14159999998", HIT))
     for _ in range(hits):
-        await _killed(bot, http, dice, lambda: done() > seen or ordering.done(), PATIENCE_S)  # noqa: B023
+        await _kill(bot, dice, lambda: done() > seen or ordering.done(), PATIENCE_S)  # noqa: B023
         assert not ordering.done(), f"The turn has ended before it was hit {hits} times."
-        seen = done()
+        seen = done()  # before the next process goes on with the turn
+        await bot.start()
     await ordering
 
 
@@ -387,14 +382,16 @@ async def run(
                 try:
                     for number in range(kills):
                         until = len(acts.read()) + dice.randint(FEWEST_ACTS, MOST_ACTS)
-                        await _killed(bot, http, dice, lambda: len(acts.read()) >= until, 20)  # noqa: B023
+                        await _kill(bot, dice, lambda: len(acts.read()) >= until, 20)  # noqa: B023
+                        await bot.start()
+                        await bot.up(http, "/readyz")
                         report.kills += 1
                         if sys.stderr.isatty():
                             print(f"\r{number + 1}/{kills} kills", end="", file=sys.stderr)
                 finally:
                     guests.end()
                 await writing
-                await _hit(bot, http, guests, acts, hits, dice)
+                await _hit(bot, guests, acts, hits, dice)
                 await crash.settled(http, bot.url)
                 # Read once more: a message may have been sent twice after its person had the whole answer.
                 transcripts = {handle: await guests.read(handle) for handle in guests.chats}
