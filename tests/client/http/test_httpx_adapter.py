@@ -6,10 +6,13 @@ from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
+from client.http11_peers import CHAT, Waits, client_at, plain, served
+from client.test_sender import unused_port
 
 from linqbot.client.http.addresses import Origin
 from linqbot.client.http.http11 import MAX_CONTENT_BYTES, MalformedResponse, Request, RequestHeaders
 from linqbot.client.http.httpx_adapter import HttpxAdapter
+from linqbot.errors import LinqUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -74,3 +77,20 @@ async def test_a_request_that_was_certainly_not_sent_is_marked(subtests: pytest.
                 await HttpxAdapter(Failing(error), connect_timeout_s=5).send(request)
             assert caught.value is error
             assert request.is_sent is is_sent
+
+
+async def test_httpxs_own_transport_tells_refused_from_lost_connections() -> None:
+    clock = Waits()
+    refused = client_at(await unused_port(), transport=httpx.AsyncHTTPTransport(), clock=clock)
+    async with refused:
+        with pytest.raises(LinqUnavailable):
+            await refused.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(clock.waited) == 2
+
+    async with served() as server, client_at(server.port, transport=httpx.AsyncHTTPTransport()) as client:
+        server.answers = [plain(200, {"id": CHAT})]
+        assert (await client.chats.retrieve(CHAT)).id == CHAT
+        server.answers = [None, None]
+        with pytest.raises(LinqUnavailable, match="RemoteProtocolError"):
+            await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
+        assert len(server.bodies) == 2, "it may have been heard"
