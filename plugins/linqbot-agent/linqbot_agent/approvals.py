@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import Counter, deque
 from collections.abc import Coroutine, Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic_core import to_json
 
@@ -18,7 +18,10 @@ from linqbot import AskCancelled, BotError, Context, Event, MessageReceived, Tex
 from linqbot.language import sentences
 from linqbot.speakers import in_mark, said_by, visible
 from linqbot_agent.entries import Entries, is_in_step
-from linqbot_agent.run import AgentOptions, NeedsApproval
+from linqbot_agent.run import NeedsApproval
+
+if TYPE_CHECKING:
+    from linqbot_agent.plugin import LinqAgent
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""
@@ -36,7 +39,7 @@ class Questions:
         asked: The keys of the questions that were answered, each with its text, and True if it was for an approval.
     """
 
-    def __init__(self, ctx: Context, name: str, entries: Entries, options: AgentOptions, *, approver: str) -> None:
+    def __init__(self, ctx: Context, name: str, entries: Entries, options: LinqAgent, *, approver: str) -> None:
         self._ctx = ctx
         self._event: Event = ctx.event
         self._name = name

@@ -14,7 +14,7 @@ import mimetypes
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pydantic import BaseModel, Field
 from pydantic_ai.messages import BinaryContent
@@ -22,7 +22,10 @@ from pydantic_ai.messages import BinaryContent
 from linqbot import Context, MediaPart, MessageEdited, MessageReceived
 from linqbot.speakers import in_mark, said_by
 from linqbot_agent.entries import Entries
-from linqbot_agent.run import AgentOptions, Settings
+from linqbot_agent.run import Settings
+
+if TYPE_CHECKING:
+    from linqbot_agent.plugin import LinqAgent
 
 UNREADABLE: Final = "linqbot_agent.Unreadable"
 _MOST_UNREADABLE: Final = 100
@@ -137,9 +140,7 @@ async def keep_unreadable(ctx: Context, digests: Sequence[str]) -> None:
         noted.digests = [*dict.fromkeys([*noted.digests, *digests])][-_MOST_UNREADABLE:]
 
 
-async def shown_files(
-    ctx: Context, files: Sequence[MediaPart], options: AgentOptions, said: Mapping[str, str]
-) -> Files:
+async def shown_files(ctx: Context, files: Sequence[MediaPart], options: LinqAgent, said: Mapping[str, str]) -> Files:
     """Fetch the newest pictures and documents. Other files are left out."""
     pictures, documents = (
         _newest(files, *kind) for kind in ((_may_be_picture, options.images), (_may_be_document, options.documents))

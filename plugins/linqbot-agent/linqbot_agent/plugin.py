@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, get_args
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, get_args
 
 from linqbot import Bot, BotError, Context, Event, Failure, MessageReceived, Router, Running, hookimpl
 from linqbot.client.call import Run
@@ -17,7 +18,6 @@ from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.progress import noticing
 from linqbot_agent.run import (
     NAME,
-    AgentOptions,
     AgentTurn,
     Counts,
     Memory,
@@ -33,6 +33,7 @@ SORRY: Final = ENGLISH.sentences.sorry
 MORE: Final = ENGLISH.sentences.more
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LinqAgent:
     """Lets the handlers of a bot answer with `run(agent, ctx)`.
 
@@ -81,72 +82,51 @@ class LinqAgent:
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `memory`, `other_topic` or `outage` is unknown, or `approvers` or `needs_approval` is one text.
+        BotError: `memory`, `other_topic` or `outage` is unknown, or a text is given in place of a list.
     """
 
-    name: Final = NAME
-    required: Final = True
+    name: ClassVar[str] = NAME
+    required: ClassVar[bool] = True
     """Without the plugin no agent answers, and its guard holds back no tool. So the bot does not start without it."""
 
-    def __init__(
-        self,
-        *,
-        history: int = 20,
-        budget: Budget | None = None,
-        elsewhere: Collection[str] = (),
-        approvers: Sequence[str] = (),
-        other_topic: OtherTopic = "dismiss",
-        needs_approval: NeedsApproval = (),
-        unapproved: Collection[str] = (),
-        known_links: bool = False,
-        memory: Memory | None = "chat",
-        history_tokens: int | None = None,
-        summary_model: Any = None,
-        images: int = 0,
-        documents: int = 0,
-        transcribe: Transcribe | None = None,
-        sorry: str | None = SORRY,
-        outage: Outage = "apologise",
-        max_messages: int = 10,
-        more: str = MORE,
-        trace_content: bool = False,
-    ) -> None:
+    history: int = 20
+    budget: Budget | None = None
+    elsewhere: Collection[str] = ()
+    approvers: Sequence[str] = ()
+    other_topic: OtherTopic = "dismiss"
+    needs_approval: NeedsApproval = ()
+    unapproved: Collection[str] = ()
+    known_links: bool = False
+    memory: Memory | None = "chat"
+    history_tokens: int | None = None
+    summary_model: Any = None
+    images: int = 0
+    documents: int = 0
+    transcribe: Transcribe | None = None
+    sorry: str | None = SORRY
+    outage: Outage = "apologise"
+    max_messages: int = 10
+    more: str = MORE
+    trace_content: bool = False
+    counts: Counts = field(default_factory=Counts, init=False)
+    _unpriced: set[str] = field(default_factory=set, init=False)
+    _clock: Clock | None = field(default=None, init=False)
+    _store: Storage | None = field(default=None, init=False)
+    _connections: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
         for name, given, known in (
-            ("memory", memory, (*get_args(Memory), None)),
-            ("other_topic", other_topic, get_args(OtherTopic)),
-            ("outage", outage, get_args(Outage)),
+            ("memory", self.memory, (*get_args(Memory), None)),
+            ("other_topic", self.other_topic, get_args(OtherTopic)),
+            ("outage", self.outage, get_args(Outage)),
         ):
             if given not in known:
                 raise BotError(f"LinqAgent({name}={given!r}): give one of {', '.join(map(repr, known))}.")
-        for name, several in (("approvers", approvers), ("needs_approval", needs_approval)):
-            if isinstance(several, str):
+        for name in ("approvers", "elsewhere", "needs_approval", "unapproved"):
+            if isinstance(several := getattr(self, name), str):
                 raise BotError(f"LinqAgent({name}={several!r}): give a list, such as [{several!r}].")
-        self._options = AgentOptions(
-            history=history,
-            memory=memory if history else None,
-            history_tokens=history_tokens,
-            summary_model=summary_model,
-            images=images,
-            documents=documents,
-            transcribe=transcribe,
-            elsewhere=frozenset(elsewhere),
-            unapproved=frozenset(unapproved),
-            needs_approval=needs_approval if callable(needs_approval) else frozenset(needs_approval),
-            approvers=tuple(approvers),
-            other_topic=other_topic,
-            known_links=known_links,
-            sorry=sorry,
-            outage=outage,
-            max_messages=max_messages,
-            more=more,
-            trace_content=trace_content,
-        )
-        self.counts = Counts()
-        self._budget = budget
-        self._unpriced: set[str] = set()
-        self._clock: Clock | None = None
-        self._store: Storage | None = None
-        self._connections: dict[str, Any] = {}
+        if not self.history:
+            self.memory = None
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:
@@ -155,7 +135,7 @@ class LinqAgent:
     @hookimpl
     def register_routers(self, bot: Bot) -> Iterable[Router]:
         _check_agents(bot)
-        if self._options.sorry is None or bot.on_trouble is not None:
+        if self.sorry is None or bot.on_trouble is not None:
             return []
         router = Router()
         router.on_dead_letter(self._given_up)
@@ -179,12 +159,12 @@ class LinqAgent:
         return [check_broadcast]
 
     async def _given_up(self, failure: Failure, message: MessageReceived, ctx: Context) -> None:
-        await apologise(ctx, self._options.sorry, key="sorry")
+        await apologise(ctx, self.sorry, key="sorry")
 
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
         return AgentTurn(
-            options=self._options,
-            account=Account(ctx, self._budget, self._store),
+            options=self,
+            account=Account(ctx, self.budget, self._store),
             clock=self._clock,
             unpriced=self._unpriced,
             counts=self.counts,

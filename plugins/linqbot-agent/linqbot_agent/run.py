@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pydantic_ai.agent import AbstractAgent
 
     from linqbot_agent.mcp import McpServer
+    from linqbot_agent.plugin import LinqAgent
 
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
@@ -79,35 +80,11 @@ Prompt: TypeAlias = str | Sequence[Any]
 """A text, or texts and files as pydantic-ai takes them, such as `BinaryContent`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AgentOptions:
-    """The settings of all agent runs of a bot. `LinqAgent` describes each."""
-
-    history: int
-    memory: Memory | None
-    history_tokens: int | None
-    summary_model: Any
-    images: int
-    documents: int
-    transcribe: Transcribe | None
-    elsewhere: Collection[str]
-    unapproved: Collection[str]
-    needs_approval: NeedsApproval
-    approvers: Sequence[str]
-    other_topic: OtherTopic
-    known_links: bool
-    sorry: str | None
-    outage: Outage
-    max_messages: int
-    more: str
-    trace_content: bool
-
-
 @dataclass(kw_only=True, slots=True)
 class AgentTurn:
     """The agent runs of one run of a handler."""
 
-    options: AgentOptions
+    options: LinqAgent
     account: Account  # what the person may still use of the model
     clock: Clock | None  # the bot's clock; None if the bot does not run
     unpriced: set[str]  # the models whose price is not known, of all runs of the bot

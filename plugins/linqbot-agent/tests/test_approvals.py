@@ -163,8 +163,9 @@ async def test_a_postponed_question_stays_open_while_another_topic_is_answered()
 
 
 def test_settings_of_the_plugin_are_checked() -> None:
-    with pytest.raises(BotError, match="give a list"):
-        LinqAgent(approvers="+14155550143")
+    for text in ({"approvers": "+14155550143"}, {"elsewhere": "book"}):
+        with pytest.raises(BotError, match="give a list"):
+            LinqAgent(**text)  # type: ignore[arg-type]
     for wrong in ({"memory": "group"}, {"other_topic": "ignore"}, {"outage": "wait"}):
         with pytest.raises(BotError, match="give one of"):
             LinqAgent(**wrong)  # type: ignore[arg-type]
