@@ -19,7 +19,7 @@ from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
 from linqbot_agent.bubbles import OutputChecks
 from linqbot_agent.capabilities import KnownLinks, NoContent, People, ToolGuard
-from linqbot_agent.durability import ModelFailed, Run, completed
+from linqbot_agent.durability import Run, completed
 from linqbot_agent.entries import Entries, with_cut_texts
 from linqbot_agent.files import keep_transcripts, keep_unreadable
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep
@@ -28,8 +28,6 @@ from linqbot_agent.run import Answer, Prompt, Settings
 from linqbot_agent.saying import outputs_of, text_of
 from linqbot_agent.toolset import ServerTools
 from linqbot_agent.written import prompt_for, prompt_of
-
-__all__ = ["ModelFailed", "answered", "cut", "repeated"]
 
 _PARAGRAPH: Final = "\n\n"
 _LONGEST: Final = MOST_BYTES // 8

@@ -66,7 +66,7 @@ from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import without_invented
 from linqbot_agent.memory import Refusals
 from linqbot_agent.prices import known
-from linqbot_agent.run import Counts, Prompt, Settings
+from linqbot_agent.run import ModelFailed, Prompt, Settings, is_away
 from linqbot_agent.written import Change, prompt_of
 
 AGENT = "agent"
@@ -82,34 +82,25 @@ class Result(NamedTuple):
     is_called: bool  # True if the output is the arguments of a call, and no text
 
 
-class ModelFailed(Exception):
-    """A model did not answer, or its answers were of no use."""
-
-    def __init__(self, error: Exception, model: str) -> None:
-        super().__init__(type(error).__name__)
-        # Of a FallbackModel, each model has failed.
-        errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
-        last, away = errors[-1], [each for each in errors if _is_away(each)]
-        # The class of the error, the HTTP status and the model, as far as they are known. They may be logged.
-        self.facts = {
-            "error": type(error).__name__,
-            "status": getattr(last, "status_code", None),
-            "model": getattr(last, "model_name", None) or model,
-        }
-        self.is_away = bool(away)  # True if the same request may succeed later
-        waits = [each.retry_after for each in away if isinstance(each, ModelAPIError) and each.retry_after is not None]
-        self.after_s = min(waits, default=None)  # the seconds to wait before it, if the provider has named them
+def _failure(error: Exception, model: str) -> ModelFailed:
+    # Of a FallbackModel, each model has failed.
+    errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
+    last, away = errors[-1], [each for each in errors if _is_away(each)]
+    facts = {
+        "error": type(error).__name__,
+        "status": getattr(last, "status_code", None),
+        "model": getattr(last, "model_name", None) or model,
+    }
+    waits = [each.retry_after for each in away if isinstance(each, ModelAPIError) and each.retry_after is not None]
+    return ModelFailed(facts, is_away=bool(away), after_s=min(waits, default=None))
 
 
 def _is_away(error: Exception) -> bool:
-    """Return True for an error of the provider, or of the way to it. A request that the provider refuses is none.
-
-    A wrong key and an unpaid bill are corrected by the operator. Until then no message may be lost.
-    """
+    """Return True for an error of the provider, or of the way to it. A request that the provider refuses is none."""
     if isinstance(error, ModelAuthenticationError | ModelQuotaExceededError | ModelUnavailableError):
         return True
     if isinstance(error, ModelHTTPError):
-        return error.status_code in (401, 402, 403, 408, 425, 429) or error.status_code >= 500
+        return is_away(error.status_code)
     is_of_way = isinstance(error, ModelAPIError | OSError | httpx.TransportError)
     return is_of_way and not isinstance(error, ModelRequestRejectedError)
 
@@ -178,7 +169,7 @@ async def completed(
         if run.deferred is not None:
             raise run.deferred from error
         if isinstance(error, AgentRunError) or error is run.model_error:
-            raise ModelFailed(error, run.model) from error
+            raise _failure(error, run.model) from error
         raise
     finally:
         _run.reset(token)
@@ -322,7 +313,7 @@ class _Steps(JournalCallableOperationBackend[None]):
         step = await (_answer(run, body) if is_request else run.entries.step(name, partial(_fitting, body)))
         record_durable_unit(executed=step.is_made)
         if is_request and step.is_made:
-            _count(run.settings.turn.counts, step.result)
+            run.settings.turn.count(step.result)
         return step.result
 
 
@@ -439,12 +430,6 @@ def _as_text(value: object) -> str:
 def booked(settings: Settings, request: str = "") -> Tally[Used] | None:
     """Return what books a request on the budget of the person; None if there is no budget."""
     return settings.turn.account.tally(lambda answer: price(answer, settings.ctx, settings.turn.unpriced), request)
-
-
-def _count(counts: Counts, response: Any) -> None:
-    counts.requests += 1
-    counts.input_tokens += response["usage"].get("input_tokens", 0)
-    counts.output_tokens += response["usage"].get("output_tokens", 0)
 
 
 def _durability(run: Run | None, models: Mapping[str, Model] | None = None) -> LinqDurability:

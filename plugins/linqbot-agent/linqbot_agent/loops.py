@@ -24,21 +24,18 @@ from pydantic_core import to_json
 
 from linqbot import BotError, Context, Draft, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.errors import TurnDeferred
-from linqbot.language import in_language
 from linqbot.speakers import visible
 from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval
-from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.entries import Entries, with_cut_texts
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import Refusals, fitting
 from linqbot_agent.prices import history_tokens, known, price_of
-from linqbot_agent.progress import PROGRESS, Progress, text_comes
+from linqbot_agent.progress import text_comes
 from linqbot_agent.remembering import Remembered, remembered
-from linqbot_agent.run import Answer, ServerTool, Settings, apologise, trouble, turn_of
-from linqbot_agent.saying import Speech
+from linqbot_agent.run import Answer, ModelFailed, ServerTool, Settings, agent_run, is_away, trouble
 from linqbot_agent.written import GO_ON, Change, Lines, changed, prompt_for
 
 if TYPE_CHECKING:
@@ -52,8 +49,6 @@ Block: TypeAlias = Callable[[Any], Message]
 
 _REFUSED: Final = (400, 413, 422)
 """The HTTP statuses of a request that says too much, among others."""
-_AWAY: Final = (401, 402, 403, 408, 425, 429)
-"""The HTTP statuses below 500 after which the same request may succeed later."""
 
 
 class NoAnswer(Exception):
@@ -220,10 +215,7 @@ class Loop:
             raise RuntimeError(str(deferred)) from deferred
         self._refusals.accepted(self._past.messages)
         if step.is_made:
-            counts, usage = self._turn.counts, step.response["usage"]
-            counts.requests += 1
-            counts.input_tokens += usage.get("input_tokens", 0)
-            counts.output_tokens += usage.get("output_tokens", 0)
+            self._turn.count(step.response)
         found = step.response
         if is_cut(found) and not calls_tool(found) and not visible(f"{step.said}{text(found)}").strip():
             raise NoAnswer
@@ -322,32 +314,26 @@ async def running(
     servers: Sequence[McpServer] = (),
     failures: tuple[type[Exception], ...] = (),
 ) -> AsyncIterator[Loop]:
-    """Run a block as an agent's run. If the model fails, the person hears an apology, or the turn waits for the model.
+    """Run a block as an agent's run; see `agent_run`.
 
     Args:
         block: The form of a text or a file in a message of the framework.
-        sorry: The text to say when the model fails. Without it, that of `LinqAgent`.
-        approver, servers: See `linqbot_agent.run`.
         failures: The errors of the framework that mean that the model's answers are of no use.
     """
-    turn = turn_of(ctx)
-    with turn.next_run() as name:
-        progress = Progress(in_language(PROGRESS, "one_moment"), 5.0, turn.clock)
-        speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
-        loop = Loop(Settings(ctx, ctx.event, name, turn, timeout_s, approver, progress, speech, stream), block)
+    async with agent_run(
+        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers
+    ) as settings:
+        loop = Loop(settings, block)
         token = running_loop.set(loop)
         try:
-            async with progress.watching(ctx, key=f"{name}/progress"):
+            async with settings.progress.watching(ctx, key=f"{settings.name}/progress"):
                 if servers:
                     from linqbot_agent.mcp import tools_of
 
-                    loop.tools = await tools_of(servers, ctx, name)
+                    loop.tools = await tools_of(servers, ctx, settings.name)
                 yield loop
-            turn.counts.runs += 1
+            settings.turn.counts.runs += 1
             (await trouble(ctx)).said_at = None
-        except BudgetUsedUp:
-            if (notice := await turn.account.notice()) is not None:
-                await ctx.reply(notice, key=f"{name}/notice")
         except Exception as error:
             if loop.deferred is not None:
                 raise loop.deferred from None
@@ -355,11 +341,8 @@ async def running(
             if error is not loop.model_error and not is_useless:
                 raise
             status = getattr(error, "status_code", None)
-            ctx.log.warning("agent.model_failed", error=type(error).__name__, status=status)
-            turn.counts.outages += 1
-            is_away = status is None or status in _AWAY or status >= 500
-            if is_away and turn.options.outage == "defer" and not is_useless:
-                raise TurnDeferred("The provider of the agent's model is away.", after_s=None) from None
-            await apologise(ctx, turn.options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
+            facts = {"error": type(error).__name__, "status": status}
+            may_succeed = not is_useless and (status is None or is_away(status))
+            raise ModelFailed(facts, is_away=may_succeed) from error
         finally:
             running_loop.reset(token)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import EllipsisType
@@ -111,6 +111,12 @@ class AgentTurn:
             yield f"agent{self._runs}"
         finally:
             self._is_running = False
+
+    def count(self, response: Any) -> None:
+        """Count a request that a model has answered with a response, as JSON data."""
+        self.counts.requests += 1
+        self.counts.input_tokens += response["usage"].get("input_tokens", 0)
+        self.counts.output_tokens += response["usage"].get("output_tokens", 0)
 
 
 def turn_of(ctx: Context) -> AgentTurn:
@@ -240,41 +246,92 @@ async def run(
 
     Example: `await run(agent, ctx)`
     """
-    turn = turn_of(ctx)
-    with turn.next_run() as name:
+    async with agent_run(
+        ctx,
+        stream=stream,
+        timeout_s=timeout_s,
+        progress=progress,
+        progress_after_s=progress_after_s,
+        sorry=sorry,
+        approver=approver,
+        servers=servers,
+    ) as settings:
         await _import_answering()
-        from linqbot_agent.answering import ModelFailed, answered, cut, repeated
+        from linqbot_agent.answering import answered, cut, repeated
 
-        soon = Progress(in_language(progress, "one_moment"), progress_after_s, turn.clock)
-        speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
-        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, stream, servers)
-        given = ctx if deps is None else deps
-        try:
-            if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:
-                found = await answered(agent, settings, prompt, deps=given)
-                # From here on the answer stands, whatever today's code would say: a part of it may have been said.
-                answer = await ctx.once(f"{name}/answer", lambda _: found, kind=Answer, retry=True, restartable=True)
-                turn.counts.runs += 1
-            else:
-                await repeated(answer, agent, settings, prompt, deps=given)
-        except ModelFailed as error:
-            ctx.log.warning("agent.model_failed", **error.facts)
-            turn.counts.outages += 1
-            if error.is_away and turn.options.outage == "defer":
-                raise TurnDeferred("The provider of the agent's model is away.", after_s=error.after_s) from None
-            await apologise(ctx, turn.options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
-            return None
-        except BudgetUsedUp:
-            # Not the key of the apology: a run that was killed behind it may find that the budget is used up by now.
-            if (notice := await turn.account.notice()) is not None:
-                await ctx.reply(notice, key=f"{name}/notice")
-            return None
+        name, speech, given = settings.name, settings.speech, ctx if deps is None else deps
+        if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:
+            found = await answered(agent, settings, prompt, deps=given)
+            # From here on the answer stands, whatever today's code would say: a part of it may have been said.
+            answer = await ctx.once(f"{name}/answer", lambda _: found, kind=Answer, retry=True, restartable=True)
+            settings.turn.counts.runs += 1
+        else:
+            await repeated(answer, agent, settings, prompt, deps=given)
         (await trouble(ctx)).said_at = None
         await say(answer.outputs, speech, ctx, settings.event, key=name)
         text = answer.said or text_of(answer.outputs)
         if not speech.is_cut or not text:
             return text
         return await cut(answer, settings)
+    return None
+
+
+class ModelFailed(Exception):
+    """A model did not answer, or its answers were of no use.
+
+    Args:
+        facts: The class of the error, the HTTP status and the model, as far as they are known. They may be logged.
+        is_away: True if the same request may succeed later.
+        after_s: The seconds to wait before it, if the provider has named them.
+    """
+
+    def __init__(self, facts: Mapping[str, Any], *, is_away: bool, after_s: float | None = None) -> None:
+        super().__init__(facts["error"])
+        self.facts = facts
+        self.is_away = is_away
+        self.after_s = after_s
+
+
+def is_away(status: int) -> bool:
+    """Return True for an HTTP status after which the same request may succeed later.
+
+    A wrong key and an unpaid bill are corrected by the operator. Until then no message may be lost.
+    """
+    return status in (401, 402, 403, 408, 425, 429) or status >= 500
+
+
+@asynccontextmanager
+async def agent_run(
+    ctx: Context,
+    *,
+    stream: bool,
+    timeout_s: float,
+    sorry: str | EllipsisType | None,
+    approver: str,
+    servers: Sequence[McpServer],
+    progress: str | None = PROGRESS,
+    progress_after_s: float = 5.0,
+) -> AsyncIterator[Settings]:
+    """Run a block as the next run of an agent in the turn; see `run`.
+
+    If the block raises `ModelFailed`, the person hears an apology, or the turn waits for the model.
+    """
+    turn = turn_of(ctx)
+    with turn.next_run() as name:
+        soon = Progress(in_language(progress, "one_moment"), progress_after_s, turn.clock)
+        speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
+        try:
+            yield Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, stream, servers)
+        except ModelFailed as error:
+            ctx.log.warning("agent.model_failed", **error.facts)
+            turn.counts.outages += 1
+            if error.is_away and turn.options.outage == "defer":
+                raise TurnDeferred("The provider of the agent's model is away.", after_s=error.after_s) from None
+            await apologise(ctx, turn.options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
+        except BudgetUsedUp:
+            # Not the key of the apology: a run that was killed behind it may find that the budget is used up by now.
+            if (notice := await turn.account.notice()) is not None:
+                await ctx.reply(notice, key=f"{name}/notice")
 
 
 async def _import_answering() -> None:
