@@ -62,7 +62,11 @@ class Script:
 
 def bot_with(agent: Agent[Any, Any], plugin: LinqAgent | None = None, **arguments: Any) -> Bot:
     """Return a bot that answers each message with an agent."""
-    bot = Bot(plugins=[plugin or LinqAgent()], groups="all")
+    return answering(Bot(plugins=[plugin or LinqAgent()], groups="all"), agent, **arguments)
+
+
+def answering(bot: Bot, agent: Agent[Any, Any], **arguments: Any) -> Bot:
+    """Let a bot answer each message, for which it has no handler yet, with an agent."""
 
     @bot.on_message
     async def chat(message: MessageReceived, ctx: Context) -> None:

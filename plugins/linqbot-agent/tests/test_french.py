@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from linqbot_agent import Budget, LinqAgent, run
+from linqbot_agent import Budget, LinqAgent
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
-from scripted_agents import BotClock, Script, calls, says, tool
+from scripted_agents import BotClock, Script, answering, calls, says, tool
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import talking
@@ -17,13 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 def french(agent: Agent[Any, Any], plugin: LinqAgent) -> Bot:
-    bot = Bot(language="fr", plugins=[plugin])
-
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx)
-
-    return bot
+    return answering(Bot(language="fr", plugins=[plugin]), agent)
 
 
 async def test_an_agent_speaks_the_language_of_its_bot(subtests: pytest.Subtests) -> None:

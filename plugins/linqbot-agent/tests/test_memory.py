@@ -9,13 +9,13 @@ from typing import Any
 import anyio
 import pytest
 from click.testing import CliRunner, Result
-from linqbot_agent import LinqAgent, run
+from linqbot_agent import LinqAgent
 from linqbot_agent.memory import TALK, Talk, tokens_of
 from linqbot_agent.remembering import SUMMARIES, TOOL_WORK, Summaries, ToolWork
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, bot_with, calls, files_of, kinds, says, tool
+from scripted_agents import Script, answering, bot_with, calls, files_of, kinds, says, tool
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
@@ -200,11 +200,7 @@ async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_
         for messages in (*talk.by_message.values(), *work.by_message.values()):
             messages[0]["parts"][0]["part_kind"] = "of-a-later-release"
 
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx)
-
-    async with talking(bot) as phone:
+    async with talking(answering(bot, agent)) as phone:
         await phone.text("A table")
         assert await phone.replies() == ["Booked."]
         await phone.text("update")

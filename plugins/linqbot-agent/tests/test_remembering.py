@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from linqbot_agent import LinqAgent, run
+from linqbot_agent import LinqAgent
 from linqbot_agent.memory import TALK, Talk
 from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries, ToolWork
 from linqbot_agent.run import Memory
 from pydantic_ai import Agent
 from pydantic_ai.messages import SystemPromptPart
 from pydantic_ai.models.function import FunctionModel
-from scripted_agents import Script, bot_with, calls, kinds, says, tool
+from scripted_agents import Script, answering, bot_with, calls, kinds, says, tool
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import Phone, talking
@@ -57,11 +57,7 @@ async def test_the_model_sees_messages_of_other_handlers_tapbacks_and_edits() ->
     async def menu(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("Soup or trout.")
 
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(Agent(script.model), ctx)
-
-    async with talking(bot) as phone:
+    async with talking(answering(bot, Agent(script.model))) as phone:
         asked = await phone.text("menu")
         await phone.react(await phone.next_reply(), "love")
         await phone.edit(asked, "the menu please")
@@ -79,11 +75,7 @@ async def test_the_model_sees_the_messages_of_a_burst_once() -> None:
     script = Script(says("Welcome."), says("Fine."), says("Yes."))
     bot = Bot(plugins=[LinqAgent(history=2, images=4)], gather_s=2)
 
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(Agent(script.model), ctx)
-
-    async with talking(bot) as phone:
+    async with talking(answering(bot, Agent(script.model))) as phone:
         await phone.text("Hello")
         await phone.next_reply()
         await phone.media(b"\x89PNG\r\n\x1a\n", "dog.png")
@@ -125,11 +117,7 @@ async def test_the_model_learns_that_it_wrote_first() -> None:
     async def invite(message: MessageReceived, ctx: Context) -> None:
         await ctx.bot.send("Come to the party!", to=bob)
 
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(Agent(script.model), ctx)
-
-    async with talking(bot) as ann:
+    async with talking(answering(bot, Agent(script.model))) as ann:
         await ann.text("invite")
         await ann.quiet()
         invited = ann.person(bob)

@@ -12,7 +12,7 @@ from linqbot_agent.budget import USED, Used
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, calls, kinds, says, tool
+from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -91,11 +91,8 @@ async def test_an_edit_interrupts_the_model_which_is_asked_again_with_the_new_te
 
 async def test_an_edit_of_an_answered_message_is_answered_if_the_bot_has_a_handler_for_it() -> None:
     script = Script(says("For two."), says("For three, then."), says("See you."))
-    agent, bot = Agent(script.model), Bot(plugins=[LinqAgent()])
-
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx)
+    agent = Agent(script.model)
+    bot = bot_with(agent)
 
     @bot.on(MessageEdited)
     async def corrected(edit: MessageEdited, ctx: Context) -> None:
