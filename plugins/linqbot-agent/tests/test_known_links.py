@@ -44,15 +44,6 @@ async def test_the_report_of_a_failed_tool_does_not_make_an_address_known() -> N
         assert await phone.replies() == ["There is no such page."]
 
 
-async def test_what_a_model_invents_twice_is_cut() -> None:
-    text = "Call +1 415 555 0199 or see [the menu](https://made-up.example/menu). We open at 18:30 on 2026-11-20."
-    script = Script(says(text), says(text))
-    async with talking(bot_with(Agent(script.model), LinqAgent(known_links=True))) as phone:
-        await phone.text("Where is the menu?")
-        said = " ".join(await phone.replies())
-    assert said == "Call [number removed] or see the menu. We open at 18:30 on 2026-11-20."
-
-
 async def test_what_a_model_invents_in_things_to_say_is_cut_too() -> None:
     outputs = ModelResponse(
         parts=[
