@@ -85,7 +85,6 @@ class Loop:
         self._ctx = ctx
         self._settings = settings
         self._turn = settings.turn
-        self._speaker = ctx.event.actor
         self._entries = Entries(ctx, settings.name)
         self._questions = Questions(ctx, settings.name, self._entries, options, approver=settings.approver)
 
@@ -246,7 +245,7 @@ class Loop:
         """
         options = self._turn.options
         asks = asks or any(each.name == tool and each.asks for each in self.tools)
-        is_approved = asks or needs_approval(options.needs_approval, tool, arguments, self._speaker)
+        is_approved = asks or needs_approval(options.needs_approval, tool, arguments, self._settings.event.actor)
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
             return reason
         running = ToolCall(tool, self._ctx.event.chat_id, is_approved or tool in options.elsewhere)
