@@ -29,18 +29,6 @@ def test_alarms_are_called_at_their_times_in_any_order(loop: Any) -> None:
     assert called == ["first", "second", "third"]
 
 
-def test_a_cancelled_alarm_is_not_called(loop: Any) -> None:
-    alarms, called = Alarms(), list[str]()
-    first = alarms.set(loop, 10.0, lambda: called.append("first"))
-    alarms.set(loop, 20.0, lambda: called.append("second"))
-    first.cancel()
-    first.cancel()
-    loop.advance(10.0)
-    assert called == []
-    loop.advance(20.0)
-    assert called == ["second"]
-
-
 def test_a_thousand_limits_that_do_not_end_take_one_timer(loop: Any) -> None:
     alarms = Alarms()
     for n in range(1000):

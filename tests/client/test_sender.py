@@ -103,18 +103,6 @@ async def test_half_an_emoji_in_an_answer_costs_one_character() -> None:
     assert from_json(answered.to_json()) == answered.data
 
 
-async def test_an_attempt_that_takes_too_long_is_ended() -> None:
-    async def never(request: httpx.Request) -> httpx.Response:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async with client_over(never, timeout_s=0.01, max_retries=1, clock=Waits()) as client:
-        with pytest.raises(
-            LinqUnavailable, match=r"no complete response from https://api\.linqapp\.com/ within 0\.01 s"
-        ):
-            await client.chats.retrieve(CHAT)
-
-
 @pytest.mark.parametrize(
     "step", [answer(401, {"error": {"code": 2004, "message": f"bad token {KEY}"}}), httpx.ReadError(KEY)]
 )
@@ -173,7 +161,7 @@ async def test_a_call_that_waited_for_a_connection_in_vain_was_not_sent_and_may_
     monkeypatch.setattr("linqbot.client.sender.Pool", partial(Pool, max_connections=0))
     clock = Waits()
     async with served() as server, client_at(server.port, timeout_s=0.05, max_retries=2, clock=clock) as client:
-        with pytest.raises(LinqUnavailable, match="no complete response"):
+        with pytest.raises(LinqUnavailable, match=r"no complete response from http://127\.0\.0\.1:\d+/ within 0\.05 s"):
             await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
         assert len(clock.waited) == 2
         assert server.peers == []

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from client.calls import LINE, PERSON, emulated
 from client.http11_peers import CHAT, KEY, Server, Waits, client_at, plain, served
 from client.raw_server import certified
 
@@ -19,7 +18,6 @@ from linqbot.client.call import CHUNK_BYTES
 from linqbot.client.client import Client
 from linqbot.client.http import media_fetch
 from linqbot.client.http.addresses import PORTS
-from linqbot.emulator.acts.conversation import Write
 from linqbot.errors import LinqApiError, LinqUnavailable, RuleBroken
 from linqbot.linq.types.content import content_type_of
 
@@ -81,6 +79,7 @@ async def test_a_file_goes_out_as_it_is_with_the_required_headers_and_without_th
     assert server.heads[1].startswith("PUT /put?X-Amz-Signature=a%2Bb HTTP/1.1")
     assert server.bodies[1] == PHOTO
     assert server.header("content-length") == str(len(PHOTO))
+    assert server.heads[1].lower().count("content-length") == 1
     assert server.header("content-type") == "image/jpeg"
     assert server.header("x-amz-acl") == "private"
     assert server.header("authorization") is None
@@ -133,17 +132,6 @@ async def test_an_upload_to_a_host_that_has_no_address_now_is_repeated_and_then_
         await client.attachments.upload(b"abc", filename="a.jpg")
     assert looked_up == ["uploads.example"] * 3
     assert bucket.bodies == [b"abc"]
-
-
-async def test_a_file_is_brought_to_the_emulator_and_sent() -> None:
-    async with emulated() as linq, linq.client() as client:
-        heard = linq.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
-        upload = await client.attachments.upload(b"\x89PNG...", filename="menu.png")
-        media = {"parts": [{"type": "media", "attachment_id": upload.attachment_id}]}
-        sent = await client.chats.messages.send(str(heard["chat_id"]), message=media)
-        assert (await client.attachments.retrieve(upload.attachment_id)).status == "complete"
-        assert sent.message.parts[0].to_json_object()["mime_type"] == "image/png"
-        assert linq.emulator.state.attachments[upload.attachment_id].content == b"\x89PNG..."
 
 
 async def uploaded(file: Any, **options: Any) -> tuple[Server, bytes]:
@@ -212,14 +200,6 @@ async def test_an_upload_that_a_proxy_answers_in_place_of_the_storage_is_repeate
         with pytest.raises(LinqUnavailable, match="not Linq's") as caught:
             await client.attachments.upload(b"abc", filename="a.jpg")
     assert "log in" not in str(caught.value)
-
-
-async def test_the_length_of_an_upload_is_said_once() -> None:
-    async with served() as server, client_at(server.port) as client:
-        server.answers = [announced(server.port, b"abc", **{"content-length": "3"}), plain(200)]
-        await client.attachments.upload(b"abc", filename="a.jpg")
-    assert server.bodies[1] == b"abc"
-    assert server.heads[1].lower().count("content-length") == 1
 
 
 @pytest.mark.parametrize(
