@@ -21,7 +21,6 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
-from linqbot.linq.events.payment import PaymentDeclined, PaymentEvent
 from linqbot.linq.events.poll import PollReceived
 from linqbot.linq.types.message import UnknownPart
 
@@ -150,19 +149,6 @@ def test_a_voter_is_read_from_a_string_and_from_a_handle_object(handle: Any, exa
     assert isinstance(received, PollReceived)
     assert received.dropped_fields == ()
     assert [voter.handle for voter in received.poll.options[0].voters] == [DANA]
-
-
-def test_payments_are_decoded_leniently(example: Any, understood: Any) -> None:
-    payload = example("payment.declined")
-    payload["data"]["status"] = "declined"
-    payload["data"]["discount"] = {"coupon": "X"}
-    event = understood(payload)
-    assert isinstance(event, PaymentDeclined)
-    assert (event.status, event.amount) == ("declined", 2500)
-    assert event.metadata == {"chat_id": DIRECT}
-    assert event.chat_id is None
-    assert event.model_extra == {"discount": {"coupon": "X"}}
-    assert isinstance(understood(example("connection.created")), PaymentEvent)
 
 
 @pytest.mark.parametrize("event_type", [t for t in EVENT_TYPES if t.startswith("call.")])

@@ -148,8 +148,3 @@ def test_every_text_has_a_value_or_a_sentence_for_the_person(text: str) -> None:
 
 def date_time_in_paris(text: str) -> object:
     return parse.date_time(text, timezone="Europe/Paris")
-
-
-def test_an_unknown_parser_is_answered_with_the_nearest_name() -> None:
-    with pytest.raises(AttributeError, match="Did you mean duration"):
-        _ = parse.durations_
