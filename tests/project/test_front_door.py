@@ -15,7 +15,6 @@ import pytest
 import linqbot
 import linqbot.events
 import linqbot.testing
-from linqbot.linq.events.parse import EVENT_TYPES
 
 PACKAGES = [linqbot, linqbot.events, linqbot.testing]
 
@@ -52,10 +51,6 @@ def test_a_package_has_no_other_public_name_than_those_it_lists(package: ModuleT
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_name_is_there_with_a_docstring(package: ModuleType) -> None:
     assert [name for name in package.__all__ if not (getattr(package, name).__doc__ or "").strip()] == []
-
-
-def test_every_event_class_is_offered_by_the_package_of_events() -> None:
-    assert {cls.__name__ for cls in EVENT_TYPES.values()} <= set(linqbot.events.__all__)
 
 
 def test_the_error_for_an_unknown_name_says_where_to_look(subtests: pytest.Subtests) -> None:

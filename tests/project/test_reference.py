@@ -47,13 +47,15 @@ def loaded(path: Path) -> ModuleType:
 
 
 @cache
+def generator() -> Any:
+    sys.path.append(str(DOCS))  # its modules are imported when they are needed
+    return importlib.import_module("generate")
+
+
+@cache
 def built() -> dict[str, str]:
     """Return the pages of the reference, by their path in its folder."""
-    sys.path.insert(0, str(DOCS))
-    try:
-        pages: dict[str, str] = importlib.import_module("generate").built()
-    finally:
-        sys.path.remove(str(DOCS))
+    pages: dict[str, str] = generator().built()
     return pages
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from project.test_docs import call, command_lines
+from project.test_reference import generator
 
 import linqbot
 import linqbot.events
@@ -28,16 +29,8 @@ PLAIN = {"ctx", "event_id", "Exception", "BaseException", "linqbot", "on_message
 """Names of Python and of other programs, a decorator without its `@bot.`, and the fixture."""
 
 
-def generate() -> Any:
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        return importlib.import_module("generate")
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
-
-
 def test_the_skill_is_built_from_llms_txt() -> None:
-    assert generate().skill() == SKILL, "Run: python docs/generate.py --skill"
+    assert generator().skill() == SKILL, "Run: python docs/generate.py --skill"
 
 
 def test_its_head_says_its_name_and_when_to_use_it() -> None:
@@ -68,7 +61,7 @@ def test_every_name_in_it_exists(subtests: pytest.Subtests) -> None:
                 assert word[1] in known, code
     for line in command_lines(SKILL):
         call(shlex.split(line, comments=True), whole=True)
-    for path in re.findall(rf"\]\({re.escape(generate().RAW)}/([^)#]+)", SKILL):
+    for path in re.findall(rf"\]\({re.escape(generator().RAW)}/([^)#]+)", SKILL):
         assert (ROOT / path).exists(), path
 
 
