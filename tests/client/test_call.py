@@ -39,30 +39,19 @@ def test_a_call_stored_by_another_release_is_read_as_far_as_it_is_known() -> Non
     assert Call.from_json(stored).name == "chats.create"
 
 
-@pytest.mark.parametrize(
-    ("name", "body", "headers"),
-    [
-        ("chats.create", {"from": "x", "message": {"parts": [], "idempotency_key": "k"}}, {}),
-        ("messages.create", {"message": {"parts": [], "idempotency_key": "k"}}, {"Idempotency-Key": "k"}),
-        ("chats.polls.create", {"poll": {"options": [], "idempotency_key": "k"}}, {}),
-        ("payments.create", {"amount_cents": 1}, {"Idempotency-Key": "k"}),
-    ],
-)
-def test_the_key_is_written_to_every_place_linq_reads_it(name: str, body: Any, headers: Any) -> None:
-    bare: dict[str, Any] = {field: dict(v) if isinstance(v, dict) else v for field, v in body.items()}
-    for value in bare.values():
-        if isinstance(value, dict):
-            del value["idempotency_key"]
-    call = prepare(name, body=bare)
-    assert call.key is None
-
-    keyed = call.with_key("k")
-
-    assert keyed.key == "k"
-    assert keyed.body == body
-    assert keyed.headers == headers
-    assert call.key is None, "the first call is as it was"
-    assert keyed.with_key("other").key == "other"
+def test_the_key_is_written_to_every_place_linq_reads_it(subtests: pytest.Subtests) -> None:
+    for name, endpoint in ENDPOINTS.items():
+        if not endpoint.key_in:
+            continue
+        with subtests.test(name=name):
+            objects = [place for place in endpoint.key_in if place != "header"]
+            call = prepare(name, body={place: {"parts": []} for place in objects})
+            keyed = call.with_key("k")
+            assert keyed.key == "k"
+            assert keyed.body == {place: {"parts": [], "idempotency_key": "k"} for place in objects}
+            assert keyed.headers == ({"Idempotency-Key": "k"} if "header" in endpoint.key_in else {})
+            assert call.key is None, "the first call is as it was"
+            assert keyed.with_key("other").key == "other"
 
 
 def test_a_value_in_a_path_is_escaped() -> None:
