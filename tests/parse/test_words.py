@@ -43,23 +43,8 @@ def test_a_number_is_read_from_digits_and_words(subtests: pytest.Subtests) -> No
 
 def test_a_text_without_one_whole_number_is_refused_with_a_sentence(subtests: pytest.Subtests) -> None:
     rows = [
-        "",
-        "many",
-        "2 or 3",
-        "one two",
-        "twenty twenty",
-        "two 3",
-        "5 minus 3",
-        "twenty minus one",
-        "minus two minus three",
-        "two minus",
-        "minus",
-        "2.5",
-        "10am",
-        "555-1234",
-        "the blue one",
-        "9" * 16,
-        "3/4",
+        *("", "many", "2 or 3", "one two", "twenty twenty", "two 3", "5 minus 3", "twenty minus one"),
+        *("minus two minus three", "two minus", "minus", "2.5", "10am", "555-1234", "the blue one", "9" * 16, "3/4"),
     ]
     for text in rows:
         with (

@@ -82,10 +82,5 @@ def test_the_names_of_this_machine_are_one_origin_and_no_others_are() -> None:
     here = target("http://localhost:4010").origin
     assert here.is_same(target("http://127.0.0.1:4010/x").origin)
     assert here.is_same(target("http://[::1]:4010/x").origin)
-    for other in (
-        "https://localhost:4010",
-        "http://localhost:4011",
-        "http://127.0.0.2:4010",
-        "http://cdn.example:4010",
-    ):
+    for other in ("https://localhost:4010", "http://localhost:4011", "http://127.0.0.2:4010", "http://cdn.test:4010"):
         assert not here.is_same(target(other).origin)
