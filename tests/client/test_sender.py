@@ -103,6 +103,18 @@ async def test_half_an_emoji_in_an_answer_costs_one_character() -> None:
     assert from_json(answered.to_json()) == answered.data
 
 
+async def test_an_attempt_that_takes_too_long_is_ended() -> None:
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with client_over(never, timeout_s=0.01, max_retries=1, clock=Waits()) as client:
+        with pytest.raises(
+            LinqUnavailable, match=r"no complete response from https://api\.linqapp\.com/ within 0\.01 s"
+        ):
+            await client.chats.retrieve(CHAT)
+
+
 @pytest.mark.parametrize(
     "step", [answer(401, {"error": {"code": 2004, "message": f"bad token {KEY}"}}), httpx.ReadError(KEY)]
 )
