@@ -35,15 +35,12 @@ class Chat:
         now: Our time. A silence ends no earlier than the message that met it.
     """
 
-    def __init__(
-        self, bot: Answers, *, takes_s: float = 0.2, skew_s: float = 0.0, latency_s: float = LATENCY_S
-    ) -> None:
+    def __init__(self, bot: Answers, *, skew_s: float = 0.0, latency_s: float = LATENCY_S) -> None:
         self.breaker = LoopBreaker()
         self.now = 1000.0
         self.count = 0
         self.unanswered: list[str] = []
         self._bot = bot
-        self._takes_s = takes_s
         self._skew_s = skew_s
         self._latency_s = latency_s
 
@@ -57,7 +54,7 @@ class Chat:
         reply = self._bot(text)
         bubbles = [reply] if isinstance(reply, str) else list(reply)
         for bubble in bubbles:
-            self.now += self._takes_s
+            self.now += 0.2
             self.breaker.note_reply("chat", bubble, self.now)
         self.count += len(bubbles)
         return bubbles
@@ -272,10 +269,10 @@ MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str]] = 
 }
 
 
-def converse(chat: Chat, theirs: Answers, first: str, *, pause_s: float, files: str = "") -> int:
+def converse(chat: Chat, theirs: Answers, first: str, *, pause_s: float) -> int:
     """Let two bots answer each other. Return the number of messages until ours stopped answering."""
     text = first
-    while chat.count < 100 and (said := chat.hears(text, chat.now + pause_s, files)):
+    while chat.count < 100 and (said := chat.hears(text, chat.now + pause_s)):
         reply = theirs("\n".join(said))
         assert isinstance(reply, str)
         text = reply

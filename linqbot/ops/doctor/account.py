@@ -167,6 +167,6 @@ def _numbers(error: LinqApiError) -> str:
     return "/".join(str(each) for each in (error.status, error.code) if each is not None)
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

@@ -14,7 +14,7 @@ from linqbot.engine.slots import OUTSIDE_FIRST, is_outside_of_answer, outside_of
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Suspended
 from linqbot.features.asking.records import AskRecord
-from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn, calls_of, joined_streams, of_call, of_entry
+from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn, calls_of, joined_streams, of_entry, of_later
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
@@ -133,7 +133,7 @@ class DryTurn:
         made = (_of_broadcast(each) if isinstance(each, NewBroadcast) else of_entry(each) for each in self.made)
         return RunResult(
             joined_streams(made),
-            {timer.id: tuple(of_call(call, is_later=True) for call in calls_of(timer)) for timer in self.sends},
+            {timer.id: tuple(of_later(call) for call in calls_of(timer)) for timer in self.sends},
             self.ctx.handler if self.ctx else None,
             self.ctx.handler_at if self.ctx else None,
             # What follows a missing answer is no failure of the code.

@@ -54,8 +54,9 @@ class ComparedCall:
         return None in (self.digest, other.digest) or self.digest == other.digest
 
 
-def of_call(call: Call, slot: str = "", *, is_later: bool = False) -> ComparedCall:
-    return ComparedCall(call.name, digest(call), _shown(call), stream_of(slot), is_later)
+def of_later(call: Call) -> ComparedCall:
+    """Return a call that `ctx.send_later` keeps."""
+    return ComparedCall(call.name, digest(call), _shown(call), is_later=True)
 
 
 def of_entry(entry: JournalEntry) -> ComparedCall:
@@ -251,7 +252,7 @@ def calls_of(timer: Timer) -> list[Call]:
 async def calls_of_send(storage: Storage, scheduled_id: str) -> tuple[ComparedCall, ...] | None:
     timer = await storage.timer(scheduled_id)
     if timer is not None:
-        return tuple(of_call(call, is_later=True) for call in calls_of(timer))
+        return tuple(of_later(call) for call in calls_of(timer))
     delivery = await storage.delivery(f"i.send.{scheduled_id}")
     due = None if delivery is None else due_send(delivery)
-    return None if due is None else tuple(of_call(call, is_later=True) for call in due.calls)
+    return None if due is None else tuple(of_later(call) for call in due.calls)
