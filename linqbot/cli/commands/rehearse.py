@@ -11,7 +11,7 @@ import json
 import re
 import runpy
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from linqbot.errors import ConfigError
 from linqbot.ops.bot_file import BotFileError, require_file
 from linqbot.testing.people.checks import Rule
 from linqbot.testing.people.kinds import crowd
-from linqbot.testing.people.persona import FAULTS, Dialogue, FaultName, Persona, PersonAct, Say, acts_of
+from linqbot.testing.people.persona import FAULTS, Chooser, Dialogue, FaultName, Persona, PersonAct, Say
 
 
 def _faults(value: str) -> tuple[FaultName, ...]:
@@ -159,14 +159,23 @@ def load_people(file: Path) -> list[Persona]:
 
 def with_silences(persona: Persona, patterns: Sequence[re.Pattern[str]]) -> Persona:
     """Return a persona whose messages that fit one of the patterns expect no answer."""
-    acts: AsyncIterator[PersonAct] | None = None
+    if not patterns:
+        return persona
 
-    async def choose(dialogue: Dialogue) -> PersonAct | None:
-        nonlocal acts
-        acts = acts or acts_of(persona, dialogue)
-        act = await anext(acts, None)
+    def changed(act: PersonAct) -> PersonAct:
         if isinstance(act, Say) and act.expects == "answer" and any(each.search(act.text) for each in patterns):
             return replace(act, expects="anything")
         return act
 
-    return replace(persona, script=choose) if patterns else persona
+    script = persona.script
+    if callable(script):
+        return replace(persona, script=_chooser(script, changed))
+    return replace(persona, script=map(changed, script))
+
+
+def _chooser(choose: Chooser, changed: Callable[[PersonAct], PersonAct]) -> Chooser:
+    async def choose_changed(dialogue: Dialogue) -> PersonAct | None:
+        act = await choose(dialogue)
+        return None if act is None else changed(act)
+
+    return choose_changed
