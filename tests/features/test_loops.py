@@ -21,6 +21,8 @@ Answers: TypeAlias = Callable[[str], str | Sequence[str]]
 
 LATENCY_S = 0.1
 """Between a message and its webhook."""
+TAKES_S = 0.2
+"""For each bubble of a reply."""
 
 SKEWS_S = (0.0, -0.4, 0.4)
 """The difference between Linq's clock and ours."""
@@ -54,7 +56,7 @@ class Chat:
         reply = self._bot(text)
         bubbles = [reply] if isinstance(reply, str) else list(reply)
         for bubble in bubbles:
-            self.now += 0.2
+            self.now += TAKES_S
             self.breaker.note_reply("chat", bubble, self.now)
         self.count += len(bubbles)
         return bubbles

@@ -168,5 +168,5 @@ def _numbers(error: LinqApiError) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+    shown, more = names[:5], len(names[5:])
+    return ", ".join(shown) + (f" and {more} more" if more else "")
