@@ -286,6 +286,7 @@ async def polls_and_money(folder: Path) -> list[str]:
         await person.writes("bill")
         await person.does(chat_acts.Decline(id=person.payment), "payment.declined")
         await person.does(chat_acts.Pay(id=person.payment), "payment.succeeded")
+        assert ".add_option(" in person.whole  # Linq names our line as the sender of this event
         return [*person.tests, person.whole]
 
 

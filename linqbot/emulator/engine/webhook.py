@@ -76,9 +76,11 @@ def message_of(event_type: str, data: dict[str, Any]) -> str | None:
 
 def is_by_bot(data: dict[str, Any]) -> bool:
     """Return True if an event was caused by the bot, from the event's data in either payload version."""
+    if (direction := data.get("direction")) is not None:
+        return bool(direction == "outbound")
     actor = data.get("sender_handle") or data.get("from_handle") or data.get("actor_handle")
     is_line = isinstance(actor, dict) and bool(actor.get("is_me"))
-    return bool(data.get("is_from_me")) or data.get("direction") == "outbound" or is_line
+    return bool(data.get("is_from_me")) or is_line
 
 
 def vote_of(event_type: str, data: dict[str, Any]) -> dict[str, str] | None:
