@@ -39,7 +39,7 @@ from linqbot.storage.acts import THE_BOT, ActedOn, By, OperatorAct
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.consents import Consent, ConsentState
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.decisions import Decision, Standing, Verdict
+from linqbot.storage.decisions import Decision, Standing
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import StorageMemory
@@ -443,11 +443,9 @@ class Storage(ABC):
         """Store a decision durably, in place of an earlier one about the same call."""
         await self._write(lambda tx: decisions.write(tx, decision))
 
-    async def decisions(
-        self, *, person: str | None = None, verdict: Verdict | None = None, limit: int = 100
-    ) -> list[Decision]:
-        """Return decisions, the newest first; with a person, a handle in lower case, only those about this one."""
-        return await self._read(lambda db: decisions.newest(db, person, verdict, limit))
+    async def decisions(self, *, limit: int = 100) -> list[Decision]:
+        """Return decisions, the newest first."""
+        return await self._read(lambda db: decisions.newest(db, limit))
 
     async def standing(
         self, key: str, turn: str, person: str, *, since: float, line: str | None = None, line_limit: int | None = None

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.linq.types.proactive import Purpose
 from linqbot.options import DAY_S
-from linqbot.storage.dialect import Readable, Writable, where
+from linqbot.storage.dialect import Readable, Writable
 
 Verdict: TypeAlias = Literal["sent", "waits", "refused", "wrote"]
 """`wrote` is no decision: it notes when a person has written."""
@@ -113,10 +113,9 @@ def _wrote_key(person: str) -> str:
     return f"wrote:{person}"
 
 
-async def newest(db: Readable, person: str | None, verdict: Verdict | None, limit: int) -> list[Decision]:
-    which, values = where(("person = $", person), ("verdict = $", verdict), ("verdict <> $", "wrote"), first=2)
-    sql = f"SELECT {COLUMNS} FROM decision {which} ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
-    return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
+async def newest(db: Readable, limit: int) -> list[Decision]:
+    sql = f"SELECT {COLUMNS} FROM decision WHERE verdict <> 'wrote' ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
+    return [_here(db, row) for row in await db.fetch(sql, limit)]
 
 
 async def purge(tx: Writable) -> None:

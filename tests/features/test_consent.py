@@ -173,7 +173,7 @@ async def test_with_needs_consent_only_those_on_record_get_promotional_messages(
         assert shop.storage is not None
         ((_, row),) = await shop.storage.consents()
         assert (row.person, row.what, row.how) == (BOB, "given", "said so")
-        reasons = {each.reason for each in await shop.storage.decisions(verdict="refused")}
+        reasons = {each.reason for each in await shop.storage.decisions() if each.verdict == "refused"}
         assert reasons == {"No consent of the person is on record."}
 
 
