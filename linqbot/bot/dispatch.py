@@ -48,7 +48,7 @@ from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.linq.events.parse import EVENT_TYPES, understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, ScheduleDue
 from linqbot.linq.text.sentences import is_one_of
 from linqbot.linq.types.content import running_turn
@@ -357,13 +357,11 @@ class Dispatcher:
 
     def takes_dead_letter(self, delivery: Delivery) -> bool:
         """Return True if the bot has an `on_dead_letter` handler for the event of a delivery."""
-        try:
-            kind = type(parse(delivery))
-        except EventNotUnderstood:
-            return False
+        event = understood(delivery)
         # Of linqbot's own deliveries, those without a class are no events: a scheduled send, or the notice itself.
-        is_event = kind is not UnknownEvent or not delivery.is_own
-        return is_event and self._dead_letter_handler(kind) is not None
+        if event is None or (isinstance(event, UnknownEvent) and delivery.is_own):
+            return False
+        return self._dead_letter_handler(type(event)) is not None
 
     async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: TurnContext) -> None:
         """Run the `on_dead_letter` handler for an event that was given up, unless the bot's settings exclude the event."""

@@ -22,7 +22,7 @@ from linqbot.features.asking.records import is_payment
 from linqbot.linq.events.delivery import Delivery, Joined
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.parse import understood
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 
@@ -129,12 +129,7 @@ class Bursts:
 
 def message_of(delivery: Delivery) -> MessageReceived | None:
     """Return the message that a person has sent with a delivery; None if it is something else."""
-    if delivery.type != "message.received":
-        return None
-    try:
-        event = parse(delivery)
-    except EventNotUnderstood:
-        return None
+    event = understood(delivery) if delivery.type == "message.received" else None
     return event if isinstance(event, MessageReceived) else None
 
 
@@ -148,7 +143,8 @@ def further_messages(
 
     def joins(delivery: Delivery) -> bool:
         if delivery.type == "message.edited":
-            return _edited_id(delivery) in ids
+            edit = understood(delivery)
+            return edit is not None and edit.message_id in ids
         message = message_of(delivery)
         if message is None or message.actor != first.actor or not fits(message):
             return False
@@ -156,11 +152,3 @@ def further_messages(
         return True
 
     return list(takewhile(joins, behind))
-
-
-def _edited_id(delivery: Delivery) -> str | None:
-    try:
-        event = parse(delivery)
-    except EventNotUnderstood:
-        return None
-    return event.message_id

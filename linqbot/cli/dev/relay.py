@@ -29,7 +29,7 @@ from linqbot.cli.output import printable
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, event_id_of
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.parse import understood
 from linqbot.linq.signatures import random_secret
 from linqbot.ops.subscriptions import Handled, address, events_for
 from linqbot.server.app import WEBHOOK_PATH
@@ -170,7 +170,5 @@ async def said_by(output: asyncio.StreamReader) -> AsyncIterator[str]:
 
 def line_of(delivery: Delivery) -> str | None:
     """Return the line of an event, if the event names it."""
-    try:
-        return parse(delivery).line
-    except EventNotUnderstood:
-        return None
+    event = understood(delivery)
+    return None if event is None else event.line

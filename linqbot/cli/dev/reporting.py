@@ -42,7 +42,7 @@ from linqbot.hookspecs import Running, Tried, TurnReport, hookimpl
 from linqbot.linq.events.delivery import PROBE_ID, Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.parse import understood
 from linqbot.ops.subscriptions import handled_by
 from linqbot.storage.journal import RECEIPTS
 from linqbot.storage.outcomes import OutcomeRow
@@ -144,7 +144,7 @@ class TurnReports:
             turn.event, turn.handler = report.event, report.handler
         if turn.question is not None:
             # The handler of an ended question runs with the message that began it. The turn is about this one.
-            turn.event = _understood(report.delivery) or turn.event
+            turn.event = understood(report.delivery) or turn.event
         turn.took_s, turn.again_in_s = report.took_s, report.again_in_s
         if turn.handler is not None:
             turn.blocked_at = self._blocked.pop(_function(turn.handler), None)
@@ -165,13 +165,13 @@ class TurnReports:
         for delivery in deliveries:
             report = TurnReport(delivery, 0, 0, 0, 0, outcome="ack")
             now = datetime.fromtimestamp(self._clock.now(), UTC)
-            self._show(ObservedTurn(report, now, _understood(delivery), by.handler, by.at, taken_by=by))
+            self._show(ObservedTurn(report, now, understood(delivery), by.handler, by.at, taken_by=by))
 
     def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
         turn = _turn.get()
         turn.question = MetQuestion(text, handler, result)
         if turn.event is None:
-            turn.event = _understood(turn.report.delivery)
+            turn.event = understood(turn.report.delivery)
 
     def handled_error(self, error: Exception, handler: str) -> None:
         _turn.get().handled_error = HandledError(error, handler)
@@ -185,13 +185,6 @@ class TurnReports:
 
     def asked(self, text: str) -> None:
         _turn.get().asks = text
-
-
-def _understood(delivery: Delivery) -> Event | None:
-    try:
-        return parse(delivery)
-    except EventNotUnderstood:
-        return None
 
 
 def _function(handler: str) -> str:

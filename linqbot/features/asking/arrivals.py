@@ -53,7 +53,7 @@ from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.parse import understood
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
@@ -179,12 +179,9 @@ class Arriving:
 
         The worker and a dry deploy both decide with this function. Raises ChoiceFailed, and QuestionUnreadable.
         """
-        try:
-            event = parse(self.delivery)
-        except EventNotUnderstood:
-            return NOTHING
+        event = understood(self.delivery)
         # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
-        if (event.is_own and event.echoes) or opts_out(event) or self.dispatcher.takes_keyword(event):
+        if event is None or (event.is_own and event.echoes) or opts_out(event) or self.dispatcher.takes_keyword(event):
             return NOTHING
         person = (event.actor or "").casefold()
         # A question to this person comes before a question to anyone.
@@ -348,11 +345,8 @@ async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
 
     None if no open question takes the event.
     """
-    if delivery.type not in ANSWERS_WITHOUT_CHAT:
-        return None
-    try:
-        event = parse(delivery)
-    except EventNotUnderstood:
+    event = understood(delivery) if delivery.type in ANSWERS_WITHOUT_CHAT else None
+    if event is None:
         return None
     person = (event.actor or "").casefold()
     for summary in (*storage.conversations_of(person), *storage.conversations_of(f"{person} {LOCATION}")):

@@ -101,6 +101,14 @@ def parse(delivery: Delivery) -> Event:
     return _validated(cls, _under_envelope(cls.fields_of(data), body, delivery), delivery)
 
 
+def understood(delivery: Delivery) -> Event | None:
+    """Parse a delivery into an event; None if it lacks a required field."""
+    try:
+        return parse(delivery)
+    except EventNotUnderstood:
+        return None
+
+
 def _burst(delivery: Delivery, body: dict[str, Any]) -> Event:
     first = {key: value for key, value in body.items() if key != JOINED_KEY}
     messages: list[MessageReceived] = []

@@ -17,7 +17,7 @@ from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import AskRecord, is_wait, prompts_of, record_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import lane_of_chat
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.parse import understood
 from linqbot.ops.dry_runs.recorded_turn import Failed, RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
@@ -89,10 +89,8 @@ async def open_then(
 
 
 def _person_of(delivery: Delivery) -> str:
-    try:
-        return (parse(delivery).actor or "").casefold()
-    except EventNotUnderstood:
-        return ""
+    event = understood(delivery)
+    return "" if event is None else (event.actor or "").casefold()
 
 
 LOOK_BACK_S: Final = 7 * 86_400.0

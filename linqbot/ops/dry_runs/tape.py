@@ -20,7 +20,7 @@ from linqbot.engine.slots import is_outside_of_answer
 from linqbot.errors import LinqApiError
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.parse import understood
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
 from linqbot.ops.dry_runs.scratch import Scratch
@@ -211,9 +211,8 @@ class KeptChats:
         async for page in self._storage.pages(ids):
             for delivery in page:
                 kept.is_complete = kept.is_complete or delivery.type == "chat.created"
-                try:
-                    event = parse(delivery)
-                except EventNotUnderstood:
+                event = understood(delivery)
+                if event is None:
                     continue
                 if isinstance(event, MessageReceived):
                     line = {"id": "", "handle": event.line, "is_me": True}
