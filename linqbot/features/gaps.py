@@ -187,11 +187,14 @@ class Gaps:
 
     def note(self, lane: str | None = None, since: float | None = None) -> None:
         """Note that deliveries of a lane, or with None of any, may have been refused since a time until now."""
-        at = self._note(self._clock.now() if since is None else since)
+        now = self._clock.now()
+        since = max(min(now if since is None else since, now - LINQ_RETRIES_S), self._first_at)
+        self._since = since if self._since is None else min(self._since, since)
+        self._ends_at = now + LINQ_RETRIES_S
         if lane is None:
-            self._all_at = at
+            self._all_at = now
         else:
-            self._lane_at[lane] = at
+            self._lane_at[lane] = now
 
     def may_miss(self, delivery: Delivery) -> bool:
         """Return True if messages that were sent before this one may be missing.
@@ -262,13 +265,6 @@ class Gaps:
         # Not earlier: a process that was suspended may lose the lease meanwhile, and lease the lane again.
         self._completed_at[lane] = began
         return len(missed)
-
-    def _note(self, since: float) -> float:
-        now = self._clock.now()
-        since = max(min(since, now - LINQ_RETRIES_S), self._first_at)
-        self._since = since if self._since is None else min(self._since, since)
-        self._ends_at = now + LINQ_RETRIES_S
-        return now
 
     async def catch_up(self, lease: Lease) -> None:
         """Carry out an order: store the messages that were missed. If Linq does not list them, or the worker stops, defer it.
