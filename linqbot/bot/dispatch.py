@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -322,8 +322,7 @@ class Dispatcher:
     @property
     def has_notices(self) -> bool:
         """True if the bot says something when it cannot answer: `Bot(on_trouble=…)`, or an `on_dead_letter` handler."""
-        routers = (router for outer in self._routers for router in outer.routers())
-        return self.on_trouble is not None or any(router.dead_letter_handlers for router in routers)
+        return self.on_trouble is not None or any(router.dead_letter_handlers for router in self._every_router())
 
     def takes_muted(self, event: Event) -> bool:
         """Return True if the bot has a handler for events of this class in muted chats."""
@@ -378,8 +377,7 @@ class Dispatcher:
             ctx.stop_typing()
 
     def _dead_letter_handler(self, kind: type[Event]) -> DeadLetterRoute | None:
-        routers = (router for outer in self._routers for router in outer.routers())
-        routes = (route for router in routers for route in router.dead_letter_handlers)
+        routes = (route for router in self._every_router() for route in router.dead_letter_handlers)
         return next((route for route in routes if issubclass(kind, route.event)), None)
 
     async def _route(self, event: Event, ctx: Context) -> None:
@@ -595,12 +593,13 @@ class Dispatcher:
         return max_age_s is not None and now - sent_at > max_age_s
 
     def _error_handler(self, error: Exception) -> ErrorHandler | None:
+        known = (each for router in self._every_router() for each in router.error_handlers)
+        return next((handler for kind, handler in known if isinstance(error, kind)), None)
+
+    def _every_router(self) -> Iterator[Router]:
+        """Yield the bot and the routers of plugins, each with the routers that it includes."""
         for outer in self._routers:
-            for router in outer.routers():
-                for kind, handler in router.error_handlers:
-                    if isinstance(error, kind):
-                        return handler
-        return None
+            yield from outer.routers()
 
     def _log_unhandled(self, event: Event) -> None:
         if isinstance(event, ScheduleDue):

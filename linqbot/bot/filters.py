@@ -84,9 +84,7 @@ class Filter(Generic[E_contra]):
             # Prefer a match of a regular expression to True: the match becomes ctx.match.
             return first if second is True else second
 
-        made: Filter[Any] = Filter(both, f"({self.name} & {name_of(other)})", events=_events_of_both(self, other))
-        made.takes_muted = takes_muted((self, other))
-        return made
+        return self._combined(other, "&", both)
 
     @overload
     def __or__(self, other: Callable[[E_contra], Fit]) -> Filter[E_contra]: ...
@@ -96,12 +94,7 @@ class Filter(Generic[E_contra]):
     def __or__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
     def __or__(self, other: Any) -> Any:
         check_filter(other)
-        name = f"({self.name} | {name_of(other)})"
-        made: Filter[Any] = Filter(
-            lambda event: self._fits(event) or other(event), name, events=_events_of_both(self, other)
-        )
-        made.takes_muted = takes_muted((self, other))
-        return made
+        return self._combined(other, "|", lambda event: self._fits(event) or other(event))
 
     # The same with a plain function on the left.
     @overload
@@ -112,7 +105,7 @@ class Filter(Generic[E_contra]):
     def __rand__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
     def __rand__(self, other: Any) -> Any:
         check_filter(other)
-        return Filter(other, name_of(other)) & self
+        return Filter(other) & self
 
     @overload
     def __ror__(self, other: Callable[[E_contra], Fit]) -> Filter[E_contra]: ...
@@ -122,7 +115,12 @@ class Filter(Generic[E_contra]):
     def __ror__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
     def __ror__(self, other: Any) -> Any:
         check_filter(other)
-        return Filter(other, name_of(other)) | self
+        return Filter(other) | self
+
+    def _combined(self, other: Any, sign: str, fits: Callable[[Any], Fit]) -> Filter[Any]:
+        made: Filter[Any] = Filter(fits, f"({self.name} {sign} {name_of(other)})", events=_events_of_both(self, other))
+        made.takes_muted = takes_muted((self, other))
+        return made
 
     def __invert__(self) -> Filter[E_contra]:
         return Filter(lambda event: not self._fits(event), f"~{self.name}", events=self.events)
