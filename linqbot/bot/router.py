@@ -45,7 +45,7 @@ from linqbot.linq.events.message import MessageEdited, MessageReceived, Reaction
 from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.linq.types.message import ReactionType
 from linqbot.nearest import no_attribute, suggestion
-from linqbot.options import OverlapMode, check_attempts, check_deadline_s, check_gather_s, check_timezone
+from linqbot.options import OverlapMode, check_gather_s, check_limits, check_timezone
 
 if TYPE_CHECKING:
     from linqbot.linq.events.posted import Posted
@@ -136,8 +136,7 @@ class Router(EventDecorators):
             `@bot.on(MessageRead)`
         """
         event_class(event, "@bot.on")
-        check_attempts(attempts)
-        check_deadline_s(deadline_s)
+        check_limits(attempts, deadline_s)
         check_when(when)
         check_filters(filters, event)
 
@@ -284,8 +283,7 @@ class Router(EventDecorators):
         if not isinstance(spec, str):
             raise BotError('@bot.every() needs a rhythm: @bot.every("weekdays 09:00", timezone="Europe/Paris").')
         check_timezone("@bot.every", timezone)
-        check_attempts(attempts)
-        check_deadline_s(deadline_s)
+        check_limits(attempts, deadline_s)
         return register
 
     def on_broadcast_done(self, handler: Handler[BroadcastDone, Returned], /) -> Handler[BroadcastDone, Returned]:
