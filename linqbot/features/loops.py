@@ -266,7 +266,7 @@ class LoopBreaker:
         chat_id: str,
         text: str,
         sent_at: float,
-        now: float | None = None,
+        now: float,
         *,
         files: str = "",
         message_id: str | None = None,
@@ -277,7 +277,7 @@ class LoopBreaker:
 
         Args:
             sent_at: The time of the message by Linq's clock.
-            now: The current time by our clock; None means `sent_at`.
+            now: The current time by our clock.
             files: Names of the message's other parts, and in a group its author.
             message_id: Distinguishes a second run for the same message from a second message with the same text.
         """
@@ -286,7 +286,7 @@ class LoopBreaker:
             chat.forget_reply()
             return Loop.NONE
         chat.message_id = message_id
-        by_linq, by_us = sent_at - chat.replied_at, (sent_at if now is None else now) - chat.replied_at
+        by_linq, by_us = sent_at - chat.replied_at, now - chat.replied_at
         kind = _kind(by_linq, by_us) if chat.is_answered else "start"
         if kind == "start" and chat.silent_at is None:
             _close(chat, is_quoted=False)

@@ -342,8 +342,9 @@ def test_an_equal_file_of_ours_is_a_loop_and_another_one_is_new(names: list[str]
     breaker = LoopBreaker()
     count = 0
     for n, name in enumerate(names):
-        if not breaker.judge("chat", "cat, please", 1000.0 + 2 * n):
-            breaker.note_reply("chat", "Here it is:", 1001.0 + 2 * n, files=name)
+        at = 1000.0 + 2 * n
+        if not breaker.judge("chat", "cat, please", at, at):
+            breaker.note_reply("chat", "Here it is:", at + 1, files=name)
             count += 1
         elif n > 5:
             break
@@ -371,7 +372,7 @@ def test_a_person_who_goes_on_asking_gets_the_answer_once_it_changes() -> None:
 
 def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
     breaker = LoopBreaker()
-    assert not any(breaker.judge("chat", "So am I.", 1000.0 + n) for n in range(20))
+    assert not any(breaker.judge("chat", "So am I.", 1000.0 + n, 1000.0 + n) for n in range(20))
     chat = Chat(lambda _: next(replies))
     replies: Iterator[str | Sequence[str]] = itertools.chain(["I am a bot.", ()], itertools.repeat("I am a bot."))
     for _ in range(7):
