@@ -324,10 +324,6 @@ class Dispatcher:
         """True if the bot says something when it cannot answer: `Bot(on_trouble=…)`, or an `on_dead_letter` handler."""
         return self.on_trouble is not None or any(router.dead_letter_handlers for router in self._every_router())
 
-    def takes_muted(self, event: Event) -> bool:
-        """Return True if the bot has a handler for events of this class in muted chats."""
-        return any(takes_muted(route.filters) for route, _ in self._routes_for(type(event)))
-
     def is_owner_word(self, event: Event) -> bool:
         """Return True for a text by which the owner of the bot mutes it everywhere, or ends that."""
         words = self._bot.owner_words
