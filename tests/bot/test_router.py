@@ -35,6 +35,7 @@ async def swapped(ctx: Context, message: MessageReceived) -> None: ...
 async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 async def greet(message: MessageReceived, ctx: Context) -> None: ...
 async def sorry(error: Exception, ctx: Context) -> None: ...
+def plain(message: MessageReceived, ctx: Context) -> None: ...
 async def decides(event: Event) -> bool:
     return False
 
@@ -52,8 +53,11 @@ IMPORT_READ = "from linqbot.events import MessageRead, then @bot.on(MessageRead)
 IMPORT_RECEIVED = "from linqbot.events import MessageReceived, then @bot.on(MessageReceived)."
 MISTAKES: list[tuple[Callable[[], object], str]] = [
     *((partial(new().on(MessageReceived), handler), says) for says, handler in NO_HANDLERS.items()),
-    *((partial(new().on_message, handler), rf"{handler.__name__} takes") for handler in (one, three)),
+    (partial(new().on_message, three), "three takes 3 arguments"),
+    (partial(new().on_message, one), r"one takes 1 argument; .* is called with two.* a filter is a plain def"),
     (lambda: new().on_message(overlap=True)(greet), r"overlap=True is not known\. There are: queue, restart, steer"),
+    (lambda: new().on_message(overlap="restart")(plain), "needs an async def: .*plain is a plain def"),
+    *((partial(new().on_message, when=given), "is not a predicate") for given in (one, lambda message, ctx: True)),
     (lambda: new().on_reaction("lov"), "Did you mean 'love'"),
     (lambda: new().on("message.received"), "event class such as MessageReceived"),
     (lambda: new().on("message.recieved"), re.escape(f"type is 'message.received': {IMPORT_RECEIVED}") + "$"),
@@ -66,6 +70,11 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
         for given in (Router, "orders", None, [Router()])
     ),
     (lambda: new(groups="sometimes"), "groups"),
+    *(
+        (partial(new, **{option: text}), rf"Bot\({option}=…\) takes a text such as")
+        for option in ("on_trouble", "on_ask_timeout", "on_ask_cancelled")
+        for text in ("", "  ", 5, ["One moment"])
+    ),
     (lambda: new(allow="+14155550142"), "allow"),
     *(
         (partial(new, allow=allow), r"takes a list of handles, or a plain function of the event, not <?\w")
@@ -104,22 +113,6 @@ def test_possible_limits_of_a_handler_are_kept() -> None:
     bot.on_message("hi", attempts=1, deadline_s=0.5)(greet)
     bot.on_message(greet, attempts=2)
     assert [(route.attempts, route.deadline_s) for route, _ in bot.walk()] == [(1, 0.5), (2, None)]
-
-
-def test_an_async_def_of_one_argument_is_refused_with_the_forms_of_a_handler_and_of_a_filter() -> None:
-    async def is_short(message: MessageReceived) -> bool:
-        return len(message.text) < 4
-
-    bot = Bot()
-    decorators: list[Callable[..., Any]] = [bot.on_message, bot.on_edit, bot.on_reaction, bot.on_typing]
-    for decorator in decorators:
-        with pytest.raises(BotError) as refused:
-            decorator(is_short)
-        handler, _, choice = str(refused.value).partition(" If it is meant to choose events: ")
-        assert "is_short takes 1 argument; it is called with two" in handler
-        assert choice == (
-            "a filter is a plain def of the event alone; what must await is an async def of (event, ctx), given as when=."
-        )
 
 
 def test_a_handler_behind_a_catch_all_is_refused() -> None:

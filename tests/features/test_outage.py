@@ -9,7 +9,7 @@ import pytest
 from engine_turns import turns_of
 from fakes import NOW, PERSON, Linq, delivery, text_body
 
-from linqbot import Bot, BotError, Context, Failure, LinqUnavailable, MessageReceived
+from linqbot import Bot, Context, Failure, LinqUnavailable, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.events import TypingEvent
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -22,16 +22,9 @@ SECRET = "the password of the database is swordfish"
 
 
 class Kitchen:
-    """Gives the bot of these tests its answers. While it is closed, the bot cannot answer."""
+    """Gives the bot of these tests its answers, or an error, with which it cannot answer."""
 
-    def __init__(self) -> None:
-        self.error: BaseException | None = None
-
-    def close(self, error: BaseException) -> None:
-        self.error = error
-
-    def open(self) -> None:
-        self.error = None
+    error: BaseException | None = None
 
 
 def troubled(kitchen: Kitchen, **settings: Any) -> Bot:
@@ -57,12 +50,12 @@ def away() -> LinqUnavailable:
 async def test_a_person_who_waits_hears_of_it_once_and_gets_the_answer_later() -> None:
     kitchen = Kitchen()
     async with talking(troubled(kitchen)) as phone:
-        kitchen.close(away())
+        kitchen.error = away()
         await phone.text("soup")
         assert await phone.next_reply() == MOMENT
         await phone.advance(120)  # deferred three more times
         assert await phone.replies() == []
-        kitchen.open()
+        kitchen.error = None
         await phone.advance(60)
         assert await phone.replies() == ["soup!"]
 
@@ -70,7 +63,7 @@ async def test_a_person_who_waits_hears_of_it_once_and_gets_the_answer_later() -
 async def test_messages_that_are_given_up_in_one_outage_are_mentioned_once_and_no_error_is_shown() -> None:
     kitchen = Kitchen()
     async with talking(troubled(kitchen)) as phone:
-        kitchen.close(OSError(SECRET))
+        kitchen.error = OSError(SECRET)
         for dish in ("soup", "trout"):
             await phone.text(dish)
             await phone.errors()
@@ -113,7 +106,7 @@ async def test_a_handler_of_dead_letters_speaks_instead() -> None:
         await ctx.reply("Sorry.")
 
     async with talking(bot) as phone:
-        kitchen.close(OSError(SECRET))
+        kitchen.error = OSError(SECRET)
         await phone.text("soup")
         await phone.errors()
         await fail(phone)
@@ -132,14 +125,14 @@ async def test_only_people_who_would_get_an_answer_hear_of_trouble() -> None:
     async with talking(bot) as phone:
         await phone.text("hello")
         stranger, group = phone.person("+14155550143"), phone.group("+14155550143")
-        kitchen.close(away())
+        kitchen.error = away()
         await stranger.text("soup")
         await group.text("soup")
         await phone.typing()
         assert [await each.replies() for each in (phone, stranger, group)] == [["Hello!"], [], []]
         await group.text("soup", mention=True)
         assert await group.replies() == [MOMENT]
-        kitchen.open()
+        kitchen.error = None
         await phone.advance(60)
 
 
@@ -149,11 +142,11 @@ async def test_a_crash_at_any_point_says_it_once_and_loses_no_answer(gives_up: b
     kitchen = Kitchen()
 
     async def scenario(phone: Phone) -> None:
-        kitchen.close(OSError(SECRET) if gives_up else away())
+        kitchen.error = OSError(SECRET) if gives_up else away()
         await phone.text("soup")
         await phone.errors()
         await fail(phone)
-        kitchen.open()
+        kitchen.error = None
         await phone.text("trout")
         await phone.advance(60)
 
@@ -174,9 +167,3 @@ async def test_a_message_that_crashes_the_process_is_mentioned_if_the_bot_would_
         for notice in await storage.take(1, lease_s=1000):
             await turns.run(notice)
         assert linq.said() == ([MOMENT] if sender == PERSON else [])
-
-
-@pytest.mark.parametrize("wrong", ["", "  ", 5, ["One moment"]])
-def test_a_setting_that_is_no_text_is_refused(wrong: Any) -> None:
-    with pytest.raises(BotError, match=r"Bot\(on_trouble=…\) takes a text such as"):
-        Bot(on_trouble=wrong)

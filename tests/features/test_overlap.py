@@ -13,7 +13,7 @@ from patience import PATIENCE_S
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived
-from linqbot.errors import AskTimeout, BotError
+from linqbot.errors import AskTimeout
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -453,17 +453,6 @@ async def test_a_kill_at_any_point_neither_drops_an_edit_nor_answers_the_old_tex
         said = [str(reply) for reply in await phone.replies()]
         assert len(said) == len(set(said)), said
         assert said[-1] == "answered new", said
-
-
-def test_misuse_is_refused_when_the_handler_is_registered() -> None:
-    async def answer(message: MessageReceived, ctx: Context) -> None: ...
-
-    def plain(message: MessageReceived, ctx: Context) -> None: ...
-
-    with pytest.raises(BotError, match="needs an async def"):
-        Bot().on_message(overlap="restart")(plain)
-    with pytest.raises(BotError, match="Did you mean 'restart'"):
-        Bot().on(MessageReceived, overlap="restrat")(answer)  # type: ignore[arg-type]
 
 
 async def test_incoming_without_steer_says_how_to_register_the_handler() -> None:

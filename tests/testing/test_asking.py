@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from one_handler import bot_of
 
-from linqbot import AskCancelled, AskTimeout, Bot, BotError, Context, MessageReceived, markdown, regex
+from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown, regex
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -353,14 +353,6 @@ async def test_the_text_about_an_ended_question_is_said_once_over_every_kill() -
     async for phone in killed_between_calls(with_texts(), scenario):
         said = [message for message in phone.messages if message.from_bot]
         assert said == ["How many?", "OK, never mind.", "How many?", "Too late."], phone.killed
-
-
-@pytest.mark.parametrize("option", ["on_ask_timeout", "on_ask_cancelled"])
-def test_the_text_about_an_ended_question_is_checked(option: str) -> None:
-    wrong: list[object] = ["", " ", 5, ["Too late."]]
-    for text in wrong:
-        with pytest.raises(BotError, match=rf"Bot\({option}=…\) takes a text such as"):
-            Bot(**{option: text})  # type: ignore[arg-type]
 
 
 async def test_a_handler_ends_the_questions_of_another_chat_which_ends_as_by_a_cancel() -> None:

@@ -6,7 +6,7 @@ import pytest
 from one_handler import bot_of
 from pydantic import BaseModel
 
-from linqbot import Bot, BotError, Context, MessageReceived, in_group
+from linqbot import Bot, Context, MessageReceived, in_group
 from linqbot.bot.router import Next
 from linqbot.events import ReactionAdded, TypingStarted
 from linqbot.linq.events.event import Event
@@ -35,25 +35,6 @@ async def test_a_predicate_is_asked_after_the_filters_and_silence_shows_nothing(
         await phone.text("direct?")
         assert await phone.replies() == []
     assert asked == ["so nice here", "how many?"]
-
-
-async def test_the_next_handler_that_fits_runs_after_a_refusal() -> None:
-    bot = Bot()
-
-    async def never(message: MessageReceived, ctx: Context) -> bool:
-        return False
-
-    @bot.on_message(when=never)
-    async def first(message: MessageReceived, ctx: Context) -> str:
-        return "first"
-
-    @bot.on_message
-    async def second(message: MessageReceived, ctx: Context) -> str:
-        return "second"
-
-    async with talking(bot) as phone:
-        await phone.text("hi")
-        assert await phone.replies() == ["second"]
 
 
 async def test_the_predicate_of_another_event_than_a_message_is_asked() -> None:
@@ -177,17 +158,6 @@ async def test_an_answer_that_a_predicate_lets_through_counts_once_over_a_kill()
     async for phone in killed_between_calls(desk(asked, seen), talk):
         said = [message for message in phone.messages if message.from_bot]
         assert said == ["Your name?", "How many?", "Ada, 2"], phone.killed
-
-
-def test_a_predicate_that_cannot_be_asked_is_refused_when_it_is_registered() -> None:
-    async def one(message: MessageReceived) -> bool:
-        return True
-
-    bot = Bot()
-    with pytest.raises(BotError, match="is not a predicate"):
-        bot.on_message(when=lambda message, ctx: True)  # type: ignore[arg-type, return-value]
-    with pytest.raises(BotError, match="is not a predicate"):
-        bot.on_message(when=one)  # type: ignore[arg-type]
 
 
 async def test_a_predicate_that_fails_is_asked_again_and_its_message_still_answers() -> None:
