@@ -13,7 +13,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.content import typing as dots
-from linqbot.errors import BotError, LinqApiError, RuleBroken
+from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
@@ -54,13 +54,6 @@ async def test_an_effect_is_left_out_where_it_cannot_be_shown(service: str) -> N
     await context(message(service=service), linq).reply("x", whole, effect="confetti")
     assert linq.said() == ["x", "y"]
     assert all("effect" not in call.body["message"] for call in linq.calls if call.body)
-
-
-async def test_an_unknown_effect_is_refused_before_anything_is_sent() -> None:
-    linq = Linq()
-    with pytest.raises(RuleBroken, match="R33"):
-        await context(message(), linq).reply("x", effect="confeti")  # type: ignore[arg-type]
-    assert linq.calls == []
 
 
 async def test_react_puts_a_tapback_on_the_message() -> None:
@@ -129,13 +122,9 @@ async def test_now_is_the_time_of_the_clock_in_the_zone_that_was_asked_for() -> 
     assert paris.timestamp() == NOW + 3600
     assert (paris.utcoffset(), paris.tzname()) == (timedelta(hours=1), "CET")
     assert ctx.now(timezone(timedelta(hours=5))).utcoffset() == timedelta(hours=5)
-
-
-@pytest.mark.parametrize("name", ["Paris", "", "Europe", "../etc/passwd"])
-async def test_now_names_a_time_zone_that_does_not_exist(name: str) -> None:
-    ctx = context_of(Dispatcher(Bot(), MovableClock(NOW, frozen=True)), message(), Linq())
-    with pytest.raises(BotError, match="There is no time zone"):
-        ctx.now(name)
+    for name in ("Paris", "", "Europe", "../etc/passwd"):
+        with pytest.raises(BotError, match="There is no time zone"):
+            ctx.now(name)
 
 
 async def test_what_a_verb_cannot_take_is_named_with_what_it_takes() -> None:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.filters import regex
 from linqbot.bot.router import Next, Router
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, LinqUnavailable, NoVerdict
@@ -70,18 +71,13 @@ def router(*filters: str, said: str = "plugin's") -> Router:
     return made
 
 
-async def test_a_plugins_handlers_come_after_the_bots_own() -> None:
+async def test_a_plugins_handlers_come_after_the_bots_own_and_with_tryfirst_before_them() -> None:
     own = Bot(read=False, typing=False)
-    own.on_message("hello")(saying("own"))
-    plugins = load([adding("register_routers", [router()])])
-    assert (await handled(own, plugins)).said() == ["own"]
-    assert (await handled(own, plugins, "other")).said() == ["plugin's"]
-
-
-async def test_with_tryfirst_a_plugins_handlers_come_first() -> None:
-    plugins = load([adding("register_routers", [router("help")], tryfirst=True)])
-    assert (await handled(bot(saying("own")), plugins, "help")).said() == ["plugin's"]
-    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+    own.on_message(regex("^hello"))(saying("own"))
+    for tryfirst, first in ((False, "own"), (True, "plugin's")):
+        plugins = load([adding("register_routers", [router("hello", "other")], tryfirst=tryfirst)])
+        assert (await handled(own, plugins)).said() == [first]
+        assert (await handled(own, plugins, "other")).said() == ["plugin's"]
 
 
 @pytest.mark.parametrize("tryfirst", [True, False])

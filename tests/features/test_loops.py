@@ -288,13 +288,7 @@ def test_machines_are_stopped_within_ten_messages(subtests: pytest.Subtests) -> 
             for pause_s, skew_s in itertools.product([0.1, 0.5, 1.0, 2.0, 5.0, 9.0], SKEWS_S):
                 messages = converse(Chat(ours(), skew_s=skew_s), theirs(), first, pause_s=pause_s)
                 assert messages <= 10, f"pauses of {pause_s} s, and clocks differ by {skew_s} s"
-
-
-def test_machines_are_stopped_when_webhooks_are_late(subtests: pytest.Subtests) -> None:
-    for pattern in MACHINES:
-        with subtests.test(pattern=pattern):
-            ours, theirs, first = MACHINES[pattern]
-            assert converse(Chat(ours(), latency_s=15), theirs(), first, pause_s=2) <= 10
+            assert converse(Chat(ours(), latency_s=15), theirs(), first, pause_s=2) <= 10, "webhooks are late"
 
 
 FAST_MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str]] = {

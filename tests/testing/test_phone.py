@@ -118,6 +118,8 @@ async def test_a_sticker_lies_where_it_was_put_and_payment_requests_are_found_in
         assert sticker.placement is not None
         assert (sticker.placement.x, sticker.placement.y) == (0.5, -1)
         assert phone.payments == []
+        with pytest.raises(ConfigError, match="No payment request is open"):
+            await phone.pay()
         for amount in (100, 200):
             await phone.client.payment_requests.create(amount=amount, currency="usd")
         await phone.decline(phone.payments[0])

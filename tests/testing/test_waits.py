@@ -8,7 +8,6 @@ import pytest
 from one_handler import bot_of
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.errors import ConfigError
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -142,17 +141,6 @@ async def test_a_vote_has_one_poll_and_counts_each_vote() -> None:
 
 
 # Not killed
-
-
-async def test_a_bank_declines_and_the_request_is_closed() -> None:
-    async with talking(bot, service="SMS") as phone:
-        await phone.text("soup")
-        assert (await phone.next_reply()).startswith("2 soups: $12.50\nhttps://")
-        await phone.decline()
-        assert await phone.next_reply() == "Declined"
-        await phone.quiet()
-        with pytest.raises(ConfigError, match="No payment request is open"):
-            await phone.pay()
 
 
 async def test_a_choice_that_is_a_cancel_word_is_voted_for_by_text() -> None:
