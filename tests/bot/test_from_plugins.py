@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from direct_dispatch import context_of
 from fakes import NOW, Linq, message
+from one_handler import says
 from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
@@ -31,13 +32,6 @@ async def handled(bot: Bot, plugins: Plugins, text: str = "hello") -> Linq:
     event = message(text)
     await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     return linq
-
-
-def saying(text: str) -> Handler:
-    async def say(event: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(text)
-
-    return say
 
 
 def bot(handler: Handler) -> Bot:
@@ -67,13 +61,13 @@ def adding(hook: str, given: Any, **how: Any) -> Any:
 
 def router(*filters: str, said: str = "plugin's") -> Router:
     made = Router()
-    (made.on_message(*filters) if filters else made.on_message)(saying(said))
+    (made.on_message(*filters) if filters else made.on_message)(says(said))
     return made
 
 
 async def test_a_plugins_handlers_come_after_the_bots_own_and_with_tryfirst_before_them() -> None:
     own = Bot(read=False, typing=False)
-    own.on_message(regex("^hello"))(saying("own"))
+    own.on_message(regex("^hello"))(says("own"))
     for tryfirst, first in ((False, "own"), (True, "plugin's")):
         plugins = load([adding("register_routers", [router("hello", "other")], tryfirst=tryfirst)])
         assert (await handled(own, plugins)).said() == [first]
@@ -83,7 +77,7 @@ async def test_a_plugins_handlers_come_after_the_bots_own_and_with_tryfirst_befo
 @pytest.mark.parametrize("tryfirst", [True, False])
 async def test_a_plugin_whose_handlers_are_unreachable_is_blamed(tryfirst: bool) -> None:
     plugins = load([adding("register_routers", [router()], tryfirst=tryfirst)])
-    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+    assert (await handled(bot(says("own")), plugins)).said() == ["own"]
     assert "can never run" in status(plugins)
 
 
@@ -102,7 +96,7 @@ async def test_a_plugin_is_blamed_for_the_middleware_of_its_router(middleware: A
     made = router()
     made.use(middleware)
     plugins = load([adding("register_routers", [made], tryfirst=True)])
-    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+    assert (await handled(bot(says("own")), plugins)).said() == ["own"]
     assert why in status(plugins)
 
 
@@ -126,7 +120,7 @@ async def test_a_plugins_router_has_its_own_middleware_and_error_handlers() -> N
     async def sorry(error: KeyError, event: Any, ctx: Context) -> None:
         seen.append("error handler")
 
-    await handled(bot(saying("own")), load([adding("register_routers", [made], tryfirst=True)]), "fail")
+    await handled(bot(says("own")), load([adding("register_routers", [made], tryfirst=True)]), "fail")
     assert seen == ["middleware", "error handler"]
 
 
@@ -134,7 +128,7 @@ async def test_a_plugins_router_has_its_own_middleware_and_error_handlers() -> N
 @pytest.mark.parametrize("given", [None, 7, ["text"]])
 async def test_a_plugin_that_adds_an_object_of_a_wrong_type_is_blamed(hook: str, given: Any) -> None:
     plugins = load([adding(hook, given)])
-    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+    assert (await handled(bot(says("own")), plugins)).said() == ["own"]
     assert status(plugins).startswith(f"disabled: {hook} raised")
     with pytest.raises(ConfigError, match=f"adds is required, and failed: {hook} raised"):
         Dispatcher(Bot(), MovableClock(NOW), plugins=load([adding(hook, given, required=True)]))
@@ -170,7 +164,7 @@ async def test_middleware_of_plugins_wraps_the_bots_own() -> None:
 
         return wrap
 
-    own = bot(saying("own"))
+    own = bot(says("own"))
     own.use(noting("own"))
     await handled(own, load([adding("register_middleware", [noting("outer"), noting("inner")])]))
     assert seen == ["outer", "inner", "own"]
@@ -179,7 +173,7 @@ async def test_middleware_of_plugins_wraps_the_bots_own() -> None:
 @pytest.mark.parametrize("given", [middleware(before=ValueError("x")), middleware(after=ValueError("x"))])
 async def test_middleware_that_fails_is_disabled_and_the_event_is_handled_once(given: Callable[[Next], Next]) -> None:
     plugins = load([adding("register_middleware", [given])])
-    dispatcher, linq = Dispatcher(bot(saying("own")), MovableClock(NOW), plugins=plugins), Linq()
+    dispatcher, linq = Dispatcher(bot(says("own")), MovableClock(NOW), plugins=plugins), Linq()
     for event in (message(), message()):  # for the second one it is skipped
         await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     assert linq.said() == ["own", "own"]
@@ -194,7 +188,7 @@ async def test_middleware_that_stops_events_is_logged_once(*, required: bool) ->
         return stopped
 
     plugins = load([adding("register_middleware", [stop, middleware()], required=required)])
-    dispatcher = Dispatcher(bot(saying("own")), MovableClock(NOW), plugins=plugins)
+    dispatcher = Dispatcher(bot(says("own")), MovableClock(NOW), plugins=plugins)
     linq, event = Linq(), message()
     with capture_logs() as logs:
         for each in (event, message("again")):
@@ -224,14 +218,14 @@ async def test_errors_of_handlers_pass_through_and_the_plugin_is_not_blamed() ->
 async def test_middleware_is_not_blamed_for_errors_of_linq_or_the_storage() -> None:
     plugins = load([adding("register_middleware", [middleware(before=LinqUnavailable("away"))])])
     with pytest.raises(LinqUnavailable):
-        await handled(bot(saying("own")), plugins)
+        await handled(bot(says("own")), plugins)
     assert status(plugins) == "active"
 
 
 async def test_required_middleware_that_fails_blocks_the_event_and_no_error_handler_runs() -> None:
     given = [middleware(before=ValueError("x"))]
     plugins = load([adding("register_middleware", given, required=True)])
-    own = bot(saying("own"))
+    own = bot(says("own"))
 
     @own.on_error(Exception)
     async def swallow(error: Exception, event: Any, ctx: Context) -> None: ...
@@ -319,7 +313,7 @@ async def test_middleware_that_calls_what_comes_after_it_wrongly_is_disabled_and
         return wrapped
 
     plugins = load([adding("register_middleware", [wrap])])
-    linq = await handled(bot(saying("handled")), plugins)
+    linq = await handled(bot(says("handled")), plugins)
     assert linq.said() == ["handled"]
     assert why in status(plugins)
 

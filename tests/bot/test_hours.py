@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from one_handler import says
 from pydantic import AfterValidator, BaseModel
 
 from linqbot import Bot, BotError, Context, Hours, MessageReceived
@@ -42,7 +43,7 @@ def test_rules_say_when_it_is_open(subtests: pytest.Subtests) -> None:
 
 
 def test_a_wrong_rule_is_refused_with_the_nearest_right_form(subtests: pytest.Subtests) -> None:
-    for rule, says in [
+    for rule, why in [
         ("mon-fri 9-5", "'9-5' ends before it begins. Did you mean 9:00-17:00?"),
         ("mno 9-18", "has a word that is no day"),
         ("mon-fri", "no times of day for some of its days. Write it like: mon-fri 9-18"),
@@ -54,9 +55,9 @@ def test_a_wrong_rule_is_refused_with_the_nearest_right_form(subtests: pytest.Su
     ]:
         with subtests.test(rule=rule), pytest.raises(BotError) as refused:
             Hours(rule, timezone="UTC")
-        assert says in str(refused.value)
-    for closed, says in [("2027-1-1", "'2027-01-01'"), ("1 January", "Write it like '2027-01-01'"), (7, "is no date")]:
-        with subtests.test(closed=closed), pytest.raises(BotError, match=says):
+        assert why in str(refused.value)
+    for closed, why in [("2027-1-1", "'2027-01-01'"), ("1 January", "Write it like '2027-01-01'"), (7, "is no date")]:
+        with subtests.test(closed=closed), pytest.raises(BotError, match=why):
             Hours("9-18", timezone="UTC", closed=[closed])  # type: ignore[list-item]
     with pytest.raises(BotError, match="IANA name"):
         Hours("9-18", timezone="Europe/Pari")
@@ -163,9 +164,7 @@ def salon(language: str = "en") -> Bot:
         why = "Sold out" if hours.is_sold_out(ctx.now()) else "Closed"
         return f"{why} until {hours.next_opening(ctx.now()):%a %d %H:%M}"
 
-    @bot.on_message(when=SALON.open)
-    def welcome(message: MessageReceived, ctx: Context) -> str:
-        return "Welcome!"
+    bot.on_message(when=SALON.open)(says("Welcome!"))
 
     return bot
 
@@ -259,13 +258,9 @@ async def test_a_night_belongs_to_the_day_on_which_it_began() -> None:
     bar, bot = Hours("fri-sat 18-3", timezone="UTC"), Bot()
     bot.include(bar.changed_by(OWNER))
 
-    @bot.on_message(when=bar.open)
-    def welcome(message: MessageReceived, ctx: Context) -> str:
-        return "Welcome!"
+    bot.on_message(when=bar.open)(says("Welcome!"))
 
-    @bot.on_message
-    def closed(message: MessageReceived, ctx: Context) -> str:
-        return "Closed."
+    bot.on_message(says("Closed."))
 
     async with talking(bot, start=datetime(2026, 11, 28, 1, tzinfo=UTC)) as guest:
         await guest.text("hello")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from one_handler import says
 from structlog.testing import capture_logs
 
 from linqbot import AllowFile, Bot, BotError, Context, MessageReceived, limit_per_person, texts_in_log
@@ -28,9 +29,7 @@ def echoing(bot: Bot) -> Bot:
             raise OSError
         return "done"
 
-    @bot.on_message
-    async def echo(message: MessageReceived, ctx: Context) -> str:
-        return message.text
+    bot.on_message(says("{}"))
 
     return bot
 

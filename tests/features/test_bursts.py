@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fakes import NOW, delivery, settled, text_body
-from one_handler import bot_of
+from one_handler import bot_of, says
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived, Router
@@ -175,9 +175,7 @@ async def test_only_the_handlers_of_a_router_gather_if_only_the_router_says_it()
 
     bot.include(orders)
 
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"chat {message.text}")
+    bot.on_message(says("chat {}"))
 
     async with talking(bot) as phone:
         await phone.text("order tea")

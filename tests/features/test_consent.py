@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from one_handler import bot_of
+from one_handler import bot_of, says
 from pydantic import BaseModel
 
 from linqbot import Bot, Broadcast, Context, Manners, MessageReceived, Running
@@ -74,9 +74,7 @@ class Shop:
             assert message.actor is not None
             await ctx.bot.record_consent(message.actor, given=True, how="said so")
 
-        @bot.on_message
-        async def echo(message: MessageReceived, ctx: Context) -> None:
-            await ctx.reply(message.text)
+        bot.on_message(says("{}"))
 
     async def _stopped(self) -> None:
         """Let the person write STOP now, and wait until the bot has stored it."""
@@ -190,10 +188,7 @@ async def test_help_and_start_are_answered_also_while_a_question_is_open() -> No
 
 
 async def test_a_handler_for_help_comes_first() -> None:
-    async def own(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Ask me anything.")
-
-    async with talking(bot_of(own, "help", manners=Manners(), language="fr")) as phone:
+    async with talking(bot_of(says("Ask me anything."), "help", manners=Manners(), language="fr")) as phone:
         for text in ("HELP", "START"):
             await phone.text(text)
         assert await phone.replies() == ["Ask me anything.", "Vous recevez de nouveau nos messages. STOP y met fin."]

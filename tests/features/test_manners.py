@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from one_handler import bot_of, says
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
@@ -94,9 +95,7 @@ def polite(**options: Any) -> Bot:
     async def move(message: MessageReceived, ctx: Context) -> None:
         (await ctx.state.person(Guest)).timezone = "Asia/Tokyo"
 
-    @bot.on_message
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
+    bot.on_message(says("{}"))
 
     statuses: list[str] = []
     return bot
@@ -185,9 +184,7 @@ def campaign(**options: Any) -> Bot:
         assert found is not None
         await ctx.reply(f"{found.status}, {found.pending} pending, {found.refused} refused")
 
-    @bot.on_message("hello")
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
+    bot.on_message("hello")(says("hello"))
 
     @bot.on_message
     async def news(message: MessageReceived, ctx: Context) -> None:
@@ -225,13 +222,7 @@ async def test_a_person_who_never_wrote_gets_no_link() -> None:
 
 
 async def test_a_person_with_a_chat_from_before_may_get_a_link() -> None:
-    old = Bot()
-
-    @old.on_message
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
-    async with talking(old, handle=ANN) as phone:
+    async with talking(bot_of(says("{}")), handle=ANN) as phone:
         bob = phone.person(BOB)
         await bob.text("hello")
         await phone.advance(60)

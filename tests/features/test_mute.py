@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from one_handler import says
 from pydantic import BaseModel
 
 from linqbot import AskTimeout, Bot, BotError, BroadcastDone, Context, MessageReceived, Posted, muted, voice_memo
@@ -48,17 +49,15 @@ def desk() -> Bot:
             answer = "nobody"
         await ctx.reply(f"Hello, {answer}.")
 
-    @bot.on_message("later")
-    async def later(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("It is time.", after_s=60)
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Booked: {await ctx.ask('Book it?', yes='like')}.")
 
     @bot.on_message("mute this", during_ask=True)
     async def quiet(message: MessageReceived, ctx: Context) -> None:
         await ctx.mute(for_s=600)
 
-    @bot.on_message
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
+    bot.on_message(says("{}"))
 
     return bot
 
@@ -104,7 +103,7 @@ async def test_nothing_is_lost_or_doubled_wherever_the_bot_is_killed() -> None:
 
 
 async def test_a_tapback_that_answers_counts_after_the_mute() -> None:
-    async with talking(asking(), handle=ANN) as phone:
+    async with talking(desk(), handle=ANN) as phone:
         await phone.text("book")
         question = await phone.next_reply()
         await phone.text("mute this")
@@ -113,20 +112,6 @@ async def test_a_tapback_that_answers_counts_after_the_mute() -> None:
         await phone.quiet()
         await phone.advance(601)
         assert await phone.replies() == ["Booked: True."]
-
-
-def asking() -> Bot:
-    bot = Bot()
-
-    @bot.on_message("mute this", during_ask=True)
-    async def quiet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.mute(for_s=600)
-
-    @bot.on_message("book")
-    async def book(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"Booked: {await ctx.ask('Book it?', yes='like')}.")
-
-    return bot
 
 
 async def by_hand(phone: Phone, text: str | None = "I take over.", **data: Any) -> None:
@@ -191,7 +176,7 @@ async def test_what_programs_send_does_not_mute_the_bot_and_neither_does_a_bot_t
         return "hello" in await phone.replies()
 
     bot = Bot()
-    bot.on_message("hello")(echoes)
+    bot.on_message("hello")(says("{}"))
 
     @bot.on_message("speak")
     async def speak(message: MessageReceived, ctx: Context) -> None:
@@ -210,7 +195,7 @@ async def test_what_programs_send_does_not_mute_the_bot_and_neither_does_a_bot_t
         await by_hand(phone, sent_at="2020-01-01T00:00:00Z")
         assert await hears(phone)
     never = Bot(mute_s=0)
-    never.on_message("hello")(echoes)
+    never.on_message("hello")(says("{}"))
     async with talking(never, handle=ANN) as phone:
         assert await hears(phone)
         await by_hand(phone)
@@ -255,7 +240,7 @@ async def test_what_ends_a_wait_and_what_comes_from_outside_counts_after_the_mut
 
 async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:
     bot = Bot()
-    bot.on_message("hello")(echoes)
+    bot.on_message("hello")(says("{}"))
 
     @bot.on_message("news")
     async def news(message: MessageReceived, ctx: Context) -> None:
@@ -276,7 +261,3 @@ async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:
         assert heard[0] == "News!"
         assert heard[1].startswith(f"{ANN}: a mute: The bot is muted")
         await phone.quiet()
-
-
-async def echoes(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply(message.text)

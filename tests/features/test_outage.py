@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from engine_turns import turns_of
 from fakes import NOW, PERSON, Linq, delivery, text_body
+from one_handler import says
 
 from linqbot import Bot, Context, Failure, LinqUnavailable, MessageReceived
 from linqbot.clock import MovableClock
@@ -30,9 +31,7 @@ class Kitchen:
 def troubled(kitchen: Kitchen, **settings: Any) -> Bot:
     bot = Bot(loop_breaker=False, **{"on_trouble": MOMENT, **settings})
 
-    @bot.on_message("hello")
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Hello!")
+    bot.on_message("hello")(says("Hello!"))
 
     @bot.on_message(attempts=2)
     async def answer(message: MessageReceived, ctx: Context) -> None:

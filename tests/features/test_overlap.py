@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from one_handler import bot_of
+from one_handler import bot_of, says
 from patience import PATIENCE_S
 from pydantic import BaseModel
 
@@ -129,9 +129,7 @@ async def test_an_edit_of_another_message_or_in_another_mode_waits() -> None:
 async def test_a_message_for_another_handler_interrupts_nothing() -> None:
     bot, work, runs = Bot(), Work(), []
 
-    @bot.on_message("help")
-    async def assist(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("helping")
+    bot.on_message("help")(says("helping"))
 
     @bot.on_message(overlap="restart")
     async def answer(message: MessageReceived, ctx: Context) -> None:
@@ -154,9 +152,7 @@ async def test_a_message_that_fits_the_handler_only_alone_interrupts_nothing() -
         await work()
         await ctx.reply("one more")
 
-    @bot.on_message
-    async def other(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"I do not understand {message.text!r}.")
+    bot.on_message(says("I do not understand {}."))
 
     async with talking(bot) as phone:
         await work.overtaken(phone, "more", "more")

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from engine_turns import run_worker
 from fakes import NOW, Linq, delivery, text_body
+from one_handler import says
 from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
@@ -220,9 +221,7 @@ async def test_a_message_that_comes_while_the_end_of_a_turn_is_stored_gets_a_tur
     clock, linq = MovableClock(NOW, frozen=True), Linq()
     bot = Bot(read=False, typing=False)
 
-    @bot.on_message(overlap="restart")
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
+    bot.on_message(overlap="restart")(says("{}"))
 
     async with SlowEnd(clock) as storage, working(bot, storage, clock, linq):
         await storage.put(delivery(text_body("one")))

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from one_handler import bot_of
+from one_handler import bot_of, says
 from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, parse
@@ -117,9 +117,7 @@ async def test_another_person_who_may_decide_says_yes_in_the_language_of_the_que
         agrees = await ctx.ask("?", yes="like", also=[FRENCH], side_questions=True)
         await ctx.reply(f"{agrees}")
 
-    @bot.on_message
-    async def other(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("other")
+    bot.on_message(says("other"))
 
     async with talking(bot) as phone:
         group = phone.group(FRENCH)

@@ -13,6 +13,7 @@ import pytest
 from asking_talk import Talk
 from click.testing import CliRunner
 from fakes import NOW, text_body
+from one_handler import says
 from structlog.testing import capture_logs
 
 from linqbot.bot.context import Context
@@ -155,12 +156,9 @@ async def test_a_send_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
 
 
 async def test_a_handler_that_is_gone_is_abandoned_and_the_message_is_an_ordinary_one(talk: Talk) -> None:
-    async def other(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"Echo {message.text}")
-
     talk.deploy(form("await ctx.ask('Name?')"))
     await talk.say("hi")
-    bot = talk.deploy(other)
+    bot = talk.deploy(says("Echo {}"))
     dispatcher = Dispatcher(bot, talk.clock)
     assert await unresumable(talk.storage, dispatcher) == {"bot:form": 1}
     with capture_logs() as logs:
@@ -187,16 +185,12 @@ def store_question(talk: Talk, question: str) -> None:
 
 async def ask_in_new_release(talk: Talk) -> tuple[Any, Any]:
     """Let a new release ask a question after a process of the old one has begun. Return handlers of both."""
-
-    async def other(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"Echo {message.text}")
-
     new = form("await ctx.reply('Hello ' + await ctx.ask('Name?', timeout_s=600))")
     talk.shared_since = talk.clock.now()
     talk.clock.advance(5)
     talk.deploy(new)
     await talk.say("hi")
-    return new, other
+    return new, says("Echo {}")
 
 
 async def test_an_answer_to_a_question_of_the_new_release_is_left_to_a_process_that_serves_it(talk: Talk) -> None:
