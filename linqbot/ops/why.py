@@ -26,7 +26,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.mutes import Mute
 from linqbot.storage.outcomes import OutcomeRow, message_of
 from linqbot.storage.upkeep import Waiting
 
@@ -128,7 +128,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        mutes = [asdict(mute) | {"until": None if mute.until >= FOREVER else mute.until} for mute in self.mutes]
+        mutes = [asdict(mute) | {"until": mute.ends_at} for mute in self.mutes]
         asked = ("id", "chat_id", "handler", "status", "asked_at", "until")
         questions = [{name: getattr(each, name) for name in asked} for each in self.questions]
         cases = [each.to_json() for each in self.cases]

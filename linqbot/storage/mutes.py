@@ -49,6 +49,11 @@ class Mute:
     only_proactive: bool = False
     since: float = 0.0
 
+    @property
+    def ends_at(self) -> float | None:
+        """The `until` of a mute that ends; None for one without an end."""
+        return None if self.until >= FOREVER else self.until
+
     def is_handed_over(self, now: float) -> bool:
         """Return True if a person of yours answers in the chat by way of the bot."""
         return self.handoff is not None and self.handoff.ended is None and self.until > now

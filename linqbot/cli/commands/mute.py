@@ -17,7 +17,7 @@ from linqbot.ops import mutes
 from linqbot.settings import from_env
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
-from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.mutes import Mute
 
 
 async def mute(
@@ -65,7 +65,7 @@ def _row(each: Mute) -> dict[str, Any]:
         "chat": _chat(each.chat_id),
         "person": each.person or None,
         "since": iso_time(each.since),
-        "until": None if each.until >= FOREVER else iso_time(each.until),
+        "until": None if each.ends_at is None else iso_time(each.ends_at),
         "only_proactive": each.only_proactive,
         "reason": each.reason,
     }

@@ -18,7 +18,6 @@ from linqbot.ops import why as ops
 from linqbot.ops.why import Case, Findings, clock_time
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
-from linqbot.storage.mutes import FOREVER
 
 _MOST_SHOWN = 12
 
@@ -79,7 +78,7 @@ def _show(found: Findings) -> None:
     for note in found.notes:
         click.secho(note, fg="yellow", err=True)
     for mute in found.mutes:
-        until = "" if mute.until >= FOREVER else f" until {clock_time(mute.until)}"
+        until = "" if mute.ends_at is None else f" until {clock_time(mute.ends_at)}"
         where = "Every chat" if mute.chat_id == EVERY_CHAT else f"chat {mute.chat_id}"
         click.echo(printable(f"{where} is muted{until}{f': {mute.reason}' if mute.reason else ''}"))
     for asked in found.questions:

@@ -25,7 +25,7 @@ from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.mutes import Mute
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.upkeep import Waiting
 
@@ -154,10 +154,6 @@ class ChatFacts:
     waiting: Sequence[Waiting]
     dead: Sequence[DeadDelivery]
     ended: Sequence[Ended]  # the newest first
-
-    @property
-    def is_muted_for_good(self) -> bool:
-        return self.mute is not None and self.mute.until >= FOREVER
 
 
 async def chat(storage: Storage, names: Names, chat_id: str, *, now: float) -> ChatFacts:
