@@ -10,7 +10,7 @@ import pytest
 from one_handler import says
 from pydantic import BaseModel
 
-from linqbot import AskTimeout, Bot, BotError, BroadcastDone, Context, MessageReceived, Posted, muted, voice_memo
+from linqbot import Bot, BotError, BroadcastDone, Context, MessageReceived, Posted, muted, voice_memo
 from linqbot.events import MessageSent
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -41,14 +41,6 @@ def desk() -> Bot:
         await ctx.unmute()
         await ctx.reply("I am back.")
 
-    @bot.on_message("name")
-    async def name(message: MessageReceived, ctx: Context) -> None:
-        try:
-            answer = await ctx.ask("Your name?", timeout_s=60)
-        except AskTimeout:
-            answer = "nobody"
-        await ctx.reply(f"Hello, {answer}.")
-
     @bot.on_message("book")
     async def book(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"Booked: {await ctx.ask('Book it?', yes='like')}.")
@@ -72,18 +64,6 @@ async def test_only_a_handler_with_the_filter_runs_and_ends_the_mute() -> None:
         assert await phone.replies() == ["I am back."]
         await phone.text("hello")
         assert await phone.replies() == ["hello"]
-
-
-async def test_a_question_waits_and_is_answered_after_the_mute() -> None:
-    async with talking(desk(), handle=ANN) as phone:
-        await phone.text("name")
-        assert await phone.next_reply() == "Your name?"
-        await phone.text("mute this")
-        await phone.text("Ada")
-        await phone.advance(300)  # longer than the question waits
-        await phone.quiet()
-        await phone.advance(301)
-        assert await phone.replies() == ["Hello, nobody."]
 
 
 @pytest.mark.slow
