@@ -50,9 +50,11 @@ from linqbot.storage.timers import Timer
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
     from linqbot.client.client import Client
+    from linqbot.clock import Clock
     from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.features.mute import TurnMutes
+    from linqbot.storage.backend import Storage
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -119,27 +121,25 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
     to, label = handoff.owner, f"{_LABEL}{handoff.chat_id}"
     journal.passes_mutes = True
     try:
-        is_reached = await _reaches(
-            ctx.bot.send(*filter(None, content), to=to, line=handoff.line, cards=False, key=label)
-        )
+        sending = ctx.bot.send(*filter(None, content), to=to, line=handoff.line, cards=False, key=label)
+        is_reached = await _status(sending) == "accepted"
         if is_reached:
             await ctx.send(terms.say)
     except RuleBroken:  # a mistake in the words, with which every further run fails too
-        change = partial(_ended, of=handoff.id, how="unreachable", now=mutes.clock.now())
-        await mutes.stored.change_mute(handoff.chat_id, change)
+        await _end(mutes.stored, handoff, "unreachable", mutes.clock)
         raise
     finally:
         journal.passes_mutes = False
 
     async def note() -> bool:
-        now = mutes.clock.now()
-        goes_on = partial(_until, of=handoff.id, until=now + terms.taken_within_s)
-        fails = partial(_ended, of=handoff.id, how="unreachable", now=now)
-        change = goes_on if is_reached else fails
-        await mutes.stored.change_mute(handoff.chat_id, change)
-        if is_reached and (handed_over := journal.plugins.handed_over) is not None:
+        if not is_reached:
+            await _end(mutes.stored, handoff, "unreachable", mutes.clock)
+            return False
+        until = mutes.clock.now() + terms.taken_within_s
+        await _change(mutes.stored, handoff.chat_id, handoff.id, lambda mute, _: replace(mute, until=until))
+        if (handed_over := journal.plugins.handed_over) is not None:
             handed_over(handoff, "\n\n".join(content))
-        return is_reached
+        return True
 
     return await mutes.asking.recorded(mutes.name("handed over"), note, kind=bool)
 
@@ -337,16 +337,13 @@ async def _prolonged(where: _Where, turns: Turns) -> _Where:
         return where
     handoff = ChatHandoff(**where["to"])
     until = turns.clock.now() + handoff.back_after_s
-    mute = await turns.storage.change_mute(handoff.chat_id, partial(_until, of=handoff.id, until=until, taken=True))
-    is_open = mute is not None and mute.until == until and mute.handoff is not None and mute.handoff.id == handoff.id
+
+    def prolong(mute: Mute, stored: ChatHandoff) -> Mute:
+        return replace(mute, until=until, handoff=replace(stored, taken=True))
+
+    now = await _change(turns.storage, handoff.chat_id, handoff.id, prolong)
+    is_open = now is not None and now.ended is None
     return where if is_open else {"over": handoff.name, "language": handoff.language}
-
-
-def _until(mute: Mute | None, *, of: str, until: float, taken: bool = False) -> Mute | None:
-    """Return what becomes of the mute of a handoff that goes on until a time; unchanged if it has ended, or is another one."""
-    if mute is None or mute.handoff is None or mute.handoff.id != of or mute.handoff.ended is not None:
-        return mute
-    return replace(mute, until=until, handoff=replace(mute.handoff, taken=mute.handoff.taken or taken))
 
 
 async def _to_owner(turns: Turns, ctx: Context, handoff: ChatHandoff, event: Event) -> None:
@@ -357,14 +354,14 @@ async def _to_owner(turns: Turns, ctx: Context, handoff: ChatHandoff, event: Eve
         lambda content: ctx.bot.send(*content, to=handoff.owner, line=handoff.line, key=f"{_LABEL}{handoff.chat_id}"),
     )
     if not is_reached:
-        await _end(turns, handoff, "unreachable")
+        await _end(turns.storage, handoff, "unreachable", turns.clock)
 
 
 async def _to_person(turns: Turns, ctx: Context, where: _Where, event: Event) -> None:
     """Send a message of an owner to the person that it is for, or say to the owner why not."""
     handoff = ChatHandoff(**where["to"]) if "to" in where else None
     if handoff is not None and where["done"]:
-        await _end(turns, handoff, "owner")
+        await _end(turns.storage, handoff, "owner", turns.clock)
         return
     if handoff is not None and await _forwarded(
         event, handoff.owner_name, lambda content: ctx.bot.send_in(handoff.chat_id, *content)
@@ -382,15 +379,23 @@ async def _to_person(turns: Turns, ctx: Context, where: _Where, event: Event) ->
     await ctx.send(text)
 
 
-def _ended(mute: Mute | None, *, of: str, how: HandoffEnd, now: float) -> Mute | None:
-    """Return what becomes of the mute of a handoff that ends; unchanged if it is another one."""
-    is_same = mute is not None and mute.handoff is not None and mute.handoff.id == of
-    return ended(mute, how=how, now=now) if is_same else mute
+async def _change(
+    storage: Storage, chat_id: str, handoff_id: str, to: Callable[[Mute, ChatHandoff], Mute | None]
+) -> ChatHandoff | None:
+    """Change the mute of a handoff, unless the handoff has ended. Return the handoff, or None if the chat has it no more."""
+
+    def change(mute: Mute | None) -> Mute | None:
+        if mute is None or mute.handoff is None or mute.handoff.id != handoff_id or mute.handoff.ended is not None:
+            return mute
+        return to(mute, mute.handoff)
+
+    mute = await storage.change_mute(chat_id, change)
+    handoff = None if mute is None else mute.handoff
+    return handoff if handoff is not None and handoff.id == handoff_id else None
 
 
-async def _end(turns: Turns, handoff: ChatHandoff, how: HandoffEnd) -> None:
-    change = partial(_ended, of=handoff.id, how=how, now=turns.clock.now())
-    await turns.storage.change_mute(handoff.chat_id, change)
+async def _end(storage: Storage, handoff: ChatHandoff, how: HandoffEnd, clock: Clock) -> None:
+    await _change(storage, handoff.chat_id, handoff.id, lambda mute, _: ended(mute, how=how, now=clock.now()))
 
 
 async def _forwarded(event: Event, name: str | None, send: Callable[[Sequence[Content]], Awaitable[Sent]]) -> bool:
@@ -414,18 +419,17 @@ async def _forwarded(event: Event, name: str | None, send: Callable[[Sequence[Co
 
 
 async def _relayed(sending: Awaitable[Sent]) -> bool:
-    """Return what `_reaches` returns. Raises Muted if the whole bot has been muted meanwhile, or the chat by an operator."""
+    """Return True if Linq accepts a send, and False if it refuses it, so that a repetition is useless.
+
+    Raises Muted if the whole bot has been muted meanwhile, or the chat by an operator.
+    """
     if (status := await _status(sending)) == "muted":
         raise Muted("The bot is muted. linqbot mute WHO --end --catch-up has the message handled.")
     return status == "accepted"
 
 
-async def _reaches(sending: Awaitable[Sent]) -> bool:
-    """Return True if Linq accepts a send, and False if it refuses it, so that a repetition is useless."""
-    return await _status(sending) == "accepted"
-
-
 async def _status(sending: Awaitable[Sent]) -> str:
+    """Return the status of a send, which is `refused` also if Linq refuses it."""
     try:
         return (await sending).status
     except LinqApiError as error:
@@ -441,37 +445,33 @@ async def _status(sending: Awaitable[Sent]) -> str:
 async def hand_back(turns: Turns, turn: Turn) -> None:
     """Say to the person and to the owner that a handoff is over. If Linq is away, the turn is deferred."""
     timer = from_json(turn.lease.delivery.body)
-    mute = turns.storage.mutes.get(timer["chat_id"])
-    if mute is None or mute.handoff is None or mute.handoff.id != timer["id"]:
+
+    def close(mute: Mute, stored: ChatHandoff) -> Mute:
+        if mute.until > turns.clock.now():
+            return mute
+        return replace(mute, handoff=replace(stored, ended="time" if stored.taken else "not_taken"))
+
+    handoff = await _change(turns.storage, timer["chat_id"], timer["id"], close)
+    if handoff is None:
         return
-    mute = await turns.storage.change_mute(timer["chat_id"], partial(_closed, of=timer["id"], now=turns.clock.now()))
-    if mute is None or mute.handoff is None or mute.handoff.id != timer["id"]:
-        return
-    if mute.handoff.ended is None:  # its owner has written just now
+    if handoff.ended is None:  # its owner has written just now
         waits(turn, turn.lease.delivery, turns.clock)
         return
-    handoff, how = mute.handoff, mute.handoff.ended
     journal, client = turn.journal, turn.client
     journal.origin = to_json({"handles": timer["handles"], "chat_id": handoff.chat_id, "is_group": False})
     journal.passes_mutes = True
     with turn.deadline, speaking(turns.dispatcher.language_named(handoff.language)):
         said = sentences()
         await _say(
-            client, handoff.chat_id, said.no_one_answers if how in ("not_taken", "unreachable") else said.bot_is_back
+            client,
+            handoff.chat_id,
+            said.no_one_answers if handoff.ended in ("not_taken", "unreachable") else said.bot_is_back,
         )
-        if how != "unreachable":
+        if handoff.ended != "unreachable":
             owner = client.named(f"{_LABEL}{handoff.chat_id}")
             await _say(owner, "", said.handed_back.format(name=handoff.name), handoff)
     if (handed_back := turns.outbound.plugins.handed_back) is not None:
         handed_back(handoff)
-
-
-def _closed(mute: Mute | None, *, of: str, now: float) -> Mute | None:
-    """Return what becomes of the mute of a handoff whose time is over; unchanged if it goes on, or is another one."""
-    handoff = None if mute is None else mute.handoff
-    if mute is None or handoff is None or handoff.id != of or handoff.ended is not None or mute.until > now:
-        return mute
-    return replace(mute, handoff=replace(handoff, ended="time" if handoff.taken else "not_taken"))
 
 
 async def _say(client: Client, chat_id: str, text: str, to_owner: ChatHandoff | None = None) -> None:
