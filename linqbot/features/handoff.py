@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -25,15 +24,16 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
-from linqbot.content.message_split import Content, bubbles
+from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.failure import is_refused
 from linqbot.engine.parts import MUTED, RAN, Kind, Part, Turn, opts_out
-from linqbot.errors import BotError, LinqApiError, MessageGone, Muted, Refused, RuleBroken
+from linqbot.errors import BotError, LinqApiError, Muted, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.mute import waits
+from linqbot.features.notices import say
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
@@ -49,7 +49,6 @@ from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
-    from linqbot.client.client import Client
     from linqbot.clock import Clock
     from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
@@ -462,30 +461,14 @@ async def hand_back(turns: Turns, turn: Turn) -> None:
     journal.passes_mutes = True
     with turn.deadline, speaking(turns.dispatcher.language_named(handoff.language)):
         said = sentences()
-        await _say(
-            client,
-            handoff.chat_id,
-            said.no_one_answers if handoff.ended in ("not_taken", "unreachable") else said.bot_is_back,
-        )
+        text = said.no_one_answers if handoff.ended in ("not_taken", "unreachable") else said.bot_is_back
+        await say(text, partial(send_to, client, handoff.chat_id, "", ""), "handoff.not_said")
         if handoff.ended != "unreachable":
             owner = client.named(f"{_LABEL}{handoff.chat_id}")
-            await _say(owner, "", said.handed_back.format(name=handoff.name), handoff)
+            text = said.handed_back.format(name=handoff.name)
+            await say(text, partial(send_to, owner, "", handoff.line, handoff.owner), "handoff.not_said")
     if (handed_back := turns.outbound.plugins.handed_back) is not None:
         handed_back(handoff)
-
-
-async def _say(client: Client, chat_id: str, text: str, to_owner: ChatHandoff | None = None) -> None:
-    line, owner = ("", "") if to_owner is None else (to_owner.line, to_owner.owner)
-    try:
-        for message in bubbles((text,)):
-            with suppress(MessageGone):
-                chat_id, _ = await send_to(client, chat_id, line, owner, message)
-    except Refused as error:
-        log.info("handoff.not_said", plugin=error.plugin, reason=str(error))
-    except LinqApiError as error:
-        if not is_refused(error):
-            raise
-        log.warning("handoff.not_said", status=error.status, code=error.code)
 
 
 def _fields(handoff: ChatHandoff) -> dict[str, Any]:

@@ -12,6 +12,8 @@ step: `say_outage` sends the text.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -24,6 +26,7 @@ from linqbot.errors import LinqApiError, MessageGone, Refused
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.types.message import MessageContent
 from linqbot.options import DAY_S
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome
 from linqbot.storage.timers import OUTAGE, Timer
@@ -97,18 +100,23 @@ async def say_outage(turns: Turns, turn: Turn) -> None:
     turn.journal.origin = None if payload["origin"] is None else to_json(payload["origin"])
     if text is None or await turns.storage.timer(f"{OUTAGE}.{chat_id}") is None:
         return
+    send = turn.client.chats.messages.send
+    with turn.deadline:
+        await say(text, lambda message: send(chat_id, message=message), "trouble.not_said", delivery=notice.id)
+
+
+async def say(text: str, send: Callable[[MessageContent], Awaitable[object]], not_said: str, **facts: object) -> None:
+    """Send a text of linqbot's own. If a plugin or Linq refuses it, log the event `not_said`, with the facts."""
     try:
-        with turn.deadline:
-            for message in bubbles((text,)):
-                await turn.client.chats.messages.send(chat_id, message=message)
-    except MessageGone:
-        pass
+        for message in bubbles((text,)):
+            with suppress(MessageGone):
+                await send(message)
     except Refused as error:
-        log.info("trouble.not_said", delivery=notice.id, plugin=error.plugin, reason=str(error))
+        log.info(not_said, **facts, plugin=error.plugin, reason=str(error))
     except LinqApiError as error:
         if not is_refused(error):
             raise
-        log.warning("trouble.not_said", delivery=notice.id, status=error.status, code=error.code)
+        log.warning(not_said, **facts, status=error.status, code=error.code)
 
 
 async def notify_dead_letter(turns: Turns, turn: Turn) -> None:
