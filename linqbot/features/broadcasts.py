@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
+from linqbot.client.resources.chats import send_call
+from linqbot.client.resources.resource import checked_call
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import readable, refused_by
 from linqbot.engine.outbound_plugins import Outbound
@@ -102,22 +103,12 @@ async def _add(handle: object, people: dict[str, str]) -> None:
         await asyncio.sleep(0)  # so that a large audience does not hold up other chats
 
 
-async def checked_messages(messages: Sequence[MessageContent], client: Client, line: str) -> bytes:
+def checked_messages(messages: Sequence[MessageContent], line: str) -> bytes:
     """Return the messages as JSON in Linq's form, checked without a call. Raises BotError for none, and RuleBroken."""
     if not messages:
         raise BotError("A broadcast needs content: ctx.bot.broadcast(people, 'The menu of July is out.', name='july').")
-    calls: list[Call] = []
-
-    async def keep(call: Call) -> ApiResponse:
-        calls.append(call)
-        return ApiResponse(202, {"chat": {"id": "", "message": {"id": ""}}, "chat_id": "", "message": {"id": ""}})
-
-    checked = client.wrapped(lambda _: keep)
-    for n, message in enumerate(messages):
-        if n == 0:
-            await checked.chats.create(from_=line, to=[line], message=message)
-        else:
-            await checked.chats.messages.send(_ANY_CHAT, message=message)
+    opening = checked_call("chats.create", body={"from": line, "to": [line], "message": messages[0]})
+    calls = [opening, *(send_call(_ANY_CHAT, message) for message in messages[1:])]
     return to_json([(call.body or {})["message"] for call in calls])
 
 

@@ -209,7 +209,7 @@ class BotContext:
             return known
         messages = bubbles(await self._uploads.resolved(content), opens_chat=True)
         sender = line or self._line or await self._only_line()
-        stored = await checked_messages(messages, self._client, sender)
+        stored = checked_messages(messages, sender)
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now(), purpose=purpose)
         people = await people_of(audience)
         return await self._broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))
