@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -25,7 +25,7 @@ from linqbot.engine.failure import SendMissed, unreachable
 from linqbot.engine.parts import Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.errors import BotError, LinqApiError, MessageGone
-from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, last_due, next_due
+from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, last_due, next_due, timer_and_tick
 from linqbot.linq.events.delivery import Delivery, retention_mark
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import Purpose, Scheduled
@@ -223,7 +223,7 @@ def moved(timer: Timer, timer_id: str, due: float) -> Timer:
     payload["due"] = due
     if payload.pop("every", None) is not None:
         payload["series"] = timer.id  # what it answers for: it may be put off again
-    return Timer(timer_id, due, timer.lane, KIND, to_json(payload), timer.grace_s)
+    return replace(timer, id=timer_id, due=due, kind=KIND, payload=to_json(payload))
 
 
 def scheduled_by(timer: Timer) -> Scheduled:
@@ -241,15 +241,14 @@ async def sends_of(chat_id: str, stored: Storage) -> dict[str, Timer]:
 
 def stopped(timer: Timer) -> Timer:
     """Return a timer that keeps a recurring send and never fires."""
-    return Timer(timer.id, LAST, timer.lane, STOPPED, timer.payload, timer.grace_s)
+    return replace(timer, due=LAST, kind=STOPPED)
 
 
 async def started_again(chat_id: str, stored: Storage, now: float) -> list[Timer]:
     """Return the timers of the recurring sends of a chat that were stopped, with their next due times."""
     found = await stored.scheduled(lane=lane_of_chat(chat_id), limit=_ALL)
-    kept = [timer for timer in found if timer.kind == STOPPED]
-    due = [(timer, next_due(timer.payload, now)) for timer in kept]
-    return [Timer(each.id, at, each.lane, REPEAT, each.payload, each.grace_s) for each, at in due if at is not None]
+    due = [(timer, next_due(timer.payload, now)) for timer in found if timer.kind == STOPPED]
+    return [replace(timer, due=at, kind=REPEAT) for timer, at in due if at is not None]
 
 
 def _scheduled(scheduled_id: str, due: float, payload: dict[str, Any]) -> Scheduled:
@@ -259,25 +258,21 @@ def _scheduled(scheduled_id: str, due: float, payload: dict[str, Any]) -> Schedu
     )
 
 
-def _due(delivery: Delivery, payload: dict[str, Any]) -> tuple[str, float]:
-    """Return the id of a due send, and its due time. Of a recurring send, this is the last due time that has passed."""
-    if delivery.id.startswith(f"i.{KIND}."):
-        return delivery.id.split(".", 2)[2], float(payload["due"])
-    timer_id, _, tick = delivery.id.split(".", 2)[2].rpartition(".")
-    return timer_id, last_due(payload["every"], float(tick), delivery.received_at)
-
-
 def due_send(delivery: Delivery) -> DueSend | None:
     """Return the due send that a delivery stands for; None for any other delivery.
 
-    The id of the delivery decides, and not its type: a webhook can have any type, but no such id. Raises SendMissed if
+    Of a recurring send, it was due at the last due time that has passed. The id of the delivery decides, and not its type: a webhook can have any type, but no such id. Raises SendMissed if
     the stored send cannot be read.
     """
     if not delivery.id.startswith((f"i.{KIND}.", REPEAT_ID)):
         return None
     try:
         payload = from_json(delivery.body)
-        scheduled_id, due = _due(delivery, payload)
+        if delivery.id.startswith(REPEAT_ID):
+            scheduled_id, tick = timer_and_tick(delivery)
+            due = last_due(payload["every"], float(tick), delivery.received_at)
+        else:
+            scheduled_id, due = delivery.id.split(".", 2)[2], float(payload["due"])
         calls = tuple(Call.from_json(to_json(call)) for call in payload["calls"])
         origin = dict(payload.get("origin") or {})
         origin["scheduled"] = {"id": payload.get("series", scheduled_id), "due": due} | {
@@ -292,18 +287,15 @@ def due_send(delivery: Delivery) -> DueSend | None:
         raise SendMissed(f"The stored send cannot be read ({type(error).__name__}).") from None
 
 
-def is_recurring_send(delivery: Delivery) -> bool:
-    """Return True if a recurring send is due. Its timer is stored until it is cancelled."""
-    return delivery.id.startswith(REPEAT_ID)
-
-
 async def send_due(turns: Turns, turn: Turn) -> None:
     """Make the calls of a scheduled send. Raises SendMissed if the send is too late, or cannot be read."""
     delivery, journal = turn.lease.delivery, turn.journal
     due = due_send(delivery)
     assert due is not None
-    known = await turns.storage.timer(due.id) if is_recurring_send(delivery) else None
-    if is_recurring_send(delivery) and (known is None or known.kind != REPEAT):
+    # The timer of a recurring send is stored until it is cancelled.
+    recurs = delivery.id.startswith(REPEAT_ID)
+    known = await turns.storage.timer(due.id) if recurs else None
+    if recurs and (known is None or known.kind != REPEAT):
         log.info("send.cancelled", delivery=delivery.id)
         return
     # A send that has begun, and one that a server made a delivery in time, goes on however long Linq is away. If the server
@@ -318,7 +310,7 @@ async def send_due(turns: Turns, turn: Turn) -> None:
                     await turn.client.run(call)
                 except LinqApiError as error:
                     # The person opted out, or the chat is gone, or was left: a recurring send must not be made again.
-                    if is_recurring_send(delivery) and (unreachable(error) is not None or error.status == 404):
+                    if recurs and (unreachable(error) is not None or error.status == 404):
                         journal.cancelled.append(due.id)
                     raise
 
@@ -336,10 +328,6 @@ CANCEL: Final = "cancel"
 """The verb of the entries of cancelled sends. Their path is the id of the send."""
 
 _LISTED: Final = TypeAdapter(list[Scheduled])
-
-
-def listed(entry: JournalEntry) -> list[Scheduled]:
-    return _LISTED.validate_json(entry.answer or b"[]")
 
 
 def note_timer(timer: Timer, *, replaces: bool = False) -> None:
@@ -467,7 +455,7 @@ class TurnScheduler:
         """
         slot = self._slots.numbered("l")
         if (entry := self._journal.steps.get(slot)) is not None:
-            return listed(entry)
+            return _LISTED.validate_json(entry.answer or b"[]")
         known = await sends_of(chat_id, self._stored)
         known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane_of_chat(chat_id)}
         found = [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]

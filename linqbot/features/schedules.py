@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -114,7 +114,7 @@ async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Sc
     for timer in await storage.recurring(REPEAT):
         if await _is_orphan(storage, timer) and (due := next_due(timer.payload, clock.now())) is not None:
             await storage.cancel(timer.id)
-            await storage.schedule(Timer(timer.id, due, timer.lane, timer.kind, timer.payload, timer.grace_s))
+            await storage.schedule(replace(timer, due=due))
 
 
 async def _store(storage: Storage, clock: Clock, schedule: Schedule) -> None:
@@ -149,13 +149,13 @@ async def check_schedule_gone(turns: Turns, turn: Turn) -> None:
     """
     if not turns.may_be_of_other_release(turn.lease.delivery):
         return
-    name, _ = _timer_and_tick(turn.lease.delivery)
+    name, _ = timer_and_tick(turn.lease.delivery)
     is_here = any(schedule.name == name for schedule in turns.dispatcher.schedules)
     if not is_here and await turns.storage.timer(name) is not None:
         raise OfOtherRelease(name)
 
 
-def _timer_and_tick(delivery: Delivery) -> tuple[str, str]:
+def timer_and_tick(delivery: Delivery) -> tuple[str, str]:
     """Return the id of the recurring timer that a delivery came from, and the time at which the timer fired."""
     timer_id, _, tick = delivery.id.split(".", 2)[2].rpartition(".")
     return timer_id, tick
@@ -165,7 +165,7 @@ def rearm(delivery: Delivery, commit: Commit) -> None:
     """Add the next due time of the recurring timer that a delivery came from. A dead letter must not stop it either."""
     if not isinstance(commit.outcome, Ack | DeadLetter):
         return
-    timer_id, tick = _timer_and_tick(delivery)
+    timer_id, tick = timer_and_tick(delivery)
     # From the time at which the timer fired, which every run of the turn knows: earlier due times are merged into it.
     due = next_due(delivery.body, max(delivery.received_at, float(tick)))
     if due is None:
