@@ -3,69 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import pytest
 import structlog
-from engine_turns import send_of, turns_of
-from fakes import CHAT, NOW, Linq, delivery, settled, text_body
+from engine_turns import TurnByTurn, send_of
+from fakes import CHAT, NOW, Linq, settled
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_handler import bot_of
 from patience import PATIENCE_S
 
 from linqbot.bot.context import Context
 from linqbot.branch import follow_tasks
 from linqbot.client.call import Call
-from linqbot.clock import MovableClock
 from linqbot.engine.earlier_runs import JournalMatcher
-from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.slots import digest
 from linqbot.errors import BotError
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 
 Handle = Callable[[Context, int], Awaitable[None]]
 
 
-class Twice:
-    """A turn whose handler fails and runs again. The handler gets the number of the run."""
+async def run_twice(handle: Handle) -> Linq:
+    """Run a turn whose handler fails and runs again. The handler gets the number of the run."""
+    follow_tasks(asyncio.get_running_loop())
+    count = iter(range(2))
 
-    def __init__(self, folder: Path) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.linq = Linq()
-        self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
+    async def handler(message: MessageReceived, ctx: Context) -> None:
+        await handle(ctx, next(count))
 
-    async def run(self, handle: Handle, runs: int = 2) -> list[str]:
-        follow_tasks(asyncio.get_running_loop())
-        count = iter(range(runs))
-
-        async def handler(message: MessageReceived, ctx: Context) -> None:
-            await handle(ctx, next(count))
-
-        bot = bot_of(handler, read=False, typing=False)
-        turns = turns_of(bot, self.linq, self.storage, self.clock, retry_policy=RetryPolicy(attempts=runs, first_s=0))
-        await self.storage.put(delivery(text_body()))
-        for _ in range(runs):
-            (lease,) = await self.storage.take(1, lease_s=1000)
-            await turns.run(lease)
-        assert await self.storage.depth() == 0
-        assert await self.storage.dead_letters() == []
-        return self.linq.said()
+    turns = TurnByTurn(handler, attempts=2, first_s=0)
+    await turns.text()
+    await turns.run()
+    assert await turns.storage.depth() == 0
+    assert await turns.storage.dead_letters() == []
+    return turns.linq
 
 
-@pytest.fixture
-async def twice(tmp_path: Path) -> AsyncIterator[Twice]:
-    made = Twice(tmp_path)
-    async with made.storage:
-        yield made
-
-
-async def test_tasks_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
+async def test_tasks_that_swap_their_order_send_each_message_once() -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def weather() -> None:
             await settled(1 if run == 0 else 50)
@@ -79,10 +57,10 @@ async def test_tasks_that_swap_their_order_send_each_message_once(twice: Twice) 
 
         await asyncio.gather(weather(), news())
 
-    assert await twice.run(handle) == ["weather: sunny", "news: none"]
+    assert (await run_twice(handle)).said() == ["weather: sunny", "news: none"]
 
 
-async def test_answers_sent_in_the_order_of_arrival_are_sent_once_each(twice: Twice) -> None:
+async def test_answers_sent_in_the_order_of_arrival_are_sent_once_each() -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def ask(what: str, wait: int) -> str:
             await settled(wait)
@@ -95,10 +73,10 @@ async def test_answers_sent_in_the_order_of_arrival_are_sent_once_each(twice: Tw
             if run == 0 and n == 1:
                 raise ValueError
 
-    assert sorted(await twice.run(handle)) == ["a", "b", "c"]
+    assert sorted((await run_twice(handle)).said()) == ["a", "b", "c"]
 
 
-async def test_a_reply_in_the_place_of_an_earlier_tapback_is_sent(twice: Twice) -> None:
+async def test_a_reply_in_the_place_of_an_earlier_tapback_is_sent() -> None:
     async def handle(ctx: Context, run: int) -> None:
         await ctx.reply("first")
         if run == 0:
@@ -106,10 +84,10 @@ async def test_a_reply_in_the_place_of_an_earlier_tapback_is_sent(twice: Twice) 
             raise ValueError
         await ctx.reply("second")
 
-    assert await twice.run(handle) == ["first", "second"]
+    assert (await run_twice(handle)).said() == ["first", "second"]
 
 
-async def test_a_new_wording_of_a_sent_message_is_not_sent(twice: Twice) -> None:
+async def test_a_new_wording_of_a_sent_message_is_not_sent() -> None:
     async def handle(ctx: Context, run: int) -> None:
         first = await ctx.reply(f"thought {run}")
         assert first.id == "sent-1"
@@ -119,11 +97,11 @@ async def test_a_new_wording_of_a_sent_message_is_not_sent(twice: Twice) -> None
         await ctx.reply("end")
 
     with structlog.testing.capture_logs() as logs:
-        assert await twice.run(handle) == ["thought 0", "in a task 0", "end"]
+        assert (await run_twice(handle)).said() == ["thought 0", "in a task 0", "end"]
     assert [entry["event"] for entry in logs].count("send.diverged") == 2
 
 
-async def test_concurrent_tasks_with_new_wordings_are_distinguished_by_their_functions(twice: Twice) -> None:
+async def test_concurrent_tasks_with_new_wordings_are_distinguished_by_their_functions() -> None:
     async def handle(ctx: Context, run: int) -> None:
         async def weather() -> None:
             await settled(1 if run == 0 else 50)
@@ -139,10 +117,10 @@ async def test_concurrent_tasks_with_new_wordings_are_distinguished_by_their_fun
         if run == 0:
             raise ValueError
 
-    assert await twice.run(handle) == ["weather, as of run 0", "news, as of run 0"]
+    assert (await run_twice(handle)).said() == ["weather, as of run 0", "news, as of run 0"]
 
 
-async def test_a_key_identifies_a_call_with_any_number_and_any_wording(twice: Twice) -> None:
+async def test_a_key_identifies_a_call_with_any_number_and_any_wording() -> None:
     async def handle(ctx: Context, run: int) -> None:
         if run == 1:
             await ctx.reply("more today", key="news")
@@ -153,17 +131,18 @@ async def test_a_key_identifies_a_call_with_any_number_and_any_wording(twice: Tw
         if run == 0:
             raise ValueError
 
-    assert await twice.run(handle) == ["weather 0", "tomorrow too", "raw 0", "more today"]
-    assert twice.linq.names().count("messages.add_reaction") == 1
+    linq = await run_twice(handle)
+    assert linq.said() == ["weather 0", "tomorrow too", "raw 0", "more today"]
+    assert linq.names().count("messages.add_reaction") == 1
 
 
-async def test_a_key_has_a_limited_length(twice: Twice) -> None:
+def test_a_key_has_a_limited_length() -> None:
     for key in ("", "x" * 129):
         with pytest.raises(BotError, match="cannot name a call"):
-            twice.linq.client.named(key)
+            Linq().client.named(key)
 
 
-async def test_tasks_started_by_libraries_shift_no_number(twice: Twice) -> None:
+async def test_tasks_started_by_libraries_shift_no_number() -> None:
     async def handle(ctx: Context, run: int) -> None:
         if run == 0:  # like a pool, which opens a connection only the first time
             await asyncio.create_task(settled(1))
@@ -175,7 +154,7 @@ async def test_tasks_started_by_libraries_shift_no_number(twice: Twice) -> None:
         if run == 0:
             raise ValueError
 
-    assert await twice.run(handle) == ["answer 0"]
+    assert (await run_twice(handle)).said() == ["answer 0"]
 
 
 def record(slot: str, text: str) -> JournalEntry:

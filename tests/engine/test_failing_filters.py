@@ -8,21 +8,20 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from asking_talk import Talk, asking
-from engine_turns import turns_of
-from fakes import CHAT, NOW, PERSON, Linq, delivery, handle, poll_made, poll_vote, text_body
-from patience import PATIENCE_S
+from engine_turns import run_worker
+from fakes import CHAT, NOW, PERSON, Linq, delivery, handle, poll_made, poll_vote, settled, text_body
+from patience import PATIENCE_S, until
 from simulated_crash import begun
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.clock import MovableClock
-from linqbot.engine.worker import Worker
-from linqbot.features.bursts import Bursts
 from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
@@ -63,27 +62,20 @@ def unless_bad(fault: Callable[[], None]) -> Callable[[MessageReceived], bool]:
     return fits
 
 
-class Harness:
-    """A worker over a bot that gathers bursts, and one handler that answers with the text."""
+@asynccontextmanager
+async def serving(bot: Bot) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Linq]]:
+    """Let the worker of a bot run, over a storage in memory; in the end, wait for its turns."""
+    clock, linq = MovableClock(NOW, frozen=True), Linq()
+    storage = MemoryStorage(clock=clock)
+    async with run_worker(bot, linq, storage, clock) as worker:
+        yield storage, clock, linq
+        await worker.stop(5)
 
-    def __init__(self, bot: Bot) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.storage = MemoryStorage(clock=self.clock)
-        self.linq = Linq()
-        turns = turns_of(bot, self.linq, self.storage, self.clock)
-        bursts = Bursts(turns.dispatcher, self.storage, self.clock)
-        admit = [bursts.admit] if turns.dispatcher.gathers else []
-        self.worker = Worker(turns, self.storage, self.clock, admit=admit)
 
-    async def until_failed(self) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not any(each.attempts for each in await self.storage.waiting()):
-                await asyncio.sleep(0)
-
-    async def until_said(self, count: int) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while len(self.linq.said()) < count:
-                await asyncio.sleep(0)
+async def until_failed(storage: MemoryStorage) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not any(each.attempts for each in await storage.waiting()):
+            await asyncio.sleep(0)
 
 
 async def say(message: MessageReceived, ctx: Context) -> None:
@@ -96,16 +88,14 @@ async def test_a_filter_that_fails_while_a_burst_is_gathered_counts_as_an_attemp
 ) -> None:
     bot = Bot(read=False, typing=False, gather_s=2)
     bot.on_message(unless_bad(fault))(say)
-    harness = Harness(bot)
-    await harness.storage.put(delivery(text_body("bad")))
-    await harness.storage.put(delivery(text_body("good", chat=OTHER_CHAT, sender="+15550001111")))
-    harness.clock.advance(3)
-    harness.worker.start()
-    await harness.until_failed()
-    await harness.until_said(1)
-    await harness.worker.stop(5)
-    assert harness.linq.said() == ["good"]
-    (bad,) = await harness.storage.waiting()
+    async with serving(bot) as (storage, clock, linq):
+        await storage.put(delivery(text_body("bad")))
+        await storage.put(delivery(text_body("good", chat=OTHER_CHAT, sender="+15550001111")))
+        clock.advance(3)
+        await until_failed(storage)
+        await until(linq.said)
+    assert linq.said() == ["good"]
+    (bad,) = await storage.waiting()
     assert (bad.lane, bad.state) == (f"c:{CHAT}", "retrying")
 
 
@@ -131,16 +121,14 @@ async def test_a_later_message_that_no_filter_can_judge_does_not_join_the_runnin
 
     filters = [fits] if where == "filter" else []
     bot.on_message(*filters, overlap="steer")(answer)
-    harness = Harness(bot)
-    await harness.storage.put(delivery(text_body("good")))
-    harness.worker.start()
-    await began.wait()
-    await harness.storage.put(delivery(text_body("bad")))
-    stored.set()
-    await harness.until_failed()
-    await harness.worker.stop(5)
-    assert harness.linq.said() == ["good"]
-    assert [each.attempts for each in await harness.storage.waiting()] == [1]
+    async with serving(bot) as (storage, _, linq):
+        await storage.put(delivery(text_body("good")))
+        await began.wait()
+        await storage.put(delivery(text_body("bad")))
+        stored.set()
+        await until_failed(storage)
+    assert linq.said() == ["good"]
+    assert [each.attempts for each in await storage.waiting()] == [1]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -154,17 +142,14 @@ async def test_a_message_that_no_filter_can_judge_does_not_restart_the_running_t
         await ctx.reply(message.text)
 
     bot.on_message(unless_bad(fault), overlap="restart")(answer)
-    harness = Harness(bot)
-    await harness.storage.put(delivery(text_body("good")))
-    harness.worker.start()
-    await began.wait()
-    await harness.storage.put(delivery(text_body("bad")))
-    for _ in range(20):
-        await asyncio.sleep(0)
-    stored.set()
-    await harness.until_failed()
-    await harness.worker.stop(5)
-    assert harness.linq.said() == ["good"]
+    async with serving(bot) as (storage, _, linq):
+        await storage.put(delivery(text_body("good")))
+        await began.wait()
+        await storage.put(delivery(text_body("bad")))
+        await settled(20)
+        stored.set()
+        await until_failed(storage)
+    assert linq.said() == ["good"]
 
 
 class Failures:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from engine_turns import turns_of
+from engine_turns import run_worker
 from fakes import NOW, Linq, delivery, settled, text_body
 from reference_cycles import counting_cycles
 
@@ -17,11 +17,9 @@ from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
-from linqbot.engine.worker import Worker
 from linqbot.hookspecs import hookimpl
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.plugins.loading import load
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
@@ -63,47 +61,37 @@ class Photo:
     """An object that a handler has in memory."""
 
 
-def worker_of(
-    bot: Bot, linq: Linq, storage: MemoryStorage, clock: MovableClock, plugins: Sequence[object] = ()
-) -> Worker:
-    loaded = load(plugins)
-    turns = turns_of(bot, linq, storage, clock, plugins=loaded)
-    return Worker(turns, storage, clock, concurrency=4)
-
-
 @pytest.mark.parametrize("plugins", [[], [Around()]], ids=["no plugin", "a plugin"])
 async def test_turns_leave_nothing_to_the_garbage_collector(plugins: list[object]) -> None:
     clock, linq = MovableClock(NOW, frozen=True), Linq()
     storage = MemoryStorage(clock=clock)
-    bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
+    bot = Bot(read=False, typing=False, plugins=plugins)
 
     @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
         assert list(ctx.plugins.values()) == [[ctx]] * len(plugins)
         await ctx.reply(message.text)
 
-    worker = worker_of(bot, linq, storage, clock, plugins)
-    worker.start()
+    async with run_worker(bot, linq, storage, clock) as worker:
 
-    async def text(number: int) -> None:
-        await storage.put(delivery(text_body(f"message {number}")))
-        while worker.busy or await storage.waiting():
-            await settled(1)
+        async def text(number: int) -> None:
+            await storage.put(delivery(text_body(f"message {number}")))
+            while worker.busy or await storage.waiting():
+                await settled(1)
 
-    await text(0)
-    with counting_cycles() as cycles:
-        for number in range(1, TURNS + 1):
-            await text(number)
-    await worker.stop(1)
+        await text(0)
+        with counting_cycles() as cycles:
+            for number in range(1, TURNS + 1):
+                await text(number)
 
     assert len(linq.calls) == TURNS + 1
     assert cycles == {}
 
 
 async def test_what_a_failed_handler_had_in_memory_is_free_after_its_turn() -> None:
-    clock, linq = MovableClock(NOW, frozen=True), Linq()
+    clock = MovableClock(NOW, frozen=True)
     storage = MemoryStorage(clock=clock)
-    bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
+    bot = Bot(read=False, typing=False)
     photos: list[weakref.ref[Photo]] = []
 
     @bot.on_message(attempts=2)
@@ -112,15 +100,13 @@ async def test_what_a_failed_handler_had_in_memory_is_free_after_its_turn() -> N
         photos.append(weakref.ref(photo))
         raise ValueError(message.text)
 
-    worker = worker_of(bot, linq, storage, clock)
-    worker.start()
-    gc.disable()
-    try:
-        await storage.put(delivery(text_body("soup")))
-        await settled()
-        while worker.busy:
-            await settled(1)
-        assert [photo() for photo in photos] == [None]
-    finally:
-        gc.enable()
-    await worker.stop(1)
+    async with run_worker(bot, Linq(), storage, clock) as worker:
+        gc.disable()
+        try:
+            await storage.put(delivery(text_body("soup")))
+            await settled()
+            while worker.busy:
+                await settled(1)
+            assert [photo() for photo in photos] == [None]
+        finally:
+            gc.enable()

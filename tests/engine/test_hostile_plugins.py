@@ -8,24 +8,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from engine_turns import send_of, turns_of
-from fakes import CHAT, NOW, Linq, delivery, settled, text_body
-from one_handler import bot_of
-from patience import PATIENCE_S
+from engine_turns import TurnByTurn
+from fakes import CHAT, NOW, settled
 
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.clock import MovableClock
-from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import BotError, ConfigError, LinqApiError
-from linqbot.features.later import timer
 from linqbot.hookspecs import hookimpl
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.plugins.loading import load
-from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -113,40 +106,10 @@ async def answer(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("answer")
 
 
-class Harness:
-    def __init__(self, *given: Any, handler: Any = answer, deadline_s: float = 900.0) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.storage = MemoryStorage(clock=self.clock)
-        self.linq = Linq()
-        self.plugins = load(given)
-        self.turns = turns_of(
-            bot_of(handler, read=False, typing=False),
-            self.linq,
-            self.storage,
-            self.clock,
-            plugins=self.plugins,
-            retry_policy=RetryPolicy(deadline_s=deadline_s),
-        )
-
-    async def run(self) -> None:
-        (lease,) = await self.storage.take(1, lease_s=1000)
-        async with asyncio.timeout(PATIENCE_S):
-            await self.turns.run(lease)
-
-    async def text(self) -> None:
-        await self.storage.put(delivery(text_body()))
-        await self.run()
-
-    async def due(self, text: str = "later") -> None:
-        await self.storage.schedule(timer("t1", CHAT, [send_of(text)], NOW, 3600.0))
-        await self.storage.fire(NOW)
-        await self.run()
-
-    async def state(self) -> tuple[list[str], list[str], int]:
-        """Return the states of waiting deliveries, the reasons of dead letters, and the number of runs counted as failed."""
-        waiting = await self.storage.waiting()
-        dead = await self.storage.dead_letters()
-        return [each.state for each in waiting], [each.error for each in dead], sum(each.attempts for each in waiting)
+async def state(turns: TurnByTurn) -> tuple[list[str], list[str], int]:
+    """Return the states of waiting deliveries, the reasons of dead letters, and the number of runs counted as failed."""
+    waiting, dead = await turns.storage.waiting(), await turns.storage.dead_letters()
+    return [each.state for each in waiting], [each.error for each in dead], sum(each.attempts for each in waiting)
 
 
 async def test_outbound_middleware_that_is_not_required_is_disabled_and_the_call_made(
@@ -155,37 +118,37 @@ async def test_outbound_middleware_that_is_not_required_is_disabled_and_the_call
     for due in (False, True):
         for kind in FAULTS:
             with subtests.test(due=due, kind=kind):
-                harness = Harness(policy(FAULTS[kind], required=False, where="outbound"))
-                await (harness.due("answer") if due else harness.text())
-                assert harness.linq.said() == ["answer"]
-                assert await harness.state() == ([], [], 0)
-                assert harness.plugins.report()["policy"].startswith("disabled: outbound middleware raised")
+                turns = TurnByTurn(answer, policy(FAULTS[kind], required=False, where="outbound"))
+                await (turns.due("answer") if due else turns.text())
+                assert turns.linq.said() == ["answer"]
+                assert await state(turns) == ([], [], 0)
+                assert turns.status().startswith("disabled: outbound middleware raised")
 
 
 async def test_required_middleware_that_fails_blocks_the_send_and_counts_no_attempt(subtests: pytest.Subtests) -> None:
     for due in (False, True):
         for kind in FAULTS:
             with subtests.test(due=due, kind=kind):
-                harness = Harness(policy(FAULTS[kind], required=True, where="outbound"))
-                await (harness.due("answer") if due else harness.text())
+                turns = TurnByTurn(answer, policy(FAULTS[kind], required=True, where="outbound"))
+                await (turns.due("answer") if due else turns.text())
                 for _ in range(6):
-                    harness.clock.advance(60)
-                    await harness.run()
-                assert harness.linq.said() == []
-                waiting, dead, attempts = await harness.state()
+                    turns.clock.advance(60)
+                    await turns.run()
+                assert turns.linq.said() == []
+                waiting, dead, attempts = await state(turns)
                 assert (len(waiting), dead, attempts) == (1, [], 0)
-                assert harness.plugins.report()["policy"].startswith("failing: outbound middleware raised")
+                assert turns.status().startswith("failing: outbound middleware raised")
 
 
 async def test_errors_of_inbound_middleware_are_contained_too(subtests: pytest.Subtests) -> None:
     for required in (False, True):
         for kind in [kind for kind in FAULTS if "Linq" not in kind and "linqbot" not in kind]:
             with subtests.test(required=required, kind=kind):
-                harness = Harness(policy(FAULTS[kind], required=required, where="inbound"))
-                await harness.text()
-                waiting, dead, attempts = await harness.state()
+                turns = TurnByTurn(answer, policy(FAULTS[kind], required=required, where="inbound"))
+                await turns.text()
+                waiting, dead, attempts = await state(turns)
                 assert (dead, attempts) == ([], 0)
-                assert (harness.linq.said(), waiting) == (([], ["deferred"]) if required else (["answer"], []))
+                assert (turns.linq.said(), waiting) == (([], ["deferred"]) if required else (["answer"], []))
 
 
 async def hang() -> None:
@@ -194,29 +157,29 @@ async def hang() -> None:
 
 @pytest.mark.parametrize("where", ["inbound", "outbound"])
 async def test_middleware_that_hangs_ends_at_the_deadline_of_its_turn(where: str) -> None:
-    harness = Harness(policy(hang, required=False, where=where), deadline_s=0.02)
-    await harness.text()
-    assert await harness.state() == (["retrying"], [], 1)
+    turns = TurnByTurn(answer, policy(hang, required=False, where=where), deadline_s=0.02)
+    await turns.text()
+    assert await state(turns) == (["retrying"], [], 1)
 
 
 async def test_a_wrong_api_key_loses_no_due_send() -> None:
-    harness = Harness()
-    harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
-    await harness.due()
-    assert await harness.state() == (["deferred"], [], 0)
-    harness.clock.advance(60)
-    await harness.run()
-    assert harness.linq.said() == ["later", "later"]
+    turns = TurnByTurn(answer)
+    turns.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
+    await turns.due("later")
+    assert await state(turns) == (["deferred"], [], 0)
+    turns.clock.advance(60)
+    await turns.run()
+    assert turns.linq.said() == ["later", "later"]
 
 
 @pytest.mark.parametrize(
     "payload", [b"{}", b"null", b"[]", b"not JSON", b'{"calls": [{}], "due": 1, "grace_s": 1}', b'{"calls": 1}']
 )
 async def test_a_timer_that_cannot_be_read_is_a_dead_letter_at_once(payload: bytes) -> None:
-    harness = Harness()
-    await harness.storage.put(Delivery("i.send.x", f"c:{CHAT}", "linqbot.send", payload, NOW))
-    await harness.run()
-    waiting, (error,), _ = await harness.state()
+    turns = TurnByTurn(answer)
+    await turns.storage.put(Delivery("i.send.x", f"c:{CHAT}", "linqbot.send", payload, NOW))
+    await turns.run()
+    waiting, (error,), _ = await state(turns)
     assert waiting == []
     assert error.startswith("The stored send cannot be read")
 
@@ -250,11 +213,11 @@ async def test_middleware_that_makes_a_call_does_not_deadlock() -> None:
 
             return [wrap]
 
-    harness = Harness(Discloses)
-    await harness.text()
-    assert harness.linq.said() == ["I am a bot.", "answer"]
-    assert await harness.state() == ([], [], 0)
-    assert len({call.key for call in harness.linq.calls}) == 2
+    turns = TurnByTurn(answer, Discloses)
+    await turns.text()
+    assert turns.linq.said() == ["I am a bot.", "answer"]
+    assert await state(turns) == ([], [], 0)
+    assert len({call.key for call in turns.linq.calls}) == 2
 
 
 async def test_keys_of_scheduled_sends_never_collide_with_numbers_and_are_used_once() -> None:
@@ -268,6 +231,6 @@ async def test_keys_of_scheduled_sends_never_collide_with_numbers_and_are_used_o
         with pytest.raises(BotError, match="called twice"):
             await ctx.send_later("again", after_s=4, key="0")
 
-    harness = Harness(handler=remind)
-    await harness.text()
-    assert len(await harness.storage.scheduled()) == 3
+    turns = TurnByTurn(remind)
+    await turns.text()
+    assert len(await turns.storage.scheduled()) == 3

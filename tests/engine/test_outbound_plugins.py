@@ -10,22 +10,17 @@ from typing import Any
 
 import pytest
 import structlog
-from engine_turns import send_of, turns_of
-from fakes import CHAT, NOW, Linq, delivery, settled, text_body
-from one_handler import bot_of
+from engine_turns import TurnByTurn, send_of
+from fakes import CHAT, Linq, settled
 from simulated_crash import Crashable, crash
 
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.clock import MovableClock
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.errors import ConfigError, LinqApiError, NoVerdict, Refused
-from linqbot.features.later import timer
 from linqbot.hookspecs import hookimpl
 from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.loading import load
-from linqbot.plugins.registry import Plugins
-from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -53,42 +48,18 @@ def plugin(ask: Ask, *, name: str = "policy", required: bool = False) -> Any:
     return policy
 
 
-class Harness:
-    """A worker's turns, with plugins, over a storage in memory."""
-
-    def __init__(self) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.storage = MemoryStorage(clock=self.clock)
-        self.linq = Linq()
-        self.plugins = Plugins()
-        self.crashable = Crashable()
-
-    async def run(self, handle: Handle, *given: Any, text: str | None = "hello") -> None:
-        """Run one turn, for a new message or, with `text=None`, for the waiting delivery."""
-        self.plugins = load(given)
-        bot = bot_of(handle, read=False, typing=False)
-        if text is not None:
-            await self.storage.put(delivery(text_body(text)))
-        (lease,) = await self.storage.take(1, lease_s=1000)
-        turns = turns_of(bot, self.linq, self.storage, self.clock, plugins=self.plugins)
-        turns.client = turns.client.wrapped(turns.outbound.observed)
-        await self.crashable.run(turns.run(lease))
-
-    async def restart(self) -> None:
-        """Let the lease run out, as after a crash of the process."""
-        self.linq.before = None
-        self.clock.advance(2000)
-
-    def status(self) -> str:
-        return self.plugins.report()["policy"]
-
-
 @pytest.fixture
-async def harness() -> AsyncIterator[Harness]:
-    made = Harness()
-    async with made.storage:
-        yield made
-        await made.crashable.clear()
+async def crashable() -> AsyncIterator[Crashable]:
+    made = Crashable()
+    yield made
+    await made.clear()
+
+
+async def ran(handle: Handle, *plugins: Any) -> TurnByTurn:
+    """Run the turn of one message, and return what ran it."""
+    made = TurnByTurn(handle, *plugins)
+    await made.text()
+    return made
 
 
 def says(call: Call) -> str:
@@ -112,7 +83,7 @@ async def pass_on(call: Call, run: Run) -> ApiResponse:
 # Vetoes
 
 
-async def test_a_refused_reply_raises_nothing_and_the_handler_goes_on(harness: Harness) -> None:
+async def test_a_refused_reply_raises_nothing_and_the_handler_goes_on() -> None:
     statuses: list[str] = []
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
@@ -121,22 +92,22 @@ async def test_a_refused_reply_raises_nothing_and_the_handler_goes_on(harness: H
             statuses.append(sent.status)
 
     with structlog.testing.capture_logs() as logs:
-        await harness.run(answer, plugin(refuse_no))
-    assert (statuses, harness.linq.said()) == (["refused", "accepted"], ["yes"])
-    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
+        turns = await ran(answer, plugin(refuse_no))
+    assert (statuses, turns.linq.said()) == (["refused", "accepted"], ["yes"])
+    assert (await turns.storage.depth(), await turns.storage.dead_letters()) == (0, [])
     (line,) = [line for line in logs if line["event"] == "send.refused"]
     assert (line["plugin"], line["reason"]) == ("policy", "it says no")
-    assert harness.status() == "active"
+    assert turns.status() == "active"
 
 
-async def test_a_refused_call_of_the_client_raises_and_unhandled_makes_a_dead_letter(harness: Harness) -> None:
+async def test_a_refused_call_of_the_client_raises_and_unhandled_makes_a_dead_letter() -> None:
     async def call(message: MessageReceived, ctx: Context) -> None:
         await ctx.client.chats.messages.send(CHAT, message={"parts": [{"type": "text", "value": "no"}]})
 
-    await harness.run(call, plugin(refuse_no))
-    (dead,) = await harness.storage.dead_letters()
+    turns = await ran(call, plugin(refuse_no))
+    (dead,) = await turns.storage.dead_letters()
     assert dead.error == "A call was refused by policy: it says no"
-    assert harness.linq.names() == []
+    assert turns.linq.names() == []
 
 
 @pytest.mark.parametrize(
@@ -147,20 +118,18 @@ async def test_a_refused_call_of_the_client_raises_and_unhandled_makes_a_dead_le
     ],
     ids=["no text", "five megabytes"],
 )
-async def test_a_veto_whose_reason_no_storage_keeps_makes_a_dead_letter_that_tells_it(
-    harness: Harness, reason: str, stored: str
-) -> None:
+async def test_a_veto_whose_reason_no_storage_keeps_makes_a_dead_letter_that_tells_it(reason: str, stored: str) -> None:
     async def call(message: MessageReceived, ctx: Context) -> None:
         raise Refused(reason)
 
-    await harness.run(call, plugin(pass_on))
-    (dead,) = await harness.storage.dead_letters()
+    turns = await ran(call, plugin(pass_on))
+    (dead,) = await turns.storage.dead_letters()
     assert dead.error.startswith("A call was refused by outbound middleware: ")
     assert stored in dead.error
     assert len(dead.error) < 30_000
 
 
-async def test_a_veto_does_not_shift_the_slots_of_later_calls(harness: Harness) -> None:
+async def test_a_veto_does_not_shift_the_slots_of_later_calls(crashable: Crashable) -> None:
     async def two(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("no one")
         await ctx.reply("two")
@@ -169,16 +138,19 @@ async def test_a_veto_does_not_shift_the_slots_of_later_calls(harness: Harness) 
         if says(call) == "two":
             await crash()
 
-    harness.linq.before = crash_at_two
-    await harness.run(two, plugin(pass_on))
-    assert harness.linq.said() == ["no one"]
-    await harness.restart()
-    await harness.run(two, plugin(refuse_no), text=None)
+    turns = TurnByTurn(two, plugin(pass_on))
+    turns.linq.before = crash_at_two
+    await crashable.run(turns.text())
+    assert turns.linq.said() == ["no one"]
+    turns.linq.before = None
+    turns.deploy(two, plugin(refuse_no))
+    turns.clock.advance(2000)  # until the lease runs out
+    await turns.run()
     # If the refused call got no slot, `two` would match its entry and never be sent.
-    assert harness.linq.said() == ["no one", "two"]
+    assert turns.linq.said() == ["no one", "two"]
 
 
-async def test_gathered_sends_keep_their_order_through_slow_verdicts(harness: Harness) -> None:
+async def test_gathered_sends_keep_their_order_through_slow_verdicts() -> None:
     async def wait(call: Call, run: Run) -> ApiResponse:
         if says(call) == "one":
             await settled()
@@ -187,14 +159,14 @@ async def test_gathered_sends_keep_their_order_through_slow_verdicts(harness: Ha
     async def both(message: MessageReceived, ctx: Context) -> None:
         await asyncio.gather(ctx.send("one"), ctx.send("two"))
 
-    await harness.run(both, plugin(wait))
-    assert harness.linq.said() == ["one", "two"]
+    turns = await ran(both, plugin(wait))
+    assert turns.linq.said() == ["one", "two"]
 
 
 # Changes
 
 
-async def test_middleware_may_change_a_call(harness: Harness) -> None:
+async def test_middleware_may_change_a_call() -> None:
     async def louder(call: Call, run: Run) -> ApiResponse:
         body: Any = call.body
         parts = [{**part, "value": part["value"].upper()} for part in body["message"]["parts"]]
@@ -203,11 +175,11 @@ async def test_middleware_may_change_a_call(harness: Harness) -> None:
     async def answer(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("silent")
 
-    await harness.run(answer, plugin(louder))
-    assert harness.linq.said() == ["SILENT"]
+    turns = await ran(answer, plugin(louder))
+    assert turns.linq.said() == ["SILENT"]
 
 
-async def test_what_middleware_adds_is_not_sent_twice_after_a_crash(harness: Harness) -> None:
+async def test_what_middleware_adds_is_not_sent_twice_after_a_crash(crashable: Crashable) -> None:
     async def twice(call: Call, run: Run) -> ApiResponse:
         await run(call)
         return await run(replace(call, body={"message": {"parts": [{"type": "text", "value": "stop: write STOP"}]}}))
@@ -216,11 +188,12 @@ async def test_what_middleware_adds_is_not_sent_twice_after_a_crash(harness: Har
         await ctx.reply("hi")
         await crash()
 
-    await harness.run(answer, plugin(twice))
-    keys = [call.key for call in harness.linq.calls]
-    await harness.restart()
-    await harness.run(answer, plugin(twice), text=None)
-    repeated = [call.key for call in harness.linq.calls]
+    turns = TurnByTurn(answer, plugin(twice))
+    await crashable.run(turns.text())
+    keys = [call.key for call in turns.linq.calls]
+    turns.clock.advance(2000)
+    await crashable.run(turns.run())
+    repeated = [call.key for call in turns.linq.calls]
     assert len(set(keys)) == 2
     # Neither outcome was written before the crash, so both are repeated under their keys, which Linq knows.
     assert repeated == keys * 2
@@ -237,48 +210,46 @@ async def answer_and_hide(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("second")
 
 
-async def test_if_a_required_plugin_fails_nothing_is_sent_and_the_turn_is_deferred(harness: Harness) -> None:
+async def test_if_a_required_plugin_fails_nothing_is_sent_and_the_turn_is_deferred() -> None:
     with structlog.testing.capture_logs() as logs:
-        await harness.run(answer_and_hide, plugin(fail, required=True))
-    assert harness.linq.calls == []
-    (waiting,) = await harness.storage.waiting()
+        turns = await ran(answer_and_hide, plugin(fail, required=True))
+    assert turns.linq.calls == []
+    (waiting,) = await turns.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("deferred", 0)
     assert "policy failed: outbound middleware raised ValueError at test_outbound_plugins.py:" in str(waiting.error)
-    assert harness.status().startswith("failing: outbound middleware raised ValueError")
+    assert turns.status().startswith("failing: outbound middleware raised ValueError")
     assert "first" not in str(logs)
-    harness.clock.advance(40)
-    await harness.run(answer_and_hide, plugin(pass_on, required=True), text=None)
-    assert harness.linq.said() == ["first", "second"]
+    turns.clock.advance(40)
+    turns.deploy(answer_and_hide, plugin(pass_on, required=True))
+    await turns.run()
+    assert turns.linq.said() == ["first", "second"]
 
 
 @pytest.mark.parametrize("required", [True, False])
-async def test_middleware_that_cannot_be_made_fails_like_one_that_is_called(harness: Harness, required: bool) -> None:
+async def test_middleware_that_cannot_be_made_fails_like_one_that_is_called(required: bool) -> None:
     def broken(run: Run) -> Run:
         raise ValueError("private")
 
     policy = plugin(pass_on, required=required)
     type(policy).register_outbound = hookimpl(lambda self: [broken])
-    await harness.run(answer_and_hide, policy)
-    assert harness.linq.said() == ([] if required else ["first", "second"])
-    status = "failing" if required else "disabled"
-    assert f"{status}: outbound middleware raised ValueError at test_outbound_plugins.py:" in harness.status()
+    turns = await ran(answer_and_hide, policy)
+    assert turns.linq.said() == ([] if required else ["first", "second"])
+    state = "failing" if required else "disabled"
+    assert f"{state}: outbound middleware raised ValueError at test_outbound_plugins.py:" in turns.status()
 
 
 @pytest.mark.parametrize("required", [True, False])
-async def test_middleware_that_fails_after_the_call_does_not_undo_or_repeat_it(
-    harness: Harness, required: bool
-) -> None:
+async def test_middleware_that_fails_after_the_call_does_not_undo_or_repeat_it(required: bool) -> None:
     async def fail_late(call: Call, run: Run) -> ApiResponse:
         await run(call)
         raise ValueError("too late")
 
-    await harness.run(answer_and_hide, plugin(fail_late, required=required))
-    assert harness.linq.said() == ["first", "second"]
-    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
+    turns = await ran(answer_and_hide, plugin(fail_late, required=required))
+    assert turns.linq.said() == ["first", "second"]
+    assert (await turns.storage.depth(), await turns.storage.dead_letters()) == (0, [])
 
 
-async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed(harness: Harness) -> None:
-    harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2001))
+async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed() -> None:
     raised: list[Exception] = []
 
     async def ask(message: MessageReceived, ctx: Context) -> None:
@@ -287,40 +258,41 @@ async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed(harness: H
         except LinqApiError as error:
             raised.append(error)
 
-    await harness.run(ask, plugin(pass_on))
+    turns = TurnByTurn(ask, plugin(pass_on))
+    turns.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2001))
+    await turns.text()
     assert [type(error) for error in raised] == [LinqApiError]
-    assert harness.status() == "active"
+    assert turns.status() == "active"
 
 
-async def test_if_a_required_plugin_fails_a_hint_is_left_out_and_the_turn_goes_on(harness: Harness) -> None:
+async def test_if_a_required_plugin_fails_a_hint_is_left_out_and_the_turn_goes_on() -> None:
     async def read(message: MessageReceived, ctx: Context) -> None:
         await ctx.mark_read()
 
-    await harness.run(read, plugin(fail, required=True))
-    assert (harness.linq.calls, await harness.storage.depth()) == ([], 0)
+    turns = await ran(read, plugin(fail, required=True))
+    assert (turns.linq.calls, await turns.storage.depth()) == ([], 0)
 
 
-async def test_if_a_required_plugin_fails_a_read_defers_the_turn(harness: Harness) -> None:
+async def test_if_a_required_plugin_fails_a_read_defers_the_turn() -> None:
     async def look(message: MessageReceived, ctx: Context) -> None:
         with contextlib.suppress(Exception):
             await ctx.client.messages.retrieve("35179424-9c87-5f09-a3f3-60d07a9171ab")
 
-    await harness.run(look, plugin(fail, required=True))
-    assert [each.state for each in await harness.storage.waiting()] == ["deferred"]
+    turns = await ran(look, plugin(fail, required=True))
+    assert [each.state for each in await turns.storage.waiting()] == ["deferred"]
 
 
 # Due sends
 
 
 @pytest.mark.parametrize("vetoed", [False, True])
-async def test_outbound_middleware_runs_when_a_scheduled_send_is_due(harness: Harness, vetoed: bool) -> None:
+async def test_outbound_middleware_runs_when_a_scheduled_send_is_due(vetoed: bool) -> None:
     text = "no" if vetoed else "yes"
-    await harness.storage.schedule(timer("t1", CHAT, [send_of(text)], NOW, 3600.0))
-    await harness.storage.fire(NOW)
-    await harness.run(pass_by, plugin(refuse_no, required=True), text=None)
-    dead = [letter.error for letter in await harness.storage.dead_letters()]
-    assert harness.linq.said() == ([] if vetoed else ["yes"])
-    assert await harness.storage.depth() == 0
+    turns = TurnByTurn(pass_by, plugin(refuse_no, required=True))
+    await turns.due(text)
+    dead = [letter.error for letter in await turns.storage.dead_letters()]
+    assert turns.linq.said() == ([] if vetoed else ["yes"])
+    assert await turns.storage.depth() == 0
     assert dead == (["A call was refused by policy: it says no"] if vetoed else [])
 
 
@@ -376,7 +348,7 @@ async def test_outside_of_a_turn_the_failure_of_a_required_plugin_is_raised() ->
     assert linq.calls == []
 
 
-async def test_a_call_answered_by_the_journal_is_marked_for_observers(harness: Harness) -> None:
+async def test_a_call_answered_by_the_journal_is_marked_for_observers() -> None:
     observed: list[tuple[str, bool]] = []
 
     class Listens:
@@ -393,9 +365,9 @@ async def test_a_call_answered_by_the_journal_is_marked_for_observers(harness: H
         if errors:
             raise errors.pop()
 
-    await harness.run(answer, Listens)
-    harness.clock.advance(10)
-    await harness.run(answer, Listens, text=None)
+    turns = await ran(answer, Listens)
+    turns.clock.advance(10)
+    await turns.run()
     assert observed == [("chats.messages.send", False), ("chats.messages.send", True)]
 
 
@@ -424,11 +396,11 @@ async def passes_too_much(call: Call, run: Any) -> Any:
 )
 @pytest.mark.filterwarnings("ignore:coroutine 'linqbot.plugins.wrapped' was never awaited")
 async def test_middleware_with_a_mistake_is_disabled_with_what_to_write_and_the_call_is_made(
-    harness: Harness, ask: Any, why: str
+    ask: Any, why: str
 ) -> None:
-    await harness.run(answer_and_hide, plugin(ask))
-    assert harness.linq.said() == ["first", "second"]
-    assert why in harness.status()
+    turns = await ran(answer_and_hide, plugin(ask))
+    assert turns.linq.said() == ["first", "second"]
+    assert why in turns.status()
 
 
 async def check_later(name: str, people: list[str]) -> None:

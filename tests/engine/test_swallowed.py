@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import structlog
-from engine_turns import turns_of
+from engine_turns import run_worker
 from fakes import CHAT, NOW, Linq, delivery, text_body
+from one_handler import bot_of
 from patience import PATIENCE_S
 
-from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
@@ -32,27 +32,26 @@ REFUSED = LinqApiError("no", status=403, code=2005)
 
 
 class Harness:
-    """A running bot with one handler."""
+    """A running bot with one handler, over a file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, path: Path) -> None:
         self.clock = MovableClock(NOW, frozen=True)
         self.linq = Linq()
-        self.path = folder / "bot.db"
-        self.storage = SQLiteStorage(self.path, clock=self.clock)
+        self.path = path
+        self.storage = SQLiteStorage(path, clock=self.clock)
         self.handler: Any = None
-        self.bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
-        self.bot.on_message(self._handle)
-        turns = turns_of(self.bot, self.linq, self.storage, self.clock)
-        self.worker = Worker(turns, self.storage, self.clock)
+        self.worker: Worker
 
-    async def _handle(self, message: MessageReceived, ctx: Context) -> Any:
+    async def handle(self, message: MessageReceived, ctx: Context) -> Any:
         return await self.handler(ctx)
 
     async def text(self, text: str = "hello") -> None:
         await self.storage.put(delivery(text_body(text)))
-        await self.wait_until_idle()
+        await self.later(0)
 
-    async def wait_until_idle(self) -> None:
+    async def later(self, seconds: float) -> None:
+        """Let time pass, and wait until the worker is idle."""
+        self.clock.advance(seconds)
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 await asyncio.sleep(0.001)
@@ -65,18 +64,13 @@ class Harness:
         with closing(sqlite3.connect(self.path)) as db:
             return db.execute(sql).fetchall()
 
-    async def later(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        await self.wait_until_idle()
-
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    made = Harness(tmp_path)
-    async with made.storage:
-        made.worker.start()
+    made = Harness(tmp_path / "bot.db")
+    bot = bot_of(made.handle, read=False, typing=False)
+    async with made.storage, run_worker(bot, made.linq, made.storage, made.clock) as made.worker:
         yield made
-        await made.worker.stop(0)
 
 
 async def gather_and_look_away(ctx: Context) -> None:
@@ -188,12 +182,8 @@ async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(har
     harness.handler = leave
     await harness.text()
     assert harness.linq.said() == ["a", "b"]
-    (turn,) = {entry.turn for entry in await harness.storage.entries((await seen(harness))[0])}
+    ((turn,),) = harness.rows("SELECT DISTINCT turn FROM journal")
     assert turn.startswith("w.")
-
-
-async def seen(harness: Harness) -> list[str]:
-    return [turn for (turn,) in harness.rows("SELECT DISTINCT turn FROM journal")]
 
 
 async def test_a_call_after_the_end_of_its_turn_is_refused_and_logged_with_its_line(harness: Harness) -> None:

@@ -17,7 +17,6 @@ from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.turn import Turns
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived
-from linqbot.plugins.loading import load
 
 
 def asking(*question: Any, **options: Any) -> Any:
@@ -91,7 +90,6 @@ class Talk(Life):
             self.linq,
             self.storage,
             self.clock,
-            plugins=load(self.bot.plugins),
             retry_policy=RetryPolicy(attempts=self.attempts),
             shared_since=self.shared_since,
             serving_since=self._serving_since,

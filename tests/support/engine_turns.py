@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fakes import CHAT, Linq
+from fakes import CHAT, NOW, Linq, delivery, text_body
+from one_handler import bot_of
+from patience import PATIENCE_S
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import Call, prepare
-from linqbot.clock import Clock
+from linqbot.clock import Clock, MovableClock
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
-from linqbot.plugins.registry import Plugins
+from linqbot.features.bursts import Bursts
+from linqbot.features.later import timer
+from linqbot.plugins.loading import load
 from linqbot.storage.backend import Storage
+from linqbot.storage.sqlite.memory import MemoryStorage
 
 
 def turns_of(
@@ -27,12 +33,11 @@ def turns_of(
     storage: Storage,
     clock: Clock,
     *,
-    plugins: Plugins | None = None,
     retry_policy: RetryPolicy | None = None,
     **more: Any,
 ) -> Turns:
-    """Return what runs turns of the bot; `more` are other fields of `Turns`."""
-    loaded = plugins or Plugins()
+    """Return what runs turns of the bot, with its plugins; `more` are other fields of `Turns`."""
+    loaded = load(bot.plugins)
     policy = retry_policy or RetryPolicy()
     return Turns(
         Dispatcher(bot, clock, deadline_s=policy.deadline_s, plugins=loaded),
@@ -52,10 +57,52 @@ def send_of(text: str) -> Call:
     return prepare("chats.messages.send", path={"chat_id": CHAT}, body={"message": message})
 
 
+class TurnByTurn:
+    """A bot with one handler of messages, and a storage in memory. A test runs its turns one by one; the clock stands still."""
+
+    def __init__(self, handler: Callable[..., Any], *plugins: Any, **retry_policy: Any) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.storage = MemoryStorage(clock=self.clock)
+        self.linq = Linq()
+        self._retry_policy = RetryPolicy(**retry_policy)
+        self.deploy(handler, *plugins)
+
+    def deploy(self, handler: Callable[..., Any], *plugins: Any) -> None:
+        """Let another handler and other plugins run from now on."""
+        bot = bot_of(handler, read=False, typing=False, plugins=plugins)
+        self._turns = turns_of(bot, self.linq, self.storage, self.clock, retry_policy=self._retry_policy)
+        self._turns.client = self._turns.client.wrapped(self._turns.outbound.observed)
+
+    def status(self) -> str:
+        """Return the status of the only plugin."""
+        (status,) = self._turns.outbound.plugins.report().values()
+        return status
+
+    async def text(self, text: str = "hello") -> None:
+        """Deliver a message, and run its turn."""
+        await self.storage.put(delivery(text_body(text)))
+        await self.run()
+
+    async def due(self, text: str) -> None:
+        """Let the bot have scheduled a text, which is due, and run its turn."""
+        await self.storage.schedule(timer("t1", CHAT, [send_of(text)], NOW, 3600.0))
+        await self.storage.fire(NOW)
+        await self.run()
+
+    async def run(self) -> None:
+        """Run the turn of the only delivery that is ready."""
+        (lease,) = await self.storage.take(1, lease_s=1000)
+        async with asyncio.timeout(PATIENCE_S):
+            await self._turns.run(lease)
+
+
 @asynccontextmanager
 async def run_worker(bot: Bot, linq: Linq, storage: Storage, clock: Clock, **options: Any) -> AsyncIterator[Worker]:
     """Let a worker run the turns of a bot. In the end it stops without waiting for them."""
-    worker = Worker(turns_of(bot, linq, storage, clock), storage, clock, **options)
+    turns = turns_of(bot, linq, storage, clock)
+    if turns.dispatcher.gathers:
+        options["admit"] = [Bursts(turns.dispatcher, storage, clock).admit]
+    worker = Worker(turns, storage, clock, **options)
     worker.start()
     try:
         yield worker
