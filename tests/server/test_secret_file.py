@@ -96,19 +96,6 @@ def test_a_write_that_fails_leaves_what_was_there(file: SecretFile, monkeypatch:
     assert len(list(file.path.parent.iterdir())) == 2
 
 
-def test_a_server_accepts_given_secrets_and_those_now_in_the_file(file: SecretFile) -> None:
-    known = KnownSecrets([ONE], file)
-    assert list(known.current) == [Secret.parse(ONE)]
-    file.keep(TWO, "s2")
-    assert known.refresh(NOW)
-    assert list(known.current) == [Secret.parse(ONE), Secret.parse(TWO)]
-    assert not known.refresh(NOW)
-    file.drop("s2")
-    assert not known.refresh(NOW + 5, after_s=10)
-    assert known.refresh(NOW + 10, after_s=10)
-    assert list(known.current) == [Secret.parse(ONE)]
-
-
 def test_a_file_that_becomes_unreadable_or_is_deleted_removes_no_secret(file: SecretFile) -> None:
     file.keep(ONE, "s1")
     known = KnownSecrets([], file)
