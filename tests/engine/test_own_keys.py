@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from one_handler import bot_of
 
-from linqbot import Bot, BotError, Context, MessageReceived
+from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -62,18 +62,3 @@ async def test_a_charge_that_the_customer_approved_is_collected_by_the_same_call
         await phone.quiet()
         assert len(phone.emulator.state.payments) == 1
     assert statuses[0] == statuses[1]
-
-
-async def test_a_key_with_half_a_character_is_refused_with_what_to_do() -> None:
-    refused = []
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        for call in (lambda: ctx.send_later("x", after_s=60, key="a\ud800"), lambda: ctx.reply("x", key="a\ud800")):
-            with pytest.raises(BotError) as caught:
-                await call()
-            refused.append(str(caught.value))
-
-    async with talking(bot_of(answer)) as phone:
-        await phone.text("hi")
-        assert await phone.replies() == []
-    assert refused == [r"key='\ud800': half of a character cannot be stored. Give another key."] * 2
