@@ -128,16 +128,7 @@ async def test_a_message_is_one_trace_from_the_webhook_to_the_reply(spans: Spans
     assert turn.start_time <= call.start_time <= call.end_time <= turn.end_time
 
 
-async def test_a_trace_that_a_proxy_began_goes_on(spans: Spans, tmp_path: Path) -> None:
-    async with run_app(echo(spans), tmp_path) as there:
-        there.headers["traceparent"] = PROXY
-        there.text("hello")
-        await there.quiet()
-    for span in (spans.one(TURN), spans.one(SEND)):
-        assert span.context.trace_id == int(TRACE, 16)
-
-
-async def test_of_the_senders_trace_headers_only_ids_go_on(spans: Spans, tmp_path: Path) -> None:
+async def test_a_trace_that_a_proxy_began_goes_on_and_of_its_headers_the_ids_only(spans: Spans, tmp_path: Path) -> None:
     """Check a span processor that copies baggage into attributes, as OpenTelemetry's own does."""
     parents: list[TraceContext] = []
 
