@@ -7,7 +7,6 @@ code runs without its middleware. If the plugin is required, its error fails clo
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 from linqbot.errors import NoVerdict, Refused, TurnDeferred
-from linqbot.interrupts import is_closing, is_ctrl_c
+from linqbot.interrupts import RunningTask
 from linqbot.plugins.registry import Plugin, Plugins, WrongUse
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -122,8 +121,7 @@ class Guard:
             return await self._wrapped(*given)
         run = _Pass(outer=outer)
         tokens = _pass.set(run), _running.set(outer | {plugin.name})
-        task = asyncio.current_task()
-        cancelling = task.cancelling() if task else 0
+        task = RunningTask()
         try:
             returned = await self._middleware(*given)
             run.refuse_forgotten(self._written)
@@ -133,13 +131,10 @@ class Guard:
             self._plugins.note_success(plugin)
             raise
         except BaseException as error:
-            is_cancelled = (
-                isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > cancelling
-            )
             if run.error is not None or isinstance(error, (self._passing, TurnDeferred)):
                 raise  # the wrapped code's error, or what the middleware made of it
-            if is_cancelled or is_ctrl_c(error) or (isinstance(error, GeneratorExit) and is_closing(task)):
-                raise  # this task must end
+            if task.is_ended_by(error):
+                raise
             self._blame(error, is_needed=run.result is _NOTHING)
         else:
             self._plugins.note_success(plugin)
