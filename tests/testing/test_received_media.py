@@ -90,18 +90,6 @@ async def test_a_test_can_make_files_unavailable() -> None:
         assert await phone.next_reply() == "seen"
 
 
-async def test_a_file_is_read_although_its_server_fails_for_a_moment() -> None:
-    async def look(message: MessageReceived, ctx: Context) -> None:
-        file = await message.media[0].fetch()
-        await ctx.reply(file.unavailable or file.content.decode(), cards=False)
-
-    async with talking(bot_of(look)) as phone:
-        phone.fail_next("GET /attachments", status=503)
-        phone.drop_next("/attachments")
-        await phone.media(b"photo", "a.jpg")
-        assert await phone.next_reply() == "photo"
-
-
 async def test_a_part_cannot_be_fetched_outside_of_a_handler() -> None:
     with pytest.raises(BotError, match=r"client\.fetch\(part\)"):
         await MediaPart(url="https://example.com/a.jpg").fetch()

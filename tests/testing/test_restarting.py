@@ -12,7 +12,7 @@ from patience import PATIENCE_S
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.errors import BotError, ConfigError
+from linqbot.errors import BotError
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
@@ -144,12 +144,6 @@ async def test_a_file_goes_on_in_another_test_process(tmp_path: Path) -> None:
         async with talking(counting(), storage=url) as phone:
             await phone.text("hi")
             assert await phone.next_reply() == f"Visit {visit}"
-
-
-async def test_a_storage_that_does_not_exist_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"There is no storage for mongodb:// URLs"):
-        async with talking(Bot(), storage="mongodb://x"):
-            raise AssertionError
 
 
 async def test_each_webhook_comes_three_times_and_is_handled_once(storage: str) -> None:

@@ -340,16 +340,6 @@ async def test_a_slow_call_is_answered_when_the_emulated_time_has_passed() -> No
         assert phone.now - started >= 20
 
 
-async def test_a_fault_names_an_endpoint_and_leaves_the_others_alone() -> None:
-    async with talking(saying()) as phone:
-        phone.fail_next("chats.messages.send", times=1)
-        await phone.text("hi")
-        assert await phone.replies() == ["hello"]
-        status = [(call.name, call.status) for call in phone.calls]
-        assert ("chats.mark_as_read", 204) in status
-        assert [code for name, code in status if name == "chats.messages.send"] == [500, 202]
-
-
 async def test_in_one_advance_linq_repeats_each_failed_delivery_at_its_time() -> None:
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"{ctx.now():%H:%M:%S}")
@@ -408,13 +398,6 @@ async def test_the_bot_learns_that_a_message_could_not_be_delivered() -> None:
     assert failed == [4005]
 
 
-async def test_an_event_that_comes_twice_is_answered_once() -> None:
-    async with talking(saying()) as phone:
-        phone.double_next("message.received")
-        await phone.text("hi")
-        assert await phone.replies() == ["hello"]
-
-
 @pytest.mark.parametrize("version", ["2025-01-01", "2026-02-03"])
 async def test_both_payload_versions_can_be_asked_for(version: str) -> None:
     seen = []
@@ -426,14 +409,6 @@ async def test_both_payload_versions_can_be_asked_for(version: str) -> None:
         await phone.text("hi")
         await phone.quiet()
     assert seen == [version]
-
-
-async def test_a_hundred_conversations_end_as_soon_as_they_are_done() -> None:
-    async with asyncio.timeout(PATIENCE_S), talking(saying("you too")) as phone:
-        people = [phone.person(f"+1415556{number:04}") for number in range(100)]
-        for person in people:
-            await person.text("good morning")
-        assert {await person.next_reply() for person in people} == {"you too"}
 
 
 async def test_two_waits_at_once_each_get_their_own() -> None:
