@@ -12,6 +12,7 @@ import structlog
 from one_handler import bot_of
 from pydantic import BaseModel
 
+from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.linq.events.message import MessageReceived
@@ -85,57 +86,45 @@ def line_of(function: Callable[..., Any], offset: int = 1) -> str:
     return f"{FILE}:{function.__code__.co_firstlineno + offset}"
 
 
-@pytest.mark.parametrize(
-    ("handler", "at", "call"),
-    [
-        (reply, line_of(reply), "ctx.reply"),
-        (reply_on_several_lines, line_of(reply_on_several_lines), "ctx.reply"),
-        (react, line_of(react), "ctx.react"),
-        (ask, line_of(ask), "ctx.ask"),
-        (load_state, line_of(load_state), "ctx.state.person"),
-        (through_the_client, line_of(through_the_client), "ctx.client.chats.mark_as_read"),
-        (in_a_task, line_of(in_a_task, 2), "ctx.reply"),
-    ],
-)
-async def test_a_call_without_await_fails_the_test_with_its_line_and_the_remedy(
-    handler: Any, at: str, call: str
-) -> None:
-    async with talking(bot_of(handler)) as phone:
+async def failure_of(bot: Bot) -> str:
+    """Return what a test says in which a person writes "hi" to the bot."""
+    async with talking(bot) as phone:
         await phone.text("hi")
         with pytest.raises(HandlerFailed) as failed:
-            await phone.next_reply()
-    name = f"{handler.__module__}:{handler.__qualname__}"
-    assert str(failed.value) == (
-        f"message.received: {name} ended and {at} never awaited {call}(). Write: await {call}(…). It was given up."
-    )
+            await phone.quiet()
+    return str(failed.value)
 
 
-async def test_an_edit_without_await_fails_the_turn() -> None:
-    async with talking(bot_of(edit)) as phone:
-        await phone.text("hi")
-        assert await phone.next_reply() == "hello"
-        with pytest.raises(HandlerFailed, match=r"never awaited sent\.edit\(\)\. Write: await sent\.edit"):
-            await phone.next_reply()
+async def test_a_call_without_await_fails_the_test_with_its_line_and_the_remedy(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[Callable[..., Any], int, str]] = [
+        (reply, 1, "ctx.reply"),
+        (reply_on_several_lines, 1, "ctx.reply"),
+        (react, 1, "ctx.react"),
+        (ask, 1, "ctx.ask"),
+        (edit, 2, "sent.edit"),
+        (load_state, 1, "ctx.state.person"),
+        (through_the_client, 1, "ctx.client.chats.mark_as_read"),
+        (in_a_task, 2, "ctx.reply"),
+    ]
+    for handler, line, call in rows:
+        with subtests.test(handler=handler.__name__):
+            name, at = f"{handler.__module__}:{handler.__qualname__}", line_of(handler, line)
+            assert await failure_of(bot_of(handler)) == (
+                f"message.received: {name} ended and {at} never awaited {call}(). Write: await {call}(…). It was given up."
+            )
 
 
 async def test_a_call_that_was_kept_in_a_variable_is_named_with_its_handler() -> None:
-    async with talking(bot_of(kept_in_a_variable)) as phone:
-        await phone.text("hi")
-        with pytest.raises(HandlerFailed) as failed:
-            await phone.next_reply()
     at = line_of(kept_in_a_variable, 0)
-    assert f"kept_in_a_variable ({at}) ended and never awaited ctx.reply(). Write: await" in str(failed.value)
+    said = f"kept_in_a_variable ({at}) ended and never awaited ctx.reply(). Write: await"
+    assert said in await failure_of(bot_of(kept_in_a_variable))
 
 
 async def test_a_plain_def_is_told_to_return_the_text() -> None:
-    async with talking(bot_of(in_a_plain_def)) as phone:
-        await phone.text("hi")
-        with pytest.raises(HandlerFailed) as failed:
-            await phone.next_reply()
     assert (
         f"in_a_plain_def is a plain def, and {line_of(in_a_plain_def)} called ctx.reply() without await, so nothing was "
         "done. Return the text of the reply instead, or write: async def in_a_plain_def and await ctx.reply(…)"
-    ) in str(failed.value)
+    ) in await failure_of(bot_of(in_a_plain_def))
 
 
 async def test_a_function_of_the_author_that_was_never_awaited_is_named_and_the_turn_goes_on() -> None:
@@ -155,10 +144,7 @@ async def test_a_call_that_an_async_def_returns_without_await_is_named() -> None
     async def greet(message: MessageReceived, ctx: Context) -> Any:
         return ctx.reply("hello")
 
-    async with talking(bot_of(greet)) as phone:
-        await phone.text("hi")
-        with pytest.raises(HandlerFailed, match=r"Context.reply\(…\) cannot be sent: it was called without await"):
-            await phone.next_reply()
+    assert "Context.reply(…) cannot be sent: it was called without await" in await failure_of(bot_of(greet))
 
 
 async def test_a_call_that_a_plain_def_returns_is_awaited() -> None:
@@ -234,9 +220,6 @@ async def test_middleware_that_does_not_await_the_next_handler_fails_the_test(ot
 
             return around
 
-    async with talking(bot) as phone:
-        await phone.text("hi")
-        with pytest.raises(HandlerFailed) as failed:
-            await phone.next_reply()
-    assert f"The middleware at {FILE}:" in str(failed.value)
-    assert "so no handler ran. Write: await next_(event, ctx). It was given up." in str(failed.value)
+    said = await failure_of(bot)
+    assert f"The middleware at {FILE}:" in said
+    assert "so no handler ran. Write: await next_(event, ctx). It was given up." in said
