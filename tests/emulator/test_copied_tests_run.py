@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +18,6 @@ from typing import Any
 
 import pytest
 from app_with_emulator import RunningApp, run_app
-from copied_tests import run_copied
 from patience import PATIENCE_S
 
 from linqbot.cli.dev.reporting import TurnReports
@@ -206,6 +206,19 @@ async def talk(file: Path, folder: Path) -> AsyncIterator[Talk]:
     async with run_app(bot, storage, plugins=load(bot.plugins, built_in=[turns])) as app:
         running.append(app)
         yield Talk(app)
+
+
+def run_copied(tests: list[str], file: Path, folder: Path) -> dict[str, str]:
+    """Run copied tests next to their bot, in one pytest. Return the outcome of each file by its name."""
+    if file.parent != folder:
+        shutil.copy(file, folder / file.name)
+    for number, test in enumerate(tests):
+        (folder / f"test_{number}.py").write_text(test)
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-rA", "-W", "error", "--rootdir", str(folder), str(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    outcomes = re.findall(r"^(PASSED|FAILED|ERROR) (test_\d+)\.py::", done.stdout, re.MULTILINE)
+    assert len(outcomes) == len(tests), done.stdout + done.stderr
+    return {name: outcome for outcome, name in outcomes}
 
 
 @pytest.mark.anyio

@@ -54,19 +54,33 @@ class RunningApp:
         return [m["parts"][0]["value"] for m in self.messages(chat_id) if m["is_from_me"]]
 
 
+class AppTransport(httpx.AsyncBaseTransport):
+    """Delivers webhooks to an app, once it is set: it needs the secret of the emulator's subscription. Before, it refuses them."""
+
+    app: httpx.ASGITransport | None = None
+    headers: Mapping[str, str] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.app is None:
+            raise httpx.ConnectError("connection refused")
+        request.headers.update(self.headers)
+        return await self.app.handle_async_request(request)
+
+
+def client_of_linq(emulator: Emulator, **options: Any) -> Client:
+    """Return a client whose calls reach the emulator without a socket."""
+    transport = httpx.ASGITransport(app=create_emulator_app(emulator))
+    return Client("token", base_url=emulator.public_url + "/api/partner", transport=transport, **options)
+
+
 @contextlib.asynccontextmanager
 async def run_app(bot: Bot, folder: Path, *, version: str = "2026-02-03", **options: Any) -> AsyncIterator[RunningApp]:
     """Run `bot`. The emulator's webhooks have the payloads of this version; the options are passed to `create_app`."""
-    transport = _WebhookTransport()
+    transport = AppTransport()
     emulator = Emulator(delivery_transport=transport)
     subscription = emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version={version}")
-    client = Client(
-        "token",
-        base_url=emulator.public_url + "/api/partner",
-        transport=httpx.ASGITransport(app=create_emulator_app(emulator)),
-    )
     storage = SQLiteStorage(folder / "bot.db")
-    app = create_app(bot, client=client, storage=storage, secrets=[subscription.secret], **options)
+    app = create_app(bot, client=client_of_linq(emulator), storage=storage, secrets=[subscription.secret], **options)
     transport.app = httpx.ASGITransport(app=app)
     async with (
         running(app),
@@ -76,14 +90,3 @@ async def run_app(bot: Bot, folder: Path, *, version: str = "2026-02-03", **opti
         running_app = RunningApp(emulator, storage, http)
         transport.headers = running_app.headers
         yield running_app
-
-
-class _WebhookTransport(httpx.AsyncBaseTransport):
-    """Carries webhooks to the app. The app is set later, because it needs the secret of the emulator's subscription."""
-
-    app: httpx.ASGITransport
-    headers: Mapping[str, str]
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        request.headers.update(self.headers)
-        return await self.app.handle_async_request(request)

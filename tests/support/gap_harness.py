@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from app_with_emulator import AppTransport, client_of_linq
 from fakes import settled
 from patience import PATIENCE_S
 from starlette.applications import Starlette
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.linq.events.message import MessageReceived
 from linqbot.server.app import create_app, running
 from linqbot.server.storages import Role
@@ -27,24 +26,13 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 LINE, ANN = "+12025550100", "+14155550142"
 
 
-class Way(httpx.AsyncBaseTransport):
-    """A transport that delivers webhooks to the app while it runs, and otherwise refuses the connection."""
-
-    app: httpx.ASGITransport | None = None
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.app is None:
-            raise httpx.ConnectError("connection refused")
-        return await self.app.handle_async_request(request)
-
-
 class Harness:
     """A bot that can be stopped and started, and the emulator, which retries refused deliveries."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = MovableClock(frozen=True)
-        self.way = Way()
+        self.way = AppTransport()
         self.emulator = Emulator(clock=self.clock, delivery_transport=self.way)
         target = "http://127.0.0.1:8000/webhooks/linq?version=2026-02-03"
         self.secret = self.emulator.subscribe(target, ["message.received"]).secret
@@ -65,9 +53,7 @@ class Harness:
 
     def process(self, role: Role = "all") -> tuple[Starlette, Storage]:
         """Return the app of a process of the bot, and its storage."""
-        transport = httpx.ASGITransport(app=create_emulator_app(self.emulator))
-        url = self.emulator.public_url + "/api/partner"
-        client = Client("token", base_url=url, transport=transport, clock=self.clock, max_retries=0)
+        client = client_of_linq(self.emulator, clock=self.clock, max_retries=0)
         storage = self.new_storage()
         options = {"secrets": [self.secret], "clock": self.clock, "role": role, **self.settings}
         return create_app(self.bot, client=client, storage=storage, **options), storage
