@@ -29,10 +29,9 @@ def is_number(value: Any) -> bool:
 
 
 def check_limits(attempts: Any, deadline_s: Any) -> None:
-    """Check the `attempts` and the `deadline_s` of a handler.
+    """Raise BotError for `attempts` of a handler that are neither None nor a whole number of at least 1, or for its `deadline_s`.
 
-    Raises:
-        BotError: one is neither None nor a finite number greater than 0, or `attempts` is no whole number.
+    A deadline is None or a finite number greater than 0.
     """
     is_whole = isinstance(attempts, int) and not isinstance(attempts, bool)
     if attempts is not None and not (is_whole and attempts >= 1):
@@ -48,11 +47,7 @@ def check_limits(attempts: Any, deadline_s: Any) -> None:
 
 
 def check_max_age_s(max_age_s: Any) -> None:
-    """Check the `max_age_s` of a bot.
-
-    Raises:
-        BotError: it is neither None nor a finite number greater than 0.
-    """
+    """Raise BotError if the `max_age_s` of a bot is neither None nor a finite number greater than 0."""
     if max_age_s is not None and not (is_number(max_age_s) and 0 < max_age_s < math.inf):
         raise BotError(
             f"max_age_s={max_age_s!r} is not possible. It is the number of seconds after which a message is too old: a "
@@ -61,11 +56,7 @@ def check_max_age_s(max_age_s: Any) -> None:
 
 
 def check_gather_s(gather_s: Any) -> None:
-    """Check the `gather_s` of a bot or a router.
-
-    Raises:
-        BotError: it is neither None nor a number from 0 to 60.
-    """
+    """Raise BotError if the `gather_s` of a bot or a router is neither None nor a number from 0 to 60."""
     if gather_s is not None and not (is_number(gather_s) and 0 <= gather_s <= LONGEST_GATHER_S):
         raise BotError(
             f"gather_s={gather_s!r} is not possible. It is the number of seconds that a message waits for further "
@@ -90,11 +81,7 @@ def check_handle(handle: Any, option: str) -> None:
 
 
 def check_line(line: Any, option: str) -> None:
-    """Check the phone number of a line, as `check_handle` does for people.
-
-    Raises:
-        BotError: it is not a phone number in E.164 form.
-    """
+    """Raise BotError if a line is not a phone number in E.164 form, as `check_handle` does for people."""
     if not isinstance(line, str) or not E164.fullmatch(line):
         raise BotError(f"{option} can never match {line!r}: a line is a phone number in E.164 form. {_e164_hint(line)}")
 
@@ -120,11 +107,7 @@ def check_text(place: str, text: object) -> None:
 
 
 def check_number(call: str, argument: str, value: object, wanted: str = "a number of seconds") -> None:
-    """Check that an argument is a number. The error shows its type only, because it may be a person's text.
-
-    Raises:
-        BotError: it is none.
-    """
+    """Raise BotError if an argument is no number. The error shows its type only, because it may be a person's text."""
     if is_number(value):
         return
     instead = " Write timedelta(…).total_seconds()." if isinstance(value, timedelta) else ""
@@ -134,11 +117,7 @@ def check_number(call: str, argument: str, value: object, wanted: str = "a numbe
 
 
 def check_timezone(call: str, timezone: object) -> None:
-    """Check that the `timezone` of a call is a text.
-
-    Raises:
-        BotError: it is none.
-    """
+    """Raise BotError if the `timezone` of a call is no text."""
     if not isinstance(timezone, str):
         raise BotError(
             f'{call}(timezone=…) takes the IANA name of a time zone, such as "Europe/Paris", but got a value of type '
