@@ -26,7 +26,7 @@ import httpx
 import pytest
 from asgi_client import signed
 from click.testing import CliRunner
-from crash import Served
+from crash import Served, running
 from patience import PATIENCE_S
 from ports import free_port
 
@@ -247,27 +247,20 @@ async def scene(folder: Path, **environ: str) -> AsyncIterator[Scene]:
     key = {"LINQ_API_V3_API_KEY": MARKS["token"]}
     emulator = Served(folder, "emulator", free_port(), "dev", "--no-bot", **key)
     port = free_port()
-    bot = None
-    try:
-        async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http:
-            await emulator.start()
-            await emulator.up(http, "/emulator/state")
-            linq = {
-                **key,
-                "LINQ_API_V3_BASE_URL": f"{emulator.url}/api/partner",
-                "LINQ_WEBHOOK_SECRET": f"{SECRET},{await _subscribe(http, emulator.url, port)}",
-                "LINQBOT_DRAIN_S": "0.2",
-            }
-            bot = Served(folder, "bot", port, "serve", "bot.py", **(linq | environ))
-            await bot.start()
+    async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http, running(emulator):
+        await emulator.up(http, "/emulator/state")
+        linq = {
+            **key,
+            "LINQ_API_V3_BASE_URL": f"{emulator.url}/api/partner",
+            "LINQ_WEBHOOK_SECRET": f"{SECRET},{await _subscribe(http, emulator.url, port)}",
+            "LINQBOT_DRAIN_S": "0.2",
+        }
+        bot = Served(folder, "bot", port, "serve", "bot.py", **(linq | environ))
+        async with running(bot):
             await bot.up(http, "/readyz")
             yield Scene(folder, bot, emulator.url, http)
-        assert await bot.kill(signal.SIGTERM) == 0
-        assert await emulator.kill(signal.SIGTERM) == 0
-    finally:
-        for served in (bot, emulator):
-            if served is not None:
-                await served.close()
+            assert await bot.kill(signal.SIGTERM) == 0
+            assert await emulator.kill(signal.SIGTERM) == 0
 
 
 async def _subscribe(http: httpx.AsyncClient, linq: str, port: int) -> str:
