@@ -24,7 +24,7 @@ async def outcomes(url: str, phone: Phone) -> list[OutcomeRow]:
 
 
 async def test_a_run_is_on_record_with_its_ids_and_its_time(tmp_path: Path) -> None:
-    """How each kind of turn ends is in tests/ops/test_why.py, which reads it as an operator does."""
+    """The ways in which a turn ends are in tests/ops/test_why.py, read as an operator reads them."""
     url = f"sqlite:///{tmp_path}/bot.db"
 
     async def mute(message: MessageReceived, ctx: Context) -> None:
