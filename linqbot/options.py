@@ -29,9 +29,9 @@ def is_number(value: Any) -> bool:
 
 
 def check_limits(attempts: Any, deadline_s: Any) -> None:
-    """Raise BotError for `attempts` of a handler that are neither None nor a whole number of at least 1, or for its `deadline_s`.
+    """Raise BotError for limits of a handler that cannot be.
 
-    A deadline is None or a finite number greater than 0.
+    `attempts` are None or a whole number of at least 1, `deadline_s` is None or a finite number greater than 0.
     """
     is_whole = isinstance(attempts, int) and not isinstance(attempts, bool)
     if attempts is not None and not (is_whole and attempts >= 1):

@@ -280,6 +280,19 @@ async def test_the_operator_sees_questions_and_answers_one(served: Talk) -> None
     assert await cli("waiting", "list", "--questions") == []
 
 
+async def test_the_operator_ends_a_question(served: Talk) -> None:
+    served.deploy(
+        form("try:\n    await ctx.ask('Name?')\nexcept AskCancelled as error:\n    await ctx.reply(error.reason)")
+    )
+    await served.say("hi")
+    (row,) = await cli("waiting", "list", "--questions")
+    await cli("waiting", "cancel", row["id"])
+    await served.run()
+    assert served.said == ["Name?", "operator"]
+    assert served.open_questions() == []
+    assert await served.storage.scheduled() == []
+
+
 async def test_an_answer_of_the_operator_that_comes_after_the_persons_is_nothing(served: Talk) -> None:
     served.deploy(form("a = await ctx.ask('One?')\nb = await ctx.ask('Two?')\nawait ctx.reply(a + b)"))
     await served.say("hi")
