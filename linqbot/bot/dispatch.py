@@ -84,6 +84,10 @@ class Dispatcher:
             the bot's handlers, or before them if the plugin asks for it.
     Attributes:
         overlaps: True if a message may reach a handler that runs already.
+        gathers: True if messages wait for further ones, so that a burst is one message.
+        has_languages: True if the bot speaks other languages than English: `Bot(language=…)`.
+        on_trouble: The text that the bot says in an outage of a chat; None if it says nothing.
+        has_notices: True if the bot says something when it cannot answer: `Bot(on_trouble=…)`, or an `on_dead_letter` handler.
     Raises:
         BotError: a handler can never run, because an earlier one takes all its events; or two schedules have the same
             name.
@@ -123,6 +127,11 @@ class Dispatcher:
             if issubclass(MessageReceived, route.event)
         }
         self.overlaps: bool = any(route.overlap != "queue" for route, _ in self._compiled)
+        self.gathers = bool(bot.gather_s) or any(self._gather_s.values())
+        self.has_languages, self.on_trouble = bot.languages is not None, bot.on_trouble
+        self.has_notices: bool = self.on_trouble is not None or any(
+            each.dead_letter_handlers for each in self._every_router()
+        )
         self._side_routes = [route for route, _ in self._compiled if route.during_ask]
         self._middleware = [*from_plugins.inbound(plugins), *bot.added_middleware]
         self._entry = self._around(self._route, self._middleware)
@@ -168,11 +177,6 @@ class Dispatcher:
         found = self._named.get(name)
         return None if found is None else found[0].handler
 
-    @property
-    def has_languages(self) -> bool:
-        """True if the bot speaks other languages than English: `Bot(language=…)`."""
-        return self._bot.languages is not None
-
     def language_named(self, code: str | None) -> Language:
         """Return a question's language with the bot's own sentences; None is English. Raises BotError for an unknown one."""
         if self._bot.languages is not None:
@@ -212,11 +216,6 @@ class Dispatcher:
         """Return the name of the first handler whose filters fit a message; None if none does."""
         route = self._route_of(message)
         return None if route is None else route.name
-
-    @property
-    def gathers(self) -> bool:
-        """True if messages wait for further ones, so that a burst is one message."""
-        return bool(self._bot.gather_s) or any(self._gather_s.values())
 
     def gather_s(self, message: MessageReceived) -> float:
         """Return the seconds that a message waits for further ones of the same person; 0 if it is handled at once.
@@ -313,16 +312,6 @@ class Dispatcher:
             ctx.deadline.give_extra_time()
             with ctx.deadline:
                 await ctx.send(text, key="end without an answer")
-
-    @property
-    def on_trouble(self) -> str | None:
-        """The text that the bot says in an outage of a chat; None if it says nothing."""
-        return self._bot.on_trouble
-
-    @property
-    def has_notices(self) -> bool:
-        """True if the bot says something when it cannot answer: `Bot(on_trouble=…)`, or an `on_dead_letter` handler."""
-        return self.on_trouble is not None or any(router.dead_letter_handlers for router in self._every_router())
 
     def is_owner_word(self, event: Event) -> bool:
         """Return True for a text by which the owner of the bot mutes it everywhere, or ends that."""
