@@ -357,14 +357,13 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
 
     Raises AskCancelled if the person has opted out, or a plugin refused it.
     """
-    texts, poll, options = await send_choices(question, n, ctx)
-    ids = tuple(message for sent in texts for message in ids_of(sent))
+    ids, poll, options = await send_choices(question, n, ctx)
     messages = question.messages(numbered=bool(question.choices) and poll is None, service=ctx.event.service)
     return OpenQuestion(
         n=n,
         key=question.key,
         text=text_to_show(messages),
-        messages=ids,
+        messages=tuple(ids),
         choices=question.choices,
         poll=poll,
         options=options,
@@ -385,23 +384,22 @@ async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
     return [each.message.id for each in sent]
 
 
-async def send_choices(question: Question, n: int, ctx: Context) -> tuple[list[Sent], str | None, dict[str, str]]:
+async def send_choices(question: Question, n: int, ctx: Context) -> tuple[Sequence[str], str | None, dict[str, str]]:
     """Send a question, the n-th of its conversation, with its choices.
 
-    Returns what was sent as text; the id of the message with the poll, and its choices by option: without a poll None,
-    and an empty dict.
+    Returns the ids of what was sent as text; the id of the message with the poll, and its choices by option: without a poll
+    None, and an empty dict. Raises AskCancelled as `send_question` does.
     """
     label, service = f"{PROMPT}{n}", ctx.event.service
     has_poll = question.fits_poll and service in (None, "iMessage")
     messages = question.messages(numbered=bool(question.choices) and not has_poll, service=service)
-    texts = [await ctx.reply(*messages, key=label)] if messages else []
-    if not has_poll or any(refusal_of(sent) for sent in texts):
-        return texts, None, {}
-    made = await _poll(question, label, ctx)
-    if made is None:
-        texts.append(await ctx.reply(TextPart(value=numbered_list(question.choices)), key=f"{label}l"))
-        return texts, None, {}
-    return texts, *made
+    ids = ids_of(await ctx.reply(*messages, key=label)) if messages else ()
+    if not has_poll:
+        return ids, None, {}
+    if (made := await _poll(question, label, ctx)) is not None:
+        return ids, *made
+    listed = await ctx.reply(TextPart(value=numbered_list(question.choices)), key=f"{label}l")
+    return (*ids, *ids_of(listed)), None, {}
 
 
 async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict[str, str]] | None:

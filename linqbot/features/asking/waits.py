@@ -107,11 +107,8 @@ async def _begin_location(question: Question, n: int, root: Event, ctx: Context)
 async def _begin_vote(wait: VoteWait, question: Question, n: int, ctx: Context) -> dict[str, Any]:
     members: tuple[str, ...] = ()
     if wait.until == "all":
-        handles = (await ctx.client.chats.retrieve(ctx.chat_id)).handles
-        active = (each for each in handles if not each.is_me and each.status in (None, "active"))
-        members = tuple(each.handle.casefold() for each in active)
-    texts, poll, options = await send_choices(question, n, ctx)
-    ids = tuple(message for sent in texts for message in ids_of(sent))
+        members = tuple(each.handle.casefold() for each in await ctx.chat.people())
+    ids, poll, options = await send_choices(question, n, ctx)
     ballot = Ballot(
         choices=question.choices,
         poll=poll,
