@@ -49,7 +49,7 @@ from linqbot.features.asking.records import (
     order,
     order_of,
 )
-from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
@@ -270,9 +270,12 @@ class Arriving:
         """Return the arrival of an event that ends a question."""
         if verdict is Verdict.CANCEL_WORD:
             return Arrival(found, {"outcome": "cancelled", "reason": "word"}, event)
-        body = decode(self.delivery.body) if self.delivery.decoded is None else self.delivery.decoded
         answered: QuestionEnd = {"outcome": "answered", "text": _text_of(event, found.question)}
-        outcome: QuestionEnd = {**_with_choice(answered, found.question), "type": self.delivery.type, "body": body}
+        outcome: QuestionEnd = {
+            **_with_choice(answered, found.question),
+            "type": self.delivery.type,
+            "body": self.delivery.content,
+        }
         return Arrival(found, outcome, event)
 
     async def _of_order(self, others_since: float) -> Arrival:
@@ -355,8 +358,7 @@ async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
         except QuestionUnreadable:
             continue  # a delivery of its chat abandons it
         if found is not None and delivery.type in found.question.events:
-            body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
-            outcome: QuestionEnd = {"outcome": "answered", "text": "", "type": delivery.type, "body": body}
+            outcome: QuestionEnd = {"outcome": "answered", "text": "", "type": delivery.type, "body": delivery.content}
             return order(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
     return None
 
