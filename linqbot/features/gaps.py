@@ -28,6 +28,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.client.client import Client
 from linqbot.clock import Clock
+from linqbot.content.typing import BackgroundTasks
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.features.asking.admission import FOUND_ID, ORDER_TYPE
@@ -99,21 +100,18 @@ class Outages:
     def __init__(self, storage: Storage, clock: Clock) -> None:
         self._storage = storage
         self._clock = clock
-        self._tasks = set[asyncio.Task[None]]()
+        self._ending = BackgroundTasks()
 
     def end(self, since: float) -> None:
         """End the time that began with a delivery that was not stored, at this Unix time."""
-        task = asyncio.get_running_loop().create_task(self._end(since - _BEFORE_REFUSAL_S))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._ending.start(self._end(since - _BEFORE_REFUSAL_S))
 
     async def stop(self) -> None:
         """Cancel what still waits for the storage, and announce that this process receives no more.
 
         Linq repeats a request that this process did not read. Another one may accept the chat's next message before.
         """
-        for task in self._tasks:
-            task.cancel()
+        await self._ending.aclose()
         with suppress(StorageUnavailable):
             await self._storage.announce_gap(self._clock.now())
 
