@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,12 @@ from linqbot.testing import HandlerFailed, talking
 pytestmark = pytest.mark.anyio
 
 
-async def handled(bot: Bot, event: Event, linq: Linq | None = None) -> Linq:
-    """Dispatch one event and return what the bot did at Linq."""
+async def handled(bot: Bot | Dispatcher, *events: Event, linq: Linq | None = None) -> Linq:
+    """Dispatch events and return what the bot did at Linq."""
     linq = linq or Linq()
-    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
-    await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
+    dispatcher = bot if isinstance(bot, Dispatcher) else Dispatcher(bot, MovableClock(NOW, frozen=True))
+    for event in events:
+        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     await settled()  # read receipts and typing dots run in background tasks
     return linq
 
@@ -172,7 +172,7 @@ async def test_a_failing_read_receipt_does_not_fail_the_handler() -> None:
     linq.will_answer("chats.mark_as_read", LinqApiError("gone", status=409, code=2001))
     bot = Bot()
     bot.on_message(saying("hello"))
-    assert (await handled(bot, message(), linq)).said() == ["hello"]
+    assert (await handled(bot, message(), linq=linq)).said() == ["hello"]
 
 
 async def test_strangers_get_no_reply_no_receipt_and_no_dots() -> None:
@@ -208,12 +208,8 @@ async def test_late_messages_reach_only_late_handlers(changes: dict[str, str]) -
 
 
 async def test_an_unhandled_type_is_logged_once_with_a_handler_to_paste() -> None:
-    bot = Bot()
-    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     with structlog.testing.capture_logs() as logs:
-        for _ in range(2):
-            event = loved(PERSON, is_from_me=False)
-            await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
+        await handled(Bot(), *[loved(PERSON, is_from_me=False)] * 2)
     logged = [entry["to_handle_it"] for entry in logs if "to_handle_it" in entry]
     code = (
         "from linqbot.linq.events.message import ReactionAdded\n\n"
@@ -229,8 +225,8 @@ async def test_a_type_without_any_handler_is_known_after_it_was_logged_once() ->
     for each, unhandled in ((bot, {"reaction.added"}), (around, set[str]())):
         dispatcher = Dispatcher(each, MovableClock(NOW, frozen=True))
         assert not dispatcher.has_no_handler("reaction.added")
-        for event in (loved(PERSON, is_from_me=False), message("hi"), parse(delivery(envelope("new.type", {})))):
-            await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
+        new_type = parse(delivery(envelope("new.type", {})))
+        await handled(dispatcher, loved(PERSON, is_from_me=False), message("hi"), new_type)
         types = ("reaction.added", "message.received", "new.type")
         assert {kind for kind in types if dispatcher.has_no_handler(kind)} == unhandled
 
@@ -238,10 +234,9 @@ async def test_a_type_without_any_handler_is_known_after_it_was_logged_once() ->
 async def test_unmatched_and_ignored_events_are_logged_once_with_the_reason() -> None:
     bot = Bot(allow=[PERSON])
     bot.on_message("order")(saying("never"))
-    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
+    stranger = message("hi", sender="+15550000000")
     with structlog.testing.capture_logs() as logs:
-        for event in (message("hi"), message("hello"), message("hi", sender="+15550000000"), message(is_group=True)):
-            await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
+        await handled(bot, message("hi"), message("hello"), stranger, message(is_group=True))
     logged = [entry for entry in logs if entry["log_level"] == "info"]
     assert [entry["event"] for entry in logged] == ["event.unmatched", "event.ignored", "event.ignored"]
     assert logged[0]["tried"][0].endswith("say")
@@ -261,8 +256,7 @@ async def test_a_loop_is_logged_once_with_its_end_even_if_linqs_clock_is_late(la
         for _ in range(10):
             clock.advance(1)
             sent_at = datetime.fromtimestamp(clock.now() - late_s, UTC).isoformat()
-            event = message("So am I.", sent_at=sent_at)
-            await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
+            await handled(dispatcher, message("So am I.", sent_at=sent_at), linq=linq)
     assert 2 <= len(linq.said()) <= 5
     (logged,) = [entry for entry in logs if entry["event"] == "loop.broken"]
     assert "Bot(loop_breaker=False)" in logged["why"]
@@ -278,8 +272,7 @@ async def test_every_example_event_can_be_dispatched() -> None:
 
     folder = Path(__file__).parent.parent / "data" / "events"
     files = sorted(folder.glob("*.json"))
-    for file in files:
-        await handled(bot, parse(delivery(json.dumps(json.loads(file.read_text())).encode())))
+    await handled(bot, *(parse(delivery(file.read_bytes())) for file in files))
     assert len(files) == 81
     assert len(set(seen)) > 60
 

@@ -26,11 +26,11 @@ pytestmark = pytest.mark.anyio
 Handler = Callable[[MessageReceived, Context], Awaitable[None]]
 
 
-async def handled(bot: Bot, plugins: Plugins, text: str = "hello") -> Linq:
+async def handled(bot: Bot, plugins: Plugins, *texts: str) -> Linq:
     linq = Linq()
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True), plugins=plugins)
-    event = message(text)
-    await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
+    for event in map(message, texts or ("hello",)):
+        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     return linq
 
 
@@ -173,9 +173,7 @@ async def test_middleware_of_plugins_wraps_the_bots_own() -> None:
 @pytest.mark.parametrize("given", [middleware(before=ValueError("x")), middleware(after=ValueError("x"))])
 async def test_middleware_that_fails_is_disabled_and_the_event_is_handled_once(given: Callable[[Next], Next]) -> None:
     plugins = load([adding("register_middleware", [given])])
-    dispatcher, linq = Dispatcher(bot(says("own")), MovableClock(NOW), plugins=plugins), Linq()
-    for event in (message(), message()):  # for the second one it is skipped
-        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
+    linq = await handled(bot(says("own")), plugins, "hello", "again")  # for the second one it is skipped
     assert linq.said() == ["own", "own"]
     assert "inbound middleware raised ValueError" in status(plugins)
 
@@ -250,11 +248,7 @@ async def test_a_value_is_made_once_a_turn_and_only_if_it_is_used() -> None:
             await ctx.reply(ctx.plugins["shout"] + ctx.plugins["shout"])
 
     plugins = load([adding("register_context", {"shout": make})])
-    dispatcher = Dispatcher(bot(shout), MovableClock(NOW), plugins=plugins)
-    linq = Linq()
-    for text in ("unused", "a", "b"):
-        event = message(text)
-        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
+    linq = await handled(bot(shout), plugins, "unused", "a", "b")
     assert (linq.said(), made) == (["AA", "BB"], ["a", "b"])
 
 

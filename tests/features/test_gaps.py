@@ -34,46 +34,46 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
             await made.stop()
 
 
+async def write(harness: Harness, *texts: str, after_s: float = 2.0) -> None:
+    for text in texts:
+        harness.text(text, after_s=after_s)
+        await harness.settle()
+
+
+async def miss(harness: Harness, *texts: str) -> None:
+    """Let people write while the bot is stopped, and start it again."""
+    await harness.stop()
+    await write(harness, *texts)
+    await harness.start()
+
+
 async def test_messages_across_a_restart_are_answered_in_the_order_they_were_sent_and_linq_is_asked_once(
     harness: Harness,
 ) -> None:
-    await harness.stop()
-    for text in "ab":
-        harness.text(text)
-        await harness.settle()
-    await harness.start()
-    harness.text("c")
-    await harness.settle()
+    await miss(harness, "a", "b")
+    await write(harness, "c")
     assert harness.said() == ["first", "a", "b", "c"]
     await harness.retries()
-    harness.text("d")
-    await harness.settle()
+    await write(harness, "d")
     assert (harness.said(), harness.lists()) == (["first", "a", "b", "c", "d"], 1)
 
 
 async def test_without_a_gap_linq_is_not_asked(harness: Harness) -> None:
-    for n in range(5):
-        harness.text(f"{n}")
-        await harness.settle()
+    await write(harness, *"01234")
     assert harness.lists() == 0
 
 
 async def test_no_chat_waits_after_linq_has_given_up(harness: Harness) -> None:
     await harness.stop()
     await harness.start()
-    harness.text("late", after_s=32 * 60)
-    await harness.settle()
+    await write(harness, "late", after_s=32 * 60)
     assert (harness.said(), harness.lists()) == (["first", "late"], 0)
 
 
 async def test_if_linq_does_not_answer_the_message_is_handled_anyway(harness: Harness) -> None:
-    await harness.stop()
-    harness.text("a")
-    await harness.settle()
-    await harness.start()
+    await miss(harness, "a")
     harness.emulator.world.faults.add(Fault(on="api", match="GET /v3/chats", status=503, times=5))
-    harness.text("b")
-    await harness.settle()
+    await write(harness, "b")
     await harness.retries()
     assert harness.said() == ["first", "b", "a"]
 
@@ -82,10 +82,7 @@ async def test_if_the_storage_fails_the_chat_is_completed_later(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for method in ("seen", "put_in_order"):
-        await harness.stop()
-        harness.text(f"{method} a")
-        await harness.settle()
-        await harness.start()
+        await miss(harness, f"{method} a")
         failed = asyncio.Event()
 
         async def fail(*_: Any, failed: asyncio.Event = failed) -> Any:
@@ -106,10 +103,7 @@ async def test_if_the_storage_fails_the_chat_is_completed_later(
 async def test_if_the_lease_is_lost_while_linq_is_asked_the_chat_is_completed_later(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await harness.stop()
-    harness.text("a")
-    await harness.settle()
-    await harness.start()
+    await miss(harness, "a")
 
     put_in_order = harness.storage.put_in_order
 
@@ -119,19 +113,16 @@ async def test_if_the_lease_is_lost_while_linq_is_asked_the_chat_is_completed_la
         raise LeaseLost("The process was suspended for longer than its lease.")
 
     monkeypatch.setattr(harness.storage, "put_in_order", lose)
-    harness.text("b", after_s=0.1)  # before Linq retries the other one
-    await harness.settle()
+    await write(harness, "b", after_s=0.1)  # before Linq retries the other one
     assert harness.said() == ["first", "a", "b"]
 
 
 async def test_no_chat_waits_if_the_setting_is_zero(harness: Harness) -> None:
     await harness.stop()
-    harness.text("a")
-    await harness.settle()
+    await write(harness, "a")
     harness.settings["order_wait_s"] = 0
     await harness.start()
-    harness.text("b")
-    await harness.settle()
+    await write(harness, "b")
     await harness.retries()
     assert (harness.said(), harness.lists()) == (["first", "b", "a"], 0)
 
@@ -150,10 +141,8 @@ async def test_a_refused_delivery_opens_a_gap_for_its_chat_only(
             patch.setattr(harness.storage, "put", refuse)
         else:
             patch.setattr(SystemClock, "now", lambda _: now() + 3600)
-        harness.text("a")
-        await harness.settle()
-    harness.text("b")
-    await harness.settle()
+        await write(harness, "a")
+    await write(harness, "b")
     assert harness.said() == ["first", "a", "b"]
     harness.clock.advance(1)
     harness.emulator.do(Write(from_="+14155550143", to=LINE, parts=[{"type": "text", "value": "from another chat"}]))
@@ -167,22 +156,18 @@ async def test_messages_from_before_the_first_webhook_are_not_fetched_by_the_pro
     harness = Harness(tmp_path)
     async with harness.emulator:
         # Linq retries it later than the following messages are written.
-        harness.text("before")
-        await harness.settle()
+        await write(harness, "before")
         await harness.start()
-        harness.text("first", after_s=0.2)
-        await harness.settle()
+        await write(harness, "first", after_s=0.2)
         put = harness.storage.put
 
         async def refuse(delivery: Any) -> bool:
             raise StorageUnavailable("full")
 
         monkeypatch.setattr(harness.storage, "put", refuse)
-        harness.text("a", after_s=0.2)
-        await harness.settle()
+        await write(harness, "a", after_s=0.2)
         monkeypatch.setattr(harness.storage, "put", put)
-        harness.text("b", after_s=0.2)
-        await harness.settle()
+        await write(harness, "b", after_s=0.2)
         assert harness.said() == ["first", "a", "b"]
         await harness.stop()
 
@@ -192,13 +177,11 @@ async def test_a_message_that_linq_gave_up_on_is_answered_in_order_if_it_is_rece
     harness: Harness, gap_s: float, said: list[str]
 ) -> None:
     await harness.stop()
-    harness.text("a")
-    await harness.settle()
+    await write(harness, "a")
     await harness.retries(gap_s)
     await harness.start()
     await harness.settle()
-    harness.text("b")
-    await harness.settle()
+    await write(harness, "b")
     assert harness.said() == said
     assert harness.way.app is not None
     async with httpx.AsyncClient(transport=harness.way.app, base_url="http://bot") as http:
@@ -206,10 +189,7 @@ async def test_a_message_that_linq_gave_up_on_is_answered_in_order_if_it_is_rece
 
 
 async def test_a_stop_while_linq_is_asked_releases_the_message(harness: Harness) -> None:
-    await harness.stop()
-    harness.text("a")
-    await harness.settle()
-    await harness.start()
+    await miss(harness, "a")
     harness.emulator.world.faults.add(Fault(on="api", match="GET /v3/chats", delay_ms=60_000))
     harness.text("b")
     while harness.emulator.world.faults.active:  # until Linq is asked
