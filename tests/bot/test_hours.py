@@ -169,6 +169,12 @@ def salon(language: str = "en") -> Bot:
     return bot
 
 
+async def reply_to(phone: Phone, text: str) -> str:
+    """Write a text, and return the bot's reply."""
+    await phone.text(text)
+    return str(await phone.next_reply())
+
+
 async def stored(phone: Phone) -> ChangedHours:
     await phone.replies()
     await phone.text("stored")
@@ -179,8 +185,7 @@ async def test_outside_of_the_hours_the_authors_reply_is_sent() -> None:
     async with talking(salon(), start=WEDNESDAY) as guest:
         for minutes, answer in [(0, "Closed until Wed 25 14:00"), (61, "Welcome!"), (300, "Closed until Thu 26 09:00")]:
             await guest.advance(minutes * 60)
-            await guest.text("hello")
-            assert await guest.next_reply() == answer
+            assert await reply_to(guest, "hello") == answer
 
 
 async def test_the_owner_changes_the_hours_by_texts_that_outlive_a_restart() -> None:
@@ -188,70 +193,53 @@ async def test_the_owner_changes_the_hours_by_texts_that_outlive_a_restart() -> 
         owner = guest.person(OWNER)
         usual = "Mon closed\nTue–Fri 9:00–12:30, 14:00–18:00\nSat 10:00–16:00\nSun closed"
         ahead = "\nFriday 25 December 2026: closed\nFriday 1 January 2027: closed"
-        await owner.text("hours")
-        assert await owner.next_reply() == usual + ahead
+        assert await reply_to(owner, "hours") == usual + ahead
         await guest.advance(3 * 3600)
-        await owner.text("Sold out today!")
-        assert await owner.next_reply() == f"{usual}\nWednesday 25 November 2026: sold out{ahead}"
+        assert await reply_to(owner, "Sold out today!") == f"{usual}\nWednesday 25 November 2026: sold out{ahead}"
         await owner.text("closed thu - fri")
         assert "\nThursday 26 November 2026 – Friday 27 November 2026: closed\nFriday 25" in str(
             await owner.next_reply()
         )
-        await owner.text("open fri - sun")  # Sundays have no hours, so nothing is changed
-        await owner.replies()
+        await reply_to(owner, "open fri - sun")  # Sundays have no hours, so nothing is changed
         await guest.restart(down_s=60)
-        await guest.text("hello")
-        assert await guest.next_reply() == "Sold out until Sat 28 10:00"
-        await owner.text("open friday 10-12")
-        await owner.replies()
-        await guest.text("hello")
-        assert await guest.next_reply() == "Sold out until Fri 27 10:00"
-        await owner.text("open today")
-        await owner.replies()
-        await guest.text("hello")
-        assert await guest.next_reply() == "Welcome!"
-        await owner.text("hours mon 9-11, sat closed")
-        assert str(await owner.next_reply()).startswith(
+        assert await reply_to(guest, "hello") == "Sold out until Sat 28 10:00"
+        await reply_to(owner, "open friday 10-12")
+        assert await reply_to(guest, "hello") == "Sold out until Fri 27 10:00"
+        await reply_to(owner, "open today")
+        assert await reply_to(guest, "hello") == "Welcome!"
+        assert (await reply_to(owner, "hours mon 9-11, sat closed")).startswith(
             "Mon 9:00–11:00\nTue–Fri 9:00–12:30, 14:00–18:00\nSat–Sun closed\n"
         )
-        await owner.text("hours mon 9-5")  # as many people write
-        assert str(await owner.next_reply()).startswith("Mon 9:00–17:00\n")
+        # as many people write
+        assert (await reply_to(owner, "hours mon 9-5")).startswith("Mon 9:00–17:00\n")
         await owner.text("open 25 dec")  # a day that the author has closed
         assert "Friday 25 December 2026: 9:00–12:30, 14:00–18:00" in str(await owner.next_reply())
         for text in ("open sunday", "hours mon 9-25", "hours soon", "closed 24 dec - 24 nov 2029"):
-            await owner.text(text)
-            assert await owner.next_reply() == (
+            assert await reply_to(owner, text) == (
                 "Please write like: hours mon-fri 9-18, closed 24 dec, open saturday 9-12, or sold out today."
             )
-        await owner.text("closed soon")
-        assert await owner.next_reply() == "Please give a day, such as Friday, tomorrow or 24 Dec."
+        assert await reply_to(owner, "closed soon") == "Please give a day, such as Friday, tomorrow or 24 Dec."
         await guest.advance(3 * 86_400)
-        await owner.text("closed monday")  # what is past is forgotten
-        await owner.replies()
+        await reply_to(owner, "closed monday")  # what is past is forgotten
         assert min((await stored(owner)).days) == date(2026, 11, 27)
 
 
 async def test_no_other_person_changes_the_hours() -> None:
     async with talking(salon(), handle=OTHER, start=WEDNESDAY + timedelta(hours=2)) as guest:
         for text in ("closed today", "sold out", "hours mon-fri 9-18"):
-            await guest.text(text)
-            assert await guest.next_reply() == "Welcome!"
+            assert await reply_to(guest, text) == "Welcome!"
 
 
 async def test_an_asked_time_is_in_the_hours() -> None:
     async with talking(salon(), start=WEDNESDAY) as guest:
         owner = guest.person(OWNER)
-        await owner.text("closed friday")
-        await owner.replies()
+        await reply_to(owner, "closed friday")
         for word, question in (("book", "When?"), ("form", "At?")):
-            await guest.text(word)
-            assert await guest.next_reply() == question
-            await guest.text("friday 10:00")
-            assert str(await guest.next_reply()).startswith(
+            assert await reply_to(guest, word) == question
+            assert (await reply_to(guest, "friday 10:00")).startswith(
                 "We are closed then. Please choose another time, from Saturday 28 November 2026 10:00 on."
             )
-            await guest.text("saturday 10:30")
-            assert await guest.next_reply() == "Booked: Sat 28 10:30"
+            assert await reply_to(guest, "saturday 10:30") == "Booked: Sat 28 10:30"
 
 
 async def test_a_night_belongs_to_the_day_on_which_it_began() -> None:
@@ -265,8 +253,7 @@ async def test_a_night_belongs_to_the_day_on_which_it_began() -> None:
     async with talking(bot, start=datetime(2026, 11, 28, 1, tzinfo=UTC)) as guest:
         await guest.text("hello")
         owner = guest.person(OWNER)
-        await owner.text("sold out")
-        await owner.replies()
+        await reply_to(owner, "sold out")
         await guest.text("hello")
         await guest.advance(18 * 3600)
         await guest.text("hello")
@@ -282,8 +269,7 @@ async def test_a_change_is_made_once_wherever_the_bot_is_killed() -> None:
 async def change_hours(phone: Phone) -> None:
     owner = phone.person(OWNER)
     await owner.text("hours sat 9-14")
-    await owner.text("sold out today")
-    await owner.replies()
+    await reply_to(owner, "sold out today")
 
 
 COMMANDS = {
