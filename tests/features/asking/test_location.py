@@ -100,19 +100,14 @@ async def test_a_person_who_shares_already_is_not_asked(talk: Talk) -> None:
     assert await talk.storage.scheduled() == []
 
 
-async def test_a_location_may_come_without_its_chat(talk: Talk) -> None:
+@pytest.mark.parametrize("changes", [{"chat": None}, {"by": "ada@example.com"}])
+async def test_a_location_may_come_without_its_chat_and_from_the_address_of_an_apple_id(
+    talk: Talk, changes: dict[str, Any]
+) -> None:
     talk.deploy(near)
     await talk.say("near")
-    locates(talk, at(48.85, 2.35))
-    await share(talk, chat=None)
-    assert talk.said[1:] == ["You are at 48.85 2.35."]
-
-
-async def test_an_apple_id_may_share_under_its_address(talk: Talk) -> None:
-    talk.deploy(near)
-    await talk.say("near")
-    locates(talk, at(48.85, 2.35, handle="ada@example.com"))
-    await share(talk, by="ada@example.com")
+    locates(talk, at(48.85, 2.35, handle=changes.get("by", PERSON)))
+    await share(talk, **changes)
     assert talk.said[1:] == ["You are at 48.85 2.35."]
 
 
