@@ -15,7 +15,7 @@ from linqbot.content.drafts import media
 from linqbot.content.sent import OPTED_OUT
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
-from linqbot.linq.types.chat import Chat, Handle
+from linqbot.linq.types.chat import Handle
 from linqbot.nearest import no_attribute, suggestion
 
 BackgroundName: TypeAlias = Literal[
@@ -25,7 +25,6 @@ BackgroundName: TypeAlias = Literal[
 ]  # fmt: skip
 """A color of Linq's, or a moving scene with its variant."""
 
-_ACTIVE: Final = (None, "active")
 _NOT_SO: Final = (404, 409)
 """The statuses by which Linq refuses a change that is no change. They have other reasons too."""
 
@@ -64,7 +63,8 @@ class ChatContext:
         Raises:
             LinqUnavailable: Linq did not answer; the turn is deferred.
         """
-        return [each for each in (await self._now()).handles if not each.is_me and each.status in _ACTIVE]
+        chat = await self._client.chats.retrieve(self.id)
+        return [each for each in chat.handles if not each.is_me and each.status in (None, "active")]
 
     async def rename(self, name: str) -> None:
         """Give the group a name. The event `GroupNameUpdateFailed` follows if Linq cannot change it.
@@ -182,7 +182,8 @@ class ChatContext:
         elif background is None:
             await self._make(target.remove(self.id))
         else:
-            _check_background(background)
+            if background not in (known := get_args(BackgroundName)):
+                raise BotError(f"There is no background {background!r}. {suggestion(background, known)}")
             scene, _, variant = background.partition(" ")
             if variant:
                 await self._make(target.set(self.id, type="dynamic", style=scene, variant=variant))
@@ -201,18 +202,9 @@ class ChatContext:
                 raise
             self._log.info("change.opted_out")
 
-    async def _now(self) -> Chat:
-        return await self._client.chats.retrieve(self.id)
-
     async def _has(self, handle: str) -> bool:
         return any(each.handle.casefold() == handle.casefold() for each in await self.people())
 
     def _check_group(self, verb: str) -> None:
         if self._is_group is False:
             raise BotError(f"ctx.chat.{verb}() is for groups, and this chat is direct. Use the filter in_group.")
-
-
-def _check_background(name: str) -> None:
-    known = get_args(BackgroundName)
-    if name not in known:
-        raise BotError(f"There is no background {name!r}. {suggestion(name, known)}")

@@ -277,11 +277,6 @@ async def open_questions(chat_id: str, storage: Storage) -> list[tuple[Conversat
 _ANY_DELAY_S: Final = 10 * 365 * DAY_S
 
 
-def _handle_of(conversation: Conversation) -> str:
-    """Return the handle of the person of a conversation, without the name of what it waits for."""
-    return conversation.person.partition(" ")[0]
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     conversation: str  # the id of the conversation
@@ -343,8 +338,8 @@ def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -
     body: dict[str, Any] = {"conversation": conversation.id, "n": n, "outcome": outcome}
     # In Linq's own form, so that the lane can be sorted by the time at which each delivery was sent: `Delivery.sent_at`.
     body["created_at"] = datetime.fromtimestamp(at, UTC).isoformat()
-    # The handle, so that `linqbot person forget` finds the delivery.
-    body |= {"chat_id": conversation.chat_id, "handles": [_handle_of(conversation)]}
+    # The handle, without the name of what is awaited, so that `linqbot person forget` finds the delivery.
+    body |= {"chat_id": conversation.chat_id, "handles": [conversation.person.partition(" ")[0]]}
     body |= retention_mark(off_the_record=conversation.off_the_record)
     return to_json(body)
 
