@@ -64,8 +64,8 @@ def check_gather_s(gather_s: Any) -> None:
         )
 
 
-def check_handle(handle: Any, option: str) -> None:
-    """Check the handle of a person: another text would never be equal to that of an event.
+def check_handle(handle: Any, option: str) -> str:
+    """Check the handle of a person, and return it in lower case. Another text would never be equal to that of an event.
 
     Args:
         option: The place of the handle in the author's code, such as `Bot(allow=…)`.
@@ -78,6 +78,7 @@ def check_handle(handle: Any, option: str) -> None:
             f"{option} can never match {handle!r}: a handle is a phone number in E.164 form, an e-mail address, or the short "
             f"code or the name of a sender. {_e164_hint(handle)}"
         )
+    return str(handle).casefold()
 
 
 def check_line(line: Any, option: str) -> None:

@@ -163,6 +163,4 @@ def _handles(given: Any, option: str) -> frozenset[str]:
     """
     if isinstance(given, str) or not isinstance(given, Collection):
         raise BotError(f"Bot({option}=…) takes a list of handles: {option}=[{given!r}].")
-    for handle in given:
-        check_handle(handle, f"Bot({option}=…)")
-    return frozenset(handle.casefold() for handle in given)
+    return frozenset(check_handle(handle, f"Bot({option}=…)") for handle in given)

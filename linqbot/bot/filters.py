@@ -345,9 +345,7 @@ def from_handle(*handles: str) -> Filter[Event]:
     """
     if not handles:
         raise BotError("from_handle() needs at least one phone number or e-mail address, such as '+14155550142'.")
-    for handle in handles:
-        check_handle(handle, "from_handle(…)")
-    wanted = frozenset(handle.casefold() for handle in handles)
+    wanted = frozenset(check_handle(handle, "from_handle(…)") for handle in handles)
     return Filter(
         lambda event: (event.actor or "").casefold() in wanted, f"from_handle({len(handles)} handles)", events=_ANY
     )
