@@ -10,7 +10,7 @@ import pytest
 from one_handler import bot_of
 from structlog.testing import capture_logs
 
-from linqbot import Bot, BotError, Context, MessageReceived, ReactionAdded, Scheduled, parse, regex
+from linqbot import Bot, Context, MessageReceived, ReactionAdded, Scheduled, regex
 from linqbot.events import ReactionRemoved
 from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.testing.stage.record import HandlerFailed
@@ -156,45 +156,6 @@ async def test_sends_to_a_group_that_the_bot_has_left_end_without_a_dead_letter(
         assert [log["event"] for log in logs if log["event"].startswith(("send.", "turn.d"))] == ["send.left"] * 2
         assert await group.dead_letters() == []
         assert group.messages == ["remind us"]
-
-
-async def test_a_reminder_that_could_not_recur_is_refused(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[dict[str, object], str]] = [
-        ({"every": "sometimes", "timezone": "UTC"}, "every='sometimes': Please say how often"),
-        ({"every": 5, "timezone": "UTC"}, "send_later(every=…) takes a rhythm, such as 'weekdays 09:00'"),
-        ({"every": 5}, "but got a value of type int"),
-        ({"every": "hour", "timezone": 5}, "send_later(timezone=…) takes the IANA name of a time zone"),
-        ({"every": "hour", "timezone": None}, "every= needs the time zone of the person"),
-        ({"every": "hour", "timezone": "UTC", "after_s": 5}, "Give send_later one of at=, after_s= and every=."),
-        ({"every": parse.recurrence("hour"), "timezone": "UTC"}, "every= has a time zone already"),
-    ]
-    runs = list[str]()
-
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        runs.append(message.text)
-        for given, problem in rows:
-            with subtests.test(given=repr(given)):
-                with pytest.raises(BotError) as refused:
-                    await ctx.send_later("hi", **given)  # type: ignore[arg-type]
-                assert problem in str(refused.value)
-
-    async with talking(bot_of(remind)) as phone:
-        await phone.text("hi")
-        await phone.quiet()
-    assert runs == ["hi"]
-
-
-async def test_a_rhythm_that_a_person_wrote_can_be_passed_on() -> None:
-    made = list[Scheduled]()
-
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        rhythm = parse.recurrence(message.text, timezone="Europe/Paris")
-        made.append(await ctx.send_later("hi", every=rhythm))
-
-    async with talking(bot_of(remind), start=THURSDAY) as phone:
-        await phone.text("every Monday at 19:30")
-        await phone.quiet()
-    assert (made[0].every, made[0].due) == ("every Monday at 19:30", datetime(2026, 11, 23, 18, 30, tzinfo=UTC))
 
 
 def ending_all() -> tuple[Bot, asyncio.Event, asyncio.Event]:
@@ -355,36 +316,6 @@ async def test_a_reminder_is_sent_some_time_before_the_event_by_the_calendar_of_
         await phone.text("hi")
         await phone.quiet()
     assert made == [due for *_, due in rows]
-
-
-async def test_a_reminder_whose_time_cannot_be_known_is_refused() -> None:
-    rows: list[tuple[dict[str, object], str]] = [
-        ({"before": 3600}, "give the time before the event"),
-        ({"before": "at six"}, "give the time before the event"),
-        ({"before": "1 day at"}, "give the time before the event"),
-        ({"before": "1 day at noonish please"}, "give the time before the event"),
-        ({"before": "2 hours at 18:00"}, "give the time before the event"),
-        ({"before": "1 day at 25:00"}, "give the time before the event"),
-        ({"before": "1 day", "at": SEVEN_PM.replace(tzinfo=None)}, "at= has no time zone"),
-        ({"before": "1 day", "timezone": "Paris"}, "There is no time zone 'Paris'"),
-        ({"before": "1 day", "at": "tomorrow"}, "takes a datetime"),
-    ]
-    wrong = list[str]()
-
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        for given, problem in rows:
-            try:
-                await ctx.remind("Tomorrow!", **{"at": SEVEN_PM, **given})  # type: ignore[arg-type]
-            except BotError as error:
-                if problem not in str(error):
-                    wrong.append(str(error))
-            else:
-                wrong.append(f"{given} was taken")
-
-    async with talking(bot_of(remind), start=THURSDAY) as phone:
-        await phone.text("hi")
-        await phone.quiet()
-    assert wrong == []
 
 
 def booking() -> Bot:

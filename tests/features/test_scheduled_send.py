@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from linqbot.errors import BotError, LinqApiError, RuleBroken
 from linqbot.features.later import due_at
 from linqbot.linq.events.message import MessageReceived
 from linqbot.options import GRACE_S
+from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import talking
 
@@ -148,32 +150,6 @@ async def test_a_due_send_is_dropped_if_the_person_has_opted_out_and_is_a_dead_l
     assert "2026" in dead.error
 
 
-async def test_what_could_not_be_sent_is_refused_when_it_is_scheduled(talk: Talk) -> None:
-    caught = []
-    wrongs: list[tuple[list[str], dict[str, Any]]] = [
-        ([], {"after_s": 5}),
-        ([], {"every": "hour", "timezone": "UTC"}),
-        (["x"], {}),
-        *((["x"], {"after_s": wrong}) for wrong in (-1, float("nan"), float("inf"), 1e18, "5", timedelta(hours=1))),
-        *((["x"], {"after_s": 5, "grace_s": wrong}) for wrong in ("60", float("nan"))),
-        (["x"], {"at": "tomorrow"}),
-        (["x"], {"at": datetime(2030, 7, 1), "timezone": ZoneInfo("Europe/Paris")}),  # noqa: DTZ001
-        (["x"], {"after_s": 5, "effect": "confeti"}),
-    ]
-
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        for content, how in wrongs:
-            try:
-                await ctx.send_later(*content, **how)
-            except (RuleBroken, BotError) as error:
-                caught.append(type(error).__name__)
-
-    talk.deploy(remind)
-    await talk.say("hello")
-    assert await talk.storage.scheduled() == []
-    assert caught == ["BotError"] * (len(wrongs) - 1) + ["RuleBroken"]
-
-
 def test_times_are_interpreted_in_their_zone() -> None:
     noon = datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the zone is said apart
     assert due_at(noon, None, "Europe/Paris", NOW) == datetime(2026, 7, 1, 10, tzinfo=UTC).timestamp()
@@ -190,15 +166,64 @@ def test_times_are_interpreted_in_their_zone() -> None:
     assert due_at(skipped, None, "Europe/Paris", NOW) == half_past_three
     assert due_at(doubled, None, "Europe/Paris", NOW) == first
     assert due_at(doubled.replace(fold=1), None, "Europe/Paris", NOW) == first + 3600
-    wrongs: list[tuple[datetime | None, float | None, str | None]] = [
-        (noon, None, None),
-        (noon, 5, None),
-        (noon, None, "Mars/Olympus"),
-        (noon.replace(tzinfo=UTC), None, "UTC"),
+
+
+Act = Callable[[Context], Awaitable[Any]]
+NOON = datetime(2030, 7, 1, 12, tzinfo=UTC)
+LOCAL = NOON.replace(tzinfo=None)
+
+
+def later(*content: str, **how: Any) -> Act:
+    return lambda ctx: ctx.send_later(*content, **how)
+
+
+def before(text: Any, **how: Any) -> Act:
+    return lambda ctx: ctx.remind("Tomorrow!", before=text, **{"at": NOON, **how})
+
+
+async def test_what_could_not_be_sent_is_refused_when_it_is_scheduled(talk: Talk) -> None:
+    rows: list[tuple[Act, str]] = [
+        (later(after_s=5), "nothing to send"),
+        (later(every="hour", timezone="UTC"), "nothing to send"),
+        (later("x", after_s=5, effect="confeti"), "Did you mean confetti?"),
+        (later("x"), "Give send_later either at= or after_s="),
+        (later("x", at=NOON, after_s=5), "Give send_later either at= or after_s="),
+        (later("x", every="hour", timezone="UTC", after_s=5), "Give send_later one of at=, after_s= and every=."),
+        *((later("x", after_s=wrong), "number of seconds") for wrong in (-1, float("inf"), 1e18)),
+        *((later("x", after_s=wrong), "after_s=") for wrong in (float("nan"), "5", timedelta(hours=1))),
+        *((later("x", after_s=5, grace_s=wrong), "grace_s=") for wrong in ("60", float("nan"))),
+        (later("x", at="tomorrow"), "takes a datetime"),
+        (later("x", at=LOCAL), "at= has no time zone"),
+        (later("x", at=LOCAL, timezone="Mars/Olympus"), "There is no time zone 'Mars/Olympus'"),
+        (later("x", at=LOCAL, timezone=ZoneInfo("Europe/Paris")), "takes the IANA name of a time zone"),
+        (later("x", at=NOON, timezone="UTC"), "at= has a time zone already"),
+        (later("x", every="sometimes", timezone="UTC"), "every='sometimes': Please say how often"),
+        (later("x", every=5, timezone="UTC"), "takes a rhythm, such as 'weekdays 09:00'"),
+        (later("x", every="hour", timezone=5), "takes the IANA name of a time zone"),
+        (later("x", every="hour"), "every= needs the time zone of the person"),
+        (later("x", every=recurrence("hour"), timezone="UTC"), "every= has a time zone already"),
+        *(
+            (before(wrong), "give the time before the event")
+            for wrong in (3600, "at six", "1 day at", "1 day at 25:00")
+        ),
+        (before("1 day at noonish please"), "give the time before the event"),
+        (before("2 hours at 18:00"), "give the time before the event"),
+        (before("1 day", at=LOCAL), "at= has no time zone"),
+        (before("1 day", at="tomorrow"), "takes a datetime"),
+        (before("1 day", timezone="Paris"), "There is no time zone 'Paris'"),
     ]
-    for at, after_s, timezone in wrongs:
-        with pytest.raises(BotError):
-            due_at(at, after_s, timezone, NOW)
+    wrong: list[str] = []
+
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        for number, (act, problem) in enumerate(rows):
+            with pytest.raises((BotError, RuleBroken)) as refused:
+                await act(ctx)
+            wrong.extend([f"{number}: {refused.value}"] * (problem not in str(refused.value)))
+
+    talk.deploy(remind)
+    await talk.say("hello")
+    assert wrong == []
+    assert await talk.storage.scheduled() == []
 
 
 @pytest.mark.slow
