@@ -72,21 +72,6 @@ async def test_a_second_booking_replaces_the_reminder_of_the_first(bot: Bot) -> 
         assert await phone.replies() == [REMINDER.format(5)]
 
 
-async def test_a_table_for_tomorrow_is_reminded_of_only_before_six(bot: Bot) -> None:
-    async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("a table for 2")
-        await phone.text("Wednesday 19:30")
-        await phone.text("Dana")
-        assert len(await phone.replies()) == 3
-        await phone.advance(5 * HOUR)
-        assert await phone.replies() == [REMINDER.format(2)]
-        await phone.text("a table for 3")
-        await phone.text("Wednesday 19:30")
-        assert (await phone.replies())[-1] == "Dana, your table for 3 on Wednesday 02 January at 19:30 is booked."
-        await phone.advance(7 * DAY)
-        assert await phone.replies() == []
-
-
 async def test_people_of_a_group_book_and_cancel_tables_of_their_own(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as ann:
         bob = ann.person("+14155550143")
@@ -121,18 +106,6 @@ async def test_a_table_is_booked_and_reminded_of_once_wherever_the_bot_is_killed
             "Dana, your table for 4 on Friday 04 January at 19:30 is booked.",
             REMINDER.format(4),
         ]
-
-
-async def test_the_reminder_comes_at_six_also_after_the_change_to_summer_time(bot: Bot) -> None:
-    async with talking(bot, start=datetime(2030, 3, 29, 17, tzinfo=UTC)) as phone:  # 18:00 in Paris
-        await phone.text("a table for 2")
-        await phone.text("Tuesday 19:30")
-        await phone.text("Dana")
-        assert len(await phone.replies()) == 3
-        await phone.advance(3 * DAY - HOUR - 60)
-        assert await phone.replies() == []
-        await phone.advance(60)  # 16:00 UTC, and again 18:00 in Paris
-        assert await phone.replies() == [REMINDER.format(2)]
 
 
 async def test_hearts_between_people_of_a_group_are_not_answered(bot: Bot) -> None:

@@ -47,19 +47,6 @@ async def test_the_answer_comes_in_messages_with_styles_and_a_card(bot: Bot) -> 
         assert not phone.is_shown_typing
 
 
-async def test_sms_gets_one_text_without_styles(bot: Bot) -> None:
-    async with talking(bot, service="SMS") as phone:
-        await phone.text("How do I make sourdough?")
-        assert await phone.replies() == ["\n\n".join(ANSWER[:3]) + f" {ANSWER[3]}"]
-
-
-async def test_linq_fails_in_the_middle_and_the_answer_is_complete(bot: Bot) -> None:
-    async with talking(bot) as phone:
-        phone.drop_next("chats.messages.send", lost="answer")
-        await phone.text("How do I make sourdough?")
-        assert await phone.replies() == ANSWER
-
-
 @pytest.mark.slow
 async def test_a_crash_at_any_point_loses_and_repeats_nothing(bot: Bot) -> None:
     async def ask(phone: Phone) -> None:
