@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from asking_talk import Talk
@@ -42,24 +43,20 @@ async def test_a_send_scheduled_for_a_person_in_a_group_is_removed_and_not_sent(
     assert talk.said == ["You said: others stay"]
 
 
-async def test_a_direct_chat_is_found_by_its_timer_after_its_deliveries_are_gone(talk: Talk) -> None:
-    talk.deploy(remind)
+async def answer(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(WORDS)
+
+
+@pytest.mark.parametrize(("handler", "table"), [(remind, "timer"), (answer, "journal")])
+async def test_a_direct_chat_is_found_by_what_is_left_after_its_deliveries_are_gone(
+    talk: Talk, handler: Any, table: str
+) -> None:
+    talk.deploy(handler)
     await talk.say(WORDS)
-    forgotten = await talk.storage.forget(PERSON)
-    assert (forgotten.rows["timer"], forgotten.chats) == (1, (CHAT,))
-    assert await talk.storage.scheduled() == []
-    assert on_disk(talk, WORDS, PERSON, CHAT) == []
-
-
-async def test_a_direct_chat_is_found_by_the_journal_after_its_deliveries_are_gone(talk: Talk) -> None:
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(WORDS)
-
-    talk.deploy(answer)
-    await talk.say("hi")
     assert on_disk(talk, CHAT) == [CHAT]
     forgotten = await talk.storage.forget(PERSON)
-    assert (forgotten.rows["journal"], forgotten.chats) == (1, (CHAT,))
+    assert (forgotten.rows[table], forgotten.chats) == (1, (CHAT,))
+    assert await talk.storage.scheduled() == []
     assert on_disk(talk, WORDS, PERSON, CHAT) == []
 
 

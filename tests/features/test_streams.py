@@ -19,7 +19,6 @@ from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import BotError, LinqUnavailable
 from linqbot.linq.events.message import MessageReceived
-from linqbot.storage.journal import JournalEntry
 
 pytestmark = pytest.mark.anyio
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
@@ -97,9 +96,6 @@ class Harness(Life):
         self.clock.advance(3600)
         await self.run(handle)
 
-    async def entries(self, turn: str) -> list[JournalEntry]:
-        return await self.storage.entries(turn)
-
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
@@ -142,7 +138,7 @@ async def test_a_stream_says_its_text(harness: Harness, handle: Handle) -> None:
         "Last of all w16.",
     ]
     assert await harness.storage.depth() == 0
-    entries = await harness.entries(turn)
+    entries = await harness.storage.entries(turn)
     assert {entry.safety for entry in entries} == {"keyed", "step"}
     assert not any(b"w5" in entry.call + (entry.answer or b"") for entry in entries)
 
@@ -228,7 +224,9 @@ async def test_a_source_that_fails_goes_on_in_the_next_run(
     assert harness.linq.bubbles[: len(before)] == before
     assert harness.linq.words == WORDS
     assert len(harness.linq.bubbles) == len([call for call in harness.linq.calls if call.safety == "keyed"])
-    texts = [entry.answer for entry in await harness.entries(turn) if b"w1" in (entry.answer or b"") + entry.call]
+    texts = [
+        entry.answer for entry in await harness.storage.entries(turn) if b"w1" in (entry.answer or b"") + entry.call
+    ]
     assert texts == []
 
 
