@@ -162,16 +162,6 @@ async def test_middleware_that_hangs_ends_at_the_deadline_of_its_turn(where: str
     assert await state(turns) == (["retrying"], [], 1)
 
 
-async def test_a_wrong_api_key_loses_no_due_send() -> None:
-    turns = TurnByTurn(answer)
-    turns.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
-    await turns.due("later")
-    assert await state(turns) == (["deferred"], [], 0)
-    turns.clock.advance(60)
-    await turns.run()
-    assert turns.linq.said() == ["later", "later"]
-
-
 @pytest.mark.parametrize(
     "payload", [b"{}", b"null", b"[]", b"not JSON", b'{"calls": [{}], "due": 1, "grace_s": 1}', b'{"calls": 1}']
 )
