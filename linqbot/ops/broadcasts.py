@@ -1,9 +1,8 @@
-"""Broadcasts for operators: a report with the reasons of refusals, waiting for the end, and orders."""
+"""Broadcasts for operators: a report with the reasons of refusals, and orders."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 
 from linqbot.errors import StorageError
 from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
@@ -17,15 +16,6 @@ async def find(storage: Storage, name: str) -> Broadcast:
     if broadcast is None:
         raise StorageError(f"There is no broadcast {name}. See: linqbot waiting list --broadcasts")
     return broadcast
-
-
-async def until_end(storage: Storage, name: str) -> AsyncIterator[Broadcast]:
-    """Yield a broadcast as it is now, again and again, until each person has an outcome."""
-    while True:
-        broadcast = await find(storage, name)
-        yield broadcast
-        if not broadcast.pending:
-            return
 
 
 async def carry_out(storage: Storage, name: str, order: Order, by: By) -> Broadcast:

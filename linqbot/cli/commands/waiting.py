@@ -338,14 +338,15 @@ async def broadcast(
 
 
 async def _watch(storage: Storage, name: str) -> None:
-    seen = 0
-    with progress_bar((await broadcasts.find(storage, name)).people, name) as advance:
-        async for broadcast in broadcasts.until_end(storage, name):
+    broadcast, seen = await broadcasts.find(storage, name), 0
+    with progress_bar(broadcast.people, name) as advance:
+        while True:
             reached = broadcast.people - broadcast.pending
             advance(reached - seen)
-            seen = reached
-            if broadcast.pending:
-                await asyncio.sleep(_LOOK_EVERY_S)
+            if not broadcast.pending:
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+            broadcast, seen = await broadcasts.find(storage, name), reached
 
 
 def _broadcast(broadcast: Broadcast) -> _Row:

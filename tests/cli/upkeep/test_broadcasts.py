@@ -141,18 +141,6 @@ def test_watching_a_broadcast_that_has_ended_returns_at_once(path: Path) -> None
 
 
 @pytest.mark.anyio
-async def test_watching_notes_each_look_until_each_person_has_an_outcome() -> None:
-    clock, seen = MovableClock(NOON, frozen=True), list[int]()
-    storage = MemoryStorage(clock=clock)
-    await storage.start_broadcast(new("july"), PEOPLE[:3])
-    async for broadcast in broadcasts.until_end(storage, "july"):
-        seen.append(broadcast.sent)
-        if broadcast.pending:
-            await send(storage, clock, "sent")
-    assert seen == [0, 1, 2, 3]
-
-
-@pytest.mark.anyio
 async def test_a_server_notices_what_a_command_changes(tmp_path: Path) -> None:
     path = tmp_path / "linqbot.db"
     async with SQLiteStorage(path) as server:
