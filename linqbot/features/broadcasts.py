@@ -189,14 +189,11 @@ class BroadcastSend:
         )
 
 
-def broadcast_send(delivery: Delivery) -> BroadcastSend | None:
-    """Return the send of a broadcast that a delivery stands for; None for any other delivery.
+def broadcast_send(delivery: Delivery) -> BroadcastSend:
+    """Return the send that a delivery of the kind `broadcast` stands for.
 
-    The id of the delivery decides, and not its type: a webhook can have any type, but no such id. Raises
-    EventNotUnderstood for a send that another release may have stored.
+    Raises EventNotUnderstood for a send that another release may have stored.
     """
-    if not delivery.id.startswith(SEND_ID):
-        return None
     try:
         body = from_json(delivery.body)
         return BroadcastSend(
@@ -229,7 +226,6 @@ async def send_to(
 async def send_to_person(_: Turns, turn: Turn) -> None:
     """Send a broadcast to one person, with the errors of `broadcast_send` and `BroadcastSend.send`."""
     to_person = broadcast_send(turn.lease.delivery)
-    assert to_person is not None
     turn.journal.origin, turn.journal.purpose = to_person.origin, to_person.purpose
     with turn.deadline:
         turn.journal.recipients = (await to_person.send(turn.client),)

@@ -258,14 +258,11 @@ def _scheduled(scheduled_id: str, due: float, payload: dict[str, Any]) -> Schedu
     )
 
 
-def due_send(delivery: Delivery) -> DueSend | None:
-    """Return the due send that a delivery stands for; None for any other delivery.
+def due_send(delivery: Delivery) -> DueSend:
+    """Return the due send that a delivery of the kind `send` or `repeat` stands for.
 
-    Of a recurring send, it was due at the last due time that has passed. The id of the delivery decides, and not its type: a webhook can have any type, but no such id. Raises SendMissed if
-    the stored send cannot be read.
+    A recurring send was due at the last due time that has passed. Raises SendMissed if the stored send cannot be read.
     """
-    if not delivery.id.startswith((f"i.{KIND}.", REPEAT_ID)):
-        return None
     try:
         payload = from_json(delivery.body)
         if delivery.id.startswith(REPEAT_ID):
@@ -291,7 +288,6 @@ async def send_due(turns: Turns, turn: Turn) -> None:
     """Make the calls of a scheduled send. Raises SendMissed if the send is too late, or cannot be read."""
     delivery, journal = turn.lease.delivery, turn.journal
     due = due_send(delivery)
-    assert due is not None
     # The timer of a recurring send is stored until it is cancelled.
     recurs = delivery.id.startswith(REPEAT_ID)
     known = await turns.storage.timer(due.id) if recurs else None

@@ -254,5 +254,4 @@ async def calls_of_send(storage: Storage, scheduled_id: str) -> tuple[ComparedCa
     if timer is not None:
         return tuple(of_later(call) for call in calls_of(timer))
     delivery = await storage.delivery(f"i.send.{scheduled_id}")
-    due = None if delivery is None else due_send(delivery)
-    return None if due is None else tuple(of_later(call) for call in due.calls)
+    return None if delivery is None else tuple(of_later(call) for call in due_send(delivery).calls)
