@@ -150,11 +150,6 @@ class BroadcastSend:
     messages: Sequence[Mapping[str, Any]]  # in Linq's form
     purpose: Purpose = "promotional"
 
-    @property
-    def origin(self) -> bytes:
-        """The person, as JSON; see `origin_of`."""
-        return to_json({"handles": [self.to], "chat_id": None, "is_group": False})
-
     async def send(self, client: Client) -> RecipientUpdate:
         """Send, and return the outcome. Raises TurnDeferred if the line or the API key cannot send now: not about this person.
 
@@ -226,7 +221,8 @@ async def send_to(
 async def send_to_person(_: Turns, turn: Turn) -> None:
     """Send a broadcast to one person, with the errors of `broadcast_send` and `BroadcastSend.send`."""
     to_person = broadcast_send(turn.lease.delivery)
-    turn.journal.origin, turn.journal.purpose = to_person.origin, to_person.purpose
+    turn.journal.origin = to_json({"handles": [to_person.to], "chat_id": None, "is_group": False})
+    turn.journal.purpose = to_person.purpose
     with turn.deadline:
         turn.journal.recipients = (await to_person.send(turn.client),)
 

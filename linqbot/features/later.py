@@ -174,20 +174,6 @@ class DueSend:
     purpose: Purpose  # why it is sent
     turn: str | None = None  # the turn whose call has waited, because of the bot's manners
 
-    def check(self, served_at: float) -> None:
-        """Raise SendMissed if the send was due more than `grace_s` seconds before a server could make it.
-
-        `served_at` is the Unix time since which a server has run, from the time on at which the send was due.
-        """
-        late_s = served_at - self.due
-        if late_s > self.grace_s:
-            raise SendMissed(
-                f"A message of send_later was due {late_s:.0f} s ago when a server could make it, and may be at most "
-                f"{self.grace_s:.0f} s late (grace_s=). "
-                "If it is still wanted, send it by hand: linqbot send. To allow longer downtimes, give send_later a longer "
-                "grace_s=."
-            )
-
 
 def timer(
     timer_id: str,
@@ -296,8 +282,14 @@ async def send_due(turns: Turns, turn: Turn) -> None:
         return
     # A send that has begun, and one that a server made a delivery in time, goes on however long Linq is away. If the server
     # has stopped since, it is unknown for how long none ran.
-    if not journal.unmatched():
-        due.check(max(delivery.received_at, turns.serving_since))
+    late_s = max(delivery.received_at, turns.serving_since) - due.due
+    if late_s > due.grace_s and not journal.unmatched():
+        raise SendMissed(
+            f"A message of send_later was due {late_s:.0f} s ago when a server could make it, and may be at most "
+            f"{due.grace_s:.0f} s late (grace_s=). "
+            "If it is still wanted, send it by hand: linqbot send. To allow longer downtimes, give send_later a longer "
+            "grace_s=."
+        )
     journal.origin, journal.purpose, journal.sends_for = due.origin, due.purpose, due.turn
     with turn.deadline:
         for call in due.calls:
