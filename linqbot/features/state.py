@@ -39,7 +39,6 @@ M = TypeVar("M", bound=BaseModel)
 
 PERSON: Final = "person:"
 CHAT: Final = "chat:"
-_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +131,9 @@ class State(ABC):
             StorageUnavailable: the storage cannot be read.
         """
         name = checked_name(model, name)
-        after = ("", "")
-        while rows := await self._store.state_rows(prefix=PERSON, name=name, after=after, limit=_PAGE):
-            for row in rows:
-                if where is None or where(read(model, name, row.value)):
-                    yield row.scope.removeprefix(PERSON)
-            after = rows[-1].scope, rows[-1].name
+        async for row in self._store.every_state_row(prefix=PERSON, name=name):
+            if where is None or where(read(model, name, row.value)):
+                yield row.scope.removeprefix(PERSON)
 
     @abstractmethod
     async def _get(self, scope: str, model: type[M], name: str | None) -> M: ...

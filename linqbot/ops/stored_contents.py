@@ -168,13 +168,10 @@ def scope_of(who: str) -> str:
 
 async def rows(store: Storage, scope: str | None, name: str | None) -> AsyncIterator[StateRow]:
     """Yield the stored values of a scope, or of all scopes; with `name` only those of this name."""
-    after = ("", "")
-    while page := await store.state_rows(prefix=scope or "", name=name, after=after):
-        for row in page:
-            # The id of a chat may begin with the id of another one.
-            if scope in (None, row.scope):
-                yield row
-        after = page[-1].scope, page[-1].name
+    async for row in store.every_state_row(prefix=scope or "", name=name):
+        # The id of a chat may begin with the id of another one.
+        if scope in (None, row.scope):
+            yield row
 
 
 async def found(store: Storage, scope: str, name: str) -> bytes:

@@ -537,6 +537,14 @@ class Storage(ABC):
         """
         return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
 
+    async def every_state_row(self, *, prefix: str = "", name: str | None = None) -> AsyncIterator[StateRow]:
+        """Yield stored values in the order of `state_rows`, read page by page."""
+        after = ("", "")
+        while page := await self.state_rows(prefix=prefix, name=name, after=after):
+            for row in page:
+                yield row
+            after = page[-1].scope, page[-1].name
+
     async def write_state(self, writes: Sequence[StateWrite], *, by: By | None = None) -> None:
         """Write values outside of a turn."""
         targets = [ActedOn(write.name, state.about(write.scope, self.install)) for write in writes]
