@@ -18,16 +18,14 @@ from linqbot.client.client import Client
 from linqbot.client.resources.chats import send_call
 from linqbot.client.resources.resource import checked_call
 from linqbot.content.sent import OPTED_OUT
-from linqbot.engine.failure import readable, refused_by
+from linqbot.engine.failure import is_refused, readable, refused_by
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.parts import Turn
 from linqbot.errors import (
     BotError,
     CallSkipped,
     LinqApiError,
-    LinqUnavailable,
     MessageGone,
-    RateLimited,
     Refused,
     RuleBroken,
     TurnDeferred,
@@ -151,9 +149,9 @@ class BroadcastSend:
     purpose: Purpose = "promotional"
 
     async def send(self, client: Client) -> RecipientUpdate:
-        """Send, and return the outcome. Raises TurnDeferred if the line or the API key cannot send now: not about this person.
+        """Send, and return the outcome. Raises TurnDeferred if the line cannot send now, which is not about this person.
 
-        Another error of Linq passes: it is unknown if a message was accepted.
+        An error of Linq that is no refusal passes: the person may be reached later, or was.
         """
         chat_id = ""
         try:
@@ -169,9 +167,9 @@ class BroadcastSend:
         except RuleBroken as error:
             return self._ended("refused", str(error))
         except LinqApiError as error:
-            if isinstance(error, LinqUnavailable | RateLimited) or error.status is None:
+            if not is_refused(error):
                 raise
-            if error.code in LINE_CODES or error.status == 401:
+            if error.code in LINE_CODES:
                 raise TurnDeferred(f"{error} The broadcast {self.broadcast} waits until then.") from error
             return self._ended("opted_out") if error.code == OPTED_OUT else self._ended("refused", str(error))
         return self._ended("sent")
