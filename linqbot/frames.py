@@ -52,21 +52,14 @@ def place_of_caller() -> str:
     return _place(stack_of(sys._getframe(1)))  # noqa: SLF001 - walk_stack takes such a frame
 
 
-def place_of_frame(frame: FrameType | None) -> str:
-    """Return `file:line` of the innermost frame of the author's code in a stack; `?` if there is no stack."""
-    return "?" if frame is None else _place(stack_of(frame))
-
-
 def place_of_thread(ident: int | None) -> str:
     """Return `file:line` of the author's code that a thread runs now; `?` if the thread has ended."""
-    return place_of_frame(sys._current_frames().get(ident or 0))  # noqa: SLF001 - the only way to read another thread's stack
+    return _place(_frames_of_thread(ident))
 
 
 def authors_place_of_thread(ident: int) -> str | None:
     """Return `file:line` of the author's code that a thread runs now; None if it has ended or runs no such code."""
-    frame = sys._current_frames().get(ident)  # noqa: SLF001 - as in `place_of_thread`
-    frames = [] if frame is None else stack_of(frame)
-    return _place(frames) if any(is_authors(frame.filename) for frame in frames) else None
+    return _authors_place(_frames_of_thread(ident))
 
 
 def place_of_task(task: asyncio.Task[Any]) -> str:
@@ -76,8 +69,12 @@ def place_of_task(task: asyncio.Task[Any]) -> str:
 
 def authors_place_of_task(task: asyncio.Task[Any]) -> str | None:
     """Return `file:line` of the author's code at which a task waits; None if it has ended or runs no such code."""
-    frames = _frames_of_task(task)
-    return _place(frames) if any(is_authors(frame.filename) for frame in frames) else None
+    return _authors_place(_frames_of_task(task))
+
+
+def _frames_of_thread(ident: int | None) -> Sequence[traceback.FrameSummary]:
+    frame = sys._current_frames().get(ident or 0)  # noqa: SLF001 - the only way to read another thread's stack
+    return () if frame is None else stack_of(frame)
 
 
 def _frames_of_task(task: asyncio.Task[Any]) -> list[traceback.FrameSummary]:
@@ -108,6 +105,10 @@ def is_authors(filename: str) -> bool:
     The frames of compiled modules name source files that are not installed, such as `loop.pyx`: not the author's either.
     """
     return filename.endswith(".py") and not filename.startswith((*_OTHERS, "<"))
+
+
+def _authors_place(frames: Sequence[traceback.FrameSummary]) -> str | None:
+    return _place(frames) if any(is_authors(frame.filename) for frame in frames) else None
 
 
 def _place(frames: Sequence[traceback.FrameSummary], otherwise: str | None = None) -> str:

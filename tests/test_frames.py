@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import linecache
 import sys
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
 import linqbot
-from linqbot.frames import is_authors, place_of, place_of_frame
+from linqbot.frames import is_authors, place_of, place_of_thread
 
 FAILING = """
 def outer():
@@ -56,5 +57,5 @@ def test_finding_places_keeps_no_source_in_memory(tmp_path: Path) -> None:
     error = failure(tmp_path)
     linecache.clearcache()
     place_of(error)
-    place_of_frame(inspect.currentframe())
+    place_of_thread(threading.get_ident())
     assert [name for name, entry in linecache.cache.items() if len(entry) > 1] == []
