@@ -546,22 +546,6 @@ async def test_an_outage_for_which_linq_names_a_time_is_not_asked_about_before(h
     assert await harness.storage.next_due() == harness.clock.now() + 300
 
 
-async def test_a_turn_deferred_for_a_day_is_dead_lettered(harness: Harness) -> None:
-    await put(harness)
-
-    async def away(_: Call) -> None:
-        harness.clock.advance(60)
-        raise LinqUnavailable("away")
-
-    harness.linq.before = away
-    turns = harness.turns(three, defer_for_s=100)
-    await turns.run(await harness.lease())
-    harness.clock.advance(60)
-    await turns.run(await harness.lease())
-    (dead,) = await harness.storage.dead_letters()
-    assert "It was deferred for" in dead.error
-
-
 async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(harness: Harness) -> None:
     await put(harness)
 
