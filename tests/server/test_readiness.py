@@ -16,16 +16,13 @@ from asgi_client import PATH, SECRET, running_client, signed
 from fakes import CHAT, Linq, settled, text_body
 from patience import PATIENCE_S
 from pydantic_core import from_json
-from sqlite_connections import fill_disk, free_disk, recorded, writing
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
 from linqbot.clock import MovableClock
 from linqbot.engine import worker
 from linqbot.errors import LaneFull, StorageBusy, StorageError, StorageUnavailable
 from linqbot.features.gaps import CATCH_UP_TYPE
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.message import MessageReceived
 from linqbot.server import health
 from linqbot.server.app import create_app
 from linqbot.server.health import CHECK_EVERY_S, Readiness
@@ -95,8 +92,8 @@ class Door:
 
 
 @contextlib.asynccontextmanager
-async def served(storage: Storage, bot: Bot | None = None) -> AsyncIterator[Door]:
-    app = create_app(bot or Bot(), client=Linq().client, storage=storage, secrets=[SECRET])
+async def served(storage: Storage) -> AsyncIterator[Door]:
+    app = create_app(Bot(), client=Linq().client, storage=storage, secrets=[SECRET])
     async with running_client(app) as http:
         yield Door(http)
 
@@ -213,52 +210,6 @@ async def test_a_bot_is_not_ready_if_it_cannot_read_what_waits_in_its_file(tmp_p
         damaged.write(b"\xff" * 4096)
     async with served(SQLiteStorage(path)) as door:
         assert "bot.db is damaged" in str(await door.until(503))
-
-
-@pytest.mark.usefixtures("often")
-async def test_a_bot_is_not_ready_while_its_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = recorded(monkeypatch)
-    async with served(SQLiteStorage(tmp_path / "bot.db")) as door:
-        (db,) = opened
-        fill_disk(db)
-        assert await door.deliver("x" * 100_000) == 503
-        status, reason = await door.ready()
-        assert status == 503
-        assert str(reason).endswith("database or disk is full. Nothing was stored. Make room on the disk.")
-        free_disk(db)
-        await door.until(200)
-
-
-@pytest.mark.usefixtures("often")
-async def test_a_bot_is_not_ready_while_another_process_locks_its_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 50)
-    async with served(SQLiteStorage(tmp_path / "bot.db")) as door:
-        with writing(tmp_path / "bot.db"):
-            assert await door.deliver() == 503
-            status, reason = await door.ready()
-            assert (status, "locked" in str(reason)) == (503, True)
-        await door.until(200)
-
-
-@pytest.mark.usefixtures("often")
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_a_bot_is_not_ready_while_its_backlog_is_full(tmp_path: Path, kind: str) -> None:
-    storage: Storage = MemoryStorage(max_backlog=2)
-    if kind == "sqlite":
-        storage = SQLiteStorage(tmp_path / "bot.db", max_backlog=2)
-    bot, go_on = Bot(read=False, typing=False, max_age_s=None), asyncio.Event()
-
-    @bot.on_message
-    async def think(message: MessageReceived, ctx: Context) -> None:
-        await go_on.wait()
-
-    async with served(storage, bot) as door:
-        assert [await door.deliver() for _ in range(3)] == [200, 200, 503]
-        assert await door.ready() == (503, "The backlog is full: 2 deliveries wait.")
-        go_on.set()
-        await door.until(200)
 
 
 @pytest.mark.usefixtures("often")
