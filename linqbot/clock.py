@@ -86,17 +86,6 @@ class MovableClock:
         self._frozen_at = at
         self._wake()
 
-    def freeze(self) -> None:
-        """Stop the clock at its current reading."""
-        self._frozen_at = self.now()
-
-    def run(self) -> None:
-        """Let the clock run again from its current reading, at the pace of the wall clock."""
-        if self._frozen_at is not None:
-            self._offset = self._frozen_at - time.time()
-            self._frozen_at = None
-            self._wake()
-
     def advance(self, seconds: float) -> None:
         """Move the clock ahead, and wake the tasks whose time has come, the earliest first."""
         if self._frozen_at is None:

@@ -197,9 +197,9 @@ class Emulator:
     def freeze(self, *, frozen: bool = True) -> float:
         """Stop the clock, or let it run again, and return the time in Unix seconds."""
         if frozen:
-            self.clock.freeze()
+            self.clock.stop_at(self.clock.now())
         else:
-            self.clock.run()
+            self.clock.run_ahead(self.clock.ahead_s)
         self.world.show_conditions()
         return self.clock.now()
 
