@@ -7,12 +7,7 @@ and not to an event: see `lifecycle.py`. Next step: `bot/dispatch.py` runs the f
 
 from __future__ import annotations
 
-import ast
-import inspect
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
 
 from linqbot.bot.context import Context
@@ -549,14 +544,3 @@ def _reaction(*names: str) -> Filter[Any]:
         if name not in known:
             raise BotError(f"There is no reaction {name!r}, so this handler could never run. {suggestion(name, known)}")
     return Filter(lambda event: event.reaction_type in names, f"reaction{tuple(sorted(set(names)))!r}")
-
-
-def written_calls(router: Router) -> Iterator[tuple[ast.Call, str, str]]:
-    """Yield the calls of methods in the modules of a router's handlers, each with the module and its `file:line`."""
-    for name in dict.fromkeys(route.handler.__module__ for route, _ in router.walk()):
-        with suppress(KeyError, OSError, TypeError, SyntaxError):  # a module without a source, such as one of a test
-            module = sys.modules[name]
-            file = Path(inspect.getfile(module)).name
-            for call in ast.walk(ast.parse(inspect.getsource(module))):
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
-                    yield call, name, f"{file}:{call.lineno}"

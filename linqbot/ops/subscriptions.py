@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from linqbot.bot import from_plugins
-from linqbot.bot.opt_out import own_opt_outs
 from linqbot.bot.router import Router
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
@@ -26,7 +25,7 @@ from linqbot.linq.events.chat import TypingStarted, TypingStopped
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
-from linqbot.ops.bot_file import load_bot
+from linqbot.ops.bot_file import load_bot, own_opt_outs
 from linqbot.plugins.registry import Plugin
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
