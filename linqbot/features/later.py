@@ -25,9 +25,10 @@ from linqbot.engine.failure import SendMissed, unreachable
 from linqbot.engine.parts import Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.errors import BotError, LinqApiError, MessageGone
-from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, last_due, next_due, timer_and_tick
+from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, next_due, timer_and_tick
 from linqbot.linq.events.delivery import Delivery, retention_mark
 from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.proactive import merged
 from linqbot.linq.types.proactive import Purpose, Scheduled
 from linqbot.options import check_number, check_timezone
 from linqbot.storage.backend import Storage
@@ -247,13 +248,14 @@ def _scheduled(scheduled_id: str, due: float, payload: dict[str, Any]) -> Schedu
 def due_send(delivery: Delivery) -> DueSend:
     """Return the due send that a delivery of the kind `send` or `repeat` stands for.
 
-    A recurring send was due at the last due time that has passed. Raises SendMissed if the stored send cannot be read.
+    Raises SendMissed if the stored send cannot be read.
     """
     try:
         payload = from_json(delivery.body)
         if delivery.id.startswith(REPEAT_ID):
-            scheduled_id, tick = timer_and_tick(delivery)
-            due = last_due(payload["every"], float(tick), delivery.received_at)
+            scheduled_id, _ = timer_and_tick(delivery)
+            last, _ = merged(delivery, payload["every"])
+            due = last.timestamp()
         else:
             scheduled_id, due = delivery.id.split(".", 2)[2], float(payload["due"])
         calls = tuple(Call.from_json(to_json(call)) for call in payload["calls"])

@@ -178,15 +178,6 @@ def every_of(spec: str, timezone: str) -> dict[str, str]:
     return {"spec": spec, "timezone": timezone}
 
 
-def last_due(every: dict[str, str], first: float, until: float) -> float:
-    """Return the last due time of a rhythm from `first` up to `until`, in Unix seconds. Raises ValueError or KeyError."""
-    from linqbot.parse.recurrences import last_until, recurrence
-
-    rhythm = recurrence(every["spec"], timezone=every["timezone"], language="en")
-    last, _ = last_until(rhythm, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(until, UTC), most=0)
-    return last.timestamp()
-
-
 def _payload(schedule: Schedule) -> bytes:
     data = {"name": schedule.name, "every": every_of(schedule.spec, schedule.timezone)}
     return to_json({"event_type": SCHEDULE_TYPE, "data": data})

@@ -18,7 +18,7 @@ from linqbot.linq.events import EVENT_CLASSES
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, POST_TYPE, Delivery, event_id_of
 from linqbot.linq.events.event import Event, UnknownEvent, as_object
 from linqbot.linq.events.message import MessageEdited, MessageReceived
-from linqbot.linq.events.proactive import SCHEDULE_TYPE, schedule_due
+from linqbot.linq.events.proactive import SCHEDULE_TYPE, broadcast_done, schedule_due
 from linqbot.linq.types.data import unfitting_fields, validate_leniently, validated
 
 
@@ -124,11 +124,8 @@ def _burst(delivery: Delivery, body: dict[str, Any]) -> Event:
 def _unknown(delivery: Delivery, body: Any) -> Event:
     if delivery.type == SCHEDULE_TYPE and (event := schedule_due(delivery, body)) is not None:
         return event
-    if delivery.type == BROADCAST_DONE_TYPE:
-        from linqbot.linq.events.proactive import broadcast_done
-
-        if (ended := broadcast_done(delivery, body)) is not None:
-            return ended
+    if delivery.type == BROADCAST_DONE_TYPE and (ended := broadcast_done(delivery, body)) is not None:
+        return ended
     if delivery.type == POST_TYPE:
         from linqbot.linq.events.posted import posted
 

@@ -103,7 +103,7 @@ def schedule_due(delivery: Delivery, body: Any) -> ScheduleDue | None:
         return None
     due, missed = datetime.fromtimestamp(delivery.received_at, UTC), 0
     if delivery.id.startswith(SCHEDULE_ID):
-        due, missed = _merged(delivery, as_object(data.get("every")))
+        due, missed = merged(delivery, as_object(data.get("every")))
     event_id = envelope.get("event_id")
     return ScheduleDue.model_validate(
         {
@@ -117,8 +117,11 @@ def schedule_due(delivery: Delivery, body: Any) -> ScheduleDue | None:
     )
 
 
-def _merged(delivery: Delivery, every: dict[str, Any]) -> tuple[datetime, int]:
-    """Return the last due time up to the one at which the timer fired, and the number of due times before it."""
+def merged(delivery: Delivery, every: dict[str, Any]) -> tuple[datetime, int]:
+    """Return the due time that the delivery of a recurring timer stands for, and the number of those merged into it.
+
+    The due time is the last one up to the time at which the timer fired.
+    """
     from linqbot.parse.dates import zone
     from linqbot.parse.recurrences import last_until, recurrence
 
