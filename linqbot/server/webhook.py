@@ -114,7 +114,6 @@ class WebhookEndpoint:
         self._schedules = schedules
         self._on_arrival = on_arrival
         self._by_hand = by_hand
-        self._closed_was_logged = False
         self._bounded_log = BoundedLog(log)
         self.is_open = False
         self._trouble: str | None = None
@@ -191,7 +190,7 @@ class WebhookEndpoint:
         if scope["method"] != "POST":
             return 405, [(b"allow", b"POST")], b""
         if not self.is_open:
-            self._log_closed()
+            self._bounded_log.error("webhook.closed", why=self._closed_because)
             return self._refusal("closed")
         if not isinstance(body, bytes):
             kind = type(body).__name__
@@ -201,11 +200,6 @@ class WebhookEndpoint:
             return self._refusal("incomplete", CLOSE)
         self._bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self.max_body_bytes)
         return self._refusal("too_large", CLOSE)
-
-    def _log_closed(self) -> None:
-        if not self._closed_was_logged:
-            self._closed_was_logged = True
-            log.error("webhook.closed", why=self._closed_because)
 
     def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
         self._secrets.refresh(now, after_s=REFRESH_EVERY_S)
