@@ -173,7 +173,7 @@ class JournalMatcher:
     def __init__(self, known: Sequence[JournalEntry], *, by_content: bool = False) -> None:
         self._by_content = by_content
         self._known = {entry.slot: entry for entry in known}
-        self._digests = {entry.slot: _digest_of(entry) for entry in known}
+        self._digests = {entry.slot: entry.digest or digest(Call.from_json(entry.call)) for entry in known}
         self._unmatched = dict.fromkeys(self._known)
         # Slots whose entry was matched with a call of other content, and that call.
         self._reworded: dict[str, Call] = {}
@@ -225,7 +225,3 @@ class JournalMatcher:
             count += 1
             free = f"{slot}~{content[:6]}.{count}"
         return free
-
-
-def _digest_of(entry: JournalEntry) -> str:
-    return entry.digest or digest(Call.from_json(entry.call))

@@ -401,7 +401,7 @@ class Turns:
         return None
 
     def _note_conflict(self, turn: Turn, conflict: StateConflict) -> None:
-        turn.journal.note_conflict()
+        turn.journal.keep(turn.journal.conflict())
         self.state_queue.note(turn.lease.delivery.id, conflict)
 
     async def prepare(self, turn: Turn, delivery: Delivery) -> TurnContext:

@@ -439,12 +439,11 @@ class TurnJournal:
         """True if the turn has stored a change of state with a call, so that it must not begin again with other input."""
         return any(slot.startswith(STATE_SLOT) for slot in self.steps)
 
-    def note_conflict(self) -> None:
-        """Note that the turn runs again because its state was changed: its calls are then matched by content alone."""
-        self.keep(self.conflict())
-
     def conflict(self) -> JournalEntry:
-        """Return the entry that says that the turn runs again because its state was changed."""
+        """Return the entry that says that the turn runs again because its state was changed.
+
+        The calls of a turn that has it are matched by content alone.
+        """
         return replace(self.new_entry(self._conflict_slot, "step", _CONFLICT), status="accepted")
 
     def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
