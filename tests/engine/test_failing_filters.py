@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from asking_talk import Talk, asking
@@ -100,9 +101,9 @@ async def test_a_filter_that_fails_while_a_burst_is_gathered_counts_as_an_attemp
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("where", ["filter", "allow"])
-async def test_a_later_message_that_no_filter_can_judge_does_not_join_the_running_turn(
-    where: str, fault: Callable[[], None]
+@pytest.mark.parametrize(("overlap", "where"), [("steer", "filter"), ("steer", "allow"), ("restart", "filter")])
+async def test_a_later_message_that_no_filter_can_judge_neither_joins_nor_restarts_the_running_turn(
+    overlap: Literal["steer", "restart"], where: str, fault: Callable[[], None]
 ) -> None:
     fits = unless_bad(fault)
 
@@ -115,33 +116,12 @@ async def test_a_later_message_that_no_filter_can_judge_does_not_join_the_runnin
     async def answer(message: MessageReceived, ctx: Context) -> None:
         began.set()
         await stored.wait()
-        async for later in ctx.incoming():
-            await ctx.reply(f"later: {later.text}")
+        if overlap == "steer":
+            async for later in ctx.incoming():
+                await ctx.reply(f"later: {later.text}")
         await ctx.reply(message.text)
 
-    filters = [fits] if where == "filter" else []
-    bot.on_message(*filters, overlap="steer")(answer)
-    async with serving(bot) as (storage, _, linq):
-        await storage.put(delivery(text_body("good")))
-        await began.wait()
-        await storage.put(delivery(text_body("bad")))
-        stored.set()
-        await until_failed(storage)
-    assert linq.said() == ["good"]
-    assert [each.attempts for each in await storage.waiting()] == [1]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_message_that_no_filter_can_judge_does_not_restart_the_running_turn(fault: Callable[[], None]) -> None:
-    bot = Bot(read=False, typing=False)
-    began, stored = asyncio.Event(), asyncio.Event()
-
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        began.set()
-        await stored.wait()
-        await ctx.reply(message.text)
-
-    bot.on_message(unless_bad(fault), overlap="restart")(answer)
+    bot.on_message(*([fits] if where == "filter" else []), overlap=overlap)(answer)
     async with serving(bot) as (storage, _, linq):
         await storage.put(delivery(text_body("good")))
         await began.wait()
@@ -150,6 +130,7 @@ async def test_a_message_that_no_filter_can_judge_does_not_restart_the_running_t
         stored.set()
         await until_failed(storage)
     assert linq.said() == ["good"]
+    assert [each.attempts for each in await storage.waiting()] == [1]
 
 
 class Failures:
