@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -119,56 +119,53 @@ async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_r
     assert ("chats.retrieve" in [call.name for call in linq.calls]) is is_shared
 
 
+@contextlib.asynccontextmanager
+async def working(url: str) -> AsyncIterator[Callable[[httpx.AsyncClient, str], Awaitable[bool]]]:
+    """Run a worker. Yield what delivers a text to a receiver: it returns True if the worker has asked Linq about the chat."""
+    linq, (bot, handled) = Linq(), noting_bot()
+    storage = open_storage(url)
+
+    async def asks(receiver: httpx.AsyncClient, text: str) -> bool:
+        handled.clear()
+        assert await deliver(receiver, text) == 200
+        await handled.wait()
+        # The worker looks for work once more when a turn has ended, and that look must not find the next message.
+        while await storage.depth():
+            await asyncio.sleep(0.01)
+        return "chats.retrieve" in [call.name for call in linq.calls]
+
+    app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role="work")
+    async with running(app), asyncio.timeout(PATIENCE_S):
+        yield asks
+
+
 @pytest.mark.process
 async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = empty_storage_url("roles")
-    linq, (bot, handled) = Linq(), noting_bot()
-    storage = open_storage(url)
-    app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role="work")
     receiving = open_storage(url)
-    put = receiving.put
 
     async def refuse(_: object) -> bool:
         raise LaneFull("The lane is full.")
 
     receiver = create_app(Bot(), client=Linq().client, storage=receiving, secrets=[SECRET], role="receive")
-    async with running(app), running_client(receiver) as http:
-        async with asyncio.timeout(PATIENCE_S):
-            assert await deliver(http, "first") == 200
-            await handled.wait()
-            # The worker looks for work once more when a turn has ended, and that look must not find the second message.
-            while await storage.depth():
-                await asyncio.sleep(0.01)
-            assert "chats.retrieve" not in [call.name for call in linq.calls]
-            monkeypatch.setattr(receiving, "put", refuse)
+    async with working(url) as asks, running_client(receiver) as http:
+        assert not await asks(http, "first")
+        with monkeypatch.context() as patch:
+            patch.setattr(receiving, "put", refuse)
             assert await deliver(http, "refused") == 503
-            monkeypatch.setattr(receiving, "put", put)
-            handled.clear()
-            assert await deliver(http, "second") == 200
-            await handled.wait()
-    assert "chats.retrieve" in [call.name for call in linq.calls]
+        assert await asks(http, "second")
 
 
 @pytest.mark.process
 async def test_a_worker_asks_linq_after_one_of_two_receivers_has_stopped() -> None:
     """A request that the stopping one did not read comes again later than the chat's next message, to the other one."""
     url = empty_storage_url("roles")
-    linq, (bot, handled) = Linq(), noting_bot()
-    storage = open_storage(url)
-    app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role="work")
-    async with running(app), process("receive", url, Bot()) as http, asyncio.timeout(PATIENCE_S):
+    async with working(url) as asks, process("receive", url, Bot()) as http:
         async with process("receive", url, Bot()):
-            assert await deliver(http, "first") == 200
-            await handled.wait()
-            while await storage.depth():
-                await asyncio.sleep(0.01)
-            assert "chats.retrieve" not in [call.name for call in linq.calls]
-        handled.clear()
-        assert await deliver(http, "second") == 200
-        await handled.wait()
-    assert "chats.retrieve" in [call.name for call in linq.calls]
+            assert not await asks(http, "first")
+        assert await asks(http, "second")
 
 
 class Split(Harness):
