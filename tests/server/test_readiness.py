@@ -105,14 +105,6 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "LOOK_EVERY_S", 0.005)
 
 
-async def test_while_deliveries_are_stored_readyz_costs_no_write() -> None:
-    storage = Failing()
-    async with served(storage) as door:
-        assert await door.deliver() == 200
-        assert await door.ready() == (200, None)
-        assert storage.checks == 0
-
-
 @pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("error", [StorageUnavailable("disk full"), StorageBusy("backlog full")])
 async def test_a_refused_delivery_makes_it_unready_until_a_write_succeeds(error: StorageError) -> None:
