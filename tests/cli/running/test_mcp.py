@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from emulator_control import replies
+from patience import PATIENCE_S
 from ports import free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.anyio]
@@ -51,10 +53,10 @@ async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Pat
             await call("text", text=text)
         dev.until(lambda: "given up after attempt 1" in dev.said())
         assert replies(page) == ["Soup."]
-        source = (await call("copy_test"))["source"]
-        assert [line in source for line in ('phone.text("menu")', 'reply == "Soup."', '__name__ == "ValueError"')] == [
-            True
-        ] * 3
+        async with asyncio.timeout(PATIENCE_S):  # the report of a turn follows its line
+            while '__name__ == "ValueError"' not in (source := (await call("copy_test"))["source"]):
+                await asyncio.sleep(0.05)
+        assert [line in source for line in ('phone.text("menu")', 'reply == "Soup."')] == [True, True]
         assert "Chat not found" in str(await call("copy_test", person="+14155550199"))
         turns = (await call("conversation"))["turns"]
         assert [turn["reason"] for turn in turns if turn["outcome"] == "not_handled"] == ["no filter fits"]
