@@ -157,30 +157,6 @@ async def test_people_who_opted_out_or_are_refused_are_outcomes_and_stop_nothing
     assert "R8" in (found[1][1] or "")
 
 
-async def test_a_plugin_that_vetoes_a_send_is_the_reason_of_the_refusal() -> None:
-    class Veto:
-        name = "veto"
-
-        @hookimpl
-        def register_outbound(self) -> Any:
-            return [self.around]
-
-        def around(self, run: Any) -> Any:
-            async def vetoed(call: Any) -> Any:
-                if (call.body or {}).get("to") == [PEOPLE[2]]:
-                    raise Refused("not this one")
-                return await run(call)
-
-            return vetoed
-
-    sending = Sending(july(), plugins=[Veto()])
-    async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.advance(60)
-        assert got(phone) == [1, 1, 0, 1, 1, 1]
-        assert sending.done[0].refused == 1
-
-
 @pytest.mark.parametrize(
     "trouble",
     [

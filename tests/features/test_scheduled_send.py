@@ -113,25 +113,6 @@ async def test_a_time_that_is_long_over_is_given_up_and_the_turn_goes_on(talk: T
     assert talk.said == ["1"]
 
 
-async def test_a_send_that_is_due_while_a_handler_runs_follows_its_last_bubble(talk: Talk) -> None:
-    bot = talk.deploy()
-
-    @bot.on_message("plan")
-    async def plan(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("due", after_s=5)
-
-    @bot.on_message
-    async def slow(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("first")
-        talk.clock.advance(10)
-        assert await talk.storage.fire(talk.clock.now()) == 1
-        assert await talk.storage.take(1, lease_s=1000) == []
-        await ctx.reply("last")
-
-    await talk.say("plan", "slow")
-    assert talk.said == ["first", "last", "due"]
-
-
 async def test_a_due_send_is_dropped_if_the_person_has_opted_out_and_is_a_dead_letter_if_linq_refuses_it(
     talk: Talk,
 ) -> None:
