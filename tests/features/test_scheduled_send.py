@@ -103,16 +103,6 @@ async def test_after_a_downtime_a_scheduled_send_is_sent_once_or_dead_lettered(
     assert [letter.error[: len(problem)] for letter in await talk.storage.dead_letters()] == [problem] * (not said)
 
 
-async def test_a_time_that_is_long_over_is_given_up_and_the_turn_goes_on(talk: Talk) -> None:
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        for hours in (1, 3):
-            await ctx.send_later(f"{hours}", at=ctx.now() - timedelta(hours=hours), grace_s=7200)
-
-    talk.deploy(remind)
-    assert "was due 10800 s ago" in await talk.error_of("hello")
-    assert talk.said == ["1"]
-
-
 async def test_a_due_send_is_dropped_if_the_person_has_opted_out_and_is_a_dead_letter_if_linq_refuses_it(
     talk: Talk,
 ) -> None:
