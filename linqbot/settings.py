@@ -307,19 +307,12 @@ class Settings(BaseModel):
         """
         if not self.tell and self.heartbeat_url is None:
             return None
-        from linqbot.server.telling import Telling, check_smtp_url, check_target, check_url
+        from linqbot.server.telling import ADDRESSES, Telling
 
-        addresses = [
-            *(("tell", check_target, each) for each in self.tell),
-            ("heartbeat_url", check_url, self.heartbeat_url),
-            ("smtp_url", check_smtp_url, self.smtp_url),
-        ]
-        for name, check, given in addresses:
-            try:
-                if given is not None:
-                    check(given)
-            except ValueError as error:
-                raise SettingWrong(f"{variable(name)} does not fit: an address {error}") from None
+        given = {"tell": self.tell, "heartbeat_url": (self.heartbeat_url,), "smtp_url": (self.smtp_url,)}
+        for name, (fits, problem) in ADDRESSES.items():
+            if not all(fits(address) for address in given[name] if address is not None):
+                raise SettingWrong(f"{variable(name)} does not fit: an address {problem}")
         if self.smtp_url is None and any(each.startswith("mailto:") for each in self.tell):
             raise SettingWrong(
                 "LINQBOT_TELL has a mailto: address, and LINQBOT_SMTP_URL is not set. Set it to smtps://USER:PASSWORD@HOST"

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import platform
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -93,38 +92,35 @@ class NotSent(Exception):
     """A target did not take a message. The text has the reason, and nothing of the target."""
 
 
-def check_target(given: str) -> None:
-    """Raise ValueError if this is no target, with a text that quotes nothing of it."""
-    if not _is_target(given):
-        raise ValueError("is neither sms:+1…, mailto:…@…, nor https://…")
-
-
 def _is_target(given: str) -> bool:
     scheme, _, address = given.partition(":")
     if scheme == "sms":
         return E164.fullmatch(address) is not None
-    if scheme == "mailto":
-        return _is_mail_address(address)
-    with suppress(UnsafeURL):
-        target(given)
-        return True
-    return False
+    return _is_mail_address(address) if scheme == "mailto" else _is_web_address(given)
 
 
-def check_url(given: str) -> None:
-    """Raise ValueError if this is no address of a web server, with a text that quotes nothing of it."""
+def _is_web_address(given: str) -> bool:
     try:
         target(given)
     except UnsafeURL:
-        raise ValueError("is not https://…") from None
+        return False
+    return True
 
 
-def check_smtp_url(given: str) -> None:
-    """Raise ValueError if this is no address of a server for e-mails, with a text that quotes nothing of it."""
+def _is_smtp_address(given: str) -> bool:
     try:
         _mail_server(given)
     except ValueError:
-        raise ValueError("is not smtps://USER:PASSWORD@HOST, or smtp://… for STARTTLS") from None
+        return False
+    return True
+
+
+ADDRESSES: Final = {
+    "tell": (_is_target, "is neither sms:+1…, mailto:…@…, nor https://…"),
+    "heartbeat_url": (_is_web_address, "is not https://…"),
+    "smtp_url": (_is_smtp_address, "is not smtps://USER:PASSWORD@HOST, or smtp://… for STARTTLS"),
+}
+"""For each setting with addresses: the check of one, and what is wrong if it fails. The words quote nothing of the address."""
 
 
 class TroubleWatch:
