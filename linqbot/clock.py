@@ -8,9 +8,8 @@ movable clock, because the sender's clock does not move with ours.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import time
+from operator import itemgetter
 from typing import Protocol
 
 
@@ -54,8 +53,7 @@ class MovableClock:
     def __init__(self, start: float | None = None, *, frozen: bool = False) -> None:
         self._offset = 0.0 if start is None else start - time.time()
         self._frozen_at: float | None = None
-        self._waiters: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._count = itertools.count()
+        self._waiters: list[tuple[float, asyncio.Future[None]]] = []
         if frozen:
             self._frozen_at = time.time() if start is None else start
 
@@ -96,26 +94,18 @@ class MovableClock:
 
     async def wait_until(self, at: float) -> None:
         while self.now() < at:
-            entry = (at, next(self._count), asyncio.get_running_loop().create_future())
-            heapq.heappush(self._waiters, entry)
-            timeout = None if self.is_frozen else at - self.now()
+            waiter = (at, asyncio.get_running_loop().create_future())
+            self._waiters.append(waiter)
             try:
-                await asyncio.wait_for(entry[2], timeout)
+                await asyncio.wait_for(waiter[1], None if self.is_frozen else at - self.now())
             except TimeoutError:
                 continue
             finally:
-                if entry in self._waiters:
-                    self._waiters.remove(entry)
-                    heapq.heapify(self._waiters)
+                self._waiters.remove(waiter)
 
     def _wake(self) -> None:
-        # On a running clock, wake all tasks: `run` and `advance` change how long each must still sleep.
+        """Wake the tasks whose time has come. On a running clock wake all: each must sleep for another time now."""
         now = self.now()
-        while self._waiters and self._waiters[0][0] <= now:
-            _, _, future = heapq.heappop(self._waiters)
-            if not future.done():
-                future.set_result(None)
-        if not self.is_frozen:
-            for _, _, future in self._waiters:
-                if not future.done():
-                    future.set_result(None)
+        for at, moved in sorted(self._waiters, key=itemgetter(0)):
+            if not moved.done() and (at <= now or not self.is_frozen):
+                moved.set_result(None)
