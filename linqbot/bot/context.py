@@ -785,9 +785,9 @@ class Context:
 
         if choices is not None and not choices:
             raise BotError("ctx.ask(choices=[]): there is nothing to choose from.")
-        options = texts("ctx.ask", "choices", choices or ())
-        words = spoken().cancel if cancel is None else texts("ctx.ask", "cancel", cancel)
-        others = texts("ctx.ask", "also", also)
+        options = texts("choices", choices or ())
+        words = spoken().cancel if cancel is None else texts("cancel", cancel)
+        others = texts("also", also)
         asked = Question(
             question, kind, options, yes, who, tries, timeout_s, words, repeat, key, others, side_questions
         )

@@ -670,7 +670,7 @@ class Dispatcher:
                     [*first, *added, *self._compiled] if is_first else [*first, *self._compiled, *added]
                 )
             except Exception as error:  # noqa: BLE001 - middleware may raise anything
-                plugins.blame(impl.plugin, impl.hook, error, with_message=True)
+                plugins.blame(impl.plugin, impl.hook, error)
                 continue
             (first if is_first else self._compiled).extend(added)
             (before if is_first else self._routers).append(router)

@@ -38,7 +38,7 @@ def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
         added = {name: partial(_made, impl.plugin.name, name, make) for name, make in given.items()}
         if taken := found.keys() & added.keys():
             problem = BotError(f"ctx.plugins[{min(taken)!r}] is another plugin's")
-            plugins.blame(impl.plugin, "register_context", problem, with_message=True)
+            plugins.blame(impl.plugin, "register_context", problem)
         else:
             found |= added
     return found
@@ -65,7 +65,7 @@ def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middlew
     except BaseException as error:
         if is_ctrl_c(error):
             raise
-        plugins.blame(plugin, INBOUND, error, with_message=True)
+        plugins.blame(plugin, INBOUND, error)
         return handle
 
 

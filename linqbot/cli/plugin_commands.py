@@ -31,7 +31,7 @@ def commands(taken: frozenset[str]) -> dict[str, click.Command]:
         for impl, added in plugins.ask("register_commands", _commands):
             if wrong := sorted((taken | found.keys()) & added.keys()):
                 problem = ConfigError(f"there is a command {wrong[0]} already")
-                plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
+                plugins.blame(impl.plugin, impl.hook, problem)
             else:
                 found |= added
     except ConfigError as error:

@@ -167,7 +167,7 @@ def _add(
         # Not Exception: a module may also end with sys.exit().
         if is_ctrl_c(error):
             raise
-        plugins.blame(plugin, "loading it", error, with_message=True)
+        plugins.blame(plugin, "loading it", error)
         return
     plugins.register(plugin, impls)
 

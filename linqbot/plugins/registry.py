@@ -117,7 +117,7 @@ class Plugins:
             except BaseException as error:
                 if is_ctrl_c(error):
                     raise
-                self.blame(impl.plugin, hook, error, with_message=True)
+                self.blame(impl.plugin, hook, error)
         return found
 
     def lifecycle_calls(self, hook: str, **facts: Any) -> list[tuple[Plugin, Callable[[], Any]]]:
@@ -167,16 +167,13 @@ class Plugins:
 
     # Faults
 
-    def blame(self, plugin: Plugin, hook: str, error: BaseException, *, with_message: bool = False) -> None:
-        """Disable a plugin that failed while it was loaded, asked or started.
+    def blame(self, plugin: Plugin, hook: str, error: BaseException) -> None:
+        """Disable a plugin that failed while it was loaded, asked or started, before any delivery that its error could quote.
 
-        Args:
-            with_message: Log the error's message too, if it is about code. Before the first delivery an error cannot
-                quote a person.
         Raises:
             ConfigError: the plugin is required.
         """
-        why = describe(hook, error, with_message=with_message)
+        why = describe(hook, error, with_message=True)
         if plugin.required and not self._lenient:
             raise ConfigError(
                 f"The plugin {plugin.name} is required, and failed: {why}. Nothing is sent without it, so the bot does "

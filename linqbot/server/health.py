@@ -130,7 +130,7 @@ async def start(plugins: Plugins, running: Running) -> None:
         except BaseException as error:
             if task.is_ended_by(error):
                 raise
-            plugins.blame(plugin, "started", error, with_message=True)
+            plugins.blame(plugin, "started", error)
 
 
 async def stop(plugins: Plugins) -> None:

@@ -21,7 +21,7 @@ def openers(plugins: Plugins) -> dict[str, Opener]:
     for impl, added in plugins.ask("register_storage", dict[str, Opener]):
         if taken := found.keys() & added.keys():
             problem = ConfigError(f"{min(taken)}:// already has an opener")
-            plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
+            plugins.blame(impl.plugin, impl.hook, problem)
         else:
             found |= added
     return found

@@ -194,10 +194,10 @@ _POLL_MOST: Final = 12
 """Maximum number of choices that are shown as a poll. More are shown as a numbered list."""
 
 
-def texts(verb: str, argument: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return the texts that an argument lists. Raises BotError for one text: its letters would be taken for the texts."""
+def texts(argument: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Return the texts that an argument of `ctx.ask` lists. Raises BotError for one text: its letters would be taken for them."""
     if isinstance(given, str):
-        raise BotError(f"{verb}({argument}={given!r}): give a list of texts, such as [{given!r}].")
+        raise BotError(f"ctx.ask({argument}={given!r}): give a list of texts, such as [{given!r}].")
     return tuple(given)
 
 
