@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.parse import understood
 from linqbot.linq.rules.message import Keyword, keyword
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.storage.inbox import Commit, Lease, Outcome
@@ -246,10 +246,8 @@ def opts_out(event: Event) -> bool:
 
 
 def is_opt_out_message(delivery: Delivery) -> bool:
-    try:
-        return delivery.type == "message.received" and opts_out(parse(delivery))
-    except EventNotUnderstood:
-        return False
+    event = understood(delivery) if delivery.type == "message.received" else None
+    return event is not None and opts_out(event)
 
 
 def origin_of(event: Event) -> bytes | None:

@@ -38,7 +38,7 @@ from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.parse import understood
 from linqbot.linq.rules.values import is_handle
 from linqbot.linq.types.message import LinkPart, MediaPart, TextPart
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
@@ -202,9 +202,8 @@ class Handoffs(Part):
         elif "accepted" in steps:
             where = []
         else:
-            try:
-                event = parse(delivery)
-            except EventNotUnderstood:
+            event = understood(delivery)
+            if event is None:
                 return
             where = await self._where(event)
         if where is None:

@@ -25,7 +25,7 @@ from linqbot.engine.parts import Part, Turn, origin_of
 from linqbot.errors import LinqApiError, MessageGone, Refused
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.lane import chat_of_lane
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.parse import understood
 from linqbot.linq.types.message import MessageContent
 from linqbot.options import DAY_S
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome
@@ -158,8 +158,7 @@ class Notices(Part):
 
 def _of_unparsed(delivery: Delivery, dispatcher: Dispatcher) -> tuple[bool, bytes | None]:
     """Return if a handler may take a message that has crashed the process, and the origin of its turn."""
-    try:
-        event = parse(delivery)
-    except EventNotUnderstood:
+    event = understood(delivery)
+    if event is None:
         return False, None
     return dispatcher.may_reach_handler(event), origin_of(event)

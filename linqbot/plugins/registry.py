@@ -168,7 +168,9 @@ class Plugins:
     # Faults
 
     def blame(self, plugin: Plugin, hook: str, error: BaseException) -> None:
-        """Disable a plugin that failed while it was loaded, asked or started, before any delivery that its error could quote.
+        """Disable a plugin that failed while it was loaded, asked or started. Its error is logged with its message.
+
+        No delivery has come by then, so the message cannot quote a person.
 
         Raises:
             ConfigError: the plugin is required.
