@@ -6,19 +6,17 @@ Origin, so that no form of another site acts as the person.
 
 The page has about a hundred small modules and no build step. So its files are served from memory and compressed, and
 `index.html` names all modules of the first visit in `modulepreload` links, which replace the comment `<!-- modules
--->`. Modules that are loaded later, with `import()`, are not among them. A file that was changed is read again, so that
-the page can be edited while it is served.
+-->`. Modules that are loaded later, with `import()`, are not among them. The files are read again at each visit, so
+that the page can be edited while it is served.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import posixpath
 import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
@@ -28,6 +26,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, request_response
@@ -75,7 +74,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
 
     api = Api(emulator.world, emulator.api_key, emulator.calls)
     uploads = request_response(_uploads(emulator))
-    page = Mount("/", _Guarded(PageFiles(PAGE), PAGE_POLICY, without_policy=_PAGE_PARTS))
+    page = Mount("/", _Guarded(GZipMiddleware(PageFiles(PAGE)), PAGE_POLICY, without_policy=_PAGE_PARTS))
     return Starlette(
         routes=[
             Mount("/v3", api),
@@ -232,14 +231,6 @@ _TYPES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    changed_ns: int
-    plain: bytes
-    compressed: bytes
-    imports: tuple[str, ...]
-
-
 class PageFiles:
     """An ASGI app that serves the files of a folder that a page is made of.
 
@@ -247,13 +238,13 @@ class PageFiles:
     the second visit asks only for the index. A file under another version, or under none, is not kept.
 
     Args:
-        folder: The folder. Files of other types than scripts, styles, SVG and HTML are not served.
+        folder: The folder, which is read again for each request of the index. Files of other types than scripts, styles,
+            SVG and HTML are not served.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._paths: dict[str, Path] = {}
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, bytes] = {}
         self._version = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -264,46 +255,28 @@ class PageFiles:
             return PlainTextResponse("Method Not Allowed", 405)
         name = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/") or INDEX
         version, _, rest = name.partition("/")
-        if name == INDEX or self._paths.keys().isdisjoint((name, rest)):
-            self._list()
-        if name not in self._paths:
-            name = rest
-        if name not in self._paths:
+        if name == INDEX or not self._files:
+            self._read()
+        found = next((one for one in (name, rest) if one in self._files), None)
+        if found is None:
             return PlainTextResponse("Not Found", 404)
-        file = self._read(name)
-        headers = {"content-type": _TYPES[self._paths[name].suffix], "vary": "accept-encoding"}
+        headers = {"content-type": _TYPES[posixpath.splitext(found)[1]]}
         if version == self._version:
             headers["cache-control"] = "max-age=31536000, immutable"
-        if "gzip" not in Headers(scope=scope).get("accept-encoding", ""):
-            return Response(file.plain, headers=headers)
-        return Response(file.compressed, headers=headers | {"content-encoding": "gzip"})
+        return Response(self._files[found], headers=headers)
 
-    def _list(self) -> None:
-        """Note all files of the folder. A path that is not noted is not served, so no request leads out of the folder."""
-        files = (path for path in self._folder.rglob("*") if path.suffix in _TYPES)
-        self._paths = {path.relative_to(self._folder).as_posix(): path for path in files}
+    def _read(self) -> None:
+        """Read all files. A path that is not among them is not served, so no request leads out of the folder."""
+        paths = sorted(path for path in self._folder.rglob("*") if path.suffix in _TYPES)
+        self._files = {path.relative_to(self._folder).as_posix(): path.read_bytes() for path in paths}
+        self._version = f"{zlib.crc32(b''.join(name.encode() + file for name, file in self._files.items())):08x}"
+        index = self._files[INDEX].replace(MODULES, self._preloads())
+        self._files[INDEX] = index.replace(b'="./', f'="./{self._version}/'.encode())
 
-    def _read(self, name: str) -> _File:
-        path = self._paths[name]
-        changed_ns = path.stat().st_mtime_ns
-        file = self._files.get(name)
-        if file is None or file.changed_ns != changed_ns or name == INDEX:
-            plain = path.read_bytes()
-            if name == INDEX:
-                plain = self._versioned(plain)
-            imports = _imports(name, plain) if name.endswith(".js") else ()
-            file = self._files[name] = _File(changed_ns, plain, gzip.compress(plain, mtime=0), imports)
-        return file
-
-    def _versioned(self, index: bytes) -> bytes:
-        files = ((name, self._read(name).plain) for name in sorted(self._paths) if name != INDEX)
-        self._version = f"{zlib.crc32(b''.join(name.encode() + plain for name, plain in files)):08x}"
-        return index.replace(MODULES, self._preloads(index)).replace(b'="./', f'="./{self._version}/'.encode())
-
-    def _preloads(self, index: bytes) -> bytes:
-        found = [name for name in map(bytes.decode, _SCRIPT.findall(index)) if name in self._paths]
+    def _preloads(self) -> bytes:
+        found = [name.decode() for name in _SCRIPT.findall(self._files[INDEX])]
         for name in found:
-            found += [other for other in self._read(name).imports if other in self._paths and other not in found]
+            found += [one for one in _imports(name, self._files[name]) if one in self._files and one not in found]
         return "".join(f'<link rel="modulepreload" href="./{name}">' for name in found).encode()
 
 
