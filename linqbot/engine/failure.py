@@ -12,13 +12,13 @@ import asyncio
 import random
 import re
 import traceback
-from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple
+from weakref import WeakValueDictionary
 
 import structlog
 
-from linqbot.clock import Clock
 from linqbot.content.sent import OPTED_OUT
 from linqbot.errors import (
     Ambiguous,
@@ -64,7 +64,6 @@ _WRONG_CALL: Final = re.compile(
 )
 """Python's message for a call of linqbot whose arguments do not fit."""
 _NO_TEXT: Final = re.compile(r"[\ud800-\udfff\x00]")
-_Place: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,50 +215,36 @@ class StateQueue:
     """
 
     def __init__(self) -> None:
-        self._lost: dict[str, _Place] = {}
-        self._held: dict[str, _Place] = {}
-        self._locks: dict[_Place, asyncio.Lock] = {}
-        self._users: Counter[_Place] = Counter()
+        self._lost: dict[str, tuple[str, str]] = {}
+        self._held: dict[str, asyncio.Lock] = {}
+        # The lock of each value, as long as a turn holds it or waits for it.
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     @property
     def is_empty(self) -> bool:
-        return not (self._lost or self._held or self._locks or self._users)
+        return not (self._lost or self._held or self._locks)
 
     def note(self, delivery_id: str, conflict: StateConflict) -> None:
         """Note that a turn lost a value: its next run waits for its place."""
         self._lost[delivery_id] = conflict.scope, conflict.name
 
-    async def enter(self, delivery_id: str, clock: Clock) -> None:
+    async def enter(self, delivery_id: str) -> None:
         """Wait until the turns that lost the same value earlier have ended. Return at once for a turn that lost none."""
         place = self._lost.pop(delivery_id, None)
         if place is None:
             return
         lock = self._locks.setdefault(place, asyncio.Lock())
-        self._users[place] += 1
-        acquiring = asyncio.ensure_future(lock.acquire())
-        limit = asyncio.ensure_future(clock.wait_until(clock.now() + CONFLICT_WAIT_S))
-        try:
-            await asyncio.wait((acquiring, limit), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            limit.cancel()
-            if acquiring.done():
-                self._held[delivery_id] = place
-            else:
-                acquiring.cancel()
-                self._drop(place)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONFLICT_WAIT_S):
+                await lock.acquire()
+                self._held[delivery_id] = lock
 
     def leave(self, delivery_id: str, *, runs_again: bool) -> None:
         """Let the next turn run, now that a turn has ended. If it does not run again, forget a value that it has lost."""
         if not runs_again:
             self._lost.pop(delivery_id, None)
-        if (place := self._held.pop(delivery_id, None)) is not None:
-            self._locks[place].release()
-            self._drop(place)
-
-    def _drop(self, place: _Place) -> None:
-        self._users[place] -= 1
-        if not self._users[place]:
-            del self._users[place], self._locks[place]
+        if (lock := self._held.pop(delivery_id, None)) is not None:
+            lock.release()
 
 
 def outdated(lease: Lease) -> DeadLetter:
