@@ -66,37 +66,25 @@ class ApiTokenEvent(AccountEvent):
 class ApiTokenCreated(ApiTokenEvent):
     """A token was created."""
 
-    types = ("api_token.created",)
-
 
 class ApiTokenRenamed(ApiTokenEvent):
     """A token was renamed."""
-
-    types = ("api_token.renamed",)
 
 
 class ApiTokenExpiryScheduled(ApiTokenEvent):
     """The expiry of a token was scheduled."""
 
-    types = ("api_token.expiry_scheduled",)
-
 
 class ApiTokenExpired(ApiTokenEvent):
     """A token has expired and is no longer accepted."""
-
-    types = ("api_token.expired",)
 
 
 class ApiTokenActivated(ApiTokenEvent):
     """A token was activated."""
 
-    types = ("api_token.activated",)
-
 
 class ApiTokenDeleted(ApiTokenEvent):
     """A token was deleted and is no longer accepted."""
-
-    types = ("api_token.deleted",)
 
 
 class Environment(Data):
@@ -115,19 +103,13 @@ class EnvironmentEvent(AccountEvent):
 class EnvironmentCreated(EnvironmentEvent):
     """An environment was created."""
 
-    types = ("environment.created",)
-
 
 class EnvironmentRenamed(EnvironmentEvent):
     """An environment was renamed."""
 
-    types = ("environment.renamed",)
-
 
 class EnvironmentDeleted(EnvironmentEvent):
     """An environment was deleted. Its lines were moved to production, its tokens were revoked."""
-
-    types = ("environment.deleted",)
 
     lines_moved_to_production: int | None = None
     tokens_revoked: int | None = None
@@ -150,55 +132,37 @@ class WebhookSubscriptionEvent(AccountEvent):
 class WebhookSubscriptionCreated(WebhookSubscriptionEvent):
     """A subscription was created. Only this event contains `webhook_subscription.events`."""
 
-    types = ("webhook_subscription.created",)
-
 
 class WebhookSubscriptionDeleted(WebhookSubscriptionEvent):
     """A subscription was deleted."""
-
-    types = ("webhook_subscription.deleted",)
 
 
 class WebhookSubscriptionTargetUrlChanged(WebhookSubscriptionEvent):
     """The URL of a subscription was changed."""
 
-    types = ("webhook_subscription.target_url_changed",)
-
 
 class WebhookSubscriptionEnabled(WebhookSubscriptionEvent):
     """A subscription was enabled again."""
-
-    types = ("webhook_subscription.enabled",)
 
 
 class WebhookSubscriptionDisabled(WebhookSubscriptionEvent):
     """A subscription was disabled and delivers nothing."""
 
-    types = ("webhook_subscription.disabled",)
-
 
 class WebhookSubscriptionEventsUpdated(WebhookSubscriptionEvent):
     """The event types of a subscription were changed."""
-
-    types = ("webhook_subscription.events.updated",)
 
 
 class WebhookSubscriptionPhoneNumbersUpdated(WebhookSubscriptionEvent):
     """The lines of a subscription were changed."""
 
-    types = ("webhook_subscription.phone_numbers.updated",)
-
 
 class WebhookSubscriptionRoutingHeadersSet(WebhookSubscriptionEvent):
     """Routing headers were set, by which a chat's deliveries reach the same server."""
 
-    types = ("webhook_subscription.routing_headers_set",)
-
 
 class WebhookSubscriptionRoutingHeadersCleared(WebhookSubscriptionEvent):
     """The routing headers of a subscription were removed."""
-
-    types = ("webhook_subscription.routing_headers_cleared",)
 
 
 class TeamMember(Data):
@@ -218,21 +182,15 @@ class TeamMemberEvent(AccountEvent):
 class TeamMemberAdded(TeamMemberEvent):
     """A person got access to the dashboard."""
 
-    types = ("team_member.added",)
-
 
 class TeamMemberSignedIn(TeamMemberEvent):
     """A person signed in; `method` is `code`, `sso`, `google`, `apple` or `linkedin`."""
-
-    types = ("team_member.signed_in",)
 
     method: str | None = None
 
 
 class TeamMemberSignedOut(TeamMemberEvent):
     """A person signed out."""
-
-    types = ("team_member.signed_out",)
 
 
 class ContactCardReceived(Event):
@@ -244,8 +202,6 @@ class ContactCardReceived(Event):
         last_name: May be empty.
         media_url: The photo. The URL is signed, valid for up to 45 minutes, and must not be altered in any way.
     """
-
-    types = ("contact_card.received",)
 
     sender_handle: str | None = None
     owner_handle: str | None = None
@@ -279,19 +235,13 @@ class ContactCardEvent(AccountEvent):
 class ContactCardCreated(ContactCardEvent):
     """A contact card was created for one of your lines."""
 
-    types = ("contact_card.created",)
-
 
 class ContactCardUpdated(ContactCardEvent):
     """The contact card of a line was changed; `change` has a `from` and a `to` for each changed field."""
 
-    types = ("contact_card.updated",)
-
 
 class ContactCardDeleted(ContactCardEvent):
     """The contact card of a line was deleted."""
-
-    types = ("contact_card.deleted",)
 
 
 class LineEvent(Event):
@@ -317,8 +267,6 @@ class PhoneNumberStatusUpdated(LineEvent):
         new_reputation: `HEALTHY`, `AT_RISK` or `CRITICAL`.
     """
 
-    types = ("phone_number.status_updated",)
-
     previous_status: str | None = None
     new_status: str | None = None
     previous_reputation: str | None = None
@@ -328,31 +276,21 @@ class PhoneNumberStatusUpdated(LineEvent):
 class PhoneNumberAssigned(LineEvent):
     """A line was assigned to you."""
 
-    types = ("phone_number.assigned",)
-
 
 class PhoneNumberReleased(LineEvent):
     """A line was released and is no longer yours."""
-
-    types = ("phone_number.released",)
 
 
 class PhoneNumberForwardingUpdated(AccountEvent):
     """The call forwarding of a line was changed; `change` has the numbers."""
 
-    types = ("phone_number.forwarding_updated",)
-
 
 class ZeroDayRetentionUpdated(AccountEvent):
     """Zero retention of a line was switched on or off; `change` has true or false."""
 
-    types = ("zero_day_retention.updated",)
-
 
 class EnvironmentLineMoved(AccountEvent):
     """A line was moved to another environment; `change` has both environments."""
-
-    types = ("environment.line_moved",)
 
 
 class CallEvent(RawEvent):
@@ -362,40 +300,26 @@ class CallEvent(RawEvent):
 class CallInitiated(CallEvent):
     """A call was started."""
 
-    types = ("call.initiated",)
-
 
 class CallRinging(CallEvent):
     """A call is ringing."""
-
-    types = ("call.ringing",)
 
 
 class CallAnswered(CallEvent):
     """A call was answered."""
 
-    types = ("call.answered",)
-
 
 class CallEnded(CallEvent):
     """A call has ended."""
-
-    types = ("call.ended",)
 
 
 class CallFailed(CallEvent):
     """A call failed."""
 
-    types = ("call.failed",)
-
 
 class CallDeclined(CallEvent):
     """A call was declined."""
 
-    types = ("call.declined",)
-
 
 class CallUnanswered(CallEvent):
     """A call was not answered."""
-
-    types = ("call.no_answer",)

@@ -18,8 +18,6 @@ from linqbot.linq.types.data import Data
 class ChatCreated(Event):
     """A chat was created."""
 
-    types = ("chat.created",)
-
     chat_id: str
     chat: Chat
 
@@ -69,13 +67,9 @@ class GroupLabelUpdated(GroupChange):
 class GroupNameUpdated(GroupLabelUpdated):
     """A group was renamed, by any participant."""
 
-    types = ("chat.group_name_updated",)
-
 
 class GroupIconUpdated(GroupLabelUpdated):
     """The icon of a group was changed, by any participant; the values are URLs."""
-
-    types = ("chat.group_icon_updated",)
 
 
 class ChatFailure(Event):
@@ -92,19 +86,13 @@ class ChatFailure(Event):
 class GroupNameUpdateFailed(ChatFailure):
     """You renamed a group, and the change failed."""
 
-    types = ("chat.group_name_update_failed",)
-
 
 class GroupIconUpdateFailed(ChatFailure):
     """You set the icon of a group, and the change failed."""
 
-    types = ("chat.group_icon_update_failed",)
-
 
 class BackgroundUpdateFailed(ChatFailure):
     """You set the background of a chat, and the change failed."""
-
-    types = ("chat.background_update_failed",)
 
 
 class ChatBackground(Data):
@@ -125,7 +113,6 @@ class BackgroundUpdated(GroupChange):
         changed_by: The author of the change; None if Linq does not know.
     """
 
-    types = ("chat.background_updated",)
     author_key = "actor_handle"
 
     chat: ChatRef | None = None
@@ -149,13 +136,9 @@ class TypingEvent(Event):
 class TypingStarted(TypingEvent):
     """A person started typing. Without further events, assume that this is over after 90 seconds."""
 
-    types = ("chat.typing_indicator.started",)
-
 
 class TypingStopped(TypingEvent):
     """A person stopped typing, with or without sending a message."""
-
-    types = ("chat.typing_indicator.stopped",)
 
 
 class ParticipantEvent(GroupChange):
@@ -189,15 +172,11 @@ class ParticipantEvent(GroupChange):
 class ParticipantAdded(ParticipantEvent):
     """A person or your line was added to a group."""
 
-    types = ("participant.added",)
-
     added_at: datetime | None = None
 
 
 class ParticipantRemoved(ParticipantEvent):
     """A person or your line left a group or was removed; see `participant.status`."""
-
-    types = ("participant.removed",)
 
     removed_at: datetime | None = None
 
@@ -232,14 +211,10 @@ class LocationSharing(Event):
 class LocationSharingStarted(LocationSharing):
     """A person started sharing a location; `ends_at` is None if there is no end. No event reports movements."""
 
-    types = ("location.sharing.started",)
-
     ends_at: datetime | None = None
 
 
 class LocationSharingStopped(LocationSharing):
     """A person stopped sharing a location."""
-
-    types = ("location.sharing.stopped",)
 
     ended_at: datetime | None = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import ConfigDict, Field
 
+from linqbot.linq.events import EVENT_CLASSES
 from linqbot.linq.types.chat import Handle
 from linqbot.linq.types.data import Data
 from linqbot.nearest import missing
@@ -24,6 +25,8 @@ OF_CONTEXT: Final = frozenset({
     "show_typing_when_slow", "state", "stream", "takes_incoming", "typing", "uninterrupted", "unmute", "vote",
 })  # fmt: skip
 """The names that only Context has. An author looks for them in the event after swapping the arguments of a handler."""
+
+_TYPES: Final = {f"{__package__}.{place}": (event_type,) for event_type, place in EVENT_CLASSES.items()}
 
 UNKNOWN_HANDLE = Handle.model_construct(handle="")  # without a validator, which most bots never need
 """The sender of an event that does not say who sent it."""
@@ -79,6 +82,10 @@ class Event(Data):
     service: str | None = None
     muted: bool = False
     dropped_fields: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.types = _TYPES.get(f"{cls.__module__}.{cls.__qualname__}", cls.types)
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 

@@ -131,7 +131,6 @@ class MessageReceived(MessageEvent):
         edited: True if the text is that of an edit which came before the message was answered.
     """
 
-    types = ("message.received",)
     echoes = True
 
     direction: str = "inbound"
@@ -192,19 +191,13 @@ class MessageReceived(MessageEvent):
 class MessageSent(MessageEvent, MessageReceipt):
     """The device or carrier accepted your message."""
 
-    types = ("message.sent",)
-
 
 class MessageDelivered(MessageEvent, MessageReceipt):
     """Your message reached the recipient's device."""
 
-    types = ("message.delivered",)
-
 
 class MessageRead(MessageEvent, MessageReceipt):
     """The recipient read your message. Direct chats only."""
-
-    types = ("message.read",)
 
 
 class MessageFailed(MessageReceipt):
@@ -215,8 +208,6 @@ class MessageFailed(MessageReceipt):
         reason: Linq's explanation.
         detail_code: For Linq's support only; do not use it for decisions.
     """
-
-    types = ("message.failed",)
 
     code: int | None = None
     reason: str | None = None
@@ -244,7 +235,6 @@ class MessageEdited(Event):
         part: The changed part. Its text is empty for your own edits on zero-retention lines.
     """
 
-    types = ("message.edited",)
     echoes = True
     author_key = "sender_handle"
 
@@ -358,16 +348,10 @@ class ReactionEvent(Event):
 class ReactionAdded(ReactionEvent):
     """A person or your line reacted to a message."""
 
-    types = ("reaction.added",)
-
 
 class ReactionRemoved(ReactionEvent):
     """A tapback was removed. Stickers cannot be removed."""
 
-    types = ("reaction.removed",)
-
 
 class PollReactionAdded(ReactionEvent):
     """A person reacted to a poll; `message_id` is the poll's message. Linq reports no removal."""
-
-    types = ("poll.reaction.added",)

@@ -50,40 +50,26 @@ class PaymentEvent(Event):
 class PaymentSucceeded(PaymentEvent):
     """The payment succeeded."""
 
-    types = ("payment.succeeded",)
-
 
 class PaymentCanceled(PaymentEvent):
     """The payment request was canceled."""
-
-    types = ("payment.canceled",)
 
 
 class PaymentExpired(PaymentEvent):
     """The payment request expired without a payment."""
 
-    types = ("payment.expired",)
-
 
 class PaymentDeclined(PaymentEvent):
     """The payment was tried and declined."""
-
-    types = ("payment.declined",)
 
 
 class PaymentAuthorized(PaymentEvent):
     """The payment was authorized; the money has not arrived yet."""
 
-    types = ("payment.authorized",)
-
 
 class ConnectionCreated(PaymentEvent):
     """A customer connected an account to pay from. According to Linq it has the fields of a payment request."""
 
-    types = ("connection.created",)
-
 
 class ConnectionRevoked(PaymentEvent):
     """A customer's connection was revoked. According to Linq it has the fields of a payment request."""
-
-    types = ("connection.revoked",)

@@ -77,25 +77,18 @@ class PollReceipt(PollState):
 class PollSent(PollReceipt):
     """The device or carrier accepted your poll."""
 
-    types = ("poll.sent",)
-
 
 class PollDelivered(PollReceipt):
     """Your poll reached the recipient's device."""
-
-    types = ("poll.delivered",)
 
 
 class PollRead(PollReceipt):
     """The recipient read your poll."""
 
-    types = ("poll.read",)
-
 
 class PollReceived(PollState):
     """A person created a poll."""
 
-    types = ("poll.received",)
     echoes = True
 
     received_at: datetime | None = None
@@ -103,8 +96,6 @@ class PollReceived(PollState):
 
 class PollFailed(PollState):
     """Your poll could not be sent."""
-
-    types = ("poll.failed",)
 
     error: PollError = PollError()
     failed_at: datetime | None = None
@@ -118,7 +109,6 @@ class PollUpdated(PollEvent):
         sender: The author of the first new option. Linq's own `sender_handle` is always your line in this event.
     """
 
-    types = ("poll.updated",)
     echoes = True
 
     added_options: tuple[PollOption, ...] = ()
@@ -146,10 +136,6 @@ class PollVote(PollEvent):
 class PollVoteAdded(PollVote):
     """A person voted for an option."""
 
-    types = ("poll.vote.added",)
-
 
 class PollVoteRemoved(PollVote):
     """A person took a vote back."""
-
-    types = ("poll.vote.removed",)
