@@ -14,6 +14,7 @@ from linqbot.emulator.engine import chat_state, sending
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import conflict, existing, not_found
+from linqbot.emulator.model.faults import Fault, NewFault
 
 
 class Leave(ByPerson):
@@ -218,3 +219,30 @@ class SetProvider(Body):
 
     def perform(self, world: World) -> None:
         payments.set_provider(world, self.provider, self.status)
+
+
+class AddFault(NewFault, Body):
+    """Make the next matching calls, deliveries, messages or chat changes go wrong. The answer has the fault's `id`."""
+
+    def perform(self, world: World) -> dict[str, str]:
+        return {"id": world.faults.add(Fault(**self.model_dump())).id}
+
+
+class DeliverAgain(Body):
+    """Deliver the webhook of a person's message again, as Linq does when an answer was lost.
+
+    It has the same bytes and the same id, so a bot that has stored it recognises a duplicate and does nothing.
+    """
+
+    message_id: str
+
+    def perform(self, world: World) -> None:
+        world.deliveries.replay(event_of(world, self.message_id))
+
+
+def event_of(world: World, message_id: str) -> str:
+    """Return the id of the event that reported a person's message."""
+    event_id = world.deliveries.event_of(world.state.message(message_id).id)
+    if event_id is None:
+        raise conflict("The emulator does not know a webhook of this message. Write the message again.")
+    return event_id

@@ -10,9 +10,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -21,19 +21,10 @@ from starlette.routing import Route
 from linqbot.emulator.acts import chat_acts, conversation
 from linqbot.emulator.acts.conversation import Body, parsed_time
 from linqbot.emulator.api import read_json, respond
-from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.emulator import BotRunner, Emulator
 from linqbot.emulator.model import documents, shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, invalid, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, existing, invalid, not_found
 from linqbot.emulator.model.documents import iso
-from linqbot.emulator.web.control_bodies import (
-    AddFault,
-    DeliverAgain,
-    OnEmulator,
-    Reset,
-    Restart,
-    RunAgain,
-    SetClock,
-)
 from linqbot.errors import ConfigError
 
 MAX_BODY_BYTES = 150 * 2**20
@@ -48,12 +39,11 @@ Handler: TypeAlias = Callable[[Emulator, Request], Awaitable[EndpointResponse | 
 
 @dataclass(frozen=True, slots=True)
 class ControlAct:
-    """One POST route that reads a body and performs it.
+    """One POST route that reads an act and performs it.
 
     Attributes:
         path: Below `/emulator`.
-        body: The model of the request body: an act, or a body that performs itself on the emulator and the program that
-            runs the bot. Its docstring says what the route does.
+        body: The act. Its docstring says what the route does.
     """
 
     path: str
@@ -110,6 +100,81 @@ async def clear_faults(emulator: Emulator, _: Request) -> EndpointResponse:
     """Remove all faults."""
     emulator.world.faults.clear()
     return EndpointResponse(204)
+
+
+class ClockChange(Body):
+    freeze: bool | None = Field(None, description="true stops the clock, false lets it run.")
+    advance_s: Annotated[float, Field(ge=0, le=10**9)] | None = Field(None, description="Seconds to move forward.")
+    to: str | None = Field(None, description="ISO 8601. Move forward to this time, in place of `advance_s`.")
+
+
+async def change_clock(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Stop the clock, let it run, or move it forward. What is due by then happens.
+
+    The answer has the time as `now`. Under `linqbot dev` the bot's clock moves along: the clocks stop at each time at which
+    something is due, and go on when the bot has handled it. If that takes too long, the clocks stay at the time that they
+    have reached, and the answer says why as `stopped`. Otherwise `stopped` is null.
+    """
+    asked = await _read(request, ClockChange)
+    to, now = parsed_time(asked.to), emulator.clock.now()
+    if to is None:
+        to = now + (asked.advance_s or 0.0)
+    elif asked.advance_s is not None:
+        raise invalid("Give either `to` or `advance_s`.")
+    elif to < now:
+        raise invalid(
+            f"The clock moves only forward, and shows {iso(now)}. To return to real time, reset the emulator."
+        )
+    if asked.freeze is not None:
+        emulator.freeze(frozen=asked.freeze)
+    if emulator.runner is None:
+        emulator.advance(max(0.0, to - emulator.clock.now()))
+        stopped = None
+    else:
+        if asked.freeze is not None:
+            await emulator.runner.follow_clock()
+        ahead_s = emulator.clock.ahead_s
+        stopped = await emulator.runner.move_to(to)
+        if asked.advance_s and stopped is None and not emulator.clock.is_frozen:
+            # The move took some of that time itself.
+            left_s = asked.advance_s - (emulator.clock.ahead_s - ahead_s)
+            stopped = await emulator.runner.move_to(emulator.clock.now() + left_s)
+    return EndpointResponse(200, {"now": iso(emulator.clock.now()), "stopped": stopped})
+
+
+class OfMessage(Body):
+    message_id: str = Field(description="The message of a person.")
+
+
+async def run_again(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Let the bot handle a message of a person again, although it has handled it: everything is sent again.
+
+    Unlike `/deliver-again`, after which the bot does nothing. Only under `linqbot dev`; otherwise 409.
+    """
+    message_id, runner = (await _read(request, OfMessage)).message_id, _runner(emulator)
+    await runner.run_again(chat_acts.event_of(emulator.world, message_id))
+    return EndpointResponse(202, {})
+
+
+async def restart(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Return to the state before a message of a person, and write the message again. The answer has its new ids.
+
+    The emulator, the bot's storage and both clocks return to that state, and the bot is started again. What the bot keeps
+    elsewhere, such as in a database of its own, stays as it is. Only under `linqbot dev`, for the latest 20 messages;
+    otherwise 409.
+    """
+    message_id = (await _read(request, OfMessage)).message_id
+    return EndpointResponse(201, await _runner(emulator).restart_from(message_id))
+
+
+def _runner(emulator: Emulator) -> BotRunner:
+    if emulator.runner is None:
+        raise conflict("This emulator does not run the bot. Start both with linqbot dev.")
+    return emulator.runner
+
+
+class Reset(Body):
+    seed: dict[str, Any] | None = Field(None, description="A state in the shape that the emulator saves.")
 
 
 async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
@@ -260,16 +325,16 @@ ACTS = (
     ControlAct("/lines", chat_acts.ChangeLine),
     ControlAct("/opt-out", chat_acts.SetOptOut),
     ControlAct("/providers", chat_acts.SetProvider),
-    ControlAct("/faults", AddFault, status=201),
-    ControlAct("/clock", SetClock),
-    ControlAct("/deliver-again", DeliverAgain, status=202),
-    ControlAct("/run-again", RunAgain, status=202),
-    ControlAct("/restart", Restart, status=201),
+    ControlAct("/faults", chat_acts.AddFault, status=201),
+    ControlAct("/deliver-again", chat_acts.DeliverAgain, status=202),
 )
 
 REQUESTS = (
     ControlRequest("GET", "", index),
     ControlRequest("GET", "/clock", clock),
+    ControlRequest("POST", "/clock", change_clock, ClockChange),
+    ControlRequest("POST", "/run-again", run_again, OfMessage),
+    ControlRequest("POST", "/restart", restart, OfMessage),
     ControlRequest("GET", "/faults", faults),
     ControlRequest("DELETE", "/faults", clear_faults),
     ControlRequest("DELETE", "/faults/{fault_id}", remove_fault),
@@ -315,9 +380,7 @@ def refusal(request: Request, error: Exception) -> Response:
 
 async def _perform(act: ControlAct, emulator: Emulator, request: Request) -> EndpointResponse:
     body = await _read(request, act.body)
-    if isinstance(body, OnEmulator):
-        result = await body.perform(emulator)
-    elif isinstance(body, conversation.Write) and emulator.runner is not None:
+    if isinstance(body, conversation.Write) and emulator.runner is not None:
         result = await emulator.runner.write(body)  # so that it can be restarted from
     else:
         result = emulator.do(body)
