@@ -10,7 +10,6 @@ Retries follow the emulator's clock. The signed timestamp is wall time, because 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections import deque
@@ -23,15 +22,7 @@ import httpx
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.engine import webhook
-from linqbot.emulator.engine.webhook import (
-    Attempt,
-    WebhookDelivery,
-    WebhookResponse,
-    is_by_bot,
-    is_repeatable,
-    message_of,
-    vote_of,
-)
+from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, WebhookResponse, facts_of
 from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import JsonObject, encode, trace_id
 from linqbot.emulator.model.documents import iso, new_id
@@ -189,7 +180,7 @@ class Deliveries:
         """Deliver an event to every subscription that asked for it.
 
         Args:
-            data: The event's `data` by payload version. A version that has no such event is missing.
+            data: The event's `data` by payload version. An older version that has no such event is missing.
             line: The line of the event; None for an event of the account, which passes every filter of lines.
             subjects: The handles that the event is about, for faults to match.
         """
@@ -212,20 +203,10 @@ class Deliveries:
             version: encode(envelope | {"webhook_version": version, "data": data[version]})
             for version in {target.version for target in wanted}
         }
+        facts = facts_of(event_type, data[payloads.CURRENT])
         for target in wanted:
-            shown = data[target.version]
-            delivery = WebhookDelivery(
-                event_id,
-                event_type,
-                target.subscription.id,
-                chat_id,
-                bodies[target.version],
-                now,
-                message_of(event_type, shown),
-                is_by_bot(shown),
-                vote_of(event_type, shown),
-                is_repeatable(event_type, shown),
-            )
+            body = bodies[target.version]
+            delivery = WebhookDelivery(event_id, event_type, target.subscription.id, chat_id, body, now, **facts)
             self.history.append(delivery)
             self._feed.publish("delivery", partial(documents.shown, delivery))
             self._first(target, delivery, subjects)
@@ -237,14 +218,9 @@ class Deliveries:
 
     def event_of(self, message_id: str) -> str | None:
         """Return the id of the event that reported a person's message; None if it is no longer kept."""
-        name = message_id.encode()
-        for delivery in reversed(self.history):
-            # Events about the message that came later, such as `message.edited`, have other types.
-            if delivery.event_type == "message.received" and name in delivery.body:
-                data = json.loads(delivery.body)["data"]
-                if message_id in (data.get("id"), (data.get("message") or {}).get("id")):
-                    return delivery.event_id
-        return None
+        # Events about the message that came later, such as `message.edited`, have other types.
+        wanted = ("message.received", message_id)
+        return next((one.event_id for one in self.history if (one.event_type, one.message_id) == wanted), None)
 
     def _first(self, target: _Target, delivery: WebhookDelivery, subjects: Iterable[str]) -> None:
         names = (target.subscription.id, delivery.event_type, delivery.chat_id or "", *subjects)

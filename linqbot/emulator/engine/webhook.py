@@ -66,30 +66,6 @@ class WebhookDelivery:
     headers: Private[dict[str, str]] = field(default_factory=dict)
 
 
-def message_of(event_type: str, data: dict[str, Any]) -> str | None:
-    """Return the id of the message that an event is about, from the event's data in either payload version."""
-    found = data.get("message_id")
-    if found is None and event_type.startswith("message."):
-        found = data.get("id") or data.get("message", {}).get("id")
-    return found if isinstance(found, str) else None
-
-
-def is_by_bot(data: dict[str, Any]) -> bool:
-    """Return True if an event was caused by the bot, from the event's data in either payload version."""
-    if (direction := data.get("direction")) is not None:
-        return bool(direction == "outbound")
-    actor = data.get("sender_handle") or data.get("from_handle") or data.get("actor_handle")
-    is_line = isinstance(actor, dict) and bool(actor.get("is_me"))
-    return bool(data.get("is_from_me")) or is_line
-
-
-def vote_of(event_type: str, data: dict[str, Any]) -> dict[str, str] | None:
-    """Return the voter and the option of a vote in a poll, from the event's data; None for other events."""
-    if not event_type.startswith("poll.vote."):
-        return None
-    return {"by": data["sender_handle"]["handle"], "option_id": data["option_id"]}
-
-
 _BY_PHONE: Final = frozenset(
     {
         *("message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"),
@@ -101,10 +77,23 @@ _BY_PHONE: Final = frozenset(
 )
 
 
-def is_repeatable(event_type: str, data: dict[str, Any]) -> bool:
-    """Return True if a phone of a test can cause an event. It has no act with which a customer connects for a charge."""
+def facts_of(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page and copied tests need to know of an event, as the fields of its deliveries.
+
+    Args:
+        data: The event's data in the current payload version.
+    """
+    actor = data.get("actor_handle")
+    is_by_line = data.get("is_from_me") or (isinstance(actor, dict) and actor.get("is_me"))
     is_of_charge = event_type.startswith("payment.") and str(data.get("id")).startswith("pay_")
-    return event_type in _BY_PHONE and not is_of_charge
+    is_vote = event_type.startswith("poll.vote.")
+    return {
+        "message_id": data.get("message_id") or (data.get("id") if event_type.startswith("message.") else None),
+        "by_bot": data["direction"] == "outbound" if "direction" in data else bool(is_by_line),
+        "vote": {"by": data["sender_handle"]["handle"], "option_id": data["option_id"]} if is_vote else None,
+        # A phone of a test has no act with which a customer connects for a charge.
+        "repeatable": event_type in _BY_PHONE and not is_of_charge,
+    }
 
 
 @dataclass(frozen=True, slots=True)
