@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 import time
 from collections import deque
@@ -124,36 +125,20 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 
 def find_endpoint(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
     """Return the endpoint of a call, and the ids in its path. Raises ApiError if there is none."""
-    asked, known = path.split("/"), False
-    for segments, endpoint in _by_length().get(len(asked), ()):
-        ids = _ids(segments, asked)
-        if ids is not None:
-            known = True
-            if endpoint.method == method:
-                return endpoint, ids
-    if known:
-        raise ApiError(405, 1005, "This path does not know this method")
-    raise not_found("resource")
+    matches = [(endpoint, match) for pattern, endpoint in _patterns() if (match := pattern.fullmatch(path))]
+    for endpoint, match in matches:
+        if endpoint.method == method:
+            return endpoint, match.groupdict()
+    raise ApiError(405, 1005, "This path does not know this method") if matches else not_found("resource")
+
+
+_ID = re.compile(r"\{(\w+)\}")
 
 
 @cache
-def _by_length() -> dict[int, list[tuple[list[str], Endpoint]]]:
-    """Return the endpoints by the number of segments of their paths, so that few are compared."""
-    found: dict[int, list[tuple[list[str], Endpoint]]] = {}
-    for endpoint in map(ENDPOINTS.__getitem__, HANDLERS):
-        segments = endpoint.path.split("/")
-        found.setdefault(len(segments), []).append((segments, endpoint))
-    return found
-
-
-def _ids(segments: list[str], asked: list[str]) -> dict[str, str] | None:
-    ids = {}
-    for pattern, segment in zip(segments, asked, strict=True):
-        if pattern.startswith("{"):
-            ids[pattern[1:-1]] = segment
-        elif pattern != segment:
-            return None
-    return ids
+def _patterns() -> list[tuple[re.Pattern[str], Endpoint]]:
+    endpoints = [ENDPOINTS[name] for name in HANDLERS]
+    return [(re.compile(_ID.sub(r"(?P<\1>[^/]*)", endpoint.path)), endpoint) for endpoint in endpoints]
 
 
 class Api:

@@ -16,7 +16,7 @@ import contextlib
 import posixpath
 import re
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
@@ -36,7 +36,7 @@ from linqbot.emulator.api import Api, ApiV2, answer_of, break_connection, read_b
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import attachments, contacts
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import ApiError, not_found
+from linqbot.emulator.model.answers import ApiError, existing, not_found
 from linqbot.emulator.web import control
 from linqbot.linq.rules import MAX_UPLOAD_BYTES
 from linqbot.linq.types.content import CONTENT_TYPES
@@ -73,7 +73,10 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             yield
 
     api = Api(emulator.world, emulator.api_key, emulator.calls)
-    uploads = request_response(_uploads(emulator))
+    uploads, downloads = (
+        FaultyFiles(request_response(control.answering(emulator, handler)), emulator.world)
+        for handler in (_upload, _download)
+    )
     page = Mount("/", _Guarded(GZipMiddleware(PageFiles(PAGE)), PAGE_POLICY, without_policy=_PAGE_PARTS))
     return Starlette(
         routes=[
@@ -82,9 +85,9 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             Mount("/api/partner/v2", ApiV2(emulator.world, emulator.api_key)),
             control.root(emulator),
             Mount("/emulator", routes=control.routes(emulator)),
-            Route("/uploads/{attachment_id}", FaultyFiles(uploads, emulator.world), methods=["PUT"]),
-            Route("/vcards/{line_id}.vcf", _vcards(emulator)),
-            Mount("/attachments", _Guarded(FaultyFiles(_downloads(emulator), emulator.world), FILE_POLICY)),
+            Route("/uploads/{attachment_id}", uploads, methods=["PUT"]),
+            Route("/attachments/{attachment_id}/{filename:path}", _Guarded(downloads, FILE_POLICY), methods=["GET"]),
+            Route("/vcards/{line_id}.vcf", control.answering(emulator, _vcard)),
             Mount("/page", page.app),
             page,
         ],
@@ -170,46 +173,28 @@ class _Guarded:
         await self._app(scope, receive, guarded)
 
 
-def _uploads(emulator: Emulator) -> Callable[[Request], Awaitable[Response]]:
-    async def put(request: Request) -> Response:
-        try:
-            content = await read_body(request, MAX_UPLOAD_BYTES)
-            attachments.store(
-                emulator.world,
-                request.path_params["attachment_id"],
-                token=request.query_params.get("token", ""),
-                content_type=request.headers.get("content-type", ""),
-                content=content,
-            )
-        except ApiError as error:
-            return respond(error.answer())
-        return Response(status_code=200)
-
-    return put
+async def _upload(emulator: Emulator, request: Request) -> Response:
+    content = await read_body(request, MAX_UPLOAD_BYTES)
+    attachments.store(
+        emulator.world,
+        request.path_params["attachment_id"],
+        token=request.query_params.get("token", ""),
+        content_type=request.headers.get("content-type", ""),
+        content=content,
+    )
+    return Response(status_code=200)
 
 
-def _downloads(emulator: Emulator) -> ASGIApp:
-    async def get(scope: Scope, receive: Receive, send: Send) -> None:
-        attachment_id = scope["path"].removeprefix("/attachments/").partition("/")[0]
-        attachment = emulator.state.attachments.get(attachment_id)
-        answer: Response
-        if attachment is None or attachment.content is None or scope["method"] not in {"GET", "HEAD"}:
-            answer = respond(not_found("attachment").answer())
-        else:
-            answer = Response(attachment.content, headers={"content-type": _served_type(attachment.content_type)})
-        await answer(scope, receive, send)
-
-    return get
+async def _download(emulator: Emulator, request: Request) -> Response:
+    attachment = emulator.state.attachment(request.path_params["attachment_id"])
+    if attachment.content is None:
+        raise not_found("attachment")
+    return Response(attachment.content, headers={"content-type": _served_type(attachment.content_type)})
 
 
-def _vcards(emulator: Emulator) -> Callable[[Request], Awaitable[Response]]:
-    async def get(request: Request) -> Response:
-        text = contacts.vcard(emulator.world, request.path_params["line_id"])
-        if text is None:
-            return respond(not_found("contact card").answer())
-        return Response(text.encode("utf-8", "replace"), media_type="text/vcard")
-
-    return get
+async def _vcard(emulator: Emulator, request: Request) -> Response:
+    text = existing(contacts.vcard(emulator.world, request.path_params["line_id"]), "contact card")
+    return Response(text.encode("utf-8", "replace"), media_type="text/vcard")
 
 
 def _served_type(content_type: str) -> str:

@@ -354,14 +354,14 @@ REQUESTS = (
 
 def routes(emulator: Emulator) -> list[Route]:
     """Return the routes of the control API below `/emulator`, which `root` answers."""
-    acts = [Route(act.path, _endpoint(emulator, partial(_perform, act)), methods=["POST"]) for act in ACTS]
+    acts = [Route(act.path, answering(emulator, partial(_perform, act)), methods=["POST"]) for act in ACTS]
     return acts + [
-        Route(one.path, _endpoint(emulator, one.handler), methods=[one.method]) for one in REQUESTS if one.path
+        Route(one.path, answering(emulator, one.handler), methods=[one.method]) for one in REQUESTS if one.path
     ]
 
 
 def root(emulator: Emulator) -> Route:
-    return Route("/emulator", _endpoint(emulator, index))
+    return Route("/emulator", answering(emulator, index))
 
 
 def refusal(request: Request, error: Exception) -> Response:
@@ -398,7 +398,9 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
         raise ApiError(400, code, f"{where}: {first['msg']}") from error
 
 
-def _endpoint(emulator: Emulator, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def answering(emulator: Emulator, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint of starlette's that calls the handler, and answers its `ApiError` in Linq's envelope."""
+
     async def answer(request: Request) -> Response:
         try:
             given = await handler(emulator, request)
