@@ -13,9 +13,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -26,7 +26,7 @@ from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, WebhookRes
 from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import JsonObject, encode, trace_id
 from linqbot.emulator.model.documents import iso, new_id
-from linqbot.emulator.model.faults import Fault, Faults
+from linqbot.emulator.model.faults import Faults
 from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.model.state import ClockTimer, ClockTimers, Feed
 from linqbot.linq.signatures import signed_headers
@@ -40,8 +40,6 @@ CONCURRENCY = 32
 HISTORY = 5000
 REORDER_WAIT_S = 2.0
 PARTNER_ID = "partner_emulator"
-
-_Item = TypeVar("_Item")
 
 
 class _Target:
@@ -89,9 +87,7 @@ class Deliveries:
         self._transport = transport
         self._targets: dict[str, _Target] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._in_progress = 0
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._tasks = set[asyncio.Task[None]]()
         self.history: deque[WebhookDelivery] = deque(maxlen=HISTORY)
 
     # Start and stop
@@ -102,15 +98,14 @@ class Deliveries:
             self._transport = webhook.over_http()
         for target in self._targets.values():
             for key in target.chains:
-                self._spawn(target, self._drain, key)
+                self._spawn(target, self._drain(target, key))
 
     async def stop(self) -> None:
         """Cancel the deliveries in progress. They are lost, as if Linq had been switched off."""
         self._loop = None
-        tasks = [task for target in self._targets.values() for task in target.tasks]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._given is None and self._transport is not None:
             await self._transport.aclose()
             self._transport = None
@@ -122,7 +117,8 @@ class Deliveries:
 
     async def settled(self) -> None:
         """Return when no attempt is queued or in progress. Retries that wait for their time do not count."""
-        await self._settled.wait()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     # Subscriptions
 
@@ -234,14 +230,11 @@ class Deliveries:
             return
         elif fault.drop is None:
             for _ in range(2 if fault.duplicate else 1):
-                self._later(target, delivery, fault)
+                if fault.delay_ms:
+                    self._timers.at(self._clock.now() + fault.delay_ms / 1000, lambda _: self._put(target, delivery))
+                else:
+                    self._put(target, delivery)
         self._release(target, key)
-
-    def _later(self, target: _Target, delivery: WebhookDelivery, fault: Fault) -> None:
-        if fault.delay_ms:
-            self._timers.at(self._clock.now() + fault.delay_ms / 1000, lambda _: self._put(target, delivery))
-        else:
-            self._put(target, delivery)
 
     def _release(self, target: _Target, key: str) -> None:
         for delivery in target.held.pop(key, ()):
@@ -256,48 +249,36 @@ class Deliveries:
             chain.append(delivery)
             return
         target.chains[key] = deque([delivery])
-        self._spawn(target, self._drain, key)
+        self._spawn(target, self._drain(target, key))
 
     async def _drain(self, target: _Target, key: str) -> None:
         queue = target.chains[key]
         try:
             while queue:
-                delivery = queue.popleft()
-                async with target.slots:
-                    await self._attempt(target, delivery)
+                await self._attempt(target, queue.popleft())
         finally:
             del target.chains[key]
 
-    async def _attempt_again(self, target: _Target, delivery: WebhookDelivery) -> None:
-        async with target.slots:
-            await self._attempt(target, delivery)
-
-    def _spawn(self, target: _Target, work: Callable[[_Target, _Item], Coroutine[Any, Any, None]], item: _Item) -> None:
+    def _spawn(self, target: _Target, work: Coroutine[Any, Any, None]) -> None:
         # The loop that `start` ran on, not the running one: plain functions outside of any loop may act too.
         if self._loop is None:
+            work.close()
             return
-        self._in_progress += 1
-        self._settled.clear()
-        task = self._loop.create_task(work(target, item))
-        target.tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(target, done))
-
-    def _ended(self, target: _Target, task: asyncio.Task[None]) -> None:
-        target.tasks.discard(task)
-        self._in_progress -= 1
-        if not self._in_progress:
-            self._settled.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("delivery.crashed", exc_info=error)
+        task = self._loop.create_task(work)
+        for tasks in (target.tasks, self._tasks):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        task.add_done_callback(_log_crash)
 
     # One attempt
 
     async def _attempt(self, target: _Target, delivery: WebhookDelivery) -> None:
-        if not target.subscription.is_active:
-            return
-        at, started = self._clock.now(), time.perf_counter()
-        answer = await self._answer(target, delivery)
-        ms = round((time.perf_counter() - started) * 1000)
+        async with target.slots:
+            if not target.subscription.is_active:
+                return
+            at, started = self._clock.now(), time.perf_counter()
+            answer = await self._answer(target, delivery)
+            ms = round((time.perf_counter() - started) * 1000)
         delivery.attempts.append(Attempt(at, answer.status, ms, answer.reason, answer.beginning))
         self._feed.publish("delivery", partial(documents.shown, delivery))
         if answer.status is None or answer.status == 429 or answer.status >= 500:
@@ -314,7 +295,7 @@ class Deliveries:
     def _retry_now(self, target: _Target, delivery: WebhookDelivery) -> None:
         target.waiting.pop(delivery.event_id, None)
         if self._targets.get(target.subscription.id) is target:
-            self._spawn(target, self._attempt_again, delivery)
+            self._spawn(target, self._attempt(target, delivery))
 
     async def _answer(self, target: _Target, delivery: WebhookDelivery) -> WebhookResponse:
         names = (target.subscription.id, delivery.event_type, delivery.chat_id or "")
@@ -363,6 +344,11 @@ class Deliveries:
         if key_header and delivery.chat_id and is_taken and (token := answer.headers.get(key_header)):
             target.tokens[delivery.chat_id] = token
         return answer
+
+
+def _log_crash(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("delivery.crashed", exc_info=error)
 
 
 def _wants(subscription: SubscriptionRecord, event_type: str, line: str | None) -> bool:
