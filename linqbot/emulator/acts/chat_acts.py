@@ -8,24 +8,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, NotEmpty, active_member, group_of
+from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, InChat, NotEmpty, active_member, check_group
 from linqbot.emulator.endpoints import contacts, lines, locations, payments, polls
 from linqbot.emulator.engine import chat_state, sending
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import conflict, existing, not_found
 from linqbot.emulator.model.faults import Fault, NewFault
 
 
-class Leave(ByPerson):
+class Leave(InChat):
     """Leave a group, or remove another participant from it."""
 
-    chat_id: str
     handle: Handle | None = Field(None, description="The participant to remove; a line removes the bot.")
 
     def perform(self, world: World) -> None:
-        chat = group_of(world, self.chat_id)
-        active_member(chat, self.from_)
+        chat, _ = self.group(world)
         gone = chat.member(self.handle or self.from_)
         if gone is None or gone.status != "active":
             raise not_found("participant")
@@ -39,7 +38,8 @@ class Join(ByPerson):
     handle: Handle | None = Field(None, description="The person to add.")
 
     def perform(self, world: World) -> None:
-        chat = group_of(world, self.chat_id)
+        chat = world.state.chat(self.chat_id)
+        check_group(chat)
         newcomer = self.handle or self.from_
         member = chat.member(newcomer)
         if member is not None and member.status == "active":
@@ -91,10 +91,9 @@ class Report:
         world.emit_account(self.event_type, dict(self.data), line=self.line)
 
 
-class ShareLocation(ByPerson):
+class ShareLocation(InChat):
     """Share a location, move to another one, or stop sharing."""
 
-    chat_id: str
     state: Literal["started", "stopped"] = "started"
     latitude: Annotated[float, Field(ge=-90, le=90)] = Field(0.0, description="Degrees.")
     longitude: Annotated[float, Field(ge=-180, le=180)] = Field(0.0, description="Degrees.")
@@ -103,13 +102,12 @@ class ShareLocation(ByPerson):
     )
 
     def perform(self, world: World) -> None:
-        chat = world.state.chat(self.chat_id)
+        chat, _ = self.place(world)
         if self.state == "stopped":
-            locations.end(world, chat, active_member(chat, self.from_).handle)
+            locations.end(world, chat, self.from_)
             return
         sending.check_present(chat)
-        handle = active_member(chat, self.from_).handle
-        locations.begin(world, chat, handle, self.latitude, self.longitude, for_s=self.for_s)
+        locations.begin(world, chat, self.from_, self.latitude, self.longitude, for_s=self.for_s)
 
 
 class ShareCard(ByPerson):
@@ -121,22 +119,28 @@ class ShareCard(ByPerson):
     media_url: str | None = Field(None, description="The address of the photo.")
 
     def perform(self, world: World) -> None:
-        card = (self.first_name, self.last_name, self.media_url)
-        contacts.receive_card(world, self.from_, line_of_account(world, self.to), card)
+        line_of_account(world, self.to)
+        card, shared = (self.first_name, self.last_name, self.media_url), world.state.received_cards
+        if self.from_ not in world.state.blocked and shared.get((self.from_, self.to)) != card:
+            shared[self.from_, self.to] = card
+            data = payloads.contact_received(self.from_, self.to, *card)
+            world.emit_account("contact_card.received", data, line=self.to)
 
 
-class MakePoll(ByPerson):
+class MakePoll(InChat):
     """Make a poll in an iMessage chat. The answer has `chat_id` and `message_id`."""
 
-    chat_id: str
     options: Annotated[list[NotEmpty], Field(min_length=2)] = Field(description="The texts of the options.")
 
     def perform(self, world: World) -> dict[str, str]:
-        chat = world.state.chat(self.chat_id)
+        chat, by = self.place(world)
         sending.check_present(chat)
         if chat.service != "iMessage":
             raise conflict("Polls need an iMessage chat")
-        message = polls.receive(world, chat, active_member(chat, self.from_), self.options)
+        message = chat_state.store(world, chat, by, [], poll=polls.new_poll(world, by, self.options))
+        world.emit("poll.received", payloads.poll_received(chat, message), chat)
+        world.show_chat(chat)
+        world.show_message(message)
         return {"chat_id": self.chat_id, "message_id": message.id}
 
 
@@ -218,7 +222,9 @@ class SetProvider(Body):
     status: Literal["onboarding", "ready", "disabled"]
 
     def perform(self, world: World) -> None:
-        payments.set_provider(world, self.provider, self.status)
+        if self.provider not in world.state.providers:
+            raise not_found("payment provider")
+        world.state.providers[self.provider] = self.status
 
 
 class AddFault(NewFault, Body):

@@ -91,6 +91,28 @@ def active_member(chat: ChatRecord, handle: str) -> Member:
     return member
 
 
+class InChat(ByPerson):
+    """An act of a person who is in the chat."""
+
+    chat_id: str
+
+    def place(self, world: World) -> tuple[ChatRecord, Member]:
+        """Return the chat, and the member who acts."""
+        chat = world.state.chat(self.chat_id)
+        return chat, active_member(chat, self.from_)
+
+    def group(self, world: World) -> tuple[ChatRecord, Member]:
+        """Return the chat, which must be a group, and the member who acts."""
+        chat, member = self.place(world)
+        check_group(chat)
+        return chat, member
+
+
+def check_group(chat: ChatRecord) -> None:
+    if not chat.is_group:
+        raise conflict("Only groups can be joined and left, and have a name and an icon")
+
+
 Range: TypeAlias = Annotated[list[Index], Field(min_length=2, max_length=2)]
 
 
@@ -213,7 +235,7 @@ class Write(ByPerson):
         if self.service:
             chat.service = sender.service = self.service
         if self.from_ in chat.typing:
-            _set_typing(world, chat, self.from_, is_typing=False)
+            _set_typing(world, chat, sender, is_typing=False)
         sent_at = world.now() if sent_at is None else sent_at
         message = chat_state.store(
             world, chat, sender, shown, effect=effect, reply_to=answered, sent_at=sent_at, reconciled_at=reconciled_at
@@ -321,18 +343,16 @@ class React(ByPerson):
         reactions.change(world, chat, message, active_member(chat, self.from_), asked, image=image)
 
 
-class Read(ByPerson):
+class Read(InChat):
     """Read the bot's messages in a chat, all of them or up to `message_id`.
 
     Only direct chats over iMessage or RCS report that a message was read.
     """
 
-    chat_id: str
     message_id: str | None = None
 
     def perform(self, world: World) -> None:
-        chat = world.state.chat(self.chat_id)
-        active_member(chat, self.from_)
+        chat, _ = self.place(world)
         last = world.state.message(self.message_id).seq if self.message_id else None
         if chat.is_group:
             return
@@ -341,58 +361,52 @@ class Read(ByPerson):
                 sending.reach(world, chat, message, "read", world.now())
 
 
-class SetTyping(ByPerson):
+class SetTyping(InChat):
     """Begin or stop to type. Over SMS typing is not shown."""
 
-    chat_id: str
     state: Literal["started", "stopped"]
 
     def perform(self, world: World) -> None:
-        _set_typing(world, world.state.chat(self.chat_id), self.from_, is_typing=self.state == "started")
+        _set_typing(world, *self.place(world), is_typing=self.state == "started")
 
 
-def _set_typing(world: World, chat: ChatRecord, handle: str, *, is_typing: bool) -> None:
-    member, until = active_member(chat, handle), world.now() + chat_state.TYPING_S if is_typing else None
+def _set_typing(world: World, chat: ChatRecord, member: Member, *, is_typing: bool) -> None:
     if chat.service == "SMS":
         return
-    if chat_state.set_typing(world, chat, handle, until):
+    until = world.now() + chat_state.TYPING_S if is_typing else None
+    if chat_state.set_typing(world, chat, member.handle, until):
         state = "started" if is_typing else "stopped"
         world.emit(f"chat.typing_indicator.{state}", payloads.typing(chat, member), chat)
 
 
-class NameGroup(ByPerson):
+class NameGroup(InChat):
     """Name a group, or take its name away."""
 
-    chat_id: str
     name: Annotated[NotEmpty, Field(max_length=200)] | None = Field(None, description="null takes the name away.")
 
     def perform(self, world: World) -> None:
-        chat = group_of(world, self.chat_id)
-        by = active_member(chat, self.from_)
+        chat, by = self.group(world)
         if chat.name != self.name:
             chat_state.set_look(world, chat, by, "name", self.name)
 
 
-class SetGroupIcon(ByPerson):
+class SetGroupIcon(InChat):
     """Give a group an icon, or take it away."""
 
-    chat_id: str
     image: Media | None = Field(None, description="null takes the icon away.")
 
     def perform(self, world: World) -> None:
-        chat = group_of(world, self.chat_id)
-        by, url = active_member(chat, self.from_), _address(world, self.image)
+        (chat, by), url = self.group(world), _address(world, self.image)
         if chat.icon != url:
             chat_state.set_look(world, chat, by, "icon", url)
 
 
-class SetBackground(ByPerson):
+class SetBackground(InChat):
     """Give an iMessage chat a background, or take it away. Exactly one of the types has fields of its own.
 
     `color` has a `variant`, or two `shades`. `dynamic` has a `style` and a `variant`. `photo` has an `image`.
     """
 
-    chat_id: str
     type: Literal["color", "dynamic", "photo"] | None = Field(None, description="null takes the background away.")
     variant: str | None = None
     style: str | None = None
@@ -410,8 +424,7 @@ class SetBackground(ByPerson):
         return self
 
     def perform(self, world: World) -> None:
-        chat = world.state.chat(self.chat_id)
-        by = active_member(chat, self.from_)
+        chat, by = self.place(world)
         if chat.service != "iMessage":
             raise conflict("Only iMessage shows backgrounds")
         background = self._background(world)
@@ -431,10 +444,3 @@ def _address(world: World, image: Media | None) -> str | None:
     if not shown.mime_type.startswith("image/"):
         raise invalid("This file is not an image")
     return shown.url
-
-
-def group_of(world: World, chat_id: str) -> ChatRecord:
-    chat = world.state.chat(chat_id)
-    if not chat.is_group:
-        raise conflict("Only groups can be joined and left, and have a name and an icon")
-    return chat

@@ -12,7 +12,7 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found, too_many
 from linqbot.emulator.model.documents import new_id
-from linqbot.emulator.model.records import BlockedHandleRecord, ContactCardRecord, Line, normal
+from linqbot.emulator.model.records import BlockedHandleRecord, ContactCardRecord, normal
 
 # --- contact cards (R64, R65, R94) -----------------------------------------------------------------------------------
 
@@ -83,15 +83,6 @@ def delete_card(world: World, phone_number: str) -> None:
     shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
     data = payloads.by_team("Deleted a contact card", world.now(), phone_number=phone_number, contact_card=shown)
     world.emit_account("contact_card.deleted", data, line=phone_number)
-
-
-def receive_card(world: World, handle: str, line: Line, card: tuple[str, str, str | None]) -> None:
-    """Note the card that a person shares with a line. Emits `contact_card.received`, unless the card is unchanged."""
-    if handle in world.state.blocked or world.state.received_cards.get((handle, line.phone_number)) == card:
-        return
-    world.state.received_cards[handle, line.phone_number] = card
-    data = payloads.contact_received(handle, line.phone_number, *card)
-    world.emit_account("contact_card.received", data, line=line.phone_number)
 
 
 def vcard(world: World, line_id: str) -> str | None:

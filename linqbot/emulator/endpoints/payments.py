@@ -294,11 +294,6 @@ def connect_provider(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(200, answer | {"status": _status(world, provider)})
 
 
-def set_provider(world: World, provider: str, status: str) -> None:
-    _status(world, provider)
-    world.state.providers[provider] = status
-
-
 def _status(world: World, provider: str) -> str:
     if provider not in world.state.providers:
         raise not_found("payment provider")

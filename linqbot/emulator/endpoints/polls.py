@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from linqbot.emulator.endpoints.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest
-from linqbot.emulator.engine import chat_state, sending
+from linqbot.emulator.engine import sending
 from linqbot.emulator.engine.sending import repeated, send
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
@@ -58,14 +58,6 @@ def vote(world: World, request: ApiRequest) -> EndpointResponse:
     sending.check_able(world, chat)
     toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
     return EndpointResponse(202, _envelope(message))
-
-
-def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) -> MessageRecord:
-    message = chat_state.store(world, chat, by, [], poll=new_poll(world, by, texts))
-    world.emit("poll.received", payloads.poll_received(chat, message), chat)
-    world.show_chat(chat)
-    world.show_message(message)
-    return message
 
 
 def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, texts: Sequence[str]) -> None:
