@@ -254,7 +254,7 @@ class Emulator:
         """Return everything as one JSON object in the shapes of the API. It holds signing secrets: keep it private.
 
         Args:
-            with_files: False leaves out the contents of files, which may be large.
+            with_files: False leaves out the attachments, which may be large.
         """
         own = {subscription.id for subscription in self._own_subscriptions}
         data = dump(self.world, with_files=with_files)

@@ -14,6 +14,7 @@ from linqbot.emulator.emulator import SHOWN, Emulator
 from linqbot.emulator.engine.deliveries import RETRY_WINDOW_S
 from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.model.records import AttachmentRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,14 @@ class Snapshot:
     """The state of an emulator at one moment.
 
     Attributes:
-        state: See `statefile.dump`; without the contents of files, which are in `files` and are not copied.
+        state: See `statefile.dump`; without the attachments, which are in `files`.
         deliveries: The latest webhooks with their attempts until then, oldest first.
         undelivered: Ids of the events to deliver again, because the receiver may not have stored them then.
         ahead_s: Seconds by which the clock was ahead of real time.
     """
 
     state: Mapping[str, Any]
-    files: Mapping[str, bytes | None]
+    files: tuple[AttachmentRecord, ...]
     deliveries: tuple[WebhookDelivery, ...]
     undelivered: tuple[str, ...]
     calls: tuple[dict[str, Any], ...]
@@ -48,7 +49,7 @@ def take(emulator: Emulator, *, stored_until: float) -> Snapshot:
     latest = list(emulator.world.deliveries.history)[-SHOWN:]
     return Snapshot(
         state=emulator.save_state(with_files=False),
-        files={one.id: one.content for one in emulator.state.attachments.values()},
+        files=tuple(map(replace, emulator.state.attachments.values())),
         deliveries=tuple(replace(one, attempts=list(one.attempts)) for one in latest),
         undelivered=tuple(dict.fromkeys(one.event_id for one in latest if _is_undelivered(one, stored_until, now))),
         calls=tuple(emulator.calls),
@@ -60,8 +61,7 @@ def take(emulator: Emulator, *, stored_until: float) -> Snapshot:
 
 def restore(emulator: Emulator, snapshot: Snapshot) -> None:
     emulator.reset(snapshot.state)
-    for attachment_id, content in snapshot.files.items():
-        emulator.state.attachments[attachment_id].content = content
+    emulator.state.attachments.update({one.id: replace(one) for one in snapshot.files})
     emulator.clock.run_ahead(snapshot.ahead_s)
     emulator.world.deliveries.history.extend(replace(one, attempts=list(one.attempts)) for one in snapshot.deliveries)
     emulator.calls.extend(snapshot.calls)

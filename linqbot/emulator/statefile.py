@@ -10,7 +10,6 @@ saved.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -193,14 +192,15 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
     """Return the state as a JSON object. It holds signing secrets.
 
     Args:
-        with_files: False leaves out the contents of files.
+        with_files: False leaves out the attachments.
     """
     state = world.state
+    files = state.attachments.values() if with_files else ()
     return {
         **{where: list(map(documents.saved, getattr(state, kept).values())) for where, (_, kept, _) in _KEPT.items()},
         "chats": [shapes.chat(one) | documents.saved(one) for one in state.chats.values()],
         "messages": [shapes.saved_message(one) for chat in state.chats.values() for one in chat.messages],
-        "attachments": [_dump_attachment(world, one, with_file=with_files) for one in state.attachments.values()],
+        "attachments": [shapes.attachment(one, world.public_url) | documents.saved(one) for one in files],
         "providers": dict(state.providers),
         "payment_keys": dict(state.payment_keys),
         "sandbox": state.is_sandbox,
@@ -209,10 +209,3 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
         "services": dict(state.services),
         "idempotency_keys": dict(state.keys),
     }
-
-
-def _dump_attachment(world: World, one: AttachmentRecord, *, with_file: bool) -> dict[str, Any]:
-    if not with_file:
-        # Without its contents an uploaded file would look as if it were not uploaded yet.
-        one = replace(one, content=None, upload_token=one.upload_token if one.is_awaited else None)
-    return shapes.attachment(one, world.public_url) | documents.saved(one)

@@ -74,17 +74,6 @@ async def test_a_message_with_a_file_that_was_announced_and_not_uploaded_fails(
     assert heard["data"]["code"] == 4001
 
 
-async def test_an_uploaded_file_that_a_saved_state_leaves_out_can_still_be_sent(
-    emulator: Emulator, api: Api, chat: Ids
-) -> None:
-    upload = await announce(api)
-    assert await put(api, upload) == 200
-    emulator.reset(emulator.save_state(with_files=False))
-    message = await api.sent(chat, {"type": "media", "attachment_id": upload["attachment_id"]})
-    emulator.advance(1)
-    assert emulator.state.messages[message["id"]].status == "delivered"
-
-
 async def test_an_own_download_url_is_the_same_attachment(api: Api, chat: Ids) -> None:
     upload = await announce(api)
     part = (await api.sent(chat, {"type": "media", "url": upload["download_url"]}))["parts"][0]

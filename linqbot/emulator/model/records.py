@@ -264,7 +264,7 @@ class AttachmentRecord:
 
     Attributes:
         upload_token: The secret part of the upload address; None if the file came otherwise.
-        content: None if the file is not uploaded yet, or if a saved state left its contents out.
+        content: None if the file is not uploaded yet, or if a state written by hand leaves it out.
     """
 
     id: str
