@@ -167,3 +167,4 @@ async def test_a_line_of_zero_retention_keeps_no_content(world: World) -> None:
     world.emulator.do(MakePoll(from_=PERSON, chat_id=chat_id or "", options=["c", "d"]))
     heard = await world.heard("poll.received")
     assert [option["text"] for option in heard["data"]["poll"]["options"]] == ["c", "d"]
+    assert heard["data"]["zero_retention"] is True

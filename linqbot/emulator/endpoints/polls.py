@@ -66,7 +66,7 @@ def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, t
     poll.options += new_poll(world, by, texts).options
     poll.updated_at = world.now()
     if first < len(poll.options):
-        world.emit_poll("poll.updated", payloads.poll_updated(chat, message, first), chat)
+        world.emit("poll.updated", payloads.poll_updated(chat, message, first), chat)
     world.show_message(message)
 
 
@@ -85,7 +85,7 @@ def toggle(
         del option.voters[voter.handle]
     message.poll.updated_at = now
     event = "poll.vote.added" if is_on else "poll.vote.removed"
-    world.emit_poll(event, payloads.poll_vote(chat, message, voter, option_id), chat)
+    world.emit(event, payloads.poll_vote(chat, message, voter, option_id), chat)
     world.show_message(message)
 
 

@@ -262,7 +262,7 @@ def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, a
         message.status = step
         setattr(message, f"{step}_at", at)
         if message.poll:
-            world.emit_poll(f"poll.{step}", payloads.poll_state(chat, message), chat)
+            world.emit(f"poll.{step}", payloads.poll_state(chat, message), chat)
         else:
             world.emit_message(f"message.{step}", chat, message)
     world.show_message(message)
@@ -271,7 +271,7 @@ def reach(world: World, chat: ChatRecord, message: MessageRecord, status: str, a
 def fail(world: World, chat: ChatRecord, message: MessageRecord, code: int, at: float) -> None:
     message.status = "failed"
     if message.poll:
-        world.emit_poll("poll.failed", payloads.poll_failed(chat, message, code, at), chat)
+        world.emit("poll.failed", payloads.poll_failed(chat, message, code, at), chat)
     else:
         world.emit("message.failed", payloads.failed(chat, message, code, at), chat)
     world.show_message(message)

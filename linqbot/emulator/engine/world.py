@@ -69,7 +69,7 @@ class World:
 
     def emit(self, event_type: str, data: JsonObject, chat: ChatRecord) -> None:
         """Deliver an event of a chat that is the same in all payload versions."""
-        self._emit(event_type, dict.fromkeys(payloads.VERSIONS, data), chat)
+        self._emit(event_type, dict.fromkeys(payloads.VERSIONS, self._withheld(data, chat)), chat)
 
     def emit_message(self, event_type: str, chat: ChatRecord, message: MessageRecord) -> None:
         """Deliver `message.sent`, `.received`, `.delivered` or `.read`, in the shape of each payload version."""
@@ -83,16 +83,13 @@ class World:
         data = self._withheld(payloads.edited(chat, message, index, at), chat)
         self._emit("message.edited", {payloads.CURRENT: data}, chat)
 
-    def emit_poll(self, event_type: str, data: JsonObject, chat: ChatRecord) -> None:
-        """Deliver an event of a poll, whose texts a line with zero retention withholds."""
-        self.emit(event_type, self._withheld(data, chat), chat)
-
     def emit_account(self, event_type: str, data: JsonObject, *, line: str | None = None) -> None:
         """Deliver an event of the account or of a line, which belongs to no chat."""
         self.deliveries.emit(event_type, dict.fromkeys(payloads.VERSIONS, data), line=line, chat_id=None)
 
     def _withheld(self, data: JsonObject, chat: ChatRecord) -> JsonObject:
-        return payloads.withheld(data) if self.line_of(chat).zero_retention else data
+        has_content = "direction" in data  # of a message or a poll
+        return payloads.withheld(data) if has_content and self.line_of(chat).zero_retention else data
 
     def _emit(self, event_type: str, data: Mapping[str, JsonObject], chat: ChatRecord) -> None:
         self.deliveries.emit(event_type, data, line=chat.line, chat_id=chat.id, subjects=chat.people)
