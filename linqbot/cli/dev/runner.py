@@ -9,9 +9,8 @@ the first day six days late, and a send that is so late is not made.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
-import shutil
+import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -64,8 +63,8 @@ class DevRunner:
         self._emulator = emulator
         self._process = process
         self._begin = begin
-        self._copies = StorageCopies(process.folder)
-        self._checkpoints: deque[Checkpoint] = deque()
+        self._file = process.folder / FILE
+        self._checkpoints: deque[Checkpoint] = deque(maxlen=KEPT)
         self._writing = asyncio.Lock()
         self._moving = asyncio.Lock()
         self._era = 0
@@ -91,10 +90,9 @@ class DevRunner:
                 )
             async with self._stopped():
                 rewinding.restore(self._emulator, checkpoint.snapshot)
-                await asyncio.to_thread(self._copies.put_back, checkpoint.copy)
-            while self._checkpoints and self._checkpoints[-1] is not checkpoint:
-                self._copies.delete(self._checkpoints.pop().copy)
-            self._copies.delete(self._checkpoints.pop().copy)
+                await asyncio.to_thread(put_back, self._file, checkpoint.copy)
+            while self._checkpoints and self._checkpoints.pop() is not checkpoint:
+                pass
             return await self._write(checkpoint.message)
 
     async def reset(self) -> None:
@@ -102,27 +100,18 @@ class DevRunner:
             async with self._stopped():
                 self._emulator.reset()
                 self._emulator.return_to_real_time()
-                await asyncio.to_thread(self._copies.put_back, None)
-            while self._checkpoints:
-                self._copies.delete(self._checkpoints.pop().copy)
+                await asyncio.to_thread(put_back, self._file, None)
+            self._checkpoints.clear()
 
     async def _write(self, message: Write) -> dict[str, str | None]:
         # The copy first: what the bot does while it is made is then in the emulator but not in the copy, as after a crash.
         # The bot repeats it with the same idempotency keys, and webhooks from this time on are delivered again.
         stored_until = self._emulator.clock.now()
-        copy = await asyncio.to_thread(self._copies.make)
+        copy = await asyncio.to_thread(copy_of, self._file)
         snapshot = rewinding.take(self._emulator, stored_until=stored_until)
-        try:
-            written = self._emulator.do(message)
-        except BaseException:
-            self._copies.delete(copy)
-            raise
-        if copy is None or written["message_id"] is None:
-            self._copies.delete(copy)
-            return written
-        self._checkpoints.append(Checkpoint(written["message_id"], message, snapshot, copy))
-        while len(self._checkpoints) > KEPT:
-            self._copies.delete(self._checkpoints.popleft().copy)
+        written = self._emulator.do(message)
+        if copy is not None and written["message_id"] is not None:
+            self._checkpoints.append(Checkpoint(written["message_id"], message, snapshot, copy))
         return written
 
     @asynccontextmanager
@@ -245,37 +234,29 @@ class Checkpoint:
     message_id: str  # the id that the message then got
     message: Write  # the act of writing it, to be performed again
     snapshot: Snapshot
-    copy: Path
+    copy: bytes  # the content of the bot's SQLite file
 
 
-class StorageCopies:
-    """Copies of the bot's SQLite file, which its process writes, in the same folder."""
+def copy_of(file: Path) -> bytes | None:
+    """Return the content of the bot's SQLite file at one moment. None if it cannot be read, as in the first moment of a bot."""
+    if not file.exists():
+        return None
+    try:
+        return upkeep.on_own_connection(file, _serialized)
+    except (StorageUnavailable, ConfigError):
+        return None
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
-        self._folder = folder
-        self._numbers = itertools.count()
 
-    def make(self) -> Path | None:
-        """Copy the file as it is at one moment. Return None if it cannot be copied now, as in the first moment of a bot."""
-        copy = self._folder / f"before-{next(self._numbers)}.db"
-        if not self._file.exists():
-            return None
-        try:
-            upkeep.backup(self._file, copy, None)
-        except (StorageUnavailable, ConfigError):
-            return None
-        return copy
+def _serialized(db: sqlite3.Connection) -> bytes:
+    db.execute("BEGIN")
+    db.execute("SELECT count(*) FROM meta").fetchone()  # all pages are those of this moment
+    return db.serialize()
 
-    def put_back(self, copy: Path | None) -> None:
-        """Replace the file by a copy, or remove it. No process may have it open."""
-        for suffix in ("", "-wal", "-shm"):
-            self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
-        if copy is not None:
-            shutil.copyfile(copy, self._file)
-            self._file.chmod(0o600)
 
-    @staticmethod
-    def delete(copy: Path | None) -> None:
-        if copy is not None:
-            copy.unlink(missing_ok=True)
+def put_back(file: Path, copy: bytes | None) -> None:
+    """Replace the file by a copy, or remove it. No process may have it open."""
+    for suffix in ("", "-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    if copy is not None:
+        file.touch(mode=0o600)
+        file.write_bytes(copy)
