@@ -84,6 +84,10 @@ class BotProcess:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def storage(self) -> str:
+        return f"sqlite:///{self.folder / FILE}"
+
+    @property
     def is_running(self) -> bool:
         return self.process is not None and self.process.returncode is None
 
@@ -129,7 +133,7 @@ class BotProcess:
             "LINQ_API_V3_API_KEY": self.api_key,
             "LINQ_API_V3_BASE_URL": f"{self.emulator}/api/partner",
             "LINQ_WEBHOOK_SECRET": self.webhook_secret,
-            "LINQBOT_STORAGE": f"sqlite:///{self.folder / FILE}",
+            "LINQBOT_STORAGE": self.storage,
             "LINQBOT_HOST": "127.0.0.1",
             "LINQBOT_PORT": str(self.port),
             "LINQBOT_DRAIN_S": "1",
@@ -215,11 +219,11 @@ class BotProcess:
             answer = await client.get(f"{self.url}/plugins/{NeededEvents.name}/events")
         return dict(answer.raise_for_status().json())
 
-    def client(self, plugin: str, **how: Any) -> httpx.AsyncClient:
+    def client(self, plugin: str) -> httpx.AsyncClient:
         """Return a client for the routes of a built-in plugin that ask for the key."""
         headers = {"authorization": f"Bearer {self.api_key}"}
         base_url = f"{self.url}/plugins/{plugin}"
-        return httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, verify=no_authorities(), **how)
+        return httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, verify=no_authorities())
 
 
 def _client() -> httpx.AsyncClient:

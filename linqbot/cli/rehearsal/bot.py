@@ -1,7 +1,6 @@
 """The process that serves the bot for `linqbot rehearse`, as `linqbot serve` does.
 
-It is not a command: `linqbot rehearse` starts it, with the settings in its environment, and kills it now and then. Routes
-under `/plugins/linqbot-rehearsal/` say which chats the bot has not finished, and what it gave up. Each request must carry the API key of the rehearsal.
+It is not a command: `linqbot rehearse` starts it, with the settings in its environment, and kills it now and then.
 """
 
 from __future__ import annotations
@@ -9,20 +8,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
-
 from linqbot.bot.context import Context
 from linqbot.cli import failure, logs
-from linqbot.cli.dev.processes import NeededEvents, end_with_parent, end_without_traceback, guarded, inherited
+from linqbot.cli.dev.processes import NeededEvents, end_with_parent, end_without_traceback, inherited
 from linqbot.cli.logs import log_uncaught
 from linqbot.errors import LinqbotError
-from linqbot.hookspecs import Running, hookimpl
+from linqbot.hookspecs import hookimpl
 from linqbot.linq.types.content import running_turn
 from linqbot.ops.bot_file import load_bot
 from linqbot.server import loop_watch, uvicorn_server
@@ -30,45 +24,23 @@ from linqbot.settings import from_env
 from linqbot.testing.ledger import FILE as LEDGER
 from linqbot.testing.ledger import add_line
 
-NAME: Final = "linqbot-rehearsal"
-MOST: Final = 10_000
 REQUESTS: Final = "requests"
 """The file with the requests to models, next to the record of the ledger."""
 
 
-class RehearsalRoutes:
-    name = NAME
+class Requests:
+    """A built-in plugin that notes each request to a model, in a file because this process is killed."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._requests = Path(os.environ[LEDGER]).with_name(REQUESTS)
+    name = "linqbot-rehearsal"
+
+    def __init__(self) -> None:
+        self._file = Path(os.environ[LEDGER]).with_name(REQUESTS)
 
     @hookimpl
     def stepped(self, from_journal: bool, usage: Mapping[str, float]) -> None:
-        """Note a request to a model, in a file because this process is killed."""
         ctx = running_turn.get()
         if usage and not from_journal and isinstance(ctx, Context):
-            add_line(self._requests, {"chat_id": ctx.event.chat_id, **usage})
-
-    @hookimpl
-    def register_routes(self, running: Running) -> list[BaseRoute]:
-        storage = running.storage
-
-        async def get_unfinished(_: Request) -> Response:
-            waiting = await storage.waiting(limit=MOST)
-            return JSONResponse({"lanes": sorted({one.lane for one in waiting})})
-
-        async def get_dead(_: Request) -> Response:
-            # Imported here: it is asked once, and the emulator comes with it.
-            from linqbot.testing.people.checks import GivenUp
-
-            dead = await storage.dead_letters(limit=MOST)
-            return JSONResponse({"dead": [asdict(GivenUp.of(one)) for one in reversed(dead)]})
-
-        return [
-            Route("/unfinished", guarded(get_unfinished, self._key)),
-            Route("/dead", guarded(get_dead, self._key)),
-        ]
+            add_line(self._file, {"chat_id": ctx.event.chat_id, **usage})
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -83,8 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         settings = from_env().without_telling()
         logs.configure_server(settings, as_json=True)
-        routes = [RehearsalRoutes(settings.api_key or ""), NeededEvents()]
-        app = settings.create_app(load_bot(arguments[0]), built_in=routes)
+        app = settings.create_app(load_bot(arguments[0]), built_in=[Requests(), NeededEvents()])
         log_uncaught(with_tracebacks=settings.log_tracebacks)
         given = arguments[2]
         with inherited(given) if given else uvicorn_server.listen(settings.host, settings.port) as bound:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from linqbot.cli.dev.processes import bots_socket
 from linqbot.cli.rehearsal.evals import AT_ONCE, Run, Suite
@@ -29,11 +30,10 @@ from linqbot.cli.rehearsal.report import (
 from linqbot.cli.rehearsal.served import ServedBot
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine.webhook import WebhookDelivery
-from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app
-from linqbot.errors import LinqbotError
 from linqbot.server import uvicorn_server
-from linqbot.testing.people.checks import OF_EFFECTS, GivenUp, Rule, seconds_to_answers, violations
+from linqbot.storage.inbox import DeadDelivery
+from linqbot.testing.people.checks import OF_EFFECTS, Rule, seconds_to_answers, violations
 from linqbot.testing.people.persona import Dialogue, FaultName, Inject, Performed, Persona, Stretch, Visit, records_of
 from linqbot.testing.people.rehearsing import handle_of, perform
 
@@ -64,31 +64,7 @@ def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[V
         bot = ServedBot(plan.bot, emulator.public_url, port, Path(folder), plan.out, bound=bound)
         emulator.api_key = bot.process.api_key
         stage = LiveStage(plan, emulator, bot)
-
-        async def run() -> bool:
-            server = uvicorn_server.Server(create_app(emulator), graceful_s=1, before_exit=emulator.end_streams)
-            serving = asyncio.create_task(server.serve(sockets=[linq]))
-            try:
-                return await stage.rehearse(people, serving)
-            finally:
-                server.should_exit = True
-                await serving
-
-        was_interrupted = asyncio.run(run())
-        report = stage.report(was_interrupted=was_interrupted)
-        if plan.suite is not None:
-            report = asyncio.run(plan.suite.results(report, stage.runs()))
-        return report, stage.visits
-
-
-def _raise_error_of(task: asyncio.Task[None]) -> None:
-    error = task.exception()
-    while isinstance(error, BaseExceptionGroup):
-        # The tasks of a rehearsal fail together; the first failure is the cause of the others.
-        ours = [one for one in error.exceptions if isinstance(one, LinqbotError)]
-        error = ours[0] if ours else error.exceptions[0]
-    if error is not None:
-        raise error
+        return asyncio.run(stage.rehearse(people, linq)), stage.visits
 
 
 def _expecting(stretches: Sequence[Stretch]) -> int:
@@ -103,13 +79,6 @@ KILLS: Final = 15
 """The mean number of kills in a rehearsal."""
 LEAST_BETWEEN_KILLS_S: Final = 4.0
 MEMORY_EVERY_S: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    number: int  # the number of the look
-    # The people in whose chats something is not finished; None if the bot did not answer.
-    handles: frozenset[str] | None
 
 
 class LiveStage:
@@ -130,17 +99,16 @@ class LiveStage:
         self._plan = plan
         self._bot = bot
         self._dice = random.Random(f"{plan.seed}/kills")  # noqa: S311 - no secret
-        self._look = _Look(0, None)
+        self._looks = 0  # the looks that have begun
         self._looked = asyncio.Condition()
-        self._looks = 0
-        self._is_ending = False
+        # The number of the latest look that has ended, and the people in whose chats something is not finished.
+        self._seen: tuple[int, Collection[str]] = (0, ())
         self._at_once = asyncio.Semaphore(AT_ONCE if plan.suite else MOST_AT_ONCE)
         self._begun_at = 0.0  # time of the event loop at which the people began
         self._seconds = 0.0  # the length of the conversations so far
         self._kills = 0  # how often the bot was killed
         self._crashes = 0  # how often the bot's process ended by itself
         self._memory: list[Resident] = []  # the resident memory of the bot's process, in each second
-        self._given_up: list[GivenUp] = []
 
     # For the people
 
@@ -148,23 +116,19 @@ class LiveStage:
     def is_over(self) -> bool:
         is_late = asyncio.get_running_loop().time() >= self._begun_at + self._plan.seconds
         suite = self._plan.suite
-        return self._is_ending or is_late or (suite is not None and bool(suite.limit_reached(self._bot.requests())))
+        return is_late or (suite is not None and bool(suite.limit_reached(self._bot.requests())))
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def settled(self, handle: str) -> bool:
         """Wait until nothing of a person is on its way to the bot, or in its inbox."""
-        began_after = self._looks
+        begun = self._looks
         with suppress(TimeoutError):
             async with asyncio.timeout(BUSY_S), self._looked:
-                await self._looked.wait_for(lambda: self._is_settled(handle, began_after))
+                await self._looked.wait_for(lambda: self._seen[0] > begun and handle not in self._seen[1])
                 return True
         return False
-
-    def _is_settled(self, handle: str, began_after: int) -> bool:
-        look = self._look
-        return look.number > began_after and look.handles is not None and handle not in look.handles
 
     async def kill(self) -> None:
         """Kill the bot and start it again, and note this in the conversations that it cuts into."""
@@ -177,62 +141,59 @@ class LiveStage:
 
     # The rehearsal
 
-    async def rehearse(self, people: Sequence[Persona], serving: asyncio.Task[None]) -> bool:
-        """Start the bot, and let the people talk. Return True if Ctrl-C stopped the emulator's server before they had ended."""
+    async def rehearse(self, people: Sequence[Persona], linq: socket.socket) -> Report:
+        """Start the emulator and the bot, and let the people talk until they have ended, or Ctrl-C stops the emulator."""
+        server = uvicorn_server.Server(create_app(self.emulator), graceful_s=1, before_exit=self.emulator.end_streams)
+        serving = asyncio.create_task(server.serve(sockets=[linq]))
+        talking = asyncio.create_task(self._run(people))
+        try:
+            async with self._bot:
+                await asyncio.wait({talking, serving}, return_when=asyncio.FIRST_COMPLETED)
+                if was_interrupted := not talking.done():
+                    talking.cancel()
+                with suppress(asyncio.CancelledError):
+                    await talking
+        finally:
+            server.should_exit = True
+            await serving
+        report = self._report(await self._bot.dead(), was_interrupted=was_interrupted)
+        suite = self._plan.suite
+        return report if suite is None else await suite.results(report, self._runs())
+
+    async def _run(self, people: Sequence[Persona]) -> None:
+        """Let the people talk to the bot until they have ended."""
         process = self._bot.process
         subscription = self.emulator.subscribe(f"{process.url}/webhooks/linq?version=2026-02-03", ("message.received",))
         process.webhook_secret = subscription.secret
-        async with self._bot:
-            talking = asyncio.create_task(self._begin(people, subscription))
-            shown = asyncio.create_task(self._show()) if self._plan.shows_progress else None
-            try:
-                await asyncio.wait({talking, serving}, return_when=asyncio.FIRST_COMPLETED)
-                if not talking.done():
-                    talking.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await talking
-                    self._given_up = await self._bot.dead()
-                    return True
-                _raise_error_of(talking)
-                return False
-            finally:
-                if shown is not None:
-                    shown.cancel()
-                    end_progress()
-
-    async def _begin(self, people: Sequence[Persona], subscription: SubscriptionRecord) -> None:
         await self._bot.start()
-        events = dict.fromkeys(("message.received", *(await self._bot.process.needs())["types"]))
+        events = dict.fromkeys(("message.received", *(await process.needs())["types"]))
         self.emulator.change_events(subscription, list(events))
-        await self._run(people)
+        self._begun_at = asyncio.get_running_loop().time()
+        self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]
+        talking = asyncio.gather(*map(self._let_talk, self.visits))
+        around = [self._look_again_and_again(), self._watch_process()]
+        around += [self._kill_now_and_then()] if "kill" in self._plan.faults else []
+        around += [self._show()] if self._plan.shows_progress else []
+        tasks: list[asyncio.Future[Any]] = [talking, *map(asyncio.ensure_future, around)]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for each in ended:
+                each.result()
+        finally:
+            async with process.changing:  # a start that is cut short would leave a process behind
+                for each in tasks:
+                    each.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            if self._plan.shows_progress:
+                end_progress()
 
     async def _show(self) -> None:
         while True:
             await asyncio.sleep(1)
-            if self._begun_at:
-                passed = asyncio.get_running_loop().time() - self._begun_at
-                said = len(self.emulator.state.keys)
-                print_progress(min(passed, self._plan.seconds), self._plan.seconds, self._written(), said, self._kills)
-
-    def _written(self) -> int:
-        return sum(1 for visit in self.visits for _ in visit.said)
-
-    async def _run(self, people: Sequence[Persona]) -> None:
-        """Let the people talk until the time is over, and wait until the bot has finished."""
-        loop = asyncio.get_running_loop()
-        self._begun_at = loop.time()
-        self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]
-        async with asyncio.TaskGroup() as group:
-            around = [group.create_task(each) for each in (self._look_again_and_again(), self._watch_process())]
-            if "kill" in self._plan.faults:
-                group.create_task(self._kill_now_and_then())
-            talking = [group.create_task(self._let_talk(visit)) for visit in self.visits]
-            if talking:
-                await asyncio.wait(talking)
-            self._is_ending = True
-            for task in around:
-                task.cancel()
-        self._given_up = await self._bot.dead()
+            passed = asyncio.get_running_loop().time() - self._begun_at
+            said = len(self.emulator.state.keys)
+            written = sum(1 for visit in self.visits for _ in visit.said)
+            print_progress(min(passed, self._plan.seconds), self._plan.seconds, written, said, self._kills)
 
     async def _let_talk(self, visit: Visit) -> None:
         try:
@@ -242,36 +203,25 @@ class LiveStage:
             visit.stopped = f"its script raised {type(error).__name__}: {error}"
 
     async def _look_again_and_again(self) -> None:
+        known = self.emulator.state.chats
         while True:
             self._looks += 1
-            number = self._looks
             # First what the bot has not accepted: what it accepts meanwhile is then in its inbox.
-            on_their_way = {one.chat_id for one in self.emulator.world.deliveries.history if _is_on_its_way(one)}
-            chats = await self._bot.unfinished()
-            handles = None if chats is None else self._handles(chats | {one for one in on_their_way if one})
+            chats = {one.chat_id or "" for one in self.emulator.world.deliveries.history if _is_on_its_way(one)}
+            chats |= await self._bot.unfinished()
             async with self._looked:
-                self._look = _Look(number, handles)
+                self._seen = self._looks, {handle for one in chats if one in known for handle in known[one].people}
                 self._looked.notify_all()
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _handles(self, chats: set[str]) -> frozenset[str]:
-        known = self.emulator.state.chats
-        return frozenset(handle for one in chats if one in known for handle in known[one].people)
-
     async def _kill_now_and_then(self) -> None:
         mean = max(LEAST_BETWEEN_KILLS_S, self._plan.seconds / KILLS)
-        # A bot that has never received anything cannot know that it has missed something.
-        while all(_is_on_its_way(one) for one in self.emulator.world.deliveries.history):
-            await asyncio.sleep(LOOK_EVERY_S)
-            if self.is_over:
-                return
         while True:
-            at = asyncio.get_running_loop().time() + max(1.0, self._dice.expovariate(1 / mean))
-            while asyncio.get_running_loop().time() < at:
-                await asyncio.sleep(LOOK_EVERY_S)
-                if self.is_over:
-                    return
-            await self.kill()
+            await asyncio.sleep(max(1.0, self._dice.expovariate(1 / mean)))
+            # A bot that has never received anything cannot know that it has missed something.
+            has_received = not all(_is_on_its_way(one) for one in self.emulator.world.deliveries.history)
+            if has_received and not self.is_over:
+                await self.kill()
 
     async def _watch_process(self) -> None:
         while True:
@@ -284,7 +234,7 @@ class LiveStage:
                     ended = await self._bot.start()
                     self._crashes += 1 + ended
 
-    def runs(self) -> dict[str, Run]:
+    def _runs(self) -> dict[str, Run]:
         """Return the conversation of each person, by name."""
         requests, found = self._bot.requests(), {}
         for visit in self.visits:
@@ -298,7 +248,7 @@ class LiveStage:
             )
         return found
 
-    def report(self, *, was_interrupted: bool) -> Report:
+    def _report(self, given_up: Sequence[DeadDelivery], *, was_interrupted: bool) -> Report:
         secrets = [self._bot.process.api_key, self._bot.process.webhook_secret]
         secrets += [value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)]
         ledger = self._bot.ledger()
@@ -306,7 +256,7 @@ class LiveStage:
             self.visits,
             self.emulator,
             secrets=secrets,
-            given_up=self._given_up,
+            given_up=given_up,
             unfinished=not was_interrupted,
             ledger=ledger,
         )

@@ -1,4 +1,4 @@
-"""The process of the bot under rehearsal: start, kill, stop, its memory, and what it says about its work."""
+"""The process of the bot under rehearsal: start, kill, stop, its memory, and what its storage says about its work."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import httpx
-
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.processes import end
-from linqbot.cli.rehearsal.bot import NAME, REQUESTS
+from linqbot.cli.rehearsal.bot import REQUESTS
 from linqbot.errors import ConfigError
 from linqbot.linq.events.lane import chat_of_lane
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.open import open_storage
 from linqbot.testing.ledger import FILE as LEDGER
 from linqbot.testing.ledger import Ledger, lines_of
-from linqbot.testing.people.checks import GivenUp
 
 START_S: Final = 120.0
 LOG: Final = "bot.log"
+MOST: Final = 10_000
 
 
 class ServedBot:
-    """The bot in its process. `async with` opens and closes the connections to it, and stops it.
+    """The bot in its process. `async with` stops it at its end.
 
     Args:
         emulator: URL of the emulator.
@@ -54,7 +55,6 @@ class ServedBot:
         )
         self._started_at = 0.0
         self._has_answered = False
-        self._http = self.process.client(NAME, timeout=30)
 
     async def __aenter__(self) -> Self:
         self._log.unlink(missing_ok=True)
@@ -63,7 +63,6 @@ class ServedBot:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
         await self.process.stop()
 
     @property
@@ -107,20 +106,21 @@ class ServedBot:
                 await self.process.process.wait()
             return await self.start()
 
-    async def unfinished(self) -> set[str] | None:
-        """Return the ids of the chats with deliveries that the bot has not finished; None if it does not answer."""
-        try:
-            lanes = (await self._get("unfinished"))["lanes"]
-        except httpx.HTTPError:
-            return None
-        return {chat_id for lane in lanes if (chat_id := chat_of_lane(lane)) is not None}
+    async def unfinished(self) -> set[str]:
+        """Return the ids of the chats with deliveries that the bot has not finished."""
+        async with self._storage() as storage:
+            waiting = await storage.waiting(limit=MOST)
+        return {chat_id for one in waiting if (chat_id := chat_of_lane(one.lane)) is not None}
 
-    async def dead(self) -> list[GivenUp]:
-        """Return the deliveries that the bot gave up, the oldest first; none if it does not answer."""
-        try:
-            return [GivenUp(**row) for row in (await self._get("dead"))["dead"]]
-        except httpx.HTTPError:
+    async def dead(self) -> list[DeadDelivery]:
+        """Return the deliveries that the bot gave up, the oldest first."""
+        if not self._has_answered:
             return []
+        async with self._storage() as storage:
+            return (await storage.dead_letters(limit=MOST))[::-1]
+
+    def _storage(self) -> Storage:
+        return open_storage(self.process.storage, serving=False)
 
     def ledger(self) -> Ledger | None:
         """Return the fake outside system that the bot uses; None if it uses none."""
@@ -130,11 +130,6 @@ class ServedBot:
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests to models so far, each with its chat, its tokens and its cost as far as they are known."""
         return lines_of(Path(self.process.instead[LEDGER]).with_name(REQUESTS))
-
-    async def _get(self, what: str) -> dict[str, Any]:
-        answer = await self._http.get(f"/{what}")
-        body: dict[str, Any] = answer.raise_for_status().json()
-        return body
 
     @property
     def age_s(self) -> float:

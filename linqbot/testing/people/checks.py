@@ -95,25 +95,6 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class GivenUp:
-    """A delivery that the bot has given up: a dead letter."""
-
-    chat_id: str  # its chat; empty if it belongs to none
-    event_type: str
-    received_at: float  # Unix seconds
-    reason: str  # the reason, for operators
-
-    @classmethod
-    def of(cls, dead: DeadDelivery) -> GivenUp:
-        """Return a dead letter of the storage. Of its traceback, the last line is kept."""
-        lines = dead.error.strip().splitlines()
-        by = f" in {dead.handler}" if dead.handler else ""
-        lane, reason = dead.delivery.lane, f"{lines[-1] if lines else 'no reason'}{by}"
-        chat_id = chat_of_lane(lane) or chat_of_receipts(lane) or ""
-        return cls(chat_id, dead.delivery.type, dead.delivery.received_at, reason)
-
-
-@dataclass(frozen=True, slots=True)
 class Heard:
     visit: Visit
     index: int
@@ -133,7 +114,7 @@ def violations(
     emulator: Emulator,
     *,
     secrets: Collection[str] = (),
-    given_up: Sequence[GivenUp] = (),
+    given_up: Sequence[DeadDelivery] = (),
     unfinished: bool = True,
     ledger: Ledger | None = None,
 ) -> list[Violation]:
@@ -341,23 +322,20 @@ def _unsaid(heard: Heard, said: Mapping[str, str]) -> Iterator[Violation]:
             yield heard.broken("effect-unsaid", about, expected=f"{kind!r} is done first", happened=happened)
 
 
-def _given_up(visit: Visit, emulator: Emulator, given_up: Sequence[GivenUp]) -> Iterator[Violation]:
+def _given_up(visit: Visit, emulator: Emulator, given_up: Sequence[DeadDelivery]) -> Iterator[Violation]:
     chats = {record.chat_id for record in records_of(emulator, visit.handle, *visit.friends)}
     for dead in given_up:
-        if dead.chat_id in chats:
-            begun = [
-                n for n, one in enumerate(visit.stretches) if one.performed and one.performed[0].at <= dead.received_at
-            ]
-            index = begun[-1] if begun else 0
-            about = shown(_last_text(visit.stretches[index]))
-            yield Violation(
-                "given-up",
-                visit.persona.name,
-                about,
-                f"{dead.event_type} is handled",
-                f"dead letter: {dead.reason}",
-                index,
-            )
+        delivery = dead.delivery
+        if (chat_of_lane(delivery.lane) or chat_of_receipts(delivery.lane)) not in chats:
+            continue
+        begun = [
+            n for n, one in enumerate(visit.stretches) if one.performed and one.performed[0].at <= delivery.received_at
+        ]
+        index = begun[-1] if begun else 0
+        about, wanted = shown(_last_text(visit.stretches[index])), f"{delivery.type} is handled"
+        reason = (dead.error.strip().splitlines() or ["no reason"])[-1]  # of a traceback, the error
+        happened = f"dead letter: {reason}" + (f" in {dead.handler}" if dead.handler else "")
+        yield Violation("given-up", visit.persona.name, about, wanted, happened, index)
 
 
 def _has_opted_out(done: Sequence[Performed]) -> bool:

@@ -17,8 +17,9 @@ from linqbot.emulator.model.answers import ApiError
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.linq.rules.message import is_opt_out
+from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.ledger import Ledger
-from linqbot.testing.people.checks import GivenUp, Violation, answers_to, text_of, violations
+from linqbot.testing.people.checks import Violation, answers_to, text_of, violations
 from linqbot.testing.people.persona import (
     NO,
     YES,
@@ -84,9 +85,9 @@ async def rehearse(
         handle = phone.handle if number == 0 else handle_of(number)
         visits.append(await perform(persona, handle, around))
     await around.settled("")
-    given_up: list[GivenUp] = []
+    given_up: list[DeadDelivery] = []
     with suppress(NothingCame):  # a handler that never ends has not been given up
-        given_up += map(GivenUp.of, await phone.dead_letters())
+        given_up = await phone.dead_letters()
     return violations(visits, phone.emulator, secrets=secrets, given_up=given_up, ledger=ledger)
 
 
