@@ -22,44 +22,27 @@ from linqbot.cli.output import columns, print_table, printable, printable_lines
 from linqbot.linq.rules.message import is_opt_out
 from linqbot.testing.people.checks import OF_EFFECTS, RULES, Rule, Violation
 from linqbot.testing.people.kinds import INJECTIONS
-from linqbot.testing.people.persona import NO, YES, Correct, Inject, Locate, PayRequest, Say, Visit, VoteFor
+from linqbot.testing.people.persona import NO, YES, Correct, Inject, Locate, PayRequest, Say, Stretch, Visit, VoteFor
 
 TRIED: Final = ("injections", "edits", "opt_outs", "groups", "approvals", "refusals", "polls", "payments", "locations")
 """The things that bots are often weak at. People vote, pay, agree and refuse only where the bot asks for it."""
 _NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-
 MIB: Final = 2**20
-WARM_UP_S: Final = 60.0
-"""Seconds after a start of the process in which code is imported and caches are filled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resident:
-    age_s: float  # seconds since the process was started
-    bytes: int
-
-
-def in_use(looks: Sequence[Resident]) -> tuple[float, float, float] | None:
-    """Return the resident memory in MiB: after the first minute, at the end, and the most; None if it is not known.
-
-    In a short rehearsal, or if the process was killed again and again, the first number includes the start.
-    """
-    if not looks:
+def in_use(memory: Sequence[int]) -> dict[str, float] | None:
+    """Return the resident memory in MiB, of looks in bytes: at the begin, at the end, and the most; None without a look."""
+    if not memory:
         return None
-    warm = [one.bytes for one in looks if one.age_s >= WARM_UP_S] or [one.bytes for one in looks]
-    part = max(1, len(warm) // 10)
-    return median(warm[:part]) / MIB, median(warm[-part:]) / MIB, max(one.bytes for one in looks) / MIB
+    part = max(1, len(memory) // 10)
+    return {"begin": median(memory[:part]) / MIB, "end": median(memory[-part:]) / MIB, "most": max(memory) / MIB}
 
 
 @dataclass(frozen=True, slots=True)
 class PersonResult:
     name: str
-    written: int  # the number of messages
-    expecting: int  # the number of these that call for an answer
-    # The number of those that the bot could still answer: when a rehearsal is interrupted, it has not finished all.
-    judged: int
-    tried: Counter[str]  # the number of injections, edits and opt-outs
+    counts: Counter[str]  # see `counts_of`
     seconds: Sequence[float]  # for each message, the seconds to the first message of the bot after it
     violations: Sequence[Violation]
     stopped: str | None = None  # why the person could not go on; None if nothing was in the way
@@ -112,7 +95,7 @@ class Report:
     bubbles: int  # the number of messages that Linq took from the bot
     faults: dict[str, int]  # how often each fault was injected; `kill` counts the kills of the process
     crashes: int  # how often the bot's process ended by itself
-    memory: Sequence[Resident]  # the resident memory of the bot's process, in each second
+    memory: Sequence[int]  # the bytes of resident memory of the bot's process, in each second
     was_interrupted: bool  # True if the rehearsal was stopped before its end
     skipped: Sequence[Rule] = ()  # the rules that were not checked
     effects: int = 0  # the number of effects that the bot had on its ledger
@@ -135,22 +118,18 @@ class Report:
         return list(groups.values())
 
     @property
+    def counts(self) -> Counter[str]:
+        return sum((one.counts for one in self.people), Counter[str]())
+
+    @property
     def tried(self) -> dict[str, int]:
-        counted = sum((one.tried for one in self.people), Counter[str]())
-        return {name: counted[name] for name in TRIED}
+        counts = self.counts
+        return {name: counts[name] for name in TRIED}
 
     @property
     def not_tried(self) -> list[str]:
         """The tests that were not run: no person came to them, or the bot did not ask for what they need."""
         return [name for name, times in {**self.tried, "effects": self.effects}.items() if not times]
-
-    @property
-    def expecting(self) -> int:
-        return sum(one.expecting for one in self.people)
-
-    @property
-    def judged(self) -> int:
-        return sum(one.judged for one in self.people)
 
     @property
     def is_good(self) -> bool:
@@ -162,15 +141,15 @@ class Report:
         return sum(one.rule == rule for one in self.violations)
 
     def as_json(self) -> dict[str, Any]:
-        memory = in_use(self.memory)
+        counts, memory = self.counts, in_use(self.memory)
         return {
             "bot": self.bot,
             "seconds": round(self.seconds, 1),
             "seed": self.seed,
             "people": len(self.people),
-            "written": sum(one.written for one in self.people),
-            "expecting_an_answer": self.expecting,
-            "judged": self.judged,
+            "written": counts["written"],
+            "expecting_an_answer": counts["expecting"],
+            "judged": counts["judged"],
             "tried": self.tried,
             "not_tried": self.not_tried,
             "sent_by_the_bot": self.bubbles,
@@ -179,8 +158,8 @@ class Report:
             "first_answer_s": of_seconds([each for one in self.people for each in one.seconds]),
             "memory_mib": None
             if memory is None
-            else dict(zip(("begin", "end", "most"), (round(one, 1) for one in memory), strict=True))
-            | {"every_10_s": [round(one.bytes / MIB, 1) for one in self.memory[::10]]},
+            else {name: round(one, 1) for name, one in memory.items()}
+            | {"every_10_s": [round(one / MIB, 1) for one in self.memory[::10]]},
             "faults": self.faults,
             "crashes": self.crashes,
             "interrupted": self.was_interrupted,
@@ -235,10 +214,18 @@ class Report:
         return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
 
 
-def tried_by(visit: Visit) -> Counter[str]:
+def counts_of(visit: Visit, *, was_interrupted: bool) -> Counter[str]:
+    """Count the messages of a person, those that call for an answer, and what is in `TRIED`.
+
+    `judged` are those that the bot could still answer: when a rehearsal is interrupted, it has not finished all.
+    """
     done = [one.act for stretch in visit.stretches for one in stretch.causes if one.message_id is not None]
     said = [act.text for act in done if isinstance(act, Say)]
+    finished = [one for one in visit.stretches if one.is_settled or not was_interrupted]
     return Counter(
+        written=len(said),
+        expecting=_expecting(visit.stretches),
+        judged=_expecting(finished),
         injections=sum(text.startswith(INJECTIONS) for text in said),
         edits=sum(isinstance(act, Correct) for act in done),
         opt_outs=sum(map(is_opt_out, said)),
@@ -249,6 +236,10 @@ def tried_by(visit: Visit) -> Counter[str]:
         payments=sum(isinstance(act, PayRequest) for act in done),
         locations=sum(isinstance(act, Locate) for act in done),
     )
+
+
+def _expecting(stretches: Sequence[Stretch]) -> int:
+    return sum(one.expects == "answer" for stretch in stretches for one in stretch.causes)
 
 
 def faults_in(visits: Sequence[Visit], kills: int) -> dict[str, int]:
@@ -335,8 +326,8 @@ def print_summary(report: Report, out: Path) -> None:
 
 
 def _print_counts(report: Report) -> None:
-    written = sum(one.written for one in report.people)
-    _fact("written", f"{written} messages, {report.expecting} of them expect an answer")
+    counts = report.counts
+    _fact("written", f"{counts['written']} messages, {counts['expecting']} of them expect an answer")
     _fact("tried", ", ".join(f"{_words(name)} {times}" for name, times in report.tried.items() if times) or "nothing")
     if report.not_tried and not report.cases:
         _fact("not tried", ", ".join(map(_words, report.not_tried)))
@@ -344,7 +335,9 @@ def _print_counts(report: Report) -> None:
         "sent by the bot", f"{report.bubbles} messages" + (f", and {report.effects} effects" if report.effects else "")
     )
     if "unanswered" not in report.skipped:
-        _fact("answered", f"{report.judged - report.count('unanswered')} of {report.judged}{_not_judged(report)}")
+        judged, left = counts["judged"], counts["expecting"] - counts["judged"]
+        rest = f"; {left} not judged, because the bot had not finished" if left else ""
+        _fact("answered", f"{judged - report.count('unanswered')} of {judged}{rest}")
     for rule, label in _RULES:
         if rule in report.skipped and rule not in OF_EFFECTS:
             _fact(label, "not checked")
@@ -356,16 +349,10 @@ def _words(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _not_judged(report: Report) -> str:
-    left = report.expecting - report.judged
-    return f"; {left} not judged, because the bot had not finished" if left else ""
-
-
 def _print_memory(report: Report) -> None:
     if (memory := in_use(report.memory)) is not None:
-        is_warm = any(one.age_s >= WARM_UP_S for one in report.memory)
-        first = "after the first minute" if is_warm else "at the beginning"
-        _fact("memory of the bot", f"{memory[0]:.0f} MiB {first}, {memory[1]:.0f} at the end, {memory[2]:.0f} at most")
+        most = f"{memory['end']:.0f} at the end, {memory['most']:.0f} at most"
+        _fact("memory of the bot", f"{memory['begin']:.0f} MiB at the beginning, {most}")
 
 
 def _print_kinds(report: Report) -> None:
@@ -382,7 +369,7 @@ def _print_kinds(report: Report) -> None:
             {
                 "": " ",
                 "people": kind if len(those) == 1 else f"{kind} ({len(those)})",
-                "written": str(sum(one.written for one in those)),
+                "written": str(sum(one.counts["written"] for one in those)),
                 "findings": str(sum(len(one.violations) for one in those)),
                 "median s": f"{seconds['median']:.1f}" if seconds else "-",
                 "longest s": f"{seconds['max']:.1f}" if seconds else "-",
@@ -419,7 +406,8 @@ def _print_cases(report: Report) -> None:
 def _print_violations(report: Report, out: Path) -> None:
     found = report.violations
     if not found:
-        end = "  No rule was broken" + (" in what was judged." if report.judged < report.expecting else ".")
+        is_partly = report.counts["judged"] < report.counts["expecting"]
+        end = "  No rule was broken" + (" in what was judged." if is_partly else ".")
         end = end if report.is_good else "  No rule was broken, but see above."
         click.secho(f"\n{end}", fg="green" if report.is_good else "red", bold=True)
         return

@@ -21,11 +21,10 @@ from linqbot.cli.rehearsal.evals import AT_ONCE, Run, Suite
 from linqbot.cli.rehearsal.report import (
     PersonResult,
     Report,
-    Resident,
+    counts_of,
     end_progress,
     faults_in,
     print_progress,
-    tried_by,
 )
 from linqbot.cli.rehearsal.served import ServedBot
 from linqbot.emulator.emulator import Emulator
@@ -34,7 +33,7 @@ from linqbot.emulator.web.app import create_app
 from linqbot.server import uvicorn_server
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.people.checks import OF_EFFECTS, Rule, seconds_to_answers, violations
-from linqbot.testing.people.persona import Dialogue, FaultName, Inject, Performed, Persona, Stretch, Visit, records_of
+from linqbot.testing.people.persona import Dialogue, FaultName, Inject, Performed, Persona, Visit, records_of
 from linqbot.testing.people.rehearsing import handle_of, perform
 
 SECRET_NAMES: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")
@@ -65,10 +64,6 @@ def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[V
         emulator.api_key = bot.process.api_key
         stage = LiveStage(plan, emulator, bot)
         return asyncio.run(stage.rehearse(people, linq)), stage.visits
-
-
-def _expecting(stretches: Sequence[Stretch]) -> int:
-    return sum(one.expects == "answer" for stretch in stretches for one in stretch.causes)
 
 
 LOOK_EVERY_S: Final = 0.25
@@ -108,7 +103,7 @@ class LiveStage:
         self._seconds = 0.0  # the length of the conversations so far
         self._kills = 0  # how often the bot was killed
         self._crashes = 0  # how often the bot's process ended by itself
-        self._memory: list[Resident] = []  # the resident memory of the bot's process, in each second
+        self._memory: list[int] = []  # the bytes of resident memory of the bot's process, in each second
 
     # For the people
 
@@ -228,7 +223,7 @@ class LiveStage:
             await asyncio.sleep(MEMORY_EVERY_S)
             self._seconds = asyncio.get_running_loop().time() - self._begun_at
             if (used := self._bot.memory_bytes()) is not None:
-                self._memory.append(Resident(self._bot.age_s, used))
+                self._memory.append(used)
             if self._bot.has_ended and not self._bot.process.changing.locked():
                 async with self._bot.process.changing:
                     ended = await self._bot.start()
@@ -264,10 +259,7 @@ class LiveStage:
         people = [
             PersonResult(
                 visit.persona.name,
-                written=sum(1 for one in visit.said if one.message_id is not None),
-                expecting=_expecting(visit.stretches),
-                judged=_expecting([one for one in visit.stretches if one.is_settled or not was_interrupted]),
-                tried=tried_by(visit),
+                counts_of(visit, was_interrupted=was_interrupted),
                 seconds=seconds_to_answers(visit, self.emulator),
                 violations=[one for one in found if one.person == visit.persona.name],
                 stopped=visit.stopped,

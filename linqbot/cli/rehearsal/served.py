@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -53,7 +52,6 @@ class ServedBot:
             bound=bound,
             instead={"LINQBOT_DRAIN_S": "5", "LINQBOT_LOG_TURNS": "1", LEDGER: str(folder / "ledger")},
         )
-        self._started_at = 0.0
         self._has_answered = False
 
     async def __aenter__(self) -> Self:
@@ -80,19 +78,16 @@ class ServedBot:
         ended = 0
         try:
             async with asyncio.timeout(START_S):
-                while not await self._started():
+                await self.process.start()
+                while not await self.process.is_up():
                     if not self._has_answered:
                         raise self._not_started("did not start")
                     ended += 1
+                    await self.process.start()
         except TimeoutError:
             raise self._not_started(f"did not answer within {START_S:g} s") from None
         self._has_answered = True
         return ended
-
-    async def _started(self) -> bool:
-        await self.process.start()
-        self._started_at = time.monotonic()
-        return await self.process.is_up()
 
     def _not_started(self, what: str) -> ConfigError:
         last = self._log.read_text(errors="replace").strip()[-2000:]
@@ -130,10 +125,6 @@ class ServedBot:
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests to models so far, each with its chat, its tokens and its cost as far as they are known."""
         return lines_of(Path(self.process.instead[LEDGER]).with_name(REQUESTS))
-
-    @property
-    def age_s(self) -> float:
-        return time.monotonic() - self._started_at
 
     def memory_bytes(self) -> int | None:
         """Return the resident memory of the process; None if it does not run, or the system does not say it."""

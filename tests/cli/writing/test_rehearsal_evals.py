@@ -105,7 +105,7 @@ def test_without_pyyaml_the_error_names_the_extra(tmp_path: Path, monkeypatch: p
 
 def report(*unfinished: str, was_interrupted: bool = False) -> Report:
     people = [
-        PersonResult(name, 1, 1, 1, Counter(), [], [], is_finished=name not in unfinished)
+        PersonResult(name, Counter(written=1, expecting=1, judged=1), [], [], is_finished=name not in unfinished)
         for name in ("soup 1", "soup 2", "fish 1", "fish 2")
     ]
     return Report("bot.py", 1.0, 0, people, 4, {}, 0, [], was_interrupted)

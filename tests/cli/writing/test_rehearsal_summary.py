@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linqbot.cli.rehearsal.report import MIB, PersonResult, Report, Resident, in_use, print_summary, tried_by
+from linqbot.cli.rehearsal.report import MIB, PersonResult, Report, counts_of, in_use, print_summary
 from linqbot.testing.people.checks import Rule, Violation
 from linqbot.testing.people.kinds import INJECTIONS, crowd
 from linqbot.testing.people.persona import Correct, Performed, Persona, PersonAct, Say, Stretch, Visit
@@ -19,7 +19,7 @@ def broken(rule: Rule, person: str, *, expected: str = "an answer", happened: st
 
 
 def person(name: str, *violations: Violation, judged: int = 4) -> PersonResult:
-    return PersonResult(name, 5, 4, judged, Counter(edits=1), [], violations)
+    return PersonResult(name, Counter(written=5, expecting=4, judged=judged, edits=1), [], violations)
 
 
 def report(*people: PersonResult, **changes: Any) -> Report:
@@ -81,9 +81,9 @@ def test_a_rule_that_was_skipped_is_shown_as_not_checked(capsys: pytest.CaptureF
 def test_the_injections_edits_and_opt_outs_are_counted_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     acts: list[PersonAct] = [Say(f"{INJECTIONS[2]} (ref 1-1)"), Say("STOP"), Say("hi"), Correct("ho"), Say("stop")]
     stretch = Stretch(0, [Performed(act, 0.0, message_id="m") for act in acts] + [Performed(Correct("x"), 0.0)])
-    tried = tried_by(Visit(Persona("a", ()), "+15551230000", [stretch]))
-    assert tried == Counter(injections=1, edits=1, opt_outs=1)
-    said = printed(report(person("patient 1"), PersonResult("b", 0, 0, 0, tried, [], ())), capsys)
+    counts = counts_of(Visit(Persona("a", ()), "+15551230000", [stretch]), was_interrupted=False)
+    assert counts == Counter(written=4, injections=1, edits=1, opt_outs=1)
+    said = printed(report(person("patient 1"), PersonResult("b", counts, [], ())), capsys)
     assert "tried                            injections 1, edits 2, opt-outs 1\n" in said
     assert (
         "  not tried                        groups, approvals, refusals, polls, payments, locations, effects\n" in said
@@ -99,8 +99,7 @@ def test_each_attacker_begins_with_an_injection() -> None:
                 assert first.text.startswith(INJECTIONS), seed
 
 
-def test_the_resident_memory_is_compared_after_the_first_minute() -> None:
-    memory = [Resident(float(second), min(100 + second, 160) * MIB) for second in range(600)]
-    assert in_use(memory) == (160, 160, 160)
-    assert in_use(memory[:50]) == (102, 147, 149)
+def test_the_resident_memory_is_compared_between_the_begin_and_the_end() -> None:
+    memory = [min(100 + second, 160) * MIB for second in range(100)]
+    assert in_use(memory) == {"begin": 104.5, "end": 160, "most": 160}
     assert in_use([]) is None
