@@ -199,30 +199,24 @@ class Actor:
             for answer in self._answers(act):
                 await self.do(answer)
             return
-        performed = Performed(act, self._emulator.clock.now())
         match act:
             case Say():
                 await self._type(act)
-                performed.at = self._emulator.clock.now()
-                self._note(performed)
-                self._say(act, performed)
-            case Correct():
-                self._note(performed)
-                self._correct(act, performed)
-            case Tap():
-                self._note(performed)
-                self._tap(act, performed)
-            case VoteFor() | PayRequest() | Locate():
-                self._do_as_asked(act, performed)
-            case Pause():
+                self._say(act)
+            case Pause(seconds=seconds):
                 # A pause between stretches belongs to the next one.
-                self._note(performed)
-                await self._around.pause(act.seconds)
+                self._note(act)
+                await self._around.pause(seconds)
                 return
-            case Inject():
-                self._note(performed)
-                await self._inject(act.fault)
+            case Inject(fault=fault):
+                self._note(act)
+                await self._inject(fault)
                 return
+            case _:
+                if (found := self._found(act)) is not None:
+                    performed = self._note(act)
+                    performed.message_id, performed.expects = found[0], act.expects
+                    self._emulator.do(found[1])
         if not isinstance(act, Say) or act.waits:
             await self.wait()
 
@@ -242,14 +236,15 @@ class Actor:
             # The next stretch begins later than all effects of this one, also on a clock that stands still.
             await around.pause(BETWEEN_S)
 
-    def _note(self, performed: Performed) -> None:
+    def _note(self, act: PersonAct) -> Performed:
+        """Add an act to the record of the conversation, before it is done."""
+        records = self._records()
+        last = records[-1].seq if records else 0
         if self.is_between:
-            records = self._records()
-            self._visit.stretches.append(Stretch(records[-1].seq if records else 0))
-        if not isinstance(performed.act, Say):
-            records = self._records()
-            performed.seq = records[-1].seq + 1 if records else 0
+            self._visit.stretches.append(Stretch(last))
+        performed = Performed(act, self._emulator.clock.now(), seq=last + 1 if records else 0)
         self._visit.stretches[-1].performed.append(performed)
+        return performed
 
     def _is_owed_an_answer(self, stretch: Stretch) -> bool:
         records = self._records()
@@ -267,25 +262,24 @@ class Actor:
         if act.typing_s:
             await self._around.pause(act.typing_s)
 
-    def _say(self, act: Say, performed: Performed) -> None:
+    def _say(self, act: Say) -> None:
+        performed = self._note(act)
         text, line = act.text, self._line()
         parts: list[Part] = [Text(value=text)] if text else []
         if act.mentions:
             text, marked = mentioning(text, mention=True)
             parts = [Text(value=text, mention=line, mention_range=marked)]
         parts += [Media(filename=f"photo{n + 1}.png", data_base64=PHOTO) for n in range(act.photos)]
-        said = self._latest(from_bot=True) if act.in_thread else None
+        heard = [one for one in self._records() if one.is_from_me]
         if "double" in self._pending:
             self._add(Fault(on="delivery", match=self._visit.handle, duplicate=True))
         written = self._emulator.do(
-            Write.model_validate(
-                {
-                    "from": self._visit.handle,
-                    "to": line,
-                    "group": self._visit.friends,
-                    "parts": parts,
-                    "reply_to": said.id if said else None,
-                }
+            Write(
+                from_=self._visit.handle,
+                to=line,
+                group=self._visit.friends,
+                parts=parts,
+                reply_to=heard[-1].id if act.in_thread and heard else None,
             )
         )
         performed.message_id = written["message_id"]
@@ -295,65 +289,37 @@ class Actor:
             performed.expects = "silence" if is_stop else act.expects
         self._add_pending(written["chat_id"])
 
-    def _correct(self, act: Correct, performed: Performed) -> None:
-        if (mine := self._latest(from_bot=False)) is not None:
-            performed.message_id, performed.expects = mine.id, act.expects
-            self._emulator.do(Edit(from_=self._visit.handle, message_id=mine.id, text=act.text))
-
-    def _tap(self, act: Tap, performed: Performed) -> None:
-        if (said := self._latest(from_bot=True)) is None:
-            return
-        performed.message_id, performed.expects = said.id, act.expects
-        is_named = act.reaction in TAPBACKS
-        self._emulator.do(
-            React.model_validate(
-                {
-                    "from": self._visit.handle,
-                    "message_id": said.id,
-                    "type": act.reaction if is_named else "custom",
-                    "custom_emoji": None if is_named else act.reaction,
-                }
-            )
-        )
-
     def _answers(self, act: Decide) -> Iterator[Say]:
         """Yield the answer to the bot's question, if its latest message asks for a confirmation."""
         records = self._records()
         if records and records[-1].is_from_me and asks(text_of(records[-1])):
             yield Say(YES) if act.yes else Say(NO, expects="anything", does="")
 
-    def _do_as_asked(self, act: VoteFor | PayRequest | Locate, performed: Performed) -> None:
-        if (found := self._asked_for(act)) is not None:
-            self._note(performed)
-            performed.message_id, performed.expects = found[0], act.expects
-            self._emulator.do(found[1])
-
-    def _asked_for(self, act: VoteFor | PayRequest | Locate) -> tuple[str, Act[None]] | None:
-        """Return the id of what the bot has asked for, and the act that does it; None if there is nothing to do."""
+    def _found(self, act: Correct | Tap | VoteFor | PayRequest | Locate) -> tuple[str, Act[None]] | None:
+        """Return the id of what an act is about, and the act on the emulator; None if there is nothing to do it with."""
         handle, records, state = self._visit.handle, self._records(), self._emulator.state
-        mine = [one for one in records if one.is_from_me]
+        own = [one for one in records if not one.is_from_me and not one.poll]
+        heard = [one for one in records if one.is_from_me]
+        polls = [(one.id, one.poll.options) for one in heard if one.poll]
         match act:
-            case VoteFor(option=option):
-                poll = next((one for one in reversed(mine) if one.poll), None)
-                if poll is None or poll.poll is None:
-                    return None
-                chosen = poll.poll.options[option % len(poll.poll.options)]
-                return poll.id, Vote(from_=handle, message_id=poll.id, option_id=chosen.id)
+            case Correct(text=text) if own:
+                return own[-1].id, Edit(from_=handle, message_id=own[-1].id, text=text)
+            case Tap(reaction=reaction) if heard:
+                kind, emoji = (reaction, None) if reaction in TAPBACKS else ("custom", reaction)
+                return heard[-1].id, React(from_=handle, message_id=heard[-1].id, type=kind, custom_emoji=emoji)
+            case VoteFor(option=option) if polls:
+                poll_id, options = polls[-1]
+                chosen = options[option % len(options)]
+                return poll_id, Vote(from_=handle, message_id=poll_id, option_id=chosen.id)
             case PayRequest(pays=pays):
-                said, every = repr([one.parts for one in mine]), state.payment_requests.values()
+                said, every = repr([one.parts for one in heard]), state.payment_requests.values()
                 open_ = [each for each in every if each.status == "requested"]
                 ids = [each.id for each in open_ if shapes.payable(each)["checkout_url"] in said]
                 return (ids[-1], Pay(id=ids[-1]) if pays else Decline(id=ids[-1])) if ids else None
-            case Locate(latitude=north, longitude=east):
-                chat_id = self._chat_id()
-                if chat_id is None or self._visit.persona.service == "SMS":
-                    return None
-                where = ShareLocation(from_=handle, chat_id=chat_id, latitude=north, longitude=east)
-                return chat_id, where
-
-    def _latest(self, *, from_bot: bool) -> MessageRecord | None:
-        found = (one for one in reversed(self._records()) if one.is_from_me is from_bot)
-        return next((one for one in found if from_bot or not one.poll), None)
+            case Locate(latitude=north, longitude=east) if records and self._visit.persona.service != "SMS":
+                chat_id = records[-1].chat_id
+                return chat_id, ShareLocation(from_=handle, chat_id=chat_id, latitude=north, longitude=east)
+        return None
 
     def _chat_id(self) -> str | None:
         records = self._records()
