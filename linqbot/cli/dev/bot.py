@@ -118,30 +118,20 @@ def start_failure(error: BaseException) -> dict[str, Any]:
     cause = error.__cause__
     if isinstance(cause, Exception) and (isinstance(error, BotFileError) or authors_frame(cause) is not None):
         error = cause
-    file, line = _place(error)
     code = f" [{error.lqb}]" if isinstance(error, LinqbotError) else ""
-    return {
-        "kind": "bot",
-        "status": "failed",
-        "file": file,
-        "line": line,
-        "message": f"{type(error).__name__}: {message_of(error)}{code}",
-        "traceback": authors_traceback(error),
-        "at": wall_time(datetime.now(UTC)),
-    }
+    message = f"{type(error).__name__}: {message_of(error)}{code}"
+    return _failed(message, *_place(error)) | {"traceback": authors_traceback(error)}
 
 
 def still_loading(at: str) -> dict[str, Any]:
     """Return the report of a bot whose file takes long to load, at `file:line`, and may never end."""
     file, _, line = at.rpartition(":")
-    return {
-        "kind": "bot",
-        "status": "failed",
-        "file": file,
-        "line": int(line),
-        "message": "The file is still loading: this line waits, repeats or takes long.",
-        "at": wall_time(datetime.now(UTC)),
-    }
+    return _failed("The file is still loading: this line waits, repeats or takes long.", file, int(line))
+
+
+def _failed(message: str, file: str | None, line: int | None) -> dict[str, Any]:
+    at = wall_time(datetime.now(UTC))
+    return {"kind": "bot", "status": "failed", "file": file, "line": line, "message": message, "at": at}
 
 
 def _place(error: BaseException) -> tuple[str | None, int | None]:

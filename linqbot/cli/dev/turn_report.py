@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pydantic_core import to_jsonable_python
+
 from linqbot.bot.handlers import IN_GROUP, LOOP, NO_HANDLER, NOT_ADDRESSED, NOT_ALLOWED
 from linqbot.bot.handlers import OPTED_OUT as STOPPED
 from linqbot.client.call import ApiResponse, Call
 from linqbot.content.drafts import poll
 from linqbot.content.message_split import Sendable
-from linqbot.content.preview import Form, Preview, PreviewMessage, Said, preview
+from linqbot.content.preview import Preview, Said, preview
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import readable
 from linqbot.engine.rate_limit import SENDS
@@ -69,9 +71,6 @@ def advice_on(reason: str | None, event_type: str, handled: Sequence[str]) -> st
     return _ADVICE.get(reason or "")
 
 
-SERVICES: Final = ("imessage", "rcs", "sms")
-
-
 def _previews(said: Sequence[Said], calls: Sequence[TurnCall]) -> list[dict[str, Any]]:
     """Return the forms of each reply and send, with the ids of its messages: as its author wrote it, or from its call."""
     found = [_preview([message.id for message in one.sent.messages], one.preview()) for one in said]
@@ -102,17 +101,7 @@ def _content(call: Call) -> Sendable | None:
 
 
 def _preview(message_ids: Sequence[str], shown: Preview) -> dict[str, Any]:
-    forms = {service: _form(getattr(shown, service)) for service in SERVICES}
-    return {"message_ids": list(message_ids), **forms}
-
-
-def _form(form: Form) -> dict[str, Any]:
-    return {"messages": [_message(one) for one in form.messages], "degraded": list(form.degraded)}
-
-
-def _message(shown: PreviewMessage) -> dict[str, Any]:
-    parts = [part.model_dump(mode="json", exclude_none=True) for part in shown.parts]
-    return {"kind": shown.kind, "text": shown.text, "files": list(shown.files), "parts": parts, "effect": shown.effect}
+    return {"message_ids": message_ids, **to_jsonable_python(shown, exclude_none=True)}
 
 
 _OUTCOMES: Final[Mapping[End, str]] = {
