@@ -23,9 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-import watchfiles
 
-import linqbot
 from linqbot.cli import logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.processes import bots_socket
@@ -39,7 +37,6 @@ from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
 from linqbot.server import uvicorn_server
 
-LINQBOT = Path(linqbot.__file__).parent
 _EXIT_CODES = (1, 2)
 """The exit codes of a process that has printed why the bot does not start."""
 MESSAGES = "message.received"
@@ -208,7 +205,7 @@ def _on_line(file: str, line: str, watched: Path, *, reload: bool, as_json: bool
     settings = from_env()
     with bots_socket() as (port, bound), tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
         bot = BotProcess(file, "", port, Path(folder), as_json=as_json, bound=bound, instead=public.environ(settings))
-        asyncio.run(public.run(bot, settings, partial(relay.Relay, bot=bot, line=line), watched, reload=reload))
+        asyncio.run(public.run(bot, settings, partial(relay.Relay, bot=bot, lines=line), watched, reload=reload))
 
 
 async def _dev(
@@ -235,7 +232,8 @@ async def _dev(
     bot.is_ending = lambda: serving.should_exit
     server = asyncio.create_task(serving.serve(sockets=[page]))
     # Watched from the beginning: a file that is saved while the bot starts is noticed too.
-    changes = asyncio.create_task(_reload(bot, watched, begin)) if reload else None
+    again = partial(_begin_again, bot, begin)
+    changes = asyncio.create_task(bot.restart_when_saved(watched, again)) if reload else None
     up = asyncio.create_task(_first_start(bot, begin))
     try:
         await asyncio.wait({up, server}, return_when=asyncio.FIRST_COMPLETED)
@@ -310,18 +308,11 @@ async def _begin(bot: BotProcess, emulator: Emulator, subscription: Subscription
     return list(needs["types"])
 
 
-async def _reload(bot: BotProcess, watched: Path, begin: Callable[[], Awaitable[list[str] | None]]) -> None:
-    async for changes in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=20):
-        bot.prepares = True
-        if any(LINQBOT in Path(path).parents for _, path in changes):
-            bot.forget_prepared()
-        async with bot.changing:
-            await bot.stop()
-            events = await begin()
-        if events is not None:
-            _print_ready(bot, events, again=True)
-        else:
-            _print_not_started(bot)
+async def _begin_again(bot: BotProcess, begin: Callable[[], Awaitable[list[str] | None]]) -> None:
+    if (events := await begin()) is not None:
+        _print_ready(bot, events, again=True)
+    else:
+        _print_not_started(bot)
 
 
 def _print_ready(bot: BotProcess, events: list[str], *, again: bool = False) -> None:

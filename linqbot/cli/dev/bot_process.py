@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,9 @@ from typing import Any, Final
 
 import click
 import httpx
+import watchfiles
 
+import linqbot
 from linqbot.cli.dev.processes import NeededEvents, end, hang_up, held_back, no_authorities, stop
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
@@ -32,6 +34,7 @@ KEEP_DAYS: Final = "365"
 PREPARE_AFTER_S: Final = 1.0
 """Seconds from a start until the next process is prepared: later than the first answers, which it would slow down."""
 READY_EVERY_S: Final = 0.02
+LINQBOT: Final = Path(linqbot.__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,16 @@ class BotProcess:
         if self.process is not None:
             await stop(self.process, within_s=self.stop_s)
         self.accept()
+
+    async def restart_when_saved(self, watched: Path, begin: Callable[[], Awaitable[object]]) -> None:
+        """Stop the bot and let `begin` start it again, whenever a Python file in a folder is saved."""
+        async for changes in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=20):
+            self.prepares = True
+            if any(LINQBOT in Path(path).parents for _, path in changes):
+                self.forget_prepared()
+            async with self.changing:
+                await self.stop()
+                await begin()
 
     async def _watch(self, process: asyncio.subprocess.Process, on_end: Callable[[int], None]) -> None:
         """Refuse connections once a process has ended that was not stopped, until the next start or stop."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 import click
-import watchfiles
 
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.client.client import Client
@@ -54,20 +54,19 @@ OF_TUNNEL: Final = {
 class EventSource(Protocol):
     """A way for Linq's events to reach this machine."""
 
+    lines: str  # the lines to text, once it is open
+
     async def open(self) -> None:
         """Open it, before the bot starts."""
 
     async def pass_on(self) -> None:
         """Pass events on to the bot until this task is cancelled."""
 
-    async def sync(self, handled: Handled) -> None:
-        """Have Linq deliver the event types that the bot handles. Called after each start of the bot."""
+    async def sync(self, handled: Handled) -> str | None:
+        """Have Linq deliver the event types that the bot handles, after each start of the bot.
 
-    async def trouble(self) -> str | None:
-        """Return why nothing arrives, although the bot is up; None if there is no reason."""
-
-    async def lines(self) -> str:
-        """Return the lines to text."""
+        Return why nothing arrives, although the bot is up; None if there is no reason.
+        """
 
     async def remove(self) -> None:
         """Close it, and delete its subscription."""
@@ -92,7 +91,7 @@ async def run(
                 await asyncio.gather(serving, asked, return_exceptions=True)
                 # First at Linq: what it sends once the bot has stopped would fail.
                 await source.remove()
-                await bot.stop()
+                await bot.aclose()
 
 
 @dataclass(slots=True)
@@ -103,6 +102,7 @@ class Tunnel:
     secrets: SecretFile
     target_url: str
     bot_url: str
+    lines: str = ""
     id: str = ""  # of the subscription; empty until there is one
 
     async def pass_on(self) -> None:
@@ -126,14 +126,23 @@ class Tunnel:
             await self._delete(other)
         # Pending at first: the bot starts with its secret, and only then says which events it needs.
         self.id = left[0] if left else (await create_pending(self.client, self.secrets, self.target_url)).id
+        self.lines = " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
 
-    async def sync(self, handled: Handled) -> None:
+    async def sync(self, handled: Handled) -> str | None:
         events, _ = await events_for(self.client, handled)
         own = await self.client.webhook_subscriptions.retrieve(self.id)
         done = await sync(self.client, self.secrets, Wanted(self.target_url, events), own=own)
         if done.action != "unchanged":
             names = ", ".join(sorted(events))
             click.secho(f"  Linq delivers to {address(self.target_url)}: {names}", dim=True, err=True)
+        secret = next(each.secret for each in self.secrets.read() if each.subscription_id == self.id)
+        found = (await probe(self.target_url, secret)).trouble
+        if found is None:
+            return None
+        return (
+            f"Nothing arrives through {address(self.target_url)}: {found.what} [{found.code}]\n"
+            f"  Point your tunnel to {self.bot_url}, where the bot listens."
+        )
 
     async def remove(self) -> None:
         """Delete the subscription. If that fails, the next run takes it over."""
@@ -146,19 +155,6 @@ class Tunnel:
         else:
             click.secho(f"  Deleted the subscription {self.id}.", dim=True, err=True)
 
-    async def trouble(self) -> str | None:
-        secret = next(each.secret for each in self.secrets.read() if each.subscription_id == self.id)
-        found = (await probe(self.target_url, secret)).trouble
-        if found is None:
-            return None
-        return (
-            f"Nothing arrives through {address(self.target_url)}: {found.what} [{found.code}]\n"
-            f"  Point your tunnel to {self.bot_url}, where the bot listens."
-        )
-
-    async def lines(self) -> str:
-        return " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
-
     async def _delete(self, subscription_id: str) -> None:
         try:
             await self.client.webhook_subscriptions.delete(subscription_id)
@@ -170,30 +166,24 @@ class Tunnel:
 
 async def _serve(bot: BotProcess, source: EventSource, watched: Path | None) -> None:
     await source.open()
-    await asyncio.gather(source.pass_on(), _keep_up(bot, source, watched))
+    begin = partial(_begin, bot, source)
+    saved = [] if watched is None else [bot.restart_when_saved(watched, begin)]
+    await asyncio.gather(source.pass_on(), _first_start(bot, begin), *saved)
 
 
-async def _keep_up(bot: BotProcess, source: EventSource, watched: Path | None) -> None:
-    """Serve the bot until this task is cancelled, and restart it whenever a file in `watched` is saved."""
-    await _begin(bot, source)
-    if watched is None:
-        await asyncio.Event().wait()
-    only_python = watchfiles.PythonFilter()
-    async for _ in watchfiles.awatch(watched or ".", watch_filter=only_python, debounce=200, step=20):
-        await bot.stop()
-        await _begin(bot, source)
+async def _first_start(bot: BotProcess, begin: Callable[[], Awaitable[None]]) -> None:
+    async with bot.changing:
+        await begin()
 
 
 async def _begin(bot: BotProcess, source: EventSource) -> None:
     needs = await bot.begin()
     if needs is None:
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
-        return
-    await source.sync(Handled(tuple(needs["types"]), everything=needs["everything"]))
-    if trouble := await source.trouble():
+    elif trouble := await source.sync(Handled(tuple(needs["types"]), everything=needs["everything"])):
         click.secho(f"  {trouble}", fg="red", err=True)
     else:
-        lines = click.style(await source.lines(), fg="cyan", bold=True)
+        lines = click.style(source.lines, fg="cyan", bold=True)
         click.echo(f"\n  Text your bot: {lines}\n  Ctrl-C stops the bot and deletes the subscription.\n", err=True)
 
 

@@ -48,7 +48,7 @@ class Relay:
 
     client: Client
     bot: BotProcess
-    line: str  # the number that was asked for; empty chooses the only line of the account
+    lines: str  # the line that was asked for; empty chooses the only one of the account
     secret: str = field(default_factory=random_secret, repr=False)
     process: Process | None = None
     events: tuple[str, ...] = ()  # the event types that the bot needs
@@ -56,7 +56,7 @@ class Relay:
     id: str | None = None  # of the relay's subscription, once it is known
 
     async def open(self) -> None:
-        self.line = await self._chosen()
+        self.lines = await self._chosen()
         program = shutil.which("linq")
         if program is None:
             raise ConfigError(
@@ -66,15 +66,15 @@ class Relay:
         there = [one async for one in self.client.webhook_subscriptions.list()]
         self.before = frozenset(one.id for one in there)
         for one in there:
-            if one.is_active and self.line in (one.phone_numbers or (self.line,)):
+            if one.is_active and self.lines in (one.phone_numbers or (self.lines,)):
                 click.secho(
-                    f"  {one.id} delivers {self.line} to {address(one.target_url)} too. If a bot is there, both answer. "
+                    f"  {one.id} delivers {self.lines} to {address(one.target_url)} too. If a bot is there, both answer. "
                     f"To delete it: linqbot connect remove {one.id}",
                     fg="yellow",
                     err=True,
                 )
         self.bot.webhook_secret = self.secret
-        self.bot.instead["LINQBOT_LINES"] = self.line  # another bot may serve the other lines of the account
+        self.bot.instead["LINQBOT_LINES"] = self.lines  # another bot may serve the other lines of the account
         self.process = await asyncio.create_subprocess_exec(
             program,
             *LISTEN,
@@ -88,11 +88,11 @@ class Relay:
 
     async def _chosen(self) -> str:
         lines = [one.phone_number async for one in self.client.phone_numbers.list()]
-        if self.line in lines:
-            return self.line
-        if len(lines) == 1 and not self.line:
+        if self.lines in lines:
+            return self.lines
+        if len(lines) == 1 and not self.lines:
             return lines[0]
-        problem = f"{self.line} is not a line of this account, which has" if self.line else "This account has"
+        problem = f"{self.lines} is not a line of this account, which has" if self.lines else "This account has"
         raise ConfigError(
             f"{problem} {len(lines)} lines: {', '.join(lines)}. Choose one: linqbot dev --line {(*lines, 'NUMBER')[0]}"
         )
@@ -107,7 +107,7 @@ class Relay:
                 delivery = Delivery.from_webhook(said.encode(), webhook_id="", received_at=time.time())
                 if not delivery.type:
                     click.secho(f"  linq: {printable(said)}", dim=True, err=True)
-                elif line_of(delivery) in (None, self.line):
+                elif line_of(delivery) in (None, self.lines):
                     await self._post(http, delivery)
         raise ConfigError(
             f"linq webhooks listen has ended with exit code {await self.process.wait()}, so no text arrives any more. "
@@ -126,9 +126,10 @@ class Relay:
                     return
             await asyncio.sleep(AGAIN_S)
 
-    async def sync(self, handled: Handled) -> None:
+    async def sync(self, handled: Handled) -> str | None:
         self.events, _ = await events_for(self.client, handled)
         await self._subscribe()
+        return None
 
     async def _subscribe(self) -> None:
         """Have Linq deliver to the relay what the bot needs, of this line, once the CLI has made its subscription."""
@@ -138,14 +139,8 @@ class Relay:
         if self.id is not None:
             # The types are not known before the bot has started.
             await self.client.webhook_subscriptions.update(
-                self.id, subscribed_events=self.events or None, phone_numbers=[self.line]
+                self.id, subscribed_events=self.events or None, phone_numbers=[self.lines]
             )
-
-    async def trouble(self) -> str | None:
-        return None
-
-    async def lines(self) -> str:
-        return self.line
 
     async def remove(self) -> None:
         if self.process is not None:
