@@ -198,8 +198,8 @@ async def test_a_difference_is_named_with_its_kind_its_cause_and_the_words_of_th
                 assert said is None or texts(group) == said
                 assert len(made) == steps
                 if now is shout:
-                    assert group.handler == f"{__name__}:shout"
-                    assert group.handler_at == f"{HERE}:{_line(shout)}"
+                    assert group.examples[0].after.handler == f"{__name__}:shout"
+                    assert group.examples[0].after.handler_at == f"{HERE}:{_line(shout)}"
                 assert then is read or (await day.compared(then)).counts == {"same": 1}
 
 

@@ -156,7 +156,8 @@ def _print(comparison: Comparison, report: Report, *, with_texts: bool) -> None:
 def _print_group(group: Group, *, with_texts: bool) -> None:
     click.echo()
     click.secho(printable(f"{group.kind}: {group.cause}"), fg=_COLOURS.get(group.kind, "cyan"), bold=True)
-    handler = f"in {_name(group.handler)} ({group.handler_at})" if group.handler else "no handler takes it"
+    now = group.examples[0].after
+    handler = f"in {_name(now.handler)} ({now.handler_at})" if now.handler else "no handler takes it"
     ids = ", ".join(one.delivery_id for one in group.examples)
     click.echo(f"  {_turns(group.count)}, {handler}; {'such as ' if group.count > len(group.examples) else ''}{ids}")
     if with_texts:
@@ -175,9 +176,7 @@ def _lines(one: Compared) -> Iterator[tuple[str, str | None]]:
 
 
 def _of_change(change: Change) -> Iterator[tuple[str, str | None]]:
-    call = change.before or change.after
-    assert call is not None
-    yield call.name + (" (scheduled)" if call.is_later else ""), None
+    yield change.call.name + (" (scheduled)" if change.call.is_later else ""), None
     if change.before is not None:
         text = change.before.shown
         for line in ["[its text is not kept; the digest differs]"] if text is None else text.splitlines() or [""]:
@@ -212,8 +211,8 @@ def _group(group: Group, *, with_texts: bool) -> dict[str, Any]:
         "kind": group.kind,
         "cause": group.cause,
         "count": group.count,
-        "handler": group.handler,
-        "at": group.handler_at,
+        "handler": example.after.handler,
+        "at": example.after.handler_at,
         "error": failure and failure.kind,
         "error_at": failure and failure.at,
         "changes": [_change(change, with_texts=with_texts) for change in example.changes],
@@ -222,9 +221,7 @@ def _group(group: Group, *, with_texts: bool) -> dict[str, Any]:
 
 
 def _change(change: Change, *, with_texts: bool) -> dict[str, Any]:
-    call = change.before or change.after
-    assert call is not None
-    row: dict[str, Any] = {"call": call.name, "when": "later" if call.is_later else "now"}
+    row: dict[str, Any] = {"call": change.call.name, "when": "later" if change.call.is_later else "now"}
     row["before"] = None if change.before is None else change.before.digest
     row["after"] = None if change.after is None else change.after.digest
     if with_texts:

@@ -55,21 +55,27 @@ class Change:
     before: ComparedCall | None
     after: ComparedCall | None
 
+    @property
+    def call(self) -> ComparedCall:
+        call = self.before or self.after
+        assert call is not None
+        return call
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     delivery_id: str
     kind: Kind
     # What the difference is, or why there is no comparison. Turns of the same cause have the same text.
-    cause: str = ""
-    handler: str | None = None  # the handler that takes the event now
-    handler_at: str | None = None  # `file:line` of its definition
-    handler_before: str | None = None  # the handler of then, if it is known
+    cause: str
+    before: RunResult  # the turn on record, or the run of the present code
+    after: RunResult  # the run of the new code
     changes: Sequence[Change] = ()  # the calls that differ, in order
-    # The error of the new run, or of then if the new run has none.
-    failure: RunFailure | None = field(default=None, repr=False)
-    is_silent: bool = False  # True if the new run makes no calls
-    is_against_present: bool = False  # True if `changes` are against a run of the present code, not against the record
+    is_against_present: bool = False  # True if `before` is a run of the present code, not the record
+
+    @property
+    def failure(self) -> RunFailure | None:
+        return self.before.failure if self.kind == "fixed failure" else self.after.failure
 
 
 MOST_EXAMPLES: Final = 3
@@ -85,12 +91,18 @@ Loaded: TypeAlias = Callable[[], AbstractContextManager[Bot]]
 
 @dataclass(slots=True)
 class Group:
-    kind: Kind
-    cause: str
-    handler: str | None
-    handler_at: str | None
-    count: int = 0  # number of the turns
+    """Turns of one kind, one cause and one handler."""
+
+    count: int = 0
     examples: list[Compared] = field(default_factory=list)  # the first of them, at most `MOST_EXAMPLES`
+
+    @property
+    def kind(self) -> Kind:
+        return self.examples[0].kind
+
+    @property
+    def cause(self) -> str:
+        return self.examples[0].cause
 
 
 @dataclass(slots=True)
@@ -114,12 +126,11 @@ class Report:
     def add(self, one: Compared) -> None:
         self.counts[one.kind] += 1
         if one.kind == "same":
-            self.untaken += one.handler is None and one.is_silent
+            self.untaken += one.after.handler is None and one.after.is_silent
             if one.cause:
                 self.notes[one.cause] += 1
             return
-        place = (one.kind, one.handler, one.cause)
-        group = self._groups.setdefault(place, Group(one.kind, one.cause, one.handler, one.handler_at))
+        group = self._groups.setdefault((one.kind, one.after.handler, one.cause), Group())
         group.count += 1
         if len(group.examples) < MOST_EXAMPLES:
             group.examples.append(one)
@@ -182,7 +193,7 @@ async def dry_deploy(
     report = Report(answers=chosen.answers)
 
     def add(one: Compared) -> None:
-        if handler is None or handler in (_function(one.handler), _function(one.handler_before)):
+        if handler is None or handler in (_function(one.after.handler), _function(one.before.handler)):
             report.add(one)
 
     @asynccontextmanager
@@ -200,16 +211,16 @@ async def dry_deploy(
         report.has_start_handlers = world.has_start_handlers
         async for turn in _turns(storage, chosen, list(chosen.ids)):
             advanced(1)
-            if await world.answered_by(turn) is not None:
+            if turn.delivery.id in chosen.dead_answers:
+                add(Compared(turn.delivery.id, "could not be compared", _LOST, on_record(turn), RunResult()))
+                continue
+            after = await world.run(turn)
+            if after.is_answer:
                 report.answers += 1
                 continue
-            if turn.delivery.id in chosen.dead_answers:
-                add(Compared(turn.delivery.id, "could not be compared", _LOST))
-                continue
-            after = (await world.run(turn)).result()
             first = compared(turn.delivery.id, on_record(turn), after)
             if present is None or first.kind in ("same", "fixed failure"):
-                add(await explained(turn, first, after, world))
+                add(await explained(turn, first, world))
             else:
                 differing[turn.delivery.id] = after
     if present is not None and differing:
@@ -226,10 +237,9 @@ async def _turns(storage: Storage, chosen: ChosenTurns, ids: Sequence[str]) -> A
 
 
 def on_record(turn: RecordedTurn) -> RunResult:
-    failure = None
-    if turn.dead is not None:
-        failure = RunFailure(_type_of(turn.dead.error), "", "")
-    return RunResult(turn.calls, turn.later, turn.dead.handler if turn.dead else None, failure=failure)
+    if turn.dead is None:
+        return RunResult(turn.calls, turn.later)
+    return RunResult(turn.calls, turn.later, turn.dead.handler, failure=RunFailure(_type_of(turn.dead.error), "", ""))
 
 
 def _type_of(error: str) -> str:
@@ -241,109 +251,83 @@ def _type_of(error: str) -> str:
     return found.rpartition(".")[2]
 
 
-def compared(  # noqa: PLR0911 - one return for each kind
-    delivery_id: str, before: RunResult, after: RunResult
-) -> Compared:
-    result = Compared(
-        delivery_id,
-        "same",
-        handler=after.handler,
-        handler_at=after.handler_at,
-        handler_before=before.handler,
-        failure=after.failure,
-        is_silent=not (after.calls or after.later),
-    )
+def compared(delivery_id: str, before: RunResult, after: RunResult) -> Compared:
     changes = tuple(_changes(before, after))
-    if after.failure is not None:
-        return _failing(result, before.failure, after.failure, changes)
+    kind, cause = _kind_and_cause(before, after, changes)
+    return Compared(delivery_id, kind, cause, before, after, changes)
+
+
+def _kind_and_cause(  # noqa: PLR0911 - one return for each kind
+    before: RunResult, after: RunResult, changes: Sequence[Change]
+) -> tuple[Kind, str]:
+    then, now = before.failure, after.failure
+    if now is not None and then is not None and then.kind in ("", now.kind):
+        return "same", f"{now.kind} at {now.at}, as it failed then"
+    if now is not None:
+        return "new failure", f"{now.kind} at {now.at}" + (f", {then.kind} then" if then else "")
     if after.missing is not None:
-        return _cut(result, before, after)
-    if before.failure is not None:
-        cause = f"{before.failure.kind or 'given up'} then, no error now"
-        return replace(result, kind="fixed failure", cause=cause, changes=changes, failure=before.failure)
+        return _cut(before, after, changes)
+    if then is not None:
+        return "fixed failure", f"{then.kind or 'given up'} then, no error now"
     if not changes:
         if any(call.digest is None for call in before.calls):
-            cause = "the content of its calls is not kept; their number and endpoints are the same"
-            return replace(result, kind="could not be compared", cause=cause)
-        return result
+            kept = "the content of its calls is not kept; their number and endpoints are the same"
+            return "could not be compared", kept
+        return "same", ""
     if before.handler is not None and _function(before.handler) != _function(after.handler):
-        cause = f"{_function(before.handler)} took it then, {_function(after.handler)} now"
-        return replace(result, kind="different handler", cause=cause, changes=changes)
-    return replace(result, kind="different answer", cause=_cause(before, after, changes), changes=changes)
+        return "different handler", f"{_function(before.handler)} took it then, {_function(after.handler)} now"
+    return "different answer", _cause(before, after, changes)
 
 
-def _failing(result: Compared, before: RunFailure | None, after: RunFailure, changes: tuple[Change, ...]) -> Compared:
-    if before is not None and before.kind in ("", after.kind):
-        return replace(result, cause=f"{after.kind} at {after.at}, as it failed then")
-    then = "" if before is None else f", {before.kind} then"
-    return replace(result, kind="new failure", cause=f"{after.kind} at {after.at}{then}", changes=changes)
-
-
-def _cut(result: Compared, before: RunResult, after: RunResult) -> Compared:
-    """Compare with a run that ended at something that is not on record."""
+def _cut(before: RunResult, after: RunResult, changes: Sequence[Change]) -> tuple[Kind, str]:
+    """Judge a run that ended at something that is not on record."""
     missing = f"not recorded: {_NUMBERS.sub('', after.missing or '')}"
-    begins_alike = len(after.calls) <= len(before.calls) and all(
-        mine.is_like(its) for mine, its in zip(after.calls, before.calls, strict=False)
-    )
-    if not begins_alike:
-        changes = tuple(_changes(before, after))
-        return replace(
-            result, kind="different answer", cause=f"{_cause(before, after, changes)}; {missing}", changes=changes
-        )
+    if changes:
+        return "different answer", f"{_cause(before, after, changes)}; {missing}"
     if after.other_steps:
         names = ", ".join(repr(_NUMBERS.sub("", name)) for name in after.other_steps)
-        cause = f"takes other steps: {names} is not made now; {missing}"
-        return replace(result, kind="different answer", cause=cause)
-    return replace(result, kind="could not be compared", cause=missing)
+        return "different answer", f"takes other steps: {names} is not made now; {missing}"
+    return "could not be compared", missing
 
 
-async def explained(turn: RecordedTurn, first: Compared, after: RunResult, world: DryWorld) -> Compared:
+async def explained(turn: RecordedTurn, first: Compared, world: DryWorld) -> Compared:
     """Find out if a difference may come from something else than the code, by running the new code again."""
     if first.kind not in ("different answer", "different handler"):
         return first
-    if not (await world.run(turn)).result().does_the_same(after):
-        return _not_comparable(first, "two runs of the new code differ, such as by chance")
-    if after.past and not (await world.run(turn, without_past=True)).result().does_the_same(after):
-        return _not_comparable(first, f"the result depends on {' and on '.join(after.past)}{NEEDS_PRESENT}")
-    if after.doubts:
-        return _not_comparable(first, "; ".join(after.doubts))
-    if first.changes and all(each.before is None and each.after and each.after.is_later for each in first.changes):
-        return _not_comparable(
-            first, f"a send of ctx.send_later is not on record: it was cancelled since, or is new{NEEDS_PRESENT}"
-        )
-    return first
+    after, why = first.after, None
+    if not (await world.run(turn)).does_the_same(after):
+        why = "two runs of the new code differ, such as by chance"
+    elif after.past and not (await world.run(turn, without_past=True)).does_the_same(after):
+        why = f"the result depends on {' and on '.join(after.past)}{NEEDS_PRESENT}"
+    elif after.doubts:
+        why = "; ".join(after.doubts)
+    elif first.changes and all(each.before is None and each.call.is_later for each in first.changes):
+        why = f"a send of ctx.send_later is not on record: it was cancelled since, or is new{NEEDS_PRESENT}"
+    return first if why is None else replace(first, kind="could not be compared", cause=why)
 
 
 async def against_present(turn: RecordedTurn, after: RunResult, present: DryWorld) -> Compared:
     """Compare a run that differs from the record with a run of the present code, under the same circumstances."""
-    now = (await present.run(turn)).result()
-    first = compared(turn.delivery.id, on_record(turn), now)
-    if first.kind in ("same", "fixed failure") and now.missing is None:
-        # The present code does what is on record, so the record stands, and the handler of then is known.
-        before = replace(on_record(turn), handler=now.handler)
-        return compared(turn.delivery.id, before, after)
-    if now.does_the_same(after):
-        if now.missing is not None:
-            return compared(turn.delivery.id, replace(on_record(turn), handler=now.handler), after)
-        return Compared(
-            turn.delivery.id,
-            "same",
-            "the present bot does the same today, which differs from what is on record",
-            after.handler,
-            after.handler_at,
-            now.handler,
+    now, record = await present.run(turn), on_record(turn)
+    is_as_recorded = now.missing is None and compared("", record, now).kind in ("same", "fixed failure")
+    is_same_today = now.does_the_same(after)
+    if is_as_recorded or (is_same_today and now.missing is not None):
+        # The record stands, and the handler of then is known.
+        return compared(turn.delivery.id, replace(record, handler=now.handler), after)
+    result = compared(turn.delivery.id, now, after)
+    if is_same_today:
+        return replace(
+            result, kind="same", cause="the present bot does the same today, which differs from what is on record"
         )
-    if not (await present.run(turn)).result().does_the_same(now):
-        result = compared(turn.delivery.id, now, after)
-        return _not_comparable(result, "two runs of the present bot differ, such as by chance")
-    return replace(compared(turn.delivery.id, now, after), is_against_present=True)
-
-
-def _not_comparable(result: Compared, why: str) -> Compared:
-    return replace(result, kind="could not be compared", cause=why)
+    if not (await present.run(turn)).does_the_same(now):
+        chance = "two runs of the present bot differ, such as by chance"
+        return replace(result, kind="could not be compared", cause=chance)
+    return replace(result, is_against_present=True)
 
 
 def _changes(before: RunResult, after: RunResult) -> Iterator[Change]:
+    if after.missing is not None and after.begins_like(before):
+        return  # what it would have done is not known
     yield from _differences(before.calls, after.calls)
     yield from _differences(_flat(before.later), _flat(after.later))
 
@@ -377,19 +361,16 @@ def _flat(later: Mapping[str, Sequence[ComparedCall]]) -> list[ComparedCall]:
 
 def _cause(before: RunResult, after: RunResult, changes: Sequence[Change]) -> str:
     """Describe a difference in words that are the same for all turns that differ in the same way."""
-    if not changes:
-        return "the same calls in another order"
-    if not (before.calls or before.later):
+    if before.is_silent:
         return "it was silent then, and answers now"
-    if not (after.calls or after.later):
+    if after.is_silent:
         return "no handler takes it now" if after.handler is None else "it answered then, and is silent now"
     counts = Counter(_word(change) for change in changes)
     return ", ".join(what if count == 1 else f"{what} ({count} times)" for what, count in counts.items())
 
 
 def _word(change: Change) -> str:
-    call = change.before or change.after
-    assert call is not None
+    call = change.call
     noun = "scheduled " * call.is_later + _WORDS.get(call.name, call.name)
     if change.after is None:
         return f"no {noun} any more"

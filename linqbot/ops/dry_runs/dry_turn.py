@@ -42,12 +42,21 @@ class RunResult:
     doubts: Sequence[str] = ()  # why the run may differ from the turn on record, although its code is the same
     # What it has read of the past that may not be as it was then: sentences. Its result need not depend on it.
     past: Sequence[str] = ()
+    is_answer: bool = False  # True if the delivery goes to a question, and so belongs to the turn that asked
+
+    @property
+    def is_silent(self) -> bool:
+        return not (self.calls or self.later)
+
+    def begins_like(self, other: RunResult) -> bool:
+        """Return True if its calls are the first ones of the other's."""
+        return len(self.calls) <= len(other.calls) and all(map(ComparedCall.is_like, self.calls, other.calls))
 
     def does_the_same(self, other: RunResult) -> bool:
         mine, its = self.failure, other.failure
         return (
             len(self.calls) == len(other.calls)
-            and all(call.is_like(its) for call, its in zip(self.calls, other.calls, strict=True))
+            and self.begins_like(other)
             and self.later == other.later
             and (mine and (mine.kind, mine.at.partition(":")[0])) == (its and (its.kind, its.at.partition(":")[0]))
             and self.missing == other.missing

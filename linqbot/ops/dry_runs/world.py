@@ -36,7 +36,7 @@ from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.worker import Worker
 from linqbot.errors import StorageUnavailable
 from linqbot.features import notices, own_changes
-from linqbot.features.asking.arrivals import NOTHING, Arrival, Arriving
+from linqbot.features.asking.arrivals import Arriving
 from linqbot.features.asking.session import AskSession
 from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import Features
@@ -46,7 +46,7 @@ from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.types.proactive import Broadcast
-from linqbot.ops.dry_runs.dry_turn import DryTurn
+from linqbot.ops.dry_runs.dry_turn import DryTurn, RunResult
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
 from linqbot.ops.dry_runs.scratch import ALL, Scratch
 from linqbot.ops.dry_runs.tape import UPLOADED, KeptChats, Tape, read_of_bot
@@ -89,7 +89,7 @@ class DryWorld:
         self._has_stuck_thread = False
         self.has_start_handlers = any(router.start_handlers for router in bot.routers())
 
-    async def run(self, turn: RecordedTurn, *, without_past: bool = False) -> DryTurn:
+    async def run(self, turn: RecordedTurn, *, without_past: bool = False) -> RunResult:
         """Run the bot on a turn: on its delivery, and then on the answers on record to the questions that it asks.
 
         Args:
@@ -97,11 +97,14 @@ class DryWorld:
         """
         run = DryTurn(turn, without_past=without_past)
         try:
-            arrived = await self._meaning(turn)
+            answered = await self._answered(turn)
         except ChoiceFailed as failed:
             run.error = failed.__cause__
-            return run
-        if (answered := _answered(arrived)) is not None:
+            return run.result()
+        if answered is not None and not turn.entries and turn.dead is None:
+            # Such as an answer that was refused, or a vote that did not complete a vote.
+            return RunResult(is_answer=True)
+        if answered is not None:
             run.doubt("it would answer a question now (ctx.ask) that was open then, and another handler took it then")
             others = [each for each in turn.conversations if each.id != answered.id]
             turn = run.turn = replace(turn, conversations=others)
@@ -109,10 +112,13 @@ class DryWorld:
             run.doubt("it is not on record if the bot itself made this change of the group")
         if notices.is_outage_notice(turn.delivery):
             run.missing = "if the outage was over when its notice was due"
-            return run
-        if turn.is_of_handoff:
+        elif turn.is_of_handoff:
             run.missing = "the handoff to which it belongs (ctx.handoff)"
-            return run
+        else:
+            await self._run(run)
+        return run.result()
+
+    async def _run(self, run: DryTurn) -> None:
         scratch = await self._scratch(run)
         tape = Tape(run, scratch, self._kept, reads=self._reads)
         self._dispatcher.run, self._dispatcher.tape = run, tape
@@ -124,7 +130,7 @@ class DryWorld:
             _Unlimited(self._clock),
             outbound=self._outbound,
         )
-        delivery: Delivery | None = turn.delivery
+        delivery: Delivery | None = run.turn.delivery
         while delivery is not None:
             await self._handle(delivery, run, turns, scratch)
             delivery = await scratch.next_answer()
@@ -133,27 +139,16 @@ class DryWorld:
         self._has_stuck_thread = self._has_stuck_thread or (run.ctx is not None and run.ctx.stuck_at is not None)
         if not self.has_stuck_code:
             scratch.close()
-        return run
 
-    async def _meaning(self, turn: RecordedTurn) -> Arrival:
-        """Return the meaning of a delivery for the questions that were open when it came, as the engine decides it."""
+    async def _answered(self, turn: RecordedTurn) -> Conversation | None:
+        """Return the conversation to whose open question the delivery of a turn goes now, as the engine decides it."""
         if not turn.conversations:
-            return NOTHING
+            return None
         scratch = await self._scratch(DryTurn(turn))
         summaries = [each.summary for each in turn.conversations]
-        return await Arriving(turn.delivery, summaries, self._dispatcher, scratch).meaning()
-
-    async def answered_by(self, turn: RecordedTurn) -> Conversation | None:
-        """Return the conversation to whose open question the delivery of a turn goes; None if it left entries of its own.
-
-        Such deliveries are answers that were refused, and votes that did not complete a vote.
-        """
-        if turn.entries or turn.dead is not None:
-            return None
-        try:
-            return _answered(await self._meaning(turn))
-        except ChoiceFailed:
-            return None  # its run reports the error
+        arrived = await Arriving(turn.delivery, summaries, self._dispatcher, scratch).meaning()
+        is_answer = arrived.is_counted or arrived.outcome is not None
+        return arrived.asked.conversation if arrived.asked is not None and is_answer else None
 
     @property
     def has_stuck_code(self) -> bool:
@@ -210,11 +205,6 @@ class DryWorld:
             run.error = report.error
 
         self._plugins.turn_ended = turn_ended
-
-
-def _answered(arrived: Arrival) -> Conversation | None:
-    is_answer = arrived.is_counted or arrived.outcome is not None
-    return arrived.asked.conversation if arrived.asked is not None and is_answer else None
 
 
 class _Clock(MovableClock):
