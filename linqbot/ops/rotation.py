@@ -75,8 +75,9 @@ class Rotation:
         Args:
             overlap_s: Seconds for which both subscriptions deliver.
         """
-        there = await of_address(self.client, target_url)
-        finished = await self._finished_before(there)
+        every = [one async for one in self.client.webhook_subscriptions.list()]
+        there = of_address(every, target_url)
+        finished = self._finished_before(every, there)
         if finished is not None:
             return finished
         new, old = await self._new_and_old(there, target_url)
@@ -96,9 +97,9 @@ class Rotation:
         await self._end(old)
         return new.id
 
-    async def _finished_before(self, there: list[WebhookSubscription]) -> str | None:
+    def _finished_before(self, every: list[WebhookSubscription], there: list[WebhookSubscription]) -> str | None:
         """Finish a run that deleted the old subscription but not its secret. Return None if there was no such run."""
-        ids = {one.id async for one in self.client.webhook_subscriptions.list()}
+        ids = {one.id for one in every}
         # A subscription that still exists belongs to the unfinished rotation of another address.
         ending = [each.subscription_id for each in self.secrets.read() if each.is_ending]
         gone = [each for each in ending if each is not None and each not in ids]

@@ -12,7 +12,7 @@ import ipaddress
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -161,20 +161,10 @@ def is_pending(one: WebhookSubscription) -> bool:
     return tuple(one.subscribed_events) == PENDING
 
 
-async def of_address(client: Client, url: str) -> list[WebhookSubscription]:
-    """Return all subscriptions that deliver to an address, the newest generation first."""
-    found = [one async for one in client.webhook_subscriptions.list() if address(one.target_url) == address(url)]
+def of_address(every: Sequence[WebhookSubscription], url: str) -> list[WebhookSubscription]:
+    """Return the subscriptions that deliver to an address, the newest generation first."""
+    found = [one for one in every if address(one.target_url) == address(url)]
     return sorted(found, key=lambda one: generation(one.target_url), reverse=True)
-
-
-async def elsewhere(client: Client, secrets: SecretFile, url: str) -> list[WebhookSubscription]:
-    """Return the subscriptions to other addresses than `url` whose secrets are stored here."""
-    kept = {each.subscription_id for each in secrets.read()}
-    return [
-        one
-        async for one in client.webhook_subscriptions.list()
-        if one.id in kept and address(one.target_url) != address(url)
-    ]
 
 
 async def create_pending(
@@ -208,60 +198,68 @@ Action: TypeAlias = Literal["created", "changed", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    target_url: str
-    events: tuple[str, ...]
-    # Deliver only events of these lines, in E.164; () for all lines; None to leave the lines as they are.
-    lines: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Synced:
     """The result of `sync`: the changes that were made, or in a dry run would be made."""
 
     action: Action
     subscription: WebhookSubscription | None  # the subscription afterwards; None if a dry run would create it
-    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # by field, the old and the new value
-    others: tuple[str, ...] = ()  # ids of other subscriptions to the same address
-    knows_secret: bool = True  # the secret is stored here
+    changes: dict[str, tuple[Any, Any]]  # by field, the old and the new value
+    others: tuple[str, ...]  # ids of other subscriptions to the same address
+    elsewhere: tuple[WebhookSubscription, ...]  # those to other addresses whose secrets are stored here
+    not_offered: tuple[str, ...]  # event types that the bot handles but Linq does not offer
+    has_secret: bool  # the secret is stored here, or in a dry run would be
 
 
 async def sync(
     client: Client,
     secrets: SecretFile,
-    wanted: Wanted,
+    target_url: str,
+    wants: Handled,
     *,
+    lines: Sequence[str] | None = None,
     own: WebhookSubscription | None = None,
     dry_run: bool = False,
 ) -> Synced:
-    """Create or change the subscription of an address so that it is as wanted. A second call changes nothing.
+    """Create or change the subscription of an address so that it has the events of a bot. A second call changes nothing.
 
     Args:
+        lines: Deliver only events of these lines, in E.164; () for all lines; None to leave the lines as they are.
         own: Change this subscription, even if it has another address.
         dry_run: Return the changes without making them.
     """
+    events, not_offered = await events_for(client, wants)
+    wanted = {"target_url": target_url, "subscribed_events": sorted(events), "is_active": True}
+    if lines is not None:
+        wanted["phone_numbers"] = sorted(await _own_lines(client, lines))
     kept = {each.subscription_id for each in secrets.read()}
-    there = [own] if own else await of_address(client, wanted.target_url)
+    every = [one async for one in client.webhook_subscriptions.list()]
+    there = [own] if own else of_address(every, target_url)
     # A pending one without a stored secret comes from a run that was interrupted while creating it.
     orphans = [one for one in there if is_pending(one) and one.id not in kept]
     there = [one for one in there if one not in orphans]
+    # During a rotation there are two. The newest that is not pending is the one that will stay.
+    chosen = next(iter([one for one in there if not is_pending(one)] or there), None)
+    changes = _changes(chosen, wanted)
+    after = chosen
     if not dry_run:
         for orphan in orphans:
             await client.webhook_subscriptions.delete(orphan.id)
-    if not there:
-        if dry_run:
-            return Synced("created", None, _differences(None, wanted))
-        made = await create_pending(client, secrets, wanted.target_url)
-        return Synced("created", await _change(client, made, wanted), _differences(None, wanted))
-    # During a rotation there are two. The newest that is not pending is the one that will stay.
-    chosen = next((one for one in there if not is_pending(one)), there[0])
-    changes = _differences(chosen, wanted)
-    after = await _change(client, chosen, wanted) if changes and not dry_run else chosen
-    others = tuple(one.id for one in there if one is not chosen)
-    return Synced("changed" if changes else "unchanged", after, changes, others, chosen.id in kept)
+        if changes:
+            one = chosen or await create_pending(client, secrets, target_url)
+            fields = {name: to_be for name, (_, to_be) in _changes(one, wanted).items()}
+            after = await client.webhook_subscriptions.update(one.id, **fields)
+    return Synced(
+        "created" if chosen is None else "changed" if changes else "unchanged",
+        after,
+        changes,
+        tuple(one.id for one in there if one is not chosen),
+        tuple(one for one in every if one.id in kept and address(one.target_url) != address(target_url)),
+        not_offered,
+        chosen is None or chosen.id in kept,
+    )
 
 
-def _differences(one: WebhookSubscription | None, wanted: Wanted) -> dict[str, tuple[Any, Any]]:
+def _changes(one: WebhookSubscription | None, wanted: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     is_now: dict[str, Any] = {"target_url": None, "subscribed_events": [], "phone_numbers": [], "is_active": True}
     if one is not None:
         is_now = {
@@ -270,27 +268,19 @@ def _differences(one: WebhookSubscription | None, wanted: Wanted) -> dict[str, t
             "phone_numbers": sorted(one.phone_numbers or ()),
             "is_active": one.is_active,
         }
-    same_address = one is not None and address(one.target_url) == address(wanted.target_url)
-    to_be = {
-        # The generation stays: a rotated subscription need not go back to the first target.
-        "target_url": pinned(one.target_url) if one and same_address else wanted.target_url,
-        "subscribed_events": sorted(wanted.events),
-        "phone_numbers": is_now["phone_numbers"] if wanted.lines is None else sorted(wanted.lines),
-        "is_active": True,
-    }
-    return {name: (is_now[name], to_be[name]) for name in to_be if is_now[name] != to_be[name]}
+        if address(one.target_url) == address(wanted["target_url"]):
+            # The generation stays: a rotated subscription need not go back to the first target.
+            wanted = wanted | {"target_url": pinned(one.target_url)}
+    return {name: (is_now[name], to_be) for name, to_be in wanted.items() if is_now[name] != to_be}
 
 
-async def _change(client: Client, one: WebhookSubscription, wanted: Wanted) -> WebhookSubscription:
-    fields = {name: after for name, (_, after) in _differences(one, wanted).items()}
-    return await client.webhook_subscriptions.update(one.id, **fields)
-
-
-async def own_lines(client: Client, asked: Sequence[str]) -> tuple[str, ...]:
+async def _own_lines(client: Client, asked: Sequence[str]) -> set[str]:
+    if not asked:
+        return set()
     lines = {one.phone_number async for one in client.phone_numbers.list()}
     for number, line in enumerate(asked, 1):
         if line not in lines:
             raise ConfigError(
                 f"--line number {number} is not a line of this account, which has {len(lines)}. To see them: linqbot check"
             )
-    return tuple(dict.fromkeys(asked))
+    return set(asked)

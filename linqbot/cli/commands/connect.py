@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final
 
 import click
 
@@ -21,14 +20,12 @@ from linqbot.clock import SystemClock
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops import subscriptions
 from linqbot.ops.rotation import OVERLAP_S, Rotation
-from linqbot.ops.subscriptions import Handled
+from linqbot.ops.subscriptions import Handled, Synced
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings, from_env
 
 _DONE: Final = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}
 _WOULD_BE_DONE: Final = {"created": "Would create", "changed": "Would change", "unchanged": "Nothing to change in"}
-
-_Row: TypeAlias = dict[str, Any]
 
 
 def sync(
@@ -84,35 +81,18 @@ def sync(
     return Result(data, partial(_show_and_warn, show, done, settings), exit_code=int(not settings.webhook_secrets))
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """The changes to a subscription, made or, in a dry run, to be made."""
-
-    synced: subscriptions.Synced
-    not_offered: tuple[str, ...]
-    elsewhere: Sequence[WebhookSubscription]  # those of other addresses
-
-    @property
-    def has_secret(self) -> bool:
-        return self.synced.subscription is None or self.synced.knows_secret
-
-
 async def _sync(
     settings: Settings, handled: Handled, given: str | None, lines: tuple[str, ...] | None, *, dry_run: bool
-) -> _Done:
+) -> Synced:
     async with linq(settings) as client:
         target = given or await _known_target(client, settings.secret_file)
-        types, not_offered = await subscriptions.events_for(client, handled)
-        of = await subscriptions.own_lines(client, lines) if lines else lines
-        wanted = subscriptions.Wanted(target, types, of)
-        synced = await subscriptions.sync(client, settings.secret_file, wanted, dry_run=dry_run)
-        return _Done(synced, not_offered, await subscriptions.elsewhere(client, settings.secret_file, target))
+        return await subscriptions.sync(client, settings.secret_file, target, handled, lines=lines, dry_run=dry_run)
 
 
-def _show_and_warn(show: Callable[[], None], done: _Done, settings: Settings) -> None:
+def _show_and_warn(show: Callable[[], None], done: Synced, settings: Settings) -> None:
     show()
-    assert done.synced.subscription is not None
-    one = done.synced.subscription
+    one = done.subscription
+    assert one is not None
     click.secho(
         f"The secret of {one.id} is not in {settings.webhook_secret_file}, and Linq shows it only once. "
         + ("If it is not in LINQ_WEBHOOK_SECRET either, make" if settings.webhook_secrets else "Make")
@@ -206,8 +186,7 @@ async def _known_target(client: Client, secrets: SecretFile) -> str:
     return subscriptions.pinned(addresses[0])
 
 
-def _print_synced(changes: _Done, secrets: SecretFile, *, dry_run: bool) -> None:
-    synced = changes.synced
+def _print_synced(synced: Synced, secrets: SecretFile, *, dry_run: bool) -> None:
     done = (_WOULD_BE_DONE if dry_run else _DONE)[synced.action]
     click.secho(f"{done} {synced.subscription.id if synced.subscription else 'a subscription'}", bold=True)
     _, new_target = synced.changes.get("target_url", (None, None))
@@ -222,7 +201,7 @@ def _print_synced(changes: _Done, secrets: SecretFile, *, dry_run: bool) -> None
         click.echo(f"  secret       kept in {secrets.path}, readable by you only; linqbot serve finds it there")
     for other in synced.others:
         click.secho(f"{other} also delivers to this address. See: linqbot connect list", fg="yellow", err=True)
-    for one in changes.elsewhere:
+    for one in synced.elsewhere:
         click.secho(
             f"Another subscription with a secret kept here delivers to {subscriptions.address(one.target_url)}. "
             f"If the bot has moved: linqbot connect remove {one.id}",
@@ -231,15 +210,14 @@ def _print_synced(changes: _Done, secrets: SecretFile, *, dry_run: bool) -> None
         )
 
 
-def _as_json(done: _Done, secrets: SecretFile, *, dry_run: bool) -> _Row:
-    synced = done.synced
+def _as_json(synced: Synced, secrets: SecretFile, *, dry_run: bool) -> dict[str, Any]:
     return {
         "action": synced.action,
         "dry_run": dry_run,
-        "subscription": _row(synced.subscription, synced.knows_secret) if synced.subscription else None,
+        "subscription": _row(synced.subscription, synced.has_secret) if synced.subscription else None,
         "changes": {name: {"from": before, "to": now} for name, (before, now) in synced.changes.items()},
         "others": synced.others,
-        "elsewhere": [one.id for one in done.elsewhere],
+        "elsewhere": [one.id for one in synced.elsewhere],
         "secret_file": str(secrets.path),
     }
 

@@ -22,7 +22,7 @@ from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.doctor.probe import probe
-from linqbot.ops.subscriptions import Handled, Wanted, address, create_pending, events_for, is_pending, sync
+from linqbot.ops.subscriptions import Handled, address, create_pending, is_pending, sync
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
 
@@ -129,11 +129,10 @@ class Tunnel:
         self.lines = " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
 
     async def sync(self, handled: Handled) -> str | None:
-        events, _ = await events_for(self.client, handled)
         own = await self.client.webhook_subscriptions.retrieve(self.id)
-        done = await sync(self.client, self.secrets, Wanted(self.target_url, events), own=own)
-        if done.action != "unchanged":
-            names = ", ".join(sorted(events))
+        done = await sync(self.client, self.secrets, self.target_url, handled, own=own)
+        if done.subscription and done.changes:
+            names = ", ".join(sorted(done.subscription.subscribed_events))
             click.secho(f"  Linq delivers to {address(self.target_url)}: {names}", dim=True, err=True)
         secret = next(each.secret for each in self.secrets.read() if each.subscription_id == self.id)
         found = (await probe(self.target_url, secret)).trouble
