@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -154,6 +154,12 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
     if not bots:
         raise NoBot(f"{target} has no Bot at its top level. Add: bot = Bot()")
     raise NoBot(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
+
+
+def load_quietly(spec: str) -> Bot:
+    """Import a bot for a command whose output may be JSON: what its file prints goes to standard error."""
+    with redirect_stdout(sys.stderr):
+        return load_bot(spec)
 
 
 @contextmanager

@@ -9,14 +9,13 @@ delivered nothing, and the next run replaces it. A new secret for a subscription
 from __future__ import annotations
 
 import ipaddress
-import sys
 from collections.abc import Collection, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from linqbot.bot import from_plugins
+from linqbot.bot.bot import Bot
 from linqbot.bot.router import Router
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
@@ -25,7 +24,7 @@ from linqbot.linq.events.chat import TypingStarted, TypingStopped
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
-from linqbot.ops.bot_file import load_bot, own_opt_outs
+from linqbot.ops.bot_file import own_opt_outs
 from linqbot.plugins.registry import Plugin
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
@@ -57,11 +56,8 @@ class Handled:
         return tuple(dict.fromkeys((*self.types, *(ANSWERS if self.types else ()), *RECEIPTS)))
 
 
-def handled_in(file: str, settings: Settings) -> Handled:
-    """Return the event types that the bot in a file takes, together with the plugins that are served with it."""
-    # What the file prints must not be in the output of a command, which may be JSON.
-    with redirect_stdout(sys.stderr):
-        bot = load_bot(file)
+def handled_when_served(bot: Bot, settings: Settings) -> Handled:
+    """Return the event types that a bot takes, together with the plugins that are served with it."""
     plugins = settings.load_plugins(bot.plugins)
     taken = handled(bot, *(router for _, router in from_plugins.routers(plugins, bot)))
     return replace(taken, plugins=tuple(plugins.every), opt_outs=tuple(own_opt_outs(bot)))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 import textwrap
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, redirect_stdout
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Final
@@ -20,16 +19,15 @@ import click
 
 from linqbot.bot.bot import Bot
 from linqbot.cli import logs
-from linqbot.cli.failure import of as failure_of
 from linqbot.cli.kit import Json, Opt, OptionalBotFile, Result, StorageUrl
 from linqbot.cli.output import printable, share_bar
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 from linqbot.ops import stored_contents
-from linqbot.ops.bot_file import load_bot
+from linqbot.ops.bot_file import load_quietly
 from linqbot.ops.doctor import account, machine, public
 from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, ok, warning
-from linqbot.ops.subscriptions import Handled, handled_in, target
+from linqbot.ops.subscriptions import handled_when_served, target
 from linqbot.plugins.registry import Plugin
 from linqbot.server.app import create_app
 from linqbot.server.storages import openers
@@ -39,7 +37,7 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 WITHIN_S: Final = 45.0
 """Seconds that a check may take: each waits for a few responses, of at most 10 s each."""
 
-_CHECKS: Final[dict[str, Callable[[DoctorContext], Coroutine[Any, Any, Sequence[Finding]]]]] = {
+_CHECKS: Final[dict[str, Check]] = {
     "versions": machine.versions,
     "token": account.token,
     "line": account.lines,
@@ -108,30 +106,36 @@ def check(
 
 
 def _check(
-    file: str | None,
-    settings: Settings,
-    url: str | None,
-    names: Sequence[str],
-    report: Callable[[Finding], None],
+    file: str | None, settings: Settings, url: str | None, names: Sequence[str], report: Callable[[Finding], None]
 ) -> None:
     # Before there is an event loop: a bot's file may run one of its own while it is imported.
-    if "plugins" in names:
-        for finding in _plugins(file, settings):
-            report(finding.with_fix({"file": file or "bot.py"}))
-    quick = [name for name in _CHECKS if name in names]
-    if quick:
-        handled = _handled(file, settings, report)
-        asyncio.run(_examine(quick, settings, report, handled=handled, file=file, url=url))
-    if "rows" in names:
-        for finding in _rows(settings):
-            report(finding.with_fix({}))
-
-
-def _plugins(file: str | None, settings: Settings) -> list[Finding]:
-    """Load every plugin and ask what it adds, as when the bot is served. Nothing is opened."""
+    bot, handled = None, None
     try:
-        with redirect_stdout(sys.stderr):  # what the file prints must not be in the JSON
-            bot = load_bot(file) if file else Bot()
+        if file is not None:
+            bot = load_quietly(file)
+            handled = handled_when_served(bot, settings) if set(names) - _WHEN_NAMED.keys() else None
+    except LinqbotError as error:
+        what = str(error).splitlines()
+        broken = failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0])
+        report(broken.with_fix({"file": str(file)}))
+
+    async def examined() -> None:
+        key = settings.api_key
+        linq = Client(key, base_url=settings.base_url, timeout_s=10.0, max_retries=1) if key else nullcontext()
+        async with linq as client:
+            context = DoctorContext(settings, client, bot, handled, file, url)
+            for checks, within_s in ((_CHECKS, WITHIN_S), (_WHEN_NAMED, None)):
+                chosen = {name: check for name, check in checks.items() if name in names}
+                async for finding in examine(context, chosen, within_s=within_s):
+                    report(finding)
+
+    asyncio.run(examined())
+
+
+async def _plugins(context: DoctorContext) -> Sequence[Finding]:
+    """Load every plugin and ask what it adds, as when the bot is served. Nothing is opened."""
+    bot, settings = context.bot or Bot(), context.settings
+    try:
         plugins = settings.load_plugins(bot.plugins, lenient=True)
         openers(plugins)
         client = Client(settings.api_key or "unused", base_url=settings.base_url)
@@ -143,7 +147,7 @@ def _plugins(file: str | None, settings: Settings) -> list[Finding]:
             plugins=plugins,
         )
     except LinqbotError as error:
-        return [failure("plugins", "LQB6091" if file is None else "LQB6002", str(error))]
+        return [failure("plugins", "LQB6091" if context.file is None else "LQB6002", str(error))]
     return [_of_plugin(plugin) for plugin in plugins.every]
 
 
@@ -161,14 +165,10 @@ def _of_plugin(plugin: Plugin) -> Finding:
     )
 
 
-def _rows(settings: Settings) -> list[Finding]:
+async def _rows(context: DoctorContext) -> Sequence[Finding]:
     """Read all rows of the storage. Two storages with the same digest hold the same."""
-    try:
-        with share_bar("Checking") as progress:
-            checked = asyncio.run(stored_contents.check(settings.storage, progress))
-    except LinqbotError as error:
-        failed = failure_of(error)
-        return [Finding("rows", "failure", failed.what, failed.code, failed.fix)]
+    with share_bar("Checking") as progress:
+        checked = await stored_contents.check(context.settings.storage, progress)
     findings = [failure("rows", "LQB6093", f"{checked.schema.name}: {problem}") for problem in checked.problems]
     if checked.digest is not None:
         rows = ", ".join(f"{count} {table}" for table, count in checked.digest.rows.items() if count)
@@ -177,41 +177,7 @@ def _rows(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _handled(file: str | None, settings: Settings, report: Callable[[Finding], None]) -> Handled | None:
-    if file is None:
-        return None
-    try:
-        return handled_in(file, settings)
-    except LinqbotError as error:
-        what = str(error).splitlines()
-        broken = failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0])
-        report(broken.with_fix({"file": file}))
-        return None
-
-
-async def _examine(
-    names: Sequence[str],
-    settings: Settings,
-    report: Callable[[Finding], None],
-    *,
-    handled: Handled | None,
-    file: str | None,
-    url: str | None,
-) -> None:
-    async with AsyncExitStack() as stack:
-        client: Client | None = None
-        if settings.api_key:
-            try:
-                client = await stack.enter_async_context(
-                    Client(settings.api_key, base_url=settings.base_url, timeout_s=10.0, max_retries=1)
-                )
-            except LinqbotError as error:
-                report(failure("token", "LQB6001", str(error)).with_fix({}))
-        context = DoctorContext(settings, client, handled, file, url)
-        checks: dict[str, Check] = {name: partial(_CHECKS[name], context) for name in names}
-        async for findings in examine(checks, within_s=WITHIN_S):
-            for finding in findings:
-                report(finding.with_fix(await context.facts()))
+_WHEN_NAMED: Final[dict[str, Check]] = {"plugins": _plugins, "rows": _rows}
 
 
 def _row(finding: Finding) -> dict[str, Any]:

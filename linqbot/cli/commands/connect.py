@@ -19,6 +19,7 @@ from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops import subscriptions
+from linqbot.ops.bot_file import load_quietly
 from linqbot.ops.rotation import OVERLAP_S, Rotation
 from linqbot.ops.subscriptions import Handled, Synced
 from linqbot.server.secret_file import SecretFile
@@ -55,7 +56,7 @@ def sync(
     if lines and all_lines:
         raise click.UsageError("Give either --line or --all-lines.")
     settings = from_env() if dry_run else account()
-    handled = subscriptions.handled_in(file, settings)
+    handled = subscriptions.handled_when_served(load_quietly(file), settings)
     events = {"events": list(handled.needed), "everything": handled.everything}
     if not settings.api_key:
         note = "LINQ_API_V3_API_KEY is not set, so the present subscription is not known."

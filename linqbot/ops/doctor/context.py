@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+from linqbot.bot.bot import Bot
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
@@ -33,7 +34,8 @@ NOT_ASKED: Final = "Linq could not be asked."
 class DoctorContext:
     settings: Settings
     client: Client | None  # None without an API token
-    handled: Handled | None  # event types that the bot handles; None if no file was given or it cannot be loaded
+    bot: Bot | None  # None if no file was given or it cannot be loaded
+    handled: Handled | None  # event types that the bot handles; None if they are not known
     file: str | None  # the bot's file, as given on the command line
     url: str | None  # the address given with `--url`, if any
     # Seconds by which Linq's clock is ahead of this machine's, from its latest response; None before the first.
@@ -149,7 +151,7 @@ class Skip(Exception):
     """A check cannot be made, because something that it needs is missing. The message names what is missing."""
 
 
-Check: TypeAlias = Callable[[], Awaitable[Sequence[Finding]]]
+Check: TypeAlias = Callable[[DoctorContext], Awaitable[Sequence[Finding]]]
 
 
 def ok(check: str, what: str) -> Finding:
@@ -164,24 +166,27 @@ def failure(check: str, code: str, what: str, **facts: str) -> Finding:
     return Finding(check, "failure", what, code, facts=facts)
 
 
-async def examine(checks: dict[str, Check], *, within_s: float) -> AsyncIterator[Sequence[Finding]]:
-    """Run all checks at once, and yield their findings in the order of `checks`.
+async def examine(
+    context: DoctorContext, checks: Mapping[str, Check], *, within_s: float | None
+) -> AsyncIterator[Finding]:
+    """Run all checks at once, and yield their findings in the order of `checks`, each with its fix.
 
     A check that fails or takes longer than `within_s` becomes a finding.
     """
-    tasks = [asyncio.create_task(_run_check(name, check, within_s)) for name, check in checks.items()]
+    tasks = [asyncio.create_task(_run_check(name, check, context, within_s)) for name, check in checks.items()]
     try:
         for task in tasks:
-            yield await task
+            for finding in await task:
+                yield finding.with_fix(await context.facts())
     finally:
         for task in tasks:
             task.cancel()
 
 
-async def _run_check(name: str, check: Check, within_s: float) -> Sequence[Finding]:
+async def _run_check(name: str, check: Check, context: DoctorContext, within_s: float | None) -> Sequence[Finding]:
     try:
         async with asyncio.timeout(within_s):
-            return await check()
+            return await check(context)
     except Skip as reason:
         return [Finding(name, "skipped", str(reason))]
     except TimeoutError:

@@ -241,7 +241,7 @@ async def test_a_token_that_would_travel_unencrypted_is_found(subtests: pytest.S
             settings = from_env({"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": base_url})
             transport = httpx.ASGITransport(create_app(linq))
             async with linq, Client(KEY, base_url=base_url, transport=transport) as client:
-                findings = await account.token(DoctorContext(settings, client, None, None, None))
+                findings = await account.token(DoctorContext(settings, client, None, None, None, None))
             assert [each.status for each in findings] == ["ok", *("warning" for _ in in_clear)]
             assert [each.code for each in findings[1:]] == in_clear
             assert all("https://" in each.with_fix({}).fix and KEY not in each.what for each in findings[1:])
@@ -541,17 +541,19 @@ def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatc
 
 @pytest.mark.anyio
 async def test_a_check_that_fails_or_hangs_does_not_affect_the_others() -> None:
-    async def breaks() -> list[Finding]:
+    async def breaks(_: DoctorContext) -> list[Finding]:
         raise ValueError("with a person's words in it")
 
-    async def hangs() -> list[Finding]:
+    async def hangs(_: DoctorContext) -> list[Finding]:
         await asyncio.Event().wait()
         return []
 
-    async def works() -> list[Finding]:
+    async def works(_: DoctorContext) -> list[Finding]:
         return [Finding("works", "ok", "well")]
 
-    made = [each async for some in examine({"a": breaks, "b": hangs, "c": works}, within_s=0.05) for each in some]
+    nothing = DoctorContext(from_env({}), None, None, None, None, None)
+    checks = {"a": breaks, "b": hangs, "c": works}
+    made = [each async for each in examine(nothing, checks, within_s=0.05)]
     assert [(each.check, each.status, each.code) for each in made] == [
         ("a", "failure", "LQB6000"), ("b", "failure", "LQB6000"), ("works", "ok", None),
     ]  # fmt: skip
