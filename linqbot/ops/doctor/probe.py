@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import certifi
@@ -221,51 +221,41 @@ def _certificate(answer: httpx.Response) -> Certificate | None:
     return Certificate(*(datetime.fromtimestamp(at, UTC) for at in times))
 
 
-_MOST_BYTES: Final = 4096
-"""Maximum size of a body to remember. Those of the doctor's own events have some hundred bytes."""
+Arrivals: TypeAlias = deque[bytes]
+"""The bodies of the doctor's own events that arrived at the temporary server, unchanged or not; only the latest."""
 
 
-class Arrivals:
-    """The doctor's own events that arrived at the temporary server, unchanged or not. Only the latest are remembered."""
-
-    def __init__(self) -> None:
-        self._bodies: deque[bytes] = deque(maxlen=100)
-
-    def note(self, body: bytes) -> None:
-        if len(body) <= _MOST_BYTES and PROBE_TYPE.encode() in body:
-            self._bodies.append(body)
-
-    def __contains__(self, delivery_id: str) -> bool:
-        event_id = delivery_id.removeprefix(PROBE_ID).encode()
-        return any(event_id in body for body in self._bodies)
+def has_arrived(delivery_id: str, arrivals: Arrivals) -> bool:
+    event_id = delivery_id.removeprefix(PROBE_ID).encode()
+    return any(event_id in body for body in arrivals)
 
 
-class _ProbesOnly(MemoryStorage):
-    async def put(self, delivery: Delivery) -> bool:
-        if not delivery.id.startswith(PROBE_ID):
-            raise StorageBusy("Only the doctor is here. The bot is not served yet.")
-        return await super().put(delivery)
+async def _admit(delivery: Delivery) -> None:
+    if not delivery.id.startswith(PROBE_ID):
+        raise StorageBusy("Only the doctor is here. The bot is not served yet.")
 
 
 class _ProbedEndpoint(WebhookEndpoint):
     """Notes the doctor's own deliveries, and answers 503 in place of 401 to all others."""
 
     def __init__(self, secrets: Sequence[str], inbox: Storage) -> None:
-        super().__init__(inbox, KnownSecrets(secrets), SystemClock())
+        super().__init__(inbox, KnownSecrets(secrets), SystemClock(), on_arrival=_admit)
         self.is_open = True
-        self.arrivals = Arrivals()
+        self.arrivals: Arrivals = deque(maxlen=100)
 
     async def answer(self, scope: Scope, body: bytes | Exception) -> Answer:
         content = body if isinstance(body, bytes) else b""
-        self.arrivals.note(content)
+        is_own = PROBE_TYPE.encode() in content
+        if is_own:
+            self.arrivals.append(content)
         answer = await super().answer(scope, body)
-        return (503, [RETRY_AFTER], b"") if answer[0] == 401 and PROBE_TYPE.encode() not in content else answer
+        return (503, [RETRY_AFTER], b"") if answer[0] == 401 and not is_own else answer
 
 
 @asynccontextmanager
 async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIterator[Arrivals]:
     """Serve the webhook on a bound socket while the context lasts. Yield the record of the doctor's events."""
-    async with _ProbesOnly() as inbox:
+    async with MemoryStorage() as inbox:
         endpoint = _ProbedEndpoint(secrets, inbox)
 
         @asynccontextmanager

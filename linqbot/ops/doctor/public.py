@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import PROBE_ID
 from linqbot.linq.signatures import random_secret
 from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
-from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, probe, probe_server
+from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, has_arrived, probe, probe_server
 from linqbot.ops.subscriptions import address
 from linqbot.server import uvicorn_server
 from linqbot.settings import Settings
@@ -32,23 +32,27 @@ EVERY_ADDRESS: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
 
 async def reach(context: DoctorContext) -> Sequence[Finding]:
     """Check that the bot's port is free or the bot's own, and that a signed event arrives at each of its addresses."""
-    secrets = context.secrets() or [random_secret()]
-    async with _temporary_server(context.settings, secrets) as stood_in:
-        findings = [stood_in] if isinstance(stood_in, Finding) else []
+    secrets, settings = context.secrets() or [random_secret()], context.settings
+    findings: list[Finding] = []
+    arrivals: Arrivals | None = None  # None if a process listens on the bot's port already
+    async with AsyncExitStack() as stack:
+        path = path_of(settings.storage)
+        if settings.port != 0 and (path is None or ServingLock(path).holder() is None):
+            try:
+                bound = stack.enter_context(uvicorn_server.listen(settings.host, settings.port))
+                arrivals = await stack.enter_async_context(probe_server(bound, secrets))
+            except ConfigError:
+                findings += [] if await _is_bot(settings) else [_taken(settings)]
         try:
             targets = await context.targets()
         except Skip as reason:
             return [*findings, Finding("delivery", "skipped", str(reason))]
-        arrivals = stood_in if isinstance(stood_in, Arrivals) else None
         each = await asyncio.gather(*(_reached(context, url, arrivals) for url in targets))
     return [*findings, *(finding for some in each for finding in some)]
 
 
 async def _reached(context: DoctorContext, url: str, arrivals: Arrivals | None) -> list[Finding]:
-    """Check that an event signed with the bot's secret arrives at an address unchanged and is stored once.
-
-    `arrivals` is None if a process listens on the bot's port already.
-    """
+    """Check that an event signed with the bot's secret arrives at an address unchanged and is stored once."""
     secret = await _secret(context, url)
     if secret is None:
         return _without_secret(url, await probe(url, random_secret()))
@@ -62,10 +66,10 @@ async def _reached(context: DoctorContext, url: str, arrivals: Arrivals | None) 
     if trouble is not None:
         what = f"{address(url)}: {trouble.what}"
         if arrivals is not None:
-            what = f"{what} {_stood_in(context.settings, has_arrived=first.delivery_id in arrivals)}"
+            what = f"{what} {_stood_in(context.settings, has_arrived=has_arrived(first.delivery_id, arrivals))}"
         return [*findings, failure("delivery", trouble.code, what, url=address(url))]
     what = f"{address(url)} accepts a signed event in {first.ms} ms, with unchanged body and headers."
-    if arrivals is not None and first.delivery_id in arrivals:
+    if arrivals is not None and has_arrived(first.delivery_id, arrivals):
         serve = f"Go live with: linqbot serve {context.file or 'bot.py'}"
         what = f"{what} {_stood_in(context.settings, has_arrived=True)}"
         return [*findings, Finding("delivery", "ok", what, fix=serve)]
@@ -102,26 +106,6 @@ async def _secret(context: DoctorContext, url: str) -> str | None:
     except Skip:
         ids = []
     return next((each.secret for one in ids for each in context.kept() if each.subscription_id == one), secrets[0])
-
-
-@asynccontextmanager
-async def _temporary_server(settings: Settings, secrets: Sequence[str]) -> AsyncIterator[Arrivals | Finding | None]:
-    """Serve test events at the bot's port, and yield their record; None if the bot listens there already.
-
-    If another program does, yield the finding that says it.
-    """
-    path = path_of(settings.storage)
-    if settings.port == 0 or (path is not None and ServingLock(path).holder() is not None):
-        yield None
-        return
-    try:
-        bound = uvicorn_server.listen(settings.host, settings.port)
-    except ConfigError:
-        yield None if await _is_bot(settings) else _taken(settings)
-        return
-    with bound:
-        async with probe_server(bound, secrets) as arrivals:
-            yield arrivals
 
 
 async def _is_bot(settings: Settings) -> bool:
