@@ -22,7 +22,7 @@ ERRORS_LIVE_IN: Final = (
     "linqbot.ops.bot_file",
     "linqbot.ops.rotation",
 )
-"""The modules that define an `lqb`, those with few imports first. A test fails if one is missing here."""
+"""The modules that define an `lqb`. A test fails if one is missing here."""
 
 _PARAGRAPHS = re.compile(r"\n\s*\n|\n(?=(?:Why|To do|[A-Z][a-z]+):)")
 
@@ -53,20 +53,14 @@ def of_error(kind: type[LinqbotError]) -> Explanation:
     return Explanation(kind.lqb, kind.__name__, _plain(means), _plain(sections["Why"]), _plain(sections["To do"]))
 
 
-def of_ours(wanted: str = "") -> Mapping[str, Explanation]:
-    """Return linqbot's own codes, up to `wanted`: the remaining modules need not be imported."""
-    found: dict[str, Explanation] = {}
+def of_ours() -> Mapping[str, Explanation]:
     for module in ERRORS_LIVE_IN:
         importlib.import_module(module)
-        for kind in _family(LinqbotError):
-            # A class without its own code has its parent's. Errors of plugins are not explained here.
-            if "lqb" in vars(kind) and kind.__module__.startswith("linqbot."):
-                found.setdefault(kind.lqb, of_error(kind))
-        if wanted in found:
-            break
+    # A class without its own code has its parent's. Errors of plugins are not explained here.
+    kinds = [each for each in _family(LinqbotError) if "lqb" in vars(each) and each.__module__.startswith("linqbot.")]
     # The codes of the doctor belong to no exception.
-    found |= {code: Explanation(code, "linqbot check", f.means, f.why, f.fix()) for code, f in CODES.items()}
-    return dict(sorted(found.items()))
+    of_check = [Explanation(code, "linqbot check", f.means, f.why, f.fix()) for code, f in CODES.items()]
+    return {each.code: each for each in sorted([*map(of_error, kinds), *of_check], key=lambda each: each.code)}
 
 
 def of_linq() -> Mapping[str, Explanation]:
@@ -125,7 +119,7 @@ def _how_to_keep(answer: str) -> str:
     )
 
 
-def everything() -> Mapping[str, Explanation]:
+def everything() -> dict[str, Explanation]:
     return {**of_ours(), **of_linq(), **of_rules()}
 
 
@@ -140,23 +134,17 @@ def look_up(asked: str) -> list[Explanation]:
         LookupError: there is none. The message suggests similar codes.
     """
     key = asked.strip().strip("[]").upper()
-    linq_codes = {**of_linq(), **of_rules()}
-    if found := linq_codes.get(key) or linq_codes.get(key.rpartition("/")[2]):
+    known = everything()
+    of_status = [each for each in known.values() if each.name == f"HTTP {key}"]
+    if of_status:
+        return of_status
+    by_name = {each.name.upper(): each for each in known.values() if each.name} | known
+    if found := by_name.get(key) or by_name.get(key.rpartition("/")[2]):
         return [found]
-    if re.fullmatch(r"[1-5]\d\d", key) and (
-        same := [each for each in linq_codes.values() if each.name == f"HTTP {key}"]
-    ):
-        return same
-    if found := of_ours(wanted=key).get(key):
-        return [found]
-    known = {**of_ours(), **linq_codes}
-    by_name = {each.name.upper(): each for each in known.values() if each.name}
-    if found := by_name.get(key):
-        return [found]
-    near = difflib.get_close_matches(key, [*known, *by_name], n=6)
+    near = difflib.get_close_matches(key, by_name, n=6)
     # Two swapped digits are the most likely mistake, but difflib does not rank them first.
     near.sort(key=lambda each: sorted(each) != sorted(key))
-    names = [by_name[each].name if each in by_name else each for each in near[:3]]
+    names = [each if each in known else by_name[each].name for each in near[:3]]
     hint = f"Did you mean {' or '.join(names)}?" if names else "List all codes with: linqbot explain"
     raise LookupError(f"There is no code {asked}. {hint}")
 
