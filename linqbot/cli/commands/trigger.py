@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
 import click
@@ -23,19 +22,6 @@ from linqbot.testing import samples
 
 TIMEOUT_S = 30.0
 SCHEDULE = "schedule"
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookReply:
-    event_id: str
-    status: int | None  # HTTP status; None if there was no response
-    ms: int  # milliseconds until the response or the error
-    error: str | None = None  # type of the exception, if there was no response
-    reason: str | None = None  # the bot's reason for refusing the event, if it gave one
-
-    @property
-    def is_accepted(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
 
 
 def trigger(
@@ -79,11 +65,11 @@ def trigger(
 
 def _sent(event_type: str, event: dict[str, Any], url: str | None) -> Result:
     answer = _send(event, _url(url), _secret())
-    advice = answer.reason or _ADVICE.get(answer.status, "The bot's log gives the reason.")
-    failure = None if answer.is_accepted else NotAccepted(f"The event was not accepted. {advice}")
-    result = answer.status or f"no answer ({answer.error})"
-    shown = f"{event_type} {answer.event_id}: {result} in {answer.ms} ms"
-    return Result(asdict(answer), shown, failure=failure)
+    status, error = answer["status"], answer["error"]
+    advice = answer["reason"] or _ADVICE.get(status, "The bot's log gives the reason.")
+    failure = None if 200 <= (status or 0) < 300 else NotAccepted(f"The event was not accepted. {advice}")
+    result = status or f"no answer ({error})"
+    return Result(answer, f"{event_type} {answer['event_id']}: {result} in {answer['ms']} ms", failure=failure)
 
 
 def _due_now(name: str | None, fields: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
@@ -101,7 +87,8 @@ def _made(event_type: str, fields: dict[str, Any], changes: dict[str, Any]) -> d
         raise click.UsageError(str(error.args[0])) from error
 
 
-def _send(event: dict[str, Any], url: httpx.URL, secret: str) -> WebhookReply:
+def _send(event: dict[str, Any], url: httpx.URL, secret: str) -> dict[str, Any]:
+    """Return the answer: its status, or the type of the error instead; and the reason of a refusal, if the bot gave one."""
     body = json.dumps(event, ensure_ascii=False).encode()
     headers = samples.signed(body, event, secret=secret)
     status, error, reason, started = None, None, None, time.perf_counter()
@@ -109,11 +96,11 @@ def _send(event: dict[str, Any], url: httpx.URL, secret: str) -> WebhookReply:
         # Not through the environment's proxies: the bot is usually on this machine.
         response = httpx.post(url, content=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
         status = response.status_code
-        if status == 422:
-            reason = response.text
+        reason = response.text if status == 422 else None
     except httpx.TransportError as failed:
         error = type(failed).__name__
-    return WebhookReply(str(event["event_id"]), status, round((time.perf_counter() - started) * 1000), error, reason)
+    ms = round((time.perf_counter() - started) * 1000)
+    return {"event_id": str(event["event_id"]), "status": status, "ms": ms, "error": error, "reason": reason}
 
 
 _ADVICE: Final[dict[int | None, str]] = {
