@@ -76,3 +76,11 @@ async def test_a_message_that_is_put_at_the_same_time_is_sorted_with_the_others(
     lease = await leased(storage, sent("c", 3), limit=10)
     await asyncio.gather(storage.put(sent("d", 4)), storage.put_in_order("c:1", [sent("a", 1)], lease))
     assert await handle_all(storage) == ["a", "c", "d"]
+
+
+async def test_no_delivery_is_lost_or_handled_twice_when_a_lane_is_sorted_and_leased_at_once(storage: Storage) -> None:
+    await storage.put(sent("c", 3))
+    _, leases = await asyncio.gather(storage.put_in_order("c:1", [sent("a", 1)]), take(storage))
+    for lease in leases:
+        await storage.finish(lease, Commit(Ack()))
+    assert sorted([*(lease.delivery.id[2:] for lease in leases), *await handle_all(storage)]) == ["a", "c"]

@@ -148,6 +148,8 @@ async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> N
         fresh = await tx.fetch("SELECT seq FROM delivery WHERE seq >= $1 AND lane = $2", tx.first_seq, op.lane)
         seqs = [*tx.index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
         numbers = await upkeep.put_in_order(tx, seqs, ("delivery", "body", "seen"))
+        # A `take` of this batch would find another delivery under the number of the head: the index follows after the commit.
+        tx.changes.ending |= numbers.keys()
         tx.changes.orders.append(partial(tx.index.reorder, op.lane, given_back, numbers))
 
 

@@ -35,7 +35,7 @@ class IndexChanges(Changes):
     # Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
     leases: list[LaneLease] = field(default_factory=list)
     leased_rows: list[Row] = field(default_factory=list)
-    # The sequence numbers whose leases the transaction ends. Those that ran out before are not leased again in it.
+    # The sequence numbers that are not leased in this transaction: those whose leases it ends, and those that it moves.
     ending: set[int] = field(default_factory=set)
     # The heads of the lanes that wait for more deliveries from now on, by lane.
     gathering: dict[str, int] = field(default_factory=dict)
