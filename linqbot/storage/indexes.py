@@ -404,52 +404,42 @@ MAX_BYTES: Final = 8 << 20
 """Largest total size of their bodies."""
 
 
-@dataclass(slots=True, eq=False)
-class Row:
-    """A delivery with the counters of its row on disk."""
-
-    delivery: Delivery
-    delivery_count: int = 0
-    attempts: int = 0
-    crashes: int = 0
-    replay: int = 0
-    put_back: bool = False
-
-
 class Recent:
-    """Rows by sequence number, bounded in number and in bytes of their bodies; the oldest are dropped first."""
+    """Deliveries by sequence number, bounded in number and in bytes of their bodies; the oldest are dropped first."""
 
     def __init__(self) -> None:
-        self._rows: dict[int, Row] = {}
+        self._deliveries: dict[int, Delivery] = {}
         self._bytes = 0
 
-    def add(self, seq: int, row: Row) -> None:
-        self._rows[seq] = row
-        self._bytes += len(row.delivery.body)
-        while len(self._rows) > MAX_DELIVERIES or self._bytes > MAX_BYTES:
-            self.drop(next(iter(self._rows)))
+    def add(self, seq: int, delivery: Delivery) -> None:
+        self._deliveries[seq] = delivery
+        self._bytes += len(delivery.body)
+        while len(self._deliveries) > MAX_DELIVERIES or self._bytes > MAX_BYTES:
+            self.drop(next(iter(self._deliveries)))
 
-    def get(self, seq: int) -> Row | None:
-        return self._rows.get(seq)
+    def get(self, seq: int) -> Delivery | None:
+        return self._deliveries.get(seq)
 
-    def join(self, seq: int, joined: Delivery, others: Iterable[int], again: bool) -> None:
-        """Replace a delivery by the one that others have joined. `again` adds 1 to its replay number."""
-        if row := self._rows.get(seq):
-            self._bytes += len(joined.body) - len(row.delivery.body)
-            row.delivery = joined
-            row.replay += again
+    def among(self, seqs: Iterable[int]) -> dict[int, Delivery]:
+        return {seq: found for seq in seqs if (found := self._deliveries.get(seq))}
+
+    def join(self, seq: int, joined: Delivery, others: Iterable[int]) -> None:
+        """Replace a delivery by the one that others have joined."""
+        if before := self._deliveries.get(seq):
+            self._bytes += len(joined.body) - len(before.body)
+            self._deliveries[seq] = joined
         for other in others:
             self.drop(other)
 
     def renumber(self, numbers: Mapping[int, int]) -> None:
-        """Change the sequence numbers of rows; `numbers` maps old to new ones."""
-        rows = {seq: row for seq in numbers if (row := self._rows.pop(seq, None))}
-        for seq, row in rows.items():
-            self._rows[numbers[seq]] = row
+        """Change the sequence numbers of deliveries; `numbers` maps old to new ones."""
+        moved = {seq: found for seq in numbers if (found := self._deliveries.pop(seq, None))}
+        for seq, delivery in moved.items():
+            self._deliveries[numbers[seq]] = delivery
 
     def drop(self, seq: int) -> None:
-        if row := self._rows.pop(seq, None):
-            self._bytes -= len(row.delivery.body)
+        if dropped := self._deliveries.pop(seq, None):
+            self._bytes -= len(dropped.body)
 
 
 class StorageMemory(ABC):

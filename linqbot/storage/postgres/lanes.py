@@ -287,8 +287,8 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[
         stored = tx.memory.recent.get(seq)
         # The number may belong to another delivery by now: put_in_order changes numbers. And others may have joined this one,
         # in another process, or in a commit whose answer was lost.
-        if stored is not None and stored.delivery.id == name and stored.delivery.body == body:
-            delivery = stored.delivery
+        if stored is not None and stored.id == name and stored.body == body:
+            delivery = stored
         else:
             delivery = Delivery(name, lane, kind, body, received_at, message_key, carrier)
         lease = Lease(delivery, token, attempts, crashes, count, replay, put_back)
@@ -368,7 +368,7 @@ async def _join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
             await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
         sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
         rows = await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
-        tx.changes.joined.append((head, op.joined, await _end_deleted(tx, rows), op.again))
+        tx.changes.joined.append((head, op.joined, await _end_deleted(tx, rows)))
 
 
 async def _end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:

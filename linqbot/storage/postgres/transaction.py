@@ -20,7 +20,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.indexes import OpenConversations, Row, StorageMemory
+from linqbot.storage.indexes import OpenConversations, StorageMemory
 from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.link import ServerTime
 
@@ -50,9 +50,8 @@ class TransactionChanges(Changes):
     leased: list[tuple[Lease, float, int]] = field(default_factory=list)
     ended_leases: set[int] = field(default_factory=set)  # tokens of leases that are over
     stored: list[tuple[int, Delivery]] = field(default_factory=list)  # deliveries that `put` stored, with their numbers
-    # Sequence numbers of deliveries that others joined, each with the joined delivery, the numbers of those, and True
-    # for a new replay.
-    joined: list[tuple[int, Delivery, Sequence[int], bool]] = field(default_factory=list)
+    # Sequence numbers of deliveries that others joined, each with the joined delivery, and the numbers of those.
+    joined: list[tuple[int, Delivery, Sequence[int]]] = field(default_factory=list)
     accepted: int = 0  # number of deliveries that were stored
     known_news: int = 0  # the value of `Memory.news` when the transaction began
     taken: Taken | None = None
@@ -184,7 +183,7 @@ class Memory(StorageMemory):
 
     def apply(self, changes: TransactionChanges) -> None:
         for seq, delivery in changes.stored:
-            self.recent.add(seq, Row(delivery))
+            self.recent.add(seq, delivery)
         self.watched.note(changes.lanes)
         for joined in changes.joined:
             self.recent.join(*joined)

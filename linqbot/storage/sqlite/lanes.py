@@ -15,7 +15,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import journal, operations, outcomes, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
-from linqbot.storage.indexes import LaneLease, Row
+from linqbot.storage.indexes import LaneLease
 from linqbot.storage.operations import LaneSteps, Op
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.transaction import Transaction
@@ -133,14 +133,13 @@ def _note_received(tx: Transaction, webhooks: Sequence[Delivery]) -> None:
 async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> None:
     tx.changes.news = True
     for op in ops:
-        given_back: tuple[int, int] | None = None
         if op.lease is not None:
             if (head := _leased_seq(tx, op, op.lease)) is None:
                 continue
             if not op.keep:
                 await give_back(tx, [head])
-                given_back = head, op.lease.token
                 tx.changes.ending.add(head)
+                tx.changes.orders.append(partial(tx.index.lanes.release, op.lease.token))
         new = await _new(tx, op.missed)
         await _accept(tx, new)
         op.result = len(new)
@@ -150,7 +149,8 @@ async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> N
         numbers = await upkeep.put_in_order(tx, seqs, ("delivery", "body", "seen"))
         # A `take` of this batch would find another delivery under the number of the head: the index follows after the commit.
         tx.changes.ending |= numbers.keys()
-        tx.changes.orders.append(partial(tx.index.reorder, op.lane, given_back, numbers))
+        tx.changes.orders.append(partial(tx.index.lanes.renumber, op.lane, numbers))
+        tx.changes.orders.append(partial(tx.index.recent.renumber, numbers))
 
 
 async def _store(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
@@ -190,38 +190,31 @@ async def _among(tx: Transaction, sql: str, values: Collection[int], *more: obje
 
 
 async def _take(tx: Transaction, ops: Sequence[operations.TakeOp]) -> None:
-    leased: list[LaneLease] = []
     for op in ops:
         until = tx.monotonic + op.lease_s
         leases = tx.index.lease(op.limit, tx.changes, now=tx.now, monotonic=tx.monotonic, until=until)
-        rows = await _rows(tx, [lease.seq for lease in leases])
-        op.result = []
-        for lease in leases:
-            row = rows[lease.seq]
-            crashes = row.crashes + lease.overdue
-            counts = row.attempts, crashes, row.delivery_count, row.replay
-            op.result.append(Lease(row.delivery, lease.token, *counts, row.put_back))
-            tx.changes.leased_rows.append(row)
-        leased += leases
         tx.changes.capacity = op.limit - len(leases)
-    if not leased:
-        return
-    seqs = [lease.seq for lease in leased]
-    overdue = [lease.seq for lease in leased if lease.overdue]
-    await _among(tx, "UPDATE delivery SET leased = 1, delivery_count = delivery_count + 1 WHERE seq = ANY($1)", seqs)
+        op.result = await _leased(tx, leases) if leases else []
+
+
+async def _leased(tx: Transaction, leases: Sequence[LaneLease]) -> list[Lease]:
+    """Note in the rows that they are leased, and return the leases."""
+    seqs = [lease.seq for lease in leases]
+    overdue = [lease.seq for lease in leases if lease.overdue]
     await _among(tx, "UPDATE delivery SET crashes = crashes + 1 WHERE seq = ANY($1)", overdue)
+    sql = "SELECT seq, attempts, crashes, delivery_count, replay, put_back FROM delivery WHERE seq = ANY($1)"
+    counts = {seq: (*numbers, bool(put_back)) for seq, *numbers, put_back in await tx.fetch(sql, seqs)}
+    await tx.run("UPDATE delivery SET leased = 1, delivery_count = delivery_count + 1 WHERE seq = ANY($1)", seqs)
+    deliveries = tx.index.recent.among(seqs)
+    if missing := [seq for seq in seqs if seq not in deliveries]:
+        deliveries |= await stored(tx, missing)
+    return [Lease(deliveries[lease.seq], lease.token, *counts[lease.seq]) for lease in leases]
 
 
-async def _rows(tx: Transaction, seqs: Sequence[int]) -> dict[int, Row]:
-    """Return the rows of these deliveries: recent ones from memory, others from disk."""
-    rows = {seq: row for seq in seqs if (row := tx.index.recent.get(seq))}
-    if missing := [seq for seq in seqs if seq not in rows]:
-        sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier,
-                     delivery_count, attempts, crashes, replay, put_back
-                 FROM delivery JOIN body USING (seq) WHERE seq = ANY($1)"""
-        for seq, *columns, delivery_count, attempts, crashes, replay, put_back in await tx.fetch(sql, missing):
-            rows[seq] = Row(Delivery(*columns), delivery_count, attempts, crashes, replay, bool(put_back))
-    return rows
+async def stored(db: Readable, seqs: Sequence[int]) -> dict[int, Delivery]:
+    """Return deliveries from disk, by their sequence numbers."""
+    sql = f"SELECT seq, {upkeep.DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq = ANY($1)"  # noqa: S608 - constant text
+    return {seq: Delivery(*columns) for seq, *columns in await db.fetch(sql, seqs)}
 
 
 async def _release(tx: Transaction, ops: Sequence[operations.ReleaseOp]) -> None:
@@ -246,7 +239,7 @@ async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
             tx.changes.news = True
             tx.changes.gathering[lane] = seq
             tx.changes.ending.add(seq)
-            tx.changes.after.append(partial(tx.index.hold, seq, op.lease.token, op.until, op.known))
+            tx.changes.after.append(partial(tx.index.lanes.hold, op.lease.token, op.until, known=op.known))
 
 
 async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
@@ -264,7 +257,8 @@ async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
             await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
         tx.changes.ending.add(head)
         tx.changes.joined.append(op.lease.token)
-        tx.changes.after.append(partial(tx.index.join, head, op.lease.token, op.joined, gone, op.again))
+        tx.changes.after.append(partial(tx.index.lanes.join, op.lease.token, gone))
+        tx.changes.after.append(partial(tx.index.recent.join, head, op.joined, gone))
 
 
 def _leased_seq(tx: Transaction, op: Op[Any], lease: Lease) -> int | None:
@@ -288,7 +282,7 @@ async def _postpone(tx: Transaction, ops: Mapping[int, operations.FinishOp]) -> 
         end = op.commit.outcome
         assert isinstance(end, Retry | Defer)
         tx.changes.ending.add(seq)
-        tx.changes.after.append(partial(tx.index.postpone, seq, op.lease.token, end.at, isinstance(end, Retry)))
+        tx.changes.after.append(partial(tx.index.lanes.wait, op.lease.token, end.at))
 
 
 async def _remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], ending: Collection[int]) -> None:

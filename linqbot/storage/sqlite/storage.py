@@ -36,7 +36,7 @@ from linqbot.storage.sqlite.file import (
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction, outside
 from linqbot.storage.sqlite.writer import SQLiteWriter
-from linqbot.storage.upkeep import DELIVERY, Progress
+from linqbot.storage.upkeep import Progress
 
 T = TypeVar("T")
 
@@ -84,11 +84,9 @@ class SQLiteMethods(Storage):
     async def following(self, lane: str, limit: int) -> list[Delivery]:
         """Recent ones are not read from disk."""
         seqs = self._memory.lanes.behind(lane, limit)
-        known = {seq: row.delivery for seq in seqs if (row := self._memory.recent.get(seq))}
+        known = self._memory.recent.among(seqs)
         if missing := [seq for seq in seqs if seq not in known]:
-            sql = f"SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq = ANY($1)"  # noqa: S608 - constant text
-            for seq, *columns in await self._read(lambda db: db.fetch(sql, missing)):
-                known[seq] = Delivery(*columns)
+            known |= await self._read(lambda db: lanes.stored(db, missing))
         return [known[seq] for seq in seqs if seq in known]
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:

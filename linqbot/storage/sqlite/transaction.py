@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,7 +26,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes, sqlite_form
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.indexes import LaneLease, Lanes, OpenConversations, Recent, Row, StorageMemory
+from linqbot.storage.indexes import LaneLease, Lanes, OpenConversations, Recent, StorageMemory
 from linqbot.storage.sqlite import file
 
 
@@ -34,7 +34,6 @@ from linqbot.storage.sqlite import file
 class IndexChanges(Changes):
     # Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
     leases: list[LaneLease] = field(default_factory=list)
-    leased_rows: list[Row] = field(default_factory=list)
     # The sequence numbers that are not leased in this transaction: those whose leases it ends, and those that it moves.
     ending: set[int] = field(default_factory=set)
     # The heads of the lanes that wait for more deliveries from now on, by lane.
@@ -46,7 +45,9 @@ class IndexChanges(Changes):
     removed: tuple[tuple[int, int], ...] = ()
     accepted: tuple[tuple[int, Delivery], ...] = ()  # new deliveries, in the order of their sequence numbers
     prefetched: AbstractSet[int] = frozenset()  # the sequence numbers among `accepted` that are stored as leased
-    orders: list[Callable[[], None]] = field(default_factory=list)  # what the index does for each lane that was sorted
+    orders: list[Callable[[], None]] = field(
+        default_factory=list
+    )  # what the index does last, for lanes that were sorted
     capacity: int | None = None  # the number of deliveries that the last `take` would have leased in addition
     next_timer: float | None = None
     next_broadcast: float | None = None
@@ -95,21 +96,17 @@ class Index(StorageMemory):
             self.lanes.remove(token)
             self.recent.drop(seq)
         for seq, delivery in changes.accepted:
-            is_leased = seq in changes.prefetched
-            if is_leased:
+            if seq in changes.prefetched:
                 self._capacity -= 1
                 self._prefetched.append(Lease(delivery, self.lanes.add_leased(delivery.lane, seq)))
             else:
                 self.lanes.add(delivery.lane, seq)
-            self.recent.add(seq, Row(delivery, delivery_count=int(is_leased)))
+            self.recent.add(seq, delivery)
         self.watched.note(delivery.lane for _, delivery in changes.accepted)
         for reorder in changes.orders:
             reorder()
         if changes.capacity is not None:
             self._set_capacity(changes.capacity)
-        for lease, row in zip(changes.leases, changes.leased_rows, strict=True):
-            row.delivery_count += 1
-            row.crashes += lease.overdue
         self._note_facts(changes)
 
     def _note_facts(self, changes: IndexChanges) -> None:
@@ -151,7 +148,6 @@ class Index(StorageMemory):
         for lease in leases:
             if (seq := self.lanes.leased_by(lease.token)) is not None:
                 self.lanes.release(lease.token)
-                self._uncount(seq)
                 seqs.append(seq)
         return seqs
 
@@ -191,39 +187,9 @@ class Index(StorageMemory):
         leases, self._prefetched = self._prefetched, []
         return leases
 
-    def hold(self, seq: int, token: int, until: float, known: int) -> None:
-        """Follow a lease that was given back unused, because its lane waits for more deliveries."""
-        self.lanes.hold(token, until, known=known)
-        self._uncount(seq)
-
-    def join(self, seq: int, token: int, delivery: Delivery, others: Collection[int], again: bool) -> None:
-        """Follow a leased delivery that others of its lane have joined. `again`: its replay number was raised."""
-        self.lanes.join(token, others)
-        self.recent.join(seq, delivery, others, again)
-
-    def postpone(self, seq: int, token: int, until: float, failed: bool) -> None:
-        """Follow a turn that runs again. `failed`: it counts as a failed attempt."""
-        self.lanes.wait(token, until)
-        if row := self.recent.get(seq):
-            row.attempts += failed
-
-    def reorder(self, lane: str, given_back: tuple[int, int] | None, numbers: Mapping[int, int]) -> None:
-        """Follow a lane that was sorted: `numbers` has the new sequence numbers by the old ones."""
-        if given_back is not None:
-            seq, token = given_back
-            self.lanes.release(token)
-            self._uncount(seq)
-        self.lanes.renumber(lane, numbers)
-        self.recent.renumber(numbers)
-
     def _set_capacity(self, left: int) -> None:
         """Note that the last take would have leased `left` more deliveries."""
         self._capacity = max(left - len(self._prefetched), 0)
-
-    def _uncount(self, seq: int) -> None:
-        """Count a lease as if it had never been."""
-        if row := self.recent.get(seq):
-            row.delivery_count -= 1
 
 
 # A few sizes, so that only a few statements are ever compiled, none of them longer than 100 KB.
