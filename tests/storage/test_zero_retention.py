@@ -24,14 +24,19 @@ from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.file import BUSY_PAUSE_S, TRUNCATE_AFTER_S
-from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.storage import TRUNCATE_AFTER_S, SQLiteStorage
+from linqbot.storage.sqlite.writer import BUSY_PAUSE_S
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
 
 MARKER = b"planted-marker"
 SIZES = (100, 900, 3000, 5000, 20_000)
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.storage.LOOK_EVERY_S", 0.001)
 
 
 def wal_size(path: Path) -> int:

@@ -12,14 +12,13 @@ Deleted text stays in the file and in its WAL. There are three ways to remove it
 - Text of a line that keeps nothing (zero retention) is stored behind `PADDING`, so it lies in overflow pages, and
   `overwrite_freed` makes SQLite overwrite those when they are freed. See the schema for the reason.
 - `truncate` copies the WAL into the file and empties it. Until then the WAL holds every version of every page. It costs
-  two syncs, so `WalTruncation` does this now and then, and only while lines that keep nothing are served.
+  two syncs, so it is done within a minute after a text was deleted, and only while lines that keep nothing are served.
 - `wipe` writes the whole file again. Only this removes text that was stored without padding: SQLite leaves copies of
   rows that it moved in free space, even with secure_delete. Measured: 8 of 100,000 rows.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -27,15 +26,14 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from linqbot.clock import Clock
-from linqbot.errors import ConfigError, StorageError, StorageMisplaced, StorageUnavailable
+from linqbot.errors import ConfigError, StorageMisplaced, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
 
 APPLICATION_ID = 0x6C696E71
@@ -375,53 +373,6 @@ def _is_same(now: os.stat_result, was: os.stat_result) -> bool:
     if not (now.st_ino and was.st_ino):
         return True
     return (now.st_ino, now.st_dev) == (was.st_ino, was.st_dev) and bool(now.st_nlink or not was.st_nlink)
-
-
-TRUNCATE_AFTER_S = 60.0
-"""Maximum time in seconds for which deleted text stays in the WAL, if no other connection reads from it then."""
-BUSY_PAUSE_S = 5.0
-"""Seconds before the next attempt when another connection, such as a backup, still reads from the WAL."""
-
-
-class WalTruncation:
-    """Calls `truncate` within a minute after `due`, and again until it returns True: False is a busy WAL."""
-
-    def __init__(self, clock: Clock, truncate: Callable[[], Awaitable[bool]]) -> None:
-        self._clock = clock
-        self._truncate = truncate
-        self._due = asyncio.Event()
-        self._at = 0.0
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._due.clear()
-        self._task = asyncio.create_task(self._run(), name="linqbot-wal-truncation")
-
-    async def stop(self) -> None:
-        """Stop the task. The last connection that is closed removes the WAL."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    def due(self) -> None:
-        """Note that the WAL holds text that was deleted."""
-        if not self._due.is_set():
-            self._at = self._clock.now() + TRUNCATE_AFTER_S
-            self._due.set()
-
-    async def _run(self) -> None:
-        while True:
-            await self._due.wait()
-            await self._clock.wait_until(self._at)
-            self._due.clear()
-            done = False
-            with contextlib.suppress(StorageError):
-                done = await self._truncate()
-            if not done:
-                self._at = self._clock.now() + BUSY_PAUSE_S
-                self._due.set()
 
 
 PADDING: Final = bytes(4096)

@@ -1,17 +1,14 @@
-"""The lock that allows one process to serve a storage file, and a way to wake this process.
+"""The lock that allows one process to serve a storage file.
 
-It is a lock of the operating system, so it ends with the process, however that ends. The lock file contains the process
-id of the server and a loopback port. A datagram to this port means: the file has changed.
+It is a lock of the operating system, so it ends with the process, however that ends. The lock file contains the process id of the
+server.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from linqbot.errors import ConfigError, StorageUnavailable
@@ -41,7 +38,6 @@ class ServingLock:
     def __init__(self, path: Path) -> None:
         self._path = path.with_name(path.name + ".lock")
         self._fd: int | None = None
-        self._wakes: asyncio.DatagramTransport | None = None
 
     def acquire(self) -> None:
         """Take the lock. Raises ConfigError if another process serves this file; the message names it."""
@@ -53,36 +49,20 @@ class ServingLock:
             _lock(fd)
         except OSError as error:
             os.close(fd)
-            pid, _ = self._holder()
             raise ConfigError(
-                f"{self._path.name} is held by process {pid or 'unknown'}, which serves this storage already. "
+                f"{self._path.name} is held by process {self._named() or 'unknown'}, which serves this storage already. "
                 "Stop it first, or give this bot a storage of its own (LINQBOT_STORAGE)."
             ) from error
         try:
-            self._say(fd, 0)
+            text = f"{os.getpid()}\n".encode("ascii")
+            os.lseek(fd, 0, os.SEEK_SET)
+            # Written before the rest is cut off: a full disk would not give back the block that an empty file has released.
+            os.write(fd, text)
+            os.ftruncate(fd, len(text))
         except OSError as error:
             os.close(fd)
             raise StorageUnavailable(f"The lock {self._path} cannot be written: {error.strerror}.") from error
         self._fd = fd
-
-    async def listen(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever another process has written. Best effort, like `wake_holder`."""
-
-        class Wakes(asyncio.DatagramProtocol):
-            def datagram_received(self, data: bytes, addr: object) -> None:
-                wake()
-
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):
-            self._wakes, _ = await loop.create_datagram_endpoint(Wakes, local_addr=("127.0.0.1", 0))
-            assert self._fd is not None
-            self._say(self._fd, self._wakes.get_extra_info("sockname")[1])
-
-    def stop_listening(self) -> None:
-        """End `listen`. Call it on the event loop."""
-        if self._wakes is not None:
-            self._wakes.close()
-            self._wakes = None
 
     def release(self) -> None:
         if self._fd is not None:
@@ -94,7 +74,7 @@ class ServingLock:
 
     def holder(self) -> int | None:
         """Return the id of the process that serves this file, if it runs on this machine, without touching the lock."""
-        pid, _ = self._holder()
+        pid = self._named()
         try:
             if pid:
                 os.kill(pid, 0)
@@ -102,27 +82,11 @@ class ServingLock:
             return None
         except PermissionError:
             pass  # alive, and owned by another user
-        return pid or None
+        return pid
 
-    def wake_holder(self) -> None:
-        """Wake the process that serves this file, if any. Best effort: its next write notices the change too."""
-        _, port = self._holder()
-        if port:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-                out.sendto(b"!", ("127.0.0.1", port))
-
-    def _holder(self) -> tuple[int, int]:
-        """Return the process id and the wake-up port; zeros if the lock file has none."""
+    def _named(self) -> int | None:
+        """Return the process id in the lock file; None if it has none."""
         try:
-            pid, port = self._path.read_text("ascii").split()
-            return int(pid), int(port)
-        except (OSError, ValueError):
-            return 0, 0
-
-    @staticmethod
-    def _say(fd: int, port: int) -> None:
-        text = f"{os.getpid()} {port}\n".encode("ascii")
-        os.lseek(fd, 0, os.SEEK_SET)
-        # Written before the rest is cut off: a full disk would not give back the block that an empty file has released.
-        os.write(fd, text)
-        os.ftruncate(fd, len(text))
+            return int(self._path.read_text("ascii").split()[0])
+        except (OSError, ValueError, IndexError):
+            return None

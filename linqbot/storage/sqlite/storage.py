@@ -23,16 +23,9 @@ from linqbot.storage import broadcasts, timers
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import ReleaseOp, WorkOp, nothing
+from linqbot.storage.operations import ReleaseOp, WorkOp
 from linqbot.storage.sqlite import file, lanes
-from linqbot.storage.sqlite.file import (
-    WalTruncation,
-    cannot_be_opened,
-    connect,
-    prepare,
-    transaction,
-    translated,
-)
+from linqbot.storage.sqlite.file import cannot_be_opened, connect, prepare, transaction, translated
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction, outside
 from linqbot.storage.sqlite.writer import SQLiteWriter
@@ -41,7 +34,10 @@ from linqbot.storage.upkeep import Progress
 T = TypeVar("T")
 
 LOOK_EVERY_S = 1.0
-"""Seconds between checks of the file that is served. Its place is also checked after each commit."""
+"""Seconds between looks at the file that is served. Its place is also checked after each commit."""
+
+TRUNCATE_AFTER_S = 60.0
+"""Maximum time in seconds for which deleted text stays in the WAL, if no other connection reads from it then."""
 
 
 class SQLiteMethods(Storage):
@@ -119,8 +115,8 @@ class SQLiteStorage(SQLiteMethods):
         max_lane_backlog: Maximum number of deliveries in one lane. When it is reached, `put` raises LaneFull.
         serving: True for the one process that leases deliveries: it locks the file, and counts a crash for each
             delivery that was leased when the last server died. False for a command that runs next to the server: it
-            can call everything except `take`, in short transactions, and its writes wake the server. The file must
-            exist then.
+            can call everything except `take`, in short transactions, and the server notices its writes within a second.
+            The file must exist then.
         keep_days: History: days for which deliveries can be replayed after their ack, and for which the texts stay in
             journal entries. With 0, bodies are deleted with the ack, and texts when Linq has accepted them. The value
             also applies to what was stored before.
@@ -142,9 +138,8 @@ class SQLiteStorage(SQLiteMethods):
         # Resolved: two names of one file must use the same lock.
         self._path = Path(path).resolve()
         self._lock = ServingLock(self._path)
-        self._next_check: asyncio.TimerHandle | None = None
+        self._next_look: asyncio.TimerHandle | None = None
         self._queue = SQLiteWriter(self._path, self._memory, self._clock, keep_days, self._settled)
-        self._wal = WalTruncation(self._clock, self._truncate)
         self._reads: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection
 
@@ -157,15 +152,12 @@ class SQLiteStorage(SQLiteMethods):
             StorageUnavailable: the file cannot be opened, read or written.
         """
         await asyncio.to_thread(self._open)
-        if self._serving:
-            await self._lock.listen(self._refresh)
-            self._check_file(asyncio.get_running_loop())
         self._queue.open()
         if self._serving:
-            self._wal.start()
             if self._memory.is_off_the_record:
                 # A process that was killed may have left text off the record in the WAL.
-                self._wal.due()
+                self._truncate_soon()
+            self._look(asyncio.get_running_loop())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -226,10 +218,8 @@ class SQLiteStorage(SQLiteMethods):
             raise cannot_be_opened(self._path, error) from error
 
     async def _close(self) -> None:
-        self._lock.stop_listening()
-        if self._next_check is not None:
-            self._next_check.cancel()
-        await self._wal.stop()
+        if self._next_look is not None:
+            self._next_look.cancel()
         await self._queue.close()
         await asyncio.to_thread(self._disconnect)
 
@@ -263,22 +253,17 @@ class SQLiteStorage(SQLiteMethods):
         await self._write(_note_news)
         return result
 
-    async def _truncate(self) -> bool:
-        self._queue.truncates = True
-        await self._write(nothing)
-        return self._queue.has_truncated
+    def _truncate_soon(self) -> None:
+        self._queue.truncate_at = min(self._queue.truncate_at, self._clock.now() + TRUNCATE_AFTER_S)
 
-    def _refresh(self) -> None:
-        """Load what another process has written; only then is `changed` woken."""
-        self._queue.post(WorkOp(_note_news))
-
-    def _check_file(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Check the file now and then: it may be lost, or a process was killed before it could wake this one."""
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look now and then at the file: it may be lost, another process may have written, or text is to leave the WAL."""
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._queue.place.check()
-            if self._queue.is_outdated:
-                self._refresh()
-        self._next_check = loop.call_later(LOOK_EVERY_S, self._check_file, loop)
+            self._queue.truncates = self._queue.truncate_at <= self._clock.now()
+            if self._queue.truncates or self._queue.is_outdated:
+                self._queue.post(WorkOp(_note_news))
+        self._next_look = loop.call_later(LOOK_EVERY_S, self._look, loop)
 
     def _settled(self, changes: IndexChanges | None) -> None:
         if self._queue.has_reloaded:
@@ -286,12 +271,10 @@ class SQLiteStorage(SQLiteMethods):
             self._queue.has_reloaded = False
             self._memory.watched.note(None)
             self._memory.changed.set()
-        if not self._serving and changes is not None and changes.has_news:
-            self._lock.wake_holder()
         if changes is not None and changes.leaves_text:
-            self._wal.due()
+            self._truncate_soon()
 
 
 async def _note_news(tx: Transaction) -> None:
-    """Write nothing: the transaction only notices what other processes have written, and wakes those that wait."""
+    """Write nothing: the transaction loads what other processes have written. Then those that wait are woken."""
     tx.changes.news = True

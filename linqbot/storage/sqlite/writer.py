@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import queue
 import sqlite3
 import threading
@@ -44,6 +45,8 @@ from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction
 
 _TRUNCATE_TIMEOUT_MS = 100
+BUSY_PAUSE_S = 5.0
+"""Seconds before the WAL is emptied after all, if another connection, such as a backup, still reads from it."""
 
 
 class Writer(OpQueue):
@@ -155,9 +158,9 @@ class SQLiteWriter(Writer):
         self.is_reloading = False
         # True after the index was read from the file again, until the storage has woken those who wait.
         self.has_reloaded = False
-        # True if the next commit shall empty the WAL; and False if another connection still read from it at the last attempt.
+        # The time at which the WAL shall be emptied, in Unix seconds, and True if the next commit does so.
+        self.truncate_at = math.inf
         self.truncates = False
-        self.has_truncated = True
         # True if the transaction counts only while the file is at its path; and the error if the file was not there.
         self._to_check = False
         self._misplaced: StorageUnavailable | None = None
@@ -283,7 +286,8 @@ class SQLiteWriter(Writer):
         # On this connection: a checkpoint by another one changes `_data_version`, and then the whole inbox would be
         # read again. It must not raise, because the transaction is on disk.
         self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_TIMEOUT_MS}")
-        self.truncates, self.has_truncated = False, file.truncate(self._db)
+        is_empty = file.truncate(self._db)
+        self.truncates, self.truncate_at = False, math.inf if is_empty else self._clock.now() + BUSY_PAUSE_S
         self._db.execute("PRAGMA busy_timeout = 0")
 
     def _begin_slowly(self) -> None:

@@ -231,7 +231,7 @@ async def test_a_lease_that_ran_out_is_ended_in_the_transaction_of_a_take(
 
 
 async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, given_up: Delivery) -> None:
-    """Make a delivery a dead letter, and put it back through another connection, which wakes nothing."""
+    """Make a delivery a dead letter, and put it back through another connection."""
     await storage.finish(await leased(storage, given_up, limit=10), Commit(DeadLetter("Boom")))
     await storage.changed()
     (_, _, path) = db.execute("PRAGMA database_list").fetchone()
@@ -241,16 +241,6 @@ async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, give
             drive(put_back(outside(other, NOON), [given_up.id], ["dead"], LANES.number, again=False))
 
     await asyncio.to_thread(upkeep.on_own_connection, Path(path), retry)
-
-
-async def test_what_another_process_has_written_is_noticed_without_a_wake_up(
-    storage: SQLiteStorage, db: sqlite3.Connection
-) -> None:
-    await retried_elsewhere(storage, db, delivery("c:1", name="w.1"))
-    assert await storage.depth() == 0
-    async with asyncio.timeout(PATIENCE_S):
-        await storage.changed()
-    assert [one.delivery.id for one in await storage.take(10, lease_s=60)] == ["w.1"]
 
 
 async def test_an_index_that_could_not_be_read_again_is_read_by_the_next_transaction(
