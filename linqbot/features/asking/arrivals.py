@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -124,20 +124,12 @@ NOTHING = Arrival()
 VOID = Arrival(is_void=True)
 
 
-class QuestionUnreadable(Exception):
-    """The stored question of a conversation cannot be read; another release may have stored it."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        super().__init__(conversation.id)
-        self.conversation = conversation
-
-
 @dataclass(slots=True)
 class Arriving:
     """A delivery that may concern the conversations of its chat.
 
     `put_back`: an operator has put it back into the inbox. Then it answers only the question that it had answered when
-    it failed.
+    it failed. `unreadable`: the conversations that were read and whose question another release has stored.
     """
 
     delivery: Delivery
@@ -145,6 +137,7 @@ class Arriving:
     dispatcher: Dispatcher
     storage: Storage
     put_back: bool = False
+    unreadable: list[Conversation] = field(default_factory=list)
 
     async def arrival(self, others_since: float) -> Arrival:
         """Return the meaning of the delivery for the conversations.
@@ -153,31 +146,23 @@ class Arriving:
         OfOtherRelease for a question without a handler here that was asked since `others_since` (Unix time), by a
         process with another release of the bot. Raises ChoiceFailed if the bot's `allow` or a filter raised an error.
         """
-        unreadable: list[str] = []
-        while True:
-            try:
-                found = await self._of_readable(others_since)
-            except QuestionUnreadable as error:
-                # Else each message of the chat would become a dead letter, and so would the timeout of the question.
-                abandoned = error.conversation
-                _log_abandoned(abandoned, "Its record cannot be read: another release of linqbot may have stored it.")
-                unreadable.append(abandoned.id)
-                self.conversations = [each for each in self.conversations if each.id != abandoned.id]
-            else:
-                return replace(found, ended=(*found.ended, *unreadable)) if unreadable else found
-
-    async def _of_readable(self, others_since: float) -> Arrival:
         if self.delivery.id.startswith(ORDER_PREFIX):
-            return await self._of_order(others_since)
-        found = await self.meaning()
-        if found.asked is not None and self.dispatcher.handler_named(found.asked.conversation.handler) is None:
-            return _abandoned(found.asked.conversation, others_since)
+            found = await self._of_order(others_since)
+        else:
+            found = await self.meaning()
+            if found.asked is not None and self.dispatcher.handler_named(found.asked.conversation.handler) is None:
+                found = _abandoned(found.asked.conversation, others_since)
+        for each in self.unreadable:
+            # Else each message of the chat would become a dead letter, and so would the timeout of the question.
+            _log_abandoned(each, "Its record cannot be read: another release of linqbot may have stored it.")
+        if self.unreadable:
+            found = replace(found, ended=(*found.ended, *(each.id for each in self.unreadable)))
         return found
 
     async def meaning(self) -> Arrival:
         """Return the meaning of an event from Linq for the conversations, whether or not the bot has their handlers.
 
-        The worker and a dry deploy both decide with this function. Raises ChoiceFailed, and QuestionUnreadable.
+        The worker and a dry deploy both decide with this function. Raises ChoiceFailed.
         """
         event = understood(self.delivery)
         # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
@@ -194,7 +179,7 @@ class Arriving:
             if summary.status == "timed_out":
                 # It is late for this question only if it answers no other one.
                 if late is None and isinstance(event, MessageReceived) and not self.put_back:
-                    timed_out = await _read(summary, self.storage)
+                    timed_out = await self._read(summary)
                     late = None if timed_out is None else _late(timed_out)
                 continue
             found = await self._read_open(summary)
@@ -243,7 +228,7 @@ class Arriving:
                 # Payments stay: their requests are closed at Linq when they end.
                 left = (each for each in self.conversations if each.status == "waiting" and not is_payment(each.person))
                 return Arrival(ended=tuple(each.id for each in left))
-            recounted = await _with_members(event, waits, self.storage)
+            recounted = await self._with_members(event, waits)
             return Arrival(recounted=recounted) if recounted else NOTHING
         for summary in reversed(waits):
             found = await self._read_open(summary)
@@ -284,7 +269,7 @@ class Arriving:
         for summary in self.conversations:
             if ordered is None or summary.id != ordered.conversation or summary.status == "timed_out":
                 continue
-            found = await _read(summary, self.storage)
+            found = await self._read(summary)
             if found is None or found.question.n != ordered.n:
                 continue
             conversation, question = found.conversation, found.question
@@ -309,8 +294,47 @@ class Arriving:
         # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
         if summary.status != ("failed" if self.put_back else "waiting"):
             return None
-        found = await _read(summary, self.storage)
+        found = await self._read(summary)
         return found if found is None or not self.put_back or found.question.failed_by == self.delivery.id else None
+
+    async def _read(self, summary: ConversationSummary) -> Asked | None:
+        """Read a conversation; None if its question cannot be read, or `linqbot person forget` has just erased it."""
+        found = await self.storage.conversation(summary.id)
+        if found is None:
+            return None
+        conversation, known = found
+        if (question := OpenQuestion.read(conversation.question)) is None:
+            self.unreadable.append(conversation)
+            return None
+        return Asked(conversation, question, known)
+
+    async def _with_members(self, event: Event, waits: Sequence[ConversationSummary]) -> tuple[Asked, ...]:
+        changed = []
+        for summary in waits:
+            found = await self._read(summary) if summary.status == "waiting" else None
+            if found is not None and found.question.ballot is not None:
+                ballot = with_members(found.question.ballot, event)
+                if ballot is not None:
+                    changed.append(found.with_ballot(ballot))
+        return tuple(changed)
+
+    async def in_chat(self) -> Delivery | None:
+        """Return an answer that came outside of every chat, such as a contact card, as a delivery of its question's chat.
+
+        None if no open question takes the event.
+        """
+        delivery = self.delivery
+        event = understood(delivery) if delivery.type in ANSWERS_WITHOUT_CHAT else None
+        if event is None:
+            return None
+        person = (event.actor or "").casefold()
+        for summary in (*self.storage.conversations_of(person), *self.storage.conversations_of(f"{person} {LOCATION}")):
+            found = await self._read(summary) if summary.status == "waiting" else None
+            if found is not None and delivery.type in found.question.events:
+                answered: QuestionEnd = {"outcome": "answered", "text": ""}
+                outcome: QuestionEnd = {**answered, "type": delivery.type, "body": delivery.content}
+                return order(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
+        return None
 
 
 async def _replies_to_another(event: Event, asked: Asked, storage: Storage) -> bool:
@@ -332,54 +356,12 @@ def _removes_us(event: Event) -> bool:
     return event.participant.is_me or event.participant.handle.casefold() == (event.line or "").casefold() != ""
 
 
-async def _with_members(event: Event, waits: Sequence[ConversationSummary], storage: Storage) -> tuple[Asked, ...]:
-    changed = []
-    for summary in waits:
-        found = await _read(summary, storage) if summary.status == "waiting" else None
-        if found is not None and found.question.ballot is not None:
-            ballot = with_members(found.question.ballot, event)
-            if ballot is not None:
-                changed.append(found.with_ballot(ballot))
-    return tuple(changed)
-
-
-async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
-    """Return an answer that came outside of every chat, such as a contact card, as a delivery of its question's chat.
-
-    None if no open question takes the event.
-    """
-    event = understood(delivery) if delivery.type in ANSWERS_WITHOUT_CHAT else None
-    if event is None:
-        return None
-    person = (event.actor or "").casefold()
-    for summary in (*storage.conversations_of(person), *storage.conversations_of(f"{person} {LOCATION}")):
-        try:
-            found = await _read(summary, storage) if summary.status == "waiting" else None
-        except QuestionUnreadable:
-            continue  # a delivery of its chat abandons it
-        if found is not None and delivery.type in found.question.events:
-            outcome: QuestionEnd = {"outcome": "answered", "text": "", "type": delivery.type, "body": delivery.content}
-            return order(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
-    return None
-
-
 def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
     """Add the choice that an answer in words means, if the question showed choices."""
     if not question.choices or outcome["outcome"] != "answered":
         return outcome
     text = outcome.get("text", "")
     return {**outcome, "choice": choice_of(text, question.choices) or text}
-
-
-async def _read(summary: ConversationSummary, storage: Storage) -> Asked | None:
-    """Read a conversation; None if `linqbot person forget` has erased it a moment ago. Raises QuestionUnreadable."""
-    found = await storage.conversation(summary.id)
-    if found is None:
-        return None
-    conversation, known = found
-    if (question := OpenQuestion.read(conversation.question)) is None:
-        raise QuestionUnreadable(conversation)
-    return Asked(conversation, question, known)
 
 
 def _late(late: Asked) -> Arrival:
@@ -418,12 +400,12 @@ class Asks(Part):
         turns, delivery = self._turns, turn.lease.delivery
         chat_id = chat_of_lane(delivery.lane)
         asked = () if chat_id is None else turns.storage.conversations_in(chat_id)
+        arriving = Arriving(delivery, asked, turns.dispatcher, turns.storage, turn.lease.put_back)
         arrived = NOTHING
         if asked or delivery.id.startswith(ORDER_PREFIX):
             others_since = turns.shared_since if turns.may_be_of_other_release(delivery) else math.inf
-            put_back = turn.lease.put_back
-            arrived = await Arriving(delivery, asked, turns.dispatcher, turns.storage, put_back).arrival(others_since)
-        elif chat_id is None and (answer := await in_chat(delivery, turns.storage)) is not None:
+            arrived = await arriving.arrival(others_since)
+        elif chat_id is None and (answer := await arriving.in_chat()) is not None:
             await turns.storage.put(answer)
             return Ack()
         is_found = delivery.id.startswith(FOUND_ID)
