@@ -858,7 +858,8 @@ class Context:
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
-        from linqbot.features.asking.question import PaymentWait, Question
+        from linqbot.features.asking.question import Question
+        from linqbot.features.asking.waits import PaymentWait
 
         wait = PaymentWait(amount, description)
         return self._wait_for(Question((description,), timeout_s=timeout_s, key=key, wait=wait))
@@ -892,7 +893,8 @@ class Context:
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
-        from linqbot.features.asking.question import LocationWait, Question
+        from linqbot.features.asking.question import Question
+        from linqbot.features.asking.waits import LocationWait
 
         return self._wait_for(Question(question, timeout_s=timeout_s, key=key, wait=LocationWait()))
 
@@ -926,7 +928,8 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
-        from linqbot.features.asking.question import Question, VoteWait
+        from linqbot.features.asking.question import Question
+        from linqbot.features.asking.waits import VoteWait
 
         if len(choices) < 2 or isinstance(choices, str):
             raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more first, then the question.")

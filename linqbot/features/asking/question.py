@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
@@ -26,7 +26,6 @@ from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
 from linqbot.language.spoken import spoken
-from linqbot.language.writing import amount
 from linqbot.linq.events.event import Event
 from linqbot.linq.rules.values import E164, EMAIL
 from linqbot.linq.text.styled import StyledText
@@ -34,6 +33,9 @@ from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, text_of
 from linqbot.linq.types.proactive import Scheduled
 from linqbot.options import DAY_S, check_number, check_text
+
+if TYPE_CHECKING:
+    from linqbot.features.asking.waits import Wait
 
 
 def adapter_of(kind: Any) -> TypeAdapter[Any] | None:
@@ -172,24 +174,13 @@ class Ballot(Data):
         return voters.issuperset(self.members)
 
     def result(self) -> dict[str, Any]:
-        """Return the result as JSON data: see `vote_result`."""
+        """Return the result as JSON data: see `VoteWait.result`."""
         return {"choices": self.choices, "votes": self.votes, "is_complete": self.is_complete}
-
-
-def vote_result(result: Any) -> VoteResult:
-    votes: dict[str, tuple[str, ...]] = {}
-    counts = dict.fromkeys(result["choices"], 0)
-    for handle, choice in result["votes"]:
-        votes[handle] = (*votes.get(handle, ()), choice)
-        counts[choice] += 1
-    return VoteResult(votes, counts, result["is_complete"])
 
 
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
 MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""
-CURRENCY: Final = "usd"
-"""The currency of payments: Linq accepts no other one."""
 _POLL_MOST: Final = 12
 """Maximum number of choices that are shown as a poll. More are shown as a numbered list."""
 
@@ -208,63 +199,6 @@ def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str
     """
     offered = {choice.strip().casefold().rstrip(".!") for choice in choices}
     return tuple(word for word in (each.strip().casefold() for each in words) if word.rstrip(".!") not in offered)
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentWait:
-    """The arguments of `ctx.pay`. Raises BotError if one cannot be right."""
-
-    verb: ClassVar = "ctx.pay"
-
-    amount: int
-    description: str
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.amount, int) or isinstance(self.amount, bool):
-            raise BotError(
-                f"ctx.pay({self.amount!r}, …): give the amount in cents as a whole number. 12.50 dollars are 1250."
-            )
-        if not isinstance(self.description, str) or not self.description.strip():
-            raise BotError("ctx.pay() needs a description for the person: ctx.pay(1250, '2 soups').")
-
-    @property
-    def words(self) -> Any:
-        """The arguments that tell two waits apart, as JSON data."""
-        return ["pay", self.amount, CURRENCY]
-
-    @property
-    def price(self) -> str:
-        """The amount as a person reads it, such as `$12.50`."""
-        return amount(self.amount, CURRENCY)
-
-
-@dataclass(frozen=True, slots=True)
-class LocationWait:
-    """`ctx.location`, whose arguments are those of the question."""
-
-    verb: ClassVar = "ctx.location"
-    words: ClassVar[Any] = ["location"]
-
-
-@dataclass(frozen=True, slots=True)
-class VoteWait:
-    """The argument of `ctx.vote` that is none of a question. Raises BotError if it cannot be right."""
-
-    verb: ClassVar = "ctx.vote"
-
-    until: Literal["all"] | int = "all"
-
-    def __post_init__(self) -> None:
-        if self.until != "all" and (not isinstance(self.until, int) or self.until < 1):
-            raise BotError(f"ctx.vote(until={self.until!r}): give 'all', or the number of people who must vote.")
-
-    @property
-    def words(self) -> Any:
-        return ["vote", self.until]
-
-
-Wait: TypeAlias = PaymentWait | LocationWait | VoteWait
-"""What a question waits for instead of words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ PROMPT: Final = "?"
 """The first letter of the label of a call that asks a question; the number of the question follows."""
 
 # The `person` of a conversation is a handle. If the conversation waits for something else than words, a space and one of
-# these follow: see `key_of_wait`.
+# these follow: see `PaymentWait.key`.
 PAYMENT: Final = "pay:"
 """For a payment. The id of the conversation is behind it, because a person may have several payments open."""
 VOTE: Final = "vote:"
@@ -70,7 +70,7 @@ LOCATION: Final = "location"
 
 
 def is_wait(person: str) -> bool:
-    """Return True if the `person` of a conversation names what it waits for besides an answer: see `key_of_wait`."""
+    """Return True if the `person` of a conversation names what it waits for besides an answer: see `PaymentWait.key`."""
     return " " in person
 
 

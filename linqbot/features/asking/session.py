@@ -19,7 +19,7 @@ from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import BotError, ConversationTooLong, Muted, Suspended
 from linqbot.features.asking.answers import Seen, value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
-from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, Wait, code_digest
+from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest
 from linqbot.features.asking.records import (
     BY_ORDER,
     AskRecord,
@@ -43,7 +43,7 @@ from linqbot.features.asking.records import (
     timeout,
 )
 from linqbot.features.asking.steps import Steps, check_length, may_replace, person_to_ask
-from linqbot.features.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
+from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.language.spoken import speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.storage.conversations import Conversation, ConversationSummary
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from linqbot.bot.context import Context
     from linqbot.bot.turn_context import TurnContext
     from linqbot.engine.turn import Turns
+    from linqbot.features.asking.waits import Wait
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -323,7 +324,7 @@ class AskSession:
         assert record.outcome is not None
         if record is self._past.live:
             assert self._arrival.question is not None
-            end = await end_of_wait(wait, self._arrival.question, record.outcome, ctx)
+            end = await wait.end(self._arrival.question, record.outcome, ctx)
             if end is None:
                 self._look_again(record, self._arrival.question, ctx)
                 raise Suspended("The handler goes on waiting.")
@@ -333,7 +334,7 @@ class AskSession:
             raise cancelled_for(record.outcome["reason"])
         if (event := record.event(ctx.chat_id)) is not None:
             ctx.event = event
-        return result_of(wait, record.outcome)
+        return wait.result(record.outcome)
 
     def _look_again(self, record: AskRecord, waiting: OpenQuestion, ctx: TurnContext) -> None:
         assert self._conversation is not None
@@ -393,7 +394,7 @@ class AskSession:
             person = person_to_ask(question, self._root(ctx))
             await self._replace_or_refuse(person, ctx)
         else:
-            person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
+            person = question.wait.key(self._root(ctx), self._journal.turn)
         record = AskRecord(
             self._next,
             self._number,

@@ -12,7 +12,8 @@ from simulated_crash import crash
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, BotError, LinqApiError, RateLimited
-from linqbot.features.asking.question import Declined, Expired, Paid, PaymentWait
+from linqbot.features.asking.question import Declined, Expired, Paid
+from linqbot.features.asking.waits import PaymentWait
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.payment import PaymentSucceeded
 
