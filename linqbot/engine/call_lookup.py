@@ -210,9 +210,7 @@ def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
     return {"chat_id": entry.chat_id or "", "message": message}
 
 
-MUTED_CALL: Final = b'{"muted":true}'
-"""Stored as the answer of a call that was not made because the bot was muted. Its entry is `refused`, and no later run makes the
-call, also when the mute is over."""
+_MUTED: Final = b'{"muted":true}'
 
 
 def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
@@ -226,12 +224,13 @@ def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
         raise Withheld(reason, until=known["until"])
 
 
-def withheld_json(error: Withheld) -> bytes:
-    return to_json({"withheld": str(error), "until": error.until})
+def stopped_json(error: Muted | Withheld) -> bytes:
+    """Return the answer to store of a call that was not made for a reason of the bot. No later run makes it."""
+    return _MUTED if isinstance(error, Muted) else to_json({"withheld": str(error), "until": error.until})
 
 
 def was_muted(entry: JournalEntry) -> bool:
-    return entry.status == "refused" and entry.answer == MUTED_CALL
+    return entry.status == "refused" and entry.answer == _MUTED
 
 
 def person_of(chat: Chat) -> str | None:

@@ -21,22 +21,17 @@ from pydantic_core import to_json
 
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.call_lookup import (
     GONE,
-    MUTED_CALL,
     NOT_MADE,
     change_made,
     content_of,
     error_json,
     ids_in,
     lacks_target,
-    muted,
-    person_of,
-    withheld_json,
+    stopped_json,
 )
 from linqbot.engine.earlier_runs import EarlierRuns
-from linqbot.engine.parts import proactive_kind
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
 from linqbot.engine.slots import OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
 from linqbot.engine.turn_record import failed_call, step_facts
@@ -45,6 +40,7 @@ from linqbot.errors import (
     LinqApiError,
     LinqUnavailable,
     MessageGone,
+    Muted,
     NoVerdict,
     StateChanged,
     StateConflict,
@@ -54,13 +50,12 @@ from linqbot.errors import (
 )
 from linqbot.frames import place_of_caller
 from linqbot.hookspecs import TurnCall, TurnReport, TurnStep
-from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.message import text_of
 from linqbot.linq.types.proactive import Purpose
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
-from linqbot.storage.mutes import Mute, mute_of
 from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:
@@ -80,7 +75,7 @@ _MOST_FAILED: Final = 20
 _MOST_STEPS: Final = 100
 """Most failed calls, and most steps, that the record of a run has."""
 
-_MESSAGES: Final = "/v3/messages/"
+MESSAGES: Final = "/v3/messages/"
 _CHATS: Final = "/v3/chats/"
 
 STATE_SLOT: Final = "state:"
@@ -157,6 +152,7 @@ class TurnJournal:
 
     Attributes:
         turn: The id of the turn: the delivery being handled, or the one that began its conversation.
+        delivery: The delivery that is handled.
         replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
         off_the_record: True keeps no content of the turn's calls after they are made.
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
@@ -179,8 +175,7 @@ class TurnJournal:
             runs.
         failed_calls: The calls of this run that were refused or failed, for its record.
         ended_steps: The last steps of this run, for its record.
-        opted_out_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message
-            is made, as if Linq had refused it, except with `override_optout` (R71).
+        opted_out_chat: The id of the chat if its person has opted out: see `features/optout.py`.
         passes_mutes: True makes calls also in chats in which the bot is muted: they are those of the person who answers
             there.
     """
@@ -219,13 +214,13 @@ class TurnJournal:
         self._lease = lease
         self._report = report
         self._task = asyncio.current_task()
+        self.delivery = lease.delivery
         self.turn = opening.turn
         self.replay = opening.replay
         self.off_the_record = opening.off_the_record
         self.slots = Slots()
         # The part of what is done outside of the handler.
-        handled = lease.delivery.id
-        self._outside = OUTSIDE_FIRST if handled == self.turn else outside_of_answer(handled)
+        self._outside = OUTSIDE_FIRST if self.delivery.id == self.turn else outside_of_answer(self.delivery.id)
         # Held by the call that is made or matched: the calls of a turn are made one after the other.
         self._call_lock = asyncio.Lock()
         # The accepted calls of this run, in order, those included that were answered from their entries.
@@ -280,14 +275,6 @@ class TurnJournal:
                 commit.timers += self._scheduler.timers
         if self.cancelled and (is_done or commit.rearmed):
             commit.cancelled += self.cancelled
-
-    @property
-    def lane(self) -> str:
-        return self._lease.delivery.lane
-
-    @property
-    def delivery_type(self) -> str:
-        return self._lease.delivery.type
 
     @property
     def is_in_own_task(self) -> bool:
@@ -451,11 +438,7 @@ class TurnJournal:
 
     @property
     def _conflict_slot(self) -> str:
-        return f"conflict:{self.delivery_id}"
-
-    @property
-    def delivery_id(self) -> str:
-        return self._lease.delivery.id
+        return f"conflict:{self.delivery.id}"
 
     def _runs(self, calls: Sequence[JournalEntry]) -> EarlierRuns:
         return EarlierRuns(calls, self._storage.has_sent, by_content=self._conflict_slot in self.steps)
@@ -500,11 +483,9 @@ class TurnJournal:
             if self.is_interrupted:
                 self.cancel_if_interrupted()
             if call.safety in ("hint", "read"):
-                if call.safety == "hint" and self._storage.mutes and await self._is_muted(call):
-                    return ApiResponse(204)
-                gate = None if call.safety == "read" else self._turns.gate
-                shown = run if gate is None else gate.guarded(self, run)
-                return await self._make_unjournalled(call, self._outbound.wrap(shown))
+                is_guarded = call.safety == "hint" and (self._storage.mutes or self._turns.gate is not None)
+                guarded = self._turns.features.guarded(self, run) if is_guarded else run
+                return await self._make_unjournalled(call, self._outbound.wrap(guarded))
             if self.is_suspended:
                 raise Suspended("The handler waits for an answer.")
             within = _within.get()
@@ -558,8 +539,6 @@ class TurnJournal:
             if self.is_past:
                 assert self._earlier is not None, "it is set by `enter`"
                 return self._earlier.answer_from_past(call, slot, self.turn)
-            if self.opted_out_chat is not None:
-                await self._refuse_after_opt_out(call, self.opted_out_chat)
             if self._outbound.is_empty:
                 return await self._perform(call, slot, run)
             within = _Slot(self, slot)
@@ -572,56 +551,15 @@ class TurnJournal:
         finally:
             self._call_lock.release()
 
-    async def _is_muted(self, call: Call) -> bool:
-        now, body, mutes = self._turns.clock.now(), call.body or {}, self._storage.mutes
-        if self.passes_mutes:
-            mutes = {chat: mute for chat, mute in mutes.items() if mute.stops_handoffs}
-        if not mutes:
-            return False
-        people = body.get("to")
-        if isinstance(people, list) and len(people) == 1:
-            # It opens a chat or finds it, so the bot speaks first.
-            if mute_of(mutes, None, now, is_proactive=True) is not None:
-                return True
-            to, found = str(people[0]).casefold(), [mute for mute in mutes.values() if mute.until > now]
-            return any([await self._person_of(mute) == to for mute in found if mute.chat_id != EVERY_CHAT])
-        chat = await self.chat_of(call)
-        if chat is None and not people:
-            return False
-        is_proactive = chat != chat_of_lane(self.lane) or proactive_kind(self._lease.delivery)
-        return mute_of(mutes, chat, now, is_proactive=is_proactive) is not None
-
-    async def _person_of(self, mute: Mute) -> str:
-        """Return the person in a muted direct chat; empty for a group. Linq is asked once if it is not known."""
-        if mute.person is not None:
-            return mute.person
-        try:
-            person = person_of(await self._turns.client.chats.retrieve(mute.chat_id)) or ""
-        except LinqApiError as error:
-            if error.status != 404:
-                raise
-            person = ""
-        await self._storage.change_mute(mute.chat_id, lambda old: old and replace(old, person=person))
-        return person
-
     async def chat_of(self, call: Call) -> str | None:
         """Return the id of the chat that a call is for; None if it names none."""
         if call.path.startswith(_CHATS):
             return call.path.removeprefix(_CHATS).partition("/")[0]
-        if call.path.startswith(_MESSAGES):
-            entry = await self._storage.entry_of(call.path.removeprefix(_MESSAGES).partition("/")[0])
+        if call.path.startswith(MESSAGES):
+            entry = await self._storage.entry_of(call.path.removeprefix(MESSAGES).partition("/")[0])
             # A message that is not on record is nearly always one of the chat that is handled.
-            return chat_of_lane(self.lane) if entry is None else entry.chat_id
+            return chat_of_lane(self.delivery.lane) if entry is None else entry.chat_id
         return None
-
-    async def _refuse_after_opt_out(self, call: Call, opted_out_chat: str) -> None:
-        """Refuse a call that may show something to a person who has opted out, as Linq would, unless it overrides this."""
-        if (call.body or {}).get("override_optout"):
-            return
-        chat = await self.chat_of(call)
-        # A message whose chat is not on record may be one in this chat.
-        if chat == opted_out_chat or (chat is None and call.path.startswith(_MESSAGES)):
-            raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
 
     async def _ask_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
         async def perform(call: Call) -> ApiResponse:
@@ -666,11 +604,10 @@ class TurnJournal:
         return self.make(call, slot, run) if self._earlier is None else self._earlier.perform(self, call, slot, run)
 
     async def make(self, call: Call, slot: str, run: Run, known: JournalEntry | None = None) -> ApiResponse:
-        """Make a call that no earlier run has made, and store its entry before. Raises Muted if the bot is, in its chat.
+        """Make a call that no earlier run has made, and store its entry before. Raises as `attempt` does.
 
         `known` is the entry of an earlier run whose call Linq has refused.
         """
-        is_muted = self._storage.mutes and await self._is_muted(call)
         key = self.key_of(slot)
         if call.key is None:
             # An author's own key stays: the same call in another turn is to do the same thing only once.
@@ -678,10 +615,6 @@ class TurnJournal:
         entry = self.new_entry(slot, call.safety, call.to_json(), key)
         if known is not None:
             entry = replace(entry, first_at=known.first_at)
-        if is_muted:
-            # On record, so that no later run makes the call when the mute is over: it would be out of place then.
-            await self.store(_with_digest(replace(entry, status="refused", answer=MUTED_CALL)))
-            raise muted(call)
         if known is None:
             await self.begin(entry)
         else:
@@ -695,22 +628,22 @@ class TurnJournal:
         `repeated` is True if an earlier run has begun the call, and its answer is not known. Raises TurnDeferred if it
         cannot be made now, and Muted or Withheld if it must not be.
         """
-        if self._storage.mutes and await self._is_muted(call):
-            if not repeated:
-                await self.note_outcome(entry, "refused", MUTED_CALL, at_once=True)
-            raise muted(call)
-        if (gate := self._turns.gate) is not None:
-            run = gate.guarded(self, run, entry.key)
+        guarded = run
+        if self._storage.mutes or self._turns.gate is not None or self.opted_out_chat is not None:
+            guarded = self._turns.features.guarded(self, run, entry.key)
         try:
-            answer = await call_with_retries(call, run, self._turns.rate_limit, self._turns.clock, may_be_made=repeated)
+            answer = await call_with_retries(
+                call, guarded, self._turns.rate_limit, self._turns.clock, may_be_made=repeated
+            )
         except CallNotMade:
             if entry.safety == "once":
                 # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
                 await self.note_outcome(entry, "refused", NOT_MADE)
             raise
-        except Withheld as error:
+        except (Muted, Withheld) as error:
             if not repeated:
-                await self.note_outcome(entry, "refused", withheld_json(error), at_once=True)
+                # On record, so that no later run makes the call when the mute is over: it would be out of place then.
+                await self.note_outcome(entry, "refused", stopped_json(error), at_once=True)
             raise
         except LinqApiError as error:
             answer = await self._made_despite(error, call, entry, run, repeated=repeated)

@@ -130,7 +130,7 @@ class TurnBroadcaster:
             raise CallSkipped("broadcast")
         await check()
         self.outbound.check_broadcast(new.name, people)
-        begun = replace(new, off_the_record=self.journal.off_the_record, lane=self.journal.lane)
+        begun = replace(new, off_the_record=self.journal.off_the_record, lane=self.journal.delivery.lane)
         await self.stored.start_broadcast(begun, people)
         stored = await self.stored.broadcast(new.name)
         assert stored is not None, "broadcasts are never deleted"

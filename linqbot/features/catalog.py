@@ -10,6 +10,7 @@ from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.engine.parts import (
     ALL,
     ANSWERS_WITHOUT_CHAT,
@@ -23,8 +24,10 @@ from linqbot.engine.parts import (
     Kind,
     Points,
 )
+from linqbot.errors import LinqApiError, Refused, TurnDeferred
 from linqbot.features import schedules
 from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
+from linqbot.features.optout import refuse_after_opt_out
 from linqbot.features.own_changes import are_awaited
 from linqbot.features.state_journal import StateJournal
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
@@ -36,6 +39,7 @@ from linqbot.storage.journal import RECEIPTS
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
     from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
 
 
 PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
@@ -147,10 +151,34 @@ class Features:
     stream_journal = staticmethod(_late("stream_journal:StreamJournal"))
 
     def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self.marks_of = partial(marks_of, storage=turns.storage)
         self._rows = [(place, marks(turns.dispatcher)) for place, marks in PARTS]
         self._part = cache(lambda place: _named(place)(turns))
         self._points: dict[int, Points] = {}
+
+    def guarded(self, journal: TurnJournal, run: Run, key: str = "") -> Run:
+        """Return `run`, before which an opt-out, a mute and the bot's manners may stop a call, each by raising its error.
+
+        Without the idempotency `key` of a call, which is a hint then, it is left out without a word.
+        """
+        turns = self._turns
+
+        async def ask(call: Call) -> ApiResponse:
+            try:
+                if key:
+                    await refuse_after_opt_out(call, journal)
+                if turns.storage.mutes:
+                    await _named("mute:refuse_if_muted")(call, journal, turns)
+                if turns.gate is not None:
+                    await turns.gate.check(call, journal, run, key)
+            except (LinqApiError, Refused, TurnDeferred):
+                if key:
+                    raise
+                return ApiResponse(204)
+            return await run(call)
+
+        return ask
 
     def points(self, marks: int) -> Points:
         """Return the points that the parts for a lease with these marks override."""

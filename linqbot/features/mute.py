@@ -1,7 +1,7 @@
 """Mutes: in a muted chat the bot is silent, because a person answers there. `ctx.mute` begins a mute, `ctx.unmute` ends it.
 
 A mute is stored at once, whatever becomes of the handler, and looked up in memory: before the handler of each event
-(`catalog.marks_of`), and before each call (`engine/turn_journal.py`). A turn that has begun before the mute ends as usual, but
+(`catalog.marks_of`), and before each call (`Features.guarded`). A turn that has begun before the mute ends as usual, but
 what it still sends there is not sent.
 
 While a chat is muted:
@@ -19,13 +19,16 @@ proactive stops what the bot says first, and lets it answer.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from linqbot.client.call import Call
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
+from linqbot.engine.call_lookup import muted, person_of
 from linqbot.engine.parts import MUTED, RAN, Part, Turn, proactive_kind
-from linqbot.errors import BotError
+from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.options import DAY_S, check_number, check_text
@@ -35,6 +38,8 @@ from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
+    from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
     from linqbot.features.asking.session import AskSession
     from linqbot.storage.backend import Storage
 
@@ -146,6 +151,41 @@ class TurnMutes:
 def replaced(old: Mute, new: Mute) -> Mute:
     """Return the mute in place of another one of its chat. A handoff goes on, at least as long."""
     return longer(old, new) if old.handoff is not None and old.handoff.ended is None else new
+
+
+async def refuse_if_muted(call: Call, journal: TurnJournal, turns: Turns) -> None:
+    """Raise Muted for a call into a chat in which the bot is muted."""
+    now, body, mutes = turns.clock.now(), call.body or {}, turns.storage.mutes
+    if journal.passes_mutes:
+        mutes = {chat: mute for chat, mute in mutes.items() if mute.stops_handoffs}
+    people = body.get("to")
+    if isinstance(people, list) and len(people) == 1:
+        # It opens a chat or finds it, so the bot speaks first.
+        to, found = str(people[0]).casefold(), [mute for mute in mutes.values() if mute.until > now]
+        is_muted = mute_of(mutes, None, now, is_proactive=True) is not None or any(
+            [await _person_of(mute, turns) == to for mute in found if mute.chat_id != EVERY_CHAT]
+        )
+    else:
+        chat = await journal.chat_of(call)
+        is_proactive = chat != chat_of_lane(journal.delivery.lane) or proactive_kind(journal.delivery)
+        is_nowhere = chat is None and not people
+        is_muted = not is_nowhere and mute_of(mutes, chat, now, is_proactive=is_proactive) is not None
+    if is_muted:
+        raise muted(call)
+
+
+async def _person_of(mute: Mute, turns: Turns) -> str:
+    """Return the person in a muted direct chat; empty for a group. Linq is asked once if it is not known."""
+    if mute.person is not None:
+        return mute.person
+    try:
+        person = person_of(await turns.client.chats.retrieve(mute.chat_id)) or ""
+    except LinqApiError as error:
+        if error.status != 404:
+            raise
+        person = ""
+    await turns.storage.change_mute(mute.chat_id, lambda old: old and replace(old, person=person))
+    return person
 
 
 def _check(for_s: float | None, reason: str | None) -> None:

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from linqbot.client.call import Call
+from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.parts import Part, Turn, is_opt_out_message, keyword_of
+from linqbot.engine.turn_journal import MESSAGES
+from linqbot.errors import LinqApiError
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.inbox import Commit
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -50,6 +55,16 @@ class OptOutsAfterCrash(Part):
         chat_id = chat_of_lane(turn.lease.delivery.lane)
         if turn.lease.crashes and chat_id is not None and is_opt_out_message(turn.lease.delivery):
             turn.ends.append(await _opt_out(chat_id, self._turns))
+
+
+async def refuse_after_opt_out(call: Call, journal: TurnJournal) -> None:
+    """Raise the error of Linq for a call that may show something to a person who opts out, unless it overrides this (R71)."""
+    if journal.opted_out_chat is None or (call.body or {}).get("override_optout"):
+        return
+    chat_id = await journal.chat_of(call)
+    # A message whose chat is not on record may be one in this chat.
+    if chat_id == journal.opted_out_chat or (chat_id is None and call.path.startswith(MESSAGES)):
+        raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
 
 
 async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], None]:

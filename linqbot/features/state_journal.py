@@ -35,7 +35,7 @@ class StateJournal:
         for entry in journal.steps.values():
             if (
                 entry.slot.startswith(STATE_SLOT)
-                and (said := from_json(entry.call)).get("delivery") == journal.delivery_id
+                and (said := from_json(entry.call)).get("delivery") == journal.delivery.id
             ):
                 changes = [StoredChange(scope, name, *map(_bytes, values)) for scope, name, *values in said["values"]]
                 self._stored.setdefault(said["slot"], []).extend(changes)
@@ -109,7 +109,7 @@ def _recorded(journal: TurnJournal, slot: str, changes: Sequence[ChangedValue]) 
     values = [
         [change.write.scope, change.write.name, *map(_text, (change.before, change.write.value))] for change in changes
     ]
-    call = {"noun": "ctx", "verb": "state", "delivery": journal.delivery_id, "slot": slot, "values": values}
+    call = {"noun": "ctx", "verb": "state", "delivery": journal.delivery.id, "slot": slot, "values": values}
     count = sum(each.startswith(STATE_SLOT) for each in journal.steps)
     return replace(journal.new_entry(f"{STATE_SLOT}{count}:{slot}", "step", to_json(call)), status="accepted")
 

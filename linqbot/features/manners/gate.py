@@ -1,8 +1,8 @@
 """The gate: decides about each call before it is made, whatever part of the bot makes it.
 
 `Bot(allow_to=…)` and `Bot(manners=…)` ask for it; other bots do not load this module. A call that is forbidden raises Withheld,
-and a row of `storage/decisions.py` says why: `linqbot waiting list --withheld`. `engine/turn_journal.py` asks the gate before
-each attempt. A promotional call that may be made later becomes a timer, or a row of its broadcast.
+and a row of `storage/decisions.py` says why: `linqbot waiting list --withheld`. `Features.guarded` asks the gate before each
+attempt. A promotional call that may be made later becomes a timer, or a row of its broadcast.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.client.call import ApiResponse, Call, Run, prepare
+from linqbot.client.call import Call, Run, prepare
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.engine.parts import Turn, is_opt_out_message
@@ -110,31 +110,19 @@ class Gate:
         self._standings: dict[str, str | None] = {}
         self._looked_at = -_LOOK_EVERY_S
 
-    def guarded(self, journal: TurnJournal, run: Run, key: str = "") -> Run:
-        """Return `run`, which asks the gate before each attempt of a call.
+    async def check(self, call: Call, journal: TurnJournal, run: Run, key: str) -> None:
+        """Check that a call may be made, now. Raises Withheld; or LinqApiError if the person has opted out, as Linq would.
 
-        Without the idempotency `key` of a call, which is a hint then, it is left out without a word.
+        `key` is its idempotency key; empty for a hint.
         """
-
-        async def ask(call: Call) -> ApiResponse:
-            try:
-                await self._check(call, journal, run, key)
-            except StorageUnavailable as error:
-                if not key:
-                    return ApiResponse(204)
-                # Without the ledger and what was sent, nothing is sent.
-                raise CallNotMade(str(error), after_s=STORAGE_PAUSE_S) from error
-            except (Withheld, LinqApiError):
-                if key:
-                    raise
-                return ApiResponse(204)
-            return await run(call)
-
-        return ask
+        try:
+            await self._check(call, journal, run, key)
+        except StorageUnavailable as error:
+            # Without the ledger and what was sent, nothing is sent.
+            raise CallNotMade(str(error), after_s=STORAGE_PAUSE_S) from error
 
     async def _check(self, call: Call, journal: TurnJournal, run: Run, key: str) -> None:
-        """Check that a call may be made, now. Raises Withheld; or LinqApiError if the person has opted out, as Linq would."""
-        purpose = call.purpose or journal.purpose or _PURPOSES.get(journal.delivery_type, "reply")
+        purpose = call.purpose or journal.purpose or _PURPOSES.get(journal.delivery.type, "reply")
         needs_all = self._allow_to is not None or purpose == "promotional"
         chat_id = await journal.chat_of(call)
         people = [each.casefold() for each in await self._people(call, chat_id, journal, run, needs_all=needs_all)]
@@ -254,9 +242,9 @@ class Gate:
         if standing not in ("AT_RISK", "CRITICAL"):
             return
         reason = f"The line is {standing}: linqbot check."
-        if asked.journal.delivery_type != _BROADCAST:
+        if asked.journal.delivery.type != _BROADCAST:
             raise await self._withhold(asked, reason)
-        name, _ = place_of_person(asked.journal.delivery_id)
+        name, _ = place_of_person(asked.journal.delivery.id)
         if await self._turns.storage.order_broadcast(name, "pause"):
             log.warning(
                 "broadcast.paused", broadcast=name, reason=reason, to_do=f"linqbot waiting broadcast {name} --resume"
@@ -285,7 +273,7 @@ class Gate:
         """Store that a call is not made, or not now, and return the error. A hint leaves no row."""
         if not asked.key:
             return Withheld(reason)
-        if until is not None and asked.journal.delivery_type != _BROADCAST:
+        if until is not None and asked.journal.delivery.type != _BROADCAST:
             await self._turns.storage.schedule(self._timer(asked, until))
         await self._note(asked, "refused" if until is None else "waits", reason)
         return Withheld(reason, until=until)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from linqbot.clock import Clock
+from linqbot.engine.call_lookup import was_muted
 from linqbot.engine.slots import is_outside_of_answer
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import order, record_of
@@ -116,6 +117,12 @@ class Scratch(MemoryStorage):
             # What middleware did for the answers is not compared.
             if not is_outside_of_answer(entry.slot):
                 self._run.made.append(entry)
+
+    async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
+        await super().settle(entry, state)
+        if was_muted(entry):
+            made = self._run.made
+            self._run.made = [each for each in made if isinstance(each, NewBroadcast) or each.key != entry.key]
 
     async def entry_of(self, message_id: str) -> JournalEntry | None:
         return await super().entry_of(message_id) or await self._behind.entry_of(message_id)
