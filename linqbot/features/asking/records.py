@@ -155,6 +155,7 @@ class AskRecord:
     verb: str | None = None
     language: str | None = None  # the code of the language in which it was asked; None for English
     outcome: QuestionEnd | None = None  # how it ended; None while it waits
+    entry: JournalEntry | None = None  # its journal entry; None if this run has asked the question
     is_void: bool = False  # True if today's code has refused the answer, so that the question was asked again
     is_used: bool = False  # True once the question was met in this run
 
@@ -215,6 +216,7 @@ def record_of(entry: JournalEntry) -> AskRecord:
         said.get("asked_with"),
         said.get("language"),
         from_json(entry.answer) if entry.answer else None,
+        entry,
         is_void=entry.status == "refused",
     )
 
@@ -435,8 +437,6 @@ class Past:
         self.records: list[AskRecord] = []
         self.live: AskRecord | None = None
         self._known = opening.known
-        # The journal entries of the records, by their number.
-        self._entries: dict[int, JournalEntry] = {}
         # The entries of calls, by the name of their part; and what the parts have seen, by their number.
         self._parts: dict[str, list[JournalEntry]] = {}
         self._seen: dict[int, Seen] = {}
@@ -449,7 +449,6 @@ class Past:
             if entry.safety == "ask":
                 record = record_of(entry)
                 self.records.append(record)
-                self._entries[record.n] = entry
                 if record.n == question.n:
                     self.live = record
                     record.outcome = opening.arrival.outcome
@@ -499,10 +498,6 @@ class Past:
                 return None
             runs.insert(0, before)
         return joined([record.seen for record in runs])
-
-    def entry_of(self, record: AskRecord) -> JournalEntry | None:
-        """Return the journal entry of a record; None if this run has asked the question."""
-        return self._entries.get(record.n)
 
 
 def looked_up(root: Event, after_ask: AskedBefore | None) -> dict[str, Any]:

@@ -48,7 +48,6 @@ from linqbot.language.spoken import speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
@@ -96,15 +95,13 @@ class AskSession:
         self._is_live = conversation is None
         # True once the handler of the conversation runs. Middleware may keep the event from it.
         self._has_begun = False
-        # The question at which the handler was suspended in this run, its conversation, and its timeout.
-        self._asked: tuple[AskRecord, Conversation, Timer] | None = None
-        # The timer that looks for the result of a wait, if there is one.
-        self._looks: list[Timer] = []
-        # The conversation whose question was sent again after a side answer, if there is one.
-        self._repeated: list[Conversation] = []
-        # The conversation whose question the one asked in this run replaces, the timer that ends it, and the id of its timeout.
-        self._other: tuple[Conversation, Timer, str] | None = None
-        # The ids of the conversations that the handler ends.
+        # The question at which the handler was suspended in this run.
+        self._asked: AskRecord | None = None
+        # What this run adds to the commit that ends its turn: conversations and timers to store, ids of timers to delete, and
+        # of conversations that end.
+        self._conversations: list[Conversation] = []
+        self._timers: list[Timer] = []
+        self._cancelled: list[str] = []
         self._ended: list[str] = []
         if conversation is None:
             return
@@ -200,7 +197,7 @@ class AskSession:
             # A tapback on the repeated question is an answer as well.
             messages = (*question.messages, *sent)
             repeated = question.model_copy(update={"messages": messages})
-            self._repeated = [replace(self._arrival.asked.conversation, question=repeated.to_json())]
+            self._conversations.append(replace(self._arrival.asked.conversation, question=repeated.to_json()))
 
     def end(self, turn: Turn, commit: Commit) -> None:
         if self._conversation is None and self._journal.opted_out_chat is not None:
@@ -214,29 +211,22 @@ class AskSession:
 
     def _write(self, commit: Commit) -> None:
         question, by = self._arrival.question, self._lease.delivery
-        changed = (record for record in self._past.records if self._is_changed(record))
-        commit.entries += [record.written_to(self._entry_of(record), by) for record in changed]
-        over = {question.timer} if self._has_begun and question is not None else set()
+        for record in self._past.records:
+            if record is self._past.live or record is self._asked or record.is_void:
+                entry = record.entry or self._journal.new_entry(record.slot, "ask", record.call)
+                commit.entries.append(record.written_to(entry, by))
         commit.ended += self._ended
         write_arrival(self._arrival, by.received_at, commit)
-        if self._asked is not None:
-            _, conversation, timer = self._asked
-            if self._other is not None:
-                # First: it then keeps its place, until its own delivery ends it.
-                ended, its_end, its_timer = self._other
-                commit.conversations.append(ended)
-                commit.timers.append(its_end)
-                commit.cancelled.append(its_timer)
-            commit.conversations.append(conversation)
-            commit.timers += [timer, *self._looks]
-            over.discard(timer.id)
-        elif self._conversation is None:
-            commit.conversations += self._repeated
-        elif self._keeps_timeout(question):
-            commit.conversations.append(self._timed_out())
-        else:
-            commit.ended.append(self._conversation.id)
-        commit.cancelled += over
+        commit.conversations += self._conversations
+        commit.timers += self._timers
+        commit.cancelled += self._cancelled
+        if self._has_begun and question is not None and all(each.id != question.timer for each in self._timers):
+            commit.cancelled.append(question.timer)
+        if self._conversation is not None and self._asked is None:
+            if self._keeps_timeout(question):
+                commit.conversations.append(self._timed_out())
+            else:
+                commit.ended.append(self._conversation.id)
 
     def _keeps_timeout(self, question: OpenQuestion | None) -> bool:
         """Return True if the question has timed out, so that a late message can be recognized; see `Context.after_ask`."""
@@ -341,7 +331,7 @@ class AskSession:
         assert record.outcome is not None
         question = waiting.model_copy(update={"looks": waiting.looks + 1})
         due = self._clock.now() + look_again_after_s(waiting.looks)
-        self._looks = [look(self._conversation, question, record.outcome, due)]
+        self._timers.append(look(self._conversation, question, record.outcome, due))
         self._keep_open(record, self._conversation, question, ctx)
 
     async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: TurnContext) -> None:
@@ -350,7 +340,7 @@ class AskSession:
         assert conversation is not None
         assert waiting is not None
         if conversation.status == "failed":
-            await self._replace_or_refuse(conversation.person, ctx)
+            await self._to_replace(conversation.person, ctx)
         tries = waiting.tries + 1
         if tries >= question.tries:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
@@ -390,9 +380,10 @@ class AskSession:
 
     async def _ask(self, question: Question, ctx: TurnContext) -> None:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
+        replaced = None
         if question.wait is None:
             person = person_to_ask(question, self._root(ctx))
-            await self._replace_or_refuse(person, ctx)
+            replaced = await self._to_replace(person, ctx)
         else:
             person = question.wait.key(self._root(ctx), self._journal.turn)
         record = AskRecord(
@@ -417,6 +408,8 @@ class AskSession:
         if (watcher := turn_watcher.get()) is not None:
             watcher.asked(opened.text)
         self._next = record.n + 1
+        if replaced is not None:
+            self._replace(*replaced)
         self._wait_for_answer(record, self._new_conversation(question, opened, person, ctx), opened, ctx)
         record.seen = replace(record.seen, left=ctx.left_in_part())
 
@@ -447,7 +440,7 @@ class AskSession:
         opened = opened.model_copy(update={"timer": timer.id})
         if opened.is_known:
             answered: QuestionEnd = {"outcome": "answered", "text": ""}
-            self._looks = [look(conversation, opened, answered, conversation.asked_at)]
+            self._timers.append(look(conversation, opened, answered, conversation.asked_at))
         if not conversation.off_the_record:
             record.opened = Opened(
                 since=self._lease.delivery.received_at,
@@ -474,11 +467,13 @@ class AskSession:
 
     def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer, ctx: TurnContext) -> None:
         ctx.suspend()
-        self._asked = record, conversation, timer
+        self._asked = record
+        self._conversations.append(conversation)
+        self._timers.append(timer)
         self._journal.is_suspended = True
 
-    async def _replace_or_refuse(self, person: str, ctx: Context) -> None:
-        """End the question that is open for this person, with the commit that stores the new one, or refuse the new one.
+    async def _to_replace(self, person: str, ctx: Context) -> tuple[Conversation, OpenQuestion] | None:
+        """Return the question that is open for this person, which the new one replaces, or refuse the new one.
 
         An operator who puts an old message back replaces nothing, and neither does a handler whose own question ended
         so.
@@ -486,7 +481,7 @@ class AskSession:
         other = self._newer(person, ctx.chat_id)
         found = None if other is None else await self._storage.conversation(other.id)
         if found is None:
-            return
+            return None
         old, question = found[0], OpenQuestion.read(found[0].question)
         is_old = self._lease.put_back or (self._conversation is not None and self._conversation.status == "failed")
         if question is None or is_old or not may_replace(self._root(ctx), person):
@@ -495,8 +490,14 @@ class AskSession:
                 "for a person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot "
                 f"waiting cancel {old.id}"
             )
+        return old, question
+
+    def _replace(self, old: Conversation, question: OpenQuestion) -> None:
+        """End an open question. Before the new one is stored: its conversation then stays, until its own delivery ends it."""
         ended, timer = cancelled(old, question, "replaced", self._clock.now())
-        self._other = ended, timer, question.timer
+        self._conversations.append(ended)
+        self._timers.append(timer)
+        self._cancelled.append(question.timer)
 
     def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
         """Return another conversation of the person in the chat that waits for an answer; None if there is none."""
@@ -514,10 +515,3 @@ class AskSession:
 
     def _code(self, ctx: Context) -> str:
         return code_digest(self._dispatcher.handler_named(ctx.handler or ""))
-
-    def _is_changed(self, record: AskRecord) -> bool:
-        return record is self._past.live or record.is_void or (self._asked is not None and record is self._asked[0])
-
-    def _entry_of(self, record: AskRecord) -> JournalEntry:
-        known = self._past.entry_of(record)
-        return self._journal.new_entry(record.slot, "ask", record.call) if known is None else known
