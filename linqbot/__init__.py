@@ -9,181 +9,105 @@ from typing import TYPE_CHECKING
 
 from linqbot.lazy_exports import lazy_exports
 
-if TYPE_CHECKING:
-    from linqbot.bot.bot import Bot
-    from linqbot.bot.chat_context import ChatContext
-    from linqbot.bot.context import Context
-    from linqbot.bot.filters import (
-        contains,
-        exact,
-        from_handle,
-        has_link,
-        has_media,
-        in_direct,
-        in_group,
-        mentions_bot,
-        muted,
-        regex,
-        replies_to_bot,
-        to_line,
-    )
-    from linqbot.bot.hours import Hours
-    from linqbot.bot.lifecycle import Resource
-    from linqbot.bot.ready_made import AllowFile, limit_per_person, texts_in_log
-    from linqbot.bot.router import Router
-    from linqbot.client.client import Client
-    from linqbot.content.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
-    from linqbot.content.preview import Form, Preview, PreviewMessage
-    from linqbot.content.sending import Capabilities
-    from linqbot.content.sent import Sent
-    from linqbot.engine.failure import Failure
-    from linqbot.errors import (
-        Ambiguous,
-        AmbiguousCall,
-        AskCancelled,
-        AskTimeout,
-        BotError,
-        LinqApiError,
-        LinqbotError,
-        LinqUnavailable,
-        MessageGone,
-        RateLimited,
-        Refused,
-        RuleBroken,
-        StateUnreadable,
-        StreamStalled,
-    )
-    from linqbot.features.asking.question import AskedBefore, Declined, Expired, Location, Paid, VoteResult
-    from linqbot.features.history import History, HistoryEntry
-    from linqbot.features.manners.options import Manners
-    from linqbot.features.model_steps import Draft, ModelStep
-    from linqbot.features.state import State, Tally
-    from linqbot.hookspecs import Running, hookimpl
-    from linqbot.linq.events.event import Event, UnknownEvent
-    from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded
-    from linqbot.linq.events.posted import Posted
-    from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
-    from linqbot.linq.text.markdown import markdown
-    from linqbot.linq.text.styled import StyledText, link
-    from linqbot.linq.types.chat import Chat, Handle
-    from linqbot.linq.types.content import Card, Fetched, Saved
-    from linqbot.linq.types.message import (
-        AppClipPart,
-        AppIdentity,
-        AppPart,
-        Effect,
-        Experience,
-        InlineSticker,
-        LinkPart,
-        MediaPart,
-        Mention,
-        Message,
-        MessageContent,
-        ReplyTo,
-        TextDecoration,
-        TextPart,
-    )
-    from linqbot.linq.types.proactive import Broadcast, Recipient, Scheduled
+if TYPE_CHECKING:  # `import X as X` makes X a name of this module
+    from linqbot.bot.bot import Bot as Bot
+    from linqbot.bot.chat_context import ChatContext as ChatContext
+    from linqbot.bot.context import Context as Context
+    from linqbot.bot.filters import contains as contains
+    from linqbot.bot.filters import exact as exact
+    from linqbot.bot.filters import from_handle as from_handle
+    from linqbot.bot.filters import has_link as has_link
+    from linqbot.bot.filters import has_media as has_media
+    from linqbot.bot.filters import in_direct as in_direct
+    from linqbot.bot.filters import in_group as in_group
+    from linqbot.bot.filters import mentions_bot as mentions_bot
+    from linqbot.bot.filters import muted as muted
+    from linqbot.bot.filters import regex as regex
+    from linqbot.bot.filters import replies_to_bot as replies_to_bot
+    from linqbot.bot.filters import to_line as to_line
+    from linqbot.bot.hours import Hours as Hours
+    from linqbot.bot.lifecycle import Resource as Resource
+    from linqbot.bot.ready_made import AllowFile as AllowFile
+    from linqbot.bot.ready_made import limit_per_person as limit_per_person
+    from linqbot.bot.ready_made import texts_in_log as texts_in_log
+    from linqbot.bot.router import Router as Router
+    from linqbot.client.client import Client as Client
+    from linqbot.content.drafts import app_card as app_card
+    from linqbot.content.drafts import contact_card as contact_card
+    from linqbot.content.drafts import location_request as location_request
+    from linqbot.content.drafts import media as media
+    from linqbot.content.drafts import poll as poll
+    from linqbot.content.drafts import sticker as sticker
+    from linqbot.content.drafts import voice_memo as voice_memo
+    from linqbot.content.preview import Form as Form
+    from linqbot.content.preview import Preview as Preview
+    from linqbot.content.preview import PreviewMessage as PreviewMessage
+    from linqbot.content.sending import Capabilities as Capabilities
+    from linqbot.content.sent import Sent as Sent
+    from linqbot.engine.failure import Failure as Failure
+    from linqbot.errors import Ambiguous as Ambiguous
+    from linqbot.errors import AmbiguousCall as AmbiguousCall
+    from linqbot.errors import AskCancelled as AskCancelled
+    from linqbot.errors import AskTimeout as AskTimeout
+    from linqbot.errors import BotError as BotError
+    from linqbot.errors import LinqApiError as LinqApiError
+    from linqbot.errors import LinqbotError as LinqbotError
+    from linqbot.errors import LinqUnavailable as LinqUnavailable
+    from linqbot.errors import MessageGone as MessageGone
+    from linqbot.errors import RateLimited as RateLimited
+    from linqbot.errors import Refused as Refused
+    from linqbot.errors import RuleBroken as RuleBroken
+    from linqbot.errors import StateUnreadable as StateUnreadable
+    from linqbot.errors import StreamStalled as StreamStalled
+    from linqbot.features.asking.question import AskedBefore as AskedBefore
+    from linqbot.features.asking.question import Declined as Declined
+    from linqbot.features.asking.question import Expired as Expired
+    from linqbot.features.asking.question import Location as Location
+    from linqbot.features.asking.question import Paid as Paid
+    from linqbot.features.asking.question import VoteResult as VoteResult
+    from linqbot.features.history import History as History
+    from linqbot.features.history import HistoryEntry as HistoryEntry
+    from linqbot.features.manners.options import Manners as Manners
+    from linqbot.features.model_steps import Draft as Draft
+    from linqbot.features.model_steps import ModelStep as ModelStep
+    from linqbot.features.state import State as State
+    from linqbot.features.state import Tally as Tally
+    from linqbot.hookspecs import Running as Running
+    from linqbot.hookspecs import hookimpl as hookimpl
+    from linqbot.linq.events.event import Event as Event
+    from linqbot.linq.events.event import UnknownEvent as UnknownEvent
+    from linqbot.linq.events.message import MessageEdited as MessageEdited
+    from linqbot.linq.events.message import MessageReceived as MessageReceived
+    from linqbot.linq.events.message import ReactionAdded as ReactionAdded
+    from linqbot.linq.events.posted import Posted as Posted
+    from linqbot.linq.events.proactive import BroadcastDone as BroadcastDone
+    from linqbot.linq.events.proactive import ScheduleDue as ScheduleDue
+    from linqbot.linq.text.markdown import markdown as markdown
+    from linqbot.linq.text.styled import StyledText as StyledText
+    from linqbot.linq.text.styled import link as link
+    from linqbot.linq.types.chat import Chat as Chat
+    from linqbot.linq.types.chat import Handle as Handle
+    from linqbot.linq.types.content import Card as Card
+    from linqbot.linq.types.content import Fetched as Fetched
+    from linqbot.linq.types.content import Saved as Saved
+    from linqbot.linq.types.message import AppClipPart as AppClipPart
+    from linqbot.linq.types.message import AppIdentity as AppIdentity
+    from linqbot.linq.types.message import AppPart as AppPart
+    from linqbot.linq.types.message import Effect as Effect
+    from linqbot.linq.types.message import Experience as Experience
+    from linqbot.linq.types.message import InlineSticker as InlineSticker
+    from linqbot.linq.types.message import LinkPart as LinkPart
+    from linqbot.linq.types.message import MediaPart as MediaPart
+    from linqbot.linq.types.message import Mention as Mention
+    from linqbot.linq.types.message import Message as Message
+    from linqbot.linq.types.message import MessageContent as MessageContent
+    from linqbot.linq.types.message import ReplyTo as ReplyTo
+    from linqbot.linq.types.message import TextDecoration as TextDecoration
+    from linqbot.linq.types.message import TextPart as TextPart
+    from linqbot.linq.types.proactive import Broadcast as Broadcast
+    from linqbot.linq.types.proactive import Recipient as Recipient
+    from linqbot.linq.types.proactive import Scheduled as Scheduled
 
-__all__ = [
-    "AllowFile",
-    "Ambiguous",
-    "AmbiguousCall",
-    "AppClipPart",
-    "AppIdentity",
-    "AppPart",
-    "AskCancelled",
-    "AskTimeout",
-    "AskedBefore",
-    "Bot",
-    "BotError",
-    "Broadcast",
-    "BroadcastDone",
-    "Capabilities",
-    "Card",
-    "Chat",
-    "ChatContext",
-    "Client",
-    "Context",
-    "Declined",
-    "Draft",
-    "Effect",
-    "Event",
-    "Experience",
-    "Expired",
-    "Failure",
-    "Fetched",
-    "Form",
-    "Handle",
-    "History",
-    "HistoryEntry",
-    "Hours",
-    "InlineSticker",
-    "LinkPart",
-    "LinqApiError",
-    "LinqUnavailable",
-    "LinqbotError",
-    "Location",
-    "Manners",
-    "MediaPart",
-    "Mention",
-    "Message",
-    "MessageContent",
-    "MessageEdited",
-    "MessageGone",
-    "MessageReceived",
-    "ModelStep",
-    "Paid",
-    "Posted",
-    "Preview",
-    "PreviewMessage",
-    "RateLimited",
-    "ReactionAdded",
-    "Recipient",
-    "Refused",
-    "ReplyTo",
-    "Resource",
-    "Router",
-    "RuleBroken",
-    "Running",
-    "Saved",
-    "ScheduleDue",
-    "Scheduled",
-    "Sent",
-    "State",
-    "StateUnreadable",
-    "StreamStalled",
-    "StyledText",
-    "Tally",
-    "TextDecoration",
-    "TextPart",
-    "UnknownEvent",
-    "VoteResult",
-    "app_card",
-    "contact_card",
-    "contains",
-    "exact",
-    "from_handle",
-    "has_link",
-    "has_media",
-    "hookimpl",
-    "in_direct",
-    "in_group",
-    "limit_per_person",
-    "link",
-    "location_request",
-    "markdown",
-    "media",
-    "mentions_bot",
-    "muted",
-    "poll",
-    "regex",
-    "replies_to_bot",
-    "sticker",
-    "texts_in_log",
-    "to_line",
-    "voice_memo",
-]
 
 _NAMES = {
     "linqbot.bot.bot": "Bot",
@@ -229,6 +153,7 @@ _NAMES = {
 }
 """The names, separated by spaces, by the module that defines them."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = list(_HOMES)
 
 
 def _elsewhere() -> dict[str, str]:
