@@ -95,24 +95,46 @@ def bubbles(
             message = {"parts": ({"type": "text", "value": text},), "effect": effect, "reply_to": reply_to}
             return [validated(MessageContent, message)]
     messages: list[MessageContent] = []
+    for step in steps(content, effect=effect, reply_to=reply_to, service=service, cards=cards, opens_chat=opens_chat):
+        if isinstance(step, Act):
+            raise _not_sendable(step)
+        messages.append(step)
+    return messages
+
+
+def steps(
+    content: Iterable[Sendable],
+    *,
+    effect: Effect | None = None,
+    reply_to: ReplyTo | None = None,
+    service: str | None = None,
+    cards: bool = True,
+    opens_chat: bool = False,
+) -> list[MessageContent | Act]:
+    """Split content as `bubbles` does, and return what is a call of its own in its place between the messages."""
     groups = _grouped(content, service, cards, opens_chat)
+    messages = [i for i, group in enumerate(groups) if not isinstance(group, Act)]
+    found: list[MessageContent | Act] = []
     for i, group in enumerate(groups):
-        shown = effect if i == len(groups) - 1 else None
-        answered = reply_to if i == 0 else None
+        if isinstance(group, Act):
+            found.append(group)
+            continue
+        shown = effect if i == messages[-1] else None
+        answered = reply_to if i == messages[0] else None
         if isinstance(group, MessageContent):
             update = {"effect": group.effect or shown, "reply_to": group.reply_to or answered}
-            messages.append(group.model_copy(update=update))
+            found.append(group.model_copy(update=update))
         else:
-            messages.append(MessageContent(parts=tuple(group), effect=shown, reply_to=answered))
-    return messages
+            found.append(MessageContent(parts=tuple(group), effect=shown, reply_to=answered))
+    return found
 
 
 def _grouped(
     content: Iterable[Sendable], service: str | None, cards: bool, opens_chat: bool
-) -> list[Sequence[Part] | MessageContent]:
-    groups: list[list[Part] | MessageContent] = []
+) -> list[list[Part] | MessageContent | Act]:
+    groups: list[list[Part] | MessageContent | Act] = []
     for item in content:
-        if isinstance(item, MessageContent):
+        if isinstance(item, MessageContent | Act):
             groups.append(item)
             continue
         if not isinstance(item, _SENDABLE):
@@ -123,7 +145,7 @@ def _grouped(
                 last.append(part)
             else:
                 groups.append([part])
-    return list(groups)
+    return groups
 
 
 def _parts(
@@ -338,20 +360,6 @@ def without_effect(message: MessageContent, service: str | None) -> MessageConte
     return message.model_copy(update={"effect": None})
 
 
-def grouped(items: Iterable[Content | Act]) -> Iterator[list[Content] | Act]:
-    group: list[Content] = []
-    for item in items:
-        if isinstance(item, Act):
-            if group:
-                yield group
-            yield item
-            group = []
-        else:
-            group.append(item)
-    if group:
-        yield group
-
-
-def places_of_messages(groups: Sequence[list[Content] | Act]) -> list[int]:
-    """Return the indexes of the groups that become messages. The first has the thread of a reply, and the last its effect."""
-    return [i for i, group in enumerate(groups) if isinstance(group, list)]
+def has_only_acts(made: Sequence[MessageContent | Act]) -> bool:
+    """Return True if none of the steps is a message: a poll, a voice memo and the like have no effect."""
+    return bool(made) and all(isinstance(step, Act) for step in made)

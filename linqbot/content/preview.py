@@ -12,15 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, MediaDraft, PollDraft, VoiceMemoDraft
-from linqbot.content.message_split import (
-    Degraded,
-    Sendable,
-    bubbles,
-    fitted,
-    grouped,
-    places_of_messages,
-    without_effect,
-)
+from linqbot.content.message_split import Degraded, Sendable, fitted, has_only_acts, steps, without_effect
 from linqbot.content.sent import Sent
 from linqbot.linq.types.message import AppClipPart, AppPart, Effect, LinkPart, MediaPart, MessageContent, Part, TextPart
 
@@ -97,21 +89,20 @@ def preview(content: Iterable[Sendable], *, effect: Effect | None, cards: bool, 
 
 def _form(items: Iterable[Sendable], service: str, effect: Effect | None, cards: bool, is_group: bool | None) -> Form:
     shown, degraded = fitted(items, service=service, is_group=is_group)
+    files = [_part(item) if isinstance(item, MediaDraft) else item for item in shown]
+    made = steps(files, effect=effect, service=service, cards=cards)
     lost: list[Degraded] = [*degraded]
-    found: list[PreviewMessage] = []
-    groups = list(grouped(_part(item) if isinstance(item, MediaDraft) else item for item in shown))
-    places = places_of_messages(groups)
-    if groups and not places and effect is not None:
+    if effect is not None and has_only_acts(made):
         lost.append("effect")
-    for i, group in enumerate(groups):
-        if not isinstance(group, list):
-            found.append(_act(group))
+    found: list[PreviewMessage] = []
+    for step in made:
+        if isinstance(step, Act):
+            found.append(_act(step))
             continue
-        for message in bubbles(group, effect=effect if i == places[-1] else None, service=service, cards=cards):
-            fits = without_effect(message, service)
-            if fits is not message:
-                lost.append("effect")
-            found.append(_message(fits, has_rich_text=service == "iMessage"))
+        fits = without_effect(step, service)
+        if fits is not step:
+            lost.append("effect")
+        found.append(_message(fits, has_rich_text=service == "iMessage"))
     return Form(tuple(found), tuple(dict.fromkeys(lost)))
 
 

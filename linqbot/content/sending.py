@@ -9,7 +9,7 @@ that a person's phone can receive, so that Linq is asked once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -23,13 +23,12 @@ from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, 
 from linqbot.content.message_split import (
     Content,
     Degraded,
-    bubbles,
     card_text,
     files_of,
     fitted,
-    grouped,
-    places_of_messages,
+    has_only_acts,
     spoken,
+    steps,
     without_effect,
 )
 from linqbot.content.sent import OPTED_OUT, Sent, UnreadMessage
@@ -199,42 +198,26 @@ class ContentSender:
     ) -> Sent:
         items, degraded = fitted(content, service=self.chat.service, is_group=self.is_group)
         try:
-            groups = list(grouped(await self.uploads.resolved(items)))
+            resolved = await self.uploads.resolved(items)
         except Refused as error:
             stopped_by(error, self.chat.logger())
             return Sent((), "refused")
-        places = places_of_messages(groups)
-        if groups and not places and effect is not None:
-            degraded.append("effect")  # a poll, a voice memo and the like have none
+        made = steps(resolved, effect=effect, reply_to=reply_to, service=self.chat.service, cards=cards)
+        if effect is not None and has_only_acts(made):
+            degraded.append("effect")
         sent = Sent((), degraded=tuple(degraded))
-        for i, group in enumerate(groups):
-            if isinstance(group, list):
-                shown = effect if i == places[-1] else None
-                answered = reply_to if i == places[0] else None
-                more = await self._messages(group, effect=shown, reply_to=answered, cards=cards)
-            else:
-                more = await self._act(group)
-            sent = sent.joined(more)
+        for step in made:
+            sent = sent.joined(await (self._act(step) if isinstance(step, Act) else self._message(step)))
             if sent.status != "accepted":
                 break
         if degraded:
             self.chat.logger().info("send.degraded", what=degraded, service=self.chat.service)
         return sent
 
-    async def _messages(
-        self, content: Sequence[Content], *, effect: Effect | None = None, reply_to: ReplyTo | None = None, cards: bool
-    ) -> Sent:
-        sent = Sent(())
-        for message in bubbles(content, effect=effect, reply_to=reply_to, service=self.chat.service, cards=cards):
-            has_url = any(isinstance(part, MediaPart) and part.url is not None for part in message.parts or ())
-            more = await (self._with_url(message) if has_url else self.chat.send([message], self.client))
-            sent = sent.joined(more)
-            if sent.status != "accepted":
-                break
-        return sent
-
-    async def _with_url(self, message: MessageContent) -> Sent:
-        """Send a message with files at URLs. Files that Linq cannot fetch, such as large ones, are uploaded."""
+    async def _message(self, message: MessageContent) -> Sent:
+        """Send a message. Its files at URLs that Linq cannot fetch, such as large ones, are uploaded."""
+        if not any(isinstance(part, MediaPart) and part.url is not None for part in message.parts or ()):
+            return await self.chat.send([message], self.client)
         try:
             return await self.chat.send([message], with_standing_refusal(self.client))
         except LinqApiError as error:
@@ -269,7 +252,7 @@ class ContentSender:
         sent = Sent((), degraded=(what,))
         if instead is None:
             return sent
-        return sent.joined(await self._messages(await self.uploads.resolved([instead]), cards=False))
+        return sent.joined(await self.say([instead], effect=None, reply_to=None, cards=False))
 
     async def _made(self, made: Awaitable[Sent]) -> Sent:
         try:
