@@ -15,8 +15,8 @@ an attempt is read by `outcome.py`, which also decides on the next attempt.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -35,6 +35,7 @@ from linqbot.client.http.http11 import (
     RequestHeaders,
     Response,
     ServerDisconnectedError,
+    TransportError,
     reason_of,
 )
 from linqbot.client.http.pool import Pool
@@ -160,7 +161,7 @@ class Sender:
         try:
             with TimeLimit(self._alarms, self._timeout_s):
                 response = await wire.send(request)
-        except wire.errors as error:
+        except (TransportError, TimeoutError) as error:
             return _without_response(error, call, request, self._timeout_s)
         outcome = outcome_of_call(call, response, clock=self._clock, secret=key)
         # A call whose key is refused is not made, so any call may be repeated.
@@ -186,7 +187,11 @@ class Sender:
             LinqApiError: The file was refused, or the URL is neither https nor on the base URL's origin.
             RuntimeError: The client is closed.
         """
+        from linqbot.client.http.media_fetch import FetchFailed, FetchRefused  # imported late, as in `fetcher`
+
         goal = _upload_goal(url)
+        if goal.origin.scheme != "https" and not goal.origin.is_same(self._origin):
+            raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
         # `Request.head` writes the length.
         given = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         fields = RequestHeaders({"Host": goal.origin.authority, **given})
@@ -203,37 +208,32 @@ class Sender:
                 raise
 
         async def attempt(call: Call) -> ApiResponse | AttemptFailure:
+            request = Request("PUT", goal.origin, goal.target, fields, content(), size)
             try:
-                async with self._open_for(goal) as wire:
-                    request = Request("PUT", goal.origin, goal.target, fields, content(), size)
-                    response: Response | AttemptFailure
-                    try:
-                        with TimeLimit(self._alarms, timeout_s):
-                            response = await wire.send(request)
-                    except wire.errors as error:
-                        response = _without_response(error, call, request, timeout_s)
-            except LinqUnavailable as error:  # the host has no address now
-                return AttemptFailure(error, sent=False)
-            if broken:
-                raise broken[0]
-            if isinstance(response, AttemptFailure):
-                return response
+                with TimeLimit(self._alarms, timeout_s):
+                    response = await self._upload(request)
+            except FetchRefused as error:
+                raise LinqApiError(f"the address for the upload is not used. {error}", call=call.name) from None
+            except FetchFailed as error:  # the host has no address now
+                return AttemptFailure(LinqUnavailable(f"the upload was not made. {error}", call=call.name), sent=False)
+            except (TransportError, TimeoutError) as error:
+                if broken:
+                    raise broken[0] from None
+                return _without_response(error, call, request, timeout_s)
             return outcome_of_upload(call, response, now=self._clock.now(), secret=self._api_key)
 
         await self.run(_UPLOAD, attempt)
 
-    @asynccontextmanager
-    async def _open_for(self, goal: Target) -> AsyncIterator[HttpTransport]:
-        """Yield a transport for the upload: the client's own pool for its own origin, else a temporary pool."""
-        is_own = goal.origin.is_same(self._origin)
-        if goal.origin.scheme != "https" and not is_own:
-            raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
-        if is_own or self._httpx_transport is not None:
-            yield self._wire or self._open()
-            return
-        pool = self._pool(goal.origin, await self._admitted(goal))
+    async def _upload(self, request: Request) -> Response:
+        """Send an upload: over the client's own pool to its own origin, else over a new connection."""
+        origin = request.origin
+        if origin.is_same(self._origin) or self._httpx_transport is not None:
+            return await (self._wire or self._open()).send(request)
+        # A proxy from the environment resolves the name itself.
+        addresses = None if environment_proxy(origin) else await self.fetcher.admitted(origin)
+        pool = self._pool(origin, addresses)
         try:
-            yield pool
+            return await pool.send(request)
         finally:
             await pool.aclose()
 
@@ -244,19 +244,6 @@ class Sender:
         return Fetcher(
             self.base_url, own_transport=self._httpx_transport, max_retries=self._max_retries, pause=self._pause
         )
-
-    async def _admitted(self, goal: Target) -> Sequence[str] | None:
-        """Return the checked addresses of the upload's host; None if a proxy from the environment resolves the name."""
-        if environment_proxy(goal.origin) is not None:
-            return None
-        from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
-
-        try:
-            return await self.fetcher.admitted(goal)
-        except FetchRefused as error:
-            raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
-        except FetchFailed as error:
-            raise LinqUnavailable(f"the upload was not made. {error}", call=_UPLOAD.name) from None
 
     async def _pause(self, attempt: int) -> None:
         await self._clock.wait_until(self._clock.now() + backoff_s(attempt, jitter=_jitter()))

@@ -74,7 +74,7 @@ async def test_after_the_last_repetition_the_error_is_ours(subtests: pytest.Subt
             assert (len(script.requests), len(waits.waited)) == (requests, requests - 1)
             if isinstance(step, Exception):
                 assert caught.value.status is None
-                assert caught.value.__cause__ is step
+                assert type(step).__name__ in str(caught.value)
 
 
 @pytest.mark.parametrize("lost", [answer(502), httpx.ReadError("gone")])

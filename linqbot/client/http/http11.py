@@ -160,15 +160,13 @@ class StreamedResponse:
 
 
 class HttpTransport(Protocol):
-    """Sends requests to their origin and returns the responses: the pool, or an adapter for an httpx transport.
-
-    `errors` are the exceptions that `send` raises when the network fails, besides TimeoutError.
-    """
-
-    errors: tuple[type[Exception], ...]
+    """Sends requests to their origin and returns the responses: the pool, or an adapter for an httpx transport."""
 
     async def send(self, request: Request) -> Response:
-        """Send a request once. `request.is_sent` says if the request may have arrived, also after an error."""
+        """Send a request once. `request.is_sent` says if the request may have arrived, also after an error.
+
+        Raises TransportError if the network fails.
+        """
         ...
 
     async def aclose(self) -> None: ...

@@ -5,19 +5,24 @@ This module is imported only when it is needed, because importing httpx takes lo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import cast
 
 import httpx
 
-from linqbot.client.http.http11 import MAX_CONTENT_BYTES, MalformedResponse, Request, Response, StreamedResponse
+from linqbot.client.http.http11 import (
+    MAX_CONTENT_BYTES,
+    MalformedResponse,
+    Request,
+    Response,
+    StreamedResponse,
+    TransportError,
+)
 
 
 class HttpxAdapter:
-    """Sends requests with an httpx transport. The transport's own errors are not converted."""
-
-    errors: tuple[type[Exception], ...] = (httpx.HTTPError, httpx.StreamError, OSError)
+    """Sends requests with an httpx transport, whose errors become the cause of a TransportError."""
 
     def __init__(self, http: httpx.AsyncBaseTransport, *, connect_timeout_s: float) -> None:
         self._http = http
@@ -29,9 +34,9 @@ class HttpxAdapter:
         try:
             async with self.stream(request) as response:
                 content = await _content(response)
-        except Exception as error:
+        except TransportError as error:
             # Nothing was sent if the connection could not be opened.
-            request.is_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            request.is_sent = not isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
             raise
         return Response(response.status, response.headers, content)
 
@@ -48,15 +53,29 @@ class HttpxAdapter:
             content=request.content,
             extensions=self._extensions,
         )
-        response = await self._http.handle_async_request(theirs)
+        with _converted():
+            response = await self._http.handle_async_request(theirs)
         try:
-            chunks = aiter(cast("httpx.AsyncByteStream", response.stream))
-            yield StreamedResponse(response.status_code, response.headers, chunks)
+            yield StreamedResponse(response.status_code, response.headers, _chunks(response))
         finally:
             await response.aclose()
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+
+@contextmanager
+def _converted() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+        raise TransportError from error
+
+
+async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    with _converted():
+        async for chunk in cast("httpx.AsyncByteStream", response.stream):
+            yield chunk
 
 
 async def _content(response: StreamedResponse) -> bytes:

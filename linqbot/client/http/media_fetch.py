@@ -23,14 +23,23 @@ import contextlib
 import re
 import secrets
 import socket
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, TypeVar
 from urllib.parse import urljoin
 
-from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, bare_name, disposed_name, is_public, literal, target
+from linqbot.client.http.addresses import (
+    PORTS,
+    Origin,
+    Target,
+    UnsafeURL,
+    bare_name,
+    disposed_name,
+    is_public,
+    literal,
+    target,
+)
 from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Request, RequestHeaders, StreamedResponse, TransportError, reason_of
 from linqbot.errors import LinqbotError
@@ -160,7 +169,7 @@ class Fetcher:
             async with asyncio.timeout(timeout_s):
                 while True:
                     try:
-                        with self._network_errors(goal):
+                        with _network_errors(goal):
                             async with self._response(goal) as response:
                                 return await read(response)
                     except FetchFailed as error:
@@ -171,20 +180,6 @@ class Fetcher:
         except TimeoutError:
             # Its context may be a library's error, which may quote the whole URL.
             raise FetchFailed(f"{goal.origin} was too slow: no complete response within {timeout_s:g} s.") from None
-
-    @contextlib.contextmanager
-    def _network_errors(self, goal: Target) -> Iterator[None]:
-        """Convert network errors to FetchFailed. Other `OSError`s come from writing the file."""
-        errors: tuple[type[Exception], ...] = (TransportError,)
-        if self._own_transport is not None:
-            import httpx
-
-            errors = (TransportError, httpx.HTTPError, httpx.StreamError, ConnectionError, ssl.SSLError)
-        try:
-            yield
-        except errors as error:
-            # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
-            raise FetchFailed(f"{goal.origin} sent no complete response ({reason_of(error)}).") from None
 
     @asynccontextmanager
     async def _response(self, goal: Target) -> AsyncIterator[StreamedResponse]:
@@ -211,7 +206,7 @@ class Fetcher:
             async with adapter.stream(request) as response:
                 yield response
             return
-        addresses = await self.admitted(goal, may_be_own=is_own)
+        addresses = await self.admitted(goal.origin, may_be_own=is_own)
         connector = Connector(goal.origin, connect_timeout_s=CONNECT_TIMEOUT_S, addresses=addresses)
         connection = await connector.connect(lambda _: None)
         try:
@@ -219,12 +214,11 @@ class Fetcher:
         finally:
             connection.abort()
 
-    async def admitted(self, goal: Target, *, may_be_own: bool = True) -> Sequence[str]:
+    async def admitted(self, origin: Origin, *, may_be_own: bool = True) -> Sequence[str]:
         """Resolve and check a URL's host, and return the addresses that a connection may go to.
 
         If another server chose the target by a redirect (`may_be_own=False`), our own origin is checked like any other.
         """
-        origin = goal.origin
         is_own = may_be_own and origin.is_same(self._own)
         if not is_own and (origin.scheme != "https" or origin.port != PORTS["https"]):
             raise FetchRefused(f"{origin} is not fetched from: only https on port 443 is allowed.")
@@ -238,6 +232,15 @@ class Fetcher:
         if not is_own and not all(is_public(address) for address in addresses):
             raise FetchRefused(f"{origin} is not fetched from: it resolves to an address that is not public.")
         return addresses
+
+
+@contextlib.contextmanager
+def _network_errors(goal: Target) -> Iterator[None]:
+    try:
+        yield
+    except TransportError as error:
+        # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
+        raise FetchFailed(f"{goal.origin} sent no complete response ({reason_of(error)}).") from None
 
 
 _ASKED: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "linqbot", "Connection": "close"}

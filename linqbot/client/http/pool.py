@@ -13,7 +13,7 @@ from typing import Final
 
 from linqbot.client.http.connection import Connection
 from linqbot.client.http.connector import Connector
-from linqbot.client.http.http11 import Request, Response, ServerDisconnectedError, TransportError
+from linqbot.client.http.http11 import Request, Response, ServerDisconnectedError
 
 MAX_CONNECTIONS: Final = 256
 """Most open connections to one origin. Further requests wait for a connection within their own time limit."""
@@ -26,8 +26,6 @@ _CLOSED = "This Client is closed. Create a new one, or close it later."
 
 class Pool:
     """Sends requests to one origin over kept connections. It belongs to the event loop of its first request."""
-
-    errors: tuple[type[Exception], ...] = (TransportError, TimeoutError)
 
     def __init__(self, connector: Connector, *, max_connections: int = MAX_CONNECTIONS) -> None:
         self._connector = connector
