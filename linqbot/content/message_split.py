@@ -37,7 +37,6 @@ from linqbot.linq.types.message import (
     Part,
     ReplyTo,
     TextPart,
-    utf16_length,
 )
 
 ContentPart: TypeAlias = TextPart | MediaPart | LinkPart | AppPart | AppClipPart
@@ -156,8 +155,6 @@ def _parts(
         if _is_plain(item):
             return (TextPart(value=item),)
         item = StyledText.plain(item)
-    elif isinstance(item, TextPart):
-        return _cut_part(item, service)
     elif not isinstance(item, StyledText):
         return (item,)
     return _parts_of_text(item, service, cards, opens_chat)
@@ -213,16 +210,6 @@ def _without_address_first(text: StyledText, shown: Sequence[str]) -> list[Style
     before = text.text[: found.start()].rstrip()
     ends += [len(before)] if before.endswith((".", "!", "?", ":", "…")) else []
     return [text[: max(ends)], text[max(ends) :]] if ends else [text]
-
-
-def _cut_part(part: TextPart, service: str | None) -> Iterator[ContentPart]:
-    """Cut a text part that is too long. One with stickers, mentions or animations is kept: their ranges cannot be cut."""
-    limit = MAX_SMS_UNITS if service == "SMS" else MAX_TEXT_UNITS
-    if utf16_length(part.value) <= limit or (text := StyledText.of_part(part)) is None:
-        yield part
-        return
-    for piece in split(text, limit):
-        yield piece.part()
 
 
 def _not_sendable(item: object) -> BotError:

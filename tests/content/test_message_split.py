@@ -19,7 +19,6 @@ from linqbot.linq.types.message import (
     MediaPart,
     MessageContent,
     ReplyTo,
-    TextDecoration,
     TextPart,
     utf16_slice,
 )
@@ -168,11 +167,9 @@ def test_a_long_text_is_cut_shorter_on_sms() -> None:
     assert max(sizes) <= MAX_SMS_UNITS
 
 
-def test_a_long_part_is_cut_unless_it_has_an_animation() -> None:
-    part = TextPart(value="Some words. " * 1000, text_decorations=(TextDecoration(range=(0, 4), style="bold"),))
-    assert len(bubbles([part])) == 2
-    shaking = part.model_copy(update={"text_decorations": (TextDecoration(range=(0, 4), animation="shake"),)})
-    assert len(bubbles([shaking])) == 1
+def test_a_part_is_sent_as_it_is_however_long() -> None:
+    part = TextPart(value="Some words. " * 1000)
+    assert bubbles([part]) == [MessageContent(parts=(part,))]
 
 
 @pytest.mark.parametrize("file", [b"GIF89a", Path("menu.jpg"), io.BytesIO(b"GIF89a")], ids=["bytes", "path", "opened"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from linqbot.linq.text.markdown import markdown
 from linqbot.linq.text.styled import Style, StyledText, addresses, joined, split
-from linqbot.linq.types.message import TextDecoration, TextPart, utf16_length
+from linqbot.linq.types.message import utf16_length
 
 
 def texts(text: str, limit: int) -> list[str]:
@@ -40,15 +40,6 @@ def test_joined_texts_keep_their_styles() -> None:
     both = joined([markdown("**a** b"), markdown("c *d*")], ["\n"])
     assert both.text == "a b\nc d"
     assert both.styles == (Style(0, 1, "bold"), Style(6, 7, "italic"))
-
-
-def test_a_part_with_styles_becomes_a_text_with_styles() -> None:
-    part = TextPart(value="🎂 ab", text_decorations=(TextDecoration(range=(3, 4), style="bold"),))
-    text = StyledText.of_part(part)
-    assert text is not None
-    assert text.part() == part
-    shaking = part.model_copy(update={"text_decorations": (TextDecoration(range=(3, 4), animation="shake"),)})
-    assert StyledText.of_part(shaking) is None
 
 
 def test_an_address_has_a_host_and_ends_where_a_reader_would_end_it(subtests: pytest.Subtests) -> None:

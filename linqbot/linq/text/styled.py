@@ -10,9 +10,9 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple, get_args
+from typing import Final, NamedTuple
 
-from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
+from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length
 
 _BEGINNING: Final = re.compile(r"(?<![a-z0-9])https?://(?=[\w\[])", re.IGNORECASE)
 # Letters of all scripts may be part of an address. Quotation marks, characters without a width, and the punctuation of Chinese
@@ -22,7 +22,6 @@ _WITHOUT_BRACKETS: Final = re.compile(
     r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65()\[\]{}]*+"
 )
 _AFTER_ADDRESS: Final = ".,;:!?'’*_~–؟،؛।([{\\"
-_STYLES: Final[dict[str | None, TextStyle]] = {style: style for style in get_args(TextStyle)}
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -66,19 +65,6 @@ class StyledText:
     def plain(cls, text: str, *, cards: bool = True) -> StyledText:
         """Return a text without styles, with the web addresses that are in it."""
         return cls(text, links=tuple(addresses(text)), cards=cards)
-
-    @classmethod
-    def of_part(cls, part: TextPart) -> StyledText | None:
-        """Return the text of a text part with its styles; None if it has something else, such as an animation."""
-        if part.inline_stickers or part.mention or part.mention_range:
-            return None
-        styles = []
-        for each in part.text_decorations or ():
-            if each.style not in _STYLES:
-                return None
-            start, end = (len(utf16_slice(part.value, 0, edge)) for edge in each.range)
-            styles.append(Style(start, end, _STYLES[each.style]))
-        return cls(part.value, tuple(styles))
 
     def __getitem__(self, where: slice) -> StyledText:
         """Return the text between two indexes, with its styles, and with the links that are wholly inside."""
