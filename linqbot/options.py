@@ -21,6 +21,9 @@ LONGEST_GATHER_S: Final = 60.0
 DAY_S: Final = 86_400.0
 GRACE_S: Final = 3600.0
 """Seconds that a scheduled send may be late by default."""
+_E164_IS: Final = (
+    "E.164 is a plus, the country code and the number, without spaces or brackets, such as '+14155550142'."
+)
 
 
 def is_number(value: Any) -> bool:
@@ -76,7 +79,7 @@ def check_handle(handle: Any, option: str) -> str:
     if blockable(handle, option) is not None:
         raise BotError(
             f"{option} can never match {handle!r}: a handle is a phone number in E.164 form, an e-mail address, or the short "
-            f"code or the name of a sender. {_e164_hint(handle)}"
+            f"code or the name of a sender. {_E164_IS}"
         )
     return str(handle).casefold()
 
@@ -84,7 +87,7 @@ def check_handle(handle: Any, option: str) -> str:
 def check_line(line: Any, option: str) -> None:
     """Raise BotError if a line is not a phone number in E.164 form, as `check_handle` does for people."""
     if not isinstance(line, str) or not E164.fullmatch(line):
-        raise BotError(f"{option} can never match {line!r}: a line is a phone number in E.164 form. {_e164_hint(line)}")
+        raise BotError(f"{option} can never match {line!r}: a line is a phone number in E.164 form. {_E164_IS}")
 
 
 def check_text(place: str, text: object) -> None:
@@ -124,21 +127,6 @@ def check_timezone(call: str, timezone: object) -> None:
             f'{call}(timezone=…) takes the IANA name of a time zone, such as "Europe/Paris", but got a value of type '
             f"{type(timezone).__name__}."
         )
-
-
-def _e164_hint(given: Any) -> str:
-    """Return the sentence with the E.164 form of a phone number; if it is not certain, with what E.164 means."""
-    if isinstance(given, str) and "@" not in given:
-        digits = "".join(letter for letter in given if letter in "0123456789")
-        if given.lstrip("( ").startswith("+") and E164.fullmatch(f"+{digits}"):
-            return f"Write '+{digits}'."
-        if len(digits) == 10 and digits[0] not in "01":
-            return (
-                f"If the number is of the US or Canada, write '+1{digits}'; else put + and its country code before it."
-            )
-        if len(digits) == 11 and digits[0] == "1":
-            return f"Write '+{digits}'."
-    return "E.164 is a plus, the country code and the number, without spaces or brackets, such as '+14155550142'."
 
 
 OverlapMode: TypeAlias = Literal["queue", "restart", "steer"]

@@ -109,39 +109,19 @@ def test_filters_do_not_combine_with_and_or_and_not() -> None:
         _ = not in_direct
 
 
-E164 = "E.164 is a plus, the country code and the number, without spaces or brackets, such as '+14155550142'."
-
-
 @pytest.mark.parametrize(
-    ("written", "hint"),
-    [
-        ("4155550142", "If the number is of the US or Canada, write '+14155550142'; else put + and its country code"),
-        (
-            "(415) 555-0142",
-            "If the number is of the US or Canada, write '+14155550142'; else put + and its country code",
-        ),
-        ("+1 (415) 555-0142", "Write '+14155550142'."),
-        ("1-415-555-0142", "Write '+14155550142'."),
-        ("+44 20 7946 0958", "Write '+442079460958'."),
-        ("020 7946 0958", E164),
-        ("", E164),
-        ("ann@example", E164),
-        (14155550142, E164),
-        (["+14155550142"], E164),
-    ],
+    "written", ["4155550142", "+1 (415) 555-0142", "", "ann@example", 14155550142, ["+14155550142"]]
 )
-def test_a_handle_that_no_person_can_have_is_refused_with_its_e164_form(written: Any, hint: str) -> None:
+def test_a_handle_that_no_person_can_have_is_refused_with_the_right_form(written: Any) -> None:
     makers: dict[str, Callable[[], object]] = {
         "from_handle": lambda: from_handle("+14155550143", written),
         "to_line": lambda: to_line("+14155550143", written),
         "Bot": lambda: Bot(allow=["+14155550143", written]),
     }
     for option, make in makers.items():
-        with pytest.raises(BotError) as refused:
+        with pytest.raises(BotError, match=r"can never match .* E\.164 is a plus, the country code") as refused:
             make()
         assert str(refused.value).startswith(f"{option}(")
-        assert f"can never match {written!r}: " in str(refused.value)
-        assert hint in str(refused.value)
 
 
 def test_senders_that_are_no_phone_are_taken() -> None:
