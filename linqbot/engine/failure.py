@@ -12,13 +12,13 @@ import asyncio
 import random
 import re
 import traceback
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
 
+from linqbot.clock import Clock
 from linqbot.content.sent import OPTED_OUT
 from linqbot.errors import (
     Ambiguous,
@@ -228,16 +228,22 @@ class StateQueue:
         """Note that a turn lost a value: its next run waits for its place."""
         self._lost[delivery_id] = conflict.scope, conflict.name
 
-    async def enter(self, delivery_id: str) -> None:
+    async def enter(self, delivery_id: str, clock: Clock) -> None:
         """Wait until the turns that lost the same value earlier have ended. Return at once for a turn that lost none."""
         place = self._lost.pop(delivery_id, None)
         if place is None:
             return
         lock = self._locks.setdefault(place, asyncio.Lock())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CONFLICT_WAIT_S):
-                await lock.acquire()
+        acquiring = asyncio.ensure_future(lock.acquire())
+        limit = asyncio.ensure_future(clock.wait_until(clock.now() + CONFLICT_WAIT_S))
+        try:
+            await asyncio.wait((acquiring, limit), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            limit.cancel()
+            if acquiring.done():
                 self._held[delivery_id] = lock
+            else:
+                acquiring.cancel()
 
     def leave(self, delivery_id: str, *, runs_again: bool) -> None:
         """Let the next turn run, now that a turn has ended. If it does not run again, forget a value that it has lost."""

@@ -414,7 +414,7 @@ class Turns:
             # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
             delivery.decoded = None
         if turn.marks & RAN:
-            await self.state_queue.enter(delivery.id)  # it may wait for a minute
+            await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
         arrived = opening.arrival
         turn.asking = asking = TurnSession(
             turn.ends, partial(self.features.session, self, turn.journal, turn.lease, opening)

@@ -146,7 +146,7 @@ async def test_a_turn_does_not_wait_forever_for_its_place(monkeypatch: pytest.Mo
     queue = StateQueue()
     for name in ("w.1", "w.2"):
         queue.note(name, StateConflict("bot", "Total"))
-        await queue.enter(name)
+        await queue.enter(name, MovableClock(NOW, frozen=True))
 
 
 # --- Any order of conflicts, failures and crashes ---------------------------------------------------------------------
@@ -300,7 +300,7 @@ async def test_turns_that_lost_a_value_run_one_after_the_other_and_the_queue_lea
 
     async def turn(name: str) -> None:
         nonlocal running
-        await queue.enter(name)
+        await queue.enter(name, MovableClock(NOW, frozen=True))
         assert running == 0
         running += 1
         await settled(2)
@@ -313,6 +313,6 @@ async def test_turns_that_lost_a_value_run_one_after_the_other_and_the_queue_lea
         queue.note(name, StateConflict("bot", "Total"))
     await asyncio.gather(*map(turn, names))
     assert order == names
-    await queue.enter("w.never")
+    await queue.enter("w.never", MovableClock(NOW, frozen=True))
     queue.leave("w.never", runs_again=False)
     assert queue.is_empty
