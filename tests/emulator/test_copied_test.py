@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from emulator.conftest import PERSON
 from emulator.everything import EVERYTHING, World
 from linqbot.emulator.acts.chat_acts import Connect, Decline
-from linqbot.emulator.copied_test.exchanges import Grouping
-from linqbot.emulator.copied_test.source import PytestSource, Step, literal
+from linqbot.emulator.copied_test.exchanges import Exchange, Grouping
+from linqbot.emulator.copied_test.source import PytestSource, literal
 from linqbot.emulator.copied_test.steps import Copier
+from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.model import documents
 from linqbot.emulator.model.answers import ApiError
 
@@ -20,13 +22,14 @@ LINE, ANN, BOB = "+12025550100", "+14155550142", "+14155550143"
 FAILED = {"outcome": "retried", "error": {"type": "KeyError"}, "retry_in_s": 0.9}
 
 
-def said(**more: Any) -> Step:
+def event(event_type: str, data: dict[str, Any], *, ms: int = 0, **more: Any) -> Exchange:
+    body = json.dumps({"data": data}).encode()
+    return Exchange(ms, "c", "e", event_type, None, WebhookDelivery("e", event_type, "s", "c", body, 0.0), **more)
+
+
+def said(**more: Any) -> Exchange:
     text = {"type": "text", "value": "it's"}
-    return Step(
-        more.pop("event_type", "message.received"),
-        {"id": "m1", "sender_handle": {"handle": ANN}, "parts": [text]},
-        **more,
-    )
+    return event("message.received", {"id": "m1", "sender_handle": {"handle": ANN}, "parts": [text]}, **more)
 
 
 def sent(message_id: str, **more: Any) -> dict[str, Any]:
@@ -35,13 +38,13 @@ def sent(message_id: str, **more: Any) -> dict[str, Any]:
     return {**call, "answer": {"message": message}}
 
 
-def source(*steps: Step) -> str:
-    return PytestSource(steps, line=LINE, people=[ANN], module="cafe").text()
+def source(*steps: Exchange) -> str:
+    return PytestSource(steps, line=LINE, people=[ANN], module="cafe", in_time=True).text()
 
 
 def test_a_test_sends_what_the_person_sent_and_expects_what_the_bot_answered() -> None:
     call = sent("r1", effect={"name": "slam"}, reply_to={"message_id": "m1"})
-    assert source(said(calls=[call], messages={"r1": call["answer"]["message"]})) == (
+    assert source(said(calls=[call])) == (
         '''"""A conversation copied from the emulator. Save this file next to cafe.py, and run: pytest"""
 
 from cafe import bot
@@ -77,7 +80,7 @@ def test_attempts_that_failed_are_expected_and_time_passes_before_the_next() -> 
 
 
 def test_the_time_between_the_steps_of_a_chat_passes_and_brings_scheduled_sends() -> None:
-    due = Step("linqbot.send", {}, [sent("r1")], ms=3_600_400)
+    due = event("linqbot.send", {}, calls=[sent("r1")], ms=3_600_400)
     found = source(said(ms=0), said(ms=5000), due, said(ms=3_601_000), said(ms=3_700_000))
     acts = re.findall(r"await phone\.(text|advance\(\d+|next_reply)", found)
     assert acts == ["text", "text", "advance(3601", "next_reply", "text", "advance(99", "text"]

@@ -6,10 +6,9 @@ import json
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from linqbot.emulator.copied_test.exchanges import is_done, milliseconds, sent_message
+from linqbot.emulator.copied_test.exchanges import Exchange, is_done, milliseconds, sent_message
 from linqbot.emulator.declared_world import FIRST_PERSON
 from linqbot.emulator.model.answers import JsonObject
 
@@ -18,29 +17,6 @@ OF_TIME: Final = frozenset({"linqbot.ask", "linqbot.send", "linqbot.schedule"})
 
 _PAUSE_MS: Final = 60_000
 """A test lets no shorter time pass than this between two acts of people."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One event of a conversation, and what the bot did.
-
-    Attributes:
-        data: The event's data.
-        turns: The reports of its turns.
-        messages: The bot's messages by their ids, as the phone shows them.
-        poll: The poll that the event is about.
-        place: The location that was shared.
-        ms: The time of the event, if the test lets the time between the steps pass.
-    """
-
-    event_type: str
-    data: JsonObject
-    calls: Sequence[JsonObject] = ()
-    turns: Sequence[JsonObject] = ()
-    messages: dict[str, JsonObject] = field(default_factory=dict)
-    poll: JsonObject | None = None
-    place: JsonObject | None = None
-    ms: int | None = None
 
 
 def creates_request(call: JsonObject) -> bool:
@@ -58,24 +34,28 @@ def sender_of(data: JsonObject) -> str | None:
 
 
 class PytestSource:
-    """The test of these steps, which are of one chat.
+    """The test of these exchanges, the steps of the test, which are of one chat.
 
     Args:
         line: The bot's number.
         people: All others in the chat.
         module: The name of the bot's file, without `.py`.
+        in_time: The test lets the time between the steps pass.
     """
 
-    def __init__(self, steps: Sequence[Step], *, line: str, people: Sequence[str], module: str) -> None:
-        self._steps, self._line, self._people, self._module = steps, line, people, module
+    def __init__(
+        self, steps: Sequence[Exchange], *, line: str, people: Sequence[str], module: str, in_time: bool
+    ) -> None:
+        self._steps, self._line, self._people, self._module, self._in_time = steps, line, people, module, in_time
         self._lines: list[str] = []
         self._add = self._lines.append
         self._names: dict[str, str] = {}  # the variables of messages, by the ids
         self._payments: dict[str, str] = {}  # the variables of payment requests, by the ids
+        self._options: dict[str, str] = {}  # the texts of the options of polls, by the ids
         self._expected: set[str] = set()  # messages of the bot: a call may be repeated after a lost answer
         self._owner = sender_of(steps[0].data) or (people[0] if people else FIRST_PERSON)
         self._all = "group" if len(people) > 1 else "phone"
-        self._ms = steps[0].ms or 0  # the time on the test's clock, as far as the test moves it
+        self._ms = steps[0].at  # the time on the test's clock, as far as the test moves it
 
     def text(self) -> str:
         for step in self._steps:
@@ -107,8 +87,8 @@ class PytestSource:
         words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in text).split()
         return "_".join(words or ["conversation"])[:40].removesuffix("_")
 
-    def _let_time_pass(self, step: Step) -> None:
-        passed = (self._ms if step.ms is None else step.ms) - self._ms
+    def _let_time_pass(self, step: Exchange) -> None:
+        passed = step.at - self._ms if self._in_time else 0
         if passed >= _PAUSE_MS or (step.event_type in OF_TIME and passed > 0):
             self._advance(math.ceil(passed / 1000))
 
@@ -118,8 +98,9 @@ class PytestSource:
 
     # What people do
 
-    def _send(self, step: Step) -> None:
+    def _send(self, step: Exchange) -> None:
         kind, data = step.event_type, step.data
+        self._note_options(data)
         phone = self._phone_of(sender_of(data))
         if kind == "message.received":
             self._write(phone, _message_of(data))
@@ -141,7 +122,7 @@ class PytestSource:
         else:
             self._react(phone, step)
 
-    def _react(self, phone: str, step: Step) -> None:
+    def _react(self, phone: str, step: Exchange) -> None:
         data = step.data
         message = self._name_of(data["message_id"])
         if data["reaction_type"] == "sticker":
@@ -152,7 +133,7 @@ class PytestSource:
         kind = literal(data.get("custom_emoji") or data["reaction_type"])
         self._add(f"await {phone}.react({message}, {kind}{remove})")
 
-    def _do_with_poll(self, phone: str, step: Step) -> None:
+    def _do_with_poll(self, phone: str, step: Exchange) -> None:
         data = step.data
         if step.event_type == "poll.received":
             said = self._said(data["message_id"])
@@ -162,11 +143,14 @@ class PytestSource:
         if step.event_type == "poll.updated":
             self._add(f"await {phone}.add_option({message}, {_texts_of(data['added_options'])})")
             return
-        options = {one["option_id"]: one["text"] for one in (step.poll or {}).get("options", ())}
         remove = ", remove=True" if step.event_type == "poll.vote.removed" else ""
-        self._add(f"await {phone}.vote({message}, {literal(options.get(data['option_id']))}{remove})")
+        self._add(f"await {phone}.vote({message}, {literal(self._options.get(data['option_id']))}{remove})")
 
-    def _change_members(self, step: Step) -> None:
+    def _note_options(self, data: JsonObject) -> None:
+        for one in data.get("added_options") or (data.get("poll") or {}).get("options", ()):
+            self._options[one["option_id"]] = one["text"]
+
+    def _change_members(self, step: Exchange) -> None:
         """Add or remove a member. The event does not say who did it: a member who left did so, and any other may add one."""
         handle = step.data["handle"]
         member = "phone.line" if handle == self._line else literal(handle)
@@ -178,15 +162,17 @@ class PytestSource:
         else:
             self._add(f"await {other if handle == self._owner else 'group'}.remove({member})")
 
-    def _share(self, phone: str, step: Step) -> None:
+    def _share(self, phone: str, step: Exchange) -> None:
         if step.event_type == "location.sharing.stopped":
             self._add(f"await {phone}.stop_sharing_location()")
             return
-        place, data = step.place or {"latitude": 0, "longitude": 0}, step.data
+        # A test may share any place if the bot never asked for it.
+        data, found = step.data, (_place_in(call, step.data["shared_by"]) for one in self._steps for call in one.calls)
+        latitude, longitude = next(filter(None, found), (0, 0))
         until = ""
         if data.get("ends_at"):
             until = f", for_s={(milliseconds(data['ends_at']) - milliseconds(data['began_at'])) / 1000:.10g}"
-        self._add(f"await {phone}.share_location({place['latitude']}, {place['longitude']}{until})")
+        self._add(f"await {phone}.share_location({latitude}, {longitude}{until})")
 
     def _write(self, phone: str, message: JsonObject) -> None:
         said, text, mention = self._said(message["id"]), _text_of(message), _mention_in(message)
@@ -207,13 +193,12 @@ class PytestSource:
 
     # What the bot does
 
-    def _expect(self, step: Step, *, is_last: bool) -> None:
+    def _expect(self, step: Exchange, *, is_last: bool) -> None:
         self._expect_errors(step.turns, is_last=is_last)
         asked: list[str] = []  # the payment requests that no variable holds yet
-        for call in step.calls:
+        for call in filter(is_done, step.calls):
             body, sent = call["body"] or {}, sent_message(call)
-            if not is_done(call):
-                continue
+            self._note_options(call["answer"] or {})
             # After a lost answer the bot makes the call again.
             if creates_request(call):
                 asked += [call["answer"]["id"]] if call["answer"]["id"] not in self._payments else []
@@ -222,7 +207,7 @@ class PytestSource:
                 self._add(f"assert await {self._all}.next_tapback() == {kind}")
             elif sent is not None and sent["id"] not in self._expected:
                 self._expected.add(sent["id"])
-                self._expect_reply(step.messages.get(sent["id"], sent), asked)
+                self._expect_reply(sent, asked)
         if asked:
             self._add(f"await {self._all}.quiet()")
         self._name_payments(asked)
@@ -285,7 +270,7 @@ class PytestSource:
         replied = [
             message.get("reply_to") or {}
             for step in self._steps
-            for message in (_message_of(step.data), *step.messages.values())
+            for message in (_message_of(step.data), *filter(None, map(sent_message, step.calls)))
         ]
         named = [(one.data.get("message_id"), one.data.get("part") and one.data.get("id")) for one in self._steps]
         is_needed = any(message_id in ids for ids in named) or message_id in [one.get("message_id") for one in replied]
@@ -327,4 +312,13 @@ def _mention_in(message: JsonObject) -> str | None:
         if mention is not None:
             first, end = mention.get("range") or (0, None)
             return str(part["value"][first:end])
+    return None
+
+
+def _place_in(call: JsonObject, handle: str) -> tuple[float, float] | None:
+    """Return the latitude and the longitude of a person, if a call was answered with them."""
+    for feature in ((call["answer"] or {}).get("data") or {}).get("features") or ():
+        if feature["properties"].get("handle") == handle:
+            longitude, latitude = feature["geometry"]["coordinates"]
+            return latitude, longitude
     return None

@@ -6,18 +6,12 @@ The control API of the emulator answers both; the page copies and saves what it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from linqbot.emulator.copied_test.exchanges import WRITTEN, Exchange, Grouping, last, milliseconds
-from linqbot.emulator.copied_test.source import (
-    OF_TIME,
-    PytestSource,
-    Step,
-    creates_request,
-    sender_of,
-)
+from linqbot.emulator.copied_test.source import OF_TIME, PytestSource, creates_request, sender_of
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.answers import ApiError, JsonObject, conflict
 from linqbot.emulator.model.records import ChatRecord, Member
 
@@ -61,7 +55,7 @@ class Copier:
         # A payment belongs to no chat; the exchange with its request does.
         chat_id = wanted.chat_id or ordered[0].chat_id
         chat = self._state.chats.get(chat_id) if chat_id else self._direct_chat(ordered[0].data)
-        return self._source(chat, ordered, [self._step(chat, one) for one in ordered])
+        return self._source(chat, ordered, in_time=False)
 
     def of_chat(self, chat: ChatRecord) -> str:
         """Return the test of everything that happened in a chat, with the time that passed."""
@@ -70,9 +64,10 @@ class Copier:
         said = [message for message in chat.messages if not message.is_from_me]
         if not said or any(message.id not in begun for message in said):
             raise conflict("The emulator does not have the webhooks of all messages here, which the test needs.")
-        return self._source(chat, here, [self._step(chat, one, ms=one.at) for one in here])
+        return self._source(chat, here, in_time=True)
 
-    def _source(self, chat: ChatRecord | None, of: Sequence[Exchange], steps: Sequence[Step]) -> str:
+    def _source(self, chat: ChatRecord | None, of: Sequence[Exchange], *, in_time: bool) -> str:
+        steps = [self._step(chat, one) for one in of]
         members = chat.members if chat else []
         line = chat.me.handle if chat else steps[0].data.get("owner_handle") or ""
         turns = [turn for one in (*of, *self._all) for turn in one.turns]
@@ -81,7 +76,7 @@ class Copier:
         ]
         module = next(filter(None, handlers), "bot").partition(":")[0]
         people = _people_at_first(members, of[0].at, steps)
-        return PytestSource(steps, line=line, people=people, module=module).text()
+        return PytestSource(steps, line=line, people=people, module=module, in_time=in_time).text()
 
     def _is_in(self, chat: ChatRecord, one: Exchange) -> bool:
         """Return True if the test of a chat repeats an event, or lets the time pass for it.
@@ -141,26 +136,14 @@ class Copier:
         direct = [chat for chat in self._state.chats.values() if not chat.is_group]
         return next((chat for chat in direct if all(chat.member(str(handle)) for handle in both)), None)
 
-    def _step(self, chat: ChatRecord | None, one: Exchange, ms: int | None = None) -> Step:
+    def _step(self, chat: ChatRecord | None, one: Exchange) -> Exchange:
+        """Return an exchange with the calls and the turns that its test expects."""
         # The answer to several messages comes after the last one.
         first = one.joined_to or one
-        answered = first if (first.joined or [first])[-1] is one else Exchange(one.at, None, "", "", None)
-        calls = [call for call in answered.calls if creates_request(call) or (chat and call["chat_id"] == chat.id)]
-        sent = [self._state.messages[each] for each in answered.sent if each in self._state.messages]
-        about = self._state.messages.get(one.message_id or "")
-        sharer = one.data.get("shared_by")
-        share = self._state.shares.get((sharer, chat.line)) if chat and sharer else None
-        return Step(
-            one.event_type,
-            one.data,
-            calls,
-            _without_old_failures(answered.turns, self._loaded_at),
-            # An edited message is expected as it was first sent.
-            {message.id: shapes.watched_message(message) for message in sent if not message.edits},
-            shapes.poll_state(about) if about is not None and about.poll else None,
-            _place_in(calls, sharer) or (documents.shown(share) if share is not None else None),
-            ms,
-        )
+        if (first.joined or [first])[-1] is not one:
+            return replace(one, calls=[], turns=[])
+        calls = [call for call in first.calls if creates_request(call) or (chat and call["chat_id"] == chat.id)]
+        return replace(one, calls=calls, turns=_without_old_failures(first.turns, self._loaded_at))
 
 
 def _asks_for(call: JsonObject, payment_id: str) -> bool:
@@ -171,7 +154,7 @@ def _writes(one: Exchange, message_id: str) -> bool:
     return message_id in one.sent or (one.event_type in WRITTEN and one.message_id == message_id)
 
 
-def _people_at_first(members: Sequence[Member], at: int, steps: Sequence[Step]) -> list[str]:
+def _people_at_first(members: Sequence[Member], at: int, steps: Sequence[Exchange]) -> list[str]:
     """Return the people who are in the chat when the test begins: without those who came later or had left."""
     others = {one.handle: one for one in members if not one.is_me}
     people = [
@@ -191,20 +174,10 @@ def _people_at_first(members: Sequence[Member], at: int, steps: Sequence[Step]) 
     return list(dict.fromkeys(people))
 
 
-def _without_old_failures(turns: Sequence[JsonObject], loaded_at: str | None) -> Sequence[JsonObject]:
+def _without_old_failures(turns: list[JsonObject], loaded_at: str | None) -> list[JsonObject]:
     """Return the turns since the bot's file was last loaded, if the last one succeeded: a test runs the file as it is now."""
     if loaded_at is None or not turns or turns[-1]["outcome"] != "acked":
         return turns
     loaded = milliseconds(loaded_at)
     new = [one for one in turns if one["started_at"] and milliseconds(one["started_at"]) >= loaded]
     return new if turns[-1] in new else turns
-
-
-def _place_in(calls: Sequence[JsonObject], handle: str | None) -> JsonObject | None:
-    """Return the location that the bot was answered; None if it did not ask."""
-    for call in calls:
-        for feature in ((call["answer"] or {}).get("data") or {}).get("features") or ():
-            if feature["properties"].get("handle") == handle:
-                longitude, latitude = feature["geometry"]["coordinates"]
-                return {"latitude": latitude, "longitude": longitude}
-    return None
