@@ -157,39 +157,32 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         path = request.url.path.removeprefix("/api/partner")
-        name, known_ids = self._place_of(request.method, path)
+        name, ids = self._place_of(request.method, path)
         fault = self._world.faults.take("api", f"{request.method} {path}", name)
         await wait_for_fault(fault, self._world)
         at, started = self._world.now(), time.perf_counter()
-        call: dict[str, Any] = {"id": new_id(), "at": iso(at), "method": request.method, "path": path}
-        call["query"] = request.url.query
-        lost = fault.drop if fault else None
-        if lost in {"connection", "request"}:
-            chat_id = self._chat_of(known_ids, None)
-            self._show(call | {"status": None, "lost": lost, "ms": 0, "chat_id": chat_id, "body": None, "answer": None})
-            await break_connection(lost, scope, receive, send)
-            return
-        ids, body, answer = await self._answer(request, path, fault)
-        call |= {
-            "status": answer.status,
+        lost, body, answer = fault.drop if fault else None, None, None
+        if lost not in {"connection", "request"}:
+            body, answer = await self._answer(request, path, ids, fault)
+        call = {
+            "id": new_id(),
+            "at": iso(at),
+            "method": request.method,
+            "path": path,
+            "query": request.url.query,
+            "status": answer.status if answer else None,  # None: nothing was done
             "lost": lost,
             "ms": round((time.perf_counter() - started) * 1000),
-            "chat_id": self._chat_of(ids, answer.body),
+            "chat_id": self._chat_of(ids, answer and answer.body),
             "body": body or None,
-            "answer": _without_secret(answer.body),
+            "answer": _without_secret(answer and answer.body),
         }
-        self._show(call)
-        if lost == "answer":
-            await break_connection(lost, scope, receive, send)
-        await respond(answer)(scope, receive, send)
-
-    def _show(self, call: dict[str, Any]) -> None:
-        """Keep a call for the page.
-
-        `status` is what Linq answered, None if nothing was done. `lost` says what a fault has broken: see `Fault.drop`.
-        """
         self._calls.append(call)
         self._world.feed.publish("call", lambda: call)
+        if lost is not None:
+            await break_connection(lost, scope, receive, send)
+        elif answer is not None:
+            await respond(answer)(scope, receive, send)
 
     def _place_of(self, method: str, path: str) -> tuple[str, dict[str, str]]:
         """Return the name of the endpoint of a call, and the ids in its path; nothing of a call that has no endpoint."""
@@ -200,24 +193,23 @@ class Api:
         return endpoint.name, ids
 
     async def _answer(
-        self, request: Request, path: str, fault: Fault | None
-    ) -> tuple[dict[str, str], dict[str, Any], EndpointResponse]:
-        """Return the ids in the path and the body, as far as they could be read, and the answer."""
-        ids: dict[str, str] = {}
+        self, request: Request, path: str, ids: dict[str, str], fault: Fault | None
+    ) -> tuple[dict[str, Any], EndpointResponse]:
+        """Return the body, as far as it could be read, and the answer."""
         body: dict[str, Any] = {}
         try:
             if fault and fault.status:
-                return ids, body, answer_of(fault)
+                return body, answer_of(fault)
             self._check_key(request.headers)
-            endpoint, ids = find_endpoint(request.method, path)
+            endpoint, _ = find_endpoint(request.method, path)
             if takes_body(endpoint.name):
                 body = await read_json(request)
-            return ids, body, self._work(endpoint, ids, request, body)
+            return body, self._work(endpoint, ids, request, body)
         except ApiError as error:
-            return ids, body, error.answer()
+            return body, error.answer()
         except Exception:
             log.exception("api.crashed method=%s", request.method)
-            return ids, body, ApiError(500, 3006, "Internal error").answer()
+            return body, ApiError(500, 3006, "Internal error").answer()
 
     def _check_key(self, headers: Headers) -> None:
         scheme, _, key = headers.get("authorization", "").partition(" ")

@@ -287,13 +287,11 @@ class FaultyFiles:
             None if _is_of_a_browser(scope) else self._world.faults.take("api", f"{scope['method']} {scope['path']}")
         )
         await wait_for_fault(fault, self._world)
-        if fault is None:
-            await self._app(scope, receive, send)
-        elif fault.drop is not None:
+        if fault and fault.drop:
             if fault.drop == "answer":
                 await self._app(scope, receive, _nowhere)
             await break_connection(fault.drop, scope, receive, send)
-        elif fault.status is not None:
+        elif fault and fault.status:
             await respond(answer_of(fault))(scope, receive, send)
         else:
             await self._app(scope, receive, send)
