@@ -282,7 +282,7 @@ async def test_a_page_of_another_origin_cannot_act(api: Api) -> None:
 
 
 async def test_the_page_is_served_under_a_strict_policy(api: Api) -> None:
-    for path in ("/", "/page/index.html", "/page/app.js", "/icons.svg"):
+    for path in ("/", "/index.html", "/app.js", "/icons.svg"):
         answer = await api.get(path)
         assert answer.status_code == 200
         assert answer.headers["x-content-type-options"] == "nosniff"

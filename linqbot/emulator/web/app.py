@@ -77,7 +77,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
         FaultyFiles(request_response(control.answering(emulator, handler)), emulator.world)
         for handler in (_upload, _download)
     )
-    page = Mount("/", _Guarded(GZipMiddleware(PageFiles(PAGE)), PAGE_POLICY, without_policy=_PAGE_PARTS))
+    page = _Guarded(GZipMiddleware(PageFiles(PAGE)), PAGE_POLICY, without_policy=_PAGE_PARTS)
     return Starlette(
         routes=[
             Mount("/v3", api),
@@ -88,8 +88,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             Route("/uploads/{attachment_id}", uploads, methods=["PUT"]),
             Route("/attachments/{attachment_id}/{filename:path}", _Guarded(downloads, FILE_POLICY), methods=["GET"]),
             Route("/vcards/{line_id}.vcf", control.answering(emulator, _vcard)),
-            Mount("/page", page.app),
-            page,
+            Mount("/", page),
         ],
         middleware=[
             Middleware(_OnlyFromHere, emulator=emulator, allowed_hosts=frozenset(map(str.lower, allowed_hosts)))
@@ -238,7 +237,7 @@ class PageFiles:
     def _response(self, scope: Scope) -> Response:
         if scope["method"] not in {"GET", "HEAD"}:
             return PlainTextResponse("Method Not Allowed", 405)
-        name = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/") or INDEX
+        name = scope["path"].lstrip("/") or INDEX
         version, _, rest = name.partition("/")
         if name == INDEX or not self._files:
             self._read()
