@@ -155,7 +155,7 @@ class Deliveries:
             return
         for timer, delivery in sorted(target.waiting.values(), key=lambda one: one[1].created_at):
             if delivery.attempts[-1].status is None:
-                timer.cancel()
+                self._timers.cancel(timer)
                 del target.waiting[delivery.event_id]
                 self._put(target, delivery)
 

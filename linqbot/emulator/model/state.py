@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
+import bisect
 import itertools
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from linqbot.clock import MovableClock
@@ -222,18 +222,7 @@ Action: TypeAlias = Callable[[float], None]
 """Called with the time at which it was due, so that a far jump of the clock still produces the right times."""
 
 
-@dataclass(order=True, slots=True)
-class ClockTimer:
-    """An action and the time at which it is due, in Unix seconds. `order` keeps actions of one time in sequence."""
-
-    due: float
-    order: int
-    action: Action = field(compare=False)
-    cancelled: bool = field(default=False, compare=False)
-
-    def cancel(self) -> None:
-        """Cancel the action. Cancelling again has no effect."""
-        self.cancelled = True
+ClockTimer: TypeAlias = tuple[float, Action]
 
 
 class ClockTimers:
@@ -244,34 +233,32 @@ class ClockTimers:
 
     def __init__(self, clock: MovableClock) -> None:
         self._clock = clock
-        self._heap: list[ClockTimer] = []
-        self._order = itertools.count()
+        self._timers: list[ClockTimer] = []  # the first is due first
         self._sooner = asyncio.Event()
 
     def at(self, due: float, action: Action) -> ClockTimer:
-        timer = ClockTimer(due, next(self._order), action)
-        heapq.heappush(self._heap, timer)
-        if self._heap[0] is timer:
+        timer = (due, action)
+        bisect.insort(self._timers, timer, key=itemgetter(0))
+        if self._timers[0] is timer:
             self._sooner.set()
         return timer
 
+    def cancel(self, timer: ClockTimer) -> None:
+        self._timers.remove(timer)
+
     @property
     def next_due(self) -> float | None:
-        while self._heap and self._heap[0].cancelled:
-            heapq.heappop(self._heap)
-        return self._heap[0].due if self._heap else None
+        return self._timers[0][0] if self._timers else None
 
     def clear(self) -> None:
-        self._heap.clear()
+        self._timers.clear()
 
     def run_due(self) -> None:
         """Execute all actions that are due, including those that an executed action schedules."""
-        while self._heap and self._heap[0].due <= self._clock.now():
-            timer = heapq.heappop(self._heap)
-            if timer.cancelled:
-                continue
+        while self._timers and self._timers[0][0] <= self._clock.now():
+            due, action = self._timers.pop(0)
             try:
-                timer.action(timer.due)
+                action(due)
             except Exception:
                 # An action that fails must not prevent the actions after it.
                 log.exception("timer.crashed")
@@ -281,8 +268,8 @@ class ClockTimers:
             self._sooner.clear()
             self.run_due()
             waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._sooner.wait())]
-            if self._heap:
-                waits.append(asyncio.create_task(self._clock.wait_until(self._heap[0].due)))
+            if self._timers:
+                waits.append(asyncio.create_task(self._clock.wait_until(self._timers[0][0])))
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
