@@ -198,7 +198,7 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
     files = state.attachments.values() if with_files else ()
     return {
         **{where: list(map(documents.saved, getattr(state, kept).values())) for where, (_, kept, _) in _KEPT.items()},
-        "chats": [shapes.chat(one) | documents.saved(one) for one in state.chats.values()],
+        "chats": [shapes.saved_chat(one) for one in state.chats.values()],
         "messages": [shapes.saved_message(one) for chat in state.chats.values() for one in chat.messages],
         "attachments": [shapes.attachment(one, world.public_url) | documents.saved(one) for one in files],
         "providers": dict(state.providers),

@@ -102,27 +102,25 @@ def _message(one: MessageRecord, parts: list[JsonObject], *, with_private: bool 
 
 
 def watched_message(one: MessageRecord) -> JsonObject:
-    """Return a message for the page: the fields of the API, and those that only a phone shows."""
-    shape = _message(one, parts(one, with_private=True)) | {"edits": one.edits}
-    if one.earlier:
-        shape["earlier"] = [documents.shown(old) for old in one.earlier]
-    if one.is_voice_memo:
-        shape["is_voice_memo"] = True
+    """Return a message for the page: as it is saved, with the poll in the shape of events."""
+    shape = saved_message(one)
     if one.poll:
         shape["poll"] = poll_state(one) | {"reactions": watched_reactions(one)}
     return shape
 
 
+def saved_chat(one: ChatRecord) -> JsonObject:
+    return chat(one) | documents.saved(one)
+
+
 def watched_chat(one: ChatRecord, state: EmulatorState) -> JsonObject:
-    """Return a chat for the page, without its messages: with its look, its notices, shared locations and the line's card."""
+    """Return a chat for the page, without its messages: as it is saved, with shared locations and the line's card."""
     card = state.cards.get(one.line) if one.card_shared_at is not None else None
     shares = [state.shares.get((member.handle, one.line)) for member in one.others]
-    return chat(one) | {
-        "background": documents.shown_or_none(one.background),
+    return saved_chat(one) | {
         "location_asked_at": time_or_none(one.location_asked_at),
         "locations": [documents.shown(share) for share in shares if share is not None],
         "card": documents.shown_or_none(card),
-        "notices": [documents.shown(notice) for notice in one.notices],
     }
 
 
