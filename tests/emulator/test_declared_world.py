@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from linqbot.emulator.acts.conversation import Text, Write
 from linqbot.emulator.declared_world import AccountLine, Contact, DeclaredWorld, GroupChat, read_world
 from linqbot.emulator.emulator import Emulator
 from linqbot.errors import ConfigError
@@ -52,16 +51,6 @@ def test_an_emulator_begins_with_the_declared_world_and_returns_to_it() -> None:
     assert emulator.snapshot()["people"][0] == {"handle": ANN, "name": "Ann"}
     emulator.reset()
     assert shown(emulator) == chats
-
-
-@pytest.mark.anyio
-async def test_people_of_the_world_write_into_their_declared_chats() -> None:
-    async with Emulator(declared=WORLD) as emulator:
-        for person, others in ((ANN, []), (CAT, [ANN])):
-            act = Write(from_=person, to="+12025550111", group=others, parts=[Text(value="hi")])
-            assert emulator.do(act)["chat_id"] in emulator.state.chats
-        assert len(emulator.state.chats) == 5
-        assert [len(chat.messages) for chat in emulator.state.chats.values()] == [1, 0, 0, 1, 0]
 
 
 def test_a_world_that_cannot_be_is_refused_with_the_value(subtests: pytest.Subtests) -> None:

@@ -85,27 +85,6 @@ async def test_a_receiver_that_is_back_gets_what_it_did_not_answer_at_once_and_o
     assert texts(receiver) == ["first", "second", "refused"]
 
 
-async def test_a_subscription_survives_a_receiver_that_is_down_for_twenty_minutes(
-    emulator: Emulator, receiver: Receiver
-) -> None:
-    emulator.subscribe("https://hook.example", RECEIVED)
-    receiver.status = 503
-    for n in range(20):
-        say(emulator, str(n))
-        emulator.advance(60)
-        await emulator.flush()
-    receiver.status = 200
-    assert len({event["event_id"] for event in receiver.of("message.received")}) == 20
-    receiver.requests.clear()
-    for _ in range(120):
-        emulator.advance(5)
-        await emulator.flush()
-    assert sorted(texts(receiver), key=int) == [str(n) for n in range(20)]
-    say(emulator, "after")
-    await emulator.flush()
-    assert texts(receiver)[-1] == "after"
-
-
 async def test_an_event_is_given_up_after_half_an_hour(emulator: Emulator, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", RECEIVED)
     receiver.status = 500
