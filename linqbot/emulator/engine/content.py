@@ -7,7 +7,7 @@ that each is sent as.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -54,9 +54,24 @@ def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: 
         return [card]
     asked = content["parts"]
     _check_service([part["type"] for part in asked], service)
-    found = [_BY_TYPE[part["type"]](world, part, is_group) for part in asked]
+    found = [_part(world, part, is_group=is_group) for part in asked]
     # R31: only iMessage has stickers.
     return found if service == "iMessage" else [_no_sticker(part) for part in found]
+
+
+def _part(world: World, part: Mapping[str, Any], *, is_group: bool) -> PartRecord:
+    match part["type"]:
+        case "text":
+            return _text(world, part, is_group=is_group)
+        case "media":
+            check_own(part)
+            return replace(media_part(world, part), is_sticker=bool(part.get("sticker")))
+        case "link":
+            return LinkPartRecord(part["value"])
+        case "imessage_app":
+            return documents.read(AppCardPartRecord, part)
+        case _:
+            return AppClipPartRecord(part["value"], title=part.get("caption"))
 
 
 def experience_card(experience: Mapping[str, Any], *, is_group: bool) -> AppCardPartRecord:
@@ -99,7 +114,7 @@ def reply_to(world: World, chat: ChatRecord | None, asked: Mapping[str, Any] | N
     return ReplyReference(message.id, asked.get("part_index") or 0)
 
 
-def _text(world: World, part: Mapping[str, Any], is_group: bool) -> TextPartRecord:
+def _text(world: World, part: Mapping[str, Any], *, is_group: bool) -> TextPartRecord:
     value, mention = part["value"], part.get("mention")
     if mention and not is_group:
         raise conflict("A mention needs a group chat", 2023)
@@ -136,11 +151,6 @@ def _inline_sticker(world: World, sticker: Mapping[str, Any]) -> InlineStickerRe
     return InlineStickerRecord((start, end), media.id, media.url, media.filename, media.mime_type)
 
 
-def _media(world: World, part: Mapping[str, Any], _: bool) -> MediaPartRecord:
-    check_own(part)
-    return replace(media_part(world, part), is_sticker=bool(part.get("sticker")))
-
-
 def media_part(world: World, part: Mapping[str, Any]) -> MediaPartRecord:
     """Return a media part by `attachment_id`, by the URL of an attachment, or by another URL.
 
@@ -173,27 +183,6 @@ def of_attachment(world: World, attachment: AttachmentRecord) -> MediaPartRecord
         size_bytes=attachment.size_bytes,
         url=shapes.attachment_url(world.public_url, attachment),
     )
-
-
-def _link(_: World, part: Mapping[str, Any], __: bool) -> LinkPartRecord:
-    return LinkPartRecord(part["value"])
-
-
-def _app_card(_: World, part: Mapping[str, Any], __: bool) -> AppCardPartRecord:
-    return documents.read(AppCardPartRecord, part)
-
-
-def _app_clip(_: World, part: Mapping[str, Any], __: bool) -> AppClipPartRecord:
-    return AppClipPartRecord(part["value"], title=part.get("caption"))
-
-
-_BY_TYPE: Mapping[str, Callable[[World, Mapping[str, Any], bool], PartRecord]] = {
-    "text": _text,
-    "media": _media,
-    "link": _link,
-    "imessage_app": _app_card,
-    "app_clip": _app_clip,
-}
 
 
 def _field(kind: str, *, required: bool = False, most: int | None = None) -> JsonObject:
