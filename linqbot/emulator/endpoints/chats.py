@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest, page
-from linqbot.emulator.engine import chat_state, content, sending
-from linqbot.emulator.engine.sending import is_inferior, line_of_account, repeated, send, send_content, service_for
+from linqbot.emulator.engine import chat_state, sending
+from linqbot.emulator.engine.sending import is_inferior, line_of_account, repeated, send_content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, accepted, conflict, invalid, not_found
@@ -36,40 +36,16 @@ def _write_first(world: World, body: Mapping[str, Any], asked: Mapping[str, Any]
     people = list(dict.fromkeys(normal(handle) for handle in body["to"]))
     if line.phone_number in people:
         raise invalid("A line cannot write to itself")
-    override = bool(body.get("override_optout"))
-    if (chat := reusable(world, line, people)) is not None:
-        return send_content(world, chat, asked, override_optout=override)
-    _check_first(asked)
-    return open_with(world, line, people, asked, override_optout=override)
+    chat = reusable(world, line, people)
+    if chat is None and (broken := rules.first_message(asked)) is not None:
+        raise ApiError(broken.status, broken.code, broken.message)
+    return send_content(world, chat or (line, people), asked, override_optout=bool(body.get("override_optout")))
 
 
 def reusable(world: World, line: Line, people: list[str]) -> ChatRecord | None:
     """Return the chat that is used instead of creating a new one; None if there is none (R54)."""
     found = world.state.chats_with(line.phone_number, people)
     return next((chat for chat in found if not chat.is_group or (chat.name is None and chat.reusable)), None)
-
-
-def _check_first(asked: Mapping[str, Any]) -> None:
-    if (broken := rules.first_message(asked)) is not None:
-        raise ApiError(broken.status, broken.code, broken.message)
-
-
-def open_with(
-    world: World,
-    line: Line,
-    people: list[str],
-    asked: Mapping[str, Any],
-    *,
-    override_optout: bool,
-    key: str | None = None,
-) -> MessageRecord:
-    """Open a chat with its first message. If the message is refused, no chat is created."""
-    service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
-    parts = content.parts(world, asked, is_group=len(people) > 1, service=service)
-    content.reply_to(world, None, asked.get("reply_to"))
-    sending.check_send(world, line, people, override_optout=override_optout)
-    chat = chat_state.open_chat(world, line, people, service)
-    return send(world, chat, asked, parts=parts, can_arrive=can_arrive, service=service, key=key)
 
 
 def list_chats(world: World, request: ApiRequest) -> EndpointResponse:

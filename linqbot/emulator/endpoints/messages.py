@@ -77,7 +77,7 @@ def _choose_and_send(
     if known and (continuation := body.get("continuation_message")):
         part = {"type": "text", "value": continuation["text"]}
         asked = {"parts": [part], "idempotency_key": asked.get("idempotency_key")}
-    sent = chats.open_with(world, line, people, asked, override_optout=override, key=key)
+    sent = send_content(world, (line, people), asked, override_optout=override, key=key)
     return sent, _Choice("failover_flagged", known[0]) if known else _Choice("new_best_number")
 
 

@@ -188,15 +188,30 @@ def send(
 
 
 def send_content(
-    world: World, chat: ChatRecord, asked: Mapping[str, Any], *, override_optout: bool, key: str | None = None
+    world: World,
+    to: ChatRecord | tuple[Line, list[str]],
+    asked: Mapping[str, Any],
+    *,
+    override_optout: bool,
+    key: str | None = None,
 ) -> MessageRecord:
-    """Send a MessageContent into an existing chat. If it is refused, nothing has changed."""
-    check_present(chat)
-    line, people = world.line_of(chat), sorted(chat.people)
+    """Send a MessageContent into a chat, or open a chat with it. If it is refused, nothing has changed.
+
+    Args:
+        to: The chat; or the line and the people of the chat to open.
+    """
+    chat: ChatRecord | None = None
+    if isinstance(to, ChatRecord):
+        check_present(to)
+        chat, line, people, is_group = to, world.line_of(to), sorted(to.people), to.is_group
+    else:
+        line, people = to
+        is_group = len(people) > 1
     service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
-    parts = content.parts(world, asked, is_group=chat.is_group, service=service)
+    parts = content.parts(world, asked, is_group=is_group, service=service)
     content.reply_to(world, chat, asked.get("reply_to"))
     check_send(world, line, people, override_optout=override_optout)
+    chat = chat or chat_state.open_chat(world, line, people, service)
     return send(world, chat, asked, parts=parts, can_arrive=can_arrive, service=service, key=key)
 
 
