@@ -115,35 +115,28 @@ def start_audit(world: World, request: ApiRequest) -> EndpointResponse:
     """Start an audit of a line. While one is running, the answer is that audit."""
     line, now = _audited_line(world, request.path["phone_number"]), world.now()
     last = next((one for one in reversed(world.state.audits.values()) if one.line == line.phone_number), None)
-    if last is None or (last.report is not None and now >= last.created_at + COOLDOWN_S):
+    if last is None or now >= last.created_at + COOLDOWN_S:
         last = Audit(new_id(), line.phone_number, now)
         world.state.audits[last.id] = last
-        audit = last
-        world.timers.at(now + TAKES_S, lambda _: _finish(world, audit))
-    elif last.report is not None:
+    elif now >= last.created_at + TAKES_S:
         raise too_many("The last audit of this line was not long ago", last.created_at + COOLDOWN_S - now)
     return EndpointResponse(202, {"audit_id": last.id, "status": "pending"})
 
 
 def retrieve_audit(world: World, request: ApiRequest) -> EndpointResponse:
     line = _audited_line(world, request.path["phone_number"])
-    audit = world.state.audits.get(request.path["audit_id"])
-    if audit is None or audit.line != line.phone_number or world.now() >= audit.created_at + READABLE_S:
+    audit, now = world.state.audits.get(request.path["audit_id"]), world.now()
+    if audit is None or audit.line != line.phone_number or now >= audit.created_at + READABLE_S:
         raise not_found("reputation audit")
     shape: JsonObject = {"audit_id": audit.id, "status": "pending", "phone": audit.line}
-    if audit.report is not None:
-        shape |= {"status": "complete", "generated_at": iso(audit.created_at + TAKES_S), "report": audit.report}
+    if now >= (ended := audit.created_at + TAKES_S):
+        chats = [chat for chat in world.state.chats.values() if chat.line == line.phone_number]
+        shape |= {"status": "complete", "generated_at": iso(ended), "report": _report(line, chats)}
     return EndpointResponse(200, shape)
 
 
 def _audited_line(world: World, phone_number: str) -> Line:
     return existing(world.state.lines.get(phone_number), "phone number")
-
-
-def _finish(world: World, audit: Audit) -> None:
-    line = world.state.lines.get(audit.line)
-    if line is not None:
-        audit.report = _report(line, [chat for chat in world.state.chats.values() if chat.line == line.phone_number])
 
 
 def _report(line: Line, chats: list[ChatRecord]) -> JsonObject:

@@ -410,12 +410,11 @@ class ConnectionRecord:
 
 @dataclass(slots=True)
 class Audit:
-    """An examination of a line's reputation. `report` is its JSON; None means that it is running."""
+    """An examination of a line's reputation."""
 
     id: str
     line: str
     created_at: float
-    report: JsonObject | None = None
 
 
 def is_phone(text: str) -> bool:
