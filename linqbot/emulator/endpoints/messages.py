@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from linqbot.emulator.endpoints import chats
@@ -25,46 +25,38 @@ MOST_EDITS = 5
 EDIT_WINDOW_S = 900.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """The reason for the choice of a line, and the chat on a flagged line that the new chat replaces."""
-
-    reason: str
-    previous: ChatRecord | None = None
-
-    @property
-    def is_reused(self) -> bool:
-        return self.reason == "reused_active_chat"
-
-
 def create(world: World, request: ApiRequest) -> EndpointResponse:
     """Send to the chat with exactly these people on a line that can send; else to a new chat on the best line (R56)."""
     asked = request.body["message"]
     key = request.headers.get("idempotency-key") or asked.get("idempotency_key")
     message = repeated(world, key)
     if message is None:
-        message, choice = _choose_and_send(world, request.body, asked, key)
+        message, reason, previous = _choose_and_send(world, request.body, asked, key)
     else:
-        choice = _Choice("reused_active_chat")
+        reason, previous = _REUSED, None
     chat = world.state.chats[message.chat_id]
     answer = {
         "chat_id": chat.id,
-        "created_new_chat": not choice.is_reused,
+        "created_new_chat": reason != _REUSED,
         "from": chat.line,
-        "from_selection": {"reason": choice.reason, "reused_existing_chat": choice.is_reused},
+        "from_selection": {"reason": reason, "reused_existing_chat": reason == _REUSED},
         "handles": [documents.shown(member) for member in chat.members],
         "is_group": chat.is_group,
         "message": shapes.sent_message(message),
         "service": chat.service,
     }
-    if choice.previous:
-        answer["previous_chat_id"] = choice.previous.id
+    if previous:
+        answer["previous_chat_id"] = previous.id
     return EndpointResponse(202, answer)
+
+
+_REUSED = "reused_active_chat"
 
 
 def _choose_and_send(
     world: World, body: Mapping[str, Any], asked: Mapping[str, Any], key: str | None
-) -> tuple[MessageRecord, _Choice]:
+) -> tuple[MessageRecord, str, ChatRecord | None]:
+    """Return the message, the reason for the choice of its line, and the chat on a flagged line that a new chat replaces."""
     people = list(dict.fromkeys(normal(handle) for handle in body["to"]))
     override, excluded = bool(body.get("override_optout")), set(body.get("exclude_from") or ())
     known = [chat for line in world.state.lines for chat in world.state.chats_with(line, people)]
@@ -72,13 +64,13 @@ def _choose_and_send(
     usable = next((chat for chat in known if world.line_of(chat).can_send), None)
     if usable:
         sent = send_content(world, usable, asked, override_optout=override, key=key)
-        return sent, _Choice("reused_active_chat")
+        return sent, _REUSED, None
     line = best_line(world, excluded)
     if known and (continuation := body.get("continuation_message")):
         part = {"type": "text", "value": continuation["text"]}
         asked = {"parts": [part], "idempotency_key": asked.get("idempotency_key")}
     sent = send_content(world, (line, people), asked, override_optout=override, key=key)
-    return sent, _Choice("failover_flagged", known[0]) if known else _Choice("new_best_number")
+    return (sent, "failover_flagged", known[0]) if known else (sent, "new_best_number", None)
 
 
 def best_line(world: World, excluded: set[str], line_type: str | None = None) -> Line:
