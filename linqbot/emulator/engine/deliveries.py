@@ -22,7 +22,7 @@ import httpx
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.engine import webhook
-from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, WebhookResponse, facts_of
+from linqbot.emulator.engine.webhook import ANSWER_SHOWN, Attempt, WebhookDelivery, facts_of
 from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import JsonObject, encode, trace_id
 from linqbot.emulator.model.documents import iso, new_id
@@ -277,16 +277,18 @@ class Deliveries:
             if not target.subscription.is_active:
                 return
             at, started = self._clock.now(), time.perf_counter()
-            answer = await self._answer(target, delivery)
+            answer, reason = await self._answer(target, delivery)
             ms = round((time.perf_counter() - started) * 1000)
-        delivery.attempts.append(Attempt(at, answer.status, ms, answer.reason, answer.beginning))
+        status = None if answer is None else answer.status_code
+        beginning = answer.content.decode("utf-8", "replace")[:ANSWER_SHOWN] if answer is not None and reason else None
+        delivery.attempts.append(Attempt(at, status, ms, reason, beginning))
         self._feed.publish("delivery", partial(documents.shown, delivery))
-        if answer.status is None or answer.status == 429 or answer.status >= 500:
-            self._retry(target, delivery, answer.retry_after)
+        if status is None or status == 429 or status >= 500:
+            self._retry(target, delivery, None if answer is None else webhook.retry_after(answer))
 
-    def _retry(self, target: _Target, delivery: WebhookDelivery, retry_after: float | None) -> None:
+    def _retry(self, target: _Target, delivery: WebhookDelivery, wait_s: float | None) -> None:
         failures = len(delivery.attempts)
-        delay = retry_after if retry_after is not None else min(2.0 ** (failures - 1), LONGEST_RETRY_S)
+        delay = min(2.0 ** (failures - 1), LONGEST_RETRY_S) if wait_s is None else wait_s
         due = self._clock.now() + delay
         if due <= delivery.created_at + RETRY_WINDOW_S:
             timer = self._timers.at(due, lambda _: self._retry_now(target, delivery))
@@ -297,23 +299,26 @@ class Deliveries:
         if self._targets.get(target.subscription.id) is target:
             self._spawn(target, self._attempt(target, delivery))
 
-    async def _answer(self, target: _Target, delivery: WebhookDelivery) -> WebhookResponse:
+    async def _answer(self, target: _Target, delivery: WebhookDelivery) -> tuple[httpx.Response | None, str | None]:
+        """Return the answer to one attempt, if one came; and in words why the attempt failed, if it did."""
         names = (target.subscription.id, delivery.event_type, delivery.chat_id or "")
         fault = self._faults.take("delivery", *names, fits=lambda one: one.status is not None)
         if fault and fault.status is not None:
             reason = None if fault.status < 300 else f"A fault answered {fault.status} in the receiver's place."
-            return WebhookResponse(fault.status, fault.retry_after, reason)
+            headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
+            return httpx.Response(fault.status, headers=headers), reason
         try:
             async with asyncio.timeout(RECEIVER_TIMEOUT_S):
                 answer = await self._post(target, delivery)
+            reason = webhook.of_status(answer.status_code)
         except (httpx.HTTPError, OSError, TimeoutError) as error:
-            answer = WebhookResponse(reason=webhook.of_error(error, target.url, RECEIVER_TIMEOUT_S))
+            answer, reason = None, webhook.of_error(error, target.url, RECEIVER_TIMEOUT_S)
         except Exception as error:
             # A receiver in this process raises its own errors through the transport. Over a socket they would be a 500.
             log.exception("delivery.receiver_crashed subscription=%s", delivery.subscription_id)
-            return WebhookResponse(reason=f"The receiver raised {type(error).__name__}.")
-        self._log_failure(target, delivery, answer.reason)
-        return answer
+            return None, f"The receiver raised {type(error).__name__}."
+        self._log_failure(target, delivery, reason)
+        return answer, reason
 
     def _log_failure(self, target: _Target, delivery: WebhookDelivery, reason: str | None) -> None:
         """Log why deliveries to a subscription fail: once, and again only after a success or for another reason."""
@@ -322,7 +327,7 @@ class Deliveries:
             log.warning("delivery.failed type=%s to=%s reason=%r", name, to, reason)
         target.failing = reason
 
-    async def _post(self, target: _Target, delivery: WebhookDelivery) -> WebhookResponse:
+    async def _post(self, target: _Target, delivery: WebhookDelivery) -> httpx.Response:
         assert self._transport is not None
         subscription = target.subscription
         headers = signed_headers(
@@ -340,8 +345,7 @@ class Deliveries:
                 headers[key_header] = token
         delivery.headers = headers
         answer = await webhook.post(self._transport, target.url, headers, delivery.body)
-        is_taken = answer.status is not None and 200 <= answer.status < 300
-        if key_header and delivery.chat_id and is_taken and (token := answer.headers.get(key_header)):
+        if key_header and delivery.chat_id and answer.is_success and (token := answer.headers.get(key_header)):
             target.tokens[delivery.chat_id] = token
         return answer
 

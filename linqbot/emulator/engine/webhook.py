@@ -96,24 +96,6 @@ def facts_of(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookResponse:
-    """The receiver's answer to one attempt.
-
-    Attributes:
-        status: None if no answer came.
-        retry_after: Seconds.
-        reason: Why the attempt failed, in words; None if it succeeded.
-        beginning: The beginning of the answer to a failed attempt.
-    """
-
-    status: int | None = None
-    retry_after: float | None = None
-    reason: str | None = None
-    beginning: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
 def over_http() -> httpx.AsyncHTTPTransport:
     """Return a transport that trusts the authorities in SSL_CERT_FILE or SSL_CERT_DIR, if one of the two is set.
 
@@ -136,20 +118,20 @@ def over_http() -> httpx.AsyncHTTPTransport:
 
 async def post(
     transport: httpx.AsyncBaseTransport, url: httpx.URL, headers: Mapping[str, str], body: bytes
-) -> WebhookResponse:
+) -> httpx.Response:
     request = httpx.Request("POST", url, headers=headers, content=body)
     response = await transport.handle_async_request(request)
     try:
-        content = await response.aread()
+        await response.aread()
     finally:
         await response.aclose()
-    status, reason = response.status_code, of_status(response.status_code)
-    beginning = None if reason is None else content.decode("utf-8", "replace")[:ANSWER_SHOWN]
-    return WebhookResponse(status, _seconds(response.headers.get("retry-after")), reason, beginning, response.headers)
+    return response
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+def retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds that the receiver asks to wait; None if it does not."""
+    asked = response.headers.get("retry-after", "")
+    return float(asked) if asked.isascii() and asked.isdigit() else None
 
 
 ANSWER_SHOWN = 300
