@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from linqbot.emulator.acts.conversation import Body
-from linqbot.emulator.web.control import ACTS, REQUESTS
+from linqbot.emulator.web.control import REQUESTS
 
 _HEAD = """\
 # Control API
@@ -32,19 +32,17 @@ In Python each act is a class, which `Emulator.do` performs:
 
 def lines() -> Iterator[str]:
     """Yield the lines of the page."""
-    acts = [("POST", act.path, act.body, act.body, act.status) for act in ACTS]
-    requests = [(one.method, one.path, one.handler, one.body, None) for one in REQUESTS]
     yield from (_HEAD, "| route | |", "| --- | --- |")
-    for method, path, source, _, _ in (*acts, *requests):
-        yield f"| [`{method} /emulator{path}`](#{_anchor(method, path)}) | {_summary(source)} |"
+    for one in REQUESTS:
+        yield f"| [`{one.method} /emulator{one.path}`](#{_anchor(one.method, one.path)}) | {_summary(one.handler)} |"
     below: dict[str, Any] = {}
-    for method, path, source, body, status in (*acts, *requests):
-        about, _, _ = (inspect.getdoc(source) or "").partition("\n\nRaises:")
-        yield from ("", f"## {method} /emulator{path}", "", about)
-        if body is not None:
-            schema = body.model_json_schema()
+    for one in REQUESTS:
+        about, _, _ = (inspect.getdoc(one.handler) or "").partition("\n\nRaises:")
+        yield from ("", f"## {one.method} /emulator{one.path}", "", about)
+        if one.body is not None:
+            schema = one.body.model_json_schema()
             below |= schema.pop("$defs", {})
-            yield from _model(body, schema, status)
+            yield from _model(one.body, schema, one.status)
     for name in sorted(below):
         yield from ("", f"## {name}", "", below[name].get("description", ""), "", *_table(below[name]))
 

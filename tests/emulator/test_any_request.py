@@ -17,7 +17,7 @@ from linqbot.emulator.acts.chat_acts import MakePoll
 from linqbot.emulator.acts.conversation import Body, React
 from linqbot.emulator.api import HANDLERS
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.control import ACTS, REQUESTS
+from linqbot.emulator.web.control import REQUESTS
 from linqbot.linq.endpoints import ENDPOINTS as TABLE
 from linqbot.linq.rules.check import takes_body
 
@@ -277,7 +277,7 @@ control_values = values | {
     "status": st.sampled_from(["ready", "disabled", "FLAGGED", 429]),
     "last_name": st.text(max_size=3),
 }
-control_body = st.sampled_from([(one.path, one.body) for one in (*ACTS, *REQUESTS) if one.body is not None])
+control_body = st.sampled_from([(one.path, one.body) for one in REQUESTS if one.body is not None])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

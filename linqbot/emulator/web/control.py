@@ -1,7 +1,7 @@
 """The control API under `/emulator`: acts, faults, the clock, and the emulator's state.
 
 The page, tests and outside programs use it. Each answer comes after the state has changed; webhooks follow in the
-background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/control.md is generated from them.
+background. The table `REQUESTS` holds all routes; docs/reference/control.md is generated from them.
 """
 
 from __future__ import annotations
@@ -38,43 +38,30 @@ Handler: TypeAlias = Callable[[Emulator, Request], Awaitable[EndpointResponse | 
 
 
 @dataclass(frozen=True, slots=True)
-class ControlAct:
-    """One POST route that reads an act and performs it.
-
-    Attributes:
-        path: Below `/emulator`.
-        body: The act. Its docstring says what the route does.
-    """
-
-    path: str
-    body: type[Any]
-    status: int = 200
-
-
-@dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """One route that reads its request by a function. The docstring of the function says what the route does.
+    """One route, answered by a function. The docstring of the function says what the route does.
 
     Attributes:
         path: Below `/emulator`.
         body: The model of the request body, if the function reads one.
+        status: The status of the answer, for the reference; None leaves it out.
     """
 
     method: str
     path: str
     handler: Handler
-    body: type[Body] | None = None
+    body: type[Any] | None = None
+    status: int | None = None
 
 
 async def index(_emulator: Emulator, _: Request) -> EndpointResponse:
     """List these routes as `requests`, each with its method, its path, and what it does."""
-    rows = [("POST", act.path, act.body) for act in ACTS] + [(one.method, one.path, one.handler) for one in REQUESTS]
-    listed = [{"method": method, "path": f"/emulator{path}", "does": _summary(source)} for method, path, source in rows]
+    listed = [{"method": one.method, "path": f"/emulator{one.path}", "does": _summary(one.handler)} for one in REQUESTS]
     return EndpointResponse(200, {"requests": listed})
 
 
-def _summary(source: object) -> str:
-    return " ".join((inspect.getdoc(source) or "").partition("\n\n")[0].split())
+def _summary(handler: Handler) -> str:
+    return " ".join((inspect.getdoc(handler) or "").partition("\n\n")[0].split())
 
 
 async def clock(emulator: Emulator, _: Request) -> EndpointResponse:
@@ -302,39 +289,51 @@ async def event_test(emulator: Emulator, request: Request) -> EndpointResponse:
     return EndpointResponse(200, {"source": Copier(emulator).of_event(request.path_params["event_id"])})
 
 
-ACTS = (
-    ControlAct("/inbound", conversation.Write, status=201),
-    ControlAct("/react", conversation.React),
-    ControlAct("/read", conversation.Read),
-    ControlAct("/typing", conversation.SetTyping),
-    ControlAct("/edit", conversation.Edit),
-    ControlAct("/poll", chat_acts.MakePoll, status=201),
-    ControlAct("/poll/options", chat_acts.AddOptions),
-    ControlAct("/vote", chat_acts.Vote),
-    ControlAct("/location", chat_acts.ShareLocation),
-    ControlAct("/leave", chat_acts.Leave),
-    ControlAct("/join", chat_acts.Join),
-    ControlAct("/group/name", conversation.NameGroup),
-    ControlAct("/group/icon", conversation.SetGroupIcon),
-    ControlAct("/background", conversation.SetBackground),
-    ControlAct("/card", chat_acts.ShareCard),
-    ControlAct("/pay", chat_acts.Pay),
-    ControlAct("/decline", chat_acts.Decline),
-    ControlAct("/connect", chat_acts.Connect),
-    ControlAct("/disconnect", chat_acts.Disconnect),
-    ControlAct("/lines", chat_acts.ChangeLine),
-    ControlAct("/opt-out", chat_acts.SetOptOut),
-    ControlAct("/providers", chat_acts.SetProvider),
-    ControlAct("/faults", chat_acts.AddFault, status=201),
-    ControlAct("/deliver-again", chat_acts.DeliverAgain, status=202),
-)
+def _act(path: str, act: type[Any], status: int = 200) -> ControlRequest:
+    """Return the route that performs an act. The docstring of the act says what the route does."""
+
+    async def perform(emulator: Emulator, request: Request) -> EndpointResponse:
+        asked = await _read(request, act)
+        if isinstance(asked, conversation.Write) and emulator.runner is not None:
+            result = await emulator.runner.write(asked)  # so that it can be restarted from
+        else:
+            result = emulator.do(asked)
+        return EndpointResponse(status, result or {})
+
+    perform.__doc__ = act.__doc__
+    return ControlRequest("POST", path, perform, act, status)
+
 
 REQUESTS = (
+    _act("/inbound", conversation.Write, status=201),
+    _act("/react", conversation.React),
+    _act("/read", conversation.Read),
+    _act("/typing", conversation.SetTyping),
+    _act("/edit", conversation.Edit),
+    _act("/poll", chat_acts.MakePoll, status=201),
+    _act("/poll/options", chat_acts.AddOptions),
+    _act("/vote", chat_acts.Vote),
+    _act("/location", chat_acts.ShareLocation),
+    _act("/leave", chat_acts.Leave),
+    _act("/join", chat_acts.Join),
+    _act("/group/name", conversation.NameGroup),
+    _act("/group/icon", conversation.SetGroupIcon),
+    _act("/background", conversation.SetBackground),
+    _act("/card", chat_acts.ShareCard),
+    _act("/pay", chat_acts.Pay),
+    _act("/decline", chat_acts.Decline),
+    _act("/connect", chat_acts.Connect),
+    _act("/disconnect", chat_acts.Disconnect),
+    _act("/lines", chat_acts.ChangeLine),
+    _act("/opt-out", chat_acts.SetOptOut),
+    _act("/providers", chat_acts.SetProvider),
+    _act("/faults", chat_acts.AddFault, status=201),
+    _act("/deliver-again", chat_acts.DeliverAgain, status=202),
     ControlRequest("GET", "", index),
     ControlRequest("GET", "/clock", clock),
-    ControlRequest("POST", "/clock", change_clock, ClockChange),
-    ControlRequest("POST", "/run-again", run_again, OfMessage),
-    ControlRequest("POST", "/restart", restart, OfMessage),
+    ControlRequest("POST", "/clock", change_clock, ClockChange, 200),
+    ControlRequest("POST", "/run-again", run_again, OfMessage, 202),
+    ControlRequest("POST", "/restart", restart, OfMessage, 201),
     ControlRequest("GET", "/faults", faults),
     ControlRequest("DELETE", "/faults", clear_faults),
     ControlRequest("DELETE", "/faults/{fault_id}", remove_fault),
@@ -354,10 +353,7 @@ REQUESTS = (
 
 def routes(emulator: Emulator) -> list[Route]:
     """Return the routes of the control API below `/emulator`, which `root` answers."""
-    acts = [Route(act.path, answering(emulator, partial(_perform, act)), methods=["POST"]) for act in ACTS]
-    return acts + [
-        Route(one.path, answering(emulator, one.handler), methods=[one.method]) for one in REQUESTS if one.path
-    ]
+    return [Route(one.path, answering(emulator, one.handler), methods=[one.method]) for one in REQUESTS if one.path]
 
 
 def root(emulator: Emulator) -> Route:
@@ -376,15 +372,6 @@ def refusal(request: Request, error: Exception) -> Response:
     else:
         answer = ApiError(error.status_code, 2001, "There is no such path. GET /emulator lists all").answer()
     return respond(answer)
-
-
-async def _perform(act: ControlAct, emulator: Emulator, request: Request) -> EndpointResponse:
-    body = await _read(request, act.body)
-    if isinstance(body, conversation.Write) and emulator.runner is not None:
-        result = await emulator.runner.write(body)  # so that it can be restarted from
-    else:
-        result = emulator.do(body)
-    return EndpointResponse(act.status, result or {})
 
 
 async def _read(request: Request, model: type[_Model]) -> _Model:
