@@ -12,15 +12,26 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
+import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from linqbot.cli import failure, logs
 from linqbot.cli.dev import processes
-from linqbot.cli.dev.inside import Inside
-from linqbot.cli.dev.processes import NeededEvents, end_with_parent, end_without_traceback
+from linqbot.cli.dev.processes import (
+    INSIDE,
+    NeededEvents,
+    end_with_parent,
+    end_without_traceback,
+    guarded,
+    no_authorities,
+)
 from linqbot.cli.dev.reporting import Observations, TurnLines, TurnReports
 from linqbot.cli.dev.turn_report import ObservedTurn, authors_traceback, file_name, message_of, wall_time
 from linqbot.cli.logs import log_uncaught
@@ -28,6 +39,7 @@ from linqbot.cli.output import printable_lines
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqbotError
 from linqbot.frames import authors_frame
+from linqbot.hookspecs import Running, hookimpl
 from linqbot.ops.bot_file import BotFileError, load_bot, log_opt_outs
 from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import from_env
@@ -108,6 +120,52 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
             trusted_proxies=settings.trusted_proxies,
             drain_s=settings.drain_s,
         )
+
+
+class Inside:
+    """A built-in plugin by which the emulator's process moves the clock of the bot and lets it handle a delivery again.
+
+    Each request must carry the API key that `linqbot dev` made up for this run, because a page in the browser can reach
+    the port too. The clock is set before the bot leases a delivery, and whenever the emulator's is moved.
+    """
+
+    name = INSIDE
+
+    def __init__(self, clock: MovableClock, emulator: str, key: str) -> None:
+        self._clock = clock
+        self._emulator = emulator
+        self._key = key
+
+    @hookimpl(tryfirst=True)
+    async def started(self) -> None:
+        """Set the clock to the emulator's, which may have been moved before this process began.
+
+        First, because the report that the bot has started has a time of this clock.
+        """
+        async with httpx.AsyncClient(trust_env=False, verify=no_authorities(), timeout=None) as client:  # noqa: S113
+            with suppress(httpx.TransportError):  # before the emulator listens, its clock has not been moved
+                self._set_clock((await client.get(f"{self._emulator}/emulator/clock")).json())
+
+    @hookimpl
+    def register_routes(self, running: Running) -> list[BaseRoute]:
+        async def put_clock(request: Request) -> Response:
+            self._set_clock(await request.json())
+            return Response(status_code=204)
+
+        async def run_again(request: Request) -> Response:
+            ids = [(await request.json())["delivery_id"]]
+            return JSONResponse({"count": await running.storage.replay_live(ids)})
+
+        return [
+            Route("/clock", guarded(put_clock, self._key), methods=["PUT"]),
+            Route("/run-again", guarded(run_again, self._key), methods=["POST"]),
+        ]
+
+    def _set_clock(self, clock: dict[str, Any]) -> None:
+        if clock["is_frozen"]:
+            self._clock.stop_at(clock["at"])
+        else:
+            self._clock.run_ahead(clock["ahead_s"])
 
 
 def start_failure(error: BaseException) -> dict[str, Any]:

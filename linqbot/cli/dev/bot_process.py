@@ -24,7 +24,7 @@ import httpx
 import watchfiles
 
 import linqbot
-from linqbot.cli.dev.processes import NeededEvents, end, hang_up, held_back, no_authorities, stop
+from linqbot.cli.dev.processes import INSIDE, NeededEvents, end, hang_up, held_back, no_authorities, stop
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.documents import iso
@@ -232,10 +232,10 @@ class BotProcess:
             answer = await client.get(f"{self.url}/plugins/{NeededEvents.name}/events")
         return dict(answer.raise_for_status().json())
 
-    def client(self, plugin: str) -> httpx.AsyncClient:
-        """Return a client for the routes of a built-in plugin that ask for the key."""
+    def client(self) -> httpx.AsyncClient:
+        """Return a client for the routes of `bot.Inside`."""
         headers = {"authorization": f"Bearer {self.api_key}"}
-        base_url = f"{self.url}/plugins/{plugin}"
+        base_url = f"{self.url}/plugins/{INSIDE}"
         return httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, verify=no_authorities())
 
 

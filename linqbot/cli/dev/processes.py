@@ -30,6 +30,8 @@ from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.server import uvicorn_server
 
 LOOK_EVERY_S: Final = 0.1
+INSIDE: Final = "linqbot-dev-runner"
+"""The name of the plugin in the bot's process that the emulator's process calls."""
 
 
 def end_with_parent() -> None:

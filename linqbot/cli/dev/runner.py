@@ -1,7 +1,7 @@
 """The runner of `linqbot dev`: lets the emulator's page move the bot's clock, look into its storage, and restart it.
 
-It works in the emulator's process and calls the routes of `cli/dev/inside.py` in the bot's process. A checkpoint is
-what it takes to return to the state before a message. The clocks of emulator and bot move in steps: they stop at each
+It works in the emulator's process, and reads the bot's storage as commands do. A checkpoint is what it takes to return to
+the state before a message. The clocks of emulator and bot move in steps: they stop at each
 time at which either side has something to do, and go on when it is done. One jump over seven days would make a send of
 the first day six days late, and a send that is so late is not made.
 """
@@ -13,16 +13,17 @@ import math
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
+from pydantic_core import from_json
 
-from linqbot.cli.dev import inside
 from linqbot.cli.dev.bot_process import BotProcess
+from linqbot.cli.output import call_name, columns, iso_time
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
@@ -31,8 +32,21 @@ from linqbot.emulator.model.answers import conflict
 from linqbot.emulator.model.documents import iso
 from linqbot.emulator.rewinding import Snapshot
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.linq.events.delivery import LINQ_DELIVERY
+from linqbot.features.asking.question import OpenQuestion
+from linqbot.features.later import KIND as SEND
+from linqbot.features.schedules import REPEAT, SCHEDULE
+from linqbot.features.state import CHAT, PERSON
+from linqbot.linq.events.delivery import LINQ_DELIVERY, decode
+from linqbot.linq.events.lane import chat_of_lane, lane_of_chat, lane_of_receipts
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import ANYONE, Conversation
+from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite import upkeep
+from linqbot.storage.state import BOT
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Selection, Waiting
 
 START_S = 10.0
 """Seconds for which a starting bot is asked to follow the clock. After a later start it asks for the clock itself."""
@@ -69,7 +83,7 @@ class DevRunner:
         self._moving = asyncio.Lock()
         self._era = 0
         """Counts the resets and restarts, after which a move of the clock must not go on."""
-        self._http = process.client(inside.NAME)
+        self._http = process.client()
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -195,26 +209,30 @@ class DevRunner:
                 return
 
     async def work(self) -> Work:
-        """Return the bot's work. A bot that does not answer has none."""
-        work = await self._asked("/work")
-        return Work(is_busy=False, next_at=None) if work is None else Work(**work)
-
-    async def _asked(self, path: str, **query: Any) -> dict[str, Any] | None:
-        """Return what the bot answers to a GET; None if it does not run, or not yet."""
-        try:
-            answer = await self._http.get(path, params=query)
-        except httpx.TransportError:
-            return None
-        found: dict[str, Any] | None = answer.json() if answer.is_success else None
-        return found
+        """Return the bot's work. A bot that does not run has none."""
+        async with self._storage() as storage:
+            if storage is None:
+                return Work(is_busy=False, next_at=None)
+            return await work_of(storage, self._emulator.clock.now())
 
     # The storage
 
+    @asynccontextmanager
+    async def _storage(self) -> AsyncIterator[Storage | None]:
+        """Yield the bot's storage; None if the bot does not run. Until the end of the block it is not stopped or started."""
+        async with self._process.changing:
+            if not self._process.is_running:
+                yield None
+                return
+            async with open_storage(self._process.storage, clock=self._emulator.clock, serving=False) as storage:
+                yield storage
+
     async def stored(self, chat_id: str | None) -> dict[str, Any]:
         chat = self._emulator.state.chats.get(chat_id or "")
-        people = list(chat.people) if chat else []
-        found = await self._asked("/stored", chat_id=chat_id or [], person=people)
-        return {"available": True, "is_running": False} if found is None else {"is_running": True, **found}
+        async with self._storage() as storage:
+            if storage is None:
+                return {"available": True, "is_running": False}
+            return await everything(storage, chat_id, list(chat.people) if chat else [])
 
     async def run_again(self, event_id: str) -> None:
         try:
@@ -260,3 +278,114 @@ def put_back(file: Path, copy: bytes | None) -> None:
     if copy is not None:
         file.touch(mode=0o600)
         file.write_bytes(copy)
+
+
+# What the bot stores
+
+
+async def work_of(storage: Storage, now: float) -> Work:
+    """Return the work of a bot. A delivery stays in the inbox until the end of its turn is stored."""
+    timers = await storage.next_timer(), await storage.next_broadcast()
+    heads: dict[str, Waiting] = {}
+    for waiting in await storage.waiting(limit=1000):
+        heads.setdefault(waiting.lane, waiting)  # The deliveries behind the first one of a lane wait for it.
+    waits = [head.not_before for head in heads.values() if head.state in {"gathering", "retrying", "deferred"}]
+    is_due = any(at is not None and at <= now for at in timers)
+    next_at = min((at for at in [*timers, *waits] if at is not None and at > now), default=None)
+    return Work(is_busy=is_due or len(waits) < len(heads), next_at=next_at)
+
+
+MOST: Final = 100
+"""The most rows of a kind that the page shows."""
+_WAITING: Final = ("id", "type", "state", "attempts", "crashes", "not_before", "error")
+_TURNS: Final = 30
+"""The newest turns of a lane whose journal entries are shown."""
+_MOST_TIMERS: Final = 10_000
+_SCHEDULED: Final = frozenset({SEND, REPEAT, SCHEDULE})
+
+
+async def everything(storage: Storage, chat_id: str | None, people: Sequence[str]) -> dict[str, Any]:
+    """Return the scheduled sends of all chats, the state of the bot and, of one chat, what else the bot stores."""
+    of_all = {
+        "available": True,
+        "is_running": True,
+        "scheduled": await _scheduled(storage),
+        "bot_state": await _state(storage, BOT),
+    }
+    if chat_id is None:
+        return of_all
+    lane = lane_of_chat(chat_id)
+    waiting = await storage.waiting(lane=lane, limit=MOST)
+    dead = await storage.dead_letters(lane=lane, limit=MOST)
+    handled = [await storage.replayable(Selection(lane=each)) for each in (lane, lane_of_receipts(chat_id))]
+    known = dict.fromkeys([*(turn for turns in handled for turn in turns[-_TURNS:]), *(each.id for each in waiting)])
+    entries = [entry for turn in known for entry in await _entries(storage, turn)]
+    return of_all | {
+        "questions": [_question(each) for each in await storage.conversations(chat_id=chat_id)],
+        "waiting": [columns(each, *_WAITING) for each in waiting],
+        "dead": [_dead(each) for each in dead],
+        "journal": [_entry(entry) for entry in sorted(entries, key=lambda entry: entry.first_at)[-MOST:]],
+        "state": await _state(storage, CHAT + chat_id),
+        "people": [
+            {"handle": handle, "state": await _state(storage, PERSON + handle.casefold())} for handle in people[:MOST]
+        ],
+    }
+
+
+async def _scheduled(storage: Storage) -> list[dict[str, Any]]:
+    """Return what the author has scheduled. Timers of linqbot's own, such as the timeout of a question, send nothing."""
+    timers = await storage.scheduled(limit=_MOST_TIMERS)
+    return [_timer(timer) for timer in timers if timer.kind in _SCHEDULED][:MOST]
+
+
+async def _state(storage: Storage, scope: str) -> dict[str, Any]:
+    return {name: from_json(value) for name, value in (await storage.load(scope)).items()}
+
+
+def _question(each: Conversation) -> dict[str, Any]:
+    question = OpenQuestion.model_validate_json(each.question)
+    return {
+        **columns(each, "handler", "status", "asked_at", "until"),
+        "text": question.text,
+        "person": None if each.person == ANYONE else each.person,
+        "tries": question.tries,
+    }
+
+
+async def _entries(storage: Storage, turn: str) -> list[JournalEntry]:
+    found: list[JournalEntry] = []
+    replay = 0
+    while entries := await storage.entries(turn, replay):
+        found += entries
+        replay += 1
+    return found
+
+
+def _timer(timer: Timer) -> dict[str, Any]:
+    payload = decode(timer.payload) or {}
+    calls = [call for call in payload.get("calls") or () if isinstance(call, dict)]
+    return {
+        **columns(timer, "id", "due", "grace_s"),
+        "chat_id": chat_of_lane(timer.lane) or "",
+        "text": f"@bot.every: {timer.id}"
+        if timer.kind == SCHEDULE
+        else " ".join(text for call in calls for text in _texts(call)),
+        "calls": [call_name(call) for call in calls],
+    }
+
+
+def _dead(each: DeadDelivery) -> dict[str, Any]:
+    more = columns(each, "attempts", "crashes", "dead_lettered_at", "handler", "error")
+    return columns(each.delivery, "id", "type") | more
+
+
+def _entry(entry: JournalEntry) -> dict[str, Any]:
+    call = decode(entry.call) or {}
+    made = {"call": call_name(call), "text": " ".join(_texts(call)), "at": iso_time(entry.first_at)}
+    return columns(entry, "turn", "replay", "slot", "status", "delivery", "message_id") | made
+
+
+def _texts(call: dict[str, Any]) -> list[str]:
+    """Return the texts of the message that a call sends, with a word for each other part."""
+    message = (call.get("body") or {}).get("message") or {}
+    return [str(part.get("value") or f"[{part.get('type')}]") for part in message.get("parts") or ()]

@@ -151,7 +151,7 @@ def test_deliver_again_is_ignored_run_again_sends_all_again_dead_letters_are_sho
 ) -> None:
     (subscription,) = page.get("state")["subscriptions"]
     bot = subscription["target_url"].partition("/webhooks")[0]
-    assert httpx.get(f"{bot}/plugins/linqbot-dev-runner/stored").status_code == 401, "a key protects what it stores"
+    assert httpx.put(f"{bot}/plugins/linqbot-dev-runner/clock").status_code == 401, "a key protects its clock"
     written = page.write("one", "one 1")
     page.post("deliver-again", 202, message_id=written["message_id"])
     page.post("flush")

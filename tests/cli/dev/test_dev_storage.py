@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from linqbot.cli.dev.inside import MOST, everything
+from linqbot.cli.dev.runner import MOST, everything
 from linqbot.cli.storage_option import FILE, find_storage, folder_prefix
 from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
