@@ -23,7 +23,6 @@ import click
 import httpx
 import watchfiles
 
-import linqbot
 from linqbot.cli.dev.processes import INSIDE, NeededEvents, end, hang_up, held_back, no_authorities, stop
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
@@ -34,7 +33,6 @@ KEEP_DAYS: Final = "365"
 PREPARE_AFTER_S: Final = 1.0
 """Seconds from a start until the next process is prepared: later than the first answers, which it would slow down."""
 READY_EVERY_S: Final = 0.02
-LINQBOT: Final = Path(linqbot.__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +171,8 @@ class BotProcess:
 
     async def restart_when_saved(self, watched: Path, begin: Callable[[], Awaitable[object]]) -> None:
         """Stop the bot and let `begin` start it again, whenever a Python file in a folder is saved."""
-        async for changes in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=20):
+        async for _ in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=20):
             self.prepares = True
-            if any(LINQBOT in Path(path).parents for _, path in changes):
-                self.forget_prepared()
             async with self.changing:
                 await self.stop()
                 await begin()
@@ -200,17 +196,11 @@ class BotProcess:
 
     async def aclose(self) -> None:
         await self.stop()
-        prepared = self.prepared
-        self.forget_prepared()
-        if prepared is not None:
-            await prepared.process.wait()
-
-    def forget_prepared(self) -> None:
-        """End the process that was prepared, because linqbot itself has changed or is not needed any more."""
-        prepared, self.prepared = self.prepared, None
-        if prepared is not None:
-            os.close(prepared.go)
-            end(prepared.process, at_once=True)
+        if self.prepared is not None:
+            os.close(self.prepared.go)
+            end(self.prepared.process, at_once=True)
+            await self.prepared.process.wait()
+            self.prepared = None
 
     async def is_up(self) -> bool:
         """Wait until the bot answers or its process ends. Return True if it answers."""

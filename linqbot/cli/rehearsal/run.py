@@ -26,7 +26,7 @@ from linqbot.cli.rehearsal.report import (
     faults_in,
     print_progress,
 )
-from linqbot.cli.rehearsal.served import ServedBot
+from linqbot.cli.rehearsal.served import LOG, ServedBot
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.web.app import create_app
@@ -60,8 +60,8 @@ def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[V
         tempfile.TemporaryDirectory(prefix="linqbot-rehearsal-") as folder,
     ):
         emulator = Emulator(public_url=uvicorn_server.address(linq))
-        bot = ServedBot(plan.bot, emulator.public_url, port, Path(folder), plan.out, bound=bound)
-        emulator.api_key = bot.process.api_key
+        bot = ServedBot(plan.bot, emulator.public_url, port, Path(folder), bound=bound, log=plan.out / LOG)
+        emulator.api_key = bot.api_key
         stage = LiveStage(plan, emulator, bot)
         return asyncio.run(stage.rehearse(people, linq)), stage.visits
 
@@ -142,13 +142,13 @@ class LiveStage:
         serving = asyncio.create_task(server.serve(sockets=[linq]))
         talking = asyncio.create_task(self._run(people))
         try:
-            async with self._bot:
-                await asyncio.wait({talking, serving}, return_when=asyncio.FIRST_COMPLETED)
-                if was_interrupted := not talking.done():
-                    talking.cancel()
-                with suppress(asyncio.CancelledError):
-                    await talking
+            await asyncio.wait({talking, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if was_interrupted := not talking.done():
+                talking.cancel()
+            with suppress(asyncio.CancelledError):
+                await talking
         finally:
+            await self._bot.stop()
             server.should_exit = True
             await serving
         report = self._report(await self._bot.dead(), was_interrupted=was_interrupted)
@@ -157,11 +157,11 @@ class LiveStage:
 
     async def _run(self, people: Sequence[Persona]) -> None:
         """Let the people talk to the bot until they have ended."""
-        process = self._bot.process
-        subscription = self.emulator.subscribe(f"{process.url}/webhooks/linq?version=2026-02-03", ("message.received",))
-        process.webhook_secret = subscription.secret
-        await self._bot.start()
-        events = dict.fromkeys(("message.received", *(await process.needs())["types"]))
+        bot = self._bot
+        subscription = self.emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", ("message.received",))
+        bot.webhook_secret = subscription.secret
+        await bot.serve()
+        events = dict.fromkeys(("message.received", *(await bot.needs())["types"]))
         self.emulator.change_events(subscription, list(events))
         self._begun_at = asyncio.get_running_loop().time()
         self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]
@@ -175,7 +175,7 @@ class LiveStage:
             for each in ended:
                 each.result()
         finally:
-            async with process.changing:  # a start that is cut short would leave a process behind
+            async with bot.changing:  # a start that is cut short would leave a process behind
                 for each in tasks:
                     each.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -224,10 +224,9 @@ class LiveStage:
             self._seconds = asyncio.get_running_loop().time() - self._begun_at
             if (used := self._bot.memory_bytes()) is not None:
                 self._memory.append(used)
-            if self._bot.has_ended and not self._bot.process.changing.locked():
-                async with self._bot.process.changing:
-                    ended = await self._bot.start()
-                    self._crashes += 1 + ended
+            if not self._bot.is_running and not self._bot.changing.locked():
+                async with self._bot.changing:
+                    self._crashes += 1 + await self._bot.serve()
 
     def _runs(self) -> dict[str, Run]:
         """Return the conversation of each person, by name."""
@@ -244,7 +243,7 @@ class LiveStage:
         return found
 
     def _report(self, given_up: Sequence[DeadDelivery], *, was_interrupted: bool) -> Report:
-        secrets = [self._bot.process.api_key, self._bot.process.webhook_secret]
+        secrets = [self._bot.api_key, self._bot.webhook_secret]
         secrets += [value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)]
         ledger = self._bot.ledger()
         broken = violations(

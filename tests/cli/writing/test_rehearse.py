@@ -161,15 +161,17 @@ async def test_no_other_program_can_take_the_port_of_the_bot_between_two_of_its_
     with uvicorn_server.listen("127.0.0.1", 0) as bound:
         bound.listen()
         host, port = bound.getsockname()
-        bot = ServedBot(str(tmp_path / "bot.py"), "http://127.0.0.1:1", port, tmp_path, tmp_path, bound=bound)
-        bot.process.webhook_secret = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
-        async with bot:
-            await bot.start()
+        log, secret = tmp_path / "bot.log", "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+        bot = ServedBot(
+            str(tmp_path / "bot.py"), "http://127.0.0.1:1", port, tmp_path, bound=bound, log=log, webhook_secret=secret
+        )
+        try:
+            await bot.serve()
             await bot.kill()
             assert await bot.unfinished() == set()
-            assert bot.process.process is not None
-            bot.process.process.kill()
-            await bot.process.process.wait()
+            assert bot.process is not None
+            bot.process.kill()
+            await bot.process.wait()
             with pytest.raises(ConfigError, match="Address already in use"):
                 uvicorn_server.listen(host, port)
             async with asyncio.timeout(PATIENCE_S):
@@ -178,3 +180,5 @@ async def test_no_other_program_can_take_the_port_of_the_bot_between_two_of_its_
                 with contextlib.suppress(ConnectionError):
                     assert await reader.read() == b""
                 writer.close()
+        finally:
+            await bot.stop()
