@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from linqbot.cli.rehearsal.report import CaseResult, PersonResult, Report
+from linqbot.cli.rehearsal.report import PersonResult, Report
 from linqbot.errors import ConfigError
 from linqbot.nearest import suggestion
 from linqbot.testing.people.checks import Judgement, Violation, shown
@@ -156,10 +156,7 @@ class Suite:
 
         before = self.before()
         people = await asyncio.gather(*map(judged, report.people))
-        results = [
-            self._result(case, [one for one in people if one.kind == case.name], runs, before.get(case.name))
-            for case in cases.values()
-        ]
+        found = {name: self._result([one for one in people if one.kind == name], runs) for name in cases}
         spent = {
             "requests": len(every),
             "input_tokens": sum(each.get("input_tokens", 0) for each in every),
@@ -168,9 +165,10 @@ class Suite:
             "requests_of_judge": self.judged,
             "usd_of_judge": round(self.judged_usd, 6),
         }
-        finished = {one.name: one.as_json() for one in results if not one.unfinished}
+        finished = {name: one for name, one in found.items() if not one["unfinished"]}
         self._last.write_text(json.dumps(before | finished, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        return replace(report, people=people, cases=results, spent=spent, limit=self.limit_reached(every))
+        compared = {name: one | self._compared(one, before.get(name)) for name, one in found.items()}
+        return replace(report, people=people, cases=compared, spent=spent, limit=self.limit_reached(every))
 
     async def _judged(
         self, one: PersonResult, criteria: Sequence[str], run: Run, requests: Sequence[Mapping[str, Any]]
@@ -190,21 +188,25 @@ class Suite:
                 found.append(Violation("criterion", one.name, about, criterion, verdict.reason))
         return replace(one, violations=[*one.violations, *found])
 
-    def _result(
-        self, case: EvalCase, people: Sequence[PersonResult], runs: Mapping[str, Run], before: Mapping[str, Any] | None
-    ) -> CaseResult:
+    def _result(self, people: Sequence[PersonResult], runs: Mapping[str, Run]) -> dict[str, Any]:
+        """Return the result of a case, as it is kept for the next time."""
         requests = [request for one in people for request in runs[one.name].requests]
-        return CaseResult(
-            case.name,
-            runs=len(people),
-            passed=sum(one.is_finished and not one.violations and not one.stopped for one in people),
-            unfinished=sum(not one.is_finished for one in people),
-            needed=self.evals.pass_rate,
-            seconds=round(sum(runs[one.name].seconds for one in people), 1),
-            requests=len(requests),
-            usd=round(self.usd_of(requests), 6),
-            before=before,
-        )
+        return {
+            "runs": len(people),
+            "passed": sum(one.is_finished and not one.violations and not one.stopped for one in people),
+            "unfinished": sum(not one.is_finished for one in people),
+            "seconds": round(sum(runs[one.name].seconds for one in people), 1),
+            "requests": len(requests),
+            "usd": round(self.usd_of(requests), 6),
+        }
+
+    def _compared(self, result: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return if a case is good, and if fewer of its runs passed than the last time."""
+        is_good = is_worse = False
+        if not result["unfinished"]:
+            is_good = result["passed"] >= self.evals.pass_rate * result["runs"]
+            is_worse = before is not None and result["passed"] / result["runs"] < before["passed"] / before["runs"]
+        return {"good": is_good, "worse": is_worse, "before": before}
 
     @property
     def _last(self) -> Path:

@@ -56,37 +56,6 @@ class PersonResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CaseResult:
-    """The runs of a case of `--evals`, with the result of the last time, `before`, if there was one."""
-
-    name: str
-    runs: int
-    passed: int
-    unfinished: int
-    needed: float  # the part of the runs that must pass
-    seconds: float  # of all its conversations
-    requests: int  # to models, by the bot
-    usd: float
-    before: Mapping[str, Any] | None
-
-    @property
-    def is_good(self) -> bool:
-        return not self.unfinished and self.passed >= self.needed * self.runs
-
-    @property
-    def is_worse(self) -> bool:
-        """True if fewer of the runs passed than the last time."""
-        before = self.before
-        return (
-            not self.unfinished and before is not None and self.passed / self.runs < before["passed"] / before["runs"]
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        names = ("runs", "passed", "unfinished", "seconds", "requests", "usd")
-        return {name: getattr(self, name) for name in names}
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     bot: str
     seconds: float  # the length
@@ -99,7 +68,8 @@ class Report:
     was_interrupted: bool  # True if the rehearsal was stopped before its end
     skipped: Sequence[Rule] = ()  # the rules that were not checked
     effects: int = 0  # the number of effects that the bot had on its ledger
-    cases: Sequence[CaseResult] = ()  # the cases of --evals
+    # By name, the cases of --evals in the form of the JSON, with the result of the last time, `before`, if there was one.
+    cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     spent: Mapping[str, float] = field(default_factory=dict)  # what the models of the bot and of the judge have cost
     limit: str | None = None  # the limit of requests or money that was reached
     # The written tests, and what became of each when it was tried.
@@ -133,9 +103,8 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        cases = {one.name for one in self.cases}
-        bad = any(one.violations or one.stopped for one in self.people if one.kind not in cases)
-        return not bad and not self.crashes and all(one.is_good for one in self.cases)
+        bad = any(one.violations or one.stopped for one in self.people if one.kind not in self.cases)
+        return not bad and not self.crashes and all(case["good"] for case in self.cases.values())
 
     def count(self, rule: Rule) -> int:
         return sum(one.rule == rule for one in self.violations)
@@ -173,10 +142,7 @@ class Report:
                 }
                 for group in self.causes
             ],
-            "cases": {
-                one.name: one.as_json() | {"good": one.is_good, "worse": one.is_worse, "before": one.before}
-                for one in self.cases
-            },
+            "cases": self.cases,
             "spent": self.spent,
             "limit": self.limit,
             "stopped": {one.name: one.stopped for one in self.people if one.stopped},
@@ -185,14 +151,13 @@ class Report:
 
     def junit(self) -> bytes:
         """Return the report as JUnit XML, with one test case for each case of `--evals`, else for each person."""
-        names = dict.fromkeys(one.name for one in self.cases) or dict.fromkeys(one.name for one in self.people)
-        cases = {one.name: one for one in self.cases}
+        cases = self.cases
         suite = ET.Element("testsuite", name=f"linqbot rehearse {self.bot}", errors="0", time=f"{self.seconds:.1f}")
-        for name in names:
+        for name in cases or [one.name for one in self.people]:
             people = [one for one in self.people if (one.kind if name in cases else one.name) == name]
-            took = cases[name].seconds if name in cases else sum(people[0].seconds)
+            took = cases[name]["seconds"] if name in cases else sum(people[0].seconds)
             case = ET.SubElement(suite, "testcase", classname="rehearsal", name=_xml(name), time=f"{took:.1f}")
-            if name in cases and cases[name].is_good:
+            if name in cases and cases[name]["good"]:
                 continue
             for one in (broken for person in people for broken in person.violations):
                 failure = ET.SubElement(case, "failure", type=one.rule, message=_xml(f"{one.rule} at {one.message}"))
@@ -358,7 +323,7 @@ def _print_memory(report: Report) -> None:
 def _print_kinds(report: Report) -> None:
     if report.cases:
         _print_cases(report)
-    if not (people := [one for one in report.people if one.kind not in {case.name for case in report.cases}]):
+    if not (people := [one for one in report.people if one.kind not in report.cases]):
         return
     kinds = dict.fromkeys(one.kind for one in people)
     rows = []
@@ -382,15 +347,15 @@ def _print_cases(report: Report) -> None:
     rows = [
         {
             "": " ",
-            "case": f"{'✓' if one.is_good else '✗'} {one.name}",
-            "passed": f"{one.passed} of {one.runs}",
-            "last time": f"{one.before['passed']} of {one.before['runs']}" if one.before else "-",
-            "now": "worse" if one.is_worse else "",
-            "seconds": f"{one.seconds:.1f}",
-            "requests": str(one.requests),
-            "$": f"{one.usd:.4f}",
+            "case": f"{'✓' if case['good'] else '✗'} {name}",
+            "passed": f"{case['passed']} of {case['runs']}",
+            "last time": f"{case['before']['passed']} of {case['before']['runs']}" if case["before"] else "-",
+            "now": "worse" if case["worse"] else "",
+            "seconds": f"{case['seconds']:.1f}",
+            "requests": str(case["requests"]),
+            "$": f"{case['usd']:.4f}",
         }
-        for one in report.cases
+        for name, case in report.cases.items()
     ]
     print_table(rows, as_json=False, empty="")
     spent = report.spent
@@ -398,7 +363,8 @@ def _print_cases(report: Report) -> None:
         f"\n  models: {spent['requests']} requests, {spent['input_tokens']} + {spent['output_tokens']} tokens, "
         f"${spent['usd']:.4f}; judge: {spent['requests_of_judge']} requests, ${spent['usd_of_judge']:.4f}"
     )
-    if unfinished := [f"{one.name} ({one.unfinished} of {one.runs})" for one in report.cases if one.unfinished]:
+    cases = report.cases.items()
+    if unfinished := [f"{name} ({one['unfinished']} of {one['runs']})" for name, one in cases if one["unfinished"]]:
         why = f"The limit of {report.limit} was reached. " if report.limit else ""
         click.secho(f"  {why}Not finished: {printable(', '.join(unfinished))}", fg="red")
 

@@ -120,15 +120,19 @@ def runs(**answers: str) -> dict[str, Run]:
     }
 
 
+def facts(found: Report, *names: str) -> list[tuple[Any, ...]]:
+    return [tuple(case[name] for name in names) for case in found.cases.values()]
+
+
 @pytest.mark.anyio
 async def test_the_judge_s_verdicts_make_the_pass_rate_and_a_worse_case_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = await suite(tmp_path, TWO).results(report(), runs())
-    assert [(one.passed, one.is_good, one.is_worse, one.before) for one in first.cases] == [(2, True, False, None)] * 2
+    assert facts(first, "passed", "good", "worse", "before") == [(2, True, False, None)] * 2
     assert first.is_good
     second = await suite(tmp_path, TWO).results(report(), runs(soup1="trout", fish1="soup", fish2="soup"))
-    assert [(one.passed, one.is_good, one.is_worse) for one in second.cases] == [(1, True, True), (0, False, True)]
+    assert facts(second, "passed", "good", "worse") == [(1, True, True), (0, False, True)]
     assert [one.happened for one in second.violations] == ["It does not say soup.", *["It does not say fish."] * 2]
     assert not second.is_good
     assert second.spent == {
@@ -145,7 +149,7 @@ async def test_the_judge_s_verdicts_make_the_pass_rate_and_a_worse_case_is_shown
     cases = {case.attrib["name"]: len(case) for case in ET.fromstring(second.junit()).iter("testcase")}
     assert cases == {"soup": 0, "fish": 2, "the bot's process": 0}
     third = await suite(tmp_path, TWO).results(report(), runs())
-    assert [one.is_worse for one in third.cases] == [False, False]
+    assert facts(third, "worse") == [(False,)] * 2
 
 
 @pytest.mark.anyio
@@ -158,7 +162,7 @@ async def test_a_limit_ends_the_judging_and_an_unfinished_case_keeps_its_last_re
         with subtests.test(limit=limit):
             found = await suite(tmp_path, f"{limit}{TWO}").results(report("soup 2"), runs())
             assert (found.limit, found.spent["requests_of_judge"], found.is_good) == (shown, 1, False)
-            assert [(one.passed, one.unfinished) for one in found.cases] == [(1, 1), (0, 2)]
+            assert facts(found, "passed", "unfinished") == [(1, 1), (0, 2)]
             print_summary(found, tmp_path)
             said = capsys.readouterr().out
             assert f"The limit of {shown} was reached. Not finished: soup (1 of 2), fish (2 of 2)" in said
@@ -169,7 +173,7 @@ async def test_a_limit_ends_the_judging_and_an_unfinished_case_keeps_its_last_re
 async def test_after_ctrl_c_no_judge_is_asked_and_only_a_case_without_criteria_is_finished(tmp_path: Path) -> None:
     text = TWO.replace(", criteria: [fish]", "")
     found = await suite(tmp_path, text).results(report("fish 2", was_interrupted=True), runs())
-    assert [(one.passed, one.unfinished) for one in found.cases] == [(0, 2), (1, 1)]
+    assert facts(found, "passed", "unfinished") == [(0, 2), (1, 1)]
     assert found.spent["requests_of_judge"] == 0
 
 
@@ -182,7 +186,7 @@ async def test_a_judge_that_raises_ends_the_run_of_its_case_alone(tmp_path: Path
 
     made.judge = grade
     found = await made.results(report(), runs())
-    assert [(one.passed, one.unfinished) for one in found.cases] == [(2, 0), (0, 2)]
+    assert facts(found, "passed", "unfinished") == [(2, 0), (0, 2)]
     assert "the judge raised ZeroDivisionError" in str(found.people[2].stopped)
 
 
