@@ -11,8 +11,6 @@ import json
 import re
 import runpy
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -29,7 +27,7 @@ from linqbot.errors import ConfigError
 from linqbot.ops.bot_file import BotFileError, require_file
 from linqbot.testing.people.checks import Rule
 from linqbot.testing.people.kinds import crowd
-from linqbot.testing.people.persona import FAULTS, Chooser, Dialogue, FaultName, Persona, PersonAct, Say
+from linqbot.testing.people.persona import FAULTS, FaultName, Persona
 
 
 def _faults(value: str) -> tuple[FaultName, ...]:
@@ -122,8 +120,7 @@ def rehearse(
         own = suite.people(lambda: [] if personas is None else load_people(personas))
     count = usual_count if count is None else count
     injected = _faults(usual_faults if faults is None else faults)
-    crowded = crowd(count, seed=seed, faults=injected, sayings=sayings)
-    people = [with_silences(one, silences) for one in [*own, *crowded]]
+    people = [*own, *crowd(count, seed=seed, faults=injected, sayings=sayings)]
     if not people:
         raise ConfigError("There is nobody to talk to the bot. Give --people, or --personas.")
     if twice := [name for name, times in Counter(one.name for one in people).items() if times > 1]:
@@ -131,7 +128,9 @@ def rehearse(
             f"Two people are named {twice[0]!r}, and reports tell them apart by name. Rename one of them."
         )
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(file, minutes * 60, injected, seed, patience_s, skip, out, shows_progress=not as_json, suite=suite)
+    plan = Plan(
+        file, minutes * 60, injected, seed, patience_s, skip, silences, out, shows_progress=not as_json, suite=suite
+    )
     report, visits = rehearsed(plan, people)
     if report.violations and not report.was_interrupted and suite is None:  # a model would be asked again
         tests = write_reproductions(report.violations, visits, file, out, shows_progress=plan.shows_progress)
@@ -155,27 +154,3 @@ def load_people(file: Path) -> list[Persona]:
     if not people:
         raise ConfigError(f'{file} has no Persona at its top level. Add: ann = Persona("Ann", [Say("hi")])')
     return people
-
-
-def with_silences(persona: Persona, patterns: Sequence[re.Pattern[str]]) -> Persona:
-    """Return a persona whose messages that fit one of the patterns expect no answer."""
-    if not patterns:
-        return persona
-
-    def changed(act: PersonAct) -> PersonAct:
-        if isinstance(act, Say) and act.expects == "answer" and any(each.search(act.text) for each in patterns):
-            return replace(act, expects="anything")
-        return act
-
-    script = persona.script
-    if callable(script):
-        return replace(persona, script=_chooser(script, changed))
-    return replace(persona, script=map(changed, script))
-
-
-def _chooser(choose: Chooser, changed: Callable[[PersonAct], PersonAct]) -> Chooser:
-    async def choose_changed(dialogue: Dialogue) -> PersonAct | None:
-        act = await choose(dialogue)
-        return None if act is None else changed(act)
-
-    return choose_changed

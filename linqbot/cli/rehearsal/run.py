@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import socket
 import tempfile
 from collections.abc import Collection, Sequence
@@ -48,6 +49,7 @@ class Plan:
     seed: int
     patience_s: float
     skipped: Sequence[Rule]  # the rules that are not checked
+    may_ignore: Sequence[re.Pattern[str]]  # see `Surroundings`
     out: Path  # the folder for the bot's log
     shows_progress: bool
     suite: Suite | None = None
@@ -90,6 +92,7 @@ class LiveStage:
     def __init__(self, plan: Plan, emulator: Emulator, bot: ServedBot) -> None:
         self.emulator = emulator
         self.patience_s = plan.patience_s
+        self.may_ignore = plan.may_ignore
         self.visits: list[Visit] = []
         self._plan = plan
         self._bot = bot
@@ -193,7 +196,7 @@ class LiveStage:
     async def _let_talk(self, visit: Visit) -> None:
         try:
             async with self._at_once:
-                await perform(visit.persona, visit.handle, self, visit)
+                await perform(visit, self)
         except Exception as error:  # noqa: BLE001 - a function of the author chooses the acts
             visit.stopped = f"its script raised {type(error).__name__}: {error}"
 
