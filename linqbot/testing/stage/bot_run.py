@@ -13,7 +13,6 @@ turn: a context variable that is set when the worker leases a delivery, and that
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
@@ -61,25 +60,25 @@ class BotRun:
         self._crashed = crashed
         self._tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
         self._stopping = asyncio.Event()
-        self._dead = asyncio.Event()
+        self._dead: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._cancelled = asyncio.Event()
         self._lifespan: asyncio.Future[None] | None = None
         self._app: httpx.ASGITransport | None = None
 
     @property
     def is_dead(self) -> bool:
-        return self._dead.is_set()
+        return self._dead.done()
 
     # Start, stop, kill
 
     async def start(self, app: Starlette) -> None:
         """Start the app, and return when it has started or was killed. Its errors are raised here."""
-        started = asyncio.Event()
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         _follow_tasks(asyncio.get_running_loop())
         self._app = httpx.ASGITransport(app)
         self._lifespan = self.spawn(self._live(app, started))
         try:
-            await _first(self._lifespan, started, self._dead)
+            await asyncio.wait({self._lifespan, started, self._dead}, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
             await self.kill()
             raise
@@ -94,7 +93,8 @@ class BotRun:
 
     async def kill(self) -> None:
         """End the run at once: nothing that it does from now on reaches the storage or Linq."""
-        self._dead.set()
+        if not self.is_dead:
+            self._dead.set_result(None)
         if self._lifespan is None:
             return
         self._lifespan.cancel()
@@ -114,9 +114,9 @@ class BotRun:
                 # Asked for, so that asyncio does not report it: a killed process reports nothing.
                 task.exception()
 
-    async def _live(self, app: Starlette, started: asyncio.Event) -> None:
+    async def _live(self, app: Starlette, started: asyncio.Future[None]) -> None:
         async with running(app):
-            started.set()
+            started.set_result(None)
             await self._stopping.wait()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
@@ -139,7 +139,7 @@ class BotRun:
         if self.is_dead or self._app is None:
             raise httpx.ConnectError("The bot does not run.", request=request)
         answer = self.spawn(self._app.handle_async_request(request))
-        await _first(answer, self._dead)
+        await asyncio.wait({answer, self._dead}, return_when=asyncio.FIRST_COMPLETED)
         if self.is_dead:
             raise httpx.ConnectError("The bot was killed.", request=request)
         return answer.result()
@@ -154,7 +154,7 @@ class BotRun:
     async def reach(self, point: str | None) -> None:
         """Go on, unless the bot is dead or is killed here. None is a point at which it is not killed."""
         if not self.is_dead and point is not None and self._crash_points and self._crash_points.is_end(point):
-            self._dead.set()
+            self._dead.set_result(None)
             self._crashed()
         if self.is_dead:
             await self._stop_here()
@@ -166,17 +166,7 @@ class BotRun:
         raise asyncio.CancelledError("The bot was killed.")
 
 
-async def _first(task: asyncio.Future[Any], *events: asyncio.Event) -> None:
-    """Wait for the end of a task or for one of the events, whichever is first."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait([task, *waiting], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waiting:
-            each.cancel()
-
-
-@contextlib.contextmanager
+@contextmanager
 def outside_of_the_bot() -> Iterator[None]:
     """Run code that does not belong to the bot, although the bot has called it: its tasks survive a kill of the bot."""
     before = _run.set(None)
