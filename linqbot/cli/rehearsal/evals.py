@@ -139,11 +139,11 @@ class Suite:
 
     # Results
 
-    async def results(self, report: Report, runs: Mapping[str, Run]) -> Report:
+    async def results(self, report: Report) -> Report:
         """Return the report with what the judge found, and with the result of each case."""
         cases = {one.name: one for one in self.evals.cases}
         at_once = asyncio.Semaphore(AT_ONCE)
-        every = [request for run in runs.values() for request in run.requests]
+        every = [request for one in report.people for request in one.requests]
 
         async def judged(one: PersonResult) -> PersonResult:
             if one.kind not in cases or not one.is_finished:
@@ -152,11 +152,11 @@ class Suite:
             if report.was_interrupted:
                 return replace(one, is_finished=not criteria)
             async with at_once:
-                return await self._judged(one, criteria, runs[one.name], every)
+                return await self._judged(one, criteria, every)
 
         before = self.before()
         people = await asyncio.gather(*map(judged, report.people))
-        found = {name: self._result([one for one in people if one.kind == name], runs) for name in cases}
+        found = {name: self._result([one for one in people if one.kind == name]) for name in cases}
         spent = {
             "requests": len(every),
             "input_tokens": sum(each.get("input_tokens", 0) for each in every),
@@ -171,7 +171,7 @@ class Suite:
         return replace(report, people=people, cases=compared, spent=spent, limit=self.limit_reached(every))
 
     async def _judged(
-        self, one: PersonResult, criteria: Sequence[str], run: Run, requests: Sequence[Mapping[str, Any]]
+        self, one: PersonResult, criteria: Sequence[str], requests: Sequence[Mapping[str, Any]]
     ) -> PersonResult:
         found: list[Violation] = []
         for criterion in criteria:
@@ -179,23 +179,23 @@ class Suite:
                 return replace(one, is_finished=False)
             self.judged += 1
             try:
-                verdict = await self.judge(run.transcript, criterion)
+                verdict = await self.judge(one.transcript, criterion)
             except Exception as error:  # noqa: BLE001 - it is a function of the author
                 return replace(one, stopped=f"the judge raised {type(error).__name__}: {error}", is_finished=False)
             self.judged_usd += verdict.usd
             if not verdict.passed:
-                about = shown(run.transcript.rpartition("me: ")[2].partition("\n")[0])
+                about = shown(one.transcript.rpartition("me: ")[2].partition("\n")[0])
                 found.append(Violation("criterion", one.name, about, criterion, verdict.reason))
         return replace(one, violations=[*one.violations, *found])
 
-    def _result(self, people: Sequence[PersonResult], runs: Mapping[str, Run]) -> dict[str, Any]:
+    def _result(self, people: Sequence[PersonResult]) -> dict[str, Any]:
         """Return the result of a case, as it is kept for the next time."""
-        requests = [request for one in people for request in runs[one.name].requests]
+        requests = [request for one in people for request in one.requests]
         return {
             "runs": len(people),
             "passed": sum(one.is_finished and not one.violations and not one.stopped for one in people),
             "unfinished": sum(not one.is_finished for one in people),
-            "seconds": round(sum(runs[one.name].seconds for one in people), 1),
+            "seconds": round(sum(one.took_s for one in people), 1),
             "requests": len(requests),
             "usd": round(self.usd_of(requests), 6),
         }
@@ -223,15 +223,6 @@ class Suite:
                 f"{self._last} is no JSON ({error}). Delete it: it has the results of the last run."
             ) from error
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The run of a case: the conversation, its length, and the requests to models in its chat."""
-
-    transcript: str
-    seconds: float
-    requests: Sequence[Mapping[str, Any]]
 
 
 def load(file: Path) -> Suite:

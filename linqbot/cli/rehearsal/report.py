@@ -47,6 +47,10 @@ class PersonResult:
     violations: Sequence[Violation]
     stopped: str | None = None  # why the person could not go on; None if nothing was in the way
     is_finished: bool = True  # The person said everything, and the judge has judged it. False if a limit ended the run.
+    # For the cases of --evals: the conversation, its length, and the requests to models in its chat.
+    transcript: str = ""
+    took_s: float = 0.0
+    requests: Sequence[Mapping[str, Any]] = ()
 
     @property
     def kind(self) -> str:

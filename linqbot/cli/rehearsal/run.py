@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from linqbot.cli.dev.processes import bots_socket
-from linqbot.cli.rehearsal.evals import AT_ONCE, Run, Suite
+from linqbot.cli.rehearsal.evals import AT_ONCE, Suite
 from linqbot.cli.rehearsal.report import (
     PersonResult,
     Report,
@@ -33,7 +33,7 @@ from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.web.app import create_app
 from linqbot.server import uvicorn_server
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.testing.people.checks import OF_EFFECTS, Rule, seconds_to_answers, violations
+from linqbot.testing.people.checks import OF_EFFECTS, Rule, Violation, seconds_to_answers, violations
 from linqbot.testing.people.persona import Dialogue, FaultName, Inject, Performed, Persona, Visit, records_of
 from linqbot.testing.people.rehearsing import handle_of, perform
 
@@ -156,7 +156,7 @@ class LiveStage:
             await serving
         report = self._report(await self._bot.dead(), was_interrupted=was_interrupted)
         suite = self._plan.suite
-        return report if suite is None else await suite.results(report, self._runs())
+        return report if suite is None else await suite.results(report)
 
     async def _run(self, people: Sequence[Persona]) -> None:
         """Let the people talk to the bot until they have ended."""
@@ -231,20 +231,6 @@ class LiveStage:
                 async with self._bot.changing:
                     self._crashes += 1 + await self._bot.serve()
 
-    def _runs(self) -> dict[str, Run]:
-        """Return the conversation of each person, by name."""
-        requests, found = self._bot.requests(), {}
-        for visit in self.visits:
-            records = records_of(self.emulator, visit.handle, *visit.friends)
-            chats = {record.chat_id for record in records}
-            begun = visit.stretches[0].performed[0].at if visit.stretches else 0.0
-            found[visit.persona.name] = Run(
-                Dialogue(self.emulator, visit.handle, *visit.friends).text,
-                records[-1].created_at - begun if records else 0.0,
-                [one for one in requests if one["chat_id"] in chats],
-            )
-        return found
-
     def _report(self, given_up: Sequence[DeadDelivery], *, was_interrupted: bool) -> Report:
         secrets = [self._bot.api_key, self._bot.webhook_secret]
         secrets += [value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)]
@@ -258,17 +244,8 @@ class LiveStage:
             ledger=ledger,
         )
         found = [one for one in broken if one.rule not in self._plan.skipped]
-        people = [
-            PersonResult(
-                visit.persona.name,
-                counts_of(visit, was_interrupted=was_interrupted),
-                seconds=seconds_to_answers(visit, self.emulator),
-                violations=[one for one in found if one.person == visit.persona.name],
-                stopped=visit.stopped,
-                is_finished=visit.has_ended,
-            )
-            for visit in self.visits
-        ]
+        requests = self._bot.requests()
+        people = [self._result(visit, found, requests, was_interrupted=was_interrupted) for visit in self.visits]
         return Report(
             bot=self._plan.bot,
             seconds=self._seconds,
@@ -281,6 +258,25 @@ class LiveStage:
             was_interrupted=was_interrupted,
             skipped=(*self._plan.skipped, *(() if ledger else OF_EFFECTS)),
             effects=len(ledger.entries) if ledger else 0,
+        )
+
+    def _result(
+        self, visit: Visit, found: Sequence[Violation], requests: Sequence[dict[str, Any]], *, was_interrupted: bool
+    ) -> PersonResult:
+        records = records_of(self.emulator, visit.handle, *visit.friends)
+        chats = {record.chat_id for record in records}
+        begun = visit.stretches[0].performed[0].at if visit.stretches else 0.0
+        dialogue = Dialogue(self.emulator, visit.handle, *visit.friends)
+        return PersonResult(
+            visit.persona.name,
+            counts_of(visit, was_interrupted=was_interrupted),
+            seconds=seconds_to_answers(visit, self.emulator),
+            violations=[one for one in found if one.person == visit.persona.name],
+            stopped=visit.stopped,
+            is_finished=visit.has_ended,
+            transcript=dialogue.text if self._plan.suite else "",
+            took_s=records[-1].created_at - begun if records else 0.0,
+            requests=[one for one in requests if one["chat_id"] in chats],
         )
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from patience import PATIENCE_S
 
-from linqbot.cli.rehearsal.evals import Run, Suite, load
+from linqbot.cli.rehearsal.evals import Suite, load
 from linqbot.cli.rehearsal.report import PersonResult, Report, print_summary
 from linqbot.errors import ConfigError
 from linqbot.testing.people import Decide, Inject, Judgement, Locate, Pause, PayRequest, Persona, Say, Tap, VoteFor
@@ -103,21 +103,23 @@ def test_without_pyyaml_the_error_names_the_extra(tmp_path: Path, monkeypatch: p
         suite(tmp_path, TWO)
 
 
-def report(*unfinished: str, was_interrupted: bool = False) -> Report:
-    people = [
-        PersonResult(name, Counter(written=1, expecting=1, judged=1), [], [], is_finished=name not in unfinished)
-        for name in ("soup 1", "soup 2", "fish 1", "fish 2")
-    ]
-    return Report("bot.py", 1.0, 0, people, 4, {}, 0, [], was_interrupted)
-
-
-def runs(**answers: str) -> dict[str, Run]:
+def report(*unfinished: str, was_interrupted: bool = False, **answers: str) -> Report:
     usage = [{"chat_id": "c", "input_tokens": 1000, "output_tokens": 100}]
-    return {
-        f"{case} {n}": Run(f"me: menu\nbot: {answers.get(f'{case}{n}', case)}", 2.0, usage)
+    people = [
+        PersonResult(
+            f"{case} {n}",
+            Counter(written=1, expecting=1, judged=1),
+            [],
+            [],
+            is_finished=f"{case} {n}" not in unfinished,
+            transcript=f"me: menu\nbot: {answers.get(f'{case}{n}', case)}",
+            took_s=2.0,
+            requests=usage,
+        )
         for case in ("soup", "fish")
         for n in (1, 2)
-    }
+    ]
+    return Report("bot.py", 1.0, 0, people, 4, {}, 0, [], was_interrupted)
 
 
 def facts(found: Report, *names: str) -> list[tuple[Any, ...]]:
@@ -128,10 +130,10 @@ def facts(found: Report, *names: str) -> list[tuple[Any, ...]]:
 async def test_the_judge_s_verdicts_make_the_pass_rate_and_a_worse_case_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = await suite(tmp_path, TWO).results(report(), runs())
+    first = await suite(tmp_path, TWO).results(report())
     assert facts(first, "passed", "good", "worse", "before") == [(2, True, False, None)] * 2
     assert first.is_good
-    second = await suite(tmp_path, TWO).results(report(), runs(soup1="trout", fish1="soup", fish2="soup"))
+    second = await suite(tmp_path, TWO).results(report(soup1="trout", fish1="soup", fish2="soup"))
     assert facts(second, "passed", "good", "worse") == [(1, True, True), (0, False, True)]
     assert [one.happened for one in second.violations] == ["It does not say soup.", *["It does not say fish."] * 2]
     assert not second.is_good
@@ -148,7 +150,7 @@ async def test_the_judge_s_verdicts_make_the_pass_rate_and_a_worse_case_is_shown
     assert ["✓", "soup", "1", "of", "2", "2", "of", "2", "worse", "4.0", "2", "0.0040"] in said
     cases = {case.attrib["name"]: len(case) for case in ET.fromstring(second.junit()).iter("testcase")}
     assert cases == {"soup": 0, "fish": 2, "the bot's process": 0}
-    third = await suite(tmp_path, TWO).results(report(), runs())
+    third = await suite(tmp_path, TWO).results(report())
     assert facts(third, "worse") == [(False,)] * 2
 
 
@@ -156,11 +158,11 @@ async def test_the_judge_s_verdicts_make_the_pass_rate_and_a_worse_case_is_shown
 async def test_a_limit_ends_the_judging_and_an_unfinished_case_keeps_its_last_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests
 ) -> None:
-    await suite(tmp_path, TWO).results(report(), runs())
+    await suite(tmp_path, TWO).results(report())
     kept = (tmp_path / "cases.last.json").read_text()
     for limit, shown in ("max_requests: 5", "5 requests"), ("max_usd: 0.3", "$0.3"):
         with subtests.test(limit=limit):
-            found = await suite(tmp_path, f"{limit}{TWO}").results(report("soup 2"), runs())
+            found = await suite(tmp_path, f"{limit}{TWO}").results(report("soup 2"))
             assert (found.limit, found.spent["requests_of_judge"], found.is_good) == (shown, 1, False)
             assert facts(found, "passed", "unfinished") == [(1, 1), (0, 2)]
             print_summary(found, tmp_path)
@@ -172,7 +174,7 @@ async def test_a_limit_ends_the_judging_and_an_unfinished_case_keeps_its_last_re
 @pytest.mark.anyio
 async def test_after_ctrl_c_no_judge_is_asked_and_only_a_case_without_criteria_is_finished(tmp_path: Path) -> None:
     text = TWO.replace(", criteria: [fish]", "")
-    found = await suite(tmp_path, text).results(report("fish 2", was_interrupted=True), runs())
+    found = await suite(tmp_path, text).results(report("fish 2", was_interrupted=True))
     assert facts(found, "passed", "unfinished") == [(0, 2), (1, 1)]
     assert found.spent["requests_of_judge"] == 0
 
@@ -185,7 +187,7 @@ async def test_a_judge_that_raises_ends_the_run_of_its_case_alone(tmp_path: Path
         return Judgement(1 / (criterion == "soup") > 0)
 
     made.judge = grade
-    found = await made.results(report(), runs())
+    found = await made.results(report())
     assert facts(found, "passed", "unfinished") == [(2, 0), (0, 2)]
     assert "the judge raised ZeroDivisionError" in str(found.people[2].stopped)
 
