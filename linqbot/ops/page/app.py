@@ -48,7 +48,7 @@ _HEADERS: Final = {
 }
 
 Form: TypeAlias = Mapping[str, str]
-View: TypeAlias = Callable[["OperatorsPage", Request, Session], Awaitable[Response]]
+View: TypeAlias = Callable[["OperatorsPage", Request], Awaitable[dict[str, Any]]]  # returns the facts for a template
 Act: TypeAlias = Callable[["OperatorsPage", str, Form, By], Awaitable[str]]
 
 
@@ -66,13 +66,7 @@ def create_page(storage: Storage, client: Client | None, access: Access, clock: 
             Route("/login", page.log_in_page),
             Route("/login", page.log_in, methods=["POST"]),
             Route("/logout", page.log_out, methods=["POST"]),
-            Route("/", page.seen(_chats)),
-            Route("/chats/{id}", page.seen(_chat)),
-            Route("/why", page.seen(_why)),
-            Route("/troubles", page.seen(_troubles)),
-            Route("/lines", page.seen(_lines)),
-            Route("/day", page.seen(_day)),
-            Route("/log", page.seen(_log)),
+            *(Route(path, page.seen(template, view)) for path, (template, view) in _VIEWS.items()),
             *(Route(path, page.done(act), methods=["POST"]) for path, act in _ACTS.items()),
         ]
     )
@@ -92,7 +86,7 @@ class OperatorsPage:
         facts |= {"session": session, "now": self.clock.now(), "said": said, "mutes": MUTES}
         return HTMLResponse(_TEMPLATES.get_template(template).render(facts), status, _HEADERS)
 
-    def seen(self, view: View) -> Callable[[Request], Awaitable[Response]]:
+    def seen(self, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
         """Return an endpoint that shows a view to those who may see it."""
 
         async def endpoint(request: Request) -> Response:
@@ -100,9 +94,10 @@ class OperatorsPage:
             if session is None:
                 return RedirectResponse(f"/login?to={quote(_path_of(request))}", 303, _HEADERS)
             try:
-                return await view(self, request, session)
+                facts = await view(self, request)
             except LinqbotError as error:
                 return self.shown("error.html", session, status=404, error=str(error))
+            return self.shown(template, session, **facts)
 
         return endpoint
 
@@ -194,40 +189,47 @@ def _is_path(path: str) -> bool:
 # --- what is seen -----------------------------------------------------------------------------------------------------
 
 
-async def _chats(page: OperatorsPage, request: Request, session: Session) -> Response:
+async def _chats(page: OperatorsPage, request: Request) -> dict[str, Any]:
     found = await views.chats(page.storage, page.names, now=page.clock.now())
-    only = request.query_params.get("only", "")
-    return page.shown("chats.html", session, chats=found, only=only)
+    return {"chats": found, "only": request.query_params.get("only", "")}
 
 
-async def _chat(page: OperatorsPage, request: Request, session: Session) -> Response:
+async def _chat(page: OperatorsPage, request: Request) -> dict[str, Any]:
     found = await views.chat(page.storage, page.names, request.path_params["id"], now=page.clock.now())
-    once = secrets.token_hex(16)  # a form that is sent twice sends one message
-    return page.shown("chat.html", session, chat=found, once=once)
+    return {"chat": found, "once": secrets.token_hex(16)}  # a form that is sent twice sends one message
 
 
-async def _why(page: OperatorsPage, request: Request, session: Session) -> Response:
+async def _why(page: OperatorsPage, request: Request) -> dict[str, Any]:
     who = request.query_params.get("who", "").strip()
     found = await why.look(page.storage, page.client, who, now=page.clock.now())
-    return page.shown("why.html", session, who=who, found=found, refusal=why.refusal, lines_of=runs.lines_of)
+    return {"who": who, "found": found, "refusal": why.refusal, "lines_of": runs.lines_of}
 
 
-async def _troubles(page: OperatorsPage, _: Request, session: Session) -> Response:
-    return page.shown("troubles.html", session, troubles=await views.troubles(page.storage))
+async def _troubles(page: OperatorsPage, _: Request) -> dict[str, Any]:
+    return {"troubles": await views.troubles(page.storage)}
 
 
-async def _lines(page: OperatorsPage, _: Request, session: Session) -> Response:
-    return page.shown("lines.html", session, found=await views.lines(page.client))
+async def _lines(page: OperatorsPage, _: Request) -> dict[str, Any]:
+    return {"found": await views.lines(page.client)}
 
 
-async def _log(page: OperatorsPage, _: Request, session: Session) -> Response:
-    return page.shown("log.html", session, acts=await page.storage.acts(limit=views.SHOWN))
+async def _log(page: OperatorsPage, _: Request) -> dict[str, Any]:
+    return {"acts": await page.storage.acts(limit=views.SHOWN)}
 
 
-async def _day(page: OperatorsPage, _: Request, session: Session) -> Response:
-    bars = await views.day(page.storage, now=page.clock.now())
-    tally = await page.storage.tally()
-    return page.shown("day.html", session, bars=bars, tally=tally)
+async def _day(page: OperatorsPage, _: Request) -> dict[str, Any]:
+    return {"day": await views.day(page.storage, now=page.clock.now()), "tally": await page.storage.tally()}
+
+
+_VIEWS: Final[Mapping[str, tuple[str, View]]] = {
+    "/": ("chats.html", _chats),
+    "/chats/{id}": ("chat.html", _chat),
+    "/why": ("why.html", _why),
+    "/troubles": ("troubles.html", _troubles),
+    "/lines": ("lines.html", _lines),
+    "/day": ("day.html", _day),
+    "/log": ("log.html", _log),
+}
 
 
 # --- what is done -----------------------------------------------------------------------------------------------------

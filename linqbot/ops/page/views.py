@@ -1,4 +1,5 @@
-"""The views of the operator's page, read from the storage in a few statements; Linq is asked for the names of chats and lines.
+"""The facts that the views of the operator's page show, for their templates. The storage is read in a few statements; Linq is
+asked for the names of chats and lines.
 
 No view needs Linq: without it, chats have ids in place of names.
 """
@@ -6,28 +7,22 @@ No view needs Linq: without it, chats have ids in place of names.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
-from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import open_questions
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EventNotUnderstood, parse
-from linqbot.linq.types.line import PhoneNumber
 from linqbot.ops import why
 from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.mutes import Mute
 from linqbot.storage.outcomes import OutcomeRow
-from linqbot.storage.upkeep import Waiting
 
 RECENT: Final = 2_000
 """Outcomes among which the chats are looked for that were active last."""
@@ -87,13 +82,6 @@ class ChatRow:
     is_muted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChatList:
-    rows: Sequence[ChatRow]
-    muted_everywhere: Mute | None
-    trouble: str | None  # why Linq does not give names
-
-
 class _Rows(dict[str, ChatRow]):
     def __missing__(self, chat_id: str) -> ChatRow:
         row = self[chat_id] = ChatRow(chat_id)
@@ -103,7 +91,7 @@ class _Rows(dict[str, ChatRow]):
         return self[chat_of_lane(lane) or ""]
 
 
-async def chats(storage: Storage, names: Names, *, now: float) -> ChatList:
+async def chats(storage: Storage, names: Names, *, now: float) -> dict[str, Any]:
     """Return the chats that were active last, and all in which something waits, failed, is asked or is muted."""
     rows = _Rows()
     for outcome in reversed(await storage.recent_outcomes(limit=RECENT)):
@@ -124,7 +112,8 @@ async def chats(storage: Storage, names: Names, *, now: float) -> ChatList:
     named = await names.of(list(rows), now)
     for row in rows.values():
         row.name = named[row.id]
-    return ChatList(sorted(rows.values(), key=lambda each: -(each.last_at or 0.0)), everywhere, names.trouble)
+    found = sorted(rows.values(), key=lambda each: -(each.last_at or 0.0))
+    return {"rows": found, "muted_everywhere": everywhere, "trouble": names.trouble}
 
 
 def _note(row: ChatRow, outcome: OutcomeRow) -> None:
@@ -135,51 +124,30 @@ def _note(row: ChatRow, outcome: OutcomeRow) -> None:
         row.silent_since = row.silent_since or outcome.received_at
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A delivery of a chat, and what became of it."""
-
-    row: OutcomeRow
-    answer: str
-    text: str | None  # of a message whose content is kept
-
-
-@dataclass(frozen=True, slots=True)
-class ChatFacts:
-    id: str
-    name: str
-    mute: Mute | None
-    muted_everywhere: Mute | None
-    questions: Sequence[tuple[Conversation, OpenQuestion]]
-    waiting: Sequence[Waiting]
-    dead: Sequence[DeadDelivery]
-    ended: Sequence[Ended]  # the newest first
-
-
-async def chat(storage: Storage, names: Names, chat_id: str, *, now: float) -> ChatFacts:
+async def chat(storage: Storage, names: Names, chat_id: str, *, now: float) -> dict[str, Any]:
+    """Return what waits and what failed in a chat, and what became of its latest events, the newest first."""
     lane = lane_of_chat(chat_id)
     mutes = {each.chat_id: each for each in await storage.stored_mutes() if each.until > now}
-    dead = await storage.dead_letters(lane=lane)
     cases = why.cases_of(await storage.outcomes([chat_id], limit=SHOWN))
     texts = await _texts(storage, [case.ids[-1] for case in cases])
     ended = [
-        Ended(
-            case.last or case.rows[-1],
-            why.answer_of(case, keep_days=storage.keep_outcomes_days, now=now, first_at=None),
-            texts.get(case.ids[-1]),
-        )
+        {
+            "row": case.last or case.rows[-1],
+            "answer": why.answer_of(case, keep_days=storage.keep_outcomes_days, now=now, first_at=None),
+            "text": texts.get(case.ids[-1]),
+        }
         for case in cases
     ]
-    return ChatFacts(
-        chat_id,
-        (await names.of([chat_id], now))[chat_id],
-        mutes.get(chat_id),
-        mutes.get(EVERY_CHAT),
-        await open_questions(chat_id, storage),
-        await storage.waiting(lane=lane),
-        dead,
-        sorted(ended, key=lambda each: -each.row.ended_at),
-    )
+    return {
+        "id": chat_id,
+        "name": (await names.of([chat_id], now))[chat_id],
+        "mute": mutes.get(chat_id),
+        "muted_everywhere": mutes.get(EVERY_CHAT),
+        "questions": await open_questions(chat_id, storage),
+        "waiting": await storage.waiting(lane=lane),
+        "dead": await storage.dead_letters(lane=lane),
+        "ended": sorted(ended, key=lambda each: -each["row"].ended_at),
+    }
 
 
 async def _texts(storage: Storage, ids: Sequence[str]) -> dict[str, str]:
@@ -214,53 +182,26 @@ async def troubles(storage: Storage) -> list[Cause]:
     return list(found.values())
 
 
-@dataclass(frozen=True, slots=True)
-class LineList:
-    lines: Sequence[PhoneNumber]
-    trouble: str | None
-
-
-async def lines(client: Client | None) -> LineList:
+async def lines(client: Client | None) -> dict[str, Any]:
     if client is None:
-        return LineList((), "LINQ_API_V3_API_KEY is not set.")
+        return {"lines": (), "trouble": "LINQ_API_V3_API_KEY is not set."}
     try:
-        return LineList(tuple([line async for line in client.phone_numbers.list()]), None)
+        return {"lines": [line async for line in client.phone_numbers.list()], "trouble": None}
     except LinqApiError as error:
-        return LineList((), f"Linq does not list lines: {why.answer_code(error)}.")
+        return {"lines": (), "trouble": f"Linq does not list lines: {why.answer_code(error)}."}
 
 
-@dataclass(slots=True)
-class Bar:
-    """The turns that ended in a quarter of an hour."""
-
-    at: float
-    counts: Counter[str] = field(default_factory=Counter)  # by outcome
-    slowest_ms: float = 0.0
-    mean_ms: float = 0.0
-
-    @property
-    def taken(self) -> int:
-        return self.counts["handled"]
-
-    @property
-    def failed(self) -> int:
-        return self.counts["retry"] + self.counts["dead_letter"]
-
-    @property
-    def others(self) -> int:
-        return self.counts.total() - self.taken - self.failed
-
-
-async def day(storage: Storage, *, now: float) -> list[Bar]:
-    """Return the bars of the last day, the oldest first."""
+async def day(storage: Storage, *, now: float) -> dict[str, Any]:
+    """Return the values of the graphs of the last day, one for each quarter of an hour."""
     width_s = DAY_S / BARS
     first = now - now % width_s - DAY_S + width_s
-    bars = [Bar(first + n * width_s) for n in range(BARS)]
-    for n, outcome, count, mean_ms, slowest_ms in await storage.outcome_counts(since=first, width_s=width_s):
-        if 0 <= n < BARS:
-            bar = bars[n]
-            bar.counts[outcome] += count
-            if outcome == "handled":
-                bar.mean_ms = mean_ms or 0.0
-            bar.slowest_ms = max(bar.slowest_ms, slowest_ms or 0.0)
-    return bars
+    taken, failed, others, mean_ms = ([0.0] * BARS for _ in range(4))
+    for n, outcome, count, ms, _ in await storage.outcome_counts(since=first, width_s=width_s):
+        if not 0 <= n < BARS:
+            continue
+        if outcome == "handled":
+            taken[n], mean_ms[n] = count, ms or 0.0
+        else:
+            bars = failed if outcome in ("retry", "dead_letter") else others
+            bars[n] += count
+    return {"begin": first, "taken": taken, "failed": failed, "others": others, "mean_ms": mean_ms}
