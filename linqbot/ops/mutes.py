@@ -97,15 +97,20 @@ async def unmute(
             "The messages that came meanwhile are asked of Linq, and LINQ_API_V3_API_KEY is not set. Set it, or leave out "
             "--catch-up."
         )
-    missed = _Missed(client, now)
+    fetched: dict[str, Delivery | None] = {}  # by id; None for a message that Linq does not have any more
+    known: dict[str, Chat] = {}
     for _ in range(_PASSES):
-        rows = await storage.muted_since(min(each.since for each in ending))
-        deliveries = await missed.deliveries([row for row in rows if _is_of(row, ending)])
+        missed = await storage.muted_since(min(each.since for each in ending))
+        rows = {row.delivery: row for row in missed if _is_of(row, ending) and row.delivery not in fetched}
+        fetched |= {row.delivery: await _delivery(client, row, known, now) for row in rows.values()}
+        # As replays: the turns that were muted have left journal entries.
+        again = [(made, rows[made.id].replay + 1) for each in rows if (made := fetched[each]) is not None]
         # With the end of the mute: handled before it, they would be muted again, and after it, a crash would lose them.
-        await storage.unmute(*chats, catch_up=deliveries, by=by)
-        if not deliveries:
+        await storage.unmute(*chats, catch_up=again, by=by)
+        if not again:
             break
-    return Unmuted(chats, missed.count, missed.gone)
+    gone = list(fetched.values()).count(None)
+    return Unmuted(chats, len(fetched) - gone, gone)
 
 
 def _is_of(row: OutcomeRow, ending: Sequence[Mute]) -> bool:
@@ -114,46 +119,21 @@ def _is_of(row: OutcomeRow, ending: Sequence[Mute]) -> bool:
     return any(each.chat_id in chats and row.ended_at >= each.since for each in ending)
 
 
-class _Missed:
-    """Fetches the messages that came while the bot was muted, as deliveries."""
-
-    def __init__(self, client: Client, now: float) -> None:
-        self._client = client
-        self._now = now
-        self._chats: dict[str, Chat] = {}
-        self._tried: set[str] = set()
-        self.count = self.gone = 0
-
-    async def deliveries(self, rows: Sequence[OutcomeRow]) -> list[tuple[Delivery, int]]:
-        found = []
-        for row in rows:
-            if row.delivery in self._tried:
-                continue
-            self._tried.add(row.delivery)
-            made = await self._delivery(row)
-            if made is None:
-                self.gone += 1
-            else:
-                self.count += 1
-                # As a replay: the turn that was muted has left journal entries.
-                found.append((made, row.replay + 1))
-        return found
-
-    async def _delivery(self, row: OutcomeRow) -> Delivery | None:
-        chat_id, message_id = chat_of_lane(row.lane), row.message_id
-        assert chat_id is not None
-        assert message_id is not None
-        try:
-            if chat_id not in self._chats:
-                self._chats[chat_id] = await self._client.chats.retrieve(chat_id)
-            message = await self._client.messages.retrieve(message_id)
-        except LinqApiError as error:
-            if error.status not in (404, 410):
-                raise
-            return None
-        made = delivery_of(self._chats[chat_id], message, self._now, is_history=False)
-        # Its age counts from when it was sent, so that it is not too old for its handlers.
-        return replace(made, id=row.delivery, lane=row.lane, received_at=sent_at(message) or row.received_at)
+async def _delivery(client: Client, row: OutcomeRow, known: dict[str, Chat], now: float) -> Delivery | None:
+    """Return a message that came while the bot was muted, as a delivery; None if Linq does not have it any more."""
+    chat_id, message_id = chat_of_lane(row.lane), row.message_id
+    assert chat_id is not None
+    assert message_id is not None
+    try:
+        chat = known[chat_id] = known.get(chat_id) or await client.chats.retrieve(chat_id)
+        message = await client.messages.retrieve(message_id)
+    except LinqApiError as error:
+        if error.status not in (404, 410):
+            raise
+        return None
+    made = delivery_of(chat, message, now, is_history=False)
+    # Its age counts from when it was sent, so that it is not too old for its handlers.
+    return replace(made, id=row.delivery, lane=row.lane, received_at=sent_at(message) or row.received_at)
 
 
 async def _chats(client: Client | None, who: str) -> dict[str, str | None]:
