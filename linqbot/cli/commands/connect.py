@@ -6,9 +6,8 @@ Secrets are stored in a file and never printed. The work is done by `ops/subscri
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Annotated, Any, Final
 
 import click
@@ -73,13 +72,11 @@ def sync(
     def show() -> None:
         if dry_run:
             click.echo(f"{' '.join(handled.needed)}\n")
-        _print_synced(done, settings.secret_file, dry_run=dry_run)
+        _print_synced(done, settings, dry_run=dry_run)
         if not dry_run and done.has_secret:
             click.echo(f"Next: linqbot check {file}")
 
-    if done.has_secret:
-        return Result(data, show)
-    return Result(data, partial(_show_and_warn, show, done, settings), exit_code=int(not settings.webhook_secrets))
+    return Result(data, show, exit_code=int(not (done.has_secret or settings.webhook_secrets)))
 
 
 async def _sync(
@@ -88,19 +85,6 @@ async def _sync(
     async with linq(settings) as client:
         target = given or await _known_target(client, settings.secret_file)
         return await subscriptions.sync(client, settings.secret_file, target, handled, lines=lines, dry_run=dry_run)
-
-
-def _show_and_warn(show: Callable[[], None], done: Synced, settings: Settings) -> None:
-    show()
-    one = done.subscription
-    assert one is not None
-    click.secho(
-        f"The secret of {one.id} is not in {settings.webhook_secret_file}, and Linq shows it only once. "
-        + ("If it is not in LINQ_WEBHOOK_SECRET either, make" if settings.webhook_secrets else "Make")
-        + f" a new one: linqbot connect rotate --url {subscriptions.address(one.target_url)}",
-        fg="yellow",
-        err=True,
-    )
 
 
 async def rotate(
@@ -187,7 +171,7 @@ async def _known_target(client: Client, secrets: SecretFile) -> str:
     return subscriptions.pinned(addresses[0])
 
 
-def _print_synced(synced: Synced, secrets: SecretFile, *, dry_run: bool) -> None:
+def _print_synced(synced: Synced, settings: Settings, *, dry_run: bool) -> None:
     done = (_WOULD_BE_DONE if dry_run else _DONE)[synced.action]
     click.secho(f"{done} {synced.subscription.id if synced.subscription else 'a subscription'}", bold=True)
     _, new_target = synced.changes.get("target_url", (None, None))
@@ -199,13 +183,24 @@ def _print_synced(synced: Synced, secrets: SecretFile, *, dry_run: bool) -> None
     if "is_active" in synced.changes:
         click.echo("  paused       no longer")
     if synced.action == "created" and not dry_run:
-        click.echo(f"  secret       kept in {secrets.path}, readable by you only; linqbot serve finds it there")
+        click.echo(
+            f"  secret       kept in {settings.secret_file.path}, readable by you only; linqbot serve finds it there"
+        )
     for other in synced.others:
         click.secho(f"{other} also delivers to this address. See: linqbot connect list", fg="yellow", err=True)
     for one in synced.elsewhere:
         click.secho(
             f"Another subscription with a secret kept here delivers to {subscriptions.address(one.target_url)}. "
             f"If the bot has moved: linqbot connect remove {one.id}",
+            fg="yellow",
+            err=True,
+        )
+    if synced.subscription is not None and not synced.has_secret:
+        one = synced.subscription
+        click.secho(
+            f"The secret of {one.id} is not in {settings.webhook_secret_file}, and Linq shows it only once. "
+            + ("If it is not in LINQ_WEBHOOK_SECRET either, make" if settings.webhook_secrets else "Make")
+            + f" a new one: linqbot connect rotate --url {subscriptions.address(one.target_url)}",
             fg="yellow",
             err=True,
         )

@@ -11,6 +11,7 @@ from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
 from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_loopback, is_pending, version_of
+from linqbot.ops.why import answer_code
 from linqbot.server.telling import can_send
 from linqbot.settings import how_to_set_key
 
@@ -21,7 +22,10 @@ async def token(context: DoctorContext) -> Sequence[Finding]:
     """Check that Linq accepts the token, and that the token travels encrypted."""
     if context.client is None:
         return [failure("token", "LQB6010", f"LINQ_API_V3_API_KEY is not set. {how_to_set_key('')}".strip())]
-    return [await _accepted(context), *_in_clear(context)]
+    found, origin = [await _accepted(context)], target(context.settings.base_url).origin
+    if origin.scheme != "https" and not is_loopback(origin.host):
+        found.append(warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call."))
+    return found
 
 
 async def _accepted(context: DoctorContext) -> Finding:
@@ -29,18 +33,11 @@ async def _accepted(context: DoctorContext) -> Finding:
         await context.lines()
     except LinqApiError as error:
         if error.status == 401:
-            return failure("token", "LQB6011", f"Linq does not accept the token ({_numbers(error)}).")
+            return failure("token", "LQB6011", f"Linq does not accept the token ({answer_code(error)}).")
         if isinstance(error, LinqUnavailable):
             return failure("token", "LQB6012", f"{context.settings.base_url} cannot be reached: {error}")
         return failure("token", "LQB6013", f"Linq refuses to answer: {error}")
     return ok("token", f"Accepted by {context.settings.base_url}.")
-
-
-def _in_clear(context: DoctorContext) -> list[Finding]:
-    origin = target(context.settings.base_url).origin
-    if origin.scheme == "https" or is_loopback(origin.host):
-        return []
-    return [warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call.")]
 
 
 async def lines(context: DoctorContext) -> Sequence[Finding]:
@@ -161,10 +158,6 @@ async def clock(context: DoctorContext) -> Sequence[Finding]:
     if abs(context.skew_s) > SKEW_WORTH_REPORTING_S:
         return [warning("clock", "LQB6051", off)]
     return [ok("clock", f"Within {max(1, round(abs(context.skew_s)))} s of Linq's.")]
-
-
-def _numbers(error: LinqApiError) -> str:
-    return "/".join(str(each) for each in (error.status, error.code) if each is not None)
 
 
 def _some(names: Sequence[str]) -> str:
