@@ -12,8 +12,8 @@ from fakes import delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
 from linqbot.client.client import Client
-from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_deploy import Report, dry_deploy
+from linqbot.ops.dry_runs.recorded_turns import chosen_turns
 from linqbot.plugins.loading import load
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -68,7 +68,7 @@ async def ran(bot: Bot, client: Client, body: bytes, *, reads: bool = False) -> 
         await storage.finish(lease, Commit(Ack()))
         chosen = await chosen_turns(storage, Selection(), looked=lambda done, of: None)
         return await dry_deploy(
-            lambda: nullcontext(bot), chosen, storage, client, reads=reads, plugins=load, advanced=lambda steps: None
+            lambda: nullcontext(bot), chosen, client, reads=reads, plugins=load, advanced=lambda steps: None
         )
 
 

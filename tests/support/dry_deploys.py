@@ -14,8 +14,8 @@ from fakes import delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.linq.events.delivery import Delivery
-from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_deploy import Group, Report, dry_deploy
+from linqbot.ops.dry_runs.recorded_turns import chosen_turns
 from linqbot.plugins.loading import load
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -84,7 +84,6 @@ class Day(Talk):
         report = await dry_deploy(
             _loader(new, *more),
             chosen,
-            self.storage,
             self.linq.client,
             present=None if present is None else _loader(present),
             plugins=load,

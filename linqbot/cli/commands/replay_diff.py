@@ -23,8 +23,8 @@ from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.ops.bot_file import require_file
-from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_deploy import KINDS, NEEDS_PRESENT, Change, Compared, Group, Report, dry_deploy, loaded
+from linqbot.ops.dry_runs.recorded_turns import chosen_turns
 from linqbot.settings import Settings, from_env
 from linqbot.storage.upkeep import Selection
 
@@ -96,7 +96,6 @@ async def _report(comparison: Comparison, settings: Settings) -> Report:
             report = await dry_deploy(
                 partial(loaded, comparison.new),
                 chosen,
-                storage,
                 client,
                 present=partial(loaded, comparison.present) if comparison.present else None,
                 handler=comparison.handler,

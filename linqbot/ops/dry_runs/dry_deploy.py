@@ -21,13 +21,11 @@ from typing import Final, Literal, TypeAlias
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.ops.bot_file import load_bot
-from linqbot.ops.dry_runs.chosen_turns import ChosenTurns
 from linqbot.ops.dry_runs.dry_turn import RunFailure, RunResult
-from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn
+from linqbot.ops.dry_runs.recorded_turns import ChosenTurns, ComparedCall, RecordedTurn
 from linqbot.ops.dry_runs.world import DryWorld
 from linqbot.ops.served_code import bot_files
 from linqbot.plugins.registry import Plugins
-from linqbot.storage.backend import Storage
 
 Kind: TypeAlias = Literal[
     "same", "different answer", "different handler", "new failure", "fixed failure", "could not be compared"
@@ -171,7 +169,6 @@ def loaded(spec: str) -> Iterator[Bot]:
 async def dry_deploy(
     new: Loaded,
     chosen: ChosenTurns,
-    storage: Storage,
     client: Client,
     *,
     present: Loaded | None = None,
@@ -199,7 +196,7 @@ async def dry_deploy(
     @asynccontextmanager
     async def running(load: Loaded) -> AsyncIterator[DryWorld]:
         with load() as bot:
-            world = DryWorld(bot, client, storage, plugins=plugins(bot.plugins), reads=reads)
+            world = DryWorld(bot, client, chosen.storage, plugins=plugins(bot.plugins), reads=reads)
             try:
                 yield world
             finally:
@@ -209,7 +206,7 @@ async def dry_deploy(
     differing: dict[str, RunResult] = {}
     async with running(new) as world:
         report.has_start_handlers = world.has_start_handlers
-        async for turn in _turns(storage, chosen, list(chosen.ids)):
+        async for turn in chosen.turns(chosen.ids):
             advanced(1)
             if turn.delivery.id in chosen.dead_answers:
                 add(Compared(turn.delivery.id, "could not be compared", _LOST, on_record(turn), RunResult()))
@@ -225,15 +222,9 @@ async def dry_deploy(
                 differing[turn.delivery.id] = after
     if present is not None and differing:
         async with running(present) as world:
-            async for turn in _turns(storage, chosen, list(differing)):
+            async for turn in chosen.turns(list(differing)):
                 add(await against_present(turn, differing[turn.delivery.id], world))
     return report
-
-
-async def _turns(storage: Storage, chosen: ChosenTurns, ids: Sequence[str]) -> AsyncIterator[RecordedTurn]:
-    async for page in storage.pages(ids):
-        for delivery in page:
-            yield await chosen.read(delivery)
 
 
 def on_record(turn: RecordedTurn) -> RunResult:

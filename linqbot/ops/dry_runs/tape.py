@@ -21,9 +21,8 @@ from linqbot.errors import LinqApiError
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import understood
-from linqbot.ops.dry_runs.dry_turn import DryTurn
-from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
-from linqbot.ops.dry_runs.scratch import Scratch
+from linqbot.ops.dry_runs.dry_turn import DryTurn, Scratch
+from linqbot.ops.dry_runs.recorded_turns import RecordedTurn
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection

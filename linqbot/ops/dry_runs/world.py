@@ -46,9 +46,8 @@ from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.types.proactive import Broadcast
-from linqbot.ops.dry_runs.dry_turn import DryTurn, RunResult
-from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
-from linqbot.ops.dry_runs.scratch import ALL, Scratch
+from linqbot.ops.dry_runs.dry_turn import ALL, DryTurn, RunResult, Scratch
+from linqbot.ops.dry_runs.recorded_turns import RecordedTurn
 from linqbot.ops.dry_runs.tape import UPLOADED, KeptChats, Tape, read_of_bot
 from linqbot.plugins.registry import OBSERVED, Plugins
 from linqbot.storage.backend import Storage

@@ -1,17 +1,23 @@
-"""The record of a turn that was handled: its delivery, its calls in the form in which two turns are compared, its end.
+"""The turns on record: the delivery of each, its calls in the form in which two turns are compared, its end; and which of them
+to run again.
 
 Of an acked turn, the storage has the body and the texts only while history is on. It never has the name of the handler,
 the state before the turn, or Linq's answer to a read. A compared call has an endpoint, a digest, and its text if that
 is kept. Next step: `dry_deploy.py` compares the turn with the run of new code.
+
+The answer to a question is no turn of its own: it is in the record of the turn that asked. So that turn runs from its
+first delivery on, even if this delivery is older than those that were asked for. New code needs the questions that were
+open when an old delivery came, to decide what the delivery meant. They come from the journal entry of each question,
+which has its conversation and the two deliveries that began and ended its wait, and not from what the storage has now.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -20,21 +26,32 @@ from linqbot.engine.call_lookup import content_of, was_muted
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.engine.turn_journal import journal_key
 from linqbot.features.asking.admission import ORDER_PREFIX
-from linqbot.features.asking.records import AskRecord, QuestionEnd, explains_refusal, order_of, part_name, record_of
+from linqbot.features.asking.question import OpenQuestion
+from linqbot.features.asking.records import (
+    AskRecord,
+    QuestionEnd,
+    explains_refusal,
+    is_wait,
+    order_of,
+    part_name,
+    prompts_of,
+    record_of,
+)
 from linqbot.features.asking.steps import steps_on_record
 from linqbot.features.handoff import HANDOFF_KIND, RELAY_STEP
 from linqbot.features.later import due_send
 from linqbot.features.mute import MUTED_STEP
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import parse
+from linqbot.linq.events.parse import parse, understood
 from linqbot.linq.types.message import Part, TextPart
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Selection
 
 _SEND = "chats.messages.send"
 
@@ -179,24 +196,6 @@ class Failed(NamedTuple):
     answer: str  # the id of the dead letter that answered it
 
 
-async def turn_on_record(
-    storage: Storage, delivery: Delivery, conversations: Sequence[Conversation], failed: Failed | None
-) -> RecordedTurn:
-    """Read what the storage has of the turn of a delivery.
-
-    Args:
-        conversations: See `RecordedTurn`.
-        failed: None if it began no conversation that failed.
-    """
-    dead = await storage.dead_letter(delivery.id)
-    replay, entries = await _newest_entries(storage, delivery.id, dead)
-    later = {found: calls async for found, calls in _later(storage, delivery, replay, entries)}
-    dead_answer = None
-    if failed is not None and (answer := await storage.dead_letter(failed.answer)) is not None:
-        dead, dead_answer = answer, (failed.n, _outcome_of(answer.delivery))
-    return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, conversations)
-
-
 def _outcome_of(delivery: Delivery) -> QuestionEnd:
     order = order_of(delivery) if delivery.id.startswith(ORDER_PREFIX) else None
     if order is not None:
@@ -255,3 +254,187 @@ async def calls_of_send(storage: Storage, scheduled_id: str) -> tuple[ComparedCa
         return tuple(of_later(call) for call in calls_of(timer))
     delivery = await storage.delivery(f"i.send.{scheduled_id}")
     return None if delivery is None else tuple(of_later(call) for call in due_send(delivery).calls)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenThen:
+    conversation: Conversation  # the conversation as the storage had it while the question was open
+    # The times, in Unix seconds, at which two deliveries were received: the one whose turn asked the
+    # question, and the one that ended it.
+    since: float
+    ended_at: float
+    has_timed_out: bool  # True if the conversation ended without an answer, so that the next message was a late one
+
+    def is_open_for(self, delivery: Delivery) -> bool:
+        return self.conversation.id != delivery.id and self.since < delivery.received_at <= self.ended_at
+
+    def is_late(self, delivery: Delivery) -> bool:
+        """Return True if a delivery is a message of the asked person that came after the question had timed out."""
+        forgotten_at = self.conversation.until + ENDED_KEPT_S
+        if not (self.has_timed_out and self.ended_at < delivery.received_at <= forgotten_at):
+            return False
+        if delivery.type != "message.received":
+            return False
+        return self.conversation.person in (_person_of(delivery), ANYONE)
+
+
+async def open_then(
+    entry: JournalEntry,
+    record: AskRecord,
+    entries: Sequence[JournalEntry],
+    failed: Mapping[str, Failed],
+    storage: Storage,
+) -> OpenThen | None:
+    """Return the conversation of a question while it was open; None if it is not on record.
+
+    Args:
+        entry, record: The question.
+        entries: All entries of its turn.
+        failed: The conversations that failed, by their ids.
+    """
+    opened, outcome = record.opened, record.outcome or {}
+    if opened is None:
+        return None
+    # The reasons why answers were not taken belong to the question: a tapback on one of them is an answer as well.
+    messages = [each.message_id for each in prompts_of(record.n, entries) if each.message_id]
+    asked = OpenQuestion.model_validate(opened["question"])
+    question = asked.model_copy(update={"messages": (*asked.messages, *messages)})
+    conversation = Conversation(
+        entry.turn,
+        entry.replay,
+        opened["chat_id"],
+        opened["person"],
+        opened["handler"],
+        "waiting",
+        entry.first_at,
+        opened["until"],
+        question.to_json(),
+    )
+    ended_at = outcome.get("at", opened["until"])
+    failure = failed.get(entry.turn)
+    if failure and failure.n == record.n and (dead := await storage.dead_letter(failure.answer)) is not None:
+        ended_at = dead.delivery.received_at
+    is_last = not any(record_of(each).n > record.n for each in entries if each.safety == "ask")
+    has_timed_out = outcome.get("outcome") == "timed_out" and is_last and not is_wait(conversation.person)
+    return OpenThen(conversation, opened["since"], ended_at, has_timed_out)
+
+
+def _person_of(delivery: Delivery) -> str:
+    event = understood(delivery)
+    return "" if event is None else (event.actor or "").casefold()
+
+
+LOOK_BACK_S: Final = 7 * 86_400.0
+"""Seconds before the oldest chosen delivery in which a conversation may have begun that one of them continues."""
+
+_MOST_CONVERSATIONS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTurns:
+    ids: Sequence[str]  # the ids of their deliveries, in the order in which these were accepted
+    answers: int  # the number of chosen deliveries that are part of the turn of an earlier one
+    dead_answers: frozenset[str]  # the ids of the dead letters after which a conversation failed
+    storage: Storage
+    _open: dict[str, list[OpenThen]]
+    _failed: Mapping[str, Failed]
+    _late: dict[str, str] = field(default_factory=dict)
+    """The first message after a question had timed out, by the id of its conversation."""
+
+    async def turns(self, ids: Sequence[str]) -> AsyncIterator[RecordedTurn]:
+        async for page in self.storage.pages(ids):
+            for delivery in page:
+                yield await self._turn(delivery)
+
+    async def _turn(self, delivery: Delivery) -> RecordedTurn:
+        dead = await self.storage.dead_letter(delivery.id)
+        replay, entries = await _newest_entries(self.storage, delivery.id, dead)
+        later = {found: calls async for found, calls in _later(self.storage, delivery, replay, entries)}
+        dead_answer, failed = None, self._failed.get(delivery.id)
+        if failed is not None and (answer := await self.storage.dead_letter(failed.answer)) is not None:
+            dead, dead_answer = answer, (failed.n, _outcome_of(answer.delivery))
+        return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, self._conversations_at(delivery))
+
+    def _conversations_at(self, delivery: Delivery) -> list[Conversation]:
+        """Return the conversations that a delivery may have concerned: open ones, and one for which it came too late."""
+        found = []
+        for each in sorted(self._open.get(delivery.lane, ()), key=lambda each: each.since):
+            if each.is_open_for(delivery):
+                found.append(each.conversation)
+            elif each.is_late(delivery) and self._late.setdefault(each.conversation.id, delivery.id) == delivery.id:
+                found.append(replace(each.conversation, status="timed_out"))
+        return found
+
+
+async def chosen_turns(
+    storage: Storage, selection: Selection, *, limit: int | None = None, looked: Callable[[int, int], None]
+) -> ChosenTurns:
+    """Choose the turns of handled deliveries, of dead letters too.
+
+    Args:
+        limit: Only the newest deliveries, at most this many; None takes all.
+        looked: Called with the number of deliveries that were looked at, and of all.
+    """
+    ids = await storage.replayable(selection)
+    meant = ids[-limit:] if limit else ids
+    earlier = await _earlier(storage, selection, meant)
+    wanted = dict.fromkeys(meant)
+    failed = await _failed(storage)
+    dead_answers = frozenset(each.answer for each in failed.values())
+    answered: dict[str, str] = {}
+    lanes: dict[str, list[OpenThen]] = {}
+    everything = [*earlier, *meant]
+    for number, delivery_id in enumerate(everything, 1):
+        entries = await storage.entries(delivery_id)
+        asks = [entry for entry in entries if entry.safety == "ask"]
+        for entry in asks:
+            record = record_of(entry)
+            answered |= dict.fromkeys(_answered_by(record), delivery_id)
+            if (then := await open_then(entry, record, entries, failed, storage)) is not None:
+                lanes.setdefault(lane_of_chat(then.conversation.chat_id), []).append(then)
+        if delivery_id in failed:
+            answered[failed[delivery_id].answer] = delivery_id
+        looked(number, len(everything))
+    orders = {each for each in meant if each.startswith(ORDER_PREFIX)} - dead_answers
+    parts = orders | {each for each in meant if each in answered}
+    roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
+    kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
+    return ChosenTurns(kept, len(parts), dead_answers, storage, lanes, failed)
+
+
+async def _failed(storage: Storage) -> dict[str, Failed]:
+    found = {}
+    for conversation in await storage.conversations(limit=_MOST_CONVERSATIONS):
+        question = OpenQuestion.model_validate_json(conversation.question)
+        if conversation.status == "failed" and question.failed_by is not None:
+            found[conversation.id] = Failed(question.n, question.failed_by)
+    return found
+
+
+async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str]) -> list[str]:
+    """Return the ids of the deliveries among which the conversations of the chosen ones may have begun."""
+    oldest = None
+    async for page in storage.pages(meant[:1]):
+        oldest = page[0] if page else None
+    if oldest is None:
+        return []
+    before = selection._replace(ids=None, type=None, since=oldest.received_at - LOOK_BACK_S)
+    until = oldest.received_at + (0.0 if selection.ids is None and selection.type is None else LOOK_BACK_S)
+    if selection.ids is not None and selection.lane is None:
+        before = before._replace(lane=oldest.lane)
+    found = await storage.replayable(before._replace(until=until))
+    known = set(meant)
+    return [each for each in found if each not in known]
+
+
+def _answered_by(record: AskRecord) -> list[str]:
+    """Return the ids of the deliveries that ended a question.
+
+    An event that came from outside of the chat has two: its own delivery, and the order that was made of it.
+    """
+    outcome = record.outcome or {}
+    found = [outcome["by"]] if "by" in outcome else []
+    body = outcome.get("body")
+    if isinstance(body, dict):
+        found.append(Delivery.from_webhook(b"", webhook_id=str(body.get("event_id") or ""), received_at=0.0).id)
+    return found
