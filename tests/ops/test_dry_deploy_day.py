@@ -149,18 +149,3 @@ async def test_an_answer_that_a_predicate_did_not_take_aside_is_no_message_of_it
 
     await day.say("hi", "a few", "aside", "4")
     assert (await day.compared(bot)).counts == {"same": 3}
-
-
-async def test_a_late_answer_knows_the_question_that_had_timed_out(day: Day) -> None:
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        if ctx.after_ask is not None:
-            await ctx.reply(f"Too late for: {ctx.after_ask.question}")
-            return
-        await ctx.ask("Your name?", timeout_s=60)
-
-    day.deploy(ask)
-    await day.say("hi")
-    await day.pass_time(60)
-    await day.say("Ada")
-    assert day.said[-1] == "Too late for: Your name?"
-    assert (await day.compared(day.bot)).counts == {"same": 2}
