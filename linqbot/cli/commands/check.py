@@ -26,9 +26,8 @@ from linqbot.errors import LinqbotError
 from linqbot.ops import stored_contents
 from linqbot.ops.bot_file import load_quietly
 from linqbot.ops.doctor import account, machine, public
-from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, ok, warning
+from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, ok
 from linqbot.ops.subscriptions import handled_when_served, target
-from linqbot.plugins.registry import Plugin
 from linqbot.server.app import create_app
 from linqbot.server.storages import openers
 from linqbot.settings import Settings, from_env
@@ -148,21 +147,7 @@ async def _plugins(context: DoctorContext) -> Sequence[Finding]:
         )
     except LinqbotError as error:
         return [failure("plugins", "LQB6091" if context.file is None else "LQB6002", str(error))]
-    return [_of_plugin(plugin) for plugin in plugins.every]
-
-
-def _of_plugin(plugin: Plugin) -> Finding:
-    origin = "linqbot" if plugin.is_built_in else plugin.distribution or "the bot's code"
-    about = f"{plugin.name}{f' {plugin.version}' if plugin.version else ''} of {origin}"
-    needed = ", required" if plugin.required else ""
-    why = plugin.why or plugin.observer_error
-    if why is None or plugin.status == "left out":
-        what = f"{about} is {plugin.status}{needed}"
-        return ok("plugins", f"{what}; it has {', '.join(plugin.hooks)}." if plugin.hooks else f"{what}.")
-    report = failure if plugin.required and not plugin.is_on else warning
-    return report(
-        "plugins", "LQB6090", f"{about} is {plugin.status}{needed}: {why}.", name=plugin.distribution or plugin.name
-    )
+    return [machine.of_plugin(plugin) for plugin in plugins.every]
 
 
 async def _rows(context: DoctorContext) -> Sequence[Finding]:

@@ -210,13 +210,22 @@ async def versions(context: DoctorContext) -> Sequence[Finding]:
             refused = [failure("plugins", "LQB6091", str(error))]
     installed = [plugin for plugin in plugins if plugin.version is not None]
     named = ", ".join(f"{each.name} {each.version}{' (left out)' * (each.status == 'left out')}" for each in installed)
-    findings = [ok("versions", f"{here}; plugins: {named or 'none'}."), *refused]
-    for plugin in plugins:
-        if plugin.status == "disabled":
-            report = failure if plugin.required else warning
-            what = f"The plugin {plugin.name} cannot be loaded: {plugin.why}."
-            findings.append(report("plugins", "LQB6090", what, name=plugin.distribution or plugin.name))
-    return findings
+    disabled = [of_plugin(plugin) for plugin in plugins if plugin.status == "disabled"]
+    return [ok("versions", f"{here}; plugins: {named or 'none'}."), *refused, *disabled]
+
+
+def of_plugin(plugin: Plugin) -> Finding:
+    origin = "linqbot" if plugin.is_built_in else plugin.distribution or "the bot's code"
+    about = f"{plugin.name}{f' {plugin.version}' if plugin.version else ''} of {origin}"
+    needed = ", required" if plugin.required else ""
+    why = plugin.why or plugin.observer_error
+    if why is None or plugin.status == "left out":
+        what = f"{about} is {plugin.status}{needed}"
+        return ok("plugins", f"{what}; it has {', '.join(plugin.hooks)}." if plugin.hooks else f"{what}.")
+    report = failure if plugin.required and not plugin.is_on else warning
+    return report(
+        "plugins", "LQB6090", f"{about} is {plugin.status}{needed}: {why}.", name=plugin.distribution or plugin.name
+    )
 
 
 async def _plugins(context: DoctorContext) -> Sequence[Plugin]:
