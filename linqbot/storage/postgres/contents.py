@@ -14,10 +14,11 @@ import asyncpg
 from linqbot.clock import SystemClock
 from linqbot.errors import StorageError
 from linqbot.storage.contents import TABLES, Contents, Role, SchemaState
+from linqbot.storage.inbox import InboxLimits
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address, translated
 from linqbot.storage.postgres.migrate import check_up, migrate, newest_schema
-from linqbot.storage.postgres.transaction import InboxRoom, Memory, Transaction
+from linqbot.storage.postgres.transaction import Memory, Transaction
 
 _CONTRADICTIONS: Final = {
     "waiting deliveries are not in the queue of pgmq, so they are never handled": """SELECT count(*) FROM delivery
@@ -69,7 +70,7 @@ class PostgresContents(Contents):
 
     async def _open(self) -> None:
         connection = await self._address.connect(answer_s=_ANSWER_S)
-        memory = Memory(self._address, SystemClock(), InboxRoom(0, 0), serving=False, keep_s=0.0)
+        memory = Memory(self._address, SystemClock(), InboxLimits(), serving=False, keep_s=0.0)
         memory.process = processes.COPIED
         self._tx = Transaction(connection, 0.0, memory, 0.0)
         try:

@@ -24,7 +24,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
 from linqbot.storage import conversations, journal, mutes, operations, outcomes, upkeep
 from linqbot.storage.dialect import Readable
-from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
+from linqbot.storage.inbox import SOON_S, Ack, Defer, InboxLimits, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import may_run
 from linqbot.storage.operations import (
     FinishOp,
@@ -39,7 +39,7 @@ from linqbot.storage.operations import (
     TakeOp,
     of,
 )
-from linqbot.storage.postgres.transaction import Held, InboxRoom, Statement, Taken, Transaction
+from linqbot.storage.postgres.transaction import Held, Statement, Taken, Transaction
 from linqbot.storage.upkeep import DELIVERY
 
 _NO_MUTES: Final = "[]"
@@ -80,16 +80,25 @@ async def _store(tx: Transaction, new: Sequence[Delivery]) -> int:
 
 
 async def _put(tx: Transaction, ops: Sequence[PutOp]) -> None:
-    await _put_all(tx, ops, tx.memory.room)
+    await _put_all(tx, ops, tx.memory.limits)
 
 
-async def _put_all(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom | None) -> None:
-    """Store new deliveries, and set the result or the error of each operation. Without `room` no limit applies."""
+async def _put_all(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits | None) -> None:
+    """Store new deliveries, and set the result or the error of each operation. Without `limits` all fit in."""
     for arrivals in rounds(ops):
-        left = await room.ensure(tx, len(ops)) - len(tx.changes.stored) if room else _UNLIMITED
+        left = await _room(tx, len(ops)) - len(tx.changes.stored) if limits else _UNLIMITED
         statement = Statement(tx)
-        add_arrivals(statement, arrivals, room, left)
+        add_arrivals(statement, arrivals, limits, left)
         await statement.run()
+
+
+async def _room(tx: Transaction, wanted: int) -> int:
+    """Return how many deliveries fit into the inbox: at least `wanted`, if there is room for them."""
+    memory = tx.memory
+    if memory.room_left < wanted:
+        count = int(await tx.value("SELECT count(*) FROM delivery"))
+        memory.room_left = tx.changes.room = max(memory.limits.limit - count, 0)
+    return memory.room_left
 
 
 async def _put_receipts(tx: Transaction, ops: Sequence[PutReceiptOp]) -> None:
@@ -116,19 +125,16 @@ async def _put_receipts(tx: Transaction, ops: Sequence[PutReceiptOp]) -> None:
 
 
 def add_arrivals(
-    statement: Statement, arrivals: Sequence[Arrival], room: InboxRoom | None, left: int, news: str | None = None
+    statement: Statement, arrivals: Sequence[Arrival], limits: InboxLimits | None, left: int, news: str | None = None
 ) -> None:
     """Store the deliveries of one round, of which `left` fit in, and set the result or error of each operation."""
     tx, new = statement.tx, [first.delivery for first, *_ in arrivals]
-    unknown = room.use(new, tx.now) if room else []
 
     async def note(found: Sequence[Any]) -> None:
-        if room:
-            room.note(unknown, found[0]["counts"], tx.now)
         for seq, (first, *copies) in zip(found[0]["seqs"], arrivals, strict=True):
-            if room and seq in (_INBOX_FULL, _LANE_FULL):
+            if limits and seq in (_INBOX_FULL, _LANE_FULL):
                 for op in (first, *copies):
-                    op.error = room.full() if seq == _INBOX_FULL else room.lane_full(first.delivery)
+                    op.error = limits.full() if seq == _INBOX_FULL else limits.lane_full(first.delivery)
                 continue
             for op in copies:
                 op.result = False
@@ -139,9 +145,10 @@ def add_arrivals(
         _note_accepted(tx, stored)
         tx.changes.received_at = received_at(stored, tx.changes.received_at)
 
-    limit = room.lane_limit if room else _UNLIMITED
-    values = statement.values(*_columns(new), tx.now, left, unknown, limit, tx.memory.address.channel, news)
-    statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs, (done).counts", note)
+    counted = sorted({delivery.lane for delivery in new}) if limits else []
+    limit = limits.lane_limit if limits else _UNLIMITED
+    values = statement.values(*_columns(new), tx.now, left, counted, limit, tx.memory.address.channel, news)
+    statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs", note)
 
 
 async def _put_in_order(tx: Transaction, ops: Sequence[OrderOp]) -> None:
@@ -542,7 +549,7 @@ async def _forget(tx: Transaction, ids: Collection[str]) -> int:
 
 
 async def _has_room(tx: Transaction) -> bool:
-    return await tx.memory.room.ensure(tx, 1) > 0
+    return await _room(tx, 1) > 0
 
 
 LANES: Final = LaneSteps(

@@ -82,7 +82,7 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
         await tx.run(sql, tx.memory.process, tx.memory.address.lock(f"process\0{tx.memory.process}"), list(settled))
         await give_back_unknown(tx, memory)
-    memory.room.left = 0
+    memory.room_left = 0
     tx.changes.all_conversations = await conversations.summaries(tx)
     await mutes.read_all(tx, memory.mutes)
     memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")

@@ -24,7 +24,7 @@ from linqbot.options import DAY_S
 from linqbot.storage import broadcasts, conversations, mutes, operations, timers, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import WorkOp, nothing
 from linqbot.storage.postgres import lanes, processes
 from linqbot.storage.postgres.address import Address, Connection
@@ -32,7 +32,6 @@ from linqbot.storage.postgres.link import ServerLink
 from linqbot.storage.postgres.migrate import install_of, migrate
 from linqbot.storage.postgres.transaction import (
     Earliest,
-    InboxRoom,
     Memory,
     News,
     PostgresReader,
@@ -87,8 +86,8 @@ class PostgresStorage(Storage):
         super().__init__(clock, serving=serving)
         self._movable_clock = not isinstance(self._clock, SystemClock)
         self._address = replace(Address.parse(url), movable_clock=self._movable_clock)
-        room = InboxRoom(max_backlog, max_lane_backlog)
-        self._memory = Memory(self._address, self._clock, room, serving=serving, keep_s=keep_days * DAY_S)
+        limits = InboxLimits(max_backlog, max_lane_backlog)
+        self._memory = Memory(self._address, self._clock, limits, serving=serving, keep_s=keep_days * DAY_S)
         self.mutes = self._memory.mutes
         self._link = ServerLink(self._address, ready=self._ready, heard=self._heard, changed=self._look_again)
         self._queue = PostgresWriter(self._link, self._memory)

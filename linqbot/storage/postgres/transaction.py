@@ -77,51 +77,6 @@ class TransactionChanges(Changes):
                 self.refreshed[chat] = [each for each in self.refreshed[chat] if each.id != conversation_id]
 
 
-_SHARE: Final = 8
-"""A process adds to a lane this part of what fits before it counts the lane again: others add to it too."""
-
-_COUNT_KEPT_S: Final = 60.0
-_MOST_LANES: Final = 10_000
-"""Lanes of which a process remembers how many deliveries fit."""
-
-
-class InboxRoom(InboxLimits):
-    """The number of deliveries that fit into the inbox, and into each lane. They are counted only when the last count is used up.
-
-    Other processes also add deliveries, so several processes together may exceed the limits by what each had left.
-    """
-
-    def __init__(self, limit: int, lane_limit: int) -> None:
-        super().__init__(limit, lane_limit)
-        self.left = 0
-        self._lanes: dict[str, tuple[int, float]] = {}
-
-    async def ensure(self, tx: Transaction, wanted: int) -> int:
-        """Return how many deliveries fit: at least `wanted`, if there is room for them."""
-        if self.left < wanted:
-            count = int(await tx.value("SELECT count(*) FROM delivery"))
-            self.left = tx.changes.room = max(self.limit - count, 0)
-        return self.left
-
-    def use(self, deliveries: Iterable[Delivery], now: float) -> list[str]:
-        """Take the room that deliveries need in their lanes. Return the lanes that must be counted first."""
-        unknown: list[str] = []
-        for lane, wanted in Counter(delivery.lane for delivery in deliveries).items():
-            left, until = self._lanes.get(lane, (0, 0.0))
-            if left < wanted or until < now:
-                unknown.append(lane)
-            else:
-                self._lanes[lane] = (left - wanted, until)
-        return unknown
-
-    def note(self, lanes: Iterable[str], counts: Iterable[int], now: float) -> None:
-        """Remember how many deliveries waited in lanes."""
-        if len(self._lanes) > _MOST_LANES:
-            self._lanes.clear()
-        for lane, count in zip(lanes, counts, strict=True):
-            self._lanes[lane] = ((self.lane_limit - count) // _SHARE, now + _COUNT_KEPT_S)
-
-
 @dataclass(frozen=True, slots=True)
 class Held:
     """A lease of this process. `suspects` is the maximum number of suspects that may run with it; 0: it is none."""
@@ -139,15 +94,17 @@ class Earliest:
 
 
 class Memory(StorageMemory):
-    def __init__(self, address: Address, clock: Clock, room: InboxRoom, *, serving: bool, keep_s: float) -> None:
-        super().__init__(room)
+    def __init__(self, address: Address, clock: Clock, limits: InboxLimits, *, serving: bool, keep_s: float) -> None:
+        super().__init__(limits)
         self.address = address
         self.clock = clock
         # True for a process that serves: only it purges, because a command does not know how long history is kept.
         self.serving = serving
         self.keep_s = keep_s  # seconds of history; 0 keeps none
         self.process = ""
-        self.room = room  # how many deliveries fit into the inbox
+        # How many deliveries fit into the inbox. They are counted only when the last count is used up, and other processes add
+        # some too: so several processes together may exceed the limit.
+        self.room_left = 0
         self.server_time = ServerTime(clock.now)
         # The id of this process and its connections, as notifications name it. After a reconnection it is another one,
         # because a transaction whose answer was lost may still be committed.
@@ -196,7 +153,7 @@ class Memory(StorageMemory):
         for chat, found in changes.refreshed.items():
             self._replace_chat(chat, found)
         self.follow(changes)
-        self.room.left = max((self.room.left if changes.room is None else changes.room) - changes.accepted, 0)
+        self.room_left = max((self.room_left if changes.room is None else changes.room) - changes.accepted, 0)
         self.taken = changes.taken or self.taken
         self.timers.has_changed |= changes.timers
         self.broadcasts.has_changed |= changes.broadcasts

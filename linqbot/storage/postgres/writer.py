@@ -88,7 +88,7 @@ class PostgresWriter(OpQueue):
             return False
         at = lanes.received_at(op.delivery for op in puts)
         is_noted = at is None or at < memory.noted_at + operations.ACTIVITY_EVERY_S
-        if not is_noted or memory.room.left < len(puts) or len(lanes.rounds(puts)) > 1:
+        if not is_noted or memory.room_left < len(puts) or len(lanes.rounds(puts)) > 1:
             return False
         begun = [op.entry for op in begins]
         entries = [*begun, *(entry for op in ends for entry in op.commit.entries)]
@@ -109,7 +109,7 @@ class PostgresWriter(OpQueue):
         for arrivals in lanes.rounds(of(ops, operations.PutOp)):
             grown = {first.delivery.lane for first, *_ in arrivals}
             news = self._payload(TransactionChanges(work=True, lanes=grown))
-            lanes.add_arrivals(statement, arrivals, memory.room, memory.room.left, news)
+            lanes.add_arrivals(statement, arrivals, memory.limits, memory.room_left, news)
         for taking in of(ops, operations.TakeOp):
             lanes.add_take(statement, taking)
         await statement.run()

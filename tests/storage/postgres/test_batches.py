@@ -206,7 +206,7 @@ async def test_a_turn_that_ended_before_is_told_apart_from_those_that_end_with_i
     assert await busy.depth() == 0
 
 
-async def test_a_lane_and_the_inbox_take_as_many_as_fit_though_they_are_not_counted_for_each(
+async def test_a_lane_and_the_inbox_take_as_many_as_fit_though_the_inbox_is_not_counted_for_each(
     storage: PostgresStorage,
 ) -> None:
     for lane, fit, error in (("c:1", 40, LaneFull), ("c:2", 20, StorageBusy)):
