@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
@@ -18,14 +17,11 @@ from linqbot.features.state import CHAT, PERSON
 from linqbot.nearest import nearest_name
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
-from linqbot.storage.contents import TABLES, Contents, CopyMark, Digest, Role, SchemaState
+from linqbot.storage.contents import TABLES, Contents, Digest, Role, SchemaState
 from linqbot.storage.open import open_storage, path_of, scheme
 from linqbot.storage.sqlite.upkeep import SQLiteContents
 from linqbot.storage.state import BOT, StateRow, StateWrite
 from linqbot.storage.upkeep import Progress
-
-_PASSES = 3
-"""A copy reads the source to compute its digest, reads it again to write the target, and reads the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,6 @@ class Copied:
     source: str
     target: str
     digest: Digest  # the content of both storages
-    resumed_at: int  # number of rows that an earlier, unfinished run had stored
     seconds: float
 
 
@@ -82,12 +77,12 @@ async def migrate(url: str) -> SchemaState:
 
 
 async def copy(source_url: str, target_url: str, progress: Progress = lambda _, __: None) -> Copied:
-    """Copy a storage into an empty one, or go on with a copy that was interrupted. Then compare the digests of both.
+    """Copy a storage into an empty one, and compare the digests of both. Either all rows are copied or none.
 
     Raises:
         ConfigError: one of the URLs cannot be used, or a process serves one of the storages.
-        StorageError: the target holds other rows, the source has changed since the copy began, or the digests differ.
-        StorageUnavailable: one of the storages cannot be read or written. The copy can be continued.
+        StorageError: the target holds rows, or the digests differ.
+        StorageUnavailable: one of the storages cannot be read or written.
     """
     started = time.monotonic()
     states = [await _contents(url).schema() for url in (source_url, target_url)]
@@ -101,41 +96,16 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
                 "the copy."
             )
     async with _contents(source_url, "source") as source, _contents(target_url, "target") as target:
+        # All rows are read twice: from the source, which writes the target, and from the target.
         count = sum((await source.counts()).values())
-        digest = await source.digest(lambda done: progress(done, count * _PASSES))
-        mark = _mark_of(source, target, digest)
-        resumed_at = sum(mark.rows.values())
-        await _copy_rows(source, target, mark, lambda done: progress(count + done, count * _PASSES))
-        written = await target.digest(lambda done: progress(2 * count + done, count * _PASSES))
-        if differing := [table for table in TABLES if written.hashes[table] != digest.hashes[table]]:
-            raise StorageError(
-                f"{target.name} differs from {source.name} in {', '.join(differing)} after the copy. Do not serve it: delete it "
-                "and copy again."
-            )
-        await target.complete()
-        return Copied(source.name, target.name, digest, resumed_at, time.monotonic() - started)
-
-
-def _mark_of(source: Contents, target: Contents, digest: Digest) -> CopyMark:
-    if target.mark is None:
-        return CopyMark(source.name, digest.whole, dict.fromkeys(TABLES, 0))
-    if target.mark.digest != digest.whole:
-        raise StorageError(
-            f"{target.name} holds an unfinished copy of {target.mark.source}, and {source.name} has other contents. Delete the "
-            "unfinished copy, and begin again."
-        )
-    return target.mark
-
-
-async def _copy_rows(source: Contents, target: Contents, mark: CopyMark, progress: Callable[[int], None]) -> None:
-    done = sum(mark.rows.values())
-    for table in TABLES:
-        async with aclosing(source.pages(table, skip=mark.rows[table])) as pages:
-            async for rows in pages:
-                mark = replace(mark, rows={**mark.rows, table: mark.rows[table] + len(rows)})
-                await target.add(table, rows, mark)
-                done += len(rows)
-                progress(done)
+        async with target.filling(source.name):
+            digest = await source.digest(lambda done: progress(done, count * 2), to=target)
+            written = await target.digest(lambda done: progress(count + done, count * 2))
+            if differing := [table for table in TABLES if written.hashes[table] != digest.hashes[table]]:
+                raise StorageError(
+                    f"{target.name} would differ from {source.name} in {', '.join(differing)}, so nothing was copied."
+                )
+        return Copied(source.name, target.name, digest, time.monotonic() - started)
 
 
 def _contents(url: str, role: Role = "check") -> Contents:

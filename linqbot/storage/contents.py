@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from linqbot.errors import StorageError
 from linqbot.linq.events.delivery import Delivery
@@ -119,15 +119,6 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class CopyMark:
-    """The record of an unfinished copy, in the storage that is written. It changes in the commit that stores rows."""
-
-    source: str  # the name of the storage that is copied
-    digest: str  # the `Digest.whole` of that storage
-    rows: Mapping[str, int]  # number of rows that were stored, by table
-
-
-@dataclass(frozen=True, slots=True)
 class SchemaState:
     """The number of the schema of a storage, and the newest number that this release knows."""
 
@@ -148,15 +139,13 @@ class SchemaState:
 
 
 class Contents(ABC):
-    """The content of a storage: as it is at one moment, or, of a target, as far as it is written. Use as `async with`.
+    """The content of a storage: as it is at one moment, or, of a target, as it is written. Use as `async with`.
 
     To open it to be migrated, or as a target, creates it if it is missing, and brings its schema up to date. No other process
     can use a source or a target meanwhile, nor a file that is migrated.
 
     Args:
         name: The place of the storage, for messages; without a password.
-    Attributes:
-        mark: The mark of the copy in a target; None if the target was empty when it was opened.
     """
 
     _tx: Writable
@@ -169,7 +158,6 @@ class Contents(ABC):
 
     def __init__(self, name: str, role: Role) -> None:
         self.name = name
-        self.mark: CopyMark | None = None
         self._role = role
 
     async def __aenter__(self) -> Self:
@@ -177,8 +165,7 @@ class Contents(ABC):
 
         Raises:
             ConfigError: another process serves the file; it is one of another program; or the rights do not suffice.
-            StorageError: another process uses the database; a target holds other rows; or a newer linqbot has written the
-                schema.
+            StorageError: another process uses the database; a target holds rows; or a newer linqbot has written the schema.
             StorageUnavailable: the storage cannot be read or written.
         """
         with self._translated():
@@ -201,17 +188,18 @@ class Contents(ABC):
                 for table, sql in unordered.items()
             }
 
-    async def pages(self, table: str, *, skip: int = 0) -> AsyncGenerator[list[Row], None]:
-        """Yield the rows of a table in order, at most `PAGE` at a time, without the first `skip`."""
+    async def pages(self, table: str) -> AsyncGenerator[list[Row], None]:
+        """Yield the rows of a table in order, at most `PAGE` at a time."""
         with self._translated():
             async with aclosing(self._tx.pages(self._select(table), PAGE)) as pages:
                 async for rows in pages:
-                    left, skip = rows[skip:], max(skip - len(rows), 0)
-                    if left:
-                        yield [tuple(map(_comparable, row)) for row in left]
+                    yield [tuple(map(_comparable, row)) for row in rows]
 
-    async def digest(self, progress: Callable[[int], None]) -> Digest:
-        """Read all rows, and return their digest. `progress` is called with the number of rows that were read."""
+    async def digest(self, progress: Callable[[int], None], *, to: Contents | None = None) -> Digest:
+        """Read all rows, add them to a target if one is given, and return their digest.
+
+        `progress` is called with the number of rows that were read.
+        """
         rows, hashes = dict.fromkeys(TABLES, 0), {}
         for table in TABLES:
             hashed = hashlib.sha256()
@@ -220,6 +208,8 @@ class Contents(ABC):
                     for row in page:
                         for value in row:
                             hashed.update(_encoded(value))
+                    if to is not None:
+                        await to.add(table, page)
                     rows[table] += len(page)
                     progress(sum(rows.values()))
             hashes[table] = hashed.hexdigest()
@@ -236,20 +226,22 @@ class Contents(ABC):
                 found.append(f"The storage {refusal}")
         return found
 
-    async def add(self, table: str, rows: Sequence[Row], mark: CopyMark) -> None:
-        """Store rows in a target, behind those of earlier calls, in one commit with the new mark."""
-        named = [dict(zip(TABLES[table], row, strict=True)) for row in rows]
+    @asynccontextmanager
+    async def filling(self, source: str) -> AsyncIterator[None]:
+        """Fill a target with the rows of a storage in the block, in one commit, without which it cannot be served."""
         with self._translated():
+            await upkeep.write_fact(self._tx, upkeep.COPYING, to_json({"source": source}).decode())
             async with self._transaction():
-                await self._add(table, named)
-                await upkeep.write_fact(self._tx, upkeep.COPYING, to_json(mark).decode())
-        self.mark = mark
+                yield
+                await self._complete()
 
-    async def complete(self) -> None:
-        """Remove the mark: from now on the target can be served."""
+    async def add(self, table: str, rows: Sequence[Row]) -> None:
+        """Store rows in a target that is being filled, behind those of earlier calls."""
         with self._translated():
-            await upkeep.remove_fact(self._tx, upkeep.COPYING)
-        self.mark = None
+            await self._add(table, [dict(zip(TABLES[table], row, strict=True)) for row in rows])
+
+    async def _complete(self) -> None:
+        await upkeep.remove_fact(self._tx, upkeep.COPYING)
 
     @abstractmethod
     def _translated(self) -> AbstractContextManager[None]:
@@ -257,7 +249,7 @@ class Contents(ABC):
 
     @abstractmethod
     async def _open(self) -> None:
-        """Open the storage, as its role says; a target with `_begin_target`."""
+        """Open the storage, as its role says; a target with `_refuse_rows`."""
 
     @abstractmethod
     def _transaction(self) -> AbstractAsyncContextManager[Any]:
@@ -271,12 +263,10 @@ class Contents(ABC):
     async def _add_seen(self, rows: Sequence[Mapping[str, Any]]) -> None:
         pass
 
-    async def _begin_target(self) -> None:
-        """Read the mark. Raises StorageError if the storage holds rows that are not those of an unfinished copy."""
-        text = await upkeep.fact(self._tx, upkeep.COPYING)
-        self.mark = CopyMark(**from_json(text)) if text else None
+    async def _refuse_rows(self) -> None:
+        """Raise StorageError if the storage holds rows."""
         rows = sum(count for table, count in (await self.counts()).items() if table != "meta")
-        if rows and self.mark is None:
+        if rows:
             raise StorageError(
                 f"{self.name} holds {rows} rows already. A copy overwrites nothing: name another storage, or empty this one."
             )

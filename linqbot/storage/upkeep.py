@@ -99,7 +99,7 @@ class Forgotten:
 
 
 COPYING: Final = "copying"
-"""The key under which an unfinished copy has its mark; see `contents.CopyMark`."""
+"""The key under which an unfinished copy names its source."""
 
 UNWIPED: Final = "unwiped"
 """The key that is there while bytes of purged text are left on the disk."""
@@ -317,15 +317,14 @@ async def note_activity(tx: Writable, at: float, noted_at: float, *, after_s: fl
 
 
 async def refusal(db: Readable) -> str | None:
-    """Return the reason why the storage cannot be used, as sentences; None if it holds no unfinished copy."""
+    """Return the reason why the storage cannot be used, as sentences; None if no copy into it was interrupted."""
     mark = await fact(db, COPYING)
     return mark and (
-        f"holds an unfinished copy of {json.loads(mark)['source']}. Run linqbot storage copy again to finish it, or delete it "
-        "and begin again."
+        f"was to hold a copy of {json.loads(mark)['source']}, which was interrupted. Run linqbot storage copy again."
     )
 
 
 async def refuse_unfinished(db: Readable, name: str) -> None:
-    """Raise ConfigError if the storage, which the message names, holds an unfinished copy of another one."""
+    """Raise ConfigError if the storage, which the message names, was to hold a copy that was interrupted."""
     if (reason := await refusal(db)) is not None:
         raise ConfigError(f"{name} {reason}")

@@ -59,13 +59,13 @@ async def copy(source: str, target: str) -> Result:
 
     Both are URLs, such as sqlite:///linqbot.db and
     postgresql://bot@db.example.com/linqbot. No process may serve them meanwhile.
-    The same command continues a copy that was interrupted. At the end, the rows
-    of both storages are counted and compared.
+    At the end, the rows of both storages are counted and compared. If the command
+    is interrupted, nothing is copied.
     """
     with share_bar("Copying") as progress:
         copied = await stored_contents.copy(source, target, progress)
     about = {"source": copied.source, "target": copied.target}
-    work = {"resumed_at": copied.resumed_at or None, "seconds": round(copied.seconds, 3)}
+    work = {"seconds": round(copied.seconds, 3)}
     digest = copied.digest
     rows = ", ".join(f"{count} {table}" for table, count in digest.rows.items() if count)
     shown = about | {"rows": rows, "digest": digest.whole} | work

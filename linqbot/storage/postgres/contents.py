@@ -59,11 +59,10 @@ class PostgresContents(Contents):
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             self._tx.connection.terminate()
 
-    async def complete(self) -> None:
+    async def _complete(self) -> None:
         # The planner knows nothing yet of the tables that were just filled.
-        with translated(self.name):
-            await self._tx.run(f"ANALYZE {', '.join(TABLES)}, body, pgmq.q_{self._tx.queue}")
-        await super().complete()
+        await self._tx.run(f"ANALYZE {', '.join(TABLES)}, body, pgmq.q_{self._tx.queue}")
+        await super()._complete()
 
     def _translated(self) -> AbstractContextManager[None]:
         return translated(self.name)
@@ -78,13 +77,13 @@ class PostgresContents(Contents):
                 await migrate(connection, self._address, create=True)
             if self._role in {"source", "target"}:
                 await self._lock()
+            # The transaction is idle while a copy writes or reads the other storage, which may take longer than this limit.
+            await self._tx.run("SET idle_in_transaction_session_timeout = 0")
             if self._role in {"check", "source"}:
-                # The transaction is idle while a copy writes and compares the rows, which may take longer than this limit.
-                await self._tx.run("SET idle_in_transaction_session_timeout = 0")
                 # One transaction that is never committed: the whole content is of one moment.
                 await connection.transaction(isolation="repeatable_read", readonly=True).start()
             if self._role == "target":
-                await self._begin_target()
+                await self._refuse_rows()
                 memory.types = await processes.types_of(self._tx)
                 self._tx.ahead_s = await processes.ahead(connection)
         except BaseException:

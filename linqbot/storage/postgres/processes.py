@@ -60,7 +60,7 @@ def clock_fault(ahead_s: float) -> str | None:
 
 
 async def enter(connection: Connection, address: Address) -> None:
-    """Use the storage for as long as the connection lasts. Raises ConfigError during a copy, or after half of one."""
+    """Use the storage for as long as the connection lasts. Raises ConfigError during a copy, or after one that was interrupted."""
     if not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", address.lock(_STORAGE)):
         raise ConfigError(f"{address.name} is being copied. Wait until linqbot storage copy has ended.")
     await upkeep.refuse_unfinished(PostgresReader(connection, 0.0), address.name)

@@ -244,7 +244,7 @@ class SQLiteContents(Contents):
                 db.execute("BEGIN" if self._role == "check" else "BEGIN IMMEDIATE")
                 db.execute("SELECT 1 FROM sqlite_master").fetchone()
             if self._role == "target":
-                await self._begin_target()
+                await self._refuse_rows()
             self._opened = opened.pop_all()
 
     @contextlib.asynccontextmanager
