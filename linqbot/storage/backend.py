@@ -42,7 +42,7 @@ from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.decisions import Decision, Standing
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
-from linqbot.storage.indexes import StorageMemory
+from linqbot.storage.indexes import Earliest, StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.mutes import Mute
 from linqbot.storage.operations import LaneSteps, OpQueue
@@ -585,12 +585,12 @@ class Storage(ABC):
         """
         return await self._write(lambda tx: operations.fire(tx, self._lanes, now, limit))
 
-    @abstractmethod
     async def next_timer(self) -> float | None:
         """Return the Unix time at which the earliest timer is due; None if there is none.
 
         `changed` returns when an earlier timer is stored.
         """
+        return await self._next(self._memory.timers, timers.earliest)
 
     # Broadcasts
 
@@ -642,9 +642,23 @@ class Storage(ABC):
         """
         return await self._write(lambda tx: operations.advance(tx, self._lanes, now))
 
-    @abstractmethod
     async def next_broadcast(self) -> float | None:
         """Return the Unix time of the first step of a broadcast; None if there is none. See `changed` for an earlier one."""
+        next_step = lambda db: broadcasts.next_at(db, self._clock.now() + db.ahead_s)  # noqa: E731
+        return await self._next(self._memory.broadcasts, next_step)
+
+    async def _next(
+        self, earliest: Earliest, query: Callable[[Readable], Coroutine[Any, Any, float | None]]
+    ) -> float | None:
+        """Return the earliest time in a table. A process that serves reads it again only after a change."""
+        if earliest.has_changed or not self._serving:
+            earliest.has_changed = False
+            try:
+                earliest.at = await self._read(query)
+            except BaseException:
+                earliest.has_changed = True
+                raise
+        return earliest.at
 
     # Troubles
 

@@ -184,10 +184,10 @@ class Lanes:
         else:
             self._wait(lane, until, wakes=True)
 
-    def gathering_head(self, lane: str) -> int | None:
-        """Return the head of a lane that waits for more deliveries; None if the lane does not."""
-        known = self._lanes.get(lane)
-        return known.queue[0] if known and known.wakes and known.state == "waiting" else None
+    def gathering_heads(self, lanes: Iterable[str]) -> set[int]:
+        """Return the heads of those of the lanes that wait for more deliveries."""
+        known = [lane for name in lanes if (lane := self._lanes.get(name))]
+        return {lane.queue[0] for lane in known if lane.wakes and lane.state == "waiting"}
 
     def join(self, token: int, seqs: Collection[int]) -> None:
         """Remove deliveries behind the leased head."""
@@ -442,6 +442,14 @@ class Recent:
             self._bytes -= len(dropped.body)
 
 
+@dataclass(slots=True)
+class Earliest:
+    """The earliest time in a table, as it was read last. It must be read again if it `has_changed`."""
+
+    has_changed: bool = True
+    at: float | None = None
+
+
 class StorageMemory(ABC):
     """The facts that every backend keeps in memory, also one whose lanes are in the database."""
 
@@ -452,6 +460,8 @@ class StorageMemory(ABC):
         self.recent = Recent()
         self.conversations = OpenConversations()
         self.mutes: dict[str, Mute] = {}  # by chat; those that are over are among them until they are purged
+        self.timers = Earliest()
+        self.broadcasts = Earliest()
         self.active_at: float | None = None  # see `Storage.last_activity`
         # The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
         self.noted_at = 0.0
@@ -475,8 +485,9 @@ class StorageMemory(ABC):
             self.note_activity(changes.received_at)
         if changes.noted_at is not None:
             self.noted_at = changes.noted_at
-        if changes.own_entries:
-            self.has_own_entries = True
+        self.has_own_entries |= changes.own_entries
+        self.timers.has_changed |= changes.timers
+        self.broadcasts.has_changed |= changes.broadcasts
         if changes.purge_at is not None:
             self.purge_at = changes.purge_at
         for chat_id, conversation_id in changes.ended:

@@ -21,23 +21,17 @@ from linqbot.errors import ConfigError, StorageError
 from linqbot.frames import place_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.options import DAY_S
-from linqbot.storage import broadcasts, conversations, mutes, operations, timers, upkeep
+from linqbot.storage import conversations, mutes, operations, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import InboxLimits, Lease
+from linqbot.storage.indexes import Earliest
 from linqbot.storage.operations import WorkOp, nothing
 from linqbot.storage.postgres import lanes, processes
 from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.link import ServerLink
 from linqbot.storage.postgres.migrate import install_of, migrate
-from linqbot.storage.postgres.transaction import (
-    Earliest,
-    Memory,
-    News,
-    PostgresReader,
-    Taken,
-    Transaction,
-)
+from linqbot.storage.postgres.transaction import Memory, News, PostgresReader, Taken, Transaction
 from linqbot.storage.postgres.writer import PostgresWriter
 from linqbot.storage.upkeep import Progress
 
@@ -187,10 +181,6 @@ class PostgresStorage(Storage):
 
     # Timers
 
-    async def next_timer(self) -> float | None:
-        """Read again only after a change."""
-        return await self._next(self._memory.timers, timers.earliest)
-
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Without any due timer, another process is firing them."""
 
@@ -203,13 +193,6 @@ class PostgresStorage(Storage):
         # Read the next time again. Only this process does: to tell the others would wake them to do the same.
         self._memory.timers.has_changed |= not moved
         return moved
-
-    # Broadcasts
-
-    async def next_broadcast(self) -> float | None:
-        """Read again only after a change."""
-        now = self._memory.now
-        return await self._next(self._memory.broadcasts, lambda db: broadcasts.next_at(db, now))
 
     # Upkeep
 
@@ -362,15 +345,10 @@ class PostgresStorage(Storage):
             return at
         return at - self._memory.ahead_s + _LATE_S
 
-    async def _next(self, earliest: Earliest, query: Callable[[Readable], Awaitable[float | None]]) -> float | None:
-        if earliest.has_changed or not self._serving:
-            earliest.has_changed = False
-            try:
-                earliest.at = await self._read(query)
-            except BaseException:
-                earliest.has_changed = True
-                raise
-        return self._here(earliest.at)
+    async def _next(
+        self, earliest: Earliest, query: Callable[[Readable], Coroutine[Any, Any, float | None]]
+    ) -> float | None:
+        return self._here(await super()._next(earliest, query))
 
     async def _read(self, query: Callable[[Readable], Awaitable[T]]) -> T:
         async with self._link.reading() as connection:

@@ -85,14 +85,6 @@ class Held:
     suspects: int
 
 
-@dataclass(slots=True)
-class Earliest:
-    """The earliest time in a table, as it was read last. It must be read again if it `has_changed`."""
-
-    has_changed: bool = True
-    at: float | None = None
-
-
 class Memory(StorageMemory):
     def __init__(self, address: Address, clock: Clock, limits: InboxLimits, *, serving: bool, keep_s: float) -> None:
         super().__init__(limits)
@@ -112,8 +104,6 @@ class Memory(StorageMemory):
         self.held: dict[int, Held] = {}
         self.news = 0  # number of times that a `take` became able to find something new
         self.taken = Taken()
-        self.timers = Earliest()
-        self.broadcasts = Earliest()
         self.leaving = False  # True if this process leases nothing more
         # Lanes of which this process has refused a delivery, with the number of times, until the others know it.
         self.refused: Counter[str] = Counter()
@@ -155,8 +145,6 @@ class Memory(StorageMemory):
         self.follow(changes)
         self.room_left = max((self.room_left if changes.room is None else changes.room) - changes.accepted, 0)
         self.taken = changes.taken or self.taken
-        self.timers.has_changed |= changes.timers
-        self.broadcasts.has_changed |= changes.broadcasts
         for lane, times in changes.refused.items():
             # A delivery that was refused while the transaction ran is not among those that the others know.
             if self.refused[lane] == times:

@@ -116,7 +116,7 @@ async def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> 
     await tx.insert("delivery (seq, id, lane, type, message_key, carrier, received_at, leased, delivery_count)", rows)
     bodies = [(seq, file.PADDING if seq in private else None, d.body) for seq, d in new]
     await tx.insert("body (seq, padding, body)", bodies)
-    gathering = {head for _, d in new if (head := tx.index.lanes.gathering_head(d.lane)) is not None}
+    gathering = tx.index.lanes.gathering_heads([d.lane for _, d in new])
     if tx.changes.gathering:
         # The index does not know yet which lanes wait since an earlier operation of this batch.
         gathering |= {tx.changes.gathering[d.lane] for _, d in new if d.lane in tx.changes.gathering}

@@ -19,7 +19,6 @@ from typing import Any, Self, TypeVar
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import broadcasts, timers
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
@@ -90,19 +89,6 @@ class SQLiteMethods(Storage):
 
     async def last_activity(self) -> float | None:
         return self._memory.active_at
-
-    # Timers
-
-    async def next_timer(self) -> float | None:
-        return self._memory.next_timer if self._serving else await self._read(timers.earliest)
-
-    # Broadcasts
-
-    async def next_broadcast(self) -> float | None:
-        if self._serving:
-            return self._memory.next_broadcast
-        now = self._clock.now()
-        return await self._read(lambda db: broadcasts.next_at(db, now))
 
 
 class SQLiteStorage(SQLiteMethods):

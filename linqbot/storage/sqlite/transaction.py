@@ -49,8 +49,6 @@ class IndexChanges(Changes):
         default_factory=list
     )  # what the index does last, for lanes that were sorted
     capacity: int | None = None  # the number of deliveries that the last `take` would have leased in addition
-    next_timer: float | None = None
-    next_broadcast: float | None = None
     off_the_record: bool = False  # True if this transaction stored the file's first text off the record
 
 
@@ -61,8 +59,6 @@ class Index(StorageMemory):
         super().__init__(limits or InboxLimits())
         self.lanes = Lanes()
         self.next_seq = 1  # the sequence number of the next delivery
-        self.next_timer: float | None = None
-        self.next_broadcast: float | None = None
         self.is_off_the_record = False  # True if the file holds text off the record, or ever did
         # The leases for the next `take`, and the number that may still be prefetched.
         self._prefetched: list[Lease] = []
@@ -84,6 +80,7 @@ class Index(StorageMemory):
         self.noted_at = noted_at
         self.note_activity(noted_at, received_at)
         self.conversations = OpenConversations(conversations)
+        self.timers.has_changed = self.broadcasts.has_changed = True
 
     def clear(self) -> None:
         """Forget all lanes and leases: the file is closed."""
@@ -107,14 +104,7 @@ class Index(StorageMemory):
             reorder()
         if changes.capacity is not None:
             self._set_capacity(changes.capacity)
-        self._note_facts(changes)
-
-    def _note_facts(self, changes: IndexChanges) -> None:
         self.follow(changes)
-        if changes.timers:
-            self.next_timer = changes.next_timer
-        if changes.broadcasts:
-            self.next_broadcast = changes.next_broadcast
         if changes.off_the_record:
             self.is_off_the_record = True
 

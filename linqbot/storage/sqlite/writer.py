@@ -28,7 +28,7 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import OWN_DELIVERY
 from linqbot.options import DAY_S
-from linqbot.storage import broadcasts, conversations, mutes, timers, upkeep
+from linqbot.storage import conversations, mutes, upkeep
 from linqbot.storage.dialect import drive
 from linqbot.storage.operations import (
     Op,
@@ -74,7 +74,8 @@ class Writer(OpQueue):
         ops = by_kind(batch)
         try:
             with self._translated():
-                drive(self._run(self._transaction(), ops))
+                tx = self._transaction()
+                drive(run(tx, ops, lanes.LANES, tx.index, purging=self._serving))
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
             # Examples: a key that another journal entry has, half a surrogate pair, a number of 65 bits. SQLite's
             # message names only tables and columns; Python's may quote the value that was to be stored.
@@ -106,13 +107,6 @@ class Writer(OpQueue):
         now, monotonic = self._clock.now(), self._clock.monotonic()
         return Transaction(self._db, self._index, self._changes, now, monotonic, self._keep_s, self._index.next_seq)
 
-    async def _run(self, tx: Transaction, ops: OpsByKind) -> None:
-        await run(tx, ops, lanes.LANES, tx.index, purging=self._serving)
-        if tx.changes.timers:
-            tx.changes.next_timer = await timers.earliest(tx)
-        if tx.changes.broadcasts:
-            tx.changes.next_broadcast = await broadcasts.next_at(tx, tx.now)
-
     async def _count_crash(self) -> None:
         tx = self._transaction()
         await count_crash(tx, [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE leased")])
@@ -122,8 +116,6 @@ class Writer(OpQueue):
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
         (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
         noted_at = float(drive(upkeep.fact(reader, "active_at")) or 0.0)
-        self._index.next_timer = drive(timers.earliest(reader))
-        self._index.next_broadcast = drive(broadcasts.next_at(reader, self._clock.now()))
         rows = """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
                   FROM delivery ORDER BY seq"""
         found = drive(conversations.summaries(reader))
