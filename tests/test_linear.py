@@ -48,7 +48,7 @@ from linqbot.linq.types.message import MessageSentResponse
 from linqbot.ops.why import without_messages
 from linqbot.parse.numbers import LONGEST_TEXT
 from linqbot.storage.dialect import drive
-from linqbot.storage.personal import Person, StoredRecord
+from linqbot.storage.personal import Person, StoredRow
 
 SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18)
 MOST_TIMES_LONGER = 12
@@ -361,9 +361,9 @@ def forgotten(text: str) -> object:
     body = received(parts=[{"type": "text", "value": text}], sender={"handle": "+15551234567"})
     person = Person("+15551234567", [])
 
-    async def records() -> AsyncIterator[StoredRecord]:
+    async def records() -> AsyncIterator[StoredRow]:
         for n in range(3):
-            yield StoredRecord("done", str(n), "c", (body,))
+            yield "done", {"id": str(n), "lane": "c", "body": body}
 
     return drive(person.find(records))
 

@@ -42,46 +42,35 @@ class Kept(NamedTuple):
         about: Words for the rows.
         condition: The condition of their rows, in SQL.
         values: Returns the values of its parameters.
-        records: SQL for the records to search, if the person is found by their contents: key, lane, chat, turn, message id, whether
-            it is leased, and documents in JSON. The condition is then true for the keys that are found.
+        key: The column with the key of a row, if the person is found by the contents of all rows. The condition is then true
+            for the keys that are found.
         erase: The beginning of the statement that erases the rows, if it is no DELETE.
     """
 
     about: str
     condition: str
     values: Callable[[Person, Keys], tuple[Collection[str], ...]]
-    records: str = ""
+    key: str = ""
     erase: str = ""
 
 
-def _searched(about: str, columns: str, table: str, *, key: str = "id", source: str = "") -> Kept:
-    records = f"SELECT {key}, {columns} FROM {source or table}"  # noqa: S608 - constant text
-    return Kept(about, f"{key} = ANY($1)", lambda _, keys: (keys[table],), records)
+def _searched(about: str, table: str, key: str = "id") -> Kept:
+    return Kept(about, f"{key} = ANY($1)", lambda _, keys: (keys[table],), key)
 
 
 KEPT: Final[Mapping[str, Kept]] = {
-    "delivery": _searched(
-        "a webhook that waits",
-        "lane, NULL, NULL, NULL, {leased}, body",
-        "delivery",
-        source="delivery JOIN body USING (seq)",
-    ),
-    "done": _searched("a webhook that was handled", "lane, NULL, NULL, NULL, false, body", "done"),
-    "dead": _searched("a webhook that was given up", "lane, NULL, NULL, NULL, false, body", "dead"),
-    "journal": _searched(
+    "delivery": _searched("a webhook that waits", "delivery"),
+    "done": _searched("a webhook that was handled", "done"),
+    "dead": _searched("a webhook that was given up", "dead"),
+    "journal": Kept(
         "a call to Linq, or a step of the bot",
-        "'', chat_id, turn, message_id, false, call, answer, origin",
-        "journal",
-        key="key",
-    )._replace(condition="turn = ANY($2) AND key = ANY($1)", values=lambda _, keys: (keys["journal"], keys["turn"])),
-    "timer": _searched("a scheduled send, or a timeout", "lane, NULL, NULL, NULL, false, payload", "timer"),
-    "conversation": _searched("a question", "'', chat_id, id, NULL, false, root, question", "conversation"),
-    "mute": _searched(
-        "a mute, or who answers by hand",
-        """lane, NULL, NULL, NULL, false, handoff, '"' || person || '"'""",
-        "mute",
-        key="lane",
+        "turn = ANY($2) AND key = ANY($1)",
+        lambda _, keys: (keys["journal"], keys["turn"]),
+        "key",
     ),
+    "timer": _searched("a scheduled send, or a timeout", "timer"),
+    "conversation": _searched("a question", "conversation"),
+    "mute": _searched("a mute, or who answers by hand", "mute", "lane"),
     "state": Kept("a value of ctx.state", "lower(scope) = ANY($1)", lambda person, _: (person.scopes,)),
     "recipient": Kept("a message to many", "lower(handle) = ANY($1)", lambda person, _: ([person.handle],)),
     "decision": Kept("why a message was sent or not", "person = ANY($1)", lambda person, _: ([person.handle],)),
@@ -111,17 +100,11 @@ _MANY = 50
 """From this number of ids on, searching the decoded document is faster than searching its bytes."""
 
 
-class StoredRecord(NamedTuple):
-    """A stored record, in the form in which `Person.find` searches it."""
+StoredRow: TypeAlias = tuple[str, Mapping[str, Any]]
+"""The table of a row that is searched, and its values by column."""
 
-    table: str
-    key: str  # the id; for a journal entry its idempotency key, for a mute its lane
-    lane: str  # empty for a journal entry and a conversation
-    documents: tuple[bytes | str | None, ...]  # JSON documents that may contain a handle
-    chat: str | None = None  # for a conversation, and for a journal entry whose call wrote to a chat
-    turn: str | None = None  # for a journal entry or a conversation
-    message_id: str | None = None  # for a journal entry only
-    leased: bool = False  # True for a delivery that is being handled
+_DOCUMENTS: Final = ("body", "call", "answer", "origin", "payload", "root", "question", "handoff")
+"""The columns with JSON documents that may contain a handle."""
 
 
 @dataclass(slots=True)
@@ -186,23 +169,24 @@ class Person:
     def lanes_of_outcomes(self) -> set[str]:
         return self.lanes | {lane_of_receipts(chat) for chat in self.chats} | self.named_lanes
 
-    async def find(self, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
-        """Find the records that concern the person. Each may link to others, so `records` is called several times."""
+    async def find(self, rows: Callable[[], AsyncIterator[StoredRow]]) -> Found:
+        """Find the rows that concern the person. Each may link to others, so `rows` is called several times."""
         found = Found()
-        async for record in records():
-            if record.leased:
-                found.leased.add(record.key)
-            if self.is_named_in(*record.documents):
-                self._add(record, found)
+        async for table, row in rows():
+            if row.get("leased"):
+                found.leased.add(row["id"])
+            is_theirs = table == "mute" and row["person"] == self.handle
+            if self.is_named_in(*_documents(row)) or is_theirs:
+                self._add(table, row, found)
         known = -1
         while known != (known := len(self.chats) + len(self._turns) + len(self._messages)):
             if known:
-                async for record in records():
-                    if record.key not in found.keys[record.table] and self._is_linked_to(record):
-                        self._add(record, found)
+                async for table, row in rows():
+                    if row[KEPT[table].key] not in found.keys[table] and self._is_linked_to(row):
+                        self._add(table, row, found)
         return found
 
-    def is_named_in(self, *documents: bytes | str | None) -> bool:
+    def is_named_in(self, *documents: bytes | str) -> bool:
         """Return True if a string in a JSON document equals the handle, and remember the direct chats in it."""
         found = False
         for document in map(_encoded, documents):
@@ -216,36 +200,39 @@ class Person:
         # Decoding is a hundred times slower. JSON may write any letter as \uXXXX.
         return not self.handle.isascii() or self.handle.encode() in document.lower() or b"\\u" in document
 
-    def _is_linked_to(self, record: StoredRecord) -> bool:
+    def _is_linked_to(self, row: Mapping[str, Any]) -> bool:
+        lane, documents = row.get("lane", ""), _documents(row)
         return (
-            not self.chats.isdisjoint({record.chat, chat_of_lane(record.lane), chat_of_receipts(record.lane)})
-            or record.turn in self._turns
-            or any(_mentions(document, self.chats) for document in record.documents)
+            not self.chats.isdisjoint({row.get("chat_id"), chat_of_lane(lane), chat_of_receipts(lane)})
+            or row.get("turn", row.get("id")) in self._turns
+            or any(_mentions(document, self.chats) for document in documents)
             # Receipts quote the message that they are about, also in groups.
-            or (
-                is_lane_of_receipts(record.lane)
-                and any(_mentions(document, self._messages) for document in record.documents)
-            )
+            or (is_lane_of_receipts(lane) and any(_mentions(document, self._messages) for document in documents))
         )
 
-    def _add(self, record: StoredRecord, found: Found) -> None:
-        found.keys[record.table].add(record.key)
-        if record.table == "journal":
-            found.turns[record.key] = record.turn
-        elif record.table not in ("timer", "mute"):
-            self._turns.add(record.key)
-        if record.message_id is not None:
-            self._messages.add(record.message_id)
+    def _add(self, table: str, row: Mapping[str, Any], found: Found) -> None:
+        key = row[KEPT[table].key]
+        found.keys[table].add(key)
+        if table == "journal":
+            found.turns[key] = row["turn"]
+            if row["message_id"] is not None:
+                self._messages.add(row["message_id"])
+        elif table not in ("timer", "mute"):
+            self._turns.add(key)
 
 
-def _encoded(document: bytes | str | None) -> bytes:
-    return document.encode() if isinstance(document, str) else document or b""
+def _documents(row: Mapping[str, Any]) -> list[bytes | str]:
+    return [row[name] for name in _DOCUMENTS if row.get(name)]
 
 
-def _mentions(given: bytes | str | None, ids: set[str]) -> bool:
+def _encoded(document: bytes | str) -> bytes:
+    return document.encode() if isinstance(document, str) else document
+
+
+def _mentions(given: bytes | str, ids: set[str]) -> bool:
     """Return True if a string in a JSON document is one of the ids, or a path through one."""
     document = _encoded(given)
-    if not document or not ids:
+    if not ids:
         return False
     if len(ids) < _MANY and not any(one.encode() in document for one in ids):
         return False
@@ -335,21 +322,21 @@ async def _search(db: Readable, person: Person) -> Found:
 
 
 async def _find(db: Readable, person: Person) -> Found:
-    found = await person.find(lambda: _records(db))
+    found = await person.find(lambda: _searched_rows(db))
     person.named_lanes.update(await outcomes.lanes_naming(db, person.handle))
     for table, kept in KEPT.items():
         sql = f"SELECT 1 FROM {table} WHERE {kept.condition} LIMIT 1"  # noqa: S608 - constant text
-        if not kept.records and await db.value(sql, *_values(kept, person, {})) is not None:
+        if not kept.key and await db.value(sql, *_values(kept, person, {})) is not None:
             found.has_rows = True
     return found
 
 
-async def _records(db: Readable) -> AsyncIterator[StoredRecord]:
+async def _searched_rows(db: Readable) -> AsyncIterator[StoredRow]:
     for table, kept in KEPT.items():
-        if kept.records:
-            async for page in db.pages(kept.records.format(leased=db.is_leased), _PAGE):
-                for key, lane, chat, turn, message_id, leased, *documents in page:
-                    yield StoredRecord(table, key, lane, tuple(documents), chat, turn, message_id, bool(leased))
+        if kept.key:
+            async for page in db.pages(select(table, db, "true"), _PAGE):
+                for row in page:
+                    yield table, dict(zip(TABLES[table], row, strict=True))
 
 
 def _values(kept: Kept, person: Person, keys: Keys) -> list[list[str]]:

@@ -21,7 +21,7 @@ from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
-from linqbot.storage.personal import Found, Person, StoredRecord
+from linqbot.storage.personal import Found, Person, StoredRow
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -241,7 +241,7 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
         lease = await leased(storage, from_ann(1))
         timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode(), 60)
 
-        async def then_the_turn_ends(person: Person, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
+        async def then_the_turn_ends(person: Person, records: Callable[[], AsyncIterator[StoredRow]]) -> Found:
             found = await find(person, records)
             if not searches:
                 ended = storage.finish(lease, Commit(Ack(), timers=[timer]))
@@ -274,7 +274,7 @@ async def test_forget_reports_what_is_left_when_records_are_added_faster_than_er
         async def put_one_more() -> None:
             await storage.put(from_ann(next(numbers)))
 
-        async def after_one_more_message(person: Person, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
+        async def after_one_more_message(person: Person, records: Callable[[], AsyncIterator[StoredRow]]) -> Found:
             asyncio.run_coroutine_threadsafe(put_one_more(), loop).result(30)
             return await find(person, records)
 
