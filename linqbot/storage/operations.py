@@ -287,6 +287,21 @@ Step: TypeAlias = Callable[[Any, list[Any]], Awaitable[None]]
 """Runs the operations of one kind in a transaction, and sets the result or the error of each."""
 
 
+def each(run_one: Callable[[Any, Any], Awaitable[Any]]) -> Step:
+    """Return the step that runs its operations one after the other. What it raises before it writes is the error of one."""
+
+    async def step(tx: Writable, ops: Sequence[Op[Any]]) -> None:
+        for op in ops:
+            try:
+                op.result = await run_one(tx, op)
+            except StorageUnavailable:
+                raise
+            except StorageError as error:
+                op.error = error
+
+    return step
+
+
 # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time. Begin
 # comes before settle and finish, so that an outcome finds its row.
 _BEFORE_BEGIN: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp)
@@ -317,7 +332,7 @@ class LaneSteps:
     old_ids: str  # the SQL that deletes the ids of deliveries that left the inbox before $1, at most $2
 
     def __post_init__(self) -> None:
-        self.steps[WorkOp] = _work
+        self.steps[WorkOp] = each(lambda tx, op: op.work(tx))
 
 
 async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMemory, *, purging: bool) -> None:
@@ -460,16 +475,6 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-async def _work(tx: Writable, ops: Sequence[WorkOp[Any]]) -> None:
-    for op in ops:
-        try:
-            op.result = await op.work(tx)
-        except StorageUnavailable:
-            raise
-        except StorageError as error:
-            op.error = error
-
-
 async def fire(tx: Writable, lanes: LaneSteps, now: float, limit: int) -> int:
     due = await timers.take_due(tx, now, limit)
     await lanes.store(tx, due)
@@ -497,11 +502,17 @@ async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None, by: B
     return is_gone
 
 
-async def note_progress(tx: Writable, lanes: LaneSteps, lease: Lease, progress: int) -> int:
-    """Note how far a turn has come that has crashed, and return its crashes before. Raises LeaseLost."""
+async def leased(tx: Writable, lanes: LaneSteps, lease: Lease) -> int:
+    """Return the sequence number of the leased delivery. Raises LeaseLost if the lease is over."""
     seq = (await lanes.held(tx, [lease])).get(lease.token)
     if seq is None:
         raise lease_over(lease)
+    return seq
+
+
+async def note_progress(tx: Writable, lanes: LaneSteps, lease: Lease, progress: int) -> int:
+    """Note how far a turn has come that has crashed, and return its crashes before. Raises LeaseLost."""
+    seq = await leased(tx, lanes, lease)
     sql = "UPDATE delivery SET progress = $2, crashes_before_progress = crashes WHERE seq = $1 AND progress <> $2"
     await tx.run(sql, seq, progress)
     return int(await tx.value("SELECT crashes_before_progress FROM delivery WHERE seq = $1", seq))

@@ -151,22 +151,19 @@ def add_arrivals(
     statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs", note)
 
 
-async def _put_in_order(tx: Transaction, ops: Sequence[OrderOp]) -> None:
-    for op in ops:
-        if op.lease is not None:
-            head = await tx.leased(op.lease)
-            if head is None:
-                op.error = lease_over(op.lease)
-                continue
-            if not op.keep:
-                await give_back(tx, [head], [op.lease.token])
-        op.result = await _store(tx, op.missed)
-        tx.changes.work = True
-        seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE lane = $1", op.lane)]
-        # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
-        locks = f"SELECT msg_id FROM pgmq.q_{tx.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
-        await tx.fetch(locks, seqs)
-        await upkeep.put_in_order(tx, seqs, ("delivery", "body"))
+async def _put_in_order(tx: Transaction, op: OrderOp) -> int:
+    if op.lease is not None:
+        head = await operations.leased(tx, LANES, op.lease)
+        if not op.keep:
+            await give_back(tx, [head], [op.lease.token])
+    stored = await _store(tx, op.missed)
+    tx.changes.work = True
+    seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE lane = $1", op.lane)]
+    # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
+    locks = f"SELECT msg_id FROM pgmq.q_{tx.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
+    await tx.fetch(locks, seqs)
+    await upkeep.put_in_order(tx, seqs, ("delivery", "body"))
+    return stored
 
 
 async def _number(tx: Transaction, new: Sequence[Delivery]) -> Sequence[int]:
@@ -345,37 +342,31 @@ async def give_back(tx: Transaction, seqs: Sequence[int], tokens: Sequence[int])
     tx.changes.work = True
 
 
-async def _hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
-    for op in ops:
-        # `lock` has the lane, so a `put` into it comes before or after all of this.
-        sql = """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
-                     waits = 'gathering', not_before = $2
-                 WHERE seq = (SELECT seq FROM head WHERE lane = $3) AND token = $1
-                 RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = $3) AS count"""
-        row = await tx.fetch(sql, op.lease.token, op.until, op.lease.delivery.lane)
-        tx.changes.ended_leases.add(op.lease.token)
-        if not row:
-            op.error = lease_over(op.lease)
-            continue
-        ((seq, count),) = row
-        await tx.set_visible_at([seq], [0.0 if count > 1 + op.known else op.until])
-        tx.changes.work = True
+async def _hold(tx: Transaction, op: HoldOp) -> None:
+    # `lock` has the lane, so a `put` into it comes before or after all of this.
+    sql = """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
+                 waits = 'gathering', not_before = $2
+             WHERE seq = (SELECT seq FROM head WHERE lane = $3) AND token = $1
+             RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = $3) AS count"""
+    rows = await tx.fetch(sql, op.lease.token, op.until, op.lease.delivery.lane)
+    tx.changes.ended_leases.add(op.lease.token)
+    if not rows:
+        raise lease_over(op.lease)
+    ((seq, count),) = rows
+    await tx.set_visible_at([seq], [0.0 if count > 1 + op.known else op.until])
+    tx.changes.work = True
 
 
-async def _join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
-    for op in ops:
-        head = await tx.leased(op.lease)
-        if head is None:
-            op.error = lease_over(op.lease)
-            continue
-        await tx.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
-        if op.again:
-            await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
-        if op.is_recorded:
-            await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
-        sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
-        rows = await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
-        tx.changes.joined.append((head, op.joined, await _end_deleted(tx, rows)))
+async def _join(tx: Transaction, op: JoinOp) -> None:
+    head = await operations.leased(tx, LANES, op.lease)
+    await tx.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
+    if op.again:
+        await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
+    if op.is_recorded:
+        await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
+    sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
+    rows = await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
+    tx.changes.joined.append((head, op.joined, await _end_deleted(tx, rows)))
 
 
 async def _end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
@@ -555,11 +546,11 @@ async def _has_room(tx: Transaction) -> bool:
 LANES: Final = LaneSteps(
     steps={
         ReleaseOp: _release,
-        HoldOp: _hold,
-        JoinOp: _join,
+        HoldOp: operations.each(_hold),
+        JoinOp: operations.each(_join),
         PutOp: _put,
         PutReceiptOp: _put_receipts,
-        OrderOp: _put_in_order,
+        OrderOp: operations.each(_put_in_order),
         TakeOp: _take,
     },
     held=_held,

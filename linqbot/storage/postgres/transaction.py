@@ -245,12 +245,6 @@ class Transaction(PostgresReader):
         if numbers:
             await self.fetch("SELECT pg_advisory_xact_lock(n) FROM unnest($1::bigint[]) AS n", numbers)
 
-    async def leased(self, lease: Lease) -> int | None:
-        """Lock the delivery of a lease, and return its sequence number; None if the lease is over."""
-        sql = "SELECT seq FROM delivery WHERE seq = (SELECT seq FROM head WHERE lane = $1) AND token = $2 FOR UPDATE"
-        seq: int | None = await self.value(sql, lease.delivery.lane, lease.token)
-        return seq
-
     async def send(self, lanes: Sequence[str]) -> list[int]:
         """Put a message into the queue for each further delivery of these lanes, and return the numbers, in the same order."""
         sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n ORDER BY n"

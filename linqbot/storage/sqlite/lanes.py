@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from linqbot.errors import LaneFull
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import journal, operations, outcomes, upkeep
 from linqbot.storage.dialect import Readable
-from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
+from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of
 from linqbot.storage.indexes import LaneLease
-from linqbot.storage.operations import LaneSteps, Op
+from linqbot.storage.operations import LaneSteps
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.transaction import Transaction
 
@@ -130,27 +130,25 @@ def _note_received(tx: Transaction, webhooks: Sequence[Delivery]) -> None:
     tx.changes.received_at = max([*(d.received_at for d in webhooks), tx.changes.received_at or 0.0]) or None
 
 
-async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> None:
+async def _put_in_order(tx: Transaction, op: operations.OrderOp) -> int:
     tx.changes.news = True
-    for op in ops:
-        if op.lease is not None:
-            if (head := _leased_seq(tx, op, op.lease)) is None:
-                continue
-            if not op.keep:
-                await give_back(tx, [head])
-                tx.changes.ending.add(head)
-                tx.changes.orders.append(partial(tx.index.lanes.release, op.lease.token))
-        new = await _new(tx, op.missed)
-        await _accept(tx, new)
-        op.result = len(new)
-        # The index does not know yet which deliveries this batch stores in the lane.
-        fresh = await tx.fetch("SELECT seq FROM delivery WHERE seq >= $1 AND lane = $2", tx.first_seq, op.lane)
-        seqs = [*tx.index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
-        numbers = await upkeep.put_in_order(tx, seqs, ("delivery", "body", "seen"))
-        # A `take` of this batch would find another delivery under the number of the head: the index follows after the commit.
-        tx.changes.ending |= numbers.keys()
-        tx.changes.orders.append(partial(tx.index.lanes.renumber, op.lane, numbers))
-        tx.changes.orders.append(partial(tx.index.recent.renumber, numbers))
+    if op.lease is not None:
+        head = await operations.leased(tx, LANES, op.lease)
+        if not op.keep:
+            await give_back(tx, [head])
+            tx.changes.ending.add(head)
+            tx.changes.orders.append(partial(tx.index.lanes.release, op.lease.token))
+    new = await _new(tx, op.missed)
+    await _accept(tx, new)
+    # The index does not know yet which deliveries this batch stores in the lane.
+    fresh = await tx.fetch("SELECT seq FROM delivery WHERE seq >= $1 AND lane = $2", tx.first_seq, op.lane)
+    seqs = [*tx.index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
+    numbers = await upkeep.put_in_order(tx, seqs, ("delivery", "body", "seen"))
+    # A `take` of this batch would find another delivery under the number of the head: the index follows after the commit.
+    tx.changes.ending |= numbers.keys()
+    tx.changes.orders.append(partial(tx.index.lanes.renumber, op.lane, numbers))
+    tx.changes.orders.append(partial(tx.index.recent.renumber, numbers))
+    return len(new)
 
 
 async def _store(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
@@ -228,45 +226,33 @@ async def give_back(tx: Transaction, seqs: Sequence[int]) -> None:
     await _among(tx, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ANY($1)", seqs)
 
 
-async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
-    for op in ops:
-        if (seq := _leased_seq(tx, op, op.lease)) is not None:
-            lane = op.lease.delivery.lane
-            has_grown = tx.index.lanes.depth_of(lane) > 1 + op.known
-            sql = """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering',
-                         not_before = $1 WHERE seq = $2"""
-            await tx.run(sql, 0.0 if has_grown else op.until, seq)
-            tx.changes.news = True
-            tx.changes.gathering[lane] = seq
-            tx.changes.ending.add(seq)
-            tx.changes.after.append(partial(tx.index.lanes.hold, op.lease.token, op.until, known=op.known))
+async def _hold(tx: Transaction, op: operations.HoldOp) -> None:
+    seq, lane = await operations.leased(tx, LANES, op.lease), op.lease.delivery.lane
+    has_grown = tx.index.lanes.depth_of(lane) > 1 + op.known
+    sql = """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering', not_before = $1
+             WHERE seq = $2"""
+    await tx.run(sql, 0.0 if has_grown else op.until, seq)
+    tx.changes.news = True
+    tx.changes.gathering[lane] = seq
+    tx.changes.ending.add(seq)
+    tx.changes.after.append(partial(tx.index.lanes.hold, op.lease.token, op.until, known=op.known))
 
 
-async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
-    for op in ops:
-        if (head := _leased_seq(tx, op, op.lease)) is None:
-            continue
-        behind = tx.index.lanes.behind(op.lease.delivery.lane, tx.index.lanes.depth)
-        rows = await tx.fetch("SELECT seq, id FROM delivery WHERE seq = ANY($1)", behind)
-        gone = [seq for seq, one in rows if one in op.ids]
-        if op.is_recorded:
-            await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
-        await _delete(tx, gone, gone)
-        await tx.run("UPDATE body SET body = $1 WHERE seq = $2", op.joined.body, head)
-        if op.again:
-            await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
-        tx.changes.ending.add(head)
-        tx.changes.joined.append(op.lease.token)
-        tx.changes.after.append(partial(tx.index.lanes.join, op.lease.token, gone))
-        tx.changes.after.append(partial(tx.index.recent.join, head, op.joined, gone))
-
-
-def _leased_seq(tx: Transaction, op: Op[Any], lease: Lease) -> int | None:
-    """Return the sequence number of the leased delivery; None, with the error of the operation, if the lease is over."""
-    seq = tx.index.lanes.leased_by(lease.token)
-    if seq is None:
-        op.error = lease_over(lease)
-    return seq
+async def _join(tx: Transaction, op: operations.JoinOp) -> None:
+    head = await operations.leased(tx, LANES, op.lease)
+    behind = tx.index.lanes.behind(op.lease.delivery.lane, tx.index.lanes.depth)
+    rows = await tx.fetch("SELECT seq, id FROM delivery WHERE seq = ANY($1)", behind)
+    gone = [seq for seq, one in rows if one in op.ids]
+    if op.is_recorded:
+        await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
+    await _delete(tx, gone, gone)
+    await tx.run("UPDATE body SET body = $1 WHERE seq = $2", op.joined.body, head)
+    if op.again:
+        await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
+    tx.changes.ending.add(head)
+    tx.changes.joined.append(op.lease.token)
+    tx.changes.after.append(partial(tx.index.lanes.join, op.lease.token, gone))
+    tx.changes.after.append(partial(tx.index.recent.join, head, op.joined, gone))
 
 
 async def _has_room(tx: Transaction) -> bool:
@@ -297,11 +283,11 @@ async def _remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], endin
 LANES: Final = LaneSteps(
     steps={
         operations.ReleaseOp: _release,
-        operations.HoldOp: _hold,
-        operations.JoinOp: _join,
+        operations.HoldOp: operations.each(_hold),
+        operations.JoinOp: operations.each(_join),
         operations.PutOp: _put,
         operations.PutReceiptOp: _put_receipts,
-        operations.OrderOp: _put_in_order,
+        operations.OrderOp: operations.each(_put_in_order),
         operations.TakeOp: _take,
     },
     held=_held,
