@@ -34,7 +34,7 @@ from linqbot.client.outcome import LONGEST_READ, error_for, is_page, not_linqs
 from linqbot.client.resources.resource import read
 from linqbot.content.message_split import bubbles
 from linqbot.errors import InvalidSignature, LinqApiError
-from linqbot.features.loops import Quotable, gist_of_message
+from linqbot.features.loops import gist_of_message
 from linqbot.language import CODES
 from linqbot.linq import rules
 from linqbot.linq.events.delivery import Delivery, decode
@@ -378,7 +378,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a stream of Markdown at once": streamed,
     "a stream of plain text": lambda text: streamed(text, size=4, is_markdown=False),
     "filters": filtered,
-    "the loop breaker": lambda text: gist_of_message(text, [Quotable.of_words(text[: len(text) // 2])]),
+    "the loop breaker": lambda text: gist_of_message(text, [text[: len(text) // 2]]),
     "forgetting": forgotten,
 }
 

@@ -25,76 +25,44 @@ messages must put the count into its reply, or turn the breaker off. Where more 
   more in that time.
 
 A message after a pause is not compared with what came before it, and most messages come after one. So that they cost
-little, such a message and its reply are kept as they are, and their hashes are made only if another message soon
-follows.
+little, the newest message and its reply are kept as they are, and looked at only if another message soon follows.
 
-The state is in memory and has a limited size per chat. It holds hashes, the first characters of texts that may be quoted,
-and the short texts of an exchange after a pause. After a restart it is empty, so a loop costs a few more messages.
+The state is in memory and has a limited size per chat: the newest message and its reply, and hashes of those before. After
+a restart it is empty, so a loop costs a few more messages.
 
-A quote is found inside of another text by its first characters and a hash. Case and white space are ignored. The rest of
-a message without its quotes is its gist, and gists are compared: two bots that quote each other write longer messages
-each time, but with the same gist.
+In quotes, case and white space are ignored. The rest of a message without its quotes is its gist, and gists are compared:
+two bots that quote each other write longer messages each time, but with the same gist.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
-from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal, TypeAlias
 
 CHARS: Final = 4
 """Minimum characters of a quote: "10" does not quote "1"."""
-HEAD_CHARS: Final = 32
-"""Characters kept of a text. The hash is compared at the places where they are found."""
-PLACES: Final = 8
-"""Maximum number of places to compare. The first characters may occur many times in a long text."""
 CUT: Final = "\0"
 """Replaces a quote that was cut out."""
 
 
-@dataclass(slots=True)  # not frozen: that would take seven times as long to create, twice in each turn
-class Quotable:
-    head: str  # the first characters of the normalized text
-    length: int  # the length of the whole normalized text, in characters
-    hash: int  # the hash of the whole normalized text
-
-    @classmethod
-    def of_words(cls, words: str) -> Quotable | None:
-        """Return a Quotable for a normalized text; None if it is too short to be quoted."""
-        return cls(words[:HEAD_CHARS], len(words), hash(words)) if len(words) >= CHARS else None
-
-    def cut_from(self, words: str) -> str:
-        """Return `words` with this text cut out; `words` itself if the text is not in it."""
-        at = words.find(self.head)
-        for _ in range(PLACES):
-            if at < 0:
-                break
-            end = at + self.length
-            if hash(words[at:end]) == self.hash:
-                return words[:at] + CUT + words[end:]
-            at = words.find(self.head, at + 1)
-        return words
+def without_quote(words: str, quoted: str) -> str:
+    """Return a normalized text without a quote of another one, which is cut out unless it is too short to be one."""
+    return words.replace(quoted, CUT, 1) if len(quoted) >= CHARS else words
 
 
-def gist_of_reply(words: str, message: Quotable | None) -> str:
-    """Return a normalized reply of ours without a quote of the message that it answers."""
-    return words if message is None else message.cut_from(words)
-
-
-def gist_of_message(words: str, bubbles: Sequence[Quotable | None]) -> str | None:
+def gist_of_message(words: str, bubbles: Iterable[str]) -> str | None:
     """Return a normalized message without the bubbles of ours that it quotes; None if it quotes none.
 
     Numbers and times around a quote are ignored.
     """
     gist = words
-    for bubble in sorted(filter(None, bubbles), key=lambda bubble: -bubble.length):
-        gist = bubble.cut_from(gist)
-    if gist is words:
+    for bubble in sorted(bubbles, key=len, reverse=True):
+        gist = without_quote(gist, bubble)
+    if gist == words:
         return None
     added = gist.replace(CUT, "")
     # "wow!!" does not quote "wow!", and "hahaha" not "haha": characters attached to a word make it another word.
@@ -135,8 +103,8 @@ ROUNDING_S: Final = 0.02
 reply."""
 TRANSIT_S: Final = 0.05
 """Seconds: a message that is handled sooner than this after our reply was sent before the reply."""
-KEPT_CHARS: Final = 256
-"""Longest text, together with the names of its files, that is kept as it is. Of a longer one, the hash is made at once."""
+KEPT_CHARS: Final = 4096
+"""Longest text that is kept as it is. Of a longer one only a hash is kept, so no quote of it is found."""
 CHATS: Final = 2048
 """Chats remembered, those with the most recent messages. A loop has a message every few seconds, so it stays in."""
 
@@ -156,62 +124,37 @@ the reply."""
 
 @dataclass(slots=True, eq=False)
 class _Exchange:
-    """One message and our reply to it."""
+    """One message and our reply to it. What they say is compared only if another message soon follows."""
 
-    message: int  # the hash of the message
-    kind: _Kind
-    is_short: bool
-    is_fast: bool
-    reply: int = 0  # the hash of the reply, of all its bubbles together
-    bubbles: int = 0  # the number of bubbles in the reply
+    text: str  # the message
+    files: str  # the names of its other parts
+    kind: _Kind = "start"
+    is_fast: bool = False
+    replies: tuple[tuple[str, str], ...] = ()  # the text and the names of files of the last bubbles of our reply
+    bubbles: int = 0  # the number of its bubbles
+    message: object = None  # equal for messages that say the same; None until it is known
+    reply: object = None  # equal for replies that say the same; None until the reply is complete
     is_quoted: bool = False  # True if the next message quotes the reply
 
-
-@dataclass(slots=True, eq=False)
-class _Opening:
-    """The exchange after a pause, of which no hash is made yet."""
-
-    text: str
-    files: str
-    replies: tuple[tuple[str, str], ...] = ()  # the text and the names of files of each bubble of our reply
+    @property
+    def is_short(self) -> bool:
+        return len(self.text) < WORD_CHARS
 
 
 @dataclass(slots=True, eq=False)
 class _Chat:
     """The state of a chat. It is small, because most chats never have a loop."""
 
-    opening: _Opening | None = None  # the exchange after a pause, while no message has followed it; None after that
-    window: tuple[_Exchange, ...] = ()  # the newest exchanges since the last pause, the oldest first
-    # The hashes of message and reply, alternating, of the remembered exchanges; None if there are none. The first
-    # exchange after a pause is left out, because bots greet.
-    answers: array[int] | None = None
-    bubbles: tuple[Quotable | None, ...] = ()  # the bubbles of our last reply
+    open: _Exchange | None = None  # the newest message, whose reply may still get more bubbles; None after a loop
+    window: tuple[_Exchange, ...] = ()  # the exchanges before it since the last pause, the oldest first
+    # The messages and the replies of the remembered exchanges. The first exchange after a pause is left out, because bots greet.
+    answers: tuple[tuple[object, object], ...] = ()
+    bubbles: Sequence[str] = ()  # the last bubbles of our last complete reply, normalized
     rounds: int = 0  # the number of messages since the last pause that answered a reply of ours
-    open: _Exchange | None = None  # the exchange whose reply may still get more bubbles
     message_id: str | None = None  # the id of the newest message
-    message: Quotable | None = None  # the message of the open exchange
     replied_at: float = 0.0  # the time of our last bubble, by our clock
     # The time of the message that ended the answers, by Linq's clock; None while messages are answered.
     silent_at: float | None = None
-
-    @property
-    def has_message(self) -> bool:
-        """True if a message waits for our reply, or for more bubbles of it."""
-        return self.opening is not None or self.open is not None
-
-    @property
-    def is_answered(self) -> bool:
-        """True if the newest message has got a reply, which another message could answer."""
-        if self.opening is not None:
-            return bool(self.opening.replies)
-        return self.open is not None and bool(self.open.bubbles)
-
-    def forget_reply(self) -> None:
-        """Forget the reply to the newest message, whose handler runs again."""
-        if self.opening is not None:
-            self.opening.replies = ()
-        if self.open is not None:
-            self.open.reply = self.open.bubbles = 0
 
 
 class LoopBreaker:
@@ -219,7 +162,6 @@ class LoopBreaker:
 
     def __init__(self) -> None:
         self._chats: OrderedDict[str, _Chat] = OrderedDict()
-        self._unlike_any = itertools.count()
 
     def note_reply(self, chat_id: str, text: str, now: float, *, files: str = "") -> None:
         """Note a bubble or a reaction (tapback) that the bot sent, and that Linq accepted `now`.
@@ -229,37 +171,10 @@ class LoopBreaker:
         """
         chat = self._chat(chat_id)
         chat.replied_at = now
-        if (opening := chat.opening) is not None:
-            if len(text) + len(files) <= KEPT_CHARS and len(opening.replies) < BUBBLES:
-                opening.replies = (*opening.replies, (text, files))
-                return
-            self._take_up(chat)
-        self._note(chat, text, files)
-
-    def _note(self, chat: _Chat, text: str, files: str) -> None:
-        reply = chat.open
-        before = chat.bubbles if reply is not None and reply.bubbles else ()
-        words = normal(text)
-        chat.bubbles = (*before, Quotable.of_words(words))[-BUBBLES:]
-        if reply is not None:
-            gist = gist_of_reply(words, chat.message)
-            reply.reply = hash((reply.reply, self._hash(gist, files, is_known=bool(gist or files))))
-            reply.bubbles += 1
-
-    def _take_up(self, chat: _Chat) -> None:
-        """Make the hashes of the exchange after a pause: another message has followed it, or it is long."""
-        opening, chat.opening = chat.opening, None
-        if opening is None:
-            return
-        self._begin(chat, opening.text, opening.files)
-        for text, files in opening.replies:
-            self._note(chat, text, files)
-
-    def _begin(self, chat: _Chat, text: str, files: str) -> None:
-        """Begin the exchange after a pause. Nothing before the pause is compared with it."""
-        message = self._hash(text, files, is_known=bool(text.strip()))
-        chat.open = _Exchange(message, "start", is_short=len(text) < WORD_CHARS, is_fast=False)
-        chat.message = Quotable.of_words(normal(text))
+        if (exchange := chat.open) is not None:
+            kept = text if len(text) <= KEPT_CHARS else str(hash(text))
+            exchange.replies = (*exchange.replies, (kept, files))[-BUBBLES:]
+            exchange.bubbles += 1
 
     def judge(
         self,
@@ -282,40 +197,34 @@ class LoopBreaker:
             message_id: Distinguishes a second run for the same message from a second message with the same text.
         """
         chat = self._chat(chat_id)
-        if message_id is not None and message_id == chat.message_id and chat.has_message:
-            chat.forget_reply()
+        answered = chat.open
+        if message_id is not None and message_id == chat.message_id and answered is not None:
+            answered.replies, answered.bubbles = (), 0  # the handler runs again
             return Loop.NONE
         chat.message_id = message_id
         by_linq, by_us = sent_at - chat.replied_at, now - chat.replied_at
-        kind = _kind(by_linq, by_us) if chat.is_answered else "start"
+        kind = _kind(by_linq, by_us) if answered is not None and answered.bubbles else "start"
+        message = _Exchange(text if len(text) <= KEPT_CHARS else str(hash(text)), files, kind)
+        if answered is not None and answered.bubbles and (kind != "start" or answered.kind != "start"):
+            _close(chat, answered)
         if kind == "start" and chat.silent_at is None:
-            _close(chat, is_quoted=False)
-            chat.window, chat.bubbles, chat.rounds = (), (), 0
-            if len(text) + len(files) <= KEPT_CHARS:
-                chat.opening, chat.message = _Opening(text, files), None
-            else:
-                chat.opening = None
-                self._begin(chat, text, files)
+            chat.open, chat.window, chat.rounds = message, (), 0
             return Loop.NONE
-        self._take_up(chat)
-        words = normal(text)
-        gist = gist_of_message(words, chat.bubbles)
-        _close(chat, is_quoted=gist is not None)
-        message_hash = self._hash(text if gist is None else gist, files, is_known=bool(text.strip()))
-        if _is_silent(chat, message_hash, sent_at):
+        chat.open = None
+        gist = gist_of_message(normal(text), chat.bubbles)
+        if answered is not None:
+            answered.is_quoted = gist is not None
+        message.message = _key(message.text if gist is None else gist, files, is_known=bool(text.strip()))
+        if _is_silent(chat, message.message, sent_at):
             return Loop.GOES_ON
-        message = _Exchange(message_hash, kind, is_short=len(text) < WORD_CHARS, is_fast=_is_fast(by_linq, by_us, text))
+        message.is_fast = _is_fast(by_linq, by_us, text)
         if kind != "burst":
             chat.rounds = chat.rounds + 1 if kind == "answer" else 0
         if kind == "answer" and _closes_loop(message, chat):
             chat.silent_at = sent_at
             return Loop.FOUND
         chat.open = message
-        chat.message = Quotable.of_words(words)
         return Loop.NONE
-
-    def _hash(self, gist: str, files: str, *, is_known: bool) -> int:
-        return hash((gist, files)) if is_known else hash((self, next(self._unlike_any)))
 
     def _chat(self, chat_id: str) -> _Chat:
         chat = self._chats.get(chat_id)
@@ -328,10 +237,15 @@ class LoopBreaker:
         return chat
 
 
-def _is_silent(chat: _Chat, message_hash: int, sent_at: float) -> bool:
+def _key(text: str, files: str, *, is_known: bool) -> object:
+    """Return what is equal for equal texts and files; for what is not known, what equals nothing else."""
+    return hash((text, files)) if is_known else object()
+
+
+def _is_silent(chat: _Chat, message: object, sent_at: float) -> bool:
     if chat.silent_at is None:
         return False
-    is_new = all(exchange.message != message_hash for exchange in chat.window)
+    is_new = all(exchange.message != message for exchange in chat.window)
     if is_new or sent_at - chat.silent_at >= PAUSE_S:
         chat.silent_at = None
     return chat.silent_at is not None
@@ -351,18 +265,21 @@ def _is_fast(by_linq: float, by_us: float, text: str) -> bool:
     return by_us >= TRANSIT_S and max(by_linq, by_us) < writing_s - ROUNDING_S
 
 
-def _close(chat: _Chat, *, is_quoted: bool) -> None:
-    """Move the open exchange into the window, if it has a reply."""
-    exchange, chat.open = chat.open, None
-    if exchange is None or not exchange.bubbles:
-        return
-    exchange.is_quoted = is_quoted
+def _close(chat: _Chat, exchange: _Exchange) -> None:
+    """Move an exchange into the window, now that its reply is complete."""
+    said = normal(exchange.text)
+    chat.bubbles = [normal(text) for text, _ in exchange.replies]
+    gists = [without_quote(words, said) for words in chat.bubbles]
+    named = [files for _, files in exchange.replies]
+    exchange.reply = tuple(
+        _key(gist, files, is_known=bool(gist or files)) for gist, files in zip(gists, named, strict=True)
+    )
+    if exchange.message is None:
+        exchange.message = _key(exchange.text, exchange.files, is_known=bool(said))
+    exchange.text, exchange.replies = exchange.text[:WORD_CHARS], ()
     chat.window = (*chat.window, exchange)[-WINDOW:]
     if exchange.kind != "start":
-        if chat.answers is None:
-            chat.answers = array("q")
-        chat.answers.extend((exchange.message, exchange.reply))
-        del chat.answers[: -2 * MEMORY]
+        chat.answers = (*chat.answers, (exchange.message, exchange.reply))[-MEMORY:]
 
 
 def _closes_loop(message: _Exchange, chat: _Chat) -> bool:
@@ -371,7 +288,7 @@ def _closes_loop(message: _Exchange, chat: _Chat) -> bool:
         messages += 1 + exchange.bubbles
         if count > 1 and messages >= MESSAGES and chat.rounds >= min(count, ROUNDS):
             window = _cycle(message, chat.window[-count:])
-            if _replies_repeat(window, chat.answers or ()) or _is_at_machine_pace(window, message):
+            if _replies_repeat(window, chat.answers) or _is_at_machine_pace(window, message):
                 return True
         if exchange.kind == "start":
             return False
@@ -389,19 +306,19 @@ def _cycle(message: _Exchange, window: Sequence[_Exchange]) -> Sequence[_Exchang
     return ()
 
 
-def _is_cycle(messages: Sequence[_Exchange]) -> bool:
-    hashes = [each.message for each in messages]
-    if hashes[1:] == hashes[:-1]:
+def _is_cycle(exchanges: Sequence[_Exchange]) -> bool:
+    messages = [each.message for each in exchanges]
+    if messages[1:] == messages[:-1]:
         return True
-    return len(hashes) >= 4 and hashes[2:] == hashes[:-2] and not any(each.is_short for each in messages)
+    return len(messages) >= 4 and messages[2:] == messages[:-2] and not any(each.is_short for each in exchanges)
 
 
-def _replies_repeat(window: Sequence[_Exchange], answers: Sequence[int]) -> bool:
+def _replies_repeat(window: Sequence[_Exchange], answers: Sequence[tuple[object, object]]) -> bool:
     """Return True if a reply was repeated in the window, and each of its messages has always had the same reply."""
     pairs = [(exchange.message, exchange.reply) for exchange in window]
-    texts = {message for message, _ in pairs}
-    known = {pair for pair in zip(answers[::2], answers[1::2], strict=True) if pair[0] in texts}
-    return len(set(pairs)) < len(pairs) and len(known.union(pairs)) == len(texts)
+    messages = {message for message, _ in pairs}
+    known = {pair for pair in answers if pair[0] in messages}
+    return len(set(pairs)) < len(pairs) and len(known.union(pairs)) == len(messages)
 
 
 def _is_at_machine_pace(window: Sequence[_Exchange], message: _Exchange) -> bool:
