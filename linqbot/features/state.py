@@ -304,10 +304,10 @@ class _Held:
     """A value that this turn has read."""
 
     value: BaseModel
-    stored: bytes | None  # the JSON that is stored as far as this turn knows; None if nothing is
+    stored: bytes | None = None  # the JSON that is stored as far as this turn knows; None if nothing is
     # The JSON of the value when it was last read or stored: it differs from `stored` if the model gained a field.
-    before: bytes
-    seen: bytes | None  # the JSON with which this part of the conversation has begun; None if nothing was stored
+    before: bytes = b""
+    seen: bytes | None = None  # the JSON with which this part of the conversation has begun; None if nothing was stored
     is_written: bool = False  # True if this part has stored a change of the value with a call
 
 
@@ -490,10 +490,7 @@ class TurnState(State):
         for (scope, name), held in self._held.items():
             changed = self._changed_before.pop((scope, name), None) if seen is None else None
             if changed is None:
-                stored = await self._stored(scope, name)
-                _show(name, held, stored)
-                held.stored, held.seen, held.is_written = stored, stored, False
-                self._take_back(scope, name, held)
+                await self._begin(scope, name, held)
             else:
                 _show(name, held, changed.seen)
                 held.stored, held.before, held.seen = changed.stored, changed.before, changed.seen
@@ -514,11 +511,17 @@ class TurnState(State):
             if not _is_now(name, held, at_question):
                 _copy(read(type(held.value), name, at_question), held.value)
 
-    def _take_back(self, scope: str, name: str, held: _Held) -> None:
-        """Show a value as it was before an earlier run of this turn, or of this part, has changed it.
-
-        If another turn has changed the value since the earlier run of the part, it is shown as it is.
-        """
+    async def _begin(self, scope: str, name: str, held: _Held) -> None:
+        """Show a value as this part begins with it: as stored, or as it was before an earlier run of the part has changed it."""
+        then = {} if self._seen is None else self._seen.state.get(scope, {})
+        if name in then:
+            stored = _encoded(then[name])
+        else:
+            if scope not in self._scopes:
+                self._scopes[scope] = await self._store.load(scope)
+            stored = self._scopes[scope].get(name)
+        _show(name, held, stored)
+        held.stored, held.seen, held.is_written = stored, stored, False
         if self._seen is not None:
             return
         for change in self._to_come:
@@ -526,22 +529,11 @@ class TurnState(State):
                 _show(name, held, change.before)
                 held.seen = change.before
                 return
-        earlier = self._in_place_of
-        if earlier is None or earlier.left.get(scope, {}).get(name) != digest_of(held.stored):
-            return
-        seen = earlier.state.get(scope, {}).get(name)
-        model = type(held.value)
-        _copy(model() if seen is None else read(model, name, seen.encode()), held.value)
-        held.seen = dump(name, held.value)
-
-    async def _stored(self, scope: str, name: str) -> bytes | None:
-        of_scope = {} if self._seen is None else self._seen.state.get(scope, {})
-        if name in of_scope:
-            stored = of_scope[name]
-            return None if stored is None else stored.encode()
-        if (values := self._scopes.get(scope)) is None:
-            values = self._scopes[scope] = await self._store.load(scope)
-        return values.get(name)
+        earlier, before = self._in_place_of, held.before
+        # If another turn has changed the value since that run, it is shown as it is.
+        if earlier is not None and earlier.left.get(scope, {}).get(name) == digest_of(stored):
+            _show(name, held, _encoded(earlier.state.get(scope, {}).get(name)))
+            held.seen, held.before = held.before, before
 
     def discard(self) -> None:
         """Forget the values that were read, with their changes. Called before an error handler runs.
@@ -565,10 +557,9 @@ class TurnState(State):
                 )
             held = self._held.get((scope, name))
             if held is None:
-                stored = await self._stored(scope, name)
-                value = model() if stored is None else read(model, name, stored)
-                held = self._held[scope, name] = _Held(value, stored, dump(name, value), stored)
-                self._take_back(scope, name, held)
+                held = _Held(model())
+                await self._begin(scope, name, held)
+                self._held[scope, name] = held
         if type(held.value) is not model:
             raise BotError(
                 f"Two models are stored under the name {name}: {full_name(type(held.value))} and {full_name(model)}. "
@@ -594,6 +585,10 @@ def _show(name: str, held: _Held, stored: bytes | None) -> None:
     value = model() if stored is None else read(model, name, stored)
     _copy(value, held.value)
     held.before = dump(name, value)
+
+
+def _encoded(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
 
 
 def digest_of(value: str | bytes | None) -> str:
