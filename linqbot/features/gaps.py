@@ -249,10 +249,7 @@ class Gaps:
             found = [await self._storage.conversation(each) for each in waiting]
             questions = [each[0] for each in found if each is not None]
             async with asyncio.timeout(self._wait_s):
-                chat = await self._client.chats.retrieve(chat_id)
-                listed = await self._listed(chat, since)
-                answers = await missed_answers(self._client, chat, questions, since, self._clock.now())
-            missed = [*await self._missed(chat, listed), *answers]
+                missed = await self._missed(await self._client.chats.retrieve(chat_id), questions, since)
             self._count(missed, await self._storage.put_in_order(lane, missed, lease))
         except StorageUnavailable as error:
             log.warning("order.waits", delivery=lease.delivery.id, error=str(error))
@@ -301,9 +298,8 @@ class Gaps:
 
     async def _store_missed_of(self, chat: Chat, questions: Sequence[Conversation], since: float) -> int:
         lane, began = lane_of_chat(chat.id), self._clock.now()
-        missed = await self._missed(chat, await self._listed(chat, since))
-        answers = await missed_answers(self._client, chat, questions, since, self._clock.now())
-        count = await self._storage.put_in_order(lane, [*missed, *answers])
+        missed = await self._missed(chat, questions, since)
+        count = await self._storage.put_in_order(lane, missed)
         self._count(missed, count)
         if not questions:
             # The timeout of a question may be leased already, so that it was not sorted. Its own turn asks again.
@@ -317,23 +313,21 @@ class Gaps:
             stored, sum(each.id.startswith(RECONCILED_ID) and each.sent_at < given_up_at for each in missed)
         )
 
-    async def _listed(self, chat: Chat, since: float) -> list[Message]:
-        """Return the chat's inbound messages that were sent since a Unix time."""
-        return [
+    async def _missed(self, chat: Chat, questions: Sequence[Conversation], since: float) -> list[Delivery]:
+        """Return what is missing of a chat since a Unix time: the messages, the oldest first, and answers to open questions."""
+        messages = [
             message
             async for message in newest(self._client, chat.id, since)
             if not message.is_from_me and sent_at(message) >= since
         ]
-
-    async def _missed(self, chat: Chat, messages: list[Message]) -> list[Delivery]:
-        """Return those of the listed messages that are missing as deliveries, the oldest first."""
         now = self._clock.now()
         has_left = await self._storage.seen([_key(message) for message in messages])
         handled_at = max((sent_at(message) for message in messages if has_left.get(_key(message))), default=0.0)
         missed = sorted((message for message in messages if _key(message) not in has_left), key=sent_at)
-        return [
+        found = [
             delivery_of(chat, message, now, is_history=self._is_history(message, handled_at, now)) for message in missed
         ]
+        return found + await missed_answers(self._client, chat, questions, since, now)
 
     def _is_history(self, message: Message, handled_at: float, now: float) -> bool:
         age_s = now - sent_at(message)
