@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
-from pydantic_core import from_json, to_json
+from pydantic import Field, ValidationError
+from pydantic_core import to_json
 
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import send_call
@@ -33,6 +34,7 @@ from linqbot.errors import (
 )
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import EventNotUnderstood
+from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MessageContent, SentMessage
 from linqbot.linq.types.proactive import Broadcast, Purpose, RecipientOutcome
 from linqbot.options import check_number, check_text
@@ -137,15 +139,14 @@ class TurnBroadcaster:
         return stored
 
 
-@dataclass(frozen=True, slots=True)
-class BroadcastSend:
-    """The part of a broadcast that one turn sends: all its messages, to one person."""
+class BroadcastSend(Data):
+    """The part of a broadcast that one turn sends: all its messages, to one person. It is the body of the turn's delivery."""
 
     broadcast: str
     n: int  # the person's number in the broadcast
-    line: str
+    line: str = Field(alias="from")
     to: str
-    messages: Sequence[Mapping[str, Any]]  # in Linq's form
+    messages: Sequence[dict[str, Any]]  # in Linq's form
     purpose: Purpose = "promotional"
 
     async def send(self, client: Client) -> RecipientUpdate:
@@ -188,16 +189,8 @@ def broadcast_send(delivery: Delivery) -> BroadcastSend:
     Raises EventNotUnderstood for a send that another release may have stored.
     """
     try:
-        body = from_json(delivery.body)
-        return BroadcastSend(
-            str(body["broadcast"]),
-            int(body["n"]),
-            str(body["from"]),
-            str(body["to"]),
-            list(body["messages"]),
-            body.get("purpose", "promotional"),
-        )
-    except (ValueError, TypeError, KeyError):
+        return BroadcastSend.model_validate_json(delivery.body)
+    except ValidationError:
         # Without the error as its cause, because it may quote the text of the message.
         raise EventNotUnderstood(delivery.id, delivery.type, ("body",)) from None
 
