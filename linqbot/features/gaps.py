@@ -314,7 +314,7 @@ class Gaps:
         )
 
     async def _missed(self, chat: Chat, questions: Sequence[Conversation], since: float) -> list[Delivery]:
-        """Return what is missing of a chat since a Unix time: the messages, the oldest first, and answers to open questions."""
+        """Return what is missing of a chat since a Unix time: messages, and answers to open questions."""
         messages = [
             message
             async for message in newest(self._client, chat.id, since)
@@ -323,9 +323,10 @@ class Gaps:
         now = self._clock.now()
         has_left = await self._storage.seen([_key(message) for message in messages])
         handled_at = max((sent_at(message) for message in messages if has_left.get(_key(message))), default=0.0)
-        missed = sorted((message for message in messages if _key(message) not in has_left), key=sent_at)
         found = [
-            delivery_of(chat, message, now, is_history=self._is_history(message, handled_at, now)) for message in missed
+            delivery_of(chat, message, now, is_history=self._is_history(message, handled_at, now))
+            for message in messages
+            if _key(message) not in has_left
         ]
         return found + await missed_answers(self._client, chat, questions, since, now)
 
