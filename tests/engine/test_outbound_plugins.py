@@ -282,23 +282,6 @@ async def test_if_a_required_plugin_fails_a_read_defers_the_turn() -> None:
     assert [each.state for each in await turns.storage.waiting()] == ["deferred"]
 
 
-# Due sends
-
-
-@pytest.mark.parametrize("vetoed", [False, True])
-async def test_outbound_middleware_runs_when_a_scheduled_send_is_due(vetoed: bool) -> None:
-    text = "no" if vetoed else "yes"
-    turns = TurnByTurn(pass_by, plugin(refuse_no, required=True))
-    await turns.due(text)
-    dead = [letter.error for letter in await turns.storage.dead_letters()]
-    assert turns.linq.said() == ([] if vetoed else ["yes"])
-    assert await turns.storage.depth() == 0
-    assert dead == (["A call was refused by policy: it says no"] if vetoed else [])
-
-
-async def pass_by(message: MessageReceived, ctx: Context) -> None: ...
-
-
 # Outside of turns
 
 
@@ -338,14 +321,6 @@ async def test_concurrent_calls_do_not_get_each_others_answers() -> None:
     run = Outbound(load([plugin(fail_late)])).wrap(linq.run)
     first, second = await asyncio.gather(run(send_of("first")), run(send_of("second")))
     assert (first.data["message"]["id"], second.data["message"]["id"]) == ("sent-1", "sent-2")
-
-
-async def test_outside_of_a_turn_the_failure_of_a_required_plugin_is_raised() -> None:
-    linq = Linq()
-    run = Outbound(load([plugin(fail, required=True)])).wrap(linq.run)
-    with pytest.raises(NoVerdict, match="The required plugin policy failed"):
-        await run(send_of("later"))
-    assert linq.calls == []
 
 
 async def test_a_call_answered_by_the_journal_is_marked_for_observers() -> None:

@@ -557,19 +557,6 @@ async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(harness: Harn
     assert await harness.storage.dead_letters() == []
 
 
-async def test_an_event_that_kills_the_process_five_times_is_dead_lettered(harness: Harness) -> None:
-    await put(harness)
-
-    async def deadly(message: MessageReceived, ctx: Context) -> None:
-        await crash()
-
-    for _ in range(5):
-        await harness.run_and_crash(deadly)
-    await harness.run(deadly)
-    (dead,) = await harness.storage.dead_letters()
-    assert "died 5 times" in dead.error
-
-
 async def test_a_handler_may_have_its_own_attempts_and_time_limit(harness: Harness) -> None:
     bot = Bot(read=False, typing=False)
 
