@@ -234,7 +234,7 @@ async def _dev(
     # Watched from the beginning: a file that is saved while the bot starts is noticed too.
     again = partial(_begin_again, bot, begin)
     changes = asyncio.create_task(bot.restart_when_saved(watched, again)) if reload else None
-    up = asyncio.create_task(_first_start(bot, begin))
+    up = asyncio.create_task(bot.first_start(begin))
     try:
         await asyncio.wait({up, server}, return_when=asyncio.FIRST_COMPLETED)
         if server.done():
@@ -288,11 +288,6 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-async def _first_start(bot: BotProcess, begin: Callable[[], Awaitable[list[str] | None]]) -> list[str] | None:
-    async with bot.changing:
-        return await begin()
 
 
 async def _begin(bot: BotProcess, emulator: Emulator, subscription: SubscriptionRecord) -> list[str] | None:

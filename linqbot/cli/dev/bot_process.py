@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import httpx
@@ -27,6 +27,8 @@ from linqbot.cli.dev.processes import INSIDE, NeededEvents, end, hang_up, held_b
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.documents import iso
+
+T = TypeVar("T")
 
 KEEP_DAYS: Final = "365"
 """Of a storage that is deleted when `linqbot dev` ends. More than a day, because the clock on the page can be moved."""
@@ -168,6 +170,11 @@ class BotProcess:
         if self.process is not None:
             await stop(self.process, within_s=self.stop_s)
         self.accept()
+
+    async def first_start(self, begin: Callable[[], Awaitable[T]]) -> T:
+        """Let `begin` start the bot, and nothing else meanwhile."""
+        async with self.changing:
+            return await begin()
 
     async def restart_when_saved(self, watched: Path, begin: Callable[[], Awaitable[object]]) -> None:
         """Stop the bot and let `begin` start it again, whenever a Python file in a folder is saved."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -167,12 +167,7 @@ async def _serve(bot: BotProcess, source: EventSource, watched: Path | None) -> 
     await source.open()
     begin = partial(_begin, bot, source)
     saved = [] if watched is None else [bot.restart_when_saved(watched, begin)]
-    await asyncio.gather(source.pass_on(), _first_start(bot, begin), *saved)
-
-
-async def _first_start(bot: BotProcess, begin: Callable[[], Awaitable[None]]) -> None:
-    async with bot.changing:
-        await begin()
+    await asyncio.gather(source.pass_on(), bot.first_start(begin), *saved)
 
 
 async def _begin(bot: BotProcess, source: EventSource) -> None:
