@@ -17,8 +17,7 @@ from pydantic_core import to_json
 
 from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
-from linqbot_agent.bubbles import OutputChecks
-from linqbot_agent.capabilities import KnownLinks, NoContent, People, ToolGuard
+from linqbot_agent.capabilities import KnownLinks, NoContent, OutputChecks, People, ToolGuard
 from linqbot_agent.durability import Run, completed
 from linqbot_agent.entries import Entries, with_cut_texts
 from linqbot_agent.files import keep_transcripts, keep_unreadable
@@ -57,7 +56,7 @@ async def answered(
         result = await questions.run(work)
     outputs, said = outputs_of(result.output), ""
     text = text_of(outputs)
-    if settings.stream and not result.is_called:
+    if result.is_said:
         outputs, said = [], text
     memory = settings.turn.options.memory
     answer = Answer(
@@ -68,7 +67,7 @@ async def answered(
         work=work_of(result.messages) if memory == "chat" else [],
         talk=talk_of(settings, past.words, result.messages, text) if memory == "person" else [],
         summary=past.summary,
-        unreadable=run.refusals.unreadable,
+        unreadable=run.requests.refusals.unreadable,
         heard=past.heard,
         asked=questions.asked,
         has_unrecorded=run.entries.has_unrecorded,

@@ -1,11 +1,11 @@
-"""The capabilities of pydantic-ai that a run adds to an agent: approvals, the guard of output functions, known links, privacy.
+"""The capabilities of pydantic-ai that a run adds to an agent: approvals, guards of tools and outputs, known links, privacy.
 
 This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,22 +16,27 @@ from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
     ModelResponse,
+    ModelResponsePart,
     RetryPromptPart,
     SystemPromptPart,
+    TextPart,
+    ThinkingPart,
     ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
 )
+from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDefinition, ToolDenied
+from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, Refused
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
-from linqbot_agent.links import Shown, without_invented
+from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.run import Settings
-from linqbot_agent.saying import Poll, Say
+from linqbot_agent.saying import Media, Poll, Say
 
 
 @dataclass
@@ -195,4 +200,58 @@ def _was_asked_again(messages: Iterable[ModelMessage]) -> bool:
         isinstance(part, RetryPromptPart) and part.content == ASK_AGAIN
         for message in messages
         for part in message.parts
+    )
+
+
+class SaidNothing(BaseException):
+    """Ends a run at an empty response, which pydantic-ai would send back to the model: silence is an answer in a chat."""
+
+    def __init__(self, before: Sequence[ModelMessage], response: ModelResponse) -> None:
+        super().__init__()
+        self.messages = [*before, response]  # the messages of the run, the empty response last
+
+
+@dataclass
+class OutputChecks(AbstractCapability[Any]):
+    """Takes an empty response as silence, and refuses files at addresses that the model made up.
+
+    Linq fetches the address of a file. An address that a model makes up can carry what it was asked to keep secret.
+    """
+
+    async def after_model_request(
+        self, ctx: RunContext[Any], *, request_context: ModelRequestContext, response: ModelResponse
+    ) -> ModelResponse:
+        """Stop the run at an empty response, with `SaidNothing`."""
+        # A response that the provider has cut off, or holds back, is a failure.
+        if response.finish_reason not in ("length", "content_filter") and all(map(_is_empty, response.parts)):
+            new = [message for message in request_context.messages if message.run_id == ctx.run_id]
+            raise SaidNothing(new, response)
+        return response
+
+    async def wrap_output_process(
+        self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
+    ) -> Any:
+        """Return the output, also of a function of the author's, which may send files at addresses of its own."""
+        result = await handler(output)
+        if not ctx.partial_output and any(_is_made_up(file.url, output, ctx.messages) for file in _files(result)):
+            raise ModelRetry("The url of a file must be one that a tool, the person or the instructions gave you.")
+        return result
+
+
+def _is_empty(part: ModelResponsePart) -> bool:
+    return isinstance(part, ThinkingPart) or (isinstance(part, TextPart) and not part.content.strip())
+
+
+def _files(output: object) -> Iterator[Media]:
+    if isinstance(output, Media):
+        yield output
+    elif isinstance(output, list | tuple):
+        for each in output:
+            yield from _files(each)
+
+
+def _is_made_up(url: str, given: object, messages: Sequence[ModelMessage]) -> bool:
+    """Return True if an address is in what the model has given, and in nothing that it was shown."""
+    return any(url in text for text in strings_in(to_jsonable_python(given, fallback=str))) and not any(
+        url in text for message in messages for text in shown_by_others(message)
     )

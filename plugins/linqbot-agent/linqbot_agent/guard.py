@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from linqbot import Refused
@@ -21,7 +21,7 @@ class ToolCall:
     is_free: bool  # True if a person has approved the call, or the author lets the tool act elsewhere
     # True once the guard has refused a call of the tool. Methods such as `ctx.bot.send` return a status then and raise
     # nothing, so the tool may not notice.
-    was_refused: bool = False
+    was_refused: bool = field(default=False, init=False)
 
 
 running_tool: ContextVar[ToolCall | None] = ContextVar("linqbot_agent_tool", default=None)

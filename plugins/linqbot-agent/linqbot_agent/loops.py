@@ -7,7 +7,6 @@ have their tokens in `usage`: see `price_of`.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -17,26 +16,26 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_core import to_json
 
-from linqbot import BotError, Context, Draft, MessageEdited, MessageReceived, ModelStep, Refused
+from linqbot import BotError, Context, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.errors import TurnDeferred
 from linqbot.speakers import visible
 from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.capabilities import shown_to_model
-from linqbot_agent.entries import Entries, with_cut_texts
+from linqbot_agent.entries import Entries
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import Shown, strings_in, without_invented
-from linqbot_agent.memory import Refusals, fitting
+from linqbot_agent.memory import fitting
 from linqbot_agent.prices import history_tokens, known, price_of
-from linqbot_agent.progress import text_comes
 from linqbot_agent.remembering import Remembered, remembered
+from linqbot_agent.requests import Requests
 from linqbot_agent.run import Answer, ModelFailed, ServerTool, Settings, agent_run, is_away, trouble
-from linqbot_agent.written import GO_ON, Change, Lines, changed, prompt_for
+from linqbot_agent.written import GO_ON, Change, prompt_for
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -46,9 +45,6 @@ Message = dict[str, Any]
 
 Block: TypeAlias = Callable[[Any], Message]
 """Returns a text, or a file as a `BinaryContent`, as a block of a message, in the form of a framework."""
-
-_REFUSED: Final = (400, 413, 422)
-"""The HTTP statuses of a request that says too much, among others."""
 
 
 class NoAnswer(Exception):
@@ -62,7 +58,6 @@ class Loop:
         stream: True says texts while the model writes them; False says only the text of a response that calls no tool.
         speech: Says the answer.
         start: The number of messages before what the run adds.
-        deferred: Set if the provider has cut a response that was being said: the turn runs again.
         tools: The tools of MCP servers.
         has_asked: True once the model was asked, or its response was on record.
     """
@@ -76,16 +71,13 @@ class Loop:
         self.tools: Sequence[ServerTool] = ()
         self._said: list[Message] = []  # these messages
         self._past = Remembered([])  # the same as messages of pydantic-ai
-        self._given: Sequence[ModelMessage] = ()  # those of the present request
-        self._refusals = Refusals(ctx, settings.run_id)
         self._shown = Shown.of(())  # what tools have shown to the model
         self.has_asked = False
-        self.model_error: Exception | None = None  # the last error of a request to the model
-        self.deferred: TurnDeferred | None = None
         self._ctx = ctx
         self._settings = settings
         self._turn = settings.turn
         self._entries = Entries(ctx, settings.name)
+        self.requests = Requests(settings, self._entries)
         self._questions = Questions(ctx, settings.name, self._entries, options, approver=settings.approver)
 
     async def answer(self, work: Coroutine[Any, Any, object]) -> str:
@@ -94,7 +86,7 @@ class Loop:
         said = "\n\n".join(self.speech.said)
         past, remembers = self._past, self._turn.options.memory == "person"
         talk = talk_of(self._settings, past.words, [], said) if remembers else []
-        unreadable = self._refusals.unreadable
+        unreadable = self.requests.refusals.unreadable
         kept = Answer(outputs=[], talk=talk, summary=past.summary, unreadable=unreadable, heard=past.heard)
         await keep_answer(kept, self._settings)
         return said
@@ -132,8 +124,9 @@ class Loop:
         """
         is_ours = [*shown][: self.start] == [each["content"] for each in self._said]
         most = history_tokens(model)
-        self._given = fitting(self._past.messages, self._settings.run_id, most) if is_ours else []
-        return [*self._formed(await self._refusals.less_of(self._given))], self.start if is_ours else 0
+        given = fitting(self._past.messages, self._settings.run_id, most) if is_ours else []
+        self.requests.given = given
+        return [*self._formed(await self.requests.refusals.less_of(given))], self.start if is_ours else 0
 
     def _formed(self, messages: Iterable[ModelMessage]) -> Iterator[Message]:
         said = (message for message in messages if [*_items(message)])
@@ -167,54 +160,25 @@ class Loop:
         """
         self.has_asked = True
         digest = hashlib.blake2b(to_json(new, fallback=str), digest_size=8).hexdigest()
-        name = f"model@{digest}"
-        change = self._change(instructions)
-        step_name = self._entries.next_step(name)
-        account, place = self._turn.account, f"{self._ctx.event.event_id}/{step_name}"
-        self._refusals.begin(step_name)
 
         def price(response: Any) -> Decimal:
             usage = response["usage"]
             return known(lambda: price_of(model or "", usage), model, self._ctx, self._turn.unpriced)
 
-        async def made(draft: Draft) -> Any:
-            lines = Lines(change, draft.write)
+        def said(response: Any) -> str:
+            return text(response) if self.stream or not calls_tool(response) else ""
 
-            def write(piece: str) -> None:
-                text_comes()
-                lines.take(visible(piece))
-
-            async with account.reserving(place, for_s=self._settings.timeout_s):
-                response = None
-                while response is None:
-                    try:
-                        async with asyncio.timeout(self._settings.timeout_s):
-                            response = await request(go_on(draft.said), write if self.stream else _ignore)
-                    except Exception as error:
-                        self.model_error = error
-                        is_refusal = getattr(error, "status_code", None) in _REFUSED
-                        if draft.has_text or not await self._refusals.ask_again(
-                            self._given, error, is_refusal=is_refusal
-                        ):
-                            raise
-            lines.end()
-            return with_cut_texts(response)
+        async def made(said: str, write: Callable[[str], None]) -> Any:
+            return await request(go_on(said), write if self.stream else _ignore)
 
         try:
-            step = await self._entries.model_step(
-                name,
-                made,
-                say=lambda found: changed(visible(text(found)), change) if self.stream or not calls_tool(found) else "",
-                stream=self.speech.stream,
-                tally=account.tally(price, place),
+            step = await self.requests.response(
+                f"model@{digest}", made, text=said, change=self._change(instructions), price=price
             )
         except TurnDeferred as deferred:
             # Frameworks pass on an Exception only.
-            self.deferred = deferred
             raise RuntimeError(str(deferred)) from deferred
-        self._refusals.accepted(self._past.messages)
-        if step.is_made:
-            self._turn.count(step.response)
+        self.requests.refusals.accepted(self._past.messages)
         found = step.response
         if is_cut(found) and not calls_tool(found) and not visible(f"{step.said}{text(found)}").strip():
             raise NoAnswer
@@ -334,10 +298,10 @@ async def running(
             settings.turn.counts.runs += 1
             (await trouble(ctx)).said_at = None
         except Exception as error:
-            if loop.deferred is not None:
-                raise loop.deferred from None
+            if loop.requests.deferred is not None:
+                raise loop.requests.deferred from None
             is_useless = isinstance(error, (NoAnswer, *failures))
-            if error is not loop.model_error and not is_useless:
+            if error is not loop.requests.error and not is_useless:
                 raise
             status = getattr(error, "status_code", None)
             facts = {"error": type(error).__name__, "status": status}

@@ -194,13 +194,15 @@ class Refusals:
 
     Attributes:
         unreadable: The digests of the files without which the provider no longer refused a request.
+        level: What is left out; see `lessened`. It rises for the rest of the run.
     """
 
     def __init__(self, ctx: Context, run_id: str) -> None:
         self.unreadable: list[str] = []
+        self.level = 0
         self._ctx = ctx
         self._run_id = run_id
-        self._level = 0  # see `lessened`; it rises for the rest of the run
+
         self._place = ""
         self._texts: dict[str, str] = {}  # those of the files that are left out, by their digests
 
@@ -208,17 +210,17 @@ class Refusals:
         """Begin a request, with what is on record of it under the name of its step."""
         self._place = place
         while (level := self._ctx.recall(self._refused, kind=int)) is not None:
-            self._level = level
+            self.level = level
 
     @property
     def _refused(self) -> str:
-        return f"{self._place}-{self._level}/refused"
+        return f"{self._place}-{self.level}/refused"
 
     async def less_of(self, messages: Sequence[ModelMessage]) -> list[ModelMessage]:
         """Leave out of the messages of a request that for which the provider has refused earlier ones."""
-        if self._level:
+        if self.level:
             await self._read(messages)
-        return lessened(messages, self._run_id, self._level, self._texts)
+        return lessened(messages, self._run_id, self.level, self._texts)
 
     async def _read(self, messages: Iterable[ModelMessage]) -> None:
         for file in files_in(messages):
@@ -235,16 +237,16 @@ class Refusals:
         if not is_unformed and not is_refusal:
             return False
         await self._read(messages)
-        level = next_level(messages, self._run_id, self._level, self._texts)
+        level = next_level(messages, self._run_id, self.level, self._texts)
         if level is None or (level > 1 and not is_refusal):
             return False
         self._ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
-        self._level = await self._ctx.once(self._refused, lambda _: level, kind=int, retry=True, restartable=True)
+        self.level = await self._ctx.once(self._refused, lambda _: level, kind=int, retry=True, restartable=True)
         return True
 
     def accepted(self, messages: Iterable[ModelMessage]) -> None:
         """Note what the provider could not read, once it has answered a request."""
-        if self._level == 1:
+        if self.level == 1:
             self.unreadable = [digest(each) for each in files_in(messages)]
 
 

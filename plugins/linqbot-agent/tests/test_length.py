@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from linqbot_agent import LinqAgent, Media, Poll, Say, Tapback, run
-from linqbot_agent.bubbles import TOO_LONG
+from linqbot_agent.durability import TOO_LONG
 from linqbot_agent.run import Memory
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse

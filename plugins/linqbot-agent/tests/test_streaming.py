@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from linqbot_agent import LinqAgent, Tapback, run
 from linqbot_agent.written import GO_ON
 from pydantic_ai import Agent, ModelRetry, NativeOutput, RunContext
+from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import BotClock, bot_with, calls, kinds, says, streamed, tool
+from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, streamed, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -167,6 +169,19 @@ async def test_a_model_that_fails_before_a_bubble_was_said_is_asked_once_more() 
         await phone.text("Weather?")
         assert await phone.replies() == ["Sorry."]
     assert requests == ["user-prompt: Weather?"] * 2
+
+
+class Recovering(AbstractCapability[Any]):
+    async def on_model_request_error(self, ctx: Any, *, request_context: Any, error: Exception) -> ModelResponse:
+        return says("The kitchen is closed.")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_hook_of_the_agent_answers_in_place_of_the_model_is_said(stream: bool) -> None:
+    agent = Agent(streamed(Script(OSError()), BotClock()), capabilities=[Recovering()])
+    async with talking(bot_with(agent, stream=stream)) as phone:
+        await phone.text("A table?")
+        assert await phone.replies() == ["The kitchen is closed."]
 
 
 async def test_json_is_never_said() -> None:

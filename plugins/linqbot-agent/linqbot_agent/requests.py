@@ -1,0 +1,139 @@
+"""The requests of a run to its model, of any framework: each response is recorded, and said if the run says what the model writes.
+
+A request that the provider refuses is made again with less. This module imports pydantic-ai, so it is imported at the
+first run of an agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import httpx
+from pydantic_ai.exceptions import (
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelHTTPError,
+    ModelNotFoundError,
+    ModelQuotaExceededError,
+    ModelRequestRejectedError,
+    ModelUnavailableError,
+)
+from pydantic_ai.messages import ModelMessage
+
+from linqbot import Draft, ModelStep
+from linqbot.errors import TurnDeferred
+from linqbot.speakers import visible
+from linqbot_agent.entries import Entries, with_cut_texts
+from linqbot_agent.memory import Refusals
+from linqbot_agent.progress import text_comes
+from linqbot_agent.run import Settings, is_away
+from linqbot_agent.written import Change, Lines, changed
+
+_REFUSED: Final = (400, 413, 422)
+"""The HTTP statuses of a request that says too much, among others."""
+
+
+class Requests:
+    """The requests of one run.
+
+    Attributes:
+        refusals: What the requests leave out.
+        given: The messages of the present request, of which an attempt may leave out more.
+        error: The last error of a request.
+        deferred: Set if the provider has cut a response that was being said: the turn runs again.
+    """
+
+    def __init__(self, settings: Settings, entries: Entries) -> None:
+        self._settings = settings
+        self._entries = entries
+        self.refusals = Refusals(settings.ctx, settings.run_id)
+        self.given: Sequence[ModelMessage] = ()
+        self.error: Exception | None = None
+        self.deferred: TurnDeferred | None = None
+
+    async def response(
+        self,
+        name: str,
+        request: Callable[[str, Callable[[str], None]], Awaitable[Any]],
+        *,
+        text: Callable[[Any], str] | None,
+        change: Change | None,
+        price: Callable[[Any], Decimal],
+    ) -> ModelStep[Any]:
+        """Return a response of the model as JSON, from the record or made now.
+
+        Args:
+            name: The name of its step.
+            request: Makes one attempt, and returns the response as JSON data. It is given the text that the person has read
+                before the response was cut off, and a function that takes the pieces of the text as they come.
+            text: Returns the text of a response to say; None says nothing.
+            change: Changes each line of the text that is said.
+            price: Returns the price of a response in US dollars.
+        Raises:
+            TurnDeferred: the provider has cut a response that was being said.
+        """
+        settings, turn = self._settings, self._settings.turn
+        step = self._entries.next_step(name)
+        place = f"{settings.event.event_id}/{step}"
+        self.refusals.begin(step)
+
+        async def made(draft: Draft) -> Any:
+            lines = Lines(change, draft.write)
+
+            def write(piece: str) -> None:
+                text_comes()
+                lines.take(visible(piece))
+
+            async with turn.account.reserving(place, for_s=settings.timeout_s):
+                response = None
+                while response is None:
+                    try:
+                        async with asyncio.timeout(settings.timeout_s):
+                            response = await request(draft.said, write)
+                    except Exception as error:
+                        self.error = error
+                        # What was said cannot be taken back: the next run goes on behind it.
+                        if draft.has_text or not await self.refusals.ask_again(
+                            self.given, error, is_refusal=_is_refusal(error)
+                        ):
+                            raise
+            lines.end()
+            return with_cut_texts(response)
+
+        try:
+            found = await self._entries.model_step(
+                name,
+                made,
+                say=None if text is None else lambda response: changed(visible(text(response)), change),
+                stream=settings.speech.stream,
+                tally=turn.account.tally(price, place),
+            )
+        except TurnDeferred as deferred:
+            self.deferred = deferred
+            raise
+        if found.is_made:
+            turn.count(found.response)
+        return found
+
+
+def is_model_away(error: Exception) -> bool:
+    """Return True for an error of the provider, or of the way to it. A request that the provider refuses is none."""
+    if isinstance(error, ModelAuthenticationError | ModelQuotaExceededError | ModelUnavailableError):
+        return True
+    if isinstance(error, ModelHTTPError):
+        return is_away(error.status_code)
+    is_of_way = isinstance(error, ModelAPIError | OSError | httpx.TransportError)
+    return is_of_way and not isinstance(error, ModelRequestRejectedError)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return True if a provider has refused what a request says: it may accept a request that says less."""
+    if isinstance(error, ExceptionGroup):  # of all models of a FallbackModel
+        return any(map(_is_refusal, error.exceptions))
+    if is_model_away(error) or isinstance(error, ModelNotFoundError):
+        return False
+    status = getattr(error, "status_code", None)
+    return status in _REFUSED or (status is None and isinstance(error, ModelRequestRejectedError))
