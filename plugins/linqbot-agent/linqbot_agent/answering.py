@@ -19,7 +19,7 @@ from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
 from linqbot_agent.capabilities import KnownLinks, NoContent, OutputChecks, People, ToolGuard
 from linqbot_agent.durability import Run, completed
-from linqbot_agent.entries import Entries, with_cut_texts
+from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import keep_transcripts, keep_unreadable
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
@@ -37,16 +37,15 @@ async def answered(
     agent: AbstractAgent[Any, Any], settings: Settings, prompt: Prompt | None, *, deps: object
 ) -> Answer:
     _check_output(agent, settings)
-    run = Run(settings, Entries(settings.ctx, settings.name))
+    run, entries = Run(settings), settings.entries
     # An edit is no message of the chat: the edited message is a part of the history.
     past = await remembered(
         settings,
-        run.entries,
         _model(agent),
         with_current=prompt is not None or isinstance(settings.event, MessageEdited),
     )
     given = prompt_for(settings.event, settings.ctx.already_sent, past.words) if prompt is None else prompt
-    questions = _questions(settings, run.entries)
+    questions = Questions(settings)
     capabilities = [People(questions), OutputChecks(), *_guards(settings)]
     async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):
         toolsets = await _toolsets(settings, run)
@@ -62,15 +61,15 @@ async def answered(
     answer = Answer(
         outputs=outputs,
         said=said,
-        bubbles=run.entries.said,
-        steps=run.entries.steps,
+        bubbles=entries.said,
+        steps=entries.steps,
         work=work_of(result.messages) if memory == "chat" else [],
         talk=talk_of(settings, past.words, result.messages, text) if memory == "person" else [],
         summary=past.summary,
         unreadable=run.requests.refusals.unreadable,
         heard=past.heard,
         asked=questions.asked,
-        has_unrecorded=run.entries.has_unrecorded,
+        has_unrecorded=entries.has_unrecorded,
     )
     # What is remembered of it repeats a long answer, and both are one record.
     answer = Answer.model_validate(with_cut_texts(answer.model_dump(mode="json")))
@@ -94,7 +93,7 @@ async def repeated(
         without_progress = replace(settings.progress, text=None)
         await answered(agent, replace(settings, progress=without_progress), prompt, deps=deps)
         return
-    questions = _questions(settings, Entries(settings.ctx, settings.name))
+    questions = Questions(settings)
     for number in range(len(answer.asked) + 1):
         for step in answer.steps[number] if answer.steps else ():
             # The messages that it has taken, and the sends that it has scheduled, belong to the turn in this run too.
@@ -137,11 +136,6 @@ async def keep_answer(answer: Answer, settings: Settings) -> None:
 def _model(agent: AbstractAgent[Any, Any]) -> str | None:
     model = agent.model
     return model.rpartition(":")[2] if isinstance(model, str) else None if model is None else model.model_name
-
-
-def _questions(settings: Settings, entries: Entries) -> Questions:
-    options = settings.turn.options
-    return Questions(settings.ctx, settings.name, entries, options, approver=settings.approver)
 
 
 def talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:

@@ -10,18 +10,15 @@ import asyncio
 import hashlib
 from collections import Counter, deque
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic_core import to_json
 
-from linqbot import AskCancelled, BotError, Context, Event, MessageReceived, TextPart
+from linqbot import AskCancelled, BotError, Context, MessageReceived, TextPart
 from linqbot.language import sentences
 from linqbot.speakers import in_mark, said_by, visible
-from linqbot_agent.entries import Entries, is_in_step
-from linqbot_agent.run import NeedsApproval
-
-if TYPE_CHECKING:
-    from linqbot_agent.plugin import LinqAgent
+from linqbot_agent.entries import is_in_step
+from linqbot_agent.run import NeedsApproval, Settings
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""
@@ -32,24 +29,18 @@ T = TypeVar("T")
 class Questions:
     """The questions of one run. A framework calls tools in tasks of its own, but only the handler's task can ask.
 
-    Args:
-        name: The name of the run, the same whenever the turn runs again.
-        approver: Who must approve: the person who caused the event, or a handle in the chat.
     Attributes:
         asked: The keys of the questions that were answered, each with its text, and True if it was for an approval.
     """
 
-    def __init__(self, ctx: Context, name: str, entries: Entries, options: LinqAgent, *, approver: str) -> None:
-        self._ctx = ctx
-        self._event: Event = ctx.event
-        self._name = name
-        self._entries = entries
-        self._approver = approver
-        self._options = options
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ctx = settings.ctx
+        self._entries = settings.entries
         self._counts: Counter[str] = Counter()
         self._open: deque[tuple[str, str, bool, asyncio.Future[str | None]]] = deque()
         self._news: asyncio.Future[None] | None = None
-        entries.on_idle = self._notify
+        self._entries.on_idle = self._notify
         self.asked: list[tuple[str, str, bool]] = []
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -110,25 +101,25 @@ class Questions:
     async def ask(self, key: str, text: str, is_approval: bool) -> str | None:
         """Ask in the handler's task. Return None if a call is approved, else what the model reads."""
         try:
-            found = await (self._decision if is_approval else self._answer)(f"{self._name}/{key}", text)
+            found = await (self._decision if is_approval else self._answer)(f"{self._settings.name}/{key}", text)
         finally:
             # The run stays that of the person who wrote: another one may have approved, whose rights no tool may use.
-            self._ctx.event = self._event
+            self._ctx.event = self._settings.event
         self.asked.append((key, text, is_approval))
         self._entries.next_part()
         return found
 
     async def _decision(self, key: str, text: str) -> str | None:
-        ctx = self._ctx
+        ctx, options = self._ctx, self._settings.turn.options
         if ctx.side is not None:
             return "Not now: the person has not answered another question yet. Nothing was done."
-        postpones = self._options.other_topic == "postpone"
+        postpones = options.other_topic == "postpone"
         try:
             is_approved = await ctx.ask(
                 TextPart(value=text),  # a text that gets no preview card: see `saying.py`
                 yes="like",
-                who=self._approver,
-                also=self._options.approvers,
+                who=self._settings.approver,
+                also=options.approvers,
                 tries=1,
                 repeat=postpones,
                 side_questions=postpones,

@@ -57,11 +57,11 @@ from pydantic_ai.toolsets import AbstractToolset
 from pydantic_ai.usage import RunUsage
 from pydantic_core import to_json
 
-from linqbot import BotError, Context, Refused, Tally
+from linqbot import BotError, Refused, Tally
 from linqbot.speakers import visible
 from linqbot_agent.budget import Use, Used
 from linqbot_agent.capabilities import SaidNothing, shown_to_model
-from linqbot_agent.entries import MOST_BYTES, Entries, ResultNotRecorded
+from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import without_invented
 from linqbot_agent.prices import known
@@ -101,7 +101,6 @@ def _failure(error: Exception, model: str) -> ModelFailed:
 @dataclass(slots=True)
 class Run:
     settings: Settings
-    entries: Entries
     requests: Requests = field(init=False)
     model: str = ""  # the name of the model of the present request
     # The name of the step of the present request: without the model's id, so that another model goes on with the record.
@@ -109,7 +108,7 @@ class Run:
     is_said: bool = False  # True if the last response was said while the model wrote it
 
     def __post_init__(self) -> None:
-        self.requests = Requests(self.settings, self.entries)
+        self.requests = Requests(self.settings)
 
 
 _run: ContextVar[Run] = ContextVar("linqbot_agent_run")
@@ -207,7 +206,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
 
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         run = _run.get()
-        await _add_incoming(request_context, ctx, run.settings.ctx, run.entries)
+        await _add_incoming(request_context, ctx, run.settings)
         new = [message for message in request_context.messages if message.run_id == ctx.run_id]
         run.name, run.model, run.is_said = f"{AGENT}__model.request@{digest(new)}", ctx.model.model_name, False
         response: ModelResponse = await handler(_recording(request_context))
@@ -266,7 +265,7 @@ class _Steps(JournalCallableOperationBackend[None]):
         run = _run.get()
         if isinstance(operation_id, ToolsetCallToolId):
             return await called(run, name, body)
-        step = await run.entries.step(name, partial(_fitting, body))
+        step = await run.settings.entries.step(name, partial(_fitting, body))
         record_durable_unit(executed=step.is_made)
         return step.result
 
@@ -277,7 +276,7 @@ async def called(run: Run, name: str, call: Callable[[], Awaitable[object]]) -> 
     running = running_tool.get()
     assert isinstance(running, _Call)
     tally = turn.account.tally_of_tool(running.use)
-    step = await run.entries.step(
+    step = await run.settings.entries.step(
         f"{name}@{running.id}", partial(_fitting, call), is_recorded=running.is_recorded, tally=tally
     )
     record_durable_unit(executed=step.is_made)
@@ -357,7 +356,7 @@ class _RecordingModel(WrapperModel):
             response = await self.wrapped.compact_messages(request, instructions=instructions)
             return _fitted(JSON_CODEC.dump(ModelResponse, response))
 
-        step = await _run.get().entries.step(f"{AGENT}__model.compact_messages", compact)
+        step = await _run.get().settings.entries.step(f"{AGENT}__model.compact_messages", compact)
         record_durable_unit(executed=step.is_made)
         found: ModelResponse = JSON_CODEC.load(ModelResponse, step.result)
         return found
@@ -461,20 +460,20 @@ def check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
         )
 
 
-async def _add_incoming(request: ModelRequestContext, run: RunContext[Any], ctx: Context, entries: Entries) -> None:
+async def _add_incoming(request: ModelRequestContext, run: RunContext[Any], settings: Settings) -> None:
     """Add the messages that have come since the last request to a request, and to the history of its run.
 
     Only in handlers with `overlap="steer"`. What a request has got is on record, so each run of the turn makes the same
     requests. What comes during the last request is not taken, and gets a turn of its own. `run.enqueue` would
     add them at the end, behind the part of an answer that was cut off by a crash.
     """
-    if not ctx.takes_incoming:
+    if not settings.ctx.takes_incoming:
         return
 
     async def take() -> list[str]:
-        return [prompt_of(message) async for message in ctx.incoming()]
+        return [prompt_of(message) async for message in settings.ctx.incoming()]
 
-    step = await entries.step(_INCOMING, take)
+    step = await settings.entries.step(_INCOMING, take)
     for text in step.result:
         message = ModelRequest(parts=[UserPromptPart(text)], run_id=run.run_id)
         request.messages = [*request.messages, message]

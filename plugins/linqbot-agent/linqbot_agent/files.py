@@ -21,7 +21,6 @@ from pydantic_ai.messages import BinaryContent
 
 from linqbot import Context, MediaPart, MessageEdited, MessageReceived
 from linqbot.speakers import in_mark, said_by
-from linqbot_agent.entries import Entries
 from linqbot_agent.run import Settings
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class Transcripts(BaseModel):
     by_file: dict[str, str] = Field(default_factory=dict)
 
 
-async def heard(settings: Settings, entries: Entries) -> dict[str, str]:
+async def heard(settings: Settings) -> dict[str, str]:
     """Return what voice memos of the person say, by the ids of their parts: those of the message, and earlier ones.
 
     Those of the message are transcribed, each once. A text is empty if that has failed.
@@ -112,7 +111,7 @@ async def heard(settings: Settings, entries: Entries) -> dict[str, str]:
     said = {**(await ctx.state.person(Transcripts, name=TRANSCRIPTS)).by_file}
     files = event.media if isinstance(event, MessageReceived) else ()
     for memo in (file for file in files if file.id and file.is_voice_memo):
-        said[memo.id or ""] = (await entries.step(f"transcript@{memo.id}", partial(transcript, memo))).result
+        said[memo.id or ""] = (await settings.entries.step(f"transcript@{memo.id}", partial(transcript, memo))).result
     return said
 
 

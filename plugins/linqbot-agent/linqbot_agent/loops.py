@@ -27,7 +27,6 @@ from linqbot.speakers import visible
 from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.capabilities import shown_to_model
-from linqbot_agent.entries import Entries
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting
@@ -63,7 +62,6 @@ class Loop:
     """
 
     def __init__(self, settings: Settings, block: Block) -> None:
-        ctx, options = settings.ctx, settings.turn.options
         self.stream = settings.stream
         self.speech = settings.speech
         self.start = 0
@@ -73,12 +71,11 @@ class Loop:
         self._past = Remembered([])  # the same as messages of pydantic-ai
         self._shown = Shown.of(())  # what tools have shown to the model
         self.has_asked = False
-        self._ctx = ctx
+        self._ctx = settings.ctx
         self._settings = settings
         self._turn = settings.turn
-        self._entries = Entries(ctx, settings.name)
-        self.requests = Requests(settings, self._entries)
-        self._questions = Questions(ctx, settings.name, self._entries, options, approver=settings.approver)
+        self.requests = Requests(settings)
+        self._questions = Questions(settings)
 
     async def answer(self, work: Coroutine[Any, Any, object]) -> str:
         """Run a framework to its end, and return what was said."""
@@ -98,9 +95,7 @@ class Loop:
             BotError: there is nothing to answer.
         """
         event, run_id = self._settings.event, self._settings.run_id
-        self._past = await remembered(
-            self._settings, self._entries, None, with_current=not isinstance(event, MessageReceived)
-        )
+        self._past = await remembered(self._settings, None, with_current=not isinstance(event, MessageReceived))
         messages = self._past.messages
         if isinstance(event, MessageReceived | MessageEdited):
             prompt = prompt_for(event, self._ctx.already_sent, self._past.words)
@@ -224,7 +219,7 @@ class Loop:
                 running_tool.reset(token)
             return REFUSED if running.was_refused else result
 
-        step = await self._entries.step(f"tool:{tool}@{call_id}", guarded)
+        step = await self._settings.entries.step(f"tool:{tool}@{call_id}", guarded)
         # A result may repeat what the model has made up.
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
         self._turn.counts.tool_calls += step.is_made

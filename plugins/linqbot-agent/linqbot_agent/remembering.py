@@ -34,7 +34,6 @@ from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, Mess
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.durability import booked
-from linqbot_agent.entries import Entries
 from linqbot_agent.files import Files, heard, shown_files
 from linqbot_agent.memory import Group, drop_oldest, exchanges, readable, tool_messages, trimmed
 from linqbot_agent.prices import history_tokens
@@ -66,7 +65,7 @@ class Remembered:
     words: str = ""  # the same as marks
 
 
-async def remembered(settings: Settings, entries: Entries, model: str | None, *, with_current: bool) -> Remembered:
+async def remembered(settings: Settings, model: str | None, *, with_current: bool) -> Remembered:
     """Return the history for a model, by whose name is known how much it can read.
 
     `with_current` adds the event's message, which otherwise is the prompt, and what the turn has sent.
@@ -76,7 +75,7 @@ async def remembered(settings: Settings, entries: Entries, model: str | None, *,
     if ctx.event.chat_id is None:
         return Remembered([])
     files = ctx.event.media if isinstance(ctx.event, MessageReceived) else ()
-    said = await heard(settings, entries)
+    said = await heard(settings)
     ids: list[str | None]
     groups: list[Group]
     if turn.options.memory is None:
@@ -96,7 +95,7 @@ async def remembered(settings: Settings, entries: Entries, model: str | None, *,
     old = [message for group in groups[:cut] for message in group]
     upto = next(filter(None, reversed(ids[:cut])), None)
     if old and upto and summarizes:
-        written = await _summarized(settings, entries, before, old, upto)
+        written = await _summarized(settings, before, old, upto)
     kept = trimmed(groups[-turn.options.history :], tokens) if written is None else groups[cut:]
     summary = written or before
     messages = [] if summary is None else [shown_summary(summary)]
@@ -239,7 +238,7 @@ async def keep_summary(ctx: Context, event: Event, chat_id: str, summary: Summar
 
 
 async def _summarized(
-    settings: Settings, entries: Entries, before: Summary | None, old: Sequence[ModelMessage], upto: str
+    settings: Settings, before: Summary | None, old: Sequence[ModelMessage], upto: str
 ) -> Summary | None:
     """Ask a model for a summary of old messages, and record it. None if the model fails: then they are left out only."""
     texts = to_json(ModelMessagesTypeAdapter.dump_python(list(old), mode="json")).decode()
@@ -258,7 +257,7 @@ async def _summarized(
             raise
 
     try:
-        step = await entries.step(f"summary@{upto}", ask, tally=booked(settings))
+        step = await settings.entries.step(f"summary@{upto}", ask, tally=booked(settings))
     except BudgetUsedUp:
         return None
     except Exception as error:

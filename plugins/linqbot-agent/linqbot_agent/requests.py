@@ -26,7 +26,7 @@ from pydantic_ai.messages import ModelMessage
 from linqbot import Draft, ModelStep
 from linqbot.errors import TurnDeferred
 from linqbot.speakers import visible
-from linqbot_agent.entries import Entries, with_cut_texts
+from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.memory import Refusals
 from linqbot_agent.progress import text_comes
 from linqbot_agent.run import Settings, is_away
@@ -46,9 +46,8 @@ class Requests:
         deferred: Set if the provider has cut a response that was being said: the turn runs again.
     """
 
-    def __init__(self, settings: Settings, entries: Entries) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._entries = entries
         self.refusals = Refusals(settings.ctx, settings.run_id)
         self.given: Sequence[ModelMessage] = ()
         self.error: Exception | None = None
@@ -76,7 +75,7 @@ class Requests:
             TurnDeferred: the provider has cut a response that was being said.
         """
         settings, turn = self._settings, self._settings.turn
-        step = self._entries.next_step(name)
+        step = settings.entries.next_step(name)
         place = f"{settings.event.event_id}/{step}"
         self.refusals.begin(step)
 
@@ -104,7 +103,7 @@ class Requests:
             return with_cut_texts(response)
 
         try:
-            found = await self._entries.model_step(
+            found = await settings.entries.model_step(
                 name,
                 made,
                 say=None if text is None else lambda response: changed(visible(text(response)), change),

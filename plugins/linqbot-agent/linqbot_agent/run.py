@@ -21,6 +21,7 @@ from linqbot.clock import Clock
 from linqbot.errors import TurnDeferred
 from linqbot.language import in_language
 from linqbot_agent.budget import Account, BudgetUsedUp
+from linqbot_agent.entries import Entries
 from linqbot_agent.progress import PROGRESS, Progress
 from linqbot_agent.saying import Output, Speech, say, text_of
 
@@ -141,6 +142,7 @@ class Settings:
     approver: str
     progress: Progress  # the text to say if nothing was said for a while
     speech: Speech  # says the answer
+    entries: Entries  # the record of the run
     stream: bool = False
     servers: Sequence[McpServer] = ()
 
@@ -321,7 +323,8 @@ async def agent_run(
         soon = Progress(in_language(progress, "one_moment"), progress_after_s, turn.clock)
         speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
         try:
-            yield Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, stream, servers)
+            entries = Entries(ctx, name)
+            yield Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, entries, stream, servers)
         except ModelFailed as error:
             ctx.log.warning("agent.model_failed", **error.facts)
             turn.counts.outages += 1
