@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from anthropic import AsyncAnthropic, beta_async_tool, beta_tool
 from anthropic.lib.tools import BetaAsyncFunctionTool, BetaFunctionTool, ToolError
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Loop, Message, go_on, running
+from linqbot_agent.loops import Framework, Loop, Message, go_on, running
 from linqbot_agent.run import ServerTool
 
 if TYPE_CHECKING:
@@ -70,13 +70,12 @@ async def run(
     request = {"model": model, "max_tokens": max_tokens, **options}
     async with running(
         ctx,
-        _block,
+        _FRAMEWORK,
         stream=stream,
         timeout_s=timeout_s,
         sorry=sorry,
         approver=approver,
         servers=servers,
-        failures=(TooManyRequests,),
     ) as loop:
         known = {tool.name: tool for tool in [*given, *map(_of_server, loop.tools)]}
         if known:
@@ -85,7 +84,7 @@ async def run(
 
         async def work() -> None:
             for _ in range(max_requests):
-                response = await _response(client, loop, request, messages, messages[loop.start :])
+                response = await _response(client, loop, request, messages)
                 calls = [block for block in response["content"] if block["type"] == "tool_use"]
                 results = [await _result(loop, known, call) for call in calls]
                 if results:
@@ -98,14 +97,11 @@ async def run(
     return None
 
 
-async def _response(
-    client: AsyncAnthropic, loop: Loop, request: Mapping[str, Any], messages: list[Message], new: Sequence[Message]
-) -> Any:
+async def _response(client: AsyncAnthropic, loop: Loop, request: Mapping[str, Any], messages: list[Message]) -> Any:
     """Return the next response as JSON, and add it to the messages."""
 
-    async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
-        past, start = await loop.past(request["model"], (each["content"] for each in messages))
-        whole: Any = {**request, "messages": [*past, *messages[start:], *further]}
+    async def ask(given: list[Message], write: Callable[[str], None]) -> Any:
+        whole: Any = {**request, "messages": given}
         if not loop.stream:
             return _recorded(await client.messages.create(**whole))
         async with client.messages.stream(**whole) as stream:
@@ -113,15 +109,7 @@ async def _response(
                 write(text)
             return _recorded(await stream.get_final_message())
 
-    step = await loop.ask(
-        new,
-        ask,
-        text=_text,
-        calls_tool=_calls_tool,
-        is_cut=_is_cut,
-        model=request["model"],
-        instructions=_system(request),
-    )
+    step = await loop.ask(messages, ask, model=request["model"], instructions=_system(request))
     messages += go_on(step.said)
     if step.response["content"]:
         messages.append({"role": "assistant", "content": step.response["content"]})
@@ -158,6 +146,11 @@ def _is_cut(response: Any) -> bool:
 
 def _text(response: Any) -> str:
     return "".join(block["text"] for block in response["content"] if block["type"] == "text")
+
+
+_FRAMEWORK: Final = Framework(
+    block=_block, text=_text, calls_tool=_calls_tool, is_cut=_is_cut, failures=(TooManyRequests,)
+)
 
 
 async def _result(loop: Loop, tools: Mapping[str, Any], call: Any) -> Message:

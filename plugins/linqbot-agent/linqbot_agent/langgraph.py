@@ -7,6 +7,7 @@ a turn goes through the whole graph again, and is answered from the record.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, overload
 
@@ -28,7 +29,7 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Message, current_loop, running
+from linqbot_agent.loops import Framework, Message, current_loop, running
 from linqbot_agent.run import ServerTool
 
 if TYPE_CHECKING:
@@ -82,13 +83,12 @@ async def run(
     """
     async with running(
         ctx,
-        _block,
+        _FRAMEWORK,
         stream=stream,
         timeout_s=timeout_s,
         sorry=sorry,
         approver=approver,
         servers=servers,
-        failures=(GraphRecursionError,),
     ) as loop:
         if not isinstance(graph, CompiledStateGraph):
             graph = graph([durable(_ServerTool.of(tool)) for tool in loop.tools])
@@ -151,9 +151,8 @@ class _DurableModel(BaseChatModel):
     ) -> ChatResult:
         loop = current_loop("A durable model")
 
-        async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
-            past, start = await loop.past(self.named, (message.content for message in said))
-            given = [*system, *convert_to_messages(past), *said[start:], *convert_to_messages(further)]
+        async def ask(given: list[Any], write: Callable[[str], None]) -> Any:
+            given = [*system, *convert_to_messages(given)]
             message: Any = None
             if loop.stream:
                 async for chunk in self.inner.astream(given, stop=stop, **options):
@@ -166,17 +165,8 @@ class _DurableModel(BaseChatModel):
 
         system = [message for message in messages if message.type == "system"]
         said = [message for message in messages if message.type != "system"]
-        new = [*map(_shown, said[loop.start :])]
         instructions = "\n".join(message.text for message in system)
-        step = await loop.ask(
-            new,
-            ask,
-            text=_text,
-            calls_tool=_calls_tool,
-            is_cut=_is_cut,
-            model=self.named,
-            instructions=instructions,
-        )
+        step = await loop.ask(said, ask, model=self.named, instructions=instructions)
         message = _message(step.response)
         if step.said:
             before = f"{step.said}\n\n"
@@ -264,3 +254,14 @@ def _shown(message: BaseMessage) -> list[Any]:
     """Return what a message says, without its id, which is another one in each run."""
     calls = message.tool_calls if isinstance(message, AIMessage) else getattr(message, "tool_call_id", None)
     return [message.type, message.content, calls]
+
+
+_FRAMEWORK: Final = Framework(
+    block=_block,
+    content=attrgetter("content"),
+    shown=_shown,
+    text=_text,
+    calls_tool=_calls_tool,
+    is_cut=_is_cut,
+    failures=(GraphRecursionError,),
+)

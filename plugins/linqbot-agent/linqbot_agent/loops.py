@@ -12,11 +12,11 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_core import to_json
@@ -42,8 +42,27 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 """A message as providers take it: with `role` and `content`."""
 
-Block: TypeAlias = Callable[[Any], Message]
-"""Returns a text, or a file as a `BinaryContent`, as a block of a message, in the form of a framework."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Framework:
+    """The forms in which a framework has messages and responses.
+
+    Attributes:
+        block: Returns a text, or a file as a `BinaryContent`, as a block of a message.
+        content: Returns the content of a message.
+        shown: Returns of a message, as JSON data, what is the same whenever the turn runs again.
+        text, calls_tool, is_cut: Return the text of a response, True if it calls a tool, and True if the provider has not let
+            the model end it. An empty response is silence, unless it is cut.
+        failures: The errors that mean that the model's answers are of no use.
+    """
+
+    block: Callable[[Any], Message]
+    content: Callable[[Any], object] = lambda message: message.get("content")
+    shown: Callable[[Any], object] = lambda message: message
+    text: Callable[[Any], str]
+    calls_tool: Callable[[Any], bool]
+    is_cut: Callable[[Any], bool]
+    failures: tuple[type[Exception], ...] = ()
 
 
 class NoAnswer(Exception):
@@ -56,18 +75,16 @@ class Loop:
     Attributes:
         stream: True says texts while the model writes them; False says only the text of a response that calls no tool.
         speech: Says the answer.
-        start: The number of messages before what the run adds.
         tools: The tools of MCP servers.
         has_asked: True once the model was asked, or its response was on record.
     """
 
-    def __init__(self, settings: Settings, block: Block) -> None:
+    def __init__(self, settings: Settings, framework: Framework) -> None:
         self.stream = settings.stream
         self.speech = settings.speech
-        self.start = 0
-        self._block = block
         self.tools: Sequence[ServerTool] = ()
-        self._said: list[Message] = []  # these messages
+        self._framework = framework
+        self._said: list[Message] = []  # the conversation
         self._past = Remembered([])  # the same as messages of pydantic-ai
         self._shown = Shown.of(())  # what tools have shown to the model
         self.has_asked = False
@@ -107,75 +124,65 @@ class Loop:
                 raise BotError(f"{event.type} has no text for an agent, and the agent has no memory of the chat.")
             messages[-1] = replace(messages[-1], run_id=run_id)
         self._said = [*self._formed(messages)]
-        self.start = len(self._said)
         return [*self._said]
-
-    async def past(self, model: str | None, shown: Iterable[object]) -> tuple[list[Message], int]:
-        """Return the conversation as a model can read it, and the number of messages of a request for which it stands.
-
-        Args:
-            shown: The contents of the messages of the request. If the framework has replaced those of the conversation,
-                they stay.
-        """
-        is_ours = [*shown][: self.start] == [each["content"] for each in self._said]
-        most = history_tokens(model)
-        given = fitting(self._past.messages, self._settings.run_id, most) if is_ours else []
-        self.requests.given = given
-        return [*self._formed(await self.requests.refusals.less_of(given))], self.start if is_ours else 0
 
     def _formed(self, messages: Iterable[ModelMessage]) -> Iterator[Message]:
         said = (message for message in messages if [*_items(message)])
         for role, group in itertools.groupby(said, key=_role):
             items = [item for message in group for item in _items(message)]
             is_text = all(isinstance(item, str) for item in items)
-            yield {"role": role, "content": "\n\n".join(items) if is_text else [*map(self._block, items)]}
+            yield {"role": role, "content": "\n\n".join(items) if is_text else [*map(self._framework.block, items)]}
 
     async def ask(
         self,
-        new: object,
-        request: Callable[[Sequence[Message], Callable[[str], None]], Awaitable[Any]],
+        messages: Sequence[Any],
+        request: Callable[[list[Any], Callable[[str], None]], Awaitable[Any]],
         *,
-        text: Callable[[Any], str],
-        calls_tool: Callable[[Any], bool],
-        is_cut: Callable[[Any], bool],
         model: str | None,
         instructions: str,
     ) -> ModelStep[Any]:
         """Return the response of the model as JSON, and say its text.
 
         Args:
-            new: What the model is shown since the run began, as JSON data. If the code has changed since the turn began, so
-                that it differs, the model is asked again.
-            request: Makes the request with further messages at its end. It is given a function that takes the pieces of the
-                text as they come.
-            text, calls_tool, is_cut: Return the text of a response, True if it calls a tool, and True if the provider has
-                not let the model end it. An empty response is silence, unless it is cut.
+            messages: The conversation, and what the model is shown since the run began. If the code has changed since the turn
+                began, so that the latter differs, the model is asked again.
+            request: Makes the request, with these messages as the model can read them. It is given a function that takes the
+                pieces of the text as they come.
             model: The name of the model, by which its price is known.
             instructions: The instructions of the agent.
         """
         self.has_asked = True
-        digest = hashlib.blake2b(to_json(new, fallback=str), digest_size=8).hexdigest()
+        framework, requests = self._framework, self.requests
+        begun, new = messages[: len(self._said)], messages[len(self._said) :]
+        digest = hashlib.blake2b(to_json([*map(framework.shown, new)], fallback=str), digest_size=8).hexdigest()
+        # A framework may have replaced the conversation. Then it stays as it is.
+        if [framework.content(each) for each in begun] == [each["content"] for each in self._said]:
+            requests.given = fitting(self._past.messages, self._settings.run_id, history_tokens(model))
+        else:
+            requests.given, new = (), messages
 
         def price(response: Any) -> Decimal:
             usage = response["usage"]
             return known(lambda: price_of(model or "", usage), model, self._ctx, self._turn.unpriced)
 
         def said(response: Any) -> str:
-            return text(response) if self.stream or not calls_tool(response) else ""
+            return framework.text(response) if self.stream or not framework.calls_tool(response) else ""
 
         async def made(said: str, write: Callable[[str], None]) -> Any:
-            return await request(go_on(said), write if self.stream else _ignore)
+            past = self._formed(await requests.refusals.less_of(requests.given))
+            return await request([*past, *new, *go_on(said)], write if self.stream else _ignore)
 
         try:
-            step = await self.requests.response(
+            step = await requests.response(
                 f"model@{digest}", made, text=said, change=self._change(instructions), price=price
             )
         except TurnDeferred as deferred:
             # Frameworks pass on an Exception only.
             raise RuntimeError(str(deferred)) from deferred
-        self.requests.refusals.accepted(self._past.messages)
+        requests.refusals.accepted(self._past.messages)
         found = step.response
-        if is_cut(found) and not calls_tool(found) and not visible(f"{step.said}{text(found)}").strip():
+        is_silent = not visible(f"{step.said}{framework.text(found)}").strip()
+        if is_silent and framework.is_cut(found) and not framework.calls_tool(found):
             raise NoAnswer
         return step
 
@@ -263,25 +270,19 @@ def current_loop(what: str) -> Loop:
 @asynccontextmanager
 async def running(
     ctx: Context,
-    block: Block,
+    framework: Framework,
     *,
     stream: bool,
     timeout_s: float,
     sorry: str | EllipsisType | None,
     approver: str,
     servers: Sequence[McpServer] = (),
-    failures: tuple[type[Exception], ...] = (),
 ) -> AsyncIterator[Loop]:
-    """Run a block as an agent's run; see `agent_run`.
-
-    Args:
-        block: The form of a text or a file in a message of the framework.
-        failures: The errors of the framework that mean that the model's answers are of no use.
-    """
+    """Run a block as an agent's run; see `agent_run`."""
     async with agent_run(
         ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers
     ) as settings:
-        loop = Loop(settings, block)
+        loop = Loop(settings, framework)
         token = running_loop.set(loop)
         try:
             async with settings.progress.watching(ctx, key=f"{settings.name}/progress"):
@@ -295,7 +296,7 @@ async def running(
         except Exception as error:
             if loop.requests.deferred is not None:
                 raise loop.requests.deferred from None
-            is_useless = isinstance(error, (NoAnswer, *failures))
+            is_useless = isinstance(error, (NoAnswer, *framework.failures))
             if error is not loop.requests.error and not is_useless:
                 raise
             status = getattr(error, "status_code", None)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import agents
 from agents import Agent, FunctionTool, Handoff, Model, ModelBehaviorError, ModelProvider, ModelResponse, RunConfig
 from agents.models.fake_id import FAKE_RESPONSES_ID
+from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Loop, Message, running
+from linqbot_agent.loops import Framework, Loop, Message, running
 from linqbot_agent.run import ServerTool
 
 if TYPE_CHECKING:
@@ -72,16 +73,14 @@ async def run(
     Example: `await run(agent, ctx)`
     """
     config = run_config or RunConfig(tracing_disabled=True)
-    failures = (agents.MaxTurnsExceeded, ModelBehaviorError)
     async with running(
         ctx,
-        _block,
+        _FRAMEWORK,
         stream=stream,
         timeout_s=timeout_s,
         sorry=sorry,
         approver=approver,
         servers=servers,
-        failures=failures,
     ) as loop:
         messages: Any = await loop.conversation()
         recorded = _Recording(loop, config.model_provider)
@@ -166,9 +165,7 @@ class _RecordedModel(Model):
         *rest: Any,
         **named: Any,
     ) -> ModelResponse:
-        async def ask(further: Sequence[Message], write: Callable[[str], None]) -> Any:
-            past, start = await self._loop.past(self._name, (each.get("content") for each in input))
-            given = [*past, *input[start:], *further]
+        async def ask(given: list[Any], write: Callable[[str], None]) -> Any:
             if self._loop.stream:
                 events = self._model.stream_response(system_instructions, given, *rest, **named)
                 response = await _streamed(events, write)
@@ -178,19 +175,10 @@ class _RecordedModel(Model):
             found["usage"]["cache_read_tokens"] = response.usage.input_tokens_details.cached_tokens
             return found
 
-        new = input[self._loop.start :]
-        step = await self._loop.ask(
-            new,
-            ask,
-            text=_text,
-            calls_tool=_calls_tool,
-            is_cut=_is_cut,
-            model=self._name,
-            instructions=system_instructions or "",
-        )
+        step = await self._loop.ask(input, ask, model=self._name, instructions=system_instructions or "")
         response = _responses.validate_python(step.response)
         if step.said:
-            response.output = [*_responses.validate_python(_said(step.said)).output, *response.output]
+            response.output = [_said(step.said), *response.output]
         return response
 
     def stream_response(self, *_: Any, **__: Any) -> Any:
@@ -254,14 +242,18 @@ def _calls_tool(response: Any) -> bool:
     return any(item["type"] == "function_call" for item in response["output"])
 
 
-def _said(text: str) -> Any:
-    """Return a response that says what was said before a response that was cut off."""
-    content = [{"type": "output_text", "text": text, "annotations": []}]
-    message = {
-        "id": FAKE_RESPONSES_ID,
-        "type": "message",
-        "role": "assistant",
-        "status": "completed",
-        "content": content,
-    }
-    return {"output": [message], "usage": {}, "response_id": None}
+def _said(text: str) -> ResponseOutputMessage:
+    """Return what was said before a response that was cut off, as an item in front of it."""
+    content = [ResponseOutputText(type="output_text", text=text, annotations=[])]
+    return ResponseOutputMessage(
+        id=FAKE_RESPONSES_ID, type="message", role="assistant", status="completed", content=content
+    )
+
+
+_FRAMEWORK: Final = Framework(
+    block=_block,
+    text=_text,
+    calls_tool=_calls_tool,
+    is_cut=_is_cut,
+    failures=(agents.MaxTurnsExceeded, ModelBehaviorError),
+)
