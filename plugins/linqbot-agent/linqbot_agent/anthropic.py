@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Framework, Loop, Message, go_on, running
+from linqbot_agent.loops import Framework, Loop, Message, go_on, run_of
 from linqbot_agent.run import ServerTool
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def run(
     """
     given = [*map(_as_tool, tools)]
     request = {"model": model, "max_tokens": max_tokens, **options}
-    async with running(
+    async with run_of(
         ctx,
         _FRAMEWORK,
         stream=stream,

@@ -62,7 +62,7 @@ from linqbot.speakers import visible
 from linqbot_agent.budget import Use, Used
 from linqbot_agent.capabilities import SaidNothing, shown_to_model
 from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded
-from linqbot_agent.guard import REFUSED, ToolCall, running_tool
+from linqbot_agent.guard import REFUSED, ToolCall, running, running_tool
 from linqbot_agent.links import without_invented
 from linqbot_agent.prices import known
 from linqbot_agent.requests import Requests, is_model_away
@@ -232,24 +232,13 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         """Name the call of a tool for its step, and hold it back from other chats."""
         settings, is_recorded = _run.get().settings, (tool_def.metadata or {}).get("recorded") is not False
         is_free = ctx.tool_call_approved or call.tool_name in settings.turn.options.elsewhere
-        running = _Call(call.tool_name, settings.event.chat_id, is_free, call.tool_call_id, is_recorded, ctx.usage)
-        token = running_tool.set(running)
+        tool = _Call(call.tool_name, settings.event.chat_id, is_free, call.tool_call_id, is_recorded, ctx.usage)
         try:
-            noticed = partial(_noticed, handler, running)
-            return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=noticed)
+            with running(tool):
+                return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=handler)
         except Refused as error:
             # The model learns of it, so that a message that talks it into such a call does not end the turn.
             raise ToolFailed(REFUSED) from error
-        finally:
-            running_tool.reset(token)
-
-
-async def _noticed(handler: Any, running: ToolCall, args: Any) -> Any:
-    """Run a tool. One that has not noticed that a call of it was refused fails like one that has."""
-    result = await handler(args)
-    if running.was_refused:
-        raise Refused(REFUSED)
-    return result
 
 
 class _Steps(JournalCallableOperationBackend[None]):
@@ -273,11 +262,11 @@ class _Steps(JournalCallableOperationBackend[None]):
 async def called(run: Run, name: str, call: Callable[[], Awaitable[object]]) -> Any:
     """Return the result of a call of a tool, as JSON data: from the record, or made now."""
     turn = run.settings.turn
-    running = running_tool.get()
-    assert isinstance(running, _Call)
-    tally = turn.account.tally_of_tool(running.use)
+    tool = running_tool.get()
+    assert isinstance(tool, _Call)
+    tally = turn.account.tally_of_tool(tool.use)
     step = await run.settings.entries.step(
-        f"{name}@{running.id}", partial(_fitting, call), is_recorded=running.is_recorded, tally=tally
+        f"{name}@{tool.id}", partial(_fitting, call), is_recorded=tool.is_recorded, tally=tally
     )
     record_durable_unit(executed=step.is_made)
     turn.counts.tool_calls += step.is_made

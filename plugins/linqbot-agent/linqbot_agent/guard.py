@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,6 +26,22 @@ class ToolCall:
 
 
 running_tool: ContextVar[ToolCall | None] = ContextVar("linqbot_agent_tool", default=None)
+
+
+@contextmanager
+def running(call: ToolCall) -> Iterator[None]:
+    """Run a tool in a block.
+
+    Raises:
+        Refused: the guard has refused a call of the tool, also if the tool has not noticed.
+    """
+    token = running_tool.set(call)
+    try:
+        yield
+    finally:
+        running_tool.reset(token)
+    if call.was_refused:
+        raise Refused(REFUSED)
 
 
 def guarded(run: Run) -> Run:

@@ -29,7 +29,7 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Framework, Message, current_loop, running
+from linqbot_agent.loops import Framework, Message, current_loop, run_of
 from linqbot_agent.run import ServerTool
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ async def run(
 
     Example: `await run(graph, ctx)`
     """
-    async with running(
+    async with run_of(
         ctx,
         _FRAMEWORK,
         stream=stream,

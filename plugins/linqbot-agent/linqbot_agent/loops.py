@@ -27,7 +27,7 @@ from linqbot.speakers import visible
 from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.capabilities import shown_to_model
-from linqbot_agent.guard import REFUSED, ToolCall, running_tool
+from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting
 from linqbot_agent.prices import history_tokens, known, price_of
@@ -214,19 +214,16 @@ class Loop:
         is_approved = asks or needs_approval(options.needs_approval, tool, arguments, self._settings.event.actor)
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
             return reason
-        running = ToolCall(tool, self._ctx.event.chat_id, is_approved or tool in options.elsewhere)
+        guarded = ToolCall(tool, self._ctx.event.chat_id, is_approved or tool in options.elsewhere)
 
-        async def guarded() -> Any:
-            token = running_tool.set(running)
+        async def made() -> Any:
             try:
-                result = await make()
+                with running(guarded):
+                    return await make()
             except Refused:
                 return REFUSED
-            finally:
-                running_tool.reset(token)
-            return REFUSED if running.was_refused else result
 
-        step = await self._settings.entries.step(f"tool:{tool}@{call_id}", guarded)
+        step = await self._settings.entries.step(f"tool:{tool}@{call_id}", made)
         # A result may repeat what the model has made up.
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
         self._turn.counts.tool_calls += step.is_made
@@ -268,7 +265,7 @@ def current_loop(what: str) -> Loop:
 
 
 @asynccontextmanager
-async def running(
+async def run_of(
     ctx: Context,
     framework: Framework,
     *,

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Framework, Loop, Message, running
+from linqbot_agent.loops import Framework, Loop, Message, run_of
 from linqbot_agent.run import ServerTool
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def run(
     Example: `await run(agent, ctx)`
     """
     config = run_config or RunConfig(tracing_disabled=True)
-    async with running(
+    async with run_of(
         ctx,
         _FRAMEWORK,
         stream=stream,
