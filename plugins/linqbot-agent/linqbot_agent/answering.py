@@ -18,15 +18,13 @@ from pydantic_core import to_json
 from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
 from linqbot_agent.capabilities import KnownLinks, NoContent, OutputChecks, People, ToolGuard
-from linqbot_agent.durability import Run, completed
+from linqbot_agent.durability import Run, ServerTools, completed
 from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import keep_transcripts, keep_unreadable
-from linqbot_agent.memory import MOST_BYTES, exchange_of, keep
+from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, prompt_for, prompt_of
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
 from linqbot_agent.run import Answer, Prompt, Settings
 from linqbot_agent.saying import outputs_of, text_of
-from linqbot_agent.toolset import ServerTools
-from linqbot_agent.written import prompt_for, prompt_of
 
 _PARAGRAPH: Final = "\n\n"
 _LONGEST: Final = MOST_BYTES // 8

@@ -53,21 +53,20 @@ from pydantic_ai.models import (
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
-from pydantic_ai.toolsets import AbstractToolset
+from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 from pydantic_ai.usage import RunUsage
-from pydantic_core import to_json
+from pydantic_core import SchemaValidator, core_schema, to_json
 
-from linqbot import BotError, Refused, Tally
+from linqbot import BotError, Refused
 from linqbot.speakers import visible
-from linqbot_agent.budget import Use, Used
+from linqbot_agent.budget import Use
 from linqbot_agent.capabilities import SaidNothing, shown_to_model
 from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running, running_tool
 from linqbot_agent.links import without_invented
-from linqbot_agent.prices import known
-from linqbot_agent.requests import Requests, is_model_away
-from linqbot_agent.run import ModelFailed, Prompt, Settings
-from linqbot_agent.written import GO_ON, prompt_of
+from linqbot_agent.memory import prompt_of
+from linqbot_agent.requests import GO_ON, Requests, is_model_away, price_of_response
+from linqbot_agent.run import ModelFailed, Prompt, ServerTool, Settings
 
 AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
@@ -273,6 +272,49 @@ async def called(run: Run, name: str, call: Callable[[], Awaitable[object]]) -> 
     return step.result
 
 
+_OBJECT: Final = SchemaValidator(core_schema.dict_schema())
+
+
+class ServerTools(AbstractToolset[Any]):
+    """The tools of MCP servers. pydantic-ai wraps only the toolsets with which an agent was made, and these come later."""
+
+    def __init__(self, run: Run, tools: Iterable[ServerTool]) -> None:
+        self._run = run
+        self._tools = {tool.name: tool for tool in tools}
+
+    @property
+    def id(self) -> str:
+        return "mcp"
+
+    async def get_tools(self, ctx: RunContext[Any]) -> dict[str, ToolsetTool[Any]]:
+        return {
+            tool.name: ToolsetTool(
+                toolset=self,
+                tool_def=ToolDefinition(
+                    name=tool.name,
+                    parameters_json_schema=tool.schema,
+                    description=tool.description,
+                    metadata={"writes": tool.asks},
+                ),
+                max_retries=1,
+                args_validator=_OBJECT,
+            )
+            for tool in self._tools.values()
+        }
+
+    async def call_tool(
+        self, name: str, tool_args: dict[str, Any], ctx: RunContext[Any], tool: ToolsetTool[Any]
+    ) -> Any:
+        async def make() -> Any:
+            text, is_error = await self._tools[name].call(tool_args)
+            return {"text": text, "is_error": is_error}
+
+        said = await called(self._run, f"tool:{name}", make)
+        if said["is_error"]:
+            raise ToolFailed(said["text"])
+        return said["text"]
+
+
 def _recording(request: ModelRequestContext) -> ModelRequestContext:
     """Return a request with a model that records its responses."""
     model = request.model
@@ -316,7 +358,9 @@ class _RecordingModel(WrapperModel):
             return _fitted(JSON_CODEC.dump(ModelResponse, response))
 
         text = _text_of if settings.stream else None
-        step = await requests.response(run.name, ask, text=text, change=change, price=partial(_price, settings))
+        step = await requests.response(
+            run.name, ask, text=text, change=change, price=partial(price_of_response, settings)
+        )
         requests.refusals.accepted(requests.given)
         record_durable_unit(executed=step.is_made)
         run.is_said = settings.stream
@@ -410,11 +454,6 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else to_json(value).decode()
 
 
-def booked(settings: Settings) -> Tally[Used] | None:
-    """Return what books a request on the budget of the person; None if there is no budget."""
-    return settings.turn.account.tally(partial(_price, settings))
-
-
 def digest(messages: Sequence[ModelMessage]) -> str:
     """Return a digest of what messages say, which is the same in each run of a turn and in each release of pydantic-ai.
 
@@ -467,14 +506,6 @@ async def _add_incoming(request: ModelRequestContext, run: RunContext[Any], sett
         message = ModelRequest(parts=[UserPromptPart(text)], run_id=run.run_id)
         request.messages = [*request.messages, message]
         run.messages.append(message)
-
-
-def _price(settings: Settings, recorded: Any) -> Decimal:
-    """Return the price of a recorded answer in US dollars; 0 if it is not known, which is logged once for each model."""
-    response: ModelResponse = JSON_CODEC.load(ModelResponse, recorded)
-    if response.usage.cost is not None:
-        return Decimal(response.usage.cost)
-    return known(lambda: response.cost().total_price, response.model_name, settings.ctx, settings.turn.unpriced)
 
 
 _BOOKED: Final = frozenset({"requests", "input_tokens", "output_tokens", "cost"})

@@ -29,12 +29,10 @@ from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import Shown, strings_in, without_invented
-from linqbot_agent.memory import fitting
-from linqbot_agent.prices import history_tokens, known, price_of
+from linqbot_agent.memory import fitting, prompt_for
 from linqbot_agent.remembering import Remembered, remembered
-from linqbot_agent.requests import Requests
+from linqbot_agent.requests import GO_ON, Change, Requests, history_tokens, known, price_of
 from linqbot_agent.run import Answer, ModelFailed, ServerTool, Settings, agent_run, is_away, trouble
-from linqbot_agent.written import GO_ON, Change, prompt_for
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -163,7 +161,7 @@ class Loop:
 
         def price(response: Any) -> Decimal:
             usage = response["usage"]
-            return known(lambda: price_of(model or "", usage), model, self._ctx, self._turn.unpriced)
+            return known(lambda: price_of(model or "", usage), model, self._settings)
 
         def said(response: Any) -> str:
             return framework.text(response) if self.stream or not framework.calls_tool(response) else ""

@@ -1,4 +1,4 @@
-"""The messages that a model is shown, of any framework: an agent's exchanges with one person, and less of a history.
+"""The messages that a model is shown, of any framework: prompts, an agent's exchanges with one person, and less of a history.
 
 With `memory="person"`, the exchanges in all chats are kept as state of the person. The history of a request has a
 limited size: the oldest messages are left out first, each with the work of its tools. A request that the provider refuses
@@ -31,9 +31,42 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import to_json
 
-from linqbot import Context, Event, MessageReceived
+from linqbot import BotError, Context, Event, LinkPart, MessageEdited, MessageReceived
+from linqbot.speakers import EDITED, in_mark, name_of, said_by
 from linqbot_agent.files import NOT_SHOWN, digest, text_of_file
-from linqbot_agent.written import BYTES_PER_TOKEN
+
+
+def prompt_of(message: MessageReceived) -> str:
+    """Return the text of a message for a model, with its links and the names of its files, in groups with its speaker."""
+    links = (part.value for part in message.parts if isinstance(part, LinkPart))
+    text = " ".join(filter(None, [message.text_to_me, *links]))
+    marks = [*map(name_of, message.media), *([EDITED] if message.edited else [])]
+    return said_by(message.sender.handle, text, marks, always=bool(message.is_group))
+
+
+def prompt_of_edit(edit: MessageEdited) -> str:
+    """Return the new text of an edited message for a model."""
+    by = edit.sender.handle if edit.is_group else "The person"
+    return f"[{in_mark(by)} has edited a message. It says now: {in_mark(edit.text)}]"
+
+
+def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> str:
+    """Return the text of the event's message, in groups with its speaker; of an edit, the new text.
+
+    `heard` is what its voice memos say, as marks; `already_sent` is what the person has got of an answer that a newer
+    message has interrupted.
+    """
+    if isinstance(event, MessageEdited):
+        return prompt_of_edit(event)
+    if not isinstance(event, MessageReceived):
+        raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
+    if not already_sent:
+        return f"{prompt_of(event)}{heard}"
+    read = "\n".join(said_by("You", text, always=False) for text in already_sent)
+    return (
+        f"{prompt_of(event)}{heard}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"
+    )
+
 
 TALK: Final = "linqbot_agent.Talk"
 MOST_BYTES: Final = 128 << 10
@@ -126,6 +159,8 @@ def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> l
 Group: TypeAlias = Sequence[ModelMessage]
 """What belongs together: a message, the work of tools for it, and the tapbacks on it."""
 
+BYTES_PER_TOKEN: Final = 4
+"""An estimate: tokens of English have about four letters. Other languages have more tokens."""
 PICTURE_TOKENS: Final = 1600
 """An estimate of what providers count for a picture."""
 

@@ -33,12 +33,10 @@ from pydantic_core import to_json, to_jsonable_python
 from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
-from linqbot_agent.durability import booked
 from linqbot_agent.files import Files, heard, shown_files
-from linqbot_agent.memory import Group, drop_oldest, exchanges, readable, tool_messages, trimmed
-from linqbot_agent.prices import history_tokens
+from linqbot_agent.memory import Group, drop_oldest, exchanges, prompt_of, readable, tool_messages, trimmed
+from linqbot_agent.requests import booked, history_tokens
 from linqbot_agent.run import AgentTurn, Settings, Summary
-from linqbot_agent.written import prompt_of
 
 MOST_BYTES: Final = 64 << 10
 """The most that is stored about a person, as JSON. The oldest is dropped first."""

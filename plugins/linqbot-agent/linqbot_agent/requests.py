@@ -1,17 +1,20 @@
 """The requests of a run to its model, of any framework: each response is recorded, and said if the run says what the model writes.
 
-A request that the provider refuses is made again with less. This module imports pydantic-ai, so it is imported at the
-first run of an agent.
+A request that the provider refuses is made again with less. Prices are those of the package genai-prices. This module imports
+pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import httpx
+from genai_prices import Usage, calc_price
+from pydantic_ai.durable_exec import JSON_CODEC
 from pydantic_ai.exceptions import (
     ModelAPIError,
     ModelAuthenticationError,
@@ -21,19 +24,50 @@ from pydantic_ai.exceptions import (
     ModelRequestRejectedError,
     ModelUnavailableError,
 )
-from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import ModelMessage, ModelResponse
 
-from linqbot import Draft, ModelStep
+from linqbot import Draft, ModelStep, Tally
 from linqbot.errors import TurnDeferred
 from linqbot.speakers import visible
+from linqbot_agent.budget import Used
 from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.memory import Refusals
 from linqbot_agent.progress import text_comes
 from linqbot_agent.run import Settings, is_away
-from linqbot_agent.written import Change, Lines, changed
+
+GO_ON: Final = (
+    "[You were cut off here, and the person has read what you wrote. Go on behind it. Repeat nothing, and do not mention "
+    "the interruption.]"
+)
 
 _REFUSED: Final = (400, 413, 422)
 """The HTTP statuses of a request that says too much, among others."""
+
+
+Change: TypeAlias = Callable[[str], str]
+"""Changes a line of what a model has written before it is said."""
+
+
+def changed(text: str, change: Change | None) -> str:
+    return text if change is None else "\n".join(map(change, text.split("\n")))
+
+
+class Lines:
+    """Changes a text that grows, line by line: an address may come in several pieces. Without a change it is passed on."""
+
+    def __init__(self, change: Change | None, write: Callable[[str], object]) -> None:
+        self._change = change
+        self._write = write
+        self._line = ""
+
+    def take(self, text: str) -> None:
+        if self._change is not None:
+            *ended, self._line = (self._line + text).split("\n")
+            text = "".join(f"{changed(each, self._change)}\n" for each in ended)
+        self._write(text)
+
+    def end(self) -> None:
+        self._write(changed(self._line, self._change))
 
 
 class Requests:
@@ -136,3 +170,57 @@ def _is_refusal(error: Exception) -> bool:
         return False
     status = getattr(error, "status_code", None)
     return status in _REFUSED or (status is None and isinstance(error, ModelRequestRejectedError))
+
+
+def price_of(model: str, usage: Mapping[str, Any]) -> Decimal:
+    """Return the price of a request in US dollars.
+
+    Args:
+        usage: `input_tokens` and `output_tokens`. Of the former, `cache_read_tokens` and `cache_write_tokens` have other
+            prices.
+    Raises:
+        LookupError: the model is not known.
+    """
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    return calc_price(Usage(**{name: usage.get(name) or 0 for name in names}), model).total_price
+
+
+def known(price: Callable[[], Decimal], model: str | None, settings: Settings) -> Decimal:
+    """Return a price in US dollars; 0 if it is not known, which is logged once for each model."""
+    try:
+        return price()
+    except (AssertionError, LookupError, ValueError) as error:
+        name, unpriced = model or "?", settings.turn.unpriced
+        if name not in unpriced:
+            unpriced.add(name)
+            settings.ctx.log.warning(
+                "agent.unknown_price",
+                model=name,
+                error=type(error).__name__,
+                why="Its requests cost nothing in Budget(cost=…). Limit requests= or tokens= as well.",
+            )
+        return Decimal(0)
+
+
+def history_tokens(model: str | None) -> int | None:
+    """Return the most tokens of a history that a model is shown: half of what it can read. None if this is not known."""
+    if model is None:
+        return None
+    try:
+        window = calc_price(Usage(), model).model.context_window
+    except (LookupError, ValueError):
+        return None
+    return None if window is None else window // 2
+
+
+def price_of_response(settings: Settings, recorded: Any) -> Decimal:
+    """Return the price of a recorded answer in US dollars; 0 if it is not known, which is logged once for each model."""
+    response: ModelResponse = JSON_CODEC.load(ModelResponse, recorded)
+    if response.usage.cost is not None:
+        return Decimal(response.usage.cost)
+    return known(lambda: response.cost().total_price, response.model_name, settings)
+
+
+def booked(settings: Settings) -> Tally[Used] | None:
+    """Return what books a request on the budget of the person; None if there is no budget."""
+    return settings.turn.account.tally(partial(price_of_response, settings))

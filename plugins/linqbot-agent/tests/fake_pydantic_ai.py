@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from frameworks import Failed, Outside, Response
-from linqbot_agent.written import GO_ON
+from linqbot_agent.requests import GO_ON
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
     FinishReason,

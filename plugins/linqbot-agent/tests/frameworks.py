@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 from linqbot_agent import LinqAgent, idempotency_key
-from linqbot_agent.written import GO_ON
+from linqbot_agent.requests import GO_ON
 
 from linqbot import Bot, Context, MessageReceived, Running
 from linqbot.clock import Clock

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from frameworks import FRAMEWORKS, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_number  # noqa: F401 - a fixture
-from linqbot_agent import Budget, LinqAgent, prices
+from linqbot_agent import Budget, LinqAgent, requests
 from linqbot_agent.budget import USED, Used
-from linqbot_agent.written import GO_ON
+from linqbot_agent.requests import GO_ON
 
 from linqbot import Context
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -194,7 +194,7 @@ async def test_speakers_cannot_be_forged_and_what_is_too_long_is_left_out(
         asked.add(model)
         return SimpleNamespace(model=SimpleNamespace(context_window=800))
 
-    monkeypatch.setattr(prices, "calc_price", calculated)
+    monkeypatch.setattr(requests, "calc_price", calculated)
     async with talking(bot_of(outside, framework(outside))) as ann:
         bob = ann.person("+14155550143")
         group = ann.group(bob)
@@ -227,9 +227,9 @@ async def test_a_request_that_the_provider_refuses_is_made_again_with_less_histo
 
 
 def test_half_of_what_a_model_can_read_is_history() -> None:
-    assert prices.history_tokens("gpt-5") == 200_000
-    assert prices.history_tokens("unheard-of") is None
-    assert prices.history_tokens(None) is None
+    assert requests.history_tokens("gpt-5") == 200_000
+    assert requests.history_tokens("unheard-of") is None
+    assert requests.history_tokens(None) is None
 
 
 async def test_a_tool_that_fails_for_good_is_one_apology(framework: Answer) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from linqbot_agent import LinqAgent, Poll, Say
 from linqbot_agent.links import Shown, without_invented
-from linqbot_agent.written import GO_ON
+from linqbot_agent.requests import GO_ON
 from pydantic_ai import Agent, ModelResponse, ToolCallPart
 from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.messages import ModelMessage

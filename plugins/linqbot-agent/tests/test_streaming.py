@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from linqbot_agent import LinqAgent, Tapback, run
-from linqbot_agent.written import GO_ON
+from linqbot_agent.requests import GO_ON
 from pydantic_ai import Agent, ModelRetry, NativeOutput, RunContext
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.exceptions import ModelHTTPError
