@@ -1,4 +1,4 @@
-"""Tracebacks for the author of a bot: they begin at the author's code, and linqbot's own frames are folded into a line.
+"""Tracebacks for the author of a bot: they begin at the author's code, and linqbot's own frames are left out.
 
 A turn passes through about ten frames of linqbot and asyncio before it reaches a handler, and a call through about ten
 more. `frames.py` decides which code is the author's. An error without any frame of the author keeps its whole traceback,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -27,19 +27,20 @@ _HERE: Final = str(Path(__file__).parent) + os.sep
 
 
 def folded(error: BaseException) -> str:
-    """Return the traceback of an error, its causes and the errors of a group as text, with linqbot's frames folded."""
+    """Return the traceback of an error, its causes and the errors of a group as text, without linqbot's frames."""
     root = traceback.TracebackException.from_exception(error)
     if isinstance(error, SyntaxError) and not any(is_authors(frame.filename) for frame in root.stack):
         root.stack = traceback.StackSummary()  # only frames that imported the file
     found = list(_reachable(root))
     if isinstance(error, LinqbotError) or any(is_authors(frame.filename) for one in found for frame in one.stack):
         for one in found:
-            one.stack = _folded(one.stack, with_hint=one is root)
+            shown = compress(one.stack, _kept([frame.filename for frame in one.stack]))
+            one.stack = traceback.StackSummary.from_list(list(shown))
     return "".join(root.format())
 
 
 def authors_frames(error: BaseException, *, full: bool = False) -> str:
-    """Return the frames of an error's traceback, folded, for a reader who has its message; empty if none is the author's.
+    """Return the frames of an error's traceback, without linqbot's, for a reader who has its message; empty if none is the author's.
 
     An error with causes, and a group of errors, keep their whole text, because each error in it has a message.
 
@@ -118,32 +119,3 @@ def _kept(files: Sequence[str]) -> list[bool]:
             is_shown = False
         kept.append(is_shown)
     return kept
-
-
-class _Stack(traceback.StackSummary):
-    """A stack in which a frame without a file stands for several folded frames. Its name is the line to show."""
-
-    def format_frame_summary(self, frame_summary: traceback.FrameSummary, **how: Any) -> str:
-        # Since 3.13 Python passes `colorize`.
-        return super().format_frame_summary(frame_summary, **how) if frame_summary.filename else frame_summary.name
-
-
-def _folded(frames: traceback.StackSummary, *, with_hint: bool) -> _Stack:
-    stack, hidden = _Stack(), 0
-    hint = f" ({FULL}=1 shows them)" if with_hint else ""
-    for frame, is_kept in zip(frames, _kept([frame.filename for frame in frames]), strict=True):
-        if is_kept and hidden:
-            stack.append(_line(hidden, hint))
-            hidden, hint = 0, ""
-        if is_kept:
-            stack.append(frame)
-        else:
-            hidden += 1
-    if hidden:
-        stack.append(_line(hidden, hint))
-    return stack
-
-
-def _line(hidden: int, hint: str) -> traceback.FrameSummary:
-    frames = "1 frame" if hidden == 1 else f"{hidden} frames"
-    return traceback.FrameSummary("", None, f"  … {frames} of linqbot{hint}\n", lookup_line=False)

@@ -275,8 +275,7 @@ def test_a_forgotten_await_a_misspelt_effect_and_a_blocked_loop_are_shown_with_t
     dev.until(lambda: "To handle it again" in dev.screen)
     _, _, shown = dev.screen.rpartition("given up after attempt 1\n")
     frames = [row.strip() for row in shown.splitlines() if row.strip()]
-    assert [row.startswith("…") for row in frames] == [True, False, False, True]
-    assert frames[2] == 'await ctx.reply("Hello!", effect="confeti")'
+    assert (len(frames), frames[1]) == (2, 'await ctx.reply("Hello!", effect="confeti")')
     (forgot, _) = dev.until(lambda: (found := dev.state()["observations"])[1:] and found)
     assert (forgot["outcome"], forgot["error"]["type"]) == ("dead_lettered", "NeverAwaited")
     assert (forgot["error"]["file"], forgot["error"]["line"]) == ("bot.py", line)
