@@ -40,8 +40,6 @@ from linqbot.linq.types.line import WebhookEventList as Catalogue
 class PhoneNumbers(ApiResource):
     """`client.phone_numbers`: the lines of the account, their call forwarding and their reputation audits."""
 
-    __slots__ = ()
-
     def list(self) -> Listing[PhoneNumber]:
         """List the lines of the account with their reputation. The list has a single page.
 
@@ -96,8 +94,6 @@ class PhoneNumbers(ApiResource):
 class LegacyLines(ApiResource):
     """`client.phonenumbers`: the older list of lines. Deprecated by Linq: use `client.phone_numbers`."""
 
-    __slots__ = ()
-
     def list(self) -> Listing[LegacyPhoneNumber]:
         """List the lines in the deprecated format, without their reputation. Use `phone_numbers.list`.
 
@@ -109,8 +105,6 @@ class LegacyLines(ApiResource):
 
 class AvailableNumberResource(ApiResource):
     """`client.available_number`: find the line to send from."""
-
-    __slots__ = ()
 
     async def retrieve(
         self,
@@ -142,8 +136,6 @@ class ContactCards(ApiResource):
 
     `create` and `update` share one limit: three calls per line in ten minutes (R94).
     """
-
-    __slots__ = ()
 
     async def create(
         self, *, first_name: str, phone_number: str, image_url: str | None = None, last_name: str | None = None
@@ -201,8 +193,6 @@ class Capability(ApiResource):
     Linq limits the number of checks and does not publish the figure. `RateLimited.retry_after_s` says how long to wait.
     """
 
-    __slots__ = ()
-
     async def check_i_message(self, *, address: str, from_: str | None = None) -> HandleCheck:
         """Check if a handle can receive iMessages.
 
@@ -232,8 +222,6 @@ class Capability(ApiResource):
 
 class BlockedHandles(ApiResource):
     """`client.blocked_handles`: block handles. You receive nothing from a blocked handle and cannot send to it."""
-
-    __slots__ = ()
 
     def list(self) -> Listing[BlockedHandle]:
         """List the handles that you blocked, newest first. The list has a single page.
@@ -265,8 +253,6 @@ class BlockedHandles(ApiResource):
 
 class Subscriptions(ApiResource):
     """`client.webhook_subscriptions`: create, change and delete webhook subscriptions."""
-
-    __slots__ = ()
 
     async def create(
         self,
@@ -364,8 +350,6 @@ class Subscriptions(ApiResource):
 class WebhookEvents(ApiResource):
     """`client.webhook_events`: list Linq's event types."""
 
-    __slots__ = ()
-
     async def list(self) -> Catalogue:
         """List the event types that Linq knows today. Linq may know more types than this release of linqbot.
 
@@ -376,8 +360,6 @@ class WebhookEvents(ApiResource):
 
 class V2(ApiResource):
     """`client.v2`. Its base URL is that of V3: `…/api/partner/v2`."""
-
-    __slots__ = ()
 
     def list_chats(self, *, phone_number: str, page: int = 1, per_page: int | None = None) -> Listing[LegacyChat]:
         """List the chats of a line in V2's format.

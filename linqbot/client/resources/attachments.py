@@ -24,8 +24,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 class Attachments(ApiResource):
     """`client.attachments`: upload files, read their metadata, delete them."""
 
-    __slots__ = ("_put",)
-
     def __init__(self, run: Run, put: Put) -> None:
         super().__init__(run)
         self._put = put

@@ -18,8 +18,6 @@ from linqbot.linq.types.chat_features import (
 class Polls(ApiResource):
     """`client.chats.polls`: create polls."""
 
-    __slots__ = ()
-
     async def create(self, chat_id: str, *, poll: Mapping[str, Any]) -> PollEnvelope:
         """Create a poll in an existing iMessage chat. Safe to repeat: equal `poll.idempotency_key`s create one poll.
 
@@ -44,8 +42,6 @@ class Polls(ApiResource):
 
 class MessagePoll(ApiResource):
     """`client.messages.poll`: read a poll, add options to it, and vote."""
-
-    __slots__ = ()
 
     async def retrieve(self, message_id: str) -> PollEnvelope:
         """Get a poll by the id of its message, a UUID: its options and their voters.
@@ -84,8 +80,6 @@ class MessagePoll(ApiResource):
 
 class LocationResource(ApiResource):
     """`client.chats.location`: read, request and stop the sharing of locations."""
-
-    __slots__ = ()
 
     async def retrieve(self, chat_id: str) -> ChatLocation:
         """Get the locations that participants of this chat share. No event reports movements: call again for news.
@@ -130,8 +124,6 @@ class Background(ApiResource):
     Only iMessage shows it. On other services Linq accepts the call and ignores it; no event follows.
     """
 
-    __slots__ = ()
-
     async def set(
         self,
         chat_id: str,
@@ -171,8 +163,6 @@ class Background(ApiResource):
 
 class Experiences(ApiResource):
     """`client.experiences`: list the experiences that Linq offers, with their actions and fields."""
-
-    __slots__ = ()
 
     def list(self) -> Listing[OfferedExperience]:
         """List all experiences with their actions and fields. The list has a single page.

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 class Chats(ApiResource):
     """`client.chats`: create, list and change chats. Messages, participants, typing, polls and more are below it."""
 
-    __slots__ = ()
-
     messages: ChatMessages = below("chats.ChatMessages", "The messages of a chat: `send`, `list`.")
     participants: Participants = below("chats.Participants", "The participants of a group: `add`, `remove`.")
     typing: Typing = below("chats.Typing", "The typing indicator: `start`, `stop`.")
@@ -165,8 +163,6 @@ class Participants(ApiResource):
     Both calls are only *queued* when they return; `participant.added` or `participant.removed` follows.
     """
 
-    __slots__ = ()
-
     async def add(self, chat_id: str, *, handle: str) -> Accepted:
         """Add a person to a group of three or more.
 
@@ -197,8 +193,6 @@ class Participants(ApiResource):
 class Typing(ApiResource):
     """`client.chats.typing`: the typing indicator. Only iMessage shows it; other services ignore the calls."""
 
-    __slots__ = ()
-
     async def start(self, chat_id: str) -> None:
         """Show the typing indicator for about 85 s, or until you send a message. To keep it, call again every 60 s.
 
@@ -222,8 +216,6 @@ _SEND = "chats.messages.send"
 
 class ChatMessages(ApiResource):
     """`client.chats.messages`: send messages into a chat and list them."""
-
-    __slots__ = ()
 
     async def send(
         self, chat_id: str, *, message: MessageContent | Mapping[str, Any], override_optout: bool | None = None

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 class Messages(ApiResource):
     """`client.messages`: read, edit, delete and react to messages by their id; send from a line that Linq chooses."""
 
-    __slots__ = ()
-
     poll: MessagePoll = below(
         "chat_features.MessagePoll", "Polls by the id of their message: `retrieve`, `add_options`, `vote`."
     )

@@ -26,8 +26,6 @@ from linqbot.linq.types.payment import (
 class Payments(ApiResource):
     """`client.payments`: charge customers whose handle is connected."""
 
-    __slots__ = ()
-
     async def create(
         self,
         *,
@@ -89,8 +87,6 @@ class Payments(ApiResource):
 class PaymentProviders(ApiResource):
     """`client.payment_providers`: your accounts with the providers that process payments."""
 
-    __slots__ = ()
-
     async def retrieve(self, provider: str) -> PaymentProvider:
         """Get the status of your account with a provider: `onboarding`, `ready` or `disabled`.
 
@@ -113,8 +109,6 @@ class PaymentProviders(ApiResource):
 
 class PaymentHandles(ApiResource):
     """`client.payment_handles`: the connections of customers, by phone number (E.164) or e-mail address."""
-
-    __slots__ = ()
 
     async def connect(self, handle: str) -> HandleConnection:
         """Start connecting a customer: Linq sends the customer a code. Not retried after a lost response.
@@ -157,8 +151,6 @@ class PaymentHandles(ApiResource):
 
 class PaymentRequests(ApiResource):
     """`client.payment_requests`. Without a connected Stripe account every method raises `LinqApiError` 403."""
-
-    __slots__ = ()
 
     async def create(
         self,

@@ -41,8 +41,6 @@ class ApiResource:
     special to it.
     """
 
-    __slots__ = ("_run",)
-
     def __init__(self, run: Run) -> None:
         self._run = run
 
