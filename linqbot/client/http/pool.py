@@ -1,8 +1,7 @@
 """A pool of connections to one origin.
 
-The most recently used idle connection is used first. Requests that wait for a connection are served in their order.
-Each connection that is open or being opened occupies one of `max_connections` slots. A slot belongs to the request that
-uses the connection, or to the connection while it is idle.
+At most `max_connections` requests are under way. Further ones wait, and are served in their order. A request uses the idle
+connection that was used last, and opens one only if none is idle, so there are never more connections than that.
 """
 
 from __future__ import annotations
@@ -29,15 +28,16 @@ class Pool:
 
     def __init__(self, connector: Connector, *, max_connections: int = MAX_CONNECTIONS) -> None:
         self._connector = connector
-        self._free_slots = max_connections
+        self._max_connections = max_connections
+        self._under_way = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: dict[Connection, float] = {}  # the time until which each may be used, least recently used first
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()  # a result of None hands over an empty slot
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._open: set[Connection] = set()
         self._is_closed = False
 
     async def send(self, request: Request) -> Response:
-        """Send a request once, as soon as a connection is available, with the errors of `Connection.exchange`.
+        """Send a request once, as soon as fewer than `max_connections` are under way, with the errors of `Connection.exchange`.
 
         Raises RuntimeError if the pool is closed, or belongs to another event loop.
         """
@@ -48,8 +48,15 @@ class Pool:
             self._loop = loop
         if self._is_closed:
             raise RuntimeError(_CLOSED)
-        connection = await (self._take_new() if request.needs_new_connection else self._take())
+        if self._under_way < self._max_connections:
+            self._under_way += 1
+        else:
+            await self._wait(loop.create_future())
+        connection = None
         try:
+            if not request.needs_new_connection:
+                connection = self._usable(loop.time())
+            connection = connection or await self._opened()
             head = request.head(self._connector.prefix, self._connector.more)
             return await connection.exchange(request, head)
         except ServerDisconnectedError as error:
@@ -57,7 +64,7 @@ class Pool:
                 self._drop_idle()  # a server that restarts closes all of them, and a retry must not hit the next one
             raise
         finally:
-            self._give(connection)
+            self._end(connection, loop.time())
 
     async def aclose(self) -> None:
         """Close every connection. Requests in flight fail, later requests raise RuntimeError."""
@@ -66,56 +73,38 @@ class Pool:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_exception(RuntimeError(_CLOSED))
-        self._drop_idle()
         lost = [connection.lost for connection in self._open]
         for connection in tuple(self._open):
             connection.abort()
         if lost:
             await asyncio.wait(lost, timeout=CLOSE_TIMEOUT_S)
 
-    async def _take(self) -> Connection:
-        """Return the most recently used idle connection that is usable; else wait for a slot, or open a connection."""
-        assert self._loop is not None
-        while self._idle:
-            idle, until = self._idle.popitem()
-            if idle.is_open and self._loop.time() < until and not idle.has_unread():
-                return idle
-            idle.abort()
-            self._give(None)
-        connection = await self._wait_for_slot()
-        if connection is not None and connection.is_open:
-            return connection
-        return await self._opened()
-
-    async def _take_new(self) -> Connection:
-        """Open a new connection, in the slot of an idle connection if all slots are taken."""
-        if self._free_slots == 0 and self._idle:
-            self._end(next(iter(self._idle)))
-        connection = await self._wait_for_slot()
-        if connection is not None:
-            connection.abort()
-        return await self._opened()
-
-    async def _wait_for_slot(self) -> Connection | None:
-        assert self._loop is not None
-        if self._free_slots > 0:
-            self._free_slots -= 1
-            return None
-        waiter: asyncio.Future[Connection | None] = self._loop.create_future()
+    async def _wait(self, waiter: asyncio.Future[None]) -> None:
+        """Wait until a request that is under way has ended, and take its place."""
         self._waiting.append(waiter)
         try:
-            return await waiter
+            await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._give(waiter.result())  # the slot arrived while the request was being cancelled
+                self._end(None)  # the place became free while the request was being cancelled
             raise
 
+    def _usable(self, now: float) -> Connection | None:
+        """Return the most recently used idle connection that can be used; None if there is none."""
+        while self._idle:
+            connection, until = self._idle.popitem()
+            if connection.is_open and now < until and not connection.has_unread():
+                return connection
+            connection.abort()
+        return None
+
     async def _opened(self) -> Connection:
-        try:
-            connection = await self._connector.connect(self._forget)
-        except BaseException:
-            self._give(None)
-            raise
+        if self._under_way + len(self._idle) > self._max_connections:
+            # The request needs a new connection although some are idle.
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            oldest.abort()
+        connection = await self._connector.connect(self._forget)
         if connection.is_open:
             self._open.add(connection)
         if self._is_closed:
@@ -123,36 +112,25 @@ class Pool:
             raise RuntimeError(_CLOSED)
         return connection
 
-    def _give(self, connection: Connection | None) -> None:
-        """Give a connection or an empty slot to the request that has waited longest; else keep the connection idle.
-
-        A connection that cannot be used again is closed, and its slot is empty.
-        """
-        if connection is not None and not (connection.is_clean and connection.is_open and connection.idle_s > 0):
-            connection.abort()
-            connection = None
+    def _end(self, connection: Connection | None, now: float = 0.0) -> None:
+        """Keep the connection of a request that has ended, if it can be used again, and let the next request go on."""
+        if connection is not None:
+            if connection.is_clean and connection.is_open and connection.idle_s > 0:
+                self._idle[connection] = now + connection.idle_s
+            else:
+                connection.abort()
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_result(connection)
+                waiter.set_result(None)
                 return
-        if connection is None:
-            self._free_slots += 1
-            return
-        assert self._loop is not None
-        self._idle[connection] = self._loop.time() + connection.idle_s
+        self._under_way -= 1
 
     def _forget(self, connection: Connection) -> None:
-        """Remove a lost connection. If it was in use, the request that uses it gives its slot back."""
         self._open.discard(connection)
-        if self._idle.pop(connection, None) is not None:
-            self._give(None)
+        self._idle.pop(connection, None)
 
     def _drop_idle(self) -> None:
-        for connection in tuple(self._idle):
-            self._end(connection)
-
-    def _end(self, connection: Connection) -> None:
-        del self._idle[connection]
-        connection.abort()
-        self._give(None)
+        for connection in self._idle:
+            connection.abort()
+        self._idle.clear()
