@@ -147,23 +147,6 @@ async def test_a_new_connection_takes_the_place_of_the_longest_idle_one_when_all
         await whole(server, pool, 2)
 
 
-async def test_a_request_cancelled_while_it_waits_for_a_new_connection_loses_no_place() -> None:
-    held = Held()
-    async with raw(held.play) as server, pooled(server, max_connections=1) as pool:
-        first = asyncio.create_task(pool.send(get(server)))
-        _, peer = await held.came.get()
-        waiting = [asyncio.create_task(pool.send(get(server, needs_new_connection=True))) for _ in range(3)]
-        await asyncio.sleep(0)
-        waiting[0].cancel()
-        await peer.say(said(b"0"))
-        await first
-        waiting[1].cancel()
-        await held.answer()
-        assert (await waiting[2]).status == 200
-        await asyncio.gather(*waiting[:2], return_exceptions=True)
-        await whole(server, pool, 1)
-
-
 # --- idle connections -----------------------------------------------------------------------------------------------
 
 
