@@ -11,7 +11,6 @@ from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
 from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_loopback, is_pending, version_of
-from linqbot.ops.why import answer_code
 from linqbot.server.telling import can_send
 from linqbot.settings import how_to_set_key
 
@@ -33,7 +32,8 @@ async def _accepted(context: DoctorContext) -> Finding:
         await context.lines()
     except LinqApiError as error:
         if error.status == 401:
-            return failure("token", "LQB6011", f"Linq does not accept the token ({answer_code(error)}).")
+            numbers = "/".join(str(each) for each in (error.status, error.code) if each is not None)
+            return failure("token", "LQB6011", f"Linq does not accept the token ({numbers}).")
         if isinstance(error, LinqUnavailable):
             return failure("token", "LQB6012", f"{context.settings.base_url} cannot be reached: {error}")
         return failure("token", "LQB6013", f"Linq refuses to answer: {error}")
