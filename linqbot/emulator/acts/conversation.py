@@ -386,8 +386,7 @@ class NameGroup(InChat):
 
     def perform(self, world: World) -> None:
         chat, by = self.group(world)
-        if chat.name != self.name:
-            chat_state.set_look(world, chat, by, "name", self.name)
+        chat_state.set_look(world, chat, by, "name", self.name)
 
 
 class SetGroupIcon(InChat):
@@ -396,9 +395,8 @@ class SetGroupIcon(InChat):
     image: Media | None = Field(None, description="null takes the icon away.")
 
     def perform(self, world: World) -> None:
-        (chat, by), url = self.group(world), _address(world, self.image)
-        if chat.icon != url:
-            chat_state.set_look(world, chat, by, "icon", url)
+        chat, by = self.group(world)
+        chat_state.set_look(world, chat, by, "icon", _address(world, self.image))
 
 
 class SetBackground(InChat):
@@ -427,14 +425,11 @@ class SetBackground(InChat):
         chat, by = self.place(world)
         if chat.service != "iMessage":
             raise conflict("Only iMessage shows backgrounds")
-        background = self._background(world)
-        if chat.background != background:
-            chat_state.set_background(world, chat, by, background)
-
-    def _background(self, world: World) -> BackgroundRecord | None:
-        if self.type is None:
-            return None
-        return BackgroundRecord(self.type, self.style, self.variant, self.shades, _address(world, self.image))
+        background = None
+        if self.type is not None:
+            image = _address(world, self.image)
+            background = BackgroundRecord(self.type, self.style, self.variant, self.shades, image)
+        chat_state.set_look(world, chat, by, "background", background)
 
 
 def _address(world: World, image: Media | None) -> str | None:

@@ -180,6 +180,6 @@ def remove_background(world: World, request: ApiRequest) -> EndpointResponse:
 
 def _change_background(world: World, request: ApiRequest, background: BackgroundRecord | None) -> EndpointResponse:
     chat = writable(world, request)
-    if chat.service == "iMessage" and chat.background != background:
-        chat_state.set_background(world, chat, chat.me, background)
+    if chat.service == "iMessage":
+        chat_state.set_look(world, chat, chat.me, "background", background)
     return EndpointResponse(202)

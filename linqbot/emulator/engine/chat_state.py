@@ -113,40 +113,37 @@ def store(
     return message
 
 
-_LOOKS = {"name": ("group_name", "named"), "icon": ("group_icon", "icon")}
+_LOOKS = {
+    "name": ("group_name", "named", 4001),
+    "icon": ("group_icon", "icon", 4001),
+    "background": ("background", "background", 5002),
+}
 
 
-def set_look(world: World, chat: ChatRecord, by: Member, what: Literal["name", "icon"], value: str | None) -> None:
-    """Change the name or the icon of a group. Emits `chat.group_…_updated`; or, by a fault, `chat.group_…_update_failed`."""
-    name, notice = _LOOKS[what]
-    if by.is_me and _fails(world, chat, name, 4001):
-        return
+def set_look(
+    world: World,
+    chat: ChatRecord,
+    by: Member,
+    what: Literal["name", "icon", "background"],
+    value: str | BackgroundRecord | None,
+) -> None:
+    """Change the look of a chat, unless it has it. Emits `chat.…_updated`; or, by a fault, `chat.…_update_failed`."""
+    name, notice, code = _LOOKS[what]
     now, old, new = world.now(), getattr(chat, what), value or None
-    setattr(chat, what, new)
-    chat.updated_at = now
-    if new != old:
-        _note(world, chat, notice, by.handle, value=new)
-    world.emit(f"chat.{name}_updated", payloads.group_change(chat, by, old, new, now), chat)
-    world.show_chat(chat)
-
-
-def set_background(world: World, chat: ChatRecord, by: Member, background: BackgroundRecord | None) -> None:
-    if by.is_me and _fails(world, chat, "background", 5002):
+    if new == old:
         return
-    if chat.background != background:
-        _note(world, chat, "background", by.handle, value=background.type if background else None)
-    chat.background = background
-    world.emit("chat.background_updated", payloads.background(chat, by), chat)
+    if by.is_me and (fault := world.faults.take("chat", name, chat.id)) is not None:
+        world.emit(f"chat.{name}_update_failed", payloads.chat_failure(chat, fault.code or code, now), chat)
+        return
+    setattr(chat, what, new)
+    _note(world, chat, notice, by.handle, value=new.type if isinstance(new, BackgroundRecord) else new)
+    if what == "background":
+        data = payloads.background(chat, by)
+    else:
+        chat.updated_at = now
+        data = payloads.group_change(chat, by, old, getattr(chat, what), now)
+    world.emit(f"chat.{name}_updated", data, chat)
     world.show_chat(chat)
-
-
-def _fails(world: World, chat: ChatRecord, what: str, code: int) -> bool:
-    """Return True if a fault prevents a change by the bot. The event about the failure is then emitted."""
-    fault, now = world.faults.take("chat", what, chat.id), world.now()
-    if fault is not None:
-        event = f"chat.{what}_update_failed"
-        world.emit(event, payloads.chat_failure(chat, fault.code or code, now), chat)
-    return fault is not None
 
 
 def set_typing(world: World, chat: ChatRecord, handle: str, until: float | None) -> bool:
