@@ -12,7 +12,7 @@ from linqbot.emulator.engine import content
 from linqbot.emulator.engine.content import CATALOGUE
 from linqbot.emulator.engine.sending import check_able, check_present, check_send, repeated, send, send_content
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import documents, shapes
+from linqbot.emulator.model import documents, payloads, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, conflict, existing, invalid
 from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.message_content import AppCardPartRecord, CardLayout, MediaPartRecord, TextPartRecord
@@ -119,7 +119,7 @@ def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, tex
     message.edits += 1
     # A clock that stands still must not hide the edit: clients compare updated_at with created_at.
     message.updated_at = max(now, message.updated_at + 0.001)
-    world.emit_edited(chat, message, index, now)
+    world.emit("message.edited", payloads.edited(chat, message, index, now), chat, versions=(payloads.CURRENT,))
     world.show_message(message)
 
 

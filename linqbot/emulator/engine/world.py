@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx
@@ -67,9 +67,11 @@ class World:
 
     # Webhooks
 
-    def emit(self, event_type: str, data: JsonObject, chat: ChatRecord) -> None:
-        """Deliver an event of a chat that is the same in all payload versions."""
-        self._emit(event_type, dict.fromkeys(payloads.VERSIONS, self._withheld(data, chat)), chat)
+    def emit(
+        self, event_type: str, data: JsonObject, chat: ChatRecord, versions: Iterable[str] = payloads.VERSIONS
+    ) -> None:
+        """Deliver an event of a chat that is the same in these payload versions."""
+        self._emit(event_type, dict.fromkeys(versions, self._withheld(data, chat)), chat)
 
     def emit_message(self, event_type: str, chat: ChatRecord, message: MessageRecord) -> None:
         """Deliver `message.sent`, `.received`, `.delivered` or `.read`, in the shape of each payload version."""
@@ -77,11 +79,6 @@ class World:
         if payloads.OLD in self.deliveries.versions:
             data[payloads.OLD] = payloads.old_message(chat, message, event_type)
         self._emit(event_type, data, chat)
-
-    def emit_edited(self, chat: ChatRecord, message: MessageRecord, index: int, at: float) -> None:
-        """Deliver `message.edited`, which exists only in the current version."""
-        data = self._withheld(payloads.edited(chat, message, index, at), chat)
-        self._emit("message.edited", {payloads.CURRENT: data}, chat)
 
     def emit_account(self, event_type: str, data: JsonObject, *, line: str | None = None) -> None:
         """Deliver an event of the account or of a line, which belongs to no chat."""
