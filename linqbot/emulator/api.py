@@ -32,7 +32,6 @@ from linqbot.emulator.endpoints import (
     polls,
     reactions,
     subscriptions,
-    v2,
 )
 from linqbot.emulator.endpoints.endpoint import ApiRequest, Handler
 from linqbot.emulator.engine.world import World
@@ -235,24 +234,6 @@ class Api:
                 return chat_id
         message = self._world.state.messages.get(ids.get("message_id", ""))
         return message.chat_id if message else None
-
-
-class ApiV2:
-    """The ASGI app of `/api/partner/v2`, which has one endpoint, another header for the key and another envelope."""
-
-    def __init__(self, world: World, api_key: str | None) -> None:
-        self._world = world
-        self._api_key = api_key
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, endpoint = Request(scope, receive), ENDPOINTS["v2.list_chats"]
-        if not fits(request.headers.get("x-linq-integration-token", ""), self._api_key):
-            answer = v2.refused(401, "unauthorized", "Missing or invalid token")
-        elif (request.method, request.url.path) != (endpoint.method, f"/api/partner{endpoint.path}"):
-            answer = v2.refused(404, "not_found", "The emulator knows GET /api/partner/v2/chats only")
-        else:
-            answer = v2.list_chats(self._world, request.query_params)
-        await respond(answer)(scope, receive, send)
 
 
 def fits(key: str, wanted: str | None) -> bool:

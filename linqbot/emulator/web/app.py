@@ -32,12 +32,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from linqbot.emulator.api import Api, ApiV2, answer_of, break_connection, read_body, respond, wait_for_fault
+from linqbot.emulator.api import Api, answer_of, break_connection, fits, read_body, respond, wait_for_fault
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.endpoints import attachments, contacts
+from linqbot.emulator.endpoints import attachments, contacts, v2
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import ApiError, existing, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, not_found
 from linqbot.emulator.web import control
+from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.rules import MAX_UPLOAD_BYTES
 from linqbot.linq.types.content import CONTENT_TYPES
 
@@ -82,7 +83,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
         routes=[
             Mount("/v3", api),
             Mount("/api/partner/v3", api),
-            Mount("/api/partner/v2", ApiV2(emulator.world, emulator.api_key)),
+            Mount("/api/partner/v2", request_response(control.answering(emulator, _v2))),
             control.root(emulator),
             Mount("/emulator", routes=control.routes(emulator)),
             Route("/uploads/{attachment_id}", uploads, methods=["PUT"]),
@@ -96,6 +97,16 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
         exception_handlers={HTTPException: control.refusal},
         lifespan=running,
     )
+
+
+async def _v2(emulator: Emulator, request: Request) -> EndpointResponse:
+    """Answer the older API, which has one endpoint here, another header for the key and another envelope."""
+    endpoint = ENDPOINTS["v2.list_chats"]
+    if not fits(request.headers.get("x-linq-integration-token", ""), emulator.api_key):
+        return v2.refused(401, "unauthorized", "Missing or invalid token")
+    if (request.method, request.url.path) != (endpoint.method, f"/api/partner{endpoint.path}"):
+        return v2.refused(404, "not_found", "The emulator knows GET /api/partner/v2/chats only")
+    return v2.list_chats(emulator.world, request.query_params)
 
 
 class _OnlyFromHere:
