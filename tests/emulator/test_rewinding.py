@@ -1,18 +1,18 @@
-"""Snapshots of the emulator, and what they bring back."""
+"""Returning the emulator to an earlier state, and what comes back."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import pytest
 
 from emulator.conftest import LINE, PERSON, TARGET, Receiver, say
 from linqbot.clock import MovableClock
-from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.rewinding import Snapshot
+from linqbot.emulator.rewinding import rewinder
 
 pytestmark = pytest.mark.anyio
 
@@ -21,9 +21,9 @@ def write(emulator: Emulator, text: str) -> str:
     return str(say(emulator, text)["message_id"])
 
 
-def now(emulator: Emulator) -> Snapshot:
-    """Return a snapshot whose receiver has stored all that was delivered."""
-    return rewinding.take(emulator, stored_until=emulator.clock.now() + 1)
+def back_to_now(emulator: Emulator) -> Callable[[], None]:
+    """Return the way back for a receiver that has stored all that was delivered."""
+    return rewinder(emulator, stored_until=emulator.clock.now() + 1)
 
 
 async def test_messages_files_faults_and_records_return(emulator: Emulator) -> None:
@@ -31,25 +31,25 @@ async def test_messages_files_faults_and_records_return(emulator: Emulator) -> N
     emulator.do(Write(from_=PERSON, to=LINE, parts=[photo]))
     emulator.world.faults.add(Fault(on="api", status=500, times=2))
     emulator.observe({"kind": "turn", "event_id": "1"})
-    before = now(emulator)
+    rewind = back_to_now(emulator)
     write(emulator, "later")
     emulator.world.faults.take("api", "GET /v3/chats")
     emulator.observe({"kind": "turn", "event_id": "2"})
-    rewinding.restore(emulator, before)
+    rewind()
     (chat,) = emulator.state.chats.values()
     assert len(chat.messages) == 1
     assert [one.content for one in emulator.state.attachments.values()] == [b"\x89PNG"]
     assert [fault.times for fault in emulator.world.faults.active] == [2]
     assert [one["event_id"] for one in emulator.observations] == ["1"]
-    rewinding.restore(emulator, before)
+    rewind()
     assert [fault.times for fault in emulator.world.faults.active] == [2]
 
 
 async def test_a_moved_clock_returns(receiver: Receiver) -> None:
     async with Emulator(clock=MovableClock(), delivery_transport=receiver) as emulator:
-        before = now(emulator)
+        rewind = back_to_now(emulator)
         emulator.advance(86_400)
-        rewinding.restore(emulator, before)
+        rewind()
         assert emulator.clock.ahead_s == 0
 
 
@@ -62,13 +62,13 @@ async def test_what_was_not_delivered_is_delivered_again_and_the_rest_is_not(
     receiver.answers = [500]
     write(emulator, "refused")
     await emulator.flush()
-    before = now(emulator)
+    rewind = back_to_now(emulator)
     emulator.advance(5)
     await emulator.flush()
     write(emulator, "later")
     await emulator.flush()
     receiver.clear()
-    rewinding.restore(emulator, before)
+    rewind()
     await emulator.flush()
     assert [event["data"]["parts"][0]["value"] for event in receiver.events] == ["refused"]
 
@@ -80,8 +80,8 @@ async def test_what_was_delivered_while_the_receivers_storage_was_copied_is_deli
     stored_until = emulator.clock.now()
     write(emulator, "hi")
     await emulator.flush()
-    before = rewinding.take(emulator, stored_until=stored_until)
-    rewinding.restore(emulator, before)
+    rewind = rewinder(emulator, stored_until=stored_until)
+    rewind()
     await emulator.flush()
     first, again = receiver.requests
     assert first.headers["webhook-id"] == again.headers["webhook-id"]

@@ -25,12 +25,11 @@ from pydantic_core import from_json
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.output import call_name, columns, iso_time
 from linqbot.cli.storage_option import FILE
-from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import conflict
 from linqbot.emulator.model.documents import iso
-from linqbot.emulator.rewinding import Snapshot
+from linqbot.emulator.rewinding import rewinder
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.later import KIND as SEND
@@ -103,7 +102,7 @@ class DevRunner:
                     "people wrote since it was started or reset."
                 )
             async with self._stopped():
-                rewinding.restore(self._emulator, checkpoint.snapshot)
+                checkpoint.rewind()
                 await asyncio.to_thread(put_back, self._file, checkpoint.copy)
             while self._checkpoints and self._checkpoints.pop() is not checkpoint:
                 pass
@@ -122,10 +121,10 @@ class DevRunner:
         # The bot repeats it with the same idempotency keys, and webhooks from this time on are delivered again.
         stored_until = self._emulator.clock.now()
         copy = await asyncio.to_thread(copy_of, self._file)
-        snapshot = rewinding.take(self._emulator, stored_until=stored_until)
+        rewind = rewinder(self._emulator, stored_until=stored_until)
         written = self._emulator.do(message)
         if copy is not None and written["message_id"] is not None:
-            self._checkpoints.append(Checkpoint(written["message_id"], message, snapshot, copy))
+            self._checkpoints.append(Checkpoint(written["message_id"], message, rewind, copy))
         return written
 
     @asynccontextmanager
@@ -251,7 +250,7 @@ KEPT = 20
 class Checkpoint:
     message_id: str  # the id that the message then got
     message: Write  # the act of writing it, to be performed again
-    snapshot: Snapshot
+    rewind: Callable[[], None]
     copy: bytes  # the content of the bot's SQLite file
 
 
