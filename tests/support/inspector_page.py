@@ -26,8 +26,8 @@ def subscribe(bot: Bot, url: str = "http://127.0.0.1:9/hook", *events: str) -> d
     return dict(bot.call("POST", "/v3/webhook-subscriptions", body))
 
 
-def report(bot: Bot, ids: dict[str, str], **fields: Any) -> None:
-    """Post the report of a turn over the message with these ids."""
+def report(bot: Bot, ids: dict[str, str], **fields: Any) -> str:
+    """Post the report of a turn over the message with these ids, and return the id of the event."""
     event = next(
         one
         for one in bot.call("GET", "/emulator/deliveries?event_type=message.received")["deliveries"]
@@ -47,6 +47,7 @@ def report(bot: Bot, ids: dict[str, str], **fields: Any) -> None:
         "replies": 1,
     }
     bot.call("POST", "/emulator/observations", turn | ids | fields)
+    return str(event["event_id"])
 
 
 def open_rows(page: Page, exchange: Locator) -> None:

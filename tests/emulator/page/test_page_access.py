@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from chromium_page import DESKTOP, FRIEND, LINE, ME, MOBILE, Bot, Browsing, bubble, greet, violations, write
+from inspector_page import ERROR, report, subscribe
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -224,29 +225,14 @@ def inspector(phone: Page, bot: Bot) -> Iterator[str]:
     phone.keyboard.press("Escape")
     phone.get_by_label("Message", exact=True).focus()
     greet(phone, bot)
-    bot.call(
-        "POST",
-        "/v3/webhook-subscriptions",
-        {"target_url": "http://127.0.0.1:9/x", "subscribed_events": ["message.received"]},
-    )
+    subscribe(bot)
     ids = bot.hear("What is wrong?")
-    (event,) = bot.call("GET", "/emulator/deliveries")["deliveries"]
-    error = {
-        "type": "KeyError",
-        "message": "'soup'",
-        "file": "bot.py",
-        "line": 3,
-        "code": "menu['soup']",
-        "traceback": "…",
-    }
     tried = [{"handler": "bot:menu", "filter": "text 'menu'", "fits": False}]
     steps = [
         {"name": "model", "said": "remembered", "remembered": True, "result": {"text": "…"}},
         {"name": "book", "said": "failed after 3 ms: KeyError", "failed": True, "arguments": {"people": 2}},
     ]
-    turn = {"kind": "turn", "event_id": event["event_id"], "outcome": "dead_lettered", "error": error, "tried": tried}
-    turn["steps"] = steps
-    bot.call("POST", "/emulator/observations", turn | ids)
+    event_id = report(bot, ids, outcome="dead_lettered", error=ERROR, tried=tried, steps=steps)
     bot.say(ids["chat_id"], "Sorry")
     bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "failed", "file": "bot.py", "line": 3})
     phone.locator(".went-wrong .inspect-button").click()
@@ -258,21 +244,17 @@ def inspector(phone: Page, bot: Bot) -> Iterator[str]:
     yield "a failed exchange"
     shown = phone.get_by_role("complementary", name="Inspector")
     shown.locator("details.fold").evaluate_all("folds => { for (const fold of folds) fold.open = true; }")
-    missed = turn | {"outcome": "not_handled", "error": None, "reason": "no filter fits"}
-    missed["notes"] = [{"title": "Blocked the event loop", "message": "Await slow calls.", "file": "bot.py", "line": 3}]
-    bot.call("POST", "/emulator/observations", missed | ids)
+    notes = [{"title": "Blocked the event loop", "message": "Await slow calls.", "file": "bot.py", "line": 3}]
+    report(
+        bot, ids, outcome="not_handled", handler=None, reason="no filter fits", tried=tried, steps=steps, notes=notes
+    )
     shown.locator(".turn-note").wait_for()
     yield "a message without a handler, a note, and the folds"
     bot.call("POST", "/emulator/clock", {"advance_s": 1})
-    first_turn = {"kind": "turn", "event_id": event["event_id"], "handler": "bot:table", "file": "bot.py", "line": 3}
-    bot.call("POST", "/emulator/observations", first_turn | {"outcome": "running", "attempt": 2} | ids)
-    more = bot.hear("and bread", chat_id=ids["chat_id"])
-    taken = {"kind": "turn", "event_id": "taken", "outcome": "taken", "taken_by": event["event_id"]}
-    bot.call("POST", "/emulator/observations", taken | {"handler": "bot:table"} | more)
-    answer = bot.hear("many", chat_id=ids["chat_id"])
+    report(bot, ids, outcome="running", attempt=2)
+    report(bot, bot.hear("and bread", chat_id=ids["chat_id"]), outcome="taken", taken_by=event_id)
     question = {"text": "How many?", "handler": "bot:table", "result": "given_up"}
-    answered = {"kind": "turn", "event_id": "answer", "outcome": "acked", "handler": "bot:table", "question": question}
-    bot.call("POST", "/emulator/observations", answered | {"asks": "When?"} | answer)
+    report(bot, bot.hear("many", chat_id=ids["chat_id"]), question=question, asks="When?")
     bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "stopped", "message": "It ended."})
     shown.get_by_text("That handler still runs.").wait_for()
     shown.get_by_text("the question has ended. The question is “When?”.").wait_for()
