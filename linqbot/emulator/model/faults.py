@@ -53,11 +53,8 @@ class Fault(NewFault):
 
     def shape(self) -> dict[str, Any]:
         """Return the fault as JSON, without the fields that have no effect."""
-        every = self.model_dump()
-        return {name: value for name, value in every.items() if name in _ALWAYS or value not in (None, 0, False)}
-
-
-_ALWAYS = frozenset({"id", "on", "match", "times"})
+        always = {"id": self.id, "match": self.match, "times": self.times}
+        return self.model_dump(exclude_defaults=True) | always
 
 
 class Faults:
