@@ -8,7 +8,7 @@ emulator's clock, and ISO 8601 in JSON. What a record shows under another name h
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, get_type_hints
@@ -82,6 +82,10 @@ def _form(kind: type[Any]) -> _Form:
     if (form := _FORMS.get(kind)) is None:
         form = _FORMS[kind] = _Form(kind)
     return form
+
+
+Writer: TypeAlias = Callable[[Any], JsonObject]
+"""`shown`, or `saved` for the private fields too."""
 
 
 def shown(record: Any) -> JsonObject:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from linqbot.emulator.model import documents
 from linqbot.emulator.model.answers import JsonObject
-from linqbot.emulator.model.documents import Private, Sparse, new_id
+from linqbot.emulator.model.documents import Private, Sparse, Writer, new_id
 from linqbot.linq.types.content import content_type_of
 from linqbot.linq.types.message import utf16_length
 
@@ -165,13 +165,9 @@ class BackgroundRecord:
     image_url: Any = None
 
 
-def shown_part(one: PartRecord, *, with_private: bool = False) -> JsonObject:
-    """Return a part of a message as the API shows it, without its reactions.
-
-    Args:
-        with_private: True adds what only a phone shows.
-    """
-    shape = (documents.saved if with_private else documents.shown)(one)
+def shown_part(one: PartRecord, write: Writer = documents.shown) -> JsonObject:
+    """Return a part of a message as the API shows it, without its reactions; `documents.saved` adds what only a phone shows."""
+    shape = write(one)
     if isinstance(one, TextPartRecord):
         mentions, stickers = shape.pop("mentions"), shape["inline_stickers"]
         first = mentions[0] if mentions else {"handle": None, "range": None}

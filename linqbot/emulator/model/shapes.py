@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from linqbot.emulator.model import documents
 from linqbot.emulator.model.answers import JsonObject
-from linqbot.emulator.model.documents import iso, time_or_none
+from linqbot.emulator.model.documents import Writer, iso, time_or_none
 from linqbot.emulator.model.message_content import shown_part
 from linqbot.emulator.model.records import (
     DOCS,
@@ -51,23 +51,19 @@ def chat_created(one: ChatRecord) -> JsonObject:
     return {name: value for name, value in chat(one).items() if name not in {"is_archived", "group_chat_icon"}}
 
 
-def reaction(one: ReactionRecord, *, with_private: bool = False) -> JsonObject:
-    return (documents.saved if with_private else documents.shown)(one) | {"is_me": one.by.is_me}
+def reaction(one: ReactionRecord, write: Writer = documents.shown) -> JsonObject:
+    return write(one) | {"is_me": one.by.is_me}
 
 
-def watched_reactions(message: MessageRecord) -> list[JsonObject]:
-    return [reaction(one, with_private=True) for one in message.reactions]
+def saved_reactions(message: MessageRecord) -> list[JsonObject]:
+    return [reaction(one, documents.saved) for one in message.reactions]
 
 
-def parts(message: MessageRecord, *, with_private: bool = False) -> list[JsonObject]:
-    """Return the parts of a message, each with its reactions; with private fields as the page and a saved state have them."""
+def parts(message: MessageRecord, write: Writer = documents.shown) -> list[JsonObject]:
+    """Return the parts of a message, each with its reactions."""
     return [
-        shown_part(part, with_private=with_private)
-        | {
-            "reactions": [
-                reaction(one, with_private=with_private) for one in message.reactions if one.part_index == index
-            ]
-        }
+        shown_part(part, write)
+        | {"reactions": [reaction(one, write) for one in message.reactions if one.part_index == index]}
         for index, part in enumerate(message.parts)
     ]
 
@@ -86,14 +82,14 @@ def message(one: MessageRecord) -> JsonObject:
 
 
 def saved_message(one: MessageRecord) -> JsonObject:
-    shape = _message(one, parts(one, with_private=True), with_private=True)
+    shape = _message(one, parts(one, documents.saved), documents.saved)
     if one.poll:
-        shape["poll"] = poll_envelope(one) | {"reactions": watched_reactions(one)}
+        shape["poll"] = poll_envelope(one) | {"reactions": saved_reactions(one)}
     return shape
 
 
-def _message(one: MessageRecord, parts: list[JsonObject], *, with_private: bool = False) -> JsonObject:
-    return (documents.saved if with_private else documents.shown)(one) | {
+def _message(one: MessageRecord, parts: list[JsonObject], write: Writer = documents.shown) -> JsonObject:
+    return write(one) | {
         "parts": parts,
         "from": one.sender.handle,
         "is_read": one.status == "read",
@@ -105,7 +101,7 @@ def watched_message(one: MessageRecord) -> JsonObject:
     """Return a message for the page: as it is saved, with the poll in the shape of events."""
     shape = saved_message(one)
     if one.poll:
-        shape["poll"] = poll_state(one) | {"reactions": watched_reactions(one)}
+        shape["poll"] = poll_state(one) | {"reactions": saved_reactions(one)}
     return shape
 
 
