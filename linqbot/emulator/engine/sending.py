@@ -10,7 +10,7 @@ files are passed on as they are: the emulator fetches none (R29, R38, R66), beca
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from linqbot.emulator.engine import chat_state, content
@@ -131,16 +131,10 @@ def line_of_account(world: World, phone_number: str) -> Line:
     return line
 
 
-def service_for(world: World, line: Line, people: Sequence[str], preferred: str | None) -> tuple[str, bool]:
-    """Return the service that a message would use, and whether the message can arrive by it (R32)."""
+def best_service(world: World, line: Line, people: Collection[str]) -> str:
+    """Return the best service that the line and all of these people have."""
     best = max((world.state.service_of(handle) for handle in people), key=_RANK.index, default="iMessage")
-    if line.line_type == "RCS" and best == "iMessage":
-        best = "RCS"
-    if preferred == "iMessage":
-        return "iMessage", best == "iMessage"
-    if preferred == "RCS":
-        return ("SMS" if best == "SMS" else "RCS"), True
-    return preferred or best, True
+    return "RCS" if line.line_type == "RCS" and best == "iMessage" else best
 
 
 def is_inferior(service: str, than: str) -> bool:
@@ -160,7 +154,6 @@ def send(
     asked: Mapping[str, Any],
     *,
     parts: list[PartRecord],
-    can_arrive: bool = True,
     service: str | None = None,
     key: str | None = None,
     poll: PollRecord | None = None,
@@ -181,7 +174,7 @@ def send(
         poll=poll,
     )
     chat_state.set_typing(world, chat, chat.line, None)
-    begin(world, chat, message, can_arrive=can_arrive)
+    begin(world, chat, message)
     world.show_chat(chat)
     world.show_message(message)
     return message
@@ -207,12 +200,13 @@ def send_content(
     else:
         line, people = to
         is_group = len(people) > 1
-    service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
+    best, preferred = best_service(world, line, people), asked.get("preferred_service")
+    service = "SMS" if preferred == "RCS" and best == "SMS" else preferred or best  # R32
     parts = content.parts(world, asked, is_group=is_group, service=service)
     content.reply_to(world, chat, asked.get("reply_to"))
     check_send(world, line, people, override_optout=override_optout)
     chat = chat or chat_state.open_chat(world, line, people, service)
-    return send(world, chat, asked, parts=parts, can_arrive=can_arrive, service=service, key=key)
+    return send(world, chat, asked, parts=parts, service=service, key=key)
 
 
 SENT_AFTER_S = 0.25
@@ -222,12 +216,10 @@ FAILED = 4001
 _STEPS = ("pending", "sent", "delivered", "read")
 
 
-def begin(world: World, chat: ChatRecord, message: MessageRecord, *, can_arrive: bool = True) -> None:
-    """Schedule the steps of a new outbound message.
-
-    Args:
-        can_arrive: False lets the message fail: the person does not have the only service that it may use.
-    """
+def begin(world: World, chat: ChatRecord, message: MessageRecord) -> None:
+    """Schedule the steps of a new outbound message."""
+    needs_imessage = message.preferred_service == "iMessage"  # which Linq never replaces by another service (R32)
+    can_arrive = not needs_imessage or best_service(world, world.line_of(chat), chat.people) == "iMessage"
     fault = world.faults.take("message", chat.id, *(member.handle for member in chat.others))
     start = world.now()
     code = (fault.code or FAILED) if fault else FAILED
