@@ -27,11 +27,11 @@ EDIT_WINDOW_S = 900.0
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:
     """Send to the chat with exactly these people on a line that can send; else to a new chat on the best line (R56)."""
-    asked = request.body["message"]
-    key = request.headers.get("idempotency-key") or asked.get("idempotency_key")
-    message = repeated(world, key)
+    asked = dict(request.body["message"])
+    asked["idempotency_key"] = request.headers.get("idempotency-key") or asked.get("idempotency_key")
+    message = repeated(world, asked["idempotency_key"])
     if message is None:
-        message, reason, previous = _choose_and_send(world, request.body, asked, key)
+        message, reason, previous = _choose_and_send(world, request.body, asked)
     else:
         reason, previous = _REUSED, None
     chat = world.state.chats[message.chat_id]
@@ -54,7 +54,7 @@ _REUSED = "reused_active_chat"
 
 
 def _choose_and_send(
-    world: World, body: Mapping[str, Any], asked: Mapping[str, Any], key: str | None
+    world: World, body: Mapping[str, Any], asked: Mapping[str, Any]
 ) -> tuple[MessageRecord, str, ChatRecord | None]:
     """Return the message, the reason for the choice of its line, and the chat on a flagged line that a new chat replaces."""
     people = list(dict.fromkeys(normal(handle) for handle in body["to"]))
@@ -63,13 +63,13 @@ def _choose_and_send(
     known.sort(key=lambda chat: (chat.line not in excluded, chat.updated_at, chat.seq), reverse=True)
     usable = next((chat for chat in known if world.line_of(chat).can_send), None)
     if usable:
-        sent = send_content(world, usable, asked, override_optout=override, key=key)
+        sent = send_content(world, usable, asked, override_optout=override)
         return sent, _REUSED, None
     line = best_line(world, excluded)
     if known and (continuation := body.get("continuation_message")):
         part = {"type": "text", "value": continuation["text"]}
-        asked = {"parts": [part], "idempotency_key": asked.get("idempotency_key")}
-    sent = send_content(world, (line, people), asked, override_optout=override, key=key)
+        asked = {"parts": [part], "idempotency_key": asked["idempotency_key"]}
+    sent = send_content(world, (line, people), asked, override_optout=override)
     return (sent, "failover_flagged", known[0]) if known else (sent, "new_best_number", None)
 
 

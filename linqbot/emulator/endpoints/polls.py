@@ -23,7 +23,7 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
             raise invalid("Polls need an iMessage chat")
         sending.check_send(world, world.line_of(chat), chat.people, override_optout=False)
         poll = new_poll(world, chat.me, [option["text"] for option in asked["options"]])
-        message = send(world, chat, {}, parts=[], key=asked.get("idempotency_key"), poll=poll)
+        message = send(world, chat, {"idempotency_key": asked.get("idempotency_key")}, parts=[], poll=poll)
     return EndpointResponse(202, _envelope(message))
 
 

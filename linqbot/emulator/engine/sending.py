@@ -155,7 +155,6 @@ def send(
     *,
     parts: list[PartRecord],
     service: str | None = None,
-    key: str | None = None,
     poll: PollRecord | None = None,
     is_voice_memo: bool = False,
 ) -> MessageRecord:
@@ -169,7 +168,7 @@ def send(
         preferred_service=asked.get("preferred_service"),
         effect=documents.read(MessageEffect, asked["effect"]) if asked.get("effect") else None,
         reply_to=content.reply_to(world, chat, asked.get("reply_to")),
-        idempotency_key=key or asked.get("idempotency_key"),
+        idempotency_key=asked.get("idempotency_key"),
         is_voice_memo=is_voice_memo,
         poll=poll,
     )
@@ -186,7 +185,6 @@ def send_content(
     asked: Mapping[str, Any],
     *,
     override_optout: bool,
-    key: str | None = None,
 ) -> MessageRecord:
     """Send a MessageContent into a chat, or open a chat with it. If it is refused, nothing has changed.
 
@@ -206,7 +204,7 @@ def send_content(
     content.reply_to(world, chat, asked.get("reply_to"))
     check_send(world, line, people, override_optout=override_optout)
     chat = chat or chat_state.open_chat(world, line, people, service)
-    return send(world, chat, asked, parts=parts, service=service, key=key)
+    return send(world, chat, asked, parts=parts, service=service)
 
 
 SENT_AFTER_S = 0.25
