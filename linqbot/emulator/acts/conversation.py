@@ -339,8 +339,7 @@ class React(ByPerson):
         if self.data_base64:
             file = Media(data_base64=self.data_base64, filename=self.filename or "sticker.png")
             asked["attachment_id"] = file.shown(world).id
-        image = reactions.sticker(world, asked) if self.type == "sticker" else None
-        reactions.change(world, chat, message, active_member(chat, self.from_), asked, image=image)
+        reactions.change(world, chat, message, active_member(chat, self.from_), asked)
 
 
 class Read(InChat):

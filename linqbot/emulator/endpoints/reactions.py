@@ -21,25 +21,15 @@ def react(world: World, request: ApiRequest) -> EndpointResponse:
     body, message = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     sending.check_able(world, chat)
-    image = None
     if body["type"] == "sticker":
         if chat.service != "iMessage":
             raise invalid("A sticker needs an iMessage chat")
         content.check_hosted(world, body, code=1005)
-        image = sticker(world, body)
-    change(world, chat, message, chat.me, body, image=image)
+    change(world, chat, message, chat.me, body)
     return accepted("Reaction queued")
 
 
-def change(
-    world: World,
-    chat: ChatRecord,
-    message: MessageRecord,
-    by: Member,
-    asked: Mapping[str, Any],
-    *,
-    image: StickerImage | None = None,
-) -> None:
+def change(world: World, chat: ChatRecord, message: MessageRecord, by: Member, asked: Mapping[str, Any]) -> None:
     """Add or remove a reaction. Adding an existing one, or removing a missing one, changes nothing and emits no event."""
     index = asked.get("part_index") or 0
     if index >= (1 if message.poll else len(message.parts)):
@@ -52,7 +42,7 @@ def change(
         if tapback and same:
             _remove(world, chat, message, tapback)
     elif kind == "sticker":
-        reaction = ReactionRecord(new_id(), kind, by, index, world.now(), sticker=image)
+        reaction = ReactionRecord(new_id(), kind, by, index, world.now(), sticker=_image(world, asked))
         usual = StickerPlacement(scale=0.5 if asked.get("emoji") else 1.0)
         reaction.placement = _placed(asked.get("placement"), usual)
         _add(world, chat, message, reaction)
@@ -77,7 +67,7 @@ def _remove(world: World, chat: ChatRecord, message: MessageRecord, reaction: Re
     world.show_message(message)
 
 
-def sticker(world: World, body: Mapping[str, Any]) -> StickerImage:
+def _image(world: World, body: Mapping[str, Any]) -> StickerImage:
     """Return the image of a sticker: an attachment, a URL, or an emoji drawn as a picture (R81)."""
     if body.get("emoji"):
         media = content.of_attachment(world, _drawn(world, body["emoji"]))
