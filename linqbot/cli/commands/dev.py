@@ -12,10 +12,8 @@ import asyncio
 import json
 import re
 import socket
-import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -145,6 +143,7 @@ def command(
         raise click.UsageError("--state goes with --no-bot.")
     file = require_bot(ctx, ctx.command.params[0], file)
     path = Path(file.partition(":")[0])
+    watched = path.resolve().parent if reload else None
     if not path.is_file():
         # Imported here: this process does not load the bot.
         from linqbot.ops.bot_file import no_file
@@ -153,12 +152,10 @@ def command(
     logs.configure("warning", "json" if as_json else "auto")
     if public_url is not None:
         is_given = ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT
-        _behind_tunnel(
-            file, public_url, port if is_given else None, path.resolve().parent, reload=reload, as_json=as_json
-        )
+        _behind_tunnel(file, public_url, port if is_given else None, watched, as_json=as_json)
         return
     if line is not None:
-        _on_line(file, line, path.resolve().parent, reload=reload, as_json=as_json)
+        _on_line(file, line, watched, as_json=as_json)
         return
     with uvicorn_server.listen(host, port) as page, bots_socket() as (bot_port, bound):
         open_at = exposed(page, host, names)
@@ -174,17 +171,16 @@ def command(
                         as_json=as_json,
                         bound=bound,
                     ),
-                    path.resolve().parent,
+                    watched,
                     page,
                     [host, *names],
                     declared=declared,
-                    reload=reload,
                     terminal=terminal,
                 )
             )
 
 
-def _behind_tunnel(file: str, url: str, port: int | None, watched: Path, *, reload: bool, as_json: bool) -> None:
+def _behind_tunnel(file: str, url: str, port: int | None, watched: Path | None, *, as_json: bool) -> None:
     # Imported here: a bot on the emulator does not need it.
     from linqbot.cli.dev import public
     from linqbot.ops.subscriptions import target
@@ -195,27 +191,26 @@ def _behind_tunnel(file: str, url: str, port: int | None, watched: Path, *, relo
     instead = public.environ(settings) | public.OF_TUNNEL
     bot = BotProcess(file, "", settings.port, Path(), as_json=as_json, instead=instead)
     there = partial(public.Tunnel, secrets=SecretFile(public.SECRET_FILE), target_url=target(url), bot_url=bot.url)
-    asyncio.run(public.run(bot, settings, there, watched, reload=reload))
+    asyncio.run(public.run(bot, settings, there, watched))
 
 
-def _on_line(file: str, line: str, watched: Path, *, reload: bool, as_json: bool) -> None:
+def _on_line(file: str, line: str, watched: Path | None, *, as_json: bool) -> None:
     from linqbot.cli.dev import public, relay
     from linqbot.settings import from_env
 
     settings = from_env()
     with bots_socket() as (port, bound), tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
         bot = BotProcess(file, "", port, Path(folder), as_json=as_json, bound=bound, instead=public.environ(settings))
-        asyncio.run(public.run(bot, settings, partial(relay.Relay, bot=bot, lines=line), watched, reload=reload))
+        asyncio.run(public.run(bot, settings, partial(relay.Relay, bot=bot, lines=line), watched))
 
 
 async def _dev(
     bot: BotProcess,
-    watched: Path,
+    watched: Path | None,
     page: socket.socket,
     hosts: list[str],
     *,
     declared: DeclaredWorld | None,
-    reload: bool,
     terminal: bool,
 ) -> None:
     emulator = Emulator(public_url=bot.emulator, declared=declared)
@@ -223,6 +218,15 @@ async def _dev(
     bot.webhook_secret = subscription.secret
     begin = partial(_begin, bot, emulator, subscription)
     emulator.runner = runner = DevRunner(emulator, bot, begin)
+    tried = asyncio.Event()
+
+    async def begin_and_say() -> None:
+        events = await begin()
+        if events is not None:
+            _print_ready(bot, events, again=tried.is_set())
+        elif not (bot.is_stopping or bot.is_ending()):  # else another file was saved meanwhile, or Ctrl-C has ended it
+            _print_not_started(bot, waits=watched is not None)
+        tried.set()
 
     def stop_answering() -> None:
         runner.stop_moving()
@@ -231,63 +235,29 @@ async def _dev(
     serving = uvicorn_server.Server(create_app(emulator, allowed_hosts=hosts), before_exit=stop_answering)
     bot.is_ending = lambda: serving.should_exit
     server = asyncio.create_task(serving.serve(sockets=[page]))
-    # Watched from the beginning: a file that is saved while the bot starts is noticed too.
-    again = partial(_begin_again, bot, begin)
-    changes = asyncio.create_task(bot.restart_when_saved(watched, again)) if reload else None
-    up = asyncio.create_task(bot.first_start(begin))
+    others = [asyncio.create_task(bot.keep_up(begin_and_say, watched))]
+    if terminal:
+        others.append(asyncio.create_task(_talk(emulator, tried)))
     try:
-        await asyncio.wait({up, server}, return_when=asyncio.FIRST_COMPLETED)
-        if server.done():
-            return
-        _print_started(bot, up.result(), reload=reload)
-        if terminal:
-            await _talk(emulator, server)
-            serving.should_exit = True
-        await server
+        ended, _ = await asyncio.wait({server, *others}, return_when=asyncio.FIRST_COMPLETED)
+        for each in ended:
+            each.result()
     finally:
-        await _cancelled(up)
-        if changes is not None:
-            await _cancelled(changes)
+        serving.should_exit = True
+        await asyncio.wait({server})
+        for each in others:
+            each.cancel()
+        await asyncio.wait(others)
         await runner.aclose()
         await bot.aclose()
-        if not server.done():
-            # Ctrl-C came before the server took the signals.
-            serving.should_exit = True
-            await server
 
 
-def _print_started(bot: BotProcess, events: list[str] | None, *, reload: bool) -> None:
-    """Say that the bot has started, or that it has not: then wait for a correction, or end."""
-    if events is not None:
-        _print_ready(bot, events)
-    elif bot.is_ending():
-        pass  # Ctrl-C has ended the bot's process too
-    elif not reload:
-        assert bot.process is not None
-        if bot.process.returncode not in _EXIT_CODES:
-            raise ConfigError(
-                f"The process of {bot.file} ended with exit code {bot.process.returncode} while it started."
-            )
-        sys.exit(bot.process.returncode)  # it has printed its error
-    else:
-        _print_not_started(bot)
-
-
-async def _talk(emulator: Emulator, server: asyncio.Task[None]) -> None:
-    """Let the author talk to the bot in the terminal, until the end of what is typed or of the server."""
+async def _talk(emulator: Emulator, tried: asyncio.Event) -> None:
+    """Let the author talk to the bot in the terminal, once it has been started."""
     from linqbot.cli.dev.terminal import converse  # few ask for it
 
-    talk = asyncio.create_task(converse(emulator))
-    await asyncio.wait({talk, server}, return_when=asyncio.FIRST_COMPLETED)
-    if talk.done():
-        talk.result()
-    await _cancelled(talk)
-
-
-async def _cancelled(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await tried.wait()
+    await converse(emulator)
 
 
 async def _begin(bot: BotProcess, emulator: Emulator, subscription: SubscriptionRecord) -> list[str] | None:
@@ -303,13 +273,6 @@ async def _begin(bot: BotProcess, emulator: Emulator, subscription: Subscription
     return list(needs["types"])
 
 
-async def _begin_again(bot: BotProcess, begin: Callable[[], Awaitable[list[str] | None]]) -> None:
-    if (events := await begin()) is not None:
-        _print_ready(bot, events, again=True)
-    else:
-        _print_not_started(bot)
-
-
 def _print_ready(bot: BotProcess, events: list[str], *, again: bool = False) -> None:
     if bot.as_json:
         print_started(
@@ -323,12 +286,21 @@ def _print_ready(bot: BotProcess, events: list[str], *, again: bool = False) -> 
         click.secho(f"  {bot.file} has no handler for messages yet: add @bot.on_message.", fg="yellow", err=True)
 
 
-def _print_not_started(bot: BotProcess) -> None:
-    if bot.as_json:
-        return  # the bot's process has printed its error, as JSON
-    click.secho(
-        f"  {bot.file} did not start. Correct it and save. The page stays at {bot.emulator}", fg="red", err=True
-    )
+def _print_not_started(bot: BotProcess, *, waits: bool) -> None:
+    """Say that the bot has not started, and wait for a correction, or end."""
+    assert bot.process is not None
+    code = bot.process.returncode
+    if waits:
+        if not bot.as_json:  # else the bot's process has printed its error, as JSON
+            click.secho(
+                f"  {bot.file} did not start. Correct it and save. The page stays at {bot.emulator}",
+                fg="red",
+                err=True,
+            )
+    elif code in _EXIT_CODES:
+        raise click.exceptions.Exit(code)  # it has printed its error
+    else:
+        raise ConfigError(f"The process of {bot.file} ended with exit code {code} while it started.")
 
 
 def serve_emulator(

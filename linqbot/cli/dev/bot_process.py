@@ -13,11 +13,11 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 import httpx
@@ -27,8 +27,6 @@ from linqbot.cli.dev.processes import INSIDE, NeededEvents, end, hang_up, held_b
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.documents import iso
-
-T = TypeVar("T")
 
 KEEP_DAYS: Final = "365"
 """Of a storage that is deleted when `linqbot dev` ends. More than a day, because the clock on the page can be moved."""
@@ -171,18 +169,34 @@ class BotProcess:
             await stop(self.process, within_s=self.stop_s)
         self.accept()
 
-    async def first_start(self, begin: Callable[[], Awaitable[T]]) -> T:
-        """Let `begin` start the bot, and nothing else meanwhile."""
-        async with self.changing:
-            return await begin()
-
-    async def restart_when_saved(self, watched: Path, begin: Callable[[], Awaitable[object]]) -> None:
-        """Stop the bot and let `begin` start it again, whenever a Python file in a folder is saved."""
-        async for _ in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=20):
+    async def keep_up(self, begin: Callable[[], Awaitable[object]], watched: Path | None) -> None:
+        """Let `begin` start the bot, and again whenever a Python file in a folder is saved, until this task is cancelled."""
+        saves = _saves_in(watched)
+        while True:
+            saved = asyncio.ensure_future(anext(saves))
+            try:
+                async with self.changing:
+                    await self.stop()
+                    await self._begun(begin, saved)
+                await saved
+            finally:
+                saved.cancel()
+                await asyncio.wait({saved})
             self.prepares = True
-            async with self.changing:
-                await self.stop()
-                await begin()
+
+    async def _begun(self, begin: Callable[[], Awaitable[object]], saved: asyncio.Future[object]) -> None:
+        """Let `begin` start the bot. A file that is saved meanwhile ends the start: the one before may never end loading."""
+        start = asyncio.ensure_future(begin())
+        try:
+            while not start.done():
+                await asyncio.wait({saved, start}, return_when=asyncio.FIRST_COMPLETED)
+                if saved.done() and not start.done():
+                    await self.stop()
+                    self.refuse()  # the question whether the bot is up waits there too
+            await start
+        finally:
+            start.cancel()
+            await asyncio.wait({start})
 
     async def _watch(self, process: asyncio.subprocess.Process, on_end: Callable[[int], None]) -> None:
         """Refuse connections once a process has ended that was not stopped, until the next start or stop."""
@@ -234,6 +248,14 @@ class BotProcess:
         headers = {"authorization": f"Bearer {self.api_key}"}
         base_url = f"{self.url}/plugins/{INSIDE}"
         return httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, verify=no_authorities())
+
+
+async def _saves_in(watched: Path | None) -> AsyncIterator[object]:
+    if watched is None:
+        await asyncio.Event().wait()
+    only_python = watchfiles.PythonFilter()
+    async for changes in watchfiles.awatch(watched or ".", watch_filter=only_python, debounce=200, step=20):
+        yield changes
 
 
 def _client() -> httpx.AsyncClient:

@@ -73,13 +73,13 @@ class EventSource(Protocol):
 
 
 async def run(
-    bot: BotProcess, settings: Settings, source_of: Callable[[Client], EventSource], watched: Path, *, reload: bool
+    bot: BotProcess, settings: Settings, source_of: Callable[[Client], EventSource], watched: Path | None
 ) -> None:
     assert settings.api_key
     async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
         source = source_of(client)
         with _stop_signal() as stop:
-            serving = asyncio.create_task(_serve(bot, source, watched if reload else None))
+            serving = asyncio.create_task(_serve(bot, source, watched))
             asked = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -165,13 +165,13 @@ class Tunnel:
 
 async def _serve(bot: BotProcess, source: EventSource, watched: Path | None) -> None:
     await source.open()
-    begin = partial(_begin, bot, source)
-    saved = [] if watched is None else [bot.restart_when_saved(watched, begin)]
-    await asyncio.gather(source.pass_on(), bot.first_start(begin), *saved)
+    await asyncio.gather(source.pass_on(), bot.keep_up(partial(_begin, bot, source), watched))
 
 
 async def _begin(bot: BotProcess, source: EventSource) -> None:
     needs = await bot.begin()
+    if needs is None and bot.is_stopping:
+        return  # another file was saved meanwhile
     if needs is None:
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
     elif trouble := await source.sync(Handled(tuple(needs["types"]), everything=needs["everything"])):

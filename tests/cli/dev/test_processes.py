@@ -17,7 +17,7 @@ from patience import PATIENCE_S
 from ports import free_port
 
 from linqbot.cli.dev.bot_process import BotProcess
-from linqbot.cli.dev.processes import end
+from linqbot.cli.dev.processes import bots_socket, end
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +62,32 @@ async def test_a_prepared_process_runs_the_code_of_the_time_when_it_is_needed(tm
         await bot.aclose()
     assert bot.prepared is None
     assert await last.process.wait() != 0
+
+
+@pytest.mark.process
+@pytest.mark.slow
+async def test_a_file_that_never_ends_loading_is_loaded_again_when_it_is_saved(tmp_path: Path) -> None:
+    file, loading, is_up = tmp_path / "bot.py", tmp_path / "loading", asyncio.Event()
+    file.write_text(f"open({str(loading)!r}, 'w').close()\nwhile True: pass\n")
+    with bots_socket() as (port, bound):
+        linq = {"LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
+        bot = BotProcess(str(file), "", port, tmp_path, webhook_secret=SECRET, bound=bound, instead=linq)
+
+        async def begin() -> None:
+            if await bot.begin() is not None:
+                is_up.set()
+
+        keeping = asyncio.create_task(bot.keep_up(begin, tmp_path))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not loading.exists():
+                    await asyncio.sleep(0.05)
+                file.write_text(CODE.format(event="MessageReceived"))
+                await is_up.wait()
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+            await bot.aclose()
 
 
 @pytest.mark.process
