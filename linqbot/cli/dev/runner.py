@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,9 +46,6 @@ from linqbot.storage.sqlite import upkeep
 from linqbot.storage.state import BOT
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection, Waiting
-
-START_S = 10.0
-"""Seconds for which a starting bot is asked to follow the clock. After a later start it asks for the clock itself."""
 
 BUSY_S = 30.0
 """Seconds of real time that the bot may work at one time of the clock."""
@@ -197,15 +194,12 @@ class DevRunner:
 
     async def follow_clock(self) -> None:
         """Give the bot the emulator's clock. A bot that does not run asks for it when it starts."""
-        clock, end = self._emulator.clock, asyncio.get_running_loop().time() + START_S
-        while self._process.is_running and asyncio.get_running_loop().time() < end:
-            body = {"at": clock.now(), "ahead_s": clock.ahead_s, "is_frozen": clock.is_frozen}
-            try:
-                await self._http.put("/clock", json=body)
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)  # It starts, and may have asked before the clock was moved; or it ends.
-            else:
-                return
+        clock = self._emulator.clock
+        async with self._process.changing:  # a bot that starts may have asked before the clock was moved
+            if self._process.is_running:
+                body = {"at": clock.now(), "ahead_s": clock.ahead_s, "is_frozen": clock.is_frozen}
+                with suppress(httpx.TransportError):  # it ends
+                    await self._http.put("/clock", json=body)
 
     async def work(self) -> Work:
         """Return the bot's work. A bot that does not run has none."""
