@@ -197,7 +197,6 @@ class Scratch(MemoryStorage):
         self._behind = behind
         self._scopes: set[str] = set()
         self._shown: set[tuple[str, str]] = set()
-        self._not_ours: set[str] = set()
         # The numbers of the questions that were answered from the record.
         self._ended: set[int] = set()
         self.begun_slot = ""  # the slot of the call that is being made
@@ -249,7 +248,7 @@ class Scratch(MemoryStorage):
 
     async def sends(self) -> list[Timer]:
         timers = await super().scheduled(limit=ALL)
-        return [each for each in timers if each.kind in (KIND, REPEAT) and each.id not in self._not_ours]
+        return [each for each in timers if each.kind in (KIND, REPEAT)]
 
     def close(self) -> None:
         """Free the database. Other objects of the run refer to each other, and stay until the garbage collector runs."""
@@ -317,10 +316,9 @@ class Scratch(MemoryStorage):
         return await super().scheduled(lane=lane, limit=limit)
 
     async def timer(self, timer_id: str) -> Timer | None:
-        if (found := await super().timer(timer_id)) is None and self._run.ctx is not None:
+        found = await super().timer(timer_id)
+        if found is None and self._run.ctx is not None:
             self._run.doubt("it is not on record if a scheduled send was still waiting to be moved")
-            found = await self._behind.timer(timer_id)
-            self._not_ours.add(timer_id)
         return found
 
     # Broadcasts

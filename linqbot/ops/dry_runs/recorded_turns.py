@@ -112,7 +112,11 @@ def _shown(call: Call) -> str:
         return to_json(_without_keys(body)).decode() if body else call.path.rpartition("/")[2]
     message: dict[str, Any] = body.get("message") or {}
     lines = [_part(part) for part in parts]
-    lines += [f"[{name}: {_value(message[name])}]" for name in ("effect", "reply_to") if message.get(name)]
+    lines += [
+        f"[{name}: {' '.join(map(str, message[name].values()))}]"
+        for name in ("effect", "reply_to")
+        if message.get(name)
+    ]
     to = body.get("to")
     return "\n".join(lines + ([f"[to {to}]"] if to and call.name != _SEND else []))
 
@@ -121,12 +125,6 @@ def _part(part: Part) -> str:
     if isinstance(part, TextPart):
         return part.value + (" [styled]" if part.text_decorations else "")
     return f"[{part.type}] {to_json(part.model_dump(mode='json', exclude_none=True, exclude={'type'})).decode()}"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(str(each) for each in value.values())
-    return str(value)
 
 
 def _without_keys(body: Any) -> Any:
