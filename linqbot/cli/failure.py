@@ -74,16 +74,13 @@ class CommandFailure:
 
 
 def of(error: LinqbotError | click.ClickException | click.Abort) -> CommandFailure:
+    if isinstance(error, click.Abort):
+        # click raises Abort from KeyboardInterrupt for Ctrl-C, and without a cause for the answer no to a question.
+        # After Ctrl-C, the command asked nothing, and perhaps it only reads, such as one that watches.
+        half_done = "The command was aborted. If it changes something, that may be half done: run it again."
+        error = Interrupted("Aborted; nothing was done." if error.__cause__ is None else half_done)
     if isinstance(error, LinqbotError):
         return _of_linqbot_error(error)
-    if isinstance(error, click.Abort):
-        explained = of_error(Interrupted)
-        # click raises Abort from KeyboardInterrupt for Ctrl-C, and without a cause for the answer no to a question.
-        if error.__cause__ is None:
-            return CommandFailure(explained.code, "Aborted; nothing was done.", explained.to_do, explained.code, 1)
-        # The command asked nothing, and perhaps it only reads, such as one that watches.
-        fix = "If it changes something, that may be half done: run it again."
-        return CommandFailure(explained.code, "The command was aborted.", fix, explained.code, 1)
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx and isinstance(error, click.exceptions.NoArgsIsHelpError):
         what = f"{ctx.command_path} is a group of commands, and no command was named."
