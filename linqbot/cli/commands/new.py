@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import click
 
-from linqbot.cli.output import json_option
+from linqbot.cli.kit import Opt, Result
 from linqbot.errors import ConfigError
 
 PLACES: Final = {
@@ -42,11 +42,11 @@ TAKEN: Final = {"bot", "linqbot", "mypy", "pytest", "test", "tests"}
 """Names of modules that a bot imports, and of its own files: a project with such a name could not import them."""
 
 
-@click.command("new")
-@click.argument("name")
-@click.option("--plugin", is_flag=True, help="Create a plugin for bots instead: a package with tests and README.")
-@json_option
-def command(*, name: str, plugin: bool, as_json: bool) -> None:
+def new(
+    name: str,
+    *,
+    plugin: Annotated[bool, Opt("Create a plugin for bots instead: a package with tests and README.")] = False,
+) -> Result:
     """Create the folder NAME with a small bot: code, tests, settings, Dockerfile, README.
 
     Its tests and type checks pass. NAME may be a path; its last part is the name of the bot.
@@ -60,12 +60,9 @@ def command(*, name: str, plugin: bool, as_json: bool) -> None:
     if not plugin:
         made.append(_write_settings_file(folder))
     steps = _next_steps(folder, plugin=plugin)
-    if as_json:
-        click.echo(json.dumps({"folder": str(folder), "files": sorted(made), "next": steps}, indent=1))
-        return
-    click.echo(f"{project} has {'a plugin and its tests' if plugin else 'a bot, its tests and its settings'}. Next:\n")
-    for step in steps:
-        click.echo(f"  {click.style(step, bold=True)}")
+    has = "a plugin and its tests" if plugin else "a bot, its tests and its settings"
+    shown = "\n".join([f"{project} has {has}. Next:\n", *(f"  {click.style(step, bold=True)}" for step in steps)])
+    return Result({"folder": str(folder), "files": sorted(made), "next": steps}, shown)
 
 
 def _project_name(folder: Path, *, plugin: bool) -> str:
