@@ -192,18 +192,13 @@ def _kind(hint: Any) -> tuple[Any, bool]:
     return click.Path(path_type=Path) if hint is Path else hint, False
 
 
-def _fill(hints: Mapping[str, Any], given: dict[str, Any]) -> None:
-    """Put what the names with a meaning of their own stand for in the place of their options."""
+def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: bool, **given: Any) -> None:
+    if "as_json" in hints:
+        given["as_json"] = as_json
     if hints.get("confirm") is Confirm:
         given["confirm"] = Confirm(yes=given.pop("yes"))
     if hints.get("by") is By:
         given["by"] = operator(given.pop("who_acts"), given.pop("reason"))
-
-
-def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: bool, **given: Any) -> None:
-    if "as_json" in hints:
-        given["as_json"] = as_json
-    _fill(hints, given)
     url, is_opened = chosen_storage(given), hints.get("storage") is Storage
     if given.pop("dev", False):
         given["storage"] = click.get_current_context().params["storage"] = url
@@ -215,8 +210,6 @@ def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: boo
             return await function(**given | {"storage": storage})
 
     result = asyncio.run(work()) if inspect.iscoroutinefunction(function) else function(**given)
-    if result is None:
-        return
     print_result(result, as_json=as_json)
     found = result.data.values() if isinstance(result.data, dict) else result.data
     # A linqbot dev in this folder has its own storage, which was perhaps meant.

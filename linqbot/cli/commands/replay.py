@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from linqbot.storage.acts import By
 from linqbot.storage.upkeep import Selection
 
 
-def replay(
+async def replay(
     file: Annotated[str | None, Arg("[FILE]", complete=bot_files, required=False)],
     storage: StorageUrl,
     confirm: Confirm,
@@ -46,7 +45,7 @@ def replay(
     handler: Annotated[str | None, Opt("Only what this handler takes or took.", metavar="NAME")] = None,
     limit: Annotated[int | None, Opt("Only the newest deliveries, at most this many.", type=click.IntRange(1))] = None,
     allow_different: Annotated[bool, Opt("Exit with 1 for new failures only.")] = False,
-) -> Result | None:
+) -> Result:
     """Run the bot in FILE on stored deliveries, and compare what it would do with what was done.
 
     Nothing is sent or changed. Differences are grouped by cause. The exit code is 0 if nothing differs, and 1 if something
@@ -61,7 +60,7 @@ def replay(
     if live:
         if against is not None or diff or handler is not None or limit is not None or allow_different:
             raise click.UsageError("--live really sends, and compares nothing: leave out the options for comparing.")
-        count = asyncio.run(_live(storage, selection, confirm, by))
+        count = await _live(storage, selection, confirm, by)
         return Result({"replayed": count}, f"{deliveries(count)} queued again.")
     if (new := against or file) is None:
         raise click.UsageError("Give the FILE with the bot to try, or --live to let the server handle the deliveries.")
@@ -69,8 +68,7 @@ def replay(
     from linqbot.cli.commands.replay_diff import Comparison, compare
 
     comparison = Comparison(new, file if against else None, selection, handler, limit, reads=reads)
-    compare(comparison, storage, with_texts=diff, allow_different=allow_different, as_json=as_json)
-    return None
+    return await compare(comparison, storage, with_texts=diff, allow_different=allow_different, as_json=as_json)
 
 
 async def _live(url: str | None, selection: Selection, confirm: Confirm, by: By) -> int:

@@ -5,7 +5,6 @@ The work is in `ops/dry_runs/`. Texts of the bot are printed with `--diff` only:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ import click
 
 from linqbot.cli import logs
 from linqbot.cli.failure import DeployDiffers, of, print_failure
-from linqbot.cli.output import print_facts, printable, progress_bar, share_bar
+from linqbot.cli.kit import Result, print_result
+from linqbot.cli.output import printable, progress_bar, share_bar
 from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
@@ -47,37 +47,32 @@ class Comparison:
     reads: bool  # True lets reads through to Linq
 
 
-def compare(
+async def compare(
     comparison: Comparison, storage: str | None, *, with_texts: bool, allow_different: bool, as_json: bool
-) -> None:
-    """Run a dry deploy, and print its report."""
+) -> Result:
+    """Run a dry deploy, and return its report."""
     settings = from_env(storage=storage)
     logs.configure(settings.log_level, settings.log_format, without=logs.LINES_OF_DRY_RUNS)
     if comparison.reads:
         settings.required_key(", so Linq cannot be asked", "Set it, or leave out --reads.")
     for file in filter(None, (comparison.new, comparison.present)):
         require_file(file)
-    asyncio.run(_compare(comparison, settings, with_texts=with_texts, allow_different=allow_different, as_json=as_json))
-
-
-async def _compare(
-    comparison: Comparison, settings: Settings, *, with_texts: bool, allow_different: bool, as_json: bool
-) -> None:
     with redirect_stdout(sys.stderr):  # what the bots print must not be in the JSON
         report = await _report(comparison, settings)
-    if as_json:
-        print_facts(_as_json(comparison, report, with_texts=with_texts), as_json=True)
-    else:
-        _print(comparison, report, with_texts=with_texts)
     why = _why_it_fails(report, comparison.new, allow_different=allow_different)
+    result = Result(
+        _as_json(comparison, report, with_texts=with_texts),
+        partial(_print, comparison, report, with_texts=with_texts),
+        failure=None if why is None else DeployDiffers(why),
+    )
     if report.has_stuck_code:
         # The end of the event loop or of the process would wait for it, perhaps for ever.
+        print_result(result, as_json=as_json)
         if why is not None:
             print_failure(of(DeployDiffers(why)), as_json=as_json)
         sys.stdout.flush()
         os._exit(0 if why is None else 1)
-    if why is not None:
-        raise DeployDiffers(why)
+    return result
 
 
 async def _report(comparison: Comparison, settings: Settings) -> Report:
