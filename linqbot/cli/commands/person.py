@@ -83,16 +83,19 @@ async def show(
     if who is None or name is not None or not who.startswith(PERSON):
         return await _show_state(storage, who, name)
     handle = who.removeprefix(PERSON)
-    keepers = _keepers()
-    found = await person.export(storage, keepers, handle, await _chats(handle, chats, ask_linq=ask_linq), by)
+    keepers, known = await _known(handle, chats, ask_linq=ask_linq)
+    found = await person.export(storage, keepers, handle, known, by)
     receipts = [act_row(each) for each in await storage.acts(handle=handle) if each.counts is not None]
     failure = _failure(keepers, f"More may be kept of {handle}")
     return Result(found | {"receipts": receipts}, partial(_show_all, found["tables"], receipts), failure=failure)
 
 
-def _keepers() -> person.Keepers:
+async def _known(handle: str, given: Collection[str], *, ask_linq: bool) -> tuple[person.Keepers, set[str]]:
+    """Return the plugins that keep something of people, and the chats of a person."""
     logs.configure("error", "auto")
-    return person.Keepers(from_env(storage=click.get_current_context().params["storage"]))
+    settings = from_env(storage=click.get_current_context().params["storage"])
+    keepers = person.Keepers(settings)
+    return keepers, {*given, *(await person.chats_of(settings, handle) if ask_linq else ())}
 
 
 def _failure(keepers: person.Keepers, what: str) -> StorageError | None:
@@ -114,11 +117,6 @@ def _show_all(tables: dict[str, list[_Row]], receipts: list[_Row]) -> None:
 
 def _words(value: Any) -> Any:
     return printable_json(value) if isinstance(value, dict | list) and value else value
-
-
-async def _chats(handle: str, given: Collection[str], *, ask_linq: bool) -> set[str]:
-    settings = from_env(storage=click.get_current_context().params["storage"])
-    return {*given, *(await person.chats_of(settings, handle) if ask_linq else ())}
 
 
 async def _show_state(storage: Storage, who: str | None, name: str | None) -> Result:
@@ -227,8 +225,7 @@ async def forget(
     data is left.
     """
     confirm(f"Erase everything stored about {handle}? It cannot be undone")
-    keepers = _keepers()
-    known = await _chats(handle, chats, ask_linq=ask_linq)
+    keepers, known = await _known(handle, chats, ask_linq=ask_linq)
     forgotten = await person.forget(storage, keepers, handle, known, by, wait_s=wait_s)
     row = {"rows": dict(forgotten.rows), **{name: getattr(forgotten, name) for name in ("left", "chats", "wiped")}}
     again = shlex.join(["linqbot", "person", "forget", handle, *(f"--chat={chat}" for chat in forgotten.chats)])
