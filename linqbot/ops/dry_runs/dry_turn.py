@@ -81,26 +81,40 @@ class RunResult:
         )
 
 
-class DryTurn:
-    def __init__(self, turn: RecordedTurn, *, without_past: bool = False) -> None:
+_STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
+ALL: Final = 10_000
+"""More deliveries and timers than a turn can have."""
+
+
+class DryTurn(MemoryStorage):
+    """A run of a turn on record. It is its own storage: what it does not have of other turns, and the state, come from the real one."""
+
+    def __init__(self, turn: RecordedTurn, behind: Storage, clock: Clock, *, without_past: bool = False) -> None:
+        # With history, so that the content of calls stays.
+        super().__init__(clock=clock, keep_days=1.0)
+        self._install = behind.install
+        self._behind = behind
         self.turn = turn  # the turn on record
         self.without_past = without_past  # True runs as if no state were stored, and nothing were said before
         # The entries of the calls that it makes, and the broadcasts that it begins, in order.
         self.made: list[JournalEntry | NewBroadcast] = []
         self.sent: set[str] = set()  # the ids of the messages on record that it has sent again
-        self.sends: list[Timer] = []  # The timers of its scheduled sends. Set at the end.
-        self.missing: str | None = (
-            None  # What is not on record, so that the run has ended; None if nothing was missing.
-        )
+        self.missing: str | None = None  # what is not on record, so that it has ended; None if nothing was missing
         # See `RunResult`.
         self.doubts: list[str] = []
         self.past: list[str] = []
         self.ctx: TurnContext | None = None  # the context of its handler; None as long as there is none
         self.error: BaseException | None = None  # the error that ended it; None if there is none
+        self.outcome: Outcome = Ack()  # the outcome of the delivery that was handled last
         self.answered_by = ""  # the id of the delivery that ended the last question then
-        self.questions = turn.questions
+        self.begun_slot = ""  # the slot of the call that is being made
+        self._questions = turn.questions
+        # The numbers of the questions that were answered from the record.
+        self._ended: set[int] = set()
         self._steps = turn.steps
         self._used: set[str] = set()
+        self._scopes: set[str] = set()
+        self._shown: set[tuple[str, str]] = set()
         self._is_over = False
 
     def cut(self, what: str) -> NoReturn:
@@ -148,19 +162,24 @@ class DryTurn:
 
     def answered(self, asked: AskRecord) -> AskRecord | None:
         """Return the question on record that stands for one of this run: by its key, by its words, or by its number."""
-        left = [each for each in self.questions if not each.is_used and each.verb in (None, asked.verb)]
+        left = [each for each in self._questions if not each.is_used and each.verb in (None, asked.verb)]
         left = [each for each in left if each.key == asked.key]
         same = next((each for each in left if each.digest == asked.digest), None)
         if asked.key is not None:
             same = next(iter(left), None)
         return same or next((each for each in left if each.number == asked.number), None)
 
-    def result(self) -> RunResult:
+    async def result(self) -> RunResult:
+        timers = await super().scheduled(limit=ALL)
         unused = [name for name in self._steps if name not in self._used and not name.startswith("when:")]
         made = (_of_broadcast(each) if isinstance(each, NewBroadcast) else of_entry(each) for each in self.made)
         return RunResult(
             joined_streams(made),
-            {timer.id: tuple(of_later(call) for call in calls_of(timer)) for timer in self.sends},
+            {
+                timer.id: tuple(of_later(call) for call in calls_of(timer))
+                for timer in timers
+                if timer.kind in (KIND, REPEAT)
+            },
             self.ctx.handler if self.ctx else None,
             self.ctx.handler_at if self.ctx else None,
             # What follows a missing answer is no failure of the code.
@@ -176,34 +195,10 @@ class DryTurn:
         failed = TurnFailure(error, at=ctx.stuck_at if ctx else None, handler_at=ctx.handler_at if ctx else None)
         return RunFailure(type(error).__name__, failed.place, folded(error))
 
-
-def _of_broadcast(new: NewBroadcast) -> ComparedCall:
-    return ComparedCall("ctx.bot.broadcast", new.name, f"[broadcast {new.name}]")
-
-
-_STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
-ALL: Final = 10_000
-"""More deliveries and timers than a turn can have."""
-
-
-class Scratch(MemoryStorage):
-    """The storage of one run. What it does not have of other turns, and the state, come from the real storage."""
-
-    def __init__(self, run: DryTurn, behind: Storage, clock: Clock) -> None:
-        # With history, so that the content of calls stays.
-        super().__init__(clock=clock, keep_days=1.0)
-        self._install = behind.install
-        self._run = run
-        self._behind = behind
-        self._scopes: set[str] = set()
-        self._shown: set[tuple[str, str]] = set()
-        # The numbers of the questions that were answered from the record.
-        self._ended: set[int] = set()
-        self.begun_slot = ""  # the slot of the call that is being made
-        self.outcome: Outcome = Ack()  # the outcome of the turn that has ended last
+    # Storage
 
     async def fill(self) -> None:
-        turn = self._run.turn
+        turn = self.turn
         for entry in turn.results.values():
             if from_json(entry.call).get("verb") in (CANCEL, "scheduled"):
                 await self.settle(entry)
@@ -217,7 +212,7 @@ class Scratch(MemoryStorage):
 
     async def _show(self, part: int) -> None:
         """Store the state that a part of the conversation on record has read. Of the last part, it is not on record."""
-        for record in self._run.questions:
+        for record in self._questions:
             if record.part != part:
                 continue
             for scope, values in record.seen.state.items():
@@ -227,28 +222,23 @@ class Scratch(MemoryStorage):
 
     async def next_answer(self) -> Delivery | None:
         """Return the end of the question that the run has asked, as a delivery; None if there is none on record."""
-        run = self._run
-        found = await super().conversation(run.turn.delivery.id)
-        if run.is_over or found is None or found[0].status != "waiting":
+        found = await super().conversation(self.turn.delivery.id)
+        if self.is_over or found is None or found[0].status != "waiting":
             return None
         conversation, entries = found
         question = OpenQuestion.model_validate_json(conversation.question)
         asks = (record_of(entry) for entry in entries if entry.safety == "ask")
         asked = next(each for each in asks if each.n == question.n)
-        record = run.answered(asked)
+        record = self.answered(asked)
         if record is None or record.outcome is None or question.n in self._ended:
             return None
         record.is_used = True
         self._ended.add(question.n)
         await self._show(record.n)
         at = record.outcome.get("at", self._clock.now())
-        run.answered_by = str(record.outcome.get("by", ""))
+        self.answered_by = str(record.outcome.get("by", ""))
         outcome: Any = {name: value for name, value in record.outcome.items() if name not in ("by", "at")}
-        return order(conversation, question.n, outcome, name=run.answered_by, now=at)
-
-    async def sends(self) -> list[Timer]:
-        timers = await super().scheduled(limit=ALL)
-        return [each for each in timers if each.kind in (KIND, REPEAT)]
+        return order(conversation, question.n, outcome, name=self.answered_by, now=at)
 
     def close(self) -> None:
         """Free the database. Other objects of the run refer to each other, and stay until the garbage collector runs."""
@@ -261,13 +251,13 @@ class Scratch(MemoryStorage):
     # Journal
 
     async def begin(self, entry: JournalEntry, lease: Lease | None = None, **state: Any) -> None:
-        self._run.refuse_after_end()
+        self.refuse_after_end()
         await super().begin(entry, lease, **state)
         if entry.safety not in RECORDED:
             self.begun_slot = entry.slot
             # What middleware did for the answers is not compared.
             if not is_outside_of_answer(entry.slot):
-                self._run.made.append(entry)
+                self.made.append(entry)
 
     async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         await super().settle(entry, state)
@@ -288,37 +278,37 @@ class Scratch(MemoryStorage):
     # State
 
     async def load(self, scope: str) -> dict[str, bytes]:
-        if scope not in self._scopes and not self._run.without_past:
+        if scope not in self._scopes and not self.without_past:
             values = await self._behind.load(scope)
             if values:
-                self._run.past.append(_STATE_OF_NOW)
+                self.past.append(_STATE_OF_NOW)
             new = {name: value for name, value in values.items() if (scope, name) not in self._shown}
             await self.write_state([StateWrite(scope, name, value) for name, value in new.items()])
         self._scopes.add(scope)
         return await super().load(scope)
 
     async def state_rows(self, **how: Any) -> list[StateRow]:
-        if self._run.without_past:
+        if self.without_past:
             return []
-        self._run.past.append(_STATE_OF_NOW)
+        self.past.append(_STATE_OF_NOW)
         return await self._behind.state_rows(**how)
 
     # Timers
 
     async def cancel(self, timer_id: str, record: JournalEntry | None = None, *, by: By | None = None) -> bool:
         if timer_id and record is not None:
-            self._run.doubt("it is not on record if a scheduled send was still waiting to be cancelled")
+            self.doubt("it is not on record if a scheduled send was still waiting to be cancelled")
         return await super().cancel(timer_id, record, by=by)
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
-        if self._run.ctx is not None:
-            self._run.doubt("it is not on record which scheduled sends were waiting")
+        if self.ctx is not None:
+            self.doubt("it is not on record which scheduled sends were waiting")
         return await super().scheduled(lane=lane, limit=limit)
 
     async def timer(self, timer_id: str) -> Timer | None:
         found = await super().timer(timer_id)
-        if found is None and self._run.ctx is not None:
-            self._run.doubt("it is not on record if a scheduled send was still waiting to be moved")
+        if found is None and self.ctx is not None:
+            self.doubt("it is not on record if a scheduled send was still waiting to be moved")
         return found
 
     # Broadcasts
@@ -329,7 +319,7 @@ class Scratch(MemoryStorage):
         is_new = await super().start_broadcast(broadcast, people)
         # One that is stored has begun in the turn on record, or later.
         if is_new and await self._behind.broadcast(broadcast.name) is None:
-            self._run.made.append(broadcast)
+            self.made.append(broadcast)
         return is_new
 
     async def broadcast(self, name: str) -> Broadcast | None:
@@ -340,13 +330,17 @@ class Scratch(MemoryStorage):
     ) -> list[Recipient]:
         if await super().broadcast(name) is not None:
             return await super().recipients(name, outcome=outcome, after=after, limit=limit)
-        self._run.doubt("a broadcast was read as it is now")
+        self.doubt("a broadcast was read as it is now")
         return await self._behind.recipients(name, outcome=outcome, after=after, limit=limit)
 
     async def _begun_before(self, name: str) -> Broadcast | None:
         """Return a broadcast that began before the turn, as it is now; None if none of this name did."""
         found = await self._behind.broadcast(name)
-        if found is None or found.created_at.timestamp() >= self._run.turn.delivery.received_at:
+        if found is None or found.created_at.timestamp() >= self.turn.delivery.received_at:
             return None
-        self._run.doubt("a broadcast was read as it is now")
+        self.doubt("a broadcast was read as it is now")
         return found
+
+
+def _of_broadcast(new: NewBroadcast) -> ComparedCall:
+    return ComparedCall("ctx.bot.broadcast", new.name, f"[broadcast {new.name}]")

@@ -21,7 +21,7 @@ from linqbot.errors import LinqApiError
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import understood
-from linqbot.ops.dry_runs.dry_turn import DryTurn, Scratch
+from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.ops.dry_runs.recorded_turns import RecordedTurn
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
@@ -45,9 +45,8 @@ class Tape:
         reads: Let calls that only read from Linq, and downloads of media, through to Linq.
     """
 
-    def __init__(self, run: DryTurn, scratch: Scratch, kept: KeptChats, *, reads: bool) -> None:
+    def __init__(self, run: DryTurn, kept: KeptChats, *, reads: bool) -> None:
         self._run = run
-        self.scratch = scratch
         self._kept = kept
         self._reads = reads
         self._matcher = JournalMatcher(run.turn.call_entries)
@@ -69,7 +68,7 @@ class Tape:
 
     async def _change(self, call: Call) -> ApiResponse:
         self._run.refuse_after_end()
-        slot = self.scratch.begun_slot
+        slot = self._run.begun_slot
         entry = None
         if not is_outside_of_answer(slot):  # what middleware did for the answers is not compared
             entry = self._matcher.match(slot, call, is_named=call.label is not None).entry

@@ -46,7 +46,7 @@ from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.types.proactive import Broadcast
-from linqbot.ops.dry_runs.dry_turn import ALL, DryTurn, RunResult, Scratch
+from linqbot.ops.dry_runs.dry_turn import ALL, DryTurn, RunResult
 from linqbot.ops.dry_runs.recorded_turns import RecordedTurn
 from linqbot.ops.dry_runs.tape import UPLOADED, KeptChats, Tape, read_of_bot
 from linqbot.plugins.registry import OBSERVED, Plugins
@@ -94,12 +94,12 @@ class DryWorld:
         Args:
             without_past: See `DryTurn`.
         """
-        run = DryTurn(turn, without_past=without_past)
+        run = DryTurn(turn, self._storage, self._clock, without_past=without_past)
         try:
             answered = await self._answered(turn)
         except ChoiceFailed as failed:
             run.error = failed.__cause__
-            return run.result()
+            return await run.result()
         if answered is not None and not turn.entries and turn.dead is None:
             # Such as an answer that was refused, or a vote that did not complete a vote.
             return RunResult(is_answer=True)
@@ -115,35 +115,29 @@ class DryWorld:
             run.missing = "the handoff to which it belongs (ctx.handoff)"
         else:
             await self._run(run)
-        return run.result()
+        result = await run.result()
+        if not self.has_stuck_code:
+            run.close()
+        return result
 
     async def _run(self, run: DryTurn) -> None:
-        scratch = await self._scratch(run)
-        tape = Tape(run, scratch, self._kept, reads=self._reads)
-        self._dispatcher.run, self._dispatcher.tape = run, tape
-        turns = Turns(
-            self._dispatcher,
-            tape.around(self._client),
-            scratch,
-            self._clock,
-            _Unlimited(self._clock),
-            outbound=self._outbound,
-        )
+        await run.fill()
+        client = Tape(run, self._kept, reads=self._reads).around(self._client)
+        self._dispatcher.run = run
+        turns = Turns(self._dispatcher, client, run, self._clock, _Unlimited(self._clock), outbound=self._outbound)
         delivery: Delivery | None = run.turn.delivery
         while delivery is not None:
-            await self._handle(delivery, run, turns, scratch)
-            delivery = await scratch.next_answer()
+            await self._handle(delivery, run, turns)
+            delivery = await run.next_answer()
         run.end()
-        run.sends = await scratch.sends()
         self._has_stuck_thread = self._has_stuck_thread or (run.ctx is not None and run.ctx.stuck_at is not None)
-        if not self.has_stuck_code:
-            scratch.close()
 
     async def _answered(self, turn: RecordedTurn) -> Conversation | None:
         """Return the conversation to whose open question the delivery of a turn goes now, as the engine decides it."""
         if not turn.conversations:
             return None
-        scratch = await self._scratch(DryTurn(turn))
+        scratch = DryTurn(turn, self._storage, self._clock)
+        await scratch.fill()
         summaries = [each.summary for each in turn.conversations]
         arrived = await Arriving(turn.delivery, summaries, self._dispatcher, scratch).meaning()
         is_answer = arrived.is_counted or arrived.outcome is not None
@@ -159,21 +153,16 @@ class DryWorld:
         for task in self._stuck:
             task.cancel()
 
-    async def _scratch(self, run: DryTurn) -> Scratch:
-        scratch = Scratch(run, self._storage, self._clock)
-        await scratch.fill()
-        return scratch
-
-    async def _handle(self, delivery: Delivery, run: DryTurn, turns: Turns, scratch: Scratch) -> None:
+    async def _handle(self, delivery: Delivery, run: DryTurn, turns: Turns) -> None:
         """Run the turn of one delivery to its end, or until its code ignores its cancellation."""
         self._observe(run)
         self._clock.stop_at(delivery.received_at)
-        await scratch.put(delivery)
-        leases = await scratch.take(ALL, lease_s=_LEASE_S)
+        await run.put(delivery)
+        leases = await run.take(ALL, lease_s=_LEASE_S)
         lease = next(each for each in leases if each.delivery.id == delivery.id)
         # As after an earlier run that ended without an outcome, so that what is on record is read.
         lease = replace(lease, delivery_count=1, replay=run.turn.replay)
-        owner = _Owner(turns, scratch, self._clock)
+        owner = _Owner(turns, run, self._clock)
         loop = asyncio.get_running_loop()
         follow_tasks(loop)
         # In variables of its own, so that nothing of a run is seen in the next one.
@@ -190,10 +179,10 @@ class DryWorld:
             run.end()
         if isinstance(run.error, StorageUnavailable):
             raise run.error
-        if run.error is None and task.done() and isinstance(scratch.outcome, Defer):
-            raise StorageUnavailable(scratch.outcome.reason)
-        if run.error is None and isinstance(scratch.outcome, DeadLetter):
-            run.error = RuntimeError(scratch.outcome.error)  # linqbot itself failed
+        if run.error is None and task.done() and isinstance(run.outcome, Defer):
+            raise StorageUnavailable(run.outcome.reason)
+        if run.error is None and isinstance(run.outcome, DeadLetter):
+            run.error = RuntimeError(run.outcome.error)  # linqbot itself failed
 
     def _observe(self, run: DryTurn) -> None:
         """Let the run learn of its failure, and no plugin of anything."""
@@ -238,13 +227,12 @@ class _Owner(Worker):
 
 class _Dispatcher(Dispatcher):
     run: DryTurn
-    tape: Tape
 
     def context(self, turn: Turn, state_store: Storage) -> TurnContext:
         assert turn.asking is not None
         seen = copy(turn)
         seen.client = turn.client.wrapped(read_of_bot)
-        seen.asking = _SessionOfThen(turn.asking, turn.journal, self.run, self.tape.scratch)
+        seen.asking = _SessionOfThen(turn.asking, turn.journal, self.run)
         self.run.ctx = super().context(seen, state_store)
         return self.run.ctx
 
@@ -275,10 +263,10 @@ class _Features(Features):
 class _SessionOfThen(TurnSession):
     """Makes a session whose steps are answered from the record."""
 
-    def __init__(self, present: TurnSession, journal: TurnJournal, run: DryTurn, scratch: Scratch) -> None:
+    def __init__(self, present: TurnSession, journal: TurnJournal, run: DryTurn) -> None:
         self.session = present.session
         self._present = present
-        self._of_then = journal, run, scratch
+        self._of_then = journal, run
 
     def __call__(self) -> AskSession:
         return cast("AskSession", _StepsOfThen(self._present(), *self._of_then))
@@ -287,11 +275,10 @@ class _SessionOfThen(TurnSession):
 class _StepsOfThen:
     """Answers the steps of a turn from its record. All else is done by the asker of the engine."""
 
-    def __init__(self, asker: AskSession, journal: TurnJournal, run: DryTurn, scratch: Scratch) -> None:
+    def __init__(self, asker: AskSession, journal: TurnJournal, run: DryTurn) -> None:
         self._asker = asker
         self._journal = journal
         self._run = run
-        self._scratch = scratch
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._asker, name)
@@ -304,7 +291,7 @@ class _StepsOfThen:
         if not name.startswith(MUTING) and self._run.step_on_record(name, self._journal) is not None:
             found: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
             if isinstance(found, dict) and name.startswith(f"linqbot {HANDOFF_KIND} "):
-                await self._scratch.mute(Mute(found["chat_id"], FOREVER))
+                await self._run.mute(Mute(found["chat_id"], FOREVER))
             return found
         if name.startswith("fetch:"):
             return cast("T", UPLOADED)  # a file that was received would be downloaded first
