@@ -20,7 +20,6 @@ from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.linq.types.chat import Chat
-from linqbot.linq.types.message import Message
 from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
@@ -163,7 +162,7 @@ async def look(
         for chat_id in found.chats:
             await _add_listed(client, cases, chat_id, found)
     wanted = {who, f"{LINQ_DELIVERY}{who}"}
-    chosen = [each for each in cases.all if only is None or wanted & {each.message_id, *each.ids}]
+    chosen = [each for each in cases.by_key.values() if only is None or wanted & {each.message_id, *each.ids}]
     silent = [each for each in chosen if not each.ids and each.message_id]
     seen = await storage.seen([f"m.{each.message_id}" for each in silent]) if silent else {}
     first = await storage.first_activity()
@@ -252,18 +251,14 @@ class _Cases:
         self._bodies = bodies
         self.since = since
         self._until = until
-        self._found: dict[str, Case] = {}
+        self.by_key: dict[str, Case] = {}
         self.statuses: dict[str, str | None] = {}  # of the messages that the bot has sent
 
     def covers(self, at: float) -> bool:
         return self.since <= at < self._until
 
-    @property
-    def all(self) -> list[Case]:
-        return list(self._found.values())
-
     def of(self, key: str, at: float, chat_id: str | None, kind: str, message_id: str | None) -> Case:
-        return self._found.setdefault(key, Case(at, chat_id, kind, message_id))
+        return self.by_key.setdefault(key, Case(at, chat_id, kind, message_id))
 
     def of_delivery(self, delivery: Delivery, error: str | None) -> Case:
         """Return the case of a delivery that is stored."""
@@ -291,7 +286,7 @@ def cases_of(rows: Iterable[OutcomeRow]) -> list[Case]:
     cases = _Cases(0.0, math.inf, bodies=False)
     for row in rows:
         cases.add_row(row)
-    return cases.all
+    return list(cases.by_key.values())
 
 
 async def _add_stored(storage: Storage, cases: _Cases, lane: str) -> None:
@@ -308,20 +303,20 @@ async def _add_stored(storage: Storage, cases: _Cases, lane: str) -> None:
 
 async def _add_listed(client: Client, cases: _Cases, chat_id: str, found: Findings) -> None:
     """Add the messages that Linq lists of a chat."""
-    messages: list[Message] = []
+    listed = 0
     try:
         async for message in newest(client, chat_id, cases.since):
-            if cases.covers(sent_at(message)) and len(messages) < _MOST:
-                messages.append(message)
+            at = sent_at(message)
+            if listed == _MOST or not cases.covers(at):
+                continue
+            listed += 1
+            if message.is_from_me:
+                cases.statuses[message.id] = message.delivery_status
+            else:
+                case = cases.of(f"m.{message.id}", at, chat_id, "message.received", message.id)
+                case.listed, case.at = True, at
     except LinqApiError as error:
         found.notes.append(f"Linq did not list the messages of the chat {chat_id}: {answer_code(error)}.")
-        return
-    for message in messages:
-        if message.is_from_me:
-            cases.statuses[message.id] = message.delivery_status
-            continue
-        case = cases.of(f"m.{message.id}", sent_at(message), chat_id, "message.received", message.id)
-        case.listed, case.at = True, sent_at(message)
 
 
 async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) -> list[dict[str, Any]]:
