@@ -18,11 +18,12 @@ from pydantic_core import to_json
 from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
 from linqbot_agent.capabilities import KnownLinks, NoContent, OutputChecks, People, ToolGuard
-from linqbot_agent.durability import Run, ServerTools, completed
+from linqbot_agent.durability import ServerTools, completed
 from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import keep_transcripts, keep_unreadable
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, prompt_for, prompt_of
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
+from linqbot_agent.requests import Requests
 from linqbot_agent.run import Answer, Prompt, Settings
 from linqbot_agent.saying import outputs_of, text_of
 
@@ -35,7 +36,7 @@ async def answered(
     agent: AbstractAgent[Any, Any], settings: Settings, prompt: Prompt | None, *, deps: object
 ) -> Answer:
     _check_output(agent, settings)
-    run, entries = Run(settings), settings.entries
+    requests, entries = Requests(settings), settings.entries
     # An edit is no message of the chat: the edited message is a part of the history.
     past = await remembered(
         settings,
@@ -46,9 +47,9 @@ async def answered(
     questions = Questions(settings)
     capabilities = [People(questions), OutputChecks(), *_guards(settings)]
     async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):
-        toolsets = await _toolsets(settings, run)
+        toolsets = await _toolsets(settings)
         work = completed(
-            agent, run, given, deps=deps, history=past.messages, capabilities=capabilities, toolsets=toolsets
+            agent, requests, given, deps=deps, history=past.messages, capabilities=capabilities, toolsets=toolsets
         )
         result = await questions.run(work)
     outputs, said = outputs_of(result.output), ""
@@ -64,7 +65,7 @@ async def answered(
         work=work_of(result.messages) if memory == "chat" else [],
         talk=talk_of(settings, past.words, result.messages, text) if memory == "person" else [],
         summary=past.summary,
-        unreadable=run.requests.refusals.unreadable,
+        unreadable=requests.refusals.unreadable,
         heard=past.heard,
         asked=questions.asked,
         has_unrecorded=entries.has_unrecorded,
@@ -75,12 +76,12 @@ async def answered(
     return answer
 
 
-async def _toolsets(settings: Settings, run: Run) -> list[ServerTools]:
+async def _toolsets(settings: Settings) -> list[ServerTools]:
     if not settings.servers:
         return []
     from linqbot_agent.mcp import tools_of
 
-    return [ServerTools(run, await tools_of(settings.servers, settings.ctx, settings.name))]
+    return [ServerTools(settings, await tools_of(settings.servers, settings.ctx, settings.name))]
 
 
 async def repeated(

@@ -97,20 +97,7 @@ def _failure(error: Exception, model: str) -> ModelFailed:
     return ModelFailed(facts, is_away=bool(away), after_s=min(waits, default=None))
 
 
-@dataclass(slots=True)
-class Run:
-    settings: Settings
-    requests: Requests = field(init=False)
-    model: str = ""  # the name of the model of the present request
-    # The name of the step of the present request: without the model's id, so that another model goes on with the record.
-    name: str = ""
-    is_said: bool = False  # True if the last response was said while the model wrote it
-
-    def __post_init__(self) -> None:
-        self.requests = Requests(self.settings)
-
-
-_run: ContextVar[Run] = ContextVar("linqbot_agent_run")
+_requests: ContextVar[Requests] = ContextVar("linqbot_agent_requests")
 
 
 @dataclass(slots=True)
@@ -137,7 +124,7 @@ class _Call(ToolCall):
 
 async def completed(
     agent: AbstractAgent[Any, Any],
-    run: Run,
+    requests: Requests,
     prompt: Prompt,
     *,
     deps: object,
@@ -147,7 +134,7 @@ async def completed(
 ) -> Result:
     """Run an agent, with all that its earlier runs in this turn have recorded."""
     check_toolsets(agent)
-    token = _run.set(run)
+    token = _requests.set(requests)
     arguments: dict[str, Any] = {"deps": deps, "message_history": history, "usage": AttributedUsage()}
     arguments["toolsets"] = toolsets
     # A history brings no system prompt of its own.
@@ -155,17 +142,17 @@ async def completed(
     try:
         with replay_scope():
             result = await agent.run(prompt, **arguments)
-        return Result(result.output, result.new_messages(), run.is_said and not result.response.tool_calls)
+        return Result(result.output, result.new_messages(), requests.is_said and not result.response.tool_calls)
     except SaidNothing as silence:
         return Result(None, silence.messages, False)
     except Exception as error:
-        if run.requests.deferred is not None:
-            raise run.requests.deferred from error
-        if isinstance(error, AgentRunError) or error is run.requests.error:
-            raise _failure(error, run.model) from error
+        if requests.deferred is not None:
+            raise requests.deferred from error
+        if isinstance(error, AgentRunError) or error is requests.error:
+            raise _failure(error, requests.model) from error
         raise
     finally:
-        _run.reset(token)
+        _requests.reset(token)
 
 
 def _not_recorded() -> ResultNotRecorded:
@@ -198,16 +185,17 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         return _Steps(agent_name=self.name, default_model_id=self.default_model_id, config=config)
 
     def get_default_run_id(self) -> str:
-        return _run.get().settings.run_id
+        return _requests.get().settings.run_id
 
     def get_default_conversation_id(self, run_id: str) -> str | None:
-        return _run.get().settings.event.chat_id or conversation_id_from_run_id(run_id)
+        return _requests.get().settings.event.chat_id or conversation_id_from_run_id(run_id)
 
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
-        run = _run.get()
-        await _add_incoming(request_context, ctx, run.settings)
+        requests = _requests.get()
+        await _add_incoming(request_context, ctx, requests.settings)
         new = [message for message in request_context.messages if message.run_id == ctx.run_id]
-        run.name, run.model, run.is_said = f"{AGENT}__model.request@{digest(new)}", ctx.model.model_name, False
+        requests.name, requests.model = f"{AGENT}__model.request@{digest(new)}", ctx.model.model_name
+        requests.is_said = False
         response: ModelResponse = await handler(_recording(request_context))
         return response
 
@@ -222,14 +210,14 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     ) -> ModelRequestContext:
         """Record the model also if a hook has chosen another one for a further attempt."""
         # Behind the hooks, pydantic-ai joins messages of the run and of its history.
-        _run.get().requests.given = request_context.messages
+        _requests.get().given = request_context.messages
         return _recording(request_context)
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
     ) -> Any:
         """Name the call of a tool for its step, and hold it back from other chats."""
-        settings, is_recorded = _run.get().settings, (tool_def.metadata or {}).get("recorded") is not False
+        settings, is_recorded = _requests.get().settings, (tool_def.metadata or {}).get("recorded") is not False
         is_free = ctx.tool_call_approved or call.tool_name in settings.turn.options.elsewhere
         tool = _Call(call.tool_name, settings.event.chat_id, is_free, call.tool_call_id, is_recorded, ctx.usage)
         try:
@@ -250,21 +238,21 @@ class _Steps(JournalCallableOperationBackend[None]):
         cache_key: tuple[object, ...],
         config: None,
     ) -> object:
-        run = _run.get()
+        settings = _requests.get().settings
         if isinstance(operation_id, ToolsetCallToolId):
-            return await called(run, name, body)
-        step = await run.settings.entries.step(name, partial(_fitting, body))
+            return await called(settings, name, body)
+        step = await settings.entries.step(name, partial(_fitting, body))
         record_durable_unit(executed=step.is_made)
         return step.result
 
 
-async def called(run: Run, name: str, call: Callable[[], Awaitable[object]]) -> Any:
+async def called(settings: Settings, name: str, call: Callable[[], Awaitable[object]]) -> Any:
     """Return the result of a call of a tool, as JSON data: from the record, or made now."""
-    turn = run.settings.turn
+    turn = settings.turn
     tool = running_tool.get()
     assert isinstance(tool, _Call)
     tally = turn.account.tally_of_tool(tool.use)
-    step = await run.settings.entries.step(
+    step = await settings.entries.step(
         f"{name}@{tool.id}", partial(_fitting, call), is_recorded=tool.is_recorded, tally=tally
     )
     record_durable_unit(executed=step.is_made)
@@ -278,8 +266,8 @@ _OBJECT: Final = SchemaValidator(core_schema.dict_schema())
 class ServerTools(AbstractToolset[Any]):
     """The tools of MCP servers. pydantic-ai wraps only the toolsets with which an agent was made, and these come later."""
 
-    def __init__(self, run: Run, tools: Iterable[ServerTool]) -> None:
-        self._run = run
+    def __init__(self, settings: Settings, tools: Iterable[ServerTool]) -> None:
+        self._settings = settings
         self._tools = {tool.name: tool for tool in tools}
 
     @property
@@ -309,7 +297,7 @@ class ServerTools(AbstractToolset[Any]):
             text, is_error = await self._tools[name].call(tool_args)
             return {"text": text, "is_error": is_error}
 
-        said = await called(self._run, f"tool:{name}", make)
+        said = await called(self._settings, f"tool:{name}", make)
         if said["is_error"]:
             raise ToolFailed(said["text"])
         return said["text"]
@@ -338,8 +326,8 @@ class _RecordingModel(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """Return the response, which is said if the run says what the model writes."""
-        run = _run.get()
-        settings, requests, change = run.settings, run.requests, None
+        requests, change = _requests.get(), None
+        settings = requests.settings
         if settings.stream and settings.turn.options.known_links:
             change = partial(without_invented, shown=shown_to_model(messages, settings.run_id))
 
@@ -359,11 +347,10 @@ class _RecordingModel(WrapperModel):
 
         text = _text_of if settings.stream else None
         step = await requests.response(
-            run.name, ask, text=text, change=change, price=partial(price_of_response, settings)
+            requests.name, ask, text=text, change=change, price=partial(price_of_response, settings)
         )
         requests.refusals.accepted(requests.given)
         record_durable_unit(executed=step.is_made)
-        run.is_said = settings.stream
         found: ModelResponse = JSON_CODEC.load(ModelResponse, step.response)
         before = [TextPart(f"{step.said}{_PARAGRAPH}")] if step.said else []
         after = [TextPart(TOO_LONG)] if settings.stream and settings.speech.is_cut else []
@@ -389,7 +376,7 @@ class _RecordingModel(WrapperModel):
             response = await self.wrapped.compact_messages(request, instructions=instructions)
             return _fitted(JSON_CODEC.dump(ModelResponse, response))
 
-        step = await _run.get().settings.entries.step(f"{AGENT}__model.compact_messages", compact)
+        step = await _requests.get().settings.entries.step(f"{AGENT}__model.compact_messages", compact)
         record_durable_unit(executed=step.is_made)
         found: ModelResponse = JSON_CODEC.load(ModelResponse, step.result)
         return found

@@ -76,14 +76,20 @@ class Requests:
     Attributes:
         refusals: What the requests leave out.
         given: The messages of the present request, of which an attempt may leave out more.
+        name, model: The name of the step of the present request, and of its model. The step is found again without the
+            latter, so that another model goes on with the record.
+        is_said: True if the last response was said while the model wrote it.
         error: The last error of a request.
         deferred: Set if the provider has cut a response that was being said: the turn runs again.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.refusals = Refusals(settings.ctx, settings.run_id)
         self.given: Sequence[ModelMessage] = ()
+        self.name = ""
+        self.model = ""
+        self.is_said = False
         self.error: Exception | None = None
         self.deferred: TurnDeferred | None = None
 
@@ -108,7 +114,7 @@ class Requests:
         Raises:
             TurnDeferred: the provider has cut a response that was being said.
         """
-        settings, turn = self._settings, self._settings.turn
+        settings, turn = self.settings, self.settings.turn
         step = settings.entries.next_step(name)
         place = f"{settings.event.event_id}/{step}"
         self.refusals.begin(step)
@@ -147,6 +153,7 @@ class Requests:
         except TurnDeferred as deferred:
             self.deferred = deferred
             raise
+        self.is_said = text is not None
         if found.is_made:
             turn.count(found.response)
         return found
