@@ -80,23 +80,6 @@ async def test_an_agent_with_an_output_validator_can_answer() -> None:
         assert await phone.replies() == ["HELLO"]
 
 
-async def test_the_dots_are_shown_while_the_model_thinks() -> None:
-    asked, goes_on = asyncio.Event(), asyncio.Event()
-
-    async def thinks(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        asked.set()
-        await goes_on.wait()
-        return says("Done.")
-
-    async with talking(bot_with(Agent(FunctionModel(thinks)))) as phone:
-        await phone.text("Think!")
-        await asked.wait()
-        await phone.next_typing()
-        assert phone.is_shown_typing
-        goes_on.set()
-        assert await phone.next_reply() == "Done."
-
-
 async def test_a_model_that_does_not_answer_in_time_has_failed() -> None:
     async def hangs(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         await asyncio.Event().wait()

@@ -329,21 +329,6 @@ async def test_a_forgery_makes_no_span(spans: Spans, tmp_path: Path) -> None:
     assert spans.all() == []
 
 
-async def test_spans_of_the_handler_stand_between_turn_and_call(spans: Spans, tmp_path: Path) -> None:
-    bot = bot_of(spans)
-
-    @bot.on_message
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        with spans.provider.get_tracer("mine").start_as_current_span("think"):
-            await ctx.reply(message.text)
-
-    async with run_app(bot, tmp_path) as there:
-        there.text("hello")
-        await there.quiet()
-    assert is_child(spans.one("think"), spans.one(TURN))
-    assert is_child(spans.one(SEND), spans.one("think"))
-
-
 def test_within_an_instrumented_server_the_webhook_is_a_part_of_its_span(spans: Spans) -> None:
     plugin = OpenTelemetry(spans.provider)
     with spans.provider.get_tracer("asgi").start_as_current_span("asgi", kind=SpanKind.SERVER):
