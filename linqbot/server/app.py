@@ -41,7 +41,7 @@ from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.server import health
 from linqbot.server.by_hand import MuteByHand
-from linqbot.server.health import Health, Readiness, depth_of
+from linqbot.server.health import Health, depth_of
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.storages import Role
@@ -191,7 +191,6 @@ def create_app(
     )
     added_routes = health.routes(plugins, environment)
     checks = health.Checks(plugins, environment)
-    readiness = Readiness(webhook, storage)
     receives, works = role != "work", role != "receive"
 
     @asynccontextmanager
@@ -218,7 +217,6 @@ def create_app(
                 webhook.close()
                 if receives:
                     await outages.stop()
-                await readiness.stop()
                 if worker.busy and on_drain is not None:
                     on_drain(worker.busy)
                 await worker.stop(drain_s)
@@ -227,7 +225,7 @@ def create_app(
                 await refusals.close()
                 log.info("bot.stopped", waiting=await depth_of(storage))
 
-    probes = Health(role, webhook, worker, readiness, checks, environment, plugins)
+    probes = Health(role, webhook, worker, checks, environment, plugins)
     routes = [
         *(Route(path, webhook) for path in WEBHOOK_PATHS),
         Route("/livez", probes.livez),

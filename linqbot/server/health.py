@@ -1,15 +1,12 @@
 """The health checks of the app: `/livez` says that the process answers, `/readyz` that it does its part of the work.
 
-If the latest delivery was stored, `/readyz` costs nothing. After a refused delivery a load balancer may send no more
-deliveries, so none would show that the storage works again. Then `/readyz` itself writes to the storage. Plugins may
-add checks. Their routes, and their hooks that run when the app starts and stops, are here too.
+Plugins may add checks. Their routes, and their hooks that run when the app starts and stops, are here too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,52 +24,6 @@ from linqbot.plugins.registry import Plugin, Plugins, WrongUse
 from linqbot.server.storages import Role
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
-
-CHECK_EVERY_S: Final = 1.0
-"""Shortest time, in seconds, between two test writes, even if `/readyz` is requested more often."""
-
-WAIT_S: Final = 0.5
-"""Seconds that `/readyz` waits for a test write. A locked file fails only after seconds, and probes wait less."""
-
-
-class Readiness:
-    """Checks whether deliveries can be stored, as the latest one shows. `now` is a clock that never goes back."""
-
-    def __init__(
-        self, webhook: WebhookEndpoint, storage: Storage, *, now: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._webhook = webhook
-        self._storage = storage
-        self._now = now
-        self._next_check = 0.0
-        self._check: asyncio.Task[None] | None = None
-
-    async def problem(self) -> str | None:
-        """Return the reason why deliveries cannot be stored, as a sentence; None if they can be stored."""
-        if self._webhook.refusal is not None and self._storage.trouble is None:
-            await self._wait_for_check()
-        return self._storage.trouble or self._webhook.refusal
-
-    async def stop(self) -> None:
-        if self._check is not None:
-            self._check.cancel()
-            await asyncio.wait({self._check})
-
-    async def _wait_for_check(self) -> None:
-        if (self._check is None or self._check.done()) and self._now() >= self._next_check:
-            self._next_check = self._now() + CHECK_EVERY_S
-            self._check = asyncio.get_running_loop().create_task(self._write())
-        if self._check is not None:
-            await asyncio.wait({self._check}, timeout=WAIT_S)
-
-    async def _write(self) -> None:
-        try:
-            await self._storage.check()
-        except StorageError as error:
-            self._webhook.refusal = str(error)
-        else:
-            self._webhook.refusal = None
-
 
 START_S: Final = 10.0
 """Seconds that `started` or `stopped` of one plugin may take."""
@@ -182,7 +133,6 @@ class Health:
     role: Role
     webhook: WebhookEndpoint
     worker: Worker
-    readiness: Readiness
     checks: Checks
     running: Running
     plugins: Plugins
@@ -217,7 +167,7 @@ class Health:
         if reason is not None:
             return reason, {}, None
         results, all_required_ok = await self.checks.run()
-        reason = await self.readiness.problem() or self.worker.failing
+        reason = self.running.storage.trouble or self.webhook.refusal or self.worker.failing
         if reason is None and not all_required_ok:
             reason = "A health check of a required plugin failed; see checks."
         waiting = await depth_of(self.running.storage)

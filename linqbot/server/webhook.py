@@ -18,6 +18,7 @@ import asyncio
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 import structlog
@@ -48,6 +49,10 @@ NOT_RUNNING: Final = (
 """The reason that is logged when a delivery arrives while the endpoint is closed."""
 
 
+CHECK_EVERY_S: Final = 1.0
+"""Seconds between two test writes to a storage that has refused a delivery."""
+
+
 class WebhookEndpoint:
     """The ASGI app behind `POST /webhooks/linq`.
 
@@ -72,8 +77,8 @@ class WebhookEndpoint:
     Attributes:
         is_open: True while deliveries are accepted.
         held_bytes: Total size of all bodies that are arriving.
-        refusal: Reason why the storage did not store the latest delivery; None after one was stored. A full lane does
-            not set it, because deliveries of other chats are still accepted.
+        refusal: Reason why the storage stores no deliveries, as far as is known; None if it stores them. A full lane is none,
+            because deliveries of other chats are still accepted.
     """
 
     def __init__(
@@ -116,23 +121,35 @@ class WebhookEndpoint:
         self._by_hand = by_hand
         self._bounded_log = BoundedLog(log)
         self.is_open = False
-        self._trouble: str | None = None
+        self.refusal: str | None = None
         self._refused_since = 0.0
+        self._recovery: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         self.is_open = False
         self._bounded_log.end()
+        if self._recovery is not None:
+            self._recovery.cancel()
 
-    @property
-    def refusal(self) -> str | None:
-        return self._trouble
-
-    @refusal.setter
-    def refusal(self, reason: str | None) -> None:
-        before, self._trouble = self._trouble, reason
-        if before is None and reason is not None:
+    def _note_refusal(self, reason: str) -> None:
+        if self.refusal is None:
             self._refused_since = self._received_clock.now()
-        elif before is not None and reason is None:
+        self.refusal = reason
+        if self._recovery is None or self._recovery.done():
+            self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="linqbot webhook recovers")
+
+    async def _recover(self) -> None:
+        """Write to the storage until it stores again: a load balancer may send no more deliveries that would show it."""
+        while self.refusal is not None:
+            await asyncio.sleep(CHECK_EVERY_S)
+            if self._inbox.trouble is None:
+                with suppress(StorageError):
+                    await self._inbox.check()
+                    self._note_stored()
+
+    def _note_stored(self) -> None:
+        if self.refusal is not None:
+            self.refusal = None
             self._on_storing_again(self._refused_since)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -244,11 +261,11 @@ class WebhookEndpoint:
             kind = type(error).__name__
             self._bounded_log.error("delivery.refused", kind=kind, delivery=delivery.id, error=str(error))
             if not isinstance(error, LaneFull):
-                self.refusal = str(error)
+                self._note_refusal(str(error))
             self._on_refused(delivery.lane)
             return self._refusal("busy" if isinstance(error, StorageBusy) else "unavailable")
-        if self._trouble is not None:
-            self.refusal = None
+        if self.refusal is not None:
+            self._note_stored()
         if (stored := self._plugins.stored) is not None:
             stored(delivery, is_new, time.perf_counter() - began)
         # Bound first: the methods of an unbound logger are found by way of an AttributeError, which takes longer than a line.

@@ -23,9 +23,8 @@ from linqbot.engine import worker
 from linqbot.errors import LaneFull, StorageBusy, StorageError, StorageUnavailable
 from linqbot.features.gaps import CATCH_UP_TYPE
 from linqbot.linq.events.delivery import Delivery
-from linqbot.server import health
+from linqbot.server import webhook
 from linqbot.server.app import create_app
-from linqbot.server.health import CHECK_EVERY_S, Readiness
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite import storage
@@ -100,8 +99,8 @@ async def served(storage: Storage) -> AsyncIterator[Door]:
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every request of `/readyz` make a test write, and check the storage file all the time."""
-    monkeypatch.setattr(health, "CHECK_EVERY_S", 0.0)
+    """Make test writes and look at the storage file all the time."""
+    monkeypatch.setattr(webhook, "CHECK_EVERY_S", 0.001)
     monkeypatch.setattr(storage, "LOOK_EVERY_S", 0.005)
 
 
@@ -113,13 +112,14 @@ async def test_a_refused_delivery_makes_it_unready_until_a_write_succeeds(error:
         storage.error = error
         assert await door.ready() == (200, None), "nothing is known of it yet"
         assert await door.deliver() == 503
-        for _ in range(3):
+        while storage.checks < 3:
             assert await door.ready() == (503, str(error))
+            await asyncio.sleep(0.001)
         storage.error = None
-        assert await door.ready() == (200, None)
-        assert storage.checks == 4
-        assert await door.ready() == (200, None)
-        assert storage.checks == 4
+        await door.until(200)
+        checks = storage.checks
+        await asyncio.sleep(0.01)
+        assert storage.checks == checks
 
 
 async def test_a_delivery_that_is_stored_makes_it_ready_at_once() -> None:
@@ -131,7 +131,7 @@ async def test_a_delivery_that_is_stored_makes_it_ready_at_once() -> None:
         storage.error = None
         assert await door.deliver() == 200
         assert await door.ready() == (200, None)
-        assert storage.checks == 1
+        assert storage.checks == 0
 
 
 async def test_one_chat_with_a_full_lane_makes_nothing_unready() -> None:
@@ -143,37 +143,16 @@ async def test_one_chat_with_a_full_lane_makes_nothing_unready() -> None:
         assert storage.checks == 0
 
 
-async def test_test_writes_happen_at_most_once_a_second_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "WAIT_S", 0.005)
-    now, storage = [100.0], Failing()
-    webhook: Any = type("Refusing", (), {"refusal": "disk full"})()
-    look = Readiness(webhook, storage, now=lambda: now[0]).problem
-    storage.error = StorageUnavailable("disk full")
-    assert {*await asyncio.gather(*(look() for _ in range(50)))} == {"disk full"}
-    now[0] += CHECK_EVERY_S / 2
-    assert await look() == "disk full"
-    assert storage.checks == 1
-    now[0] += CHECK_EVERY_S
-    storage.may_end.clear()
-    for _ in range(5):
-        assert await asyncio.gather(*(look() for _ in range(10))) == ["disk full"] * 10
-        now[0] += CHECK_EVERY_S
-        assert (storage.checks, storage.at_once) == (2, 1)
-    storage.error = None
-    storage.may_end.set()
-    assert await look() is None
-    assert storage.checks == 2
-
-
-async def test_an_app_that_stops_does_not_wait_for_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "WAIT_S", 0.005)
+@pytest.mark.usefixtures("often")
+async def test_an_app_that_stops_does_not_wait_for_the_storage() -> None:
     storage = Failing()
     async with asyncio.timeout(PATIENCE_S), served(storage) as door:
         storage.error = StorageUnavailable("locked")
-        await door.deliver()
         storage.may_end.clear()
+        await door.deliver()
+        while not storage.at_once:
+            await asyncio.sleep(0.001)
         assert await door.ready() == (503, "locked")
-        assert storage.at_once == 1
     assert storage.at_once == 0
 
 
@@ -222,7 +201,8 @@ class Shared(Failing):
     is_shared = True
 
 
-@pytest.mark.parametrize("noticed_by", ["delivery", "probe"])
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("noticed_by", ["delivery", "test write"])
 async def test_a_receiver_that_could_store_nothing_for_long_orders_the_missed_messages(noticed_by: str) -> None:
     clock = MovableClock(1_800_000_000, frozen=True)
     inbox = Shared(clock=clock)
@@ -239,7 +219,7 @@ async def test_a_receiver_that_could_store_nothing_for_long_orders_the_missed_me
             if noticed_by == "delivery":
                 assert await door.deliver(f"another {away_s}", chat="another chat") == 200
             else:
-                assert (await http.get("/readyz")).status_code == 200
+                await door.until(200)
             await settled()
             leased = [lease.delivery for lease in await inbox.take(10, lease_s=60)]
             ordered = [from_json(each.body)["since"] for each in leased if each.type == CATCH_UP_TYPE]
