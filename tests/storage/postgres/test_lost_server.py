@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 import ssl
 import tempfile
@@ -30,21 +31,27 @@ T = TypeVar("T")
 ACK = Commit(Ack())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    """A server of its own, with the settings of a real one: durable, and it can be stopped."""
+    """A server of these tests, with the settings of a real one: durable, and it can be stopped. Each test leaves it running."""
     with tempfile.TemporaryDirectory(prefix="linqbot-pg-") as folder:
         server = start(Path(folder) / "data")
         yield server
         server.cleanup()
 
 
+@pytest.fixture
+def url(server: Any) -> str:
+    """The URL of a new storage on this server."""
+    return f"{server.get_uri()}&schema=s{secrets.token_hex(4)}"
+
+
 async def back(storage: PostgresStorage) -> None:
     await until(lambda: storage.trouble is None)
 
 
-async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any) -> None:
-    async with PostgresStorage(server.get_uri()) as storage:
+async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any, url: str) -> None:
+    async with PostgresStorage(url) as storage:
         for n in range(3):
             await storage.put(delivery(f"c:{n}", name=f"w.{n}"))
         first, second = await storage.take(2, lease_s=600)
@@ -68,14 +75,14 @@ async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any) -> N
         assert await storage.depth() == 1
 
 
-async def test_a_storage_that_is_opened_while_its_server_is_away_waits_for_it(server: Any) -> None:
+async def test_a_storage_that_is_opened_while_its_server_is_away_waits_for_it(server: Any, url: str) -> None:
     await asyncio.to_thread(server.stop)
     with capture_logs() as logs:
-        storage = PostgresStorage(server.get_uri())
+        storage = PostgresStorage(url)
         opening = asyncio.ensure_future(storage.__aenter__())
         await until(lambda: logs)
         with pytest.raises(StorageUnavailable):
-            async with PostgresStorage(server.get_uri(), serving=False):
+            async with PostgresStorage(url, serving=False):
                 pass
         await asyncio.to_thread(server.start)
         await asyncio.wait_for(opening, PATIENCE_S)
@@ -86,8 +93,8 @@ async def test_a_storage_that_is_opened_while_its_server_is_away_waits_for_it(se
     assert [line["event"] for line in logs] == ["storage.awaited"]
 
 
-async def test_a_server_that_refuses_a_process_is_not_waited_for(server: Any) -> None:
-    scheme, netloc, path, query, _ = urlsplit(server.get_uri())
+async def test_a_server_that_refuses_a_process_is_not_waited_for() -> None:
+    scheme, netloc, path, query, _ = urlsplit(server_url())
     failed = []
     for wrong, said in (
         ((scheme, netloc, "/nowhere", query, ""), "does not exist"),
@@ -122,8 +129,8 @@ def test_only_a_server_that_may_come_back_is_away() -> None:
     assert {error: is_away(error) for error in away} == away
 
 
-async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its_leases(server: Any) -> None:
-    async with PostgresStorage(server.get_uri()) as storage:
+async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its_leases(server: Any, url: str) -> None:
+    async with PostgresStorage(url) as storage:
         await storage.put(delivery(name="w.1"))
         await storage.take(1, lease_s=600)
         await asyncio.to_thread(server.stop)
@@ -132,7 +139,7 @@ async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its
     async with connected(server.get_uri()) as watcher:
         while await watcher.fetchval("SELECT clock_timestamp() - pg_postmaster_start_time() < interval '10 s'"):
             await asyncio.sleep(0.1)
-    async with PostgresStorage(server.get_uri()) as storage:
+    async with PostgresStorage(url) as storage:
         (lease,) = await storage.take(1, lease_s=600)
         assert (lease.delivery.id, lease.crashes) == ("w.1", 1)
         await storage.finish(lease, ACK)
