@@ -161,17 +161,9 @@ async def settle(tx: Writable, entries: Sequence[JournalEntry], *, ended: bool =
     While history is on, texts stay, except those off the record. With `ended`, the turns are acked in this transaction.
     """
     note_own(tx, entries)
-    rounds: list[dict[tuple[str, int, str], tuple[Any, ...]]] = []
-    for each in outcomes(tx, entries, ended=ended):
-        # One statement cannot change a row twice.
-        for free in rounds:
-            if each[:3] not in free:
-                break
-        else:
-            rounds.append(free := {})
-        free[each[:3]] = each
-    for free in rounds:
-        await _insert(tx, free.values(), REPLACE)
+    # The last outcome of each entry: one statement cannot change a row twice.
+    rows = {each[:3]: each for each in outcomes(tx, entries, ended=ended)}
+    await _insert(tx, rows.values(), REPLACE)
 
 
 def outcomes(tx: Writable, entries: Iterable[JournalEntry], *, ended: bool) -> Iterator[tuple[Any, ...]]:
