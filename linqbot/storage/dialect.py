@@ -92,11 +92,6 @@ class Writable(Readable, Protocol):
     """The SQL after `SET column = value` that also empties this column."""
 
     @property
-    def check_key(self) -> str:
-        """The key in the table `meta` under which this process writes bytes without a meaning."""
-        ...
-
-    @property
     def now(self) -> float:
         """The time of the database's clock, in Unix seconds."""
         ...

@@ -521,8 +521,8 @@ async def note_progress(tx: Writable, lanes: LaneSteps, lease: Lease, progress: 
 async def write_check(tx: Writable, lanes: LaneSteps, limits: InboxLimits, size: int) -> None:
     """Write `size` bytes without a meaning; with 0 delete them again. Raises StorageBusy if the backlog is full."""
     if not size:
-        await upkeep.remove_fact(tx, tx.check_key)
+        await upkeep.remove_fact(tx, upkeep.CHECK)
     elif not await lanes.has_room(tx):
         raise limits.full()
     else:
-        await upkeep.write_fact(tx, tx.check_key, "0" * size)
+        await upkeep.write_fact(tx, upkeep.CHECK, "0" * size)

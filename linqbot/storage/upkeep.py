@@ -107,6 +107,9 @@ UNWIPED: Final = "unwiped"
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 """The columns of a `Delivery`, in the order of its fields."""
 
+CHECK: Final = "check"
+"""The key of the bytes without a meaning by which a process finds out if deliveries can be stored."""
+
 TROUBLES: Final = "troubles"
 """The key of the open troubles and of what the owner knows about them; see `server/troubles.py`."""
 

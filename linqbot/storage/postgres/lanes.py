@@ -390,7 +390,6 @@ async def count_crashes(tx: Transaction, processes: Collection[str]) -> None:
         await operations.count_crash(tx, owned)
         await tx.set_visible(owned)
         await tx.run("DELETE FROM process WHERE id = $1", process)
-        await tx.run("DELETE FROM meta WHERE key = $1", f"check {process}")
         tx.changes.work = True
 
 

@@ -202,10 +202,6 @@ class Transaction(PostgresReader):
         return self.memory.keep_s
 
     @property
-    def check_key(self) -> str:
-        return f"check {self.memory.process}"
-
-    @property
     def held(self) -> dict[int, Held]:
         """The leases of this process as they are within the transaction."""
         held = {token: one for token, one in self.memory.held.items() if token not in self.changes.ended_leases}

@@ -262,7 +262,6 @@ class Transaction(SQLiteReader):
     freed: ClassVar[str] = "leased = false"
     padding: ClassVar[str] = ", padding"
     no_padding: ClassVar[str] = ", padding = NULL"
-    check_key: ClassVar[str] = "check"
     index: Index
     changes: IndexChanges
     now: float

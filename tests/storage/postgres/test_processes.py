@@ -508,17 +508,6 @@ async def test_a_commit_that_fails_next_to_a_sweep_leaves_the_lease_with_its_tur
         await connection.execute("DROP FUNCTION refuse CASCADE")
 
 
-async def test_what_a_killed_process_wrote_to_check_the_storage_is_deleted(
-    url: str, one: PostgresStorage, clock: MovableClock, tmp_path: Path
-) -> None:
-    await one.put(delivery(name="w.1"))
-    await killed_with_leases(url, 1, tmp_path)
-    async with connected(url) as connection:
-        await connection.execute("INSERT INTO meta SELECT 'check ' || owner, '000' FROM delivery")
-        async with PostgresStorage(url, clock=clock):
-            assert await connection.fetch("SELECT FROM meta WHERE starts_with(key, 'check ')") == []
-
-
 @pytest.fixture
 async def own_database() -> AsyncIterator[str]:
     """The URL of a database of its own, whose statistics count nothing of other tests."""
