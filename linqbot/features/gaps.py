@@ -161,9 +161,8 @@ class Gaps:
         # Messages sent since this time may be missing; None while none can be.
         self._since: float | None = None
         self._ends_at = 0.0
-        # The last time at which any chat, or one chat, may have missed a message.
-        self._all_at = 0.0
-        self._lane_at: dict[str, float] = {}
+        # The last time at which each lane, or with None any, may have missed a message, and at which each was completed.
+        self._missed_at: dict[str | None, float] = {}
         self._completed_at: dict[str, float] = {}
 
     async def admit(self, lease: Lease) -> Lease | None:
@@ -189,10 +188,7 @@ class Gaps:
         since = max(min(now if since is None else since, now - LINQ_RETRIES_S), self._first_at)
         self._since = since if self._since is None else min(self._since, since)
         self._ends_at = now + LINQ_RETRIES_S
-        if lane is None:
-            self._all_at = now
-        else:
-            self._lane_at[lane] = now
+        self._missed_at[lane] = now
 
     def may_miss(self, delivery: Delivery) -> bool:
         """Return True if messages that were sent before this one may be missing.
@@ -205,10 +201,10 @@ class Gaps:
             return False  # Linq has sent a message without its chat, so no chat can be asked for others.
         if self._clock.now() > self._ends_at:
             self._since = None
-            self._lane_at.clear()
+            self._missed_at.clear()
             self._completed_at.clear()
             return False
-        missed_at = max(self._all_at, self._lane_at.get(delivery.lane, 0.0))
+        missed_at = max(self._missed_at.get(each, 0.0) for each in (None, delivery.lane))
         return missed_at > self._completed_at.get(delivery.lane, 0.0)
 
     async def complete(self, lease: Lease) -> bool:
