@@ -11,7 +11,7 @@ steered handler does not ask for all that the first has taken, the rest goes bac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from dataclasses import replace
@@ -51,27 +51,21 @@ LAST_CALL_S: Final = 5.0
 """Seconds to wait for the call that is being made, before the turn is not restarted after all."""
 
 
-class IncomingCalls:
-    """The calls of `ctx.incoming()` of one run, by number. The first run of the turn numbers them from 0.
+class IncomingCalls(set[int]):
+    """The numbers of the calls of `ctx.incoming()` of one run. The first run of the turn numbers them from 0.
 
     A step (`ctx.once`) that calls `incoming` is not made again by the next run, whose handler has the messages from the
     result of the step. So the step's journal entry has the numbers of its calls, and these are not given to others.
     """
 
-    def __init__(self) -> None:
-        self._made: set[int] = set()
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._made
-
     @property
     def next(self) -> int:
         """The number of the next call: the smallest one that is free."""
-        return next(number for number in range(len(self._made) + 1) if number not in self._made)
+        return next(number for number in range(len(self) + 1) if number not in self)
 
-    def note(self, numbers: Sequence[int]) -> None:
+    def note(self, numbers: Iterable[int]) -> None:
         """Note calls that were made: one of the handler, or those of a step on record."""
-        self._made.update(numbers)
+        self.update(numbers)
         if (step := effects_of_step()) is not None:
             step.incoming += numbers
 
