@@ -49,8 +49,6 @@ class Opening:
         conversation: The conversation that the turn continues; None if it continues none.
         live_from: The part that the handler did not leave in a first run, so that it never came to the open question:
             what it does there counts now. None as long as that has not happened.
-        event: The event that stands for the delivery, such as the answer that a timer found. None: the delivery is
-            parsed.
     """
 
     turn: str
@@ -60,7 +58,6 @@ class Opening:
     arrival: Arrival | None = None
     conversation: Conversation | None = None
     live_from: int | None = None
-    event: Event | None = None
 
     def progress_after(self, at: float) -> int:
         """Return the number of journal entries begun after a time, and of their outcomes: each addition raises it."""

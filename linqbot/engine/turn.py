@@ -406,16 +406,15 @@ class Turns:
 
     async def prepare(self, turn: Turn, delivery: Delivery) -> TurnContext:
         """Parse a delivery, and return the context of the handler that is about to run."""
-        opening = turn.opening
-        if opening.event is not None:
-            turn.event = opening.event
+        opening, arrived = turn.opening, turn.opening.arrival
+        if arrived is not None and arrived.event is not None:
+            turn.event = arrived.event
         else:
             turn.event = parse(delivery)
             # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
             delivery.decoded = None
         if turn.marks & RAN:
             await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
-        arrived = opening.arrival
         turn.asking = asking = TurnSession(
             turn.ends, partial(self.features.session, self, turn.journal, turn.lease, opening)
         )

@@ -145,8 +145,8 @@ class Lookups(Part):
         self._known_chats = KnownChats()
 
     async def begin(self, turn: Turn) -> None:
-        turns, event = self._turns, turn.event
-        is_given = turn.opening.event is not None
+        turns, event, arrived = self._turns, turn.event, turn.opening.arrival
+        is_given = arrived is not None and arrived.event is not None  # such as an answer that a timer found
         if not is_given and event.is_group:
             event = await with_replies_to_me(event, turns.client, turns.storage)
         if not is_given and turns.storage.has_made_scheduled_sends:

@@ -85,7 +85,7 @@ class Arrival:
 
     asked: Asked | None = None  # the conversation that the delivery concerns; None if it concerns none
     outcome: QuestionEnd | None = None  # the end of the question; None if the question stays open
-    event: Event | None = None  # the event that ends it
+    event: Event | None = None  # the event that ends it, which stands for the delivery
     is_side: bool = False  # True if the event is no answer, and a handler takes it while the question stays open
     answer: Arrival | None = None  # the meaning of a side event if the `when` of each such handler says no
     after_ask: AskedBefore | None = None  # the question that had timed out
@@ -483,9 +483,9 @@ async def opened(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
     delivery = lease.delivery
     if arrival.outcome is not None and (asked := arrival.asked) is not None:
         found = asked.conversation
-        return Opening(found.id, found.replay, asked.known, found.off_the_record, arrival, found, event=arrival.event)
+        return Opening(found.id, found.replay, asked.known, found.off_the_record, arrival, found)
     known = () if lease.is_first_run else await storage.entries(delivery.id, lease.replay)
-    return Opening(delivery.id, lease.replay, known, delivery.is_off_the_record, arrival, event=arrival.event)
+    return Opening(delivery.id, lease.replay, known, delivery.is_off_the_record, arrival)
 
 
 def write_arrival(arrival: Arrival, now: float, commit: Commit) -> None:
