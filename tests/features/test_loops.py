@@ -404,24 +404,6 @@ def talkative(answers: Answers) -> Bot:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("pause_s", [0.0, 5.0])
-@pytest.mark.parametrize(("ours", "theirs"), [(echo, echo), (quoting, wrote)])
-async def test_a_bot_that_echoes_stops_talking_to_another(
-    ours: Callable[[str], str], theirs: Callable[[str], str], pause_s: float
-) -> None:
-    async with talking(talkative(ours)) as phone:
-        text = "hi"
-        while text and len(phone.messages) < 20:
-            await phone.text(text)
-            said = await phone.replies()
-            text = theirs(said[0]) if said else ""
-            await phone.advance(pause_s)
-        assert len(phone.messages) <= 10
-        await phone.text("Are you there?")
-        assert await phone.next_reply() == ours("Are you there?")
-
-
-@pytest.mark.anyio
 async def test_every_photo_is_handled_and_the_same_one_is_a_loop() -> None:
     async with talking(talkative(fixed("Saved."))) as phone:
         for n in range(10):
