@@ -9,7 +9,6 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -17,7 +16,6 @@ from asking_talk import Talk, asking
 from engine_turns import run_worker
 from fakes import CHAT, NOW, PERSON, Linq, delivery, handle, poll_made, poll_vote, settled, text_body
 from patience import PATIENCE_S, until
-from simulated_crash import begun
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -31,12 +29,6 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 pytestmark = pytest.mark.anyio
 
 OTHER_CHAT = "4d99d589-8d03-5753-96bd-addff71de8c3"
-
-
-@pytest.fixture
-async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
-    async with begun(Talk, tmp_path) as opened:
-        yield opened
 
 
 def leave() -> None:

@@ -5,25 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from engine_turns import run_worker
-from fakes import CHAT, NOW, Linq, delivery, text_body
-from one_handler import bot_of
-from patience import PATIENCE_S
+from asking_talk import Talk
+from fakes import CHAT
 
 from linqbot.bot.context import Context
+from linqbot.branch import follow_tasks
 from linqbot.client.call import Call
-from linqbot.clock import MovableClock
-from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, RateLimited
 from linqbot.linq.events.message import MessageReceived
-from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -31,46 +26,20 @@ AWAY = [RateLimited("slow down", status=429, retry_after_s=120), LinqUnavailable
 REFUSED = LinqApiError("no", status=403, code=2005)
 
 
-class Harness:
-    """A running bot with one handler, over a file."""
+def runs(talk: Talk, handler: Callable[[Context], Awaitable[Any]]) -> None:
+    """Let a handler run from now on that only looks at its context."""
+    follow_tasks(asyncio.get_running_loop())  # as a worker does
 
-    def __init__(self, path: Path) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.linq = Linq()
-        self.path = path
-        self.storage = SQLiteStorage(path, clock=self.clock)
-        self.handler: Any = None
-        self.worker: Worker
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        await handler(ctx)
 
-    async def handle(self, message: MessageReceived, ctx: Context) -> Any:
-        return await self.handler(ctx)
-
-    async def text(self, text: str = "hello") -> None:
-        await self.storage.put(delivery(text_body(text)))
-        await self.later(0)
-
-    async def later(self, seconds: float) -> None:
-        """Let time pass, and wait until the worker is idle."""
-        self.clock.advance(seconds)
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                await asyncio.sleep(0.001)
-                states = {each.state for each in await self.storage.waiting()}
-                if not self.worker.busy and states <= {"deferred", "retrying"}:
-                    return
-
-    def rows(self, sql: str) -> list[Any]:
-        """Return what is in the file."""
-        with closing(sqlite3.connect(self.path)) as db:
-            return db.execute(sql).fetchall()
+    talk.deploy(handle)
 
 
-@pytest.fixture
-async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    made = Harness(tmp_path / "bot.db")
-    bot = bot_of(made.handle, read=False, typing=False)
-    async with made.storage, run_worker(bot, made.linq, made.storage, made.clock) as made.worker:
-        yield made
+def rows(talk: Talk, sql: str) -> list[Any]:
+    """Return what is in the file."""
+    with closing(sqlite3.connect(talk.path)) as db:
+        return db.execute(sql).fetchall()
 
 
 async def gather_and_look_away(ctx: Context) -> None:
@@ -120,58 +89,60 @@ async def call_the_client(ctx: Context) -> None:
     ids=lambda handler: handler.__name__.replace("_", " "),
 )
 async def test_a_deferred_call_defers_the_turn_even_if_the_handler_swallows_it(
-    harness: Harness, handler: Callable[..., Any], error: Exception
+    talk: Talk, handler: Callable[..., Any], error: Exception
 ) -> None:
     async def away(_: Call) -> None:
-        harness.clock.advance(30)
+        talk.clock.advance(30)
         raise error
 
-    harness.handler, harness.linq.before = handler, away
-    await harness.text()
-    (waiting,) = await harness.storage.waiting()
+    runs(talk, handler)
+    talk.linq.before = away
+    await talk.say("hello")
+    (waiting,) = await talk.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("deferred", 0)
-    harness.linq.before = None
-    await harness.later(200)
-    assert harness.linq.said() == ["a", "b"]
-    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
+    talk.linq.before = None
+    await talk.pass_time(200)
+    assert talk.linq.said() == ["a", "b"]
+    assert (await talk.storage.depth(), await talk.storage.dead_letters()) == (0, [])
 
 
-async def test_after_a_deferred_call_no_further_call_is_made_so_the_order_stays(harness: Harness) -> None:
+async def test_after_a_deferred_call_no_further_call_is_made_so_the_order_stays(talk: Talk) -> None:
     refused = [RateLimited("slow down", status=429, retry_after_s=120)]
 
     async def first_only(_: Call) -> None:
         if refused:
             raise refused.pop()
 
-    harness.handler, harness.linq.before = return_in_finally, first_only
-    await harness.text()
-    assert harness.linq.said() == []
-    await harness.later(200)
-    assert harness.linq.said() == ["a", "b"]
+    runs(talk, return_in_finally)
+    talk.linq.before = first_only
+    await talk.say("hello")
+    assert talk.linq.said() == []
+    await talk.pass_time(200)
+    assert talk.linq.said() == ["a", "b"]
 
 
 @pytest.mark.parametrize("handler", [start_and_forget, wait_and_not_ask], ids=["forgotten", "waited for"])
 async def test_a_refused_call_whose_task_is_never_awaited_fails_the_handler(
-    harness: Harness, handler: Callable[..., Any]
+    talk: Talk, handler: Callable[..., Any]
 ) -> None:
-    harness.linq.will_answer("chats.messages.send", REFUSED)
-    harness.handler = handler
-    await harness.text()
-    (waiting,) = await harness.storage.waiting()
+    talk.linq.will_answer("chats.messages.send", REFUSED)
+    runs(talk, handler)
+    await talk.say("hello")
+    (waiting,) = await talk.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("retrying", 1)
-    await harness.later(10)
-    assert sorted(harness.linq.said()) == ["a", "a", "b"]  # the first call was refused, and is made again
-    assert await harness.storage.depth() == 0
+    await talk.pass_time(10)
+    assert sorted(talk.linq.said()) == ["a", "a", "b"]  # the first call was refused, and is made again
+    assert await talk.storage.depth() == 0
 
 
-async def test_a_refused_call_whose_error_was_retrieved_is_no_failure(harness: Harness) -> None:
-    harness.linq.will_answer("chats.messages.send", REFUSED)
-    harness.handler = gather_and_look_away
-    await harness.text()
-    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
+async def test_a_refused_call_whose_error_was_retrieved_is_no_failure(talk: Talk) -> None:
+    talk.linq.will_answer("chats.messages.send", REFUSED)
+    runs(talk, gather_and_look_away)
+    await talk.say("hello")
+    assert (await talk.storage.depth(), await talk.storage.dead_letters()) == (0, [])
 
 
-async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(harness: Harness) -> None:
+async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(talk: Talk) -> None:
     async def two(ctx: Context) -> None:
         await ctx.reply("a")
         await ctx.reply("b")
@@ -179,14 +150,14 @@ async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(har
     async def leave(ctx: Context) -> None:
         asyncio.create_task(two(ctx))  # noqa: RUF006
 
-    harness.handler = leave
-    await harness.text()
-    assert harness.linq.said() == ["a", "b"]
-    ((turn,),) = harness.rows("SELECT DISTINCT turn FROM journal")
+    runs(talk, leave)
+    await talk.say("hello")
+    assert talk.linq.said() == ["a", "b"]
+    ((turn,),) = rows(talk, "SELECT DISTINCT turn FROM journal")
     assert turn.startswith("w.")
 
 
-async def test_a_call_after_the_end_of_its_turn_is_refused_and_logged_with_its_line(harness: Harness) -> None:
+async def test_a_call_after_the_end_of_its_turn_is_refused_and_logged_with_its_line(talk: Talk) -> None:
     errors: list[BotError] = []
     end = asyncio.Event()
 
@@ -205,35 +176,35 @@ async def test_a_call_after_the_end_of_its_turn_is_refused_and_logged_with_its_l
     async def leave(ctx: Context) -> None:
         tasks.append(asyncio.create_task(late(ctx)))
 
-    harness.handler = leave
+    runs(talk, leave)
     with structlog.testing.capture_logs() as logs:
-        await harness.text()
+        await talk.say("hello")
         end.set()
         await tasks[0]
-    assert harness.linq.said() == []
+    assert talk.linq.said() == []
     assert len(errors) == 1
     refusals = [entry for entry in logs if entry["event"] == "call.too_late"]
     assert [entry["call"] for entry in refusals] == ["chats.messages.send", "send_later"]
     assert all(entry["at"].startswith("test_swallowed.py:") for entry in refusals)
 
 
-async def test_a_stored_context_makes_no_calls_in_a_later_turn(harness: Harness) -> None:
+async def test_a_stored_context_makes_no_calls_in_a_later_turn(talk: Talk) -> None:
     kept: list[Context] = []
 
     async def keep(ctx: Context) -> None:
         kept.append(ctx)
         await kept[0].reply("from the first context")
 
-    harness.handler = keep
-    await harness.text("one")
-    await harness.text("two")
-    assert harness.linq.said() == ["from the first context"]
-    (waiting,) = await harness.storage.waiting()
+    runs(talk, keep)
+    await talk.say("one")
+    await talk.say("two")
+    assert talk.linq.said() == ["from the first context"]
+    (waiting,) = await talk.storage.waiting()
     assert waiting.error is not None
     assert waiting.error.startswith("BotError at test_swallowed.py:")
 
 
-async def test_a_task_that_outlives_its_turn_keeps_no_text_of_it(harness: Harness) -> None:
-    harness.handler = start_and_forget
-    await harness.text()
-    assert harness.rows("SELECT texts, ended_at IS NOT NULL FROM journal") == [(0, 1), (0, 1)]
+async def test_a_task_that_outlives_its_turn_keeps_no_text_of_it(talk: Talk) -> None:
+    runs(talk, start_and_forget)
+    await talk.say("hello")
+    assert rows(talk, "SELECT texts, ended_at IS NOT NULL FROM journal") == [(0, 1), (0, 1)]
