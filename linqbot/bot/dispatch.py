@@ -297,8 +297,7 @@ class Dispatcher:
             with ctx.deadline:
                 await self._speaking(partial(handler, error))(event, ctx)
             ctx.recovered = f"{type(error).__name__} was handled by {handler_name(handler)}"
-            if (watcher := turn_watcher.get()) is not None:
-                watcher.handled_error(error, handler_name(handler))
+            turn_watcher.get().handled_error(error, handler_name(handler))
         finally:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()

@@ -152,6 +152,5 @@ async def _wait(wait_s: float, until: float, clock: Clock, reason: str, *, may_b
     now = clock.now()
     if now + wait_s > until:
         raise (TurnDeferred if may_be_made else CallNotMade)(reason, after_s=wait_s)
-    if (watcher := turn_watcher.get()) is not None:
-        watcher.waits(reason, wait_s)
+    turn_watcher.get().waits(reason, wait_s)
     await clock.wait_until(now + wait_s)

@@ -523,8 +523,8 @@ class Turns:
         commit = turn.commit(outcome)
         if self.keeps_records:
             commit.record = record = turn_record.record_of(turn, outcome)
-            if record is not None and (watcher := turn_watcher.get()) is not None:
-                watcher.recorded(record)
+            if record is not None:
+                turn_watcher.get().recorded(record)
         return commit
 
 

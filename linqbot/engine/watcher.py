@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.outcomes import OutcomeRow
@@ -27,31 +27,27 @@ AnswerResult: TypeAlias = Literal["answered", "invalid", "given_up", "cancelled"
 """
 
 
-class TurnWatcher(Protocol):
-    """Notices what happens in one turn."""
+class TurnWatcher:
+    """Notices what happens in one turn. This one looks at nothing."""
 
     def took(self, deliveries: Sequence[Delivery]) -> None:
         """Note messages that the running handler took with `ctx.incoming`. They get no turn of their own."""
-        ...
 
     def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
         """Note that the event of the turn concerns an open question of a handler, given by its name."""
-        ...
 
     def handled_error(self, error: Exception, handler: str) -> None:
         """Note that an `on_error` handler, given by its name, has handled an error of the turn."""
-        ...
 
     def waits(self, reason: str, seconds: float) -> None:
         """Note that a call of the turn waits, and why: for Linq's rate limit, or before a retry."""
-        ...
 
     def recorded(self, record: OutcomeRow) -> None:
         """Note the record of the run, which is stored with its end."""
-        ...
 
-    def asked(self, text: str) -> None: ...
+    def asked(self, text: str) -> None:
+        """Note that the handler asks a question."""
 
 
-turn_watcher: ContextVar[TurnWatcher | None] = ContextVar("linqbot_turn_watcher", default=None)
-"""Set when a turn begins; None if nothing watches."""
+turn_watcher: ContextVar[TurnWatcher] = ContextVar("linqbot_turn_watcher", default=TurnWatcher())  # noqa: B039 - it has no state
+"""Set when a turn begins, if anything watches."""

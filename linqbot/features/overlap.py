@@ -195,8 +195,7 @@ class TurnOverlap:
         # The lease of the turn. Its delivery changes when messages join it.
         self.lease = replace(self.lease, delivery=delivery)
         self._joined, self._unconfirmed = joined, None
-        if (watcher := turn_watcher.get()) is not None:
-            watcher.took(found)
+        turn_watcher.get().took(found)
 
     @asynccontextmanager
     async def uninterrupted(self) -> AsyncIterator[None]:

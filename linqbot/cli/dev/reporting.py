@@ -35,7 +35,7 @@ from linqbot.cli.output import printable, printable_lines
 from linqbot.client.call import Call
 from linqbot.clock import Clock, SystemClock
 from linqbot.content.sending import watcher
-from linqbot.engine.watcher import AnswerResult, turn_watcher
+from linqbot.engine.watcher import AnswerResult, TurnWatcher, turn_watcher
 from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.frames import authors_place_of_task, is_authors
 from linqbot.hookspecs import Running, Tried, TurnReport, hookimpl
@@ -56,8 +56,8 @@ LONG_S: Final = 10.0
 _turn: ContextVar[ObservedTurn] = ContextVar("linqbot_dev_turn")
 
 
-class TurnReports:
-    """A built-in plugin that shows each turn at its end. It watches each turn, see `TurnWatcher`.
+class TurnReports(TurnWatcher):
+    """A built-in plugin that shows each turn at its end. It watches each turn.
 
     Args:
         show: Called with each turn that an author wants to see, after its end. Also called once with a turn whose handler

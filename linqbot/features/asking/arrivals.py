@@ -421,9 +421,8 @@ class Asks(Part):
         turn.opening = await opened(turn.lease, arrived, turns.storage)
         if not (arrived.is_void or arrived.is_counted) and (not is_found or arrived.outcome is not None):
             return None
-        watcher, counted_in = turn_watcher.get(), arrived.asked
-        if arrived.is_counted and watcher is not None and counted_in is not None:
-            watcher.met_question(counted_in.question.text, counted_in.conversation.handler, "counted")
+        if arrived.is_counted and (counted_in := arrived.asked) is not None:
+            turn_watcher.get().met_question(counted_in.question.text, counted_in.conversation.handler, "counted")
         return Ack()
 
     def _wait_for_unmute(self, turn: Turn, arrived: Arrival) -> Ack | None:

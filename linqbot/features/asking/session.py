@@ -372,9 +372,8 @@ class AskSession:
 
     def _note(self, result: AnswerResult, *, when: bool = True) -> None:
         """Notify the watcher of the turn of what the event made of the open question."""
-        asked, watcher = self._arrival.asked, turn_watcher.get()
-        if when and watcher is not None and asked is not None:
-            watcher.met_question(asked.question.text, asked.conversation.handler, result)
+        if when and (asked := self._arrival.asked) is not None:
+            turn_watcher.get().met_question(asked.question.text, asked.conversation.handler, result)
 
     # A new question
 
@@ -405,8 +404,7 @@ class AskSession:
         self._journal.is_past = False
         self._is_live = True
         opened = await self._open(question, record.n, ctx)
-        if (watcher := turn_watcher.get()) is not None:
-            watcher.asked(opened.text)
+        turn_watcher.get().asked(opened.text)
         self._next = record.n + 1
         if replaced is not None:
             self._replace(*replaced)
