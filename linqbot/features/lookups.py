@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
@@ -31,36 +31,36 @@ CHATS: Final = 2_500
 """The number of chats that `KnownChats` keeps in memory."""
 
 
-async def with_replies_to_me(event: Event, client: Client, storage: Storage) -> Event:
-    """Return the event, with `replies_to_me` set if it is a reply in a group, or a burst with one.
+async def with_answered(event: Event, client: Client, storage: Storage) -> Event:
+    """Return the event, with what it says about the message that it answers: `replies_to_me` and `answers`.
 
-    Only a group needs to know this, so no other event is looked up: it may cost a call to Linq.
+    A burst replies to the bot if one of its messages does, and answers the scheduled send that the first of them does.
     """
-    if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
-        return event
-    if not event.burst:
-        return event.model_copy(update={"replies_to_me": await _is_from_us(client, storage, event.reply_to.message_id)})
-    burst = [await with_replies_to_me(each, client, storage) for each in event.burst]
-    to_me = any(isinstance(each, MessageReceived) and each.replies_to_me for each in burst)
-    return event.model_copy(update={"burst": tuple(burst), "replies_to_me": to_me})
+    if not isinstance(event, MessageReceived) or not event.burst:
+        found = await _answered(event, client, storage)
+        return event.model_copy(update=found) if found else event
+    burst = [each.model_copy(update=await _answered(each, client, storage)) for each in event.burst]
+    answers = (each.answers for each in burst if each.answers is not None)
+    to_me = any(each.replies_to_me for each in burst)
+    return event.model_copy(update={"burst": tuple(burst), "replies_to_me": to_me, "answers": next(answers, None)})
 
 
-async def with_answers(event: Event, storage: Storage) -> Event:
-    """Return the event, with `answers` set if it, or the first message of its burst that does, answers a scheduled send."""
-    if isinstance(event, MessageReceived) and event.burst:
-        burst = [await with_answers(each, storage) for each in event.burst]
-        found = (each.answers for each in burst if isinstance(each, MessageReceived) and each.answers is not None)
-        return event.model_copy(update={"burst": tuple(burst), "answers": next(found, None)})
+async def _answered(event: Event, client: Client, storage: Storage) -> dict[str, Any]:
     if isinstance(event, MessageReceived):
         message_id = event.reply_to.message_id if event.reply_to is not None else None
     else:
         message_id = event.message_id if isinstance(event, ReactionEvent) and not event.is_own else None
+    found: dict[str, Any] = {}
     if message_id is None:
-        return event
-    from linqbot.features.later import answered_schedule
+        return found
+    # Only a group needs to know it, so nothing else is looked up: it may cost a call to Linq.
+    if isinstance(event, MessageReceived) and event.is_group:
+        found["replies_to_me"] = await _is_from_us(client, storage, message_id)
+    if storage.has_made_scheduled_sends:
+        from linqbot.features.later import answered_schedule
 
-    send = answered_schedule(await storage.entry_of(message_id))
-    return event if send is None else event.model_copy(update={"answers": send})
+        found["answers"] = answered_schedule(await storage.entry_of(message_id))
+    return found
 
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`
@@ -147,10 +147,8 @@ class Lookups(Part):
     async def begin(self, turn: Turn) -> None:
         turns, event, arrived = self._turns, turn.event, turn.opening.arrival
         is_given = arrived is not None and arrived.event is not None  # such as an answer that a timer found
-        if not is_given and event.is_group:
-            event = await with_replies_to_me(event, turns.client, turns.storage)
-        if not is_given and turns.storage.has_made_scheduled_sends:
-            event = await with_answers(event, turns.storage)
+        if not is_given and (event.is_group or turns.storage.has_made_scheduled_sends):
+            event = await with_answered(event, turns.client, turns.storage)
         # No code looks at the chat of a question that has timed out, and of a receipt for the journal alone.
         is_timeout = is_given and event.actor is None
         if not is_timeout and not (event.type in RECEIPTS and turns.dispatcher.has_no_handler(event.type)):
