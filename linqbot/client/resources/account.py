@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Literal
 
-from linqbot.client.resources.resource import ApiResource, Listing, Page, at_once, many
+from linqbot.client.resources.resource import ApiResource, Listing, Page, many
 from linqbot.linq.types.line import AvailableNumber as Available
 from linqbot.linq.types.line import (
     Blocked,
@@ -24,16 +24,12 @@ from linqbot.linq.types.line import (
     LegacyChat,
     LegacyChats,
     LegacyPhoneNumber,
-    LegacyPhoneNumbers,
     PhoneNumber,
     ReputationAudit,
     ReputationAuditStarted,
     WebhookSubscription,
-    WebhookSubscriptions,
 )
-from linqbot.linq.types.line import BlockedHandleList as BlockedList
 from linqbot.linq.types.line import ContactCardList as Cards
-from linqbot.linq.types.line import PhoneNumberList as Lines
 from linqbot.linq.types.line import WebhookEventList as Catalogue
 
 
@@ -45,7 +41,7 @@ class PhoneNumbers(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/list
         """
-        return at_once(lambda: self._read(Lines, "phone_numbers.list"), lambda got: got.phone_numbers)
+        return self._listed(PhoneNumber, "phone_numbers.list", "phone_numbers")
 
     async def update(self, phone_number_id: str, *, forwarding_number: str | None) -> Forwarding:
         """Forward a line's calls to another number, or stop forwarding them.
@@ -100,7 +96,7 @@ class LegacyLines(ApiResource):
         Source: https://docs.linqapp.com/api/resources/phonenumbers/methods/list
         """
         warnings.warn("Linq deprecates phonenumbers.list. Use phone_numbers.list.", DeprecationWarning, stacklevel=2)
-        return at_once(lambda: self._read(LegacyPhoneNumbers, "phonenumbers.list"), lambda got: got.phone_numbers)
+        return self._listed(LegacyPhoneNumber, "phonenumbers.list", "phone_numbers")
 
 
 class AvailableNumberResource(ApiResource):
@@ -228,7 +224,7 @@ class BlockedHandles(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/list
         """
-        return at_once(lambda: self._read(BlockedList, "blocked_handles.list"), lambda got: got.blocked_handles)
+        return self._listed(BlockedHandle, "blocked_handles.list", "blocked_handles")
 
     async def block(self, *, handle: str, reason: str | None = None) -> Blocked:
         """Block a handle: receive nothing from it and send nothing to it. Blocking it again changes nothing.
@@ -335,9 +331,7 @@ class Subscriptions(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/list
         """
-        return at_once(
-            lambda: self._read(WebhookSubscriptions, "webhook_subscriptions.list"), lambda got: got.subscriptions
-        )
+        return self._listed(WebhookSubscription, "webhook_subscriptions.list", "subscriptions")
 
     async def delete(self, subscription_id: str) -> None:
         """Delete a subscription. Events that Linq has not delivered to it yet are lost.

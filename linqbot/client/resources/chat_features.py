@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from linqbot.client.resources.resource import ApiResource, Listing, at_once, many
+from linqbot.client.resources.resource import ApiResource, Listing, many
 from linqbot.linq.types.chat_features import (
     ChatLocation,
     LocationAccepted,
     OfferedExperience,
-    OfferedExperiences,
     PollEnvelope,
 )
 
@@ -169,7 +168,7 @@ class Experiences(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/experiences/methods/list
         """
-        return at_once(lambda: self._read(OfferedExperiences, "experiences.list"), lambda got: got.experiences)
+        return self._listed(OfferedExperience, "experiences.list", "experiences")
 
     async def retrieve(self, experience: str) -> OfferedExperience:
         """Get an experience by its name, such as `link`.

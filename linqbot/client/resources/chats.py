@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from linqbot.client.call import ApiResponse, Call
-from linqbot.client.resources.resource import ApiResource, Listing, Page, below, checked_call, many, read
-from linqbot.linq.types.chat import Accepted, Chat, ChatPage, ChatUpdate
+from linqbot.client.resources.resource import ApiResource, Listing, below, checked_call, many, read
+from linqbot.linq.types.chat import Accepted, Chat, ChatUpdate
 from linqbot.linq.types.message import (
     ChatCreatedResponse,
     Message,
     MessageContent,
-    MessagePage,
     MessageSentResponse,
     VoiceMemoSent,
 )
@@ -79,13 +78,8 @@ class Chats(ApiResource):
             A listing: `async for chat in …` iterates over all pages, `await …` returns the first page.
         Source: https://docs.linqapp.com/api/resources/chats/methods/list_chats
         """
-
-        async def page(at: str | None) -> Page[Chat]:
-            query = {"cursor": at, "from": from_, "limit": limit, "to": to}
-            got = await self._read(ChatPage, "chats.list_chats", query=query)
-            return Page(got.chats, got.next_cursor or None)
-
-        return Listing(page, cursor)
+        query = {"from": from_, "limit": limit, "to": to}
+        return self._listed(Chat, "chats.list_chats", "chats", cursor=cursor, query=query)
 
     async def retrieve(self, chat_id: str) -> Chat:
         """Get a chat by its id, a UUID.
@@ -248,13 +242,8 @@ class ChatMessages(ApiResource):
             A listing: `async for message in …` iterates over all pages, `await …` returns the first page.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/messages/methods/list
         """
-
-        async def page(at: str | None) -> Page[Message]:
-            query = {"cursor": at, "limit": limit}
-            got = await self._read(MessagePage, "chats.messages.list", path={"chat_id": chat_id}, query=query)
-            return Page(got.messages, got.next_cursor or None)
-
-        return Listing(page, cursor)
+        path, query = {"chat_id": chat_id}, {"limit": limit}
+        return self._listed(Message, "chats.messages.list", "messages", cursor=cursor, path=path, query=query)
 
 
 def send_call(chat_id: str, message: MessageContent) -> Call:

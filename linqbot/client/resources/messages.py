@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from linqbot.client.resources.resource import ApiResource, Listing, Page, below, many
+from linqbot.client.resources.resource import ApiResource, Listing, below, many
 from linqbot.linq.types.chat import Accepted, Placed
 from linqbot.linq.types.message import (
     AppIdentity,
@@ -14,7 +14,6 @@ from linqbot.linq.types.message import (
     Message,
     MessageContent,
     MessageCreated,
-    MessagePage,
     MessageSentResponse,
     ReactionType,
 )
@@ -166,15 +165,8 @@ class Messages(ApiResource):
             A listing: `async for message in …` iterates over all pages, `await …` returns the first page.
         Source: https://docs.linqapp.com/api/resources/messages/methods/list_messages_thread
         """
-
-        async def page(at: str | None) -> Page[Message]:
-            query = {"cursor": at, "limit": limit, "order": order}
-            got = await self._read(
-                MessagePage, "messages.list_messages_thread", path={"message_id": message_id}, query=query
-            )
-            return Page(got.messages, got.next_cursor or None)
-
-        return Listing(page, cursor)
+        path, query = {"message_id": message_id}, {"limit": limit, "order": order}
+        return self._listed(Message, "messages.list_messages_thread", "messages", cursor=cursor, path=path, query=query)
 
     async def update_app_card(
         self,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from types import GenericAlias
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.rules.check import check
+from linqbot.linq.rules.values import NOTHING
 from linqbot.linq.types.data import Data, unfitting_fields, validate_leniently
 
 T = TypeVar("T")
@@ -51,6 +54,24 @@ class ApiResource:
         self, kind: type[DataT], name: str, *, known: Mapping[str, Any] | None = None, **parts: Unpack[_Parts]
     ) -> DataT:
         return read(kind, await self._call(name, **parts), name, known)
+
+    def _listed(
+        self,
+        kind: type[DataT],
+        name: str,
+        key: str,
+        *,
+        cursor: str | None = None,
+        path: Mapping[str, str] = NOTHING,
+        query: Mapping[str, Any] = NOTHING,
+    ) -> Listing[DataT]:
+        """Return the listing of an endpoint whose response has the items under `key`, and a cursor if more follow."""
+
+        async def page(at: str | None) -> Page[DataT]:
+            found = await self._read(_page_of(kind, key), name, path=path, query={"cursor": at, **query})
+            return Page(getattr(found, key), found.next_cursor or None)
+
+        return Listing(page, cursor)
 
 
 def below(place: str, doc: str) -> Any:
@@ -219,10 +240,12 @@ class Listing(Generic[T]):
         return self._page(self._cursor).__await__()
 
 
-def at_once(read_all: Callable[[], Awaitable[DataT]], items: Callable[[DataT], tuple[T, ...]]) -> Listing[T]:
-    """Return a listing for an endpoint that Linq does not page: the single page holds all items."""
+class _ListPage(Data):
+    next_cursor: str | None = None
 
-    async def page(_: str | None) -> Page[T]:
-        return Page(items(await read_all()))
 
-    return Listing(page, None)
+@cache
+def _page_of(kind: type[Data], key: str) -> type[_ListPage]:
+    """Return the type of a response with a list of a kind under a key."""
+    fields: Any = {key: (GenericAlias(tuple, (kind, ...)), ())}
+    return create_model(f"{kind.__name__}List", __base__=_ListPage, **fields)

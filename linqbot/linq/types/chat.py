@@ -106,10 +106,3 @@ class Placed(Data):
     success: bool | None = None
     status: str | None = None
     trace_id: str | None = None
-
-
-class ChatPage(Data):
-    """One page of `chats.list_chats`."""
-
-    chats: tuple[Chat, ...] = ()
-    next_cursor: str | None = None

@@ -159,9 +159,3 @@ class OfferedExperience(Data):
     experience: str | None = None
     display_name: str | None = None
     actions: tuple[ExperienceAction, ...] | None = None
-
-
-class OfferedExperiences(Data):
-    """Response of `experiences.list`."""
-
-    experiences: tuple[OfferedExperience, ...] = ()

@@ -34,12 +34,6 @@ class PhoneNumber(Data):
     line_type: str | None = None
 
 
-class PhoneNumberList(Data):
-    """Response of `phone_numbers.list`."""
-
-    phone_numbers: tuple[PhoneNumber, ...] = ()
-
-
 class Forwarding(Data):
     """Response of `phone_numbers.update`: the number that calls to the line are forwarded to now."""
 
@@ -64,12 +58,6 @@ class LegacyPhoneNumber(Data):
     capabilities: LegacyCapabilities | None = None
     type: str | None = None
     country_code: str | None = None
-
-
-class LegacyPhoneNumbers(Data):
-    """Response of `phonenumbers.list`."""
-
-    phone_numbers: tuple[LegacyPhoneNumber, ...] = ()
 
 
 class AvailableNumber(Data):
@@ -220,12 +208,6 @@ class WebhookEventList(Data):
     doc_url: str | None = None
 
 
-class WebhookSubscriptions(Data):
-    """Response of `webhook_subscriptions.list`: active and inactive subscriptions."""
-
-    subscriptions: tuple[WebhookSubscription, ...] = ()
-
-
 class LegacyHandle(Data):
     """A participant of a chat.
 
@@ -300,9 +282,3 @@ class Blocked(Data):
     """Response of `blocked_handles.block`."""
 
     blocked_handle: BlockedHandle
-
-
-class BlockedHandleList(Data):
-    """Response of `blocked_handles.list`."""
-
-    blocked_handles: tuple[BlockedHandle, ...] = ()

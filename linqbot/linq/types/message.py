@@ -459,13 +459,6 @@ class VoiceMemoSent(Data):
     voice_memo: VoiceMemo
 
 
-class MessagePage(Data):
-    """One page of `chats.messages.list` or of a thread."""
-
-    messages: tuple[Message, ...] = ()
-    next_cursor: str | None = None
-
-
 class CreatedChat(Chat):
     """A chat as `chats.create` returns it, with its first message.
 
