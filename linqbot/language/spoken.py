@@ -15,7 +15,6 @@ from functools import lru_cache, partial
 from importlib import import_module
 from typing import Final, TypeVar
 
-from linqbot.language import english
 from linqbot.language.wording import Sentences, Words
 from linqbot.nearest import suggestion
 
@@ -36,7 +35,7 @@ CODES: Final = ("en", *_MODULES)
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language that linqbot speaks.
+    """A language that linqbot speaks. The defaults are English.
 
     Attributes:
         code: Its code, such as `fr`.
@@ -49,9 +48,9 @@ class Language:
     code: str
     sentences: Sentences
     words: Words | None = None
-    cancel: tuple[str, ...] = english.CANCEL
-    back: tuple[str, ...] = english.BACK
-    skip: tuple[str, ...] = english.SKIP
+    cancel: tuple[str, ...] = ("never mind", "forget it")  # None is an opt-out in capitals (R69), as CANCEL is.
+    back: tuple[str, ...] = ("back", "go back", "previous")
+    skip: tuple[str, ...] = ("skip", "pass", "none")
 
     @property
     def stored(self) -> str | None:
@@ -59,7 +58,7 @@ class Language:
         return None if self.words is None else self.code
 
 
-ENGLISH: Final = Language("en", english.SENTENCES)
+ENGLISH: Final = Language("en", Sentences())
 
 _spoken: ContextVar[Language] = ContextVar("linqbot_language", default=ENGLISH)
 

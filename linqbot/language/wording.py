@@ -1,8 +1,8 @@
 """The sentences that linqbot says to people, and the words that it understands from them, of any language.
 
-Each language has all of them, so a missing one is an error when its module is imported: when the bot is made.
+The sentences here are English. Each other language has all of them, too: a test finds one that is missing.
 
-Words in braces are filled in when a sentence is said: `{hour}` in the English `morning_or_evening`. A sentence of another
+Words in braces are filled in when a sentence is said: `{hour}` in `morning_or_evening`. A sentence of another
 language may leave some out, and has no other ones. Next step: `spoken.py` chooses the language of a turn.
 """
 
@@ -16,85 +16,91 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentences:
-    """The sentences of one language, by name. `english.py` shows when each is said."""
+    """The sentences of one language, by name; those that are not given are English."""
 
     # Answers to a question of `ctx.ask`
-    text: str
-    other_form: str
-    photo_or_file: str
-    location: str
-    contact_card: str
-    something_else: str
-    one_of_these: str  # {choices}
-    whole_number: str
-    any_number: str
-    more_than: str  # {gt}
-    at_least: str  # {ge}
-    less_than: str  # {lt}
-    at_most: str  # {le}
-    longer: str  # {min_length}
-    shorter: str  # {max_length}
-    web_address: str
-    iso_date: str
-    iso_date_time: str
-    iso_time: str
+    text: str = "Please answer with text."
+    other_form: str = "Please answer in another form."
+    photo_or_file: str = "Please answer with a photo or a file."
+    location: str = "Please answer with your location: share it here."
+    contact_card: str = "Please answer with your contact card: share it with this number."
+    something_else: str = "Please answer with something else."
+    one_of_these: str = "Please answer with one of these: {choices}."
+    whole_number: str = "Please answer with a whole number."
+    any_number: str = "Please answer with a number."
+    more_than: str = "Please answer with more than {gt}."
+    at_least: str = "Please answer with {ge} or more."
+    less_than: str = "Please answer with less than {lt}."
+    at_most: str = "Please answer with {le} or less."
+    longer: str = "Please answer with at least {min_length} characters."
+    shorter: str = "Please answer with at most {max_length} characters."
+    web_address: str = "Please answer with a web address, such as https://example.com."
+    iso_date: str = "Please answer with a date, such as 2026-11-20."
+    iso_date_time: str = "Please answer with a date and a time, such as 2026-11-20 18:30."
+    iso_time: str = "Please answer with a time, such as 18:30."
 
     # `linqbot.parse`
-    too_long: str
-    number: str
-    yes_or_no: str
-    day: str
-    day_and_time: str
-    which_time: str
-    day_passed: str
-    time_passed: str
-    morning_or_evening: str  # {hour}
-    no_such_time: str  # {hour} {minute}
-    no_such_date: str  # {date}
-    two_dates: str  # {given} {day} {month}
-    two_numbers: str  # {given} {one} {other}
-    duration: str
-    rhythm: str
-    unclear_rhythm: str
-    rhythm_time: str
+    too_long: str = "Please write less, so that I understand it."
+    number: str = "Please give one whole number, such as 2 or twelve."
+    yes_or_no: str = "Please answer yes or no."
+    day: str = "Please give a day, such as Friday, tomorrow or 24 Dec."
+    day_and_time: str = "Please give a day and a time, such as Friday 19:30, tomorrow at 7pm or 24 Dec 18:00."
+    which_time: str = "At which time? Please give the day and a time, such as Friday 19:30."
+    day_passed: str = "That day has passed. Please give a later one."
+    time_passed: str = "That time has passed. Please give a later one."
+    morning_or_evening: str = "{hour} in the morning or in the evening? Please write it like 7am, 7pm or 19:00."
+    no_such_time: str = "{hour}:{minute:02} is not a time of day. Please write it like 19:30."
+    no_such_date: str = "There is no such date as {date}. Please check it."
+    two_dates: str = "{given} could be two dates. Please write the month as a word, such as {day} {month}."
+    two_numbers: str = "{given} could be {one} or {other}. Please write it like this."
+    duration: str = "Please give a length of time, such as 20 min, 1h30 or 2 days."
+    rhythm: str = "Please say how often, such as every day at 9:00, weekdays 8:30, mon and thu 19:30 or every 2 hours."
+    unclear_rhythm: str = (
+        "It is not clear which times are on which days. Please give one rhythm for each group of days, such as "
+        "weekdays 9:00, and on its own weekends 11:00."
+    )
+    rhythm_time: str = "At which time of day? Such as every day at 9:00, or mon 9:00."
 
     # Forms: `ctx.form`
-    yes: str
-    no: str
-    may_skip: str  # {skip}
-    is_it_right: str
-    name_what_to_change: str  # {choices}
+    yes: str = "Yes"
+    no: str = "No"
+    may_skip: str = "You can also say: {skip}."
+    is_it_right: str = "Is this right? Say yes, or name what to change."
+    name_what_to_change: str = "Please say yes if it is right, or name what to change: {choices}."
 
     # Opening hours: `Hours`
-    hours_example: str
-    closed_then: str  # {opening}
+    hours_example: str = "Please write like: hours mon-fri 9-18, closed 24 dec, open saturday 9-12, or sold out today."
+    closed_then: str = "We are closed then. Please choose another time, from {opening} on."
 
     # START and HELP: `Bot(manners=…)`
-    started: str
-    help: str
+    started: str = "You get our messages again. STOP ends them."
+    help: str = "You are writing to an automatic service. STOP ends its messages, START begins them again."
 
-    day_at_time: str  # {day} {time}: of `written`
+    day_at_time: str = "{day} at {time}"  # of `written`
 
     # A person answers: `ctx.handoff`. The first seven are for the owner.
-    handoff: str  # {name}
-    which_person: str  # {names}
-    not_delivered: str  # {name}
-    handoff_over: str  # {name}
-    handed_back: str  # {name}
-    bot_is_off: str  # {word}: to `mute_word=` of a Bot
-    bot_is_on: str  # to `unmute_word=`
-    bot_is_back: str
-    no_one_answers: str
+    handoff: str = (
+        "{name} would like to talk to a person. What you write here goes to {name}. A 👍 on one of these messages, or "
+        "#done, gives the chat back to the bot."
+    )
+    which_person: str = "This was not sent. Please reply to a message of the person it is for: {names}."
+    not_delivered: str = "This could not be delivered to {name}."
+    handoff_over: str = "This was not sent, because the bot answers {name} again."
+    handed_back: str = "The bot answers {name} again."
+    bot_is_off: str = "The bot is silent in all chats. To end that, write: {word}"  # to `mute_word=` of a Bot
+    bot_is_on: str = "The bot answers again."  # to `unmute_word=`
+    bot_is_back: str = "You are talking to the bot again."
+    no_one_answers: str = "Sorry, no one can answer you right now. You are talking to the bot again."
 
     # Agents: `linqbot_agent`
-    sorry: str
-    one_moment: str
-    more: str
-    used_up_hour: str
-    used_up_day: str
-    used_up_week: str
-    used_up_month: str
-    may_i: str  # {call}
+    sorry: str = "Sorry, I cannot answer right now. Please try again in a few minutes."
+    one_moment: str = "One moment …"
+    more: str = "I have more to say. Shall I go on?"
+    used_up_hour: str = "That is all I can do for you for now. Please write again in an hour."
+    used_up_day: str = "That is all I can do for you today. Please write again tomorrow."
+    used_up_week: str = "That is all I can do for you this week. Please write again next week."
+    used_up_month: str = "That is all I can do for you this month. Please write again next month."
+    may_i: str = "May I {call}? 👍 or yes, 👎 or no"
 
 
 MEANINGS: Final = (
