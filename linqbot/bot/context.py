@@ -515,23 +515,19 @@ class Context:
                 to no chat.
         """
         # Imported late: few bots stream, and what cuts a stream into messages is large.
-        from linqbot.content.streaming import Stream, StreamChat, pace_of
+        from linqbot.content.streaming import Stream, pace_of
 
         record = self._record.stream(key)
         client = self.client.named(record.label)
-        chat = StreamChat(
-            lambda messages: self._sender.send(messages, client),
-            self._dots(),
-            self._clock,
-            self._thread(thread),
-            self.event.service,
-            self.log,
-        )
-        chosen = pace_of(pace, self.event.service)
         return await Stream(
-            chat,
-            record,
-            chosen,
+            send=lambda messages: self._sender.send(messages, client),
+            typing=self._dots(),
+            clock=self._clock,
+            reply_to=self._thread(thread),
+            service=self.event.service,
+            log=self.log,
+            record=record,
+            pace=pace_of(pace, self.event.service),
             markdown=markdown,
             cards=cards,
             stall_s=stall_s,

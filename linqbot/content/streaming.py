@@ -14,7 +14,7 @@ import math
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from contextvars import Context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
@@ -30,9 +30,13 @@ from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPa
 ACCEPTED = "accepted"
 
 
-@dataclass(frozen=True, slots=True)
-class StreamChat:
-    """The chat to speak in. `send` sends messages under the stream's key; `reply_to` is for the first of them."""
+@dataclass(slots=True, eq=False)
+class Stream:
+    """One stream of one run of a turn, with the arguments of `Context.stream`.
+
+    `send` sends messages into the chat under the stream's key, the first of them with `reply_to`. Raises BotError if
+    `stall_s` is not a number of seconds, or `max_messages` no number of messages.
+    """
 
     send: Callable[[Sequence[MessageContent]], Awaitable[Sent]]
     typing: TypingIndicator
@@ -40,41 +44,27 @@ class StreamChat:
     reply_to: ReplyTo | None
     service: str | None
     log: Any
+    record: StreamRecord
+    pace: Pace
+    markdown: bool
+    cards: bool
+    stall_s: float
+    max_messages: int | None = None
+    more: str | None = None
+    _most: float = field(init=False)
+    _cutter: Cutter = field(init=False)
+    _waiting: list[Piece] = field(init=False, default_factory=list)
+    _sent: list[Sent] = field(init=False, default_factory=list)
+    _said_at: float | None = field(init=False, default=None)
+    _continuation: Continuation = field(init=False)
 
-
-class Stream:
-    """One stream of one run of a turn, with the arguments of `Context.stream`.
-
-    Raises BotError if `stall_s` is not a number of seconds, or `max_messages` no number of messages.
-    """
-
-    def __init__(
-        self,
-        chat: StreamChat,
-        record: StreamRecord,
-        pace: Pace,
-        *,
-        markdown: bool,
-        cards: bool,
-        stall_s: float,
-        max_messages: int | None = None,
-        more: str | None = None,
-    ) -> None:
-        if not stall_s > 0:
-            raise BotError(f"ctx.stream(stall_s={stall_s!r}): give seconds, more than 0.")
-        if max_messages is not None and max_messages < 0:
-            raise BotError(f"ctx.stream(max_messages={max_messages!r}): give a number of messages, 0 or more.")
-        self._chat = chat
-        self._record = record
-        self._pace = pace
-        self._cards = cards
-        self._stall_s = stall_s
-        self._most = math.inf if max_messages is None else max_messages
-        self._more = more
-        self._cutter = Cutter(markdown=markdown, cards=cards)
-        self._waiting: list[Piece] = []
-        self._sent: list[Sent] = []
-        self._said_at: float | None = None
+    def __post_init__(self) -> None:
+        if not self.stall_s > 0:
+            raise BotError(f"ctx.stream(stall_s={self.stall_s!r}): give seconds, more than 0.")
+        if self.max_messages is not None and self.max_messages < 0:
+            raise BotError(f"ctx.stream(max_messages={self.max_messages!r}): give a number of messages, 0 or more.")
+        self._most = math.inf if self.max_messages is None else self.max_messages
+        self._cutter = Cutter(markdown=self.markdown, cards=self.cards)
         self._continuation = Continuation("")
 
     async def say(self, source: StreamSource) -> list[Sent]:
@@ -83,30 +73,30 @@ class Stream:
         Raises StreamStalled if the source was silent for too long.
         """
         try:
-            if await self._repeat() and not self._record.is_complete:
+            if await self._repeat() and not self.record.is_complete:
                 await self._go_on(source)
             return self._sent
         finally:
-            self._chat.typing.stop()
+            self.typing.stop()
 
     async def _repeat(self) -> bool:
         """Repeat the messages of earlier runs. Return False if one of them is refused now."""
-        for message in self._record.said:
+        for message in self.record.said:
             if not await self._send([message]):
                 return False
         return True
 
     async def _go_on(self, source: StreamSource) -> None:
         if len(self._sent) > self._most:  # an earlier run has said `more`
-            self._record.complete()
+            self.record.complete()
             return
-        so_far = seen(self._record.said)
+        so_far = seen(self.record.said)
         if hasattr(source, "__aiter__"):
             self._continuation = Continuation(so_far)
-        self._chat.typing.resume()
-        async with Reader(source, so_far, self._chat.clock) as reader:
+        self.typing.resume()
+        async with Reader(source, so_far, self.clock) as reader:
             if await self._speak(reader):
-                self._record.complete()
+                self.record.complete()
 
     async def _speak(self, reader: Reader) -> bool:
         """Say what the reader reads. Return False if a message was refused."""
@@ -116,8 +106,8 @@ class Stream:
             if reader.is_over and not has_ended:
                 has_ended = True
                 self._add(self._cutter.close())
-            now = self._chat.clock.now()
-            count = self._pace.count(
+            now = self.clock.now()
+            count = self.pace.count(
                 self._waiting,
                 is_first=not self._sent,
                 is_over=has_ended,
@@ -128,14 +118,14 @@ class Stream:
                 due = self._due(count)
                 if now < due:
                     # More may be finished until then.
-                    await self._chat.clock.wait_until(due)
+                    await self.clock.wait_until(due)
                     continue
                 if len(self._sent) >= self._most:
                     return await self._say_more()
                 if not await self._say_next(count):
                     return False
                 if self._waiting or not has_ended:
-                    self._chat.typing.resume()
+                    self.typing.resume()
             elif has_ended:
                 return True
             else:
@@ -143,9 +133,9 @@ class Stream:
 
     async def _listen(self, reader: Reader, now: float) -> None:
         """Wait for the source. Raises StreamStalled if it was silent for too long."""
-        silent_at, quiet_at = reader.heard_at + self._stall_s, reader.heard_at + QUIET_S
+        silent_at, quiet_at = reader.heard_at + self.stall_s, reader.heard_at + QUIET_S
         if now >= silent_at:
-            raise StreamStalled(self._stall_s)
+            raise StreamStalled(self.stall_s)
         await reader.changed(min(silent_at, quiet_at) if self._waiting and now < quiet_at else silent_at)
 
     async def _read(self, text: str) -> None:
@@ -158,42 +148,42 @@ class Stream:
         was_different = self._continuation.is_different
         self._waiting += self._continuation.new(pieces)
         if self._continuation.is_different and not was_different:
-            self._chat.log.warning("stream.differs", messages=len(self._sent))
+            self.log.warning("stream.differs", messages=len(self._sent))
 
     def _due(self, count: int) -> float:
         """Return the time at which a message of the first pieces may be sent."""
         if self._said_at is None:
             return 0.0
-        return self._said_at + self._pace.pause_s(sum(len(piece.text.text) for piece in self._waiting[:count]))
+        return self._said_at + self.pace.pause_s(sum(len(piece.text.text) for piece in self._waiting[:count]))
 
     async def _say_next(self, count: int) -> bool:
         pieces = self._waiting[:count]
         del self._waiting[:count]
         text = joined([piece.text for piece in pieces], [piece.gap for piece in pieces[1:]])
-        reply_to = None if self._sent else self._chat.reply_to
-        messages = bubbles([text], reply_to=reply_to, service=self._chat.service, cards=self._cards)
+        reply_to = None if self._sent else self.reply_to
+        messages = bubbles([text], reply_to=reply_to, service=self.service, cards=self.cards)
         if len(self._sent) + len(messages) > self._most:
             del messages[int(self._most) - len(self._sent) :]
             self._waiting[:0] = pieces[-1:]  # there is more to say
         if len(messages) > 1:
             # A next run goes on behind the text, so it must know of the cards that follow the text.
-            await self._record.plan(messages)
+            await self.record.plan(messages)
         for message in messages:
             if not await self._send([message]):
                 return False
-        self._said_at = self._chat.clock.now()
+        self._said_at = self.clock.now()
         return True
 
     async def _say_more(self) -> bool:
         """Say that the rest of the text is left out. Return False if that was refused."""
-        return self._more is None or await self._send(bubbles([self._more]))
+        return self.more is None or await self._send(bubbles([self.more]))
 
     async def _send(self, messages: Sequence[MessageContent]) -> bool:
-        sent = await self._chat.send(messages)
+        sent = await self.send(messages)
         self._sent.append(sent)
         if sent.status != ACCEPTED:
             return False
-        self._record.note(messages)
+        self.record.note(messages)
         return True
 
 

@@ -14,7 +14,7 @@ from fakes import CHAT, NOW, Linq, settled
 from linqbot.clock import MovableClock
 from linqbot.content.message_split import MAX_TEXT_UNITS
 from linqbot.content.sent import Sent
-from linqbot.content.streaming import PaceName, Stream, StreamChat, StreamSource, pace_of
+from linqbot.content.streaming import PaceName, Stream, StreamSource, pace_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.errors import BotError, StreamStalled
 from linqbot.linq.text.markdown import markdown
@@ -51,22 +51,31 @@ class Stage:
         self.sent: list[tuple[float, MessageContent]] = []
         self.dots: list[tuple[float, bool]] = []
         self.status = "accepted"
-        typing = TypingIndicator(self.linq.client, CHAT, shown=True, background=self.background)
+        self.typing = TypingIndicator(self.linq.client, CHAT, shown=True, background=self.background)
+        self.service = service
         self.linq.before = self._note
-        log = structlog.get_logger()
-        self.chat = StreamChat(self._send, typing, self.clock, ReplyTo(message_id="asked"), service, log)
 
     async def _note(self, call: Any) -> None:
         self.dots.append((self.clock.now() - NOW, "start" in call.name))
 
     async def _send(self, messages: Sequence[MessageContent]) -> Sent:
-        self.chat.typing.sending()
+        self.typing.sending()
         self.sent += [(self.clock.now() - NOW, message) for message in messages]
         return Sent((), status=self.status)
 
     async def run(self, source: StreamSource, *, pace: PaceName = "human", **options: Any) -> list[Sent]:
         given = {"markdown": True, "cards": True, "stall_s": 60.0} | options
-        stream = Stream(self.chat, FirstRun(), pace_of(pace, self.chat.service), **given)
+        stream = Stream(
+            send=self._send,
+            typing=self.typing,
+            clock=self.clock,
+            reply_to=ReplyTo(message_id="asked"),
+            service=self.service,
+            log=structlog.get_logger(),
+            record=FirstRun(),
+            pace=pace_of(pace, self.service),
+            **given,
+        )
         task = asyncio.ensure_future(stream.say(source))
         await settled(30)
         while not task.done():
