@@ -302,30 +302,30 @@ def fitted_to_messages(content: Iterable[Content | Act], service: str | None) ->
     return [item if isinstance(item, Act) else _fitted(item, is_plain, False)[0] or item for item in content]
 
 
-def _fitted(  # noqa: PLR0911 - one return for each kind of content
-    item: Content | Act, is_plain: bool, is_group: bool
+def _fitted(item: Content | Act, is_plain: bool, is_group: bool) -> tuple[Content | Act | None, Degraded | None]:
+    if is_plain or (is_group and isinstance(item, LocationRequestDraft)):
+        return plainer(item)
+    return item, None
+
+
+def plainer(  # noqa: PLR0911 - one return for each kind of content
+    item: Content | Act,
 ) -> tuple[Content | Act | None, Degraded | None]:
+    """Return the form of content on SMS and RCS, and after Linq has refused it; None if it is left out. Also its name."""
     match item:
-        case LocationRequestDraft() if is_plain or is_group:
+        case LocationRequestDraft():
             return None, "location_request"
-        case _ if not is_plain:
-            return item, None
         case PollDraft():
             return numbered_list(item.options), "poll"
         case VoiceMemoDraft():
-            return spoken(item), "voice_memo"
+            return item.text or item.audio, "voice_memo"
         case MediaDraft(sticker=True):
             return replace(item, sticker=False), "sticker"
         case AppPart():
             return card_text(item), "app_card"
         case AppClipPart():
             return item.value, "app_card"
-        case _:
-            return item, None
-
-
-def spoken(memo: VoiceMemoDraft) -> str | MediaDraft:
-    return memo.text or memo.audio
+    return item, None
 
 
 def card_text(card: AppPart) -> str:

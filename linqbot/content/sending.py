@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
-from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered_list
+from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft
 from linqbot.content.message_split import (
     Content,
     Degraded,
@@ -27,7 +27,7 @@ from linqbot.content.message_split import (
     files_of,
     fitted,
     has_only_acts,
-    spoken,
+    plainer,
     steps,
     without_effect,
 )
@@ -232,27 +232,28 @@ class ContentSender:
         return await self.chat.send([uploaded], self.client)
 
     async def _act(self, act: Act) -> Sent:
-        match act:
-            case PollDraft():
-                return await self._or_else(self._poll(act), "poll", numbered_list(act.options))
-            case VoiceMemoDraft():
-                return await self._or_else(self._memo(act), "voice_memo", spoken(act))
-            case LocationRequestDraft():
-                return await self._or_else(self._location(), "location_request", None)
-            case ContactCardDraft():
-                return await self._contact_card()
-
-    async def _or_else(self, made: Awaitable[Sent], what: Degraded, instead: Content | None) -> Sent:
+        if isinstance(act, ContactCardDraft):
+            return await self._contact_card()
         try:
-            return await self._made(made)
+            return await self._made(self._call(act))
         except LinqApiError as error:
             if not refuses_content(error):
                 raise
+            instead, what = plainer(act)
             self.chat.logger().info("send.degraded", what=[what], status=error.status, code=error.code)
-        sent = Sent((), degraded=(what,))
+        sent = Sent((), degraded=(str(what),))
         if instead is None:
             return sent
         return sent.joined(await self.say([instead], effect=None, reply_to=None, cards=False))
+
+    def _call(self, act: PollDraft | VoiceMemoDraft | LocationRequestDraft) -> Awaitable[Sent]:
+        match act:
+            case PollDraft():
+                return self._poll(act)
+            case VoiceMemoDraft():
+                return self._memo(act)
+            case LocationRequestDraft():
+                return self._location()
 
     async def _made(self, made: Awaitable[Sent]) -> Sent:
         try:
