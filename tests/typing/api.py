@@ -215,6 +215,7 @@ bot.on_opt_out(wrong_event)  # type: ignore[arg-type]
 
 async def verbs(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("x", effect="confeti")  # type: ignore[arg-type]
+    ctx.reply("x")  # type: ignore[unused-coroutine]
     await ctx.react("loved")  # type: ignore[arg-type]
     message.text = "frozen"  # type: ignore[misc]
 
