@@ -127,6 +127,8 @@ async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute
             await storage.finish(await leased(storage), Commit(DeadLetter(f"Boom {text(5000)}"), off_the_record=True))
         async with SQLiteStorage(path, clock=clock, serving=False) as command:
             assert await command.retry([f"w.{n}" for n in range(len(SIZES))]) == len(SIZES)
+        while await storage.depth() < len(SIZES):
+            await storage.changed()
         for _ in SIZES:
             await storage.finish(await leased(storage), ack())
         clock.advance(TRUNCATE_AFTER_S)

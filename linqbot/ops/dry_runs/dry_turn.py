@@ -262,8 +262,8 @@ class DryTurn(MemoryStorage):
     async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         await super().settle(entry, state)
         if was_muted(entry):
-            made = self._run.made
-            self._run.made = [each for each in made if isinstance(each, NewBroadcast) or each.key != entry.key]
+            made = self.made
+            self.made = [each for each in made if isinstance(each, NewBroadcast) or each.key != entry.key]
 
     async def entry_of(self, message_id: str) -> JournalEntry | None:
         return await super().entry_of(message_id) or await self._behind.entry_of(message_id)
