@@ -95,12 +95,7 @@ class BotProcess:
     async def begin(self) -> dict[str, Any] | None:
         """Start the bot, and return its `needs`; None if it did not start."""
         await self.start()
-        if not await self.is_up():
-            return None
-        try:
-            return await self.needs()
-        except httpx.HTTPError:  # it has just ended
-            return None
+        return await self.needs()
 
     async def start(self) -> None:
         self.is_stopping = self.was_up = False
@@ -192,7 +187,7 @@ class BotProcess:
                 await asyncio.wait({saved, start}, return_when=asyncio.FIRST_COMPLETED)
                 if saved.done() and not start.done():
                     await self.stop()
-                    self.refuse()  # the question whether the bot is up waits there too
+                    self.refuse()  # the question for its needs waits there too
             await start
         finally:
             start.cancel()
@@ -223,25 +218,17 @@ class BotProcess:
             await self.prepared.process.wait()
             self.prepared = None
 
-    async def is_up(self) -> bool:
-        """Wait until the bot answers or its process ends. Return True if it answers."""
+    async def needs(self) -> dict[str, Any] | None:
+        """Wait until the bot is up, and return what `NeededEvents` answers. None if its process ends before."""
         async with _client() as client:
-            while self.process is not None and self.process.returncode is None:
-                with suppress(httpx.TransportError):
-                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
-                        self.was_up = True
-                        return True
+            while self.is_running:
+                with suppress(httpx.HTTPError):
+                    answer = await client.get(f"{self.url}/plugins/{NeededEvents.name}/events")
+                    needs: dict[str, Any] = answer.raise_for_status().json()
+                    self.was_up = True
+                    return needs
                 await asyncio.sleep(READY_EVERY_S)
-        return False
-
-    async def needs(self) -> dict[str, Any]:
-        """Return the `types` of events that the bot handles or its journal needs, and if it takes `everything` of Linq's.
-
-        Raises httpx.HTTPError if the bot ends before it answers.
-        """
-        async with _client() as client:
-            answer = await client.get(f"{self.url}/plugins/{NeededEvents.name}/events")
-        return dict(answer.raise_for_status().json())
+        return None
 
     def client(self) -> httpx.AsyncClient:
         """Return a client for the routes of `bot.Inside`."""

@@ -110,7 +110,7 @@ def guarded(respond: _Respond, key: str) -> _Respond:
 
 
 class NeededEvents:
-    """A built-in plugin that answers which event types the bot needs: see `BotProcess.needs`."""
+    """A built-in plugin that answers the `types` of events that the bot needs, and if it takes `everything` of Linq's."""
 
     name = "linqbot-needs"
 

@@ -47,7 +47,7 @@ class ServedBot(BotProcess):
         try:
             async with asyncio.timeout(START_S):
                 await self.start()
-                while not await self.is_up():
+                while await self.needs() is None:
                     if not self.has_answered:
                         raise self._not_started("did not start")
                     ended += 1

@@ -42,19 +42,18 @@ async def test_a_prepared_process_runs_the_code_of_the_time_when_it_is_needed(tm
     linq = {"LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
     bot = BotProcess(str(file), "", free_port(), tmp_path, webhook_secret=SECRET, instead=linq, prepares=True)
     try:
-        await bot.start()
-        assert await bot.is_up()
+        assert await bot.begin() is not None
         assert bot.preparing is not None
         await bot.preparing
         assert bot.prepared is not None
         pid = bot.prepared.process.pid
         file.write_text(CODE.format(event="ReactionAdded"))
         await bot.stop()
-        await bot.start()
-        assert await bot.is_up()
+        needs = await bot.begin()
         assert bot.process is not None
         assert bot.process.pid == pid
-        assert "reaction.added" in (await bot.needs())["types"]
+        assert needs is not None
+        assert "reaction.added" in needs["types"]
         await bot.preparing
         last = bot.prepared
         assert last is not None
