@@ -250,17 +250,6 @@ def _client() -> httpx.AsyncClient:
     return httpx.AsyncClient(trust_env=False, verify=no_authorities(), timeout=None)  # noqa: S113
 
 
-def note_end(bot: BotProcess, emulator: Emulator, earlier: Mapping[str, Any] | None, exit_code: int) -> None:
-    """Show that the bot's process has ended, if it ended by itself and without a report since `earlier`."""
-    has_reported = emulator.bot is not None and emulator.bot is not earlier and emulator.bot["status"] == "failed"
-    if bot.is_stopping or bot.is_ending() or has_reported:
-        return
-    report = process_ended(exit_code, at=emulator.clock.now(), was_up=bot.was_up)
-    emulator.observe(report)
-    if bot.was_up and not bot.as_json:
-        click.secho(f"  {report['message']} Save a file to start the bot again.", fg="red", err=True)
-
-
 _CAUSES: Final = {
     6: "SIGABRT: an error in a compiled library",
     9: "SIGKILL: usually too little memory",
@@ -270,13 +259,17 @@ _CAUSES: Final = {
 """The signals that a bot's process usually ends with, some of them with the usual cause."""
 
 
-def process_ended(exit_code: int, *, at: float, was_up: bool = False) -> dict[str, Any]:
-    """Return the report of a bot whose process has ended, without an error that it could report itself."""
+def note_end(bot: BotProcess, emulator: Emulator, earlier: Mapping[str, Any] | None, exit_code: int) -> None:
+    """Show that the bot's process has ended, if it ended by itself and without a report since `earlier`."""
+    has_reported = emulator.bot is not None and emulator.bot is not earlier and emulator.bot["status"] == "failed"
+    if bot.is_stopping or bot.is_ending() or has_reported:
+        return
     cause = f" ({_CAUSES[-exit_code]})" if -exit_code in _CAUSES else ""
     how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of signal {-exit_code}{cause}"
-    return {
-        "kind": "bot",
-        "status": "stopped" if was_up else "failed",
-        "message": f"The bot's process ended {how}. The terminal may show why.",
-        "at": iso(at),
-    }
+    message, status = (
+        f"The bot's process ended {how}. The terminal may show why.",
+        "stopped" if bot.was_up else "failed",
+    )
+    emulator.observe({"kind": "bot", "status": status, "message": message, "at": iso(emulator.clock.now())})
+    if bot.was_up and not bot.as_json:
+        click.secho(f"  {message} Save a file to start the bot again.", fg="red", err=True)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from linqbot.cli.dev.bot import start_failure, still_loading
-from linqbot.cli.dev.bot_process import BotProcess, note_end, process_ended
+from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.reporting import MAX_WAITING, Observations
 from linqbot.emulator.emulator import Emulator
 from linqbot.errors import BotError, ConfigError, LinqbotError
@@ -92,18 +92,6 @@ def test_an_error_without_a_line_of_the_author_is_reported_with_its_message_and_
     assert (found["file"], found["line"]) == (None, None)
     assert found["message"] == "ConfigError: bot.py has no Bot at its top level. Add: bot = Bot() [LQB1001]"
     assert start_failure(BotError("x"))["message"].endswith("[LQB5001]")
-
-
-def test_a_process_that_ended_without_a_word_is_reported_with_its_exit_code(subtests: pytest.Subtests) -> None:
-    for exit_code, how in (
-        (3, "with exit code 3."),
-        (-9, "because of signal 9 (SIGKILL: usually too little memory)."),
-        (-15, "because of signal 15 (SIGTERM)."),
-        (-40, "because of signal 40."),
-    ):
-        with subtests.test(exit_code=exit_code):
-            found = process_ended(exit_code, at=0.0)
-            assert how in found["message"]
 
 
 def test_the_end_of_a_process_is_shown_unless_it_was_stopped_or_has_said_why(
