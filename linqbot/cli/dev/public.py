@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,22 +76,32 @@ async def run(
     bot: BotProcess, settings: Settings, source_of: Callable[[Client], EventSource], watched: Path | None
 ) -> None:
     assert settings.api_key
+    _stop_at_signals()
     async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
         source = source_of(client)
-        with _stop_signal() as stop:
-            serving = asyncio.create_task(_serve(bot, source, watched))
-            asked = asyncio.create_task(stop.wait())
+        with suppress(asyncio.CancelledError):
             try:
-                await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
-                if serving.done():
-                    await serving
+                await source.open()
+                await asyncio.gather(source.pass_on(), bot.keep_up(partial(_begin, bot, source), watched))
             finally:
-                for task in (serving, asked):
-                    task.cancel()
-                await asyncio.gather(serving, asked, return_exceptions=True)
                 # First at Linq: what it sends once the bot has stopped would fail.
                 await source.remove()
                 await bot.aclose()
+
+
+def _stop_at_signals() -> None:
+    """Cancel this task at the first signal, as asyncio does at Ctrl-C. A second signal ends this process at once."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    assert task is not None
+
+    def stop() -> None:
+        task.cancel()
+        for each in signals:
+            loop.remove_signal_handler(each)
+
+    for each in signals:
+        loop.add_signal_handler(each, stop)
 
 
 @dataclass(slots=True)
@@ -163,11 +173,6 @@ class Tunnel:
         self.secrets.drop(subscription_id)
 
 
-async def _serve(bot: BotProcess, source: EventSource, watched: Path | None) -> None:
-    await source.open()
-    await asyncio.gather(source.pass_on(), bot.keep_up(partial(_begin, bot, source), watched))
-
-
 async def _begin(bot: BotProcess, source: EventSource) -> None:
     needs = await bot.begin()
     if needs is None and bot.is_stopping:
@@ -179,24 +184,3 @@ async def _begin(bot: BotProcess, source: EventSource) -> None:
     else:
         lines = click.style(source.lines, fg="cyan", bold=True)
         click.echo(f"\n  Text your bot: {lines}\n  Ctrl-C stops the bot and deletes the subscription.\n", err=True)
-
-
-@contextmanager
-def _stop_signal() -> Iterator[asyncio.Event]:
-    """Yield an event that the first signal sets. A second signal ends this process at once."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-    def asked() -> None:
-        stop.set()
-        for each in signals:
-            loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)
-
-    for each in signals:
-        loop.add_signal_handler(each, asked)
-    try:
-        yield stop
-    finally:
-        for each in signals:
-            loop.remove_signal_handler(each)
