@@ -255,7 +255,7 @@ SELDOM: Final = {"unexpected", "given-up", "criterion", *OF_EFFECTS}
 
 def print_progress(seconds: float, of: float, written: int, said: int, kills: int) -> None:
     """Show a line on standard error. In a terminal it replaces the line before; elsewhere there is one each half minute."""
-    line = f"  {_minutes(seconds)} of {_minutes(of)} · {written} written · {said} answers · {kills} kills"
+    line = f"  {_minutes(min(seconds, of))} of {_minutes(of)} · {written} written · {said} answers · {kills} kills"
     if sys.stderr.isatty():
         click.echo(f"\r{line:<78}", nl=False, err=True)
     elif round(seconds) % 30 == 0:

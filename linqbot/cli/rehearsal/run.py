@@ -192,7 +192,7 @@ class LiveStage:
             passed = asyncio.get_running_loop().time() - self._begun_at
             said = len(self.emulator.state.keys)
             written = sum(1 for visit in self.visits for _ in visit.said)
-            print_progress(min(passed, self._plan.seconds), self._plan.seconds, written, said, self._kills)
+            print_progress(passed, self._plan.seconds, written, said, self._kills)
 
     async def _let_talk(self, visit: Visit) -> None:
         try:
