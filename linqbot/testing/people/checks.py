@@ -123,7 +123,8 @@ def violations(
     The rules about effects need the `ledger`. No message may contain one of the `secrets`. With `unfinished`, a stretch
     in which the bot has not finished is judged too; else it is left out, because people were interrupted.
     """
-    leaks = Leaks(visits, secrets)
+    secrets = [secret for secret in secrets if len(secret) >= LEAST]
+    private = _private_texts(visits)
     entries, said = (ledger.entries, ledger.said) if ledger else ([], {})
     found: list[Violation] = []
     for visit in visits:
@@ -135,7 +136,7 @@ def violations(
                 found += _done_twice(heard)
                 found += _unsaid(heard, said)
             found += _after_opting_out(heard)
-            found += _leaked(heard, leaks)
+            found += _leaked(heard, secrets, private)
         found += _given_up(visit, emulator, given_up)
     return found
 
@@ -277,11 +278,19 @@ def _after_opting_out(heard: Heard) -> Iterator[Violation]:
             yield heard.broken("opted-out", _about(out), expected=wanted, happened=shown(text_of(record)))
 
 
-def _leaked(heard: Heard, leaks: Leaks) -> Iterator[Violation]:
-    for bubble in heard.bubbles:
-        if (leak := leaks.in_text(text_of(bubble), heard.visit)) is not None:
-            about, wanted = shown(_last_text(heard.stretch)), f"no {leak.what} in a message"
-            yield heard.broken("leak", about, expected=wanted, happened=shown(leak.around), other=leak.other)
+def _leaked(heard: Heard, secrets: Collection[str], private: Mapping[str, Visit]) -> Iterator[Violation]:
+    for text in map(text_of, heard.bubbles):
+        owners = [owner for own, owner in private.items() if owner is not heard.visit and own in text]
+        happened, other = text, None
+        if any(secret in text for secret in secrets):
+            what, happened = "secret", "a message with a secret of the configuration in it"
+        elif owners:
+            what, other = "text of another person", owners[0].persona.name
+        else:
+            what = _internal(text, heard.visit.written)
+        if what:
+            about, wanted = shown(_last_text(heard.stretch)), f"no {what} in a message"
+            yield heard.broken("leak", about, expected=wanted, happened=shown(happened), other=other)
 
 
 def _done_twice(heard: Heard) -> Iterator[Violation]:
@@ -387,30 +396,6 @@ _INTERNAL: Final = (
 """Pieces of text by which something internal is recognised."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leak:
-    what: str  # the kind of text, such as `traceback`
-    around: str  # The text, for the report. A secret is not shown.
-    other: str | None = None  # the name of the other person whose text it is
-
-
-class Leaks:
-    """Finds leaks, of short secrets none, in messages to people, among all who have talked to the bot."""
-
-    def __init__(self, visits: Sequence[Visit], secrets: Collection[str]) -> None:
-        self._secrets = [secret for secret in secrets if len(secret) >= LEAST]
-        self._private = _private_texts(visits)
-
-    def in_text(self, text: str, to: Visit) -> Leak | None:
-        """Return the first leak in a message to a person; None if there is none. The person's own words are none."""
-        if any(secret in text for secret in self._secrets):
-            return Leak("secret", "a message with a secret of the configuration in it")
-        for private, owner in self._private.items():
-            if owner is not to and private in text:
-                return Leak("text of another person", text, owner.persona.name)
-        return _internal(text, to.written)
-
-
 def _private_texts(visits: Sequence[Visit]) -> dict[str, Visit]:
     """Return the texts that one person alone has written, and the handles, each with its person."""
     writers: defaultdict[str, set[str]] = defaultdict(set)
@@ -427,13 +412,12 @@ def _private_texts(visits: Sequence[Visit]) -> dict[str, Visit]:
     }
 
 
-def _internal(text: str, written: str) -> Leak | None:
+def _internal(text: str, written: str) -> str:
+    """Return the kind of text of a program that a message has; empty if none. The person's own words are none."""
     for what, pieces in _INTERNAL:
         if any(piece in text and piece not in written for piece in pieces):
-            return Leak(what, text)
-    if _is_json(text) and text.strip() not in written:
-        return Leak("JSON", text)
-    return None
+            return what
+    return "JSON" if _is_json(text) and text.strip() not in written else ""
 
 
 def _is_json(text: str) -> bool:
