@@ -76,11 +76,11 @@ def refuse_missing(ids: Collection[str], found: Collection[str], problem: str) -
 async def put_back(act: Callable[[Sequence[str]], Any], ids: Sequence[str], label: str) -> int:
     """Act on the ids in batches. The transactions stay short, so a running server can write in between."""
     count = 0
-    with progress_bar(len(ids), label) as advance:
+    with progress_bar(label) as progress:
         for start in range(0, len(ids), _BATCH_SIZE):
             batch = ids[start : start + _BATCH_SIZE]
             count += await act(batch)
-            advance(len(batch))
+            progress(start + len(batch), len(ids))
     return count
 
 

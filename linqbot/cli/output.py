@@ -180,59 +180,29 @@ def is_dumb() -> bool:
 
 
 @contextmanager
-def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """Show the progress of work on standard error. Yield a function that advances it by steps.
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress of work on standard error. Yield a function that takes the work done and the total work.
 
-    It is a bar on a terminal, elsewhere a line from time to time, and nothing with --json.
-    """
-    ctx = click.get_current_context(silent=True)
-    if ctx is not None and ctx.meta.get(_AS_JSON):
-        yield lambda _: None
-    elif sys.stderr.isatty() and not is_dumb():
-        with ExitStack() as stack:
-            bar: list[Any] = []
-
-            def advance(steps: int) -> None:
-                # Not before: the work may end with an error before it begins.
-                if not bar:
-                    bar.append(stack.enter_context(click.progressbar(length=length, label=label, file=sys.stderr)))
-                bar[0].update(steps)
-
-            yield advance
-    else:
-        yield _lines(length, label)
-
-
-def _lines(length: int, label: str) -> Callable[[int], None]:
-    done, next_at = 0, time.monotonic() + LINE_EVERY_S
-
-    def advance(steps: int) -> None:
-        nonlocal done, next_at
-        done += steps
-        if time.monotonic() >= next_at:
-            next_at += LINE_EVERY_S
-            click.echo(f"{label}: {done * 100 // max(length, 1)} %", err=True)
-
-    return advance
-
-
-@contextmanager
-def share_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar for work of unknown size. Yield a function that takes the work done and the total work.
-
-    The function ends the work after Ctrl-C.
+    It is a bar on a terminal, elsewhere a line from time to time, and nothing with --json. The function ends the work after
+    Ctrl-C.
     """
     from asyncio import CancelledError  # imported late, as below
 
-    outer = _current_task()
-    with progress_bar(1000, label) as advance:
-        shown = 0
+    ctx, outer, next_at = click.get_current_context(silent=True), _current_task(), time.monotonic() + LINE_EVERY_S
+    is_shown, has_bar = ctx is None or not ctx.meta.get(_AS_JSON), sys.stderr.isatty() and not is_dumb()
+    with ExitStack() as stack:
+        bar: Any = None
 
         def progress(done: int, total: int) -> None:
-            nonlocal shown
-            now = done * 1000 // max(total, 1)
-            advance(now - shown)
-            shown = now
+            nonlocal bar, next_at
+            share = done / max(total, 1)
+            if is_shown and has_bar:
+                # Not before: the work may end with an error before it begins.
+                bar = bar or stack.enter_context(click.progressbar(length=1000, label=label, file=sys.stderr))
+                bar.update(int(share * 1000) - bar.pos)
+            elif is_shown and time.monotonic() >= next_at:
+                next_at += LINE_EVERY_S
+                click.echo(f"{label}: {share * 100:.0f} %", err=True)
             task = outer or _current_task()
             if task is not None and (task.done() or task.cancelling()):
                 # Ctrl-C cancels the task, which may not notice: the work keeps its event loop, or runs in a thread.

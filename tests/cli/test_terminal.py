@@ -70,7 +70,7 @@ def test_long_work_prints_lines_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(output, "LINE_EVERY_S", 0.0)
-    with output.share_bar("Copying") as progress:
+    with output.progress_bar("Copying") as progress:
         progress(1, 4)
         progress(4, 4)
     assert capsys.readouterr().err == "Copying: 25 %\nCopying: 100 %\n"
@@ -78,7 +78,7 @@ def test_long_work_prints_lines_where_there_is_no_terminal(
 
 def test_ctrl_c_ends_work_that_does_not_let_its_event_loop_run() -> None:
     async def work() -> None:
-        with output.share_bar("Copying") as progress:
+        with output.progress_bar("Copying") as progress:
             task = asyncio.current_task()
             assert task is not None
             task.cancel()  # as Ctrl-C does

@@ -68,7 +68,7 @@ async def ran(bot: Bot, client: Client, body: bytes, *, reads: bool = False) -> 
         await storage.finish(lease, Commit(Ack()))
         chosen = await chosen_turns(storage, Selection(), looked=lambda done, of: None)
         return await dry_deploy(
-            lambda: nullcontext(bot), chosen, client, reads=reads, plugins=load, advanced=lambda steps: None
+            lambda: nullcontext(bot), chosen, client, reads=reads, plugins=load, progress=lambda done, of: None
         )
 
 

@@ -87,7 +87,7 @@ class Day(Talk):
             self.linq.client,
             present=None if present is None else _loader(present),
             plugins=load,
-            advanced=lambda steps: None,
+            progress=lambda done, of: None,
             **how,
         )
         assert len(self.linq.calls) == made

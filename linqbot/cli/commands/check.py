@@ -20,7 +20,7 @@ import click
 from linqbot.bot.bot import Bot
 from linqbot.cli import logs
 from linqbot.cli.kit import Json, Opt, OptionalBotFile, Result, StorageUrl
-from linqbot.cli.output import printable, share_bar
+from linqbot.cli.output import printable, progress_bar
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 from linqbot.ops import stored_contents
@@ -152,7 +152,7 @@ async def _plugins(context: DoctorContext) -> Sequence[Finding]:
 
 async def _rows(context: DoctorContext) -> Sequence[Finding]:
     """Read all rows of the storage. Two storages with the same digest hold the same."""
-    with share_bar("Checking") as progress:
+    with progress_bar("Checking") as progress:
         checked = await stored_contents.check(context.settings.storage, progress)
     findings = [failure("rows", "LQB6093", f"{checked.schema.name}: {problem}") for problem in checked.problems]
     if checked.digest is not None:

@@ -18,7 +18,7 @@ import click
 from linqbot.cli import logs
 from linqbot.cli.failure import DeployDiffers, of, print_failure
 from linqbot.cli.kit import Result, print_result
-from linqbot.cli.output import printable, progress_bar, share_bar
+from linqbot.cli.output import printable, progress_bar
 from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
@@ -80,14 +80,14 @@ async def _report(comparison: Comparison, settings: Settings) -> Report:
         open_configured_storage(settings.storage) as storage,
         Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
     ):
-        with share_bar("Looking for conversations") as looked:
+        with progress_bar("Looking for conversations") as looked:
             chosen = await chosen_turns(storage, comparison.selection, limit=comparison.limit, looked=looked)
         missing = sorted(set(comparison.selection.ids or ()) - set(await storage.replayable(comparison.selection)))
         if missing:
             raise ConfigError(f"{missing[0]} cannot be compared: it is still waiting, or is not kept.")
         if not chosen.ids:
             raise ConfigError(_NOTHING)
-        with progress_bar(len(chosen.ids), "Comparing") as advanced:
+        with progress_bar("Comparing") as progress:
             report = await dry_deploy(
                 partial(loaded, comparison.new),
                 chosen,
@@ -96,7 +96,7 @@ async def _report(comparison: Comparison, settings: Settings) -> Report:
                 handler=comparison.handler,
                 reads=comparison.reads,
                 plugins=settings.load_plugins,
-                advanced=advanced,
+                progress=progress,
             )
     if comparison.handler is not None and not report.counts.total():
         raise ConfigError(

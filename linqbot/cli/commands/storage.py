@@ -9,7 +9,7 @@ from typing import Annotated
 
 from linqbot.cli.deliveries import deliveries
 from linqbot.cli.kit import Confirm, Result, StorageUrl, time_option
-from linqbot.cli.output import iso_time, share_bar
+from linqbot.cli.output import iso_time, progress_bar
 from linqbot.ops import stored_contents
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
@@ -18,7 +18,7 @@ from linqbot.storage.backend import Storage
 async def backup(path: Path, storage: Storage) -> Result:
     """Copy the storage to PATH while it is served. To restore it, serve the copy."""
     started = time.monotonic()
-    with share_bar("Copying") as progress:
+    with progress_bar("Copying") as progress:
         await storage.backup(path, progress=progress)
     seconds = round(time.monotonic() - started, 3)
     return Result({"backup": str(path), "bytes": (await asyncio.to_thread(path.stat)).st_size, "seconds": seconds})
@@ -62,7 +62,7 @@ async def copy(source: str, target: str) -> Result:
     At the end, the rows of both storages are counted and compared. If the command
     is interrupted, nothing is copied.
     """
-    with share_bar("Copying") as progress:
+    with progress_bar("Copying") as progress:
         copied = await stored_contents.copy(source, target, progress)
     about = {"source": copied.source, "target": copied.target}
     work = {"seconds": round(copied.seconds, 3)}

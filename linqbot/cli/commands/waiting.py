@@ -338,15 +338,11 @@ async def broadcast(
 
 
 async def _watch(storage: Storage, name: str) -> None:
-    broadcast, seen = await broadcasts.find(storage, name), 0
-    with progress_bar(broadcast.people, name) as advance:
-        while True:
-            reached = broadcast.people - broadcast.pending
-            advance(reached - seen)
-            if not broadcast.pending:
-                return
+    with progress_bar(name) as progress:
+        while (broadcast := await broadcasts.find(storage, name)).pending:
+            progress(broadcast.people - broadcast.pending, broadcast.people)
             await asyncio.sleep(_LOOK_EVERY_S)
-            broadcast, seen = await broadcasts.find(storage, name), reached
+        progress(1, 1)
 
 
 def _broadcast(broadcast: Broadcast) -> _Row:

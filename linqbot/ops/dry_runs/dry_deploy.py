@@ -26,6 +26,7 @@ from linqbot.ops.dry_runs.recorded_turns import ChosenTurns, ComparedCall, Recor
 from linqbot.ops.dry_runs.world import DryWorld
 from linqbot.ops.served_code import bot_files
 from linqbot.plugins.registry import Plugins
+from linqbot.storage.upkeep import Progress
 
 Kind: TypeAlias = Literal[
     "same", "different answer", "different handler", "new failure", "fixed failure", "could not be compared"
@@ -175,7 +176,7 @@ async def dry_deploy(
     handler: str | None = None,
     reads: bool = False,
     plugins: Callable[[Sequence[object]], Plugins],
-    advanced: Callable[[int], None],
+    progress: Progress,
 ) -> Report:
     """Run a bot on the chosen turns, and compare.
 
@@ -185,7 +186,7 @@ async def dry_deploy(
         handler: Only turns that this handler took or takes: the name of its function.
         reads: Let reads that the storage cannot answer through to Linq, as it is now.
         plugins: Loads the plugins of a bot.
-        advanced: Called with the number of further turns that are done.
+        progress: Called with the number of turns that are done, and of all.
     """
     report = Report(answers=chosen.answers)
 
@@ -204,10 +205,11 @@ async def dry_deploy(
                 await world.aclose()
 
     differing: dict[str, RunResult] = {}
+    done = 0
     async with running(new) as world:
         report.has_start_handlers = world.has_start_handlers
         async for turn in chosen.turns(chosen.ids):
-            advanced(1)
+            progress(done := done + 1, len(chosen.ids))
             if turn.delivery.id in chosen.dead_answers:
                 add(Compared(turn.delivery.id, "could not be compared", _LOST, on_record(turn), RunResult()))
                 continue
