@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import click
 
 from linqbot.cli.kit import Opt, time_option
-from linqbot.cli.output import iso_time, progress_bar
+from linqbot.cli.output import iso_time, progress_bar, warn
 from linqbot.errors import StorageError
 from linqbot.nearest import nearest_name
 from linqbot.settings import from_env
@@ -44,7 +44,7 @@ def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | 
         from linqbot.linq.events.parse import EVENT_TYPES
 
         if value not in EVENT_TYPES:
-            click.secho(f"linqbot knows no event type {value}. {advice_on(value)}", fg="yellow", err=True)
+            warn(f"linqbot knows no event type {value}. {advice_on(value)}")
     return value
 
 
@@ -104,9 +104,7 @@ def warn_of_old_code() -> None:
     old = old_code(from_env(storage=click.get_current_context().params["storage"]).storage)
     if old is not None:
         names = ", ".join(old.changed)
-        click.secho(
+        warn(
             f"Process {old.pid} serves this storage with the code of {iso_time(old.started_at)}, and {names} has changed "
-            "since. The old code handles the deliveries. To use the new code, restart linqbot serve and retry again.",
-            fg="yellow",
-            err=True,
+            "since. The old code handles the deliveries. To use the new code, restart linqbot serve and retry again."
         )

@@ -170,6 +170,10 @@ def print_started(row: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def warn(text: str) -> None:
+    click.secho(text, fg="yellow", err=True)
+
+
 LINE_EVERY_S: Final = 10.0
 """Seconds between two lines about the progress of long work, where no bar can be shown."""
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import click
 
 from linqbot.cli.kit import Arg, BotFile, Confirm, Opt, Result
-from linqbot.cli.output import iso_time
+from linqbot.cli.output import iso_time, warn
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.linq.types.line import WebhookSubscription
@@ -54,19 +54,19 @@ def sync(
     """
     if lines and all_lines:
         raise click.UsageError("Give either --line or --all-lines.")
-    settings = from_env() if dry_run else account()
+    settings = from_env()
     handled = subscriptions.handled_when_served(load_quietly(file), settings)
     events = {"events": list(handled.needed), "everything": handled.everything}
-    if not settings.api_key:
+    if dry_run and not settings.api_key:
         note = "LINQ_API_V3_API_KEY is not set, so the present subscription is not known."
         return Result({"action": None, "dry_run": True, **events}, f"{' '.join(handled.needed)}\n\n{note}")
     given = subscriptions.target(url) if url else None
     of_lines = lines or (() if all_lines else None)
     done = asyncio.run(_sync(settings, handled, given, of_lines, dry_run=dry_run))
     if not handled.types:
-        click.secho(f"{file} handles no events, so it is subscribed only to receipts.", fg="yellow", err=True)
+        warn(f"{file} handles no events, so it is subscribed only to receipts.")
     for name in done.not_offered:
-        click.secho(f"A handler takes {name}, but Linq does not offer it. It is left out.", fg="yellow", err=True)
+        warn(f"A handler takes {name}, but Linq does not offer it. It is left out.")
     data = _as_json(done, settings.secret_file, dry_run=dry_run) | (events if dry_run else {})
 
     def show() -> None:
@@ -107,7 +107,7 @@ async def rotate(
     Creates a second subscription for the address, checks that the bot accepts its secret, lets both deliver for a
     while, and deletes the first. If it is interrupted, run it again: it continues.
     """
-    settings = account()
+    settings = from_env()
     given = subscriptions.target(url) if url else None
     async with linq(settings) as client:
         target = given or await _known_target(client, settings.secret_file)
@@ -127,7 +127,7 @@ async def rotate(
 
 async def list_() -> Result:
     """List the account's subscriptions."""
-    settings = account()
+    settings = from_env()
     kept = {each.subscription_id for each in settings.secret_file.read()}
     async with linq(settings) as client:
         rows = [_row(one, one.id in kept) async for one in client.webhook_subscriptions.list()]
@@ -138,7 +138,7 @@ async def list_() -> Result:
 
 async def remove(subscription_id: Annotated[str, Arg("ID")], confirm: Confirm) -> Result:
     """Delete a subscription and its secret. Events that Linq has not yet delivered to it are lost."""
-    settings = account()
+    settings = from_env()
     async with linq(settings) as client:
         found = await client.webhook_subscriptions.retrieve(subscription_id)
         confirm(f"Delete {found.id}, which delivers {len(found.subscribed_events)} event types to {found.target_url}?")
@@ -146,12 +146,6 @@ async def remove(subscription_id: Annotated[str, Arg("ID")], confirm: Confirm) -
         was_kept = settings.secret_file.drop(found.id)
     shown = f"Deleted {subscription_id}{', and its secret' if was_kept else ''}."
     return Result({"deleted": subscription_id, "secret_dropped": was_kept}, shown)
-
-
-def account() -> Settings:
-    settings = from_env()
-    settings.required_key()
-    return settings
 
 
 @asynccontextmanager
@@ -187,22 +181,18 @@ def _print_synced(synced: Synced, settings: Settings, *, dry_run: bool) -> None:
             f"  secret       kept in {settings.secret_file.path}, readable by you only; linqbot serve finds it there"
         )
     for other in synced.others:
-        click.secho(f"{other} also delivers to this address. See: linqbot connect list", fg="yellow", err=True)
+        warn(f"{other} also delivers to this address. See: linqbot connect list")
     for one in synced.elsewhere:
-        click.secho(
+        warn(
             f"Another subscription with a secret kept here delivers to {subscriptions.address(one.target_url)}. "
-            f"If the bot has moved: linqbot connect remove {one.id}",
-            fg="yellow",
-            err=True,
+            f"If the bot has moved: linqbot connect remove {one.id}"
         )
     if synced.subscription is not None and not synced.has_secret:
         one = synced.subscription
-        click.secho(
+        warn(
             f"The secret of {one.id} is not in {settings.webhook_secret_file}, and Linq shows it only once. "
             + ("If it is not in LINQ_WEBHOOK_SECRET either, make" if settings.webhook_secrets else "Make")
-            + f" a new one: linqbot connect rotate --url {subscriptions.address(one.target_url)}",
-            fg="yellow",
-            err=True,
+            + f" a new one: linqbot connect rotate --url {subscriptions.address(one.target_url)}"
         )
 
 

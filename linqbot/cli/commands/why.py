@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import click
 
 from linqbot.cli.kit import Arg, Opt, Result
-from linqbot.cli.output import parse_time, printable, printable_json, printable_lines
+from linqbot.cli.output import parse_time, printable, printable_json, printable_lines, warn
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import runs
 from linqbot.ops import why as ops
@@ -76,7 +76,7 @@ async def why(
 
 def _show(found: Findings) -> None:
     for note in found.notes:
-        click.secho(note, fg="yellow", err=True)
+        warn(note)
     for mute in found.mutes:
         until = "" if mute.ends_at is None else f" until {clock_time(mute.ends_at)}"
         where = "Every chat" if mute.chat_id == EVERY_CHAT else f"chat {mute.chat_id}"
