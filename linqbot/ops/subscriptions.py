@@ -24,7 +24,6 @@ from linqbot.linq.events.chat import TypingStarted, TypingStopped
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
-from linqbot.ops.bot_file import own_opt_outs
 from linqbot.plugins.registry import Plugin
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
@@ -47,8 +46,6 @@ class Handled:
     everything: bool = False
     handlers: frozenset[str] | None = None  # the names of the handlers; None if they are not known
     plugins: tuple[Plugin, ...] | None = None  # the plugins that are served with the bot; None if they are not known
-    # A sentence for each word that the bot offers to people and by which they opt out instead.
-    opt_outs: tuple[str, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -60,7 +57,7 @@ def handled_when_served(bot: Bot, settings: Settings) -> Handled:
     """Return the event types that a bot takes, together with the plugins that are served with it."""
     plugins = settings.load_plugins(bot.plugins)
     taken = handled(bot, *(router for _, router in from_plugins.routers(plugins, bot)))
-    return replace(taken, plugins=tuple(plugins.every), opt_outs=tuple(own_opt_outs(bot)))
+    return replace(taken, plugins=tuple(plugins.every))
 
 
 def handled(*routers: Router) -> Handled:

@@ -23,6 +23,7 @@ from typing import Final
 from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
 from linqbot.linq.signatures import Secret
 from linqbot.linq.types.line import WebhookSubscription
+from linqbot.ops.bot_file import own_opt_outs
 from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.subscriptions import address
 from linqbot.plugins.registry import Plugin
@@ -166,8 +167,7 @@ def _questions(context: DoctorContext, waiting: Mapping[str, int]) -> list[Findi
 
 
 async def words(context: DoctorContext) -> Sequence[Finding]:
-    opt_outs = () if context.handled is None else context.handled.opt_outs
-    return [warning("words", "LQB6092", each) for each in opt_outs]
+    return [warning("words", "LQB6092", each) for each in (own_opt_outs(context.bot) if context.bot else ())]
 
 
 async def tell(context: DoctorContext) -> Sequence[Finding]:
