@@ -10,7 +10,7 @@ import asyncio
 import shutil
 import textwrap
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Final
@@ -19,6 +19,7 @@ import click
 
 from linqbot.bot.bot import Bot
 from linqbot.cli import logs
+from linqbot.cli.failure import of as failure_of
 from linqbot.cli.kit import Json, Opt, OptionalBotFile, Result, StorageUrl
 from linqbot.cli.output import printable, progress_bar
 from linqbot.client.client import Client
@@ -119,8 +120,12 @@ def _check(
         report(broken.with_fix({"file": str(file)}))
 
     async def examined() -> None:
-        key = settings.api_key
-        linq = Client(key, base_url=settings.base_url, timeout_s=10.0, max_retries=1) if key else nullcontext()
+        linq: AbstractAsyncContextManager[Client | None] = nullcontext()
+        try:
+            if settings.api_key:
+                linq = Client(settings.api_key, base_url=settings.base_url, timeout_s=10.0, max_retries=1)
+        except LinqbotError as error:
+            report(failure("token", "LQB6001", str(error)).with_fix({}))
         async with linq as client:
             context = DoctorContext(settings, client, bot, handled, file, url)
             for checks, within_s in ((_CHECKS, WITHIN_S), (_WHEN_NAMED, None)):
@@ -152,8 +157,12 @@ async def _plugins(context: DoctorContext) -> Sequence[Finding]:
 
 async def _rows(context: DoctorContext) -> Sequence[Finding]:
     """Read all rows of the storage. Two storages with the same digest hold the same."""
-    with progress_bar("Checking") as progress:
-        checked = await stored_contents.check(context.settings.storage, progress)
+    try:
+        with progress_bar("Checking") as progress:
+            checked = await stored_contents.check(context.settings.storage, progress)
+    except LinqbotError as error:
+        failed = failure_of(error)
+        return [Finding("rows", "failure", failed.what, failed.code, failed.fix)]
     findings = [failure("rows", "LQB6093", f"{checked.schema.name}: {problem}") for problem in checked.problems]
     if checked.digest is not None:
         rows = ", ".join(f"{count} {table}" for table, count in checked.digest.rows.items() if count)
