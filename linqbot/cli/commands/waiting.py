@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import click
 
@@ -30,20 +30,18 @@ from linqbot.cli.deliveries import (
 from linqbot.cli.kit import Arg, Confirm, Flags, Limit, Opt, Result
 from linqbot.cli.output import call_name, columns, iso_time, print_facts, print_table, printable, progress_bar
 from linqbot.errors import StorageError
+from linqbot.features.asking.question import OpenQuestion
 from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import lane_of_chat
-from linqbot.linq.types.proactive import RecipientOutcome
-from linqbot.ops import broadcasts
+from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
+from linqbot.ops import broadcasts, questions
 from linqbot.ops.why import without_messages
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
-
-if TYPE_CHECKING:
-    from linqbot.linq.types.proactive import Broadcast, Recipient
-    from linqbot.storage.conversations import Conversation
-    from linqbot.storage.timers import Timer
 
 _Row = dict[str, Any]
 _MOST: Final = 10_000
@@ -212,8 +210,6 @@ def _entry(entry: JournalEntry) -> _Row:
 
 
 def _question(conversation: Conversation) -> _Row:
-    from linqbot.features.asking.question import OpenQuestion
-
     question = OpenQuestion.read(conversation.question)
     return {
         **columns(conversation, "id", "status", "handler"),
@@ -261,8 +257,6 @@ async def retry(
 
 async def answer(id: str, text: str, storage: Storage, by: By) -> Result:  # noqa: A002 - the name of the argument
     """Answer the question with this ID, as if the person had written TEXT."""
-    from linqbot.ops import questions  # imports the engine, which lists do not need
-
     await questions.answer(storage, id, text, by)
     return Result({"answered": id})
 
@@ -278,8 +272,6 @@ async def cancel(
 
     The handler of a question gets AskCancelled with the reason "operator". No further person gets a broadcast.
     """
-    from linqbot.ops import questions  # imports the engine, which lists do not need
-
     if (id is None) == (chat is None):
         raise click.UsageError("Give an ID, or --chat. See: linqbot waiting list")
     if id is None:
