@@ -11,7 +11,9 @@ import click
 from linqbot.cli.kit import Opt, time_option
 from linqbot.cli.output import iso_time, progress_bar, warn
 from linqbot.errors import StorageError
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name
+from linqbot.ops.served_code import old_code
 from linqbot.settings import from_env
 from linqbot.storage.acts import OperatorAct
 
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
 
 def event_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Let the shell complete the type of an event."""
-    from click.shell_completion import CompletionItem
-
-    from linqbot.linq.events.parse import EVENT_TYPES
+    from click.shell_completion import CompletionItem  # imported late: only a shell that completes needs it
 
     about = {name: (kind.__doc__ or "").partition("\n")[0].replace("`", "") for name, kind in EVENT_TYPES.items()}
     return [CompletionItem(name, help=text) for name, text in about.items() if name.startswith(incomplete)]
@@ -31,20 +31,14 @@ def event_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
 
 def advice_on(unknown: str) -> str:
     """Return the event type that is nearest to an unknown one, or where all are listed, as a sentence."""
-    from linqbot.linq.events.parse import EVENT_TYPES
-
     near = nearest_name(unknown, EVENT_TYPES)
     return f"Did you mean {near}?" if near else "See: linqbot trigger --list"
 
 
 def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """Warn of a type that is probably misspelt. It is not refused: Linq may have types that linqbot does not know."""
-    if value is not None:
-        # Imported here, so that shell completion and --help do not wait for the events to be imported.
-        from linqbot.linq.events.parse import EVENT_TYPES
-
-        if value not in EVENT_TYPES:
-            warn(f"linqbot knows no event type {value}. {advice_on(value)}")
+    if value is not None and value not in EVENT_TYPES:
+        warn(f"linqbot knows no event type {value}. {advice_on(value)}")
     return value
 
 
@@ -98,9 +92,6 @@ def act_for_people(row: dict[str, Any]) -> dict[str, Any]:
 
 def warn_of_old_code() -> None:
     """Warn if the running server, which handles what is put back, runs older code than the bot's files hold."""
-    # Imported here: few commands need it.
-    from linqbot.ops.served_code import old_code
-
     old = old_code(from_env(storage=click.get_current_context().params["storage"]).storage)
     if old is not None:
         names = ", ".join(old.changed)
