@@ -98,11 +98,11 @@ def _of_linqbot_error(error: LinqbotError) -> CommandFailure:
     message = str(error)
     # A message of several lines holds a traceback or code to paste, and is not split into sentences.
     what, fix = (message, "") if "\n" in message else first_sentence(message)
-    look_up = _most_specific_code(error)
+    look_up, advice = _explained(error)
     return CommandFailure(
         error.lqb,
         _with_full_stop(_at_its_place(what, error)),
-        fix or _advice(error, look_up),
+        fix or advice,
         look_up,
         2 if isinstance(error, ConfigError) else 1,
     )
@@ -119,22 +119,14 @@ def _at_its_place(what: str, error: LinqbotError) -> str:
     return f"{path}, line {frame.lineno}: {what}"
 
 
-def _most_specific_code(error: LinqbotError) -> str:
-    if isinstance(error, RuleBroken):
-        return error.rule
+def _explained(error: LinqbotError) -> tuple[str, str]:
+    """Return the most specific code of an error, and what to do about it."""
     if isinstance(error, LinqApiError) and error.code is not None:
-        from linqbot.linq.rules.codes import CODES
+        from linqbot.linq.rules.codes import CODES  # few errors need it
 
-        return str(error.code) if error.code in CODES else error.lqb
-    return error.lqb
-
-
-def _advice(error: LinqbotError, look_up: str) -> str:
-    if look_up.isdecimal():
-        from linqbot.linq.rules.codes import CODES
-
-        return CODES[int(look_up)].to_do
-    return of_error(type(error)).to_do
+        if error.code in CODES:
+            return str(error.code), CODES[error.code].to_do
+    return error.rule if isinstance(error, RuleBroken) else error.lqb, of_error(type(error)).to_do
 
 
 def _with_full_stop(sentence: str) -> str:

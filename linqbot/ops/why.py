@@ -20,6 +20,7 @@ from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.linq.types.chat import Chat
+from linqbot.ops.explanations import of_linq
 from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
@@ -441,8 +442,6 @@ def refusal(answer: dict[str, Any]) -> str:
     if "why" in answer:
         return f"Of its calls, {answer['by']} refused {answer['call']}: {_stop(answer['why'])}"
     if "status" in answer:
-        from linqbot.ops.explanations import of_linq  # few answers need it
-
         known = of_linq().get(str(answer.get("code")))
         means = f": {known.summary}" if known is not None else "."
         return f"Linq refused {answer['call']} with {answer['status']}/{answer.get('code')}{means}"
