@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field
 
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.linq.types.content import MAX_BYTES, Fetched, Saved, turn
@@ -279,31 +279,14 @@ class UnknownPart(Data):
     type: str = ""
 
 
-_PART_TYPES = frozenset({"text", "media", "link", "imessage_app", "app_clip"})
-
-
-def _part_type(part: Any) -> str:
-    kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
-    return kind if isinstance(kind, str) and kind in _PART_TYPES else "unknown"
-
-
+# A part whose fields do not fit its type is kept as an UnknownPart: a received message is not lost, and the rules refuse one
+# that is sent. The known types are selected by their name first, because that runs no Python code on the hot path.
 Part: TypeAlias = Annotated[
-    Annotated[TextPart, Tag("text")]
-    | Annotated[MediaPart, Tag("media")]
-    | Annotated[LinkPart, Tag("link")]
-    | Annotated[AppPart, Tag("imessage_app")]
-    | Annotated[AppClipPart, Tag("app_clip")]
-    | Annotated[UnknownPart, Tag("unknown")],
-    Discriminator(_part_type),
-]
-# Received parts are validated more leniently than sent parts: a part whose fields do not fit its type is kept as an
-# UnknownPart. The known types are selected by their name first, because that runs no Python code on the hot path.
-_ReceivedPart: TypeAlias = Annotated[
     Annotated[TextPart | MediaPart | LinkPart | AppPart | AppClipPart, Field(discriminator="type")] | UnknownPart,
     Field(union_mode="left_to_right"),
 ]
 # Linq sends `parts: null` for tombstones and system messages; it is read as an empty tuple.
-Parts: TypeAlias = Annotated[tuple[_ReceivedPart, ...], BeforeValidator(lambda parts: () if parts is None else parts)]
+Parts: TypeAlias = Annotated[tuple[Part, ...], BeforeValidator(lambda parts: () if parts is None else parts)]
 
 
 def text_of(parts: Iterable[Part]) -> str:
